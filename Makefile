@@ -1,0 +1,61 @@
+# make train    install, make the embedded data set, train one network on all eight tasks, evaluate, draw
+# make test     install and run the tests
+# make help     the rest
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+CONFIG ?= auto
+ARGS   ?=
+NGPUS  ?= 1
+NNODES ?= 1
+NODE_RANK   ?= 0
+MASTER_ADDR ?= 127.0.0.1
+MASTER_PORT ?= 29500
+
+ifeq ($(NGPUS)$(NNODES),11)
+LAUNCH := $(BIN)/python
+else
+LAUNCH := $(BIN)/torchrun --nproc_per_node=$(NGPUS) --nnodes=$(NNODES) --node_rank=$(NODE_RANK) \
+          --master_addr=$(MASTER_ADDR) --master_port=$(MASTER_PORT)
+endif
+
+.PHONY: train test slow-test lint format install clean help
+
+train: $(STAMP)
+	@$(LAUNCH) tools/train_net.py --config-file $(CONFIG) $(ARGS)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+
+slow-test: $(STAMP)
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(STAMP)
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+install: $(STAMP)
+
+# The stamp is younger than pyproject.toml once everything is installed, so that a second run starts at once.
+$(STAMP): pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else \
+	  "error: Python 3.10 or newer is needed, this is %d.%d; name another with make PYTHON=python3.12" % v)'
+	@echo "installing into $(VENV) (the first time takes a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+
+help:
+	@echo 'make train                          the configuration that suits this machine'
+	@echo 'make train CONFIG=FILE ARGS="SOLVER.BASE_LR 0.01"    another configuration, other options'
+	@echo 'make train NGPUS=4                  four processes by torchrun; with NNODES, NODE_RANK, MASTER_ADDR on several machines'
+	@echo 'make test, make slow-test, make lint, make format, make install, make clean'

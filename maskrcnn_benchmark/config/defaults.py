@@ -1,0 +1,371 @@
+"""Every option, its default and what it does. Names and defaults shared with maskrcnn-benchmark are unchanged."""
+
+import os
+
+from maskrcnn_benchmark.config.node import ConfigNode as CN
+
+_C = CN()
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Model: which tasks, which trunk
+# ---------------------------------------------------------------------------------------------------------------------
+_C.MODEL = CN()
+# Stop after the region proposals: the model's answer is its proposals
+_C.MODEL.RPN_ONLY = False
+# Tasks. Instance masks, keypoints and ROI parts are answers per detected box, so they need DETECTION_ON
+_C.MODEL.DETECTION_ON = True
+_C.MODEL.MASK_ON = False
+_C.MODEL.KEYPOINT_ON = False
+_C.MODEL.PART_ON = False
+# Tasks with one answer per image, on a shared dense trunk over the feature pyramid
+_C.MODEL.SEMANTIC_ON = False
+_C.MODEL.BOUNDARY_ON = False
+_C.MODEL.OCCLUSION_ON = False
+_C.MODEL.CLASSIFICATION_ON = False
+# One-stage RetinaNet instead of RPN and ROI heads
+_C.MODEL.RETINANET_ON = False
+# "cuda", "cuda:1", "cpu"; a config that asks for CUDA on a machine without it is an error
+_C.MODEL.DEVICE = "cuda"
+_C.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
+# One box regression for all classes instead of one per class
+_C.MODEL.CLS_AGNOSTIC_BBOX_REG = False
+# Initial weights: a path, or catalog://ImageNetPretrained/torchvision/R-50 and its kin; "" starts from random weights
+_C.MODEL.WEIGHT = ""
+# Memory layout of images and activations: channels last is faster for convolutions on CPUs and tensor cores
+_C.MODEL.CHANNELS_LAST = False
+
+_C.MODEL.BACKBONE = CN()
+# A name in modeling.registry.BACKBONES: R-18-FPN, R-34-FPN, R-50-FPN, R-101-FPN, R-50-C4, ...
+_C.MODEL.BACKBONE.CONV_BODY = "R-50-C4"
+# Freeze the trunk's first stages: 0 none, 1 the stem, 2 the stem and layer1, ...
+_C.MODEL.BACKBONE.FREEZE_CONV_BODY_AT = 2
+
+_C.MODEL.FPN = CN()
+_C.MODEL.FPN.USE_GN = False
+_C.MODEL.FPN.USE_RELU = False
+
+_C.MODEL.GROUP_NORM = CN()
+# Channels per group; -1 to give the number of groups instead
+_C.MODEL.GROUP_NORM.DIM_PER_GP = -1
+_C.MODEL.GROUP_NORM.NUM_GROUPS = 32
+_C.MODEL.GROUP_NORM.EPSILON = 1e-5
+
+_C.MODEL.RESNETS = CN()
+# ResNeXt: groups of the 3x3 convolution and channels in each
+_C.MODEL.RESNETS.NUM_GROUPS = 1
+_C.MODEL.RESNETS.WIDTH_PER_GROUP = 64
+# Stride of a stage in its first 1x1 convolution (original MSRA) or in its 3x3 (torchvision)
+_C.MODEL.RESNETS.STRIDE_IN_1X1 = True
+# BottleneckWith{FixedBatchNorm,GN,BatchNorm} or, for R-18 and R-34, BasicBlockWith{FixedBatchNorm,GN,BatchNorm}
+_C.MODEL.RESNETS.TRANS_FUNC = "BottleneckWithFixedBatchNorm"
+# StemWith{FixedBatchNorm,GN,BatchNorm}
+_C.MODEL.RESNETS.STEM_FUNC = "StemWithFixedBatchNorm"
+# Dilation of the last stage
+_C.MODEL.RESNETS.RES5_DILATION = 1
+# Channels of the pyramid levels (FPN) or of the C4 feature map
+_C.MODEL.RESNETS.BACKBONE_OUT_CHANNELS = 256 * 4
+_C.MODEL.RESNETS.RES2_OUT_CHANNELS = 256
+_C.MODEL.RESNETS.STEM_OUT_CHANNELS = 64
+# Deformable convolution in stages 2..5
+_C.MODEL.RESNETS.STAGE_WITH_DCN = (False, False, False, False)
+_C.MODEL.RESNETS.WITH_MODULATED_DCN = False
+_C.MODEL.RESNETS.DEFORMABLE_GROUPS = 1
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Region proposals
+# ---------------------------------------------------------------------------------------------------------------------
+_C.MODEL.RPN = CN()
+_C.MODEL.RPN.USE_FPN = False
+# Anchor side in pixels, one per level with FPN
+_C.MODEL.RPN.ANCHOR_SIZES = (32, 64, 128, 256, 512)
+_C.MODEL.RPN.ANCHOR_STRIDE = (16,)
+_C.MODEL.RPN.ASPECT_RATIOS = (0.5, 1.0, 2.0)
+# Anchors that leave the image by more pixels than this are not trained; -1 keeps all
+_C.MODEL.RPN.STRADDLE_THRESH = 0
+# IoU from which an anchor is positive, and below which it is negative
+_C.MODEL.RPN.FG_IOU_THRESHOLD = 0.7
+_C.MODEL.RPN.BG_IOU_THRESHOLD = 0.3
+# Anchors sampled per image, and the share of positives among them
+_C.MODEL.RPN.BATCH_SIZE_PER_IMAGE = 256
+_C.MODEL.RPN.POSITIVE_FRACTION = 0.5
+# Proposals kept before and after non-maximum suppression (per level with FPN)
+_C.MODEL.RPN.PRE_NMS_TOP_N_TRAIN = 12000
+_C.MODEL.RPN.PRE_NMS_TOP_N_TEST = 6000
+_C.MODEL.RPN.POST_NMS_TOP_N_TRAIN = 2000
+_C.MODEL.RPN.POST_NMS_TOP_N_TEST = 1000
+_C.MODEL.RPN.NMS_THRESH = 0.7
+# Proposals with a smaller side (pixels) are dropped
+_C.MODEL.RPN.MIN_SIZE = 0
+# Proposals kept over all levels
+_C.MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN = 2000
+_C.MODEL.RPN.FPN_POST_NMS_TOP_N_TEST = 2000
+# In training the limit above holds for the batch (as in the original) or for each image
+_C.MODEL.RPN.FPN_POST_NMS_PER_BATCH = True
+_C.MODEL.RPN.RPN_HEAD = "SingleConvRPNHead"
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Heads with one answer per region
+# ---------------------------------------------------------------------------------------------------------------------
+_C.MODEL.ROI_HEADS = CN()
+_C.MODEL.ROI_HEADS.USE_FPN = False
+_C.MODEL.ROI_HEADS.FG_IOU_THRESHOLD = 0.5
+_C.MODEL.ROI_HEADS.BG_IOU_THRESHOLD = 0.5
+_C.MODEL.ROI_HEADS.BBOX_REG_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+# Regions sampled per image, and the share of positives among them
+_C.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 512
+_C.MODEL.ROI_HEADS.POSITIVE_FRACTION = 0.25
+# At test time: least score, IoU of class-wise non-maximum suppression, detections kept per image
+_C.MODEL.ROI_HEADS.SCORE_THRESH = 0.05
+_C.MODEL.ROI_HEADS.NMS = 0.5
+_C.MODEL.ROI_HEADS.DETECTIONS_PER_IMG = 100
+
+_C.MODEL.ROI_BOX_HEAD = CN()
+_C.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR = "ResNet50Conv5ROIFeatureExtractor"
+_C.MODEL.ROI_BOX_HEAD.PREDICTOR = "FastRCNNPredictor"
+_C.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = 14
+_C.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO = 0
+_C.MODEL.ROI_BOX_HEAD.POOLER_SCALES = (1.0 / 16,)
+# Classes and background. Taken from the data set unless a file or the command line sets it
+_C.MODEL.ROI_BOX_HEAD.NUM_CLASSES = 81
+_C.MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM = 1024
+_C.MODEL.ROI_BOX_HEAD.USE_GN = False
+_C.MODEL.ROI_BOX_HEAD.DILATION = 1
+_C.MODEL.ROI_BOX_HEAD.CONV_HEAD_DIM = 256
+_C.MODEL.ROI_BOX_HEAD.NUM_STACKED_CONVS = 4
+
+_C.MODEL.ROI_MASK_HEAD = CN()
+_C.MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR = "ResNet50Conv5ROIFeatureExtractor"
+_C.MODEL.ROI_MASK_HEAD.PREDICTOR = "MaskRCNNC4Predictor"
+_C.MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION = 14
+_C.MODEL.ROI_MASK_HEAD.POOLER_SAMPLING_RATIO = 0
+_C.MODEL.ROI_MASK_HEAD.POOLER_SCALES = (1.0 / 16,)
+_C.MODEL.ROI_MASK_HEAD.MLP_HEAD_DIM = 1024
+_C.MODEL.ROI_MASK_HEAD.CONV_LAYERS = (256, 256, 256, 256)
+# Side of the predicted mask
+_C.MODEL.ROI_MASK_HEAD.RESOLUTION = 14
+_C.MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR = True
+# Paste masks into the image inside the model, with this threshold
+_C.MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS = False
+_C.MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS_THRESHOLD = 0.5
+_C.MODEL.ROI_MASK_HEAD.DILATION = 1
+_C.MODEL.ROI_MASK_HEAD.USE_GN = False
+
+_C.MODEL.ROI_KEYPOINT_HEAD = CN()
+_C.MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR = "KeypointRCNNFeatureExtractor"
+_C.MODEL.ROI_KEYPOINT_HEAD.PREDICTOR = "KeypointRCNNPredictor"
+_C.MODEL.ROI_KEYPOINT_HEAD.POOLER_RESOLUTION = 14
+_C.MODEL.ROI_KEYPOINT_HEAD.POOLER_SAMPLING_RATIO = 0
+_C.MODEL.ROI_KEYPOINT_HEAD.POOLER_SCALES = (1.0 / 16,)
+_C.MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM = 1024
+_C.MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS = (512,) * 8
+# Side of the predicted heat map
+_C.MODEL.ROI_KEYPOINT_HEAD.RESOLUTION = 14
+# Joints. Taken from the data set unless set
+_C.MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES = 17
+_C.MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR = True
+# Regions trained per image at most; 0 trains every positive region, as the original does
+_C.MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE = 0
+
+# Part segmentation per region
+_C.MODEL.ROI_PART_HEAD = CN()
+_C.MODEL.ROI_PART_HEAD.FEATURE_EXTRACTOR = "PartRCNNFeatureExtractor"
+_C.MODEL.ROI_PART_HEAD.PREDICTOR = "PartRCNNPredictor"
+_C.MODEL.ROI_PART_HEAD.POOLER_RESOLUTION = 14
+_C.MODEL.ROI_PART_HEAD.POOLER_SAMPLING_RATIO = 2
+_C.MODEL.ROI_PART_HEAD.POOLER_SCALES = (1.0 / 16,)
+_C.MODEL.ROI_PART_HEAD.CONV_LAYERS = (256, 256, 256, 256)
+# Side of the predicted part map: twice or four times POOLER_RESOLUTION
+_C.MODEL.ROI_PART_HEAD.RESOLUTION = 56
+# Part labels and background. Taken from the data set unless set
+_C.MODEL.ROI_PART_HEAD.NUM_CLASSES = 7
+# Regions trained per image at most (Parsing R-CNN: 16); 0 trains every positive region with part labels
+_C.MODEL.ROI_PART_HEAD.MAX_ROIS_PER_IMAGE = 16
+
+# Parts are answered per region ("roi") or once for the whole image on the dense trunk ("fpn")
+_C.MODEL.PART_HEAD = "roi"
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Heads with one answer per image
+# ---------------------------------------------------------------------------------------------------------------------
+# The shared trunk: every pyramid level brought to stride 4 and added (Panoptic FPN, Kirillov et al. 2019)
+_C.MODEL.DENSE_TRUNK = CN()
+_C.MODEL.DENSE_TRUNK.CHANNELS = 128
+# "GN", "BN" or "" for none
+_C.MODEL.DENSE_TRUNK.NORM = "GN"
+
+_C.MODEL.SEMANTIC_HEAD = CN()
+# Classes; unlabelled pixels have no class and are ignored. Taken from the data set unless set
+_C.MODEL.SEMANTIC_HEAD.NUM_CLASSES = 59
+
+# Boundary and occlusion share a fine decoder: the trunk enlarged and joined with a shallow stem on the image itself
+_C.MODEL.EDGE_DECODER = CN()
+# Output pixels per image pixel: 1, 2 or 4
+_C.MODEL.EDGE_DECODER.STRIDE = 2
+_C.MODEL.EDGE_DECODER.STEM_CHANNELS = 16
+_C.MODEL.EDGE_DECODER.CHANNELS = 32
+
+_C.MODEL.BOUNDARY_HEAD = CN()
+# Weight of edge pixels in the cross-entropy, 1 - it for the others (0.95: the field's value on PASCAL-Context)
+_C.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT = 0.95
+
+_C.MODEL.OCCLUSION_HEAD = CN()
+# Attention loss of DOOBNet (Wang et al. 2018): base and exponent of the focus on hard pixels
+_C.MODEL.OCCLUSION_HEAD.ATTENTION_BETA = 4.0
+_C.MODEL.OCCLUSION_HEAD.ATTENTION_GAMMA = 0.5
+
+_C.MODEL.CLASSIFICATION_HEAD = CN()
+# Image labels. Taken from the data set unless set
+_C.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES = 59
+
+# ---------------------------------------------------------------------------------------------------------------------
+# RetinaNet
+# ---------------------------------------------------------------------------------------------------------------------
+_C.MODEL.RETINANET = CN()
+_C.MODEL.RETINANET.NUM_CLASSES = 81
+_C.MODEL.RETINANET.ANCHOR_SIZES = (32, 64, 128, 256, 512)
+_C.MODEL.RETINANET.ASPECT_RATIOS = (0.5, 1.0, 2.0)
+_C.MODEL.RETINANET.ANCHOR_STRIDES = (8, 16, 32, 64, 128)
+_C.MODEL.RETINANET.STRADDLE_THRESH = 0
+# Anchors per octave of scale
+_C.MODEL.RETINANET.OCTAVE = 2.0
+_C.MODEL.RETINANET.SCALES_PER_OCTAVE = 3
+# P6 from C5 (True) or from P5
+_C.MODEL.RETINANET.USE_C5 = True
+_C.MODEL.RETINANET.NUM_CONVS = 4
+_C.MODEL.RETINANET.BBOX_REG_WEIGHT = 4.0
+_C.MODEL.RETINANET.BBOX_REG_BETA = 0.11
+_C.MODEL.RETINANET.PRE_NMS_TOP_N = 1000
+_C.MODEL.RETINANET.FG_IOU_THRESHOLD = 0.5
+_C.MODEL.RETINANET.BG_IOU_THRESHOLD = 0.4
+# Focal loss
+_C.MODEL.RETINANET.LOSS_ALPHA = 0.25
+_C.MODEL.RETINANET.LOSS_GAMMA = 2.0
+_C.MODEL.RETINANET.PRIOR_PROB = 0.01
+_C.MODEL.RETINANET.INFERENCE_TH = 0.05
+_C.MODEL.RETINANET.NMS_TH = 0.4
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Input
+# ---------------------------------------------------------------------------------------------------------------------
+_C.INPUT = CN()
+# Shorter side in pixels (several: one is drawn per image) and the limit of the longer side
+_C.INPUT.MIN_SIZE_TRAIN = (800,)
+_C.INPUT.MAX_SIZE_TRAIN = 1333
+_C.INPUT.MIN_SIZE_TEST = 800
+_C.INPUT.MAX_SIZE_TEST = 1333
+_C.INPUT.PIXEL_MEAN = [102.9801, 115.9465, 122.7717]
+_C.INPUT.PIXEL_STD = [1.0, 1.0, 1.0]
+# BGR 0..255 (Caffe2 weights) or RGB 0..1 (torchvision weights)
+_C.INPUT.TO_BGR255 = True
+# Colour jitter: strength of each, 0 is off
+_C.INPUT.BRIGHTNESS = 0.0
+_C.INPUT.CONTRAST = 0.0
+_C.INPUT.SATURATION = 0.0
+_C.INPUT.HUE = 0.0
+_C.INPUT.HORIZONTAL_FLIP_PROB_TRAIN = 0.5
+_C.INPUT.VERTICAL_FLIP_PROB_TRAIN = 0.0
+# Large-scale jitter (Ghiasi et al. 2021): the image is scaled by a factor from this range, then cropped or padded to
+# its size before scaling; (1.0, 1.0) is off
+_C.INPUT.SCALE_JITTER = (1.0, 1.0)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Data
+# ---------------------------------------------------------------------------------------------------------------------
+_C.DATASETS = CN()
+# Names in config/paths_catalog.py, or NAME_train, NAME_val, NAME_trainval of a folder DATA_DIR/NAME
+_C.DATASETS.TRAIN = ()
+_C.DATASETS.TEST = ()
+# Where data sets lie
+_C.DATASETS.DATA_DIR = "datasets"
+# Part labels of PASCAL in Detail: "person" (every named part of people), "person6" (the six of PASCAL-Person-Part) or
+# "all" (every named part of every class)
+_C.DATASETS.PARTS = "person6"
+
+_C.DATALOADER = CN()
+_C.DATALOADER.NUM_WORKERS = 4
+# Batches are padded to a multiple of this
+_C.DATALOADER.SIZE_DIVISIBILITY = 0
+# Batches hold only upright or only wide images
+_C.DATALOADER.ASPECT_RATIO_GROUPING = True
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Many tasks, one step
+# ---------------------------------------------------------------------------------------------------------------------
+_C.MULTITASK = CN()
+# How losses become one: "fixed" (the weights below) or "uncertainty" (learnt, Kendall et al. 2018, on top of them)
+_C.MULTITASK.WEIGHTING = "fixed"
+# Fixed weight of each task's losses
+_C.MULTITASK.LOSS_WEIGHTS = CN()
+_C.MULTITASK.LOSS_WEIGHTS.DETECTION = 1.0
+_C.MULTITASK.LOSS_WEIGHTS.INSTANCE = 1.0
+_C.MULTITASK.LOSS_WEIGHTS.KEYPOINT = 1.0
+_C.MULTITASK.LOSS_WEIGHTS.PART = 1.0
+_C.MULTITASK.LOSS_WEIGHTS.SEMANTIC = 1.0
+_C.MULTITASK.LOSS_WEIGHTS.BOUNDARY = 1.0
+_C.MULTITASK.LOSS_WEIGHTS.OCCLUSION = 1.0
+_C.MULTITASK.LOSS_WEIGHTS.CLASSIFICATION = 1.0
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------------------------------------------------
+_C.SOLVER = CN()
+# "SGD" or "AdamW"
+_C.SOLVER.OPTIMIZER = "SGD"
+_C.SOLVER.MAX_ITER = 40000
+_C.SOLVER.BASE_LR = 0.001
+_C.SOLVER.BIAS_LR_FACTOR = 2
+_C.SOLVER.MOMENTUM = 0.9
+_C.SOLVER.WEIGHT_DECAY = 0.0005
+_C.SOLVER.WEIGHT_DECAY_BIAS = 0.0
+# "step" (times GAMMA at each of STEPS) or "cosine" (down to 0 at MAX_ITER)
+_C.SOLVER.SCHEDULE = "step"
+_C.SOLVER.GAMMA = 0.1
+_C.SOLVER.STEPS = (30000,)
+_C.SOLVER.WARMUP_FACTOR = 1.0 / 3
+_C.SOLVER.WARMUP_ITERS = 500
+# "linear" or "constant"
+_C.SOLVER.WARMUP_METHOD = "linear"
+_C.SOLVER.CHECKPOINT_PERIOD = 2500
+# Evaluate on DATASETS.TEST every so many iterations; 0 only at the end
+_C.SOLVER.TEST_PERIOD = 0
+# Images per optimizer step, over all processes
+_C.SOLVER.IMS_PER_BATCH = 16
+# A step's images are run in this many portions whose gradients are added
+_C.SOLVER.ACCUMULATE_STEPS = 1
+# Largest norm of the gradient over all parameters; 0 is off
+_C.SOLVER.CLIP_GRADIENT_NORM = 0.0
+# Seed of weights, order and augmentation; -1 draws one and logs it
+_C.SOLVER.SEED = 0
+# Iterations between two lines of the log and points of TensorBoard
+_C.SOLVER.LOG_PERIOD = 20
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Testing
+# ---------------------------------------------------------------------------------------------------------------------
+_C.TEST = CN()
+# [[data set, task, metric, mean, standard deviation], ...]: a result outside the tolerance is an error in the log
+_C.TEST.EXPECTED_RESULTS = []
+_C.TEST.EXPECTED_RESULTS_SIGMA_TOL = 4
+# Images per batch, over all processes
+_C.TEST.IMS_PER_BATCH = 8
+_C.TEST.DETECTIONS_PER_IMG = 100
+# Test-time augmentation
+_C.TEST.BBOX_AUG = CN()
+_C.TEST.BBOX_AUG.ENABLED = False
+_C.TEST.BBOX_AUG.H_FLIP = False
+_C.TEST.BBOX_AUG.SCALES = ()
+_C.TEST.BBOX_AUG.MAX_SIZE = 4000
+_C.TEST.BBOX_AUG.SCALE_H_FLIP = False
+# Thresholds of the boundary and occlusion curves (the published protocol: 99)
+_C.TEST.EDGE_THRESHOLDS = 99
+# Validation images drawn on the page of pictures at the end of training; 0 draws none
+_C.TEST.NUM_PICTURES = 6
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The rest
+# ---------------------------------------------------------------------------------------------------------------------
+_C.OUTPUT_DIR = "."
+# The module that maps data set names to files
+_C.PATHS_CATALOG = os.path.join(os.path.dirname(__file__), "paths_catalog.py")
+# "float32", or mixed precision with "float16" or "bfloat16"
+_C.DTYPE = "float32"

@@ -1,0 +1,151 @@
+"""The config tree: yacs, with errors that name the nearest valid key and a record of what was set by hand."""
+
+import ast
+import difflib
+import warnings
+from pathlib import Path
+
+import yaml
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+# Options of the original library that have no meaning here. They are accepted so that its users' files load.
+OBSOLETE_PREFIXES = ("MODEL.FBNET", "MODEL.ROI_BOX_HEAD.FBNET", "AMP_VERBOSE")
+
+
+class ConfigNode(CfgNode):
+    """A yacs `CfgNode` whose merges check key and type, and remember which keys were given.
+
+    Values of a yaml file or of the command line replace the defaults only where the key exists and the type agrees;
+    an integer may stand for a float and a list for a tuple. Anything else raises `UserError` in one line.
+    """
+
+    GIVEN = "__given_keys__"  # lives in __dict__ as yacs's own flags do, so it is no option and is copied by clone()
+
+    def __init__(self, init_dict=None, key_list=None, new_allowed=False):
+        super().__init__(init_dict, key_list, new_allowed)
+        self.__dict__[ConfigNode.GIVEN] = set()
+
+    def merge_from_file(self, cfg_filename):
+        """Merge a yaml file. Raises `UserError` if it is missing, is not yaml, or holds an unknown or mistyped key."""
+        path = Path(cfg_filename)
+        if not path.is_file():
+            near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
+            hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+            raise UserError(f"no such config file: {path}{hint}")
+        try:
+            tree = yaml.safe_load(path.read_text()) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not valid yaml: {' '.join(str(error).split())}") from None
+        if not isinstance(tree, dict):
+            raise UserError(f"{path} must hold a tree of options, but holds a {type(tree).__name__}")
+        base = tree.pop("_BASE_", None)
+        if base is not None:
+            self.merge_from_file(path.parent / base)
+        self._merge_tree(tree, (), str(path))
+
+    def merge_from_list(self, cfg_list):
+        """Merge `[KEY, value, KEY, value, ...]`, as typed after a command."""
+        cfg_list = list(cfg_list)
+        if len(cfg_list) % 2:
+            raise UserError(f"options come in pairs KEY VALUE, but {cfg_list[-1]!r} stands alone")
+        for key, value in zip(cfg_list[::2], cfg_list[1::2]):
+            self._assign(str(key), value, "the command line")
+
+    def merge_from_other_cfg(self, cfg_other):
+        """Merge another tree, for instance the one that a checkpoint carries."""
+        self._merge_tree(cfg_other, (), "the other config")
+
+    def is_given(self, key):
+        """Whether `key` ("MODEL.MASK_ON") was set by a file or a command line rather than left at its default."""
+        return key in self.__dict__[ConfigNode.GIVEN]
+
+    def keys_of_options(self):
+        """All option names, in the order of definition: ["MODEL.RPN_ONLY", ...]."""
+        return list(_leaves(self, ()))
+
+    def _merge_tree(self, tree, path, source):
+        for name, value in tree.items():
+            here = (*path, str(name))
+            node = _find(self, here)
+            if isinstance(value, dict) and isinstance(node, CfgNode):
+                self._merge_tree(value, here, source)
+            elif isinstance(value, dict) and node is _MISSING and not _obsolete(".".join(here)):
+                raise UserError(self._unknown(".".join(here), source))
+            else:
+                self._assign(".".join(here), value, source)
+
+    def _assign(self, key, value, source):
+        if _obsolete(key):
+            warnings.warn(f"{source}: option {key} has no effect any more and is ignored", stacklevel=4)
+            return
+        path = key.split(".")
+        current = _find(self, path)
+        if current is _MISSING:
+            raise UserError(self._unknown(key, source))
+        if isinstance(current, CfgNode):
+            raise UserError(f"{source}: {key} is a group of options ({', '.join(list(current)[:4])}, ...), not an option")
+        parent = _find(self, path[:-1]) if len(path) > 1 else self
+        if parent.is_frozen():
+            raise UserError(f"{source}: the config is frozen, {key} cannot change any more")
+        parent[path[-1]] = _coerce(_decode(value), current, key, source)
+        self.__dict__[ConfigNode.GIVEN].add(key)
+
+    def _unknown(self, key, source):
+        options = self.keys_of_options()
+        near = difflib.get_close_matches(key, options, 1, 0.5)
+        if not near:
+            near = [o for o in options if o.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
+        return f"{source}: unknown option {key}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+_MISSING = object()
+
+
+def _find(node, path):
+    for name in path:
+        if not isinstance(node, CfgNode) or name not in node:
+            return _MISSING
+        node = node[name]
+    return node
+
+
+def _leaves(node, path):
+    for name, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from _leaves(value, (*path, name))
+        else:
+            yield ".".join((*path, name))
+
+
+def _obsolete(key):
+    return any(key == prefix or key.startswith(prefix + ".") for prefix in OBSOLETE_PREFIXES)
+
+
+def _decode(value):
+    """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number, "R-50-FPN" stays text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
+
+
+def _coerce(value, current, key, source):
+    wanted = type(current)
+    if isinstance(value, list | tuple) and isinstance(current, list | tuple):
+        numbers = current and all(isinstance(c, float) for c in current)
+        return wanted(float(v) if numbers and type(v) is int else v for v in value)
+    if wanted is float and type(value) is int:
+        return float(value)
+    if wanted is tuple and type(value) in (int, float, str):
+        return (value,) if value != "" else ()
+    if wanted is str and value is None:
+        return ""
+    if type(value) is not wanted:
+        raise UserError(
+            f"{source}: {key} takes a {wanted.__name__} such as {current!r}, not the {type(value).__name__} {value!r}"
+        )
+    return value

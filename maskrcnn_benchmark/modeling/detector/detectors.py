@@ -1,0 +1,50 @@
+"""From a config to the whole network."""
+
+from maskrcnn_benchmark.modeling.backbone import build_backbone
+from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN
+from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
+from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
+from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
+from maskrcnn_benchmark.utils.errors import UserError
+
+REGION_SWITCHES = ("MASK_ON", "KEYPOINT_ON")
+
+
+def build_detection_model(cfg, vocabulary=None):
+    """Build the network that a config describes, on the CPU with random weights.
+
+    Args:
+        cfg: the config; its class counts must be final (`data.build.bind_vocabulary`).
+        vocabulary: `Vocabulary` of the training data, which says which classes have joints and parts; without it every
+            detection is given both.
+
+    Raises:
+        UserError: the tasks that are turned on contradict each other or the trunk.
+    """
+    _check_tasks(cfg)
+    backbone = build_backbone(cfg)
+    rpn = roi_heads = None
+    if cfg.MODEL.DETECTION_ON:
+        rpn = build_rpn(cfg, backbone.out_channels)
+        if not cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
+            roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary)
+    return GeneralizedRCNN(backbone, rpn, roi_heads, build_fpn_heads(cfg, backbone.out_channels))
+
+
+def _check_tasks(cfg):
+    model = cfg.MODEL
+    if model.META_ARCHITECTURE != "GeneralizedRCNN":
+        raise UserError(f"MODEL.META_ARCHITECTURE {model.META_ARCHITECTURE!r} is unknown; there is GeneralizedRCNN")
+    if model.PART_HEAD not in ("roi", "fpn"):
+        raise UserError(f'MODEL.PART_HEAD is "roi" or "fpn", not {model.PART_HEAD!r}')
+    per_region = [switch for switch in REGION_SWITCHES if getattr(model, switch)]
+    if model.PART_ON and model.PART_HEAD == "roi":
+        per_region.append('PART_ON with PART_HEAD "roi"')
+    if per_region and not model.DETECTION_ON:
+        raise UserError(
+            f"MODEL.{' and MODEL.'.join(per_region)} answer per detected box, but MODEL.DETECTION_ON is False; "
+            "turn it on, or turn them off"
+        )
+    dense = (model.PART_ON, model.SEMANTIC_ON, model.BOUNDARY_ON, model.OCCLUSION_ON, model.CLASSIFICATION_ON)
+    if not model.DETECTION_ON and not any(dense):
+        raise UserError("no task is turned on; set at least one of the switches MODEL.*_ON")

@@ -1,0 +1,85 @@
+"""Images (and targets) in, losses or predictions out."""
+
+from torch import nn
+
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+
+
+class GeneralizedRCNN(nn.Module):
+    """A trunk, region proposals, heads with one answer per region and heads with one answer per image.
+
+    Args:
+        backbone: image batch [N, 3, H, W] -> list of feature maps, finest first.
+        rpn: (images, features, targets) -> (one `BoxList` of proposals per image, losses); None without region tasks.
+        roi_heads: (features, proposals, targets) -> (one `BoxList` of detections per image, losses), or None.
+        fpn_heads: (features, images, targets) -> ({name: one answer per image}, losses), or None.
+    """
+
+    def __init__(self, backbone, rpn=None, roi_heads=None, fpn_heads=None):
+        super().__init__()
+        self.backbone = backbone
+        self.rpn = rpn
+        self.roi_heads = roi_heads
+        self.fpn_heads = fpn_heads
+
+    def forward(self, images, targets=None):
+        """Losses in training, predictions otherwise.
+
+        Args:
+            images: `ImageList`, a tensor [N, 3, H, W], or a list of tensors [3, H_i, W_i].
+            targets: in training one `ImageAnnotations` (or upstream's `BoxList` of ground truth) per image. What is
+                None in it was not annotated and adds no loss.
+
+        Returns:
+            In training {loss name: scalar} with the losses that this batch has annotations for.
+            In evaluation one answer per image in the network's input pixels: a `BoxList` when the network answers per
+            region alone (as in maskrcnn-benchmark), else an `ImagePrediction`.
+        """
+        images = to_image_list(images)
+        if self.training:
+            targets = _checked_targets(targets, images)
+        else:
+            targets = None
+        features = self.backbone(images.tensors)
+        detections, losses = None, {}
+        if self.rpn is not None:
+            detections, rpn_losses = self.rpn(images, features, targets)
+            losses.update(rpn_losses)
+        if self.roi_heads is not None:
+            detections, roi_losses = self.roi_heads(features, detections, targets)
+            losses.update(roi_losses)
+        dense = {}
+        if self.fpn_heads is not None:
+            dense, fpn_losses = self.fpn_heads(features, images, targets)
+            losses.update(fpn_losses)
+        if self.training:
+            return losses
+        if self.fpn_heads is None:
+            return detections
+        return [
+            ImagePrediction(
+                (int(width), int(height)),
+                instances=None if detections is None else detections[i],
+                **{name: answers[i] for name, answers in dense.items()},
+            )
+            for i, (height, width) in enumerate(images.image_sizes)
+        ]
+
+
+def _checked_targets(targets, images):
+    """Targets as `ImageAnnotations`, refused at the door when they cannot belong to these images."""
+    if targets is None:
+        raise ValueError("in training mode the model needs targets; call model.eval() for predictions")
+    if len(targets) != len(images.image_sizes):
+        raise ValueError(f"{len(images.image_sizes)} images but {len(targets)} targets")
+    checked = []
+    for index, (target, (height, width)) in enumerate(zip(targets, images.image_sizes)):
+        if not isinstance(target, ImageAnnotations | BoxList):
+            raise TypeError(f"target {index} must be ImageAnnotations or BoxList, not {type(target).__name__}")
+        if tuple(target.size) != (int(width), int(height)):
+            raise ValueError(f"target {index} is for an image of {tuple(target.size)}, but image {index} is {width}x{height}")
+        checked.append(ImageAnnotations.of(target))
+    return checked

@@ -1,0 +1,71 @@
+"""The fine decoder that boundary and occlusion share: the dense trunk, joined with a shallow look at the image itself."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, conv_block
+
+
+class EdgeDecoder(nn.Module):
+    """Trunk features at stride 4 and the image -> features at a finer stride.
+
+    A boundary counts as found within 0.0075 of the image diagonal, 4.7 pixels at 500x375, which features at stride 4
+    alone miss; the two-layer stem on the image brings the position back (the shallow side of OPNet and OFNet).
+
+    Args:
+        in_channels: channels of the trunk.
+        stride: 1, 2 or 4 image pixels per output pixel.
+        stem_channels: channels of the stem on the image; with stride 4 it is left out.
+        channels: channels of the result.
+        norm: "GN", "BN" or "".
+    """
+
+    def __init__(self, in_channels, stride=2, stem_channels=16, channels=32, norm="GN"):
+        super().__init__()
+        if stride not in (1, 2, TRUNK_STRIDE):
+            raise ValueError(f"the edge decoder's stride must be 1, 2 or 4, not {stride}")
+        self.stride = stride
+        self.out_channels = channels
+        self.reduce = conv_block(in_channels, channels, norm, kernel_size=1)
+        self.stem = None
+        if stride < TRUNK_STRIDE:
+            self.stem = nn.Sequential(
+                conv_block(3, stem_channels, norm, stride=stride), conv_block(stem_channels, stem_channels, norm)
+            )
+        self.join = conv_block(channels + (stem_channels if self.stem is not None else 0), channels, norm)
+
+    def forward(self, trunk, images):
+        """[N, in_channels, H/4, W/4] and the padded batch [N, 3, H, W] -> [N, channels, H/stride, W/stride]."""
+        x = self.reduce(trunk)
+        if self.stem is None:
+            return self.join(x)
+        fine = self.stem(images)
+        x = F.interpolate(x, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        return self.join(torch.cat([x, fine], dim=1))
+
+
+class EdgePredictor(nn.Module):
+    """3x3 convolution, then one prediction per image pixel by sub-pixel convolution (Shi et al. 2016).
+
+    Args:
+        in_channels: channels of the edge decoder.
+        out_channels: maps to predict.
+        stride: the decoder's stride; the output is this many times larger.
+        norm: "GN", "BN" or "".
+        prior: initial probability of the first map, which is an edge probability: rare, so that training starts calm.
+    """
+
+    def __init__(self, in_channels, out_channels, stride, norm="GN", prior=0.05):
+        super().__init__()
+        self.stride = stride
+        self.conv = conv_block(in_channels, in_channels, norm)
+        self.predict = nn.Conv2d(in_channels, out_channels * stride * stride, 1)
+        nn.init.normal_(self.predict.weight, std=0.01)
+        nn.init.zeros_(self.predict.bias)
+        with torch.no_grad():  # pixel_shuffle takes each map's stride^2 channels side by side
+            self.predict.bias[: stride * stride] = -torch.log(torch.tensor((1 - prior) / prior))
+
+    def forward(self, fine):
+        """[N, in_channels, H/stride, W/stride] -> logits [N, out_channels, H, W]."""
+        return F.pixel_shuffle(self.predict(self.conv(fine)), self.stride)

@@ -1,0 +1,85 @@
+"""Dense classification of pixels: the semantic head, and the part head for a whole image."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, stack_padded
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.structures.image_prediction import ScoreMap
+
+
+class PixelClassifier(nn.Module):
+    """1x1 convolution on the dense trunk, cross-entropy at full resolution.
+
+    Args:
+        in_channels: channels of the trunk.
+        num_classes: maps to predict.
+        loss_name: name under which the loss is returned.
+        labels_of: function from `ImageAnnotations` to a label map uint8 [H, W] with 255 for "ignore", or to None where
+            the image was not annotated for this task.
+    """
+
+    reads = "trunk"
+
+    def __init__(self, in_channels, num_classes, loss_name, labels_of):
+        super().__init__()
+        self.loss_name = loss_name
+        self.labels_of = labels_of
+        self.predict = nn.Conv2d(in_channels, num_classes, 1)
+        nn.init.normal_(self.predict.weight, std=0.01)
+        nn.init.zeros_(self.predict.bias)
+
+    def forward(self, features, proposals=None, targets=None):
+        """`DenseFeatures` -> (one `ScoreMap` of logits per image, {}) or, with targets, (None, {loss_name: scalar})."""
+        if targets is None:
+            logits = self.predict(features.trunk)
+            return [ScoreMap(x, (w, h), TRUNK_STRIDE) for x, (h, w) in zip(logits, features.image_sizes)], {}
+        labels = [self.labels_of(target) for target in targets]
+        annotated = [i for i, label in enumerate(labels) if label is not None]
+        if not annotated:
+            return None, {}
+        logits = self.predict(features.trunk[annotated])
+        loss = pixel_cross_entropy(logits, [labels[i] for i in annotated], TRUNK_STRIDE)
+        return None, {} if loss is None else {self.loss_name: loss}
+
+
+def pixel_cross_entropy(logits, labels, stride):
+    """Mean cross-entropy over the labelled pixels of a batch.
+
+    Args:
+        logits: float [N, C, h, w], one cell per `stride` pixels; enlarged bilinearly to the labels' resolution.
+        labels: N label maps uint8 [H_i, W_i], 255 where nothing is known.
+
+    Returns:
+        Scalar, or None when no pixel of the batch is labelled.
+    """
+    height, width = logits.shape[-2] * stride, logits.shape[-1] * stride
+    target = stack_padded(labels, height, width, IGNORE_INDEX).long()
+    if not (target != IGNORE_INDEX).any():
+        return None
+    logits = F.interpolate(logits.float(), size=(height, width), mode="bilinear", align_corners=False)
+    return F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX)
+
+
+def semantic_labels(annotations):
+    """The semantic map of an image, uint8 [H, W], or None."""
+    return None if annotations.semantic is None else annotations.semantic.labels
+
+
+def part_labels(annotations):
+    """One part map of the whole image, uint8 [H, W], 0 background; None where no instance has parts.
+
+    Pixels of instances whose parts nobody drew are ignored.
+    """
+    instances = annotations.instances
+    if instances is None or not instances.has_field("parts"):
+        return None
+    parts = instances.get_field("parts")
+    if not bool(parts.annotated.any()):
+        return None
+    flat = parts.labels.amax(dim=0)  # instance masks do not overlap, so at most one map speaks at a pixel
+    if instances.has_field("masks") and not bool(parts.annotated.all()):
+        masks = instances.get_field("masks").get_mask_tensor().reshape(len(instances), *flat.shape)
+        flat = torch.where(masks[~parts.annotated].amax(dim=0).bool(), torch.full_like(flat, IGNORE_INDEX), flat)
+    return flat

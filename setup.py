@@ -1,0 +1,5 @@
+"""The short door: all metadata is in pyproject.toml."""
+
+from setuptools import setup
+
+setup()

@@ -1,0 +1,20 @@
+"""Fixtures that many tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def pytest_configure(config):
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real data sets that DETAIL_REAL_DATA names; the test is skipped where there is none."""
+    folder = os.environ.get("DETAIL_REAL_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("set DETAIL_REAL_DATA to a folder of real data sets to run this test")
+    return Path(folder)
