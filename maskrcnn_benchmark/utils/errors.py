@@ -1,4 +1,4 @@
-"""The error that is the user's to mend: tools print its one line and leave the stack trace out."""
+"""The errors that end a tool without a stack trace: one is the user's to mend, the other is his wish."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The message is one line that names the file, key or index at fault and the remedy.
     """
+
+
+class Interrupted(Exception):
+    """A run that was asked to stop and did so in good order. The message says how to resume it."""

@@ -1,0 +1,225 @@
+"""From a config to data sets, their vocabulary, and the loaders of batches."""
+
+import bisect
+import logging
+import resource
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data.sampler import BatchSampler
+
+from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
+from maskrcnn_benchmark.data.datasets import COCODataset, ConcatDataset, DetailDataset
+from maskrcnn_benchmark.data.samplers import (
+    DistributedSampler,
+    GroupedBatchSampler,
+    IterationBasedBatchSampler,
+    SeededBatchSampler,
+    SeededDataset,
+)
+from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+from maskrcnn_benchmark.structures.part_mask import PART_SETS
+from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.imports import import_file
+
+logger = logging.getLogger(__name__)
+
+# Upright images in one group, wide ones in the other
+ASPECT_RATIO_BOUNDS = (1.0,)
+
+
+def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_for_period=False):
+    """The loader of training batches, or the loaders of test batches.
+
+    A batch is (`ImageList`, list of `ImageAnnotations`, list of indices into the loader's `dataset`); with test-time
+    augmentation the images are a list of PIL images. In training, annotations are transformed along with the image;
+    in testing they stay in the original pixels, where predictions are judged.
+
+    Args:
+        cfg: the config. SOLVER.IMS_PER_BATCH and TEST.IMS_PER_BATCH count the images of all processes.
+        is_train: DATASETS.TRAIN, shuffled, SOLVER.MAX_ITER batches; otherwise DATASETS.TEST, each image once over
+            all processes.
+        is_distributed: whether several processes share the images.
+        start_iter: batches of training that were seen before; the loader goes on as if it had not been interrupted.
+        is_for_period: one test loader over all of DATASETS.TEST, for evaluation during training.
+
+    Returns:
+        a `DataLoader` for training or `is_for_period`, otherwise a list with one for each of DATASETS.TEST.
+    """
+    processes, rank = (get_world_size(), get_rank()) if is_distributed else (1, 0)
+    option = "SOLVER.IMS_PER_BATCH" if is_train else "TEST.IMS_PER_BATCH"
+    images = cfg.SOLVER.IMS_PER_BATCH if is_train else cfg.TEST.IMS_PER_BATCH
+    if images < 1 or images % processes:
+        raise UserError(f"{option} {images} must be a positive multiple of the number of processes, {processes}")
+    datasets = build_datasets(cfg, is_train, joined=is_train or is_for_period)
+    if is_train:
+        return _training_loader(cfg, datasets[0], images // processes, processes, rank, start_iter)
+    loaders = [_test_loader(cfg, dataset, images // processes, processes, rank) for dataset in datasets]
+    return loaders[0] if is_for_period else loaders
+
+
+def build_datasets(cfg, is_train=True, joined=True):
+    """The data sets of DATASETS.TRAIN or DATASETS.TEST, with the config's transforms.
+
+    Args:
+        cfg: the config.
+        is_train: which; training leaves out crowds, and images on which no enabled task is annotated.
+        joined: make one of several.
+
+    Returns:
+        list of data sets, of length one if `joined`.
+    """
+    names = list(cfg.DATASETS.TRAIN if is_train else cfg.DATASETS.TEST)
+    if not names:
+        raise UserError(f"DATASETS.{'TRAIN' if is_train else 'TEST'} is empty; name a data set there")
+    transforms = _transforms(cfg, is_train)
+    datasets = [_build_dataset(cfg, name, transforms, is_train) for name in names]
+    return [ConcatDataset(datasets, names)] if joined and len(datasets) > 1 else datasets
+
+
+def load_vocabulary(cfg):
+    """The `Vocabulary` of the config's first data set, of DATASETS.TRAIN or, without one, of DATASETS.TEST."""
+    return _build_dataset(cfg, _first_dataset(cfg), transforms=None, is_train=False).vocabulary
+
+
+def bind_vocabulary(cfg, vocabulary):
+    """Set every NUM_CLASSES option from a data set's vocabulary, in place, frozen or not.
+
+    Raises `UserError` if a task is on for which the data set has no classes, and if an option of a task that is on
+    was set by hand to another number; the message names both.
+    """
+    counts = _class_counts(vocabulary)
+    dataset = _first_dataset(cfg)
+    on = {task.switch for task in enabled_tasks(cfg)}
+    frozen = cfg.is_frozen()
+    cfg.defrost()
+    for option, (switch, count, what) in counts.items():
+        group, name = option.split(".")[1:]
+        active = switch in on and (option != "MODEL.RETINANET.NUM_CLASSES" or cfg.MODEL.RETINANET_ON)
+        if active and not count:
+            raise UserError(f"MODEL.{switch} is on, but data set {dataset} has no {what}; turn the task off")
+        given = cfg.MODEL[group][name]
+        if active and cfg.is_given(option) and given != count:
+            raise UserError(
+                f"{option} is set to {given}, but data set {dataset} has {count} ({what}); leave the option out"
+            )
+        if count:
+            cfg.MODEL[group][name] = count
+    if frozen:
+        cfg.freeze()
+
+
+def _class_counts(vocabulary):
+    """{option: (switch of its task, number of classes or 0 without any, what they are)}."""
+    things, stuff = len(vocabulary.thing_names), len(vocabulary.semantic_names)
+    parts = len(vocabulary.parts.labels) if vocabulary.parts else 0
+    joints = len(vocabulary.joints.names) if vocabulary.joints else 0
+    image_labels = len(vocabulary.image_label_names)
+    things_text = f"{things} classes of objects and background" if things else "classes of objects"
+    parts_text = f"{parts} part labels and background" if parts else "parts"
+    return {
+        "MODEL.ROI_BOX_HEAD.NUM_CLASSES": ("DETECTION_ON", things and things + 1, things_text),
+        "MODEL.RETINANET.NUM_CLASSES": ("DETECTION_ON", things and things + 1, things_text),
+        "MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES": ("KEYPOINT_ON", joints, "joints"),
+        "MODEL.ROI_PART_HEAD.NUM_CLASSES": ("PART_ON", parts and parts + 1, parts_text),
+        "MODEL.SEMANTIC_HEAD.NUM_CLASSES": ("SEMANTIC_ON", stuff, "semantic classes"),
+        "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES": ("CLASSIFICATION_ON", image_labels, "image labels"),
+    }
+
+
+def _first_dataset(cfg):
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    if not names:
+        raise UserError("DATASETS.TRAIN and DATASETS.TEST are empty; name a data set in one of them")
+    return names[0]
+
+
+def _build_dataset(cfg, name, transforms, is_train):
+    catalog = import_file("maskrcnn_benchmark.config.paths_catalog", cfg.PATHS_CATALOG).DatasetCatalog
+    entry = catalog.get(name, cfg.DATASETS.DATA_DIR)
+    tasks = {task.key for task in enabled_tasks(cfg)}
+    options = {"transforms": transforms, "tasks": tasks, "keep_crowd": not is_train}
+    if entry["factory"] == "COCODataset":
+        return COCODataset(**entry["args"], remove_images_without_annotations=is_train, **options)
+    if entry["factory"] != "DetailDataset":
+        raise UserError(f"{cfg.PATHS_CATALOG}: data set {name!r} has the unknown factory {entry['factory']!r}")
+    if cfg.DATASETS.PARTS not in PART_SETS:
+        raise UserError(f"DATASETS.PARTS is {cfg.DATASETS.PARTS!r}, but must be one of {', '.join(PART_SETS)}")
+    dataset = DetailDataset(**entry["args"], parts=cfg.DATASETS.PARTS, **options)
+    if is_train:
+        number = dataset.leave_out_unannotated()
+        if not len(dataset):
+            raise UserError(f"data set {name}: none of its {number} images is annotated for {', '.join(sorted(tasks))}")
+        logger.info(
+            "%s: %d images; %d more are not annotated for any enabled task and are left out", name, len(dataset), number
+        )
+    return dataset
+
+
+def _transforms(cfg, is_train):
+    if is_train:
+        return build_transforms(cfg, is_train=True)
+    return None if cfg.TEST.BBOX_AUG.ENABLED else ImageOnly(build_transforms(cfg, is_train=False))
+
+
+class ImageOnly:
+    """Applies a transform to the image and leaves the annotations in the original pixels."""
+
+    def __init__(self, transforms):
+        self.transforms = transforms
+
+    def __call__(self, image, annotations):
+        return self.transforms(image)[0], annotations
+
+
+def _training_loader(cfg, dataset, images_per_process, processes, rank, start_iter):
+    seed = cfg.SOLVER.SEED
+    if seed < 0:
+        raise ValueError(f"SOLVER.SEED is {seed}: draw a seed and write it into the config before making loaders")
+    sampler = DistributedSampler(dataset, processes, rank, shuffle=True, seed=seed)
+    batches = _batch_sampler(cfg, dataset, sampler, images_per_process)
+    batches = IterationBasedBatchSampler(batches, cfg.SOLVER.MAX_ITER, start_iter)
+    batches = SeededBatchSampler(batches, seed, rank, start_iter)
+    return _loader(cfg, SeededDataset(dataset), batches, BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY))
+
+
+def _test_loader(cfg, dataset, images_per_process, processes, rank):
+    sampler = DistributedSampler(dataset, processes, rank, shuffle=False, pad=False)
+    batches = _batch_sampler(cfg, dataset, sampler, images_per_process)
+    collator = BBoxAugCollator() if cfg.TEST.BBOX_AUG.ENABLED else BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY)
+    return _loader(cfg, dataset, batches, collator)
+
+
+def _batch_sampler(cfg, dataset, sampler, batch_size):
+    if not cfg.DATALOADER.ASPECT_RATIO_GROUPING:
+        return BatchSampler(sampler, batch_size, drop_last=False)
+    infos = (dataset.get_img_info(i) for i in range(len(dataset)))
+    groups = [bisect.bisect_right(ASPECT_RATIO_BOUNDS, info["height"] / info["width"]) for info in infos]
+    return GroupedBatchSampler(sampler, groups, batch_size, drop_uneven=False)
+
+
+def _loader(cfg, dataset, batch_sampler, collator):
+    workers = cfg.DATALOADER.NUM_WORKERS
+    if workers:
+        _allow_open_files()
+    return DataLoader(
+        dataset,
+        batch_sampler=batch_sampler,
+        num_workers=workers,
+        collate_fn=collator,
+        persistent_workers=workers > 0,
+        pin_memory=torch.device(cfg.MODEL.DEVICE).type == "cuda" and torch.cuda.is_available(),
+    )
+
+
+def _allow_open_files():
+    """Raise this process's limit of open files to what the system grants.
+
+    Every tensor that a worker hands over holds a file open, and annotations of eight tasks are a dozen tensors an
+    image: the usual limit of 1024 is reached with a few workers.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

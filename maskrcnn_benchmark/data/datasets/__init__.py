@@ -1,0 +1,7 @@
+"""The data sets, each an indexable of (image, `ImageAnnotations`, index)."""
+
+from maskrcnn_benchmark.data.datasets.coco import COCODataset
+from maskrcnn_benchmark.data.datasets.concat_dataset import ConcatDataset
+from maskrcnn_benchmark.data.datasets.detail import DetailDataset
+
+__all__ = ["COCODataset", "ConcatDataset", "DetailDataset"]

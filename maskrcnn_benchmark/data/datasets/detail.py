@@ -1,0 +1,343 @@
+"""PASCAL in Detail: one image with the annotations of up to eight tasks, from the data set's own JSON layout."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.data.datasets.detail_categories import in_official_order
+from maskrcnn_benchmark.data.datasets.detail_file import is_silhouette, open_detail_file
+from maskrcnn_benchmark.data.datasets.image_file import read_image
+from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_maps
+from maskrcnn_benchmark.data.datasets.run_length import RunLengths, row_major
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS, DetailKeypoints
+from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.errors import UserError
+
+SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val")}
+INSTANCE_TASKS = {"detection", "instance", "keypoint", "part"}  # they need the boxes of objects
+
+
+class DetailDataset(torch.utils.data.Dataset):
+    """Images of PASCAL in Detail, or of any file in its layout.
+
+    Which tasks an image carries: detection, instance masks, semantic map and image labels if it has any segmentation
+    record; parts if one of its instances has any; joints if it has a joint record or no person; boundary and
+    occlusion if they have a record for it. What it does not carry is None in its `ImageAnnotations`.
+
+    Attributes:
+        ids: image ids of this data set in file order.
+        vocabulary: `Vocabulary`, names of all classes of the file; the same for each split of a file.
+        resized_boundaries: number of boundary masks that are not of their image's size and are therefore resized.
+    """
+
+    def __init__(self, ann_file, root, split="trainval", transforms=None, parts="person6", tasks=None, keep_crowd=True):
+        """Open a data set.
+
+        Args:
+            ann_file: the JSON file.
+            root: folder of the images.
+            split: "train", "val" or "trainval", by the `phase` of each image.
+            transforms: called as `transforms(image, annotations)`, or None.
+            parts: the set of part labels, "person", "person6" or "all".
+            tasks: keys of `multitask.tasks.TASKS` whose annotations are wanted; the others stay None. None wants all.
+            keep_crowd: keep `iscrowd` records of categories with instances; training leaves them out.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+        unknown = set(tasks or ()) - set(TASKS)
+        if unknown:
+            raise ValueError(f"unknown tasks {sorted(unknown)}; there are {', '.join(TASKS)}")
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise UserError(f"no such folder of images: {self.root}")
+        self.transforms = transforms
+        self.tasks = frozenset(TASKS if tasks is None else tasks)
+        self.keep_crowd = keep_crowd
+        self.file = open_detail_file(ann_file)
+        self.ids = self._ids_of_split(split)
+        self.vocabulary = self._read_vocabulary(parts)
+        self._semantic_value = {name: i for i, name in enumerate(self.vocabulary.semantic_names)}
+        self._thing_label = {name: i + 1 for i, name in enumerate(self.vocabulary.thing_names)}
+        self._part_label = self._read_part_labels()
+        self.resized_boundaries = self._count_resized_boundaries() if "boundary" in self.tasks else 0
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, idx):
+        """(image, annotations, idx): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
+        info = self.get_img_info(idx)
+        image = read_image(self.root / info["file_name"], (info["width"], info["height"]))
+        annotations = self.get_annotations(idx)
+        if self.transforms is not None:
+            image, annotations = self.transforms(image, annotations)
+        return image, annotations, idx
+
+    def get_img_info(self, idx):
+        """{"height", "width" in pixels, "file_name", "image_id"} of an image, without opening it."""
+        row = self.file.images[self.ids[idx]]
+        return {
+            "height": int(row["height"]),
+            "width": int(row["width"]),
+            "file_name": row["file_name"],
+            "image_id": self.ids[idx],
+        }
+
+    def tasks_of(self, idx):
+        """Keys of the tasks that this image carries, wanted or not, without decoding anything: set of str."""
+        image_id = self.ids[idx]
+        segmentation = self.file.records("annos_segmentation", image_id)
+        found = set()
+        if segmentation:
+            found |= {"detection", "instance", "semantic", "classification"}
+        if any(self._labelled_parts(record) for record in segmentation if record.get("parts")):
+            found.add("part")
+        if self._joints_known(image_id):
+            found.add("keypoint")
+        if self.file.records("annos_boundary", image_id):
+            found.add("boundary")
+        if self.file.records("annos_occlusion", image_id):
+            found.add("occlusion")
+        return found
+
+    def leave_out_unannotated(self):
+        """Drop the images from which none of the wanted tasks can learn. Returns how many.
+
+        Images without objects stay: they are background to learn from.
+        """
+        kept = [self.ids[i] for i in range(len(self.ids)) if self._teaches(i)]
+        number = len(self.ids) - len(kept)
+        self.ids = kept
+        return number
+
+    def get_annotations(self, idx):
+        """`ImageAnnotations` of an image in its own pixels, without opening the image."""
+        info = self.get_img_info(idx)
+        image_id, size = info["image_id"], (info["width"], info["height"])
+        members = {}
+        segmentation = self.file.records("annos_segmentation", image_id)
+        if segmentation:
+            members = self._read_segmentation(segmentation, size)
+        if "keypoint" in self.tasks and self._joints_known(image_id):
+            members["people"] = self._read_people(self.file.records("annos_joints", image_id), size)
+        boundary = self.file.records("annos_boundary", image_id)
+        if "boundary" in self.tasks and boundary:
+            members["boundary"] = self._read_boundary(boundary, size)
+        occlusion = self.file.records("annos_occlusion", image_id)
+        if "occlusion" in self.tasks and occlusion:
+            members["occlusion"] = self._read_occlusion(occlusion, size)
+        return ImageAnnotations(size, image_id=image_id, **members)
+
+    def _joints_known(self, image_id):
+        """Whether the image has a joint record, or no person who could have one."""
+        if self.file.records("annos_joints", image_id):
+            return True
+        return all(self._category_name(r) != "person" for r in self.file.records("annos_segmentation", image_id))
+
+    def _ids_of_split(self, split):
+        phases = Counter()
+        ids = []
+        for image_id, row in self.file.images.items():
+            if "phase" not in row:
+                raise UserError(f"{self.file.path}: image {image_id} has no 'phase', so no split is known for it")
+            phases[row["phase"]] += 1
+            if row["phase"] in SPLITS[split]:
+                ids.append(image_id)
+        if not ids:
+            counts = ", ".join(f"{number} of phase {phase!r}" for phase, number in phases.items()) or "none at all"
+            raise UserError(f"{self.file.path} has no image of split {split!r}; its images: {counts}")
+        return ids
+
+    def _read_vocabulary(self, parts):
+        categories = self.file.categories.values()
+        semantic_names = tuple(in_official_order([c["name"] for c in categories]))
+        if len(semantic_names) > IGNORE_INDEX:
+            raise UserError(
+                f"{self.file.path} has {len(semantic_names)} categories; a map holds {IGNORE_INDEX} at most"
+            )
+        things = {c["name"] for c in categories if not c["onlysemantic"]}
+        thing_names = tuple(name for name in semantic_names if name in things)
+        parts_of_things = {name: found for name, found in self.file.parts_of_things.items() if name in things and found}
+        return Vocabulary(
+            thing_names=thing_names,
+            semantic_names=semantic_names,
+            image_label_names=semantic_names,
+            parts=PartSet.from_names(parts, parts_of_things),
+            joints=DETAIL_JOINTS,
+        )
+
+    def _read_part_labels(self):
+        """{(category_id, part_id): label in the part set, 0 if it has none}."""
+        label_of = self.vocabulary.parts.label_of
+        return {
+            (category_id, part_id): 0 if is_silhouette(part_id, part) else label_of(category["name"], part)
+            for category_id, category in self.file.categories.items()
+            for part_id, part in self.file.parts.items()
+        }
+
+    def _count_resized_boundaries(self):
+        number = 0
+        for idx in range(len(self)):
+            info = self.get_img_info(idx)
+            for record in self.file.records("annos_boundary", info["image_id"]):
+                number += self._boundary_size(record) != (info["width"], info["height"])
+        if number:
+            logging.getLogger(__name__).warning(
+                "%s: %d boundary masks are not of their image's size and are resized to it", self.file.path, number
+            )
+        return number
+
+    def _teaches(self, idx):
+        tasks = self.tasks_of(idx)
+        if not self.file.records("annos_joints", self.ids[idx]):
+            tasks.discard("keypoint")  # nobody is there: true, but no joint can be learnt from it
+        return bool(tasks & self.tasks)
+
+    def _category_name(self, record):
+        category_id = self.file.field(record, "category_id", "segmentation")
+        if category_id not in self.file.categories:
+            name = self.file.name_of(record, "segmentation")
+            raise UserError(f"{name} has category {category_id!r}, which 'categories' does not list")
+        return self.file.categories[category_id]["name"]
+
+    def _read_segmentation(self, records, size):
+        """What the segmentation records say: {"semantic", "classes", "instances"} as far as they are wanted."""
+        names = [self._category_name(record) for record in records]
+        things = [i for i, (record, name) in enumerate(zip(records, names)) if self._is_instance(record, name)]
+        members = {}
+        needs_masks = self.tasks & {"semantic", "instance"}
+        runs = self._parse_masks(records, size) if needs_masks else None
+        if "semantic" in self.tasks:
+            canvas = np.full((1, size[0], size[1]), IGNORE_INDEX, np.uint8)
+            values = [self._semantic_value[name] for name in names]
+            runs.paint(canvas, range(len(records)), np.zeros(len(records)), values)
+            members["semantic"] = SemanticMap(torch.from_numpy(row_major(canvas)[0]))
+        if "classification" in self.tasks:
+            classes = torch.zeros(len(self.vocabulary.image_label_names))
+            classes[[self._semantic_value[name] for name in set(names)]] = 1.0
+            members["classes"] = classes
+        if self.tasks & INSTANCE_TASKS:
+            members["instances"] = self._read_instances(records, names, things, runs, size)
+        return members
+
+    def _is_instance(self, record, name):
+        return name in self._thing_label and (self.keep_crowd or not record.get("iscrowd", 0))
+
+    def _parse_masks(self, records, size):
+        encodings = [self.file.field(record, "segmentation", "segmentation") for record in records]
+        return RunLengths(encodings, size, lambda i: self.file.name_of(records[i], "segmentation"))
+
+    def _read_instances(self, records, names, things, runs, size):
+        """Objects: BoxList with labels and iscrowd; masks and parts where they are wanted."""
+        boxes = [self._box(records[i], size) for i in things]
+        extent = [box is not None for box in boxes]
+        things = [i for i, ok in zip(things, extent) if ok]
+        boxes = torch.tensor([box for box in boxes if box is not None], dtype=torch.float32).reshape(-1, 4)
+        instances = BoxList(boxes, size, mode="xywh").convert("xyxy")
+        instances.add_field("labels", torch.tensor([self._thing_label[names[i]] for i in things], dtype=torch.int64))
+        crowd = [bool(records[i].get("iscrowd", 0)) for i in things]
+        instances.add_field("iscrowd", torch.tensor(crowd, dtype=torch.bool))
+        if "instance" in self.tasks:
+            masks = torch.from_numpy(runs.masks(things))
+            instances.add_field("masks", SegmentationMask(masks, size, mode="mask"))
+        if "part" in self.tasks:
+            parts = self._read_parts([records[i] for i in things], size)
+            if parts is not None:
+                instances.add_field("parts", parts)
+        return instances.clip_to_image(remove_empty=False)
+
+    def _box(self, record, size):
+        """[x, y, w, h] of an object, from its mask where the record has none; None for an object without any pixel."""
+        box = record.get("bbox")
+        if box is not None and len(box) == 4 and box[2] > 0 and box[3] > 0:
+            return box
+        x1, y1, x2, y2 = self._parse_masks([record], size).bounding_boxes()[0].tolist()
+        return [x1, y1, x2 - x1 + 1, y2 - y1 + 1] if x1 >= 0 else None
+
+    def _labelled_parts(self, record):
+        """The parts of a record that have a label in the part set: list of (part record, label)."""
+        labelled = []
+        for part in record.get("parts") or ():
+            part_id = self.file.field({**part, "image_id": record["image_id"]}, "part_id", "part")
+            if part_id not in self.file.parts and part_id != 255:
+                name = self.file.name_of(record, "segmentation")
+                raise UserError(f"{name} has part {part_id!r}, which 'parts' does not list")
+            label = self._part_label.get((record["category_id"], part_id), 0)
+            if label:
+                labelled.append((part, label))
+        return labelled
+
+    def _read_parts(self, records, size):
+        """Part labels of N objects: `PartMask`, or None if none of them has any."""
+        parts = [(i, part, label) for i, record in enumerate(records) for part, label in self._labelled_parts(record)]
+        if not parts:
+            return None
+        runs = RunLengths(
+            [part.get("segmentation") for _, part, _ in parts],
+            size,
+            lambda k: f"{self.file.name_of(records[parts[k][0]], 'segmentation')}, part {parts[k][1]['part_id']}",
+        )
+        # the large first: an eye stays visible on a head whichever comes first in the file
+        order = np.argsort(-runs.areas, kind="stable")
+        owners, labels = np.array([i for i, _, _ in parts]), np.array([label for _, _, label in parts])
+        canvas = np.zeros((len(records), size[0], size[1]), np.uint8)
+        runs.paint(canvas, order, owners[order], labels[order])
+        annotated = torch.zeros(len(records), dtype=torch.bool)
+        annotated[owners] = True
+        return PartMask(torch.from_numpy(row_major(canvas)), annotated, size, self.vocabulary.parts)
+
+    def _read_people(self, records, size):
+        """Joint records: BoxList with labels (all 1) and keypoints."""
+        width = 3 * len(DETAIL_JOINTS.names)
+        joints = [self.file.field(record, "keypoints", "joint") for record in records]
+        for record, numbers in zip(records, joints):
+            if len(numbers) != width:
+                name = self.file.name_of(record, "joint")
+                raise UserError(f"{name} has {len(numbers)} numbers in 'keypoints', not {width}")
+        joints = torch.tensor(joints, dtype=torch.float32).reshape(-1, width // 3, 3)
+        boxes = torch.tensor([self.file.field(r, "bbox", "joint") for r in records], dtype=torch.float32).reshape(-1, 4)
+        people = BoxList(boxes, size, mode="xywh").convert("xyxy")
+        people.add_field("labels", torch.ones(len(records), dtype=torch.int64))
+        people.add_field("keypoints", DetailKeypoints(joints, size))
+        return people.clip_to_image(remove_empty=False)
+
+    def _boundary_size(self, record):
+        mask = self.file.field(record, "boundary_mask", "boundary")
+        if not isinstance(mask, dict) or len(mask.get("size", ())) != 2:
+            raise UserError(f"{self.file.name_of(record, 'boundary')}: its mask has no 'size' [h, w]")
+        height, width = mask["size"]
+        return int(width), int(height)
+
+    def _read_boundary(self, records, size):
+        """Boundary masks of one image (one, by the format), joined and at the image's size: `BoundaryMap`."""
+        edges = torch.zeros(size[1], size[0], dtype=torch.uint8)
+        for record in records:
+            mask_size = self._boundary_size(record)
+            name = self.file.name_of(record, "boundary")
+            runs = RunLengths([record["boundary_mask"]], mask_size, lambda _, name=name: name)
+            boundary = BoundaryMap(torch.from_numpy(runs.masks([0])[0]))
+            edges |= (boundary if mask_size == size else boundary.resize(size)).edges
+        return BoundaryMap(edges)
+
+    def _read_occlusion(self, records, size):
+        """The occlusion chains of one image: `OcclusionMap` at the image's size."""
+        record = records[0]
+        chain_size = self.file.occlusion_size(record)
+        edges = self.file.field(record, "edges", "occlusion")
+        base = self.file.occlusion_base
+        try:
+            chains = [np.asarray(chain, np.int64) - base for chain in edges["indices"]]
+            drawn, direction = chains_to_maps(chains, edges["edgelabel"], chain_size)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self.file.name_of(record, 'occlusion')} cannot be read: {error}") from None
+        occlusion = OcclusionMap(torch.from_numpy(drawn), torch.from_numpy(direction))
+        return occlusion if chain_size == size else occlusion.resize(size)

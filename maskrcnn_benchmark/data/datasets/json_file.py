@@ -1,0 +1,25 @@
+"""Reading an annotation file, with errors that say what is wrong with it."""
+
+import json
+from pathlib import Path
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def read_json(path, required):
+    """The object that the JSON file at `path` holds: dict.
+
+    Raises `UserError` for a missing file, one that is cut off or no JSON, and one that lacks a key of `required`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no such annotation file: {path}")
+    try:
+        content = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); it is cut off or damaged, fetch it again") from None
+    missing = [key for key in required if not isinstance(content, dict) or key not in content]
+    if missing:
+        found = ", ".join(list(content)[:8]) if isinstance(content, dict) else type(content).__name__
+        raise UserError(f"{path} has no section {missing[0]!r} (it holds: {found}); is it another kind of file?")
+    return content

@@ -1,0 +1,170 @@
+"""Run-length encoded masks in COCO's formats: parsed, checked and painted, many at once."""
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+class RunLengths:
+    """The foreground runs of several masks of one size, in column-major order as COCO numbers pixels.
+
+    `pycocotools.mask.decode` returns arbitrary pixels for a string that was cut off, so the strings are parsed here,
+    where they can be checked; painting straight from the runs also costs nothing for the pixels outside of a mask.
+
+    Attributes:
+        size: (width, height) in pixels.
+        mask_of_run: int64 [R], the mask that each run belongs to, ascending.
+        starts, lengths: int64 [R], first pixel (column * height + row) and number of pixels of each run.
+        areas: int64 [N], pixels of each mask.
+    """
+
+    def __init__(self, encodings, size, names):
+        """Parse `encodings`, dictionaries {"size": [h, w], "counts": str, bytes or list of int}.
+
+        Args:
+            encodings: the N masks.
+            size: (width, height) that every one of them must have.
+            names: function of a mask's index to the words by which an error names it.
+
+        Raises `UserError` for a mask of another size or whose runs do not add up to the image.
+        """
+        self.size = (int(size[0]), int(size[1]))
+        width, height = self.size
+        strings = [_compressed(encoding, self.size, names, i) for i, encoding in enumerate(encodings)]
+        counts, mask_of_count, rank = _parse_counts(strings, names)
+        number = len(strings)
+        totals = np.bincount(mask_of_count, counts, number)
+        negative = np.bincount(mask_of_count, counts < 0, number)
+        wrong = np.flatnonzero((totals != width * height) | (negative > 0))
+        if len(wrong):
+            i = int(wrong[0])
+            raise UserError(
+                f"{names(i)}: its run-length code does not decode to a mask of {width}x{height} pixels; "
+                "it is damaged or cut off"
+            )
+        ends = np.cumsum(counts) - mask_of_count * (width * height)
+        foreground = (rank % 2 == 1) & (counts > 0)
+        self.mask_of_run = mask_of_count[foreground]
+        self.lengths = counts[foreground]
+        self.starts = ends[foreground] - self.lengths
+        self.areas = np.bincount(self.mask_of_run, self.lengths, number).astype(np.int64)
+
+    def __len__(self):
+        return len(self.areas)
+
+    def paint(self, canvas, order, layers, values):
+        """Write masks into layers of a canvas; where several overlap in one layer, the later in `order` wins.
+
+        Args:
+            canvas: uint8 [L, width, height], column-major images (see `row_major`), changed in place.
+            order: indices of masks, in the order of painting.
+            layers, values: for each entry of `order`, the layer to paint and the value to write.
+        """
+        order = np.asarray(order, np.int64)
+        if not len(order):
+            return
+        position = np.full(len(self), -1, np.int64)
+        position[order] = np.arange(len(order))
+        runs = np.flatnonzero(position[self.mask_of_run] >= 0)
+        place = position[self.mask_of_run[runs]]
+        by_place = np.argsort(place, kind="stable")
+        runs, place = runs[by_place], place[by_place]
+        lengths = self.lengths[runs]
+        starts = self.starts[runs] + np.asarray(layers, np.int64)[place] * (canvas.shape[1] * canvas.shape[2])
+        before = np.cumsum(lengths) - lengths
+        pixels = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+        # numpy keeps the last value where an index occurs several times
+        canvas.reshape(-1)[pixels] = np.repeat(np.asarray(values, canvas.dtype)[place], lengths)
+
+    def masks(self, indices):
+        """The masks of `indices`, each on its own: uint8 [len(indices), height, width] of 0 and 1."""
+        width, height = self.size
+        canvas = np.zeros((len(indices), width, height), np.uint8)
+        self.paint(canvas, indices, np.arange(len(indices)), np.ones(len(indices)))
+        return row_major(canvas)
+
+    def bounding_boxes(self):
+        """Tight inclusive boxes, float32 [N, 4] xyxy in pixels; all -1 for a mask without pixels."""
+        height = self.size[1]
+        ends = self.starts + self.lengths - 1
+        first_column, last_column = self.starts // height, ends // height
+        several = last_column > first_column
+        top = np.where(several, 0, self.starts % height)
+        bottom = np.where(several, height - 1, ends % height)
+        boxes = np.full((len(self), 4), -1, np.float32)
+        if not len(self.starts):
+            return boxes
+        first = np.flatnonzero(np.diff(self.mask_of_run, prepend=-1))
+        present = self.mask_of_run[first]
+        boxes[present, 0] = np.minimum.reduceat(first_column, first)
+        boxes[present, 1] = np.minimum.reduceat(top, first)
+        boxes[present, 2] = np.maximum.reduceat(last_column, first)
+        boxes[present, 3] = np.maximum.reduceat(bottom, first)
+        return boxes
+
+
+def row_major(canvas):
+    """Column-major images [L, width, height] -> the usual [L, height, width], contiguous."""
+    return np.ascontiguousarray(canvas.transpose(0, 2, 1))
+
+
+def from_polygons(polygons, size):
+    """COCO polygons [[x, y, x, y, ...], ...] of one object -> one compressed run-length code {"size", "counts"}."""
+    width, height = size
+    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+
+
+def _compressed(encoding, size, names, index):
+    width, height = size
+    try:
+        shape, counts = [int(side) for side in encoding["size"]], encoding["counts"]
+    except (TypeError, KeyError, ValueError):
+        expected = '{"size": [h, w], "counts": ...}'
+        raise UserError(f"{names(index)}: a mask must be {expected}, not {repr(encoding)[:80]}") from None
+    if shape != [height, width]:
+        raise UserError(f"{names(index)}: its mask is {shape[::-1]} pixels (w, h), but its image is {[width, height]}")
+    if isinstance(counts, list):
+        counts = coco_mask.frPyObjects({"size": shape, "counts": counts}, height, width)["counts"]
+    if isinstance(counts, bytes):
+        return counts
+    if not isinstance(counts, str) or not counts.isascii():
+        raise UserError(f"{names(index)}: its run-length code is not ASCII text: {repr(counts)[:40]}")
+    return counts.encode()
+
+
+def _parse_counts(strings, names):
+    """COCO's compressed strings -> (counts int64 [C], mask of each count, its rank in that mask).
+
+    Format (the COCO API's rleFrString): a number is cut into groups of five bits, lowest first, each a character 48
+    + bits, plus 32 on all but the last; bit 16 of the last carries the sign. From the fourth number on, the
+    difference to the number two before is stored.
+    """
+    sizes = np.array([len(s) for s in strings], np.int64)
+    bits = np.frombuffer(b"".join(strings), np.uint8).astype(np.int64) - 48
+    last = (bits & 32) == 0
+    mask_of_char = np.repeat(np.arange(len(strings)), sizes)
+    ends = np.cumsum(sizes)
+    broken = [i for i, (size, end) in enumerate(zip(sizes, ends)) if size == 0 or not last[end - 1]]
+    outside = mask_of_char[(bits < 0) | (bits > 63)]
+    if broken or len(outside):
+        i = broken[0] if broken else int(outside[0])
+        raise UserError(f"{names(i)}: its run-length code does not decode; it is damaged or cut off")
+    final = np.flatnonzero(last)
+    first = np.append(0, final[:-1] + 1) if len(final) else final
+    digit = np.arange(len(bits)) - np.repeat(first, final - first + 1)
+    if len(digit) and digit.max() > 11:
+        i = int(mask_of_char[digit.argmax()])
+        raise UserError(f"{names(i)}: its run-length code holds a number beyond 60 bits; it is damaged")
+    numbers = np.add.reduceat((bits & 31) << (5 * digit), first) if len(first) else first
+    numbers = np.where(bits[final] & 16, numbers - (1 << (5 * (digit[final] + 1))), numbers)
+    mask_of_count = mask_of_char[final]
+    begin = np.searchsorted(mask_of_count, np.arange(len(strings)))
+    rank = np.arange(len(numbers)) - begin[mask_of_count]
+    counts = numbers.copy()
+    for parity in (0, 1):  # two interleaved chains of differences; the very first number stands outside of both
+        chain = np.flatnonzero((rank % 2 == parity) & (rank > 0))
+        sums = np.cumsum(numbers[chain])
+        before = np.append(0, sums)[np.searchsorted(mask_of_count[chain], mask_of_count[chain])]
+        counts[chain] = sums - before
+    return counts, mask_of_count, rank

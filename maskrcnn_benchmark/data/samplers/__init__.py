@@ -1,0 +1,14 @@
+"""Which images come in which batch, in which order, with which randomness."""
+
+from maskrcnn_benchmark.data.samplers.distributed import DistributedSampler
+from maskrcnn_benchmark.data.samplers.grouped_batch_sampler import GroupedBatchSampler
+from maskrcnn_benchmark.data.samplers.iteration_based_batch_sampler import IterationBasedBatchSampler
+from maskrcnn_benchmark.data.samplers.seeding import SeededBatchSampler, SeededDataset
+
+__all__ = [
+    "DistributedSampler",
+    "GroupedBatchSampler",
+    "IterationBasedBatchSampler",
+    "SeededBatchSampler",
+    "SeededDataset",
+]

@@ -1,0 +1,61 @@
+"""Randomness of each item from its place in the stream alone: neither workers nor what ran before change it."""
+
+import hashlib
+import random
+
+from torch.utils.data import Dataset
+from torch.utils.data.sampler import BatchSampler
+
+
+class SeededBatchSampler(BatchSampler):
+    """Turns batches of indices into batches of (index, seed).
+
+    Args:
+        batch_sampler: yields lists of indices.
+        seed: of the run.
+        rank: of this process; processes draw differently.
+        start_iter: number of batches that went before the first one yielded.
+    """
+
+    def __init__(self, batch_sampler, seed, rank=0, start_iter=0):
+        self.batch_sampler = batch_sampler
+        self.seed = seed
+        self.rank = rank
+        self.start_iter = start_iter
+
+    def __iter__(self):
+        for iteration, batch in enumerate(self.batch_sampler, self.start_iter):
+            yield [(index, item_seed(self.seed, self.rank, iteration, slot)) for slot, index in enumerate(batch)]
+
+    def __len__(self):
+        return len(self.batch_sampler)
+
+
+class SeededDataset(Dataset):
+    """A data set indexed by (index, seed): `random` is seeded for the item and restored afterwards."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __getitem__(self, key):
+        index, seed = key
+        state = random.getstate()
+        random.seed(seed)
+        try:
+            return self.dataset[index]
+        finally:
+            random.setstate(state)
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getattr__(self, name):
+        if name == "dataset":  # not set yet, while unpickling
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+def item_seed(seed, rank, iteration, slot):
+    """64-bit seed of the item in place `slot` of batch `iteration` of process `rank`."""
+    digest = hashlib.blake2b(f"{seed}/{rank}/{iteration}/{slot}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

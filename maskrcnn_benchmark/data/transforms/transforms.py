@@ -1,0 +1,195 @@
+"""Transforms, each called as `image, annotations = transform(image, annotations)`.
+
+Images are PIL RGB images until `ToTensor`. Annotations are whatever has `resize`, `transpose`, `crop` and `pad`, or
+None where only the image is wanted. All chance comes from Python's `random` module, so that seeding it makes an item
+repeatable.
+"""
+
+import random
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import functional as F
+
+FLIP_LEFT_RIGHT = 0
+FLIP_TOP_BOTTOM = 1
+
+
+class Compose:
+    """Several transforms, one after the other."""
+
+    def __init__(self, transforms):
+        self.transforms = list(transforms)
+
+    def __call__(self, image, annotations=None):
+        for transform in self.transforms:
+            image, annotations = transform(image, annotations)
+        return image, annotations
+
+    def __repr__(self):
+        return f"Compose({', '.join(repr(t) for t in self.transforms)})"
+
+
+class Resize:
+    """Scale so that the shorter side becomes `min_size` pixels, unless the longer would exceed `max_size`.
+
+    Args:
+        min_size: a number, or several of which one is drawn for each image.
+        max_size: limit of the longer side, or None.
+    """
+
+    def __init__(self, min_size, max_size=None):
+        self.min_size = tuple(min_size) if isinstance(min_size, list | tuple) else (min_size,)
+        self.max_size = max_size
+
+    def get_size(self, image_size):
+        """The new (width, height) of an image of (width, height)."""
+        width, height = image_size
+        short, long = min(width, height), max(width, height)
+        target = random.choice(self.min_size)
+        if self.max_size is not None and long / short * target > self.max_size:
+            target = round(self.max_size * short / long)
+        if short == target:
+            return width, height
+        # a side that would vanish keeps one pixel
+        target, scaled = (target, int(target * long / short)) if target else (1, self.max_size)
+        return (target, scaled) if width < height else (scaled, target)
+
+    def __call__(self, image, annotations=None):
+        return resize_both(image, annotations, self.get_size(image.size))
+
+    def __repr__(self):
+        return f"Resize(min_size={self.min_size}, max_size={self.max_size})"
+
+
+class ScaleJitter(Resize):
+    """`Resize`, then scale by a random factor, then crop (anywhere) or pad (right and below) back to the size before.
+
+    Large-scale jitter (Ghiasi et al., Simple Copy-Paste is a Strong Data Augmentation Method, CVPR 2021), with both
+    scalings done at once. Pixels that padding adds are unlabelled in every annotation.
+
+    Args:
+        min_size, max_size: as in `Resize`.
+        scale_range: (smallest, largest) factor; drawn uniformly.
+        fill: (r, g, b) in 0..255 of the pixels that padding adds.
+    """
+
+    def __init__(self, min_size, max_size, scale_range, fill=(0, 0, 0)):
+        super().__init__(min_size, max_size)
+        self.scale_range = tuple(scale_range)
+        self.fill = tuple(fill)
+
+    def __call__(self, image, annotations=None):
+        width, height = self.get_size(image.size)
+        factor = random.uniform(*self.scale_range)
+        scaled = max(1, round(width * factor)), max(1, round(height * factor))
+        image, annotations = resize_both(image, annotations, scaled)
+        left = random.randint(0, max(0, scaled[0] - width))
+        top = random.randint(0, max(0, scaled[1] - height))
+        box = left, top, min(left + width, scaled[0]), min(top + height, scaled[1])
+        if box != (0, 0, *scaled):
+            image = image.crop(box)
+            annotations = annotations.crop(box) if annotations is not None else None
+        if image.size != (width, height):
+            padded = Image.new(image.mode, (width, height), self.fill)
+            padded.paste(image, (0, 0))
+            image = padded
+            annotations = annotations.pad((width, height)) if annotations is not None else None
+        return image, annotations
+
+    def __repr__(self):
+        return f"ScaleJitter(min_size={self.min_size}, max_size={self.max_size}, scale_range={self.scale_range})"
+
+
+class RandomHorizontalFlip:
+    """Mirror left and right with probability `prob`."""
+
+    method = FLIP_LEFT_RIGHT
+
+    def __init__(self, prob=0.5):
+        self.prob = prob
+
+    def __call__(self, image, annotations=None):
+        if random.random() < self.prob:
+            image = image.transpose(Image.Transpose(self.method))
+            annotations = annotations.transpose(self.method) if annotations is not None else None
+        return image, annotations
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.prob})"
+
+
+class RandomVerticalFlip(RandomHorizontalFlip):
+    """Mirror top and bottom with probability `prob`."""
+
+    method = FLIP_TOP_BOTTOM
+
+
+class ColorJitter:
+    """Change brightness, contrast, saturation and hue, in random order.
+
+    Args:
+        brightness, contrast, saturation: strength s; the factor is drawn from [max(0, 1 - s), 1 + s].
+        hue: strength in 0..0.5; the shift is drawn from [-hue, hue] turns of the colour wheel.
+    """
+
+    def __init__(self, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0):
+        scaled = ((F.adjust_brightness, brightness), (F.adjust_contrast, contrast), (F.adjust_saturation, saturation))
+        self.changes = [(adjust, max(0.0, 1.0 - s), 1.0 + s) for adjust, s in scaled if s]
+        self.changes += [(F.adjust_hue, -hue, hue)] if hue else []
+
+    def __call__(self, image, annotations=None):
+        for adjust, low, high in random.sample(self.changes, len(self.changes)):
+            image = adjust(image, random.uniform(low, high))
+        return image, annotations
+
+    def __repr__(self):
+        changes = ", ".join(f"{adjust.__name__} {low:g}..{high:g}" for adjust, low, high in self.changes)
+        return f"ColorJitter({changes})"
+
+
+class ToTensor:
+    """PIL RGB image -> contiguous float32 [3, H, W] tensor in 0..1."""
+
+    def __call__(self, image, annotations=None):
+        pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
+        tensor = torch.empty(3, *pixels.shape[:2])
+        tensor.copy_(pixels.permute(2, 0, 1))
+        return tensor.div_(255), annotations
+
+    def __repr__(self):
+        return "ToTensor()"
+
+
+class Normalize:
+    """Subtract the mean and divide by the deviation of each channel, in place.
+
+    Args:
+        mean, std: three numbers each, in the order and range of the result.
+        to_bgr255: first turn RGB in 0..1 into BGR in 0..255, as Caffe2's weights expect.
+    """
+
+    def __init__(self, mean, std, to_bgr255=True):
+        self.mean = torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1)
+        self.std = torch.tensor(std, dtype=torch.float32).view(-1, 1, 1)
+        self.to_bgr255 = to_bgr255
+
+    def __call__(self, image, annotations=None):
+        if self.to_bgr255:
+            image = image.flip(0).mul_(255)
+        image.sub_(self.mean)
+        if (self.std != 1).any():
+            image.div_(self.std)
+        return image, annotations
+
+    def __repr__(self):
+        return f"Normalize({self.mean.flatten().tolist()}, {self.std.flatten().tolist()}, to_bgr255={self.to_bgr255})"
+
+
+def resize_both(image, annotations, size):
+    """Scale a PIL image, bilinear with antialiasing, and its annotations to `size` = (width, height)."""
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+        annotations = annotations.resize(size) if annotations is not None else None
+    return image, annotations

@@ -1,0 +1,48 @@
+"""A page of pictures: for a handful of validation images, the truth beside what the network says."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.visualization.page import picture_page
+
+PAGE = "pictures.html"
+
+
+def draw_pictures(model, dataset, tasks, path, count, device, size_divisible=0, dtype="float32"):
+    """Draw `count` images, evenly spread over a data set.
+
+    Args:
+        model: images -> one answer per image.
+        dataset: with the transforms that the network is tested with, and the attributes `transforms` and `vocabulary`.
+        tasks: task keys; each is a column.
+        path: HTML file to write.
+        count: number of images; all of them if the data set has fewer.
+        device: where the model is.
+        size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
+        dtype: precision of the forward pass.
+
+    Returns:
+        `Path` of the page.
+    """
+    model.eval()
+    indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
+    as_stored = copy.copy(dataset)
+    as_stored.transforms = None
+    samples = (_sample(model, dataset, as_stored, index, device, size_divisible, dtype) for index in indices)
+    return Path(picture_page(samples, dataset.vocabulary, tasks, path))
+
+
+def _sample(model, dataset, as_stored, index, device, size_divisible, dtype):
+    """(RGB uint8 [H, W, 3], `ImageAnnotations`, `ImagePrediction` in the image's own pixels, file name)."""
+    picture, annotations, _ = as_stored[index]
+    images = to_image_list([dataset[index][0]], size_divisible).to(device)
+    with torch.no_grad(), autocast(dtype, device):
+        (answer,) = model(images)
+    prediction = ImagePrediction.of(answer).resize(picture.size).to("cpu")
+    return np.asarray(picture), annotations, prediction, dataset.get_img_info(index)["file_name"]

@@ -1,0 +1,223 @@
+"""A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
+
+import json
+import logging
+import math
+from pathlib import Path
+
+import torch
+
+from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
+from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
+from maskrcnn_benchmark.engine.inference import RESULTS, inference
+from maskrcnn_benchmark.engine.pictures import PAGE, draw_pictures
+from maskrcnn_benchmark.engine.random_state import seed_everything
+from maskrcnn_benchmark.engine.setup import drawn_seed, make_missing_mini_detail, start_run
+from maskrcnn_benchmark.engine.trainer import do_train
+from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
+from maskrcnn_benchmark.evaluation.report import format_table, write_results
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
+from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, run_once
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.miscellaneous import mkdir, save_config
+
+logger = logging.getLogger(__name__)
+
+
+def train(cfg, skip_test=False):
+    """Train the network of a config, evaluate it and draw its answers.
+
+    A run goes on from OUTPUT_DIR's last checkpoint if there is one. A run that has reached
+    SOLVER.MAX_ITER is not trained again, and only what is missing of its results is made.
+
+    Args:
+        cfg: the config; seed and class counts are filled in.
+        skip_test: leave evaluation and pictures out.
+
+    Returns:
+        the trained model.
+    """
+    device = start_run(cfg)
+    make_missing_mini_detail(cfg)
+    vocabulary = load_vocabulary(cfg)
+    bind_vocabulary(cfg, vocabulary)
+    seed_is_given = cfg.SOLVER.SEED >= 0
+    cfg.SOLVER.SEED = drawn_seed(cfg)
+    model = _build_model(cfg, vocabulary, device)
+    loss_combiner = build_loss_combiner(cfg).to(device)
+    optimizer = make_optimizer(cfg, model, loss_combiner)
+    scheduler = make_lr_scheduler(cfg, optimizer)
+    checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)
+    arguments = {"iteration": 0, **checkpointer.load(cfg.MODEL.WEIGHT, only_weights=True)}
+    if arguments.setdefault("vocabulary", vocabulary.to_dict()) != vocabulary.to_dict():
+        raise UserError(
+            f"{checkpointer.get_checkpoint_file()} was trained on other classes than those of {cfg.DATASETS.TRAIN}; "
+            "choose another OUTPUT_DIR"
+        )
+    if not seed_is_given:
+        cfg.SOLVER.SEED = arguments.get("seed", cfg.SOLVER.SEED)
+    save_config(cfg, Path(cfg.OUTPUT_DIR) / "config.yml")
+    arguments.update(seed=cfg.SOLVER.SEED, config=cfg.dump())
+
+    test_loaders = []
+    if cfg.DATASETS.TEST and not skip_test:
+        test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
+    if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
+        logger.info(
+            "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose another "
+            "OUTPUT_DIR or remove %s",
+            arguments["iteration"],
+            cfg.OUTPUT_DIR,
+        )
+    else:
+        # figures of an earlier, shorter training must not outlive it
+        run_once(lambda: [(Path(cfg.OUTPUT_DIR) / name).unlink(missing_ok=True) for name in (RESULTS, PAGE)])
+        loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
+        do_train(
+            cfg,
+            synchronize_batch_norm(model, device),
+            loader,
+            None,
+            optimizer,
+            scheduler,
+            checkpointer,
+            device,
+            cfg.SOLVER.CHECKPOINT_PERIOD,
+            cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
+            arguments,
+            loss_combiner=loss_combiner,
+            evaluate=lambda: evaluate(cfg, model, test_loaders[:1], device),
+        )
+    average_batch_norm_statistics(model)
+    if test_loaders:
+        _finish(cfg, model, test_loaders, device)
+    return model
+
+
+def test(cfg, checkpoint=None):
+    """Evaluate the network of a config and show the table.
+
+    Args:
+        cfg: the config; class counts are filled in.
+        checkpoint: the weights; by default OUTPUT_DIR's last checkpoint, else MODEL.WEIGHT.
+
+    Returns:
+        what `evaluate` returns.
+    """
+    device = start_run(cfg)
+    make_missing_mini_detail(cfg)
+    vocabulary = load_vocabulary(cfg)
+    bind_vocabulary(cfg, vocabulary)
+    model = _build_model(cfg, vocabulary, device)
+    checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)
+    if not (checkpoint or checkpointer.has_checkpoint() or cfg.MODEL.WEIGHT):
+        raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
+    checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=checkpoint is None)
+    loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
+    results = evaluate(cfg, model, loaders, device)
+    for name, result in (results or {}).items():
+        logger.info("Results on %s:\n%s", name, format_table(result))
+    return results
+
+
+def evaluate(cfg, model, loaders, device):
+    """Evaluate on data sets, beside the trivial predictor.
+
+    Args:
+        loaders: loaders of DATASETS.TEST, in its order.
+
+    Returns:
+        {data set name: {task key: {"headline": name, "metrics": {...}, "trivial": {...}}}} in the main process, None in
+        the others; each is also written to OUTPUT_DIR/inference/NAME/results.json.
+    """
+    tasks = [task.key for task in enabled_tasks(cfg)]
+    results = {}
+    for name, loader in zip(cfg.DATASETS.TEST, loaders):
+        folder = Path(cfg.OUTPUT_DIR) / "inference" / name
+        run_once(lambda folder=folder: mkdir(folder))
+        results[name] = inference(
+            model,
+            loader,
+            name,
+            box_only=cfg.MODEL.RPN_ONLY,
+            bbox_aug=cfg.TEST.BBOX_AUG.ENABLED,
+            device=device,
+            expected_results=cfg.TEST.EXPECTED_RESULTS,
+            expected_results_sigma_tol=cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
+            output_folder=folder,
+            tasks=tasks,
+            edge_thresholds=cfg.TEST.EDGE_THRESHOLDS,
+            dtype=cfg.DTYPE,
+            channels_last=cfg.MODEL.CHANNELS_LAST,
+            trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
+        )
+    return results if is_main_process() else None
+
+
+def _trivial(cfg, test_set, name, tasks, folder):
+    key = {"train": list(cfg.DATASETS.TRAIN), "test": name, "parts": cfg.DATASETS.PARTS}
+    try:
+        return trivial_metrics(
+            lambda: build_datasets(cfg, is_train=True)[0],
+            test_set,
+            tasks,
+            cfg.TEST.EDGE_THRESHOLDS,
+            folder / "trivial.json",
+            key,
+        )
+    except UserError as error:
+        # whoever has the weights and a test set alone can still test
+        logger.warning("no figures of a trivial predictor, for it needs the training annotations: %s", error)
+        return {}
+
+
+def _finish(cfg, model, loaders, device):
+    """Make what is missing of the results and the pictures, and show both."""
+    path, page = Path(cfg.OUTPUT_DIR) / RESULTS, Path(cfg.OUTPUT_DIR) / PAGE
+    if not all_gather(path.is_file())[0]:
+        results = evaluate(cfg, model, loaders, device)
+        if is_main_process():
+            write_results(results[cfg.DATASETS.TEST[0]], path)
+    if not is_main_process():
+        return
+    if cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
+        draw_pictures(
+            model,
+            loaders[0].dataset,
+            [task.key for task in enabled_tasks(cfg)],
+            page,
+            cfg.TEST.NUM_PICTURES,
+            device,
+            cfg.DATALOADER.SIZE_DIVISIBILITY,
+            cfg.DTYPE,
+        )
+    logger.info("Results on %s:\n%s", cfg.DATASETS.TEST[0], format_table(read_results(path)))
+    logger.info("Results: %s", path)
+    if page.is_file():
+        logger.info("Pictures, truth beside prediction: %s", page)
+
+
+def _build_model(cfg, vocabulary, device):
+    seed_everything(max(0, cfg.SOLVER.SEED))
+    layout = torch.channels_last if cfg.MODEL.CHANNELS_LAST else torch.preserve_format
+    return build_detection_model(cfg, vocabulary).to(device, memory_format=layout)
+
+
+def read_results(path):
+    """What `evaluation.report.write_results` wrote, with nan where the file has null."""
+    try:
+        results = json.loads(Path(path).read_text())
+        return {
+            key: {"headline": r["headline"], "metrics": _with_nan(r["metrics"]), "trivial": _with_nan(r["trivial"])}
+            for key, r in results.items()
+        }
+    except (ValueError, KeyError, AttributeError):
+        raise UserError(f"{path} is damaged; remove it and run again to evaluate anew") from None
+
+
+def _with_nan(metrics):
+    return {name: math.nan if value is None else value for name, value in metrics.items()}

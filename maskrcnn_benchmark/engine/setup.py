@@ -1,0 +1,75 @@
+"""What comes before a run: the processes, the device, the output folder, the log, the data that can be made."""
+
+import logging
+import os
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.utils.collect_env import collect_env_info
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, run_once
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.logger import setup_logger
+from maskrcnn_benchmark.utils.miscellaneous import mkdir
+
+logger = logging.getLogger(__name__)
+
+
+def start_run(cfg):
+    """Join the other processes of this run, if torchrun started several, and prepare the output folder and the log.
+
+    Returns:
+        `torch.device` of this process.
+    """
+    device = _check_device(cfg.MODEL.DEVICE)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        # objects travel by gloo, so that gathering an evaluation's records takes no GPU memory
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    run_once(lambda: mkdir(cfg.OUTPUT_DIR), on_each_machine=True)
+    setup_logger("maskrcnn_benchmark", cfg.OUTPUT_DIR, get_rank())
+    logger.info("%d process(es), this one on %s\n%s", get_world_size(), device, collect_env_info())
+    return device
+
+
+def end_run():
+    """Leave the other processes, after a run that went well."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def drawn_seed(cfg):
+    """SOLVER.SEED, or a seed drawn by rank 0 for all processes where that is negative."""
+    seed = cfg.SOLVER.SEED
+    if seed < 0:
+        seed = all_gather(int.from_bytes(os.urandom(4), "big"))[0]
+        logger.info("drew the seed %d", seed)
+    return seed
+
+
+def make_missing_mini_detail(cfg):
+    """Generate the embedded data set if the config names it and it is not there."""
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    folder = Path(cfg.DATASETS.DATA_DIR) / "mini_detail"
+    if any(name.startswith("mini_detail_") for name in names):
+        run_once(lambda: None if folder.exists() else write_mini_detail(folder), on_each_machine=True)
+
+
+def _check_device(name):
+    """The device of this process; with several processes on one machine each takes the GPU of its number."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"MODEL.DEVICE is {name!r}, but must be cpu, cuda or cuda:NUMBER") from None
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
+        raise UserError(f"MODEL.DEVICE is {name}, but PyTorch finds no CUDA device here; add MODEL.DEVICE cpu")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        raise UserError(f"{device} is asked for, but there are {torch.cuda.device_count()} CUDA devices")
+    return device

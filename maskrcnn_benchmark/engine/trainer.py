@@ -1,0 +1,165 @@
+"""The training loop."""
+
+import logging
+
+from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, broadcast_state
+from maskrcnn_benchmark.engine.interruption import StopRequest
+from maskrcnn_benchmark.engine.progress import Progress
+from maskrcnn_benchmark.engine.random_state import (
+    get_random_state,
+    seed_everything,
+    set_random_state,
+    untouched_random_state,
+)
+from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+
+FINAL = "model_final"
+
+logger = logging.getLogger(__name__)
+
+
+def do_train(
+    cfg,
+    model,
+    data_loader,
+    data_loader_val,
+    optimizer,
+    scheduler,
+    checkpointer,
+    device,
+    checkpoint_period,
+    test_period,
+    arguments,
+    *,
+    loss_combiner=None,
+    evaluate=None,
+):
+    """Train from iteration `arguments["iteration"]` to SOLVER.MAX_ITER.
+
+    A run that was stopped or killed and is started again from its last checkpoint goes on as if nothing had happened:
+    on one CPU process it ends with the same weights, bit for bit.
+
+    Args:
+        cfg: the config.
+        model: images, targets -> {loss name: scalar} in training mode. With several processes leave it unwrapped.
+        data_loader: yields (`ImageList`, list of targets, list of image indices), beginning at that iteration.
+        data_loader_val: a loader to evaluate on when `evaluate` is None; or None.
+        optimizer, scheduler: from `solver`.
+        checkpointer: from `utils.checkpoint`.
+        device: where the model is.
+        checkpoint_period, test_period: iterations between checkpoints, and between evaluations (0: none).
+        arguments: {"iteration": 0} or what `checkpointer.load` returned. All of it goes into the next checkpoints.
+        loss_combiner: {loss name: scalar} -> (total or None, {task key: scalar}); built from the config by default. Its
+            parameters, if any, belong into `optimizer`.
+        evaluate: function without arguments that evaluates the model and returns results by task.
+
+    Raises:
+        UserError: a loss or a gradient was not finite.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint was saved.
+    """
+    solver = cfg.SOLVER
+    start, end = arguments["iteration"], solver.MAX_ITER
+    loss_combiner = (build_loss_combiner(cfg) if loss_combiner is None else loss_combiner).to(device)
+    if evaluate is None and data_loader_val is not None:
+        evaluate = _evaluation_on(cfg, model, data_loader_val, device)
+    step = TrainingStep(
+        model,
+        loss_combiner,
+        optimizer,
+        device,
+        dtype=cfg.DTYPE,
+        accumulate=solver.ACCUMULATE_STEPS,
+        clip_norm=solver.CLIP_GRADIENT_NORM,
+        channels_last=cfg.MODEL.CHANNELS_LAST,
+    )
+    random_states = _restore(arguments, loss_combiner, step)
+    broadcast_state(model, loss_combiner)
+
+    def save(name, iteration):
+        average_batch_norm_statistics(model)
+        arguments["iteration"] = iteration
+        checkpointer.save(
+            name,
+            **arguments,
+            loss_combiner=loss_combiner.state_dict(),
+            grad_scaler=step.scaler.state_dict(),
+            random_states=all_gather(get_random_state()),
+        )
+
+    logger.info("Start training at iteration %d of %d", start, end)
+    model.train()
+    with StopRequest() as stop, Progress(start, end, solver.LOG_PERIOD, checkpointer.save_dir) as progress:
+        batches = iter(data_loader)
+        # only now: starting the loader has drawn random numbers
+        _start_random_numbers(random_states, solver.SEED, start)
+        for iteration in range(start + 1, end + 1):
+            images, targets, indices = next(batches)
+            names = lambda indices=indices: _image_names(data_loader.dataset, indices)  # noqa: E731
+            try:
+                outcome = step(images, targets, names, lambda: stop.requested)
+            except UserError as error:
+                raise UserError(f"iteration {iteration}: {error}") from None
+            lr = optimizer.param_groups[0]["lr"]
+            scheduler.step()
+            progress.step(iteration, outcome, lr, len(targets))
+
+            if iteration == end:
+                save(FINAL, iteration)
+            elif outcome.stop or (checkpoint_period and iteration % checkpoint_period == 0):
+                save(f"model_{iteration:07d}", iteration)
+            if outcome.stop:
+                raise Interrupted(
+                    f"stopped after iteration {iteration} of {end}; run the same command again to go on from there"
+                )
+            if evaluate and test_period and iteration % test_period == 0 and iteration < end:
+                average_batch_norm_statistics(model)
+                with untouched_random_state():
+                    progress.results(iteration, evaluate() or {})
+                model.train()
+                progress.restart_clock()
+
+
+def _restore(arguments, loss_combiner, step):
+    """Hand the loop's own entries of a checkpoint to their owners; returns the random states, if there are any."""
+    if "loss_combiner" in arguments:
+        loss_combiner.load_state_dict(arguments.pop("loss_combiner"))
+    if arguments.get("grad_scaler"):
+        step.scaler.load_state_dict(arguments["grad_scaler"])
+    arguments.pop("grad_scaler", None)
+    return arguments.pop("random_states", None)
+
+
+def _start_random_numbers(states, seed, iteration):
+    """Continue each rank's random numbers, or begin them anew from seed, rank and iteration."""
+    if states is not None and len(states) == get_world_size():
+        set_random_state(states[get_rank()])
+        return
+    if states is not None:
+        logger.warning("the checkpoint is of %d processes: random numbers begin anew", len(states))
+    seed_everything(max(0, seed) + 1_000_003 * get_rank() + iteration)
+
+
+def _image_names(dataset, indices):
+    """File names where the data set knows them, else the indices themselves."""
+    if not hasattr(dataset, "get_img_info"):
+        return [str(index) for index in indices]
+    return [str(dataset.get_img_info(index).get("file_name", index)) for index in indices]
+
+
+def _evaluation_on(cfg, model, data_loader, device):
+    # imported here: whoever brings a model and a loader of their own needs no evaluators
+    from maskrcnn_benchmark.engine.inference import inference
+    from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+
+    return lambda: inference(
+        model,
+        data_loader,
+        dataset_name="validation",
+        device=device,
+        tasks=[task.key for task in enabled_tasks(cfg)],
+        edge_thresholds=cfg.TEST.EDGE_THRESHOLDS,
+        dtype=cfg.DTYPE,
+    )

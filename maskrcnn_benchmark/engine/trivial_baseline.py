@@ -1,0 +1,76 @@
+"""What the trivial predictor scores on a data set: computed once, then read from a file beside the results."""
+
+import json
+import logging
+import math
+from pathlib import Path
+
+from tqdm import tqdm
+
+from maskrcnn_benchmark.engine.inference import merge_and_evaluate
+from maskrcnn_benchmark.evaluation.build import build_evaluators
+from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+
+FIT_IMAGES = 1000  # means of more training images hardly differ, and reading them all takes long
+
+logger = logging.getLogger(__name__)
+
+
+def trivial_metrics(make_train_set, test_set, tasks, edge_thresholds, path, key):
+    """The trivial predictor's figures; all processes call it and share the work.
+
+    Args:
+        make_train_set: function that returns the data set to take the means of; called only if they are needed. At most
+            `FIT_IMAGES` of its images are read, evenly spread.
+        test_set: data set to score it on.
+        tasks: task keys.
+        edge_thresholds: number of thresholds of boundary and occlusion curves.
+        path: JSON file that the figures are kept in.
+        key: dict of plain values that the figures depend on; a file with another key is written anew.
+
+    Returns:
+        {task key: {metric: value in 0..1 or nan}}.
+    """
+    key = {**key, "tasks": list(tasks), "edge_thresholds": edge_thresholds, "images": len(test_set)}
+    known = all_gather(_read(path, key) if is_main_process() else None)[0]
+    if known is not None:
+        return known
+    train_set = make_train_set()
+    logger.info("Measuring the trivial predictor")
+    stride = max(1, math.ceil(len(train_set) / FIT_IMAGES))
+    fitting = tqdm(range(0, len(train_set), stride), desc="trivial predictor: fit", disable=_bar())
+    predictor = TrivialPredictor(test_set.vocabulary).fit(train_set.get_annotations(i) for i in fitting)
+    evaluators = build_evaluators(tasks, test_set.vocabulary, edge_thresholds)
+    share = range(get_rank(), len(test_set), get_world_size())
+    for index in tqdm(share, desc="trivial predictor: test", disable=_bar()):
+        target = test_set.get_annotations(index)
+        prediction = predictor.predict(target.size)
+        for evaluator in evaluators.values():
+            evaluator.process([prediction], [target])
+    metrics = merge_and_evaluate(evaluators)
+    if is_main_process():
+        with atomic_write(path) as file:
+            file.write(json.dumps({"key": key, "metrics": _swap(metrics, math.isnan, None)}, indent=2).encode())
+    return all_gather(metrics)[0]
+
+
+def _read(path, key):
+    if not Path(path).is_file():
+        return None
+    try:
+        content = json.loads(Path(path).read_text())
+        if content["key"] == json.loads(json.dumps(key)):
+            return _swap(content["metrics"], lambda value: value is None, math.nan)
+    except (ValueError, KeyError, TypeError):
+        logger.warning("%s is damaged and is written anew", path)
+    return None
+
+
+def _swap(metrics, is_it, other):
+    return {t: {name: other if is_it(v) else v for name, v in values.items()} for t, values in metrics.items()}
+
+
+def _bar():
+    return None if is_main_process() else True

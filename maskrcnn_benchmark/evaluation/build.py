@@ -1,0 +1,54 @@
+"""From tasks and a vocabulary to evaluators: the one place that knows which evaluator scores which task."""
+
+from maskrcnn_benchmark.evaluation.boundary import BoundaryEvaluator
+from maskrcnn_benchmark.evaluation.classification import ClassificationEvaluator
+from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator, KeypointEvaluator
+from maskrcnn_benchmark.evaluation.occlusion import OcclusionEvaluator
+from maskrcnn_benchmark.evaluation.part import PartEvaluator
+from maskrcnn_benchmark.evaluation.semantic import SemanticEvaluator
+from maskrcnn_benchmark.utils.errors import UserError
+
+_BUILDERS = {
+    "detection": lambda vocabulary, _: DetectionEvaluator(),
+    "instance": lambda vocabulary, _: InstanceEvaluator(),
+    "keypoint": lambda vocabulary, _: KeypointEvaluator(_joints(vocabulary).sigmas, _person_label(vocabulary)),
+    "part": lambda vocabulary, _: PartEvaluator(_parts(vocabulary), vocabulary.thing_names),
+    "semantic": lambda vocabulary, _: SemanticEvaluator(len(vocabulary.semantic_names)),
+    "boundary": lambda _, edge_thresholds: BoundaryEvaluator(edge_thresholds),
+    "occlusion": lambda _, edge_thresholds: OcclusionEvaluator(edge_thresholds),
+    "classification": lambda vocabulary, _: ClassificationEvaluator(
+        vocabulary.image_label_names, vocabulary.thing_names
+    ),
+}
+
+
+def build_evaluators(tasks, vocabulary, edge_thresholds):
+    """An evaluator for each task.
+
+    Args:
+        tasks: task keys of `multitask.tasks.TASKS`.
+        vocabulary: the data set's Vocabulary.
+        edge_thresholds: number of thresholds of the boundary and occlusion curves (TEST.EDGE_THRESHOLDS).
+
+    Returns:
+        {task key: Evaluator} in the order given.
+    """
+    return {task: _BUILDERS[task](vocabulary, edge_thresholds) for task in tasks}
+
+
+def _joints(vocabulary):
+    if vocabulary.joints is None:
+        raise UserError("the data set names no joints: evaluate it with MODEL.KEYPOINT_ON False")
+    return vocabulary.joints
+
+
+def _parts(vocabulary):
+    if vocabulary.parts is None:
+        raise UserError("the data set names no parts: evaluate it with MODEL.PART_ON False")
+    return vocabulary.parts
+
+
+def _person_label(vocabulary):
+    if "person" not in vocabulary.thing_names:
+        raise UserError("the data set has no thing named 'person': evaluate it with MODEL.KEYPOINT_ON False")
+    return vocabulary.thing_names.index("person") + 1

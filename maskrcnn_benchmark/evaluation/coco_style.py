@@ -1,0 +1,216 @@
+"""Average precision of boxes, instance masks and joints by pycocotools, fed from memory."""
+
+import contextlib
+import io
+import logging
+
+import numpy as np
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.layers.mask_paste import paste_masks
+
+_logger = logging.getLogger(__name__)
+
+# Places of the figures in COCOeval.stats
+_STATS = {"AP": 0, "AP50": 1, "AP75": 2, "APs": 3, "APm": 4, "APl": 5, "AR": 8}
+_KEYPOINT_STATS = {"AP": 0, "AP50": 1, "AP75": 2, "APm": 3, "APl": 4, "AR": 5}
+
+
+class CocoStyleEvaluator(Evaluator):
+    """AP over IoU (or OKS) .50:.05:.95, AP50, AP75, by size, and average recall, as COCO defines them.
+
+    Crowd regions (field "iscrowd") are neither required nor counted against a prediction. A record holds the image's
+    size and its annotated and predicted objects as COCO dictionaries, masks as run lengths.
+    """
+
+    iou_type = None
+    stats = _STATS
+
+    def record(self, prediction, target):
+        return tuple(target.size), self.annotated(target), self.predicted(prediction)
+
+    def annotated(self, target):
+        """The image's annotated objects: list of COCO annotation dictionaries without ids."""
+        raise NotImplementedError
+
+    def predicted(self, prediction):
+        """The image's predicted objects: the same with a score."""
+        raise NotImplementedError
+
+    def adjust(self, params):
+        """Change COCOeval's parameters in place before it runs."""
+
+    def summarize(self, records):
+        if not any(annotated for _, annotated, _ in records):
+            return dict.fromkeys(self.stats, np.nan)
+        sizes, annotated, predicted = zip(*records)
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            evaluation = COCOeval(_coco_of(sizes, annotated), _coco_of(sizes, predicted), self.iou_type)
+            self.adjust(evaluation.params)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        _logger.debug("%s by pycocotools:\n%s", self.task, text.getvalue())
+        # pycocotools says -1 where there was nothing to score
+        values = {name: float(evaluation.stats[place]) for name, place in self.stats.items()}
+        return {name: value if value >= 0 else np.nan for name, value in values.items()}
+
+
+class DetectionEvaluator(CocoStyleEvaluator):
+    """AP of boxes. An object's size is its mask's area where it has one, as in COCO, else its box's."""
+
+    task = "detection"
+    iou_type = "bbox"
+
+    def annotated(self, target):
+        instances = target.instances
+        masks = _bitmaps(instances)
+        areas = instances.area().cpu().numpy() if masks is None else masks.sum(axis=(1, 2))
+        return [dict(entry, area=float(area)) for entry, area in zip(_annotated_boxes(instances), areas)]
+
+    def predicted(self, prediction):
+        return _predicted_boxes(self.answer(prediction, "instances"))
+
+
+class InstanceEvaluator(CocoStyleEvaluator):
+    """AP of instance masks. Predicted masks are pasted into the image at their boxes and cut at one half."""
+
+    task = "instance"
+    iou_type = "segm"
+
+    def annotated(self, target):
+        masks = _bitmaps(target.instances)
+        return [
+            dict(entry, segmentation=code, area=float(rle.area(code)))
+            for entry, code in zip(_annotated_boxes(target.instances), _encode(masks))
+        ]
+
+    def predicted(self, prediction):
+        instances = self.answer(prediction, "instances")
+        if len(instances) == 0:
+            return []
+        boxes = instances.convert("xyxy").bbox
+        pasted = paste_masks(instances.get_field("mask"), boxes, instances.size, threshold=0.5, padding=1)
+        return [
+            dict(entry, segmentation=code, area=float(rle.area(code)))
+            for entry, code in zip(_predicted_boxes(instances), _encode(pasted.cpu().numpy()))
+        ]
+
+
+class KeypointEvaluator(CocoStyleEvaluator):
+    """AP of people's joints by object keypoint similarity (OKS).
+
+    The ground truth is the image's joint records, a person's area that of the box (PASCAL in Detail links no mask to a
+    joint record; COCO itself takes the mask's area, about half of that). Joints count whose visibility is not 0.
+
+    Args:
+        sigmas: fall-off of each joint, COCO's definition.
+        person_label: the label whose predictions are scored; other predicted objects have no joints to compare.
+    """
+
+    task = "keypoint"
+    iou_type = "keypoints"
+    stats = _KEYPOINT_STATS
+
+    def __init__(self, sigmas, person_label):
+        self.sigmas = np.asarray(sigmas, dtype=np.float64)
+        self.person_label = person_label
+        super().__init__()
+
+    def adjust(self, params):
+        params.kpt_oks_sigmas = self.sigmas
+
+    def annotated(self, target):
+        people = target.people
+        if len(people) == 0:
+            return []
+        joints = people.get_field("keypoints").keypoints.cpu().double().numpy()
+        areas = people.area().cpu().numpy()
+        return [
+            dict(
+                entry,
+                category_id=1,
+                keypoints=person.reshape(-1).tolist(),
+                num_keypoints=int((person[:, 2] > 0).sum()),
+                area=float(area),
+            )
+            for entry, person, area in zip(_annotated_boxes(people), joints, areas)
+        ]
+
+    def predicted(self, prediction):
+        instances = self.answer(prediction, "instances")
+        people = instances[instances.get_field("labels") == self.person_label]
+        if len(people) == 0:
+            return []
+        joints = people.get_field("keypoints").keypoints.cpu().double().numpy()
+        # As in COCO a predicted person is as large as its joints' extent
+        low, high = joints[:, :, :2].min(axis=1), joints[:, :, :2].max(axis=1)
+        return [
+            dict(
+                entry,
+                category_id=1,
+                keypoints=person.reshape(-1).tolist(),
+                bbox=np.concatenate([start, extent]).tolist(),
+                area=float(extent.prod()),
+            )
+            for entry, person, start, extent in zip(_predicted_boxes(people), joints, low, high - low)
+        ]
+
+
+def _annotated_boxes(boxlist):
+    crowd = boxlist.get_field("iscrowd").tolist() if boxlist.has_field("iscrowd") else [0] * len(boxlist)
+    labels = boxlist.get_field("labels").tolist()
+    return [
+        {"category_id": label, "bbox": box, "iscrowd": int(is_crowd)}
+        for label, box, is_crowd in zip(labels, _xywh(boxlist), crowd)
+    ]
+
+
+def _predicted_boxes(boxlist):
+    labels, scores = boxlist.get_field("labels").tolist(), boxlist.get_field("scores").tolist()
+    return [
+        {"category_id": label, "bbox": box, "score": score, "area": box[2] * box[3], "iscrowd": 0}
+        for label, score, box in zip(labels, scores, _xywh(boxlist))
+    ]
+
+
+def _xywh(boxlist):
+    """Boxes as COCO has them: list of [x, y, width, height], where inclusive corners make a width of x2 - x1 + 1."""
+    boxes = boxlist.convert("xyxy").bbox.detach().cpu().double().numpy()
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1).tolist()
+
+
+def _bitmaps(instances):
+    """The instances' masks as uint8 [N, H, W], or None where they have no masks."""
+    if not instances.has_field("masks"):
+        return None
+    width, height = instances.size
+    return instances.get_field("masks").get_mask_tensor().cpu().numpy().reshape(len(instances), height, width)
+
+
+def _encode(masks):
+    """Run lengths of masks [N, H, W]: list of N dictionaries."""
+    if len(masks) == 0:
+        return []
+    return rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+
+
+def _coco_of(sizes, objects_per_image):
+    """A COCO index over objects in memory; images of (width, height) are numbered from 1 in order."""
+    objects = [
+        dict(entry, image_id=image, id=0) for image, entries in enumerate(objects_per_image, 1) for entry in entries
+    ]
+    for number, entry in enumerate(objects, 1):
+        entry["id"] = number
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": image, "width": w, "height": h} for image, (w, h) in enumerate(sizes, 1)],
+        "categories": [{"id": label} for label in sorted({entry["category_id"] for entry in objects})],
+        "annotations": objects,
+    }
+    coco.createIndex()
+    return coco

@@ -1,0 +1,30 @@
+"""The layers of a detector under the original library's names: torchvision's operations and a few losses."""
+
+from torch.nn import BatchNorm2d, Conv2d, ConvTranspose2d
+from torch.nn.functional import interpolate
+from torchvision.ops import RoIAlign as ROIAlign
+from torchvision.ops import RoIPool as ROIPool
+from torchvision.ops import roi_align, roi_pool
+
+from maskrcnn_benchmark.layers.batch_norm import FrozenBatchNorm2d
+from maskrcnn_benchmark.layers.deform_conv import DFConv2d
+from maskrcnn_benchmark.layers.nms import grouped_nms, nms
+from maskrcnn_benchmark.layers.sigmoid_focal_loss import SigmoidFocalLoss
+from maskrcnn_benchmark.layers.smooth_l1_loss import smooth_l1_loss
+
+__all__ = [
+    "nms",
+    "grouped_nms",
+    "roi_align",
+    "ROIAlign",
+    "roi_pool",
+    "ROIPool",
+    "smooth_l1_loss",
+    "SigmoidFocalLoss",
+    "Conv2d",
+    "ConvTranspose2d",
+    "DFConv2d",
+    "interpolate",
+    "BatchNorm2d",
+    "FrozenBatchNorm2d",
+]

@@ -1,0 +1,37 @@
+"""The classification loss of RetinaNet."""
+
+import torch
+from torch import nn
+from torchvision.ops import sigmoid_focal_loss
+
+
+class SigmoidFocalLoss(nn.Module):
+    """Focal loss over independent classes (Lin et al. 2017, equation 5), summed.
+
+    Args:
+        gamma: exponent that turns down well-classified anchors.
+        alpha: weight of the positive class, 1 - alpha for the others.
+    """
+
+    def __init__(self, gamma, alpha):
+        super().__init__()
+        self.gamma = gamma
+        self.alpha = alpha
+
+    def forward(self, logits, targets):
+        """Loss.
+
+        Args:
+            logits: float [N, C], one column per class without background.
+            targets: integer [N]: 0 background, 1..C the class, negative is ignored.
+
+        Returns:
+            Scalar tensor, the sum over anchors and classes.
+        """
+        classes = torch.arange(1, logits.shape[1] + 1, device=logits.device)
+        is_class = (targets[:, None] == classes).to(logits.dtype)
+        loss = sigmoid_focal_loss(logits, is_class, self.alpha, self.gamma, reduction="none")
+        return loss[targets >= 0].sum()
+
+    def extra_repr(self):
+        return f"gamma={self.gamma}, alpha={self.alpha}"

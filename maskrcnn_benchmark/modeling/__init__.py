@@ -1,0 +1,1 @@
+"""The network: backbone, region proposals, heads and the detector that joins them."""

@@ -1,0 +1,81 @@
+"""Convolutions and linear layers with the initialisation and normalisation that the FPN and the heads share."""
+
+from torch import nn
+
+from maskrcnn_benchmark.layers import Conv2d
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def group_norm(channels, num_groups=32, dim_per_group=-1, eps=1e-5):
+    """Group normalisation of `channels` channels; `dim_per_group` > 0 sets the group size instead of their number."""
+    groups = channels // dim_per_group if dim_per_group > 0 else num_groups
+    if groups < 1 or channels % groups or (dim_per_group > 0 and channels % dim_per_group):
+        raise UserError(
+            f"MODEL.GROUP_NORM: {channels} channels do not divide into "
+            + (f"groups of {dim_per_group} (DIM_PER_GP)" if dim_per_group > 0 else f"{num_groups} groups (NUM_GROUPS)")
+        )
+    return nn.GroupNorm(groups, channels, eps)
+
+
+def group_norm_factory(cfg):
+    """The `group_norm` that MODEL.GROUP_NORM describes: a function channels -> `nn.GroupNorm`."""
+    options = cfg.MODEL.GROUP_NORM
+    num_groups, dim_per_group, eps = options.NUM_GROUPS, options.DIM_PER_GP, options.EPSILON
+    return lambda channels: group_norm(channels, num_groups, dim_per_group, eps)
+
+
+def make_conv3x3(
+    in_channels,
+    out_channels,
+    dilation=1,
+    stride=1,
+    use_gn=False,
+    use_relu=False,
+    kaiming_init=True,
+    group_norm=group_norm,
+):
+    """A 3x3 convolution that keeps the size (at stride 1), then group norm and ReLU if asked for.
+
+    Weights: Kaiming normal over the outputs (MSRA fill), or normal with deviation 0.01 without `kaiming_init`.
+    """
+    conv = Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=not use_gn)
+    if kaiming_init:
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    else:
+        nn.init.normal_(conv.weight, std=0.01)
+    return _finish(conv, out_channels, use_gn, use_relu, group_norm)
+
+
+def make_fc(dim_in, hidden_dim, use_gn=False, group_norm=group_norm):
+    """A linear layer with Kaiming uniform weights (Caffe2's XavierFill), then group norm if asked for."""
+    fc = nn.Linear(dim_in, hidden_dim, bias=not use_gn)
+    nn.init.kaiming_uniform_(fc.weight, a=1)
+    return _finish(fc, hidden_dim, use_gn, False, group_norm)
+
+
+def conv_with_kaiming_uniform(use_gn=False, use_relu=False, group_norm=group_norm):
+    """A function (in_channels, out_channels, kernel_size, stride=1, dilation=1) -> convolution, for the FPN.
+
+    The convolution keeps the size at stride 1, has Kaiming uniform weights (Caffe2's XavierFill), and is followed by
+    group norm and ReLU if asked for.
+    """
+
+    def make_conv(in_channels, out_channels, kernel_size, stride=1, dilation=1):
+        padding = dilation * (kernel_size - 1) // 2
+        conv = Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=not use_gn)
+        nn.init.kaiming_uniform_(conv.weight, a=1)
+        return _finish(conv, out_channels, use_gn, use_relu, group_norm)
+
+    return make_conv
+
+
+def _finish(layer, channels, use_gn, use_relu, group_norm):
+    """Zero the bias and append what follows the layer; a lone layer stays bare, so that its parameters keep names."""
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    layers = [layer]
+    if use_gn:
+        layers.append(group_norm(channels))
+    if use_relu:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers) if len(layers) > 1 else layer

@@ -1,0 +1,48 @@
+"""Matching of predicted boxes (anchors, proposals) to ground truth by a quality such as IoU."""
+
+import torch
+
+
+class Matcher:
+    """Gives each prediction the index of its best ground-truth box, or says that it has none.
+
+    Args:
+        high_threshold: quality from which a prediction is matched.
+        low_threshold: quality below which it is background; between the two it belongs to neither side.
+        allow_low_quality_matches: each ground-truth box also claims the predictions of its highest quality, however
+            low (Faster R-CNN, Ren et al. 2015, section 3.1.2), unless it overlaps nothing.
+    """
+
+    BELOW_LOW_THRESHOLD = -1
+    BETWEEN_THRESHOLDS = -2
+
+    def __init__(self, high_threshold, low_threshold, allow_low_quality_matches=False):
+        if low_threshold > high_threshold:
+            raise ValueError(f"low_threshold {low_threshold} exceeds high_threshold {high_threshold}")
+        self.high_threshold = high_threshold
+        self.low_threshold = low_threshold
+        self.allow_low_quality_matches = allow_low_quality_matches
+
+    def __call__(self, match_quality_matrix):
+        """Match.
+
+        Args:
+            match_quality_matrix: float [G, P], quality of each ground-truth box with each prediction.
+
+        Returns:
+            int64 [P]: index of the matched ground-truth box, `BELOW_LOW_THRESHOLD` or `BETWEEN_THRESHOLDS`. Without
+            ground truth (G = 0) everything is below.
+        """
+        quality = match_quality_matrix
+        if quality.shape[0] == 0:
+            return quality.new_full((quality.shape[1],), self.BELOW_LOW_THRESHOLD, dtype=torch.int64)
+        best_quality, best = quality.max(dim=0)
+        matches = best.clone()
+        matches[best_quality < self.high_threshold] = self.BETWEEN_THRESHOLDS
+        matches[best_quality < self.low_threshold] = self.BELOW_LOW_THRESHOLD
+        if self.allow_low_quality_matches and quality.shape[1]:
+            # A claimed prediction takes its own best box, which need not be the box that claimed it (as upstream).
+            highest = quality.max(dim=1, keepdim=True).values
+            claimed = ((quality == highest) & (highest > 0)).any(dim=0)
+            matches = torch.where(claimed, best, matches)
+        return matches

@@ -1,0 +1,86 @@
+"""Pooling of box features from a feature pyramid: each box is read from the level that fits its size."""
+
+import math
+
+import torch
+from torch import nn
+from torchvision.ops import roi_align
+
+from maskrcnn_benchmark.modeling.utils import cat
+
+
+class LevelMapper:
+    """Level of each box: floor(4 + log2(sqrt(area) / 224 + 1e-6)), clamped (FPN, Lin et al. 2017, equation 1).
+
+    Args:
+        k_min, k_max: finest and coarsest level, log2 of their strides.
+        canonical_scale, canonical_level: a box of this side is read from this level.
+    """
+
+    def __init__(self, k_min, k_max, canonical_scale=224, canonical_level=4, eps=1e-6):
+        self.k_min = k_min
+        self.k_max = k_max
+        self.canonical_scale = canonical_scale
+        self.canonical_level = canonical_level
+        self.eps = eps
+
+    def __call__(self, boxlists):
+        """int64 [R]: the level of each box of a list of `BoxList`, counted from the finest."""
+        side = torch.sqrt(cat([boxes.area() for boxes in boxlists]))
+        level = torch.floor(self.canonical_level + torch.log2(side / self.canonical_scale + self.eps))
+        return (level.clamp(self.k_min, self.k_max) - self.k_min).to(torch.int64)
+
+
+class Pooler(nn.Module):
+    """ROIAlign (unaligned, as in the original) over one feature map or over a pyramid.
+
+    Args:
+        output_size: (height, width) of the pooled features.
+        scales: feature pixels per image pixel of each level, finest first, each half of the one before.
+        sampling_ratio: samples per bin and axis; 0 adapts to the size of the box.
+    """
+
+    def __init__(self, output_size, scales, sampling_ratio):
+        super().__init__()
+        self.output_size = tuple(output_size)
+        self.scales = tuple(scales)
+        self.sampling_ratio = sampling_ratio
+        self.map_levels = LevelMapper(-math.log2(self.scales[0]), -math.log2(self.scales[-1]))
+
+    def forward(self, x, boxes):
+        """Pool.
+
+        Args:
+            x: feature maps [N, C, H, W], finest first; only the first `len(scales)` are read.
+            boxes: N `BoxList`s, in input pixels.
+
+        Returns:
+            [R, C, *output_size]: features of all boxes, image after image.
+        """
+        if len(x) < len(self.scales):
+            raise ValueError(f"the pooler has {len(self.scales)} scales, but only {len(x)} feature maps came")
+        rois = convert_to_roi_format(boxes)
+        if len(self.scales) == 1:
+            return self._pool(x[0], rois, self.scales[0])
+        levels = self.map_levels(boxes)
+        order = [torch.nonzero(levels == level).squeeze(1) for level in range(len(self.scales))]
+        pooled = [self._pool(*item) for item in zip(x, (rois[index] for index in order), self.scales)]
+        place = torch.argsort(torch.cat(order))
+        return torch.cat(pooled).index_select(0, place)
+
+    def _pool(self, features, rois, scale):
+        return roi_align(features, rois.to(features.dtype), self.output_size, scale, self.sampling_ratio, aligned=False)
+
+
+def convert_to_roi_format(boxlists):
+    """float [R, 5]: (index of the image, x1, y1, x2, y2) of all boxes of a list of `BoxList`, in input pixels."""
+    boxes = cat([boxlist.bbox for boxlist in boxlists])
+    counts = torch.tensor([len(boxlist) for boxlist in boxlists], device=boxes.device)
+    image = torch.repeat_interleave(torch.arange(len(boxlists), device=boxes.device), counts)
+    return torch.cat((image.to(boxes.dtype)[:, None], boxes), dim=1)
+
+
+def make_pooler(cfg, head_name):
+    """The `Pooler` that MODEL.<head_name> (such as "ROI_BOX_HEAD") describes."""
+    options = cfg.MODEL[head_name]
+    return Pooler((options.POOLER_RESOLUTION,) * 2, options.POOLER_SCALES, options.POOLER_SAMPLING_RATIO)

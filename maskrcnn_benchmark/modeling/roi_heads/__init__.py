@@ -1,0 +1,1 @@
+"""Heads with one answer per region: box, mask, keypoints, parts."""

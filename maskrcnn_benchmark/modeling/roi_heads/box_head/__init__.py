@@ -1,0 +1,1 @@
+"""The box head: class and refined box of each proposal."""

@@ -1,0 +1,67 @@
+"""The box head: class and refined box of each proposal."""
+
+from torch import nn
+
+from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import make_roi_box_post_processor
+from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import make_roi_box_loss_evaluator
+from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
+from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_predictors import make_roi_box_predictor
+
+
+class ROIBoxHead(nn.Module):
+    """Classifies proposals and refines their boxes.
+
+    Args:
+        feature_extractor: (feature maps, proposals) -> region features.
+        predictor: region features -> (class logits, box codes).
+        post_processor: `PostProcessor`.
+        loss_evaluator: `FastRCNNLossComputation`.
+    """
+
+    # Set where another head reads the same region features: they then come along as field "roi_features"
+    keep_roi_features = False
+
+    def __init__(self, feature_extractor, predictor, post_processor, loss_evaluator):
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.predictor = predictor
+        self.post_processor = post_processor
+        self.loss_evaluator = loss_evaluator
+
+    def forward(self, features, proposals, targets=None):
+        """Detections, or the sampled proposals and the losses.
+
+        Args:
+            features: list of feature maps [N, C, H, W], finest first.
+            proposals: N `BoxList`s.
+            targets: N `ImageAnnotations` in training, else None.
+
+        Returns:
+            Without targets: N `BoxList`s with fields scores and labels, and {}. With targets: N `BoxList`s as of
+            `FastRCNNLossComputation.subsample`, and {"loss_classifier", "loss_box_reg"}, empty where no image of the
+            batch had its objects annotated.
+        """
+        if targets is None:
+            x = self.feature_extractor(features, proposals)
+            return self.post_processor(self.predictor(x), proposals), {}
+        proposals = self.loss_evaluator.subsample(proposals, targets)
+        counts = [len(boxes) for boxes in proposals]
+        if not sum(counts):
+            return proposals, {}
+        x = self.feature_extractor(features, proposals)
+        if self.keep_roi_features:
+            for boxes, part in zip(proposals, x.split(counts)):
+                boxes.add_field("roi_features", part)
+        loss_classifier, loss_box_reg = self.loss_evaluator(*self.predictor(x), proposals)
+        return proposals, {"loss_classifier": loss_classifier, "loss_box_reg": loss_box_reg}
+
+
+def build_roi_box_head(cfg, in_channels):
+    """The box head that a config describes, on feature maps of `in_channels`."""
+    feature_extractor = make_roi_box_feature_extractor(cfg, in_channels)
+    return ROIBoxHead(
+        feature_extractor,
+        make_roi_box_predictor(cfg, feature_extractor.out_channels),
+        make_roi_box_post_processor(cfg),
+        make_roi_box_loss_evaluator(cfg),
+    )

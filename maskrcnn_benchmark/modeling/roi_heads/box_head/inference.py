@@ -1,0 +1,97 @@
+"""From class scores and box codes to detections."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.layers import grouped_nms
+from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+
+TO_REMOVE = 1
+
+
+class PostProcessor(nn.Module):
+    """Score threshold, class-wise non-maximum suppression and the best detections of each image.
+
+    Args:
+        score_thresh: a class is considered for a proposal when its score is above this.
+        nms: IoU above which the lower of two boxes of one class is dropped.
+        detections_per_img: detections kept per image, and those that tie with the last of them.
+        box_coder: `BoxCoder`.
+        cls_agnostic_bbox_reg: the codes are one refinement for all classes.
+    """
+
+    def __init__(self, score_thresh=0.05, nms=0.5, detections_per_img=100, box_coder=None, cls_agnostic_bbox_reg=False):
+        super().__init__()
+        self.score_thresh = score_thresh
+        self.nms = nms
+        self.detections_per_img = detections_per_img
+        self.box_coder = box_coder or BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
+        self.cls_agnostic_bbox_reg = cls_agnostic_bbox_reg
+
+    def forward(self, x, boxes):
+        """Detect.
+
+        Args:
+            x: class logits [R, num_classes] and box codes [R, 4 * num_classes] (or 8 when class-agnostic).
+            boxes: one `BoxList` of proposals per image, R boxes in all.
+
+        Returns:
+            One `BoxList` per image with fields scores float [D] and labels int64 [D], ordered by label and, within a
+            label, as the proposals were. Boxes are clipped to the image.
+        """
+        class_logits, box_regression = x
+        scores = F.softmax(class_logits.float(), dim=-1)
+        image = _image_of_each_box(boxes)
+        # class-major, so that a stable sort by image leaves class after class with the proposals in order
+        label, roi = torch.nonzero(scores.t()[1:] > self.score_thresh, as_tuple=True)
+        label = label + 1
+        order = torch.argsort(image[roi], stable=True)
+        label, roi = label[order], roi[order]
+        score, image = scores[roi, label], image[roi]
+        found = self._decode(box_regression, boxes, roi, label, image)
+        groups = image * scores.shape[1] + label
+        keep = grouped_nms(found.detach(), score.detach(), groups, self.nms).sort().values
+        counts = torch.bincount(image[keep], minlength=len(boxes)).tolist()
+        return [
+            self._best(found[index], score[index], label[index], proposals.size)
+            for index, proposals in zip(keep.split(counts), boxes)
+        ]
+
+    def _decode(self, box_regression, boxes, roi, label, image):
+        """float [C, 4]: the box of each candidate (proposal, class), clipped to its image."""
+        column = torch.ones_like(label) if self.cls_agnostic_bbox_reg else label
+        codes = box_regression.float().unflatten(1, (-1, 4))[roi, column]
+        found = self.box_coder.decode(codes, cat([b.bbox for b in boxes])[roi])
+        last = torch.tensor([b.size for b in boxes], dtype=found.dtype, device=found.device) - TO_REMOVE
+        return torch.minimum(found.clamp(min=0), last.repeat(1, 2)[image])
+
+    def _best(self, found, score, label, size):
+        if 0 < self.detections_per_img < len(score):
+            worst = torch.topk(score, self.detections_per_img).values[-1]
+            index = torch.nonzero(score >= worst).squeeze(1)
+            found, score, label = found[index], score[index], label[index]
+        detections = BoxList(found, size, mode="xyxy")
+        detections.add_field("scores", score)
+        detections.add_field("labels", label)
+        return detections
+
+
+def _image_of_each_box(boxes):
+    device = boxes[0].bbox.device
+    counts = torch.tensor([len(b) for b in boxes], device=device)
+    return torch.repeat_interleave(torch.arange(len(boxes), device=device), counts)
+
+
+def make_roi_box_post_processor(cfg):
+    """The post-processor that MODEL.ROI_HEADS and TEST describe."""
+    node = cfg.MODEL.ROI_HEADS
+    return PostProcessor(
+        node.SCORE_THRESH,
+        node.NMS,
+        node.DETECTIONS_PER_IMG,
+        BoxCoder(weights=node.BBOX_REG_WEIGHTS),
+        cfg.MODEL.CLS_AGNOSTIC_BBOX_REG,
+    )

@@ -1,0 +1,128 @@
+"""From pooled regions to the features that classify a box and refine it."""
+
+from torch import nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.make_layers import group_norm, group_norm_factory, make_conv3x3, make_fc
+from maskrcnn_benchmark.modeling.poolers import make_pooler
+from maskrcnn_benchmark.modeling.roi_heads.conv5 import build_conv5_head
+
+
+class ResNet50Conv5ROIFeatureExtractor(nn.Module):
+    """The last stage of a ResNet on each pooled region (Faster R-CNN "C4", He et al. 2016).
+
+    Args:
+        pooler: `Pooler` over the C4 map.
+        head: the stage; `head.out_channels` are its output channels.
+    """
+
+    def __init__(self, pooler, head):
+        super().__init__()
+        self.pooler = pooler
+        self.head = head
+        self.out_channels = head.out_channels
+
+    @classmethod
+    def from_config(cls, cfg, in_channels):
+        return cls(make_pooler(cfg, "ROI_BOX_HEAD"), build_conv5_head(cfg, in_channels))
+
+    def forward(self, x, proposals):
+        """Feature maps and a list of `BoxList` -> [R, out_channels, side, side], image after image."""
+        return self.head(self.pooler(x, proposals))
+
+
+class FPN2MLPFeatureExtractor(nn.Module):
+    """Two fully connected layers on each pooled region (FPN, Lin et al. 2017).
+
+    Args:
+        in_channels: channels of the feature maps.
+        pooler: `Pooler`.
+        hidden_dim: width of both layers.
+        use_gn: group norm after each layer.
+        group_norm: function channels -> normalisation layer.
+    """
+
+    def __init__(self, in_channels, pooler, hidden_dim, use_gn=False, group_norm=group_norm):
+        super().__init__()
+        self.pooler = pooler
+        cells = pooler.output_size[0] * pooler.output_size[1]
+        self.fc6 = make_fc(in_channels * cells, hidden_dim, use_gn, group_norm)
+        self.fc7 = make_fc(hidden_dim, hidden_dim, use_gn, group_norm)
+        self.out_channels = hidden_dim
+
+    @classmethod
+    def from_config(cls, cfg, in_channels):
+        node = cfg.MODEL.ROI_BOX_HEAD
+        return cls(
+            in_channels, make_pooler(cfg, "ROI_BOX_HEAD"), node.MLP_HEAD_DIM, node.USE_GN, group_norm_factory(cfg)
+        )
+
+    def forward(self, x, proposals):
+        """Feature maps and a list of `BoxList` -> [R, out_channels], image after image."""
+        x = self.pooler(x, proposals).flatten(1)
+        return F.relu(self.fc7(F.relu(self.fc6(x))))
+
+
+class FPNXconv1fcFeatureExtractor(nn.Module):
+    """Convolutions and one fully connected layer on each pooled region (Group Normalization, Wu and He 2018).
+
+    Args:
+        in_channels: channels of the feature maps.
+        pooler: `Pooler`.
+        conv_dim, num_convs: width and number of the 3x3 convolutions.
+        hidden_dim: width of the fully connected layer.
+        use_gn: group norm after each convolution.
+        dilation: of the convolutions.
+        group_norm: function channels -> normalisation layer.
+    """
+
+    def __init__(
+        self, in_channels, pooler, conv_dim, num_convs, hidden_dim, use_gn=False, dilation=1, group_norm=group_norm
+    ):
+        super().__init__()
+        self.pooler = pooler
+        layers = []
+        for index in range(num_convs):
+            block = make_conv3x3(
+                in_channels if index == 0 else conv_dim,
+                conv_dim,
+                dilation,
+                use_gn=use_gn,
+                kaiming_init=False,
+                group_norm=group_norm,
+            )
+            # One flat list, as the original's: its state dict counts convolution, norm and ReLU in one row
+            layers += [*block, nn.ReLU()] if use_gn else [block, nn.ReLU()]
+        self.xconvs = nn.Sequential(*layers)
+        cells = pooler.output_size[0] * pooler.output_size[1]
+        self.fc6 = make_fc((conv_dim if num_convs else in_channels) * cells, hidden_dim)
+        self.out_channels = hidden_dim
+
+    @classmethod
+    def from_config(cls, cfg, in_channels):
+        node = cfg.MODEL.ROI_BOX_HEAD
+        return cls(
+            in_channels,
+            make_pooler(cfg, "ROI_BOX_HEAD"),
+            node.CONV_HEAD_DIM,
+            node.NUM_STACKED_CONVS,
+            node.MLP_HEAD_DIM,
+            node.USE_GN,
+            node.DILATION,
+            group_norm_factory(cfg),
+        )
+
+    def forward(self, x, proposals):
+        """Feature maps and a list of `BoxList` -> [R, out_channels], image after image."""
+        x = self.xconvs(self.pooler(x, proposals)).flatten(1)
+        return F.relu(self.fc6(x))
+
+
+for extractor in (ResNet50Conv5ROIFeatureExtractor, FPN2MLPFeatureExtractor, FPNXconv1fcFeatureExtractor):
+    registry.ROI_BOX_FEATURE_EXTRACTORS.register(extractor.__name__, extractor.from_config)
+
+
+def make_roi_box_feature_extractor(cfg, in_channels):
+    """The extractor that MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR names."""
+    return registry.ROI_BOX_FEATURE_EXTRACTORS[cfg.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR](cfg, in_channels)

@@ -1,0 +1,57 @@
+"""The last layers of the box head: class scores and one box refinement per class."""
+
+from torch import nn
+
+from maskrcnn_benchmark.modeling import registry
+
+# Classes of class-agnostic regression: background and object
+AGNOSTIC_CLASSES = 2
+
+
+class FPNPredictor(nn.Module):
+    """Two linear layers side by side.
+
+    Args:
+        in_channels: width of the region features.
+        num_classes: classes, background (0) included.
+        num_bbox_reg_classes: classes with a refinement of their own.
+    """
+
+    def __init__(self, in_channels, num_classes, num_bbox_reg_classes=None):
+        super().__init__()
+        self.cls_score = nn.Linear(in_channels, num_classes)
+        self.bbox_pred = nn.Linear(in_channels, 4 * (num_bbox_reg_classes or num_classes))
+        nn.init.normal_(self.cls_score.weight, std=0.01)
+        nn.init.normal_(self.bbox_pred.weight, std=0.001)
+        nn.init.zeros_(self.cls_score.bias)
+        nn.init.zeros_(self.bbox_pred.bias)
+
+    @classmethod
+    def from_config(cls, cfg, in_channels):
+        num_classes = cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES
+        return cls(in_channels, num_classes, AGNOSTIC_CLASSES if cfg.MODEL.CLS_AGNOSTIC_BBOX_REG else num_classes)
+
+    def forward(self, x):
+        """[R, C] or [R, C, 1, 1] -> class logits [R, num_classes] and box codes [R, 4 * num_bbox_reg_classes]."""
+        if x.dim() == 4:
+            if x.shape[2:] != (1, 1):
+                raise ValueError(f"FPNPredictor takes one vector per region, but got maps of {tuple(x.shape[2:])}")
+            x = x.flatten(1)
+        return self.cls_score(x), self.bbox_pred(x)
+
+
+class FastRCNNPredictor(FPNPredictor):
+    """`FPNPredictor` on the mean over a region's cells, for extractors that end in a map."""
+
+    def forward(self, x):
+        """[R, C, h, w] -> class logits [R, num_classes] and box codes [R, 4 * num_bbox_reg_classes]."""
+        return super().forward(x.mean(dim=(2, 3)))
+
+
+for predictor in (FPNPredictor, FastRCNNPredictor):
+    registry.ROI_BOX_PREDICTOR.register(predictor.__name__, predictor.from_config)
+
+
+def make_roi_box_predictor(cfg, in_channels):
+    """The predictor that MODEL.ROI_BOX_HEAD.PREDICTOR names."""
+    return registry.ROI_BOX_PREDICTOR[cfg.MODEL.ROI_BOX_HEAD.PREDICTOR](cfg, in_channels)

@@ -1,0 +1,41 @@
+"""A stack of 3x3 convolutions on pooled features, which the mask, keypoint and part heads share."""
+
+from torch import nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.modeling.make_layers import group_norm, make_conv3x3
+
+
+class ConvStackFeatureExtractor(nn.Module):
+    """Pools each box, then applies convolutions with ReLU between.
+
+    Subclasses set `layer_name`, under which the convolutions stand in the state dict: mask_fcn1, mask_fcn2, ...
+
+    Args:
+        in_channels: channels of the feature maps.
+        pooler: `Pooler`.
+        layers: output channels of each convolution.
+        dilation: of every convolution.
+        use_gn: group norm after each convolution.
+        group_norm: function channels -> normalisation layer.
+    """
+
+    layer_name = "fcn"
+
+    def __init__(self, in_channels, pooler, layers, dilation=1, use_gn=False, group_norm=group_norm):
+        super().__init__()
+        self.pooler = pooler
+        self.blocks = []
+        for index, channels in enumerate(layers, 1):
+            name = f"{self.layer_name}{index}"
+            self.add_module(name, make_conv3x3(in_channels, channels, dilation, use_gn=use_gn, group_norm=group_norm))
+            self.blocks.append(name)
+            in_channels = channels
+        self.out_channels = in_channels
+
+    def forward(self, x, proposals):
+        """Feature maps and a list of `BoxList` -> [R, out_channels, side, side], image after image."""
+        x = self.pooler(x, proposals)
+        for name in self.blocks:
+            x = F.relu(getattr(self, name)(x))
+        return x

@@ -1,0 +1,1 @@
+"""The keypoint head: a heat map per joint and detection."""

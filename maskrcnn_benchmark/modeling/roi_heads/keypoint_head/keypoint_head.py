@@ -1,0 +1,79 @@
+"""The keypoint head: a heat map per joint and detection."""
+
+from torch import nn
+
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.inference import KeypointPostProcessor
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.loss import make_roi_keypoint_loss_evaluator
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_feature_extractors import (
+    make_roi_keypoint_feature_extractor,
+)
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_predictors import make_roi_keypoint_predictor
+from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, has_label, region_features
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
+
+
+class ROIKeypointHead(nn.Module):
+    """Predicts the joints of each box that can have them.
+
+    Args:
+        feature_extractor: (feature maps, boxes) -> region features.
+        predictor: region features -> logits [R, K, M, M].
+        post_processor: `KeypointPostProcessor`.
+        loss_evaluator: `KeypointRCNNLossComputation`.
+        resolution: M.
+        keypoint_labels: labels of the classes that have joints; None: all.
+    """
+
+    def __init__(self, feature_extractor, predictor, post_processor, loss_evaluator, resolution, keypoint_labels=None):
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.predictor = predictor
+        self.post_processor = post_processor
+        self.loss_evaluator = loss_evaluator
+        self.resolution = resolution
+        self.keypoint_labels = keypoint_labels
+
+    def forward(self, features, proposals, targets=None):
+        """Detections with joints, or the loss.
+
+        Args:
+            features: list of feature maps [N, C, H, W], finest first.
+            proposals: N `BoxList`s: detections with labels or, in training, any boxes.
+            targets: N `ImageAnnotations` in training, else None. The boxes are matched to their `people`.
+
+        Returns:
+            Without targets: the detections with field keypoints, and {}. With targets: the proposals, and {"loss_kp"},
+            empty where the batch has no region with a visible joint.
+        """
+        if targets is None:
+            asked = [has_label(boxes, self.keypoint_labels) for boxes in proposals]
+            people = [boxes[chosen] for boxes, chosen in zip(proposals, asked)]
+            heatmaps = self.predictor(self.feature_extractor(features, people))
+            return self.post_processor(heatmaps, proposals, asked), {}
+        positives = self.loss_evaluator.select(proposals, targets)
+        if not any(len(boxes) for boxes in positives):
+            return proposals, {}
+        logits = self.predictor(region_features(self.feature_extractor, features, positives))
+        check_resolution(logits, self.resolution, "MODEL.ROI_KEYPOINT_HEAD")
+        loss = self.loss_evaluator(logits, positives)
+        return proposals, {} if loss is None else {"loss_kp": loss}
+
+
+def build_roi_keypoint_head(cfg, in_channels, joints=None, keypoint_labels=None):
+    """The keypoint head that a config describes, on feature maps of `in_channels`.
+
+    Args:
+        joints: `JointSet` that names the joints of the answers; None: COCO's, if there are as many.
+        keypoint_labels: labels of the classes that have joints; None: all.
+    """
+    if joints is None and len(COCO_JOINTS) == cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES:
+        joints = COCO_JOINTS
+    feature_extractor = make_roi_keypoint_feature_extractor(cfg, in_channels)
+    return ROIKeypointHead(
+        feature_extractor,
+        make_roi_keypoint_predictor(cfg, feature_extractor.out_channels),
+        KeypointPostProcessor(joints),
+        make_roi_keypoint_loss_evaluator(cfg),
+        cfg.MODEL.ROI_KEYPOINT_HEAD.RESOLUTION,
+        keypoint_labels,
+    )

@@ -1,0 +1,25 @@
+"""From pooled regions to the features that the keypoint predictor reads."""
+
+from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.poolers import make_pooler
+from maskrcnn_benchmark.modeling.roi_heads.conv_stack import ConvStackFeatureExtractor
+
+
+class KeypointRCNNFeatureExtractor(ConvStackFeatureExtractor):
+    """Eight 3x3 convolutions on each pooled region (Mask R-CNN, He et al. 2017, section 5)."""
+
+    layer_name = "conv_fcn"
+
+    @classmethod
+    def from_config(cls, cfg, in_channels):
+        return cls(in_channels, make_pooler(cfg, "ROI_KEYPOINT_HEAD"), cfg.MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS)
+
+
+registry.ROI_KEYPOINT_FEATURE_EXTRACTORS.register(
+    "KeypointRCNNFeatureExtractor", KeypointRCNNFeatureExtractor.from_config
+)
+
+
+def make_roi_keypoint_feature_extractor(cfg, in_channels):
+    """The extractor that MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR names."""
+    return registry.ROI_KEYPOINT_FEATURE_EXTRACTORS[cfg.MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR](cfg, in_channels)

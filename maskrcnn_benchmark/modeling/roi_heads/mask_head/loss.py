@@ -1,0 +1,51 @@
+"""Which regions the mask head trains on, and its loss (Mask R-CNN, He et al. 2017)."""
+
+import torch
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.modeling.utils import cat
+
+
+class MaskRCNNLossComputation:
+    """Binary cross-entropy on the map of each region's true class."""
+
+    def select(self, proposals, targets):
+        """The regions to train on: positives of images whose instances have masks.
+
+        Args:
+            proposals: one `BoxList` per image, as the box head sampled them (fields labels, matched_idxs).
+            targets: one `ImageAnnotations` per image.
+
+        Returns:
+            One `BoxList` per image.
+        """
+        chosen = []
+        for boxes, target in zip(proposals, targets):
+            has_masks = target.instances is not None and target.instances.has_field("masks")
+            positive = torch.nonzero(boxes.get_field("labels") > 0).squeeze(1)
+            chosen.append(boxes[positive if has_masks else positive[:0]])
+        return chosen
+
+    def __call__(self, mask_logits, proposals, targets):
+        """The loss.
+
+        Args:
+            mask_logits: float [R, num_classes, M, M].
+            proposals: what `select` returned, R boxes in all, R > 0.
+            targets: one `ImageAnnotations` per image.
+
+        Returns:
+            Mean over the R maps of each region's class.
+        """
+        labels = cat([boxes.get_field("labels") for boxes in proposals])
+        truth = cat(self._targets(proposals, targets, mask_logits.shape[-1])).to(mask_logits.device)
+        index = torch.arange(len(labels), device=labels.device)
+        return F.binary_cross_entropy_with_logits(mask_logits[index, labels].float(), truth.float())
+
+    @torch.no_grad()
+    def _targets(self, proposals, targets, resolution):
+        return [
+            target.instances.get_field("masks")[boxes.get_field("matched_idxs")].crop_and_resize(boxes.bbox, resolution)
+            for boxes, target in zip(proposals, targets)
+            if len(boxes)
+        ]

@@ -1,0 +1,63 @@
+"""The mask head: a small binary mask per detection."""
+
+from torch import nn
+
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import make_roi_mask_post_processor
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.loss import MaskRCNNLossComputation
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.roi_mask_feature_extractors import make_roi_mask_feature_extractor
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.roi_mask_predictors import make_roi_mask_predictor
+from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, region_features
+
+
+class ROIMaskHead(nn.Module):
+    """Predicts the mask of each box.
+
+    Args:
+        feature_extractor: (feature maps, boxes) -> region features.
+        predictor: region features -> logits [R, num_classes, M, M].
+        post_processor: `MaskPostProcessor`.
+        loss_evaluator: `MaskRCNNLossComputation`.
+        resolution: M.
+    """
+
+    def __init__(self, feature_extractor, predictor, post_processor, loss_evaluator, resolution):
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.predictor = predictor
+        self.post_processor = post_processor
+        self.loss_evaluator = loss_evaluator
+        self.resolution = resolution
+
+    def forward(self, features, proposals, targets=None):
+        """Detections with masks, or the loss.
+
+        Args:
+            features: list of feature maps [N, C, H, W], finest first.
+            proposals: N `BoxList`s: detections with labels or, in training, what the box head sampled.
+            targets: N `ImageAnnotations` in training, else None.
+
+        Returns:
+            Without targets: the detections with field mask, and {}. With targets: the proposals, and {"loss_mask"},
+            empty where the batch has no positive region with a mask.
+        """
+        if targets is None:
+            logits = self.predictor(self.feature_extractor(features, proposals))
+            return self.post_processor(logits, proposals), {}
+        positives = self.loss_evaluator.select(proposals, targets)
+        if not any(len(boxes) for boxes in positives):
+            return proposals, {}
+        logits = self.predictor(region_features(self.feature_extractor, features, positives))
+        check_resolution(logits, self.resolution, "MODEL.ROI_MASK_HEAD")
+        return proposals, {"loss_mask": self.loss_evaluator(logits, positives, targets)}
+
+
+def build_roi_mask_head(cfg, in_channels):
+    """The mask head that a config describes, on feature maps of `in_channels`."""
+    feature_extractor = make_roi_mask_feature_extractor(cfg, in_channels)
+    return ROIMaskHead(
+        feature_extractor,
+        make_roi_mask_predictor(cfg, feature_extractor.out_channels),
+        make_roi_mask_post_processor(cfg),
+        MaskRCNNLossComputation(),
+        cfg.MODEL.ROI_MASK_HEAD.RESOLUTION,
+    )

@@ -1,0 +1,55 @@
+"""The last layers of the mask head: one map of logits per class."""
+
+from torch import nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.layers import Conv2d, ConvTranspose2d
+from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.roi_heads.fill import msra_fill
+
+
+class MaskRCNNC4Predictor(nn.Module):
+    """Twice the resolution by a transposed convolution, then a 1x1 convolution to the classes.
+
+    Args:
+        in_channels, hidden_channels: channels before and after the transposed convolution.
+        num_classes: classes, background (0) included.
+    """
+
+    def __init__(self, in_channels, hidden_channels, num_classes):
+        super().__init__()
+        self.conv5_mask = msra_fill(ConvTranspose2d(in_channels, hidden_channels, 2, stride=2))
+        self.mask_fcn_logits = msra_fill(Conv2d(hidden_channels, num_classes, 1))
+
+    @classmethod
+    def from_config(cls, cfg, in_channels):
+        return cls(in_channels, cfg.MODEL.ROI_MASK_HEAD.CONV_LAYERS[-1], cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES)
+
+    def forward(self, x):
+        """[R, in_channels, s, s] -> logits [R, num_classes, 2 s, 2 s]."""
+        return self.mask_fcn_logits(F.relu(self.conv5_mask(x)))
+
+
+class MaskRCNNConv1x1Predictor(nn.Module):
+    """A 1x1 convolution to the classes, at the resolution of the features."""
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.mask_fcn_logits = msra_fill(Conv2d(in_channels, num_classes, 1))
+
+    @classmethod
+    def from_config(cls, cfg, in_channels):
+        return cls(in_channels, cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES)
+
+    def forward(self, x):
+        """[R, in_channels, s, s] -> logits [R, num_classes, s, s]."""
+        return self.mask_fcn_logits(x)
+
+
+for predictor in (MaskRCNNC4Predictor, MaskRCNNConv1x1Predictor):
+    registry.ROI_MASK_PREDICTOR.register(predictor.__name__, predictor.from_config)
+
+
+def make_roi_mask_predictor(cfg, in_channels):
+    """The predictor that MODEL.ROI_MASK_HEAD.PREDICTOR names."""
+    return registry.ROI_MASK_PREDICTOR[cfg.MODEL.ROI_MASK_HEAD.PREDICTOR](cfg, in_channels)

@@ -1,0 +1,1 @@
+"""The part head: a small map of part labels per detection."""

@@ -1,0 +1,110 @@
+"""Region proposal network (Ren et al. 2015)."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.rpn.anchor_generator import make_anchor_generator
+from maskrcnn_benchmark.modeling.rpn.inference import make_rpn_postprocessor
+from maskrcnn_benchmark.modeling.rpn.loss import make_rpn_loss_evaluator
+from maskrcnn_benchmark.modeling.rpn.utils import permute_and_flatten
+from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+@registry.RPN_HEADS.register("SingleConvRPNHead")
+class RPNHead(nn.Module):
+    """A 3x3 convolution, then objectness and box offsets of each anchor; the same on every level.
+
+    Args:
+        cfg: unused; every RPN head is built from (cfg, in_channels, num_anchors).
+        in_channels: channels of each feature map.
+        num_anchors: anchors per position.
+    """
+
+    def __init__(self, cfg, in_channels, num_anchors):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, in_channels, 3, padding=1)
+        self.cls_logits = nn.Conv2d(in_channels, num_anchors, 1)
+        self.bbox_pred = nn.Conv2d(in_channels, num_anchors * 4, 1)
+        for layer in (self.conv, self.cls_logits, self.bbox_pred):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x):
+        """Maps [N, C, H, W] -> lists of logits [N, num_anchors, H, W] and of offsets [N, num_anchors * 4, H, W]."""
+        hidden = [F.relu_(self.conv(features)) for features in x]
+        return [self.cls_logits(h) for h in hidden], [self.bbox_pred(h) for h in hidden]
+
+
+class RPNModule(nn.Module):
+    """Anchors, head, choice of proposals and loss.
+
+    Args:
+        anchor_generator, head: modules.
+        box_selector_train, box_selector_test: `RPNPostProcessor`s.
+        loss_evaluator: `RPNLossComputation`.
+        rpn_only: the proposals are the model's answer, so training needs none.
+    """
+
+    def __init__(self, anchor_generator, head, box_selector_train, box_selector_test, loss_evaluator, rpn_only=False):
+        super().__init__()
+        self.anchor_generator = anchor_generator
+        self.head = head
+        self.box_selector_train = box_selector_train
+        self.box_selector_test = box_selector_test
+        self.loss_evaluator = loss_evaluator
+        self.rpn_only = rpn_only
+
+    def forward(self, images, features, targets=None):
+        """Propose boxes.
+
+        Args:
+            images: `ImageList`.
+            features: feature maps [N, C, H_l, W_l], finest first.
+            targets: in training, N `ImageAnnotations`.
+
+        Returns:
+            N `BoxList`s (xyxy, clipped to the image, field "objectness") and, in training, the losses
+            "loss_objectness" and "loss_rpn_box_reg" where any image has its objects annotated. In training an
+            `rpn_only` network returns its anchors in place of proposals.
+        """
+        anchors = self.anchor_generator(features)
+        # In mixed precision the head runs in half; boxes need single.
+        logits, offsets = ([level.float() for level in output] for output in self.head(features))
+        counts = self.anchor_generator.num_anchors_per_location()
+        logits = [permute_and_flatten(level, count).squeeze(2) for level, count in zip(logits, counts)]
+        offsets = [permute_and_flatten(level, count) for level, count in zip(offsets, counts)]
+        if not self.training:
+            return self.box_selector_test(anchors, logits, offsets, images.image_sizes), {}
+        every_anchor = cat(anchors)
+        visible = self.anchor_generator.visibility(every_anchor, images.image_sizes)
+        losses = self.loss_evaluator(every_anchor, visible, cat(logits, 1), cat(offsets, 1), targets)
+        if self.rpn_only:
+            return [BoxList(every_anchor, (int(width), int(height))) for height, width in images.image_sizes], losses
+        with torch.no_grad():
+            boxes = self.box_selector_train(anchors, logits, offsets, images.image_sizes, targets)
+        return boxes, losses
+
+
+def build_rpn(cfg, in_channels):
+    """The `RPNModule` that MODEL.RPN describes, for feature maps of `in_channels` channels."""
+    if cfg.MODEL.RETINANET_ON:
+        raise UserError("MODEL.RETINANET_ON: RetinaNet is not available yet; set it to False to train Faster R-CNN")
+    anchor_generator = make_anchor_generator(cfg)
+    counts = set(anchor_generator.num_anchors_per_location())
+    if len(counts) > 1:
+        raise UserError(f"MODEL.RPN.ANCHOR_SIZES: levels share a head, but have {sorted(counts)} anchors each")
+    head = registry.RPN_HEADS[cfg.MODEL.RPN.RPN_HEAD](cfg, in_channels, counts.pop())
+    box_coder = BoxCoder(weights=(1.0, 1.0, 1.0, 1.0))
+    return RPNModule(
+        anchor_generator,
+        head,
+        make_rpn_postprocessor(cfg, box_coder, is_train=True),
+        make_rpn_postprocessor(cfg, box_coder, is_train=False),
+        make_rpn_loss_evaluator(cfg, box_coder),
+        cfg.MODEL.RPN_ONLY,
+    )

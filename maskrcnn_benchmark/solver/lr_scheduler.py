@@ -1,0 +1,94 @@
+"""Learning-rate schedules with a warm-up; each rate is a closed form of the iteration, so resuming is exact."""
+
+import math
+from bisect import bisect_right
+
+from torch.optim.lr_scheduler import LRScheduler
+
+WARMUP_METHODS = ("linear", "constant")
+
+
+class _WarmupLR(LRScheduler):
+    """Base rate times a warm-up factor times `decay(iteration)`.
+
+    The warm-up factor is `warmup_factor` for a "constant" warm-up and rises from it to 1 for a "linear" one, over the
+    first `warmup_iters` iterations.
+    """
+
+    def __init__(self, optimizer, warmup_factor, warmup_iters, warmup_method, last_epoch):
+        if warmup_method not in WARMUP_METHODS:
+            raise ValueError(f"warmup_method must be one of {WARMUP_METHODS}, not {warmup_method!r}")
+        self.warmup_factor = warmup_factor
+        self.warmup_iters = warmup_iters
+        self.warmup_method = warmup_method
+        super().__init__(optimizer, last_epoch)
+
+    def state_dict(self):
+        """The iteration alone: everything else is the config's, which may have changed when a run is resumed."""
+        return {"last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict):
+        """Go on at an iteration, also from the fuller state that the original library saves."""
+        self.last_epoch = state_dict["last_epoch"]
+        self._last_lr = self.get_lr()
+        for group, lr in zip(self.optimizer.param_groups, self._last_lr):
+            group["lr"] = lr
+
+    def get_lr(self):
+        factor = self._warmup(self.last_epoch) * self.decay(self.last_epoch)
+        return [base_lr * factor for base_lr in self.base_lrs]
+
+    def _warmup(self, iteration):
+        if iteration >= self.warmup_iters:
+            return 1.0
+        if self.warmup_method == "constant":
+            return self.warmup_factor
+        done = iteration / self.warmup_iters
+        return self.warmup_factor * (1 - done) + done
+
+
+class WarmupMultiStepLR(_WarmupLR):
+    """Warm-up, then the rate is multiplied by `gamma` at each of the increasing iterations `milestones`."""
+
+    def __init__(
+        self,
+        optimizer,
+        milestones,
+        gamma=0.1,
+        warmup_factor=1.0 / 3,
+        warmup_iters=500,
+        warmup_method="linear",
+        last_epoch=-1,
+    ):
+        if list(milestones) != sorted(milestones):
+            raise ValueError(f"milestones must be increasing iterations, not {list(milestones)}")
+        self.milestones = list(milestones)
+        self.gamma = gamma
+        super().__init__(optimizer, warmup_factor, warmup_iters, warmup_method, last_epoch)
+
+    def decay(self, iteration):
+        return self.gamma ** bisect_right(self.milestones, iteration)
+
+
+class WarmupCosineLR(_WarmupLR):
+    """Warm-up, under half a cosine that falls from the base rate at iteration 0 to zero at `max_iters`.
+
+    Loshchilov and Hutter 2017, equation 5, with a single period and a least rate of zero.
+    """
+
+    def __init__(
+        self,
+        optimizer,
+        max_iters,
+        warmup_factor=1.0 / 3,
+        warmup_iters=500,
+        warmup_method="linear",
+        last_epoch=-1,
+    ):
+        if max_iters <= 0:
+            raise ValueError(f"max_iters must be positive, not {max_iters}")
+        self.max_iters = max_iters
+        super().__init__(optimizer, warmup_factor, warmup_iters, warmup_method, last_epoch)
+
+    def decay(self, iteration):
+        return 0.5 * (1 + math.cos(math.pi * min(iteration, self.max_iters) / self.max_iters))

@@ -1,0 +1,192 @@
+"""BoxList: the boxes of one image, each with any number of fields, that are transformed together."""
+
+import torch
+
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, mirror_exactly
+
+__all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "TO_REMOVE", "BoxList"]
+
+# Boxes include their last pixel: width = x2 - x1 + TO_REMOVE
+TO_REMOVE = 1
+
+
+class BoxList:
+    """Boxes of one image in pixels, last pixel included, with per-box fields.
+
+    A field is a tensor [N, ...] or any object of length N. Fields that know how to `resize`, `transpose`, `crop`, `pad`
+    or move `to` a device (masks, keypoints, parts) follow the boxes; plain tensors stay as they are.
+
+    Args:
+        bbox: float [N, 4] tensor or nested list.
+        image_size: (width, height) of the image.
+        mode: "xyxy" (x1, y1, x2, y2) or "xywh" (x1, y1, width, height).
+
+    Raises:
+        ValueError: for another shape or mode.
+    """
+
+    def __init__(self, bbox, image_size, mode="xyxy"):
+        device = bbox.device if isinstance(bbox, torch.Tensor) else torch.device("cpu")
+        bbox = torch.as_tensor(bbox, dtype=torch.float32, device=device)
+        if bbox.ndim != 2 or bbox.shape[-1] != 4:
+            if bbox.shape != (0,):
+                raise ValueError(f"boxes must have shape [N, 4], but have {list(bbox.shape)}")
+            bbox = bbox.reshape(0, 4)
+        _check_mode(mode)
+        self.bbox = bbox
+        self.size = image_size
+        self.mode = mode
+        self.extra_fields = {}
+        self._mirror_origin = None
+
+    def add_field(self, field, field_data):
+        self.extra_fields[field] = field_data
+
+    def get_field(self, field):
+        """The data of a field. Raises `KeyError` that names the fields there are."""
+        if field not in self.extra_fields:
+            raise KeyError(f"no field {field!r} among the fields of these boxes: {sorted(self.extra_fields)}")
+        return self.extra_fields[field]
+
+    def has_field(self, field):
+        return field in self.extra_fields
+
+    def fields(self):
+        """Names of the fields: list of str."""
+        return list(self.extra_fields)
+
+    def copy_with_fields(self, fields, skip_missing=False):
+        """The same boxes with only the named fields (a name or several); a missing one is a `KeyError` or skipped."""
+        boxes = BoxList(self.bbox, self.size, self.mode)
+        boxes._mirror_origin = self._mirror_origin
+        for field in [fields] if isinstance(fields, str) else fields:
+            if self.has_field(field) or not skip_missing:
+                boxes.add_field(field, self.get_field(field))
+        return boxes
+
+    def convert(self, mode):
+        """The same boxes in the mode "xyxy" or "xywh"."""
+        _check_mode(mode)
+        if mode == self.mode:
+            return self
+        x, y, third, fourth = self.bbox.unbind(-1)
+        if mode == "xywh":
+            bbox = torch.stack((x, y, third - x + TO_REMOVE, fourth - y + TO_REMOVE), -1)
+        else:
+            bbox = torch.stack((*self._corners(),), -1)
+        boxes = BoxList(bbox, self.size, mode)
+        boxes.extra_fields = dict(self.extra_fields)
+        return boxes
+
+    def resize(self, size, *args, **kwargs):
+        """The boxes of the image resized to `size` (width, height): coordinates times the ratio of the sizes."""
+        ratios = [float(new) / float(old) for new, old in zip(size, self.size)]
+        bbox = self.bbox * self.bbox.new_tensor(ratios * 2)
+        return self._transformed(bbox, size, lambda field: field.resize(size, *args, **kwargs), "resize")
+
+    def transpose(self, method):
+        """The boxes of the mirrored image: x' = width - 1 - x, or y' = height - 1 - y. Twice is exactly once undone."""
+        bbox, origin = mirror_exactly(self.bbox, self._mirror_origin, method, self._reflect)
+        boxes = self._transformed(bbox, self.size, lambda field: field.transpose(method), "transpose")
+        boxes._mirror_origin = origin
+        return boxes
+
+    def crop(self, box):
+        """The boxes within the window `box` = (x1, y1, x2, y2), x2 and y2 excluded; the new size is (x2 - x1, y2 - y1).
+
+        All N boxes stay. Corners outside move to the window's nearest pixel.
+        """
+        width, height = box[2] - box[0], box[3] - box[1]
+        x1, y1, x2, y2 = self._corners()
+        x1, x2 = ((x - box[0]).clamp(min=0, max=max(width - TO_REMOVE, 0)) for x in (x1, x2))
+        y1, y2 = ((y - box[1]).clamp(min=0, max=max(height - TO_REMOVE, 0)) for y in (y1, y2))
+        cropped = BoxList(torch.stack((x1, y1, x2, y2), -1), (width, height))
+        return cropped.convert(self.mode)._with_fields(self, lambda field: field.crop(box), "crop")
+
+    def pad(self, size):
+        """The boxes of the image enlarged to `size` (width, height) by pixels to the right and below."""
+        return self._transformed(self.bbox, size, lambda field: field.pad(size), "pad")
+
+    def to(self, device):
+        boxes = self._transformed(self.bbox.to(device), self.size, lambda field: field.to(device), "to")
+        boxes._mirror_origin = self._mirror_origin and self._mirror_origin.map(lambda coords: coords.to(device))
+        return boxes
+
+    def __getitem__(self, item):
+        """The boxes at an index, slice, index tensor or boolean mask, with their fields; an integer gives one box."""
+        if isinstance(item, int):
+            if not -len(self) <= item < len(self):
+                raise IndexError(f"box {item} of {len(self)}")
+            item = slice(item % len(self), item % len(self) + 1)
+        boxes = BoxList(self.bbox[item], self.size, self.mode)
+        boxes._mirror_origin = self._mirror_origin and self._mirror_origin.map(lambda coords: coords[item])
+        for name, field in self.extra_fields.items():
+            boxes.add_field(name, _pick(field, item))
+        return boxes
+
+    def __len__(self):
+        return self.bbox.shape[0]
+
+    def clip_to_image(self, remove_empty=True):
+        """Move corners outside the image to its nearest pixel, in this object, and return it.
+
+        With `remove_empty`, returns the boxes that are wider and higher than one pixel, as a new object. The tensor
+        itself is replaced, not written to, so gradients flow to the coordinates that stay.
+        """
+        width, height = self.size
+        limits = self.bbox.new_tensor([width - TO_REMOVE, height - TO_REMOVE] * 2)
+        corners = torch.stack(self._corners(), -1)
+        corners = torch.minimum(corners.clamp(min=0), limits)
+        self.bbox = corners if self.mode == "xyxy" else BoxList(corners, self.size).convert(self.mode).bbox
+        if not remove_empty:
+            return self
+        return self[(corners[:, 3] > corners[:, 1]) & (corners[:, 2] > corners[:, 0])]
+
+    def area(self):
+        """float [N]: width times height, last pixel included."""
+        if self.mode == "xywh":
+            return self.bbox[:, 2] * self.bbox[:, 3]
+        x1, y1, x2, y2 = self.bbox.unbind(-1)
+        return (x2 - x1 + TO_REMOVE) * (y2 - y1 + TO_REMOVE)
+
+    def __repr__(self):
+        width, height = self.size
+        return f"BoxList(num_boxes={len(self)}, image_width={width}, image_height={height}, mode={self.mode})"
+
+    def _corners(self):
+        x, y, third, fourth = self.bbox.unbind(-1)
+        if self.mode == "xyxy":
+            return x, y, third, fourth
+        # A negative width would turn the box inside out
+        return x, y, x + (third - TO_REMOVE).clamp(min=0), y + (fourth - TO_REMOVE).clamp(min=0)
+
+    def _reflect(self, bbox, method):
+        x, y, third, fourth = bbox.unbind(-1)
+        width, height = self.size
+        if self.mode == "xywh":
+            x, y = (width - x - third, y) if method == FLIP_LEFT_RIGHT else (x, height - y - fourth)
+        elif method == FLIP_LEFT_RIGHT:
+            x, third = width - TO_REMOVE - third, width - TO_REMOVE - x
+        else:
+            y, fourth = height - TO_REMOVE - fourth, height - TO_REMOVE - y
+        return torch.stack((x, y, third, fourth), -1)
+
+    def _transformed(self, bbox, size, transform, verb):
+        return BoxList(bbox, size, self.mode)._with_fields(self, transform, verb)
+
+    def _with_fields(self, source, transform, verb):
+        for name, field in source.extra_fields.items():
+            follows = hasattr(field, verb) and (verb == "to" or not isinstance(field, torch.Tensor))
+            self.add_field(name, transform(field) if follows else field)
+        return self
+
+
+def _check_mode(mode):
+    if mode not in ("xyxy", "xywh"):
+        raise ValueError(f"the mode of boxes is 'xyxy' or 'xywh', not {mode!r}")
+
+
+def _pick(field, item):
+    if not isinstance(field, list | tuple) or isinstance(item, slice):
+        return field[item]
+    return type(field)(field[i] for i in torch.arange(len(field))[torch.as_tensor(item).cpu()].tolist())

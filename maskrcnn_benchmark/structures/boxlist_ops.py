@@ -1,0 +1,72 @@
+"""Operations on whole BoxLists: suppression, overlap, joining. All count the last pixel of a box as its own."""
+
+import torch
+from torchvision.ops import nms
+
+from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
+
+
+def boxlist_nms(boxlist, nms_thresh, max_proposals=-1, score_field="scores"):
+    """Greedy non-maximum suppression over all boxes, whatever their label.
+
+    Args:
+        boxlist: `BoxList` with the field `score_field`, float [N].
+        nms_thresh: a box that overlaps a better one by more than this IoU is dropped; 0 or less keeps all.
+        max_proposals: the number of boxes kept at most; -1 for no limit.
+
+    Returns:
+        `BoxList` of the kept boxes, best first, in the mode of the input.
+    """
+    if nms_thresh <= 0:
+        return boxlist
+    corners = boxlist.convert("xyxy").bbox.detach()
+    # torchvision's boxes end before their last coordinate, ours include that pixel
+    ends = corners + corners.new_tensor([0, 0, TO_REMOVE, TO_REMOVE])
+    keep = nms(ends, boxlist.get_field(score_field).detach().float(), nms_thresh)
+    return boxlist[keep[:max_proposals] if max_proposals > 0 else keep]
+
+
+def remove_small_boxes(boxlist, min_size):
+    """The boxes of which both sides are at least `min_size` pixels."""
+    sides = boxlist.convert("xywh").bbox[:, 2:]
+    return boxlist[(sides >= min_size).all(dim=1)]
+
+
+def boxlist_iou(boxlist1, boxlist2):
+    """Intersection over union of every pair: float [N, M]. Raises `RuntimeError` where the image sizes differ."""
+    if tuple(boxlist1.size) != tuple(boxlist2.size):
+        raise RuntimeError(f"boxes of images of different size have no overlap: {boxlist1}, {boxlist2}")
+    boxes1, boxes2 = (boxlist.convert("xyxy").bbox for boxlist in (boxlist1, boxlist2))
+    top_left = torch.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
+    bottom_right = torch.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
+    overlap = (bottom_right - top_left + TO_REMOVE).clamp(min=0).prod(dim=2)
+    return overlap / (boxlist1.area()[:, None] + boxlist2.area()[None] - overlap)
+
+
+def cat_boxlist(boxlists):
+    """Join BoxLists of one image, which share size, mode and names of fields.
+
+    Raises:
+        ValueError: for no boxlist, or where they do not share these.
+    """
+    boxlists = list(boxlists)
+    if not boxlists or not all(isinstance(boxlist, BoxList) for boxlist in boxlists):
+        raise ValueError("cat_boxlist joins one or more BoxLists")
+    first = boxlists[0]
+    for other in boxlists[1:]:
+        if tuple(other.size) != tuple(first.size) or other.mode != first.mode:
+            raise ValueError(f"cannot join boxes of different size or mode: {first}, {other}")
+        if set(other.fields()) != set(first.fields()):
+            raise ValueError(f"cannot join boxes with the fields {sorted(first.fields())} and {sorted(other.fields())}")
+    joined = BoxList(torch.cat([boxlist.bbox for boxlist in boxlists]), first.size, first.mode)
+    for name in first.fields():
+        joined.add_field(name, _cat([boxlist.get_field(name) for boxlist in boxlists]))
+    return joined
+
+
+def _cat(parts):
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], torch.Tensor):
+        return torch.cat(parts)
+    return type(parts[0]).cat(parts)

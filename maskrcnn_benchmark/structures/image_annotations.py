@@ -1,0 +1,146 @@
+"""All that is annotated on one image. None means that nobody looked, an empty structure that nothing was there."""
+
+import torch
+
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+
+
+class ImageAnnotations:
+    """The annotations of one image, each optional, transformed together.
+
+    Args:
+        size: (width, height) of the image.
+        instances: `BoxList` with labels int64 [N] (1..K) and, where annotated, masks (`SegmentationMask`), parts
+            (`PartMask`), iscrowd bool [N].
+        people: `BoxList` with labels (all 1) and keypoints (`Keypoints`): the joint records, which are not linked to
+            instances.
+        semantic: `SemanticMap`.
+        boundary: `BoundaryMap`.
+        occlusion: `OcclusionMap`.
+        classes: float [C] of 0 and 1, the classes that occur in the image. A crop does not change it.
+        image_id: what the data set calls the image.
+
+    Raises:
+        ValueError: if a member is for another image size.
+    """
+
+    MEMBERS = ("instances", "people", "semantic", "boundary", "occlusion")
+
+    def __init__(
+        self,
+        size,
+        instances=None,
+        people=None,
+        semantic=None,
+        boundary=None,
+        occlusion=None,
+        classes=None,
+        image_id=None,
+    ):
+        self.size = tuple(size)
+        self.instances = instances
+        self.people = people
+        self.semantic = semantic
+        self.boundary = boundary
+        self.occlusion = occlusion
+        self.classes = classes
+        self.image_id = image_id
+        for name, member in self._present():
+            if tuple(member.size) != self.size:
+                raise ValueError(f"{name} is for an image of {tuple(member.size)}, not {self.size} (width, height)")
+
+    @classmethod
+    def of(cls, target):
+        """`target` itself if it is an `ImageAnnotations`, else what the original library's `BoxList` stands for.
+
+        Its boxes are the instances and, if they have keypoints, the people as well.
+        """
+        if isinstance(target, cls):
+            return target
+        if not isinstance(target, BoxList):
+            raise TypeError(f"a target is an ImageAnnotations or a BoxList, not a {type(target).__name__}")
+        people = None
+        if target.has_field("keypoints"):
+            people = target.copy_with_fields("keypoints")
+            people.add_field("labels", torch.ones(len(target), dtype=torch.int64, device=target.bbox.device))
+        return cls(target.size, instances=target, people=people)
+
+    def annotated_tasks(self):
+        """Keys of the tasks (multitask/tasks.py) that are annotated on this image: set of str."""
+        tasks = {
+            "detection": self.instances is not None,
+            "instance": self.instances is not None and self.instances.has_field("masks"),
+            "keypoint": self.people is not None,
+            "part": self._has_parts(),
+            "semantic": self.semantic is not None,
+            "boundary": self.boundary is not None,
+            "occlusion": self.occlusion is not None,
+            "classification": self.classes is not None,
+        }
+        return {task for task, annotated in tasks.items() if annotated}
+
+    def resize(self, size):
+        """The annotations of the image resized to (width, height)."""
+        return self._transformed(size, lambda member: member.resize(size))
+
+    def transpose(self, method):
+        """The annotations of the mirrored image. Twice gives back every bit."""
+        return self._transformed(self.size, lambda member: member.transpose(method))
+
+    def crop(self, box):
+        """The annotations within the window (x1, y1, x2, y2) of whole pixels inside the image, x2 and y2 excluded.
+
+        Boxes of which nothing is left are dropped, and objects whose bitmap lost every pixel; a joint outside is no
+        longer annotated.
+        """
+        x1, y1, x2, y2 = (int(side) for side in box)
+        width, height = self.size
+        if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+            raise ValueError(f"the window {(x1, y1, x2, y2)} is not inside an image of {self.size} (width, height)")
+
+        def crop(member):
+            crop_member = _crop_boxes if isinstance(member, BoxList) else type(member).crop
+            return crop_member(member, (x1, y1, x2, y2))
+
+        return self._transformed((x2 - x1, y2 - y1), crop)
+
+    def pad(self, size):
+        """The annotations of the image enlarged to (width, height) to the right and below.
+
+        Nothing is there, except that semantic labels are ignored, not background.
+        """
+        if size[0] < self.size[0] or size[1] < self.size[1]:
+            raise ValueError(f"an image of {self.size} (width, height) cannot be padded to {tuple(size)}")
+        return self._transformed(size, lambda member: member.pad(size))
+
+    def to(self, device):
+        moved = self._transformed(self.size, lambda member: member.to(device))
+        moved.classes = None if self.classes is None else self.classes.to(device)
+        return moved
+
+    def __repr__(self):
+        return f"ImageAnnotations(size={self.size}, image_id={self.image_id}, tasks={sorted(self.annotated_tasks())})"
+
+    def _present(self):
+        return [(name, getattr(self, name)) for name in self.MEMBERS if getattr(self, name) is not None]
+
+    def _has_parts(self):
+        has_field = self.instances is not None and self.instances.has_field("parts")
+        return has_field and bool(self.instances.get_field("parts").annotated.any())
+
+    def _transformed(self, size, transform):
+        members = {name: transform(member) for name, member in self._present()}
+        return ImageAnnotations(size, **members, classes=self.classes, image_id=self.image_id)
+
+
+def _crop_boxes(boxes, window):
+    x1, y1, x2, y2 = boxes.convert("xyxy").bbox.unbind(1)
+    left, top, right, bottom = window
+    inside = (x2 >= left) & (x1 <= right - 1) & (y2 >= top) & (y1 <= bottom - 1)
+    boxes = boxes[inside]
+    cropped = boxes.crop(window)
+    if not boxes.has_field("masks") or boxes.get_field("masks").mode != "mask":
+        return cropped
+    before, after = (b.get_field("masks").instances.masks.bool().flatten(1).any(dim=1) for b in (boxes, cropped))
+    lost = before & ~after
+    return cropped[~lost] if lost.any() else cropped

@@ -1,0 +1,54 @@
+"""A batch of images of different sizes, padded into one tensor that remembers the sizes."""
+
+import math
+
+import torch
+
+
+class ImageList:
+    """Images in one tensor, with the size that each had.
+
+    Args:
+        tensors: [N, C, H, W], each image in the upper left corner and zeros beyond it.
+        image_sizes: N pairs (height, width) before padding.
+    """
+
+    def __init__(self, tensors, image_sizes):
+        self.tensors = tensors
+        self.image_sizes = image_sizes
+
+    def to(self, *args, **kwargs):
+        return ImageList(self.tensors.to(*args, **kwargs), self.image_sizes)
+
+    def __len__(self):
+        return len(self.image_sizes)
+
+
+def to_image_list(tensors, size_divisible=0):
+    """Pad images to one size and stack them.
+
+    Args:
+        tensors: an `ImageList` (returned as it is), one image [C, H, W], a batch [N, C, H, W], or a list of images.
+        size_divisible: height and width of the batch become multiples of this; 0 or 1 for no rounding.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if isinstance(tensors, ImageList):
+        return tensors
+    if isinstance(tensors, torch.Tensor):
+        if tensors.ndim not in (3, 4):
+            raise TypeError(f"an image has 3 dimensions and a batch 4, but this tensor has {tensors.ndim}")
+        batch = tensors[None] if tensors.ndim == 3 else tensors
+        if size_divisible <= 1:
+            return ImageList(batch, [image.shape[-2:] for image in batch])
+        tensors = list(batch)
+    if not isinstance(tensors, list | tuple) or not all(isinstance(image, torch.Tensor) for image in tensors):
+        raise TypeError(f"a batch is made of tensors, not of a {type(tensors).__name__}")
+    channels, height, width = (max(sides) for sides in zip(*(image.shape for image in tensors)))
+    if size_divisible > 1:
+        height, width = (math.ceil(side / size_divisible) * size_divisible for side in (height, width))
+    batch = tensors[0].new_zeros((len(tensors), channels, height, width))
+    for padded, image in zip(batch, tensors):
+        padded[: image.shape[0], : image.shape[1], : image.shape[2]].copy_(image)
+    return ImageList(batch, [image.shape[-2:] for image in tensors])

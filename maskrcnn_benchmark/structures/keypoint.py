@@ -1,0 +1,259 @@
+"""Joints of people: which there are, how they are connected, where they lie and how they move with the image."""
+
+from dataclasses import dataclass
+
+import torch
+
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
+
+
+@dataclass(frozen=True)
+class JointSet:
+    """The joints that a data set annotates.
+
+    Attributes:
+        name: "detail" or "coco".
+        names: name of each of the K joints.
+        flip_pairs: pairs (left, right) of indices that a mirror exchanges.
+        skeleton: pairs of indices joined by a bone, for drawing.
+        sigmas: per joint, the standard deviation of where people place it relative to the object's size (OKS).
+    """
+
+    name: str
+    names: tuple[str, ...]
+    flip_pairs: tuple[tuple[int, int], ...]
+    skeleton: tuple[tuple[int, int], ...]
+    sigmas: tuple[float, ...]
+
+    @property
+    def flip_indices(self):
+        """tuple of K: the joint that takes the place of each in a mirrored image."""
+        indices = list(range(len(self.names)))
+        for left, right in self.flip_pairs:
+            indices[left], indices[right] = right, left
+        return tuple(indices)
+
+    def __len__(self):
+        return len(self.names)
+
+    def to_dict(self):
+        """Plain lists, for JSON and checkpoints."""
+        return {
+            "name": self.name,
+            "names": list(self.names),
+            "flip_pairs": [list(pair) for pair in self.flip_pairs],
+            "skeleton": [list(pair) for pair in self.skeleton],
+            "sigmas": list(self.sigmas),
+        }
+
+    @classmethod
+    def from_dict(cls, tree):
+        return cls(
+            tree["name"],
+            tuple(tree["names"]),
+            tuple(tuple(pair) for pair in tree["flip_pairs"]),
+            tuple(tuple(pair) for pair in tree["skeleton"]),
+            tuple(tree["sigmas"]),
+        )
+
+
+# PASCAL in Detail. Sigmas of limbs are COCO's for the same joint; COCO has no head or neck, which get the shoulder's:
+# both are the middle of a region rather than a point, and are placed no more exactly than a shoulder.
+DETAIL_JOINTS = JointSet(
+    name="detail",
+    names=(
+        "head", "neck",
+        "lsho", "lelb", "lwri", "lhip", "lknee", "lank",
+        "rsho", "relb", "rwri", "rhip", "rknee", "rank",
+    ),
+    flip_pairs=((2, 8), (3, 9), (4, 10), (5, 11), (6, 12), (7, 13)),
+    skeleton=(
+        (0, 1), (1, 2), (2, 3), (3, 4), (2, 5), (5, 6), (6, 7),
+        (1, 8), (8, 9), (9, 10), (8, 11), (11, 12), (12, 13),
+    ),
+    sigmas=(0.079, 0.079, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089),
+)  # fmt: skip
+
+COCO_JOINTS = JointSet(
+    name="coco",
+    names=(
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear",
+        "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+        "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    ),
+    flip_pairs=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
+    skeleton=(
+        (1, 2), (1, 0), (2, 0), (2, 4), (1, 3), (6, 8), (8, 10), (5, 7), (7, 9),
+        (12, 14), (14, 16), (11, 13), (13, 15), (6, 5), (12, 11),
+    ),
+    sigmas=(
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072,
+        0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
+    ),
+)  # fmt: skip
+
+
+class Keypoints:
+    """The joints of N people in one image.
+
+    Args:
+        keypoints: float [N, K, 3] or [N, 3 K]: x, y in pixels and a visibility code. 0 means not annotated, then x and
+            y mean nothing. Other codes are the data set's own and are kept (Detail: 1 visible, 2 occluded; COCO the
+            reverse).
+        size: (width, height) of the image.
+        mode: unused, kept for code written for the original library.
+        joints: the `JointSet`; a subclass has its own.
+
+    Raises:
+        ValueError: if the shape does not fit.
+    """
+
+    JOINTS = None
+
+    def __init__(self, keypoints, size, mode=None, joints=None):
+        device = keypoints.device if isinstance(keypoints, torch.Tensor) else torch.device("cpu")
+        keypoints = torch.as_tensor(keypoints, dtype=torch.float32, device=device)
+        self.joints = joints or self.JOINTS
+        if keypoints.numel() == 0:
+            keypoints = keypoints.reshape(0, keypoints.shape[1] if keypoints.ndim == 3 else len(self.joints or ()), 3)
+        elif keypoints.ndim not in (2, 3) or keypoints.shape[-1] % 3:
+            raise ValueError(f"keypoints must have shape [N, K, 3] or [N, 3 K], not {list(keypoints.shape)}")
+        keypoints = keypoints.reshape(len(keypoints), -1, 3) if len(keypoints) else keypoints
+        if self.joints is not None and keypoints.shape[1] != len(self.joints):
+            shape = list(keypoints.shape)
+            raise ValueError(f"{self.joints.name} has {len(self.joints)} joints, but keypoints have shape {shape}")
+        self.keypoints = keypoints
+        self.size = tuple(size)
+        self.mode = mode
+        self.extra_fields = {}
+        self._mirror_origin = None
+
+    @classmethod
+    def cat(cls, parts):
+        """Join the people of one image."""
+        first = parts[0]
+        joined = first._like(torch.cat([part.keypoints for part in parts]), first.size)
+        for name in first.extra_fields:
+            joined.add_field(name, torch.cat([part.get_field(name) for part in parts]))
+        return joined
+
+    def add_field(self, field, field_data):
+        self.extra_fields[field] = field_data
+
+    def get_field(self, field):
+        """The data of a field. Raises `KeyError` that names the fields there are."""
+        if field not in self.extra_fields:
+            raise KeyError(f"no field {field!r} among the fields of these keypoints: {sorted(self.extra_fields)}")
+        return self.extra_fields[field]
+
+    def has_field(self, field):
+        return field in self.extra_fields
+
+    def resize(self, size, *args, **kwargs):
+        """The joints in the image resized to (width, height): coordinates times the ratio of the sizes."""
+        ratios = [float(new) / float(old) for new, old in zip(size, self.size)]
+        return self._like(self.keypoints * self.keypoints.new_tensor([*ratios, 1.0]), size, self.extra_fields)
+
+    def crop(self, box):
+        """The joints within the window (x1, y1, x2, y2), x2 and y2 excluded; a joint outside becomes 0, 0, 0."""
+        x1, y1, x2, y2 = (float(side) for side in box)
+        x, y, visibility = self.keypoints.unbind(-1)
+        inside = (visibility != 0) & (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
+        shifted = torch.stack((x - x1, y - y1, visibility), -1)
+        shifted = torch.where(inside[..., None], shifted, torch.zeros_like(shifted))
+        return self._like(shifted, (box[2] - box[0], box[3] - box[1]), self.extra_fields)
+
+    def pad(self, size):
+        """The joints in the image enlarged to (width, height) to the right and below."""
+        return self._like(self.keypoints, size, self.extra_fields)
+
+    def transpose(self, method):
+        """The joints of the mirrored image: x' = width - 1 - x or y' = height - 1 - y, left and right exchanged.
+
+        Upside down as well: a left hand becomes a right one in any mirror. Fields with an entry per joint follow.
+        """
+        if self.joints is None:
+            raise ValueError("a mirror exchanges left and right joints: Keypoints(..., joints=...) says which they are")
+        keypoints, origin = mirror_exactly(self.keypoints, self._mirror_origin, method, self._reflect)
+        order, count = list(self.joints.flip_indices), len(self.joints)
+        fields = {
+            name: field[:, order] if isinstance(field, torch.Tensor) and field.shape[1:2] == (count,) else field
+            for name, field in self.extra_fields.items()
+        }
+        mirrored = self._like(keypoints, self.size, fields)
+        mirrored._mirror_origin = origin
+        return mirrored
+
+    def to(self, *args, **kwargs):
+        return self._map(lambda tensor: tensor.to(*args, **kwargs) if hasattr(tensor, "to") else tensor)
+
+    def __getitem__(self, item):
+        """The people at an index, slice, index tensor or boolean mask."""
+        item = [item] if isinstance(item, int) else item
+        return self._map(lambda tensor: tensor[item])
+
+    def __len__(self):
+        return len(self.keypoints)
+
+    def __repr__(self):
+        return f"{type(self).__name__}(num_instances={len(self)}, size={self.size})"
+
+    def _reflect(self, keypoints, method):
+        axis = 0 if method == FLIP_LEFT_RIGHT else 1
+        keypoints = keypoints[:, list(self.joints.flip_indices)]
+        columns = list(keypoints.unbind(-1))
+        columns[axis] = self.size[axis] - 1 - columns[axis]
+        keypoints = torch.stack(columns, -1)
+        return torch.where(keypoints[..., 2:] == 0, torch.zeros_like(keypoints), keypoints)
+
+    def _like(self, keypoints, size, fields=None):
+        similar = type(self)(keypoints, size, self.mode, self.joints)
+        similar.extra_fields = dict(fields or {})
+        return similar
+
+    def _map(self, function):
+        fields = {name: function(field) for name, field in self.extra_fields.items()}
+        mapped = self._like(function(self.keypoints), self.size, fields)
+        mapped._mirror_origin = self._mirror_origin and self._mirror_origin.map(function)
+        return mapped
+
+
+class DetailKeypoints(Keypoints):
+    """The 14 joints of PASCAL in Detail; visibility 1 visible, 2 occluded."""
+
+    JOINTS = DETAIL_JOINTS
+
+
+class PersonKeypoints(Keypoints):
+    """The 17 joints of COCO, with the original library's names for the tables; visibility 1 occluded, 2 visible."""
+
+    JOINTS = COCO_JOINTS
+    NAMES = list(COCO_JOINTS.names)
+    FLIP_MAP = {COCO_JOINTS.names[left]: COCO_JOINTS.names[right] for left, right in COCO_JOINTS.flip_pairs}
+    FLIP_INDS = torch.tensor(COCO_JOINTS.flip_indices)
+    CONNECTIONS = [list(pair) for pair in COCO_JOINTS.skeleton]
+
+
+def keypoints_to_heat_map(keypoints, rois, heatmap_size):
+    """The cell of a region's heat map that each joint falls in, as the target of a softmax over its cells.
+
+    A region x1 .. x2 is cut into `heatmap_size` cells of width (x2 - x1) / heatmap_size; a joint exactly at x2 belongs
+    to the last (the original's convention).
+
+    Args:
+        keypoints: float [N, K, 3], one person per region.
+        rois: float [N, 4], xyxy.
+        heatmap_size: cells per side.
+
+    Returns:
+        cells: int64 [N, K], y * heatmap_size + x, 0 where not valid.
+        valid: int64 [N, K], 1 where the joint is annotated and within the region.
+    """
+    corner, far = rois[:, None, :2], rois[:, None, 2:]
+    place = keypoints[..., :2]
+    cells = ((place - corner) * (heatmap_size / (far - corner))).floor()
+    cells = torch.where(place == far, torch.full_like(cells, heatmap_size - 1), cells)
+    within = ((cells >= 0) & (cells < heatmap_size)).all(dim=-1)
+    valid = (within & (keypoints[..., 2] > 0)).long()
+    x, y = torch.nan_to_num(cells).clamp(-1, heatmap_size).long().unbind(-1)
+    return (y * heatmap_size + x) * valid, valid

@@ -1,0 +1,141 @@
+"""Instance masks, whatever their encoding was: polygons, run-length encodings or bitmaps, behind one interface."""
+
+import torch
+
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
+from maskrcnn_benchmark.structures.mask_forms import BinaryMaskList, PolygonList
+from maskrcnn_benchmark.structures.rle import decode_rle, is_rle
+
+__all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "SegmentationMask"]
+
+
+class SegmentationMask:
+    """The masks of the N objects of one image.
+
+    Args:
+        instances: one of
+            a tensor [N, H, W] or [H, W] of zeros and ones;
+            a list with, for each object, a list of polygons [x1, y1, x2, y2, ...], a run-length encoding (COCO's
+            dict of size and counts, compressed or not) or a bitmap [H, W];
+            a list of `SegmentationMask`; a `SegmentationMask`, `PolygonList` or `BinaryMaskList`.
+        size: (width, height) of the image.
+        mode: the form in which they are kept: "poly" (coordinates, exact under resizing) or "mask" (bitmaps).
+
+    Raises:
+        ValueError: for a malformed mask (with its index) or mode.
+        TypeError: for another kind of instances.
+    """
+
+    def __init__(self, instances, size, mode="poly"):
+        if mode not in ("poly", "mask"):
+            raise ValueError(f"the mode of masks is 'poly' or 'mask', not {mode!r}")
+        self.size = tuple(size)
+        forms = _read(instances, self.size, mode)
+        self.instances = forms.to_polygons() if mode == "poly" else forms.to_bitmaps()
+        self.mode = mode
+
+    @classmethod
+    def cat(cls, masks):
+        """Join the masks of one image."""
+        return cls(list(masks), masks[0].size, masks[0].mode)
+
+    def convert(self, mode):
+        """The masks in the form "poly" or "mask"."""
+        return self if mode == self.mode else SegmentationMask(self.instances, self.size, mode)
+
+    def crop(self, box):
+        """The masks within the window (x1, y1, x2, y2), x2, y2 excluded, clamped to the image; at least one pixel."""
+        return self._wrap(self.instances.crop(box))
+
+    def resize(self, size, *args, **kwargs):
+        """The masks of the image resized to (width, height), or to a square of one side."""
+        return self._wrap(self.instances.resize((size, size) if isinstance(size, int) else tuple(size)))
+
+    def pad(self, size):
+        """The masks of the image enlarged to (width, height) by empty pixels to the right and below."""
+        return self._wrap(self.instances.pad(tuple(size)))
+
+    def transpose(self, method):
+        """The masks of the mirrored image. Twice gives back the masks bit for bit."""
+        return self._wrap(self.instances.transpose(method))
+
+    def to(self, *args, **kwargs):
+        return self._wrap(self.instances.to(*args, **kwargs))
+
+    def get_mask_tensor(self):
+        """uint8 [N, H, W] of 0 and 1, or [H, W] if there is one object."""
+        masks = self.instances.to_bitmaps().masks
+        return masks[0] if len(masks) == 1 else masks
+
+    def crop_and_resize(self, boxes, size):
+        """The mask of each object within its box, as training targets of a mask head.
+
+        Values are those of cropping [x1, x2) x [y1, y2), resizing bilinearly (polygons: scaling, then drawing) and
+        cutting at a half. All objects at once; bitmaps are sampled in place, not copied.
+
+        Args:
+            boxes: float [N, 4] tensor, xyxy, one per object.
+            size: side M of the targets.
+
+        Returns:
+            float32 [N, M, M] of 0 and 1, on the device of `boxes`.
+        """
+        if boxes.shape != (len(self), 4):
+            raise ValueError(f"{len(self)} masks need {len(self)} boxes of 4 numbers, not {list(boxes.shape)}")
+        return self.instances.crop_and_resize(boxes, size)
+
+    def __len__(self):
+        return len(self.instances)
+
+    def __getitem__(self, item):
+        """The masks at an index, slice, index tensor or boolean mask; bitmaps are selected without being copied."""
+        return self._wrap(self.instances[item])
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self):
+        return f"SegmentationMask(num_instances={len(self)}, size={self.size}, mode={self.mode})"
+
+    def _wrap(self, instances):
+        wrapped = SegmentationMask.__new__(SegmentationMask)
+        wrapped.instances, wrapped.size, wrapped.mode = instances, instances.size, self.mode
+        return wrapped
+
+
+def _read(instances, size, mode):
+    """Any accepted kind of instances as a `PolygonList` or a `BinaryMaskList`."""
+    if isinstance(instances, SegmentationMask):
+        return instances.instances
+    if isinstance(instances, PolygonList | BinaryMaskList):
+        return instances
+    if isinstance(instances, torch.Tensor):
+        return BinaryMaskList(instances if instances.ndim == 3 else instances[None], size)
+    if not isinstance(instances, list | tuple):
+        raise TypeError(f"masks are a tensor or a list, not a {type(instances).__name__}")
+    if len(instances) == 0:
+        return PolygonList.from_lists([], size) if mode == "poly" else BinaryMaskList.empty(size)
+    if not any(isinstance(item, dict | torch.Tensor | SegmentationMask) for item in instances):
+        return PolygonList.from_lists(instances, size)
+    forms = [_read_one(item, index, size) for index, item in enumerate(instances)]
+    if all(isinstance(form, PolygonList) for form in forms):
+        return PolygonList.cat(forms)
+    return BinaryMaskList.cat([form.to_bitmaps() for form in forms])
+
+
+def _read_one(item, index, size):
+    if isinstance(item, SegmentationMask):
+        if tuple(item.size) != size:
+            raise ValueError(f"mask {index} is for an image of {item.size}, not {size} (width, height)")
+        return item.instances
+    if isinstance(item, torch.Tensor):
+        return BinaryMaskList(item[None] if item.ndim == 2 else item, size)
+    if is_rle(item):
+        try:
+            bitmap = decode_rle(item)
+        except ValueError as error:
+            raise ValueError(f"mask {index}: {error}") from None
+        return BinaryMaskList(torch.from_numpy(bitmap.copy())[None], size)
+    if isinstance(item, dict):
+        raise ValueError(f"mask {index} is a dict without size and counts: {sorted(item)}")
+    return PolygonList.from_lists([item], size)

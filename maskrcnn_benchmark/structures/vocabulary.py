@@ -1,0 +1,46 @@
+"""The names behind the numbers of a data set: what its labels, map values, parts and joints are called."""
+
+from dataclasses import dataclass
+
+from maskrcnn_benchmark.structures.keypoint import JointSet
+from maskrcnn_benchmark.structures.part_mask import PartSet
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The names of one data set.
+
+    Attributes:
+        thing_names: label k of an instance (1..K) is `thing_names[k - 1]`.
+        semantic_names: value k of a semantic map (0..C-1) is `semantic_names[k]`.
+        image_label_names: entry k of the image labels is `image_label_names[k]`.
+        parts: the `PartSet`, or None without parts.
+        joints: the `JointSet`, or None without joints.
+    """
+
+    thing_names: tuple[str, ...] = ()
+    semantic_names: tuple[str, ...] = ()
+    image_label_names: tuple[str, ...] = ()
+    parts: PartSet | None = None
+    joints: JointSet | None = None
+
+    def to_dict(self):
+        """Plain dicts and lists, for JSON and checkpoints."""
+        return {
+            "thing_names": list(self.thing_names),
+            "semantic_names": list(self.semantic_names),
+            "image_label_names": list(self.image_label_names),
+            "parts": None if self.parts is None else self.parts.to_dict(),
+            "joints": None if self.joints is None else self.joints.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, tree):
+        """The vocabulary that `to_dict` described."""
+        return cls(
+            tuple(tree["thing_names"]),
+            tuple(tree["semantic_names"]),
+            tuple(tree["image_label_names"]),
+            None if tree["parts"] is None else PartSet.from_dict(tree["parts"]),
+            None if tree["joints"] is None else JointSet.from_dict(tree["joints"]),
+        )

@@ -1,0 +1,209 @@
+"""Save and load what a training is made of: weights, optimizer, schedule and whatever else the caller adds."""
+
+import logging
+import pickle
+from pathlib import Path
+
+import torch
+
+from maskrcnn_benchmark.utils.comm import run_once
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict
+from maskrcnn_benchmark.utils.model_zoo import (
+    CATALOG_PREFIX,
+    cache_url,
+    catalog_url,
+    fit_torchvision_resnet,
+    is_torchvision_resnet,
+)
+
+POINTER = "last_checkpoint"
+
+
+class Checkpointer:
+    """Writes `save_dir/NAME.pth` files and remembers the latest in `save_dir/last_checkpoint`.
+
+    Args:
+        model: the module whose weights are saved and loaded.
+        optimizer, scheduler: saved and loaded along, if given.
+        save_dir: the folder; "" neither saves nor resumes.
+        save_to_disk: whether to write at all. With several processes rank 0 alone decides.
+        logger: where to report; the module's own by default.
+    """
+
+    def __init__(self, model, optimizer=None, scheduler=None, save_dir="", save_to_disk=None, logger=None):
+        self.model = model
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.save_dir = save_dir
+        self.save_to_disk = bool(save_dir) if save_to_disk is None else save_to_disk
+        self.logger = logger or logging.getLogger(__name__)
+
+    def save(self, name, **kwargs):
+        """Write `save_dir/name.pth` with the model, the optimizer, the schedule and `kwargs`, in one instant.
+
+        All processes must call it; the main one writes. Raises `UserError` if the disk does not take the file.
+        """
+        if not self.save_dir:
+            return
+        run_once(lambda: self._write(name, kwargs) if self.save_to_disk else None)
+
+    def _write(self, name, extra):
+        data = {"model": self.model.state_dict(), **extra}
+        if self.optimizer is not None:
+            data["optimizer"] = self.optimizer.state_dict()
+        if self.scheduler is not None:
+            data["scheduler"] = self.scheduler.state_dict()
+        mkdir(self.save_dir)
+        path = Path(self.save_dir) / f"{name}.pth"
+        self.logger.info("Saving checkpoint to %s", path)
+        with atomic_write(path) as file:
+            torch.save(data, file)
+        self.tag_last_checkpoint(str(path))
+
+    def load(self, f=None, use_latest=True, only_weights=False):
+        """Load `save_dir`'s latest checkpoint or, if there is none or `use_latest` is false, the file `f`.
+
+        Args:
+            f: a path, an address or a catalog name; None or "" loads nothing.
+            use_latest: prefer what `last_checkpoint` names. Every tensor has to fit the model then.
+            only_weights: leave the optimizer and the schedule alone and return nothing of what `f` says about its
+                training. A checkpoint of `save_dir` itself is always loaded whole.
+
+        Returns:
+            dict of what the file holds beyond model, optimizer and schedule.
+        """
+        resuming = use_latest and self.has_checkpoint()
+        if resuming:
+            f = self.get_checkpoint_file()
+        if not f:
+            self.logger.info("No checkpoint found. Initializing model from scratch")
+            return {}
+        self.logger.info("Loading checkpoint from %s", f)
+        checkpoint = self._load_file(f)
+        self._load_model(checkpoint.pop("model"), f, resuming)
+        if only_weights and not resuming:
+            return {}
+        self._load_state(self.optimizer, checkpoint, "optimizer", f)
+        self._load_state(self.scheduler, checkpoint, "scheduler", f)
+        return checkpoint
+
+    def has_checkpoint(self):
+        """Whether `save_dir` names a latest checkpoint."""
+        return bool(self.save_dir) and (Path(self.save_dir) / POINTER).is_file()
+
+    def get_checkpoint_file(self):
+        """The path that `last_checkpoint` holds, or "" if there is none.
+
+        A folder that was moved since still works: a file of the same name beside `last_checkpoint` stands in.
+        """
+        if not self.has_checkpoint():
+            return ""
+        written = (Path(self.save_dir) / POINTER).read_text().strip()
+        beside = Path(self.save_dir) / Path(written).name
+        return str(beside) if written and not Path(written).is_file() and beside.is_file() else written
+
+    def tag_last_checkpoint(self, last_filename):
+        """Make `last_checkpoint` hold `last_filename`."""
+        with atomic_write(Path(self.save_dir) / POINTER) as file:
+            file.write(last_filename.encode())
+
+    def _load_file(self, f):
+        checkpoint = read_checkpoint(f, _remedy(f, self.save_dir))
+        if "model" not in checkpoint:
+            raise UserError(f"{f} holds no entry 'model', so it is not a checkpoint of this library")
+        return checkpoint
+
+    def _load_model(self, state_dict, f, resuming):
+        if not isinstance(state_dict, dict) or not all(isinstance(v, torch.Tensor) for v in state_dict.values()):
+            raise UserError(f"{f}: the weights are not a dictionary of tensors")
+        report = load_state_dict(self.model, state_dict)
+        if not report.matched:
+            raise UserError(f"{f}: none of its {len(state_dict)} tensors fits this model; is it another network's?")
+        odd = [entry[0] for entry in report.mismatched] + report.missing + report.unused
+        if resuming and odd:
+            raise UserError(
+                f"{f} is of another model than this config's ({len(odd)} tensors differ, such as {odd[0]}); choose "
+                f"another OUTPUT_DIR, or remove {Path(self.save_dir) / POINTER} to start over"
+            )
+
+    def _load_state(self, owner, checkpoint, name, f):
+        if owner is None or name not in checkpoint:
+            return
+        self.logger.info("Loading %s from %s", name, f)
+        try:
+            owner.load_state_dict(checkpoint.pop(name))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{f}: its {name} does not fit this config ({error}); choose another OUTPUT_DIR, or start from its "
+                f"weights alone with MODEL.WEIGHT {f}"
+            ) from None
+
+
+class DetectronCheckpointer(Checkpointer):
+    """A `Checkpointer` that also takes catalog names, addresses and bare dictionaries of weights."""
+
+    def __init__(self, cfg, model, optimizer=None, scheduler=None, save_dir="", save_to_disk=None, logger=None):
+        super().__init__(model, optimizer, scheduler, save_dir, save_to_disk, logger)
+        self.cfg = cfg.clone()
+
+    def _load_file(self, f):
+        if f.startswith(CATALOG_PREFIX):
+            f = catalog_url(f)
+        if f.startswith(("http://", "https://")):
+            f = cache_url(f)
+        checkpoint = read_checkpoint(f, _remedy(f, self.save_dir))
+        if "model" not in checkpoint:
+            checkpoint = {"model": checkpoint}
+        if is_torchvision_resnet(checkpoint["model"]):
+            self._check_torchvision_conventions(f)
+            checkpoint["model"] = fit_torchvision_resnet(checkpoint["model"], self.model)
+        return checkpoint
+
+    def _check_torchvision_conventions(self, f):
+        resnets, inputs = self.cfg.MODEL.RESNETS, self.cfg.INPUT
+        expected = {
+            "INPUT.TO_BGR255": (inputs.TO_BGR255, False),
+            "INPUT.PIXEL_MEAN": (list(inputs.PIXEL_MEAN), [0.485, 0.456, 0.406]),
+            "INPUT.PIXEL_STD": (list(inputs.PIXEL_STD), [0.229, 0.224, 0.225]),
+            "MODEL.RESNETS.STRIDE_IN_1X1": (resnets.STRIDE_IN_1X1, False),
+        }
+        for key, (value, wanted) in expected.items():
+            if value != wanted:
+                self.logger.warning("%s was trained with %s %s, but the config has %s", f, key, wanted, value)
+
+
+def read_checkpoint(f, remedy=""):
+    """The dictionary in the file `f`, on the CPU. Only tensors and plain values are read: code in a file is never run.
+
+    Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else.
+    """
+    path = Path(f)
+    if not path.is_file():
+        raise UserError(f"no such checkpoint: {path}{remedy}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).split("WeightsUnpickler error: ")[-1].split("\n")[0][:200]
+        raise UserError(f"{path} was refused: it is damaged or holds more than tensors ({reason}){remedy}") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is damaged or no PyTorch file ({reason[:200]}){remedy}") from None
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{path} holds a {type(checkpoint).__name__}, not a dictionary of weights{remedy}")
+    return checkpoint
+
+
+def _remedy(f, save_dir):
+    """ "; use X" with the newest other checkpoint of the same folder, if any."""
+    folder = Path(f).parent
+    if not folder.is_dir():
+        return ""
+    others = sorted((p for p in folder.glob("*.pth") if p != Path(f)), key=lambda p: p.stat().st_mtime)
+    if not others:
+        return "; there is no other checkpoint beside it"
+    pointer = Path(save_dir or folder) / POINTER
+    if pointer.is_file() and Path(pointer.read_text().strip()).name == Path(f).name:
+        return f"; the newest beside it is {others[-1]}: write that path into {pointer} to go on from there"
+    return f"; the newest beside it is {others[-1]}"

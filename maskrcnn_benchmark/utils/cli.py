@@ -1,0 +1,38 @@
+"""How a command-line tool ends: with the exit code that its shell expects, and one line instead of a stack trace."""
+
+import sys
+import warnings
+
+from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+
+
+def run_tool(main):
+    """Run `main()` and leave the process with its code, 2 after a `UserError`, or 130 after an interruption."""
+    warnings.showwarning = _show_in_one_line
+    try:
+        code = main() or 0
+    except UserError as error:
+        _say(f"error: {_one_line(error)}")
+        code = 2
+    except Interrupted as stop:
+        _say(str(stop))
+        code = 130
+    except KeyboardInterrupt:
+        _say("interrupted")
+        code = 130
+    sys.exit(code)
+
+
+def _one_line(error):
+    """The message alone: PyTorch puts a worker process's whole stack trace before it."""
+    return " ".join(str(error).rsplit(f"{UserError.__name__}: ", 1)[-1].split())
+
+
+def _say(text):
+    rank = f"[rank {get_rank()}] " if get_world_size() > 1 else ""
+    print(f"{rank}{text}", file=sys.stderr, flush=True)
+
+
+def _show_in_one_line(message, category, filename, lineno, file=None, line=None):
+    print(f"warning: {message}", file=file or sys.stderr)

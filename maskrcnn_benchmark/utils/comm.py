@@ -1,0 +1,87 @@
+"""Small helpers for several processes; all of them work with a single process too, and then communicate nothing."""
+
+import os
+
+import torch
+import torch.distributed as dist
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def _is_distributed():
+    return dist.is_available() and dist.is_initialized()
+
+
+def get_world_size():
+    """Number of processes."""
+    return dist.get_world_size() if _is_distributed() else 1
+
+
+def get_rank():
+    """Number of this process among all of them, from 0."""
+    return dist.get_rank() if _is_distributed() else 0
+
+
+def get_local_rank():
+    """Number of this process among those of its machine, as torchrun tells it; it is also the number of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if _is_distributed() else 0
+
+
+def is_main_process():
+    """Whether this is the one process that writes files and logs."""
+    return get_rank() == 0
+
+
+def synchronize():
+    """Wait until all processes have come here."""
+    if get_world_size() > 1:
+        dist.barrier()
+
+
+def all_gather(data):
+    """The picklable object `data` of every process, as a list ordered by rank; objects may differ in size."""
+    if get_world_size() == 1:
+        return [data]
+    gathered = [None] * get_world_size()
+    dist.all_gather_object(gathered, data)
+    return gathered
+
+
+def reduce_dict(input_dict, average=True):
+    """Sum or average a dictionary of scalar tensors over all processes.
+
+    All processes must hold the same keys. The result is valid on rank 0 only and carries no gradient.
+    """
+    if get_world_size() < 2 or not input_dict:
+        return input_dict
+    with torch.no_grad():
+        names = sorted(input_dict)
+        values = torch.stack([input_dict[name].float() for name in names])
+        dist.reduce(values, dst=0)
+        if is_main_process() and average:
+            values /= get_world_size()
+        return dict(zip(names, values))
+
+
+def run_once(action, on_each_machine=False):
+    """Run `action()` in one process while the others wait, and fail in all of them if it fails there.
+
+    Without this, a `UserError` in one process would leave the others waiting for it.
+
+    Args:
+        action: a function without arguments.
+        on_each_machine: run it once per machine instead of once in all, for files on local disks.
+
+    Returns:
+        What `action` returned in the process that ran it; None in the others.
+    """
+    result, message = None, None
+    if (get_local_rank() if on_each_machine else get_rank()) == 0:
+        try:
+            result = action()
+        except UserError as error:
+            message = str(error)
+    message = next((m for m in all_gather(message) if m is not None), None)
+    if message is not None:
+        raise UserError(message)
+    return result

@@ -1,0 +1,25 @@
+"""Import a Python file that is in no package."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def import_file(module_name, file_path, make_importable=False):
+    """Run the file at `file_path` as the module `module_name` and return it.
+
+    Args:
+        module_name: the name that the module gets.
+        file_path: a Python file.
+        make_importable: also let `import module_name` find it from now on.
+    """
+    if not Path(file_path).is_file():
+        raise UserError(f"no such Python file: {file_path}")
+    spec = importlib.util.spec_from_file_location(module_name, file_path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if make_importable:
+        sys.modules[module_name] = module
+    return module

@@ -1,0 +1,48 @@
+"""Files and folders: making them, and writing them so that a reader never sees half of one."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from maskrcnn_benchmark.utils.comm import is_main_process
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def mkdir(path):
+    """Make a folder with its parents; one that is there already is fine."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}; choose another OUTPUT_DIR") from None
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """A binary file to write to, which takes the place of `path` in one instant when the block ends without an error.
+
+    A crash, a full disk or a killed process leaves the former `path` as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name itself has to reach the disk, too
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_config(cfg, path):
+    """Write a config as yaml, from the main process."""
+    if is_main_process():
+        with atomic_write(path) as file:
+            file.write(cfg.dump().encode())

@@ -1,0 +1,92 @@
+"""Fill a model with the tensors of a file whose names agree with the model's only from some dot onwards."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class MatchReport:
+    """What became of each name.
+
+    Attributes:
+        matched: {name in the model: name in the file}, for every tensor that was copied.
+        missing: names in the model without a partner in the file; they keep their values.
+        unused: names in the file that no name in the model ends with.
+        mismatched: (name in the model, its shape, name in the file, its shape) where only the shapes disagree; these
+            keep their values, too.
+    """
+
+    matched: dict = field(default_factory=dict)
+    missing: list = field(default_factory=list)
+    unused: list = field(default_factory=list)
+    mismatched: list = field(default_factory=list)
+
+
+def strip_prefix_if_present(state_dict, prefix):
+    """A dict without `prefix` at the start of its keys, if all of them have it; else the dict itself."""
+    if not state_dict or not all(key.startswith(prefix) for key in state_dict):
+        return state_dict
+    return {key[len(prefix) :]: value for key, value in state_dict.items()}
+
+
+def load_state_dict(model, loaded_state_dict):
+    """Copy tensors into `model`, matched by the longest common suffix of their names.
+
+    A name in the model takes the tensor of the longest name in the file that it ends with, counted in whole components:
+    "backbone.body.layer1.0.conv1.weight" takes "layer1.0.conv1.weight" rather than "conv1.weight". A `module.` that
+    DataParallel has put before all names, on either side, does not matter. A tensor of another shape is reported and
+    left alone, so that a head for other classes starts from its own initialisation.
+
+    Args:
+        model: any module.
+        loaded_state_dict: {name: tensor}.
+
+    Returns:
+        `MatchReport`, which is logged, too.
+    """
+    loaded = strip_prefix_if_present(dict(loaded_state_dict), "module.")
+    report = MatchReport()
+    chosen = {}
+    for name, tensor in model.state_dict().items():
+        partner = _longest_suffix(name, loaded)
+        if partner is None:
+            report.missing.append(name)
+        elif loaded[partner].shape != tensor.shape:
+            report.mismatched.append((name, tuple(tensor.shape), partner, tuple(loaded[partner].shape)))
+        else:
+            report.matched[name] = partner
+            chosen[name] = loaded[partner]
+    used = {*report.matched.values(), *(entry[2] for entry in report.mismatched)}
+    report.unused = [name for name in loaded if name not in used]
+    with torch.no_grad():
+        model.load_state_dict(chosen, strict=False)
+    _log(report)
+    return report
+
+
+def _longest_suffix(name, loaded):
+    parts = name.split(".")
+    suffixes = (".".join(parts[start:]) for start in range(len(parts)))
+    return next((suffix for suffix in suffixes if suffix in loaded), None)
+
+
+def _log(report):
+    total = len(report.matched) + len(report.missing) + len(report.mismatched)
+    logger.info("weights: %d of the model's %d tensors were in the file", len(report.matched), total)
+    if report.missing:
+        logger.info("weights: not in the file, kept as they were: %s", _by_prefix(report.missing))
+    if report.unused:
+        logger.info("weights: in the file but not in the model: %s", _by_prefix(report.unused))
+    for name, shape, partner, other in report.mismatched:
+        logger.warning("weights: %s is %s, but %s in the file is %s; kept as it was", name, shape, partner, other)
+
+
+def _by_prefix(names):
+    """ "rpn.head (6), roi_heads.mask (10)" instead of sixteen names."""
+    counts = Counter(".".join(name.split(".")[:2]) for name in names)
+    return ", ".join(f"{prefix} ({count})" for prefix, count in counts.items())

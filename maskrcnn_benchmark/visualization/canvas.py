@@ -1,0 +1,234 @@
+"""The sheet that a picture is drawn on: an image brought to a legible size, with lines and text in proportion."""
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from maskrcnn_benchmark.visualization.palette import GREY, INK, PAPER, ink_on
+
+LEAST_WIDTH = 480
+LONGEST_SIDE = 1000
+
+
+def canvas_scale(width, height):
+    """Canvas pixels per image pixel: small images grow to `LEAST_WIDTH`, no side exceeds `LONGEST_SIDE`.
+
+    Args:
+        width, height: size of the image in pixels.
+    """
+    return min(max(1.0, LEAST_WIDTH / width), LONGEST_SIDE / max(width, height))
+
+
+class Canvas:
+    """An enlarged image to draw on. Text is collected and set last, so that no line crosses it.
+
+    Coordinates given to the methods are canvas pixels; `place` brings image coordinates there.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        fade: share of white paper mixed in, 0..1.
+        grey: drop the image's colours.
+    Attributes:
+        pixels: uint8 [h, w, 3], drawn on in place.
+        scale: canvas pixels per image pixel.
+        line: width of an ordinary line, in canvas pixels.
+        text_size: height of an ordinary line of text, in canvas pixels.
+    """
+
+    def __init__(self, image, fade=0.0, grey=False):
+        _check_image(image)
+        height, width = image.shape[:2]
+        self.scale = canvas_scale(width, height)
+        size = (max(1, round(width * self.scale)), max(1, round(height * self.scale)))
+        how = cv2.INTER_CUBIC if self.scale >= 1 else cv2.INTER_AREA
+        pixels = cv2.resize(image, size, interpolation=how)
+        if grey:
+            pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+        self.pixels = np.ascontiguousarray(pixels)
+        if fade:
+            self.pixels = cv2.addWeighted(self.pixels, 1 - fade, np.full_like(self.pixels, 255), fade, 0)
+        self.line = max(2, round(max(size) / 260))
+        self.text_size = max(14, round(max(size) / 29))
+        self._texts = []
+
+    @property
+    def size(self):
+        """(width, height) in canvas pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    def place(self, xy):
+        """Pixel centres of the image, [..., 2] x and y, as canvas coordinates."""
+        return (np.asarray(xy, dtype=np.float64) + 0.5) * self.scale - 0.5
+
+    def tint(self, mask, colour, strength):
+        """Mix `colour` into the pixels of a bool mask [h, w]; strength 0..1."""
+        ground = self.pixels[mask].astype(np.float32)
+        self.pixels[mask] = np.round(ground * (1 - strength) + np.array(colour, np.float32) * strength)
+
+    def outline(self, mask, colour):
+        """Draw the outline of a bool mask [h, w] with a dark rim, so that it shows on any ground."""
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(self.pixels, contours, -1, INK, self.line + 2, cv2.LINE_AA)
+        cv2.drawContours(self.pixels, contours, -1, colour, self.line, cv2.LINE_AA)
+
+    def separate(self, labels):
+        """Draw a thin dark line wherever two labels of an integer map [h, w] meet."""
+        border = np.zeros(labels.shape, bool)
+        border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+        border[1:] |= labels[1:] != labels[:-1]
+        self.tint(border, INK, 0.8)
+
+    def polyline(self, points, colour, width=None, closed=False):
+        """Draw straight lines through points [n, 2], with a dark rim."""
+        width = width or self.line
+        path = [np.round(np.asarray(points) * 16).astype(np.int32)]
+        cv2.polylines(self.pixels, path, closed, INK, width + 2, cv2.LINE_AA, shift=4)
+        cv2.polylines(self.pixels, path, closed, colour, width, cv2.LINE_AA, shift=4)
+
+    def polygon(self, points, colour):
+        """Fill the polygon through points [n, 2]."""
+        path = np.round(np.asarray(points) * 16).astype(np.int32)
+        cv2.fillPoly(self.pixels, [path], colour, cv2.LINE_AA, shift=4)
+
+    def dot(self, point, colour, radius, hollow=False):
+        """Draw a joint: a filled disc, or a ring where `hollow`."""
+        centre = tuple(int(v) for v in np.round(np.asarray(point) * 16))
+        for size, fill in ((16 * radius + 16, INK), (16 * radius, colour), *([(9 * radius, PAPER)] if hollow else [])):
+            cv2.circle(self.pixels, centre, size, fill, -1, cv2.LINE_AA, shift=4)
+
+    def label(self, text, spots, colour):
+        """Ask for a name tag of `colour` at the first of `spots` (left, bottom of the tag) that is free and inside."""
+        self._texts.append((text, np.asarray(spots, dtype=np.float64).reshape(-1, 2), colour))
+
+    def label_centred(self, text, centre, colour):
+        """Ask for a name tag with its middle at `centre` or, where that is taken, right above or below."""
+        width, height = _tag_size(text, self.text_size)
+        x, y = centre[0] - width / 2, centre[1] + height / 2
+        self.label(text, [(x, y), (x, y - height), (x, y + height), (x, y - 2 * height), (x, y + 2 * height)], colour)
+
+    def legend(self, entries):
+        """A box of colour samples with their names in the quietest corner.
+
+        Args:
+            entries: list of (text, colour); drawn at once, at most as many as fit.
+        """
+        if not entries:
+            return
+        size = round(self.text_size * 0.8)
+        row = round(size * 1.25)
+        entries = entries[: max(1, (self.size[1] - row) // row)]
+        width = math.ceil(max(_text_width(text, size) for text, _ in entries) + row * 1.8)
+        height = row * len(entries) + row // 2
+        left, top = self._quiet_corner(width, height)
+        self._shade(left, top, width, height)
+        picture = Image.fromarray(self.pixels)
+        draw = ImageDraw.Draw(picture)
+        for i, (text, colour) in enumerate(entries):
+            x, y = left + row * 0.4, top + row * (i + 0.25)
+            draw.rectangle((x, y + row * 0.15, x + row * 0.7, y + row * 0.85), fill=tuple(int(c) for c in colour))
+            draw.text((x + row, y + row / 2), text, fill=INK, font=_font(size), anchor="lm")
+        self.pixels = np.array(picture)
+
+    def note(self, text):
+        """A remark in the lower left corner, such as that nothing was found."""
+        self.label(text, [(self.text_size * 0.4, self.size[1] - self.text_size * 0.4)], (245, 246, 248))
+
+    def finish(self):
+        """Set the collected text and return the picture, uint8 [h, w, 3]."""
+        taken, writing = [], []
+        for text, spots, colour in self._texts:
+            width, height = _tag_size(text, self.text_size)
+            box = self._free_box(spots, width, height, taken)
+            taken.append(box)
+            writing.append((text, box, colour))
+        picture = Image.fromarray(self.pixels)
+        draw = ImageDraw.Draw(picture)
+        for text, (left, top, right, bottom), colour in writing:
+            colour = tuple(int(c) for c in colour)
+            draw.rounded_rectangle((left, top, right, bottom), self.text_size // 4, fill=colour)
+            middle = (left + self.text_size * 0.3, (top + bottom) / 2)
+            draw.text(middle, text, fill=ink_on(colour), font=_font(self.text_size), anchor="lm")
+        self._texts = []
+        self.pixels = np.array(picture)
+        return self.pixels
+
+    def _free_box(self, spots, width, height, taken):
+        """The first spot's box that meets no other, moved inside the picture; failing all, the first spot."""
+        limit = np.maximum(np.array(self.size) - 1 - (width, height), 0)
+        corners = np.clip(spots - (0, height), 0, limit)
+        boxes = np.hstack([corners, corners + np.array([width, height])])
+        others = np.array(taken).reshape(-1, 4)
+        meets = (boxes[:, None, :2] < others[None, :, 2:]) & (others[None, :, :2] < boxes[:, None, 2:])
+        free = ~meets.all(2).any(1)
+        return tuple(boxes[free.argmax()])
+
+    def _quiet_corner(self, width, height):
+        """Left and top of the corner box with the least colour in it."""
+        margin = self.text_size // 3
+        right, bottom = self.size[0] - width - margin, self.size[1] - height - margin
+        corners = [(max(x, 0), max(y, 0)) for x in (margin, right) for y in (margin, bottom)]
+        colour = self.pixels.max(2).astype(np.int16) - self.pixels.min(2) > 16
+        return min(corners, key=lambda c: colour[c[1] : c[1] + height, c[0] : c[0] + width].mean())
+
+    def _shade(self, left, top, width, height):
+        box = self.pixels[top : top + height, left : left + width]
+        box[:] = cv2.addWeighted(box, 0.15, np.full_like(box, 255), 0.85, 0)
+
+
+def message_panel(image, words):
+    """A grey panel of the canvas size of `image` [H, W, 3] with `words` in its middle, uint8 [h, w, 3]."""
+    _check_image(image)
+    height, width = image.shape[:2]
+    scale = canvas_scale(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.new("RGB", size, GREY)
+    font = _font(max(16, round(max(size) / 22)))
+    ImageDraw.Draw(picture).text((size[0] / 2, size[1] / 2), words, fill=(112, 119, 131), font=font, anchor="mm")
+    return np.array(picture)
+
+
+def text_strip(width, height, text, size, ground=PAPER, colour=INK, anchor="mm"):
+    """A strip uint8 [height, width, 3] of `ground` with a line of text, centred ("mm") or at the left ("lm")."""
+    picture = Image.new("RGB", (width, height), ground)
+    x = width / 2 if anchor == "mm" else size * 0.4
+    ImageDraw.Draw(picture).text((x, height / 2), text, fill=colour, font=_font(size), anchor=anchor)
+    return np.array(picture)
+
+
+def enlarge_mask(mask, size):
+    """A bool mask [H, W] at canvas size (w, h), with smooth outlines: bool [h, w]."""
+    soft = cv2.resize(np.asarray(mask).astype(np.uint8) * 255, size, interpolation=cv2.INTER_LINEAR)
+    return soft >= 128
+
+
+def enlarge_labels(labels, size):
+    """An integer map [H, W] at canvas size (w, h), with smooth borders: the label nearest by bilinear weight wins."""
+    best = np.zeros((size[1], size[0]), np.uint8)
+    result = np.zeros((size[1], size[0]), labels.dtype)
+    for label in np.unique(labels):
+        weight = cv2.resize((labels == label).astype(np.uint8) * 255, size, interpolation=cv2.INTER_LINEAR)
+        wins = weight > best
+        best[wins] = weight[wins]
+        result[wins] = label
+    return result
+
+
+@lru_cache(maxsize=32)
+def _font(size):
+    return ImageFont.load_default(size)
+
+
+def _text_width(text, size):
+    return _font(size).getlength(text)
+
+
+def _tag_size(text, text_size):
+    return _text_width(text, text_size) + text_size * 0.6, text_size * 1.3
+
+
+def _check_image(image):
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image must be uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")

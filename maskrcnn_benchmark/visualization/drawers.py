@@ -1,0 +1,21 @@
+"""The table of drawing functions, one per task, keyed as `multitask.tasks.TASKS`."""
+
+from maskrcnn_benchmark.visualization.image_drawers import (
+    draw_boundary,
+    draw_classification,
+    draw_occlusion,
+    draw_semantic,
+)
+from maskrcnn_benchmark.visualization.region_drawers import draw_detection, draw_instance, draw_keypoint, draw_part
+
+# Each: (image uint8 [H, W, 3] RGB, ImageAnnotations or ImagePrediction of its size, Vocabulary) -> uint8 [h, w, 3]
+DRAWERS = {
+    "detection": draw_detection,
+    "instance": draw_instance,
+    "keypoint": draw_keypoint,
+    "part": draw_part,
+    "semantic": draw_semantic,
+    "boundary": draw_boundary,
+    "occlusion": draw_occlusion,
+    "classification": draw_classification,
+}

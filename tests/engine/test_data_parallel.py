@@ -1,0 +1,69 @@
+"""Two processes train as one, whatever labels either of them lacks."""
+
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+import two_processes
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each of two processes saw."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(two_processes.main, (port, str(folder)), nprocs=2)
+    return [torch.load(folder / f"rank{rank}.pth") for rank in (0, 1)]
+
+
+def test_gradients_are_means_with_zero_for_a_rank_that_has_none(ranks):
+    for rank in ranks:
+        both, second_only, nobody, grid = rank["gradients"]
+        assert both.tolist() == [1.5] * 3 and second_only.tolist() == [2.0] * 3 and nobody is None
+        assert grid.equal(torch.arange(8.0, dtype=torch.float64).reshape(1, 2, 2, 2) * 1.5)
+
+
+def test_what_happens_on_one_rank_is_known_to_all(ranks):
+    assert ranks[0]["flags"] == ranks[1]["flags"] == [True, False]
+
+
+def test_all_ranks_start_from_rank_0(ranks):
+    for rank in ranks:
+        weight, mean = rank["broadcast"]
+        assert weight.tolist() == [1.0, 1.0] and mean.tolist() == [5.0, 5.0]
+
+
+def test_running_statistics_are_averaged(ranks):
+    assert ranks[0]["batch_norm"] == ranks[1]["batch_norm"] == [0.5, 2.5]
+
+
+def test_a_bad_loss_on_one_rank_stops_all_with_the_same_message(ranks):
+    (first, first_kept), (second, second_kept) = (rank["not_finite"] for rank in ranks)
+    assert first == second and first.startswith("loss_semantic is nan on the images 0.5.jpg, nan.jpg;")
+    assert first_kept and second_kept
+
+
+def test_a_rank_without_any_loss_joins_in(ranks):
+    first, second = (rank["partial"] for rank in ranks)
+    for name in first:
+        assert first[name][1].equal(second[name][1]), name
+        moved = not first[name][0].equal(first[name][1])
+        # a head that no rank used is left alone by momentum and weight decay, too
+        assert moved == (not name.startswith("classes")), name
+
+
+def test_a_model_that_the_caller_wrapped_moves_alike(ranks):
+    for rank in ranks:
+        ours, wrapped = rank["wrapped"]
+        torch.testing.assert_close(ours, wrapped)
+    assert ranks[0]["wrapped"][0].equal(ranks[1]["wrapped"][0])
+
+
+def test_a_stop_on_one_rank_stops_both_and_resuming_is_exact(ranks):
+    for rank in ranks:
+        message, weights = rank["stopped"]
+        assert message.startswith("stopped after iteration 3 of 6")
+        assert all(a.equal(b) for a, b in zip(weights, rank["trained"]))

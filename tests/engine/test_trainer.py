@@ -1,0 +1,164 @@
+"""The training loop on a tiny network."""
+
+import os
+import signal
+
+import pytest
+import torch
+from fakes import Numbers, TwoTasks, make_cfg, run_training
+
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+
+
+def assert_same_weights(first, second):
+    for (name, a), b in zip(first.state_dict().items(), second.state_dict().values()):
+        assert a.equal(b), name
+
+
+def at_call(number, action):
+    """A function that runs `action` when it is called for the `number`th time."""
+    calls = []
+
+    def count():
+        calls.append(None)
+        if len(calls) == number:
+            action()
+
+    return count
+
+
+@pytest.mark.parametrize("options", [(), ("SOLVER.OPTIMIZER", "AdamW", "MULTITASK.WEIGHTING", "uncertainty")])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, number, options):
+    whole = run_training(make_cfg(tmp_path / "whole", *options))
+    cfg = make_cfg(tmp_path / "stopped", *options)
+    with pytest.raises(Interrupted, match="stopped after iteration 3 of 6; run the same command again"):
+        run_training(cfg, before_forward=at_call(3, lambda: os.kill(os.getpid(), number)))
+    assert (tmp_path / "stopped" / "last_checkpoint").read_text().endswith("model_0000003.pth")
+    assert_same_weights(run_training(cfg), whole)
+
+
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
+    def die():
+        raise RuntimeError("killed")
+
+    whole = run_training(make_cfg(tmp_path / "whole"))
+    cfg = make_cfg(tmp_path / "killed")
+    with pytest.raises(RuntimeError, match="killed"):
+        run_training(cfg, before_forward=at_call(6, die))
+    assert (tmp_path / "killed" / "last_checkpoint").read_text().endswith("model_0000004.pth")
+    assert_same_weights(run_training(cfg), whole)
+
+
+def test_loader_workers_do_not_change_the_weights_and_survive_a_stop(tmp_path):
+    whole = run_training(make_cfg(tmp_path / "whole"))
+    cfg = make_cfg(tmp_path / "stopped")
+
+    def stop_all():
+        for pid in [os.getpid(), *(w.pid for w in torch.multiprocessing.active_children())]:
+            os.kill(pid, signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run_training(cfg, before_forward=at_call(2, stop_all), workers=1)
+    assert_same_weights(run_training(cfg), whole)
+
+
+def test_evaluating_on_the_way_does_not_change_the_weights(tmp_path):
+    whole = run_training(make_cfg(tmp_path / "whole"))
+    iterations = []
+    model = TwoTasks()
+
+    def evaluate():
+        iterations.append(None)
+        model.eval()
+        torch.rand(5)
+        return {"semantic": {"headline": "mIoU", "metrics": {"mIoU": 0.5}, "trivial": {}}}
+
+    torch.manual_seed(0)
+    model = TwoTasks()
+    other = run_training(make_cfg(tmp_path / "other", "SOLVER.TEST_PERIOD", 2), evaluate=evaluate, model=model)
+    assert len(iterations) == 2 and other.training
+    assert_same_weights(other, whole)
+
+
+def test_the_output_folder_holds_checkpoints_that_say_everything(tmp_path):
+    run_training(make_cfg(tmp_path))
+    names = {path.name for path in tmp_path.glob("*.pth")}
+    assert names == {"model_0000002.pth", "model_0000004.pth", "model_final.pth"}
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "model_final.pth")
+    final = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    assert final["iteration"] == 6 and final["scheduler"] == {"last_epoch": 6}
+    assert set(final) == {
+        *("model", "optimizer", "scheduler", "iteration", "loss_combiner", "grad_scaler", "random_states"),
+    }
+    assert len(list((tmp_path / "tensorboard").glob("events.*"))) == 1
+
+
+def test_a_finished_training_is_left_alone(tmp_path):
+    trained = run_training(make_cfg(tmp_path))
+    before = (tmp_path / "model_final.pth").read_bytes()
+    assert_same_weights(run_training(make_cfg(tmp_path)), trained)
+    assert (tmp_path / "model_final.pth").read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_names_loss_and_images_and_spares_the_weights(tmp_path, monkeypatch):
+    seen = {}
+
+    def poison(model):
+        def forward(images, targets=None):
+            losses = TwoTasks.forward(model, images, targets)
+            if model.calls == 2:
+                losses["loss_semantic"] = losses["loss_semantic"] * float("nan")
+            model.calls += 1
+            return losses
+
+        model.calls = 0
+        model.forward = forward
+        return model
+
+    model = poison(TwoTasks())
+    cfg = make_cfg(tmp_path)
+    model.before_forward = lambda: None
+
+    def remember():
+        seen["weights"] = [p.detach().clone() for p in model.parameters()]
+
+    with pytest.raises(UserError) as caught:
+        run_training(cfg, before_forward=remember, model=model)
+    text = str(caught.value)
+    assert text.startswith("iteration 3: loss_semantic is nan on the images 0008.jpg, 0009.jpg, 0010.jpg, 0011.jpg;")
+    assert "no weight was changed" in text and "SOLVER.BASE_LR" in text and "\n" not in text
+    assert all(a.equal(b) for a, b in zip(seen["weights"], model.parameters()))
+    assert (tmp_path / "last_checkpoint").read_text().endswith("model_0000002.pth")
+
+
+def test_batches_without_any_annotation_change_no_weight(tmp_path, monkeypatch):
+    fetch = Numbers.__getitem__
+
+    def blank(self, index):
+        image, target, index = fetch(self, index)
+        target.semantic = target.classes = None
+        return image, target, index
+
+    monkeypatch.setattr(Numbers, "__getitem__", blank)
+    torch.manual_seed(0)
+    before = [p.detach().clone() for p in TwoTasks().parameters()]
+    model = run_training(make_cfg(tmp_path))
+    assert all(a.equal(b) for a, b in zip(before, model.parameters()))
+
+
+def test_training_learns(tmp_path):
+    losses = []
+
+    class Watched(TwoTasks):
+        def forward(self, images, targets=None):
+            found = super().forward(images, targets)
+            losses.append(sum(found.values()).item())
+            return found
+
+    torch.manual_seed(0)
+    model = Watched()
+    model.backbone[3] = torch.nn.Identity()
+    options = ("SOLVER.MAX_ITER", 100, "SOLVER.STEPS", (90,), "SOLVER.CHECKPOINT_PERIOD", 0)
+    run_training(make_cfg(tmp_path, *options), model=model)
+    assert sum(losses[-30:]) < 0.5 * sum(losses[:30])

@@ -1,0 +1,143 @@
+"""What the tests of data parallelism run in each of two processes; it leaves what it saw in a file per rank."""
+
+import os
+
+import torch
+import torch.distributed as dist
+from fakes import Target, TwoTasks, make_cfg, run_training
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from maskrcnn_benchmark.engine.data_parallel import (
+    agree,
+    average_batch_norm_statistics,
+    average_gradients,
+    broadcast_state,
+)
+from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+
+
+def main(rank, port, folder):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    seen = {
+        "gradients": gradients(rank),
+        "flags": agree([], [rank == 1, False], "cpu")[1],
+        "broadcast": broadcast(rank),
+        "batch_norm": batch_norm(rank),
+        "not_finite": not_finite(rank),
+        "partial": partial_labels(rank),
+        "wrapped": wrapped(rank),
+        "stopped": stopped_on_one(rank, folder),
+        "trained": trained(rank, folder),
+    }
+    torch.save(seen, f"{folder}/rank{rank}.pth")
+    dist.destroy_process_group()
+
+
+def gradients(rank):
+    """Parameter 0 is used by both ranks, 1 by the second only, 2 by none; 3 is of another type and layout."""
+    parameters = [nn.Parameter(torch.zeros(3)) for _ in range(3)]
+    parameters.append(nn.Parameter(torch.zeros(1, 2, 2, 2, dtype=torch.float64)))
+    parameters[0].grad = torch.full((3,), 1.0 + rank)
+    if rank == 1:
+        parameters[1].grad = torch.full((3,), 4.0)
+    grid = torch.arange(8.0, dtype=torch.float64).reshape(1, 2, 2, 2) * (1 + rank)
+    parameters[3].grad = grid.contiguous(memory_format=torch.channels_last) if rank else grid
+    present, _ = agree(parameters, [], "cpu")
+    average_gradients(parameters, present, bucket_bytes=8)
+    return [p.grad for p in parameters]
+
+
+def broadcast(rank):
+    layer = nn.BatchNorm1d(2)
+    with torch.no_grad():
+        layer.weight.fill_(rank + 1)
+        layer.running_mean.fill_(rank + 5)
+    broadcast_state(layer)
+    return [layer.weight.detach().clone(), layer.running_mean.clone()]
+
+
+def batch_norm(rank):
+    layer = nn.Sequential(nn.BatchNorm1d(1))
+    layer[0].running_mean.fill_(rank)
+    layer[0].running_var.fill_(2 + rank)
+    average_batch_norm_statistics(layer)
+    return [layer[0].running_mean.item(), layer[0].running_var.item()]
+
+
+def add(losses):
+    return (sum(losses.values()), {}) if losses else (None, {})
+
+
+def one_step(model, targets, factor=1.0):
+    """A step of SGD with momentum and decay on as many images as there are targets."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    images = ImageList(factor * torch.ones(len(targets), 3, 4, 4), [(4, 4)] * len(targets))
+    return TrainingStep(model, add, optimizer, "cpu")(images, targets, lambda: [f"{t.semantic}.jpg" for t in targets])
+
+
+def plain_model():
+    torch.manual_seed(3)
+    model = TwoTasks()
+    model.backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten())
+    return model
+
+
+def not_finite(rank):
+    model = plain_model()
+    before = model.semantic.weight.detach().clone()
+    try:
+        one_step(model, [Target(float("nan") if rank == 1 else 0.5, None)])
+    except UserError as error:
+        return str(error), before.equal(model.semantic.weight)
+    return None
+
+
+def partial_labels(rank):
+    """Rank 0 knows nothing at all of its image, rank 1 only one task: nobody hangs, and the weights stay equal."""
+    model = plain_model()
+    start = [p.detach().clone() for p in model.parameters()]
+    one_step(model, [Target(None if rank == 0 else 0.7, None)])
+    return {n: (s, p.detach()) for (n, p), s in zip(model.named_parameters(), start)}
+
+
+def wrapped(rank):
+    """A model in DistributedDataParallel moves as an unwrapped one does."""
+    import random
+
+    import numpy as np
+
+    weights = []
+    for wrap in (lambda m: m, DistributedDataParallel):
+        random.seed(0)
+        np.random.seed(0)
+        model = plain_model()
+        one_step(wrap(model), [Target(0.1 + rank, 0.2 + rank)])
+        weights.append(model.semantic.weight.detach())
+    return weights
+
+
+def stopped_on_one(rank, folder):
+    """One rank is asked to stop; both do, after the same step, and resume."""
+    import signal
+
+    cfg = make_cfg(f"{folder}/stopped")
+    calls = []
+
+    def maybe():
+        calls.append(None)
+        if rank == 1 and len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        run_training(cfg, before_forward=maybe)
+    except Interrupted as stop:
+        return str(stop), [v.clone() for v in run_training(cfg).state_dict().values()]
+    return None
+
+
+def trained(rank, folder):
+    return list(run_training(make_cfg(f"{folder}/whole")).state_dict().values())

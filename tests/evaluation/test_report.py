@@ -1,0 +1,71 @@
+"""The table, results.json and expected results."""
+
+import json
+import logging
+import math
+
+import pytest
+
+from maskrcnn_benchmark.evaluation.report import check_expected_results, format_table, gather_results, write_results
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+@pytest.fixture
+def results():
+    metrics = {"boundary": {"ODS-F": 0.71, "OIS-F": 0.72, "AP": math.nan}, "detection": {"AP": 0.312, "AP50": 0.55}}
+    return gather_results(metrics, {"detection": {"AP": 0.02, "AP50": 0.05}})
+
+
+def test_results_follow_the_table_of_tasks(results):
+    assert list(results) == ["detection", "boundary"]
+    assert results["detection"] == {
+        "headline": "AP",
+        "metrics": {"AP": 0.312, "AP50": 0.55},
+        "trivial": {"AP": 0.02, "AP50": 0.05},
+    }
+
+
+def test_table_shows_headline_beside_trivial_and_then_the_rest(results):
+    header, rule, detection, boundary = format_table(results).splitlines()
+    assert header.split() == ["task", "metric", "score", "trivial", "also"]
+    assert set(rule) == {"-"}
+    assert detection.split() == ["detection", "AP", "31.2", "2.0", "AP50", "55.0"]
+    assert boundary.split() == ["boundary", "detection", "ODS-F", "71.0", "-", "OIS-F", "72.0", "AP", "-"]
+    assert detection.index("AP") == boundary.index("ODS-F")
+
+
+def test_results_file_has_null_for_nan_and_leaves_no_temporary(results, tmp_path):
+    path = tmp_path / "inference" / "results.json"
+    write_results(results, path)
+    written = json.loads(path.read_text())
+    assert written["boundary"]["metrics"] == {"ODS-F": 0.71, "OIS-F": 0.72, "AP": None}
+    assert [entry.name for entry in path.parent.iterdir()] == ["results.json"]
+
+
+def test_expected_results_are_held_against_the_tolerance(results, caplog):
+    expected = [
+        ["mini_val", "detection", "AP", 0.30, 0.01],
+        ["mini_val", "boundary", "ODS-F", 0.80, 0.01],
+        ["other_val", "detection", "AP", 0.99, 0.01],
+    ]
+    with caplog.at_level(logging.INFO):
+        missed = check_expected_results(results, "mini_val", expected, sigma_tolerance=4)
+    assert missed == ["mini_val boundary ODS-F = 0.7100, expected 0.7600..0.8400"]
+    assert [record.levelname for record in caplog.records] == ["INFO", "ERROR"]
+
+
+def test_nan_is_not_as_expected(results):
+    assert check_expected_results(results, "mini_val", [["mini_val", "boundary", "AP", 0.5, 1.0]], 4)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "message"),
+    [
+        (["mini_val", "detecton", "AP", 0.3, 0.1], "'detecton' was not measured; did you mean 'detection'"),
+        (["mini_val", "detection", "AP5", 0.3, 0.1], "'AP5' was not measured; did you mean 'AP50'"),
+        (["mini_val", "detection", "AP"], "give \\[data set, task, metric, mean, standard deviation\\]"),
+    ],
+)
+def test_expectation_of_something_unknown_names_the_nearest(results, expectation, message):
+    with pytest.raises(UserError, match=message):
+        check_expected_results(results, "mini_val", [expectation], 4)

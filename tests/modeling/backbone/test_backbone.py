@@ -1,0 +1,132 @@
+"""Every backbone that a config can name."""
+
+import copy
+
+import pytest
+import torch
+
+from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.backbone import build_backbone
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def options(*pairs):
+    clone = cfg.clone()
+    clone.merge_from_list(list(pairs))
+    return clone
+
+
+def thin(name, *pairs):
+    return options(
+        *("MODEL.BACKBONE.CONV_BODY", name, "MODEL.RESNETS.RES2_OUT_CHANNELS", 32),
+        *("MODEL.RESNETS.STEM_OUT_CHANNELS", 16, "MODEL.RESNETS.WIDTH_PER_GROUP", 8),
+        *("MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 32),
+        *pairs,
+    )
+
+
+def strides(name):
+    if name.endswith("C4"):
+        return [16]
+    if name.endswith("C5"):
+        return [32]
+    return [8, 16, 32, 64, 128] if name.endswith("RETINANET") else [4, 8, 16, 32, 64]
+
+
+@pytest.mark.parametrize("name", sorted(registry.BACKBONES))
+def test_default_config_builds_and_tells_its_channels(name):
+    with torch.device("meta"):  # shapes without the arithmetic
+        backbone = build_backbone(options("MODEL.BACKBONE.CONV_BODY", name))
+        features = backbone(torch.rand(1, 3, 224, 256))
+    expected = [(1, backbone.out_channels, -(-224 // s), -(-256 // s)) for s in strides(name)]
+    assert [tuple(f.shape) for f in features] == expected
+
+
+@pytest.mark.parametrize("name", ["R-34-FPN", "R-50-C4", "R-50-C5", "R-50-FPN-RETINANET"])
+def test_thin_trunks(name):
+    features = build_backbone(thin(name))(torch.rand(2, 3, 64, 96))
+    assert all(torch.isfinite(f).all() and f.std() > 0 for f in features)
+    channels = {"C4": 128, "C5": 256}.get(name[-2:], 32)
+    assert [f.shape[1] for f in features] == [channels] * len(features)
+
+
+@pytest.mark.parametrize("name", ["R-18-FPN", "R-50-FPN"])
+@pytest.mark.parametrize("norm", ["FixedBatchNorm", "GN", "BatchNorm"])
+def test_norm_variants_train(name, norm):
+    config = thin(
+        name,
+        *("MODEL.RESNETS.TRANS_FUNC", f"BottleneckWith{norm}", "MODEL.RESNETS.STEM_FUNC", f"StemWith{norm}"),
+        *("MODEL.GROUP_NORM.NUM_GROUPS", 4, "MODEL.FPN.USE_GN", norm == "GN", "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 0),
+    )
+    backbone = build_backbone(config).train()
+    sum(f.square().mean() for f in backbone(torch.rand(2, 3, 64, 64))).backward()
+    assert all(p.grad is not None for p in backbone.parameters())
+    trained_norms = [name for name, _ in backbone.named_parameters() if ".bn1.weight" in name]
+    assert bool(trained_norms) == (norm != "FixedBatchNorm")
+
+
+def test_basic_blocks_have_the_standard_width_by_default():
+    with torch.device("meta"):
+        body = build_backbone(options("MODEL.BACKBONE.CONV_BODY", "R-18-FPN")).body
+    assert [tuple(getattr(body, f"layer{i}")[0].conv1.weight.shape[:2]) for i in (1, 2, 3, 4)] == [
+        *((64, 64), (128, 64), (256, 128), (512, 256))
+    ]
+
+
+def test_frozen_parts_are_not_trained_and_need_no_gradient():
+    backbone = build_backbone(thin("R-50-FPN", "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 2))
+    sum(f.sum() for f in backbone(torch.rand(1, 3, 64, 64))).backward()
+    frozen = {n.split(".")[1] for n, p in backbone.named_parameters() if not p.requires_grad}
+    assert frozen == {"stem", "layer1"}
+    assert not backbone.body.layer1(backbone.body.stem(torch.rand(1, 3, 64, 64))).requires_grad
+    assert all(p.grad is None for p in backbone.body.layer1.parameters())
+
+
+def test_statistics_of_frozen_parts_stay():
+    config = thin("R-18-FPN", "MODEL.RESNETS.TRANS_FUNC", "BasicBlockWithBatchNorm")
+    config.merge_from_list(["MODEL.RESNETS.STEM_FUNC", "StemWithBatchNorm", "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 2])
+    backbone = build_backbone(config).train()
+    before = copy.deepcopy(backbone.state_dict())
+    backbone(torch.rand(2, 3, 64, 64) + 1)
+    means = {name: value for name, value in backbone.state_dict().items() if "running_mean" in name}
+    moved = {name.split(".")[1] for name, value in means.items() if (value != before[name]).any()}
+    assert moved == {"layer2", "layer3", "layer4"}
+
+
+def test_p6_of_retinanet_reads_c5_or_p5():
+    assert build_backbone(thin("R-50-FPN-RETINANET")).fpn.top_blocks.p6.in_channels == 256
+    config = thin("R-50-FPN-RETINANET", "MODEL.RETINANET.USE_C5", False)
+    assert build_backbone(config).fpn.top_blocks.p6.in_channels == 32
+
+
+@pytest.mark.parametrize("modulated, channels", [(False, 18), (True, 27)])
+def test_deformable_stages(modulated, channels):
+    config = thin("R-50-FPN", "MODEL.RESNETS.STAGE_WITH_DCN", (False, True, True, True))
+    config.merge_from_list(["MODEL.RESNETS.WITH_MODULATED_DCN", modulated])
+    backbone = build_backbone(config)
+    shapes = {n: tuple(v.shape) for n, v in backbone.state_dict().items() if ".offset.weight" in n}
+    assert len(shapes) == 4 + 6 + 3
+    assert shapes["body.layer2.0.conv2.offset.weight"] == (channels, 16, 3, 3)
+    assert backbone(torch.rand(1, 3, 64, 64))[0].shape == (1, 32, 16, 16)
+
+
+def test_eval_with_gradients_survives_a_deepcopy():
+    backbone = copy.deepcopy(build_backbone(thin("R-50-FPN"))).eval()
+    x = torch.rand(1, 3, 64, 64, requires_grad=True)
+    sum(f.sum() for f in backbone(x)).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize(
+    "pairs, message",
+    [
+        (("MODEL.BACKBONE.CONV_BODY", "R-51-FPN"), "MODEL.BACKBONE.CONV_BODY.*did you mean R-"),
+        (("MODEL.RESNETS.TRANS_FUNC", "BottleneckWithBN"), "MODEL.RESNETS.TRANS_FUNC.*BottleneckWithBatchNorm"),
+        (("MODEL.RESNETS.STEM_FUNC", "BottleneckWithGN"), "MODEL.RESNETS.STEM_FUNC.*StemWithGN"),
+        (("MODEL.RESNETS.TRANS_FUNC", "BasicBlockWithGN"), "R-50 is made of bottlenecks.*BottleneckWithGN"),
+    ],
+)
+def test_a_wrong_name_is_the_users_error(pairs, message):
+    with pytest.raises(UserError, match=message):
+        build_backbone(options(*pairs))

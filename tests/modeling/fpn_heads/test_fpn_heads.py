@@ -1,0 +1,199 @@
+"""Heads with one answer per image: shapes, absent labels, padding, and losses worked by hand."""
+
+import math
+
+import pytest
+import torch
+
+from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.modeling.fpn_heads.boundary import weighted_edge_loss
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseTrunk, stack_padded, valid_mask
+from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder, EdgePredictor
+from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
+from maskrcnn_benchmark.modeling.fpn_heads.occlusion import attention_loss, direction_loss
+from maskrcnn_benchmark.modeling.fpn_heads.semantic import pixel_cross_entropy
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.utils.errors import UserError
+
+CHANNELS = 16
+SIZES = [(64, 96), (50, 70)]  # height, width
+
+
+@pytest.fixture
+def heads():
+    torch.manual_seed(0)
+    config = cfg.clone()
+    config.MODEL.BACKBONE.CONV_BODY = "R-18-FPN"
+    for switch in ("SEMANTIC_ON", "BOUNDARY_ON", "OCCLUSION_ON", "CLASSIFICATION_ON"):
+        config.MODEL[switch] = True
+    config.MODEL.SEMANTIC_HEAD.NUM_CLASSES = 5
+    config.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES = 7
+    config.MODEL.DENSE_TRUNK.CHANNELS = 16
+    config.MODEL.EDGE_DECODER.CHANNELS = 8
+    return build_fpn_heads(config, CHANNELS)
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(1)
+    images = to_image_list([torch.randn(3, h, w) for h, w in SIZES], 32)
+    height, width = images.tensors.shape[-2:]
+    pyramid = [torch.randn(2, CHANNELS, -(-height // s), -(-width // s)) for s in (4, 8, 16, 32, 64)]
+    return images, pyramid
+
+
+def annotations(size, **tasks):
+    height, width = size
+    made = {}
+    if "semantic" in tasks:
+        made["semantic"] = SemanticMap(torch.full((height, width), 2, dtype=torch.uint8))
+    edges = torch.zeros(height, width, dtype=torch.uint8)
+    edges[height // 2] = 1
+    if "boundary" in tasks:
+        made["boundary"] = BoundaryMap(edges)
+    if "occlusion" in tasks:
+        direction = torch.stack([torch.zeros(height, width), edges.float()])
+        made["occlusion"] = OcclusionMap(edges, direction)
+    if "classes" in tasks:
+        made["classes"] = torch.ones(7)
+    return ImageAnnotations((width, height), **made)
+
+
+def test_predictions_have_documented_shapes(heads, batch):
+    images, pyramid = batch
+    predictions, losses = heads.eval()(pyramid, images)
+    assert losses == {}
+    for index, (height, width) in enumerate(SIZES):
+        semantic = predictions["semantic"][index].resize((width, height))
+        assert semantic.scores.shape == (5, height, width)
+        boundary = predictions["boundary"][index].resize((width, height)).scores
+        assert boundary.shape == (1, height, width) and 0 <= boundary.min() and boundary.max() <= 1
+        occlusion = predictions["occlusion"][index].resize((width, height)).scores
+        assert occlusion.shape == (3, height, width)
+        assert torch.allclose(occlusion[1:].square().sum(0), torch.ones(height, width), atol=1e-4)
+        classes = predictions["classes"][index]
+        assert classes.shape == (7,) and 0 <= classes.min() and classes.max() <= 1
+
+
+def test_losses_exist_only_for_annotated_tasks(heads, batch):
+    images, pyramid = batch
+    everything = {"semantic": 1, "boundary": 1, "occlusion": 1, "classes": 1}
+    full = [annotations(size, **everything) for size in SIZES]
+    assert set(heads(pyramid, images, full)[1]) == {
+        "loss_semantic",
+        "loss_boundary",
+        "loss_occlusion_edge",
+        "loss_occlusion_direction",
+        "loss_classification",
+    }
+    partial = [annotations(SIZES[0], semantic=1), annotations(SIZES[1], classes=1)]
+    assert set(heads(pyramid, images, partial)[1]) == {"loss_semantic", "loss_classification"}
+    assert heads(pyramid, images, [annotations(size) for size in SIZES])[1] == {}
+
+
+def test_occlusion_annotated_but_empty_has_no_direction_to_learn(heads, batch):
+    images, pyramid = batch
+    targets = [annotations(size, occlusion=1) for size in SIZES]
+    for target in targets:
+        target.occlusion.edges.zero_()
+        target.occlusion.direction.zero_()
+    losses = heads(pyramid, images, targets)[1]
+    assert set(losses) == {"loss_occlusion_edge"}
+    assert torch.isfinite(losses["loss_occlusion_edge"])
+
+
+def test_an_unannotated_image_does_not_change_the_loss(heads, batch):
+    images, pyramid = batch
+    heads.eval()  # group norm or not: nothing may couple the images
+    labelled = annotations(SIZES[0], semantic=1, boundary=1, occlusion=1, classes=1)
+    both = heads(pyramid, images, [labelled, annotations(SIZES[1])])[1]
+    alone = heads([x[:1] for x in pyramid], to_image_list([images.tensors[0, :, :64, :96]], 32), [labelled])[1]
+    for name, loss in alone.items():
+        assert torch.allclose(loss, both[name], rtol=1e-4), name
+
+
+def test_classification_does_not_see_the_padding(heads, batch):
+    images, pyramid = batch
+    before = heads.heads["classes"]
+    features = heads.eval()(pyramid, images)[0]["classes"][1]
+    for level, x in enumerate(pyramid):
+        stride = 4 * 2**level
+        x[1, :, -(-50 // stride) :] = 1e4
+        x[1, :, :, -(-70 // stride) :] = 1e4
+    assert torch.allclose(heads(pyramid, images)[0]["classes"][1], features)
+    assert before is heads.heads["classes"]
+
+
+def test_dense_heads_need_a_pyramid():
+    config = cfg.clone()
+    config.MODEL.SEMANTIC_ON = True
+    with pytest.raises(UserError, match="R-50-C4 has no feature pyramid"):
+        build_fpn_heads(config, CHANNELS)
+
+
+def test_no_dense_task_builds_nothing():
+    assert build_fpn_heads(cfg.clone(), CHANNELS) is None
+
+
+def test_trunk_takes_pyramids_of_odd_sizes():
+    trunk = DenseTrunk(CHANNELS, 16)
+    pyramid = [torch.randn(1, CHANNELS, h, w) for h, w in ((25, 33), (13, 17), (7, 9), (4, 5), (2, 3))]
+    assert trunk(pyramid).shape == (1, 16, 25, 33)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_edge_predictor_answers_every_pixel(stride):
+    decoder = EdgeDecoder(16, stride, 4, 8)
+    predictor = EdgePredictor(8, 3, stride)
+    fine = decoder(torch.randn(1, 16, 16, 24), torch.randn(1, 3, 64, 96))
+    logits = predictor(fine)
+    assert logits.shape == (1, 3, 64, 96)
+    assert logits[:, 0].sigmoid().mean().item() == pytest.approx(0.05, abs=0.02)
+
+
+def test_cross_entropy_ignores_unlabelled_pixels_and_padding():
+    logits = torch.zeros(1, 4, 2, 2)
+    labels = torch.full((5, 6), IGNORE_INDEX, dtype=torch.uint8)
+    assert pixel_cross_entropy(logits, [labels], 4) is None
+    labels[0, 0] = 3
+    assert pixel_cross_entropy(logits, [labels], 4).item() == pytest.approx(math.log(4))
+
+
+def test_edge_loss_by_hand():
+    logits = torch.zeros(1, 1, 4)
+    edges = torch.tensor([[[1, 0, 0, 0]]])
+    valid = torch.tensor([[[True, True, True, False]]])
+    expected = (0.95 + 2 * 0.05) * math.log(2) / 3
+    assert weighted_edge_loss(logits, edges, valid, 0.95).item() == pytest.approx(expected)
+
+
+def test_attention_loss_by_hand():
+    logits = torch.zeros(1, 1, 4)
+    edges = torch.tensor([[[True, False, False, False]]])
+    valid = torch.ones(1, 1, 4, dtype=torch.bool)
+    focus = 4.0 ** (0.5**0.5)
+    expected = (0.75 + 3 * 0.25) * focus * math.log(2) / 4
+    assert attention_loss(logits, edges, valid, 4.0, 0.5).item() == pytest.approx(expected)
+
+
+def test_attention_loss_has_a_finite_slope_where_it_is_right():
+    logits = torch.tensor([[[60.0, -60.0]]], requires_grad=True)
+    attention_loss(logits, torch.tensor([[[True, False]]]), torch.ones(1, 1, 2, dtype=torch.bool), 4.0, 0.5).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_direction_loss_by_hand():
+    edges = torch.ones(1, 1, 1, dtype=torch.bool)
+    truth = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1)
+    assert direction_loss(3 * truth, truth, edges).item() == pytest.approx(0)
+    assert direction_loss(-truth, truth, edges).item() == pytest.approx(3.5)  # squared chord 4
+    quarter = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+    assert direction_loss(quarter, truth, edges).item() == pytest.approx(1.5)  # squared chord 2
+
+
+def test_valid_mask_and_padding():
+    assert valid_mask([(5, 3)], 2, 2, 4, "cpu").tolist() == [[[True, False], [True, False]]]
+    stacked = stack_padded([torch.ones(1, 2), torch.ones(2, 1)], 2, 3, 9)
+    assert stacked.tolist() == [[[1, 1, 9], [9, 9, 9]], [[1, 9, 9], [1, 9, 9]]]

@@ -1,0 +1,77 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
+from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.matcher import Matcher
+from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import FastRCNNLossComputation
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+
+CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
+
+
+@pytest.fixture
+def make_loss():
+    def make(low=0.5, agnostic=False, batch=100):
+        sampler = BalancedPositiveNegativeSampler(batch, 0.5)
+        return FastRCNNLossComputation(Matcher(0.5, low), sampler, CODER, agnostic)
+
+    return make
+
+
+@pytest.fixture
+def proposals():
+    return [
+        BoxList(
+            [[10.0, 10.0, 29.0, 29.0], [10.0, 10.0, 24.0, 29.0], [10.0, 10.0, 17.0, 29.0], [40.0, 40.0, 49.0, 49.0]],
+            (64, 64),
+        )
+    ]
+
+
+@pytest.fixture
+def target():
+    instances = BoxList([[50.0, 0.0, 60.0, 9.0], [10.0, 10.0, 29.0, 29.0]], (64, 64))
+    instances.add_field("labels", torch.tensor([3, 2]))
+    return ImageAnnotations((64, 64), instances=instances)
+
+
+def test_proposals_take_label_and_index_of_their_object(make_loss, proposals, target):
+    sampled = make_loss().subsample(proposals, [target])[0]
+    assert sampled.get_field("labels").tolist() == [2, 2, 0, 0]
+    assert sampled.get_field("matched_idxs").tolist() == [1, 1, -1, -1]
+    decoded = CODER.decode(sampled.get_field("regression_targets")[:2], sampled.bbox[:2])
+    torch.testing.assert_close(decoded, target.instances.bbox[[1, 1]])
+
+
+def test_proposals_between_the_thresholds_are_not_sampled(make_loss, proposals, target):
+    sampled = make_loss(low=0.3).subsample(proposals, [target])[0]
+    assert sampled.get_field("labels").tolist() == [2, 2, 0]
+
+
+def test_crowds_are_no_objects(make_loss, proposals, target):
+    target.instances.add_field("iscrowd", torch.tensor([False, True]))
+    sampled = make_loss().subsample(proposals, [target])[0]
+    assert sampled.get_field("labels").tolist() == [0, 0, 0, 0]
+
+
+def test_the_batch_size_bounds_the_sample_and_its_positives(make_loss, proposals, target):
+    sampled = make_loss(batch=2).subsample(proposals, [target])[0]
+    assert sorted((sampled.get_field("labels") > 0).tolist()) == [False, True]
+
+
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_the_losses_are_fast_rcnns(make_loss, proposals, target, agnostic):
+    loss = make_loss(agnostic=agnostic)
+    sampled = loss.subsample(proposals, [target])
+    logits, codes = torch.randn(4, 4), torch.randn(4, 8 if agnostic else 16)
+    loss_classifier, loss_box_reg = loss(logits, codes, sampled)
+    labels = sampled[0].get_field("labels")
+    column = 4 if agnostic else 8
+    expected = F.smooth_l1_loss(
+        codes[:2, column : column + 4], sampled[0].get_field("regression_targets")[:2], reduction="sum"
+    )
+    torch.testing.assert_close(loss_classifier, F.cross_entropy(logits, labels))
+    torch.testing.assert_close(loss_box_reg, expected / 4)

@@ -1,0 +1,138 @@
+"""Optimizer groups and schedules built from a config."""
+
+import pytest
+import torch
+from torch import nn
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.solver import WarmupMultiStepLR, make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+@pytest.fixture
+def cfg():
+    config = default_cfg.clone()
+    config.merge_from_list(["SOLVER.BASE_LR", 0.1, "SOLVER.WEIGHT_DECAY", 0.01, "SOLVER.WARMUP_ITERS", 4])
+    return config
+
+
+def small_model():
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+
+
+def rates(scheduler, optimizer, count):
+    values = []
+    for _ in range(count):
+        values.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return values
+
+
+def test_biases_have_their_own_rate_and_decay(cfg):
+    model = small_model()
+    weights, biases = make_optimizer(cfg, model).param_groups
+    assert weights["lr"] == pytest.approx(0.1) and weights["weight_decay"] == pytest.approx(0.01)
+    assert biases["lr"] == pytest.approx(0.2) and biases["weight_decay"] == 0.0
+    assert {id(p) for p in biases["params"]} == {id(m.bias) for m in model}
+
+
+def test_norm_weights_decay_as_other_weights(cfg):
+    model = small_model()
+    weights = make_optimizer(cfg, model).param_groups[0]
+    assert any(p is model[1].weight for p in weights["params"])
+
+
+def test_frozen_parameters_are_left_out(cfg):
+    model = small_model()
+    model[0].weight.requires_grad_(False)
+    held = [p for group in make_optimizer(cfg, model).param_groups for p in group["params"]]
+    assert len(held) == 5 and all(p is not model[0].weight for p in held)
+
+
+def test_parameters_of_the_loss_combiner_are_trained_without_decay(cfg):
+    combiner = nn.Module()
+    combiner.log_variance = nn.Parameter(torch.zeros(3))
+    group = make_optimizer(cfg, small_model(), combiner).param_groups[-1]
+    assert group["params"][0] is combiner.log_variance and group["weight_decay"] == 0.0
+
+
+def test_adamw_by_name_and_a_wrong_name_is_the_users_error(cfg):
+    cfg.SOLVER.OPTIMIZER = "AdamW"
+    assert isinstance(make_optimizer(cfg, small_model()), torch.optim.AdamW)
+    cfg.SOLVER.OPTIMIZER = "Adan"
+    with pytest.raises(UserError, match=r"SOLVER\.OPTIMIZER.*Adan.*AdamW"):
+        make_optimizer(cfg, small_model())
+
+
+def test_a_wholly_frozen_model_is_the_users_error(cfg):
+    model = small_model().requires_grad_(False)
+    with pytest.raises(UserError, match="FREEZE_CONV_BODY_AT"):
+        make_optimizer(cfg, model)
+
+
+def test_linear_warm_up_then_steps(cfg):
+    cfg.merge_from_list(["SOLVER.STEPS", (6, 8), "SOLVER.WARMUP_FACTOR", 0.5])
+    optimizer = make_optimizer(cfg, small_model())
+    scheduler = make_lr_scheduler(cfg, optimizer)
+    expected = [0.05, 0.0625, 0.075, 0.0875, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    assert rates(scheduler, optimizer, 10) == pytest.approx(expected)
+
+
+def test_constant_warm_up(cfg):
+    cfg.merge_from_list(["SOLVER.WARMUP_METHOD", "constant", "SOLVER.WARMUP_FACTOR", 0.5])
+    optimizer = make_optimizer(cfg, small_model())
+    assert rates(make_lr_scheduler(cfg, optimizer), optimizer, 6) == pytest.approx([0.05] * 4 + [0.1] * 2)
+
+
+def test_cosine_falls_to_zero_at_the_last_iteration(cfg):
+    cfg.merge_from_list(["SOLVER.SCHEDULE", "cosine", "SOLVER.MAX_ITER", 8, "SOLVER.WARMUP_ITERS", 0])
+    optimizer = make_optimizer(cfg, small_model())
+    values = rates(make_lr_scheduler(cfg, optimizer), optimizer, 9)
+    assert values[0] == pytest.approx(0.1) and values[4] == pytest.approx(0.05)
+    assert values[2] == pytest.approx(0.05 * (1 + 0.5**0.5)) and values[8] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_schedule_goes_on_where_its_state_was_saved(cfg):
+    cfg.merge_from_list(["SOLVER.STEPS", (6, 8)])
+    optimizer = make_optimizer(cfg, small_model())
+    scheduler = make_lr_scheduler(cfg, optimizer)
+    whole = rates(scheduler, optimizer, 10)
+    first = make_optimizer(cfg, small_model())
+    first_scheduler = make_lr_scheduler(cfg, first)
+    rates(first_scheduler, first, 5)
+    second = make_optimizer(cfg, small_model())
+    second_scheduler = make_lr_scheduler(cfg, second)
+    second.load_state_dict(first.state_dict())
+    second_scheduler.load_state_dict(first_scheduler.state_dict())
+    assert rates(second_scheduler, second, 5) == whole[5:]
+
+
+def test_wrong_schedules_are_the_users_errors(cfg):
+    optimizer = make_optimizer(cfg, small_model())
+    for key, value in (("SCHEDULE", "poly"), ("WARMUP_METHOD", "slow"), ("STEPS", (5, 3))):
+        broken = cfg.clone()
+        broken.SOLVER[key] = value
+        with pytest.raises(UserError, match=f"SOLVER.{key}"):
+            make_lr_scheduler(broken, optimizer)
+
+
+def test_the_scheduler_class_rejects_unordered_milestones():
+    optimizer = torch.optim.SGD(small_model().parameters(), lr=1.0)
+    with pytest.raises(ValueError, match="increasing"):
+        WarmupMultiStepLR(optimizer, [3, 2])
+    with pytest.raises(ValueError, match="warmup_method"):
+        WarmupMultiStepLR(optimizer, [2], warmup_method="slow")
+
+
+def test_a_resumed_schedule_follows_the_config_of_today(cfg):
+    cfg.merge_from_list(["SOLVER.SCHEDULE", "cosine", "SOLVER.MAX_ITER", 8, "SOLVER.WARMUP_ITERS", 0])
+    optimizer = make_optimizer(cfg, small_model())
+    scheduler = make_lr_scheduler(cfg, optimizer)
+    rates(scheduler, optimizer, 8)
+    cfg.SOLVER.MAX_ITER = 16
+    longer = make_optimizer(cfg, small_model())
+    longer.load_state_dict(optimizer.state_dict())
+    longer_scheduler = make_lr_scheduler(cfg, longer)
+    longer_scheduler.load_state_dict(scheduler.state_dict())
+    assert longer.param_groups[0]["lr"] == pytest.approx(0.05)

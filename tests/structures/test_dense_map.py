@@ -1,0 +1,167 @@
+"""Whole-image maps: lines survive resizing, directions turn with a mirror."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import ndimage
+
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
+
+SIDES = st.integers(1, 40)
+EDGES = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.integers(0, 1))
+METHODS = st.sampled_from([FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM])
+
+
+def occlusion(edges, theta):
+    edges = torch.as_tensor(edges, dtype=torch.uint8)
+    theta = torch.as_tensor(theta, dtype=torch.float32)
+    return OcclusionMap(edges, torch.stack((theta.sin(), theta.cos())) * edges)
+
+
+def angles(occlusion_map):
+    sin, cos = occlusion_map.direction
+    return torch.atan2(sin, cos)[occlusion_map.edges.bool()].tolist()
+
+
+def components(edges):
+    return ndimage.label(edges, np.ones((3, 3)))[1]
+
+
+def test_semantic_maps_are_resized_at_pixel_centres_and_padded_with_ignore():
+    semantic = SemanticMap(torch.tensor([[1, 2], [3, 255]], dtype=torch.uint8))
+    assert semantic.resize((4, 2)).labels.tolist() == [[1, 1, 2, 2], [3, 3, 255, 255]]
+    assert semantic.resize((4, 2)).size == (4, 2)
+    assert SemanticMap(torch.arange(6, dtype=torch.uint8)[None]).resize((2, 1)).labels.tolist() == [[1, 4]]
+    assert semantic.pad((3, 3)).labels.tolist() == [[1, 2, IGNORE_INDEX], [3, 255, 255], [255, 255, 255]]
+    assert semantic.crop((1, 0, 2, 2)).labels.tolist() == [[2], [255]]
+    assert semantic.transpose(FLIP_LEFT_RIGHT).labels.tolist() == [[2, 1], [255, 3]]
+    assert semantic.transpose(FLIP_TOP_BOTTOM).labels.tolist() == [[3, 255], [1, 2]]
+
+
+@given(EDGES, METHODS)
+def test_flipping_maps_twice_gives_every_bit_back(same_bits, edges, method):
+    for kind, name in ((SemanticMap, "labels"), (BoundaryMap, "edges")):
+        one = kind(torch.from_numpy(edges))
+        assert same_bits(getattr(one.transpose(method).transpose(method), name), getattr(one, name))
+
+
+@given(EDGES, SIDES, SIDES)
+def test_shrinking_keeps_exactly_the_pixels_that_an_edge_falls_in(edges, width, height):
+    height, width = min(height, edges.shape[0]), min(width, edges.shape[1])
+    resized = BoundaryMap(torch.from_numpy(edges)).resize((width, height))
+    expected = np.zeros((height, width))
+    for y, x in zip(*edges.nonzero()):
+        expected[math.floor((y + 0.5) * height / edges.shape[0]), math.floor((x + 0.5) * width / edges.shape[1])] = 1
+    assert resized.size == (width, height) and resized.edges.tolist() == expected.tolist()
+
+
+@given(EDGES, SIDES, SIDES)
+def test_resizing_neither_loses_nor_tears_a_boundary(edges, width, height):
+    resized = BoundaryMap(torch.from_numpy(edges)).resize((width, height)).edges.numpy()
+    assert resized.any() == edges.any()
+    assert components(resized) <= components(edges)
+
+
+@given(EDGES, st.integers(20, 60), st.integers(20, 60))
+def test_enlarging_separates_and_joins_nothing(edges, width, height):
+    resized = BoundaryMap(torch.from_numpy(edges)).resize((width, height)).edges.numpy()
+    assert components(resized) == components(edges)
+    back = BoundaryMap(torch.from_numpy(resized)).resize(edges.shape[::-1]).edges.numpy()
+    assert (back >= edges).all()
+
+
+def test_a_one_pixel_line_survives_any_shrinking():
+    line = torch.zeros(375, 500, dtype=torch.uint8)
+    line[187] = 1
+    for size in ((500, 375), (250, 188), (33, 25), (4, 3), (1, 1)):
+        resized = BoundaryMap(line).resize(size).edges
+        assert resized.sum(dim=1).max() == size[0] and resized.sum() == size[0]
+
+
+def test_boundaries_are_cropped_padded_and_mirrored():
+    boundary = BoundaryMap(torch.tensor([[1, 0, 0], [0, 1, 1]], dtype=torch.uint8))
+    assert boundary.crop((1, 0, 3, 2)).edges.tolist() == [[0, 0], [1, 1]]
+    assert boundary.pad((4, 3)).edges.tolist() == [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    assert boundary.transpose(FLIP_LEFT_RIGHT).edges.tolist() == [[0, 0, 1], [1, 1, 0]]
+
+
+def test_the_mirror_of_occlusion_worked_by_hand():
+    # Upright edge, occluder on its left side (x = 0): the tangent that has it to the left points up, -90 degrees.
+    upright = occlusion([[0, 1, 0]], [[0.0, -math.pi / 2, 0.0]])
+    mirrored = upright.transpose(FLIP_LEFT_RIGHT)
+    # Now the occluder is on the right side, so the tangent points down.
+    assert angles(mirrored) == pytest.approx([math.pi / 2])
+    assert angles(upright.transpose(FLIP_TOP_BOTTOM)) == pytest.approx([-math.pi / 2])
+    # Level edge, occluder above: the tangent points right; upside down the occluder is below and it points left.
+    level = occlusion([[0], [1]], [[0.0], [0.0]])
+    assert angles(level.transpose(FLIP_TOP_BOTTOM)) == pytest.approx([math.pi])
+    assert angles(level.transpose(FLIP_LEFT_RIGHT)) == pytest.approx([0.0])
+    assert level.transpose(FLIP_TOP_BOTTOM).edges.tolist() == [[1], [0]]
+
+
+@given(st.integers(0, 2**31), METHODS)
+def test_the_mirrored_tangent_has_the_mirrored_occluder_to_its_left(seed, method):
+    theta = float(torch.rand((), generator=torch.Generator().manual_seed(seed)) * 2 * math.pi - math.pi)
+    # Left of a direction (dx, dy), with y down, is (dy, -dx)
+    to_occluder = np.array([math.sin(theta), -math.cos(theta)])
+    to_occluder[method] *= -1
+    (mirrored,) = angles(occlusion([[1]], [[theta]]).transpose(method))
+    assert np.allclose([math.sin(mirrored), -math.cos(mirrored)], to_occluder, atol=1e-5)
+
+
+@settings(max_examples=30)
+@given(
+    arrays(np.uint8, (4, 6), elements=st.integers(0, 1)),
+    arrays(np.float32, (2, 4, 6), elements=st.floats(-4, 4, width=32)),
+    METHODS,
+)
+def test_flipping_occlusion_twice_gives_every_bit_back(same_bits, edges, direction, method):
+    one = OcclusionMap(torch.from_numpy(edges), torch.from_numpy(direction))
+    twice = one.transpose(method).transpose(method)
+    assert same_bits(twice.edges, one.edges) and same_bits(twice.direction, one.direction)
+
+
+@given(EDGES, SIDES, SIDES)
+def test_resized_occlusion_has_the_edges_of_a_boundary_and_unit_directions_on_them(edges, width, height):
+    theta = np.linspace(-3, 3, edges.size).reshape(edges.shape)
+    resized = occlusion(edges, theta).resize((width, height))
+    assert torch.equal(resized.edges, BoundaryMap(torch.from_numpy(edges)).resize((width, height)).edges)
+    assert torch.allclose(resized.direction.norm(dim=0), resized.edges.float(), atol=1e-5)
+
+
+def test_directions_that_fall_together_are_averaged_and_opposite_ones_leave_the_first():
+    # Right and down
+    quarter = occlusion([[1, 1]], [[0.0, math.pi / 2]])
+    assert angles(quarter.resize((1, 1))) == pytest.approx([math.pi / 4])
+    opposite = occlusion([[1, 1]], [[math.pi / 2, -math.pi / 2]])
+    assert angles(opposite.resize((1, 1))) == pytest.approx([math.pi / 2])
+
+
+def test_tangents_stretch_with_the_image():
+    diagonal = occlusion([[1]], [[math.pi / 4]])
+    assert angles(diagonal.resize((1, 3)))[0] == pytest.approx(math.atan2(3, 1))
+    assert angles(diagonal.resize((2, 2)))[0] == pytest.approx(math.pi / 4)
+
+
+def test_occlusion_is_cropped_and_padded():
+    one = occlusion([[0, 1], [1, 0]], [[0.0, 1.0], [2.0, 0.0]])
+    assert angles(one.crop((1, 0, 2, 2))) == pytest.approx([1.0])
+    padded = one.pad((3, 4))
+    assert padded.size == (3, 4) and angles(padded) == pytest.approx([1.0, 2.0])
+
+
+def test_maps_of_another_type_or_shape_are_refused():
+    with pytest.raises(ValueError, match="semantic map is uint8"):
+        SemanticMap(torch.zeros(2, 2))
+    with pytest.raises(ValueError, match="boundary map"):
+        BoundaryMap(torch.zeros(1, 2, 2, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="directions"):
+        OcclusionMap(torch.zeros(2, 2, dtype=torch.uint8), torch.zeros(2, 2, 3))
+    with pytest.raises(ValueError, match="flip"):
+        SemanticMap(torch.zeros(2, 2, dtype=torch.uint8)).transpose(5)

@@ -1,0 +1,35 @@
+"""Batches of images of different sizes."""
+
+import pytest
+import torch
+
+from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
+
+
+def test_images_are_padded_to_the_largest_with_zeros():
+    batch = to_image_list([torch.ones(3, 4, 6), torch.ones(3, 5, 2)])
+    assert batch.tensors.shape == (2, 3, 5, 6)
+    assert [tuple(size) for size in batch.image_sizes] == [(4, 6), (5, 2)]
+    assert batch.tensors.sum(dim=(1, 2, 3)).tolist() == [3 * 24, 3 * 10]
+    assert batch.tensors[0, :, :4, :6].min() == 1
+
+
+def test_sides_are_rounded_up_but_sizes_are_not():
+    for images in ([torch.ones(3, 33, 64)], torch.ones(1, 3, 33, 64), torch.ones(3, 33, 64)):
+        batch = to_image_list(images, 32)
+        assert batch.tensors.shape == (1, 3, 64, 64) and tuple(batch.image_sizes[0]) == (33, 64)
+
+
+def test_a_batch_stays_as_it_is():
+    tensor = torch.ones(2, 3, 5, 6)
+    batch = to_image_list(tensor)
+    assert batch.tensors is tensor and len(batch) == 2
+    assert to_image_list(batch) is batch
+    assert batch.to(torch.float64).tensors.dtype == torch.float64
+    assert isinstance(batch.to("cpu"), ImageList)
+
+
+@pytest.mark.parametrize("images", ["image", ["image"], torch.ones(4, 4), None])
+def test_anything_else_is_refused(images):
+    with pytest.raises(TypeError):
+        to_image_list(images)

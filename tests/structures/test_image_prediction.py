@@ -1,0 +1,72 @@
+"""Coarse, padded scores become one value per pixel of the image."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+
+
+def test_scores_without_padding_are_resized_bilinearly():
+    scores = torch.randn(5, 6, 8)
+    resized = ScoreMap(scores, (32, 24), 4).resize((50, 37))
+    expected = F.interpolate(scores[None], (37, 50), mode="bilinear", align_corners=False)[0]
+    assert resized.size == (50, 37) and resized.stride == 1
+    assert torch.allclose(resized.scores, expected, atol=1e-5)
+
+
+def test_padding_has_no_influence_on_whole_cells():
+    scores = torch.randn(2, 6, 8)
+    padded = F.pad(scores, (0, 3, 0, 5), value=1e6)
+    assert torch.equal(
+        ScoreMap(padded, (32, 24), 4).resize((64, 48)).scores, ScoreMap(scores, (32, 24), 4).resize((64, 48)).scores
+    )
+
+
+def test_a_size_that_is_no_multiple_of_the_stride_keeps_places():
+    # Scores that grow by 1 per input pixel, sampled at the centres of cells of 4: pixel x has the value x + 0.5
+    ramp = (torch.arange(5.0) * 4 + 2).expand(1, 1, 5)
+    resized = ScoreMap(ramp, (17, 1), 4).resize((17, 1)).scores[0, 0]
+    assert torch.allclose(resized[2:], torch.arange(2.0, 17) + 0.5)
+    doubled = ScoreMap(ramp, (17, 1), 4).resize((34, 1)).scores[0, 0]
+    assert torch.allclose(doubled[4:-2], torch.arange(4.0, 32) / 2 + 0.25)
+
+
+def test_scores_at_the_right_resolution_stay_as_they_are():
+    scores = torch.randn(1, 3, 4)
+    assert torch.equal(ScoreMap(F.pad(scores, (0, 2, 0, 2)), (4, 3)).resize((4, 3)).scores, scores)
+
+
+def test_scores_must_cover_the_image():
+    with pytest.raises(ValueError, match="do not cover"):
+        ScoreMap(torch.zeros(1, 6, 8), (33, 24), 4)
+    with pytest.raises(ValueError, match="C, h, w"):
+        ScoreMap(torch.zeros(6, 8), (8, 6))
+
+
+def test_a_prediction_resizes_all_its_answers():
+    boxes = BoxList([[1, 2, 3, 4]], (32, 24))
+    prediction = ImagePrediction(
+        (32, 24),
+        instances=boxes,
+        semantic=ScoreMap(torch.randn(3, 8, 8), (32, 24), 4),
+        occlusion=ScoreMap(torch.randn(3, 16, 16), (32, 24), 2),
+        classes=torch.tensor([0.3, 0.7]),
+        image_id=7,
+    )
+    resized = prediction.resize((64, 48)).to("cpu")
+    assert resized.instances.bbox.tolist() == [[2, 4, 6, 8]] and resized.size == (64, 48) and resized.image_id == 7
+    assert resized.semantic.scores.shape == (3, 48, 64) and resized.occlusion.scores.shape == (3, 48, 64)
+    assert resized.boundary is None and resized.part_map is None
+    assert resized.classes.tolist() == prediction.classes.tolist()
+
+
+def test_boxes_alone_are_a_prediction():
+    boxes = BoxList([[1, 2, 3, 4]], (32, 24))
+    prediction = ImagePrediction.of(boxes)
+    assert (
+        prediction.instances is boxes and prediction.size == (32, 24) and ImagePrediction.of(prediction) is prediction
+    )
+    with pytest.raises(TypeError, match="list"):
+        ImagePrediction.of([])

@@ -1,0 +1,166 @@
+"""Parts: their names, groups and partners, and the maps that carry them."""
+
+import json
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
+from maskrcnn_benchmark.structures.part_mask import PERSON6, PartMask, PartSet
+
+PERSON_PARTS = ["silh", *(part for parts in PERSON6.values() for part in parts)]
+THINGS = {
+    "person": PERSON_PARTS,
+    "car": ["leftside", "rightside", "leftmirror", "rightmirror", "roofside", "wheel"],
+    "dog": ["head", "lear", "rear", "rfuleg", "tail"],
+}
+
+
+def flipped_name(parts, label):
+    index = parts.flip_indices[parts.labels.index(label) + 1]
+    return parts.labels[index - 1]
+
+
+def test_labels_of_people_are_names_without_the_silhouette():
+    parts = PartSet.from_names("person", THINGS)
+    assert len(parts) == 24 and "silh" not in parts.labels and "car/wheel" not in parts.labels
+    assert parts.label_of("person", "silh") == 0 and parts.label_of("dog", "head") == 0
+    assert parts.labels[parts.label_of("person", "lhand") - 1] == "lhand"
+    assert parts.owners == (("person",),) * 24
+
+
+def test_labels_of_all_things_name_their_owner():
+    parts = PartSet.from_names("all", THINGS)
+    assert len(parts) == 24 + 6 + 5
+    label = parts.label_of("dog", "tail")
+    assert parts.labels[label - 1] == "dog/tail" and parts.owners[label - 1] == ("dog",)
+    assert parts.label_of("car", "tail") == 0
+
+
+def test_partners_are_found_by_name_within_a_thing():
+    parts = PartSet.from_names("all", THINGS)
+    for left, right in (("person/leye", "person/reye"), ("car/leftside", "car/rightside"), ("dog/lear", "dog/rear")):
+        assert flipped_name(parts, left) == right and flipped_name(parts, right) == left
+    for alone in ("person/head", "car/roofside", "dog/rfuleg", "person/mouth"):
+        assert flipped_name(parts, alone) == alone
+
+
+@pytest.mark.parametrize("name", ["person", "person6", "all"])
+def test_mirroring_labels_twice_changes_none_and_background_stays(name):
+    flips = PartSet.from_names(name, THINGS).flip_indices
+    assert flips[0] == 0 and [flips[k] for k in flips] == list(range(len(flips)))
+
+
+def test_the_order_in_which_parts_occur_does_not_matter():
+    shuffled = {thing: random.Random(1).sample(parts, len(parts)) for thing, parts in reversed(THINGS.items())}
+    assert PartSet.from_names("all", shuffled) == PartSet.from_names("all", THINGS)
+
+
+def test_six_groups_cover_every_part_of_a_person():
+    six = PartSet.from_names("person6", {})
+    assert six.labels == ("head", "torso", "upper_arms", "lower_arms", "upper_legs", "lower_legs")
+    assert [six.label_of("person", part) for part in ("hair", "neck", "ruarm", "lhand", "luleg", "rfoot")] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
+    assert six.label_of("dog", "head") == 0 and six.label_of("person", "silh") == 0
+    assert len(PERSON_PARTS) == len(set(PERSON_PARTS)) == 25
+
+
+def test_other_sets_translate_to_the_six_groups():
+    parts = PartSet.from_names("all", THINGS)
+    groups = parts.to_person6()
+    assert len(groups) == len(parts) + 1 and groups[0] == 0
+    assert groups[parts.label_of("person", "rhand")] == 4
+    assert groups[parts.label_of("dog", "head")] == 0
+    assert PartSet.from_names("person6", {}).to_person6() == (0, 1, 2, 3, 4, 5, 6)
+
+
+def test_part_sets_survive_json():
+    parts = PartSet.from_names("all", THINGS)
+    assert PartSet.from_dict(json.loads(json.dumps(parts.to_dict()))) == parts
+
+
+def test_unknown_or_overfull_sets_are_refused():
+    with pytest.raises(ValueError, match="person6"):
+        PartSet.from_names("people", THINGS)
+    with pytest.raises(ValueError, match="at most 254"):
+        PartSet.from_names("all", {"thing": [str(k) for k in range(255)]})
+
+
+def hands(labels, annotated=(True,)):
+    """A PartMask of one or more maps with 1 lhand, 2 nose, 3 rhand."""
+    parts = PartSet.from_names("person", {"person": ["lhand", "rhand", "nose"]})
+    labels = torch.tensor(labels, dtype=torch.uint8)
+    return PartMask(labels, torch.tensor(annotated), (labels.shape[2], labels.shape[1]), parts)
+
+
+def test_the_mirror_of_parts_worked_by_hand():
+    parts = hands([[[1, 0, 2], [1, 3, 0]]])
+    assert parts.transpose(FLIP_LEFT_RIGHT).labels.tolist() == [[[2, 0, 3], [0, 1, 3]]]
+    assert parts.transpose(FLIP_TOP_BOTTOM).labels.tolist() == [[[3, 1, 0], [3, 0, 2]]]
+
+
+@settings(max_examples=30)
+@given(arrays("uint8", (2, 5, 7), elements=st.integers(0, 3)), st.sampled_from([FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM]))
+def test_flipping_twice_gives_every_bit_back(same_bits, labels, method):
+    parts = hands(labels.tolist(), (True, False))
+    assert same_bits(parts.transpose(method).transpose(method).labels, parts.labels)
+
+
+def test_resize_crop_and_pad():
+    parts = hands([[[1, 2], [3, 0]]])
+    assert parts.resize((4, 2)).labels.tolist() == [[[1, 1, 2, 2], [3, 3, 0, 0]]]
+    assert parts.resize((4, 2)).size == (4, 2)
+    assert parts.resize((1, 2)).labels.tolist() == [[[2], [0]]]
+    assert parts.crop((1, 0, 2, 2)).labels.tolist() == [[[2], [0]]]
+    assert parts.pad((3, 3)).labels.tolist() == [[[1, 2, 0], [3, 0, 0], [0, 0, 0]]]
+
+
+def test_targets_worked_by_hand():
+    parts = hands([[[1, 1, 2, 2], [1, 1, 3, 3], [0, 0, 0, 0]], [[2] * 4] * 3], (True, True))
+    boxes = torch.tensor([[0.0, 0, 3, 1], [1, 1, 2, 2]])
+    targets = parts.crop_and_resize(boxes, 2)
+    assert targets.dtype == torch.int64
+    assert targets.tolist() == [[[1, 2], [1, 3]], [[2, 2], [2, 2]]]
+    # The last pixel belongs to a box: 1..2 of the first map in four cells
+    assert parts[0].crop_and_resize(boxes[1:], 2).tolist() == [[[1, 3], [0, 0]]]
+    assert (
+        parts.crop_and_resize(torch.tensor([[0.0, 0, 3, 2]] * 2), 12)[0, ::4, ::3].tolist() == parts.labels[0].tolist()
+    )
+
+
+def test_selecting_repeats_instances_without_copying_their_maps():
+    parts = hands([[[1, 2]], [[3, 0]]], (True, False))
+    picked = parts[torch.tensor([1, 1, 0])]
+    assert picked.labels[:, 0].tolist() == [[3, 0], [3, 0], [1, 2]]
+    assert picked.annotated.tolist() == [False, False, True]
+    assert picked._labels.data_ptr() == parts._labels.data_ptr()
+    assert picked[picked.annotated].labels.tolist() == [[[1, 2]]]
+    boxes = torch.tensor([[0.0, 0, 1, 0]] * 3)
+    assert picked.crop_and_resize(boxes, 2)[:, 0].tolist() == [[3, 0], [3, 0], [1, 2]]
+    assert parts[1].labels.tolist() == [[[3, 0]]] and len(parts[:1]) == 1
+
+
+def test_maps_and_flags_must_fit():
+    with pytest.raises(ValueError, match="flags"):
+        hands([[[1, 2]]], (True, False))
+    parts = hands([[[1, 2]]])
+    with pytest.raises(ValueError, match="part maps"):
+        PartMask(parts.labels, parts.annotated, (5, 5), parts.part_set)
+    with pytest.raises(ValueError, match="boxes"):
+        parts.crop_and_resize(torch.zeros(2, 4), 14)
+
+
+def test_no_instances_are_fine():
+    parts = hands([[[1, 2]]])[torch.tensor([False])]
+    assert parts.resize((4, 4)).transpose(0).crop((0, 0, 2, 2)).pad((3, 3)).labels.shape == (0, 3, 3)
+    assert parts.crop_and_resize(torch.zeros(0, 4), 14).shape == (0, 14, 14)

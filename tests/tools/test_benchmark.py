@@ -1,0 +1,140 @@
+"""The benchmark's arithmetic and its command line; no timing is asserted on."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
+from maskrcnn_benchmark.utils.errors import UserError
+
+TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("benchmark_tool", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class FakeClock:
+    """A clock that only the actions move."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def spend(self, seconds):
+        self.now += seconds
+
+
+def test_actions_take_turns_and_warm_up_is_not_timed(benchmark):
+    clock, order = FakeClock(), []
+
+    def action(name, cost):
+        def run(turn):
+            order.append((name, turn))
+            clock.spend(cost)
+
+        return run
+
+    seconds = benchmark.take_turns({"a": action("a", 2.0), "b": action("b", 3.0)}, rounds=2, warmup=1, clock=clock)
+    assert order == [("a", 0), ("b", 0), ("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+    assert seconds == {"a": [2.0, 2.0], "b": [3.0, 3.0]}
+
+
+def test_an_interruption_keeps_the_whole_rounds(benchmark):
+    clock = FakeClock()
+
+    def stop_in_third_round(turn):
+        clock.spend(1.0)
+        if turn == 2:
+            raise KeyboardInterrupt
+
+    actions = {"a": lambda turn: clock.spend(1.0), "b": stop_in_third_round}
+    seconds = benchmark.take_turns(actions, rounds=5, warmup=1, clock=clock)
+    assert {name: len(taken) for name, taken in seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_an_interruption_before_any_whole_round_ends_the_run(benchmark):
+    def stop(turn):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.take_turns({"a": stop}, rounds=5, warmup=1)
+
+
+def test_ratios_compare_medians(benchmark):
+    seconds = {"eight tasks, train": [3.0, 90.0, 3.2], "Mask R-CNN, train": [2.0, 2.0, 2.0]}
+    seconds |= {"eight tasks, infer": [1.5], "Mask R-CNN, infer": [1.0]}
+    seconds |= {f"only {key}, train": [0.8] for key in TASKS}
+    ratios = benchmark.multitask_ratios(benchmark.medians(seconds))
+    assert ratios == {
+        "train_ratio_vs_mask_rcnn": pytest.approx(1.6),
+        "infer_ratio_vs_mask_rcnn": pytest.approx(1.5),
+        "train_ratio_vs_eight_single_task": pytest.approx(0.5),
+    }
+
+
+def test_the_table_shows_median_and_spread_in_milliseconds(benchmark):
+    table = benchmark.format_table({"train": [0.1, 0.3, 0.2]}).splitlines()
+    assert table[1].split() == ["train", "200.0", "ms", "100.0", "ms", "300.0", "ms"]
+
+
+def test_networks_to_compare_differ_only_in_their_tasks(benchmark):
+    variants = benchmark.multitask_variants(cfg.clone())
+    tasks = {name: [task.key for task in enabled_tasks(variant)] for name, variant in variants.items()}
+    assert tasks["eight tasks"] == list(TASKS)
+    assert tasks["Mask R-CNN"] == ["detection", "instance"]
+    assert tasks["only keypoint"] == ["detection", "keypoint"]
+    assert tasks["only part"] == ["detection", "part"]
+    assert tasks["only semantic"] == ["semantic"]
+    assert len(variants) == 10
+
+
+def test_a_whole_image_part_head_needs_no_detection(benchmark):
+    config = cfg.clone()
+    config.MODEL.PART_HEAD = "fpn"
+    only_part = benchmark.multitask_variants(config)["only part"]
+    assert [task.key for task in enabled_tasks(only_part)] == ["part"]
+
+
+def test_the_command_line_has_a_subject_its_options_and_config_options(benchmark):
+    args = benchmark.parse_arguments(["multitask", "--json", "a.json", "--rounds", "3", "SOLVER.BASE_LR", "0.1"])
+    assert (args.subject, args.json, args.rounds, args.device) == ("multitask", "a.json", 3, "cpu")
+    assert args.opts == ["SOLVER.BASE_LR", "0.1"]
+
+
+@pytest.mark.parametrize("argv", [[], ["speed"], ["multitask", "--rounds", "0"], ["multitask", "--rounds", "many"]])
+def test_a_senseless_command_line_ends_with_usage(benchmark, argv, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        benchmark.parse_arguments(argv)
+    assert leaving.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_measuring(benchmark, tmp_path):
+    args = benchmark.parse_arguments(["multitask", "--json", str(tmp_path / "nowhere" / "a.json")])
+    with pytest.raises(UserError, match="there is no folder"):
+        benchmark.check_before_measuring(args)
+
+
+def test_an_unknown_device_is_refused_before_measuring(benchmark):
+    args = benchmark.parse_arguments(["multitask", "--device", "gpu"])
+    with pytest.raises(UserError, match="--device gpu is no device; use cpu"):
+        benchmark.check_before_measuring(args)
+
+
+def test_main_writes_what_was_measured_with_the_machine(benchmark, tmp_path, monkeypatch):
+    subject = benchmark.Subject("a fake", lambda parser: None, lambda args: {"ratio": args.rounds / 2})
+    monkeypatch.setitem(benchmark.SUBJECTS, "fake", subject)
+    benchmark.main(["fake", "--rounds", "3", "--json", str(tmp_path / "a.json")])
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert (result["subject"], result["ratio"]) == ("fake", 1.5)
+    assert result["threads"] >= 1 and result["torch"]

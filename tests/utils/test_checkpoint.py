@@ -1,0 +1,213 @@
+"""Checkpoints: written whole or not at all, read without running anything, found again."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+from torchvision.ops import FrozenBatchNorm2d
+
+from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.utils.checkpoint import Checkpointer, DetectronCheckpointer
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def model_of_two():
+    return nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+
+
+def same(first, second):
+    return all(a.equal(b) for a, b in zip(first.state_dict().values(), second.state_dict().values()))
+
+
+@pytest.mark.parametrize("wrap_trained", [False, True])
+@pytest.mark.parametrize("wrap_fresh", [False, True])
+def test_the_last_checkpoint_is_found_again(tmp_path, wrap_trained, wrap_fresh):
+    trained, fresh = model_of_two(), model_of_two()
+    folder = str(tmp_path)
+    saver = Checkpointer(nn.DataParallel(trained) if wrap_trained else trained, save_dir=folder, save_to_disk=True)
+    saver.save("checkpoint_file", iteration=5, note="x")
+    loader = Checkpointer(nn.DataParallel(fresh) if wrap_fresh else fresh, save_dir=folder)
+    assert loader.has_checkpoint()
+    assert loader.get_checkpoint_file() == os.path.join(folder, "checkpoint_file.pth")
+    assert (tmp_path / "last_checkpoint").read_text() == os.path.join(folder, "checkpoint_file.pth")
+    assert loader.load() == {"iteration": 5, "note": "x"}
+    assert same(trained, fresh)
+
+
+def test_a_named_file_is_loaded_from_another_folder(tmp_path):
+    trained, fresh = model_of_two(), model_of_two()
+    Checkpointer(trained, save_dir=str(tmp_path / "a")).save("checkpoint_file")
+    other = Checkpointer(fresh, save_dir=str(tmp_path / "b"))
+    assert not other.has_checkpoint() and other.get_checkpoint_file() == ""
+    assert other.load(str(tmp_path / "a" / "checkpoint_file.pth")) == {}
+    assert same(trained, fresh)
+
+
+def test_the_latest_checkpoint_goes_before_a_named_file_unless_told_otherwise(tmp_path):
+    first, second, fresh = model_of_two(), model_of_two(), model_of_two()
+    Checkpointer(first, save_dir=str(tmp_path / "a")).save("a")
+    Checkpointer(second, save_dir=str(tmp_path / "b")).save("b")
+    loader = Checkpointer(fresh, save_dir=str(tmp_path / "b"))
+    loader.load(str(tmp_path / "a" / "a.pth"))
+    assert same(second, fresh)
+    loader.load(str(tmp_path / "a" / "a.pth"), use_latest=False)
+    assert same(first, fresh)
+
+
+def test_optimizer_and_schedule_come_back(tmp_path):
+    def parts():
+        model = model_of_two()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        return model, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2)
+
+    model, optimizer, scheduler = parts()
+    for _ in range(3):
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        scheduler.step()
+    Checkpointer(model, optimizer, scheduler, str(tmp_path)).save("x")
+    model2, optimizer2, scheduler2 = parts()
+    Checkpointer(model2, optimizer2, scheduler2, str(tmp_path)).load()
+    assert scheduler2.last_epoch == 3 and optimizer2.param_groups[0]["lr"] == pytest.approx(0.01)
+    momentum = [optimizer.state[p]["momentum_buffer"] for p in model.parameters()]
+    momentum2 = [optimizer2.state[p]["momentum_buffer"] for p in model2.parameters()]
+    assert all(a.equal(b) for a, b in zip(momentum, momentum2))
+
+
+def test_only_weights_leaves_the_training_of_a_foreign_file_behind(tmp_path):
+    model = model_of_two()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    Checkpointer(model, optimizer, save_dir=str(tmp_path)).save("x", iteration=100)
+    fresh = model_of_two()
+    other = torch.optim.SGD(fresh.parameters(), lr=0.1)
+    assert Checkpointer(fresh, other).load(str(tmp_path / "x.pth"), only_weights=True) == {}
+    assert same(model, fresh) and other.param_groups[0]["lr"] == 0.1
+
+
+def test_a_failed_write_leaves_the_former_checkpoint(tmp_path, monkeypatch):
+    model = model_of_two()
+    checkpointer = Checkpointer(model, save_dir=str(tmp_path))
+    checkpointer.save("x", iteration=1)
+
+    def full_disk(data, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(UserError, match=r"x\.pth: No space left on device"):
+        checkpointer.save("x", iteration=2)
+    assert checkpointer.load() == {"iteration": 1}
+    assert sorted(os.listdir(tmp_path)) == ["last_checkpoint", "x.pth"]
+
+
+def test_a_moved_output_folder_still_resumes(tmp_path):
+    model, fresh = model_of_two(), model_of_two()
+    Checkpointer(model, save_dir=str(tmp_path / "a")).save("x")
+    (tmp_path / "a").rename(tmp_path / "b")
+    Checkpointer(fresh, save_dir=str(tmp_path / "b")).load()
+    assert same(model, fresh)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": Bomb()}, "bomb.pth")
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps({"model": Bomb()}))
+    for name in ("bomb.pth", "bare.pth"):
+        with pytest.raises(UserError, match=f"{name} was refused") as caught:
+            DetectronCheckpointer(cfg, model_of_two()).load(name)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000])
+def test_a_cut_off_checkpoint_is_named_with_the_one_before(tmp_path, keep):
+    model = model_of_two()
+    checkpointer = Checkpointer(model, save_dir=str(tmp_path))
+    checkpointer.save("model_0000001")
+    checkpointer.save("model_0000002")
+    path = tmp_path / "model_0000002.pth"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"model_0000002\.pth (is|was) .*model_0000001\.pth.*last_checkpoint") as caught:
+        checkpointer.load()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_checkpoint_is_named_with_one_that_is_there(tmp_path):
+    checkpointer = Checkpointer(model_of_two(), save_dir=str(tmp_path))
+    checkpointer.save("model_0000001")
+    checkpointer.tag_last_checkpoint(str(tmp_path / "model_0000009.pth"))
+    with pytest.raises(UserError, match=r"no such checkpoint.*model_0000009\.pth.*model_0000001\.pth"):
+        checkpointer.load()
+
+
+def test_resuming_with_another_model_is_an_error_that_says_what_to_do(tmp_path):
+    Checkpointer(model_of_two(), save_dir=str(tmp_path)).save("x")
+    other = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 5))
+    with pytest.raises(UserError, match=r"another model.*1\.weight.*OUTPUT_DIR"):
+        Checkpointer(other, save_dir=str(tmp_path)).load()
+
+
+def test_a_file_of_which_nothing_fits_is_an_error(tmp_path):
+    torch.save({"model": {"a.b": torch.zeros(1)}}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="none of its 1 tensors fits"):
+        Checkpointer(model_of_two()).load(str(tmp_path / "other.pth"))
+
+
+def test_a_bare_dictionary_of_weights_is_taken_by_the_detectron_checkpointer(tmp_path):
+    model, fresh = model_of_two(), model_of_two()
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    DetectronCheckpointer(cfg, fresh).load(str(tmp_path / "bare.pth"))
+    assert same(model, fresh)
+    with pytest.raises(UserError, match="no entry 'model'"):
+        Checkpointer(fresh).load(str(tmp_path / "bare.pth"))
+
+
+class Stem(nn.Module):
+    """A trunk's first two layers under our names."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.stem = nn.Module()
+        self.stem.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.stem.bn1 = norm(64)
+
+
+def test_torchvision_epsilon_moves_into_the_variance_of_frozen_norms_only(tmp_path):
+    torch.manual_seed(0)
+    source = resnet18(weights=None)
+    source.bn1.running_var.uniform_(0.5, 2.0)
+    torch.save(source.state_dict(), tmp_path / "resnet18.pth")
+    frozen, trained = Stem(lambda c: FrozenBatchNorm2d(c, eps=0)), Stem(nn.BatchNorm2d)
+    for model in (frozen, trained):
+        DetectronCheckpointer(cfg, model).load(str(tmp_path / "resnet18.pth"))
+        assert model.stem.conv1.weight.equal(source.conv1.weight)
+    images = torch.randn(1, 3, 16, 16)
+    expected = source.eval().bn1(source.conv1(images))
+    for model in (frozen, trained.eval()):
+        torch.testing.assert_close(model.stem.bn1(model.stem.conv1(images)), expected)
+    assert frozen.stem.bn1.running_var.equal(source.bn1.running_var + 1e-5)
+
+
+def test_an_unknown_catalog_name_lists_the_known():
+    with pytest.raises(UserError, match=r"catalog://ImageNetPretrained/X.*torchvision/R-50"):
+        DetectronCheckpointer(cfg, model_of_two()).load("catalog://ImageNetPretrained/X")
+
+
+def test_a_download_that_fails_says_where_to_put_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(
+        UserError, match=r"cannot download http://127\.0\.0\.1:9/w-0123abcd\.pth.*checkpoints/w-0123abcd\.pth"
+    ):
+        DetectronCheckpointer(cfg, model_of_two()).load("http://127.0.0.1:9/w-0123abcd.pth")
+    (tmp_path / "checkpoints" / "w-0123abcd.pth").parent.mkdir(exist_ok=True)
+    torch.save(model_of_two().state_dict(), tmp_path / "checkpoints" / "w-0123abcd.pth")
+    DetectronCheckpointer(cfg, model_of_two()).load("http://127.0.0.1:9/w-0123abcd.pth")

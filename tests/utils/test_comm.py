@@ -1,0 +1,39 @@
+"""Helpers for several processes, in one process and in two."""
+
+import socket
+
+import comm_processes
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from maskrcnn_benchmark.utils import comm
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def test_one_process_communicates_nothing():
+    comm.synchronize()
+    assert (comm.get_rank(), comm.get_world_size(), comm.is_main_process()) == (0, 1, True)
+    assert comm.all_gather({"a": 1}) == [{"a": 1}]
+    assert comm.reduce_dict({"loss": torch.tensor(2.0)}) == {"loss": torch.tensor(2.0)}
+    assert comm.run_once(lambda: 7) == 7
+
+
+def test_run_once_lets_the_users_error_through():
+    def fail():
+        raise UserError("no such file: x")
+
+    with pytest.raises(UserError, match="no such file: x"):
+        comm.run_once(fail)
+
+
+def test_two_processes_gather_reduce_and_fail_together(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(comm_processes.main, (port, str(tmp_path)), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1))
+    assert first[0] == second[0] == ["x", "xx"]
+    assert first[1]["b"] == 0.5 and first[1]["a"] == 3.0
+    assert (first[2], second[2]) == ("ran", None)
+    assert first[3] == second[3] == "rank 0 could not"

@@ -1,0 +1,29 @@
+"""The hook for settings of the whole process, and the report on the machine."""
+
+import pytest
+import torch
+
+from maskrcnn_benchmark.utils.collect_env import collect_env_info
+from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def test_the_named_module_is_run(tmp_path, monkeypatch):
+    (tmp_path / "hook.py").write_text(f"def setup_environment(): open({str(tmp_path / 'ran')!r}, 'w').close()")
+    setup_environment()
+    assert not (tmp_path / "ran").exists()
+    monkeypatch.setenv("TORCH_DETECTRON_ENV_MODULE", str(tmp_path / "hook.py"))
+    setup_environment()
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_module_without_the_function_is_named(tmp_path, monkeypatch):
+    (tmp_path / "hook.py").write_text("")
+    monkeypatch.setenv("TORCH_DETECTRON_ENV_MODULE", str(tmp_path / "hook.py"))
+    with pytest.raises(UserError, match=r"hook\.py.*setup_environment"):
+        setup_environment()
+
+
+def test_the_report_names_the_versions():
+    report = collect_env_info()
+    assert f"PyTorch {torch.__version__}" in report and "numpy" in report and "Python 3." in report

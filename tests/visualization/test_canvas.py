@@ -1,0 +1,81 @@
+"""The canvas: sizes, coordinates and text that does not overlap."""
+
+import numpy as np
+import pytest
+
+from maskrcnn_benchmark.visualization.canvas import Canvas, canvas_scale, enlarge_labels, enlarge_mask, message_panel
+
+
+@pytest.fixture
+def image():
+    return np.full((128, 160, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scale"), [(160, 128, 3.0), (500, 375, 1.0), (2000, 1000, 0.5), (50, 500, 2.0)]
+)
+def test_small_images_grow_and_large_ones_shrink(width, height, scale):
+    assert canvas_scale(width, height) == pytest.approx(scale)
+
+
+def test_pixel_centres_land_in_the_middle_of_their_enlarged_pixel(image):
+    canvas = Canvas(image)
+    assert canvas.size == (480, 384)
+    assert canvas.place([[0, 0], [159, 127]]).tolist() == [[1, 1], [478, 382]]
+
+
+def test_overlapping_name_tags_move_to_the_next_free_spot(image):
+    canvas = Canvas(np.zeros_like(image))
+    canvas.label("person", [(10, 50)], (255, 0, 0))
+    canvas.label("person", [(10, 50), (10, 200)], (0, 255, 0))
+    picture = canvas.finish()
+    reds = np.argwhere((picture == (255, 0, 0)).all(2))
+    greens = np.argwhere((picture == (0, 255, 0)).all(2))
+    assert reds[:, 0].max() < 60
+    assert greens[:, 0].min() > 150
+
+
+def test_a_name_tag_asked_for_outside_is_moved_inside(image):
+    canvas = Canvas(np.zeros_like(image))
+    canvas.label("aeroplane", [(470, -30)], (255, 0, 0))
+    rows, columns = np.nonzero((canvas.finish() == (255, 0, 0)).all(2))
+    assert len(rows) > 200
+    assert columns.max() - columns.min() > 40
+
+
+def test_tint_mixes_only_inside_the_mask(image):
+    canvas = Canvas(image)
+    mask = np.zeros((384, 480), bool)
+    mask[:100, :100] = True
+    canvas.tint(mask, (190, 90, 90), 0.5)
+    assert canvas.pixels[50, 50].tolist() == [140, 90, 90]
+    assert canvas.pixels[200, 200].tolist() == [90, 90, 90]
+
+
+def test_enlarging_keeps_masks_and_labels_in_place():
+    labels = np.zeros((4, 4), np.uint8)
+    labels[:2] = 3
+    labels[2:, 2:] = 255
+    large = enlarge_labels(labels, (40, 40))
+    assert sorted(np.unique(large)) == [0, 3, 255]
+    assert (large[5, 5], large[35, 35], large[35, 5]) == (3, 255, 0)
+    mask = enlarge_mask(labels == 3, (40, 40))
+    assert mask[:18].all() and not mask[22:].any()
+
+
+def test_a_legend_never_exceeds_the_canvas(image):
+    canvas = Canvas(image)
+    canvas.legend([(f"part {i}", (255, 0, 0)) for i in range(200)])
+    assert canvas.finish().shape == (384, 480, 3)
+
+
+def test_a_message_panel_is_grey_with_words_and_has_the_canvas_size(image):
+    panel = message_panel(image, "not annotated")
+    assert panel.shape == (384, 480, 3)
+    assert panel[0, 0].tolist() == [226, 229, 234]
+    assert (panel != panel[0, 0]).any()
+
+
+def test_an_image_of_another_type_is_refused():
+    with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\], got float64 \[4, 4, 3\]"):
+        Canvas(np.zeros((4, 4, 3)))
