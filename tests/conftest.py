@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# No deadline: the first example of a test pays for what torch loads late, and a busy machine for its neighbours
+settings.register_profile("default for this project", deadline=None, max_examples=40)
+settings.load_profile("default for this project")
 
 
 def pytest_configure(config):

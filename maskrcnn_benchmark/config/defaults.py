@@ -192,6 +192,9 @@ _C.MODEL.DENSE_TRUNK = CN()
 _C.MODEL.DENSE_TRUNK.CHANNELS = 128
 # "GN", "BN" or "" for none
 _C.MODEL.DENSE_TRUNK.NORM = "GN"
+# Pixel classes are compared with the labels at every so many pixels: 1, 2 or 4. Predictions are at full resolution all
+# the same; 2 takes a quarter of the memory, which the number of classes makes large
+_C.MODEL.DENSE_TRUNK.LOSS_STRIDE = 2
 
 _C.MODEL.SEMANTIC_HEAD = CN()
 # Classes; unlabelled pixels have no class and are ignored. Taken from the data set unless set

@@ -85,7 +85,9 @@ class ConfigNode(CfgNode):
         if current is _MISSING:
             raise UserError(self._unknown(key, source))
         if isinstance(current, CfgNode):
-            raise UserError(f"{source}: {key} is a group of options ({', '.join(list(current)[:4])}, ...), not an option")
+            raise UserError(
+                f"{source}: {key} is a group of options ({', '.join(list(current)[:4])}, ...), not an option"
+            )
         parent = _find(self, path[:-1]) if len(path) > 1 else self
         if parent.is_frozen():
             raise UserError(f"{source}: the config is frozen, {key} cannot change any more")

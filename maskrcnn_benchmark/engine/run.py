@@ -10,6 +10,7 @@ import torch
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.inference import RESULTS, inference
+from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
 from maskrcnn_benchmark.engine.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.setup import drawn_seed, make_missing_mini_detail, start_run
@@ -77,6 +78,8 @@ def train(cfg, skip_test=False):
         # figures of an earlier, shorter training must not outlive it
         run_once(lambda: [(Path(cfg.OUTPUT_DIR) / name).unlink(missing_ok=True) for name in (RESULTS, PAGE)])
         loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
+        for each in (loader, *test_loaders):
+            each.worker_init_fn = leave_signals_to_parent
         do_train(
             cfg,
             synchronize_batch_norm(model, device),
@@ -90,7 +93,7 @@ def train(cfg, skip_test=False):
             cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
             arguments,
             loss_combiner=loss_combiner,
-            evaluate=lambda: evaluate(cfg, model, test_loaders[:1], device),
+            evaluate=lambda: _validate(cfg, model, test_loaders, device),
         )
     average_batch_norm_statistics(model)
     if test_loaders:
@@ -156,6 +159,16 @@ def evaluate(cfg, model, loaders, device):
             trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
         )
     return results if is_main_process() else None
+
+
+def _validate(cfg, model, loaders, device):
+    """Evaluate on the first data set, on the way; returns {task key: ...} in the main process."""
+    results = evaluate(cfg, model, loaders[:1], device)
+    if results is None:
+        return None
+    (result,) = results.values()
+    logger.info("Results so far on %s:\n%s", cfg.DATASETS.TEST[0], format_table(result))
+    return result
 
 
 def _trivial(cfg, test_set, name, tasks, folder):

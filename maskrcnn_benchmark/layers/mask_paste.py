@@ -1,9 +1,10 @@
 """From small maps per box to the image: instance masks and part labels pasted for all boxes at once."""
 
 import torch
+from torch.nn import functional as F
 
-# Cells of the largest intermediate tensor: bounds the memory to about 64 MiB whatever the image and the number of boxes
-CHUNK_CELLS = 1 << 24
+# Cells of the largest intermediate tensor: bounds the memory to some tens of MiB whatever the image and number of boxes
+CHUNK_CELLS = 1 << 22
 
 
 def paste_masks(masks, boxes, size, threshold=0.5, padding=1):
@@ -26,8 +27,8 @@ def paste_masks(masks, boxes, size, threshold=0.5, padding=1):
         raise ValueError(f"a threshold of {threshold} would make every pixel of the image part of every object")
     width, height = size
     pasted = torch.zeros((len(boxes), height, width), dtype=torch.bool, device=masks.device)
-    for chunk, soft in _paste_in_chunks(masks, boxes, size, padding):
-        torch.gt(soft[:, 0], threshold, out=pasted[chunk])
+    for chunk, soft in _masks_in_chunks(masks, boxes, size, padding):
+        torch.gt(soft, threshold, out=pasted[chunk])
     return pasted
 
 
@@ -35,8 +36,8 @@ def paste_soft_masks(masks, boxes, size, padding=1):
     """As `paste_masks`, but the probabilities themselves, as uint8 [N, height, width] in 0..255."""
     width, height = size
     pasted = torch.zeros((len(boxes), height, width), dtype=torch.uint8, device=masks.device)
-    for chunk, soft in _paste_in_chunks(masks, boxes, size, padding):
-        pasted[chunk] = (soft[:, 0] * 255).to(torch.uint8)
+    for chunk, soft in _masks_in_chunks(masks, boxes, size, padding):
+        pasted[chunk] = (soft * 255).to(torch.uint8)
     return pasted
 
 
@@ -53,53 +54,104 @@ def paste_parts(parts, boxes, scores, size):
         uint8 [height, width], 0 background, else the part label.
     """
     width, height = size
-    painted = torch.zeros((height, width), dtype=torch.uint8, device=parts.device)
+    labels = parts.shape[1]
     # Most boxes of a busy image own no parts; a map that is background in every cell stays so when it is enlarged
     speaks = (parts[:, 1:] > parts[:, :1]).flatten(1).any(dim=1)
-    order = torch.argsort(scores, descending=True, stable=True)
-    order = order[speaks[order]]
-    for _, soft in _paste_in_chunks(parts[order], boxes[order], size, padding=0):
-        labels = soft.argmax(dim=1).to(torch.uint8)
-        first = (labels > 0).to(torch.uint8).argmax(dim=0, keepdim=True)
-        painted = torch.where(painted > 0, painted, labels.gather(0, first)[0])
-    return painted
+    order = torch.argsort(scores, stable=True, descending=True)
+    order = order[speaks[order]].flip(0)
+    on_top = torch.zeros(height * width, dtype=torch.int64, device=parts.device)
+    for box, x, y, soft in _pixels_in_chunks(parts[order], boxes[order], size):
+        label = soft.argmax(dim=1)
+        # The rank counts most, so the maximum at a pixel is the label of its best detection that has one there
+        ranked = torch.where(label > 0, (box + 1) * labels + label, 0)
+        on_top.scatter_reduce_(0, y * width + x, ranked, "amax")
+    return (on_top % labels).to(torch.uint8).view(height, width)
 
 
 def integer_boxes(boxes, scale):
     """Boxes grown by `scale` about their centres with corners cut towards zero, int64 [N, 4], xyxy inclusive."""
+    boxes = boxes.detach().float()
     centre = (boxes[:, :2] + boxes[:, 2:]) * 0.5
     half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * scale
     return torch.cat((centre - half, centre + half), dim=1).to(torch.int64)
 
 
-def _paste_in_chunks(maps, boxes, size, padding):
-    """Yield (slice of boxes, float [n, C, height, width]): the maps resized to their boxes, 0 outside."""
+def _masks_in_chunks(masks, boxes, size, padding):
+    """Yield (slice of boxes, float [n, height, width]): the padded masks resized to their boxes, 0 outside.
+
+    A resize is a product with one matrix per axis. On masks, whose answer is the size of the image anyway, two matrix
+    products over the whole image beat gathering the pixels of each box.
+    """
     width, height = size
-    if maps.dim() == 3:
-        maps = maps[:, None]
-    count, channels = maps.shape[:2]
-    if count != len(boxes):
-        raise ValueError(f"{count} maps for {len(boxes)} boxes")
-    side = maps.shape[-1]
-    maps = torch.nn.functional.pad(maps.detach().float(), (padding,) * 4)
-    corners = integer_boxes(boxes.detach().float(), (side + 2 * padding) / side)
-    step = max(1, CHUNK_CELLS // (channels * height * width))
-    for start in range(0, count, step):
-        chunk = slice(start, min(start + step, count))
-        rows = _bilinear_weights(corners[chunk, 1], corners[chunk, 3], height, maps.shape[-2])
-        columns = _bilinear_weights(corners[chunk, 0], corners[chunk, 2], width, maps.shape[-1])
-        yield chunk, torch.matmul(torch.matmul(rows[:, None], maps[chunk]), columns[:, None].transpose(2, 3))
+    masks = masks.detach().reshape(len(masks), *masks.shape[-2:]).float()
+    _check_pairs(masks, boxes)
+    side = masks.shape[-1]
+    masks = F.pad(masks, (padding,) * 4)
+    corners = integer_boxes(boxes, (side + 2 * padding) / side)
+    step = max(1, CHUNK_CELLS // (height * width))
+    for start in range(0, len(masks), step):
+        chunk = slice(start, min(start + step, len(masks)))
+        rows = _bilinear_weights(corners[chunk, 1], corners[chunk, 3], height, masks.shape[-2])
+        columns = _bilinear_weights(corners[chunk, 0], corners[chunk, 2], width, masks.shape[-1])
+        with torch.autocast(masks.device.type, enabled=False):  # a pixel near the threshold needs every digit
+            soft = torch.bmm(torch.bmm(rows, masks[chunk]), columns.transpose(1, 2))
+        yield chunk, soft
 
 
 def _bilinear_weights(first, last, length, side):
     """Weights [N, length, side] that resize `side` cells to the pixels first..last (inclusive) of a line.
 
-    Half-pixel centres and clamped borders, as `interpolate(align_corners=False)`; rows of pixels outside are zero, and
-    so are all rows of a line that ends before it begins.
+    Rows of pixels outside are zero, and so are all rows of a line that ends before it begins.
     """
-    extent = (last - first + 1).clamp(min=1)[:, None]
-    offset = torch.arange(length, device=first.device)[None, :] - first[:, None]
-    source = ((offset + 0.5) * (side / extent) - 0.5).clamp(0, side - 1)
-    cells = torch.arange(side, device=first.device, dtype=source.dtype)
-    weights = (1 - (source[:, :, None] - cells).abs()).clamp(min=0)
-    return weights * ((offset >= 0) & (offset <= (last - first)[:, None]))[:, :, None]
+    pixels = torch.arange(length, device=first.device)[None, :]
+    first, last = first[:, None], last[:, None]
+    cells = torch.arange(side, device=first.device, dtype=torch.float32)
+    weights = (1 - (_source(pixels, first, last, side)[:, :, None] - cells).abs()).clamp(min=0)
+    return weights * ((pixels >= first) & (pixels <= last))[:, :, None]
+
+
+def _source(pixel, first, last, side):
+    """Where in `side` cells a pixel of the line first..last lies: half-pixel centres, clamped borders."""
+    return ((pixel - first + 0.5) * (side / (last - first + 1).clamp(min=1)) - 0.5).clamp(0, side - 1)
+
+
+def _pixels_in_chunks(maps, boxes, size):
+    """Yield the pixels of the boxes inside the image, each with the values of its box's map there, resized bilinearly.
+
+    Yields:
+        box int64 [P], x int64 [P], y int64 [P], values float [P, C].
+    """
+    _check_pairs(maps, boxes)
+    channels, side = maps.shape[1], maps.shape[-1]
+    cells = maps.detach().float().permute(0, 2, 3, 1).reshape(-1, channels)
+    first, last = integer_boxes(boxes, 1).split(2, dim=1)
+    start = first.clamp(min=0)
+    extent = (torch.minimum(last + 1, torch.tensor(size, device=boxes.device)) - start).clamp(min=0)
+    end = extent.prod(dim=1).cumsum(0)
+    begin = end - extent.prod(dim=1)
+    total = int(end[-1]) if len(end) else 0
+    step = max(1, CHUNK_CELLS // channels)
+    for low in range(0, total, step):
+        number = torch.arange(low, min(low + step, total), device=boxes.device)
+        box = torch.searchsorted(end, number, right=True)
+        number = number - begin[box]
+        columns = extent[box, 0]
+        x, y = number % columns + start[box, 0], torch.div(number, columns, rounding_mode="floor") + start[box, 1]
+        yield box, x, y, _bilinear_samples(cells, box, side, x, y, first[box], last[box])
+
+
+def _bilinear_samples(cells, box, side, x, y, first, last):
+    """float [P, C]: `cells` [N * side * side, C] at the pixels (x, y) of boxes with the corners `first` and `last`."""
+    column, row = (_source(v, first[:, i], last[:, i], side) for i, v in enumerate((x, y)))
+    left, top = column.to(torch.int64), row.to(torch.int64)
+    right, bottom = (left + 1).clamp(max=side - 1), (top + 1).clamp(max=side - 1)
+    across, down = (column - left)[:, None], (row - top)[:, None]
+    base = box * side * side
+    upper = torch.lerp(cells[base + top * side + left], cells[base + top * side + right], across)
+    lower = torch.lerp(cells[base + bottom * side + left], cells[base + bottom * side + right], across)
+    return torch.lerp(upper, lower, down)
+
+
+def _check_pairs(maps, boxes):
+    if len(maps) != len(boxes):
+        raise ValueError(f"{len(maps)} maps for {len(boxes)} boxes")

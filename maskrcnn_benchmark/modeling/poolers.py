@@ -69,7 +69,9 @@ class Pooler(nn.Module):
         return torch.cat(pooled).index_select(0, place)
 
     def _pool(self, features, rois, scale):
-        return roi_align(features, rois.to(features.dtype), self.output_size, scale, self.sampling_ratio, aligned=False)
+        # In single precision whatever the features are in: half of it cannot tell neighbouring pixels apart.
+        pooled = roi_align(features.float(), rois.float(), self.output_size, scale, self.sampling_ratio, aligned=False)
+        return pooled.to(features.dtype)
 
 
 def convert_to_roi_format(boxlists):

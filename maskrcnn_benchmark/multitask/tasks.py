@@ -1,6 +1,6 @@
 """The table of the eight tasks: what each is called, which option turns it on, its losses and its headline metric.
 
-The loss combiner, the report, the logs and the pictures read this table; nothing else in the package lists the tasks.
+The loss combiner, the report, the logs and the pictures read this table.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,14 @@ TASKS = {
             "detection",
             "detection",
             "DETECTION_ON",
-            ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_retina_cls", "loss_retina_reg"),
+            (
+                "loss_objectness",
+                "loss_rpn_box_reg",
+                "loss_classifier",
+                "loss_box_reg",
+                "loss_retina_cls",
+                "loss_retina_reg",
+            ),
             "AP",
         ),
         Task("instance", "instance segmentation", "MASK_ON", ("loss_mask",), "AP"),

@@ -36,11 +36,26 @@ def boxlist_iou(boxlist1, boxlist2):
     """Intersection over union of every pair: float [N, M]. Raises `RuntimeError` where the image sizes differ."""
     if tuple(boxlist1.size) != tuple(boxlist2.size):
         raise RuntimeError(f"boxes of images of different size have no overlap: {boxlist1}, {boxlist2}")
-    boxes1, boxes2 = (boxlist.convert("xyxy").bbox for boxlist in (boxlist1, boxlist2))
-    top_left = torch.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
-    bottom_right = torch.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
-    overlap = (bottom_right - top_left + TO_REMOVE).clamp(min=0).prod(dim=2)
-    return overlap / (boxlist1.area()[:, None] + boxlist2.area()[None] - overlap)
+    return box_iou(*(boxlist.convert("xyxy").bbox for boxlist in (boxlist1, boxlist2)))
+
+
+def box_iou(boxes1, boxes2):
+    """Intersection over union of every pair of boxes, computed side by side: much faster than corner by corner.
+
+    Args:
+        boxes1: float [N, 4], boxes2: float [M, 4], xyxy, inclusive pixels.
+
+    Returns:
+        float [N, M].
+    """
+    left1, top1, right1, bottom1 = boxes1.t()[:, :, None]
+    left2, top2, right2, bottom2 = boxes2.t().contiguous()
+    width = (torch.minimum(right1, right2) - torch.maximum(left1, left2) + TO_REMOVE).clamp(min=0)
+    height = (torch.minimum(bottom1, bottom2) - torch.maximum(top1, top2) + TO_REMOVE).clamp(min=0)
+    overlap = width * height
+    area1 = (right1 - left1 + TO_REMOVE) * (bottom1 - top1 + TO_REMOVE)
+    area2 = (right2 - left2 + TO_REMOVE) * (bottom2 - top2 + TO_REMOVE)
+    return overlap / (area1 + area2 - overlap)
 
 
 def cat_boxlist(boxlists):

@@ -4,7 +4,7 @@ import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 from maskrcnn_benchmark.structures.mask_forms import BinaryMaskList, PolygonList
-from maskrcnn_benchmark.structures.rle import decode_rle, is_rle
+from maskrcnn_benchmark.structures.run_length import RunLengths
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "SegmentationMask"]
 
@@ -130,12 +130,7 @@ def _read_one(item, index, size):
         return item.instances
     if isinstance(item, torch.Tensor):
         return BinaryMaskList(item[None] if item.ndim == 2 else item, size)
-    if is_rle(item):
-        try:
-            bitmap = decode_rle(item)
-        except ValueError as error:
-            raise ValueError(f"mask {index}: {error}") from None
-        return BinaryMaskList(torch.from_numpy(bitmap.copy())[None], size)
     if isinstance(item, dict):
-        raise ValueError(f"mask {index} is a dict without size and counts: {sorted(item)}")
+        bitmap = RunLengths([item], size, lambda _: f"mask {index}").masks([0])
+        return BinaryMaskList(torch.from_numpy(bitmap), size)
     return PolygonList.from_lists([item], size)

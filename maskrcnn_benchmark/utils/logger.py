@@ -23,9 +23,8 @@ class _ScreenHandler(logging.StreamHandler):
 def setup_logger(name, save_dir, distributed_rank, filename="log.txt"):
     """The logger `name`, writing to standard output and, if `save_dir` is given, to `save_dir/filename`.
 
-    The file has everything, the screen what is not for debugging only.
-
-    Processes with a rank above 0 get a logger that writes nothing. Calling it again replaces the handlers.
+    The file has everything, the screen what is not for debugging only. Processes with a rank
+    above 0 get a logger that writes nothing. Calling it again replaces the handlers.
     """
     logger = logging.getLogger(name)
     logger.setLevel(logging.DEBUG)

@@ -73,7 +73,7 @@ def fit_torchvision_resnet(state_dict, model):
     frozen = any(isinstance(m, FrozenBatchNorm2d) and m.eps == 0 for m in model.modules())
     fitted = {}
     for name, tensor in state_dict.items():
-        if name.startswith("fc."):
+        if name.startswith("fc.") or (frozen and name.endswith("num_batches_tracked")):
             continue
         if frozen and name.endswith("running_var"):
             tensor = tensor + TORCHVISION_EPSILON

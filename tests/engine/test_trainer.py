@@ -159,6 +159,6 @@ def test_training_learns(tmp_path):
     torch.manual_seed(0)
     model = Watched()
     model.backbone[3] = torch.nn.Identity()
-    options = ("SOLVER.MAX_ITER", 100, "SOLVER.STEPS", (90,), "SOLVER.CHECKPOINT_PERIOD", 0)
+    options = ("SOLVER.MAX_ITER", 100, "SOLVER.STEPS", (90,), "SOLVER.CHECKPOINT_PERIOD", 0, "SOLVER.LOG_PERIOD", 100)
     run_training(make_cfg(tmp_path, *options), model=model)
     assert sum(losses[-30:]) < 0.5 * sum(losses[:30])

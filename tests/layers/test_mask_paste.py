@@ -42,6 +42,14 @@ def test_pasted_masks_equal_the_definition_for_each_object(monkeypatch, chunk_ce
     assert (pasted != expected).float().mean() < 1e-4
 
 
+def test_mixed_precision_changes_no_pixel():
+    boxes = random_boxes(20, 120, 90, seed=2)
+    masks = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = paste_masks(masks, boxes, (120, 90))
+    assert torch.equal(mixed, paste_masks(masks, boxes, (120, 90)))
+
+
 def test_a_full_mask_fills_its_box():
     pasted = paste_masks(torch.ones(1, 1, 14, 14), torch.tensor([[10.0, 20.0, 29.0, 49.0]]), (64, 64))[0]
     rows, columns = torch.nonzero(pasted, as_tuple=True)

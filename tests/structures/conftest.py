@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from hypothesis import settings
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, OcclusionMap, SemanticMap
@@ -10,10 +9,6 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import DetailKeypoints
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
-
-# No deadline: the first example of a test pays for what torch loads late, and a busy machine for its neighbours
-settings.register_profile("structures", deadline=None, max_examples=40)
-settings.load_profile("structures")
 
 
 def _bits(tensor):

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.mask_forms import outline_polygons
 from maskrcnn_benchmark.structures.segmentation_mask import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, SegmentationMask
+from maskrcnn_benchmark.utils.errors import UserError
 
 # pycocotools and numpy 2 disagree on the signature of __array__
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -85,14 +86,18 @@ def test_no_objects_are_fine_everywhere(mode):
     ("source", "message"),
     [
         ([[[0, 0, 4, 0, 4]]], "mask 0 .*odd"),
-        ([SQUARE[0], {"size": [6, 8], "counts": [1]}], "mask 1"),
-        ([{"counts": [1]}], "mask 0"),
         (torch.zeros(1, 5, 8), "bitmaps"),
     ],
 )
 def test_a_malformed_mask_is_named(source, message):
     with pytest.raises(ValueError, match=message):
         SegmentationMask(source, (8, 6), "mask")
+
+
+@pytest.mark.parametrize(("rle", "message"), [({"size": [6, 8], "counts": [1]}, "mask 1"), ({"counts": [1]}, "mask 1")])
+def test_a_damaged_run_length_code_is_named(rle, message):
+    with pytest.raises(UserError, match=message):
+        SegmentationMask([SQUARE[0], rle], (8, 6), "mask")
 
 
 def test_another_kind_or_mode_is_refused():

@@ -7,10 +7,10 @@ import torch
 
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.data.datasets.json_file import read_json
-from maskrcnn_benchmark.data.datasets.run_length import RunLengths, from_polygons
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, PersonKeypoints
+from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError

@@ -11,13 +11,13 @@ from maskrcnn_benchmark.data.datasets.detail_categories import in_official_order
 from maskrcnn_benchmark.data.datasets.detail_file import is_silhouette, open_detail_file
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_maps
-from maskrcnn_benchmark.data.datasets.run_length import RunLengths, row_major
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS, DetailKeypoints
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
+from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError

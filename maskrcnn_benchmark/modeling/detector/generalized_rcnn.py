@@ -80,6 +80,8 @@ def _checked_targets(targets, images):
         if not isinstance(target, ImageAnnotations | BoxList):
             raise TypeError(f"target {index} must be ImageAnnotations or BoxList, not {type(target).__name__}")
         if tuple(target.size) != (int(width), int(height)):
-            raise ValueError(f"target {index} is for an image of {tuple(target.size)}, but image {index} is {width}x{height}")
+            raise ValueError(
+                f"target {index} is for an image of {tuple(target.size)}, but image {index} is {width}x{height}"
+            )
         checked.append(ImageAnnotations.of(target))
     return checked

@@ -16,15 +16,14 @@ class BoundaryHead(nn.Module):
         in_channels: channels of the edge decoder.
         stride: stride of the edge decoder.
         positive_weight: weight of edge pixels in the loss, 1 - it for the others.
-        norm: "GN", "BN" or "".
     """
 
     reads = "fine"
 
-    def __init__(self, in_channels, stride, positive_weight=0.95, norm="GN"):
+    def __init__(self, in_channels, stride, positive_weight=0.95):
         super().__init__()
         self.positive_weight = positive_weight
-        self.predictor = EdgePredictor(in_channels, 1, stride, norm)
+        self.predictor = EdgePredictor(in_channels, 1, stride)
 
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, H, W] per image, {}) or (None, {loss_boundary})."""

@@ -1,4 +1,4 @@
-"""The fine decoder that boundary and occlusion share: the dense trunk, joined with a shallow look at the image itself."""
+"""The fine decoder that boundary and occlusion share: the dense trunk joined with a shallow look at the image."""
 
 import torch
 from torch import nn
@@ -46,21 +46,19 @@ class EdgeDecoder(nn.Module):
 
 
 class EdgePredictor(nn.Module):
-    """3x3 convolution, then one prediction per image pixel by sub-pixel convolution (Shi et al. 2016).
+    """One prediction per image pixel by a 3x3 sub-pixel convolution (Shi et al. 2016).
 
     Args:
         in_channels: channels of the edge decoder.
         out_channels: maps to predict.
         stride: the decoder's stride; the output is this many times larger.
-        norm: "GN", "BN" or "".
         prior: initial probability of the first map, which is an edge probability: rare, so that training starts calm.
     """
 
-    def __init__(self, in_channels, out_channels, stride, norm="GN", prior=0.05):
+    def __init__(self, in_channels, out_channels, stride, prior=0.05):
         super().__init__()
         self.stride = stride
-        self.conv = conv_block(in_channels, in_channels, norm)
-        self.predict = nn.Conv2d(in_channels, out_channels * stride * stride, 1)
+        self.predict = nn.Conv2d(in_channels, out_channels * stride * stride, 3, padding=1)
         nn.init.normal_(self.predict.weight, std=0.01)
         nn.init.zeros_(self.predict.bias)
         with torch.no_grad():  # pixel_shuffle takes each map's stride^2 channels side by side
@@ -68,4 +66,4 @@ class EdgePredictor(nn.Module):
 
     def forward(self, fine):
         """[N, in_channels, H/stride, W/stride] -> logits [N, out_channels, H, W]."""
-        return F.pixel_shuffle(self.predict(self.conv(fine)), self.stride)
+        return F.pixel_shuffle(self.predict(fine), self.stride)

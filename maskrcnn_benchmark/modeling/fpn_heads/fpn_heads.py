@@ -59,21 +59,20 @@ def build_fpn_heads(cfg, in_channels):
     """
     trunk_channels, norm = cfg.MODEL.DENSE_TRUNK.CHANNELS, cfg.MODEL.DENSE_TRUNK.NORM
     edge_channels, edge_stride = cfg.MODEL.EDGE_DECODER.CHANNELS, cfg.MODEL.EDGE_DECODER.STRIDE
+    loss_stride = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE
     heads = {}
     if cfg.MODEL.SEMANTIC_ON:
         classes = cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES
-        heads["semantic"] = PixelClassifier(trunk_channels, classes, "loss_semantic", semantic_labels)
+        heads["semantic"] = PixelClassifier(trunk_channels, classes, "loss_semantic", semantic_labels, loss_stride)
     if cfg.MODEL.PART_ON and cfg.MODEL.PART_HEAD == "fpn":
         classes = cfg.MODEL.ROI_PART_HEAD.NUM_CLASSES
-        heads["part_map"] = PixelClassifier(trunk_channels, classes, "loss_part", part_labels)
+        heads["part_map"] = PixelClassifier(trunk_channels, classes, "loss_part", part_labels, loss_stride)
     if cfg.MODEL.BOUNDARY_ON:
         weight = cfg.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT
-        heads["boundary"] = BoundaryHead(edge_channels, edge_stride, weight, norm)
+        heads["boundary"] = BoundaryHead(edge_channels, edge_stride, weight)
     if cfg.MODEL.OCCLUSION_ON:
         node = cfg.MODEL.OCCLUSION_HEAD
-        heads["occlusion"] = OcclusionHead(
-            edge_channels, edge_stride, node.ATTENTION_BETA, node.ATTENTION_GAMMA, norm
-        )
+        heads["occlusion"] = OcclusionHead(edge_channels, edge_stride, node.ATTENTION_BETA, node.ATTENTION_GAMMA)
     if cfg.MODEL.CLASSIFICATION_ON:
         heads["classes"] = ClassificationHead(in_channels, cfg.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES)
     if not heads:

@@ -16,16 +16,15 @@ class OcclusionHead(nn.Module):
         in_channels: channels of the edge decoder.
         stride: stride of the edge decoder.
         attention_beta, attention_gamma: base and exponent of the attention loss.
-        norm: "GN", "BN" or "".
     """
 
     reads = "fine"
 
-    def __init__(self, in_channels, stride, attention_beta=4.0, attention_gamma=0.5, norm="GN"):
+    def __init__(self, in_channels, stride, attention_beta=4.0, attention_gamma=0.5):
         super().__init__()
         self.attention_beta = attention_beta
         self.attention_gamma = attention_gamma
-        self.predictor = EdgePredictor(in_channels, 3, stride, norm)
+        self.predictor = EdgePredictor(in_channels, 3, stride)
 
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> predictions or losses.
@@ -48,9 +47,7 @@ class OcclusionHead(nn.Module):
         direction = stack_padded([targets[i].occlusion.direction for i in annotated], height, width, 0)
         valid = valid_mask([features.image_sizes[i] for i in annotated], height, width, 1, raw.device)
         losses = {
-            "loss_occlusion_edge": attention_loss(
-                raw[:, 0], edges, valid, self.attention_beta, self.attention_gamma
-            )
+            "loss_occlusion_edge": attention_loss(raw[:, 0], edges, valid, self.attention_beta, self.attention_gamma)
         }
         turned = edges & (direction.square().sum(dim=1) > 0.5)  # a pixel where two chains meet head-on has no direction
         if turned.any():

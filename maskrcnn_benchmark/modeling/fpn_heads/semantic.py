@@ -10,7 +10,7 @@ from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
 
 class PixelClassifier(nn.Module):
-    """1x1 convolution on the dense trunk, cross-entropy at full resolution.
+    """1x1 convolution on the dense trunk, trained by cross-entropy.
 
     Args:
         in_channels: channels of the trunk.
@@ -18,12 +18,16 @@ class PixelClassifier(nn.Module):
         loss_name: name under which the loss is returned.
         labels_of: function from `ImageAnnotations` to a label map uint8 [H, W] with 255 for "ignore", or to None where
             the image was not annotated for this task.
+        loss_stride: the loss compares every so many pixels along each side: 1, 2 or 4.
     """
 
     reads = "trunk"
 
-    def __init__(self, in_channels, num_classes, loss_name, labels_of):
+    def __init__(self, in_channels, num_classes, loss_name, labels_of, loss_stride=1):
         super().__init__()
+        if loss_stride not in (1, 2, TRUNK_STRIDE):
+            raise ValueError(f"the stride of the loss must be 1, 2 or 4, not {loss_stride}")
+        self.loss_stride = loss_stride
         self.loss_name = loss_name
         self.labels_of = labels_of
         self.predict = nn.Conv2d(in_channels, num_classes, 1)
@@ -40,25 +44,29 @@ class PixelClassifier(nn.Module):
         if not annotated:
             return None, {}
         logits = self.predict(features.trunk[annotated])
-        loss = pixel_cross_entropy(logits, [labels[i] for i in annotated], TRUNK_STRIDE)
+        loss = pixel_cross_entropy(logits, [labels[i] for i in annotated], TRUNK_STRIDE, self.loss_stride)
         return None, {} if loss is None else {self.loss_name: loss}
 
 
-def pixel_cross_entropy(logits, labels, stride):
+def pixel_cross_entropy(logits, labels, stride, loss_stride=1):
     """Mean cross-entropy over the labelled pixels of a batch.
 
     Args:
-        logits: float [N, C, h, w], one cell per `stride` pixels; enlarged bilinearly to the labels' resolution.
+        logits: float [N, C, h, w], one cell per `stride` pixels.
         labels: N label maps uint8 [H_i, W_i], 255 where nothing is known.
+        loss_stride: logits are enlarged bilinearly to one cell per so many pixels and compared with every such pixel.
 
     Returns:
         Scalar, or None when no pixel of the batch is labelled.
     """
     height, width = logits.shape[-2] * stride, logits.shape[-1] * stride
-    target = stack_padded(labels, height, width, IGNORE_INDEX).long()
+    target = stack_padded(labels, height, width, IGNORE_INDEX)[
+        :, loss_stride // 2 :: loss_stride, loss_stride // 2 :: loss_stride
+    ]
+    target = target.long()
     if not (target != IGNORE_INDEX).any():
         return None
-    logits = F.interpolate(logits.float(), size=(height, width), mode="bilinear", align_corners=False)
+    logits = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
     return F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX)
 
 

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.matcher import Matcher
-from maskrcnn_benchmark.modeling.utils import box_iou, without_crowds
+from maskrcnn_benchmark.modeling.utils import without_crowds
+from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 

@@ -69,12 +69,12 @@ def test_predictions_have_documented_shapes(heads, batch):
         semantic = predictions["semantic"][index].resize((width, height))
         assert semantic.scores.shape == (5, height, width)
         boundary = predictions["boundary"][index].resize((width, height)).scores
-        assert boundary.shape == (1, height, width) and 0 <= boundary.min() and boundary.max() <= 1
+        assert boundary.shape == (1, height, width) and boundary.min() >= 0 and boundary.max() <= 1
         occlusion = predictions["occlusion"][index].resize((width, height)).scores
         assert occlusion.shape == (3, height, width)
         assert torch.allclose(occlusion[1:].square().sum(0), torch.ones(height, width), atol=1e-4)
         classes = predictions["classes"][index]
-        assert classes.shape == (7,) and 0 <= classes.min() and classes.max() <= 1
+        assert classes.shape == (7,) and classes.min() >= 0 and classes.max() <= 1
 
 
 def test_losses_exist_only_for_annotated_tasks(heads, batch):
@@ -159,6 +159,15 @@ def test_cross_entropy_ignores_unlabelled_pixels_and_padding():
     assert pixel_cross_entropy(logits, [labels], 4) is None
     labels[0, 0] = 3
     assert pixel_cross_entropy(logits, [labels], 4).item() == pytest.approx(math.log(4))
+
+
+@pytest.mark.parametrize("loss_stride", [1, 2, 4])
+def test_cross_entropy_of_right_logits_is_small_at_any_stride(loss_stride):
+    labels = torch.arange(6).repeat_interleave(8)[None].expand(16, -1).to(torch.uint8)
+    logits = 50 * torch.nn.functional.one_hot(labels[::4, ::4].long(), 6).permute(2, 0, 1)[None].float()
+    right = pixel_cross_entropy(logits, [labels], 4, loss_stride).item()
+    wrong = pixel_cross_entropy(logits.flip(-1), [labels], 4, loss_stride).item()
+    assert right < 5 < wrong
 
 
 def test_edge_loss_by_hand():

@@ -117,6 +117,21 @@ def test_gradients_may_be_on_while_testing(heads, features, proposals):
     assert detections[0].bbox.requires_grad
 
 
+def test_mixed_precision_trains_and_answers_in_single(make_config, vocabulary, features, proposals, targets):
+    heads = build_roi_heads(make_config("MODEL.ROI_HEADS.SCORE_THRESH", 0.0), CHANNELS, vocabulary)
+    half = [level.bfloat16() for level in features]
+    with torch.autocast("cpu", torch.bfloat16):
+        _, losses = heads(half, proposals, targets)
+        with torch.no_grad():
+            detections, _ = heads.eval()(half, proposals)
+    assert set(losses) == ALL_LOSSES
+    assert all(loss.dtype == torch.float32 and torch.isfinite(loss) for loss in losses.values())
+    boxes = detections[0]
+    answers = [boxes.bbox, *(boxes.get_field(field) for field in ("scores", "mask", "parts"))]
+    answers.append(boxes.get_field("keypoints").keypoints)
+    assert {answer.dtype for answer in answers} == {torch.float32}
+
+
 def test_parts_belong_to_the_classes_that_own_them(make_config, features, proposals):
     parts = PartSet.from_names("all", {"person": ["head"], "dog": ["tail"]})
     vocabulary = Vocabulary(thing_names=("dog", "person"), parts=parts)

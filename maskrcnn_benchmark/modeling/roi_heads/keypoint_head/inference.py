@@ -64,8 +64,10 @@ def heatmaps_to_keypoints(maps, rois):
     pixels = extent.ceil()
     cell = maps.new_zeros((count, num_keypoints, 2))
     scores = maps.new_zeros((count, num_keypoints))
-    for chunk in _chunks_of_like_size(pixels, num_keypoints):
-        cell[chunk], scores[chunk] = _greatest_cell(maps[chunk], pixels[chunk])
+    # Mixed precision would make the resize, a matrix product, too coarse to tell neighbouring pixels apart
+    with torch.autocast(maps.device.type, enabled=False):
+        for chunk in _chunks_of_like_size(pixels, num_keypoints):
+            cell[chunk], scores[chunk] = _greatest_cell(maps[chunk], pixels[chunk])
     place = (cell + 0.5) * (extent / pixels)[:, None] + rois[:, None, :2]
     return torch.cat((place, torch.ones_like(scores)[..., None]), dim=-1), scores
 

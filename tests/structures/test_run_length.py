@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.data.datasets.run_length import RunLengths, from_polygons, row_major
+from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons, row_major
 from maskrcnn_benchmark.utils.errors import UserError
 
 

@@ -1,0 +1,128 @@
+"""The inference loop and the trivial predictor's figures, on one task whose figures can be told by hand."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from maskrcnn_benchmark.engine.inference import inference, predict
+from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.errors import UserError
+
+LABELS = [[1, 0], [0, 1], [1, 1], None]
+
+
+class Labelled(torch.utils.data.Dataset):
+    """Four images of 8x6 pixels; the last one was not annotated."""
+
+    vocabulary = Vocabulary(image_label_names=("cat", "dog"), thing_names=("cat",))
+
+    def __len__(self):
+        return 4
+
+    def get_img_info(self, index):
+        return {"width": 8, "height": 6, "file_name": f"{index}.jpg", "image_id": index + 100}
+
+    def get_annotations(self, index):
+        classes = None if LABELS[index] is None else torch.tensor(LABELS[index], dtype=torch.float32)
+        return ImageAnnotations((8, 6), classes=classes, image_id=index + 100)
+
+    def __getitem__(self, index):
+        return torch.full((3, 3, 4), float(index)), self.get_annotations(index), index
+
+
+class Oracle(torch.nn.Module):
+    """Knows each image's labels by its colour; answers in the network's input pixels, 4x3."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, images):
+        assert not self.training and not torch.is_grad_enabled()
+        self.seen.append(len(images.image_sizes))
+        labels = [LABELS[int(tensor[0, 0, 0])] or [0, 0] for tensor in images.tensors]
+        return [
+            ImagePrediction((4, 3), classes=torch.tensor(row, dtype=torch.float32), boundary=ScoreMap(m, (4, 3)))
+            for row, m in zip(labels, images.tensors[:, :1])
+        ]
+
+
+def loader():
+    def collate(batch):
+        images, annotations, indices = zip(*batch)
+        return to_image_list(images), list(annotations), list(indices)
+
+    return torch.utils.data.DataLoader(Labelled(), batch_size=3, collate_fn=collate)
+
+
+def test_results_are_the_evaluators_and_written_down(tmp_path):
+    model = Oracle()
+    results = inference(
+        *(model, loader(), "labelled"), device="cpu", tasks=["classification"], output_folder=tmp_path, trivial={}
+    )
+    assert results["classification"] == {
+        "headline": "mAP",
+        "metrics": {"mAP": 1.0, "mAP-things": 1.0},
+        "trivial": {},
+    }
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    assert model.seen == [3, 1]
+
+
+def test_predictions_come_in_input_pixels_with_their_indices():
+    batches = list(predict(Oracle(), loader(), "cpu"))
+    assert [indices for _, indices in batches] == [[0, 1, 2], [3]]
+    assert batches[0][0][0].size == (4, 3) and batches[0][0][0].resize((8, 6)).boundary.scores.shape == (1, 6, 8)
+
+
+def test_the_originals_names_choose_tasks_and_what_is_missing_is_said():
+    with pytest.raises(UserError, match="BBOX_AUG"):
+        inference(Oracle(), loader(), "labelled", bbox_aug=True, device="cpu")
+    with pytest.raises(UserError, match="RPN_ONLY"):
+        inference(Oracle(), loader(), "labelled", box_only=True, device="cpu")
+
+
+def test_a_missed_expectation_is_logged_as_an_error(caplog):
+    inference(
+        *(Oracle(), loader(), "labelled"),
+        device="cpu",
+        tasks=["classification"],
+        expected_results=[["labelled", "classification", "mAP", 0.5, 0.01]],
+    )
+    assert any("mAP = 1.0000, expected 0.4600..0.5400" in r.getMessage() for r in caplog.records)
+
+
+def test_trivial_figures_are_computed_once_and_kept(tmp_path):
+    path = tmp_path / "trivial.json"
+    made = []
+
+    def train_set():
+        made.append(None)
+        return Labelled()
+
+    def figures(key):
+        return trivial_metrics(train_set, Labelled(), ["classification"], 19, path, {"train": key})
+
+    first = figures("a")
+    # both labels occur on two of three images, so all scores are equal and precision is 2/3 at any recall
+    assert first == {"classification": {"mAP": pytest.approx(2 / 3), "mAP-things": pytest.approx(2 / 3)}}
+    assert figures("a") == first and len(made) == 1
+    figures("b")
+    assert len(made) == 2
+    path.write_text("{")
+    assert figures("b") == first and len(made) == 3
+
+
+def test_a_figure_that_could_not_be_computed_survives_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(Labelled, "get_annotations", lambda self, index: ImageAnnotations((8, 6), image_id=index))
+    figures = [
+        trivial_metrics(Labelled, Labelled(), ["classification"], 19, tmp_path / "t.json", {})["classification"]["mAP"]
+        for _ in range(2)
+    ]
+    assert all(math.isnan(figure) for figure in figures)

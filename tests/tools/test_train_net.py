@@ -1,0 +1,72 @@
+"""The command line of training and testing: which config, and one line for every mistake."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.imports import import_file
+
+ROOT = Path(__file__).parents[2]
+MINI = str(ROOT / "configs" / "detail" / "mini_R_18_FPN.yaml")
+train_net = import_file("train_net", ROOT / "tools" / "train_net.py")
+test_net = import_file("test_net", ROOT / "tools" / "test_net.py")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("datasets")
+    write_mini_detail(folder / "mini_detail", num_train=2, num_val=2, seed=1)
+    return str(folder)
+
+
+def test_a_mistake_is_one_line_and_exit_code_2_for_a_shell(tmp_path):
+    command = [sys.executable, str(ROOT / "tools" / "train_net.py"), "--config-file", MINI, "SOLVER.BASE_LRR", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "did you mean SOLVER.BASE_LR?" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        (train_net, ["--config-file", "gone.yaml"], "no such config file: gone.yaml"),
+        (train_net, ["SOLVER.MAX_ITER"], "options come in pairs"),
+        (train_net, ["--config-file", MINI, "DATASETS.TRAIN", "('mini_detial_train',)"], "mini_detail_train"),
+        (train_net, ["--config-file", MINI, "MODEL.DEVICE", "gpu"], "MODEL.DEVICE is 'gpu'"),
+        (train_net, ["--config-file", MINI, "MODEL.WEIGHT", "gone.pth"], "no such checkpoint: gone.pth"),
+        (train_net, ["--config-file", MINI, "DTYPE", "float8"], "DTYPE is 'float8'"),
+        (test_net, ["--config-file", MINI, "--ckpt", "gone.pth"], "no such checkpoint: gone.pth"),
+        (test_net, ["--config-file", MINI, "MODEL.WEIGHT", "gone.pth"], "no such checkpoint: gone.pth"),
+        (test_net, ["--config-file", MINI], "no weights to test"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, data, tool, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    options = ["DATASETS.DATA_DIR", data, "OUTPUT_DIR", "out"]
+    monkeypatch.setattr(sys, "argv", ["tool", *arguments] if len(arguments) == 1 else ["tool", *arguments, *options])
+    with pytest.raises(SystemExit) as caught:
+        run_tool(tool.main)
+    errors = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert errors.startswith("error: ") and errors.count("\n") == 1 and message in errors
+
+
+def test_flags_of_the_original_are_understood():
+    arguments = train_net.parse_arguments(["--config-file", "x.yaml", "--local_rank", "3", "--skip-test", "A.B", "1"])
+    assert (arguments.config_file, arguments.local_rank, arguments.skip_test) == ("x.yaml", 3, True)
+    assert arguments.opts == ["A.B", "1"]
+    assert train_net.parse_arguments(["SOLVER.SEED", "4"]).config_file == "auto"
+
+
+def test_auto_says_which_config_and_why(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANK", raising=False)
+    cfg = train_net.read_config("auto", ["DATASETS.DATA_DIR", str(tmp_path), "SOLVER.SEED", "4"])
+    assert cfg.DATASETS.TRAIN == ("mini_detail_train",) and cfg.SOLVER.SEED == 4
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and "mini_R_18_FPN.yaml" in out and str(tmp_path / "detail/annotations.json") in out
