@@ -23,6 +23,7 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
 SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val")}
+MASK_TASKS = {"instance", "part"}  # an object whose parts nobody drew is told from the background by its mask
 INSTANCE_TASKS = {"detection", "instance", "keypoint", "part"}  # they need the boxes of objects
 
 
@@ -214,7 +215,7 @@ class DetailDataset(torch.utils.data.Dataset):
         names = [self._category_name(record) for record in records]
         things = [i for i, (record, name) in enumerate(zip(records, names)) if self._is_instance(record, name)]
         members = {}
-        needs_masks = self.tasks & {"semantic", "instance"}
+        needs_masks = self.tasks & {"semantic", *MASK_TASKS}
         runs = self._parse_masks(records, size) if needs_masks else None
         if "semantic" in self.tasks:
             canvas = np.full((1, size[0], size[1]), IGNORE_INDEX, np.uint8)
@@ -246,7 +247,7 @@ class DetailDataset(torch.utils.data.Dataset):
         instances.add_field("labels", torch.tensor([self._thing_label[names[i]] for i in things], dtype=torch.int64))
         crowd = [bool(records[i].get("iscrowd", 0)) for i in things]
         instances.add_field("iscrowd", torch.tensor(crowd, dtype=torch.bool))
-        if "instance" in self.tasks:
+        if self.tasks & MASK_TASKS:
             masks = torch.from_numpy(runs.masks(things))
             instances.add_field("masks", SegmentationMask(masks, size, mode="mask"))
         if "part" in self.tasks:

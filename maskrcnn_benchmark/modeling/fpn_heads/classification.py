@@ -1,5 +1,7 @@
 """The image classification head: which classes does the image show?"""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -7,13 +9,15 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import valid_mask
 
 LEVELS = (1, 2, 3)  # P3, P4, P5
+SHARPNESS = 4.0  # of the soft maximum over places: towards 0 a mean, towards infinity the maximum
 
 
 class ClassificationHead(nn.Module):
-    """Independent label probabilities from the mean and the maximum of P3..P5 over the image.
+    """Label scores at every place of P3..P5, joined by a soft maximum over places, and a score of the image's mean.
 
-    The maximum finds the small thing that the mean drowns. Padding takes no part, so an image scores the same whatever
-    it is batched with.
+    The soft maximum (log-sum-exp pooling, Pinheiro and Collobert 2015) finds the small thing that a mean drowns, and
+    unlike a maximum of features it reads all of them at one place. Padding takes no part, so an image scores the same
+    whatever it is batched with.
 
     Args:
         in_channels: channels of the pyramid.
@@ -24,16 +28,18 @@ class ClassificationHead(nn.Module):
 
     def __init__(self, in_channels, num_classes):
         super().__init__()
-        self.hidden = nn.Linear(2 * len(LEVELS) * in_channels, in_channels)
-        self.predict = nn.Linear(in_channels, num_classes)
+        self.hidden = nn.Conv2d(in_channels, 2 * in_channels, 1)
+        self.local = nn.Conv2d(2 * in_channels, num_classes, 1)
+        self.overall = nn.Linear(len(LEVELS) * in_channels, num_classes)
         nn.init.kaiming_normal_(self.hidden.weight, nonlinearity="relu")
-        nn.init.normal_(self.predict.weight, std=0.01)
         nn.init.zeros_(self.hidden.bias)
-        nn.init.zeros_(self.predict.bias)
+        for layer in (self.local, self.overall):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (probabilities float [num_classes] per image, {}) or (None, {loss_classification})."""
-        logits = self.predict(F.relu(self.hidden(self._pool(features)))).float()
+        logits = self._logits(features)
         if targets is None:
             return list(logits.sigmoid()), {}
         annotated = [i for i, target in enumerate(targets) if target.classes is not None]
@@ -42,12 +48,26 @@ class ClassificationHead(nn.Module):
         truth = torch.stack([targets[i].classes for i in annotated]).to(logits)
         return None, {"loss_classification": F.binary_cross_entropy_with_logits(logits[annotated], truth)}
 
-    @staticmethod
-    def _pool(features):
-        pooled = []
+    def _logits(self, features):
+        """float [N, num_classes]."""
+        scores, inside_any, means = [], [], []
         for level in LEVELS:
             x = features.pyramid[level]
             inside = valid_mask(features.image_sizes, *x.shape[-2:], 4 * 2**level, x.device)[:, None]
-            pooled.append((x * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)))
-            pooled.append(x.masked_fill(~inside, -torch.inf).amax(dim=(2, 3)))
-        return torch.cat(pooled, dim=1)
+            means.append((x * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)))
+            scores.append(self.local(F.relu(self.hidden(x))).flatten(2).float())
+            inside_any.append(inside.flatten(2))
+        return soft_maximum(torch.cat(scores, 2), torch.cat(inside_any, 2)) + self.overall(torch.cat(means, 1)).float()
+
+
+def soft_maximum(scores, inside):
+    """log(mean(exp(r x))) / r over the places inside, r = `SHARPNESS`: between their mean and their maximum.
+
+    Args:
+        scores: float [N, C, P]. inside: bool [N, 1, P], at least one place of each image.
+
+    Returns:
+        float [N, C].
+    """
+    sums = torch.logsumexp((SHARPNESS * scores).masked_fill(~inside, -math.inf), dim=2)
+    return (sums - inside.sum(dim=2).log()) / SHARPNESS

@@ -7,6 +7,7 @@ import torch
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.fpn_heads.boundary import weighted_edge_loss
+from maskrcnn_benchmark.modeling.fpn_heads.classification import soft_maximum
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseTrunk, stack_padded, valid_mask
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder, EdgePredictor
 from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
@@ -206,3 +207,11 @@ def test_valid_mask_and_padding():
     assert valid_mask([(5, 3)], 2, 2, 4, "cpu").tolist() == [[[True, False], [True, False]]]
     stacked = stack_padded([torch.ones(1, 2), torch.ones(2, 1)], 2, 3, 9)
     assert stacked.tolist() == [[[1, 1, 9], [9, 9, 9]], [[1, 9, 9], [1, 9, 9]]]
+
+
+def test_soft_maximum_lies_between_mean_and_maximum_and_ignores_the_padding():
+    scores = torch.tensor([[[1.0, 2.0, 3.0, 100.0]]])
+    inside = torch.tensor([[[True, True, True, False]]])
+    expected = math.log(sum(math.exp(4 * x) for x in (1, 2, 3)) / 3) / 4
+    assert soft_maximum(scores, inside).item() == pytest.approx(expected)
+    assert 2 < expected < 3
