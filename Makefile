@@ -47,8 +47,8 @@ $(STAMP): pyproject.toml setup.py
 	  "error: Python 3.10 or newer is needed, this is %d.%d; name another with make PYTHON=python3.12" % v)'
 	@echo "installing into $(VENV) (the first time takes a few minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade pip setuptools wheel
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[dev]"
 	@touch $(STAMP)
 
 clean:

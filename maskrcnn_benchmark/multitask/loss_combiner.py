@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, task_of_loss
+from maskrcnn_benchmark.multitask.tasks import enabled_tasks, task_of_loss
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -83,5 +83,5 @@ def build_loss_combiner(cfg):
     if node.WEIGHTING not in WEIGHTINGS:
         raise UserError(f"MULTITASK.WEIGHTING {node.WEIGHTING!r} is unknown; there are {', '.join(WEIGHTINGS)}")
     keys = [task.key for task in enabled_tasks(cfg)]
-    weights = {key: getattr(node.LOSS_WEIGHTS, TASKS[key].key.upper()) for key in keys}
+    weights = {key: getattr(node.LOSS_WEIGHTS, key.upper()) for key in keys}
     return LossCombiner(weights, WEIGHTINGS[node.WEIGHTING](keys))

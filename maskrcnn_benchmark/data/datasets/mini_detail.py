@@ -1,6 +1,6 @@
 """Makes mini_detail, the embedded data set: drawn scenes with all tasks' labels in PASCAL in Detail's JSON layout.
 
-python -m maskrcnn_benchmark.data.datasets.mini_detail --out datasets/mini_detail --train 1200 --val 100 --seed 0
+python -m maskrcnn_benchmark.data.datasets.mini_detail --out datasets/mini_detail --train 2000 --val 100 --seed 0
 """
 
 import argparse
@@ -283,7 +283,7 @@ def _put_in_place(finished, root):
         finished.rename(root)
 
 
-def write_mini_detail(root, num_train=1200, num_val=100, seed=0):
+def write_mini_detail(root, num_train=2000, num_val=100, seed=0):
     """Makes the mini_detail data set: root/annotations.json and root/images/*.jpg.
 
     The same arguments give the same bytes. The set is made in a temporary folder beside root and moved there when it is
@@ -325,7 +325,7 @@ def write_mini_detail(root, num_train=1200, num_val=100, seed=0):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Make the embedded data set mini_detail.")
     parser.add_argument("--out", default="datasets/mini_detail", help="the folder to make (default: %(default)s)")
-    parser.add_argument("--train", type=int, default=1200, metavar="N", help="training images (default: %(default)s)")
+    parser.add_argument("--train", type=int, default=2000, metavar="N", help="training images (default: %(default)s)")
     parser.add_argument("--val", type=int, default=100, metavar="N", help="validation images (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
     options = parser.parse_args(arguments)
