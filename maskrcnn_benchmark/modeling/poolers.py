@@ -64,8 +64,10 @@ class Pooler(nn.Module):
             return self._pool(x[0], rois, self.scales[0])
         levels = self.map_levels(boxes)
         order = [torch.nonzero(levels == level).squeeze(1) for level in range(len(self.scales))]
-        pooled = [self._pool(*item) for item in zip(x, (rois[index] for index in order), self.scales)]
-        place = torch.argsort(torch.cat(order))
+        # A level without boxes costs a pass over its whole gradient, so it is left out; for no box at all one stays.
+        filled = [level for level, index in enumerate(order) if len(index)] or [0]
+        pooled = [self._pool(x[level], rois[order[level]], self.scales[level]) for level in filled]
+        place = torch.argsort(torch.cat([order[level] for level in filled]))
         return torch.cat(pooled).index_select(0, place)
 
     def _pool(self, features, rois, scale):

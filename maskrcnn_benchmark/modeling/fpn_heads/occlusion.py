@@ -1,5 +1,7 @@
 """The occlusion head: where does one thing hide another, and which side is in front?"""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -71,7 +73,7 @@ def attention_loss(logits, edges, valid, beta, gamma):
     p_true = torch.exp(-cross_entropy)
     balance = torch.where(edges, 1 - positive_share, positive_share)
     # the power's slope is infinite at 0, where the pixel is right already and its cross-entropy is 0
-    focus = beta ** (1 - p_true).clamp(min=1e-6) ** gamma
+    focus = torch.exp(math.log(beta) * (1 - p_true).clamp(min=1e-6) ** gamma)
     return (balance * focus * cross_entropy * valid).sum() / count
 
 
