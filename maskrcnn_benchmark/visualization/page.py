@@ -24,6 +24,7 @@ from maskrcnn_benchmark.visualization.palette import (
 
 ROWS = ("truth", "prediction")
 GAP = 10  # pixels between the panels of a montage
+MONTAGE_COLUMNS = 4  # all eight tasks side by side would be too small to read on a screen
 FRAME = (208, 213, 221)
 
 
@@ -47,7 +48,7 @@ def picture_page(samples, vocabulary, tasks, path):
     for image, truth, prediction, title in samples:
         panels = draw_panels(image, (truth, prediction), vocabulary, tasks)
         name = _file_name(title, names)
-        _write(folder / f"{name}.png", _encoded(montage(image, panels, tasks, title), "PNG"))
+        _write(folder / f"{name}.png", _encoded(montage(image, panels, tasks, title, MONTAGE_COLUMNS), "PNG"))
         sections.append(_section(image, panels, tasks, title))
     page = PAGE.format(sections="\n".join(sections), legend=_legend(vocabulary, tasks), style=STYLE, script=SCRIPT)
     _write(path, page.encode())
