@@ -39,7 +39,7 @@ def make_optimizer(cfg, model, loss_combiner=None):
     ]
     groups = [group for group in groups if group["params"]]
     if solver.OPTIMIZER == "SGD":
-        return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM, fused=True)
+        return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM)
     if solver.OPTIMIZER == "AdamW":
         return torch.optim.AdamW(groups, lr=solver.BASE_LR, fused=True)
     raise UserError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, but must be "SGD" or "AdamW"')

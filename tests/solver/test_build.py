@@ -136,3 +136,19 @@ def test_a_resumed_schedule_follows_the_config_of_today(cfg):
     longer_scheduler = make_lr_scheduler(cfg, longer)
     longer_scheduler.load_state_dict(scheduler.state_dict())
     assert longer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_parameters_may_get_their_first_gradient_late(optimizer):
+    # a head whose task the first batches do not have
+    config = default_cfg.clone()
+    config.SOLVER.OPTIMIZER = optimizer
+    model = torch.nn.ModuleList([torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)])
+    before = model[1].weight.detach().clone()
+    built = make_optimizer(config, model)
+    model[0](torch.ones(1, 2)).sum().backward()
+    built.step()
+    assert torch.equal(model[1].weight, before)
+    model[1](torch.ones(1, 2)).sum().backward()
+    built.step()
+    assert not torch.equal(model[1].weight, before)

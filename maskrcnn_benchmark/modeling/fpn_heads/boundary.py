@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import stack_padded, valid_mask
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import of_images, stack_padded, valid_mask
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgePredictor
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
@@ -33,7 +33,7 @@ class BoundaryHead(nn.Module):
         annotated = [i for i, target in enumerate(targets) if target.boundary is not None]
         if not annotated:
             return None, {}
-        logits = self.predictor(features.fine[annotated]).float()
+        logits = self.predictor(of_images(features.fine, annotated)).float()
         height, width = logits.shape[-2:]
         edges = stack_padded([targets[i].boundary.edges for i in annotated], height, width, 0)
         valid = valid_mask([features.image_sizes[i] for i in annotated], height, width, 1, logits.device)

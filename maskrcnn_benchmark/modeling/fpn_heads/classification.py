@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import valid_mask
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import of_images, valid_mask
 
 LEVELS = (1, 2, 3)  # P3, P4, P5
 SHARPNESS = 4.0  # of the soft maximum over places: towards 0 a mean, towards infinity the maximum
@@ -46,7 +46,7 @@ class ClassificationHead(nn.Module):
         if not annotated:
             return None, {}
         truth = torch.stack([targets[i].classes for i in annotated]).to(logits)
-        return None, {"loss_classification": F.binary_cross_entropy_with_logits(logits[annotated], truth)}
+        return None, {"loss_classification": F.binary_cross_entropy_with_logits(of_images(logits, annotated), truth)}
 
     def _logits(self, features):
         """float [N, num_classes]."""

@@ -96,6 +96,14 @@ def valid_mask(sizes, height, width, stride, device):
     return rows & columns
 
 
+def of_images(features, indices):
+    """The rows of a batch [N, ...] that belong to the images `indices` (ascending): itself where these are all."""
+    if len(indices) == len(features):
+        return features
+    # not features[indices], whose gradient is scattered element by element
+    return features.index_select(0, torch.tensor(indices, device=features.device))
+
+
 def stack_padded(maps, height, width, fill):
     """Stack maps [..., h, w] of several sizes into [N, ..., height, width], padded to the right and below by `fill`."""
     out = maps[0].new_full((len(maps), *maps[0].shape[:-2], height, width), fill)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import stack_padded, valid_mask
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import of_images, stack_padded, valid_mask
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgePredictor
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
@@ -43,7 +43,7 @@ class OcclusionHead(nn.Module):
         annotated = [i for i, target in enumerate(targets) if target.occlusion is not None]
         if not annotated:
             return None, {}
-        raw = self.predictor(features.fine[annotated]).float()
+        raw = self.predictor(of_images(features.fine, annotated)).float()
         height, width = raw.shape[-2:]
         edges = stack_padded([targets[i].occlusion.edges for i in annotated], height, width, 0).bool()
         direction = stack_padded([targets[i].occlusion.direction for i in annotated], height, width, 0)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, stack_padded
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
@@ -43,7 +43,7 @@ class PixelClassifier(nn.Module):
         annotated = [i for i, label in enumerate(labels) if label is not None]
         if not annotated:
             return None, {}
-        logits = self.predict(features.trunk[annotated])
+        logits = self.predict(of_images(features.trunk, annotated))
         loss = pixel_cross_entropy(logits, [labels[i] for i in annotated], TRUNK_STRIDE, self.loss_stride)
         return None, {} if loss is None else {self.loss_name: loss}
 
