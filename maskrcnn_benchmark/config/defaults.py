@@ -64,6 +64,7 @@ _C.MODEL.RESNETS.STEM_FUNC = "StemWithFixedBatchNorm"
 _C.MODEL.RESNETS.RES5_DILATION = 1
 # Channels of the pyramid levels (FPN) or of the C4 feature map
 _C.MODEL.RESNETS.BACKBONE_OUT_CHANNELS = 256 * 4
+# Output channels of layer1, doubled by each later stage; read the default, 256, as their own 64
 _C.MODEL.RESNETS.RES2_OUT_CHANNELS = 256
 _C.MODEL.RESNETS.STEM_OUT_CHANNELS = 64
 # Deformable convolution in stages 2..5
@@ -202,7 +203,7 @@ _C.MODEL.SEMANTIC_HEAD.NUM_CLASSES = 59
 
 # Boundary and occlusion share a fine decoder: the trunk enlarged and joined with a shallow stem on the image itself
 _C.MODEL.EDGE_DECODER = CN()
-# Output pixels per image pixel: 1, 2 or 4
+# Image pixels per cell of the decoder: 1, 2 or 4. Predictions are at full resolution all the same
 _C.MODEL.EDGE_DECODER.STRIDE = 2
 _C.MODEL.EDGE_DECODER.STEM_CHANNELS = 16
 _C.MODEL.EDGE_DECODER.CHANNELS = 32

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import logging
+from functools import partial
 
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, broadcast_state
 from maskrcnn_benchmark.engine.interruption import StopRequest
@@ -97,7 +98,7 @@ def do_train(
         _start_random_numbers(random_states, solver.SEED, start)
         for iteration in range(start + 1, end + 1):
             images, targets, indices = next(batches)
-            names = lambda indices=indices: _image_names(data_loader.dataset, indices)  # noqa: E731
+            names = partial(_image_names, data_loader.dataset, indices)
             try:
                 outcome = step(images, targets, names, lambda: stop.requested)
             except UserError as error:

@@ -1,8 +1,8 @@
 """Operations on whole BoxLists: suppression, overlap, joining. All count the last pixel of a box as its own."""
 
 import torch
-from torchvision.ops import nms
 
+from maskrcnn_benchmark.layers import nms
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
 
 
@@ -19,10 +19,7 @@ def boxlist_nms(boxlist, nms_thresh, max_proposals=-1, score_field="scores"):
     """
     if nms_thresh <= 0:
         return boxlist
-    corners = boxlist.convert("xyxy").bbox.detach()
-    # torchvision's boxes end before their last coordinate, ours include that pixel
-    ends = corners + corners.new_tensor([0, 0, TO_REMOVE, TO_REMOVE])
-    keep = nms(ends, boxlist.get_field(score_field).detach().float(), nms_thresh)
+    keep = nms(boxlist.convert("xyxy").bbox.detach(), boxlist.get_field(score_field).detach(), nms_thresh)
     return boxlist[keep[:max_proposals] if max_proposals > 0 else keep]
 
 

@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as F
 
-FLIP_LEFT_RIGHT = 0
-FLIP_TOP_BOTTOM = 1
+from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 
 
 class Compose:
