@@ -6,7 +6,7 @@ from torchvision.ops import RoIAlign as ROIAlign
 from torchvision.ops import RoIPool as ROIPool
 from torchvision.ops import roi_align, roi_pool
 
-from maskrcnn_benchmark.layers.batch_norm import FrozenBatchNorm2d
+from maskrcnn_benchmark.layers.batch_norm import FrozenBatchNorm2d, conv_norm
 from maskrcnn_benchmark.layers.deform_conv import DFConv2d
 from maskrcnn_benchmark.layers.nms import grouped_nms, nms
 from maskrcnn_benchmark.layers.sigmoid_focal_loss import SigmoidFocalLoss
@@ -27,4 +27,5 @@ __all__ = [
     "interpolate",
     "BatchNorm2d",
     "FrozenBatchNorm2d",
+    "conv_norm",
 ]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.layers import BatchNorm2d, Conv2d, DFConv2d, FrozenBatchNorm2d
+from maskrcnn_benchmark.layers import BatchNorm2d, Conv2d, DFConv2d, FrozenBatchNorm2d, conv_norm
 from maskrcnn_benchmark.modeling.make_layers import group_norm
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -76,7 +76,7 @@ class Stem(nn.Module):
 
     def forward(self, x):
         """[N, 3, H, W] -> [N, out_channels, H / 4, W / 4]."""
-        return F.max_pool2d(F.relu_(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        return F.max_pool2d(F.relu_(conv_norm(self.conv1, self.bn1, x)), 3, stride=2, padding=1)
 
 
 class Bottleneck(nn.Module):
@@ -100,10 +100,10 @@ class Bottleneck(nn.Module):
         self.bn3 = style.make_norm(out_channels)
 
     def forward(self, x):
-        identity = x if self.downsample is None else self.downsample(x)
-        out = F.relu_(self.bn1(self.conv1(x)))
-        out = F.relu_(self.bn2(self.conv2(out)))
-        return F.relu_(self.bn3(self.conv3(out)) + identity)
+        identity = x if self.downsample is None else conv_norm(*self.downsample, x)
+        out = F.relu_(conv_norm(self.conv1, self.bn1, x))
+        out = F.relu_(conv_norm(self.conv2, self.bn2, out))
+        return F.relu_(conv_norm(self.conv3, self.bn3, out) + identity)
 
 
 class BasicBlock(nn.Module):
@@ -119,9 +119,9 @@ class BasicBlock(nn.Module):
         self.bn2 = style.make_norm(out_channels)
 
     def forward(self, x):
-        identity = x if self.downsample is None else self.downsample(x)
-        out = F.relu_(self.bn1(self.conv1(x)))
-        return F.relu_(self.bn2(self.conv2(out)) + identity)
+        identity = x if self.downsample is None else conv_norm(*self.downsample, x)
+        out = F.relu_(conv_norm(self.conv1, self.bn1, x))
+        return F.relu_(conv_norm(self.conv2, self.bn2, out) + identity)
 
 
 class ResNet(nn.Module):
