@@ -47,8 +47,8 @@ def _check_tasks(cfg):
         )
     if per_region and model.RETINANET_ON:
         raise UserError(
-            f"MODEL.{' and MODEL.'.join(per_region)} read the regions of a two-stage detector, which RetinaNet does not "
-            "have; turn them off, or MODEL.RETINANET_ON"
+            f"MODEL.{' and MODEL.'.join(per_region)} read the regions of a two-stage detector, and RetinaNet has none; "
+            "turn them off, or MODEL.RETINANET_ON"
         )
     dense = (model.PART_ON, model.SEMANTIC_ON, model.BOUNDARY_ON, model.OCCLUSION_ON, model.CLASSIFICATION_ON)
     if not model.DETECTION_ON and not any(dense):

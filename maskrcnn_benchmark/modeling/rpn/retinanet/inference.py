@@ -14,7 +14,7 @@ class RetinaNetPostProcessor:
     Args:
         score_thresh: an anchor is considered for a class when its score is above this.
         pre_nms_top_n: pairs of anchor and class decoded per image and level.
-        nms_thresh: IoU above which the lower of two boxes of one class is dropped.
+        nms_thresh: IoU above which the lower of two boxes of one class is dropped; 0 or less drops none.
         detections_per_img: detections kept per image, and those that tie with the last of them; 0 keeps all.
         box_coder: `BoxCoder`.
     """
@@ -43,7 +43,9 @@ class RetinaNetPostProcessor:
         image, label, score, boxes = (cat(parts) for parts in zip(*levels))
         boxes = clip_boxes(boxes, image_sizes, image)
         group = image * (logits[0].shape[2] + 1) + label
-        keep = grouped_nms(boxes.detach(), score.detach(), group, self.nms_thresh)
+        keep = torch.argsort(score, descending=True, stable=True)
+        if self.nms_thresh > 0:
+            keep = grouped_nms(boxes.detach(), score.detach(), group, self.nms_thresh)
         keep = keep[torch.argsort(group[keep], stable=True)]
         counts = torch.bincount(image[keep], minlength=len(image_sizes)).tolist()
         return [
