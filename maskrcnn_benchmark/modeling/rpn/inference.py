@@ -135,4 +135,4 @@ def clip_boxes(boxes, image_sizes, image):
         image: int64 [...] or a shape that broadcasts with it, the image of each box.
     """
     limits = boxes.new_tensor([(int(w) - TO_REMOVE, int(h) - TO_REMOVE) * 2 for h, w in image_sizes])
-    return torch.minimum(boxes.clamp(min=0), limits[image])
+    return torch.minimum(boxes.clamp(min=0), limits.view(-1, 4)[image])

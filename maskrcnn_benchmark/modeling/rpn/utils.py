@@ -14,7 +14,8 @@ def permute_and_flatten(layer, num_anchors):
     """
     n, channels, height, width = layer.shape
     values = channels // num_anchors
-    return layer.reshape(n, num_anchors, values, height, width).permute(0, 3, 4, 1, 2).reshape(n, -1, values)
+    layer = layer.reshape(n, num_anchors, values, height, width).permute(0, 3, 4, 1, 2)
+    return layer.reshape(n, height * width * num_anchors, values)
 
 
 def rows_of_levels(maps, counts):
