@@ -13,6 +13,9 @@ from maskrcnn_benchmark.utils.errors import UserError
 # Options of the original library that have no meaning here. They are accepted so that its users' files load.
 OBSOLETE_PREFIXES = ("MODEL.FBNET", "MODEL.ROI_BOX_HEAD.FBNET", "AMP_VERBOSE")
 
+# In a yaml file, not an option but the file to build on
+BASE_KEY = "_BASE_"
+
 
 class ConfigNode(CfgNode):
     """A yacs `CfgNode` whose merges check key and type, and remember which keys were given.
@@ -28,22 +31,12 @@ class ConfigNode(CfgNode):
         self.__dict__[ConfigNode.GIVEN] = set()
 
     def merge_from_file(self, cfg_filename):
-        """Merge a yaml file. Raises `UserError` if it is missing, is not yaml, or holds an unknown or mistyped key."""
-        path = Path(cfg_filename)
-        if not path.is_file():
-            near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
-            hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-            raise UserError(f"no such config file: {path}{hint}")
-        try:
-            tree = yaml.safe_load(path.read_text()) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not valid yaml: {' '.join(str(error).split())}") from None
-        if not isinstance(tree, dict):
-            raise UserError(f"{path} must hold a tree of options, but holds a {type(tree).__name__}")
-        base = tree.pop("_BASE_", None)
-        if base is not None:
-            self.merge_from_file(path.parent / base)
-        self._merge_tree(tree, (), str(path))
+        """Merge a yaml file.
+
+        A file may name another, relative to its own folder, under the key `_BASE_`; that one is merged first. Raises
+        `UserError` if a file is missing, is not yaml, builds on itself, or holds an unknown or mistyped key.
+        """
+        self._merge_file(Path(cfg_filename), ())
 
     def merge_from_list(self, cfg_list):
         """Merge `[KEY, value, KEY, value, ...]`, as typed after a command."""
@@ -64,6 +57,21 @@ class ConfigNode(CfgNode):
     def keys_of_options(self):
         """All option names, in the order of definition: ["MODEL.RPN_ONLY", ...]."""
         return list(_leaves(self, ()))
+
+    def _merge_file(self, path, builders):
+        """Merge a file; `builders` are the files that name it, each the base of the one before."""
+        if path.resolve() in [builder.resolve() for builder in builders]:
+            chain = " -> ".join(str(p) for p in (*builders, path))
+            raise UserError(f"a config file builds on itself through _BASE_: {chain}; break the circle")
+        tree = _read_tree(path, builders)
+        base = tree.pop(BASE_KEY, None)
+        if base is not None:
+            if not isinstance(base, str):
+                raise UserError(
+                    f"{path}: _BASE_ takes the path of one yaml file, not the {type(base).__name__} {base!r}"
+                )
+            self._merge_file(path.parent / base, (*builders, path))
+        self._merge_tree(tree, (), str(path))
 
     def _merge_tree(self, tree, path, source):
         for name, value in tree.items():
@@ -103,6 +111,22 @@ class ConfigNode(CfgNode):
 
 
 _MISSING = object()
+
+
+def _read_tree(path, builders):
+    """The options that a yaml file holds, as nested dictionaries; `builders` as for `ConfigNode._merge_file`."""
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        whose = f", which {builders[-1]} names as its _BASE_" if builders else ""
+        raise UserError(f"no such config file: {path}{whose}{hint}")
+    try:
+        tree = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid yaml: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} must hold a tree of options, but holds a {type(tree).__name__}")
+    return tree
 
 
 def _find(node, path):

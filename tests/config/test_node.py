@@ -32,6 +32,38 @@ def test_a_file_may_build_on_another(config, tmp_path):
     assert (config.SOLVER.MAX_ITER, config.SOLVER.BASE_LR) == (20, 0.5)
 
 
+def test_a_base_is_found_beside_the_file_that_names_it(config, tmp_path):
+    (tmp_path / "family").mkdir()
+    (tmp_path / "base.yaml").write_text("SOLVER:\n  MAX_ITER: 10\n")
+    (tmp_path / "family" / "middle.yaml").write_text('_BASE_: "../base.yaml"\nSOLVER:\n  BASE_LR: 0.5\n')
+    (tmp_path / "family" / "child.yaml").write_text('_BASE_: "middle.yaml"\n')
+    config.merge_from_file(str(tmp_path / "family" / "child.yaml"))
+    assert (config.SOLVER.MAX_ITER, config.SOLVER.BASE_LR) == (10, 0.5)
+
+
+@pytest.mark.parametrize("circle", [["a.yaml"], ["b.yaml", "a.yaml"]], ids=["itself", "through another"])
+def test_a_file_that_builds_on_itself_is_refused(config, tmp_path, circle):
+    for name, base in zip(["a.yaml", "b.yaml"], circle):
+        (tmp_path / name).write_text(f"_BASE_: {base}\n")
+    with pytest.raises(UserError, match=r"builds on itself through _BASE_: \S*a\.yaml -> .*a\.yaml"):
+        config.merge_from_file(tmp_path / "a.yaml")
+
+
+def test_a_missing_base_is_named_with_the_file_that_wants_it(config, tmp_path):
+    (tmp_path / "base.yaml").write_text("")
+    (tmp_path / "child.yaml").write_text('_BASE_: "bsae.yaml"\n')
+    with pytest.raises(
+        UserError, match=r"bsae\.yaml, which \S*child\.yaml names as its _BASE_; did you mean .*base\.yaml"
+    ):
+        config.merge_from_file(tmp_path / "child.yaml")
+
+
+def test_a_base_is_one_path(config, tmp_path):
+    (tmp_path / "child.yaml").write_text("_BASE_: [a.yaml, b.yaml]\n")
+    with pytest.raises(UserError, match=r"child\.yaml: _BASE_ takes the path of one file, not the list"):
+        config.merge_from_file(tmp_path / "child.yaml")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

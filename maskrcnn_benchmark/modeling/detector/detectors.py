@@ -45,6 +45,11 @@ def _check_tasks(cfg):
             f"MODEL.{' and MODEL.'.join(per_region)} answer per detected box, but MODEL.DETECTION_ON is False; "
             "turn it on, or turn them off"
         )
+    if per_region and model.RETINANET_ON:
+        raise UserError(
+            f"MODEL.{' and MODEL.'.join(per_region)} read the regions of a two-stage detector, and RetinaNet has none; "
+            "turn them off, or MODEL.RETINANET_ON"
+        )
     dense = (model.PART_ON, model.SEMANTIC_ON, model.BOUNDARY_ON, model.OCCLUSION_ON, model.CLASSIFICATION_ON)
     if not model.DETECTION_ON and not any(dense):
         raise UserError("no task is turned on; set at least one of the switches MODEL.*_ON")

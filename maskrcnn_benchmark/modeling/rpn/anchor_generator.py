@@ -142,3 +142,19 @@ def make_anchor_generator(cfg):
             f"MODEL.RPN.ANCHOR_STRIDE has {len(strides)} values; without MODEL.RPN.USE_FPN there is one feature map"
         )
     return AnchorGenerator(sizes, options.ASPECT_RATIOS, strides, options.STRADDLE_THRESH)
+
+
+def make_anchor_generator_retinanet(cfg):
+    """The `AnchorGenerator` that MODEL.RETINANET describes: on each level, SCALES_PER_OCTAVE sizes from one on up.
+
+    Raises `UserError` where sizes and strides do not pair.
+    """
+    options = cfg.MODEL.RETINANET
+    if len(options.ANCHOR_STRIDES) != len(options.ANCHOR_SIZES):
+        raise UserError(
+            f"MODEL.RETINANET.ANCHOR_STRIDES has {len(options.ANCHOR_STRIDES)} levels and "
+            f"MODEL.RETINANET.ANCHOR_SIZES {len(options.ANCHOR_SIZES)}; each level has one stride and one size"
+        )
+    scales = [options.OCTAVE ** (i / options.SCALES_PER_OCTAVE) for i in range(options.SCALES_PER_OCTAVE)]
+    sizes = tuple(tuple(size * scale for scale in scales) for size in options.ANCHOR_SIZES)
+    return AnchorGenerator(sizes, options.ASPECT_RATIOS, options.ANCHOR_STRIDES, options.STRADDLE_THRESH)

@@ -47,7 +47,7 @@ class RPNPostProcessor:
         boxes, scores = self._best_of_levels(anchors, objectness, box_regression)
         sizes = [scores_of_level.shape[1] for scores_of_level in scores]
         boxes, scores = cat(boxes, 1), cat(scores, 1)
-        boxes = _clip(boxes, image_sizes)
+        boxes = clip_boxes(boxes, image_sizes, torch.arange(len(boxes), device=boxes.device)[:, None])
         kept = self._without_duplicates(boxes, scores, sizes)
         chosen = self._choose(scores, kept, several_levels=len(sizes) > 1)
         proposals = []
@@ -126,7 +126,13 @@ def make_rpn_postprocessor(cfg, box_coder, is_train):
     )
 
 
-def _clip(boxes, image_sizes):
-    """Boxes [N, K, 4] moved into their images, as a new tensor."""
-    limits = boxes.new_tensor([(w - TO_REMOVE, h - TO_REMOVE) * 2 for h, w in image_sizes])
-    return torch.minimum(boxes.clamp(min=0), limits[:, None])
+def clip_boxes(boxes, image_sizes, image):
+    """Boxes moved into their images, as a new tensor.
+
+    Args:
+        boxes: float [..., 4], xyxy, inclusive pixels.
+        image_sizes: N pairs (height, width).
+        image: int64 [...] or a shape that broadcasts with it, the image of each box.
+    """
+    limits = boxes.new_tensor([(int(w) - TO_REMOVE, int(h) - TO_REMOVE) * 2 for h, w in image_sizes])
+    return torch.minimum(boxes.clamp(min=0), limits.view(-1, 4)[image])

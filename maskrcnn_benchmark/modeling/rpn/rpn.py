@@ -9,9 +9,9 @@ from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.rpn.anchor_generator import make_anchor_generator
 from maskrcnn_benchmark.modeling.rpn.inference import make_rpn_postprocessor
 from maskrcnn_benchmark.modeling.rpn.loss import make_rpn_loss_evaluator
-from maskrcnn_benchmark.modeling.rpn.utils import permute_and_flatten
+from maskrcnn_benchmark.modeling.rpn.retinanet import build_retinanet
+from maskrcnn_benchmark.modeling.rpn.utils import anchors_as_boxes, rows_of_levels
 from maskrcnn_benchmark.modeling.utils import cat
-from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -73,27 +73,28 @@ class RPNModule(nn.Module):
             `rpn_only` network returns its anchors in place of proposals.
         """
         anchors = self.anchor_generator(features)
-        # In mixed precision the head runs in half; boxes need single.
-        logits, offsets = ([level.float() for level in output] for output in self.head(features))
         counts = self.anchor_generator.num_anchors_per_location()
-        logits = [permute_and_flatten(level, count).squeeze(2) for level, count in zip(logits, counts)]
-        offsets = [permute_and_flatten(level, count) for level, count in zip(offsets, counts)]
+        logits, offsets = (rows_of_levels(maps, counts) for maps in self.head(features))
+        logits = [level.squeeze(2) for level in logits]
         if not self.training:
             return self.box_selector_test(anchors, logits, offsets, images.image_sizes), {}
         every_anchor = cat(anchors)
         visible = self.anchor_generator.visibility(every_anchor, images.image_sizes)
         losses = self.loss_evaluator(every_anchor, visible, cat(logits, 1), cat(offsets, 1), targets)
         if self.rpn_only:
-            return [BoxList(every_anchor, (int(width), int(height))) for height, width in images.image_sizes], losses
+            return anchors_as_boxes(every_anchor, images.image_sizes), losses
         with torch.no_grad():
             boxes = self.box_selector_train(anchors, logits, offsets, images.image_sizes, targets)
         return boxes, losses
 
 
 def build_rpn(cfg, in_channels):
-    """The `RPNModule` that MODEL.RPN describes, for feature maps of `in_channels` channels."""
+    """What reads boxes from anchors, for feature maps of `in_channels` channels.
+
+    The `RPNModule` that MODEL.RPN describes or, with MODEL.RETINANET_ON, the `RetinaNetModule` of MODEL.RETINANET.
+    """
     if cfg.MODEL.RETINANET_ON:
-        raise UserError("MODEL.RETINANET_ON: RetinaNet is not available yet; set it to False to train Faster R-CNN")
+        return build_retinanet(cfg, in_channels)
     anchor_generator = make_anchor_generator(cfg)
     counts = set(anchor_generator.num_anchors_per_location())
     if len(counts) > 1:

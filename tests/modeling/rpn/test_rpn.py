@@ -170,7 +170,6 @@ def test_loss_falls_on_bright_squares():
 @pytest.mark.parametrize(
     "pairs, message",
     [
-        (("MODEL.RETINANET_ON", True), "MODEL.RETINANET_ON"),
         (("MODEL.RPN.RPN_HEAD", "SingleConvHead"), "MODEL.RPN.RPN_HEAD.*SingleConvRPNHead"),
     ],
 )

@@ -1,0 +1,101 @@
+"""From RetinaNet's predictions to detections."""
+
+import torch
+
+from maskrcnn_benchmark.layers import grouped_nms
+from maskrcnn_benchmark.modeling.rpn.inference import clip_boxes
+from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+
+
+class RetinaNetPostProcessor:
+    """Decodes the best anchors of each level, then class-wise non-maximum suppression and the best of each image.
+
+    Args:
+        score_thresh: an anchor is considered for a class when its score is above this.
+        pre_nms_top_n: pairs of anchor and class decoded per image and level.
+        nms_thresh: IoU above which the lower of two boxes of one class is dropped; 0 or less drops none.
+        detections_per_img: detections kept per image, and those that tie with the last of them; 0 keeps all.
+        box_coder: `BoxCoder`.
+    """
+
+    def __init__(self, score_thresh, pre_nms_top_n, nms_thresh, detections_per_img, box_coder):
+        self.score_thresh = score_thresh
+        self.pre_nms_top_n = pre_nms_top_n
+        self.nms_thresh = nms_thresh
+        self.detections_per_img = detections_per_img
+        self.box_coder = box_coder
+
+    def __call__(self, anchors, logits, box_regression, image_sizes):
+        """Detect.
+
+        Args:
+            anchors: per level, float [A_l, 4].
+            logits: per level, float [N, A_l, C], one column per class without background.
+            box_regression: per level, offsets [N, A_l, 4].
+            image_sizes: N pairs (height, width).
+
+        Returns:
+            N `BoxList`s, clipped to the image, with the fields scores float [D] and labels int64 [D] (1..C); ordered by
+            label and, within a label, best first.
+        """
+        levels = [self._best_of_level(*level) for level in zip(anchors, logits, box_regression)]
+        image, label, score, boxes = (cat(parts) for parts in zip(*levels))
+        boxes = clip_boxes(boxes, image_sizes, image)
+        group = image * (logits[0].shape[2] + 1) + label
+        keep = torch.argsort(score, descending=True, stable=True)
+        if self.nms_thresh > 0:
+            keep = grouped_nms(boxes.detach(), score.detach(), group, self.nms_thresh)
+        keep = keep[torch.argsort(group[keep], stable=True)]
+        counts = torch.bincount(image[keep], minlength=len(image_sizes)).tolist()
+        return [
+            self._detections(boxes[index], score[index], label[index], (int(width), int(height)))
+            for index, (height, width) in zip(keep.split(counts), image_sizes)
+        ]
+
+    def _best_of_level(self, anchors, logits, box_regression):
+        """A level's candidates K: image int64 [K], label int64 [K], score float [K] and box float [K, 4]."""
+        scores = logits.sigmoid()
+        image, anchor, column = torch.nonzero(scores > self.score_thresh, as_tuple=True)
+        score = scores[image, anchor, column]
+        best = top_of_groups(score.detach(), image, self.pre_nms_top_n)
+        image, anchor = image[best], anchor[best]
+        boxes = self.box_coder.decode(box_regression[image, anchor], anchors[anchor])
+        return image, column[best] + 1, score[best], boxes
+
+    def _detections(self, boxes, score, label, size):
+        if 0 < self.detections_per_img < len(score):
+            worst = torch.topk(score, self.detections_per_img).values[-1]
+            index = torch.nonzero(score >= worst).squeeze(1)
+            boxes, score, label = boxes[index], score[index], label[index]
+        detections = BoxList(boxes, size)
+        detections.add_field("scores", score)
+        detections.add_field("labels", label)
+        return detections
+
+
+def top_of_groups(scores, groups, count):
+    """The `count` best of each group at most.
+
+    Args:
+        scores: float [K].
+        groups: int64 [K], not negative.
+        count: int.
+
+    Returns:
+        int64 [T]: indices, group by group, best first within a group.
+    """
+    order = torch.argsort(scores, descending=True, stable=True)
+    order = order[torch.argsort(groups[order], stable=True)]
+    sizes = torch.bincount(groups)
+    first = (sizes.cumsum(0) - sizes)[groups[order]]
+    rank = torch.arange(len(order), device=order.device) - first
+    return order[rank < count]
+
+
+def make_retinanet_postprocessor(cfg, box_coder):
+    """The `RetinaNetPostProcessor` that MODEL.RETINANET and TEST describe."""
+    options = cfg.MODEL.RETINANET
+    return RetinaNetPostProcessor(
+        options.INFERENCE_TH, options.PRE_NMS_TOP_N, options.NMS_TH, cfg.TEST.DETECTIONS_PER_IMG, box_coder
+    )

@@ -1,0 +1,85 @@
+"""RetinaNet's losses: the classes of all anchors and the boxes of the positive ones."""
+
+import torch
+
+from maskrcnn_benchmark.layers import SigmoidFocalLoss, smooth_l1_loss
+from maskrcnn_benchmark.modeling.matcher import Matcher
+from maskrcnn_benchmark.modeling.utils import without_crowds
+from maskrcnn_benchmark.structures.boxlist_ops import box_iou
+
+BACKGROUND, IGNORED = 0, -1
+
+
+class RetinaNetLossComputation:
+    """Focal loss over every anchor and smooth L1 over the positive ones (Lin et al. 2017, section 4.1).
+
+    Nothing is sampled, and anchors that leave the image take part as well, whatever MODEL.RETINANET.STRADDLE_THRESH
+    says: so the original trains, and the numbers of its released weights rely on it.
+
+    Args:
+        matcher: `Matcher` of anchors to objects.
+        box_coder: `BoxCoder`.
+        focal_loss: `SigmoidFocalLoss`.
+        beta: where smooth L1 turns linear.
+        regression_norm: divisor of the box loss, beside the number of positive anchors.
+    """
+
+    def __init__(self, matcher, box_coder, focal_loss, beta=0.11, regression_norm=1.0):
+        self.matcher = matcher
+        self.box_coder = box_coder
+        self.focal_loss = focal_loss
+        self.beta = beta
+        self.regression_norm = regression_norm
+
+    def __call__(self, anchors, logits, box_regression, targets):
+        """Losses of a batch.
+
+        Args:
+            anchors: float [A, 4].
+            logits: float [N, A, C], one column per class without background.
+            box_regression: float [N, A, 4], offsets.
+            targets: N `ImageAnnotations`, whose objects have the field "labels" (1..C). An image whose `instances` is
+                None takes no part; without objects it is background.
+
+        Returns:
+            {"loss_retina_cls": scalar, divided by the numbers of positive anchors and of annotated images;
+            "loss_retina_reg": scalar, divided by `regression_norm` times the positive anchors}, or {} where no image is
+            annotated.
+        """
+        annotated = [i for i, target in enumerate(targets) if target.instances is not None]
+        if not annotated:
+            return {}
+        labels = torch.full(logits.shape[:2], IGNORED, device=logits.device)
+        reference = []
+        for i in annotated:
+            objects = without_crowds(targets[i].instances).convert("xyxy")
+            match = self.matcher(box_iou(objects.bbox, anchors))
+            positive = match >= 0
+            labels[i, match == Matcher.BELOW_LOW_THRESHOLD] = BACKGROUND
+            labels[i, positive] = objects.get_field("labels")[match[positive]]
+            reference.append(objects.bbox[match[positive]])
+        image, anchor = torch.nonzero(labels > 0, as_tuple=True)
+        count = image.numel()
+        loss_cls = self.focal_loss(logits.flatten(0, 1), labels.flatten())
+        loss_reg = smooth_l1_loss(
+            box_regression[image, anchor],
+            self.box_coder.encode(torch.cat(reference), anchors[anchor]),
+            beta=self.beta,
+            size_average=False,
+        )
+        return {
+            "loss_retina_cls": loss_cls / (count + len(annotated)),
+            "loss_retina_reg": loss_reg / max(1, count * self.regression_norm),
+        }
+
+
+def make_retinanet_loss_evaluator(cfg, box_coder):
+    """The `RetinaNetLossComputation` that MODEL.RETINANET describes."""
+    options = cfg.MODEL.RETINANET
+    return RetinaNetLossComputation(
+        Matcher(options.FG_IOU_THRESHOLD, options.BG_IOU_THRESHOLD, allow_low_quality_matches=True),
+        box_coder,
+        SigmoidFocalLoss(options.LOSS_GAMMA, options.LOSS_ALPHA),
+        options.BBOX_REG_BETA,
+        options.BBOX_REG_WEIGHT,
+    )
