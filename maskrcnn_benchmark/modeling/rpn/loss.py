@@ -1,5 +1,7 @@
 """The RPN's losses: objectness of sampled anchors and regression of the positive ones."""
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional as F
 
@@ -10,6 +12,22 @@ from maskrcnn_benchmark.modeling.utils import without_crowds
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class SampledAnchors:
+    """The S anchors of a batch that a step trains on, image after image, P of them positive.
+
+    Attributes:
+        image, anchor: int64 [S], index of the image in the batch and of the anchor among all levels'.
+        positive: bool [S].
+        codes: float [P, 4], what the positives' offsets should be, in their order.
+    """
+
+    image: torch.Tensor
+    anchor: torch.Tensor
+    positive: torch.Tensor
+    codes: torch.Tensor
 
 
 class RPNLossComputation:
@@ -28,23 +46,44 @@ class RPNLossComputation:
         self.box_coder = box_coder
         self.beta = beta
 
+    @property
+    def most_per_image(self):
+        """Anchors that `sample` chooses on an image at most."""
+        return self.sampler.batch_size_per_image
+
     def __call__(self, anchors, visible, objectness, box_regression, targets):
-        """Losses of a batch.
+        """Losses of a batch from the predictions for all its anchors.
+
+        Args:
+            anchors, visible, targets: as of `sample`.
+            objectness: float [N, A], logits.
+            box_regression: float [N, A, 4], offsets.
+
+        Returns:
+            As of `losses`, or {} where no anchor could be sampled.
+        """
+        sampled = self.sample(anchors, visible, targets)
+        if sampled is None:
+            return {}
+        chosen = sampled.image, sampled.anchor
+        return self.losses(sampled, objectness[chosen], box_regression[chosen])
+
+    @torch.no_grad()
+    def sample(self, anchors, visible, targets):
+        """Choose the anchors that this step trains on.
 
         Args:
             anchors: float [A, 4].
             visible: bool [N, A], anchors that may be trained.
-            objectness: float [N, A], logits.
-            box_regression: float [N, A, 4], offsets.
             targets: N `ImageAnnotations`. An image whose `instances` is None takes no part; without objects it is
                 background.
 
         Returns:
-            {"loss_objectness": scalar, "loss_rpn_box_reg": scalar}, or {} where no anchor could be sampled.
+            `SampledAnchors`, or None where there is none to choose.
         """
         annotated = [i for i, target in enumerate(targets) if target.instances is not None]
         if not annotated:
-            return {}
+            return None
         labels, objects, matches = [], [], []
         for i in annotated:
             boxes = without_crowds(targets[i].instances).convert("xyxy").bbox
@@ -55,21 +94,31 @@ class RPNLossComputation:
         positive, negative = self.sampler(labels)
         reference = torch.cat([box[match[chosen]] for box, match, chosen in zip(objects, matches, positive)])
         positive, negative = torch.stack(positive), torch.stack(negative)
-        image, anchor = torch.nonzero(positive | negative, as_tuple=True)
-        if image.numel() == 0:
-            return {}
-        row = torch.tensor(annotated, device=image.device)
-        loss_objectness = F.binary_cross_entropy_with_logits(
-            objectness[row[image], anchor], positive[image, anchor].to(objectness.dtype)
-        )
-        image_of_positive, anchor_of_positive = torch.nonzero(positive, as_tuple=True)
+        row, anchor = torch.nonzero(positive | negative, as_tuple=True)
+        if row.numel() == 0:
+            return None
+        is_positive = positive[row, anchor]
+        codes = self.box_coder.encode(reference, anchors[anchor[is_positive]])
+        return SampledAnchors(torch.tensor(annotated, device=row.device)[row], anchor, is_positive, codes)
+
+    def losses(self, sampled, objectness, box_regression):
+        """The losses of sampled anchors.
+
+        Args:
+            sampled: `SampledAnchors` of S anchors.
+            objectness: float [S], logits.
+            box_regression: float [S, 4], offsets.
+
+        Returns:
+            {"loss_objectness": scalar, "loss_rpn_box_reg": scalar}.
+        """
         loss_box_reg = smooth_l1_loss(
-            box_regression[row[image_of_positive], anchor_of_positive],
-            self.box_coder.encode(reference, anchors[anchor_of_positive]),
-            beta=self.beta,
-            size_average=False,
+            box_regression[sampled.positive], sampled.codes, beta=self.beta, size_average=False
         )
-        return {"loss_objectness": loss_objectness, "loss_rpn_box_reg": loss_box_reg / image.numel()}
+        return {
+            "loss_objectness": F.binary_cross_entropy_with_logits(objectness, sampled.positive.to(objectness.dtype)),
+            "loss_rpn_box_reg": loss_box_reg / len(sampled.anchor),
+        }
 
     def _match(self, anchors, visible, boxes):
         """Each anchor's object int64 [A] (negative: none) and label int64 [A] (`POSITIVE`, `NEGATIVE`, `IGNORED`)."""

@@ -10,9 +10,12 @@ from maskrcnn_benchmark.modeling.rpn.anchor_generator import make_anchor_generat
 from maskrcnn_benchmark.modeling.rpn.inference import make_rpn_postprocessor
 from maskrcnn_benchmark.modeling.rpn.loss import make_rpn_loss_evaluator
 from maskrcnn_benchmark.modeling.rpn.retinanet import build_retinanet
-from maskrcnn_benchmark.modeling.rpn.utils import anchors_as_boxes, rows_of_levels
+from maskrcnn_benchmark.modeling.rpn.utils import anchors_as_boxes, patches_at, predict_at_anchors, rows_of_levels
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.utils.errors import UserError
+
+# The head at one position reads the nine cells around it, so computing it there pays up to a ninth of all positions
+POSITIONS_PER_SAMPLE = 9
 
 
 @registry.RPN_HEADS.register("SingleConvRPNHead")
@@ -38,6 +41,20 @@ class RPNHead(nn.Module):
         """Maps [N, C, H, W] -> lists of logits [N, num_anchors, H, W] and of offsets [N, num_anchors * 4, H, W]."""
         hidden = [F.relu_(self.conv(features)) for features in x]
         return [self.cls_logits(h) for h in hidden], [self.bbox_pred(h) for h in hidden]
+
+    def at_positions(self, features, image, row, column):
+        """What `forward` answers at some positions of one level, computed there alone.
+
+        Args:
+            features: [N, C, H, W].
+            image, row, column: int64 [P].
+
+        Returns:
+            logits [P, num_anchors] and offsets [P, num_anchors * 4].
+        """
+        patches = patches_at(features, image, row, column, self.conv.kernel_size[0])
+        hidden = F.relu_(F.linear(patches, self.conv.weight.permute(0, 2, 3, 1).flatten(1), self.conv.bias))
+        return tuple(F.linear(hidden, c.weight.flatten(1), c.bias) for c in (self.cls_logits, self.bbox_pred))
 
 
 class RPNModule(nn.Module):
@@ -74,18 +91,43 @@ class RPNModule(nn.Module):
         """
         anchors = self.anchor_generator(features)
         counts = self.anchor_generator.num_anchors_per_location()
-        logits, offsets = (rows_of_levels(maps, counts) for maps in self.head(features))
+        few = self.training and self._trains_few_positions(features)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not few):
+            logits, offsets = (rows_of_levels(maps, counts) for maps in self.head(features))
         logits = [level.squeeze(2) for level in logits]
         if not self.training:
             return self.box_selector_test(anchors, logits, offsets, images.image_sizes), {}
         every_anchor = cat(anchors)
         visible = self.anchor_generator.visibility(every_anchor, images.image_sizes)
-        losses = self.loss_evaluator(every_anchor, visible, cat(logits, 1), cat(offsets, 1), targets)
+        if few:
+            losses = self._losses_at_sampled(every_anchor, visible, features, targets)
+        else:
+            losses = self.loss_evaluator(every_anchor, visible, cat(logits, 1), cat(offsets, 1), targets)
         if self.rpn_only:
             return anchors_as_boxes(every_anchor, images.image_sizes), losses
         with torch.no_grad():
             boxes = self.box_selector_train(anchors, logits, offsets, images.image_sizes, targets)
         return boxes, losses
+
+    def _trains_few_positions(self, features):
+        """Whether the loss reads so few positions that the head is cheaper to differentiate there than everywhere.
+
+        Of some hundred thousand anchors the loss samples a few hundred, and the gradient of all others is zero. So
+        proposals come from a pass over the whole maps that records nothing, and the head is run once more at the
+        sampled positions alone. The numbers are the same.
+        """
+        if not hasattr(self.head, "at_positions"):
+            return False
+        positions = sum(level.shape[0] * level.shape[2] * level.shape[3] for level in features)
+        return POSITIONS_PER_SAMPLE * len(features[0]) * self.loss_evaluator.most_per_image <= positions
+
+    def _losses_at_sampled(self, anchors, visible, features, targets):
+        sampled = self.loss_evaluator.sample(anchors, visible, targets)
+        if sampled is None:
+            return {}
+        counts = self.anchor_generator.num_anchors_per_location()
+        logits, offsets = predict_at_anchors(self.head.at_positions, features, counts, sampled.image, sampled.anchor)
+        return self.loss_evaluator.losses(sampled, logits, offsets)
 
 
 def build_rpn(cfg, in_channels):
