@@ -31,8 +31,8 @@ _C.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
 _C.MODEL.CLS_AGNOSTIC_BBOX_REG = False
 # Initial weights: a path, or catalog://ImageNetPretrained/torchvision/R-50 and its kin; "" starts from random weights
 _C.MODEL.WEIGHT = ""
-# Memory layout of images and activations: channels last is faster for convolutions on CPUs and tensor cores
-_C.MODEL.CHANNELS_LAST = False
+# Memory layout of weights and activations: channels last is faster for convolutions on CPUs and tensor cores
+_C.MODEL.CHANNELS_LAST = True
 
 _C.MODEL.BACKBONE = CN()
 # A name in modeling.registry.BACKBONES: R-18-FPN, R-34-FPN, R-50-FPN, R-101-FPN, R-50-C4, ...

@@ -2,13 +2,13 @@
 
 from torch.nn import BatchNorm2d, Conv2d, ConvTranspose2d
 from torch.nn.functional import interpolate
-from torchvision.ops import RoIAlign as ROIAlign
 from torchvision.ops import RoIPool as ROIPool
-from torchvision.ops import roi_align, roi_pool
+from torchvision.ops import roi_pool
 
 from maskrcnn_benchmark.layers.batch_norm import FrozenBatchNorm2d, conv_norm
 from maskrcnn_benchmark.layers.deform_conv import DFConv2d
 from maskrcnn_benchmark.layers.nms import grouped_nms, nms
+from maskrcnn_benchmark.layers.roi_align import ROIAlign, roi_align
 from maskrcnn_benchmark.layers.sigmoid_focal_loss import SigmoidFocalLoss
 from maskrcnn_benchmark.layers.smooth_l1_loss import smooth_l1_loss
 

@@ -4,8 +4,8 @@ import math
 
 import torch
 from torch import nn
-from torchvision.ops import roi_align
 
+from maskrcnn_benchmark.layers import roi_align
 from maskrcnn_benchmark.modeling.utils import cat
 
 

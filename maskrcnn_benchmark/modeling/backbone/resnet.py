@@ -103,7 +103,7 @@ class Bottleneck(nn.Module):
         identity = x if self.downsample is None else conv_norm(*self.downsample, x)
         out = F.relu_(conv_norm(self.conv1, self.bn1, x))
         out = F.relu_(conv_norm(self.conv2, self.bn2, out))
-        return F.relu_(conv_norm(self.conv3, self.bn3, out) + identity)
+        return F.relu_(conv_norm(self.conv3, self.bn3, out).add_(identity))
 
 
 class BasicBlock(nn.Module):
@@ -121,7 +121,7 @@ class BasicBlock(nn.Module):
     def forward(self, x):
         identity = x if self.downsample is None else conv_norm(*self.downsample, x)
         out = F.relu_(conv_norm(self.conv1, self.bn1, x))
-        return F.relu_(conv_norm(self.conv2, self.bn2, out) + identity)
+        return F.relu_(conv_norm(self.conv2, self.bn2, out).add_(identity))
 
 
 class ResNet(nn.Module):

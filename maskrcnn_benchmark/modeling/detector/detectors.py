@@ -28,7 +28,8 @@ def build_detection_model(cfg, vocabulary=None):
         rpn = build_rpn(cfg, backbone.out_channels)
         if not cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
             roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary)
-    return GeneralizedRCNN(backbone, rpn, roi_heads, build_fpn_heads(cfg, backbone.out_channels))
+    fpn_heads = build_fpn_heads(cfg, backbone.out_channels)
+    return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST)
 
 
 def _check_tasks(cfg):

@@ -1,10 +1,11 @@
 """Images (and targets) in, losses or predictions out."""
 
+import torch
 from torch import nn
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 
 
@@ -16,14 +17,18 @@ class GeneralizedRCNN(nn.Module):
         rpn: (images, features, targets) -> (one `BoxList` of proposals per image, losses); None without region tasks.
         roi_heads: (features, proposals, targets) -> (one `BoxList` of detections per image, losses), or None.
         fpn_heads: (features, images, targets) -> ({name: one answer per image}, losses), or None.
+        channels_last: keep weights and activations in the channels-last layout, whatever layout images come in. The
+            numbers are the same; convolutions are faster on CPUs and on tensor cores.
     """
 
-    def __init__(self, backbone, rpn=None, roi_heads=None, fpn_heads=None):
+    def __init__(self, backbone, rpn=None, roi_heads=None, fpn_heads=None, channels_last=False):
         super().__init__()
         self.backbone = backbone
         self.rpn = rpn
         self.roi_heads = roi_heads
         self.fpn_heads = fpn_heads
+        self.layout = torch.channels_last if channels_last else torch.preserve_format
+        self.to(memory_format=self.layout)
 
     def forward(self, images, targets=None):
         """Losses in training, predictions otherwise.
@@ -43,6 +48,7 @@ class GeneralizedRCNN(nn.Module):
             targets = _checked_targets(targets, images)
         else:
             targets = None
+        images = ImageList(images.tensors.to(memory_format=self.layout), images.image_sizes)
         features = self.backbone(images.tensors)
         detections, losses = None, {}
         if self.rpn is not None:

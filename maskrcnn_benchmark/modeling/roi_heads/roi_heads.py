@@ -38,8 +38,6 @@ class CombinedROIHeads(nn.ModuleDict):
             Without targets: N `BoxList`s with fields scores, labels and those of the heads: mask, keypoints, parts; and
             {}. With targets: the proposals sampled by the box head, and {loss name: scalar} of what is annotated.
         """
-        # ROIAlign reads maps channel by channel: a map in another layout is converted once here, not once per head
-        features = [level.contiguous() for level in features]
         boxes, losses = self["box"](features, proposals, targets)
         for name, head in self.items():
             if name == "box":

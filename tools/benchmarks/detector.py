@@ -1,0 +1,263 @@
+"""Mask R-CNN R-50-FPN beside torchvision's `maskrcnn_resnet50_fpn`: training, inference and memory.
+
+Both networks start from the same random weights and see the same images and objects. Ours is the original library's
+configuration as it stands, trained by the training step of `tools/train_net.py`; torchvision's has frozen batch norm
+and a frozen stem and first stage like it.
+"""
+
+import argparse
+import multiprocessing
+import resource
+from concurrent.futures import ProcessPoolExecutor
+
+import torch
+from torch import nn
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops import FrozenBatchNorm2d
+
+from benchmarks.timing import format_table, medians, positive, take_turns, wait_for
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import Masker
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.utils.torchvision_weights import convert
+
+SUMMARY = "Mask R-CNN R-50-FPN beside torchvision's"
+
+CONFIG = "configs/e2e_mask_rcnn_R_50_FPN_1x.yaml"
+NUM_CLASSES = 81
+LEARNING_RATE = 1e-5  # small, so that random weights stay as they are while they are timed
+MIB = 2**20
+
+# What keeps a residual network with frozen norms and random weights in range, and what makes some of its random class
+# scores exceed the score threshold, so that inference has the usual hundred detections to describe
+RESIDUAL_SCALE, SCORE_SPREAD = 0.2, 0.3
+
+
+def add_arguments(parser):
+    """Options of the subject `detector`."""
+    parser.add_argument("--height", type=positive, default=800, help="of the images in pixels (default 800)")
+    parser.add_argument("--width", type=positive, default=1088, help="of the images in pixels (default 1088)")
+    parser.add_argument("--batch", type=positive, default=2, help="images of a training step (default 2)")
+    parser.add_argument("--objects", type=positive, default=8, help="objects of an image (default 8)")
+    parser.add_argument("--skip-memory", action="store_true", help="time only")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="options of our config after everything else: KEY VALUE")
+
+
+def measure(args):
+    """Time both networks alternately, then measure the memory of each alone. Returns the result's dictionary."""
+    networks = build_networks(args)
+    batch, single = make_batch(args, args.batch), make_batch(args, 1)
+    detections = {name: network.infer(single) for name, network in networks.items()}
+    print(", ".join(f"{name}: {count} detections" for name, count in detections.items()))
+    actions = {}
+    for name, network in networks.items():
+        actions[f"{name}, train"] = lambda turn, network=network: network.train_step(batch)
+    for name, network in networks.items():
+        actions[f"{name}, infer"] = lambda turn, network=network: network.infer(single)
+    seconds = take_turns(actions, args.rounds, args.warmup)
+    print(format_table(seconds))
+    del networks
+    memory = {} if args.skip_memory else {name: measure_memory(name, args) for name in NETWORKS}
+    for name, mib in memory.items():
+        print(f"{name}, peak memory of training: {mib:.0f} MiB")
+    ratios = ratios_of(medians(seconds), memory)
+    for name, ratio in ratios.items():
+        print(f"{name}: {ratio:.3f}")
+    return {
+        **ratios,
+        "seconds": medians(seconds),
+        "all_seconds": seconds,
+        "peak_training_memory_mib": memory,
+        "detections": detections,
+        "rounds": len(next(iter(seconds.values()))),
+        "image": [args.height, args.width],
+        "batch": args.batch,
+        "objects": args.objects,
+        "config_file": CONFIG,
+        "options": args.opts,
+    }
+
+
+def ratios_of(median, memory):
+    """The figures of merit; less is better.
+
+    Args:
+        median: {"ours, train", "ours, infer", "torchvision, train", "torchvision, infer": seconds}.
+        memory: {"ours", "torchvision": MiB}, or {}.
+    """
+    ratios = {
+        f"{kind}_ratio_vs_torchvision": median[f"ours, {kind}"] / median[f"torchvision, {kind}"]
+        for kind in ("train", "infer")
+    }
+    if memory:
+        ratios["memory_ratio_vs_torchvision"] = memory["ours"] / memory["torchvision"]
+    return ratios
+
+
+class Ours:
+    """Our network, from the weights of torchvision's."""
+
+    def __init__(self, args, weights):
+        cfg = default_cfg.clone()
+        cfg.merge_from_file(CONFIG)
+        cfg.merge_from_list(["MODEL.WEIGHT", "", "MODEL.DEVICE", args.device, "SOLVER.BASE_LR", LEARNING_RATE])
+        cfg.merge_from_list(args.opts)
+        self.device = torch.device(args.device)
+        self.model = build_detection_model(cfg).to(self.device)
+        state, _ = convert(weights, self.model, cfg, "torchvision's random weights")
+        self.model.load_state_dict(state, strict=False)
+        combiner = build_loss_combiner(cfg).to(self.device)
+        self.step = TrainingStep(
+            self.model, combiner, make_optimizer(cfg, self.model, combiner), self.device, dtype=cfg.DTYPE
+        )
+        self.masker = Masker(threshold=0.5, padding=1)
+
+    def train_step(self, batch):
+        """One iteration: what training does between two batches."""
+        images, objects = batch
+        targets = [self._target(*each, images.shape[-1], images.shape[-2]) for each in objects]
+        self.model.train()
+        self.step(_image_list(images), targets, lambda: ["an image of the benchmark"])
+        wait_for(self.device)
+
+    def infer(self, batch):
+        """Detections with their masks pasted into the image; returns how many there are."""
+        self.model.eval()
+        with torch.no_grad():
+            (found,) = self.model(_image_list(batch[0].to(self.device)))
+            (masks,) = self.masker([found.get_field("mask")], [found])
+        wait_for(self.device)
+        return len(masks)
+
+    def _target(self, boxes, labels, polygons, width, height):
+        instances = BoxList(boxes, (width, height))
+        instances.add_field("labels", labels)
+        instances.add_field("masks", SegmentationMask(polygons, (width, height)))
+        return ImageAnnotations((width, height), instances=instances)
+
+
+class Torchvision:
+    """torchvision's network as its reference training drives it."""
+
+    def __init__(self, args, weights):
+        self.device = torch.device(args.device)
+        self.model = build_torchvision(args)
+        self.model.load_state_dict(weights)
+        self.model.to(self.device)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
+
+    def train_step(self, batch):
+        """One iteration."""
+        images, objects = batch
+        size = images.shape[-1], images.shape[-2]
+        targets = [
+            {
+                "boxes": boxes.to(self.device),
+                "labels": labels.to(self.device),
+                "masks": SegmentationMask(polygons, size).get_mask_tensor().to(self.device),
+            }
+            for boxes, labels, polygons in objects
+        ]
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self.model([image.to(self.device) for image in images], targets)
+        sum(losses.values()).backward()
+        self.optimizer.step()
+        wait_for(self.device)
+
+    def infer(self, batch):
+        """Detections with their masks pasted into the image; returns how many there are."""
+        self.model.eval()
+        with torch.no_grad():
+            (found,) = self.model([image.to(self.device) for image in batch[0]])
+        wait_for(self.device)
+        return len(found["masks"])
+
+
+NETWORKS = {"ours": Ours, "torchvision": Torchvision}
+
+
+def build_networks(args):
+    """{name: network}, all from the same weights."""
+    weights = random_weights(args)
+    return {name: network(args, weights) for name, network in NETWORKS.items()}
+
+
+def build_torchvision(args):
+    """torchvision's Mask R-CNN for images of the benchmark's size, which it leaves as they are."""
+    backbone = resnet_fpn_backbone(
+        backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=3
+    )
+    sides = sorted((args.height, args.width))
+    # Images come normalised, as ours do
+    return MaskRCNN(
+        backbone, NUM_CLASSES, min_size=sides[0], max_size=sides[1], image_mean=[0.0] * 3, image_std=[1.0] * 3
+    )
+
+
+def random_weights(args):
+    """The state dict of a torchvision Mask R-CNN with random weights that keep activations and scores in range."""
+    torch.manual_seed(0)
+    model = build_torchvision(args)
+    for name, module in model.named_modules():
+        if name.endswith("bn3"):
+            module.weight.fill_(RESIDUAL_SCALE)
+    nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=SCORE_SPREAD)
+    return model.state_dict()
+
+
+def make_batch(args, count):
+    """Random images and elliptical objects.
+
+    Returns:
+        float [count, 3, height, width], normalised RGB; and for each image boxes float [O, 4] xyxy, labels int64 [O] in
+        1..80 and polygons, a list of O lists with one polygon each.
+    """
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(count, 3, args.height, args.width, generator=generator)
+    extent = torch.tensor([args.width, args.height], dtype=torch.float32)
+    angle = torch.linspace(0, 2 * torch.pi, 33)[:-1]
+    circle = torch.stack((angle.cos(), angle.sin()), 1)
+    objects = []
+    for _ in range(count):
+        sides = (0.05 + 0.45 * torch.rand(args.objects, 2, generator=generator)) * extent
+        corner = torch.rand(args.objects, 2, generator=generator) * (extent - sides - 1)
+        outline = corner[:, None] + sides[:, None] * (1 + circle) / 2
+        labels = torch.randint(1, NUM_CLASSES, (args.objects,), generator=generator)
+        polygons = [[points.flatten().tolist()] for points in outline]
+        objects.append((torch.cat((corner, corner + sides), 1), labels, polygons))
+    return images, objects
+
+
+def measure_memory(name, args):
+    """MiB that training takes at its peak, beyond the libraries, in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_memory_of_training, name, args).result()
+
+
+def _memory_of_training(name, args):
+    libraries = _peak_resident()
+    network, batch = NETWORKS[name](args, random_weights(args)), make_batch(args, args.batch)
+    for _ in range(2):
+        network.train_step(batch)
+    if network.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(network.device) / MIB
+    return _peak_resident() - libraries
+
+
+def _peak_resident():
+    """MiB of memory that this process has held at its peak so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _image_list(images):
+    return ImageList(images, [image.shape[-2:] for image in images])

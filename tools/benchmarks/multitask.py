@@ -1,0 +1,167 @@
+"""The eight-task network beside Mask R-CNN and eight single-task networks."""
+
+import argparse
+import itertools
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.timing import format_table, medians, positive, take_turns, wait_for
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.data.build import bind_vocabulary, make_data_loader
+from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.engine.step import TrainingStep, autocast
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+
+SUMMARY = "the eight-task network beside Mask R-CNN and eight single-task networks"
+
+EIGHT_TASKS = "eight tasks"
+MASK_RCNN = "Mask R-CNN"
+
+
+def variants_of(cfg):
+    """The configs to compare, all with the trunk and the image size of `cfg`.
+
+    Answers per box need boxes, so the single-task networks of masks, joints and region parts detect, too.
+
+    Returns:
+        {name: config}: the network of all tasks, Mask R-CNN, and "only KEY" for each task.
+    """
+    per_box = {"instance", "keypoint"} | ({"part"} if cfg.MODEL.PART_HEAD == "roi" else set())
+    variants = {EIGHT_TASKS: with_tasks(cfg, TASKS), MASK_RCNN: with_tasks(cfg, ("detection", "instance"))}
+    for key in TASKS:
+        variants[f"only {key}"] = with_tasks(cfg, ("detection", key) if key in per_box else (key,))
+    return variants
+
+
+def ratios_of(median):
+    """The figures of merit from medians in seconds, by "NAME, train" and "NAME, infer".
+
+    Returns:
+        {"train_ratio_vs_mask_rcnn", "infer_ratio_vs_mask_rcnn", "train_ratio_vs_eight_single_task"}; less is better.
+    """
+    singles = sum(median[f"only {key}, train"] for key in TASKS)
+    ours = median[f"{EIGHT_TASKS}, train"]
+    return {
+        "train_ratio_vs_mask_rcnn": ours / median[f"{MASK_RCNN}, train"],
+        "infer_ratio_vs_mask_rcnn": median[f"{EIGHT_TASKS}, infer"] / median[f"{MASK_RCNN}, infer"],
+        "train_ratio_vs_eight_single_task": ours / singles,
+    }
+
+
+class Network:
+    """One of the networks to compare, with its optimizer.
+
+    Args:
+        cfg: its config, class counts included.
+        vocabulary: `Vocabulary` of the batches.
+    """
+
+    def __init__(self, cfg, vocabulary):
+        torch.manual_seed(0)
+        self.device = torch.device(cfg.MODEL.DEVICE)
+        self.model = build_detection_model(cfg, vocabulary).to(self.device)
+        if cfg.MODEL.WEIGHT:
+            DetectronCheckpointer(cfg, self.model).load(cfg.MODEL.WEIGHT, use_latest=False, only_weights=True)
+        if cfg.MODEL.CHANNELS_LAST:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        combiner = build_loss_combiner(cfg).to(self.device)
+        self.dtype = cfg.DTYPE
+        self.step = TrainingStep(
+            self.model,
+            combiner,
+            make_optimizer(cfg, self.model, combiner),
+            self.device,
+            dtype=cfg.DTYPE,
+            accumulate=cfg.SOLVER.ACCUMULATE_STEPS,
+            clip_norm=cfg.SOLVER.CLIP_GRADIENT_NORM,
+            channels_last=cfg.MODEL.CHANNELS_LAST,
+        )
+
+    def train_step(self, batch):
+        """Forward, backward, checks, optimizer step: what training does between two batches."""
+        images, targets = batch
+        self.model.train()
+        self.step(images, targets, lambda: ["an image of the benchmark"])
+        wait_for(self.device)
+
+    def infer(self, batch):
+        """Predictions at the network's resolution."""
+        self.model.eval()
+        with torch.no_grad(), autocast(self.dtype, self.device):
+            self.model(batch[0])
+        wait_for(self.device)
+
+
+def add_arguments(parser):
+    """Options of the subject `multitask`."""
+    parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="trunk, heads, image size")
+    parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint to start from (default: random)")
+    parser.add_argument("--own-data", action="store_true", help="use DATASETS.TRAIN, not a new mini_detail")
+    parser.add_argument("--batches", type=positive, default=4, help="different batches, taken in turn (default 4)")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="options after everything else: KEY VALUE ...")
+
+
+def measure(args):
+    """Time training iterations and inference of all variants on the same batches. Returns the result's dictionary."""
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(args.config_file)
+    cfg.merge_from_list(args.opts)
+    cfg.MODEL.DEVICE, cfg.MODEL.WEIGHT = args.device, args.weights
+    cfg = with_tasks(cfg, TASKS)
+    batches, vocabulary = training_batches(cfg, args.batches, args.own_data)
+    bind_vocabulary(cfg, vocabulary)
+    networks = {name: Network(variant, vocabulary) for name, variant in variants_of(cfg).items()}
+    actions = {}
+    for name, network in networks.items():
+        actions[f"{name}, train"] = lambda turn, network=network: network.train_step(batches[turn % len(batches)])
+    for name in (EIGHT_TASKS, MASK_RCNN):
+        actions[f"{name}, infer"] = lambda turn, network=networks[name]: network.infer(batches[turn % len(batches)])
+    seconds = take_turns(actions, args.rounds, args.warmup)
+    ratios = ratios_of(medians(seconds))
+    print(format_table(seconds))
+    for name, ratio in ratios.items():
+        print(f"{name}: {ratio:.2f}")
+    return {
+        **ratios,
+        "seconds": medians(seconds),
+        "rounds": len(next(iter(seconds.values()))),
+        "config_file": args.config_file,
+        "options": args.opts,
+        "weights": args.weights or "random",
+        "batch_shapes": [list(images.tensors.shape) for images, _ in batches],
+        "data": list(cfg.DATASETS.TRAIN) if args.own_data else "mini_detail",
+    }
+
+
+def with_tasks(cfg, keys):
+    """A copy of a config with exactly the tasks of `keys` on."""
+    cfg = cfg.clone()
+    for key, task in TASKS.items():
+        setattr(cfg.MODEL, task.switch, key in keys)
+    return cfg
+
+
+def training_batches(cfg, count, own_data):
+    """The first batches of training: of the config's data set, or of a mini_detail drawn for the occasion.
+
+    Returns:
+        list of (`ImageList`, list of `ImageAnnotations`) on the config's device, and the data set's `Vocabulary`.
+    """
+    cfg = cfg.clone()
+    cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.SEED = 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        if not own_data:
+            # Twice the images, so that upright and wide ones alike fill whole batches
+            write_mini_detail(Path(folder) / "mini_detail", 2 * count * cfg.SOLVER.IMS_PER_BATCH, 1, seed=0)
+            cfg.DATASETS.DATA_DIR, cfg.DATASETS.TRAIN = folder, ("mini_detail_train",)
+        loader = make_data_loader(cfg, is_train=True)
+        batches = [batch[:2] for batch in itertools.islice(loader, count)]
+        vocabulary = loader.dataset.vocabulary
+    device = cfg.MODEL.DEVICE
+    return [(images.to(device), [target.to(device) for target in targets]) for images, targets in batches], vocabulary
