@@ -1,8 +1,9 @@
 """Download a file into torch.hub's cache, whole or not at all, and notice when a cached one is not whole.
 
-A file whose name carries the start of its SHA-256, as in resnet50-0676ba61.pth, lies at checkpoints/NAME like torch's own
-downloads. Any other lies at checkpoints/HOST/PATH, because names such as model_final.pkl stand for many files. Beside each
-lies NAME.json with its size and SHA-256, written after a download whose size (Content-Length) and hash were right.
+A file whose name carries the start of its SHA-256, as in resnet50-0676ba61.pth, lies at checkpoints/NAME like torch's
+own downloads. Any other lies at checkpoints/HOST/PATH, because names such as model_final.pkl stand for many files.
+Beside each lies NAME.json with its size and SHA-256, written after a download whose size (Content-Length) and hash were
+right.
 """
 
 import hashlib
@@ -55,7 +56,9 @@ def cache_url(url, model_dir=None, progress=True):
         UserError: the file cannot be had; the message says where to put it by hand.
     """
     if not url.lower().startswith(("http://", "https://")):
-        raise UserError(f"{url}: weights are downloaded over http and https only; give the path of a local file instead")
+        raise UserError(
+            f"{url}: weights are downloaded over http and https only; give the path of a local file instead"
+        )
     path = cached_path(url, model_dir)
     run_once(lambda: _fetch(url, path, progress), on_each_machine=True)
     return str(path)
@@ -106,8 +109,8 @@ def _fetch(url, path, progress):
     except (UserError, OSError, _Broken) as error:
         cached = f"the cached file {fault}, and " if fault else ""
         raise UserError(
-            f"{cached}cannot download {url} ({error}); put the file at {path} by hand, or start from random weights with "
-            'MODEL.WEIGHT ""'
+            f"{cached}cannot download {url} ({error}); put the file at {path} by hand, or start from random "
+            'weights with MODEL.WEIGHT ""'
         ) from None
     finally:
         part.unlink(missing_ok=True)
@@ -167,9 +170,11 @@ def _download(url, part, progress):
         try:
             with _open(url, part, validator) as answer:
                 validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-                return _receive(answer, part, progress)
-        except urllib.error.HTTPError as error:
-            if error.code < 500 or delay is None:
+                _receive(answer, part, progress)
+                return
+        except urllib.error.URLError as error:
+            # nobody answers, or the server does not want to; it may have recovered from its own errors soon
+            if getattr(error, "code", 0) < 500 or delay is None:
                 raise
             reason = error
         except (_Broken, OSError, http.client.HTTPException) as error:

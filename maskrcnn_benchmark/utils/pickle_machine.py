@@ -1,7 +1,7 @@
 """Follow the instructions of a pickle without obeying them: no name is imported, nothing is called.
 
-Python's own unpickler runs what a file asks for, may take gigabytes for a file of some bytes, and leaves tuples nested so
-deeply that hashing one ends the interpreter. This one keeps a stack of plain values; what a name, a call or a state
+Python's own unpickler runs what a file asks for, may take gigabytes for a file of some bytes, and leaves tuples nested
+so deeply that hashing one ends the interpreter. This one keeps a stack of plain values; what a name, a call or a state
 means is decided by a subclass.
 """
 
@@ -199,8 +199,11 @@ def _printable(text):
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
-    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
+    [
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    ]
 )
 _EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
 _HANDLERS = {

@@ -2,8 +2,10 @@
 
 Detectron and detectron2 publish weights as pickled dictionaries of numpy arrays, written by Python 2 and 3. Such a file
 is data here: only dictionaries, lists, tuples, text, numbers and arrays of plain numbers come out of it, and anything
-else that it asks for is refused before it happens. Limits: the arrays together have at most `BYTES_PER_BYTE` times the
-bytes of the file, values are nested at most `MAX_DEPTH` deep and number at most `MAX_VALUES`, counted once for every place where they appear.
+else that it asks for is refused before it happens.
+
+Limits: the arrays together have at most `BYTES_PER_BYTE` times the bytes of the file; values are nested at most
+`MAX_DEPTH` deep and number at most `MAX_VALUES`, counted once for every place where they appear.
 """
 
 import math
@@ -17,7 +19,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.pickle_machine import BoundedFile, PickleMachine, PickleRefused, check_key
 
 MAX_DEPTH = 32
-MAX_VALUES = 1_000_000
+MAX_VALUES = 200_000
 MAX_DIMENSIONS = 32
 MAX_SIDE = 2**31
 # An array's bytes may be counted twice: once as text, as protocol 2 writes them, and once as numbers

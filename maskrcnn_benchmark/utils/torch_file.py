@@ -6,6 +6,7 @@ nested values or declares a storage larger than what lies in the file. A file ma
 its size at most.
 """
 
+import io
 import pickle
 import re
 import zipfile
@@ -49,9 +50,13 @@ def load_tensors(path, remedy=""):
         value = torch.load(path, map_location="cpu", weights_only=True)
         _check_tensors(value)
     except PickleRefused as error:
-        raise UserError(f"{path} was refused: {error}, but only dense tensors and plain values are taken{remedy}") from None
+        raise UserError(
+            f"{path} was refused: {error}, but only dense tensors and plain values are taken{remedy}"
+        ) from None
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} was refused: it is damaged or holds more than tensors ({_line(error)}){remedy}") from None
+        raise UserError(
+            f"{path} was refused: it is damaged or holds more than tensors ({_line(error)}){remedy}"
+        ) from None
     except Exception as error:  # there is no list of what torch raises for a damaged file
         raise UserError(f"{path} is damaged or no PyTorch file ({_line(error)}){remedy}") from None
     return value
@@ -82,9 +87,8 @@ def _inspect_zip(path):
         if len(pickles) != 1:
             raise ValueError("it holds no entry data.pkl")
         folder = pickles[0].removesuffix("data.pkl") + "data/"
-        with archive.open(pickles[0]) as file:
-            storages = {name.removeprefix(folder): size for name, size in sizes.items() if name.startswith(folder)}
-            _TensorMachine(lambda key: storages.get(key, 0)).run(BoundedFile(file, sizes[pickles[0]]))
+        storages = {name.removeprefix(folder): size for name, size in sizes.items() if name.startswith(folder)}
+        _TensorMachine(lambda key: storages.get(key, 0)).run(io.BytesIO(archive.read(pickles[0])))
 
 
 def _inspect_legacy(path):
@@ -148,7 +152,9 @@ class _TensorMachine(PickleMachine):
             raise ValueError("a reference to a storage is odd")
         declared = count * STORAGE_BYTES[kind]
         if declared > self.bytes_of(key):
-            raise PickleRefused(f"it declares a storage of {declared} bytes, where {self.bytes_of(key)} lie in the file")
+            raise PickleRefused(
+                f"it declares a storage of {declared} bytes, where {self.bytes_of(key)} lie in the file"
+            )
         if key not in self.seen:
             self.seen.add(key)
             self.declared += declared
