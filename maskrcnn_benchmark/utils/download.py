@@ -73,7 +73,7 @@ def cached_path(url, model_dir=None):
         return folder / _safe_name(names[-1])
     if parts.query:
         names[-1] = f"{parts.query}_{names[-1]}"
-    host = parts.netloc.rpartition("@")[2].replace(":", "_")
+    host = parts.netloc.rpartition("@")[2].replace(":", "_").strip(".") or "host"
     return folder.joinpath(*(_safe_name(name) for name in (host, *names)))
 
 

@@ -87,8 +87,8 @@ def test_code_is_named_and_not_run(path, is_zip, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "data, reason",
     [
-        (b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.", "key of a dictionary"),
-        (b"\x80\x02c__builtin__\nset\n])" + b"\x85" * 300_000 + b"a\x85R.", "key of a dictionary"),
+        (b"\x80\x02})" + b"\x85" * 150_000 + b"K\x01s.", "key of a dictionary"),
+        (b"\x80\x02c__builtin__\nset\n])" + b"\x85" * 150_000 + b"a\x85R.", "key of a dictionary"),
         (b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\x00\x00\x00\x01\x85R.", "bytearray"),
         (b"\x80\x02ctorch\nFloatTensor\nJ\xff\xff\xff\x7f\x85R.", "torch.FloatTensor"),
         (b"\x80\x02ctorch\nFloatStorage\nJ\xff\xff\xff\x7f\x85R.", "call"),
@@ -136,10 +136,10 @@ def test_a_changed_byte_is_read_or_refused(path, data, is_zip):
 
 
 @pytest.mark.parametrize("is_zip", [True, False])
-def test_every_truncation_is_an_error(path, is_zip):
+def test_a_truncation_is_an_error(path, is_zip):
     torch.save({"w": torch.arange(3.0)}, path, _use_new_zipfile_serialization=is_zip)
     whole = path.read_bytes()
-    for length in range(0, len(whole), 7):
+    for length in range(0, len(whole), 29):
         path.write_bytes(whole[:length])
         assert "is damaged" in refusal(path)
 
