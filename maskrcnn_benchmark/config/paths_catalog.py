@@ -3,6 +3,7 @@
 import difflib
 from pathlib import Path
 
+from maskrcnn_benchmark.config.model_catalog import ModelCatalog  # noqa: F401  users look for it here
 from maskrcnn_benchmark.utils.errors import UserError
 
 SPLITS = ("train", "val", "trainval")

@@ -1,7 +1,7 @@
 """Save and load what a training is made of: weights, optimizer, schedule and whatever else the caller adds."""
 
+import contextlib
 import logging
-import pickle
 from pathlib import Path
 
 import torch
@@ -9,14 +9,10 @@ import torch
 from maskrcnn_benchmark.utils.comm import run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
-from maskrcnn_benchmark.utils.model_serialization import load_state_dict
-from maskrcnn_benchmark.utils.model_zoo import (
-    CATALOG_PREFIX,
-    cache_url,
-    catalog_url,
-    fit_torchvision_resnet,
-    is_torchvision_resnet,
-)
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict, strip_prefix_if_present
+from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.optimizer_state import regroup
+from maskrcnn_benchmark.utils.weight_file import read_checkpoint, split_checkpoint, to_our_names
 
 POINTER = "last_checkpoint"
 
@@ -81,13 +77,15 @@ class Checkpointer:
             self.logger.info("No checkpoint found. Initializing model from scratch")
             return {}
         self.logger.info("Loading checkpoint from %s", f)
-        checkpoint = self._load_file(f)
-        self._load_model(checkpoint.pop("model"), f, resuming)
+        weights, rest = self._load_file(f)
+        self._load_model(weights, f, resuming)
         if only_weights and not resuming:
             return {}
-        self._load_state(self.optimizer, checkpoint, "optimizer", f)
-        self._load_state(self.scheduler, checkpoint, "scheduler", f)
-        return checkpoint
+        if "optimizer" in rest and self.optimizer is not None:
+            self._load_state(self.optimizer, self._regrouped(rest.pop("optimizer"), weights, f), "optimizer", f)
+        if "scheduler" in rest and self.scheduler is not None:
+            self._load_state(self.scheduler, rest.pop("scheduler"), "scheduler", f)
+        return rest
 
     def has_checkpoint(self):
         """Whether `save_dir` names a latest checkpoint."""
@@ -110,17 +108,17 @@ class Checkpointer:
             file.write(last_filename.encode())
 
     def _load_file(self, f):
+        """({name: tensor} under our names, what else the file holds)."""
         checkpoint = read_checkpoint(f, _remedy(f, self.save_dir))
         if "model" not in checkpoint:
             raise UserError(f"{f} holds no entry 'model', so it is not a checkpoint of this library")
-        return checkpoint
+        return split_checkpoint(checkpoint, f)
 
-    def _load_model(self, state_dict, f, resuming):
-        if not isinstance(state_dict, dict) or not all(isinstance(v, torch.Tensor) for v in state_dict.values()):
-            raise UserError(f"{f}: the weights are not a dictionary of tensors")
-        report = load_state_dict(self.model, state_dict)
-        if not report.matched:
-            raise UserError(f"{f}: none of its {len(state_dict)} tensors fits this model; is it another network's?")
+    def _load_model(self, weights, f, resuming):
+        report = load_state_dict(self.model, weights)
+        trained = {name for name, _ in self.model.named_parameters()} or report.matched.keys()
+        if not trained & report.matched.keys():
+            raise UserError(f"{f}: none of its {len(weights)} tensors fits this model; is it another network's?")
         odd = [entry[0] for entry in report.mismatched] + report.missing + report.unused
         if resuming and odd:
             raise UserError(
@@ -128,71 +126,46 @@ class Checkpointer:
                 f"another OUTPUT_DIR, or remove {Path(self.save_dir) / POINTER} to start over"
             )
 
-    def _load_state(self, owner, checkpoint, name, f):
-        if owner is None or name not in checkpoint:
-            return
+    def _regrouped(self, state, weights, f):
+        names = strip_prefix_if_present(weights, "module.")
+        named_parameters = strip_prefix_if_present(dict(self.model.named_parameters()), "module.").items()
+        with _misfit("optimizer", f):
+            return regroup(state, self.optimizer, named_parameters, names)
+
+    def _load_state(self, owner, state, name, f):
         self.logger.info("Loading %s from %s", name, f)
-        try:
-            owner.load_state_dict(checkpoint.pop(name))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{f}: its {name} does not fit this config ({error}); choose another OUTPUT_DIR, or start from its "
-                f"weights alone with MODEL.WEIGHT {f}"
-            ) from None
+        with _misfit(name, f):
+            owner.load_state_dict(state)
+
+
+@contextlib.contextmanager
+def _misfit(name, f):
+    """Turn the error of an optimizer or a schedule that does not take a saved state into the user's."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{f}: its {name} does not fit this config ({error}); choose another OUTPUT_DIR, or start from its weights "
+            f"alone with MODEL.WEIGHT {f}"
+        ) from None
 
 
 class DetectronCheckpointer(Checkpointer):
-    """A `Checkpointer` that also takes catalog names, addresses and bare dictionaries of weights."""
+    """A `Checkpointer` that also takes catalog names, addresses, bare weights and those of other libraries.
+
+    docs/weights.md lists what it can load.
+    """
 
     def __init__(self, cfg, model, optimizer=None, scheduler=None, save_dir="", save_to_disk=None, logger=None):
         super().__init__(model, optimizer, scheduler, save_dir, save_to_disk, logger)
         self.cfg = cfg.clone()
 
     def _load_file(self, f):
-        if f.startswith(CATALOG_PREFIX):
-            f = catalog_url(f)
-        if f.startswith(("http://", "https://")):
-            f = cache_url(f)
-        checkpoint = read_checkpoint(f, _remedy(f, self.save_dir))
-        if "model" not in checkpoint:
-            checkpoint = {"model": checkpoint}
-        if is_torchvision_resnet(checkpoint["model"]):
-            self._check_torchvision_conventions(f)
-            checkpoint["model"] = fit_torchvision_resnet(checkpoint["model"], self.model)
-        return checkpoint
-
-    def _check_torchvision_conventions(self, f):
-        resnets, inputs = self.cfg.MODEL.RESNETS, self.cfg.INPUT
-        expected = {
-            "INPUT.TO_BGR255": (inputs.TO_BGR255, False),
-            "INPUT.PIXEL_MEAN": (list(inputs.PIXEL_MEAN), [0.485, 0.456, 0.406]),
-            "INPUT.PIXEL_STD": (list(inputs.PIXEL_STD), [0.229, 0.224, 0.225]),
-            "MODEL.RESNETS.STRIDE_IN_1X1": (resnets.STRIDE_IN_1X1, False),
-        }
-        for key, (value, wanted) in expected.items():
-            if value != wanted:
-                self.logger.warning("%s was trained with %s %s, but the config has %s", f, key, wanted, value)
-
-
-def read_checkpoint(f, remedy=""):
-    """The dictionary in the file `f`, on the CPU. Only tensors and plain values are read: code in a file is never run.
-
-    Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else.
-    """
-    path = Path(f)
-    if not path.is_file():
-        raise UserError(f"no such checkpoint: {path}{remedy}")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("WeightsUnpickler error: ")[-1].split("\n")[0][:200]
-        raise UserError(f"{path} was refused: it is damaged or holds more than tensors ({reason}){remedy}") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise UserError(f"{path} is damaged or no PyTorch file ({reason[:200]}){remedy}") from None
-    if not isinstance(checkpoint, dict):
-        raise UserError(f"{path} holds a {type(checkpoint).__name__}, not a dictionary of weights{remedy}")
-    return checkpoint
+        path = local_file(str(f), self.cfg.PATHS_CATALOG)
+        if path != str(f):
+            self.logger.info("%s lies at %s", f, path)
+        weights, rest = split_checkpoint(read_checkpoint(path, _remedy(path, self.save_dir)), path)
+        return to_our_names(weights, self.model, self.cfg, path), rest
 
 
 def _remedy(f, save_dir):

@@ -8,6 +8,16 @@ import torch
 
 logger = logging.getLogger(__name__)
 
+# Last layers: what they answer for, in which dimension of the weight, and how many numbers each answer has
+ANSWERS = {
+    "predictor.cls_score": ("classes", 0, 1),
+    "predictor.bbox_pred": ("classes", 0, 4),
+    "predictor.mask_fcn_logits": ("classes", 0, 1),
+    "predictor.kps_score_lowres": ("keypoints", 1, 1),
+    "head.cls_logits": ("answers of all anchors", 0, 1),
+    "head.bbox_pred": ("anchors", 0, 4),
+}
+
 
 @dataclass
 class MatchReport:
@@ -76,14 +86,38 @@ def _longest_suffix(name, loaded):
 
 
 def _log(report):
+    """One block that says what became of every tensor; a warning if some of the file's do not fit."""
     total = len(report.matched) + len(report.missing) + len(report.mismatched)
-    logger.info("weights: %d of the model's %d tensors were in the file", len(report.matched), total)
+    lines = [f"weights: {len(report.matched)} of the model's {total} tensors were in the file"]
+    lines += [f"  {line}" for line in describe_mismatches(report.mismatched)]
     if report.missing:
-        logger.info("weights: not in the file, kept as they were: %s", _by_prefix(report.missing))
+        lines.append(f"  not in the file, kept as they were: {_by_prefix(report.missing)}")
     if report.unused:
-        logger.info("weights: in the file but not in the model: %s", _by_prefix(report.unused))
-    for name, shape, partner, other in report.mismatched:
-        logger.warning("weights: %s is %s, but %s in the file is %s; kept as it was", name, shape, partner, other)
+        lines.append(f"  in the file but not in the model: {_by_prefix(report.unused)}")
+    logger.log(logging.WARNING if report.mismatched else logging.INFO, "\n".join(lines))
+
+
+def describe_mismatches(mismatched):
+    """A line for each layer of which the file has another size, with the reason: list of str.
+
+    Args:
+        mismatched: as in `MatchReport`.
+    """
+    layers = {}
+    for name, shape, partner, other in mismatched:
+        layer, _, kind = name.rpartition(".")
+        kinds, _ = layers.setdefault(layer, ([], _reason(layer, shape, partner, other)))
+        kinds.append(kind)
+    return [f"{layer} ({', '.join(kinds)}): {reason}; kept as it was" for layer, (kinds, reason) in layers.items()]
+
+
+def _reason(layer, shape, partner, other):
+    """ "81 classes in the file, 21 here" where only the number of answers differs, else both shapes."""
+    answers, dimension, per_answer = ANSWERS.get(".".join(layer.split(".")[-2:]), ("", 0, 1))
+    rest = [side[:dimension] + side[dimension + 1 :] for side in (shape, other)]
+    if not answers or len(shape) != len(other) or len(shape) <= dimension or rest[0] != rest[1]:
+        return f"{other} in the file (as {partner}), {shape} here"
+    return f"{other[dimension] // per_answer} {answers} in the file, {shape[dimension] // per_answer} here"
 
 
 def _by_prefix(names):

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from tiny_models import FPN, KEYPOINT, MASK, make_cfg, make_model, mark, marks, retinanet_head, skeleton
 from torch import nn
 from torchvision.models import resnet18
 from torchvision.ops import FrozenBatchNorm2d
@@ -196,18 +197,67 @@ def test_torchvision_epsilon_moves_into_the_variance_of_frozen_norms_only(tmp_pa
     assert frozen.stem.bn1.running_var.equal(source.bn1.running_var + 1e-5)
 
 
-def test_an_unknown_catalog_name_lists_the_known():
-    with pytest.raises(UserError, match=r"catalog://ImageNetPretrained/X.*torchvision/R-50"):
-        DetectronCheckpointer(cfg, model_of_two()).load("catalog://ImageNetPretrained/X")
+def test_an_unknown_catalog_name_is_answered_with_a_near_one():
+    with pytest.raises(UserError, match=r"ImageNetPretrained/MSRA/R-5'.*ImageNetPretrained/MSRA/R-50"):
+        DetectronCheckpointer(cfg, model_of_two()).load("catalog://ImageNetPretrained/MSRA/R-5")
 
 
 def test_a_download_that_fails_says_where_to_put_the_file(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(
-        UserError, match=r"cannot download http://127\.0\.0\.1:9/w-0123abcd\.pth.*checkpoints/w-0123abcd\.pth"
-    ):
-        DetectronCheckpointer(cfg, model_of_two()).load("http://127.0.0.1:9/w-0123abcd.pth")
-    (tmp_path / "checkpoints" / "w-0123abcd.pth").parent.mkdir(exist_ok=True)
-    torch.save(model_of_two().state_dict(), tmp_path / "checkpoints" / "w-0123abcd.pth")
-    DetectronCheckpointer(cfg, model_of_two()).load("http://127.0.0.1:9/w-0123abcd.pth")
+    url = "http://127.0.0.1:9/a/model_final.pth"
+    with pytest.raises(UserError, match=r"cannot download http://127\.0\.0\.1:9/.*put the file at (\S+)") as caught:
+        DetectronCheckpointer(cfg, model_of_two()).load(url)
+    path = str(caught.value).split("put the file at ")[1].split()[0]
+    torch.save(model_of_two().state_dict(), path)
+    DetectronCheckpointer(cfg, model_of_two()).load(url)
+
+
+def test_a_file_that_has_only_the_anchors_is_an_error(tmp_path):
+    model = model_of_two()
+    model.register_buffer("anchors", torch.zeros(1))
+    torch.save({"anchors": torch.ones(1)}, tmp_path / "anchors.pth")
+    with pytest.raises(UserError, match="none of its 1 tensors fits"):
+        DetectronCheckpointer(cfg, model).load(str(tmp_path / "anchors.pth"))
+
+
+def test_a_pickle_that_holds_no_arrays_is_the_users_error(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"blobs": {"conv1_w": [1, 2]}}))
+    with pytest.raises(UserError, match=r"a\.pkl.*not a dictionary of tensors.*conv1_w"):
+        DetectronCheckpointer(cfg, model_of_two()).load(str(tmp_path / "a.pkl"))
+
+
+HEADS = {
+    "mask": (FPN, MASK, {"MODEL.ROI_BOX_HEAD.NUM_CLASSES": 21}),
+    "keypoint": (FPN, KEYPOINT, {"MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES": 5}),
+}
+LAST_LAYERS = {
+    "mask": {"cls_score": "81 classes", "bbox_pred": "81 classes", "mask_fcn_logits": "81 classes"},
+    "keypoint": {"kps_score_lowres": "17 keypoints"},
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_other_classes_keep_all_but_the_last_layers(tmp_path, caplog, kind):
+    options = HEADS[kind]
+    source, model = make_model(make_cfg(*options[:-1])), make_model(make_cfg(*options))
+    source.load_state_dict(marks(source), strict=False)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    torch.save(source.state_dict(), tmp_path / "source.pth")
+    DetectronCheckpointer(make_cfg(*options), model).load(str(tmp_path / "source.pth"))
+    kept = {name for name, tensor in model.state_dict().items() if tensor.equal(before[name]) and "anchors" not in name}
+    last = LAST_LAYERS[kind]
+    assert kept == {n for n in before if ".predictor." in n and n.split(".")[-2] in last}
+    for layer, number in last.items():
+        assert f"predictor.{layer} (weight, bias): {number} in the file, " in caplog.text
+    same_elsewhere = source.state_dict()
+    assert all(tensor.equal(same_elsewhere[name]) for name, tensor in model.state_dict().items() if name not in kept)
+
+
+def test_retinanet_of_other_classes_keeps_all_but_the_logits(tmp_path, caplog):
+    model = skeleton(retinanet_head(9, 20))
+    weights = {name: mark(name, shape) for name, shape in retinanet_head(9, 80).items()}
+    torch.save({"model": weights}, tmp_path / "retinanet.pth")
+    DetectronCheckpointer(cfg, model).load(str(tmp_path / "retinanet.pth"))
+    zero = {name for name, tensor in model.state_dict().items() if not tensor.any()}
+    assert zero == {"rpn.head.cls_logits.weight", "rpn.head.cls_logits.bias"}
+    assert "rpn.head.cls_logits (weight, bias): 720 answers of all anchors in the file, 180 here" in caplog.text

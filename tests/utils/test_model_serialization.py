@@ -71,3 +71,30 @@ def test_what_either_side_has_alone_is_reported():
     state["head.weight"] = torch.rand(1)
     report = load_state_dict(model, state)
     assert report.missing == ["block1.layer1.bias"] and report.unused == ["head.weight"]
+
+
+def test_the_report_is_one_block_that_gives_reasons(caplog):
+    model = nn.Module()
+    model.predictor = nn.Module()
+    model.predictor.cls_score = nn.Linear(2, 21)
+    model.predictor.bbox_pred = nn.Linear(2, 8)
+    model.fc6 = nn.Linear(4, 2)
+    model.fc7 = nn.Linear(2, 2)
+    state = {"predictor.cls_score.weight": torch.zeros(81, 2), "predictor.cls_score.bias": torch.zeros(81)}
+    state |= {
+        "bbox_pred.weight": torch.zeros(8, 3),
+        "fc6.weight": torch.zeros(2, 5),
+        "other.x.y": torch.zeros(1),
+    }
+    state |= {"fc7.weight": torch.zeros(2, 2)}
+    load_state_dict(model, state)
+    assert [record.getMessage().splitlines() for record in caplog.records] == [
+        [
+            "weights: 1 of the model's 8 tensors were in the file",
+            "  predictor.cls_score (weight, bias): 81 classes in the file, 21 here; kept as it was",
+            "  predictor.bbox_pred (weight): (8, 3) in the file (as bbox_pred.weight), (8, 2) here; kept as it was",
+            "  fc6 (weight): (2, 5) in the file (as fc6.weight), (2, 4) here; kept as it was",
+            "  not in the file, kept as they were: predictor.bbox_pred (1), fc6.bias (1), fc7.bias (1)",
+            "  in the file but not in the model: other.x (1)",
+        ]
+    ]

@@ -1,42 +1,68 @@
-"""Catalog names, the cache and torchvision's names."""
+"""From what a config names to a file."""
 
 import pytest
-import torch
-from torch import nn
 
+from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.utils import model_zoo
 from maskrcnn_benchmark.utils.errors import UserError
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101])
-def test_catalog_names_lead_to_torchvisions_addresses(depth):
-    url = model_zoo.catalog_url(f"catalog://ImageNetPretrained/torchvision/R-{depth}")
-    assert url.startswith(f"https://download.pytorch.org/models/resnet{depth}-")
+@pytest.fixture
+def downloads(monkeypatch):
+    """Addresses that were asked for; the download itself does not happen."""
+    asked = []
+    monkeypatch.setattr(model_zoo, "cache_url", lambda url: asked.append(url) or "/cache/file")
+    return asked
 
 
-def test_an_unknown_name_is_the_users_error():
-    with pytest.raises(UserError, match="R-34"):
-        model_zoo.catalog_url("catalog://ImageNetPretrained/torchvision/R-35")
+@pytest.mark.parametrize(
+    "name, address",
+    [
+        (
+            "catalog://ImageNetPretrained/MSRA/R-50",
+            "https://dl.fbaipublicfiles.com/detectron/ImageNetPretrained/MSRA/R-50.pkl",
+        ),
+        (
+            "detectron2://COCO-Detection/x/1/model.pkl",
+            "https://dl.fbaipublicfiles.com/detectron2/COCO-Detection/x/1/model.pkl",
+        ),
+        ("https://example.org/a.pth", "https://example.org/a.pth"),
+    ],
+)
+def test_names_and_addresses_are_downloaded(downloads, name, address):
+    assert model_zoo.local_file(name) == "/cache/file"
+    assert downloads == [address]
 
 
-def test_a_file_is_downloaded_once(tmp_path, monkeypatch):
-    calls = []
-
-    def download(url, path, hash_prefix, progress):
-        calls.append((url, hash_prefix, progress))
-        torch.save({}, path)
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    for _ in range(2):
-        path = model_zoo.cache_url("https://example.org/a/w-0123abcd.pth?x=1")
-        assert path == str(tmp_path / "checkpoints" / "w-0123abcd.pth")
-    assert calls == [("https://example.org/a/w-0123abcd.pth?x=1", "0123abcd", True)]
+def test_paths_stay_paths(downloads):
+    assert model_zoo.local_file("models/a b.pth") == "models/a b.pth"
+    assert model_zoo.local_file("file:///models/a%20b.pth") == "/models/a b.pth"
+    assert downloads == []
 
 
-def test_the_classifier_goes_and_the_stem_is_named():
-    names = ("conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "fc.weight", "fc.bias")
-    state = {name: torch.ones(1) for name in names}
-    assert model_zoo.is_torchvision_resnet(state)
-    fitted = model_zoo.fit_torchvision_resnet(state, nn.BatchNorm2d(1))
-    assert sorted(fitted) == ["layer1.0.conv1.weight", "stem.bn1.running_var", "stem.conv1.weight"]
+def test_a_file_of_another_machine_is_refused():
+    with pytest.raises(UserError, match=r"file://host/a.*another machine"):
+        model_zoo.local_file("file://host/a")
+
+
+@pytest.mark.parametrize("name", ["ftp://host/a.pth", "s3://bucket/a.pth"])
+def test_other_protocols_are_refused(name):
+    with pytest.raises(UserError, match="http and https only"):
+        model_zoo.local_file(name)
+
+
+def test_a_users_catalog_answers(tmp_path):
+    catalog = tmp_path / "my_catalog.py"
+    catalog.write_text(
+        "class ModelCatalog:\n    @staticmethod\n    def get(name):\n        return {'mine/a': 'http://my.org/a.pkl'}[name]\n"
+    )
+    assert model_zoo.catalog_address("catalog://mine/a", str(catalog)) == "http://my.org/a.pkl"
+    with pytest.raises(UserError, match=r"my_catalog\.py.*'mine/b'"):
+        model_zoo.catalog_address("catalog://mine/b", str(catalog))
+
+
+def test_a_users_catalog_without_models_leaves_ours(tmp_path):
+    catalog = tmp_path / "my_catalog.py"
+    catalog.write_text("class DatasetCatalog:\n    pass\n")
+    name = "catalog://ImageNetPretrained/MSRA/R-50"
+    assert model_zoo.catalog_address(name, str(catalog)) == model_zoo.catalog_address(name, cfg.PATHS_CATALOG)

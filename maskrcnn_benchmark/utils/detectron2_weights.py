@@ -1,0 +1,164 @@
+"""detectron2's weights, of ImageNet and of its model zoo, under our names.
+
+Its background class is the last and has no box codes or mask, ours is the first and has both: rows are moved, and zeros
+stand for what is not there, which nothing reads. Its epsilon moves into the variances. Anchors at one position are
+counted by size there and by ratio here: the rows of heads with several sizes (C4, RetinaNet) are reordered.
+
+What stays different and moves boxes by about a pixel: its boxes are continuous, ours inclusive (width = x2 - x1 + 1);
+its anchors are centred on a cell's corner, ours on its centre and rounded; its ROIAlign is shifted by half a pixel.
+"""
+
+import torch
+
+from maskrcnn_benchmark.utils.weight_layouts import (
+    Place,
+    add_statistics,
+    fold_epsilon,
+    in_sequence,
+    ratios_before_sizes,
+    rename_deformable,
+    retinanet_anchor_counts,
+    scale_box_codes,
+    stacked_conv,
+)
+
+NAME = "detectron2"
+MOST_BLOCKS = 36
+PREFIXES = ("backbone.", "bottom_up.", "roi_heads.", "proposal_generator.")
+# Options of its Base-RCNN configs, whose trunks are MSRA's
+PIXEL_MEAN, PIXEL_STD = [103.53, 116.28, 123.675], [1.0, 1.0, 1.0]
+
+
+def _trunk():
+    places = {"stem.conv1": Place("stem.conv1", "stem.bn1")}
+    for stage in range(2, 6):
+        for block in range(MOST_BLOCKS):
+            theirs, ours = f"res{stage}.{block}", f"layer{stage - 1}.{block}"
+            for index in (1, 2, 3):
+                places[f"{theirs}.conv{index}"] = Place(f"{ours}.conv{index}", f"{ours}.bn{index}")
+            places[f"{theirs}.shortcut"] = Place(f"{ours}.downsample.0", f"{ours}.downsample.1")
+            places[f"{theirs}.conv2_offset"] = Place(f"{ours}.conv2.offset")
+    return places
+
+
+def _heads():
+    places = {
+        "top_block.p6": Place("top_blocks.p6"),
+        "top_block.p7": Place("top_blocks.p7"),
+        "rpn_head.conv": Place("rpn.head.conv"),
+        "rpn_head.objectness_logits": Place("rpn.head.cls_logits"),
+        "rpn_head.anchor_deltas": Place("rpn.head.bbox_pred"),
+        "box_head.fc1": Place("fc6"),
+        "box_head.fc2": Place("fc7"),
+        "box_predictor.cls_score": Place("cls_score"),
+        "box_predictor.bbox_pred": Place("bbox_pred"),
+        "mask_head.deconv": Place("conv5_mask"),
+        "mask_head.predictor": Place("mask_fcn_logits"),
+        "keypoint_head.score_lowres": Place("kps_score_lowres"),
+        "head.cls_score": Place("rpn.head.cls_logits"),
+        "head.bbox_pred": Place("rpn.head.bbox_pred"),
+    }
+    for stage in range(2, 6):
+        places[f"fpn_lateral{stage}"] = in_sequence(f"fpn_inner{stage - 1}")
+        places[f"fpn_output{stage}"] = in_sequence(f"fpn_layer{stage - 1}")
+    for index in range(1, 9):
+        places[f"box_head.conv{index}"] = stacked_conv(index)
+        places[f"mask_head.mask_fcn{index}"] = in_sequence(f"mask_fcn{index}")
+        places[f"keypoint_head.conv_fcn{index}"] = Place(f"conv_fcn{index}")
+        for tower in ("cls", "bbox"):
+            places[f"head.{tower}_subnet.{2 * (index - 1)}"] = Place(f"rpn.head.{tower}_tower.{2 * (index - 1)}")
+    return places
+
+
+PLACES = {**_trunk(), **_heads()}
+# Constants, counted from the config here, and the classifier of ImageNet
+USELESS = ("pixel_mean", "pixel_std", "anchor_generator.", "stem.fc.", "linear.", "fc.")
+
+
+def recognise(names):
+    """Whether these are names of detectron2's ResNets or of what it builds on them."""
+    return any(
+        _shorten(name).startswith(("stem.conv1.norm.", "res2.0.conv1.", "rpn_head.objectness")) for name in names
+    )
+
+
+def convert(weights, model, cfg, source):
+    """(our state dict, the options that the weights were trained with).
+
+    Args:
+        weights: {name: tensor}.
+        model: decides on epsilons and on deformable convolutions.
+        cfg: the numbers of anchors are read.
+        source: unused.
+    """
+    short = {_shorten(name): tensor for name, tensor in weights.items()}
+    state_dict = {}
+    for name, tensor in short.items():
+        if not name.startswith(USELESS):
+            state_dict[_our_name(name, short)] = tensor
+    state_dict = fold_epsilon(state_dict, model)
+    for name in [name for name in short if name.endswith(".norm.weight") and name.startswith(("stem.", "res"))]:
+        # norms without statistics are affine layers; group norms keep them unread
+        if name.replace(".weight", ".running_var") not in short and _has_statistics(model):
+            add_statistics(state_dict, _our_name(name, short).removesuffix(".weight"))
+    _move_background(state_dict)
+    _reorder_anchors(state_dict, "head.bbox_pred.weight" in short, cfg)
+    return rename_deformable(state_dict, model), _conventions(weights)
+
+
+def _shorten(name):
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _our_name(name, short):
+    """Our name for a shortened one, or that itself if it is unknown here."""
+    layer, _, kind = name.rpartition(".")
+    of_norm = layer.endswith(".norm")
+    place = PLACES.get(layer.removesuffix(".norm"))
+    if place is None or (of_norm and not place.norm):
+        return name
+    return f"{place.name(of_norm, f'{layer}.norm.weight' in short)}.{kind}"
+
+
+def _has_statistics(model):
+    return any(name.endswith("running_var") for name in model.state_dict())
+
+
+def _move_background(state_dict):
+    """From the last row to the first; with zeros where detectron2 has no row for it."""
+    for kind in ("weight", "bias"):
+        if (name := f"cls_score.{kind}") in state_dict:
+            state_dict[name] = state_dict[name].roll(1, 0)
+        for name, rows in ((f"bbox_pred.{kind}", 4), (f"mask_fcn_logits.{kind}", 1)):
+            if name in state_dict:
+                background = torch.zeros_like(state_dict[name][:1]).repeat_interleave(rows, 0)
+                state_dict[name] = torch.cat([background, state_dict[name]])
+
+
+def _reorder_anchors(state_dict, is_retinanet, cfg):
+    if is_retinanet:
+        counts = retinanet_anchor_counts(cfg)
+    else:
+        counts = 1 if cfg.MODEL.RPN.USE_FPN else len(cfg.MODEL.RPN.ANCHOR_SIZES), len(cfg.MODEL.RPN.ASPECT_RATIOS)
+    for name in [name for name in state_dict if name.startswith(("rpn.head.cls_logits.", "rpn.head.bbox_pred."))]:
+        tensor = ratios_before_sizes(state_dict[name], *counts)
+        state_dict[name] = scale_box_codes(tensor) if is_retinanet and "bbox_pred" in name else tensor
+
+
+def _conventions(weights):
+    """What the file says of its images, or what the Base-RCNN configs say; 0..1 here is 0..255 there for RGB."""
+    mean, std = (
+        [round(value, 6) for value in weights[name].flatten().tolist()] if name in weights else default
+        for name, default in (("pixel_mean", PIXEL_MEAN), ("pixel_std", PIXEL_STD))
+    )
+    is_rgb = mean[0] > mean[-1]
+    scale = 255 if is_rgb else 1
+    return {
+        "INPUT.TO_BGR255": not is_rgb,
+        "INPUT.PIXEL_MEAN": [value / scale for value in mean],
+        "INPUT.PIXEL_STD": [value / scale for value in std],
+        # its trunks with a deviation of 1 are MSRA's
+        "MODEL.RESNETS.STRIDE_IN_1X1": all(value == 1 for value in std),
+    }

@@ -1,0 +1,102 @@
+"""Read the file of any library whose weights our models can take, and give its tensors our names."""
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.utils import c2_model_loading, detectron2_weights, torchvision_weights
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.safe_pickle import load_arrays
+from maskrcnn_benchmark.utils.torch_file import ZIP_START, load_tensors
+
+logger = logging.getLogger(__name__)
+
+# Asked in this order; weights that none knows have our names already
+LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
+# Under which a file may hold its weights: ours and detectron2's, Detectron's, classifiers' and Lightning's
+WEIGHTS_KEYS = ("model", "blobs", "state_dict")
+
+
+def read_checkpoint(path, remedy=""):
+    """The dictionary in a file: a pickle of arrays if it is called .pkl, a torch file otherwise; nothing in it is run.
+
+    Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no such checkpoint: {path}{remedy}")
+    value = load_arrays(path, remedy) if _is_array_pickle(path) else load_tensors(path, remedy)
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds a {type(value).__name__}, not a dictionary of weights{remedy}")
+    return value
+
+
+def _is_array_pickle(path):
+    if path.suffix != ".pkl":
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(ZIP_START)) != ZIP_START
+
+
+def split_checkpoint(checkpoint, path):
+    """({name: tensor}, what else the file holds) of a checkpoint with an entry for its weights or of bare weights.
+
+    Arrays become tensors. Raises `UserError` if the weights are no dictionary of tensors.
+    """
+    rest = dict(checkpoint)
+    key = next((key for key in WEIGHTS_KEYS if isinstance(checkpoint.get(key), dict)), None)
+    weights = rest.pop(key) if key else rest
+    if not key and isinstance(path, str | Path) and Path(path).suffix == ".pkl":
+        # classifiers of Detectron have lists of names beside their blobs
+        weights = {name: value for name, value in weights.items() if isinstance(value, np.ndarray)}
+    tensors = {name: _as_tensor(value) for name, value in weights.items()}
+    odd = next((name for name, value in tensors.items() if not isinstance(value, torch.Tensor)), None)
+    if odd is not None or not all(isinstance(name, str) for name in tensors):
+        raise UserError(f"{path}: the weights are not a dictionary of tensors (look at {str(odd)[:80]!r})")
+    return tensors, rest if key else {}
+
+
+def _as_tensor(value):
+    """A tensor with numbers of its own, in this machine's byte order; what is no array stays as it is."""
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
+
+
+def to_our_names(weights, model, cfg, path):
+    """Weights of another library as a state dict of `model`; our own, and unknown ones, as they are.
+
+    Warns of every option of `cfg` that says something else than what the weights were trained with.
+
+    Args:
+        weights: {name: tensor}.
+        model: the network that will take them.
+        cfg: its config.
+        path: the file, for messages.
+    """
+    library = next((library for library in LIBRARIES if library.recognise(weights)), None)
+    if library is None:
+        return weights
+    state_dict, conventions = library.convert(weights, model, cfg, Path(path).name)
+    logger.info("%s: weights of %s", path, library.NAME)
+    for option, expected in conventions.items():
+        value = _option(cfg, option)
+        if not _agrees(value, expected):
+            logger.warning("%s was trained with %s %s, but the config has %s", path, option, expected, value)
+    return state_dict
+
+
+def _option(cfg, name):
+    for part in name.split("."):
+        cfg = cfg[part]
+    return list(cfg) if isinstance(cfg, list | tuple) else cfg
+
+
+def _agrees(value, expected):
+    """Whether two options are the same, numbers up to a hundredth: two libraries round the mean colour differently."""
+    if isinstance(expected, bool):
+        return value == expected
+    return len(value) == len(expected) and all(math.isclose(a, b, rel_tol=1e-2) for a, b in zip(value, expected))
