@@ -67,9 +67,7 @@ class ConfigNode(CfgNode):
         base = tree.pop(BASE_KEY, None)
         if base is not None:
             if not isinstance(base, str):
-                raise UserError(
-                    f"{path}: _BASE_ takes the path of one yaml file, not the {type(base).__name__} {base!r}"
-                )
+                raise UserError(f"{path}: _BASE_ takes the path of one file, not the {type(base).__name__} {base!r}")
             self._merge_file(path.parent / base, (*builders, path))
         self._merge_tree(tree, (), str(path))
 

@@ -53,15 +53,18 @@ class RPNPostProcessor:
         proposals = []
         for image_boxes, image_scores, index, (height, width) in zip(boxes, scores, chosen, image_sizes):
             proposal = BoxList(image_boxes[index], (int(width), int(height)))
-            proposal.add_field("objectness", torch.sigmoid(image_scores[index]))
+            proposal.add_field("objectness", image_scores[index])
             proposals.append(proposal)
         return proposals if targets is None else add_ground_truth(proposals, targets)
 
     def _best_of_levels(self, anchors, objectness, box_regression):
-        """Each level's top boxes before suppression: lists of boxes [N, K_l, 4] and of logits [N, K_l], best first."""
+        """Each level's top boxes before suppression: boxes [N, K_l, 4] and probabilities [N, K_l], best first.
+
+        Probabilities are ranked rather than logits, as in the original: those that round to 1 tie.
+        """
         boxes, scores = [], []
         for level_anchors, logits, offsets in zip(anchors, objectness, box_regression):
-            top, index = logits.topk(min(self.pre_nms_top_n, logits.shape[1]), dim=1)
+            top, index = logits.sigmoid().topk(min(self.pre_nms_top_n, logits.shape[1]), dim=1)
             offsets = offsets.gather(1, index[:, :, None].expand(-1, -1, 4))
             boxes.append(self.box_coder.decode(offsets, level_anchors[index]))
             scores.append(top)
@@ -89,13 +92,15 @@ class RPNPostProcessor:
         with torch.no_grad():
             if not several_levels:
                 return [torch.nonzero(k).squeeze(1) for k in kept]
-            scores = scores.masked_fill(~kept, -torch.inf)
             if self.per_batch:
-                count = min(self.fpn_post_nms_top_n, int(kept.sum()))
-                best = torch.zeros_like(kept).flatten().index_fill(0, scores.flatten().topk(count).indices, True)
-                return [torch.nonzero(b).squeeze(1) for b in best.view_as(kept)]
-            order = scores.topk(min(self.fpn_post_nms_top_n, scores.shape[1]), dim=1).indices
-            return [index[:count] for index, count in zip(order, kept.sum(1).tolist())]
+                best = self._best_of(torch.nonzero(kept.flatten()).squeeze(1), scores.flatten())
+                chosen = torch.zeros_like(kept).flatten().index_fill(0, best, True)
+                return [torch.nonzero(c).squeeze(1) for c in chosen.view_as(kept)]
+            return [self._best_of(torch.nonzero(k).squeeze(1), s) for k, s in zip(kept, scores)]
+
+    def _best_of(self, index, scores):
+        """Those of `index` (int64 [K]) that the limit over all levels leaves, best first."""
+        return index[scores[index].topk(min(self.fpn_post_nms_top_n, len(index))).indices]
 
 
 def add_ground_truth(proposals, targets):

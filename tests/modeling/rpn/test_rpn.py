@@ -106,6 +106,7 @@ def test_one_feature_map_with_many_anchors():
     images, features = batch()
     proposals, _ = build_rpn(cfg, 8).eval()(images, features[1:])
     assert len(proposals) == 2
+    assert all((p.get_field("objectness").diff() <= 0).all() for p in proposals)
     assert build_rpn(cfg, 8).head.cls_logits.out_channels == 15
 
 

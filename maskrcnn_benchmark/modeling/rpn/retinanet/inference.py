@@ -5,7 +5,7 @@ import torch
 from maskrcnn_benchmark.layers import grouped_nms
 from maskrcnn_benchmark.modeling.rpn.inference import clip_boxes
 from maskrcnn_benchmark.modeling.utils import cat
-from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
 
 
 class RetinaNetPostProcessor:
@@ -42,6 +42,9 @@ class RetinaNetPostProcessor:
         levels = [self._best_of_level(*level) for level in zip(anchors, logits, box_regression)]
         image, label, score, boxes = (cat(parts) for parts in zip(*levels))
         boxes = clip_boxes(boxes, image_sizes, image)
+        # Drops boxes that are not numbers, and those of anchors that somebody's weights turn inside out.
+        valid = torch.nonzero((boxes[:, 2:] - boxes[:, :2] + TO_REMOVE >= 0).all(dim=1)).squeeze(1)
+        image, label, score, boxes = image[valid], label[valid], score[valid], boxes[valid]
         group = image * (logits[0].shape[2] + 1) + label
         keep = torch.argsort(score, descending=True, stable=True)
         if self.nms_thresh > 0:
