@@ -291,6 +291,8 @@ _C.DATALOADER.NUM_WORKERS = 4
 _C.DATALOADER.SIZE_DIVISIBILITY = 0
 # Batches hold only upright or only wide images
 _C.DATALOADER.ASPECT_RATIO_GROUPING = True
+# Images without boxes are left out of training; False keeps them as background
+_C.DATALOADER.FILTER_EMPTY_ANNOTATIONS = True
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Many tasks, one step

@@ -1,15 +1,16 @@
 """From a config to data sets, their vocabulary, and the loaders of batches."""
 
 import bisect
-import logging
+import gc
 import resource
 
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.sampler import BatchSampler
 
+from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
-from maskrcnn_benchmark.data.datasets import COCODataset, ConcatDataset, DetailDataset
+from maskrcnn_benchmark.data.datasets import ConcatDataset
 from maskrcnn_benchmark.data.samplers import (
     DistributedSampler,
     GroupedBatchSampler,
@@ -19,12 +20,8 @@ from maskrcnn_benchmark.data.samplers import (
 )
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.multitask.tasks import enabled_tasks
-from maskrcnn_benchmark.structures.part_mask import PART_SETS
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.imports import import_file
-
-logger = logging.getLogger(__name__)
 
 # Upright images in one group, wide ones in the other
 ASPECT_RATIO_BOUNDS = (1.0,)
@@ -65,7 +62,7 @@ def build_datasets(cfg, is_train=True, joined=True):
 
     Args:
         cfg: the config.
-        is_train: which; training leaves out crowds, and images on which no enabled task is annotated.
+        is_train: which; training leaves out what it cannot learn from (see `build_dataset`).
         joined: make one of several.
 
     Returns:
@@ -75,13 +72,13 @@ def build_datasets(cfg, is_train=True, joined=True):
     if not names:
         raise UserError(f"DATASETS.{'TRAIN' if is_train else 'TEST'} is empty; name a data set there")
     transforms = _transforms(cfg, is_train)
-    datasets = [_build_dataset(cfg, name, transforms, is_train) for name in names]
+    datasets = [build_dataset(cfg, name, transforms, is_train) for name in names]
     return [ConcatDataset(datasets, names)] if joined and len(datasets) > 1 else datasets
 
 
 def load_vocabulary(cfg):
     """The `Vocabulary` of the config's first data set, of DATASETS.TRAIN or, without one, of DATASETS.TEST."""
-    return _build_dataset(cfg, _first_dataset(cfg), transforms=None, is_train=False).vocabulary
+    return build_dataset(cfg, _first_dataset(cfg), transforms=None, is_train=False).vocabulary
 
 
 def bind_vocabulary(cfg, vocabulary):
@@ -136,28 +133,6 @@ def _first_dataset(cfg):
     return names[0]
 
 
-def _build_dataset(cfg, name, transforms, is_train):
-    catalog = import_file("maskrcnn_benchmark.config.paths_catalog", cfg.PATHS_CATALOG).DatasetCatalog
-    entry = catalog.get(name, cfg.DATASETS.DATA_DIR)
-    tasks = {task.key for task in enabled_tasks(cfg)}
-    options = {"transforms": transforms, "tasks": tasks, "keep_crowd": not is_train}
-    if entry["factory"] == "COCODataset":
-        return COCODataset(**entry["args"], remove_images_without_annotations=is_train, **options)
-    if entry["factory"] != "DetailDataset":
-        raise UserError(f"{cfg.PATHS_CATALOG}: data set {name!r} has the unknown factory {entry['factory']!r}")
-    if cfg.DATASETS.PARTS not in PART_SETS:
-        raise UserError(f"DATASETS.PARTS is {cfg.DATASETS.PARTS!r}, but must be one of {', '.join(PART_SETS)}")
-    dataset = DetailDataset(**entry["args"], parts=cfg.DATASETS.PARTS, **options)
-    if is_train:
-        number = dataset.leave_out_unannotated()
-        if not len(dataset):
-            raise UserError(f"data set {name}: none of its {number} images is annotated for {', '.join(sorted(tasks))}")
-        logger.info(
-            "%s: %d images; %d more are not annotated for any enabled task and are left out", name, len(dataset), number
-        )
-    return dataset
-
-
 def _transforms(cfg, is_train):
     if is_train:
         return build_transforms(cfg, is_train=True)
@@ -204,6 +179,9 @@ def _loader(cfg, dataset, batch_sampler, collator):
     workers = cfg.DATALOADER.NUM_WORKERS
     if workers:
         _allow_open_files()
+        # Workers are forks that share the annotations: a collection in one would touch, and so copy, all their pages
+        gc.collect()
+        gc.freeze()
     return DataLoader(
         dataset,
         batch_sampler=batch_sampler,

@@ -2,14 +2,15 @@
 
 from maskrcnn_benchmark.evaluation.boundary import BoundaryEvaluator
 from maskrcnn_benchmark.evaluation.classification import ClassificationEvaluator
-from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator, KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco_style import InstanceEvaluator, KeypointEvaluator
 from maskrcnn_benchmark.evaluation.occlusion import OcclusionEvaluator
 from maskrcnn_benchmark.evaluation.part import PartEvaluator
 from maskrcnn_benchmark.evaluation.semantic import SemanticEvaluator
+from maskrcnn_benchmark.evaluation.voc import DetectionAndVocEvaluator
 from maskrcnn_benchmark.utils.errors import UserError
 
 _BUILDERS = {
-    "detection": lambda vocabulary, _: DetectionEvaluator(),
+    "detection": lambda vocabulary, _: DetectionAndVocEvaluator(vocabulary.thing_names),
     "instance": lambda vocabulary, _: InstanceEvaluator(),
     "keypoint": lambda vocabulary, _: KeypointEvaluator(_joints(vocabulary).sigmas, _person_label(vocabulary)),
     "part": lambda vocabulary, _: PartEvaluator(_parts(vocabulary), vocabulary.thing_names),

@@ -12,7 +12,7 @@ class JointSet:
     """The joints that a data set annotates.
 
     Attributes:
-        name: "detail" or "coco".
+        name: "detail", "coco", or what a file calls its own.
         names: name of each of the K joints.
         flip_pairs: pairs (left, right) of indices that a mirror exchanges.
         skeleton: pairs of indices joined by a bone, for drawing.
@@ -36,6 +36,28 @@ class JointSet:
     def __len__(self):
         return len(self.names)
 
+    @classmethod
+    def from_names(cls, names, skeleton=(), name="named"):
+        """The joints that a file names: COCO's 17 or Detail's 14 if it names those, else a set of its own.
+
+        A mirror exchanges "left_x" with "right_x", "x_left" with "x_right", "lx" with "rx" and "x_l" with "x_r", where
+        both are there, in small letters or capitals. A joint that COCO knows by name has COCO's sigma; any other has
+        their mean over COCO's 17.
+        """
+        names = tuple(names)
+        known = next((joints for joints in (COCO_JOINTS, DETAIL_JOINTS) if joints.names == names), None)
+        if known is not None:
+            return known
+        coco_sigmas = dict(zip(COCO_JOINTS.names, COCO_JOINTS.sigmas))
+        usual = sum(COCO_JOINTS.sigmas) / len(COCO_JOINTS.sigmas)
+        return cls(
+            name=name,
+            names=names,
+            flip_pairs=tuple(_mirror_pairs(names)),
+            skeleton=tuple((int(a), int(b)) for a, b in skeleton),
+            sigmas=tuple(coco_sigmas.get(joint, usual) for joint in names),
+        )
+
     def to_dict(self):
         """Plain lists, for JSON and checkpoints."""
         return {
@@ -55,6 +77,18 @@ class JointSet:
             tuple(tuple(pair) for pair in tree["skeleton"]),
             tuple(tree["sigmas"]),
         )
+
+
+def _mirror_pairs(names):
+    """(left, right) indices of the names that differ only in their side."""
+    place = {name: i for i, name in enumerate(names)}
+    for name, i in place.items():
+        swaps = [name.replace("left", "right"), name.replace("Left", "Right"), name.replace("LEFT", "RIGHT")]
+        swaps += [other + name[1:] for side, other in ("lr", "LR") if name.startswith(side)]
+        swaps += [name[:-1] + other for side, other in ("lr", "LR") if name.endswith(f"_{side}")]
+        partner = next((place[swapped] for swapped in swaps if swapped != name and swapped in place), None)
+        if partner is not None:
+            yield i, partner
 
 
 # PASCAL in Detail. Sigmas of limbs are COCO's for the same joint; COCO has no head or neck, which get the shoulder's:

@@ -1,15 +1,18 @@
-"""COCO: boxes, instance masks and the keypoints of people, from COCO's instances or person_keypoints files."""
+"""COCO: boxes, instance masks and keypoints, from COCO's instances or person_keypoints files or any in their layout."""
 
-from collections import defaultdict
+import contextlib
+import io
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from pycocotools.coco import COCO
 
+from maskrcnn_benchmark.data.datasets.coco_file import open_coco_file, plain_record
 from maskrcnn_benchmark.data.datasets.image_file import read_image
-from maskrcnn_benchmark.data.datasets.json_file import read_json
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, PersonKeypoints
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, DETAIL_JOINTS, Keypoints, PersonKeypoints
 from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
@@ -17,17 +20,19 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 MIN_VISIBLE_KEYPOINTS = 10  # an image with fewer in all is no use for training keypoints (Detectron's rule)
 TASKS = frozenset(("detection", "instance", "keypoint"))
+SWAPPED_VISIBILITY = torch.tensor([0.0, 2.0, 1.0])  # COCO's 1 occluded, 2 visible are Detail's 2 and 1
 
 
 class COCODataset(torch.utils.data.Dataset):
     """Images of COCO, or of any file in its layout.
 
-    Every image of such a file was looked at: without a record, it holds no object.
+    Every image of such a file was looked at: without a record, it holds no object. Only a file without a section
+    `annotations`, such as COCO's lists of test images, knows nothing of its images.
 
     Attributes:
         ids: image ids, ascending; id_to_img_map: index -> image id.
-        categories: {category id: name}; json_category_id_to_contiguous_id: {category id: label from 1} and
-            contiguous_category_id_to_json_id, its inverse.
+        categories: {category id: name}; json_category_id_to_contiguous_id: {category id: label from 1, in the order of
+            the file's table} and contiguous_category_id_to_json_id, its inverse.
         vocabulary: `Vocabulary`; joints are None where the file has no keypoints.
     """
 
@@ -39,31 +44,30 @@ class COCODataset(torch.utils.data.Dataset):
         Args:
             ann_file: the JSON file.
             root: folder of the images.
-            remove_images_without_annotations: leave out images without a box that has an area or, in a file with
-                keypoints, with fewer than 10 labelled keypoints in all.
+            remove_images_without_annotations: leave out images without a box that is wider and higher than a pixel or,
+                where the records have keypoints, with fewer than 10 labelled keypoints in all.
             transforms: called as `transforms(image, annotations)`, or None.
             tasks: keys of `multitask.tasks.TASKS` whose annotations are wanted; None wants all that COCO has.
-            keep_crowd: keep `iscrowd` records, which testing ignores and training leaves out.
+            keep_crowd: for testing: keep every record, `iscrowd` and those without area too, and the file's own rows as
+                the field "coco_records". Training leaves those records out.
         """
         self.root = Path(root)
         if not self.root.is_dir():
             raise UserError(f"no such folder of images: {self.root}")
-        self.path = Path(ann_file)
-        content = read_json(self.path, required=("images", "annotations", "categories"))
+        self.file = open_coco_file(ann_file)
         self.transforms = transforms
         self.tasks = TASKS if tasks is None else TASKS & set(tasks)
         self.keep_crowd = keep_crowd
-        self._images = {image["id"]: image for image in content["images"]}
-        self._records = defaultdict(list)
-        for record in content["annotations"]:
-            self._records[record["image_id"]].append(record)
-        self._has_keypoints = any("keypoints" in record for record in content["annotations"])
-        self._name_categories(content["categories"])
-        self.ids = sorted(self._images)
+        self.categories = dict(self.file.categories)
+        self.json_category_id_to_contiguous_id = {key: i + 1 for i, key in enumerate(self.categories)}
+        self.contiguous_category_id_to_json_id = {i + 1: key for i, key in enumerate(self.categories)}
+        self.vocabulary = Vocabulary(thing_names=tuple(self.categories.values()), joints=self.file.joints)
+        self.ids = sorted(self.file.images)
         if remove_images_without_annotations:
-            self.ids = [image_id for image_id in self.ids if self._is_useful(self._records.get(image_id, []))]
+            self.ids = [image_id for image_id in self.ids if has_valid_annotation(self.file.records(image_id))]
             if not self.ids:
-                raise UserError(f"{self.path}: none of its {len(self._images)} images has an annotation to learn from")
+                number = len(self.file.images)
+                raise UserError(f"{self.file.path}: none of its {number} images has an annotation to learn from")
         self.id_to_img_map = dict(enumerate(self.ids))
 
     def __len__(self):
@@ -79,75 +83,108 @@ class COCODataset(torch.utils.data.Dataset):
         return image, annotations, idx
 
     def get_img_info(self, idx):
-        """The image's row of the file, with {"height", "width" in pixels, "file_name", "image_id"}."""
-        row = self._images[self.ids[idx]]
-        return {**row, "image_id": self.ids[idx]}
+        """The image's row of the file, with {"height", "width" in pixels, "file_name", "id"} and "image_id"."""
+        return {**self.file.images[self.ids[idx]], "image_id": self.ids[idx]}
 
     def get_annotations(self, idx):
-        """`ImageAnnotations` of an image in its own pixels, without opening the image."""
+        """`ImageAnnotations` of an image in its own pixels, without opening the image.
+
+        Testing finds in the field "coco_records" of instances and people the rows of the file (list of N dicts,
+        polygons as lists of numbers), so that it can score against exactly what the file says.
+        """
         info = self.get_img_info(idx)
         size = (info["width"], info["height"])
-        records = [r for r in self._records.get(info["image_id"], []) if self.keep_crowd or not r.get("iscrowd", 0)]
+        if not self.tasks or not self.file.annotated:
+            return ImageAnnotations(size, image_id=info["image_id"])
+        records = self.file.records(info["image_id"])
+        records = [record for record in records if self.keep_crowd or not record.get("iscrowd", 0)]
         instances = self._boxes(records, size)
-        if "instance" in self.tasks:
-            instances.add_field("masks", self._masks(records, size))
+        masks = self._masks(records, size) if "instance" in self.tasks else None
+        if masks is not None:
+            instances.add_field("masks", masks)
         people = None
-        if self._has_keypoints and "keypoint" in self.tasks:
-            with_joints = [record for record in records if "keypoints" in record]
-            people = self._boxes(with_joints, size)
-            people.add_field("labels", torch.ones(len(with_joints), dtype=torch.int64))
-            joints = torch.tensor([record["keypoints"] for record in with_joints], dtype=torch.float32)
-            people.add_field("keypoints", PersonKeypoints(joints.reshape(-1, len(COCO_JOINTS.names), 3), size))
-            people = self._with_area(people)
-        instances = self._with_area(instances) if self.tasks else None
-        return ImageAnnotations(size, instances=instances, people=people, image_id=info["image_id"])
+        if self.file.joints is not None and "keypoint" in self.tasks:
+            people = self._people([record for record in records if record.get("keypoints") is not None], size)
+        return ImageAnnotations(size, self._with_area(instances), people, image_id=info["image_id"])
 
-    def _name_categories(self, rows):
-        self.categories = {row["id"]: row["name"] for row in rows}
-        ids = sorted(self.categories)
-        self.json_category_id_to_contiguous_id = {category_id: i + 1 for i, category_id in enumerate(ids)}
-        self.contiguous_category_id_to_json_id = {i + 1: category_id for i, category_id in enumerate(ids)}
-        self.vocabulary = Vocabulary(
-            thing_names=tuple(self.categories[category_id] for category_id in ids),
-            semantic_names=(),
-            image_label_names=(),
-            parts=None,
-            joints=COCO_JOINTS if self._has_keypoints else None,
-        )
-
-    def _is_useful(self, records):
-        if not any(side > 1 for record in records for side in [min(record["bbox"][2:])]):
-            return False
-        visible = sum(v > 0 for record in records for v in record.get("keypoints", ())[2::3])
-        return not self._has_keypoints or visible >= MIN_VISIBLE_KEYPOINTS
+    @cached_property
+    def coco(self):
+        """The file as pycocotools' `COCO`, for code that works with that; made when it is first asked for."""
+        coco = COCO()
+        coco.dataset = {
+            "images": list(self.file.images.values()),
+            "categories": self.file.category_rows,
+            "annotations": [plain_record(row) for key in self.file.images for row in self.file.records(key)],
+        }
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco.createIndex()
+        return coco
 
     def _boxes(self, records, size):
         boxes = torch.tensor([record["bbox"] for record in records], dtype=torch.float32).reshape(-1, 4)
         boxes = BoxList(boxes, size, mode="xywh").convert("xyxy")
-        labels = [self._label(record) for record in records]
+        labels = [self.json_category_id_to_contiguous_id[record["category_id"]] for record in records]
         boxes.add_field("labels", torch.tensor(labels, dtype=torch.int64))
         crowd = [bool(record.get("iscrowd", 0)) for record in records]
         boxes.add_field("iscrowd", torch.tensor(crowd, dtype=torch.bool))
+        if self.keep_crowd:
+            boxes.add_field("coco_records", [plain_record(record) for record in records])
         return boxes
 
     def _with_area(self, boxes):
         """Boxes clipped to the image; training also drops those without area."""
         return boxes.clip_to_image(remove_empty=not self.keep_crowd)
 
-    def _label(self, record):
-        label = self.json_category_id_to_contiguous_id.get(record["category_id"])
-        if label is None:
-            raise UserError(
-                f"{self.path}: annotation {record.get('id')} of image {record['image_id']} has category "
-                f"{record['category_id']!r}, which 'categories' does not list"
-            )
-        return label
+    def _people(self, records, size):
+        """The records that have keypoints: BoxList with labels (all 1) and keypoints."""
+        joints = self.file.joints
+        people = self._boxes(records, size)
+        people.add_field("labels", torch.ones(len(records), dtype=torch.int64))
+        keypoints = torch.tensor([record["keypoints"] for record in records], dtype=torch.float32)
+        keypoints = keypoints.reshape(-1, len(joints), 3)
+        if joints == COCO_JOINTS:
+            keypoints = PersonKeypoints(keypoints, size)
+        else:
+            if joints == DETAIL_JOINTS:
+                keypoints[..., 2] = SWAPPED_VISIBILITY[keypoints[..., 2].long().clamp(0, 2)]
+            keypoints = Keypoints(keypoints, size, joints=joints)
+        people.add_field("keypoints", keypoints)
+        return self._with_area(people)
 
     def _masks(self, records, size):
-        """Instance masks. Polygons stay polygons unless one of the image's objects is run-length coded."""
+        """Instance masks, or None where nobody drew any.
+
+        Polygons stay polygons unless one of the image's objects is run-length coded.
+        """
         segmentations = [record.get("segmentation") for record in records]
+        without = [i for i, segmentation in enumerate(segmentations) if segmentation is None]
+        if not self.file.has_masks or (without and len(without) == len(records)):
+            return None
+        if without:
+            name = self.file.name_of(records[without[0]])
+            raise UserError(f"{name} has no segmentation, but others of its image have; add it or turn masks off")
         if all(isinstance(segmentation, list) for segmentation in segmentations):
             return SegmentationMask(segmentations, size, mode="poly")
-        encodings = [from_polygons(s, size) if isinstance(s, list) else s for s in segmentations]
-        runs = RunLengths(encodings, size, lambda i: f"{self.path}: annotation {records[i].get('id')}")
+        encodings = [_encode(s, size) if isinstance(s, list) else s for s in segmentations]
+        runs = RunLengths(encodings, size, lambda i: self.file.name_of(records[i]))
         return SegmentationMask(torch.from_numpy(runs.masks(range(len(records)))), size, mode="mask")
+
+
+def has_valid_annotation(records):
+    """Whether training can learn from an image's records: the original library's rule.
+
+    One of them has a box that is wider and higher than a pixel and, if the first has keypoints, all together have at
+    least 10 that are labelled.
+    """
+    if not any(min(record["bbox"][2:]) > 1 for record in records):
+        return False
+    if "keypoints" not in records[0]:
+        return True
+    visible = sum(code > 0 for record in records for code in (record.get("keypoints") or ())[2::3])
+    return visible >= MIN_VISIBLE_KEYPOINTS
+
+
+def _encode(polygons, size):
+    """Polygons of one object as a run-length code; those of fewer than three points enclose nothing."""
+    polygons = [list(polygon) for polygon in polygons if len(polygon) >= 6]
+    return from_polygons(polygons, size) if polygons else {"size": [size[1], size[0]], "counts": [size[0] * size[1]]}

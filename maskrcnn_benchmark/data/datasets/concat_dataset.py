@@ -9,7 +9,7 @@ class ConcatDataset(TorchConcatDataset):
     """Data sets one after the other, with the interface of a single one. They must name the same classes.
 
     Args:
-        datasets: `DetailDataset`, `COCODataset` and their like.
+        datasets: data sets of this folder, or their like.
         names: what an error calls them; their types by default.
     """
 
@@ -30,6 +30,12 @@ class ConcatDataset(TorchConcatDataset):
     def ids(self):
         """Image ids of all data sets, in order."""
         return [image_id for dataset in self.datasets for image_id in dataset.ids]
+
+    @property
+    def contiguous_category_id_to_json_id(self):
+        """{label: category id} if all data sets have the same, else {}."""
+        first, *others = [getattr(dataset, "contiguous_category_id_to_json_id", {}) for dataset in self.datasets]
+        return first if all(other == first for other in others) else {}
 
     def get_idxs(self, idx):
         """(number of the data set, index in it) of an index of the whole."""

@@ -17,7 +17,8 @@ class DetailFile:
     Attributes:
         path: Path of the file.
         images: {image_id: {"file_name", "width", "height", "phase", ...}} in file order.
-        categories: {category_id: {"name": str, "onlysemantic": bool, "parts": list of part_id}} in file order.
+        categories: {category_id: {"name": str, "supercategory": str, "onlysemantic": bool, "parts": [part_id, ...]}} in
+            file order.
         parts: {part_id: name} in file order.
     """
 
@@ -28,6 +29,7 @@ class DetailFile:
         self.categories = {
             key: {
                 "name": row["name"],
+                "supercategory": row.get("supercategory", "none"),
                 "onlysemantic": _truth(row.get("onlysemantic", False)),
                 "parts": [part["id"] if isinstance(part, dict) else part for part in row.get("parts") or ()],
             }

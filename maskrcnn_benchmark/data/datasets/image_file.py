@@ -1,10 +1,15 @@
-"""Reading one photograph from disk, with errors that name the file."""
+"""Reading one image from disk, a photograph or a map of labels, with errors that name the file."""
 
+import contextlib
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from maskrcnn_benchmark.utils.errors import UserError
+
+# Modes in which a pixel is one number: 8 bits, an index into a palette, 16 bits, 32 bits
+LABEL_MODES = ("L", "P", "I;16", "I;16B", "I")
 
 
 def read_image(path, size=None):
@@ -18,23 +23,50 @@ def read_image(path, size=None):
     Raises `UserError` for a file that is missing, truncated, no image, larger than PIL's limit against decompression
     bombs, or of another size than promised.
     """
+    with _opened(path, size) as image:
+        return image.convert("RGB")
+
+
+def read_labels(path, size=None):
+    """The numbers of a label image, as Cityscapes and PASCAL VOC store them: uint8 or int32 [H, W].
+
+    Args and errors are those of `read_image`; an image of colours is an error as well.
+    """
+    with _opened(path, size) as image:
+        if image.mode not in LABEL_MODES:
+            raise UserError(
+                f"{path} holds colours (mode {image.mode}), not one label per pixel; take the original PNG, for some "
+                "programs save palettes as colours"
+            )
+        labels = np.array(image)
+    return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
+
+
+def image_size(path):
+    """(width, height) of the image at `path`, from its first bytes. Errors are those of `read_image`."""
+    with _opened(path, None) as image:
+        return image.size
+
+
+@contextlib.contextmanager
+def _opened(path, size):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such image: {path}; unpack the data set's images into {path.parent}")
     try:
-        image = Image.open(path)
-        limit = Image.MAX_IMAGE_PIXELS
-        if limit is not None and image.width * image.height > limit:
-            raise UserError(
-                f"{path} has {image.width}x{image.height} pixels, more than PIL's limit of {limit} against "
-                "decompression bombs; make it smaller"
-            )
-        if size is not None and image.size != tuple(size):
-            raise UserError(
-                f"{path} is {image.width}x{image.height} pixels, but its annotations are for {size[0]}x{size[1]}; "
-                "take image and annotations from the same release"
-            )
-        return image.convert("RGB")
+        with Image.open(path) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise UserError(
+                    f"{path} has {image.width}x{image.height} pixels, more than PIL's limit of {limit} against "
+                    "decompression bombs; make it smaller"
+                )
+            if size is not None and image.size != tuple(size):
+                raise UserError(
+                    f"{path} is {image.width}x{image.height} pixels, but its annotations are for {size[0]}x{size[1]}; "
+                    "take image and annotations from the same release"
+                )
+            yield image
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: {error}; make it smaller") from None
     except UnidentifiedImageError:

@@ -6,8 +6,13 @@ from pathlib import Path
 from maskrcnn_benchmark.utils.errors import UserError
 
 
-def read_json(path, required):
+def read_json(path, required, object_hook=None):
     """The object that the JSON file at `path` holds: dict.
+
+    Args:
+        path: the file.
+        required: keys that it must have.
+        object_hook: called with each inner object as it is parsed; what it returns takes the object's place.
 
     Raises `UserError` for a missing file, one that is cut off or no JSON, and one that lacks a key of `required`.
     """
@@ -15,9 +20,11 @@ def read_json(path, required):
     if not path.is_file():
         raise UserError(f"no such annotation file: {path}")
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_hook=object_hook)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); it is cut off or damaged, fetch it again") from None
+    except RecursionError:
+        raise UserError(f"{path} nests more deeply than any annotation file; it is damaged, fetch it again") from None
     missing = [key for key in required if not isinstance(content, dict) or key not in content]
     if missing:
         found = ", ".join(list(content)[:8]) if isinstance(content, dict) else type(content).__name__

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from maskrcnn_benchmark.data.datasets import ConcatDataset, DetailDataset
+from maskrcnn_benchmark.data.datasets import COCODataset, ConcatDataset, DetailDataset
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -21,6 +21,16 @@ def test_indices_run_through_all_data_sets(tiny):
     image, annotations, idx = joined[3]
     assert image.size == (16, 16) and annotations.image_id == 14 and idx == 3
     assert joined.vocabulary.thing_names == ("dog", "person", "zebra")
+
+
+def test_category_ids_are_those_that_all_data_sets_have(tmp_path):
+    for name, ids in (("a", (7, 3)), ("b", (7, 3)), ("c", (3, 7))):
+        categories = [{"id": i, "name": "dog" if k == 0 else "cat"} for k, i in enumerate(ids)]
+        content = {"images": [{"id": 1, "file_name": "x.jpg", "width": 2, "height": 2}], "categories": categories}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    a, b, c = (COCODataset(tmp_path / f"{name}.json", tmp_path, False) for name in "abc")
+    assert ConcatDataset([a, b]).contiguous_category_id_to_json_id == {1: 7, 2: 3}
+    assert ConcatDataset([a, c]).contiguous_category_id_to_json_id == {}
 
 
 def test_data_sets_of_different_classes_do_not_join(tiny):

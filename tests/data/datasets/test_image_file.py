@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrcnn_benchmark.data.datasets.image_file import read_image
+from maskrcnn_benchmark.data.datasets.image_file import image_size, read_image, read_labels
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -48,3 +48,24 @@ def test_decompression_bomb_is_refused(jpeg, monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(UserError, match=r"photo\.jpg.*make it smaller"):
         read_image(jpeg)
+
+
+def test_labels_are_the_numbers_of_palettes_and_of_deep_pixels(tmp_path):
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    palette = Image.fromarray(labels)
+    palette.putpalette([7] * 768)
+    assert palette.mode == "P"
+    palette.save(tmp_path / "palette.png")
+    Image.fromarray(labels.astype(np.uint16) * 5000).save(tmp_path / "deep.png")
+    assert np.array_equal(read_labels(tmp_path / "palette.png", (4, 3)), labels)
+    deep = read_labels(tmp_path / "deep.png")
+    assert np.array_equal(deep, labels.astype(np.int32) * 5000) and deep.dtype == np.int32
+    assert image_size(tmp_path / "deep.png") == (4, 3)
+
+
+def test_colours_are_no_labels(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "colours.png")
+    with pytest.raises(UserError, match=r"colours\.png holds colours \(mode RGB\), not one label per pixel"):
+        read_labels(tmp_path / "colours.png")
+    with pytest.raises(UserError, match=r"no such image: .*absent\.png"):
+        image_size(tmp_path / "absent.png")

@@ -1,0 +1,147 @@
+"""From the name of a data set to the data set: what a catalog says of it, and how a config wants it opened."""
+
+import inspect
+import logging
+from pathlib import Path
+
+from maskrcnn_benchmark.config import paths_catalog
+from maskrcnn_benchmark.data.datasets import (
+    CityScapesDataset,
+    COCODataset,
+    ConcatDataset,
+    DetailDataset,
+    PascalVOCDataset,
+)
+from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+from maskrcnn_benchmark.structures.part_mask import PART_SETS
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.imports import import_file
+
+CITYSCAPES_EVALUATED = 9  # classes of objects that Cityscapes evaluates, and background
+
+logger = logging.getLogger(__name__)
+
+
+def build_dataset(cfg, name, transforms, is_train):
+    """The data set that the config's catalog knows under a name.
+
+    Args:
+        cfg: the config.
+        name: one of DATASETS.TRAIN or DATASETS.TEST.
+        transforms: called as `transforms(image, annotations)`, or None.
+        is_train: leave out what training cannot use: crowds, difficult objects, boxes without area and, with
+            DATALOADER.FILTER_EMPTY_ANNOTATIONS, images without boxes; images on which no enabled task is annotated.
+    """
+    entry = _look_up(cfg, name)
+    if not isinstance(entry, dict) or not {"factory", "args"} <= set(entry):
+        raise UserError(
+            f'{cfg.PATHS_CATALOG}: DatasetCatalog.get({name!r}) must return {{"factory": ..., "args": {{...}}}}, '
+            f"not {entry!r}"
+        )
+    factory, args = entry["factory"], dict(entry["args"])
+    if factory not in BUILDERS:
+        raise UserError(
+            f"{cfg.PATHS_CATALOG}: data set {name!r} has the unknown factory {factory!r}; "
+            f"there are {', '.join(BUILDERS)}"
+        )
+    tasks = {task.key for task in enabled_tasks(cfg)}
+    try:
+        return BUILDERS[factory](cfg, name, args, {"transforms": transforms, "tasks": tasks}, is_train)
+    except _WrongArguments as error:
+        raise UserError(f"{cfg.PATHS_CATALOG}: data set {name!r}: {factory} {error}") from None
+
+
+def _look_up(cfg, name):
+    """What the catalog's `get` returns for a name.
+
+    Ours is asked as the module that everyone imports, so that entries put into its DATASETS count. A catalog written
+    for the original library has a `get` that takes the name alone and knows by itself where the data lie.
+    """
+    ours = Path(cfg.PATHS_CATALOG).absolute() == Path(paths_catalog.__file__).absolute()
+    module = paths_catalog if ours else import_file("maskrcnn_benchmark.config.users_paths_catalog", cfg.PATHS_CATALOG)
+    if not hasattr(module, "DatasetCatalog"):
+        raise UserError(f"PATHS_CATALOG: {cfg.PATHS_CATALOG} defines no class DatasetCatalog")
+    get = module.DatasetCatalog.get
+    # the default leaves it to the class attribute DATA_DIR, which users of the original set
+    data_dir = cfg.DATASETS.DATA_DIR if cfg.DATASETS.DATA_DIR != paths_catalog.DEFAULT_DATA_DIR else None
+    try:
+        return get(name, data_dir) if "data_dir" in inspect.signature(get).parameters else get(name)
+    except (KeyError, RuntimeError) as error:  # what the original's catalog raises for a name that it does not know
+        raise UserError(f"{cfg.PATHS_CATALOG}: unknown data set {name!r} ({error})") from None
+
+
+class _WrongArguments(Exception):
+    """Arguments of a catalog's entry that its factory does not take."""
+
+
+def _make(factory, **args):
+    try:
+        inspect.signature(factory).bind(**args)
+    except TypeError as error:
+        raise _WrongArguments(error) from None
+    return factory(**args)
+
+
+def _build_coco(cfg, name, args, options, is_train):
+    leave_out = is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    args = {"remove_images_without_annotations": leave_out, "keep_crowd": not is_train, **args, **options}
+    dataset = _make(COCODataset, **args)
+    if is_train and "instance" in dataset.tasks and not dataset.file.has_masks:
+        raise UserError(f"MODEL.MASK_ON is on, but data set {name} has no masks ({dataset.file.path}); turn it off")
+    if is_train:
+        logger.info("%s: %d of %d images", name, len(dataset), len(dataset.file.images))
+    return dataset
+
+
+def _build_voc(cfg, name, args, options, is_train):
+    dataset = _make(PascalVOCDataset, **{"use_difficult": not is_train, **args, **options})
+    if is_train:
+        _tell_left_out(name, dataset, dataset.leave_out_unannotated())
+    return dataset
+
+
+def _build_cityscapes(cfg, name, args, options, is_train):
+    """Ten classes as in the original library, or the evaluated eight if the config has outputs for just those."""
+    group = cfg.MODEL.RETINANET if cfg.MODEL.RETINANET_ON else cfg.MODEL.ROI_BOX_HEAD
+    evaluated_only = group.NUM_CLASSES == CITYSCAPES_EVALUATED
+    args = {"keep_crowd": not is_train, "evaluated_only": evaluated_only, **args, **options}
+    dataset = _make(CityScapesDataset, **args)
+    if is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and "semantic" not in dataset.tasks:
+        _tell_left_out(name, dataset, dataset.leave_out_empty())
+    return dataset
+
+
+def _build_detail(cfg, name, args, options, is_train):
+    if cfg.DATASETS.PARTS not in PART_SETS:
+        raise UserError(f"DATASETS.PARTS is {cfg.DATASETS.PARTS!r}, but must be one of {', '.join(PART_SETS)}")
+    dataset = _make(DetailDataset, **{"parts": cfg.DATASETS.PARTS, "keep_crowd": not is_train, **args, **options})
+    if is_train:
+        _tell_left_out(name, dataset, dataset.leave_out_unannotated())
+    return dataset
+
+
+def _build_concat(cfg, name, args, options, is_train):
+    """Several data sets of the catalog under one name: args is {"datasets": their names}."""
+    names = args.get("datasets")
+    if set(args) != {"datasets"} or not names or name in names:
+        raise _WrongArguments('takes {"datasets": [names of other data sets]}')
+    return ConcatDataset([build_dataset(cfg, each, options["transforms"], is_train) for each in names], names)
+
+
+def _tell_left_out(name, dataset, number):
+    if not len(dataset):
+        tasks = ", ".join(sorted(dataset.tasks))
+        raise UserError(f"data set {name}: none of its {number} images is annotated for {tasks}")
+    logger.info(
+        "%s: %d images; %d more are not annotated for any enabled task and are left out", name, len(dataset), number
+    )
+
+
+# What a catalog can name: (config, name, arguments of the entry, options of every data set, is_train) -> data set
+BUILDERS = {
+    "COCODataset": _build_coco,
+    "PascalVOCDataset": _build_voc,
+    "CityScapesDataset": _build_cityscapes,
+    "DetailDataset": _build_detail,
+    "ConcatDataset": _build_concat,
+}

@@ -1,0 +1,226 @@
+"""A file in COCO's layout: its tables, checked, and its records by image."""
+
+import contextlib
+import math
+from array import array
+from collections import Counter, defaultdict
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image
+
+from maskrcnn_benchmark.data.datasets.json_file import read_json
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+class CocoFile:
+    """One annotation file, opened and checked. Everything that reads the file goes through this class.
+
+    Attributes:
+        path: Path of the file.
+        images: {image id: its row, with file_name, width and height} in file order.
+        categories: {category id: name} in file order; category_rows: their rows.
+        annotated: whether the file has a section of annotations at all; COCO's lists of test images have none.
+        has_masks: whether a record has a segmentation.
+        joints: the `JointSet` that the records' keypoints are of, or None if the file has none.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        content = read_json(self.path, required=("images", "categories"), object_hook=_pack)
+        self.annotated = "annotations" in content
+        rows = self._rows(content, "annotations")
+        categories = self._table(content, "categories", ("name",))
+        self.category_rows = list(categories.values())
+        self.categories = {key: row["name"] for key, row in categories.items()}
+        self.images = {key: self._image(row) for key, row in self._table(content, "images", ()).items()}
+        self._check_records(rows)
+        self._by_image = defaultdict(list)
+        for row in rows:
+            self._by_image[row["image_id"]].append(row)
+        self._by_image.default_factory = None
+        self.has_masks = any(row.get("segmentation") is not None for row in rows)
+        self.joints = self._read_joints(rows)
+
+    def records(self, image_id):
+        """The annotations of one image in file order; a list of rows, which must not be changed.
+
+        Polygons are arrays of float64, not lists: millions of Python numbers would take four times the memory.
+        """
+        return self._by_image.get(image_id, [])
+
+    def name_of(self, row):
+        """The words by which an error names a record: "FILE: annotation 12 of image 30"."""
+        return f"{self.path}: annotation {row.get('id')} of image {row.get('image_id')}"
+
+    def _rows(self, content, section):
+        """The rows of a section. Raises `UserError` for one that is no object or whose id is no number or text."""
+        rows = content.get(section, [])
+        if not isinstance(rows, list):
+            raise UserError(f"{self.path}: {section!r} must be a list, not a {type(rows).__name__}")
+        for i, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise UserError(f"{self.path}: entry {i} of {section!r} must be an object, not a {type(row).__name__}")
+            for key in ("id", "image_id", "category_id"):
+                if not isinstance(row.get(key, 0), int | str):
+                    raise UserError(f"{self.path}: entry {i} of {section!r} has the {key} {row[key]!r}; give a number")
+        return rows
+
+    def _table(self, content, section, required):
+        """The rows of a section by their id. Raises `UserError` for one that lacks a key or has another's id."""
+        rows = self._rows(content, section)
+        for i, row in enumerate(rows):
+            missing = next((key for key in ("id", *required) if key not in row), None)
+            if missing:
+                raise UserError(f"{self.path}: entry {i} of {section!r} has no {missing!r}; add it")
+        table = {row["id"]: row for row in rows}
+        if len(table) < len(rows):
+            raise UserError(f"{self.path}: id {_first_twice(rows)!r} occurs twice in {section!r}; make ids unique")
+        return table
+
+    def _image(self, row):
+        """An image's row, with a file name: of its own, or the last part of the address where it can be fetched."""
+        for key in ("width", "height"):
+            if not isinstance(row.get(key), int) or row[key] < 1:
+                raise UserError(
+                    f"{self.path}: image {row['id']} has the {key} {row.get(key)!r}; write its size in pixels into the "
+                    "file, which is needed before the image is opened"
+                )
+        if Image.MAX_IMAGE_PIXELS is not None and row["width"] * row["height"] > Image.MAX_IMAGE_PIXELS:
+            raise UserError(
+                f"{self.path}: image {row['id']} has {row['width']}x{row['height']} pixels, more than PIL's limit of "
+                f"{Image.MAX_IMAGE_PIXELS} against decompression bombs; make it smaller"
+            )
+        if "file_name" in row:
+            return row
+        if "coco_url" not in row:
+            raise UserError(f"{self.path}: image {row['id']} has no 'file_name'; add it")
+        return {**row, "file_name": row["coco_url"].rsplit("/", 1)[-1]}
+
+    def _check_records(self, rows):
+        """Raise `UserError` for the first record that cannot be used as it is."""
+        for i, row in enumerate(rows):
+            missing = next((key for key in ("id", "image_id", "category_id", "bbox") if key not in row), None)
+            if missing:
+                name = self.name_of(row) if "id" in row else f"{self.path}: entry {i} of 'annotations'"
+                raise UserError(f"{name} has no {missing!r}; add it or remove the entry")
+            if row["image_id"] not in self.images:
+                raise UserError(f"{self.name_of(row)}: 'images' does not list that image; remove one or add the other")
+            if row["category_id"] not in self.categories:
+                raise UserError(
+                    f"{self.name_of(row)} has category {row['category_id']!r}, which 'categories' does not list; add it"
+                )
+            segmentation = row.get("segmentation")
+            problem = None if segmentation is None else _problem_of_segmentation(segmentation)
+            if problem:
+                raise UserError(f"{self.name_of(row)}: its segmentation {problem}; mend or remove it")
+        if len({row["id"] for row in rows}) < len(rows):
+            raise UserError(f"{self.path}: id {_first_twice(rows)!r} occurs twice in 'annotations'; make ids unique")
+        row = next((row for row in rows if not _is_box(row["bbox"]) or not _is_size(row.get("area", 0))), None)
+        if row is not None:
+            raise UserError(
+                f"{self.name_of(row)} has the bbox {row['bbox']!r} and the area {row.get('area')!r}; they must be "
+                "[x, y, width, height] and a number, all finite and no size negative: mend or remove the entry"
+            )
+
+    def _read_joints(self, rows):
+        """The joints that the category with keypoints names; without names, COCO's if records have keypoints."""
+        named = {self._joints_of_category(row) for row in self.category_rows if row.get("keypoints")}
+        if len({joints.names for joints in named}) > 1:
+            raise UserError(f"{self.path}: its categories have different keypoints; keep one category's in the file")
+        with_joints = [row for row in rows if row.get("keypoints") is not None]
+        joints = next(iter(named), COCO_JOINTS if with_joints else None)
+        for row in with_joints:
+            problem = _problem_of_keypoints(row["keypoints"], 3 * len(joints))
+            if problem:
+                raise UserError(f"{self.name_of(row)}: its keypoints {problem}; mend or remove the entry")
+        return joints
+
+    def _joints_of_category(self, row):
+        """The `JointSet` that a category's "keypoints" (names) and "skeleton" (pairs, from 1) describe."""
+        names = row["keypoints"]
+        try:
+            if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+                raise ValueError
+            pairs = [(int(a) - 1, int(b) - 1) for a, b in row.get("skeleton") or ()]
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{self.path}: the keypoints or skeleton of category {row['name']!r} are not a list of different names "
+                "and a list of pairs of their numbers; mend them"
+            ) from None
+        pairs = [pair for pair in pairs if min(pair) >= 0 and max(pair) < len(names)]
+        return JointSet.from_names(names, pairs, f"coco style: {row['name']}")
+
+
+def open_coco_file(path):
+    """The `CocoFile` at `path`; data sets on one file share it, and a file that changed is read again."""
+    path = Path(path).absolute()
+    if not path.is_file():
+        raise UserError(f"no such annotation file: {path}")
+    status = path.stat()
+    return _open(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4)  # training and test file, each perhaps of two parts
+def _open(path, modified, size):
+    return CocoFile(path)
+
+
+def plain_record(row):
+    """A record as the file has it, polygons as lists of numbers."""
+    if not isinstance(row.get("segmentation"), list):
+        return dict(row)
+    return {**row, "segmentation": [list(polygon) for polygon in row["segmentation"]]}
+
+
+def _pack(row):
+    """Called on every object while the file is parsed: polygons become arrays of float64 before the next is read."""
+    segmentation = row.get("segmentation")
+    if isinstance(segmentation, list):
+        # what is no polygon stays: the check of the records says so, and of which
+        with contextlib.suppress(TypeError, OverflowError):
+            row["segmentation"] = [array("d", polygon) for polygon in segmentation]
+    return row
+
+
+def _problem_of_segmentation(segmentation):
+    """What is wrong with a segmentation as far as it shows without decoding: str, or None."""
+    if isinstance(segmentation, dict):
+        return None if {"size", "counts"} <= set(segmentation) else "is a run-length code without 'size' or 'counts'"
+    if not isinstance(segmentation, list):
+        return f"is a {type(segmentation).__name__}, neither a list of polygons nor a run-length code"
+    for polygon in segmentation:
+        if not isinstance(polygon, array):
+            return "is not a list of polygons [x, y, x, y, ...]"
+        if len(polygon) % 2:
+            return f"has a polygon with an odd number of coordinates, {len(polygon)}"
+        if not math.isfinite(sum(polygon)):
+            return "has a coordinate that is not finite"
+    return None
+
+
+def _problem_of_keypoints(keypoints, length):
+    if not isinstance(keypoints, list) or len(keypoints) != length:
+        found = len(keypoints) if isinstance(keypoints, list) else type(keypoints).__name__
+        return f"are not {length} numbers x, y, visibility of {length // 3} joints, but {found}"
+    try:
+        return None if math.isfinite(sum(keypoints)) else "have a coordinate that is not finite"
+    except TypeError:
+        return "are not all numbers"
+
+
+def _is_box(box):
+    try:
+        x, y, width, height = box
+        return math.isfinite(x + y) and _is_size(width) and _is_size(height)
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_size(number):
+    return isinstance(number, int | float) and 0 <= number < math.inf
+
+
+def _first_twice(rows):
+    return next(key for key, number in Counter(row["id"] for row in rows).items() if number > 1)
