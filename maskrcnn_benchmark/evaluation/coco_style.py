@@ -13,12 +13,30 @@ from maskrcnn_benchmark.layers.mask_paste import paste_masks
 
 # Places of the figures in COCOeval.stats
 _STATS = {
-    **{"AP": 0, "AP50": 1, "AP75": 2, "APs": 3, "APm": 4, "APl": 5},
-    **{"AR": 8, "AR@1": 6, "AR@10": 7, "ARs": 9, "ARm": 10, "ARl": 11},
+    "AP": 0,
+    "AP50": 1,
+    "AP75": 2,
+    "APs": 3,
+    "APm": 4,
+    "APl": 5,
+    "AR": 8,
+    "AR@1": 6,
+    "AR@10": 7,
+    "ARs": 9,
+    "ARm": 10,
+    "ARl": 11,
 }
 _KEYPOINT_STATS = {
-    **{"AP": 0, "AP50": 1, "AP75": 2, "APm": 3, "APl": 4},
-    **{"AR": 5, "AR50": 6, "AR75": 7, "ARm": 8, "ARl": 9},
+    "AP": 0,
+    "AP50": 1,
+    "AP75": 2,
+    "APm": 3,
+    "APl": 4,
+    "AR": 5,
+    "AR50": 6,
+    "AR75": 7,
+    "ARm": 8,
+    "ARl": 9,
 }
 
 

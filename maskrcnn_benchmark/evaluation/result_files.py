@@ -31,16 +31,16 @@ def write_result_files(evaluators, dataset, folder):
 
 def write_summary(evaluators, folder):
     """Write what pycocotools prints about each kind of answer into one text file; nothing where it printed nothing."""
-    text = summaries(evaluators)
+    text = "".join(f"{kind}\n{summary}\n" for kind, summary in summaries(evaluators).items())
     if text:
         with atomic_write(Path(folder) / SUMMARY) as file:
-            file.write(f"{text}\n".encode())
+            file.write(text.encode())
 
 
 def summaries(evaluators):
-    """pycocotools' own summary of each of the evaluators that it works for, headed by its name of the kind: str."""
-    coco = [e for e in evaluators.values() if isinstance(e, CocoStyleEvaluator) and e.summary]
-    return "\n".join(f"{evaluator.iou_type}\n{evaluator.summary}" for evaluator in coco)
+    """{pycocotools' name of the kind of answer: its own lines on it}, where it had something to say."""
+    coco = [e for e in evaluators.values() if isinstance(e, CocoStyleEvaluator)]
+    return {evaluator.iou_type: evaluator.summary for evaluator in coco if evaluator.summary}
 
 
 def image_id(dataset, index):
