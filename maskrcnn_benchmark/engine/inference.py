@@ -98,8 +98,7 @@ def inference(
     metrics = merge_and_evaluate(evaluators)
     if metrics is None:
         return None
-    # who tests on a file in COCO's layout knows pycocotools' lines; to others they are one more detail
-    level = logging.INFO if hasattr(dataset, "contiguous_category_id_to_json_id") else logging.DEBUG
+    level = logging.INFO if _is_of_coco_files(dataset) else logging.DEBUG
     for kind, text in summaries(evaluators).items():
         logger.log(level, "%s on %s, by pycocotools:\n%s", kind, dataset_name, text)
     results = gather_results(metrics, trivial or {})
@@ -109,6 +108,12 @@ def inference(
         write_results(results, Path(output_folder) / RESULTS)
     check_expected_results(results, dataset_name, expected_results, expected_results_sigma_tol)
     return results
+
+
+def _is_of_coco_files(dataset):
+    """Who tests on files in COCO's layout knows pycocotools' lines; to others they are a detail beside the table."""
+    parts = getattr(dataset, "datasets", [dataset])
+    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts)
 
 
 def _tasks(iou_types):
