@@ -20,8 +20,8 @@ def parse_arguments(arguments=None):
         help="the weights; by default MODEL.WEIGHT of KEY VALUE, else OUTPUT_DIR's last checkpoint",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="accepted; torchrun sets LOCAL_RANK")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options of the config to change")
-    return parser.parse_args(arguments)
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 
 def main():
@@ -31,7 +31,7 @@ def main():
     cfg.merge_from_file(arguments.config_file)
     cfg.merge_from_list(arguments.opts)
     # weights named on the command line are meant, whatever OUTPUT_DIR holds
-    named = cfg.MODEL.WEIGHT if "MODEL.WEIGHT" in arguments.opts[::2] else None
+    named = cfg.MODEL.WEIGHT if "MODEL.WEIGHT" in arguments.opts[::2] else ""
     test(cfg, arguments.ckpt or named)
     end_run()
 

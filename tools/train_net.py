@@ -24,8 +24,8 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="accepted; torchrun sets LOCAL_RANK")
     parser.add_argument("--skip-test", action="store_true", help="end after training, without evaluation and pictures")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options of the config to change")
-    return parser.parse_args(arguments)
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 
 def read_config(config_file, opts):

@@ -14,7 +14,7 @@ from maskrcnn_benchmark.visualization.page import picture_page
 PAGE = "pictures.html"
 
 
-def draw_pictures(model, dataset, tasks, path, count, device, size_divisible=0, dtype="float32"):
+def draw_pictures(model, dataset, tasks, path, count, device, size_divisible=0, dtype="float32", augmentation=None):
     """Draw `count` images, evenly spread over a data set.
 
     Args:
@@ -26,6 +26,7 @@ def draw_pictures(model, dataset, tasks, path, count, device, size_divisible=0, 
         device: where the model is.
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
         dtype: precision of the forward pass.
+        augmentation: `BoxAugmentation` that answers in the model's place, or None.
 
     Returns:
         `Path` of the page.
@@ -34,15 +35,20 @@ def draw_pictures(model, dataset, tasks, path, count, device, size_divisible=0, 
     indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
     as_stored = copy.copy(dataset)
     as_stored.transforms = None
-    samples = (_sample(model, dataset, as_stored, index, device, size_divisible, dtype) for index in indices)
+
+    def answer(index, picture):
+        if augmentation is not None:
+            return augmentation([picture], device)
+        return model(to_image_list([dataset[index][0]], size_divisible).to(device))
+
+    samples = (_sample(answer, as_stored, index, device, dtype) for index in indices)
     return Path(picture_page(samples, dataset.vocabulary, tasks, path))
 
 
-def _sample(model, dataset, as_stored, index, device, size_divisible, dtype):
+def _sample(answer, as_stored, index, device, dtype):
     """(RGB uint8 [H, W, 3], `ImageAnnotations`, `ImagePrediction` in the image's own pixels, file name)."""
     picture, annotations, _ = as_stored[index]
-    images = to_image_list([dataset[index][0]], size_divisible).to(device)
     with torch.no_grad(), autocast(dtype, device):
-        (answer,) = model(images)
+        (answer,) = answer(index, picture)
     prediction = ImagePrediction.of(answer).resize(picture.size).to("cpu")
-    return np.asarray(picture), annotations, prediction, dataset.get_img_info(index)["file_name"]
+    return np.asarray(picture), annotations, prediction, as_stored.get_img_info(index)["file_name"]

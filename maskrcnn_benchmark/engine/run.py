@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
+from maskrcnn_benchmark.data.datasets import COCODataset
+from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.inference import RESULTS, inference
 from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
@@ -19,7 +21,7 @@ from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
 from maskrcnn_benchmark.evaluation.report import format_table, write_results
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+from maskrcnn_benchmark.multitask.tasks import TASKS, evaluated_tasks
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, run_once
@@ -106,7 +108,7 @@ def test(cfg, checkpoint=None):
 
     Args:
         cfg: the config; class counts are filled in.
-        checkpoint: the weights; by default OUTPUT_DIR's last checkpoint, else MODEL.WEIGHT.
+        checkpoint: the weights; None or "": OUTPUT_DIR's last checkpoint, else MODEL.WEIGHT.
 
     Returns:
         what `evaluate` returns.
@@ -119,7 +121,7 @@ def test(cfg, checkpoint=None):
     checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)
     if not (checkpoint or checkpointer.has_checkpoint() or cfg.MODEL.WEIGHT):
         raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
-    checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=checkpoint is None)
+    checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
     loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
     results = evaluate(cfg, model, loaders, device)
     for name, result in (results or {}).items():
@@ -137,16 +139,16 @@ def evaluate(cfg, model, loaders, device):
         {data set name: {task key: {"headline": name, "metrics": {...}, "trivial": {...}}}} in the main process, None in
         the others; each is also written to OUTPUT_DIR/inference/NAME/results.json.
     """
-    tasks = [task.key for task in enabled_tasks(cfg)]
+    tasks = [task.key for task in evaluated_tasks(cfg)]
+    augmentation = _augmentation(cfg, model)
     results = {}
     for name, loader in zip(cfg.DATASETS.TEST, loaders):
-        folder = Path(cfg.OUTPUT_DIR) / "inference" / name
+        folder = _result_folder(cfg, name)
         run_once(lambda folder=folder: mkdir(folder))
         results[name] = inference(
             model,
             loader,
             name,
-            box_only=cfg.MODEL.RPN_ONLY,
             bbox_aug=cfg.TEST.BBOX_AUG.ENABLED,
             device=device,
             expected_results=cfg.TEST.EXPECTED_RESULTS,
@@ -157,8 +159,17 @@ def evaluate(cfg, model, loaders, device):
             dtype=cfg.DTYPE,
             channels_last=cfg.MODEL.CHANNELS_LAST,
             trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
+            augmentation=augmentation,
         )
     return results if is_main_process() else None
+
+
+def _result_folder(cfg, name):
+    return Path(cfg.OUTPUT_DIR) / "inference" / name
+
+
+def _augmentation(cfg, model):
+    return build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None
 
 
 def _validate(cfg, model, loaders, device):
@@ -172,6 +183,8 @@ def _validate(cfg, model, loaders, device):
 
 
 def _trivial(cfg, test_set, name, tasks, folder):
+    if isinstance(test_set, COCODataset):
+        return {}  # its thousands of images would take longer than testing the network, and its figures are well known
     key = {"train": list(cfg.DATASETS.TRAIN), "test": name, "parts": cfg.DATASETS.PARTS}
     try:
         return trivial_metrics(
@@ -197,18 +210,23 @@ def _finish(cfg, model, loaders, device):
             write_results(results[cfg.DATASETS.TEST[0]], path)
     if not is_main_process():
         return
-    if cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
+    drawn = [task.key for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture
+    if drawn and cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
         draw_pictures(
             model,
             loaders[0].dataset,
-            [task.key for task in enabled_tasks(cfg)],
+            drawn,
             page,
             cfg.TEST.NUM_PICTURES,
             device,
             cfg.DATALOADER.SIZE_DIVISIBILITY,
             cfg.DTYPE,
+            _augmentation(cfg, model),
         )
-    logger.info("Results on %s:\n%s", cfg.DATASETS.TEST[0], format_table(read_results(path)))
+    for name in cfg.DATASETS.TEST:
+        file = path if name == cfg.DATASETS.TEST[0] else _result_folder(cfg, name) / RESULTS
+        if file.is_file():
+            logger.info("Results on %s:\n%s", name, format_table(read_results(file)))
     logger.info("Results: %s", path)
     if page.is_file():
         logger.info("Pictures, truth beside prediction: %s", page)

@@ -67,7 +67,10 @@ def _check_device(name):
     if device.type != "cuda":
         return device
     if not torch.cuda.is_available():
-        raise UserError(f"MODEL.DEVICE is {name}, but PyTorch finds no CUDA device here; add MODEL.DEVICE cpu")
+        raise UserError(
+            f"MODEL.DEVICE is {name}, but PyTorch finds no CUDA device here; add MODEL.DEVICE cpu to the command to "
+            "run on the processor"
+        )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if device.index is not None and device.index >= torch.cuda.device_count():

@@ -47,7 +47,8 @@ def do_train(
         cfg: the config.
         model: images, targets -> {loss name: scalar} in training mode. With several processes leave it unwrapped.
         data_loader: yields (`ImageList`, list of targets, list of image indices), beginning at that iteration.
-        data_loader_val: a loader to evaluate on when `evaluate` is None; or None.
+        data_loader_val: a loader to evaluate on when `evaluate` is None, at the last iteration, too, if its turn comes
+            then; or None.
         optimizer, scheduler: from `solver`.
         checkpointer: from `utils.checkpoint`.
         device: where the model is.
@@ -64,8 +65,9 @@ def do_train(
     solver = cfg.SOLVER
     start, end = arguments["iteration"], solver.MAX_ITER
     loss_combiner = (build_loss_combiner(cfg) if loss_combiner is None else loss_combiner).to(device)
+    last_evaluation = end - 1  # whoever brings `evaluate` will evaluate the finished network anyway
     if evaluate is None and data_loader_val is not None:
-        evaluate = _evaluation_on(cfg, model, data_loader_val, device)
+        evaluate, last_evaluation = _evaluation_on(cfg, model, data_loader_val, device), end
     step = TrainingStep(
         model,
         loss_combiner,
@@ -115,7 +117,7 @@ def do_train(
                 raise Interrupted(
                     f"stopped after iteration {iteration} of {end}; run the same command again to go on from there"
                 )
-            if evaluate and test_period and iteration % test_period == 0 and iteration < end:
+            if evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation:
                 average_batch_norm_statistics(model)
                 with untouched_random_state():
                     progress.results(iteration, evaluate() or {})
@@ -152,15 +154,28 @@ def _image_names(dataset, indices):
 
 def _evaluation_on(cfg, model, data_loader, device):
     # imported here: whoever brings a model and a loader of their own needs no evaluators
+    from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
     from maskrcnn_benchmark.engine.inference import inference
-    from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+    from maskrcnn_benchmark.evaluation.report import format_table
+    from maskrcnn_benchmark.multitask.tasks import evaluated_tasks
 
-    return lambda: inference(
-        model,
-        data_loader,
-        dataset_name="validation",
-        device=device,
-        tasks=[task.key for task in enabled_tasks(cfg)],
-        edge_thresholds=cfg.TEST.EDGE_THRESHOLDS,
-        dtype=cfg.DTYPE,
-    )
+    def evaluate():
+        results = inference(
+            model,
+            data_loader,
+            dataset_name="[Validation]",
+            bbox_aug=cfg.TEST.BBOX_AUG.ENABLED,
+            device=device,
+            expected_results=cfg.TEST.EXPECTED_RESULTS,
+            expected_results_sigma_tol=cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
+            tasks=[task.key for task in evaluated_tasks(cfg)],
+            edge_thresholds=cfg.TEST.EDGE_THRESHOLDS,
+            dtype=cfg.DTYPE,
+            channels_last=cfg.MODEL.CHANNELS_LAST,
+            augmentation=build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None,
+        )
+        if results is not None:
+            logger.info("Results so far:\n%s", format_table(results))
+        return results
+
+    return evaluate

@@ -5,11 +5,13 @@ from maskrcnn_benchmark.evaluation.classification import ClassificationEvaluator
 from maskrcnn_benchmark.evaluation.coco_style import InstanceEvaluator, KeypointEvaluator
 from maskrcnn_benchmark.evaluation.occlusion import OcclusionEvaluator
 from maskrcnn_benchmark.evaluation.part import PartEvaluator
+from maskrcnn_benchmark.evaluation.proposals import ProposalEvaluator
 from maskrcnn_benchmark.evaluation.semantic import SemanticEvaluator
 from maskrcnn_benchmark.evaluation.voc import DetectionAndVocEvaluator
 from maskrcnn_benchmark.utils.errors import UserError
 
 _BUILDERS = {
+    "box_proposal": lambda vocabulary, _: ProposalEvaluator(),
     "detection": lambda vocabulary, _: DetectionAndVocEvaluator(vocabulary.thing_names),
     "instance": lambda vocabulary, _: InstanceEvaluator(),
     "keypoint": lambda vocabulary, _: KeypointEvaluator(_joints(vocabulary).sigmas, _person_label(vocabulary)),
@@ -27,7 +29,7 @@ def build_evaluators(tasks, vocabulary, edge_thresholds):
     """An evaluator for each task.
 
     Args:
-        tasks: task keys of `multitask.tasks.TASKS`.
+        tasks: keys of `multitask.tasks.TASKS` and "box_proposal".
         vocabulary: the data set's Vocabulary.
         edge_thresholds: number of thresholds of the boundary and occlusion curves (TEST.EDGE_THRESHOLDS).
 

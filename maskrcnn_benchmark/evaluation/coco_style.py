@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 
 import numpy as np
 from pycocotools import mask as rle
@@ -12,25 +11,82 @@ from pycocotools.cocoeval import COCOeval
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
 
-_logger = logging.getLogger(__name__)
-
 # Places of the figures in COCOeval.stats
-_STATS = {"AP": 0, "AP50": 1, "AP75": 2, "APs": 3, "APm": 4, "APl": 5, "AR": 8}
-_KEYPOINT_STATS = {"AP": 0, "AP50": 1, "AP75": 2, "APm": 3, "APl": 4, "AR": 5}
+_STATS = {
+    "AP": 0,
+    "AP50": 1,
+    "AP75": 2,
+    "APs": 3,
+    "APm": 4,
+    "APl": 5,
+    "AR": 8,
+    "AR@1": 6,
+    "AR@10": 7,
+    "ARs": 9,
+    "ARm": 10,
+    "ARl": 11,
+}
+_KEYPOINT_STATS = {
+    "AP": 0,
+    "AP50": 1,
+    "AP75": 2,
+    "APm": 3,
+    "APl": 4,
+    "AR": 5,
+    "AR50": 6,
+    "AR75": 7,
+    "ARm": 8,
+    "ARl": 9,
+}
+
+
+# Field with the rows of a file in COCO's layout that the boxes were read from: list of dict
+FILE_ROWS = "coco_records"
 
 
 class CocoStyleEvaluator(Evaluator):
     """AP over IoU (or OKS) .50:.05:.95, AP50, AP75, by size, and average recall, as COCO defines them.
 
-    Crowd regions (field "iscrowd") are neither required nor counted against a prediction. A record holds the image's
-    size and its annotated and predicted objects as COCO dictionaries, masks as run lengths.
+    Annotated objects that carry the rows of their file (field "coco_records") are scored against these rows, so that
+    the figures are those of pycocotools on that file: areas, unclipped boxes, polygons and order included. Others are
+    turned into such rows. Crowd regions are neither required nor counted against a prediction. A record holds the
+    image's size and its annotated and predicted objects as COCO dictionaries, masks as run lengths.
+
+    Attributes:
+        iou_type: pycocotools' name of what is compared.
+        summary: pycocotools' own lines on the last `evaluate`; "" before it, and where nothing was annotated.
     """
 
     iou_type = None
     stats = _STATS
+    # The member of ImageAnnotations that is scored, and what is needed of a file's row beside box, area and crowd
+    member = "instances"
+    row_keys = ()
+    # What pycocotools' result format says of an object beside image, category and score
+    result_key = "bbox"
+
+    def __init__(self):
+        super().__init__()
+        self.summary = ""
 
     def record(self, prediction, target):
-        return tuple(target.size), self.annotated(target), self.predicted(prediction)
+        boxes = getattr(target, self.member)
+        annotated = self.from_file(boxes) if boxes.has_field(FILE_ROWS) else self.annotated(target)
+        return tuple(target.size), annotated, self.predicted(prediction)
+
+    def from_file(self, boxes):
+        """The image's annotated objects as their file has them, but with our labels: list of COCO dictionaries."""
+        return [
+            {
+                "id": row["id"],
+                "category_id": label,
+                "bbox": row["bbox"],
+                "area": _row_area(row),
+                "iscrowd": int(row.get("iscrowd", 0)),
+                **{key: row[key] for key in self.row_keys if key in row},
+            }
+            for row, label in zip(boxes.get_field(FILE_ROWS), boxes.get_field("labels").tolist())
+        ]
 
     def annotated(self, target):
         """The image's annotated objects: list of COCO annotation dictionaries without ids."""
@@ -44,20 +100,32 @@ class CocoStyleEvaluator(Evaluator):
         """Change COCOeval's parameters in place before it runs."""
 
     def summarize(self, records):
+        self.summary = ""
         if not any(annotated for _, annotated, _ in records):
             return dict.fromkeys(self.stats, np.nan)
         sizes, annotated, predicted = zip(*records)
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text):
+        with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(_coco_of(sizes, annotated), _coco_of(sizes, predicted), self.iou_type)
             self.adjust(evaluation.params)
             evaluation.evaluate()
             evaluation.accumulate()
+        with contextlib.redirect_stdout(io.StringIO()) as text:
             evaluation.summarize()
-        _logger.debug("%s by pycocotools:\n%s", self.task, text.getvalue())
+        self.summary = text.getvalue().rstrip()
         # pycocotools says -1 where there was nothing to score
         values = {name: float(evaluation.stats[place]) for name, place in self.stats.items()}
         return {name: value if value >= 0 else np.nan for name, value in values.items()}
+
+    def result_rows(self):
+        """The predicted objects in COCO's result format, image after image.
+
+        Yields:
+            (key of the image, {"category_id": label, "bbox" or "segmentation" or "keypoints": ..., "score": float}).
+        """
+        for key, (_, _, predicted) in self.records().items():
+            for entry in predicted:
+                value = _plain(entry[self.result_key])
+                yield key, {"category_id": entry["category_id"], self.result_key: value, "score": entry["score"]}
 
 
 class DetectionEvaluator(CocoStyleEvaluator):
@@ -67,10 +135,8 @@ class DetectionEvaluator(CocoStyleEvaluator):
     iou_type = "bbox"
 
     def annotated(self, target):
-        instances = target.instances
-        masks = _bitmaps(instances)
-        areas = instances.area().cpu().numpy() if masks is None else masks.sum(axis=(1, 2))
-        return [dict(entry, area=float(area)) for entry, area in zip(_annotated_boxes(instances), areas)]
+        areas = annotated_areas(target.instances)
+        return [dict(entry, area=area) for entry, area in zip(_annotated_boxes(target.instances), areas)]
 
     def predicted(self, prediction):
         return _predicted_boxes(self.answer(prediction, "instances"))
@@ -81,6 +147,13 @@ class InstanceEvaluator(CocoStyleEvaluator):
 
     task = "instance"
     iou_type = "segm"
+    row_keys = ("segmentation",)
+    result_key = "segmentation"
+
+    def is_annotated(self, target):
+        if target.instances is None or not target.instances.has_field(FILE_ROWS):
+            return super().is_annotated(target)
+        return all("segmentation" in row for row in target.instances.get_field(FILE_ROWS))
 
     def annotated(self, target):
         masks = _bitmaps(target.instances)
@@ -93,8 +166,11 @@ class InstanceEvaluator(CocoStyleEvaluator):
         instances = self.answer(prediction, "instances")
         if len(instances) == 0:
             return []
-        boxes = instances.convert("xyxy").bbox
-        pasted = paste_masks(instances.get_field("mask"), boxes, instances.size, threshold=0.5, padding=1)
+        masks, (width, height) = instances.get_field("mask"), instances.size
+        if tuple(masks.shape[-2:]) == (height, width):
+            pasted = masks[:, 0] > 0.5  # the network has pasted them itself (POSTPROCESS_MASKS)
+        else:
+            pasted = paste_masks(masks, instances.convert("xyxy").bbox, instances.size, threshold=0.5, padding=1)
         return [
             dict(entry, segmentation=code, area=float(rle.area(code)))
             for entry, code in zip(_predicted_boxes(instances), _encode(pasted.cpu().numpy()))
@@ -104,8 +180,8 @@ class InstanceEvaluator(CocoStyleEvaluator):
 class KeypointEvaluator(CocoStyleEvaluator):
     """AP of people's joints by object keypoint similarity (OKS).
 
-    The ground truth is the image's joint records, a person's area that of the box (PASCAL in Detail links no mask to a
-    joint record; COCO itself takes the mask's area, about half of that). Joints count whose visibility is not 0.
+    The ground truth is the image's joint records. A person's area is what the file says, as in COCO, else that of the
+    box, about twice as large: PASCAL in Detail links no mask to a joint record. Joints count whose visibility is not 0.
 
     Args:
         sigmas: fall-off of each joint, COCO's definition.
@@ -115,6 +191,9 @@ class KeypointEvaluator(CocoStyleEvaluator):
     task = "keypoint"
     iou_type = "keypoints"
     stats = _KEYPOINT_STATS
+    member = "people"
+    row_keys = ("keypoints", "num_keypoints")
+    result_key = "keypoints"
 
     def __init__(self, sigmas, person_label):
         self.sigmas = np.asarray(sigmas, dtype=np.float64)
@@ -123,6 +202,12 @@ class KeypointEvaluator(CocoStyleEvaluator):
 
     def adjust(self, params):
         params.kpt_oks_sigmas = self.sigmas
+
+    def from_file(self, boxes):
+        return [
+            {"num_keypoints": sum(v > 0 for v in row["keypoints"][2::3]), **row, "category_id": self.person_label}
+            for row in super().from_file(boxes)
+        ]
 
     def annotated(self, target):
         people = target.people
@@ -133,7 +218,7 @@ class KeypointEvaluator(CocoStyleEvaluator):
         return [
             dict(
                 entry,
-                category_id=1,
+                category_id=self.person_label,
                 keypoints=person.reshape(-1).tolist(),
                 num_keypoints=int((person[:, 2] > 0).sum()),
                 area=float(area),
@@ -152,13 +237,25 @@ class KeypointEvaluator(CocoStyleEvaluator):
         return [
             dict(
                 entry,
-                category_id=1,
+                category_id=self.person_label,
                 keypoints=person.reshape(-1).tolist(),
                 bbox=np.concatenate([start, extent]).tolist(),
                 area=float(extent.prod()),
             )
             for entry, person, start, extent in zip(_predicted_boxes(people), joints, low, high - low)
         ]
+
+
+def annotated_areas(instances):
+    """Sizes of annotated objects: the file's own where it is known, else the masks', else the boxes': list of float."""
+    if instances.has_field(FILE_ROWS):
+        return [float(_row_area(row)) for row in instances.get_field(FILE_ROWS)]
+    masks = _bitmaps(instances)
+    return (instances.area().cpu().numpy() if masks is None else masks.sum(axis=(1, 2))).astype(float).tolist()
+
+
+def _row_area(row):
+    return row["area"] if "area" in row else row["bbox"][2] * row["bbox"][3]
 
 
 def _annotated_boxes(boxlist):
@@ -199,13 +296,22 @@ def _encode(masks):
     return rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
 
 
+def _plain(value):
+    """A run length's code as text, which JSON can hold; anything else as it is."""
+    if isinstance(value, dict) and isinstance(value["counts"], bytes):
+        return {**value, "counts": value["counts"].decode()}
+    return value
+
+
 def _coco_of(sizes, objects_per_image):
-    """A COCO index over objects in memory; images of (width, height) are numbered from 1 in order."""
-    objects = [
-        dict(entry, image_id=image, id=0) for image, entries in enumerate(objects_per_image, 1) for entry in entries
-    ]
-    for number, entry in enumerate(objects, 1):
-        entry["id"] = number
+    """A COCO index over objects in memory; images of (width, height) are numbered from 1 in order.
+
+    Objects keep the ids of their file, as pycocotools does, unless some have none or share theirs.
+    """
+    objects = [dict(entry, image_id=image) for image, entries in enumerate(objects_per_image, 1) for entry in entries]
+    if len({entry["id"] for entry in objects if "id" in entry}) < len(objects):
+        for number, entry in enumerate(objects, 1):
+            entry["id"] = number
     coco = COCO()
     coco.dataset = {
         "images": [{"id": image, "width": w, "height": h} for image, (w, h) in enumerate(sizes, 1)],

@@ -17,35 +17,45 @@ class Evaluator:
         """Forget every image."""
         self._records = {}
 
-    def process(self, predictions, targets):
+    def process(self, predictions, targets, keys=None):
         """Score a batch.
 
         Args:
             predictions: list of ImagePrediction at the original image's resolution.
             targets: list of ImageAnnotations in original pixels; those without this task's annotation are skipped.
+            keys: what each image is known by, such as its index in the data set; by default the targets' image ids.
         """
-        if len(predictions) != len(targets):
-            raise ValueError(f"{len(predictions)} predictions for {len(targets)} annotated images")
-        for prediction, target in zip(predictions, targets):
-            if self.task not in target.annotated_tasks():
+        keys = [target.image_id for target in targets] if keys is None else keys
+        if not len(predictions) == len(targets) == len(keys):
+            raise ValueError(f"{len(predictions)} predictions and {len(keys)} keys for {len(targets)} annotated images")
+        for prediction, target, key in zip(predictions, targets, keys):
+            if not self.is_annotated(target):
                 continue
-            if target.image_id is None:
+            if key is None:
                 raise ValueError(f"{self.task}: annotations need an image_id to be counted once")
             if tuple(prediction.size) != tuple(target.size):
                 raise ValueError(
                     f"{self.task}: image {target.image_id} is {target.size} pixels, its prediction {prediction.size}: "
                     f"resize predictions to the original image first"
                 )
-            if target.image_id not in self._records:
-                self._records[target.image_id] = self.record(prediction, target)
+            if key not in self._records:
+                self._records[key] = self.record(prediction, target)
 
     def evaluate(self):
         """Metrics over the images seen: {name: float in 0..1, or nan where nothing could be scored}."""
-        return self.summarize([self._records[image_id] for image_id in sorted(self._records, key=str)])
+        return self.summarize(list(self.records().values()))
+
+    def records(self):
+        """{key of an image: record}, numbers in their order, then words in theirs."""
+        return {key: self._records[key] for key in sorted(self._records, key=_rank)}
 
     def state(self):
-        """What another process needs to merge this one's images: {image id: record}, picklable."""
+        """What another process needs to merge this one's images: {key of an image: record}, picklable."""
         return dict(self._records)
+
+    def is_annotated(self, target):
+        """Whether somebody looked for what this task asks for on an image."""
+        return self.task in target.annotated_tasks()
 
     def merge(self, states):
         """Take in the images of other processes.
@@ -54,8 +64,8 @@ class Evaluator:
             states: iterable of what `state` returned; an image that is already known is not counted again.
         """
         for state in states:
-            for image_id, record in state.items():
-                self._records.setdefault(image_id, record)
+            for key, record in state.items():
+                self._records.setdefault(key, record)
 
     def record(self, prediction, target):
         """The small record of one annotated image that `summarize` needs."""
@@ -71,3 +81,7 @@ class Evaluator:
         if value is None:
             raise ValueError(f"{self.task}: the prediction has no {member}; evaluate only what the network answers")
         return value
+
+
+def _rank(key):
+    return (0, key, "") if isinstance(key, int) else (1, 0, str(key))

@@ -7,10 +7,16 @@ import math
 import os
 from pathlib import Path
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.multitask.tasks import PROPOSALS, TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 _logger = logging.getLogger(__name__)
+
+# What the results can have a line for, in this order
+_LINES = {PROPOSALS.key: PROPOSALS, **TASKS}
+
+# The original library's names for what a network answers per box
+TASK_OF_IOU_TYPE = {"bbox": "detection", "segm": "instance", "keypoints": "keypoint", "box_proposal": PROPOSALS.key}
 
 # How many metrics beside the headline fit on a line of the table
 _SECONDARY = 4
@@ -24,38 +30,47 @@ def gather_results(metrics, trivial):
         trivial: the same for the trivial predictor on the same images; tasks may be missing.
 
     Returns:
-        {task key: {"headline": metric name, "metrics": {...}, "trivial": {...}}} in the order of the table of tasks.
+        {task key: {"headline": metric name, "metrics": {...}, "trivial": {...}}} in the order of the table of tasks,
+        after proposals ("box_proposal").
     """
     return {
         key: {"headline": task.headline, "metrics": dict(metrics[key]), "trivial": dict(trivial.get(key, {}))}
-        for key, task in TASKS.items()
+        for key, task in _LINES.items()
         if key in metrics
     }
 
 
 def format_table(results):
-    """The results as text, a line per task: headline metric, score, trivial score, other metrics; all in percent."""
-    header = ("task", "metric", "score", "trivial", "also")
-    rows = [header]
+    """The results as text, a line per task: headline metric, score, trivial score, other metrics; all in percent.
+
+    The trivial predictor has no column where it was not measured.
+    """
+    rows = [("task", "metric", "score", "trivial", "also")]
     for key, result in results.items():
         headline, metrics = result["headline"], result["metrics"]
         others = [name for name in metrics if name != headline][:_SECONDARY]
         rows.append(
             (
-                TASKS[key].title,
+                _LINES[key].title,
                 headline,
                 _percent(metrics[headline]),
                 _percent(result["trivial"].get(headline, math.nan)),
                 "  ".join(f"{name} {_percent(metrics[name])}" for name in others),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        f"{task:<{widths[0]}}  {metric:<{widths[1]}}  {score:>{widths[2]}}  {trivial:>{widths[3]}}  {also}".rstrip()
-        for task, metric, score, trivial, also in rows
-    ]
+    if not any(result["trivial"] for result in results.values()):
+        rows = [row[:3] + row[4:] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
     lines.insert(1, "-" * max(len(line) for line in lines))
     return "\n".join(lines)
+
+
+def _aligned(row, widths):
+    """The cells of a row at their columns' widths: the names at the left, the figures in between at the right."""
+    last = len(row) - 1
+    for place, (cell, width) in enumerate(zip(row, widths)):
+        yield cell if place == last else f"{cell:<{width}}" if place < 2 else f"{cell:>{width}}"
 
 
 def _percent(value):
@@ -89,7 +104,9 @@ def check_expected_results(results, dataset_name, expected_results, sigma_tolera
     Args:
         results: what `gather_results` returned.
         dataset_name: the data set they were measured on; expectations of others are passed over.
-        expected_results: [[data set, task, metric, mean, standard deviation], ...].
+        expected_results: [[data set, task, metric, mean, standard deviation], ...] or, for whatever data set is tested,
+            the original library's [[kind, metric, [mean, standard deviation]], ...] with its names of the kinds: bbox,
+            segm, keypoints, box_proposal.
         sigma_tolerance: standard deviations that a result may lie from the mean.
 
     Returns:
@@ -101,9 +118,7 @@ def check_expected_results(results, dataset_name, expected_results, sigma_tolera
     missed = []
     for index, expectation in enumerate(expected_results):
         where = f"TEST.EXPECTED_RESULTS[{index}]"
-        if not isinstance(expectation, (list, tuple)) or len(expectation) != 5:
-            raise UserError(f"{where} is {expectation!r}: give [data set, task, metric, mean, standard deviation]")
-        name, task, metric, mean, deviation = expectation
+        name, task, metric, mean, deviation = _parse(expectation, where, dataset_name)
         if name != dataset_name:
             continue
         metrics = _look_up(results, task, f"{where}: task")["metrics"]
@@ -116,6 +131,24 @@ def check_expected_results(results, dataset_name, expected_results, sigma_tolera
             _logger.error("not as expected: %s", text)
             missed.append(text)
     return missed
+
+
+def _parse(expectation, where, dataset_name):
+    """(data set, task key, metric, mean, standard deviation) of an expectation in either form."""
+    if isinstance(expectation, (list, tuple)) and len(expectation) == 3:
+        kind, metric, spread = expectation
+        if isinstance(spread, (list, tuple)) and len(spread) == 2:
+            expectation = [dataset_name, TASK_OF_IOU_TYPE.get(kind, kind), metric, *spread]
+    if (
+        not isinstance(expectation, (list, tuple))
+        or len(expectation) != 5
+        or not all(isinstance(number, (int, float)) for number in expectation[3:])
+    ):
+        raise UserError(
+            f"{where} is {expectation!r}: give [data set, task, metric, mean, standard deviation] or [kind, metric, "
+            f"[mean, standard deviation]] with a kind of {', '.join(TASK_OF_IOU_TYPE)}"
+        )
+    return expectation
 
 
 def _look_up(table, name, what):

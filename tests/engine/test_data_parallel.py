@@ -67,3 +67,11 @@ def test_a_stop_on_one_rank_stops_both_and_resuming_is_exact(ranks):
         message, weights = rank["stopped"]
         assert message.startswith("stopped after iteration 3 of 6")
         assert all(a.equal(b) for a, b in zip(weights, rank["trained"]))
+
+
+def test_an_odd_number_of_images_is_tested_once_each(ranks):
+    (first, results), (second, nothing) = (rank["tested"] for rank in ranks)
+    assert sorted(first + second) == [0, 1, 2, 3, 4] and abs(len(first) - len(second)) == 1
+    assert nothing is None
+    # cat: image 4 leads and is false, then come 1 and 3; dog: 0 and 2 lead, then comes 4
+    assert results["classification"]["metrics"]["mAP"] == pytest.approx((2 / 3 + 1) / 2)

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from maskrcnn_benchmark.data.collate_batch import BBoxAugCollator
 from maskrcnn_benchmark.engine.inference import inference, predict
 from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -81,11 +82,24 @@ def test_predictions_come_in_input_pixels_with_their_indices():
     assert batches[0][0][0].size == (4, 3) and batches[0][0][0].resize((8, 6)).boundary.scores.shape == (1, 6, 8)
 
 
-def test_the_originals_names_choose_tasks_and_what_is_missing_is_said():
-    with pytest.raises(UserError, match="BBOX_AUG"):
-        inference(Oracle(), loader(), "labelled", bbox_aug=True, device="cpu")
-    with pytest.raises(UserError, match="RPN_ONLY"):
-        inference(Oracle(), loader(), "labelled", box_only=True, device="cpu")
+def test_names_that_no_task_has_are_refused():
+    with pytest.raises(UserError, match="iou_types: 'boxes' is unknown; there are bbox, segm, keypoints"):
+        inference(Oracle(), loader(), "labelled", ("bbox", "boxes"), device="cpu")
+
+
+def test_images_as_they_were_stored_need_test_time_augmentation():
+    stored = torch.utils.data.DataLoader(Labelled(), batch_size=2, collate_fn=BBoxAugCollator())
+    with pytest.raises(UserError, match="call inference with bbox_aug=True"):
+        inference(Oracle(), stored, "labelled", device="cpu", tasks=["classification"])
+
+
+def test_images_of_joined_data_sets_count_each_even_if_they_share_an_id(monkeypatch):
+    alike = ImageAnnotations((8, 6), classes=torch.tensor([1.0, 0.0]), image_id=7)
+    other = ImageAnnotations((8, 6), classes=torch.tensor([0.0, 1.0]), image_id=7)
+    monkeypatch.setattr(Labelled, "get_annotations", lambda self, index: other if index == 1 else alike)
+    # image 0 is found as annotated, image 1, too, images 2 and 3 are not
+    results = inference(Oracle(), loader(), "labelled", device="cpu", tasks=["classification"])
+    assert 0 < results["classification"]["metrics"]["mAP"] < 1
 
 
 def test_a_missed_expectation_is_logged_as_an_error(caplog):

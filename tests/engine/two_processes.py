@@ -8,14 +8,19 @@ from fakes import Target, TwoTasks, make_cfg, run_training
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from maskrcnn_benchmark.data.samplers import DistributedSampler
 from maskrcnn_benchmark.engine.data_parallel import (
     agree,
     average_batch_norm_statistics,
     average_gradients,
     broadcast_state,
 )
+from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 
 
@@ -32,6 +37,7 @@ def main(rank, port, folder):
         "wrapped": wrapped(rank),
         "stopped": stopped_on_one(rank, folder),
         "trained": trained(rank, folder),
+        "tested": tested(),
     }
     torch.save(seen, f"{folder}/rank{rank}.pth")
     dist.destroy_process_group()
@@ -141,3 +147,51 @@ def stopped_on_one(rank, folder):
 
 def trained(rank, folder):
     return list(run_training(make_cfg(f"{folder}/whole")).state_dict().values())
+
+
+class Five(torch.utils.data.Dataset):
+    """Five images with one label each."""
+
+    vocabulary = Vocabulary(image_label_names=("cat", "dog"))
+
+    def __len__(self):
+        return 5
+
+    def get_img_info(self, index):
+        return {"width": 4, "height": 4, "image_id": index}
+
+    def get_annotations(self, index):
+        return ImageAnnotations((4, 4), classes=torch.tensor([index % 2, 1 - index % 2]).float(), image_id=index)
+
+    def __getitem__(self, index):
+        return torch.full((3, 4, 4), float(index)), None, index
+
+
+class Guess(nn.Module):
+    """Right on all images but number 4; it has buffers, which `DistributedDataParallel` would keep in step."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.seen = []
+
+    def forward(self, images):
+        self.norm(images.tensors)
+        indices = [int(pixels[0, 0, 0]) for pixels in images.tensors]
+        self.seen += indices
+        rows = [[0.9, 0.1] if index == 4 else [0.5 * (index % 2), 0.5 * (1 - index % 2)] for index in indices]
+        return [ImagePrediction((4, 4), classes=torch.tensor(row).float()) for row in rows]
+
+
+def tested():
+    """(images that this rank saw, results): an odd number of images in batches of two, the model wrapped."""
+
+    def collate(batch):
+        images, _, indices = zip(*batch)
+        return ImageList(torch.stack(images), [(4, 4)] * len(images)), [None] * len(images), list(indices)
+
+    dataset, model = Five(), Guess()
+    sampler = DistributedSampler(dataset, shuffle=False, pad=False)
+    loader = torch.utils.data.DataLoader(dataset, sampler=sampler, batch_size=2, collate_fn=collate)
+    results = inference(DistributedDataParallel(model), loader, "five", device="cpu", tasks=["classification"])
+    return model.seen, results

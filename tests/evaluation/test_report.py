@@ -34,6 +34,16 @@ def test_table_shows_headline_beside_trivial_and_then_the_rest(results):
     assert detection.index("AP") == boundary.index("ODS-F")
 
 
+def test_proposals_come_first_and_without_a_trivial_predictor_there_is_no_column_for_it():
+    table = format_table(
+        gather_results({"boundary": {"ODS-F": 0.7}, "box_proposal": {"AR@100": 0.4, "AR@1000": 0.5}}, {})
+    )
+    header, _, proposals, boundary = table.splitlines()
+    assert header.split() == ["task", "metric", "score", "also"]
+    assert proposals.split() == ["region", "proposals", "AR@1000", "50.0", "AR@100", "40.0"]
+    assert boundary.split() == ["boundary", "detection", "ODS-F", "70.0"]
+
+
 def test_results_file_has_null_for_nan_and_leaves_no_temporary(results, tmp_path):
     path = tmp_path / "inference" / "results.json"
     write_results(results, path)
@@ -54,6 +64,15 @@ def test_expected_results_are_held_against_the_tolerance(results, caplog):
     assert [record.levelname for record in caplog.records] == ["INFO", "ERROR"]
 
 
+def test_the_originals_expectations_hold_for_any_data_set(results, caplog):
+    expected = [["bbox", "AP", [0.30, 0.01]], ("bbox", "AP50", (0.40, 0.01))]
+    assert check_expected_results(results, "any_val", expected, 4) == [
+        "any_val detection AP50 = 0.5500, expected 0.3600..0.4400"
+    ]
+    proposals = gather_results({"box_proposal": {"AR@1000": 0.5}}, {})
+    assert check_expected_results(proposals, "any_val", [["box_proposal", "AR@1000", [0.5, 0.0]]], 4) == []
+
+
 def test_nan_is_not_as_expected(results):
     assert check_expected_results(results, "mini_val", [["mini_val", "boundary", "AP", 0.5, 1.0]], 4)
 
@@ -64,6 +83,9 @@ def test_nan_is_not_as_expected(results):
         (["mini_val", "detecton", "AP", 0.3, 0.1], "'detecton' was not measured; did you mean 'detection'"),
         (["mini_val", "detection", "AP5", 0.3, 0.1], "'AP5' was not measured; did you mean 'AP50'"),
         (["mini_val", "detection", "AP"], "give \\[data set, task, metric, mean, standard deviation\\]"),
+        (["bbox", "AP", 0.3], "a kind of bbox, segm, keypoints, box_proposal"),
+        (["mini_val", "detection", "AP", "0.3", 0.1], "give"),
+        (["segm", "AP", [0.3, 0.1]], "'instance' was not measured"),
     ],
 )
 def test_expectation_of_something_unknown_names_the_nearest(results, expectation, message):

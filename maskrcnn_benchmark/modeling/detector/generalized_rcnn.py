@@ -63,16 +63,24 @@ class GeneralizedRCNN(nn.Module):
             losses.update(fpn_losses)
         if self.training:
             return losses
-        if self.fpn_heads is None:
-            return detections
-        return [
-            ImagePrediction(
-                (int(width), int(height)),
-                instances=None if detections is None else detections[i],
-                **{name: answers[i] for name, answers in dense.items()},
-            )
-            for i, (height, width) in enumerate(images.image_sizes)
-        ]
+        return join_answers(images, detections, None if self.fpn_heads is None else dense)
+
+
+def join_answers(images, detections, dense):
+    """One answer per image from the region heads' detections (or None) and the dense heads' answers (or None).
+
+    A `BoxList` where there are no dense heads, as in maskrcnn-benchmark, else an `ImagePrediction`.
+    """
+    if dense is None:
+        return detections
+    return [
+        ImagePrediction(
+            (int(width), int(height)),
+            instances=None if detections is None else detections[i],
+            **{name: answers[i] for name, answers in dense.items()},
+        )
+        for i, (height, width) in enumerate(images.image_sizes)
+    ]
 
 
 def _checked_targets(targets, images):

@@ -49,6 +49,18 @@ class CombinedROIHeads(nn.ModuleDict):
             losses.update(head_losses)
         return boxes, losses
 
+    def describe(self, features, detections):
+        """Given detections, wherever they come from, with the fields of all heads but "box": mask, keypoints, parts.
+
+        Args:
+            features: list of feature maps [N, C, H, W], finest first.
+            detections: N `BoxList`s with field labels, in pixels of the images that the features are of.
+        """
+        for name, head in self.items():
+            if name != "box":
+                detections, _ = head(features, detections)
+        return detections
+
 
 def _regions_of_people(sampled, proposals, targets):
     """The sampled proposals; where objects were not annotated but people were, all proposals and the people's boxes.

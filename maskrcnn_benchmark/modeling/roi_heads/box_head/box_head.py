@@ -55,6 +55,13 @@ class ROIBoxHead(nn.Module):
         loss_classifier, loss_box_reg = self.loss_evaluator(*self.predictor(x), proposals)
         return proposals, {"loss_classifier": loss_classifier, "loss_box_reg": loss_box_reg}
 
+    def candidates(self, features, proposals):
+        """Every class and refined box of the proposals that scores well enough, duplicates included.
+
+        One `BoxList` per image with fields scores and labels, of which `post_processor.select` makes detections.
+        """
+        return self.post_processor.candidates(self.predictor(self.feature_extractor(features, proposals)), proposals)
+
 
 def build_roi_box_head(cfg, in_channels):
     """The box head that a config describes, on feature maps of `in_channels`."""

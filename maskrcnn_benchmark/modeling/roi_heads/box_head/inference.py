@@ -42,6 +42,10 @@ class PostProcessor(nn.Module):
             One `BoxList` per image with fields scores float [D] and labels int64 [D], ordered by label and, within a
             label, as the proposals were. Boxes are clipped to the image.
         """
+        return self.select(self.candidates(x, boxes))
+
+    def candidates(self, x, boxes):
+        """As `forward`, but all boxes above the score threshold, duplicates included."""
         class_logits, box_regression = x
         scores = F.softmax(class_logits.float(), dim=-1)
         image = _image_of_each_box(boxes)
@@ -52,12 +56,26 @@ class PostProcessor(nn.Module):
         label, roi = label[order], roi[order]
         score, image = scores[roi, label], image[roi]
         found = self._decode(box_regression, boxes, roi, label, image)
-        groups = image * scores.shape[1] + label
-        keep = grouped_nms(found.detach(), score.detach(), groups, self.nms).sort().values
-        counts = torch.bincount(image[keep], minlength=len(boxes)).tolist()
+        counts = torch.bincount(image, minlength=len(boxes)).tolist()
         return [
-            self._best(found[index], score[index], label[index], proposals.size)
-            for index, proposals in zip(keep.split(counts), boxes)
+            _detections(*parts, proposals.size)
+            for *parts, proposals in zip(found.split(counts), score.split(counts), label.split(counts), boxes)
+        ]
+
+    def select(self, candidates):
+        """The best candidates of each image without duplicates, in the order that they came in.
+
+        Args:
+            candidates: one `BoxList` per image with fields scores and labels, xyxy.
+        """
+        found, score, label = cat([c.bbox for c in candidates]), *(_joined(candidates, f) for f in ("scores", "labels"))
+        image = _image_of_each_box(candidates)
+        groups = image * (int(label.max()) + 1 if len(label) else 1) + label
+        keep = grouped_nms(found.detach(), score.detach(), groups, self.nms).sort().values
+        counts = torch.bincount(image[keep], minlength=len(candidates)).tolist()
+        return [
+            self._best(found[index], score[index], label[index], boxes.size)
+            for index, boxes in zip(keep.split(counts), candidates)
         ]
 
     def _decode(self, box_regression, boxes, roi, label, image):
@@ -73,10 +91,18 @@ class PostProcessor(nn.Module):
             worst = torch.topk(score, self.detections_per_img).values[-1]
             index = torch.nonzero(score >= worst).squeeze(1)
             found, score, label = found[index], score[index], label[index]
-        detections = BoxList(found, size, mode="xyxy")
-        detections.add_field("scores", score)
-        detections.add_field("labels", label)
-        return detections
+        return _detections(found, score, label, size)
+
+
+def _detections(found, score, label, size):
+    detections = BoxList(found, size, mode="xyxy")
+    detections.add_field("scores", score)
+    detections.add_field("labels", label)
+    return detections
+
+
+def _joined(boxlists, field):
+    return cat([boxes.get_field(field) for boxes in boxlists])
 
 
 def _image_of_each_box(boxes):

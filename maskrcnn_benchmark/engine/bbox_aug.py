@@ -1,0 +1,135 @@
+"""Test-time augmentation: boxes are looked for in several sizes of an image and in its mirror images, and joined.
+
+Masks, joints and parts of the joined boxes, and all answers per pixel, are those of the image at its normal size.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from maskrcnn_benchmark.data.transforms import Compose, Normalize, RandomHorizontalFlip, Resize, ToTensor
+from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN, join_answers
+from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor
+from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT
+from maskrcnn_benchmark.structures.boxlist_ops import cat_boxlist
+from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+class View(NamedTuple):
+    """One way to look at an image.
+
+    Attributes:
+        min_size, max_size: as in `data.transforms.Resize`.
+        mirrored: whether left and right are exchanged.
+    """
+
+    min_size: int
+    max_size: int
+    mirrored: bool = False
+
+
+class BoxAugmentation:
+    """Answers images as the model does, but with the boxes of several views.
+
+    The views' boxes of all classes are joined before duplicates are removed, as in the original. A RetinaNet removes
+    those within each view before.
+
+    Args:
+        model: `GeneralizedRCNN` that detects.
+        views: `View`s, first the one that gives everything but boxes.
+        normalize: transform of an image tensor, as `data.transforms.Normalize`.
+        select: one `BoxList` of candidates (scores, labels) per image -> one of detections.
+        size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
+        channels_last: memory layout of the images.
+    """
+
+    def __init__(self, model, views, normalize, select, size_divisible=0, channels_last=False):
+        self.model = model
+        self.views = list(views)
+        self.normalize = normalize
+        self.select = select
+        self.size_divisible = size_divisible
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __call__(self, images, device):
+        """Answer images.
+
+        Args:
+            images: list of PIL RGB images, as `data.collate_batch.BBoxAugCollator` leaves them.
+            device: where the model is.
+
+        Returns:
+            One answer per image as of the model, in the pixels of the first view.
+        """
+        model = self.model
+        batch = self._batch(images, self.views[0], device)
+        features = model.backbone(batch.tensors)
+        found = [[boxes] for boxes in self._candidates(batch, features)]
+        for view in self.views[1:]:
+            resized = self._batch(images, view, device)
+            for boxes, more in zip(found, self._candidates(resized, model.backbone(resized.tensors))):
+                more = more.transpose(FLIP_LEFT_RIGHT) if view.mirrored else more
+                boxes.append(more.resize(boxes[0].size))
+        detections = self.select([cat_boxlist(boxes) for boxes in found])
+        if model.roi_heads is not None:
+            detections = model.roi_heads.describe(features, detections)
+        dense = None if model.fpn_heads is None else model.fpn_heads(features, batch, None)[0]
+        return join_answers(batch, detections, dense)
+
+    def _batch(self, images, view, device):
+        flip = [RandomHorizontalFlip(1.0)] if view.mirrored else []
+        transform = Compose([Resize(view.min_size, view.max_size), *flip, ToTensor(), self.normalize])
+        batch = to_image_list([transform(image)[0] for image in images], self.size_divisible).to(device)
+        batch.tensors = batch.tensors.contiguous(memory_format=self.memory_format)
+        return batch
+
+    def _candidates(self, batch, features):
+        """One `BoxList` with scores and labels per image, in the pixels of this view."""
+        boxes, _ = self.model.rpn(batch, features, None)
+        return boxes if self.model.roi_heads is None else self.model.roi_heads.box.candidates(features, boxes)
+
+
+def build_bbox_aug(cfg, model):
+    """The `BoxAugmentation` that TEST.BBOX_AUG describes.
+
+    Args:
+        cfg: the config.
+        model: its network, possibly in `DistributedDataParallel`.
+
+    Raises:
+        UserError: the network detects nothing, or is not one of this library's.
+    """
+    model = model.module if isinstance(model, DistributedDataParallel) else model
+    if not isinstance(model, GeneralizedRCNN):
+        raise UserError(
+            f"TEST.BBOX_AUG.ENABLED works on GeneralizedRCNN, not on a {type(model).__name__}; set it to False"
+        )
+    if model.rpn is None or (model.roi_heads is None and not cfg.MODEL.RETINANET_ON):
+        reason = "MODEL.DETECTION_ON is False" if model.rpn is None else "MODEL.RPN_ONLY ends after the proposals"
+        raise UserError(f"TEST.BBOX_AUG.ENABLED augments the boxes of a detector, but {reason}; set it to False")
+    if model.roi_heads is not None:
+        select = model.roi_heads.box.post_processor.select
+    else:
+        select = PostProcessor(nms=cfg.MODEL.RETINANET.NMS_TH, detections_per_img=cfg.TEST.DETECTIONS_PER_IMG).select
+    options = cfg.INPUT
+    return BoxAugmentation(
+        model,
+        views_of(cfg),
+        Normalize(options.PIXEL_MEAN, options.PIXEL_STD, options.TO_BGR255),
+        select,
+        cfg.DATALOADER.SIZE_DIVISIBILITY,
+        cfg.MODEL.CHANNELS_LAST,
+    )
+
+
+def views_of(cfg):
+    """The `View`s that TEST.BBOX_AUG asks for, first the one of plain testing."""
+    options = cfg.TEST.BBOX_AUG
+    plain = View(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+    views = [plain, *([plain._replace(mirrored=True)] if options.H_FLIP else [])]
+    for scale in options.SCALES:
+        view = View(scale, options.MAX_SIZE)
+        views += [view, *([view._replace(mirrored=True)] if options.SCALE_H_FLIP else [])]
+    return views
