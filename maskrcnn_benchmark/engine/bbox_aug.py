@@ -5,7 +5,6 @@ Masks, joints and parts of the joined boxes, and all answers per pixel, are thos
 
 from typing import NamedTuple
 
-import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.data.transforms import Compose, Normalize, RandomHorizontalFlip, Resize, ToTensor
@@ -42,16 +41,14 @@ class BoxAugmentation:
         normalize: transform of an image tensor, as `data.transforms.Normalize`.
         select: one `BoxList` of candidates (scores, labels) per image -> one of detections.
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
-        channels_last: memory layout of the images.
     """
 
-    def __init__(self, model, views, normalize, select, size_divisible=0, channels_last=False):
+    def __init__(self, model, views, normalize, select, size_divisible=0):
         self.model = model
         self.views = list(views)
         self.normalize = normalize
         self.select = select
         self.size_divisible = size_divisible
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, images, device):
         """Answer images.
@@ -81,9 +78,8 @@ class BoxAugmentation:
     def _batch(self, images, view, device):
         flip = [RandomHorizontalFlip(1.0)] if view.mirrored else []
         transform = Compose([Resize(view.min_size, view.max_size), *flip, ToTensor(), self.normalize])
-        batch = to_image_list([transform(image)[0] for image in images], self.size_divisible).to(device)
-        batch.tensors = batch.tensors.contiguous(memory_format=self.memory_format)
-        return batch
+        batch = to_image_list([transform(image)[0] for image in images], self.size_divisible)
+        return self.model.batch(batch.to(device))
 
     def _candidates(self, batch, features):
         """One `BoxList` with scores and labels per image, in the pixels of this view."""
@@ -120,7 +116,6 @@ def build_bbox_aug(cfg, model):
         Normalize(options.PIXEL_MEAN, options.PIXEL_STD, options.TO_BGR255),
         select,
         cfg.DATALOADER.SIZE_DIVISIBILITY,
-        cfg.MODEL.CHANNELS_LAST,
     )
 
 

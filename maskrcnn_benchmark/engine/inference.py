@@ -45,7 +45,6 @@ def inference(
     tasks=None,
     edge_thresholds=99,
     dtype="float32",
-    channels_last=False,
     trivial=None,
     augmentation=None,
 ):
@@ -67,7 +66,6 @@ def inference(
         tasks: task keys to evaluate.
         edge_thresholds: number of thresholds of boundary and occlusion curves.
         dtype: precision of the forward pass.
-        channels_last: memory layout of the images.
         trivial: {task key: {metric: value}} of the trivial predictor, for comparison.
         augmentation: what `bbox_aug` stands for; by default the global config's, as in the original.
 
@@ -86,7 +84,7 @@ def inference(
     start = time.perf_counter()
     evaluators = build_evaluators(tasks, dataset.vocabulary, edge_thresholds)
     augmentation = augmentation if bbox_aug else None
-    for predictions, indices in predict(model, data_loader, device, dtype, channels_last, augmentation):
+    for predictions, indices in predict(model, data_loader, device, dtype, augmentation):
         infos = [dataset.get_img_info(index) for index in indices]
         predictions = [p.resize((info["width"], info["height"])).to("cpu") for p, info in zip(predictions, infos)]
         targets = [dataset.get_annotations(index) for index in indices]
@@ -124,7 +122,7 @@ def _tasks(iou_types):
     return [TASK_OF_IOU_TYPE[kind] for kind in iou_types]
 
 
-def predict(model, data_loader, device, dtype="float32", channels_last=False, augmentation=None):
+def predict(model, data_loader, device, dtype="float32", augmentation=None):
     """Run a model over a loader, with a progress bar.
 
     Args:
@@ -137,22 +135,19 @@ def predict(model, data_loader, device, dtype="float32", channels_last=False, au
     for images, _, indices in tqdm(data_loader, desc="evaluate", disable=None if is_main_process() else True):
         with torch.no_grad(), autocast(dtype, device):
             if augmentation is None:
-                answers = model(_on_device(images, device, channels_last))
+                answers = model(_on_device(images, device))
             else:
                 answers = augmentation(images, device)
         yield [ImagePrediction.of(answer) for answer in answers], [int(index) for index in indices]
 
 
-def _on_device(images, device, channels_last):
+def _on_device(images, device):
     if not isinstance(images, ImageList):
         raise UserError(
             "the loader yields images as they were stored, which TEST.BBOX_AUG.ENABLED is for; call inference with "
             "bbox_aug=True, or make the loader with TEST.BBOX_AUG.ENABLED False"
         )
-    images = images.to(device)
-    if channels_last:
-        images.tensors = images.tensors.contiguous(memory_format=torch.channels_last)
-    return images
+    return images.to(device)
 
 
 def merge_and_evaluate(evaluators):

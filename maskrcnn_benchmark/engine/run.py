@@ -5,8 +5,6 @@ import logging
 import math
 from pathlib import Path
 
-import torch
-
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
@@ -157,7 +155,6 @@ def evaluate(cfg, model, loaders, device):
             tasks=tasks,
             edge_thresholds=cfg.TEST.EDGE_THRESHOLDS,
             dtype=cfg.DTYPE,
-            channels_last=cfg.MODEL.CHANNELS_LAST,
             trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
             augmentation=augmentation,
         )
@@ -234,8 +231,7 @@ def _finish(cfg, model, loaders, device):
 
 def _build_model(cfg, vocabulary, device):
     seed_everything(max(0, cfg.SOLVER.SEED))
-    layout = torch.channels_last if cfg.MODEL.CHANNELS_LAST else torch.preserve_format
-    return build_detection_model(cfg, vocabulary).to(device, memory_format=layout)
+    return build_detection_model(cfg, vocabulary).to(device)
 
 
 def read_results(path):

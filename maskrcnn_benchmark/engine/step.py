@@ -54,12 +54,9 @@ class TrainingStep:
         dtype: "float32", "float16" or "bfloat16".
         accumulate: number of portions that a batch is run in.
         clip_norm: largest norm of the gradient; 0 does not clip.
-        channels_last: memory layout of the images.
     """
 
-    def __init__(
-        self, model, loss_combiner, optimizer, device, dtype="float32", accumulate=1, clip_norm=0.0, channels_last=False
-    ):
+    def __init__(self, model, loss_combiner, optimizer, device, dtype="float32", accumulate=1, clip_norm=0.0):
         self.model = model
         self.loss_combiner = loss_combiner
         self.optimizer = optimizer
@@ -67,7 +64,6 @@ class TrainingStep:
         self.dtype = dtype
         self.accumulate = accumulate
         self.clip_norm = clip_norm
-        self.channels_last = channels_last
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == "float16")
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         # DistributedDataParallel, if the caller chose it, has averaged its own parameters by the end of backward
@@ -123,8 +119,6 @@ class TrainingStep:
 
     def _portion(self, images, first, last):
         tensors = images.tensors[first:last].to(self.device, non_blocking=True)
-        if self.channels_last:
-            tensors = tensors.contiguous(memory_format=torch.channels_last)
         return ImageList(tensors, images.image_sizes[first:last])
 
     def _update(self, image_names):

@@ -76,7 +76,6 @@ def do_train(
         dtype=cfg.DTYPE,
         accumulate=solver.ACCUMULATE_STEPS,
         clip_norm=solver.CLIP_GRADIENT_NORM,
-        channels_last=cfg.MODEL.CHANNELS_LAST,
     )
     random_states = _restore(arguments, loss_combiner, step)
     broadcast_state(model, loss_combiner)
@@ -171,7 +170,6 @@ def _evaluation_on(cfg, model, data_loader, device):
             tasks=[task.key for task in evaluated_tasks(cfg)],
             edge_thresholds=cfg.TEST.EDGE_THRESHOLDS,
             dtype=cfg.DTYPE,
-            channels_last=cfg.MODEL.CHANNELS_LAST,
             augmentation=build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None,
         )
         if results is not None:

@@ -25,11 +25,10 @@ class Regression(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Conv2d(3, 2, 3)
-        self.layouts, self.dtypes, self.counts = [], [], []
+        self.dtypes, self.counts = [], []
 
     def forward(self, images, targets):
         out = self.layer(images.tensors).mean(dim=(1, 2, 3))
-        self.layouts.append(images.tensors.is_contiguous(memory_format=torch.channels_last))
         self.dtypes.append(out.dtype)
         self.counts.append(len(targets))
         return {"loss_semantic": (out - torch.tensor([t.value for t in targets])).square().mean()}
@@ -86,11 +85,6 @@ def test_mixed_precision_moves_float32_weights_nearly_alike(dtype, tolerance):
 def test_an_unknown_precision_is_the_users_error():
     with pytest.raises(UserError, match=r"DTYPE.*float64.*float16"):
         autocast("float64", "cpu")
-
-
-def test_channels_last_reaches_the_model():
-    assert one_step(channels_last=True)[0].layouts == [True]
-    assert one_step()[0].layouts == [False]
 
 
 def test_an_infinite_gradient_of_a_finite_loss_spares_the_weights():

@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
@@ -15,10 +17,18 @@ TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 
 @pytest.fixture(scope="module")
 def benchmark():
+    """The tool as a module; its subjects are modules beside it."""
     spec = importlib.util.spec_from_file_location("benchmark_tool", TOOL)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(TOOL.parent))
+        spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def timing(benchmark):
+    return sys.modules["benchmarks.timing"]
 
 
 class FakeClock:
@@ -34,7 +44,7 @@ class FakeClock:
         self.now += seconds
 
 
-def test_actions_take_turns_and_warm_up_is_not_timed(benchmark):
+def test_actions_take_turns_and_warm_up_is_not_timed(timing):
     clock, order = FakeClock(), []
 
     def action(name, cost):
@@ -44,12 +54,12 @@ def test_actions_take_turns_and_warm_up_is_not_timed(benchmark):
 
         return run
 
-    seconds = benchmark.take_turns({"a": action("a", 2.0), "b": action("b", 3.0)}, rounds=2, warmup=1, clock=clock)
+    seconds = timing.take_turns({"a": action("a", 2.0), "b": action("b", 3.0)}, rounds=2, warmup=1, clock=clock)
     assert order == [("a", 0), ("b", 0), ("a", 0), ("b", 0), ("a", 1), ("b", 1)]
     assert seconds == {"a": [2.0, 2.0], "b": [3.0, 3.0]}
 
 
-def test_an_interruption_keeps_the_whole_rounds(benchmark):
+def test_an_interruption_keeps_the_whole_rounds(timing):
     clock = FakeClock()
 
     def stop_in_third_round(turn):
@@ -58,23 +68,23 @@ def test_an_interruption_keeps_the_whole_rounds(benchmark):
             raise KeyboardInterrupt
 
     actions = {"a": lambda turn: clock.spend(1.0), "b": stop_in_third_round}
-    seconds = benchmark.take_turns(actions, rounds=5, warmup=1, clock=clock)
+    seconds = timing.take_turns(actions, rounds=5, warmup=1, clock=clock)
     assert {name: len(taken) for name, taken in seconds.items()} == {"a": 2, "b": 2}
 
 
-def test_an_interruption_before_any_whole_round_ends_the_run(benchmark):
+def test_an_interruption_before_any_whole_round_ends_the_run(timing):
     def stop(turn):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        benchmark.take_turns({"a": stop}, rounds=5, warmup=1)
+        timing.take_turns({"a": stop}, rounds=5, warmup=1)
 
 
-def test_ratios_compare_medians(benchmark):
+def test_ratios_compare_medians(benchmark, timing):
     seconds = {"eight tasks, train": [3.0, 90.0, 3.2], "Mask R-CNN, train": [2.0, 2.0, 2.0]}
     seconds |= {"eight tasks, infer": [1.5], "Mask R-CNN, infer": [1.0]}
     seconds |= {f"only {key}, train": [0.8] for key in TASKS}
-    ratios = benchmark.multitask_ratios(benchmark.medians(seconds))
+    ratios = benchmark.multitask.ratios_of(timing.medians(seconds))
     assert ratios == {
         "train_ratio_vs_mask_rcnn": pytest.approx(1.6),
         "infer_ratio_vs_mask_rcnn": pytest.approx(1.5),
@@ -82,13 +92,13 @@ def test_ratios_compare_medians(benchmark):
     }
 
 
-def test_the_table_shows_median_and_spread_in_milliseconds(benchmark):
-    table = benchmark.format_table({"train": [0.1, 0.3, 0.2]}).splitlines()
+def test_the_table_shows_median_and_spread_in_milliseconds(timing):
+    table = timing.format_table({"train": [0.1, 0.3, 0.2]}).splitlines()
     assert table[1].split() == ["train", "200.0", "ms", "100.0", "ms", "300.0", "ms"]
 
 
 def test_networks_to_compare_differ_only_in_their_tasks(benchmark):
-    variants = benchmark.multitask_variants(cfg.clone())
+    variants = benchmark.multitask.variants_of(cfg.clone())
     tasks = {name: [task.key for task in enabled_tasks(variant)] for name, variant in variants.items()}
     assert tasks["eight tasks"] == list(TASKS)
     assert tasks["Mask R-CNN"] == ["detection", "instance"]
@@ -101,7 +111,7 @@ def test_networks_to_compare_differ_only_in_their_tasks(benchmark):
 def test_a_whole_image_part_head_needs_no_detection(benchmark):
     config = cfg.clone()
     config.MODEL.PART_HEAD = "fpn"
-    only_part = benchmark.multitask_variants(config)["only part"]
+    only_part = benchmark.multitask.variants_of(config)["only part"]
     assert [task.key for task in enabled_tasks(only_part)] == ["part"]
 
 
@@ -138,3 +148,26 @@ def test_main_writes_what_was_measured_with_the_machine(benchmark, tmp_path, mon
     result = json.loads((tmp_path / "a.json").read_text())
     assert (result["subject"], result["ratio"]) == ("fake", 1.5)
     assert result["threads"] >= 1 and result["torch"]
+
+
+def test_ratios_of_the_detector(benchmark):
+    median = {"ours, train": 1.0, "torchvision, train": 2.0, "ours, infer": 3.0, "torchvision, infer": 4.0}
+    expected = {"train_ratio_vs_torchvision": 0.5, "infer_ratio_vs_torchvision": 0.75}
+    assert benchmark.detector.ratios_of(median, {}) == expected
+    memory = {"ours": 900.0, "torchvision": 1000.0}
+    assert benchmark.detector.ratios_of(median, memory) == {**expected, "memory_ratio_vs_torchvision": 0.9}
+
+
+def test_both_detectors_start_from_the_same_weights(benchmark, monkeypatch):
+    monkeypatch.chdir(TOOL.parents[1])
+    args = benchmark.parse_arguments(["detector", "--height", "64", "--width", "96"])
+    ours, theirs = (network.model.state_dict() for network in benchmark.detector.build_networks(args).values())
+    pairs = {
+        "backbone.body.layer3.4.conv2.weight": "backbone.body.layer3.4.conv2.weight",
+        "backbone.fpn.fpn_inner2.weight": "backbone.fpn.inner_blocks.1.0.weight",
+        "rpn.head.conv.weight": "rpn.head.conv.0.0.weight",
+        "roi_heads.box.predictor.cls_score.weight": "roi_heads.box_predictor.cls_score.weight",
+        "roi_heads.mask.predictor.mask_fcn_logits.weight": "roi_heads.mask_predictor.mask_fcn_logits.weight",
+    }
+    for name, other in pairs.items():
+        assert torch.equal(ours[name], theirs[other]), name

@@ -27,6 +27,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.torchvision_weights import convert
 
 SUMMARY = "Mask R-CNN R-50-FPN beside torchvision's"
@@ -113,7 +114,7 @@ class Ours:
         self.device = torch.device(args.device)
         self.model = build_detection_model(cfg).to(self.device)
         state, _ = convert(weights, self.model, cfg, "torchvision's random weights")
-        self.model.load_state_dict(state, strict=False)
+        load_state_dict(self.model, state)
         combiner = build_loss_combiner(cfg).to(self.device)
         self.step = TrainingStep(
             self.model, combiner, make_optimizer(cfg, self.model, combiner), self.device, dtype=cfg.DTYPE

@@ -68,8 +68,6 @@ class Network:
         self.model = build_detection_model(cfg, vocabulary).to(self.device)
         if cfg.MODEL.WEIGHT:
             DetectronCheckpointer(cfg, self.model).load(cfg.MODEL.WEIGHT, use_latest=False, only_weights=True)
-        if cfg.MODEL.CHANNELS_LAST:
-            self.model = self.model.to(memory_format=torch.channels_last)
         combiner = build_loss_combiner(cfg).to(self.device)
         self.dtype = cfg.DTYPE
         self.step = TrainingStep(
@@ -80,7 +78,6 @@ class Network:
             dtype=cfg.DTYPE,
             accumulate=cfg.SOLVER.ACCUMULATE_STEPS,
             clip_norm=cfg.SOLVER.CLIP_GRADIENT_NORM,
-            channels_last=cfg.MODEL.CHANNELS_LAST,
         )
 
     def train_step(self, batch):

@@ -30,6 +30,11 @@ class GeneralizedRCNN(nn.Module):
         self.layout = torch.channels_last if channels_last else torch.preserve_format
         self.to(memory_format=self.layout)
 
+    def batch(self, images):
+        """Images in any form that `forward` takes -> `ImageList` in the network's memory layout."""
+        images = to_image_list(images)
+        return ImageList(images.tensors.to(memory_format=self.layout), images.image_sizes)
+
     def forward(self, images, targets=None):
         """Losses in training, predictions otherwise.
 
@@ -43,12 +48,11 @@ class GeneralizedRCNN(nn.Module):
             In evaluation one answer per image in the network's input pixels: a `BoxList` when the network answers per
             region alone (as in maskrcnn-benchmark), else an `ImagePrediction`.
         """
-        images = to_image_list(images)
+        images = self.batch(images)
         if self.training:
             targets = _checked_targets(targets, images)
         else:
             targets = None
-        images = ImageList(images.tensors.to(memory_format=self.layout), images.image_sizes)
         features = self.backbone(images.tensors)
         detections, losses = None, {}
         if self.rpn is not None:
