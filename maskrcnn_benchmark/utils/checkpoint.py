@@ -165,7 +165,10 @@ class DetectronCheckpointer(Checkpointer):
         if path != str(f):
             self.logger.info("%s lies at %s", f, path)
         weights, rest = split_checkpoint(read_checkpoint(path, _remedy(path, self.save_dir)), path)
-        return to_our_names(weights, self.model, self.cfg, path), rest
+        weights = strip_prefix_if_present(weights, "module.")
+        converted = to_our_names(weights, self.model, self.cfg, path)
+        # what another library says of its optimizer and schedule means nothing here
+        return (weights, rest) if converted is None else (converted, {})
 
 
 def _remedy(f, save_dir):

@@ -67,7 +67,7 @@ def _as_tensor(value):
 
 
 def to_our_names(weights, model, cfg, path):
-    """Weights of another library as a state dict of `model`; our own, and unknown ones, as they are.
+    """Weights of another library as a state dict of `model`; None if they are of none, so that they are taken as ours.
 
     Warns of every option of `cfg` that says something else than what the weights were trained with.
 
@@ -79,7 +79,7 @@ def to_our_names(weights, model, cfg, path):
     """
     library = next((library for library in LIBRARIES if library.recognise(weights)), None)
     if library is None:
-        return weights
+        return None
     state_dict, conventions = library.convert(weights, model, cfg, Path(path).name)
     logger.info("%s: weights of %s", path, library.NAME)
     for option, expected in conventions.items():
