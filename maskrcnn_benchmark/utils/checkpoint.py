@@ -127,10 +127,9 @@ class Checkpointer:
             )
 
     def _regrouped(self, state, weights, f):
-        names = strip_prefix_if_present(weights, "module.")
         named_parameters = strip_prefix_if_present(dict(self.model.named_parameters()), "module.").items()
         with _misfit("optimizer", f):
-            return regroup(state, self.optimizer, named_parameters, names)
+            return regroup(state, self.optimizer, named_parameters, list(weights))
 
     def _load_state(self, owner, state, name, f):
         self.logger.info("Loading %s from %s", name, f)
@@ -165,7 +164,9 @@ class DetectronCheckpointer(Checkpointer):
         if path != str(f):
             self.logger.info("%s lies at %s", f, path)
         weights, rest = split_checkpoint(read_checkpoint(path, _remedy(path, self.save_dir)), path)
-        return to_our_names(weights, self.model, self.cfg, path), rest
+        converted = to_our_names(weights, self.model, self.cfg, path)
+        # what another library says of its optimizer and schedule means nothing here
+        return (weights, rest) if converted is None else (converted, {})
 
 
 def _remedy(f, save_dir):

@@ -194,7 +194,8 @@ def check_key(key):
 
 
 def _printable(text):
-    return text.encode("ascii", "backslashreplace").decode()[:100]
+    """A name from the file, on one line of plain characters."""
+    return text.encode("unicode_escape").decode()[:100]
 
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}

@@ -62,9 +62,9 @@ PYRAMID = re.compile(r"backbone\.fpn\.(inner|layer)_blocks\.(\d)(?:\.0)?\.(\w+)"
 
 
 def recognise(names):
-    """Whether these are the names of a ResNet classifier or of a detector of torchvision."""
-    classifier = {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "fc.weight"}
-    return classifier <= set(names) or any(name.startswith("backbone.fpn.inner_blocks.") for name in names)
+    """Whether these are the names of a ResNet or of a detector of torchvision."""
+    trunk = {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight"}
+    return trunk <= set(names) or any(name.startswith("backbone.fpn.inner_blocks.") for name in names)
 
 
 def convert(weights, model, cfg, source):

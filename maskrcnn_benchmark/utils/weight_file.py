@@ -9,6 +9,7 @@ import torch
 
 from maskrcnn_benchmark.utils import c2_model_loading, detectron2_weights, torchvision_weights
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
 from maskrcnn_benchmark.utils.safe_pickle import load_arrays
 from maskrcnn_benchmark.utils.torch_file import ZIP_START, load_tensors
 
@@ -44,7 +45,8 @@ def _is_array_pickle(path):
 def split_checkpoint(checkpoint, path):
     """({name: tensor}, what else the file holds) of a checkpoint with an entry for its weights or of bare weights.
 
-    Arrays become tensors. Raises `UserError` if the weights are no dictionary of tensors.
+    Arrays become tensors, and a `module.` before all names goes. Raises `UserError` if the weights are no dictionary of
+    tensors.
     """
     rest = dict(checkpoint)
     key = next((key for key in WEIGHTS_KEYS if isinstance(checkpoint.get(key), dict)), None)
@@ -56,7 +58,7 @@ def split_checkpoint(checkpoint, path):
     odd = next((name for name, value in tensors.items() if not isinstance(value, torch.Tensor)), None)
     if odd is not None or not all(isinstance(name, str) for name in tensors):
         raise UserError(f"{path}: the weights are not a dictionary of tensors (look at {str(odd)[:80]!r})")
-    return tensors, rest if key else {}
+    return strip_prefix_if_present(tensors, "module."), rest if key else {}
 
 
 def _as_tensor(value):
@@ -67,7 +69,7 @@ def _as_tensor(value):
 
 
 def to_our_names(weights, model, cfg, path):
-    """Weights of another library as a state dict of `model`; our own, and unknown ones, as they are.
+    """Weights of another library as a state dict of `model`; None if they are of none, so that they are taken as ours.
 
     Warns of every option of `cfg` that says something else than what the weights were trained with.
 
@@ -79,8 +81,12 @@ def to_our_names(weights, model, cfg, path):
     """
     library = next((library for library in LIBRARIES if library.recognise(weights)), None)
     if library is None:
-        return weights
-    state_dict, conventions = library.convert(weights, model, cfg, Path(path).name)
+        return None
+    try:
+        state_dict, conventions = library.convert(weights, model, cfg, Path(path).name)
+    except (RuntimeError, TypeError, ValueError, LookupError, ZeroDivisionError) as error:
+        # the names are those of a known network, but a tensor has a shape that it has not there
+        raise UserError(f"{path}: its tensors are not those of a network of {library.NAME} ({error})") from None
     logger.info("%s: weights of %s", path, library.NAME)
     for option, expected in conventions.items():
         value = _option(cfg, option)

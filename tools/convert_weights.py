@@ -1,0 +1,51 @@
+"""Write the weights of any library that MODEL.WEIGHT can name as a checkpoint with our names.
+
+    python tools/convert_weights.py --config-file configs/e2e_mask_rcnn_R_50_FPN_1x.yaml IN OUT.pth [KEY VALUE ...]
+
+IN is a path, an address or catalog://NAME. The config decides on the network; tensors that do not fit it are left out.
+"""
+
+import argparse
+
+import torch
+
+from maskrcnn_benchmark.config import cfg as defaults
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.logger import setup_logger
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict
+from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.weight_file import read_checkpoint, split_checkpoint, to_our_names
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", metavar="IN", help="a path, an address or catalog://NAME")
+    parser.add_argument("target", metavar="OUT", help="the checkpoint to write")
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="the config of the network")
+    parser.add_argument(
+        "options", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options that go before the file's"
+    )
+    arguments = parser.parse_args(arguments)
+    cfg = defaults.clone()
+    cfg.merge_from_file(arguments.config_file)
+    cfg.merge_from_list([*arguments.options, "MODEL.DEVICE", "cpu"])
+    setup_logger("maskrcnn_benchmark", "", 0)
+
+    path = local_file(arguments.source, cfg.PATHS_CATALOG)
+    weights, _ = split_checkpoint(read_checkpoint(path), path)
+    model = build_detection_model(cfg)
+    converted = to_our_names(weights, model, cfg, path)
+    report = load_state_dict(model, weights if converted is None else converted)
+    if not report.matched:
+        raise UserError(f"{path}: none of its {len(weights)} tensors fits the network of {arguments.config_file}")
+    own = model.state_dict()
+    with atomic_write(arguments.target) as file:
+        torch.save({"model": {name: own[name] for name in report.matched}}, file)
+    print(f"{arguments.target}: {len(report.matched)} of {len(own)} tensors")
+
+
+if __name__ == "__main__":
+    run_tool(main)
