@@ -27,8 +27,8 @@ def paste_masks(masks, boxes, size, threshold=0.5, padding=1):
         raise ValueError(f"a threshold of {threshold} would make every pixel of the image part of every object")
     width, height = size
     pasted = torch.zeros((len(boxes), height, width), dtype=torch.bool, device=masks.device)
-    for chunk, soft in _masks_in_chunks(masks, boxes, size, padding):
-        torch.gt(soft, threshold, out=pasted[chunk])
+    for index, rows, soft in _masks_in_chunks(masks, boxes, size, padding):
+        pasted[index, rows] = soft > threshold
     return pasted
 
 
@@ -36,8 +36,8 @@ def paste_soft_masks(masks, boxes, size, padding=1):
     """As `paste_masks`, but the probabilities themselves, as uint8 [N, height, width] in 0..255."""
     width, height = size
     pasted = torch.zeros((len(boxes), height, width), dtype=torch.uint8, device=masks.device)
-    for chunk, soft in _masks_in_chunks(masks, boxes, size, padding):
-        pasted[chunk] = (soft * 255).to(torch.uint8)
+    for index, rows, soft in _masks_in_chunks(masks, boxes, size, padding):
+        pasted[index, rows] = (soft * 255).to(torch.uint8)
     return pasted
 
 
@@ -77,33 +77,44 @@ def integer_boxes(boxes, scale):
 
 
 def _masks_in_chunks(masks, boxes, size, padding):
-    """Yield (slice of boxes, float [n, height, width]): the padded masks resized to their boxes, 0 outside.
+    """Yield the padded masks resized to their boxes, in portions of boxes at like heights.
 
     A resize is a product with one matrix per axis. On masks, whose answer is the size of the image anyway, two matrix
-    products over the whole image beat gathering the pixels of each box.
+    products over whole rows beat gathering the pixels of each box.
+
+    Yields:
+        indices of n boxes int64 [n], slice of the rows that any of them reaches, float [n, rows, width]: 0 outside of
+        the box.
     """
     width, height = size
     masks = masks.detach().reshape(len(masks), *masks.shape[-2:]).float()
     _check_pairs(masks, boxes)
+    if len(masks) == 0:
+        return
     side = masks.shape[-1]
     masks = F.pad(masks, (padding,) * 4)
     corners = integer_boxes(boxes, (side + 2 * padding) / side)
     step = max(1, CHUNK_CELLS // (height * width))
-    for start in range(0, len(masks), step):
-        chunk = slice(start, min(start + step, len(masks)))
-        rows = _bilinear_weights(corners[chunk, 1], corners[chunk, 3], height, masks.shape[-2])
-        columns = _bilinear_weights(corners[chunk, 0], corners[chunk, 2], width, masks.shape[-1])
+    order = torch.argsort(corners[:, 1] + corners[:, 3])
+    top, bottom = (corners[order, 1].clamp(0, height), (corners[order, 3] + 1).clamp(0, height))
+    windows = [(int(y1.min()), int(y2.max())) for y1, y2 in zip(top.cpu().split(step), bottom.cpu().split(step))]
+    for index, (start, end) in zip(order.split(step), windows):
+        if start >= end:
+            continue
+        rows = _bilinear_weights(corners[index, 1], corners[index, 3], start, end, masks.shape[-2])
+        columns = _bilinear_weights(corners[index, 0], corners[index, 2], 0, width, masks.shape[-1])
         with torch.autocast(masks.device.type, enabled=False):  # a pixel near the threshold needs every digit
-            soft = torch.bmm(torch.bmm(rows, masks[chunk]), columns.transpose(1, 2))
-        yield chunk, soft
+            soft = torch.bmm(torch.bmm(rows, masks[index]), columns.transpose(1, 2))
+        yield index, slice(start, end), soft
 
 
-def _bilinear_weights(first, last, length, side):
-    """Weights [N, length, side] that resize `side` cells to the pixels first..last (inclusive) of a line.
+def _bilinear_weights(first, last, start, end, side):
+    """Weights [N, end - start, side] that resize `side` cells to the pixels first..last (inclusive) of a line.
 
-    Rows of pixels outside are zero, and so are all rows of a line that ends before it begins.
+    They are for the pixels from `start` up to `end`. Those outside of first..last get zeros, and so does every pixel of
+    a line that ends before it begins.
     """
-    pixels = torch.arange(length, device=first.device)[None, :]
+    pixels = torch.arange(start, end, device=first.device)[None, :]
     first, last = first[:, None], last[:, None]
     cells = torch.arange(side, device=first.device, dtype=torch.float32)
     weights = (1 - (_source(pixels, first, last, side)[:, :, None] - cells).abs()).clamp(min=0)

@@ -37,5 +37,5 @@ class ConvStackFeatureExtractor(nn.Module):
         """Feature maps and a list of `BoxList` -> [R, out_channels, side, side], image after image."""
         x = self.pooler(x, proposals)
         for name in self.blocks:
-            x = F.relu(getattr(self, name)(x))
+            x = F.relu_(getattr(self, name)(x))
         return x

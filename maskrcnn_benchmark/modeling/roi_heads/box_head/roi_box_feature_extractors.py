@@ -61,7 +61,7 @@ class FPN2MLPFeatureExtractor(nn.Module):
     def forward(self, x, proposals):
         """Feature maps and a list of `BoxList` -> [R, out_channels], image after image."""
         x = self.pooler(x, proposals).flatten(1)
-        return F.relu(self.fc7(F.relu(self.fc6(x))))
+        return F.relu_(self.fc7(F.relu_(self.fc6(x))))
 
 
 class FPNXconv1fcFeatureExtractor(nn.Module):
@@ -116,7 +116,7 @@ class FPNXconv1fcFeatureExtractor(nn.Module):
     def forward(self, x, proposals):
         """Feature maps and a list of `BoxList` -> [R, out_channels], image after image."""
         x = self.xconvs(self.pooler(x, proposals)).flatten(1)
-        return F.relu(self.fc6(x))
+        return F.relu_(self.fc6(x))
 
 
 for extractor in (ResNet50Conv5ROIFeatureExtractor, FPN2MLPFeatureExtractor, FPNXconv1fcFeatureExtractor):

@@ -27,7 +27,7 @@ class MaskRCNNC4Predictor(nn.Module):
 
     def forward(self, x):
         """[R, in_channels, s, s] -> logits [R, num_classes, 2 s, 2 s]."""
-        return self.mask_fcn_logits(F.relu(self.conv5_mask(x)))
+        return self.mask_fcn_logits(F.relu_(self.conv5_mask(x)))
 
 
 class MaskRCNNConv1x1Predictor(nn.Module):
