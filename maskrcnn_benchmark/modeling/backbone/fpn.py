@@ -32,7 +32,8 @@ class FPN(nn.Module):
         for index, inner, layer in reversed(self.levels):
             lateral = getattr(self, inner)(x[index])
             if merged is not None:
-                lateral = lateral + F.interpolate(merged, size=lateral.shape[-2:], mode="nearest")
+                # The sum takes the place of the enlarged map, which no gradient needs: one map of the finest size less
+                lateral = F.interpolate(merged, size=lateral.shape[-2:], mode="nearest").add_(lateral)
             merged = lateral
             results.insert(0, getattr(self, layer)(merged))
         if self.top_blocks is not None:
