@@ -7,8 +7,8 @@ and a frozen stem and first stage like it.
 
 import argparse
 import multiprocessing
-import resource
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -256,8 +256,10 @@ def _memory_of_training(name, args):
 
 
 def _peak_resident():
-    """MiB of memory that this process has held at its peak so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """MiB of memory that this process has held at its peak so far (Linux)."""
+    # not getrusage, whose figure a process inherits from the one that started it
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) / 1024
 
 
 def _image_list(images):

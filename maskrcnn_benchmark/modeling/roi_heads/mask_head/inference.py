@@ -51,9 +51,11 @@ class MaskPostProcessor(nn.Module):
 
     def forward(self, x, boxes):
         """Mask logits [R, num_classes, M, M] and one `BoxList` with labels per image -> the same boxes with masks."""
-        labels = cat([b.get_field("labels") for b in boxes])
-        index = torch.arange(len(labels), device=labels.device)
-        probabilities = x[index, labels].float().sigmoid()[:, None]
+        return self.attach(of_labels(x, cat([b.get_field("labels") for b in boxes])), boxes)
+
+    def attach(self, logits, boxes):
+        """As `forward` with the logits [R, M, M] of each region's own class."""
+        probabilities = logits.float().sigmoid()[:, None]
         masks = list(probabilities.split([len(b) for b in boxes]))
         if self.masker is not None:
             masks = self.masker(masks, boxes)
@@ -65,11 +67,16 @@ class MaskPostProcessor(nn.Module):
 class MaskPostProcessorCOCOFormat(MaskPostProcessor):
     """As `MaskPostProcessor` with a masker, but field "mask" holds COCO's run-length code of each mask."""
 
-    def forward(self, x, boxes):
-        boxes = super().forward(x, boxes)
+    def attach(self, logits, boxes):
+        boxes = super().attach(logits, boxes)
         for detections in boxes:
             detections.add_field("mask", encode_masks(detections.get_field("mask")))
         return boxes
+
+
+def of_labels(logits, labels):
+    """The map of each region's own class: logits [R, num_classes, M, M] and labels int64 [R] -> [R, M, M]."""
+    return logits[torch.arange(len(labels), device=labels.device), labels]
 
 
 def encode_masks(masks):

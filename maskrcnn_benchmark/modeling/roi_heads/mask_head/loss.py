@@ -30,17 +30,15 @@ class MaskRCNNLossComputation:
         """The loss.
 
         Args:
-            mask_logits: float [R, num_classes, M, M].
+            mask_logits: float [R, M, M], the map of each region's class.
             proposals: what `select` returned, R boxes in all, R > 0.
             targets: one `ImageAnnotations` per image.
 
         Returns:
-            Mean over the R maps of each region's class.
+            Mean over the cells of the R maps.
         """
-        labels = cat([boxes.get_field("labels") for boxes in proposals])
         truth = cat(self._targets(proposals, targets, mask_logits.shape[-1])).to(mask_logits.device)
-        index = torch.arange(len(labels), device=labels.device)
-        return F.binary_cross_entropy_with_logits(mask_logits[index, labels].float(), truth.float())
+        return F.binary_cross_entropy_with_logits(mask_logits.float(), truth.float())
 
     @torch.no_grad()
     def _targets(self, proposals, targets, resolution):

@@ -2,11 +2,12 @@
 
 from torch import nn
 
-from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import make_roi_mask_post_processor
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import make_roi_mask_post_processor, of_labels
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.loss import MaskRCNNLossComputation
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.roi_mask_feature_extractors import make_roi_mask_feature_extractor
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.roi_mask_predictors import make_roi_mask_predictor
 from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, region_features
+from maskrcnn_benchmark.modeling.utils import cat
 
 
 class ROIMaskHead(nn.Module):
@@ -41,14 +42,21 @@ class ROIMaskHead(nn.Module):
             empty where the batch has no positive region with a mask.
         """
         if targets is None:
-            logits = self.predictor(self.feature_extractor(features, proposals))
-            return self.post_processor(logits, proposals), {}
+            logits = self._logits(self.feature_extractor(features, proposals), proposals)
+            return self.post_processor.attach(logits, proposals), {}
         positives = self.loss_evaluator.select(proposals, targets)
         if not any(len(boxes) for boxes in positives):
             return proposals, {}
-        logits = self.predictor(region_features(self.feature_extractor, features, positives))
+        logits = self._logits(region_features(self.feature_extractor, features, positives), positives)
         check_resolution(logits, self.resolution, "MODEL.ROI_MASK_HEAD")
         return proposals, {"loss_mask": self.loss_evaluator(logits, positives, targets)}
+
+    def _logits(self, x, boxes):
+        """[R, M, M]: the map of each box's own class, which is all that a mask or its loss reads."""
+        labels = cat([b.get_field("labels") for b in boxes])
+        if hasattr(self.predictor, "of_labels"):
+            return self.predictor.of_labels(x, labels)
+        return of_labels(self.predictor(x), labels)
 
 
 def build_roi_mask_head(cfg, in_channels):

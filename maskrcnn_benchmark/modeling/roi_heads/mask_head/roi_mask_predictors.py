@@ -1,5 +1,6 @@
 """The last layers of the mask head: one map of logits per class."""
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -8,7 +9,34 @@ from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.roi_heads.fill import msra_fill
 
 
-class MaskRCNNC4Predictor(nn.Module):
+class MaskPredictor(nn.Module):
+    """A predictor that ends in a 1x1 convolution, `mask_fcn_logits`, after whatever `hidden` does."""
+
+    def hidden(self, x):
+        """[R, in_channels, s, s] -> what the last convolution reads, [R, C, M, M]."""
+        return x
+
+    def forward(self, x):
+        """[R, in_channels, s, s] -> logits [R, num_classes, M, M]."""
+        return self.mask_fcn_logits(self.hidden(x))
+
+    def of_labels(self, x, labels):
+        """As `forward`, but only the map of one class for each region: a region's mask is that of its own class.
+
+        Args:
+            x: [R, in_channels, s, s].
+            labels: int64 [R].
+
+        Returns:
+            logits [R, M, M].
+        """
+        x, last = self.hidden(x), self.mask_fcn_logits
+        weight = last.weight.flatten(1)[labels]
+        maps = torch.baddbmm(last.bias[labels][:, None, None], weight[:, None], x.flatten(2))
+        return maps.view(len(x), *x.shape[2:])
+
+
+class MaskRCNNC4Predictor(MaskPredictor):
     """Twice the resolution by a transposed convolution, then a 1x1 convolution to the classes.
 
     Args:
@@ -25,12 +53,12 @@ class MaskRCNNC4Predictor(nn.Module):
     def from_config(cls, cfg, in_channels):
         return cls(in_channels, cfg.MODEL.ROI_MASK_HEAD.CONV_LAYERS[-1], cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES)
 
-    def forward(self, x):
-        """[R, in_channels, s, s] -> logits [R, num_classes, 2 s, 2 s]."""
-        return self.mask_fcn_logits(F.relu_(self.conv5_mask(x)))
+    def hidden(self, x):
+        """[R, in_channels, s, s] -> [R, hidden_channels, 2 s, 2 s]."""
+        return F.relu_(self.conv5_mask(x))
 
 
-class MaskRCNNConv1x1Predictor(nn.Module):
+class MaskRCNNConv1x1Predictor(MaskPredictor):
     """A 1x1 convolution to the classes, at the resolution of the features."""
 
     def __init__(self, in_channels, num_classes):
@@ -40,10 +68,6 @@ class MaskRCNNConv1x1Predictor(nn.Module):
     @classmethod
     def from_config(cls, cfg, in_channels):
         return cls(in_channels, cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES)
-
-    def forward(self, x):
-        """[R, in_channels, s, s] -> logits [R, num_classes, s, s]."""
-        return self.mask_fcn_logits(x)
 
 
 for predictor in (MaskRCNNC4Predictor, MaskRCNNConv1x1Predictor):

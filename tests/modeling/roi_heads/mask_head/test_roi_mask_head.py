@@ -37,6 +37,18 @@ def test_every_predictor_gives_one_map_per_class(name, side):
     assert make_roi_mask_predictor(config, 64)(torch.rand(2, 64, 14, 14)).shape == (2, 81, side, side)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("name", ["MaskRCNNC4Predictor", "MaskRCNNConv1x1Predictor"])
+def test_the_map_of_one_class_is_that_among_all(name, layout):
+    config = cfg.clone()
+    config.MODEL.ROI_MASK_HEAD.PREDICTOR = name
+    predictor = make_roi_mask_predictor(config, 64)
+    torch.nn.init.normal_(predictor.mask_fcn_logits.bias)
+    x, labels = torch.rand(3, 64, 7, 7).contiguous(memory_format=layout), torch.tensor([80, 1, 33])
+    torch.testing.assert_close(predictor.of_labels(x, labels), predictor(x)[[0, 1, 2], labels])
+    assert predictor.of_labels(x[:0], labels[:0]).shape == predictor(x)[:0, 0].shape
+
+
 @pytest.fixture
 def detections():
     boxes = BoxList([[10.0, 10.0, 29.0, 29.0], [5.0, 30.0, 34.0, 39.0]], (50, 40))
@@ -81,7 +93,7 @@ def test_the_masker_wants_as_many_lists_as_images(detections):
         Masker()([torch.zeros(1, 1, 28, 28)] * 2, [detections])
 
 
-def test_the_loss_is_on_the_map_of_the_true_class(make_target):
+def test_the_loss_is_against_the_mask_of_the_matched_object(make_target):
     target = make_target()
     boxes = BoxList(torch.cat((target.instances.bbox.flip(0), torch.tensor([[0.0, 0.0, 5.0, 5.0]]))), (64, 64))
     boxes.add_field("labels", torch.tensor([2, 1, 0]))
@@ -89,10 +101,10 @@ def test_the_loss_is_on_the_map_of_the_true_class(make_target):
     loss = MaskRCNNLossComputation()
     chosen = loss.select([boxes], [target])
     assert chosen[0].get_field("labels").tolist() == [2, 1]
-    logits = torch.randn(2, 3, 14, 14)
+    logits = torch.randn(2, 14, 14)
     masks = target.instances.get_field("masks").crop_and_resize(target.instances.bbox, 14)
     assert 0.2 < masks.mean() < 0.95
-    expected = F.binary_cross_entropy_with_logits(torch.stack((logits[0, 2], logits[1, 1])), masks.flip(0).float())
+    expected = F.binary_cross_entropy_with_logits(logits, masks.flip(0).float())
     torch.testing.assert_close(loss(logits, chosen, [target]), expected)
 
 
