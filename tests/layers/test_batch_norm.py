@@ -1,8 +1,9 @@
 """Frozen batch norm has no epsilon and no gradient of its own."""
 
+import pytest
 import torch
 
-from maskrcnn_benchmark.layers import FrozenBatchNorm2d
+from maskrcnn_benchmark.layers import BatchNorm2d, Conv2d, DFConv2d, FrozenBatchNorm2d, conv_norm
 
 
 def filled(eps=0.0):
@@ -45,3 +46,39 @@ def test_weights_of_ordinary_batch_norm_load():
     norm = FrozenBatchNorm2d(2)
     norm.load_state_dict(torch.nn.BatchNorm2d(2).state_dict())
     assert set(norm.state_dict()) == {"weight", "bias", "running_mean", "running_var"}
+
+
+def frozen_norm(channels):
+    norm = FrozenBatchNorm2d(channels)
+    for buffer in norm.buffers():
+        torch.nn.init.uniform_(buffer, 0.5, 1.5)
+    return norm
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_frozen_norm_folds_into_the_convolution(bias):
+    conv = Conv2d(4, 6, 3, stride=2, padding=1, dilation=1, groups=2, bias=bias).double()
+    norm, x = frozen_norm(6).double(), torch.randn(2, 4, 9, 11, dtype=torch.float64, requires_grad=True)
+    inputs = [x, *conv.parameters()]
+    weight = torch.randn(2, 6, 5, 6, dtype=torch.float64)
+    outputs = [conv_norm(conv, norm, x), norm(conv(x))]
+    torch.testing.assert_close(*outputs)
+    for folded, plain in zip(*(torch.autograd.grad((out * weight).sum(), inputs) for out in outputs)):
+        torch.testing.assert_close(folded, plain)
+
+
+def test_norms_that_are_not_frozen_and_deformable_convolutions_run_one_after_the_other():
+    x = torch.randn(2, 4, 8, 8)
+    conv, norm = Conv2d(4, 6, 3, bias=False), BatchNorm2d(6).train()
+    normalised = conv_norm(conv, norm, x)
+    assert normalised.mean().abs() < 1e-6 and norm.num_batches_tracked == 1
+    deformable, frozen = DFConv2d(4, 6), frozen_norm(6)
+    torch.testing.assert_close(conv_norm(deformable, frozen, x), frozen(deformable(x)))
+
+
+def test_a_folded_convolution_in_mixed_precision_keeps_the_statistics_exact():
+    conv, norm, x = Conv2d(4, 6, 3, bias=False), frozen_norm(6), torch.randn(2, 4, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = conv_norm(conv, norm, x)
+    assert mixed.dtype == torch.bfloat16
+    torch.testing.assert_close(mixed.float(), norm(conv(x)), atol=0.05, rtol=0.05)

@@ -8,6 +8,7 @@ from torch import nn
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.rpn import rpn as rpn_module
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
 from maskrcnn_benchmark.modeling.rpn.utils import permute_and_flatten
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -177,3 +178,40 @@ def test_loss_falls_on_bright_squares():
 def test_a_wrong_option_is_the_users_error(pairs, message):
     with pytest.raises(UserError, match=message):
         build_rpn(fpn_options(*pairs), 8)
+
+
+def training_step(layout=torch.contiguous_format):
+    """Losses, gradients of features and parameters, and proposals of a step that trains few anchors."""
+    images, features = batch()
+    features = [level.contiguous(memory_format=layout).requires_grad_() for level in features]
+    rpn = build_rpn(fpn_options("MODEL.RPN.BATCH_SIZE_PER_IMAGE", 8), 8).train()
+    targets = [target(images.image_sizes[0], [4, 4, 30, 40], [50, 10, 95, 63]), target(images.image_sizes[1])]
+    torch.manual_seed(1)
+    proposals, losses = rpn(images, features, targets)
+    gradients = torch.autograd.grad(sum(losses.values()), [*features, *rpn.parameters()])
+    return losses, gradients, proposals
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_head_differentiated_at_the_sampled_anchors_learns_the_same(monkeypatch, layout):
+    few = training_step(layout)
+    monkeypatch.setattr(rpn_module, "POSITIONS_PER_SAMPLE", 10**6)
+    everywhere = training_step(layout)
+    for one, other in zip(few[:2], everywhere[:2]):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+    for one, other in zip(few[2], everywhere[2]):
+        assert torch.equal(one.bbox, other.bbox)
+
+
+def test_the_head_at_some_positions_answers_as_everywhere():
+    _, features = batch()
+    head = registry.RPN_HEADS["SingleConvRPNHead"](cfg, 8, 3)
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter)
+    (logits, *_), (offsets, *_) = head(features)
+    height, width = features[0].shape[2:]
+    grid = torch.cartesian_prod(torch.arange(2), torch.arange(height), torch.arange(width))
+    image, row, column = grid[torch.randperm(len(grid))].unbind(1)
+    some_logits, some_offsets = head.at_positions(features[0], image, row, column)
+    torch.testing.assert_close(some_logits, logits[image, :, row, column], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(some_offsets, offsets[image, :, row, column], atol=1e-4, rtol=1e-4)
