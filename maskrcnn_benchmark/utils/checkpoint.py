@@ -12,7 +12,7 @@ from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, strip_prefix_if_present
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.optimizer_state import regroup
-from maskrcnn_benchmark.utils.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
 
 POINTER = "last_checkpoint"
 

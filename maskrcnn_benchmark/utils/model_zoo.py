@@ -6,9 +6,9 @@ from urllib.request import url2pathname
 
 from maskrcnn_benchmark.config import model_catalog
 from maskrcnn_benchmark.config.model_catalog import CATALOG_PREFIX
-from maskrcnn_benchmark.utils.download import cache_url
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
+from maskrcnn_benchmark.utils.weights.download import cache_url
 
 __all__ = ["cache_url", "catalog_address", "local_file"]
 

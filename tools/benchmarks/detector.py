@@ -28,7 +28,7 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
-from maskrcnn_benchmark.utils.torchvision_weights import convert
+from maskrcnn_benchmark.utils.weights.torchvision_weights import convert
 
 SUMMARY = "Mask R-CNN R-50-FPN beside torchvision's"
 

@@ -20,8 +20,8 @@ from tiny_models import (
     skeleton,
 )
 
-from maskrcnn_benchmark.utils import detectron2_weights
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+from maskrcnn_benchmark.utils.weights import detectron2_weights
 
 HEADS = {
     "rpn.head.conv": "proposal_generator.rpn_head.conv",

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from maskrcnn_benchmark.utils.weight_layouts import (
+from maskrcnn_benchmark.utils.weights.layouts import (
     Place,
     add_statistics,
     in_sequence,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.safe_pickle import load_arrays
+from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.pickle_machine import BoundedFile, PickleMachine, PickleRefused, check_key
+from maskrcnn_benchmark.utils.weights.pickle_machine import BoundedFile, PickleMachine, PickleRefused, check_key
 
 MAX_DEPTH = 32
 MAX_VALUES = 200_000

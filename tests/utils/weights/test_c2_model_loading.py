@@ -23,8 +23,8 @@ from tiny_models import (
     skeleton,
 )
 
-from maskrcnn_benchmark.utils import c2_model_loading
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+from maskrcnn_benchmark.utils.weights import c2_model_loading
 
 LAST_BLOCKS = {"R-50": (2, 3, 5, 2), "R-101": (2, 3, 22, 2)}
 

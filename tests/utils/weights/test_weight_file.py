@@ -11,7 +11,7 @@ from torch import nn
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
 
 
 def test_the_content_tells_a_torch_file_that_is_called_pkl(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.torch_file import load_tensors
+from maskrcnn_benchmark.utils.weights.torch_file import load_tensors
 
 
 @pytest.fixture(scope="module")

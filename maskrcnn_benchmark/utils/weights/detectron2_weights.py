@@ -10,7 +10,7 @@ its anchors are centred on a cell's corner, ours on its centre and rounded; its 
 
 import torch
 
-from maskrcnn_benchmark.utils.weight_layouts import (
+from maskrcnn_benchmark.utils.weights.layouts import (
     Place,
     add_statistics,
     fold_epsilon,

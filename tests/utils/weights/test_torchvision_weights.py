@@ -10,9 +10,9 @@ from torchvision.models import detection, resnet18, resnet50
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
-from maskrcnn_benchmark.utils import torchvision_weights
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.weights import torchvision_weights
 
 CHANNELS = 16
 # our options for a network as wide as the ones below

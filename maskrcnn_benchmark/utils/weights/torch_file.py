@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.pickle_machine import BoundedFile, PickleMachine, PickleRefused, check_key
+from maskrcnn_benchmark.utils.weights.pickle_machine import BoundedFile, PickleMachine, PickleRefused, check_key
 
 UNPACKED_PER_BYTE = 4
 ZIP_START = b"PK\x03\x04"

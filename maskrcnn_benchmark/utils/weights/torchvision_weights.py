@@ -12,7 +12,7 @@ import re
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.weight_layouts import EPSILON, fold_epsilon, rename_deformable, scale_box_codes
+from maskrcnn_benchmark.utils.weights.layouts import EPSILON, fold_epsilon, rename_deformable, scale_box_codes
 
 NAME = "torchvision"
 # Category numbers of COCO that its 80 classes have, after 0, the background

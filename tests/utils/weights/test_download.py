@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from maskrcnn_benchmark.utils import download
-from maskrcnn_benchmark.utils.download import cache_url, cached_path
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.weights import download
+from maskrcnn_benchmark.utils.weights.download import cache_url, cached_path
 
 CONTENT = bytes(range(256)) * 400
 HASHED = f"/w-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.utils import c2_model_loading, detectron2_weights, torchvision_weights
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
-from maskrcnn_benchmark.utils.safe_pickle import load_arrays
-from maskrcnn_benchmark.utils.torch_file import ZIP_START, load_tensors
+from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, torchvision_weights
+from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
+from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START, load_tensors
 
 logger = logging.getLogger(__name__)
 

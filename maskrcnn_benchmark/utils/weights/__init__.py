@@ -1,0 +1,1 @@
+"""Weight files of this and other libraries: fetched, read without running anything in them, given our names."""
