@@ -36,12 +36,14 @@ def grouped_nms(boxes, scores, groups, threshold):
         boxes: float [N, 4], xyxy, inclusive pixels.
         scores: float [N].
         groups: int64 [N], not negative.
-        threshold: IoU.
+        threshold: IoU; 0 or less keeps all, as `structures.boxlist_ops.boxlist_nms` does.
 
     Returns:
         int64 [K]: indices of the boxes kept, best score first over all groups.
     """
-    if boxes.device.type == "cpu" and len(boxes) >= MANY_BOXES:
+    if threshold <= 0:
+        keep = torch.arange(len(boxes), device=boxes.device)
+    elif boxes.device.type == "cpu" and len(boxes) >= MANY_BOXES:
         keep = _nms_group_by_group(boxes, scores, groups, threshold)
     else:
         keep = _nms_apart(boxes, scores, groups, threshold)

@@ -23,6 +23,17 @@ def boxlist_nms(boxlist, nms_thresh, max_proposals=-1, score_field="scores"):
     return boxlist[keep[:max_proposals] if max_proposals > 0 else keep]
 
 
+def best_boxes(boxlist, count):
+    """The `count` boxes of the highest field "scores" and those that tie with the last of them, in their order.
+
+    0 or less keeps all.
+    """
+    scores = boxlist.get_field("scores")
+    if not 0 < count < len(scores):
+        return boxlist
+    return boxlist[torch.nonzero(scores >= torch.topk(scores, count).values[-1]).squeeze(1)]
+
+
 def remove_small_boxes(boxlist, min_size):
     """The boxes of which both sides are at least `min_size` pixels."""
     sides = boxlist.convert("xywh").bbox[:, 2:]

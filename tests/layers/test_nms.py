@@ -70,3 +70,11 @@ def test_distant_groups_keep_sub_pixel_exactness():
 
 def test_inclusive_boxes_end_one_further_when_exclusive():
     assert inclusive_to_exclusive(torch.tensor([[1.0, 2, 3, 4]])).tolist() == [[1, 2, 4, 5]]
+
+
+def test_a_threshold_of_zero_suppresses_nothing():
+    boxes, scores = random_boxes(30)
+    assert (
+        grouped_nms(boxes, scores, torch.zeros(30, dtype=torch.int64), 0).tolist()
+        == scores.argsort(descending=True, stable=True).tolist()
+    )

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou, boxlist_nms, cat_boxlist, remove_small_boxes
+from maskrcnn_benchmark.structures.boxlist_ops import (
+    best_boxes,
+    boxlist_iou,
+    boxlist_nms,
+    cat_boxlist,
+    remove_small_boxes,
+)
 from maskrcnn_benchmark.structures.keypoint import DetailKeypoints
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 
@@ -84,3 +90,10 @@ def test_boxes_that_do_not_belong_together_are_not_joined():
             cat_boxlist([boxes, other])
     with pytest.raises(ValueError):
         cat_boxlist([])
+
+
+def test_the_best_boxes_keep_their_order_and_those_that_tie_with_the_last():
+    boxes = scored([[k, 0, 9, 9] for k in range(5)], [0.5, 0.9, 0.5, 0.1, 0.7])
+    assert best_boxes(boxes, 2).bbox[:, 0].tolist() == [1, 4]
+    assert best_boxes(boxes, 3).bbox[:, 0].tolist() == [0, 1, 2, 4]
+    assert len(best_boxes(boxes, 0)) == len(best_boxes(boxes, 9)) == 5

@@ -7,9 +7,8 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.layers import grouped_nms
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.utils import cat
-from maskrcnn_benchmark.structures.bounding_box import BoxList
-
-TO_REMOVE = 1
+from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
+from maskrcnn_benchmark.structures.boxlist_ops import best_boxes
 
 
 class PostProcessor(nn.Module):
@@ -74,7 +73,7 @@ class PostProcessor(nn.Module):
         keep = grouped_nms(found.detach(), score.detach(), groups, self.nms).sort().values
         counts = torch.bincount(image[keep], minlength=len(candidates)).tolist()
         return [
-            self._best(found[index], score[index], label[index], boxes.size)
+            best_boxes(_detections(found[index], score[index], label[index], boxes.size), self.detections_per_img)
             for index, boxes in zip(keep.split(counts), candidates)
         ]
 
@@ -85,13 +84,6 @@ class PostProcessor(nn.Module):
         found = self.box_coder.decode(codes, cat([b.bbox for b in boxes])[roi])
         last = torch.tensor([b.size for b in boxes], dtype=found.dtype, device=found.device) - TO_REMOVE
         return torch.minimum(found.clamp(min=0), last.repeat(1, 2)[image])
-
-    def _best(self, found, score, label, size):
-        if 0 < self.detections_per_img < len(score):
-            worst = torch.topk(score, self.detections_per_img).values[-1]
-            index = torch.nonzero(score >= worst).squeeze(1)
-            found, score, label = found[index], score[index], label[index]
-        return _detections(found, score, label, size)
 
 
 def _detections(found, score, label, size):

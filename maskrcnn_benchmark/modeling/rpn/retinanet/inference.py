@@ -6,6 +6,7 @@ from maskrcnn_benchmark.layers import grouped_nms
 from maskrcnn_benchmark.modeling.rpn.inference import clip_boxes
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
+from maskrcnn_benchmark.structures.boxlist_ops import best_boxes
 
 
 class RetinaNetPostProcessor:
@@ -46,9 +47,7 @@ class RetinaNetPostProcessor:
         valid = torch.nonzero((boxes[:, 2:] - boxes[:, :2] + TO_REMOVE >= 0).all(dim=1)).squeeze(1)
         image, label, score, boxes = image[valid], label[valid], score[valid], boxes[valid]
         group = image * (logits[0].shape[2] + 1) + label
-        keep = torch.argsort(score, descending=True, stable=True)
-        if self.nms_thresh > 0:
-            keep = grouped_nms(boxes.detach(), score.detach(), group, self.nms_thresh)
+        keep = grouped_nms(boxes.detach(), score.detach(), group, self.nms_thresh)
         keep = keep[torch.argsort(group[keep], stable=True)]
         counts = torch.bincount(image[keep], minlength=len(image_sizes)).tolist()
         return [
@@ -67,14 +66,10 @@ class RetinaNetPostProcessor:
         return image, column[best] + 1, score[best], boxes
 
     def _detections(self, boxes, score, label, size):
-        if 0 < self.detections_per_img < len(score):
-            worst = torch.topk(score, self.detections_per_img).values[-1]
-            index = torch.nonzero(score >= worst).squeeze(1)
-            boxes, score, label = boxes[index], score[index], label[index]
         detections = BoxList(boxes, size)
         detections.add_field("scores", score)
         detections.add_field("labels", label)
-        return detections
+        return best_boxes(detections, self.detections_per_img)
 
 
 def top_of_groups(scores, groups, count):
