@@ -29,7 +29,8 @@ _C.MODEL.DEVICE = "cuda"
 _C.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
 # One box regression for all classes instead of one per class
 _C.MODEL.CLS_AGNOSTIC_BBOX_REG = False
-# Initial weights: a path, or catalog://ImageNetPretrained/torchvision/R-50 and its kin; "" starts from random weights
+# Initial weights: a path, an address, or a name such as catalog://ImageNetPretrained/MSRA/R-50 (docs/weights.md lists
+# them); "" starts from random weights
 _C.MODEL.WEIGHT = ""
 # Memory layout of weights and activations: channels last is faster for convolutions on CPUs and tensor cores
 _C.MODEL.CHANNELS_LAST = True
@@ -349,7 +350,9 @@ _C.SOLVER.LOG_PERIOD = 20
 # Testing
 # ---------------------------------------------------------------------------------------------------------------------
 _C.TEST = CN()
-# [[data set, task, metric, mean, standard deviation], ...]: a result outside the tolerance is an error in the log
+# [[data set, task, metric, mean, standard deviation], ...], or the original's [[kind, metric, [mean, standard
+# deviation]], ...] with a kind of bbox, segm, keypoints or box_proposal. A result outside the tolerance is an error in
+# the log
 _C.TEST.EXPECTED_RESULTS = []
 _C.TEST.EXPECTED_RESULTS_SIGMA_TOL = 4
 # Images per batch, over all processes

@@ -158,8 +158,7 @@ def test_ratios_of_the_detector(benchmark):
     assert benchmark.detector.ratios_of(median, memory) == {**expected, "memory_ratio_vs_torchvision": 0.9}
 
 
-def test_both_detectors_start_from_the_same_weights(benchmark, monkeypatch):
-    monkeypatch.chdir(TOOL.parents[1])
+def test_both_detectors_start_from_the_same_weights(benchmark):
     args = benchmark.parse_arguments(["detector", "--height", "64", "--width", "96"])
     ours, theirs = (network.model.state_dict() for network in benchmark.detector.build_networks(args).values())
     pairs = {

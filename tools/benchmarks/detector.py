@@ -33,6 +33,7 @@ from maskrcnn_benchmark.utils.weights.torchvision_weights import convert
 SUMMARY = "Mask R-CNN R-50-FPN beside torchvision's"
 
 CONFIG = "configs/e2e_mask_rcnn_R_50_FPN_1x.yaml"
+ROOT = Path(__file__).parents[2]
 NUM_CLASSES = 81
 LEARNING_RATE = 1e-5  # small, so that random weights stay as they are while they are timed
 MIB = 2**20
@@ -108,7 +109,7 @@ class Ours:
 
     def __init__(self, args, weights):
         cfg = default_cfg.clone()
-        cfg.merge_from_file(CONFIG)
+        cfg.merge_from_file(ROOT / CONFIG)
         cfg.merge_from_list(["MODEL.WEIGHT", "", "MODEL.DEVICE", args.device, "SOLVER.BASE_LR", LEARNING_RATE])
         cfg.merge_from_list(args.opts)
         self.device = torch.device(args.device)

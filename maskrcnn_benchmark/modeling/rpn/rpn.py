@@ -61,7 +61,9 @@ class RPNModule(nn.Module):
     """Anchors, head, choice of proposals and loss.
 
     Args:
-        anchor_generator, head: modules.
+        anchor_generator: `AnchorGenerator`.
+        head: maps -> (logits, offsets), as `RPNHead`. If it has a method `at_positions` as well, training
+            differentiates it at the sampled anchors alone.
         box_selector_train, box_selector_test: `RPNPostProcessor`s.
         loss_evaluator: `RPNLossComputation`.
         rpn_only: the proposals are the model's answer, so training needs none.

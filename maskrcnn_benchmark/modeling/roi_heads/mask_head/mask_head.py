@@ -15,7 +15,8 @@ class ROIMaskHead(nn.Module):
 
     Args:
         feature_extractor: (feature maps, boxes) -> region features.
-        predictor: region features -> logits [R, num_classes, M, M].
+        predictor: region features -> logits [R, num_classes, M, M]. If it has a method `of_labels` as well (see
+            `MaskPredictor`), only the maps of the regions' own classes are computed.
         post_processor: `MaskPostProcessor`.
         loss_evaluator: `MaskRCNNLossComputation`.
         resolution: M.
