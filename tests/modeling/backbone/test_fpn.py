@@ -29,6 +29,20 @@ def test_sizes_need_not_be_even(size):
     assert [tuple(p.shape[-2:]) for p in identity_fpn(2)(maps)] == [tuple(m.shape[-2:]) for m in maps]
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_levels_are_the_same_with_and_without_gradients(layout):
+    fpn = FPN([2, 3, 4], 8, conv_with_kaiming_uniform(use_relu=True))
+    maps = [
+        torch.rand(2, channels, size, size + 4).contiguous(memory_format=layout)
+        for channels, size in ((2, 16), (3, 8), (4, 4))
+    ]
+    with_gradients = fpn(maps)
+    with torch.no_grad():
+        without = fpn(maps)
+    for one, other in zip(with_gradients, without):
+        torch.testing.assert_close(one, other)
+
+
 def test_levels_without_channels_are_left_out():
     fpn = FPN([0, 4, 8], 16, conv_with_kaiming_uniform())
     assert sorted({name.split(".")[0] for name in fpn.state_dict()}) == [
