@@ -42,7 +42,7 @@ class FPN(nn.Module):
 
 
 def _add_enlarged(fine, coarse):
-    """`coarse` [N, C, h, w] enlarged (nearest) to the size of `fine` [N, C, H, W], whose memory may be reused, plus it."""
+    """`fine` [N, C, H, W], whose memory may be reused, plus `coarse` [N, C, h, w] enlarged to its size (nearest)."""
     height, width = coarse.shape[-2:]
     if torch.is_grad_enabled() or fine.shape[-2:] != (2 * height, 2 * width):
         # The sum takes the place of the enlarged map, which no gradient needs
