@@ -54,6 +54,13 @@ def train(cfg, skip_test=False):
     scheduler = make_lr_scheduler(cfg, optimizer)
     checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)
     arguments = {"iteration": 0, **checkpointer.load(cfg.MODEL.WEIGHT, only_weights=True)}
+    frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
+    if frozen and not cfg.MODEL.WEIGHT and not checkpointer.has_checkpoint():
+        logger.warning(
+            "MODEL.WEIGHT is empty: the trunk starts from random weights, and MODEL.BACKBONE.FREEZE_CONV_BODY_AT %d "
+            "keeps its first stages random",
+            frozen,
+        )
     if arguments.setdefault("vocabulary", vocabulary.to_dict()) != vocabulary.to_dict():
         raise UserError(
             f"{checkpointer.get_checkpoint_file()} was trained on other classes than those of {cfg.DATASETS.TRAIN}; "

@@ -13,6 +13,8 @@ from maskrcnn_benchmark.utils.errors import UserError
 # Blocks of layer1..layer4 (He et al. 2016, table 1)
 BLOCK_COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 BASIC_DEPTHS = (18, 34)
+# Of a colour channel in 0..1 over ImageNet's photographs
+CHANNEL_DEVIATION = 0.226
 # RES2_OUT_CHANNELS defaults to a bottleneck's 256. Basic blocks are four times narrower: for them it stands for 64.
 BOTTLENECK_RES2_CHANNELS, BASIC_RES2_CHANNELS = 256, 64
 
@@ -67,7 +69,13 @@ def build_resnet(cfg, depth, returned_stages):
         options.RES5_DILATION,
         tuple(dcn if used else None for used in options.STAGE_WITH_DCN),
         cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT,
+        input_spread(cfg.INPUT),
     )
+
+
+def input_spread(options):
+    """Standard deviation of an image's values after the normalisation that INPUT describes."""
+    return CHANNEL_DEVIATION * (255 if options.TO_BGR255 else 1) * len(options.PIXEL_STD) / sum(options.PIXEL_STD)
 
 
 def build_single_map(cfg, depth, stage):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -67,11 +68,21 @@ def parse_module_name(name, option, kinds=BLOCKS):
 
 
 class Stem(nn.Module):
-    """7x7 convolution at stride 2 and 3x3 max pooling at stride 2."""
+    """7x7 convolution at stride 2 and 3x3 max pooling at stride 2.
 
-    def __init__(self, out_channels, style):
+    Args:
+        out_channels: channels of the result.
+        style: `BlockStyle`; its norm is used.
+        input_spread: standard deviation of the images' values. A frozen norm leaves activations as large as they are,
+            so random weights are divided by it then: on pixels of 0..255 the first steps would diverge otherwise.
+    """
+
+    def __init__(self, out_channels, style, input_spread=1.0):
         super().__init__()
         self.conv1 = style.init(Conv2d(3, out_channels, 7, stride=2, padding=3, bias=False))
+        if style.norm == "FixedBatchNorm":
+            with torch.no_grad():
+                self.conv1.weight /= input_spread
         self.bn1 = style.make_norm(out_channels)
 
     def forward(self, x):
@@ -135,6 +146,7 @@ class ResNet(nn.Module):
         last_dilation: dilation of layer4, which then has no stride.
         dcn: per stage, None or a function that makes a deformable convolution (see `Bottleneck`).
         freeze_at: how many first parts are not trained: 1 the stem, 2 the stem and layer1, ...
+        input_spread: see `Stem`.
     """
 
     def __init__(
@@ -147,9 +159,10 @@ class ResNet(nn.Module):
         last_dilation=1,
         dcn=(None,) * 4,
         freeze_at=0,
+        input_spread=1.0,
     ):
         super().__init__()
-        self.stem = Stem(stem_channels, BlockStyle(norm=stem_norm, group_norm=style.group_norm))
+        self.stem = Stem(stem_channels, BlockStyle(norm=stem_norm, group_norm=style.group_norm), input_spread)
         self.stages = []
         self.return_features = {}
         channels = stem_channels

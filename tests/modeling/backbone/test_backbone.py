@@ -130,3 +130,17 @@ def test_eval_with_gradients_survives_a_deepcopy():
 def test_a_wrong_name_is_the_users_error(pairs, message):
     with pytest.raises(UserError, match=message):
         build_backbone(options(*pairs))
+
+
+@pytest.mark.parametrize(
+    "pairs, scale",
+    [
+        ((), 58.0),
+        (("INPUT.PIXEL_STD", [57.4, 57.1, 58.4]), 1.0),
+        (("INPUT.TO_BGR255", False, "INPUT.PIXEL_STD", [0.229, 0.224, 0.225]), 1.0),
+    ],
+)
+def test_random_trunks_with_frozen_norms_start_in_range_whatever_the_pixels_scale(pairs, scale):
+    torch.manual_seed(0)
+    features = build_backbone(thin("R-50-FPN", *pairs))(scale * torch.randn(1, 3, 64, 96))
+    assert all(0.01 < level.std() < 10 for level in features)
