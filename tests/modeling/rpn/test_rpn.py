@@ -180,14 +180,15 @@ def test_a_wrong_option_is_the_users_error(pairs, message):
         build_rpn(fpn_options(*pairs), 8)
 
 
-def training_step(layout=torch.contiguous_format):
+def training_step(layout=torch.contiguous_format, mixed=False):
     """Losses, gradients of features and parameters, and proposals of a step that trains few anchors."""
     images, features = batch()
     features = [level.contiguous(memory_format=layout).requires_grad_() for level in features]
     rpn = build_rpn(fpn_options("MODEL.RPN.BATCH_SIZE_PER_IMAGE", 8), 8).train()
     targets = [target(images.image_sizes[0], [4, 4, 30, 40], [50, 10, 95, 63]), target(images.image_sizes[1])]
     torch.manual_seed(1)
-    proposals, losses = rpn(images, features, targets)
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        proposals, losses = rpn(images, features, targets)
     gradients = torch.autograd.grad(sum(losses.values()), [*features, *rpn.parameters()])
     return losses, gradients, proposals
 
@@ -201,6 +202,14 @@ def test_a_head_differentiated_at_the_sampled_anchors_learns_the_same(monkeypatc
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
     for one, other in zip(few[2], everywhere[2]):
         assert torch.equal(one.bbox, other.bbox)
+
+
+def test_in_mixed_precision_every_parameter_learns_though_the_head_ran_without_gradients_before(monkeypatch):
+    few = training_step(mixed=True)[1]
+    monkeypatch.setattr(rpn_module, "POSITIONS_PER_SAMPLE", 10**6)
+    for one, other in zip(few, training_step(mixed=True)[1]):
+        assert one.norm() > 0
+        torch.testing.assert_close(one.norm(), other.norm(), rtol=0.02, atol=0)
 
 
 def test_the_head_at_some_positions_answers_as_everywhere():
