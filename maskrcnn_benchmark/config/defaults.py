@@ -365,8 +365,17 @@ _C.TEST.BBOX_AUG.H_FLIP = False
 _C.TEST.BBOX_AUG.SCALES = ()
 _C.TEST.BBOX_AUG.MAX_SIZE = 4000
 _C.TEST.BBOX_AUG.SCALE_H_FLIP = False
+# How boxes and masks are scored: "coco", or "detail" as PASCAL in Detail's own program does it: no ranges of size, any
+# number of detections per image
+_C.TEST.DETECTION_PROTOCOL = "coco"
 # Thresholds of the boundary and occlusion curves (the published protocol: 99)
 _C.TEST.EDGE_THRESHOLDS = 99
+# Greatest distance of a predicted from an annotated edge pixel, as a share of the image diagonal (0.011 for NYUD)
+_C.TEST.EDGE_MAX_DISTANCE = 0.0075
+# Reduce soft edge maps to ridges before they are thinned
+_C.TEST.EDGE_NMS = True
+# "bsds" (Berkeley: the best F is interpolated between thresholds) or "seism" (the best F of the thresholds themselves)
+_C.TEST.EDGE_CONVENTIONS = "bsds"
 # Validation images drawn on the page of pictures at the end of training; 0 draws none
 _C.TEST.NUM_PICTURES = 6
 

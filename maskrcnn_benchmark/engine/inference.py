@@ -43,7 +43,7 @@ def inference(
     output_folder=None,
     *,
     tasks=None,
-    edge_thresholds=99,
+    protocols=None,
     dtype="float32",
     trivial=None,
     augmentation=None,
@@ -64,7 +64,7 @@ def inference(
         output_folder: if given, `results.json`, the answers in COCO's result format (`bbox.json`, ...) and pycocotools'
             own summary are written here.
         tasks: task keys to evaluate.
-        edge_thresholds: number of thresholds of boundary and occlusion curves.
+        protocols: the `evaluation.protocols.Protocols`; by default those of published figures.
         dtype: precision of the forward pass.
         trivial: {task key: {metric: value}} of the trivial predictor, for comparison.
         augmentation: what `bbox_aug` stands for; by default the global config's, as in the original.
@@ -82,7 +82,7 @@ def inference(
     dataset = as_evaluable(data_loader.dataset)
     logger.info("Start evaluation on %s (%d images)", dataset_name, len(dataset))
     start = time.perf_counter()
-    evaluators = build_evaluators(tasks, dataset.vocabulary, edge_thresholds)
+    evaluators = build_evaluators(tasks, dataset.vocabulary, protocols)
     augmentation = augmentation if bbox_aug else None
     for predictions, indices in predict(model, data_loader, device, dtype, augmentation):
         infos = [dataset.get_img_info(index) for index in indices]

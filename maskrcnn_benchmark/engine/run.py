@@ -16,6 +16,7 @@ from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.setup import drawn_seed, make_missing_mini_detail, start_run
 from maskrcnn_benchmark.engine.trainer import do_train
 from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
+from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.evaluation.report import format_table, write_results
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
@@ -160,7 +161,7 @@ def evaluate(cfg, model, loaders, device):
             expected_results_sigma_tol=cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
             output_folder=folder,
             tasks=tasks,
-            edge_thresholds=cfg.TEST.EDGE_THRESHOLDS,
+            protocols=build_protocols(cfg),
             dtype=cfg.DTYPE,
             trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
             augmentation=augmentation,
@@ -195,7 +196,7 @@ def _trivial(cfg, test_set, name, tasks, folder):
             lambda: build_datasets(cfg, is_train=True)[0],
             test_set,
             tasks,
-            cfg.TEST.EDGE_THRESHOLDS,
+            build_protocols(cfg),
             folder / "trivial.json",
             key,
         )

@@ -13,6 +13,7 @@ from maskrcnn_benchmark.engine.random_state import (
     untouched_random_state,
 )
 from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
@@ -168,7 +169,7 @@ def _evaluation_on(cfg, model, data_loader, device):
             expected_results=cfg.TEST.EXPECTED_RESULTS,
             expected_results_sigma_tol=cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
             tasks=[task.key for task in evaluated_tasks(cfg)],
-            edge_thresholds=cfg.TEST.EDGE_THRESHOLDS,
+            protocols=build_protocols(cfg),
             dtype=cfg.DTYPE,
             augmentation=build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None,
         )

@@ -18,7 +18,7 @@ FIT_IMAGES = 1000  # means of more training images hardly differ, and reading th
 logger = logging.getLogger(__name__)
 
 
-def trivial_metrics(make_train_set, test_set, tasks, edge_thresholds, path, key):
+def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key):
     """The trivial predictor's figures; all processes call it and share the work.
 
     Args:
@@ -26,14 +26,14 @@ def trivial_metrics(make_train_set, test_set, tasks, edge_thresholds, path, key)
             `FIT_IMAGES` of its images are read, evenly spread.
         test_set: data set to score it on.
         tasks: task keys.
-        edge_thresholds: number of thresholds of boundary and occlusion curves.
+        protocols: the `evaluation.protocols.Protocols`.
         path: JSON file that the figures are kept in.
         key: dict of plain values that the figures depend on; a file with another key is written anew.
 
     Returns:
         {task key: {metric: value in 0..1 or nan}}.
     """
-    key = {**key, "tasks": list(tasks), "edge_thresholds": edge_thresholds, "images": len(test_set)}
+    key = {**key, "tasks": list(tasks), "protocols": repr(protocols), "images": len(test_set)}
     known = all_gather(_read(path, key) if is_main_process() else None)[0]
     if known is not None:
         return known
@@ -42,7 +42,7 @@ def trivial_metrics(make_train_set, test_set, tasks, edge_thresholds, path, key)
     stride = max(1, math.ceil(len(train_set) / FIT_IMAGES))
     fitting = tqdm(range(0, len(train_set), stride), desc="trivial predictor: fit", disable=_bar())
     predictor = TrivialPredictor(test_set.vocabulary).fit(train_set.get_annotations(i) for i in fitting)
-    evaluators = build_evaluators(tasks, test_set.vocabulary, edge_thresholds)
+    evaluators = build_evaluators(tasks, test_set.vocabulary, protocols)
     share = range(get_rank(), len(test_set), get_world_size())
     for index in tqdm(share, desc="trivial predictor: test", disable=_bar()):
         target = test_set.get_annotations(index)

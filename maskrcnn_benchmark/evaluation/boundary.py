@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from maskrcnn_benchmark.evaluation.answers import decode_strength, encode_strength
 from maskrcnn_benchmark.evaluation.edge_curves import summarize_curves
 from maskrcnn_benchmark.evaluation.edge_maps import suppress_non_maxima, thin
 from maskrcnn_benchmark.evaluation.edge_matching import edge_thresholds, match_edges
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
+from maskrcnn_benchmark.evaluation.scores import Scores
 
 
 class BoundaryEvaluator(Evaluator):
@@ -18,17 +21,21 @@ class BoundaryEvaluator(Evaluator):
     An exact map scores a little below 1: ridges break up at junctions and fade at the image's border.
 
     Args:
-        num_thresholds: K thresholds k / (K + 1); published figures use 99.
+        protocol: the `EdgeProtocol`; by default that of published figures.
     """
 
     task = "boundary"
 
-    def __init__(self, num_thresholds=99):
-        self.thresholds = edge_thresholds(num_thresholds)
+    def __init__(self, protocol=None):
+        self.edge_protocol = protocol or EdgeProtocol()
+        self.thresholds = edge_thresholds(self.edge_protocol.thresholds)
         super().__init__()
 
-    def record(self, prediction, target):
-        strength = suppress_non_maxima(self.answer(prediction, "boundary").scores[0].cpu().double().numpy())
+    def answer(self, prediction):
+        return encode_strength(self.member(prediction, "boundary").scores[0].cpu().numpy())
+
+    def record(self, answer, target):
+        strength = suppress_non_maxima(decode_strength(answer))
         levels = edge_levels(strength, self.thresholds)
         levels[~thin(levels > 0)] = 0
         truth = thin(target.boundary.edges.cpu().numpy() > 0)
@@ -41,10 +48,10 @@ class BoundaryEvaluator(Evaluator):
 
     def summarize(self, records):
         if not records:
-            return {"ODS-F": np.nan, "OIS-F": np.nan, "AP": np.nan}
+            return Scores({"ODS-F": np.nan, "OIS-F": np.nan, "AP": np.nan})
         matched, total_predicted, total_truth = (np.stack(column) for column in zip(*records))
         # One to one: as many annotated as predicted pixels have a partner
-        return summarize_curves(matched, _per_threshold(total_truth, matched), matched, total_predicted)
+        return Scores(summarize_curves(matched, _per_threshold(total_truth, matched), matched, total_predicted))
 
 
 def edge_levels(strength, thresholds):

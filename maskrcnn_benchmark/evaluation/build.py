@@ -6,37 +6,39 @@ from maskrcnn_benchmark.evaluation.coco_style import InstanceEvaluator, Keypoint
 from maskrcnn_benchmark.evaluation.occlusion import OcclusionEvaluator
 from maskrcnn_benchmark.evaluation.part import PartEvaluator
 from maskrcnn_benchmark.evaluation.proposals import ProposalEvaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.semantic import SemanticEvaluator
 from maskrcnn_benchmark.evaluation.voc import DetectionAndVocEvaluator
 from maskrcnn_benchmark.utils.errors import UserError
 
 _BUILDERS = {
     "box_proposal": lambda vocabulary, _: ProposalEvaluator(),
-    "detection": lambda vocabulary, _: DetectionAndVocEvaluator(vocabulary.thing_names),
-    "instance": lambda vocabulary, _: InstanceEvaluator(),
-    "keypoint": lambda vocabulary, _: KeypointEvaluator(_joints(vocabulary).sigmas, _person_label(vocabulary)),
+    "detection": lambda vocabulary, how: DetectionAndVocEvaluator(vocabulary.thing_names, how.detection),
+    "instance": lambda vocabulary, how: InstanceEvaluator(vocabulary.thing_names, how.detection),
+    "keypoint": lambda vocabulary, _: KeypointEvaluator(_joints(vocabulary), _person_label(vocabulary)),
     "part": lambda vocabulary, _: PartEvaluator(_parts(vocabulary), vocabulary.thing_names),
-    "semantic": lambda vocabulary, _: SemanticEvaluator(len(vocabulary.semantic_names)),
-    "boundary": lambda _, edge_thresholds: BoundaryEvaluator(edge_thresholds),
-    "occlusion": lambda _, edge_thresholds: OcclusionEvaluator(edge_thresholds),
+    "semantic": lambda vocabulary, _: SemanticEvaluator(vocabulary.semantic_names),
+    "boundary": lambda _, how: BoundaryEvaluator(how.edges),
+    "occlusion": lambda _, how: OcclusionEvaluator(how.edges),
     "classification": lambda vocabulary, _: ClassificationEvaluator(
         vocabulary.image_label_names, vocabulary.thing_names
     ),
 }
 
 
-def build_evaluators(tasks, vocabulary, edge_thresholds):
+def build_evaluators(tasks, vocabulary, protocols=None):
     """An evaluator for each task.
 
     Args:
         tasks: keys of `multitask.tasks.TASKS` and "box_proposal".
         vocabulary: the data set's Vocabulary.
-        edge_thresholds: number of thresholds of the boundary and occlusion curves (TEST.EDGE_THRESHOLDS).
+        protocols: the `Protocols`; by default those of published figures.
 
     Returns:
         {task key: Evaluator} in the order given.
     """
-    return {task: _BUILDERS[task](vocabulary, edge_thresholds) for task in tasks}
+    protocols = protocols or Protocols()
+    return {task: _BUILDERS[task](vocabulary, protocols) for task in tasks}
 
 
 def _joints(vocabulary):

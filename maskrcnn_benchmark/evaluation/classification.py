@@ -4,6 +4,7 @@ import numpy as np
 
 from maskrcnn_benchmark.evaluation.confusion import mean_or_nan
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.scores import Scores
 
 
 class ClassificationEvaluator(Evaluator):
@@ -21,21 +22,23 @@ class ClassificationEvaluator(Evaluator):
         self.is_thing = np.isin(np.array(label_names, dtype=object), list(thing_names))
         super().__init__()
 
-    def record(self, prediction, target):
-        scores = self.answer(prediction, "classes").cpu().double().numpy()
+    def answer(self, prediction):
+        return self.member(prediction, "classes").cpu().double().numpy()
+
+    def record(self, answer, target):
         truth = target.classes.cpu().numpy() > 0.5
-        if len(scores) != self.num_labels or len(truth) != self.num_labels:
+        if len(answer) != self.num_labels or len(truth) != self.num_labels:
             raise ValueError(
-                f"classification: {len(scores)} scores and {len(truth)} annotated labels for {self.num_labels} labels"
+                f"classification: {len(answer)} scores and {len(truth)} annotated labels for {self.num_labels} labels"
             )
-        return scores, truth
+        return answer, truth
 
     def summarize(self, records):
         if not records:
-            return {"mAP": np.nan, "mAP-things": np.nan}
+            return Scores({"mAP": np.nan, "mAP-things": np.nan})
         scores, truth = (np.stack(column) for column in zip(*records))
         precision = np.array([average_precision(scores[:, k], truth[:, k]) for k in range(self.num_labels)])
-        return {"mAP": mean_or_nan(precision), "mAP-things": mean_or_nan(precision[self.is_thing])}
+        return Scores({"mAP": mean_or_nan(precision), "mAP-things": mean_or_nan(precision[self.is_thing])})
 
 
 def average_precision(scores, positive):

@@ -9,6 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
 
 # Places of the figures in COCOeval.stats
@@ -52,27 +53,31 @@ class CocoStyleEvaluator(Evaluator):
     turned into such rows. Crowd regions are neither required nor counted against a prediction. A record holds the
     image's size and its annotated and predicted objects as COCO dictionaries, masks as run lengths.
 
+    Args:
+        class_names: name of each label from 1.
+        protocol: "coco" or "detail", see `evaluation.protocols`.
+
     Attributes:
         iou_type: pycocotools' name of what is compared.
-        summary: pycocotools' own lines on the last `evaluate`; "" before it, and where nothing was annotated.
     """
 
     iou_type = None
     stats = _STATS
     # The member of ImageAnnotations that is scored, and what is needed of a file's row beside box, area and crowd
-    member = "instances"
+    truth = "instances"
     row_keys = ()
     # What pycocotools' result format says of an object beside image, category and score
     result_key = "bbox"
 
-    def __init__(self):
+    def __init__(self, class_names=(), protocol="coco"):
+        self.class_names = tuple(class_names)
+        self.detection_protocol = protocol
         super().__init__()
-        self.summary = ""
 
-    def record(self, prediction, target):
-        boxes = getattr(target, self.member)
+    def record(self, answer, target):
+        boxes = getattr(target, self.truth)
         annotated = self.from_file(boxes) if boxes.has_field(FILE_ROWS) else self.annotated(target)
-        return tuple(target.size), annotated, self.predicted(prediction)
+        return tuple(target.size), annotated, answer
 
     def from_file(self, boxes):
         """The image's annotated objects as their file has them, but with our labels: list of COCO dictionaries."""
@@ -92,17 +97,12 @@ class CocoStyleEvaluator(Evaluator):
         """The image's annotated objects: list of COCO annotation dictionaries without ids."""
         raise NotImplementedError
 
-    def predicted(self, prediction):
-        """The image's predicted objects: the same with a score."""
-        raise NotImplementedError
-
     def adjust(self, params):
         """Change COCOeval's parameters in place before it runs."""
 
     def summarize(self, records):
-        self.summary = ""
         if not any(annotated for _, annotated, _ in records):
-            return dict.fromkeys(self.stats, np.nan)
+            return Scores(dict.fromkeys(self.stats, np.nan))
         sizes, annotated, predicted = zip(*records)
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(_coco_of(sizes, annotated), _coco_of(sizes, predicted), self.iou_type)
@@ -111,10 +111,10 @@ class CocoStyleEvaluator(Evaluator):
             evaluation.accumulate()
         with contextlib.redirect_stdout(io.StringIO()) as text:
             evaluation.summarize()
-        self.summary = text.getvalue().rstrip()
         # pycocotools says -1 where there was nothing to score
         values = {name: float(evaluation.stats[place]) for name, place in self.stats.items()}
-        return {name: value if value >= 0 else np.nan for name, value in values.items()}
+        metrics = {name: value if value >= 0 else np.nan for name, value in values.items()}
+        return Scores(metrics, text=text.getvalue().rstrip())
 
     def result_rows(self):
         """The predicted objects in COCO's result format, image after image.
@@ -138,8 +138,8 @@ class DetectionEvaluator(CocoStyleEvaluator):
         areas = annotated_areas(target.instances)
         return [dict(entry, area=area) for entry, area in zip(_annotated_boxes(target.instances), areas)]
 
-    def predicted(self, prediction):
-        return _predicted_boxes(self.answer(prediction, "instances"))
+    def answer(self, prediction):
+        return _predicted_boxes(self.member(prediction, "instances"))
 
 
 class InstanceEvaluator(CocoStyleEvaluator):
@@ -162,8 +162,8 @@ class InstanceEvaluator(CocoStyleEvaluator):
             for entry, code in zip(_annotated_boxes(target.instances), _encode(masks))
         ]
 
-    def predicted(self, prediction):
-        instances = self.answer(prediction, "instances")
+    def answer(self, prediction):
+        instances = self.member(prediction, "instances")
         if len(instances) == 0:
             return []
         masks, (width, height) = instances.get_field("mask"), instances.size
@@ -184,19 +184,20 @@ class KeypointEvaluator(CocoStyleEvaluator):
     box, about twice as large: PASCAL in Detail links no mask to a joint record. Joints count whose visibility is not 0.
 
     Args:
-        sigmas: fall-off of each joint, COCO's definition.
+        joints: the `JointSet`, whose sigmas are the fall-off of each joint in COCO's definition.
         person_label: the label whose predictions are scored; other predicted objects have no joints to compare.
     """
 
     task = "keypoint"
     iou_type = "keypoints"
     stats = _KEYPOINT_STATS
-    member = "people"
+    truth = "people"
     row_keys = ("keypoints", "num_keypoints")
     result_key = "keypoints"
 
-    def __init__(self, sigmas, person_label):
-        self.sigmas = np.asarray(sigmas, dtype=np.float64)
+    def __init__(self, joints, person_label):
+        self.joints = joints
+        self.sigmas = np.asarray(joints.sigmas, dtype=np.float64)
         self.person_label = person_label
         super().__init__()
 
@@ -226,8 +227,8 @@ class KeypointEvaluator(CocoStyleEvaluator):
             for entry, person, area in zip(_annotated_boxes(people), joints, areas)
         ]
 
-    def predicted(self, prediction):
-        instances = self.answer(prediction, "instances")
+    def answer(self, prediction):
+        instances = self.member(prediction, "instances")
         people = instances[instances.get_field("labels") == self.person_label]
         if len(people) == 0:
             return []

@@ -1,14 +1,24 @@
 """What all evaluators share: small records per image, each image counted once, gathering over processes."""
 
+import math
+
+from maskrcnn_benchmark.evaluation.answers import ImageAnswers
+
 
 class Evaluator:
     """Turns predictions and annotations into metrics, one image at a time.
 
-    A subclass names its `task` (a key of `multitask.tasks.TASKS`) and answers `record` and `summarize`. Only records
-    are kept, never maps, so memory stays small; an image is known by its id and counted once however often it is seen.
+    A subclass names its `task` (a key of `multitask.tasks.TASKS`) and its `protocol`, and says `answer`, `record`,
+    `summarize` and `image_score`. Only records are kept, never maps, so memory stays small; an image is known by its id
+    and counted once however often it is seen.
+
+    Attributes:
+        protocol: one line that names the definitions in use, for the report.
+        scores: the `Scores` of the last `evaluate`, which has more to say than its metrics; None before it.
     """
 
     task = None
+    protocol = ""
 
     def __init__(self):
         self.reset()
@@ -16,12 +26,13 @@ class Evaluator:
     def reset(self):
         """Forget every image."""
         self._records = {}
+        self.scores = None
 
     def process(self, predictions, targets, keys=None):
         """Score a batch.
 
         Args:
-            predictions: list of ImagePrediction at the original image's resolution.
+            predictions: list of ImagePrediction at the original image's resolution, or of ImageAnswers.
             targets: list of ImageAnnotations in original pixels; those without this task's annotation are skipped.
             keys: what each image is known by, such as its index in the data set; by default the targets' image ids.
         """
@@ -39,11 +50,20 @@ class Evaluator:
                     f"resize predictions to the original image first"
                 )
             if key not in self._records:
-                self._records[key] = self.record(prediction, target)
+                if isinstance(prediction, ImageAnswers):
+                    answer = prediction.answers[self.task]
+                else:
+                    answer = self.answer(prediction)
+                self._records[key] = self.record(answer, target)
 
     def evaluate(self):
         """Metrics over the images seen: {name: float in 0..1, or nan where nothing could be scored}."""
-        return self.summarize(list(self.records().values()))
+        self.scores = self.summarize(list(self.records().values()))
+        return self.scores.metrics
+
+    def image_scores(self):
+        """{key of an image: score in 0..1, or nan where there is nothing to score}, to find the best and the worst."""
+        return {key: self.image_score(record) for key, record in self.records().items()}
 
     def records(self):
         """{key of an image: record}, numbers in their order, then words in theirs."""
@@ -67,19 +87,27 @@ class Evaluator:
             for key, record in state.items():
                 self._records.setdefault(key, record)
 
-    def record(self, prediction, target):
+    def answer(self, prediction):
+        """The answer of an ImagePrediction in the form of `evaluation.answers`."""
+        raise NotImplementedError
+
+    def record(self, answer, target):
         """The small record of one annotated image that `summarize` needs."""
         raise NotImplementedError
 
     def summarize(self, records):
-        """Metrics from a list of records, in an order that does not depend on how images came in."""
+        """`Scores` from a list of records, in an order that does not depend on how images came in."""
         raise NotImplementedError
 
-    def answer(self, prediction, member):
+    def image_score(self, record):
+        """One image's own score in 0..1 from its record; nan where nothing can be scored on it."""
+        return math.nan
+
+    def member(self, prediction, name):
         """A member of an ImagePrediction; raises `ValueError` where the network did not answer it."""
-        value = getattr(prediction, member)
+        value = getattr(prediction, name)
         if value is None:
-            raise ValueError(f"{self.task}: the prediction has no {member}; evaluate only what the network answers")
+            raise ValueError(f"{self.task}: the prediction has no {name}; evaluate only what the network answers")
         return value
 
 

@@ -3,8 +3,10 @@
 import numpy as np
 import torch
 
+from maskrcnn_benchmark.evaluation.answers import PartAnswer
 from maskrcnn_benchmark.evaluation.confusion import add_pairs, count_pairs, mean_iou
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.layers.mask_paste import paste_parts
 
 _IGNORED = -1
@@ -35,16 +37,19 @@ class PartEvaluator(Evaluator):
         self.owns_parts = np.array([False] + [name in owners for name in thing_names])
         super().__init__()
 
-    def record(self, prediction, target):
+    def answer(self, prediction):
+        return PartAnswer(self._predicted_map(prediction).astype(np.uint8))
+
+    def record(self, answer, target):
         truth = self._true_map(target.instances)
         known = truth != _IGNORED
-        return count_pairs(truth[known], self._predicted_map(prediction)[known], self.num_labels)
+        return count_pairs(truth[known], answer.labels[known], self.num_labels)
 
     def summarize(self, records):
         named = add_pairs(records, self.num_labels)
         grouped = np.zeros((self.groups.max() + 1,) * 2, dtype=np.int64)
         np.add.at(grouped, (self.groups[:, None], self.groups[None, :]), named)
-        return {"mIoU": mean_iou(grouped), "mIoU-named": mean_iou(named)}
+        return Scores({"mIoU": mean_iou(grouped), "mIoU-named": mean_iou(named)})
 
     def _true_map(self, instances):
         """The annotated part map: int64 [H, W], 0 background, -1 where it does not count."""
@@ -68,7 +73,7 @@ class PartEvaluator(Evaluator):
         """The predicted part map: int64 [H, W]."""
         if prediction.part_map is not None:
             return prediction.part_map.scores.argmax(dim=0).cpu().numpy()
-        instances = self.answer(prediction, "instances")
+        instances = self.member(prediction, "instances")
         scores, labels = instances.get_field("scores"), instances.get_field("labels")
         owns_parts = torch.as_tensor(self.owns_parts, device=labels.device)
         chosen = instances[(scores >= SCORE_THRESHOLD) & owns_parts[labels]]

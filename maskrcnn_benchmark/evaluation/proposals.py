@@ -5,6 +5,7 @@ import torch
 
 from maskrcnn_benchmark.evaluation.coco_style import FILE_ROWS, annotated_areas
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
@@ -46,11 +47,14 @@ class ProposalEvaluator(Evaluator):
     def is_annotated(self, target):
         return "detection" in target.annotated_tasks()
 
-    def record(self, prediction, target):
-        """{(area, limit): float [G], the overlap that each object of that area was found with, 0 for none}."""
-        proposals = self.answer(prediction, "instances").convert("xyxy")
+    def answer(self, prediction):
+        proposals = self.member(prediction, "instances").convert("xyxy")
         scores = proposals.get_field("objectness" if proposals.has_field("objectness") else "scores")
-        proposals = proposals.bbox[scores.argsort(descending=True, stable=True)[: max(self.limits)]]
+        return proposals.bbox[scores.argsort(descending=True, stable=True)[: max(self.limits)]].cpu().numpy()
+
+    def record(self, answer, target):
+        """{(area, limit): float [G], the overlap that each object of that area was found with, 0 for none}."""
+        proposals = torch.from_numpy(answer)
         objects, areas = _objects(target.instances)
         overlaps = box_iou(proposals, objects)
         return {
@@ -60,11 +64,13 @@ class ProposalEvaluator(Evaluator):
         }
 
     def summarize(self, records):
-        return {
-            f"AR{_PREFIXES.get(name, name)}@{limit}": _recall([record[name, limit] for record in records])
-            for limit in self.limits
-            for name in self.areas
-        }
+        return Scores(
+            {
+                f"AR{_PREFIXES.get(name, name)}@{limit}": _recall([record[name, limit] for record in records])
+                for limit in self.limits
+                for name in self.areas
+            }
+        )
 
 
 def _objects(instances):

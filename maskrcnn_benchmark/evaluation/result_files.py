@@ -40,7 +40,7 @@ def write_summary(evaluators, folder):
 def summaries(evaluators):
     """{pycocotools' name of the kind of answer: its own lines on it}, where it had something to say."""
     coco = [e for e in evaluators.values() if isinstance(e, CocoStyleEvaluator)]
-    return {evaluator.iou_type: evaluator.summary for evaluator in coco if evaluator.summary}
+    return {e.iou_type: e.scores.text for e in coco if e.scores is not None and e.scores.text}
 
 
 def image_id(dataset, index):

@@ -1,5 +1,7 @@
 """Average precision of boxes as PASCAL VOC defines it: at IoU 0.5, objects marked as difficult passed over."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -20,11 +22,8 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
 
     Args:
         class_names: name of each label from 1.
+        protocol: "coco" or "detail", see `evaluation.protocols`.
     """
-
-    def __init__(self, class_names):
-        super().__init__()
-        self.class_names = class_names
 
     def annotated(self, target):
         entries = super().annotated(target)
@@ -34,13 +33,15 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
         return entries
 
     def summarize(self, records):
-        coco = super().summarize(records)
+        scores = super().summarize(records)
+        coco = scores.metrics
         if not any("difficult" in entry for _, annotated, _ in records for entry in annotated):
-            return coco
+            return scores
         voc = self._summarize_voc([(annotated, predicted) for _, annotated, predicted in records])
         # the means are to be seen in the table, which has room for a few metrics after the headline
         headline = next(iter(coco))
-        return {headline: coco[headline], ALL_POINTS: voc[ALL_POINTS], ELEVEN_POINTS: voc[ELEVEN_POINTS], **coco, **voc}
+        means = {headline: coco[headline], ALL_POINTS: voc[ALL_POINTS], ELEVEN_POINTS: voc[ELEVEN_POINTS]}
+        return replace(scores, metrics={**means, **coco, **voc})
 
     def _summarize_voc(self, images):
         judged = [judge(_arrays(predicted), _arrays(annotated)) for annotated, predicted in images]

@@ -9,6 +9,7 @@ import torch
 from maskrcnn_benchmark.data.collate_batch import BBoxAugCollator
 from maskrcnn_benchmark.engine.inference import inference, predict
 from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
+from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -121,7 +122,7 @@ def test_trivial_figures_are_computed_once_and_kept(tmp_path):
         return Labelled()
 
     def figures(key):
-        return trivial_metrics(train_set, Labelled(), ["classification"], 19, path, {"train": key})
+        return trivial_metrics(train_set, Labelled(), ["classification"], Protocols(), path, {"train": key})
 
     first = figures("a")
     # both labels occur on two of three images, so all scores are equal and precision is 2/3 at any recall
@@ -136,7 +137,9 @@ def test_trivial_figures_are_computed_once_and_kept(tmp_path):
 def test_a_figure_that_could_not_be_computed_survives_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(Labelled, "get_annotations", lambda self, index: ImageAnnotations((8, 6), image_id=index))
     figures = [
-        trivial_metrics(Labelled, Labelled(), ["classification"], 19, tmp_path / "t.json", {})["classification"]["mAP"]
+        trivial_metrics(Labelled, Labelled(), ["classification"], Protocols(), tmp_path / "t.json", {})[
+            "classification"
+        ]["mAP"]
         for _ in range(2)
     ]
     assert all(math.isnan(figure) for figure in figures)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.evaluation.boundary import BoundaryEvaluator, count_reaching, edge_levels
+from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -20,7 +21,7 @@ def ellipse(shift=0):
 
 
 def score(probability, truth, num_thresholds=19):
-    evaluator = BoundaryEvaluator(num_thresholds)
+    evaluator = BoundaryEvaluator(EdgeProtocol(num_thresholds))
     evaluator.process(
         [ImagePrediction(SIZE, boundary=ScoreMap(torch.as_tensor(probability).float()[None], SIZE))],
         [ImageAnnotations(SIZE, boundary=BoundaryMap(truth), image_id=1)],

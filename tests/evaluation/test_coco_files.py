@@ -139,7 +139,7 @@ def assert_equal_to_pycocotools(evaluators, dataset, answers, path, folder):
     written = (folder / "coco_summary.txt").read_text()
     for task, evaluator in evaluators.items():
         stats, text = by_pycocotools(path, folder / f"{evaluator.iou_type}.json", evaluator.iou_type)
-        assert evaluator.summary == text and f"{evaluator.iou_type}\n{text}\n" in written
+        assert evaluator.scores.text == text and f"{evaluator.iou_type}\n{text}\n" in written
         assert len(values[task]) == len(stats)
         for name, place in evaluator.stats.items():
             expected = np.nan if stats[place] < 0 else stats[place]
@@ -163,7 +163,7 @@ def test_joints_of_a_drawn_file(tmp_path, seed):
     people = [row for row in content["annotations"] if row["category_id"] == 40]
     (tmp_path / "truth.json").write_text(json.dumps({**content, "annotations": people}))
     dataset = OfFile(content, person=PERSON)
-    evaluators = {"keypoint": KeypointEvaluator(COCO_JOINTS.sigmas, PERSON)}
+    evaluators = {"keypoint": KeypointEvaluator(COCO_JOINTS, PERSON)}
     answers = imagine(dataset, seed, joints=True)
     assert_equal_to_pycocotools(evaluators, dataset, answers, tmp_path / "truth.json", tmp_path)
 
@@ -183,7 +183,7 @@ def test_real_coco(real_data, tmp_path, kind):
     dataset = OfFile(content, person=1 if joints else None)
     evaluators = {"detection": DetectionEvaluator(), "instance": InstanceEvaluator()}
     if joints:
-        evaluators = {"detection": DetectionEvaluator(), "keypoint": KeypointEvaluator(COCO_JOINTS.sigmas, 1)}
+        evaluators = {"detection": DetectionEvaluator(), "keypoint": KeypointEvaluator(COCO_JOINTS, 1)}
     assert_equal_to_pycocotools(evaluators, dataset, imagine(dataset, joints=joints), path, tmp_path)
 
 

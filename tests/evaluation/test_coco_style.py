@@ -114,7 +114,7 @@ def test_keypoint_similarity_uses_the_joint_sigmas_and_the_boxes_area():
     area = 100 * 100
     similarity = np.mean(np.exp(-(offset**2) / (2 * area * (2 * np.array(DETAIL_JOINTS.sigmas)) ** 2)))
     answer = prediction([[10, 10, 109, 109]], [3], [0.9], keypoints=person(offset))
-    values = score(KeypointEvaluator(DETAIL_JOINTS.sigmas, person_label=3), [answer], [people(person())])
+    values = score(KeypointEvaluator(DETAIL_JOINTS, person_label=3), [answer], [people(person())])
     reached = (similarity >= np.linspace(0.5, 0.95, 10)).mean()
     assert 0 < reached < 1
     assert values["AP"] == pytest.approx(reached)
@@ -124,14 +124,14 @@ def test_only_predicted_people_and_annotated_joints_count():
     keypoints = Keypoints(torch.cat([person().keypoints, person(3.0).keypoints]), SIZE, joints=DETAIL_JOINTS)
     answer = prediction([BOXES[0]] * 2, [3, 1], [0.5, 0.9], keypoints=keypoints)
     partly = people(person(shown=range(3, 9)))
-    assert score(KeypointEvaluator(DETAIL_JOINTS.sigmas, 3), [answer], [partly])["AP"] == pytest.approx(1)
+    assert score(KeypointEvaluator(DETAIL_JOINTS, 3), [answer], [partly])["AP"] == pytest.approx(1)
 
 
 def test_an_image_without_people_makes_predicted_people_false():
     nobody = ImageAnnotations(SIZE, people=box_list([]), image_id=2)
     answer = prediction([BOXES[0]], [3], [0.95], keypoints=person())
     right = prediction([BOXES[0]], [3], [0.9], keypoints=person())
-    values = score(KeypointEvaluator(DETAIL_JOINTS.sigmas, 3), [right, answer], [people(person()), nobody])
+    values = score(KeypointEvaluator(DETAIL_JOINTS, 3), [right, answer], [people(person()), nobody])
     assert values["AP"] == pytest.approx(0.5)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.evaluation.occlusion import OcclusionEvaluator
+from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
 from maskrcnn_benchmark.structures.dense_map import OcclusionMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -29,7 +30,7 @@ def score(turn, share=1.0):
     truth = OcclusionMap(edges, torch.stack([theta.sin(), theta.cos()]) * edges)
     claimed = theta + turn * (torch.arange(128)[:, None] < 128 * share)
     scores = torch.stack([edges.float(), claimed.sin(), claimed.cos()])
-    evaluator = OcclusionEvaluator(9)
+    evaluator = OcclusionEvaluator(EdgeProtocol(9))
     evaluator.process(
         [ImagePrediction(SIZE, occlusion=ScoreMap(scores, SIZE))],
         [ImageAnnotations(SIZE, occlusion=truth, image_id=1)],
@@ -64,7 +65,7 @@ def test_a_prediction_without_direction_is_not_right():
     edges, theta = circle()
     truth = OcclusionMap(edges, torch.stack([theta.sin(), theta.cos()]) * edges)
     scores = torch.stack([edges.float(), torch.zeros(128, 160), torch.zeros(128, 160)])
-    evaluator = OcclusionEvaluator(9)
+    evaluator = OcclusionEvaluator(EdgeProtocol(9))
     evaluator.process(
         [ImagePrediction(SIZE, occlusion=ScoreMap(scores, SIZE))],
         [ImageAnnotations(SIZE, occlusion=truth, image_id=1)],

@@ -22,7 +22,7 @@ def pair(truth, predicted, image_id=1, num_classes=4):
 
 
 def test_two_images_count_together_and_unlabelled_pixels_not():
-    evaluator = SemanticEvaluator(4)
+    evaluator = SemanticEvaluator("abcd")
     for prediction, target in (
         pair([[0, 0, 0, 1]], [[0, 0, 1, 1]], 1),
         pair([[1, 1, IGNORE_INDEX, IGNORE_INDEX]], [[1, 3, 0, 2]], 2),
@@ -37,7 +37,7 @@ def test_two_images_count_together_and_unlabelled_pixels_not():
 
 
 def test_an_image_seen_twice_counts_once():
-    evaluator = SemanticEvaluator(4)
+    evaluator = SemanticEvaluator("abcd")
     prediction, target = pair([[0, 1]], [[0, 0]])
     evaluator.process([prediction, prediction], [target, target])
     assert evaluator.evaluate()["pixel-accuracy"] == 0.5
@@ -47,7 +47,7 @@ def test_an_image_seen_twice_counts_once():
 
 
 def test_a_map_without_a_labelled_pixel_is_nan():
-    evaluator = SemanticEvaluator(4)
+    evaluator = SemanticEvaluator("abcd")
     prediction, target = pair([[IGNORE_INDEX] * 2], [[0, 1]])
     evaluator.process([prediction], [target])
     assert all(math.isnan(value) for value in evaluator.evaluate().values())

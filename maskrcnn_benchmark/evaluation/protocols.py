@@ -1,0 +1,71 @@
+"""Which definitions are used where the field has two."""
+
+from dataclasses import dataclass, field
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+BSDS, SEISM = "bsds", "seism"
+EDGE_CONVENTIONS = (BSDS, SEISM)
+DETECTION_PROTOCOLS = ("coco", "detail")
+
+
+@dataclass(frozen=True)
+class EdgeProtocol:
+    """How boundaries and occlusion edges are scored.
+
+    Attributes:
+        thresholds: number K of thresholds k / (K + 1); published figures use 99.
+        max_distance: greatest distance of a pair as a share of the image diagonal: PASCAL 0.0075, NYUD 0.011.
+        suppress_non_maxima: whether soft maps are first reduced to ridges (Dollar and Zitnick 2015).
+        conventions: "bsds" (Martin et al. 2004; the best F is interpolated between thresholds) or "seism" (Pont-Tuset
+            and Marques 2016; the best F of the thresholds themselves, and where nothing is predicted a precision of 1).
+    """
+
+    thresholds: int = 99
+    max_distance: float = 0.0075
+    suppress_non_maxima: bool = True
+    conventions: str = BSDS
+
+    def __post_init__(self):
+        if self.thresholds < 1:
+            raise ValueError(f"edge curves need at least one threshold, got {self.thresholds}")
+        if not 0 < self.max_distance < 1:
+            raise ValueError(f"max_distance is a share of the image diagonal in 0..1, got {self.max_distance}")
+        if self.conventions not in EDGE_CONVENTIONS:
+            raise ValueError(f"edge conventions are {' and '.join(EDGE_CONVENTIONS)}, not {self.conventions!r}")
+
+    def __str__(self):
+        suppression = "non-maximum suppression" if self.suppress_non_maxima else "no non-maximum suppression"
+        return (
+            f"{self.conventions} conventions, {self.thresholds} thresholds, tolerance {self.max_distance:g} of the "
+            f"diagonal, {suppression}"
+        )
+
+
+@dataclass(frozen=True)
+class Protocols:
+    """The choices of an evaluation.
+
+    Attributes:
+        edges: the `EdgeProtocol`.
+        detection: "coco" (at most 100 detections per image, ranges of size) or "detail" (PASCAL in Detail's own
+            program: no ranges of size, any number of detections), for boxes and masks.
+    """
+
+    edges: EdgeProtocol = field(default_factory=EdgeProtocol)
+    detection: str = "coco"
+
+    def __post_init__(self):
+        if self.detection not in DETECTION_PROTOCOLS:
+            known = " and ".join(DETECTION_PROTOCOLS)
+            raise ValueError(f"detection protocols are {known}, not {self.detection!r}")
+
+
+def build_protocols(cfg):
+    """The `Protocols` of a config . Raises `UserError` for a value that is none."""
+    test = cfg.TEST
+    try:
+        edges = EdgeProtocol(test.EDGE_THRESHOLDS, test.EDGE_MAX_DISTANCE, test.EDGE_NMS, test.EDGE_CONVENTIONS)
+        return Protocols(edges, test.DETECTION_PROTOCOL)
+    except ValueError as error:
+        raise UserError(f"TEST.EDGE_* or TEST.DETECTION_PROTOCOL: {error}") from None
