@@ -93,13 +93,13 @@ def inference(
             evaluator.process(predictions, targets, indices)
     seconds = time.perf_counter() - start
     logger.info("Evaluated in %.1f s (%.3f s per image)", seconds, seconds / max(1, len(dataset)))
-    metrics = merge_and_evaluate(evaluators)
-    if metrics is None:
+    scores = merge_and_evaluate(evaluators)
+    if scores is None:
         return None
     level = logging.INFO if _is_of_coco_files(dataset) else logging.DEBUG
     for kind, text in summaries(evaluators).items():
         logger.log(level, "%s on %s, by pycocotools:\n%s", kind, dataset_name, text)
-    results = gather_results(metrics, trivial or {})
+    results = gather_results(scores, trivial or {})
     if output_folder:
         write_result_files(evaluators, dataset, output_folder)
         write_summary(evaluators, output_folder)
@@ -157,14 +157,15 @@ def merge_and_evaluate(evaluators):
         evaluators: {task key: evaluator that has processed this process's images}.
 
     Returns:
-        {task key: {metric: value in 0..1 or nan}} in the main process; None in the others.
+        {task key: `evaluation.scores.Scores`} in the main process; None in the others.
     """
-    metrics = {}
+    scores = {}
     for key, evaluator in evaluators.items():
         states = all_gather(evaluator.state())
         if is_main_process():
             evaluator.reset()
             evaluator.merge(states)
-            metrics[key] = evaluator.evaluate()
+            evaluator.evaluate()
+            scores[key] = evaluator.scores
     synchronize()
-    return metrics if is_main_process() else None
+    return scores if is_main_process() else None

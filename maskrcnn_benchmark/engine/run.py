@@ -1,8 +1,6 @@
 """A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
 
-import json
 import logging
-import math
 from pathlib import Path
 
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
@@ -17,7 +15,7 @@ from maskrcnn_benchmark.engine.setup import drawn_seed, make_missing_mini_detail
 from maskrcnn_benchmark.engine.trainer import do_train
 from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
 from maskrcnn_benchmark.evaluation.protocols import build_protocols
-from maskrcnn_benchmark.evaluation.report import format_table, write_results
+from maskrcnn_benchmark.evaluation.report import format_table, read_results, write_results
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.tasks import TASKS, evaluated_tasks
@@ -240,19 +238,3 @@ def _finish(cfg, model, loaders, device):
 def _build_model(cfg, vocabulary, device):
     seed_everything(max(0, cfg.SOLVER.SEED))
     return build_detection_model(cfg, vocabulary).to(device)
-
-
-def read_results(path):
-    """What `evaluation.report.write_results` wrote, with nan where the file has null."""
-    try:
-        results = json.loads(Path(path).read_text())
-        return {
-            key: {"headline": r["headline"], "metrics": _with_nan(r["metrics"]), "trivial": _with_nan(r["trivial"])}
-            for key, r in results.items()
-        }
-    except (ValueError, KeyError, AttributeError):
-        raise UserError(f"{path} is damaged; remove it and run again to evaluate anew") from None
-
-
-def _with_nan(metrics):
-    return {name: math.nan if value is None else value for name, value in metrics.items()}

@@ -49,7 +49,8 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key):
         prediction = predictor.predict(target.size)
         for evaluator in evaluators.values():
             evaluator.process([prediction], [target])
-    metrics = merge_and_evaluate(evaluators)
+    scores = merge_and_evaluate(evaluators)
+    metrics = None if scores is None else {task: each.metrics for task, each in scores.items()}
     if is_main_process():
         with atomic_write(path) as file:
             file.write(json.dumps({"key": key, "metrics": _swap(metrics, math.isnan, None)}, indent=2).encode())

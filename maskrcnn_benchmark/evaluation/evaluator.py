@@ -1,6 +1,7 @@
 """What all evaluators share: small records per image, each image counted once, gathering over processes."""
 
 import math
+from dataclasses import replace
 
 from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 
@@ -58,7 +59,7 @@ class Evaluator:
 
     def evaluate(self):
         """Metrics over the images seen: {name: float in 0..1, or nan where nothing could be scored}."""
-        self.scores = self.summarize(list(self.records().values()))
+        self.scores = replace(self.summarize(list(self.records().values())), protocol=self.protocol)
         return self.scores.metrics
 
     def image_scores(self):

@@ -1,19 +1,22 @@
 """The one table of all tasks: for the terminal, for results.json, and held against expected results."""
 
+import csv
 import difflib
+import io
 import json
 import logging
 import math
-import os
 from pathlib import Path
 
+from maskrcnn_benchmark.evaluation.delta_m import DELTA_M, GAIN, SINGLE_TASK
 from maskrcnn_benchmark.multitask.tasks import PROPOSALS, TASKS
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 
 _logger = logging.getLogger(__name__)
 
 # What the results can have a line for, in this order
-_LINES = {PROPOSALS.key: PROPOSALS, **TASKS}
+_LINES = {PROPOSALS.key: PROPOSALS, **TASKS, DELTA_M.key: DELTA_M}
 
 # The original library's names for what a network answers per box
 TASK_OF_IOU_TYPE = {"bbox": "detection", "segm": "instance", "keypoints": "keypoint", "box_proposal": PROPOSALS.key}
@@ -22,30 +25,50 @@ TASK_OF_IOU_TYPE = {"bbox": "detection", "segm": "instance", "keypoints": "keypo
 _SECONDARY = 4
 
 
-def gather_results(metrics, trivial):
+def gather_results(scores, trivial):
     """The results of a run.
 
     Args:
-        metrics: {task key: {metric: value in 0..1 or nan}}, what the evaluators returned for the network.
-        trivial: the same for the trivial predictor on the same images; tasks may be missing.
+        scores: {task key: `Scores` of the network}.
+        trivial: {task key: {metric: value in 0..1 or nan}} of the trivial predictor on the same images; tasks may be
+            missing.
 
     Returns:
-        {task key: {"headline": metric name, "metrics": {...}, "trivial": {...}}} in the order of the table of tasks,
-        after proposals ("box_proposal").
+        {task key: {"headline": metric name, "metrics": {...}, "trivial": {...}, "protocol": text, "reason": why metrics
+        are nan, "per_class": {metric: {class: value}}}} in the order of the table of tasks, after proposals
+        ("box_proposal").
     """
     return {
-        key: {"headline": task.headline, "metrics": dict(metrics[key]), "trivial": dict(trivial.get(key, {}))}
+        key: {
+            "headline": task.headline,
+            "metrics": dict(scores[key].metrics),
+            "trivial": dict(trivial.get(key, {})),
+            "protocol": scores[key].protocol,
+            "reason": scores[key].reason,
+            "per_class": scores[key].per_class,
+        }
         for key, task in _LINES.items()
-        if key in metrics
+        if key in scores
     }
 
 
 def format_table(results):
-    """The results as text, a line per task: headline metric, score, trivial score, other metrics; all in percent.
+    """The results as text, a line per task: the columns of `table_rows`, and below it why figures are missing."""
+    rows = table_rows(results)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+    lines.insert(1, "-" * max(len(line) for line in lines))
+    lines += [f"{_LINES[key].title}: {r['reason']}" for key, r in results.items() if r.get("reason")]
+    return "\n".join(lines)
 
-    The trivial predictor has no column where it was not measured.
+
+def table_rows(results):
+    """The table of results, all figures in percent: list of rows of text, the head first.
+
+    Columns: task, headline metric, score, trivial score, score of the single-task network, relative gain over it, other
+    metrics. Columns that hold nothing are left out.
     """
-    rows = [("task", "metric", "score", "trivial", "also")]
+    rows = [("task", "metric", "score", "trivial", "single", "gain", "also")]
     for key, result in results.items():
         headline, metrics = result["headline"], result["metrics"]
         others = [name for name in metrics if name != headline][:_SECONDARY]
@@ -55,15 +78,17 @@ def format_table(results):
                 headline,
                 _percent(metrics[headline]),
                 _percent(result["trivial"].get(headline, math.nan)),
+                _percent(result.get(SINGLE_TASK, math.nan)),
+                _percent(result.get(GAIN, math.nan), sign="+"),
                 "  ".join(f"{name} {_percent(metrics[name])}" for name in others),
             )
         )
-    if not any(result["trivial"] for result in results.values()):
-        rows = [row[:3] + row[4:] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-    lines.insert(1, "-" * max(len(line) for line in lines))
-    return "\n".join(lines)
+    measured = {
+        3: any(result["trivial"] for result in results.values()),
+        4: any(SINGLE_TASK in result for result in results.values()),
+        5: any(GAIN in result for result in results.values()),
+    }
+    return [tuple(cell for column, cell in enumerate(row) if measured.get(column, True)) for row in rows]
 
 
 def _aligned(row, widths):
@@ -73,21 +98,47 @@ def _aligned(row, widths):
         yield cell if place == last else f"{cell:<{width}}" if place < 2 else f"{cell:>{width}}"
 
 
-def _percent(value):
-    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+def _percent(value, sign="-"):
+    return "-" if math.isnan(value) else f"{100 * value:{sign}.1f}"
 
 
 def write_results(results, path):
     """Write results as JSON (nan becomes null) in one step: a reader sees the old file or the whole new one."""
-    path = Path(path)
     text = json.dumps(_without_nan(results), indent=2, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    mkdir(Path(path).parent)
+    with atomic_write(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+def read_results(path):
+    """What `write_results` wrote, with nan where the file has null. Raises `UserError` for anything else."""
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        results = json.loads(Path(path).read_bytes())
+        for result in results.values():
+            _ = result["headline"], result["metrics"], result["trivial"]
+        return _with_nan(results)
+    except OSError as error:
+        raise UserError(f"cannot read the results {path}: {error.strerror}") from None
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise UserError(f"{path} is damaged; remove it and run again to evaluate anew") from None
+
+
+def _with_nan(value):
+    if isinstance(value, dict):
+        return {key: _with_nan(item) for key, item in value.items()}
+    return math.nan if value is None else value
+
+
+def write_class_table(results, path):
+    """Write every figure of every class as CSV with the columns task, metric, class, value; nothing where nan."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("task", "metric", "class", "value"))
+    for task, result in results.items():
+        for metric, values in result.get("per_class", {}).items():
+            rows.writerows((task, metric, name, "" if math.isnan(v) else f"{v:.6f}") for name, v in values.items())
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def _without_nan(value):

@@ -48,6 +48,7 @@ class Scores:
         curves: list of `Curve`.
         reason: why metrics are nan, in words; "" where none is.
         text: lines in another tool's own form, such as pycocotools' summary; "" where there are none.
+        protocol: one line that names the definitions in use.
     """
 
     metrics: dict
@@ -55,3 +56,4 @@ class Scores:
     curves: list = field(default_factory=list)
     reason: str = ""
     text: str = ""
+    protocol: str = ""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from maskrcnn_benchmark.config import cfg
-from maskrcnn_benchmark.engine.run import read_results, train
+from maskrcnn_benchmark.engine.run import train
+from maskrcnn_benchmark.evaluation.report import read_results
 
 CONFIG = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 NUM_IMAGES = 16

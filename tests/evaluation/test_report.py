@@ -7,13 +7,15 @@ import math
 import pytest
 
 from maskrcnn_benchmark.evaluation.report import check_expected_results, format_table, gather_results, write_results
+from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.utils.errors import UserError
 
 
 @pytest.fixture
 def results():
     metrics = {"boundary": {"ODS-F": 0.71, "OIS-F": 0.72, "AP": math.nan}, "detection": {"AP": 0.312, "AP50": 0.55}}
-    return gather_results(metrics, {"detection": {"AP": 0.02, "AP50": 0.05}})
+    scores = {task: Scores(values, protocol=f"{task} as usual") for task, values in metrics.items()}
+    return gather_results(scores, {"detection": {"AP": 0.02, "AP50": 0.05}})
 
 
 def test_results_follow_the_table_of_tasks(results):
@@ -22,6 +24,9 @@ def test_results_follow_the_table_of_tasks(results):
         "headline": "AP",
         "metrics": {"AP": 0.312, "AP50": 0.55},
         "trivial": {"AP": 0.02, "AP50": 0.05},
+        "protocol": "detection as usual",
+        "reason": "",
+        "per_class": {},
     }
 
 
@@ -36,7 +41,9 @@ def test_table_shows_headline_beside_trivial_and_then_the_rest(results):
 
 def test_proposals_come_first_and_without_a_trivial_predictor_there_is_no_column_for_it():
     table = format_table(
-        gather_results({"boundary": {"ODS-F": 0.7}, "box_proposal": {"AR@100": 0.4, "AR@1000": 0.5}}, {})
+        gather_results(
+            {"boundary": Scores({"ODS-F": 0.7}), "box_proposal": Scores({"AR@100": 0.4, "AR@1000": 0.5})}, {}
+        )
     )
     header, _, proposals, boundary = table.splitlines()
     assert header.split() == ["task", "metric", "score", "also"]
@@ -69,7 +76,7 @@ def test_the_originals_expectations_hold_for_any_data_set(results, caplog):
     assert check_expected_results(results, "any_val", expected, 4) == [
         "any_val detection AP50 = 0.5500, expected 0.3600..0.4400"
     ]
-    proposals = gather_results({"box_proposal": {"AR@1000": 0.5}}, {})
+    proposals = gather_results({"box_proposal": Scores({"AR@1000": 0.5})}, {})
     assert check_expected_results(proposals, "any_val", [["box_proposal", "AR@1000", [0.5, 0.0]]], 4) == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn_benchmark.engine.run import read_results
+from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.imports import import_file
 
