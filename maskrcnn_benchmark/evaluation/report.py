@@ -52,6 +52,11 @@ def gather_results(scores, trivial):
     }
 
 
+def title_of(key):
+    """What people call a line of the results."""
+    return _LINES[key].title
+
+
 def format_table(results):
     """The results as text, a line per task: the columns of `table_rows`, and below it why figures are missing."""
     rows = table_rows(results)

@@ -1,31 +1,25 @@
 """The page of pictures: truth and prediction of every task side by side, as one HTML file and one PNG per image."""
 
-import base64
 import html
-import io
 import re
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.canvas import Canvas, text_strip
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
-from maskrcnn_benchmark.visualization.palette import (
-    LEFT_SIDE,
-    RIGHT_SIDE,
-    class_colours,
-    direction_colours,
-    part_colours,
-)
+from maskrcnn_benchmark.visualization.html_page import document, encoded, figure, legend
 
 ROWS = ("truth", "prediction")
 GAP = 10  # pixels between the panels of a montage
 MONTAGE_COLUMNS = 4  # all eight tasks side by side would be too small to read on a screen
 FRAME = (208, 213, 221)
+EXPLANATION = """<p>One column per task, the annotation above the network's answer. Grey panels have no annotation:
+nobody looked. Hollow joints are occluded; an occlusion arrow has the side in front on its left. Click a picture to
+enlarge it.</p>"""
 
 
 def picture_page(samples, vocabulary, tasks, path):
@@ -48,10 +42,9 @@ def picture_page(samples, vocabulary, tasks, path):
     for image, truth, prediction, title in samples:
         panels = draw_panels(image, (truth, prediction), vocabulary, tasks)
         name = _file_name(title, names)
-        _write(folder / f"{name}.png", _encoded(montage(image, panels, tasks, title, MONTAGE_COLUMNS), "PNG"))
+        _write(folder / f"{name}.png", encoded(montage(image, panels, tasks, title, MONTAGE_COLUMNS), "PNG"))
         sections.append(_section(image, panels, tasks, title))
-    page = PAGE.format(sections="\n".join(sections), legend=_legend(vocabulary, tasks), style=STYLE, script=SCRIPT)
-    _write(path, page.encode())
+    _write(path, document("Truth and prediction", [EXPLANATION, legend(vocabulary, tasks), *sections]).encode())
     return path
 
 
@@ -132,50 +125,14 @@ def _section(image, panels, tasks, title):
     rows = ""
     for word, row in zip(ROWS, panels):
         cells = "".join(
-            f"<td>{_figure(panel, f'{title}, {task.title}, {word}')}</td>" for task, panel in zip(tasks, row)
+            f"<td>{figure(panel, f'{title}, {task.title}, {word}')}</td>" for task, panel in zip(tasks, row)
         )
         rows += f'<tr><th class="row">{word}</th>{cells}</tr>\n'
-    plain = _figure(Canvas(image).finish(), f"{title}, image")
+    plain = figure(Canvas(image).finish(), f"{title}, image")
     return (
         f'<section><header><div class="photo">{plain}</div><h2>{html.escape(title)}</h2></header>\n'
         f'<div class="wide"><table><tr><th></th>{heads}</tr>\n{rows}</table></div></section>'
     )
-
-
-def _figure(picture, description):
-    data = base64.b64encode(_encoded(picture, "JPEG")).decode()
-    words = html.escape(description)
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{words}" title="{words}">'
-
-
-def _encoded(picture, file_format):
-    buffer = io.BytesIO()
-    how = {"quality": 88, "subsampling": 0} if file_format == "JPEG" else {"compress_level": 6}
-    Image.fromarray(picture).save(buffer, file_format, **how)
-    return buffer.getvalue()
-
-
-def _legend(vocabulary, tasks):
-    keys = {task.key for task in tasks}
-    groups = [("classes", [(name, colour) for name, colour in class_colours(vocabulary).items()])]
-    if "part" in keys and vocabulary.parts is not None:
-        groups.append(("parts", list(zip(vocabulary.parts.labels, part_colours(vocabulary)[1:].tolist()))))
-    if "keypoint" in keys:
-        groups.append(("joints", [("a person's left", LEFT_SIDE), ("a person's right", RIGHT_SIDE)]))
-    if "occlusion" in keys:
-        words = ("rightwards", "downwards", "leftwards", "upwards")
-        colours = direction_colours(np.arange(4) * np.pi / 2).tolist()
-        groups.append(("occlusion arrows", list(zip(words, colours))))
-    lines = [
-        f"<dt>{title}</dt><dd>{''.join(_swatch(name, colour) for name, colour in entries)}</dd>"
-        for title, entries in groups
-    ]
-    return f"<dl>{''.join(lines)}</dl>"
-
-
-def _swatch(name, colour):
-    red, green, blue = colour
-    return f'<span><i style="background:rgb({red},{green},{blue})"></i>{html.escape(name)}</span>'
 
 
 def _file_name(title, taken):
@@ -193,52 +150,3 @@ def _file_name(title, taken):
 def _write(path, data):
     with atomic_write(path) as file:
         file.write(data)
-
-
-STYLE = """
-:root { color-scheme: light dark; --ground: #f6f7f9; --card: #fff; --ink: #181c24; --soft: #667085; --line: #e2e5ea; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #14171c; --card: #1d2128; --ink: #e8eaee; --soft: #98a2b3; --line: #2f353f; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 2200px; padding: 2rem 1.5rem 4rem; background: var(--ground); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
-h2 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
-p, dt, th { color: var(--soft); }
-p { margin: 0 0 1.5rem; max-width: 75ch; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1rem;
-  margin: 1.25rem 0; }
-section header { display: flex; gap: 1rem; align-items: center; margin-bottom: .75rem; }
-.photo img { width: 120px; min-width: 120px; }
-.wide { overflow-x: auto; }
-table { border-spacing: 6px; width: 100%; }
-th { font-weight: 600; font-size: .85rem; }
-th.row { writing-mode: vertical-rl; rotate: 180deg; }
-td { padding: 0; min-width: 200px; }
-img { display: block; width: 100%; border-radius: 6px; cursor: zoom-in; outline: 1px solid var(--line); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1rem; margin: 0; font-size: .9rem; }
-dd { margin: 0; }
-dd span { display: inline-block; margin-right: .9rem; white-space: nowrap; }
-dd i { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin-right: .35em; }
-dialog { border: 0; padding: 0; max-width: 96vw; max-height: 96vh; background: none; }
-dialog::backdrop { background: rgb(0 0 0 / .8); }
-dialog img { max-width: 96vw; max-height: 96vh; width: auto; min-width: min(60vw, 900px); cursor: zoom-out; }
-"""
-SCRIPT = """
-const view = document.querySelector("dialog"), large = view.querySelector("img");
-document.querySelectorAll("section img").forEach(img => img.onclick = () => { large.src = img.src; view.showModal(); });
-view.onclick = () => view.close();
-"""
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Truth and prediction</title><style>{style}</style></head>
-<body>
-<h1>Truth and prediction</h1>
-<p>One column per task, the annotation above the network's answer. Grey panels have no annotation: nobody looked.
-Hollow joints are occluded; an occlusion arrow has the side in front on its left. Click a picture to enlarge it.</p>
-{legend}
-{sections}
-<dialog><img alt="enlarged picture"></dialog>
-<script>{script}</script>
-</body></html>
-"""

@@ -1,0 +1,112 @@
+"""What an evaluation leaves behind for people: the table of classes, the curves, and the report with its pictures."""
+
+import copy
+import math
+from pathlib import Path
+
+import numpy as np
+
+from maskrcnn_benchmark.evaluation.delta_m import add_delta_m, read_single_task
+from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, title_of, write_class_table, write_results
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.visualization.curves import draw_curve
+from maskrcnn_benchmark.visualization.drawers import DRAWERS
+from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, write_report
+
+RESULTS, CLASS_TABLE, REPORT, CURVES = "results.json", "per_class.csv", "report.html", "curves"
+
+
+def leave_results(evaluators, folder, trivial=None, single_task=""):
+    """Write `results.json`, `per_class.csv` and `curves/NAME.png` of evaluators that have scored.
+
+    Args:
+        evaluators: {task key: evaluator after `evaluate`}.
+        folder: where to.
+        trivial: {task key: {metric: value}} of the trivial predictor.
+        single_task: file with the results of single-task networks, see `delta_m.read_single_task`; "" for none.
+
+    Returns:
+        the results, as `evaluation.report.gather_results` says, with Delta_m where there is a file to compare with.
+    """
+    results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
+    if single_task:
+        results = add_delta_m(results, read_single_task(single_task))
+    folder = Path(folder)
+    mkdir(folder / CURVES)
+    for evaluator in evaluators.values():
+        for curve in evaluator.scores.curves:
+            with atomic_write(folder / CURVES / f"{curve.name}.png") as file:
+                file.write(draw_curve(curve))
+    write_class_table(results, folder / CLASS_TABLE)
+    write_results(results, folder / RESULTS)
+    return results
+
+
+def report_run(evaluators, results, dataset, prediction_of, folder, title, facts, count=3):
+    """Write `report.html`: the results, the curves, and of each task the images that went worst and best.
+
+    Args:
+        evaluators: {task key: evaluator that knows images by their index in the data set}.
+        results: what `leave_results` returned.
+        dataset: `dataset[index]` is (image, annotations, index); where its images are missing, their place stays white.
+        prediction_of: function from an index to the `ImagePrediction` in the image's own pixels.
+        folder: where to.
+        title: heading.
+        facts: list of (name, text) said below it.
+        count: number of images at either end; 0 draws none.
+
+    Returns:
+        `Path` of the report.
+    """
+    show = _Images(dataset, prediction_of)
+    tasks = []
+    for key, result in results.items():
+        evaluator = evaluators.get(key)
+        worst, best = ([], [])
+        if key in TASKS and count:
+            worst, best = _extremes(evaluator.image_scores(), count)
+        tasks.append(
+            TaskReport(
+                key,
+                title_of(key),
+                result["protocol"],
+                result["reason"],
+                result["metrics"],
+                result["per_class"],
+                [] if evaluator is None else evaluator.scores.curves,
+                *([show(key, index, score) for index, score in group] for group in (worst, best)),
+            )
+        )
+    return write_report(Path(folder) / REPORT, title, facts, table_rows(results), tasks, dataset.vocabulary)
+
+
+def _extremes(scores, count):
+    """([(key, score)] of the worst, worst first; of the best, best first), no image in both."""
+    ranked = sorted((item for item in scores.items() if not math.isnan(item[1])), key=lambda item: item[1])
+    best = ranked[::-1][: min(count, (len(ranked) + 1) // 2)]
+    worst = ranked[: min(count, len(ranked) - len(best))]
+    return worst, best
+
+
+class _Images:
+    """Examples by task and index; an image that several tasks show is read once."""
+
+    def __init__(self, dataset, prediction_of):
+        self.dataset = copy.copy(dataset)
+        self.dataset.transforms = None
+        self.prediction_of = prediction_of
+        self._pictures = {}
+
+    def __call__(self, task, index, score):
+        info = self.dataset.get_img_info(index)
+        if index not in self._pictures:
+            self._pictures[index] = self._picture(index, info)
+        answers = self.dataset.get_annotations(index), self.prediction_of(index)
+        drawn = (DRAWERS[task](self._pictures[index], answer, self.dataset.vocabulary) for answer in answers)
+        return Example(str(info.get("file_name", info.get("image_id", index))), score, *drawn)
+
+    def _picture(self, index, info):
+        if getattr(self.dataset, "root", None) is None:
+            return np.full((info["height"], info["width"], 3), 255, np.uint8)
+        return np.asarray(self.dataset[index][0].convert("RGB"))

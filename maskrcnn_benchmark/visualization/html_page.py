@@ -1,0 +1,116 @@
+"""What the pages of results share: one HTML file that needs no other, with pictures that grow at a click."""
+
+import base64
+import html
+import io
+
+import numpy as np
+from PIL import Image
+
+from maskrcnn_benchmark.visualization.palette import (
+    LEFT_SIDE,
+    RIGHT_SIDE,
+    class_colours,
+    direction_colours,
+    part_colours,
+)
+
+
+def document(title, parts):
+    """A whole page: text.
+
+    Args:
+        title: plain text, the heading as well.
+        parts: HTML of what follows it, in order. A click on a picture in a `section` enlarges it.
+    """
+    words, body = html.escape(title), "\n".join(parts)
+    return PAGE.format(title=words, body=body, style=STYLE, script=SCRIPT)
+
+
+def figure(picture, description):
+    """HTML of a picture, uint8 [H, W, 3], embedded as JPEG."""
+    return embedded(encoded(picture, "JPEG"), "jpeg", description)
+
+
+def embedded(data, kind, description):
+    """HTML of an image file's bytes of a kind such as "png"."""
+    words = html.escape(description)
+    return f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" alt="{words}" title="{words}">'
+
+
+def encoded(picture, file_format):
+    """A picture, uint8 [H, W, 3] RGB, as the bytes of a file of Pillow's format "JPEG" or "PNG"."""
+    buffer = io.BytesIO()
+    how = {"quality": 88, "subsampling": 0} if file_format == "JPEG" else {"compress_level": 6}
+    Image.fromarray(picture).save(buffer, file_format, **how)
+    return buffer.getvalue()
+
+
+def legend(vocabulary, tasks):
+    """HTML that says what the colours mean in the drawings of some tasks, rows of `TASKS`."""
+    keys = {task.key for task in tasks}
+    groups = [("classes", [(name, colour) for name, colour in class_colours(vocabulary).items()])]
+    if "part" in keys and vocabulary.parts is not None:
+        groups.append(("parts", list(zip(vocabulary.parts.labels, part_colours(vocabulary)[1:].tolist()))))
+    if "keypoint" in keys:
+        groups.append(("joints", [("a person's left", LEFT_SIDE), ("a person's right", RIGHT_SIDE)]))
+    if "occlusion" in keys:
+        words = ("rightwards", "downwards", "leftwards", "upwards")
+        colours = direction_colours(np.arange(4) * np.pi / 2).tolist()
+        groups.append(("occlusion arrows", list(zip(words, colours))))
+    lines = [
+        f"<dt>{title}</dt><dd>{''.join(_swatch(name, colour) for name, colour in entries)}</dd>"
+        for title, entries in groups
+    ]
+    return f"<dl>{''.join(lines)}</dl>"
+
+
+def _swatch(name, colour):
+    red, green, blue = colour
+    return f'<span><i style="background:rgb({red},{green},{blue})"></i>{html.escape(name)}</span>'
+
+
+STYLE = """
+:root { color-scheme: light dark; --ground: #f6f7f9; --card: #fff; --ink: #181c24; --soft: #667085; --line: #e2e5ea; }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #14171c; --card: #1d2128; --ink: #e8eaee; --soft: #98a2b3; --line: #2f353f; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 2200px; padding: 2rem 1.5rem 4rem; background: var(--ground); color: var(--ink);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
+h2 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
+p, dt, th { color: var(--soft); }
+p { margin: 0 0 1.5rem; max-width: 75ch; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1rem;
+  margin: 1.25rem 0; }
+section header { display: flex; gap: 1rem; align-items: center; margin-bottom: .75rem; }
+.photo img { width: 120px; min-width: 120px; }
+.wide { overflow-x: auto; }
+table { border-spacing: 6px; width: 100%; }
+th { font-weight: 600; font-size: .85rem; }
+th.row { writing-mode: vertical-rl; rotate: 180deg; }
+td { padding: 0; min-width: 200px; }
+img { display: block; width: 100%; border-radius: 6px; cursor: zoom-in; outline: 1px solid var(--line); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1rem; margin: 0; font-size: .9rem; }
+dd { margin: 0; }
+dd span { display: inline-block; margin-right: .9rem; white-space: nowrap; }
+dd i { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin-right: .35em; }
+dialog { border: 0; padding: 0; max-width: 96vw; max-height: 96vh; background: none; }
+dialog::backdrop { background: rgb(0 0 0 / .8); }
+dialog img { max-width: 96vw; max-height: 96vh; width: auto; min-width: min(60vw, 900px); cursor: zoom-out; }
+"""
+SCRIPT = """
+const view = document.querySelector("dialog"), large = view.querySelector("img");
+document.querySelectorAll("section img").forEach(img => img.onclick = () => { large.src = img.src; view.showModal(); });
+view.onclick = () => view.close();
+"""
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head>
+<body>
+<h1>{title}</h1>
+{body}
+<dialog><img alt="enlarged picture"></dialog>
+<script>{script}</script>
+</body></html>
+"""

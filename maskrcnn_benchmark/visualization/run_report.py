@@ -1,0 +1,168 @@
+"""The report of one evaluation: the table, the curves, every class, and the images that went worst and best."""
+
+import html
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.visualization.curves import draw_curve
+from maskrcnn_benchmark.visualization.html_page import document, embedded, figure, legend
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image and what one task made of it.
+
+    Attributes:
+        title: what the image is called.
+        score: the task's score on this image alone, 0..1.
+        truth, prediction: uint8 [h, w, 3] RGB, the task's drawings.
+    """
+
+    title: str
+    score: float
+    truth: object
+    prediction: object
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What the report says about one task.
+
+    Attributes:
+        key: of `TASKS`, or of another line of the results.
+        title: its name for people.
+        protocol: the definitions in use.
+        reason: why figures are missing, or "".
+        metrics: {name: value in 0..1 or nan}.
+        per_class: {metric: {class: value}}.
+        curves: list of `evaluation.scores.Curve`.
+        worst, best: lists of `Example`, the worst and the best first.
+    """
+
+    key: str
+    title: str
+    protocol: str
+    reason: str
+    metrics: dict
+    per_class: dict = field(default_factory=dict)
+    curves: list = field(default_factory=list)
+    worst: list = field(default_factory=list)
+    best: list = field(default_factory=list)
+
+
+def write_report(path, title, facts, rows, tasks, vocabulary):
+    """Write the report: one HTML file that needs no other.
+
+    Args:
+        path: the file.
+        title: its heading.
+        facts: list of (name, text), such as the data set and the weights.
+        rows: the table of results as text, the head first.
+        tasks: list of `TaskReport`.
+        vocabulary: `Vocabulary` that names the labels.
+
+    Returns:
+        `Path` of the file.
+    """
+    path = Path(path)
+    drawn = [TASKS[task.key] for task in tasks if task.worst or task.best]
+    parts = [f"<style>{STYLE}</style>", _facts(facts), _results(rows, tasks)]
+    if drawn:
+        parts.append(f"<details><summary>colours</summary>{legend(vocabulary, drawn)}</details>")
+    parts += [_task(task) for task in tasks]
+    with atomic_write(path) as file:
+        file.write(document(title, parts).encode())
+    return path
+
+
+def _facts(facts):
+    return "<p>" + "<br>".join(f"<b>{html.escape(name)}</b> {html.escape(text)}" for name, text in facts) + "</p>"
+
+
+def _results(rows, tasks):
+    """The table; each task's name leads to its section."""
+    keys = {task.title: task.key for task in tasks}
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
+    body = ""
+    for row in rows[1:]:
+        name = html.escape(row[0])
+        link = f'<a href="#{keys[row[0]]}">{name}</a>' if row[0] in keys else name
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
+        body += f"<tr><td>{link}</td>{cells}</tr>\n"
+    return f'<section><div class="wide"><table class="figures"><tr>{head}</tr>\n{body}</table></div></section>'
+
+
+def _task(task):
+    lines = [f'<section id="{task.key}"><h2>{html.escape(task.title)}</h2>']
+    lines += [f"<p>{html.escape(text)}</p>" for text in (task.protocol, task.reason) if text]
+    figures = "  ".join(f"<span>{html.escape(name)} <b>{_percent(v)}</b></span>" for name, v in task.metrics.items())
+    lines.append(f'<div class="metrics">{figures}</div>')
+    if task.curves:
+        pictures = "".join(f"<div>{embedded(draw_curve(c), 'png', c.title)}</div>" for c in task.curves)
+        lines.append(f'<div class="curves">{pictures}</div>')
+    for word, examples in (("worst", task.worst), ("best", task.best)):
+        if examples:
+            lines.append(_examples(word, examples, task))
+    if task.per_class:
+        lines.append(_class_table(task.per_class))
+    return "\n".join([*lines, "</section>"])
+
+
+def _examples(word, examples, task):
+    """A row of images: truth above prediction."""
+    cells = ""
+    for example in examples:
+        pictures = ""
+        for what, picture in (("truth", example.truth), ("prediction", example.prediction)):
+            pictures += f"<div>{figure(picture, f'{example.title}, {task.title}, {what}')}</div>"
+        caption = f"{html.escape(example.title)} <b>{_percent(example.score)}</b>"
+        cells += f'<div class="example"><h3>{caption}</h3>{pictures}</div>'
+    return f'<h3>{word}: truth above prediction, score of the image</h3><div class="examples">{cells}</div>'
+
+
+def _class_table(per_class):
+    """Every class with its figures, the classes of the first metric's order; a bar behind each figure."""
+    columns = list(per_class)
+    names = list(dict.fromkeys(name for values in per_class.values() for name in values))
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    rows = ""
+    for name in names:
+        cells = "".join(_bar_cell(per_class[column].get(name, math.nan)) for column in columns)
+        rows += f"<tr><td>{html.escape(str(name))}</td>{cells}</tr>\n"
+    table = f'<table class="figures"><tr><th>class</th>{head}</tr>\n{rows}</table>'
+    return f'<details><summary>per class ({len(names)})</summary><div class="wide">{table}</div></details>'
+
+
+def _bar_cell(value):
+    share = 0 if math.isnan(value) else 100 * min(max(value, 0), 1)
+    return f'<td class="bar" style="--share:{share:.1f}%">{_percent(value)}</td>'
+
+
+def _percent(value):
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+STYLE = """
+table.figures { width: auto; border-collapse: collapse; border-spacing: 0; font-variant-numeric: tabular-nums; }
+table.figures th, table.figures td { padding: .25rem .9rem; text-align: right; min-width: 0; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
+table.figures th:first-child, table.figures td:first-child, table.figures th:nth-child(2), table.figures td:nth-child(2)
+  { text-align: left; }
+table.figures td:last-child { text-align: left; }
+table.figures td.bar { text-align: left; min-width: 110px;
+  background: linear-gradient(90deg, rgb(0 114 178 / .28) var(--share), transparent var(--share)); }
+section p, section .metrics { margin: .4rem 0 .8rem; max-width: none; }
+.metrics span { display: inline-block; margin-right: 1.2rem; color: var(--soft); white-space: nowrap; }
+.metrics b { color: var(--ink); }
+.curves, .examples { display: flex; flex-wrap: wrap; gap: 1rem; }
+.curves div { width: 380px; background: #fff; border-radius: 6px; }
+.example { width: 300px; }
+.example div { margin-bottom: .5rem; }
+h3 { font-size: .9rem; font-weight: 600; color: var(--soft); margin: .9rem 0 .4rem; overflow-wrap: anywhere; }
+h3 b { color: var(--ink); }
+a { color: inherit; }
+summary { cursor: pointer; color: var(--soft); margin: .6rem 0; }
+"""
