@@ -45,17 +45,19 @@ class Evaluator:
                 continue
             if key is None:
                 raise ValueError(f"{self.task}: annotations need an image_id to be counted once")
-            if tuple(prediction.size) != tuple(target.size):
-                raise ValueError(
-                    f"{self.task}: image {target.image_id} is {target.size} pixels, its prediction {prediction.size}: "
-                    f"resize predictions to the original image first"
-                )
             if key not in self._records:
-                if isinstance(prediction, ImageAnswers):
-                    answer = prediction.answers[self.task]
-                else:
-                    answer = self.answer(prediction)
-                self._records[key] = self.record(answer, target)
+                self._records[key] = self.score(prediction, target)
+
+    def score(self, prediction, target):
+        """The record of one annotated image, for `merge`: nothing is kept. Arguments as those of `process`."""
+        if tuple(prediction.size) != tuple(target.size):
+            raise ValueError(
+                f"{self.task}: image {target.image_id} is {target.size} pixels, its prediction {prediction.size}: "
+                f"resize predictions to the original image first"
+            )
+        if isinstance(prediction, ImageAnswers):
+            return self.record(prediction.answers[self.task], target)
+        return self.record(self.answer(prediction), target)
 
     def evaluate(self):
         """Metrics over the images seen: {name: float in 0..1, or nan where nothing could be scored}."""
