@@ -79,7 +79,7 @@ def _told_of_lost_workers():
         yield
     except BrokenProcessPool:
         raise UserError(
-            "a worker process of the evaluation was ended from outside, most likely for lack of memory; use fewer workers"
+            "a worker of the evaluation was ended from outside, most likely for lack of memory: use fewer workers"
         ) from None
 
 
