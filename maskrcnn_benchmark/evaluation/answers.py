@@ -73,7 +73,7 @@ def decode_strength(strength):
 
 
 def encode_direction(sin, cos):
-    """Directions as whole numbers: 0 where sin and cos are both 0, else 1 + round(65534 theta / 2 pi), theta >= 0.
+    """Directions as whole numbers: 0 where sin and cos are both 0, else 1 + round(65534 theta / 2 pi), 1 to 65534.
 
     Args:
         sin, cos: float [H, W], of any common positive length.
@@ -82,7 +82,9 @@ def encode_direction(sin, cos):
         uint16 [H, W].
     """
     turn = np.mod(np.arctan2(sin, cos) / (2 * np.pi), 1.0)
-    return np.where((sin == 0) & (cos == 0), 0, 1 + np.rint(turn * _DIRECTION_STEPS)).astype(np.uint16)
+    return np.where((sin == 0) & (cos == 0), 0, 1 + np.rint(turn * _DIRECTION_STEPS) % _DIRECTION_STEPS).astype(
+        np.uint16
+    )
 
 
 def decode_direction(code):
