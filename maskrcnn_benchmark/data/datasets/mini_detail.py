@@ -214,7 +214,7 @@ def _draw_image(folder, seed, split, index, first_number):
     }  # fmt: skip
 
 
-def _header():
+def header():
     """The JSON's sections that are the same for every set."""
     part_names = sorted({name for names in THING_PARTS.values() for name in names}, key=PART_IDS.get)
     return {
@@ -248,7 +248,7 @@ def _write_set(folder, num_train, num_val, seed):
 
     joints = section("joints")
     content = {
-        **_header(),
+        **header(),
         "images": [image["image"] for image in drawn],
         "annos_segmentation": [
             {"id": n, **entry} for n, entry in enumerate(section("instances") + section("stuff"), 1)
