@@ -287,6 +287,7 @@ _C.DATASETS.DATA_DIR = "datasets"
 _C.DATASETS.PARTS = "person6"
 
 _C.DATALOADER = CN()
+# Processes that load images and, in a test, as many that score answers; 0 does both in the main process
 _C.DATALOADER.NUM_WORKERS = 4
 # Batches are padded to a multiple of this
 _C.DATALOADER.SIZE_DIVISIBILITY = 0
@@ -376,6 +377,11 @@ _C.TEST.EDGE_MAX_DISTANCE = 0.0075
 _C.TEST.EDGE_NMS = True
 # "bsds" (Berkeley: the best F is interpolated between thresholds) or "seism" (the best F of the thresholds themselves)
 _C.TEST.EDGE_CONVENTIONS = "bsds"
+# JSON file with the headline metrics of single-task networks, to state Delta_m against them; "" for none
+# (docs/evaluation.md)
+_C.TEST.SINGLE_TASK_RESULTS = ""
+# Images that the report of a test shows at either end of each task's ranking, the worst and the best; 0 shows none
+_C.TEST.NUM_EXAMPLES = 3
 # Validation images drawn on the page of pictures at the end of training; 0 draws none
 _C.TEST.NUM_PICTURES = 6
 

@@ -197,6 +197,7 @@ def _trivial(cfg, test_set, name, tasks, folder):
             build_protocols(cfg),
             folder / "trivial.json",
             key,
+            cfg.DATALOADER.NUM_WORKERS,
         )
     except UserError as error:
         # whoever has the weights and a test set alone can still test

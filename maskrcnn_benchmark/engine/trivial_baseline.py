@@ -3,11 +3,13 @@
 import json
 import logging
 import math
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from maskrcnn_benchmark.engine.inference import merge_and_evaluate
+from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
@@ -18,7 +20,7 @@ FIT_IMAGES = 1000  # means of more training images hardly differ, and reading th
 logger = logging.getLogger(__name__)
 
 
-def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key):
+def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, workers=0):
     """The trivial predictor's figures; all processes call it and share the work.
 
     Args:
@@ -29,6 +31,7 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key):
         protocols: the `evaluation.protocols.Protocols`.
         path: JSON file that the figures are kept in.
         key: dict of plain values that the figures depend on; a file with another key is written anew.
+        workers: processes that score beside this one.
 
     Returns:
         {task key: {metric: value in 0..1 or nan}}.
@@ -44,17 +47,20 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key):
     predictor = TrivialPredictor(test_set.vocabulary).fit(train_set.get_annotations(i) for i in fitting)
     evaluators = build_evaluators(tasks, test_set.vocabulary, protocols)
     share = range(get_rank(), len(test_set), get_world_size())
-    for index in tqdm(share, desc="trivial predictor: test", disable=_bar()):
-        target = test_set.get_annotations(index)
-        prediction = predictor.predict(target.size)
-        for evaluator in evaluators.values():
-            evaluator.process([prediction], [target])
+    with ScoringPool(evaluators, test_set, workers, partial(_predict, predictor, test_set)) as pool:
+        for index in tqdm(share, desc="trivial predictor: test", disable=_bar()):
+            pool.submit(index)
     scores = merge_and_evaluate(evaluators)
     metrics = None if scores is None else {task: each.metrics for task, each in scores.items()}
     if is_main_process():
         with atomic_write(path) as file:
             file.write(json.dumps({"key": key, "metrics": _swap(metrics, math.isnan, None)}, indent=2).encode())
     return all_gather(metrics)[0]
+
+
+def _predict(predictor, dataset, index):
+    info = dataset.get_img_info(index)
+    return predictor.predict((info["width"], info["height"]))
 
 
 def _read(path, key):
