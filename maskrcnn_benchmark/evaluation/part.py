@@ -32,6 +32,8 @@ from maskrcnn_benchmark.structures.part_mask import PERSON6_LABELS
 SCORE_THRESHOLD = 0.5
 # Detections below this score are no part instances: ranking wants weak ones too, but box heads stop here by default
 INSTANCE_THRESHOLD = 0.05
+# Places of IoU thresholds, in percent, among THRESHOLDS
+_PLACE = {50: 4, 60: 5, 70: 6}
 
 
 @dataclass(frozen=True)
@@ -130,45 +132,42 @@ class PartEvaluator(Evaluator):
     def summarize(self, records):
         named = add_pairs([record.pairs for record in records], len(self.names))
         grouped = self._grouped(named)
-        people = [record.people for record in records if record.people is not None]
-        complete = len(people) == len(records)
-        precision = rank_people(people if complete else [], len(self.group_names))
-        shares = np.concatenate([record.shares for record in people]) if people and complete else np.zeros(0)
+        people = [record.people for record in records]
+        if any(record is None for record in people):
+            people = []
+        precision = rank_people(people, len(self.group_names))
         of_people, of_parts = precision[:, PERSON], precision[:, PERSON + 1 :]
         mean_of_parts = np.array([mean_or_nan(row) for row in of_parts])
-        at = dict(zip(np.rint(100 * THRESHOLDS).astype(int).tolist(), range(len(THRESHOLDS))))
         metrics = {
             "mIoU": mean_iou(grouped),
             "mIoU-named": mean_iou(named),
-            "APp50": float(of_people[at[50]]),
+            "APp50": float(of_people[_PLACE[50]]),
             "APp-vol": float(of_people.mean()),
-            "PCP50": mean_or_nan(shares),
-            **{f"APr{percent}": float(mean_of_parts[at[percent]]) for percent in (50, 60, 70)},
+            "PCP50": mean_or_nan(np.concatenate([np.zeros(0), *(record.shares for record in people)])),
+            **{f"APr{percent}": float(mean_of_parts[place]) for percent, place in _PLACE.items()},
             "APr-vol": float(mean_of_parts.mean()),
         }
-        parts = self.group_names[1:]
-        per_class = {
-            "IoU": dict(zip(self.names, intersection_over_union(named).tolist())),
-            **(
-                {"IoU-person6": dict(zip(self.group_names, intersection_over_union(grouped).tolist()))}
-                if self.has_body
-                else {}
-            ),
-            "APr50": dict(zip(parts, of_parts[at[50]].tolist())),
-            "APr-vol": dict(zip(parts, of_parts.mean(axis=0).tolist())),
-        }
         curves = [] if np.isnan(of_people).all() else [_curve(of_people, mean_of_parts)]
-        return Scores(metrics, per_class, curves, self._reason(records, complete, of_people))
+        reason = self._reason(records, people, of_people)
+        return Scores(metrics, self._per_class(named, grouped, of_parts), curves, reason)
 
     def image_score(self, record):
         """mIoU of the image over the body parts (or all labels) that occur in it."""
         return mean_iou(self._grouped(add_pairs([record.pairs], len(self.names))))
 
-    def _reason(self, records, complete, of_people):
+    def _per_class(self, named, grouped, of_parts):
+        tables = {"IoU": (self.names, intersection_over_union(named))}
+        if self.has_body:
+            tables["IoU-person6"] = (self.group_names, intersection_over_union(grouped))
+        parts = self.group_names[1:]
+        tables.update({"APr50": (parts, of_parts[_PLACE[50]]), "APr-vol": (parts, of_parts.mean(axis=0))})
+        return {metric: dict(zip(names, values.tolist())) for metric, (names, values) in tables.items()}
+
+    def _reason(self, records, people, of_people):
         if not records:
             return "no image has annotated parts"
-        if not complete:
-            return "AP^p, PCP and AP^r: the part maps of whole images tell no instances apart"
+        if not people:
+            return "AP^p, PCP and AP^r: part maps of whole images tell no instances apart"
         if np.isnan(of_people).all():
             return "AP^p, PCP and AP^r: no image has a person with annotated parts"
         return ""
