@@ -70,7 +70,7 @@ class PartEvaluator(Evaluator):
 
     A claim belongs to the annotated one that it overlaps most, and is right if that is above the threshold and not so
     for a better scored claim to the same one. People whose parts nobody drew, or none of whose parts is in sight, and
-    crowds are ignored regions: claims of which more than half lies on these are neither right nor wrong.
+    crowds are ignored regions, but for the parts of others: claims of which more than half lies on these do not count.
 
     Where no label belongs to a body, all this is over all labels, and "people" are all things that own parts.
 
@@ -201,7 +201,7 @@ class PartEvaluator(Evaluator):
         in_sight = truth.any(axis=(1, 2))
         truth = truth[in_sight]
         known[np.flatnonzero(known)[~in_sight]] = False
-        ignored = _union(instances, is_person & ~known)
+        ignored = _union(instances, is_person & ~known) & ~truth.any(axis=0)
         return np.ascontiguousarray(truth.transpose(0, 2, 1)), things[known], np.ascontiguousarray(ignored.T)
 
 

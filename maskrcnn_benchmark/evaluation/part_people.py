@@ -45,7 +45,6 @@ class PeopleRecord:
         overlaps: float64 [Q], IoU with the annotated one that the claim overlaps most.
         taken: float64 [Q], greatest overlap of a better scored claim on the same one. So at an IoU threshold t, where
             each annotated one is found once, the claim is right if taken <= t < overlap.
-        passed_over: bool [Q], neither right nor wrong unless it is right, because it lies on ignored people.
         counts: int64 [L], annotated people, then how many of them have each part.
         shares: float64 [M], of each annotated person the share of his parts that PCP_50 counts as correct.
     """
@@ -54,7 +53,6 @@ class PeopleRecord:
     scores: np.ndarray
     overlaps: np.ndarray
     taken: np.ndarray
-    passed_over: np.ndarray
     counts: np.ndarray
     shares: np.ndarray
 
@@ -98,14 +96,15 @@ def judge_people(predicted, truth, categories, ignored, num_labels):
     """Hold the predicted people of an image against the annotated ones.
 
     Two people overlap by the mean IoU of their labels, background included, over those that either has. A claim belongs
-    to the annotated one of its label that it overlaps most. It is passed over if more than half of its pixels lie on
-    ignored regions. A predicted person without a pixel claims nothing.
+    to the annotated one of its label that it overlaps most. Claims of which more than half lies on ignored regions are
+    dropped first: background alone is overlap enough at low thresholds, so they would take what is not theirs. A
+    predicted person without a pixel claims nothing either.
 
     Args:
         predicted: `PredictedPeople`.
         truth: uint8 [M, W, H], label 0..L-1 of each pixel (columns first) of each annotated person.
         categories: int [M], label of the thing of each annotated person.
-        ignored: bool [W, H], where people are whose parts nobody annotated, and crowds.
+        ignored: bool [W, H], where people are whose parts nobody annotated, and crowds; not on the annotated people.
         num_labels: L.
 
     Returns:
@@ -128,14 +127,14 @@ def judge_people(predicted, truth, categories, ignored, num_labels):
     shared, areas, on_ignored = shared[order], areas[order], on_ignored[order]
     overlaps, part_overlaps = _overlaps(shared, areas, true_areas, pixels)
     overlaps[predicted.categories[order][:, None] != np.asarray(categories)[None, :]] = 0
+    counts = (areas > 0) & (2 * on_ignored <= areas)
+    overlaps *= counts[:, None, :]
     owner, best, taken = _claim(overlaps)
-    exists = areas > 0
     return PeopleRecord(
-        labels=np.nonzero(exists)[1].astype(np.uint8),
-        scores=np.broadcast_to(predicted.scores[order][:, None], exists.shape)[exists],
-        overlaps=best[exists],
-        taken=taken[exists],
-        passed_over=(2 * on_ignored > areas)[exists],
+        labels=np.nonzero(counts)[1].astype(np.uint8),
+        scores=np.broadcast_to(predicted.scores[order][:, None], counts.shape)[counts],
+        overlaps=best[counts],
+        taken=taken[counts],
         counts=(true_areas > 0).sum(axis=0),
         shares=_correct_shares(owner[:, PERSON], best[:, PERSON], taken[:, PERSON], part_overlaps, true_areas),
     )
@@ -155,18 +154,16 @@ def rank_people(records, num_labels):
     if not records:
         return precision
     counts = np.sum([record.counts for record in records], axis=0)
-    labels, scores, overlaps, taken, passed_over = (
+    labels, scores, overlaps, taken = (
         np.concatenate([getattr(record, name) for record in records])
-        for name in ("labels", "scores", "overlaps", "taken", "passed_over")
+        for name in ("labels", "scores", "overlaps", "taken")
     )
     for label in np.flatnonzero(counts):
         of_label = np.flatnonzero(labels == label)
         of_label = of_label[np.argsort(-scores[of_label], kind="stable")]
         for t, threshold in enumerate(THRESHOLDS):
             right = (taken[of_label] <= threshold) & (threshold < overlaps[of_label])
-            counts_at_all = right | ~passed_over[of_label]
-            claims = scores[of_label[counts_at_all]]
-            precision[t, label] = average_precision(claims, right[counts_at_all], counts[label])
+            precision[t, label] = average_precision(scores[of_label], right, counts[label])
     return precision
 
 
