@@ -42,10 +42,12 @@ class PartRecord:
 
     Attributes:
         pairs: (cells, counts) of `count_pairs` over all part labels.
+        shows_people: whether a person on it has annotated parts.
         people: `PeopleRecord`, or None where the answer tells no instances apart.
     """
 
     pairs: tuple
+    shows_people: bool
     people: PeopleRecord | None
 
 
@@ -57,6 +59,9 @@ class PartEvaluator(Evaluator):
     parts of detections with a score of at least 0.5 of classes that own parts, the highest score on top. Pixels of
     instances that could have parts but whose parts nobody annotated do not count; all others without a part are
     background.
+
+    All figures but "mIoU-named" are of the images on which a person has annotated parts, as in PASCAL-Person-Part, so
+    that they hardly depend on whether other things' parts are labels too.
 
     Of instances, on the six body parts whatever the part set is, VOC's area under the whole curve:
 
@@ -97,7 +102,7 @@ class PartEvaluator(Evaluator):
         what = f"the {len(self.group_names) - 1} parts of PASCAL-Person-Part" if self.has_body else "all parts"
         return (
             f"mIoU, AP^p, PCP and AP^r over {what}; VOC area AP, vol = mean over IoU .1:.1:.9, duplicates are wrong; "
-            f"map from detections with score {SCORE_THRESHOLD:g}, instances from {INSTANCE_THRESHOLD:g}"
+            f"detections enter the map from score {SCORE_THRESHOLD:g}, the ranking from {INSTANCE_THRESHOLD:g}"
         )
 
     def answer(self, prediction):
@@ -123,15 +128,18 @@ class PartEvaluator(Evaluator):
         """`PartRecord`."""
         name = f"part: image {target.image_id}"
         pairs = count_pairs(self._true_map(target.instances), answer.labels, len(self.names), name)
+        things, parts = target.instances.get_field("labels").cpu().numpy(), target.instances.get_field("parts")
+        shows_people = bool((self.is_person[things] & parts.annotated.cpu().numpy()).any())
         if answer.instances is None:
-            return PartRecord(pairs, None)
-        predicted = read_people(answer.instances, target.size, self.groups, self.is_person, name)
-        truth, categories, ignored = self._true_people(target.instances)
-        return PartRecord(pairs, judge_people(predicted, truth, categories, ignored, len(self.group_names)))
+            return PartRecord(pairs, shows_people, None)
+        rows = answer.instances if shows_people else []
+        predicted = read_people(rows, target.size, self.groups, self.is_person, name)
+        people = judge_people(predicted, *self._true_people(target.instances), len(self.group_names))
+        return PartRecord(pairs, shows_people, people)
 
     def summarize(self, records):
         named = add_pairs([record.pairs for record in records], len(self.names))
-        grouped = self._grouped(named)
+        grouped = self._grouped(records)
         people = [record.people for record in records]
         if any(record is None for record in people):
             people = []
@@ -148,12 +156,12 @@ class PartEvaluator(Evaluator):
             "APr-vol": float(mean_of_parts.mean()),
         }
         curves = [] if np.isnan(of_people).all() else [_curve(of_people, mean_of_parts)]
-        reason = self._reason(records, people, of_people)
+        reason = self._reason(records, people)
         return Scores(metrics, self._per_class(named, grouped, of_parts), curves, reason)
 
     def image_score(self, record):
-        """mIoU of the image over the body parts (or all labels) that occur in it."""
-        return mean_iou(self._grouped(add_pairs([record.pairs], len(self.names))))
+        """mIoU of the image over background and the body parts (or all labels) that occur; nan without people."""
+        return mean_iou(self._grouped([record]))
 
     def _per_class(self, named, grouped, of_parts):
         tables = {"IoU": (self.names, intersection_over_union(named))}
@@ -163,17 +171,20 @@ class PartEvaluator(Evaluator):
         tables.update({"APr50": (parts, of_parts[_PLACE[50]]), "APr-vol": (parts, of_parts.mean(axis=0))})
         return {metric: dict(zip(names, values.tolist())) for metric, (names, values) in tables.items()}
 
-    def _reason(self, records, people, of_people):
+    def _reason(self, records, people):
         if not records:
             return "no image has annotated parts"
+        if not any(record.shows_people for record in records):
+            return "no image has a person with annotated parts"
         if not people:
             return "AP^p, PCP and AP^r: part maps of whole images tell no instances apart"
-        if np.isnan(of_people).all():
-            return "AP^p, PCP and AP^r: no image has a person with annotated parts"
+        if not any(record.counts[PERSON] for record in people):
+            return "AP^p, PCP and AP^r: all people with annotated parts are crowds or show none of them"
         return ""
 
-    def _grouped(self, named):
-        """Confusion of all labels -> of groups."""
+    def _grouped(self, records):
+        """Confusion of groups over the images that show people."""
+        named = add_pairs([record.pairs for record in records if record.shows_people], len(self.names))
         grouped = np.zeros((len(self.group_names),) * 2, dtype=np.int64)
         np.add.at(grouped, (self.groups[:, None], self.groups[None, :]), named)
         return grouped

@@ -212,3 +212,27 @@ def test_a_repeated_annotation_scores_one_in_everything():
     evaluator = evaluated(part_set, answers, annotated)
     assert set(evaluator.scores.metrics.values()) == {1.0}
     assert evaluator.scores.reason == ""
+
+
+def test_images_without_people_do_not_enter_the_figures_of_people():
+    part_set = PartSet.from_names("all", {"person": ["head"], "dog": ["tail"]})
+    maps = torch.zeros(1, 20, 40)
+    maps[0, :10] = part_set.label_of("dog", "tail")
+    dog = target(part_set, [2], [True], maps, maps > 0)
+    head = part_set.label_of("person", "head")
+    everywhere = rle.encode(np.ones((20, 40), np.uint8, order="F"))
+    rows = [{"category_id": 1, "score": 0.9, "parts": [{"part": head, "segmentation": everywhere}]}]
+    wrong = ImageAnswers(SIZE, {"part": PartAnswer(np.full((20, 40), head, np.uint8), rows)})
+    alone = evaluated(part_set, wrong, dog)
+    metrics = alone.scores.metrics
+    assert metrics["mIoU-named"] == 0 and math.isnan(metrics["mIoU"]) and math.isnan(metrics["APp50"])
+    assert alone.scores.reason == "no image has a person with annotated parts"
+    maps[0, :10] = head
+    person = target(part_set, [1], [True], maps, maps > 0)
+    rows = [
+        dict(rows[0], score=0.5, parts=[{"part": head, "segmentation": rle.encode(np.asfortranarray(maps[0] > 0))}])
+    ]
+    right = ImageAnswers(SIZE, {"part": PartAnswer(maps[0].numpy().astype(np.uint8), rows)})
+    alone.process([right], [person], keys=[2])
+    metrics = alone.evaluate()
+    assert metrics["mIoU"] == metrics["APp50"] == metrics["APr50"] == 1 and metrics["mIoU-named"] < 1

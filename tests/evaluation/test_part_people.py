@@ -221,7 +221,7 @@ def test_maps_of_whole_images_and_images_without_people_have_no_instance_figures
     assert all(math.isnan(no_instances.metrics[name]) for name in INSTANCE_METRICS)
     assert no_instances.metrics["mIoU"] == pytest.approx(70 / 100 / 4)
     crowd_only = scores_of((rows_of(two_people, [0.9, 0.8]), truth_of(two_people, crowd=[True, True])))
-    assert "no image has a person" in crowd_only.reason
+    assert "all people with annotated parts are crowds" in crowd_only.reason
     assert all(math.isnan(crowd_only.metrics[name]) for name in INSTANCE_METRICS)
 
 
@@ -271,6 +271,7 @@ def reference(images):
     return {
         "APp50": people[4],
         "APp-vol": np.mean(people),
+        "PCP50": np.mean([share for image in images for share in correct_shares(*image)]) if images else np.nan,
         "APr50": by_part[4],
         "APr60": by_part[5],
         "APr70": by_part[6],
@@ -284,6 +285,21 @@ def overlap(one, other, c):
         return ((one == c) & (other == c)).sum() / ((one == c) | (other == c)).sum()
     present = [k for k in range(7) if (one == k).any() or (other == k).any()]
     return np.mean([overlap(one, other, k) for k in present])
+
+
+def correct_shares(predicted, scores, annotated, ignored):
+    """Of each annotated person, the share of parts with an IoU above one half on the person found at one half."""
+    shares = [0.0] * len(annotated)
+    found = set()
+    for k in np.argsort(-np.array(scores)):
+        overlaps = [overlap(predicted[k], t, "person") for t in annotated]
+        best = int(np.argmax(overlaps))
+        if ((predicted[k] > 0) & ignored).sum() * 2 <= (predicted[k] > 0).sum() and overlaps[best] > 0.5:
+            if best not in found:
+                true_parts = np.unique(annotated[best][annotated[best] > 0])
+                shares[best] = np.mean([overlap(predicted[k], annotated[best], c) > 0.5 for c in true_parts])
+            found.add(best)
+    return shares
 
 
 def voc_ap(claims, total, threshold):
