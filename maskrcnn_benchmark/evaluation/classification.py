@@ -4,7 +4,11 @@ import numpy as np
 
 from maskrcnn_benchmark.evaluation.confusion import mean_or_nan
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
+from maskrcnn_benchmark.utils.errors import UserError
+
+# Where precision is read off for the curve; the AP itself takes every recall
+_RECALLS = np.linspace(0, 1, 101)
 
 
 class ClassificationEvaluator(Evaluator):
@@ -18,30 +22,71 @@ class ClassificationEvaluator(Evaluator):
     task = "classification"
 
     def __init__(self, label_names, thing_names=()):
-        self.num_labels = len(label_names)
-        self.is_thing = np.isin(np.array(label_names, dtype=object), list(thing_names))
+        self.label_names = tuple(label_names)
+        self.is_thing = np.isin(np.array(self.label_names, dtype=object), list(thing_names))
         super().__init__()
+
+    @property
+    def protocol(self):
+        return (
+            f"AP of {len(self.label_names)} labels ({self.is_thing.sum()} of them things) over all images, area under "
+            f"the whole curve (VOC 2010), mean over the labels that occur"
+        )
 
     def answer(self, prediction):
         return self.member(prediction, "classes").cpu().double().numpy()
 
     def record(self, answer, target):
+        """(scores float64 [L], occurs bool [L])."""
         truth = target.classes.cpu().numpy() > 0.5
-        if len(answer) != self.num_labels or len(truth) != self.num_labels:
-            raise ValueError(
-                f"classification: {len(answer)} scores and {len(truth)} annotated labels for {self.num_labels} labels"
+        where = f"classification: image {target.image_id}"
+        if len(answer) != len(self.label_names) or len(truth) != len(self.label_names):
+            raise UserError(
+                f"{where} has {len(answer)} scores and {len(truth)} annotated labels, but there are "
+                f"{len(self.label_names)} labels"
+            )
+        if np.isnan(answer).any():
+            raise UserError(
+                f"{where} has a score that is not a number (nan): {self.label_names[np.isnan(answer).argmax()]}"
             )
         return answer, truth
 
     def summarize(self, records):
-        if not records:
-            return Scores({"mAP": np.nan, "mAP-things": np.nan})
-        scores, truth = (np.stack(column) for column in zip(*records))
-        precision = np.array([average_precision(scores[:, k], truth[:, k]) for k in range(self.num_labels)])
-        return Scores({"mAP": mean_or_nan(precision), "mAP-things": mean_or_nan(precision[self.is_thing])})
+        shape = len(records), len(self.label_names)
+        scores, truth = (
+            (np.array(column).reshape(shape) for column in zip(*records)) if records else np.zeros((2, *shape))
+        )
+        truth = truth > 0
+        precision = np.array([average_precision(scores[:, k], truth[:, k]) for k in range(shape[1])])
+        occurs = truth.any(axis=0)
+        return Scores(
+            {"mAP": mean_or_nan(precision), "mAP-things": mean_or_nan(precision[self.is_thing])},
+            {"AP": dict(zip(self.label_names, precision.tolist()))},
+            [self._curve(scores, truth)] if occurs.any() else [],
+            self._reason(occurs),
+        )
+
+    def image_score(self, record):
+        """AP of the image's own ranking of all labels; nan where none of them occurs."""
+        return average_precision(*record)
+
+    def _reason(self, occurs):
+        if not occurs.any():
+            return "no image has an annotated label"
+        return "" if occurs[self.is_thing].any() else "no image has a thing among its labels"
+
+    def _curve(self, scores, truth):
+        """Mean over labels of the precision at each recall."""
+        lines = []
+        for name, chosen in (("all labels", np.ones_like(self.is_thing)), ("things", self.is_thing)):
+            labels = np.flatnonzero(chosen & truth.any(axis=0))
+            if len(labels):
+                levels = [precision_at_recalls(scores[:, k], truth[:, k], _RECALLS) for k in labels]
+                lines.append(Line(f"{name} ({len(labels)})", _RECALLS, np.mean(levels, axis=0)))
+        return Curve("classification_pr", "Image labels: mean precision", "recall", "precision", lines)
 
 
-def average_precision(scores, positive):
+def average_precision(scores, positive, count=None):
     """Area under the precision-recall curve made monotone, over all points (VOC 2010, Everingham et al. 2010).
 
     Items of equal score are one point of the curve, so that their order does not matter.
@@ -49,15 +94,29 @@ def average_precision(scores, positive):
     Args:
         scores: float [M].
         positive: bool [M].
+        count: how many positives there are, if some are not among the items; by default those among them.
 
     Returns:
         float in 0..1; nan where nothing is positive.
     """
-    if not positive.any():
-        return np.nan
+    hits, envelope, count = _curve_points(scores, positive, count)
+    return float(np.sum(np.diff(hits, prepend=0) * envelope) / count) if count else np.nan
+
+
+def precision_at_recalls(scores, positive, recalls):
+    """The largest precision at a recall of at least each of `recalls` [R]: float64 [R], 0 where it is never reached."""
+    hits, envelope, count = _curve_points(scores, positive, None)
+    # A hair less, because recalls are rounded fractions
+    places = np.searchsorted(hits / max(count, 1), recalls - 1e-9)
+    return np.append(envelope, 0.0)[places]
+
+
+def _curve_points(scores, positive, count):
+    """(hits int64 [Q] down to each distinct score, best precision float64 [Q] there or further down, positives)."""
+    count = int(positive.sum()) if count is None else count
     order = np.argsort(-scores, kind="stable")
-    last_of_score = np.append(np.diff(scores[order]) != 0, True)
+    ranked = scores[order]
+    last_of_score = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     hits = np.cumsum(positive[order])[last_of_score]
-    precision = hits / (np.flatnonzero(last_of_score) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(hits, prepend=0) * envelope) / positive.sum())
+    precision = hits / (last_of_score + 1)
+    return hits, np.maximum.accumulate(precision[::-1])[::-1], count

@@ -2,22 +2,44 @@
 
 import numpy as np
 
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.utils.errors import UserError
 
-def count_pairs(truth, predicted, num_classes):
+_BYTES = 256
+
+
+def count_pairs(truth, predicted, num_classes, name="the image"):
     """Count pixels per (true, predicted) pair of classes.
 
     Args:
-        truth, predicted: int [M], classes 0..num_classes - 1 of the pixels that count.
+        truth: uint8 [...], class 0..num_classes - 1 of each pixel, or IGNORE_INDEX (255) where it does not count.
+        predicted: uint8 of the same shape, class 0..num_classes - 1.
+        num_classes: at most 255.
+        name: what an error calls the image.
 
     Returns:
-        (cells, counts): int64 [P] each; cell = true * num_classes + predicted, pairs that occur only.
+        (cells uint16 [P], counts int64 [P]); cell = true * num_classes + predicted, pairs that occur only.
+
+    Raises:
+        UserError: the maps differ in size, or a value is none of the classes, even where it does not count.
     """
-    for name, labels in (("annotated", truth), ("predicted", predicted)):
-        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
-            raise ValueError(f"{name} classes reach {labels.min()}..{labels.max()}, there are {num_classes} classes")
-    counts = np.bincount(truth.astype(np.int64) * num_classes + predicted, minlength=num_classes**2)
+    if truth.shape != predicted.shape:
+        raise UserError(
+            f"{name}: the predicted map is {predicted.shape} pixels (h, w), the annotated one {truth.shape}"
+        )
+    for which, labels in (("annotated", truth), ("predicted", predicted)):
+        if labels.dtype != np.uint8:
+            raise TypeError(f"{name}: the {which} map is {labels.dtype}, but maps of classes are uint8")
+    # All values of a byte are counted at once, so that wrong ones are found without looking at the pixels again
+    codes = truth.astype(np.uint16)
+    codes <<= 8
+    codes |= predicted
+    table = np.bincount(codes.reshape(-1), minlength=_BYTES**2).reshape(_BYTES, _BYTES)
+    _refuse(table[:IGNORE_INDEX].any(axis=1), num_classes, f"{name}: the annotated map holds")
+    _refuse(table.any(axis=0), num_classes, f"{name}: the predicted map holds")
+    counts = table[:num_classes, :num_classes].reshape(-1)
     cells = np.flatnonzero(counts)
-    return cells, counts[cells]
+    return cells.astype(np.uint16), counts[cells]
 
 
 def add_pairs(records, num_classes):
@@ -35,6 +57,12 @@ def intersection_over_union(confusion):
     return np.where(true > 0, correct / np.maximum(union, 1), np.nan)
 
 
+def class_accuracy(confusion):
+    """Share of each class's pixels that are recognized: float [C], nan for classes that do not occur in the truth."""
+    true = confusion.sum(axis=1)
+    return np.where(true > 0, np.diag(confusion) / np.maximum(true, 1), np.nan)
+
+
 def mean_iou(confusion):
     """Mean IoU over the classes that occur in the truth; nan where none does."""
     return mean_or_nan(intersection_over_union(confusion))
@@ -44,3 +72,9 @@ def mean_or_nan(values):
     """Mean of the values that are not nan; nan where there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else np.nan
+
+
+def _refuse(occurs, num_classes, what):
+    wrong = num_classes + np.flatnonzero(occurs[num_classes:])
+    if len(wrong):
+        raise UserError(f"{what} the value {wrong[0]}, but there are only the {num_classes} classes from 0 on")

@@ -3,10 +3,16 @@
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.evaluation.confusion import add_pairs, count_pairs, intersection_over_union, mean_or_nan
+from maskrcnn_benchmark.evaluation.confusion import (
+    add_pairs,
+    class_accuracy,
+    count_pairs,
+    intersection_over_union,
+    mean_iou,
+    mean_or_nan,
+)
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 
 
 class SemanticEvaluator(Evaluator):
@@ -25,26 +31,37 @@ class SemanticEvaluator(Evaluator):
         self.num_classes = len(self.class_names)
         super().__init__()
 
+    @property
+    def protocol(self):
+        return (
+            f"IoU and accuracy of {self.num_classes} classes from one confusion matrix of all images' labelled pixels, "
+            f"means over the classes that are annotated anywhere (Long et al. 2015)"
+        )
+
     def answer(self, prediction):
         return self.member(prediction, "semantic").scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
 
     def record(self, answer, target):
+        """(cells, counts) of `count_pairs`."""
         truth = target.semantic.labels.cpu().numpy()
-        labelled = truth != IGNORE_INDEX
-        return count_pairs(truth[labelled], answer[labelled], self.num_classes)
+        return count_pairs(truth, answer, self.num_classes, f"semantic: image {target.image_id}")
 
     def summarize(self, records):
         confusion = add_pairs(records, self.num_classes)
         pixels = confusion.sum()
-        if pixels == 0:
-            return Scores(dict.fromkeys(("mIoU", "pixel-accuracy", "mean-accuracy", "fwIoU"), np.nan))
-        true = confusion.sum(axis=1)
-        iou = intersection_over_union(confusion)
-        return Scores(
-            {
-                "mIoU": mean_or_nan(iou),
-                "pixel-accuracy": float(np.trace(confusion) / pixels),
-                "mean-accuracy": mean_or_nan(np.where(true > 0, np.diag(confusion) / np.maximum(true, 1), np.nan)),
-                "fwIoU": float(np.nansum(iou * true) / pixels),
-            }
-        )
+        iou, accuracy = intersection_over_union(confusion), class_accuracy(confusion)
+        metrics = {
+            "mIoU": mean_or_nan(iou),
+            "pixel-accuracy": float(np.trace(confusion) / pixels) if pixels else np.nan,
+            "mean-accuracy": mean_or_nan(accuracy),
+            "fwIoU": float(np.nansum(iou * confusion.sum(axis=1)) / pixels) if pixels else np.nan,
+        }
+        per_class = {
+            "IoU": dict(zip(self.class_names, iou.tolist())),
+            "accuracy": dict(zip(self.class_names, accuracy.tolist())),
+        }
+        return Scores(metrics, per_class, reason="" if pixels else "no image has a pixel with a semantic label")
+
+    def image_score(self, record):
+        """mIoU of the image over the classes that occur in it; nan where no pixel is labelled."""
+        return mean_iou(add_pairs([record], self.num_classes))

@@ -39,6 +39,7 @@ def test_perfect_answers_score_one(vocabulary, truth, perfect):
         assert scores[task] == pytest.approx(1.0), task
     # Pasting parts resamples them; ridges of edge maps break up at junctions and fade at the image's border
     assert scores["part"] > 0.95
+    assert all(evaluators["part"].scores.metrics[name] == 1 for name in ("APp50", "APp-vol", "PCP50", "APr50", "APr70"))
     assert scores["boundary"] > 0.95
     assert scores["occlusion"] > 0.9
 

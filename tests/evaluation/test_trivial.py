@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from maskrcnn_benchmark.evaluation.part import PartEvaluator
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, OcclusionMap, SemanticMap
@@ -82,3 +83,17 @@ def test_images_looked_at_and_found_empty_make_an_empty_answer(vocabulary):
     answer = TrivialPredictor(vocabulary).fit([empty]).predict((8, 8))
     assert len(answer.instances) == 0
     assert answer.instances.has_field("scores")
+
+
+def test_every_frequent_box_of_a_thing_with_parts_is_a_part_instance(vocabulary, scene):
+    train = [scene(seed) for seed in range(6)]
+    prediction = TrivialPredictor(vocabulary).fit(train).predict(train[0].size)
+    evaluator = PartEvaluator(vocabulary.parts, vocabulary.thing_names)
+    rows = evaluator.answer(prediction).instances
+    people = prediction.instances.get_field("labels") == 2
+    assert [row["score"] for row in rows] == prediction.instances.get_field("scores")[people].tolist()
+    head, torso = (vocabulary.parts.label_of("person", name) for name in ("head", "torso"))
+    assert all([part["part"] for part in row["parts"]] == sorted((head, torso)) for row in rows)
+    evaluator.process([prediction] * 6, train)
+    metrics = evaluator.evaluate()
+    assert 0 < metrics["APp-vol"] < 0.95 and 0 < metrics["APr-vol"] < 0.95
