@@ -12,10 +12,10 @@ def assign_in_steps(present, starts, neighbours, gains):
 
     Points are numbered 0 .. A + B - 1; the first A come and go, the last B are always there. Every point p has a dual
     value y[p] >= 0, and y[p] + y[q] is at least the gain of every pair. A pairing is the best one if that holds with
-    equality for its pairs and if y = 0 at every point without a partner (linear programming duality). When a point comes
-    in, or loses its partner, this fails at it alone, and one shortest augmenting path (Dijkstra's algorithm in the slack
-    y[p] + y[q] - gain; Kuhn 1955, Edmonds and Karp 1972) mends it. Such paths stay in the neighbourhood where points
-    lie along lines. All arithmetic is on whole numbers, thus exact.
+    equality for its pairs and if y = 0 at every point without a partner (linear programming duality). When a point
+    comes in, or loses its partner, this fails at it alone, and one shortest augmenting path mends it (Dijkstra's
+    algorithm in the slack y[p] + y[q] - gain; Kuhn 1955, Edmonds and Karp 1972). Few changes need a path that leaves
+    their neighbourhood. All arithmetic is on whole numbers, thus exact.
 
     Args:
         present: bool [K, A], which of the first A points take part in each step; steps are taken from the last.

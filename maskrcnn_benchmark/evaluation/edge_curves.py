@@ -40,9 +40,9 @@ class EdgeCurve:
 def summarize_curves(matched_truth, total_truth, matched_predicted, total_predicted, conventions=BSDS):
     """The figures of the Berkeley benchmark from pixel counts.
 
-    ODS-F is the best F of the counts added over images; OIS-F takes each image at its own best threshold. AP is the area
-    under the linearly interpolated curve, where recalls that the curve does not reach count as precision 0 (Arbelaez et
-    al. 2011). R50 is the greatest recall at which the interpolated precision is at least 1/2.
+    ODS-F is the best F of the counts added over images; OIS-F takes each image at its own best threshold. AP is the
+    area under the linearly interpolated curve, where recalls that the curve does not reach count as precision 0
+    (Arbelaez et al. 2011). R50 is the greatest recall at which the interpolated precision is at least 1/2.
 
     Conventions "bsds": ODS-F is over thresholds and linear interpolations of precision and recall between neighbouring
     ones; nothing predicted is a precision of 0. "seism": over thresholds alone; nothing predicted is a precision of 1,
@@ -64,17 +64,17 @@ def summarize_curves(matched_truth, total_truth, matched_predicted, total_predic
     recall, precision = _recall_precision(total, conventions)
     if total[1].sum() == 0:
         return EdgeCurve(dict.fromkeys(FIGURES, np.nan), recall, precision, total[3], (np.nan, np.nan))
-    best = best_threshold(counts, conventions)
+    best = _f_measure(*_recall_precision(counts, conventions)).argmax(axis=1)
     at_best = np.take_along_axis(counts, best[None, :, None], axis=2).sum(axis=(1, 2))
     if conventions == SEISM:
         candidates = recall, precision
     else:
         candidates = _between(recall), _between(precision)
-    f = f_measure(*candidates)
+    f = _f_measure(*candidates)
     ods = f.argmax()
     figures = {
         "ODS-F": float(f[ods]),
-        "OIS-F": float(f_measure(*_recall_precision(at_best, conventions))),
+        "OIS-F": float(_f_measure(*_recall_precision(at_best, conventions))),
         "AP": _average_precision(recall, precision),
         "R50": _recall_at_precision(recall, precision, 0.5),
     }
@@ -89,15 +89,10 @@ def best_f(counts, conventions=BSDS):
     """
     if not np.any(counts[1]):
         return np.nan
-    return float(f_measure(*_recall_precision(np.asarray(counts, np.float64), conventions)).max())
+    return float(_f_measure(*_recall_precision(np.asarray(counts, np.float64), conventions)).max())
 
 
-def best_threshold(counts, conventions):
-    """The first threshold at which F is best, from counts float [4, ..., K]: int [...]."""
-    return f_measure(*_recall_precision(counts, conventions)).argmax(axis=-1)
-
-
-def f_measure(recall, precision):
+def _f_measure(recall, precision):
     """The harmonic mean of recall and precision; 0 where both are."""
     total = recall + precision
     return 2 * recall * precision / np.where(total > 0, total, 1.0)

@@ -1,4 +1,4 @@
-"""From a soft edge map to ridges: non-maximum suppression across the edge, and the thresholds that each pixel reaches."""
+"""From a soft edge map to ridges (non-maximum suppression across the edge) and to the thresholds a pixel reaches."""
 
 import cv2
 import numpy as np
@@ -10,6 +10,11 @@ from numba import njit
 _SMOOTHING_RADIUS = 4
 _TOLERANCE = 1.01
 _BORDER = 5
+
+
+def edge_thresholds(count):
+    """The thresholds of the curves: k / (count + 1) for k = 1..count, float64 [count]."""
+    return np.arange(1, count + 1) / (count + 1)
 
 
 def edge_levels(strength, protocol):
@@ -27,15 +32,17 @@ def edge_levels(strength, protocol):
     positive = strength[strength > 0]
     if protocol.suppress_non_maxima and len(positive) and positive.min() < positive.max():
         strength = suppress_non_maxima(strength)
-    thresholds = np.arange(1, protocol.thresholds + 1) / (protocol.thresholds + 1)
-    return np.searchsorted(thresholds, strength.reshape(-1), side="right").reshape(strength.shape)
+    return np.searchsorted(edge_thresholds(protocol.thresholds), strength.reshape(-1), side="right").reshape(
+        strength.shape
+    )
 
 
 def suppress_non_maxima(edges):
     """Keep an edge map's ridges: pixels at least as strong as both interpolated neighbours one pixel across the edge.
 
     The direction across the edge comes from second derivatives of the map under a triangle filter. The outermost five
-    pixels fade to zero, where derivatives are not to be trusted (Dollar and Zitnick 2015).
+    pixels fade to zero, where derivatives are not to be trusted (Dollar and Zitnick 2015). A mixed derivative of
+    exactly 0 counts as negative; the published program takes its sign as 0, and so looks along an exactly level line.
 
     Args:
         edges: float [H, W], strength in 0..1.
@@ -82,7 +89,8 @@ def _keep_ridges(edges, in_y, in_x, ridges):
             if edges[y, x] <= 0:
                 continue
             # The direction across the edge has the angle arctan(slope); which of its two senses does not matter
-            slope = _in_y(in_y, y, x) * np.sign(-_in_x(in_y, y, x)) / (_in_x(in_x, y, x) + 1e-5)
+            sign = -1.0 if _in_x(in_y, y, x) > 0 else 1.0
+            slope = _in_y(in_y, y, x) * sign / (_in_x(in_x, y, x) + 1e-5)
             step_x = 1 / np.sqrt(1 + slope * slope)
             step_y = slope * step_x
             enough = edges[y, x] * _TOLERANCE

@@ -11,13 +11,6 @@ COST_SCALE = 100
 OUTLIER_COST = 100
 
 
-def edge_thresholds(count):
-    """The thresholds of the curves: k / (count + 1) for k = 1..count, float64 [count]."""
-    if count < 1:
-        raise ValueError(f"edge curves need at least one threshold, got {count}")
-    return np.arange(1, count + 1) / (count + 1)
-
-
 def match_edges(pixels, present, truth, max_distance):
     """Pair predicted with annotated edge pixels, at each threshold by an assignment of its own.
 
