@@ -70,7 +70,9 @@ def assign_in_steps(present, starts, neighbours, gains):
 
 @njit(cache=True, nogil=True)
 def _mend(root, graph, state, scratch):
-    """Make the pairing the best one again where only `root` violates it, being without a partner but of dual > 0.
+    """Make the pairing the best one again where `root` violates it, being without a partner but of dual > 0.
+
+    Others that violate it wait for their turn, unless the root's path ends at one of them.
 
     The tree of alternating paths holds points of the root's kind (cost: slack up to them) and their partners. The path
     ends at a point of the other kind that has no partner, or at a point of the root's kind that had better lose its
