@@ -1,24 +1,24 @@
-"""Boundary detection: ODS-F, OIS-F and AP of thinned edge maps against annotated boundaries."""
+"""Boundary detection: ODS-F, OIS-F, AP and R50 of thinned edge maps against annotated boundaries."""
 
 import numpy as np
 
 from maskrcnn_benchmark.evaluation.answers import decode_strength, encode_strength
-from maskrcnn_benchmark.evaluation.edge_curves import summarize_curves
-from maskrcnn_benchmark.evaluation.edge_maps import suppress_non_maxima, thin
-from maskrcnn_benchmark.evaluation.edge_matching import edge_thresholds, match_edges
+from maskrcnn_benchmark.evaluation.edge_curves import FIGURES, best_f, summarize_curves
+from maskrcnn_benchmark.evaluation.edge_maps import edge_levels
+from maskrcnn_benchmark.evaluation.edge_matching import match_edges
+from maskrcnn_benchmark.evaluation.edge_thinning import thin, thin_levels
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
-from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.evaluation.scores import Curve, Scores
 
 
 class BoundaryEvaluator(Evaluator):
     """The Berkeley benchmark with PASCAL's tolerance of 0.0075 of the image diagonal (Martin et al. 2004).
 
-    The prediction is reduced to ridges and thinned, annotated boundaries are thinned, then pixels are paired one to
-    one. Thinning happens once, on all ridges above the lowest threshold, not again at every threshold as published:
-    ridges are nearly one pixel wide already (on synthetic maps the best F moves by less than 0.001, F at any one
-    threshold by less than 0.01), and sets that shrink with the threshold allow a single assignment for all of them.
-    An exact map scores a little below 1: ridges break up at junctions and fade at the image's border.
+    The prediction is reduced to ridges; at every threshold what reaches it is thinned and paired one to one with the
+    thinned boundaries of each annotator. Recall counts the annotated pixels of all annotators that have a partner,
+    precision the predicted pixels that have one with any annotator. Annotated boundaries are thinned as in seism
+    (Pont-Tuset and Marques 2016), which the Berkeley program does not do: an exact map then scores exactly 1.
 
     Args:
         protocol: the `EdgeProtocol`; by default that of published figures.
@@ -28,42 +28,37 @@ class BoundaryEvaluator(Evaluator):
 
     def __init__(self, protocol=None):
         self.edge_protocol = protocol or EdgeProtocol()
-        self.thresholds = edge_thresholds(self.edge_protocol.thresholds)
+        self.protocol = f"{self.edge_protocol}, annotated boundaries thinned"
         super().__init__()
 
     def answer(self, prediction):
         return encode_strength(self.member(prediction, "boundary").scores[0].cpu().numpy())
 
     def record(self, answer, target):
-        strength = suppress_non_maxima(decode_strength(answer))
-        levels = edge_levels(strength, self.thresholds)
-        levels[~thin(levels > 0)] = 0
-        truth = thin(target.boundary.edges.cpu().numpy() > 0)
-        predicted, _ = match_edges(levels, truth)
-        return (
-            count_reaching(levels.reshape(-1)[predicted], len(self.thresholds)),
-            count_reaching(levels, len(self.thresholds)),
-            np.count_nonzero(truth),
-        )
+        """int32 [4, K]: annotated pixels with a partner, all of them, predicted ones with a partner, all of them."""
+        levels = edge_levels(decode_strength(answer), self.edge_protocol)
+        pixels, present = thin_levels(levels, self.edge_protocol.thresholds)
+        matched = np.zeros_like(present)
+        counts = np.zeros((4, len(present)), np.int32)
+        for edges in target.boundary.annotators.cpu().numpy():
+            truth = thin(edges > 0)
+            near, partner = match_edges(pixels, present, truth, self.edge_protocol.max_distance)
+            matched[:, near] |= partner >= 0
+            counts[0] += (partner >= 0).sum(axis=1)
+            counts[1] += np.count_nonzero(truth)
+        counts[2], counts[3] = matched.sum(axis=1), present.sum(axis=1)
+        return counts
 
     def summarize(self, records):
         if not records:
-            return Scores({"ODS-F": np.nan, "OIS-F": np.nan, "AP": np.nan})
-        matched, total_predicted, total_truth = (np.stack(column) for column in zip(*records))
-        # One to one: as many annotated as predicted pixels have a partner
-        return Scores(summarize_curves(matched, _per_threshold(total_truth, matched), matched, total_predicted))
+            return Scores(dict.fromkeys(FIGURES, np.nan), reason="no image has annotated boundaries")
+        curve = summarize_curves(*np.stack(records, axis=1), self.edge_protocol.conventions)
+        if np.isnan(curve.figures["ODS-F"]):
+            return Scores(curve.figures, reason="no annotated image has a boundary pixel")
+        diagram = Curve(
+            "boundary_precision_recall", "Boundaries", "recall", "precision", [curve.line("precision and recall")]
+        )
+        return Scores(curve.figures, curves=[diagram])
 
-
-def edge_levels(strength, thresholds):
-    """How many of the ascending thresholds each pixel reaches: int64 [H, W] in 0..K."""
-    return np.searchsorted(thresholds, strength, side="right")
-
-
-def count_reaching(levels, num_thresholds):
-    """How many of the pixels reach each threshold: int64 [K] for levels of any shape in 0..K."""
-    histogram = np.bincount(levels.reshape(-1), minlength=num_thresholds + 1)
-    return histogram[:0:-1].cumsum()[::-1]
-
-
-def _per_threshold(per_image, like):
-    return np.broadcast_to(per_image[:, None], like.shape)
+    def image_score(self, record):
+        return best_f(record, self.edge_protocol.conventions)

@@ -1,62 +1,135 @@
-"""Precision-recall curves of edge maps and the figures read off them: ODS-F, OIS-F and AP."""
+"""Precision-recall curves of edge maps and the figures read off them: ODS-F, OIS-F, AP and R50."""
+
+from dataclasses import dataclass
 
 import numpy as np
+
+from maskrcnn_benchmark.evaluation.protocols import BSDS, SEISM
+from maskrcnn_benchmark.evaluation.scores import Line
+
+FIGURES = ("ODS-F", "OIS-F", "AP", "R50")
 
 # Points between two neighbouring thresholds at which F is looked up by linear interpolation (Martin et al. 2004)
 _INTERPOLATION_STEPS = 100
 
 
-def summarize_curves(matched_truth, total_truth, matched_predicted, total_predicted):
+@dataclass(frozen=True)
+class EdgeCurve:
+    """A precision-recall curve over the thresholds, ascending.
+
+    Attributes:
+        figures: {name of `FIGURES`: value in 0..1}, nan for all where no image has an annotated edge.
+        recall, precision: float64 [K].
+        predicted: int [K], predicted edge pixels of all images; where there are none, precision is a convention.
+        best: (recall, precision) of the point with the best F, which is ODS-F.
+    """
+
+    figures: dict
+    recall: np.ndarray
+    precision: np.ndarray
+    predicted: np.ndarray
+    best: tuple[float, float]
+
+    def line(self, label):
+        """The `Line` to draw, over the thresholds at which anything is predicted, by rising recall."""
+        drawn = self.predicted > 0
+        best = self.best if self.figures["ODS-F"] > 0 else None
+        return Line(label, self.recall[drawn][::-1], self.precision[drawn][::-1], best)
+
+
+def summarize_curves(matched_truth, total_truth, matched_predicted, total_predicted, conventions=BSDS):
     """The figures of the Berkeley benchmark from pixel counts.
 
-    ODS-F is the best F of the counts added over images, over thresholds and linear interpolations of precision and
-    recall between neighbouring ones; OIS-F takes each image at its own best threshold; AP is the area under the
-    interpolated curve, where recalls that the curve does not reach count as precision 0 (Arbelaez et al. 2011).
+    ODS-F is the best F of the counts added over images; OIS-F takes each image at its own best threshold. AP is the
+    area under the linearly interpolated curve, where recalls that the curve does not reach count as precision 0
+    (Arbelaez et al. 2011). R50 is the greatest recall at which the interpolated precision is at least 1/2.
+
+    Conventions "bsds": ODS-F is over thresholds and linear interpolations of precision and recall between neighbouring
+    ones; nothing predicted is a precision of 0. "seism": over thresholds alone; nothing predicted is a precision of 1,
+    nothing annotated a recall of 1 and a precision of 0.
+
+    The published programs give a curve that is a single point, such as that of a yes/no map, an AP of 0 for want of
+    anything to interpolate. Here it is the area of the rectangle below that point, so that an exact map has an AP of 1.
 
     Args:
         matched_truth, total_truth, matched_predicted, total_predicted: int [I, K], per image and threshold (ascending)
             the annotated edge pixels that have a partner, all annotated ones, and the same of predicted ones.
+        conventions: "bsds" or "seism".
 
     Returns:
-        {"ODS-F", "OIS-F", "AP"}: values in 0..1; nan for all where no image has an annotated edge.
+        `EdgeCurve`.
     """
     counts = np.stack([matched_truth, total_truth, matched_predicted, total_predicted]).astype(np.float64)
-    if counts[1].sum() == 0:
-        return {"ODS-F": np.nan, "OIS-F": np.nan, "AP": np.nan}
-    recall, precision = _recall_precision(counts.sum(axis=1))
-    best = _f_measure(*_recall_precision(counts)).argmax(axis=1)
+    total = counts.sum(axis=1)
+    recall, precision = _recall_precision(total, conventions)
+    if total[1].sum() == 0:
+        return EdgeCurve(dict.fromkeys(FIGURES, np.nan), recall, precision, total[3], (np.nan, np.nan))
+    best = _f_measure(*_recall_precision(counts, conventions)).argmax(axis=1)
     at_best = np.take_along_axis(counts, best[None, :, None], axis=2).sum(axis=(1, 2))
-    return {
-        "ODS-F": float(_interpolated_f(recall, precision).max()),
-        "OIS-F": float(_f_measure(*_recall_precision(at_best))),
+    if conventions == SEISM:
+        candidates = recall, precision
+    else:
+        candidates = _between(recall), _between(precision)
+    f = _f_measure(*candidates)
+    ods = f.argmax()
+    figures = {
+        "ODS-F": float(f[ods]),
+        "OIS-F": float(_f_measure(*_recall_precision(at_best, conventions))),
         "AP": _average_precision(recall, precision),
+        "R50": _recall_at_precision(recall, precision, 0.5),
     }
+    return EdgeCurve(figures, recall, precision, total[3], (float(candidates[0][ods]), float(candidates[1][ods])))
 
 
-def _recall_precision(counts):
-    """Recall and precision of counts [4, ...]; 0 where there is nothing to divide by."""
-    matched_truth, total_truth, matched_predicted, total_predicted = counts
-    return matched_truth / np.maximum(total_truth, 1), matched_predicted / np.maximum(total_predicted, 1)
+def best_f(counts, conventions=BSDS):
+    """The best F over thresholds of one image: float; nan where it has no annotated edge.
+
+    Args:
+        counts: int [4, K] in the order of `summarize_curves`.
+    """
+    if not np.any(counts[1]):
+        return np.nan
+    return float(_f_measure(*_recall_precision(np.asarray(counts, np.float64), conventions)).max())
 
 
 def _f_measure(recall, precision):
+    """The harmonic mean of recall and precision; 0 where both are."""
     total = recall + precision
     return 2 * recall * precision / np.where(total > 0, total, 1.0)
 
 
-def _interpolated_f(recall, precision):
-    """F at the thresholds and at evenly spaced points on the straight lines between neighbours: float [M]."""
-    if len(recall) == 1:
-        return _f_measure(recall, precision)
+def _recall_precision(counts, conventions):
+    """Recall and precision of counts [4, ...]; see `summarize_curves` for where there is nothing to divide by."""
+    matched_truth, total_truth, matched_predicted, total_predicted = counts
+    recall = matched_truth / np.maximum(total_truth, 1)
+    precision = matched_predicted / np.maximum(total_predicted, 1)
+    if conventions == SEISM:
+        precision = np.where(total_predicted == 0, 1.0, precision)
+        recall, precision = np.where(total_truth == 0, 1.0, recall), np.where(total_truth == 0, 0.0, precision)
+    return recall, precision
+
+
+def _between(values):
+    """Values at the thresholds and at evenly spaced points on the straight lines between neighbours: float [M]."""
+    if len(values) == 1:
+        return values
     share = np.linspace(0, 1, _INTERPOLATION_STEPS)[:, None]
-    return _f_measure(
-        (1 - share) * recall[:-1] + share * recall[1:], (1 - share) * precision[:-1] + share * precision[1:]
-    ).ravel()
+    return ((1 - share) * values[:-1] + share * values[1:]).ravel()
 
 
 def _average_precision(recall, precision):
     recall, first = np.unique(recall, return_index=True)
-    grid = np.linspace(0, 1, 101)
-    within = np.interp(grid, recall, precision[first], left=0.0, right=0.0)
+    if len(recall) == 1:
+        return float(recall[0] * precision[first[0]])
+    within = np.interp(np.linspace(0, 1, 101), recall, precision[first], left=0.0, right=0.0)
     # The benchmark divides the sum over 101 points by 100; a perfect curve is capped at 1
     return float(min(within.sum() / 100, 1.0))
+
+
+def _recall_at_precision(recall, precision, least):
+    """The greatest recall on the line through the curve's points at which precision is at least `least`, or 0."""
+    enough = precision >= least
+    found = recall[enough].max(initial=0.0)
+    crossing = np.flatnonzero(enough[1:] != enough[:-1])
+    share = (least - precision[crossing]) / (precision[crossing + 1] - precision[crossing])
+    return float(max(found, ((1 - share) * recall[crossing] + share * recall[crossing + 1]).max(initial=0.0)))

@@ -1,8 +1,8 @@
-"""From a soft edge map to thin edges: non-maximum suppression across the edge, and thinning to one pixel."""
+"""From a soft edge map to ridges (non-maximum suppression across the edge) and to the thresholds a pixel reaches."""
 
 import cv2
 import numpy as np
-from scipy.ndimage import map_coordinates
+from numba import njit
 
 # Radius of the smoothing under which an edge's direction is estimated, the factor by which a pixel may fall short of
 # its neighbours across the edge and still be a ridge, and the width of the faded image border in pixels: the values of
@@ -12,11 +12,37 @@ _TOLERANCE = 1.01
 _BORDER = 5
 
 
+def edge_thresholds(count):
+    """The thresholds of the curves: k / (count + 1) for k = 1..count, float64 [count]."""
+    return np.arange(1, count + 1) / (count + 1)
+
+
+def edge_levels(strength, protocol):
+    """How many of a protocol's ascending thresholds each pixel of an edge map reaches, after reduction to ridges.
+
+    A map with a single positive strength, a yes/no map, has no ridges to look for: it stays as it is.
+
+    Args:
+        strength: float [H, W] in 0..1.
+        protocol: the `EdgeProtocol`.
+
+    Returns:
+        int64 [H, W] in 0..K.
+    """
+    positive = strength[strength > 0]
+    if protocol.suppress_non_maxima and len(positive) and positive.min() < positive.max():
+        strength = suppress_non_maxima(strength)
+    return np.searchsorted(edge_thresholds(protocol.thresholds), strength.reshape(-1), side="right").reshape(
+        strength.shape
+    )
+
+
 def suppress_non_maxima(edges):
     """Keep an edge map's ridges: pixels at least as strong as both interpolated neighbours one pixel across the edge.
 
     The direction across the edge comes from second derivatives of the map under a triangle filter. The outermost five
-    pixels fade to zero, where derivatives are not to be trusted (Dollar and Zitnick 2015).
+    pixels fade to zero, where derivatives are not to be trusted (Dollar and Zitnick 2015). A mixed derivative of
+    exactly 0 counts as negative; the published program takes its sign as 0, and so looks along an exactly level line.
 
     Args:
         edges: float [H, W], strength in 0..1.
@@ -24,30 +50,17 @@ def suppress_non_maxima(edges):
     Returns:
         float64 [H, W]: the strength at ridges, 0 elsewhere.
     """
-    edges = np.asarray(edges, dtype=np.float64)
+    edges = np.ascontiguousarray(edges, dtype=np.float64)
     height, width = edges.shape
     if min(height, width) < 2:
         raise ValueError(f"non-maximum suppression needs a map of at least 2 x 2 pixels, got {height} x {width}")
-    angle = _angle_across(edges)
-    rows, columns = np.mgrid[:height, :width].astype(np.float64)
-    step_x, step_y = np.cos(angle), np.sin(angle)
-    ridge = np.ones(edges.shape, dtype=bool)
-    for sign in (-1, 1):
-        neighbour = map_coordinates(edges, [rows + sign * step_y, columns + sign * step_x], order=1, mode="nearest")
-        ridge &= edges * _TOLERANCE >= neighbour
-    return np.where(ridge, edges, 0.0) * np.outer(_border_fade(height), _border_fade(width))
-
-
-def _angle_across(edges):
-    """The angle of the direction across the edge at every pixel, in [0, pi): float64 [H, W], x right, y down."""
     ramp = np.arange(1, _SMOOTHING_RADIUS + 2, dtype=np.float64)
     kernel = np.concatenate([ramp, ramp[-2::-1]])
     kernel /= kernel.sum()
     smooth = cv2.sepFilter2D(edges, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_REFLECT)
-    in_y, in_x = np.gradient(smooth)
-    in_xx = np.gradient(in_x, axis=1)
-    in_yy, in_xy = np.gradient(in_y)
-    return np.mod(np.arctan(in_yy * np.sign(-in_xy) / (in_xx + 1e-5)), np.pi)
+    ridges = np.zeros_like(edges)
+    _keep_ridges(edges, *_gradients(smooth), ridges)
+    return ridges * np.outer(_border_fade(height), _border_fade(width))
 
 
 def _border_fade(length):
@@ -57,46 +70,54 @@ def _border_fade(length):
     return fade
 
 
-def thin(mask):
-    """Thin a binary map to lines one pixel wide that are connected as the map was (Guo and Hall 1989, two passes).
-
-    Args:
-        mask: bool [H, W].
-
-    Returns:
-        bool [H, W], a subset of the mask.
-    """
-    image = np.ascontiguousarray(mask, dtype=np.uint8)
-    while True:
-        before = np.count_nonzero(image)
-        for deletable in _DELETABLE:
-            code = cv2.filter2D(image, cv2.CV_16S, _NEIGHBOUR_BITS, borderType=cv2.BORDER_CONSTANT)
-            image &= ~deletable[code]
-        if np.count_nonzero(image) == before:
-            return image.astype(bool)
+@njit(cache=True, nogil=True)
+def _gradients(image):
+    """First derivatives in y and in x: two float64 [H, W]."""
+    in_y, in_x = np.empty_like(image), np.empty_like(image)
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            in_y[y, x] = _in_y(image, y, x)
+            in_x[y, x] = _in_x(image, y, x)
+    return in_y, in_x
 
 
-# A pixel's eight neighbours as bits: north, north-east, east, ... clockwise
-_NEIGHBOUR_BITS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], dtype=np.float32)
+@njit(cache=True, nogil=True)
+def _keep_ridges(edges, in_y, in_x, ridges):
+    """Write edges that are no weaker than their neighbours across the edge to `ridges`, float64 [H, W] of zeros."""
+    for y in range(edges.shape[0]):
+        for x in range(edges.shape[1]):
+            if edges[y, x] <= 0:
+                continue
+            # The direction across the edge has the angle arctan(slope); which of its two senses does not matter
+            sign = -1.0 if _in_x(in_y, y, x) > 0 else 1.0
+            slope = _in_y(in_y, y, x) * sign / (_in_x(in_x, y, x) + 1e-5)
+            step_x = 1 / np.sqrt(1 + slope * slope)
+            step_y = slope * step_x
+            enough = edges[y, x] * _TOLERANCE
+            if enough >= _sample(edges, y - step_y, x - step_x) and enough >= _sample(edges, y + step_y, x + step_x):
+                ridges[y, x] = edges[y, x]
 
 
-def _deletion_tables():
-    """For both passes, whether a pixel with this neighbourhood (0..255) may go: two uint8 [256] tables of 0 and 1."""
-    bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
-    north, north_east, east, south_east, south, south_west, west, north_west = bits.astype(bool).T
-    components = (
-        (~north & (north_east | east)).astype(int)
-        + (~east & (south_east | south))
-        + (~south & (south_west | west))
-        + (~west & (north_west | north))
-    )
-    pairs_one = (north_west | north).astype(int) + (north_east | east) + (south_east | south) + (south_west | west)
-    pairs_two = (north | north_east).astype(int) + (east | south_east) + (south | south_west) + (west | north_west)
-    thickness = np.minimum(pairs_one, pairs_two)
-    simple = (components == 1) & (thickness >= 2) & (thickness <= 3)
-    first = simple & ~((north | north_east | ~south_east) & east)
-    second = simple & ~((south | south_west | ~north_west) & west)
-    return first.astype(np.uint8), second.astype(np.uint8)
+@njit(cache=True, nogil=True)
+def _in_y(image, y, x):
+    """Derivative downwards: central differences, one-sided at the image's border."""
+    above, below = max(y - 1, 0), min(y + 1, image.shape[0] - 1)
+    return (image[below, x] - image[above, x]) / (below - above)
 
 
-_DELETABLE = _deletion_tables()
+@njit(cache=True, nogil=True)
+def _in_x(image, y, x):
+    """Derivative to the right, as `_in_y`."""
+    left, right = max(x - 1, 0), min(x + 1, image.shape[1] - 1)
+    return (image[y, right] - image[y, left]) / (right - left)
+
+
+@njit(cache=True, nogil=True)
+def _sample(image, y, x):
+    """The map between pixels by bilinear interpolation, beyond its border as on it."""
+    y, x = min(max(y, 0.0), image.shape[0] - 1.0), min(max(x, 0.0), image.shape[1] - 1.0)
+    top, left = min(int(y), image.shape[0] - 2), min(int(x), image.shape[1] - 2)
+    y, x = y - top, x - left
+    upper = image[top, left] * (1 - x) + image[top, left + 1] * x
+    lower = image[top + 1, left] * (1 - x) + image[top + 1, left + 1] * x
+    return upper * (1 - y) + lower * y

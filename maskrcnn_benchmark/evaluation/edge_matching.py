@@ -1,71 +1,90 @@
-"""One-to-one correspondence between predicted and annotated edge pixels, for every threshold in a single assignment."""
+"""One-to-one correspondence between predicted and annotated edge pixels, at every threshold."""
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from numba import njit
 
-# A pair may be at most this fraction of the image diagonal apart: the value for PASCAL (0.011 is NYUD's)
-MAX_DISTANCE = 0.0075
-# Leaving a pixel without a partner costs as much as this many pairs at the greatest distance (Martin et al. 2004)
-_OUTLIER_COST = 100
+from maskrcnn_benchmark.evaluation.edge_assignment import assign_in_steps
 
-
-def edge_thresholds(count):
-    """The thresholds of the curves: k / (count + 1) for k = 1..count, float64 [count]."""
-    if count < 1:
-        raise ValueError(f"edge curves need at least one threshold, got {count}")
-    return np.arange(1, count + 1) / (count + 1)
+# Costs are whole numbers, in hundredths of a pixel, and a pixel that stays without a partner costs as much as this many
+# pairs at the greatest distance: both as in the Berkeley benchmark (Martin et al. 2004)
+COST_SCALE = 100
+OUTLIER_COST = 100
 
 
-def match_edges(levels, truth, max_distance=MAX_DISTANCE):
-    """Pair predicted with annotated edge pixels so that at every threshold as many as possible are paired.
+def match_edges(pixels, present, truth, max_distance):
+    """Pair predicted with annotated edge pixels, at each threshold by an assignment of its own.
 
-    Predicted pixels above a higher threshold are a subset of those above a lower one, and the sets of pixels that can
-    be paired at once form a matroid. So one assignment in which a pixel counts the more the higher its level is a
-    largest one at every threshold: the counts equal those of one assignment per threshold (as the published protocol
-    makes), at the cost of one. Among largest assignments it takes the least total distance, of all levels together.
+    Each assignment is the one of least cost of the Berkeley benchmark: a pair costs its distance, and a pixel on either
+    side that could have a partner and has none costs `OUTLIER_COST` times the greatest distance. In practice that is as
+    many pairs as possible, and among these the least total distance. It is exact; the benchmark itself offers only some
+    random outlier edges to its solver.
 
     Args:
-        levels: int [H, W]; how many thresholds the pixel reaches, 0 where no edge is predicted.
+        pixels: int64 [N], flat indices of the pixels where an edge is predicted at any threshold, each once.
+        present: bool [K, N], at which thresholds (ascending) it is.
         truth: bool [H, W], annotated edges.
         max_distance: greatest distance of a pair, as a fraction of the image diagonal.
 
     Returns:
-        (predicted, annotated): int64 [M] each, flat pixel indices of the M pairs.
+        (near, partner): int64 [M], positions in `pixels` of those with an annotated pixel in reach, and int32 [K, M],
+        the flat index of each one's partner at each threshold, -1 where it has none.
     """
-    if levels.shape != truth.shape:
-        raise ValueError(f"edge maps differ in size: predicted {levels.shape}, annotated {truth.shape}")
-    radius = max_distance * np.hypot(*truth.shape)
-    predicted, annotated, distance = _candidate_pairs(levels > 0, truth, radius)
-    if len(predicted) == 0:
-        return predicted, annotated
-    rows, row_of_pair = np.unique(predicted, return_inverse=True)
-    columns, column_of_pair = np.unique(annotated, return_inverse=True)
-    # Every predicted pixel also has a column of its own, which stands for staying without a partner. One is added to
-    # every cost because a sparse matrix cannot hold an edge that costs nothing
-    own = np.arange(len(rows))
-    outlier_cost = _OUTLIER_COST * max(radius, 1.0) * levels.reshape(-1)[rows]
-    costs = csr_matrix(
-        (
-            np.concatenate([distance, outlier_cost]) + 1.0,
-            (np.concatenate([row_of_pair, own]), np.concatenate([column_of_pair, len(columns) + own])),
-        ),
-        shape=(len(rows), len(columns) + len(rows)),
-    )
-    row, column = min_weight_full_bipartite_matching(costs)
-    paired = column < len(columns)
-    return rows[row[paired]], columns[column[paired]]
+    annotated = np.flatnonzero(truth)
+    near, starts, neighbours, squares = _candidate_pairs(pixels, annotated, truth.shape, max_distance)
+    distance = np.rint(COST_SCALE * np.sqrt(squares)).astype(np.int64)
+    gains = 2 * outlier_cost(truth.shape, max_distance) - distance
+    partner = assign_in_steps(np.ascontiguousarray(present[:, near]), starts, neighbours, gains)
+    return near, np.append(annotated, -1).astype(np.int32)[partner]
 
 
-def _candidate_pairs(predicted, truth, radius):
-    """All pairs within the radius (pixels): flat indices predicted, annotated int64 [C], and distances float64 [C]."""
-    width = truth.shape[1]
-    reach = int(radius)
-    offset_y, offset_x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    near = offset_y**2 + offset_x**2 <= radius**2
-    offset_y, offset_x = offset_y[near], offset_x[near]
-    y, x = np.nonzero(predicted)
-    padded = np.pad(truth, reach)
-    pair, offset = np.nonzero(padded[y[:, None] + reach + offset_y, x[:, None] + reach + offset_x])
-    partner_y, partner_x = y[pair] + offset_y[offset], x[pair] + offset_x[offset]
-    return y[pair] * width + x[pair], partner_y * width + partner_x, np.hypot(offset_y, offset_x)[offset]
+def outlier_cost(shape, max_distance):
+    """What a pixel without a partner costs in a map [H, W]: int, in the unit of `COST_SCALE`."""
+    return int(np.ceil(COST_SCALE * OUTLIER_COST * max_distance * np.hypot(*shape)))
+
+
+def _candidate_pairs(pixels, annotated, shape, max_distance):
+    """The pairs in reach as a graph of those predicted pixels that have any, then all annotated ones.
+
+    Returns:
+        near int64 [M], positions in `pixels`; starts int64 [M + B + 1], neighbours int32 [2 E] and squared distances
+        int64 [2 E], the graph in the form of `assign_in_steps`.
+    """
+    square = (max_distance**2) * (shape[0] ** 2 + shape[1] ** 2)
+    reach = int(np.sqrt(square))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    inside = y**2 + x**2 <= square
+    # Annotated pixels by place, in a frame so wide that no look leaves the map
+    number = np.full((shape[0] + 2 * reach, shape[1] + 2 * reach), -1, np.int32)
+    number[reach : shape[0] + reach, reach : shape[1] + reach].flat[annotated] = np.arange(len(annotated))
+    width = number.shape[1]
+    place = (pixels // shape[1] + reach) * width + pixels % shape[1] + reach
+    return _build_graph(place, number.reshape(-1), (y * width + x)[inside], (y**2 + x**2)[inside], len(annotated))
+
+
+@njit(cache=True, nogil=True)
+def _build_graph(place, number, offsets, squares, num_annotated):
+    degree = np.zeros(len(place), np.int64)
+    for i in range(len(place)):
+        for offset in offsets:
+            degree[i] += number[place[i] + offset] >= 0
+    near = np.flatnonzero(degree)
+    starts = np.zeros(len(near) + num_annotated + 1, np.int64)
+    starts[1 : len(near) + 1] = degree[near]
+    for i in near:
+        for offset in offsets:
+            if number[place[i] + offset] >= 0:
+                starts[len(near) + number[place[i] + offset] + 1] += 1
+    starts = starts.cumsum()
+    neighbours = np.empty(starts[-1], np.int32)
+    square = np.empty(starts[-1], np.int64)
+    free = starts[:-1].copy()
+    for p in range(len(near)):
+        for k in range(len(offsets)):
+            found = number[place[near[p]] + offsets[k]]
+            if found >= 0:
+                q = len(near) + found
+                neighbours[free[p]], square[free[p]] = q, squares[k]
+                neighbours[free[q]], square[free[q]] = p, squares[k]
+                free[p] += 1
+                free[q] += 1
+    return near, starts, neighbours, square

@@ -46,15 +46,28 @@ class SemanticMap:
 
 
 class BoundaryMap:
-    """Boundaries between objects and stuff, whatever their class.
+    """Boundaries between objects and stuff, whatever their class, as drawn by one annotator or by several.
 
     Args:
         edges: uint8 [H, W], 1 on a boundary.
+        annotators: uint8 [A, H, W], what each of several annotators drew, whose union `edges` is; by default there is
+            one who drew `edges`.
     """
 
-    def __init__(self, edges):
+    def __init__(self, edges, annotators=None):
         _check_map(edges, "a boundary map")
+        if annotators is not None and (
+            annotators.dtype != torch.uint8 or annotators.ndim != 3 or annotators.shape[1:] != edges.shape
+        ):
+            kind = f"{str(annotators.dtype).removeprefix('torch.')} {list(annotators.shape)}"
+            raise ValueError(f"annotators of a {list(edges.shape)} boundary map are uint8 [A, H, W], not {kind}")
         self.edges = edges
+        self.annotators = edges[None] if annotators is None else annotators
+
+    @classmethod
+    def of_annotators(cls, annotators):
+        """The map of several annotators, uint8 [A, H, W] with A at least 1."""
+        return cls(annotators.amax(dim=0), annotators) if len(annotators) > 1 else cls(annotators[0])
 
     @property
     def size(self):
@@ -68,26 +81,26 @@ class BoundaryMap:
         its centre, so that a line becomes as much wider as the image.
         """
         if tuple(size) == self.size:
-            return BoundaryMap(self.edges)
-        y, x = self.edges.nonzero(as_tuple=True)
+            return BoundaryMap(self.edges, self.annotators)
+        annotator, y, x = self.annotators.nonzero(as_tuple=True)
         inner, y, x = _shrink(self.size, size, y, x)
-        edges = self.edges.new_zeros(inner)
-        edges[y, x] = 1
-        return BoundaryMap(resize_nearest(edges, size))
+        edges = self.annotators.new_zeros((len(self.annotators), *inner))
+        edges[annotator, y, x] = 1
+        return BoundaryMap.of_annotators(resize_nearest(edges, size))
 
     def transpose(self, method):
-        return BoundaryMap(_flip(self.edges, method))
+        return BoundaryMap.of_annotators(_flip(self.annotators, method))
 
     def crop(self, box):
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
-        return BoundaryMap(_crop(self.edges, box))
+        return BoundaryMap.of_annotators(_crop(self.annotators, box))
 
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below, without edges there."""
-        return BoundaryMap(_pad(self.edges, size, 0))
+        return BoundaryMap.of_annotators(_pad(self.annotators, size, 0))
 
     def to(self, device):
-        return BoundaryMap(self.edges.to(device))
+        return BoundaryMap.of_annotators(self.annotators.to(device))
 
 
 class OcclusionMap:

@@ -1,6 +1,5 @@
 """A small annotated image with every task, and its perfect prediction."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -93,7 +92,7 @@ def _repeat(vocabulary, target):
     layout = target.instances.get_field("parts").crop_and_resize(target.instances.bbox, 64)
     instances.add_field("parts", torch.nn.functional.one_hot(layout, num_parts).permute(0, 3, 1, 2).float())
     semantic = torch.where(target.semantic.labels == IGNORE_INDEX, 0, target.semantic.labels).long()
-    edges = _without_ends(target.boundary.edges)
+    edges = target.boundary.edges.float()
     return ImagePrediction(
         SIZE,
         instances,
@@ -103,9 +102,3 @@ def _repeat(vocabulary, target):
         classes=target.classes.clone(),
         image_id=target.image_id,
     )
-
-
-def _without_ends(edges):
-    """Edges with a soft flank, as networks predict them: ridges that survive non-maximum suppression."""
-    soft = cv2.GaussianBlur(edges.float().numpy(), (0, 0), 0.7)
-    return torch.from_numpy(np.maximum(soft / soft.max(), 0.95 * edges.numpy()).astype(np.float32))

@@ -35,13 +35,11 @@ def test_perfect_answers_score_one(vocabulary, truth, perfect):
     for evaluator in evaluators.values():
         evaluator.process([perfect(target) for target in truth], truth)
     scores = headlines(evaluators)
-    for task in ("detection", "instance", "keypoint", "semantic", "classification"):
+    for task in ("detection", "instance", "keypoint", "semantic", "boundary", "occlusion", "classification"):
         assert scores[task] == pytest.approx(1.0), task
-    # Pasting parts resamples them; ridges of edge maps break up at junctions and fade at the image's border
+    # Pasting parts resamples them
     assert scores["part"] > 0.95
     assert all(evaluators["part"].scores.metrics[name] == 1 for name in ("APp50", "APp-vol", "PCP50", "APr50", "APr70"))
-    assert scores["boundary"] > 0.95
-    assert scores["occlusion"] > 0.9
 
 
 def test_merged_halves_equal_one_pass_and_count_no_image_twice(vocabulary, truth, perfect):

@@ -1,74 +1,94 @@
-"""One-to-one pairing of edge pixels."""
+"""One-to-one pairing of edge pixels, against separate assignments by scipy."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from maskrcnn_benchmark.evaluation.edge_matching import edge_thresholds, match_edges
+from maskrcnn_benchmark.evaluation.edge_matching import COST_SCALE, match_edges, outlier_cost
 
 
-def largest_matching(predicted, truth, radius):
-    """Cardinality and least total distance of a dense min-cost assignment in which no pair exceeds the radius."""
+def least_cost(predicted, truth, max_distance):
+    """(number of pairs, total cost) of the assignment of least cost, by scipy: a pair saves two outliers."""
     one, two = np.argwhere(predicted), np.argwhere(truth)
-    distance = np.hypot(*np.moveaxis(one[:, None] - two[None], 2, 0))
-    forbidden = 1e4
-    rows, columns = linear_sum_assignment(np.where(distance <= radius, distance, forbidden))
-    chosen = distance[rows, columns]
-    return (chosen <= radius).sum(), chosen[chosen <= radius].sum()
+    square = ((one[:, None] - two[None]) ** 2).sum(axis=2)
+    near = square <= max_distance**2 * (truth.shape[0] ** 2 + truth.shape[1] ** 2)
+    saved = 2 * outlier_cost(truth.shape, max_distance)
+    cost = np.where(near, np.rint(COST_SCALE * np.sqrt(square)).astype(np.int64) - saved, 0)
+    rows, columns = linear_sum_assignment(cost)
+    return near[rows, columns].sum(), cost[rows, columns].sum()
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_single_level_is_a_largest_matching_of_least_distance(seed):
+def check_every_threshold(pixels, present, truth, max_distance):
+    near, partner = match_edges(pixels, present, truth, max_distance)
+    for k in range(len(present)):
+        paired = partner[k] >= 0
+        one, two = pixels[near[paired]], partner[k][paired]
+        assert present[k][near[paired]].all() and truth.flat[two].all()
+        assert len(set(one)) == len(one) and len(set(two)) == len(two)
+        distance = np.hypot(one // truth.shape[1] - two // truth.shape[1], one % truth.shape[1] - two % truth.shape[1])
+        assert (distance <= max_distance * np.hypot(*truth.shape) + 1e-9).all()
+        cost = (np.rint(COST_SCALE * distance) - 2 * outlier_cost(truth.shape, max_distance)).sum()
+        predicted = np.zeros(truth.shape, bool)
+        predicted.flat[pixels[present[k]]] = True
+        assert (len(one), cost) == least_cost(predicted, truth, max_distance)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 24), st.integers(4, 24), st.floats(0.3, 4.5))
+def test_every_threshold_has_an_assignment_of_least_cost_though_pixels_come_and_go(seed, height, width, radius):
     rng = np.random.default_rng(seed)
-    predicted, truth = rng.random((24, 18)) < 0.2, rng.random((24, 18)) < 0.2
-    radius = 2.3
-    one, two = match_edges(predicted.astype(int), truth, radius / np.hypot(24, 18))
-    (y1, x1), (y2, x2) = np.unravel_index(one, truth.shape), np.unravel_index(two, truth.shape)
-    distance = np.hypot(y1 - y2, x1 - x2)
-    assert distance.max() <= radius
-    assert predicted[y1, x1].all() and truth[y2, x2].all()
-    assert len(set(one)) == len(one) and len(set(two)) == len(two)
-    count, total = largest_matching(predicted, truth, radius)
-    assert len(one) == count
-    assert distance.sum() == pytest.approx(total)
+    pixels = np.flatnonzero(rng.random(height * width) < rng.random())
+    present = rng.random((6, len(pixels))) < rng.random((6, 1))
+    truth = rng.random((height, width)) < rng.random() * 0.6
+    check_every_threshold(pixels, present, truth, radius / np.hypot(height, width))
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_one_assignment_is_largest_at_every_threshold(seed):
+@pytest.mark.parametrize("seed", range(4))
+def test_sets_that_grow_as_the_threshold_falls(seed):
     rng = np.random.default_rng(seed)
-    levels = rng.integers(0, 8, (24, 18)) * (rng.random((24, 18)) < 0.4)
-    truth = rng.random((24, 18)) < 0.15
-    one, _ = match_edges(levels, truth, 2.3 / np.hypot(24, 18))
-    for threshold in range(1, 8):
-        count, _ = largest_matching(levels >= threshold, truth, 2.3) if (levels >= threshold).any() else (0, 0)
-        assert (levels.reshape(-1)[one] >= threshold).sum() == count
+    levels = rng.integers(0, 12, (30, 40)) * (rng.random((30, 40)) < 0.4)
+    pixels = np.flatnonzero(levels)
+    truth = np.zeros((30, 40), bool)
+    truth[5:25, 10] = truth[12, 5:35] = truth[np.arange(4, 28), np.arange(4, 28) + 6] = True
+    check_every_threshold(pixels, levels.flat[pixels] > np.arange(11)[:, None], truth, 3.2 / 50)
+
+
+def pairs(predicted, truth, max_distance):
+    pixels = np.flatnonzero(predicted)
+    near, partner = match_edges(pixels, np.ones((1, len(pixels)), bool), truth, max_distance)
+    return {int(pixels[i]): int(j) for i, j in zip(near, partner[0]) if j >= 0}
+
+
+def test_more_pairs_are_better_than_closer_ones():
+    predicted, truth = np.zeros((1, 9), bool), np.zeros((1, 9), bool)
+    predicted[0, [2, 4]] = truth[0, [4, 6]] = True
+    # 4 lies on 4, but then 2 and 6 would have nobody within two pixels
+    assert pairs(predicted, truth, 2.1 / np.hypot(1, 9)) == {2: 4, 4: 6}
+    assert pairs(predicted, truth, 1.1 / np.hypot(1, 9)) == {4: 4}
+
+
+def test_the_greatest_distance_itself_is_near_enough():
+    predicted, truth = np.zeros((300, 400), bool), np.zeros((300, 400), bool)
+    predicted[100, 100] = truth[103, 104] = True
+    assert len(pairs(predicted, truth, 0.01)) == 1  # 0.01 of the diagonal of 500 pixels is 5, and 3-4-5 is right
+    assert len(pairs(predicted, truth, 0.0099)) == 0
 
 
 def test_a_line_shifted_within_the_tolerance_pairs_wholly_and_beyond_it_not_at_all():
     truth = np.zeros((100, 100), bool)
     truth[20:80, 50] = True
-    near, far = np.roll(truth, 1, axis=1), np.roll(truth, 2, axis=1)
-    assert len(match_edges(near.astype(int), truth)[0]) == 60  # 0.0075 of the diagonal is 1.06 pixels
-    assert len(match_edges(far.astype(int), truth)[0]) == 0
+    assert len(pairs(np.roll(truth, 1, axis=1), truth, 0.0075)) == 60  # 0.0075 of the diagonal is 1.06 pixels
+    assert len(pairs(np.roll(truth, 2, axis=1), truth, 0.0075)) == 0
 
 
 def test_two_predicted_pixels_do_not_share_a_partner():
-    truth = np.zeros((200, 200), bool)
-    truth[100, 100] = True
-    levels = np.zeros((200, 200), int)
-    levels[100, 99:102] = 1
-    one, two = match_edges(levels, truth)
-    assert one.tolist() == [100 * 200 + 100]
-    assert two.tolist() == [100 * 200 + 100]
+    predicted, truth = np.zeros((200, 200), bool), np.zeros((200, 200), bool)
+    truth[100, 100] = predicted[100, 99:102] = True
+    assert pairs(predicted, truth, 0.0075) == {100 * 200 + 100: 100 * 200 + 100}
 
 
-def test_maps_of_different_size_are_refused():
-    with pytest.raises(ValueError, match="differ in size"):
-        match_edges(np.zeros((5, 6), int), np.zeros((6, 5), bool))
-
-
-def test_thresholds_are_even_and_leave_the_ends_out():
-    assert np.allclose(edge_thresholds(4), [0.2, 0.4, 0.6, 0.8])
-    assert edge_thresholds(99)[[0, -1]] == pytest.approx([0.01, 0.99])
-    with pytest.raises(ValueError, match="at least one"):
-        edge_thresholds(0)
+def test_nothing_predicted_or_nothing_annotated_has_no_pairs():
+    some, nothing = np.ones((4, 5), bool), np.zeros((4, 5), bool)
+    assert pairs(nothing, some, 0.3) == pairs(some, nothing, 0.3) == {}

@@ -91,6 +91,31 @@ def test_boundaries_are_cropped_padded_and_mirrored():
     assert boundary.transpose(FLIP_LEFT_RIGHT).edges.tolist() == [[0, 0, 1], [1, 1, 0]]
 
 
+def test_one_annotator_is_the_default():
+    boundary = BoundaryMap(torch.tensor([[1, 0], [0, 1]], dtype=torch.uint8))
+    assert boundary.annotators.tolist() == [[[1, 0], [0, 1]]]
+    assert boundary.transpose(FLIP_LEFT_RIGHT).annotators.tolist() == [[[0, 1], [1, 0]]]
+
+
+@given(arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=12), elements=st.integers(0, 1)), SIDES, SIDES)
+def test_what_happens_to_a_boundary_happens_to_each_annotators(drawn, width, height):
+    several = BoundaryMap.of_annotators(torch.from_numpy(drawn))
+    assert several.edges.tolist() == drawn.max(axis=0).tolist()
+    x, y = drawn.shape[2] // 2, drawn.shape[1] // 2
+    for change in (
+        lambda boundary: boundary.resize((width, height)),
+        lambda boundary: boundary.transpose(FLIP_LEFT_RIGHT),
+        lambda boundary: boundary.transpose(FLIP_TOP_BOTTOM),
+        lambda boundary: boundary.crop((x, y, x + 3, y + 3)),
+        lambda boundary: boundary.pad((drawn.shape[2] + 2, drawn.shape[1] + 1)),
+        lambda boundary: boundary.to("cpu"),
+    ):
+        changed = change(several)
+        alone = [change(BoundaryMap(torch.from_numpy(edges))).edges for edges in drawn]
+        assert torch.equal(changed.annotators, torch.stack(alone))
+        assert torch.equal(changed.edges, torch.stack(alone).amax(dim=0))
+
+
 def test_the_mirror_of_occlusion_worked_by_hand():
     # Upright edge, occluder on its left side (x = 0): the tangent that has it to the left points up, -90 degrees.
     upright = occlusion([[0, 1, 0]], [[0.0, -math.pi / 2, 0.0]])
@@ -161,6 +186,8 @@ def test_maps_of_another_type_or_shape_are_refused():
         SemanticMap(torch.zeros(2, 2))
     with pytest.raises(ValueError, match="boundary map"):
         BoundaryMap(torch.zeros(1, 2, 2, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"annotators of a \[2, 2\] boundary map are uint8 \[A, H, W\], not int64"):
+        BoundaryMap(torch.zeros(2, 2, dtype=torch.uint8), torch.zeros(1, 2, 2, dtype=torch.int64))
     with pytest.raises(ValueError, match="directions"):
         OcclusionMap(torch.zeros(2, 2, dtype=torch.uint8), torch.zeros(2, 2, 3))
     with pytest.raises(ValueError, match="flip"):

@@ -319,15 +319,15 @@ class DetailDataset(torch.utils.data.Dataset):
         return int(width), int(height)
 
     def _read_boundary(self, records, size):
-        """Boundary masks of one image (one, by the format), joined and at the image's size: `BoundaryMap`."""
-        edges = torch.zeros(size[1], size[0], dtype=torch.uint8)
+        """Boundary masks of one image at its size, each of an annotator (one, in the published file): `BoundaryMap`."""
+        annotators = []
         for record in records:
             mask_size = self._boundary_size(record)
             name = self.file.name_of(record, "boundary")
             runs = RunLengths([record["boundary_mask"]], mask_size, lambda _, name=name: name)
             boundary = BoundaryMap(torch.from_numpy(runs.masks([0])[0]))
-            edges |= (boundary if mask_size == size else boundary.resize(size)).edges
-        return BoundaryMap(edges)
+            annotators.append((boundary if mask_size == size else boundary.resize(size)).edges)
+        return BoundaryMap.of_annotators(torch.stack(annotators))
 
     def _read_occlusion(self, records, size):
         """The occlusion chains of one image: `OcclusionMap` at the image's size."""

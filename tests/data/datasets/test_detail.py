@@ -10,6 +10,7 @@ from PIL import Image
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.datasets.detail_categories import OFFICIAL_ORDER, in_official_order
+from maskrcnn_benchmark.data.datasets.occlusion_chains import maps_to_chains
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -161,6 +162,28 @@ def test_boundary_of_another_size_is_resized_and_counted(tiny, caplog):
     assert exact.sum() == 12 and exact[:, 10].all()
     resized = dataset.get_annotations(1).boundary
     assert resized.size == (12, 20) and resized.edges.nonzero()[:, 0].unique().tolist() == [8, 9]
+
+
+def test_several_boundary_records_of_an_image_are_several_annotators(tiny, content):
+    assert len(opened(tiny).get_annotations(0).boundary.annotators) == 1
+    second = {**content["annos_boundary"][1], "image_id": 11}  # of another size: resized like the first of image 12
+    content["annos_boundary"].append(second)
+    boundary = opened(tiny, content).get_annotations(0).boundary
+    assert boundary.annotators.shape == (2, 12, 20)
+    assert boundary.annotators[0, :, 10].all() and boundary.annotators[0].sum() == 12
+    assert boundary.annotators[1].any()
+    assert torch.equal(boundary.edges, boundary.annotators.amax(dim=0))
+
+
+def test_chains_of_an_occlusion_map_are_read_from_a_file_as_they_were(tiny, content):
+    truth = opened(tiny).get_annotations(0).occlusion
+    chains, labels = maps_to_chains(truth.edges.numpy(), truth.direction.numpy())
+    edges = {"indices": [chain.tolist() for chain in chains], "edgelabel": labels.tolist()}
+    content["annos_occlusion"][0].update(ne=len(chains), edges=edges)
+    again = opened(tiny, content).get_annotations(0).occlusion
+    assert torch.equal(again.edges, truth.edges)
+    # The stem and the bar cross: beside the crossing tangents are measured over shorter ways
+    assert ((again.direction * truth.direction).sum(dim=0)[truth.edges > 0] > 0.5).all()
 
 
 def test_occlusion_directions_have_the_occluder_on_the_left(tiny):

@@ -1,9 +1,15 @@
-"""Occlusion chains: where edges lie and which way they point."""
+"""Occlusion chains: where edges lie and which way they point, and the chains of a map."""
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.interpolate import CubicSpline
 
-from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_maps
+from maskrcnn_benchmark.data.datasets.mini_detail_edges import occlusion_chains
+from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_maps, maps_to_chains
 
 
 def angle(direction, y, x):
@@ -64,3 +70,110 @@ def test_pixel_outside_or_unknown_label_is_an_error():
         chains_to_maps([[23, 24]], [1], (6, 4))
     with pytest.raises(ValueError, match="labels of 1 or 2"):
         chains_to_maps([[1, 2]], [3], (6, 4))
+
+
+def random_curve(rng, size):
+    """One smooth curve through random points, where it lies within the image: list of chains."""
+    width, height = size
+    knots = rng.uniform(0, 1, (rng.integers(3, 6), 2)) * [width - 1, height - 1]
+    points = np.rint(CubicSpline(np.arange(len(knots)), knots)(np.linspace(0, len(knots) - 1, 3000))).astype(int)
+    points = points[((points >= 0) & (points < size)).all(axis=1)]
+    points = points[np.append(True, (points[1:] != points[:-1]).any(axis=1))]
+    ends = np.flatnonzero(np.abs(np.diff(points, axis=0)).max(axis=1) > 1) + 1
+    return [piece[:, 0] * height + piece[:, 1] for piece in np.split(points, ends)]
+
+
+def there_and_back(chains, labels, size):
+    """Cosines between the directions of drawn chains and of those of their map, where both have one; how many lack."""
+    edges, direction = chains_to_maps(chains, labels, size)
+    again, turned = chains_to_maps(*maps_to_chains(edges, direction), size)
+    assert np.array_equal(edges, again)
+    has, has_again = direction.any(axis=0), turned.any(axis=0)
+    return (direction * turned).sum(axis=0)[has & has_again], (has & ~has_again).sum()
+
+
+def test_chains_of_random_curves_come_back_from_their_map():
+    rng = np.random.default_rng(0)
+    cosines, lacking = [], 0
+    for _ in range(25):
+        chains = random_curve(rng, (160, 120)) + random_curve(rng, (160, 120))
+        found, lost = there_and_back(chains, rng.integers(1, 3, len(chains)), (160, 120))
+        cosines, lacking = [*cosines, found], lacking + lost
+    cosines = np.concatenate(cosines)
+    # Where curves cross or touch with opposite sides the map contradicts itself
+    assert lacking <= 0.001 * len(cosines)
+    assert (cosines >= 0).mean() > 0.99
+    assert np.degrees(np.arccos(np.clip(cosines, -1, 1))).mean() < 5
+
+
+def test_chains_of_things_that_hide_each_other_come_back_from_their_map():
+    rng = np.random.default_rng(0)
+    cosines = []
+    for _ in range(10):
+        regions = np.zeros((150, 200), np.int32)
+        for number in range(1, 9):
+            centre, axes = rng.integers((0, 0), (200, 150)), rng.integers(8, 50, 2)
+            cv2.ellipse(regions, centre.tolist(), axes.tolist(), rng.uniform(0, 180), 0, 360, number, -1)
+        chains = [points[:, 0] * 150 + points[:, 1] for points in occlusion_chains(regions, np.arange(9))]
+        cosines.append(there_and_back(chains, [1] * len(chains), (200, 150))[0])
+    cosines = np.concatenate(cosines)
+    assert (cosines >= 0).mean() > 0.995
+    assert np.degrees(np.arccos(np.clip(cosines, -1, 1))).mean() < 2
+
+
+@settings(deadline=None)
+@given(
+    arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.integers(0, 1)),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_map_has_chains_of_neighbours_that_draw_its_edges(edges, seed):
+    height, width = edges.shape
+    chains, labels = maps_to_chains(edges, np.random.default_rng(seed).normal(size=(2, height, width)))
+    assert np.array_equal(chains_to_maps(chains, labels, (width, height))[0], edges)
+    assert len(np.unique(np.concatenate([[], *chains]))) == edges.sum()
+    for pixels in chains:
+        assert len(set(pixels.tolist())) == len(pixels)
+        columns, rows = np.divmod(pixels, height)
+        assert np.maximum(np.abs(np.diff(columns)), np.abs(np.diff(rows))).tolist() == [1] * (len(pixels) - 1)
+
+
+@pytest.mark.parametrize("label", [1, 2])
+def test_a_plain_line_is_one_chain_with_its_label(label):
+    line = chain([(x, 3) for x in range(2, 9)], 10)
+    edges, direction = chains_to_maps([line], [label], (20, 10))
+    (pixels,), (found,) = maps_to_chains(edges, direction)
+    assert (pixels.tolist(), found) in [(line, label), (line[::-1], 3 - label)]
+
+
+def test_a_closed_contour_is_one_chain():
+    ring = [(2, 2), (3, 2), (4, 2), (5, 3), (5, 4), (5, 5), (4, 6), (3, 6), (2, 6), (1, 5), (1, 4), (1, 3)]
+    edges, direction = chains_to_maps([chain(ring, 10)], [1], (10, 10))
+    chains, _ = maps_to_chains(edges, direction)
+    assert len(chains) == 1 and sorted(chains[0]) == sorted(chain(ring, 10))
+
+
+def test_a_straight_line_goes_through_where_another_ends_at_it():
+    bar, stem = chain([(x, 8) for x in range(3, 17)], 20), chain([(9, y) for y in range(9, 18)], 20)
+    chains, _ = maps_to_chains(*chains_to_maps([bar, stem], [1, 1], (20, 20)))
+    assert sorted(sorted(pixels.tolist()) for pixels in chains) == [sorted(bar), sorted(stem)]
+
+
+def test_a_chain_ends_where_the_occluder_changes_sides():
+    edges = np.zeros((10, 20), np.uint8)
+    edges[4, 2:16] = 1
+    direction = np.zeros((2, 10, 20), np.float32)
+    direction[1, 4, 2:9], direction[1, 4, 9:16] = 1, -1
+    chains, labels = maps_to_chains(edges, direction)
+    assert len(chains) == 2 and set(labels.tolist()) == {1, 2}
+    again, turned = chains_to_maps(chains, labels, (20, 10))
+    assert np.array_equal(turned, direction) and np.array_equal(again, edges)
+    # A single pixel that contradicts both neighbours is taken for noise
+    direction[1, 4, 4] = -1
+    assert len(maps_to_chains(edges, direction)[0]) == 2
+
+
+def test_a_map_without_edges_has_no_chains_and_directions_must_fit():
+    chains, labels = maps_to_chains(np.zeros((4, 6), np.uint8), np.zeros((2, 4, 6)))
+    assert chains == [] and len(labels) == 0
+    with pytest.raises(ValueError, match=r"directions of a \[4, 6\] map"):
+        maps_to_chains(np.zeros((4, 6), np.uint8), np.zeros((2, 6, 4)))
