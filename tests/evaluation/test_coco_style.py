@@ -8,7 +8,8 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator, KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco_keypoint import KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
