@@ -101,8 +101,7 @@ class KeypointEvaluator(CocoStyleEvaluator):
         values = numbers(answer, "keypoints", (3 * len(self.joints),), where)
         places = values.reshape(len(values), len(self.joints), 3)[:, :, :2]
         truth = self.objects(target)
-        # As in COCO a predicted person is as large as its joints' extent
-        areas = np.prod(places.max(axis=1) - places.min(axis=1), axis=1)
+        areas = _extents(places)
         matches = match_objects(labels, scores, areas, truth, _overlap(places, truth, self.sigmas), self.params)
         detail = None
         if self._is_detail:
@@ -168,9 +167,10 @@ class KeypointEvaluator(CocoStyleEvaluator):
         return np.array([row["keypoints"] for row in rows], np.float64).reshape(len(rows), -1, 3)
 
     def _count_joints(self, labels, scores, places, truth):
-        order = np.flatnonzero(labels == self.person_label)
-        order = order[np.argsort(-scores[order], kind="stable")]
         people = np.flatnonzero(~truth.ignored)
+        order = np.flatnonzero(labels == self.person_label)
+        # each gets a person as long as there are any, so later ones change nothing
+        order = order[np.argsort(-scores[order], kind="stable")][: len(people)]
         similarity = object_keypoint_similarity(
             places[order], truth.values[people], truth.boxes[people], truth.areas[people], self.sigmas
         )
@@ -216,6 +216,12 @@ def object_keypoint_similarity(places, people, boxes, areas, sigmas):
             error = np.ascontiguousarray(error[:, shown])
         similarity[:, g] = np.exp(-error).sum(axis=1) / error.shape[1]
     return similarity
+
+
+def _extents(places):
+    """As in COCO a predicted person is as large as the box of its joints: float64 [D] from [D, J, 2]."""
+    x, y = places[:, :, 0], places[:, :, 1]
+    return (x.max(axis=1) - x.min(axis=1)) * (y.max(axis=1) - y.min(axis=1))
 
 
 def _outside(values, low, high):

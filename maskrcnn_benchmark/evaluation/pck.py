@@ -53,7 +53,7 @@ def assign_people(similarity):
         int64 [G], the prediction of each person, -1 for none.
     """
     owner = np.full(similarity.shape[1], -1)
-    for d in range(min(similarity.shape)):
+    for d in range(min(similarity.shape[0], similarity.shape[1])):
         best = -1
         for g in range(similarity.shape[1]):
             if owner[g] < 0 and (best < 0 or similarity[d, g] > similarity[d, best]):

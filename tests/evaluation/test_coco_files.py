@@ -117,7 +117,7 @@ def imagine(dataset, seed=0, joints=False):
 
 
 def by_pycocotools(path, results, kind):
-    """(stats, text) of pycocotools on files alone."""
+    """(COCOeval, text) of pycocotools on files alone."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(path))
         evaluation = COCOeval(truth, truth.loadRes(str(results)), kind)
@@ -125,7 +125,7 @@ def by_pycocotools(path, results, kind):
         evaluation.accumulate()
     with contextlib.redirect_stdout(io.StringIO()) as text:
         evaluation.summarize()
-    return evaluation.stats, text.getvalue().rstrip()
+    return evaluation, text.getvalue().rstrip()
 
 
 def assert_equal_to_pycocotools(evaluators, dataset, answers, path, folder):
@@ -139,13 +139,19 @@ def assert_equal_to_pycocotools(evaluators, dataset, answers, path, folder):
     write_summary(evaluators, folder)
     written = (folder / "coco_summary.txt").read_text()
     for task, evaluator in evaluators.items():
-        stats, text = by_pycocotools(path, folder / f"{evaluator.iou_type}.json", evaluator.iou_type)
+        reference, text = by_pycocotools(path, folder / f"{evaluator.iou_type}.json", evaluator.iou_type)
+        stats = reference.stats
         assert evaluator.scores.text == text and f"{evaluator.iou_type}\n{text}\n" in written
         assert len(evaluator.stats) == len(stats)
         for name, place in evaluator.stats.items():
             expected = np.nan if stats[place] < 0 else stats[place]
             assert values[task][name] == pytest.approx(expected, abs=1e-9, nan_ok=True), (task, name)
         assert 0.02 < values[task]["AP"] < 0.9, task
+        tables = evaluator.accumulate(list(evaluator.records().values()))
+        for name in ("precision", "recall", "scores"):
+            # theirs have a class for each category of the file
+            expected = np.take(reference.eval[name], tables.labels - 1, axis=-3)
+            np.testing.assert_allclose(getattr(tables, name), expected, rtol=0, atol=1e-9, err_msg=name)
     return values
 
 
