@@ -76,7 +76,6 @@ class KeypointEvaluator(CocoStyleEvaluator):
     task = "keypoint"
     iou_type = "keypoints"
     stats = _STATS
-    truth = "people"
     result_key = "keypoints"
     subject, measure = "person with joints", "OKS"
 

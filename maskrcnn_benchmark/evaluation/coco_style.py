@@ -82,8 +82,6 @@ class CocoStyleEvaluator(Evaluator):
 
     iou_type = None
     stats = _STATS
-    # The member of ImageAnnotations that is scored
-    truth = "instances"
     # What pycocotools' result format says of an object beside image, category and score
     result_key = "bbox"
     # What is compared, in words, and in letters
