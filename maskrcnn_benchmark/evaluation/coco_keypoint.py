@@ -174,7 +174,7 @@ class KeypointEvaluator(CocoStyleEvaluator):
             places[order], truth.values[people], truth.boxes[people], truth.areas[people], self.sigmas
         )
         owner = assign_people(similarity)
-        counts = [count_joints(places[order], owner, truth.values[people], pck) for pck in self.pcks]
+        counts = [count_joints(places[order], owner, truth.values[people], pck.start, pck.end) for pck in self.pcks]
         return np.array(counts, np.int64).reshape(len(self.pcks), 2, len(self.joints))
 
     def _joint_counts(self, records):

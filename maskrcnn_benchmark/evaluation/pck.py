@@ -62,27 +62,32 @@ def assign_people(similarity):
     return owner
 
 
-def count_joints(places, owner, people, pck):
+@njit(cache=True)
+def count_joints(places, owner, people, start, end):
     """Correct and annotated joints of an image's people; a person without the unit of length is left out.
 
     Args:
         places: float64 [D, J, 2], the predicted joints.
         owner: int64 [G], the prediction of each person, -1 for none: its joints are wrong.
         people: float64 [G, J, 3], x, y, visibility, which is 0 where a joint is not annotated.
-        pck: the `Pck`.
+        start, end: indices of the joints whose distance is the unit of length.
 
     Returns:
         int64 [2, J]: how many of each joint are correct, and annotated.
     """
-    shown = people[:, :, 2] > 0
-    unit = np.linalg.norm(people[:, pck.start, :2] - people[:, pck.end, :2], axis=1)
-    measured = shown[:, pck.start] & shown[:, pck.end] & (unit > 0)
-    annotated = shown & measured[:, None]
-    found = np.full((len(people), people.shape[1]), np.inf)
-    has_owner = owner >= 0
-    found[has_owner] = np.linalg.norm(places[owner[has_owner]] - people[has_owner, :, :2], axis=2)
-    correct = annotated & (found <= THRESHOLD * unit[:, None])
-    return np.stack([correct.sum(axis=0), annotated.sum(axis=0)])
+    counts = np.zeros((2, people.shape[1]), np.int64)
+    for g in range(len(people)):
+        person, d = people[g], owner[g]
+        unit = np.hypot(person[start, 0] - person[end, 0], person[start, 1] - person[end, 1])
+        if unit == 0 or person[start, 2] <= 0 or person[end, 2] <= 0:
+            continue
+        for j in range(len(person)):
+            if person[j, 2] > 0:
+                counts[1, j] += 1
+                if d >= 0:
+                    distance = np.hypot(places[d, j, 0] - person[j, 0], places[d, j, 1] - person[j, 1])
+                    counts[0, j] += distance <= THRESHOLD * unit
+    return counts
 
 
 def _place(joints, names):

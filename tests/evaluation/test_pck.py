@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.evaluation.pck import Pck, assign_people, count_joints, definitions
+from maskrcnn_benchmark.evaluation.pck import assign_people, count_joints, definitions
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, DETAIL_JOINTS, JointSet
 
 
@@ -28,22 +28,22 @@ def test_assignment_is_one_to_one_and_spares_nobody(seed, predictions, people):
 
 
 PERSON = np.array([[0, 0, 1], [0, 10, 1], [5, 5, 2], [7, 7, 0]], float)
-UNIT = Pck("PCKh@0.2", 0, 1, "head to neck")
+UNIT = (0, 1)
 
 
 def test_a_joint_on_the_border_is_near_enough():
     places = np.array([[[0, 0], [0, 10], [5, 7.0], [7, 7]], [[0, 0], [0, 12.01], [5, 7.01], [7, 7]]])
-    count = [count_joints(places, np.array([k]), PERSON[None], UNIT).tolist() for k in (0, 1)]
+    count = [count_joints(places, np.array([k]), PERSON[None], *UNIT).tolist() for k in (0, 1)]
     assert count == [[[1, 1, 1, 0], [1, 1, 1, 0]], [[1, 0, 0, 0], [1, 1, 1, 0]]]
 
 
 def test_nobody_assigned_means_wrong_and_no_unit_means_left_out():
     places, alone = np.zeros((0, 4, 2)), np.array([-1])
-    assert count_joints(places, alone, PERSON[None], UNIT).tolist() == [[0, 0, 0, 0], [1, 1, 1, 0]]
+    assert count_joints(places, alone, PERSON[None], *UNIT).tolist() == [[0, 0, 0, 0], [1, 1, 1, 0]]
     hidden, together = PERSON.copy(), PERSON.copy()
     hidden[1, 2], together[1, :2] = 0, 0
     for person in (hidden, together):
-        assert count_joints(places, alone, person[None], UNIT).sum() == 0
+        assert count_joints(places, alone, person[None], *UNIT).sum() == 0
 
 
 @pytest.mark.parametrize(
