@@ -2,7 +2,8 @@
 
 from maskrcnn_benchmark.evaluation.boundary import BoundaryEvaluator
 from maskrcnn_benchmark.evaluation.classification import ClassificationEvaluator
-from maskrcnn_benchmark.evaluation.coco_style import InstanceEvaluator, KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco_keypoint import KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco_style import InstanceEvaluator
 from maskrcnn_benchmark.evaluation.occlusion import OcclusionEvaluator
 from maskrcnn_benchmark.evaluation.part import PartEvaluator
 from maskrcnn_benchmark.evaluation.proposals import ProposalEvaluator

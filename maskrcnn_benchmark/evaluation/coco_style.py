@@ -1,13 +1,33 @@
-"""Average precision of boxes, instance masks and joints by pycocotools, fed from memory."""
+"""Average precision of boxes and instance masks as COCO defines it, equal to pycocotools' to the last bit."""
 
-import contextlib
-import io
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pycocotools import mask as rle
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
+from maskrcnn_benchmark.evaluation.coco_matching import (
+    ImageMatches,
+    box_overlaps,
+    match_objects,
+    matching_params,
+    num_overlaps,
+)
+from maskrcnn_benchmark.evaluation.coco_precision import accumulate, image_average_precision, required_objects
+from maskrcnn_benchmark.evaluation.coco_rows import (
+    FILE_ROWS,
+    PackedMasks,
+    PackedRows,
+    annotated_areas,
+    answered_masks,
+    bitmaps,
+    encode,
+    labels_and_scores,
+    numbers,
+    objects_of_boxes,
+    objects_of_rows,
+    run_lengths,
+    xywh,
+)
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
@@ -27,94 +47,120 @@ _STATS = {
     "ARm": 10,
     "ARl": 11,
 }
-_KEYPOINT_STATS = {
-    "AP": 0,
-    "AP50": 1,
-    "AP75": 2,
-    "APm": 3,
-    "APl": 4,
-    "AR": 5,
-    "AR50": 6,
-    "AR75": 7,
-    "ARm": 8,
-    "ARl": 9,
-}
 
 
-# Field with the rows of a file in COCO's layout that the boxes were read from: list of dict
-FILE_ROWS = "coco_records"
+@dataclass(frozen=True, slots=True)
+class CocoRecord:
+    """What is kept of one image.
+
+    Attributes:
+        answer: the answer's rows, packed.
+        matches: what they are worth.
+    """
+
+    answer: PackedRows
+    matches: ImageMatches
 
 
 class CocoStyleEvaluator(Evaluator):
     """AP over IoU (or OKS) .50:.05:.95, AP50, AP75, by size, and average recall, as COCO defines them.
 
     Annotated objects that carry the rows of their file (field "coco_records") are scored against these rows, so that
-    the figures are those of pycocotools on that file: areas, unclipped boxes, polygons and order included. Others are
-    turned into such rows. Crowd regions are neither required nor counted against a prediction. A record holds the
-    image's size and its annotated and predicted objects as COCO dictionaries, masks as run lengths.
+    the figures are those of pycocotools on that file: areas, unclipped boxes, polygons and order included. Crowd
+    regions are neither required nor counted against a prediction. Predictions are paired with objects image by image
+    when they are recorded; `evaluate` only adds up.
 
     Args:
         class_names: name of each label from 1.
-        protocol: "coco" or "detail", see `evaluation.protocols`.
+        protocol: "coco" or "detail", see `evaluation.protocols`. The latter's AP and AR are those of any number of
+            detections, AR@100 that of a hundred, and there are no figures by size.
 
     Attributes:
         iou_type: pycocotools' name of what is compared.
+        params: pycocotools' parameters.
     """
 
     iou_type = None
     stats = _STATS
-    # The member of ImageAnnotations that is scored, and what is needed of a file's row beside box, area and crowd
-    truth = "instances"
-    row_keys = ()
     # What pycocotools' result format says of an object beside image, category and score
     result_key = "bbox"
+    # What is compared, in words, and in letters
+    subject, measure = "object", "IoU"
 
     def __init__(self, class_names=(), protocol="coco"):
         self.class_names = tuple(class_names)
         self.detection_protocol = protocol
+        self.params = matching_params(self.iou_type, protocol)
         super().__init__()
 
+    @property
+    def protocol(self):
+        if self.detection_protocol == "detail":
+            return "PASCAL in Detail: AP over IoU .50:.05:.95, any number of detections, objects of any size"
+        return f"COCO: AP over IoU .50:.05:.95, at most {self.params.maxDets[-1]} detections per image and class"
+
     def record(self, answer, target):
-        boxes = getattr(target, self.truth)
-        annotated = self.from_file(boxes) if boxes.has_field(FILE_ROWS) else self.annotated(target)
-        return tuple(target.size), annotated, answer
+        where = f"{self.task}: image {target.image_id}"
+        labels, scores = labels_and_scores(answer, where)
+        truth = self.objects(target)
+        values, areas, overlap = self.compare(answer, truth, target.size, where)
+        matches = match_objects(labels, scores, areas, truth, overlap, self.params)
+        return CocoRecord(PackedRows(labels, scores, values), matches)
 
-    def from_file(self, boxes):
-        """The image's annotated objects as their file has them, but with our labels: list of COCO dictionaries."""
-        return [
-            {
-                "id": row["id"],
-                "category_id": label,
-                "bbox": row["bbox"],
-                "area": _row_area(row),
-                "iscrowd": int(row.get("iscrowd", 0)),
-                **{key: row[key] for key in self.row_keys if key in row},
-            }
-            for row, label in zip(boxes.get_field(FILE_ROWS), boxes.get_field("labels").tolist())
-        ]
-
-    def annotated(self, target):
-        """The image's annotated objects: list of COCO annotation dictionaries without ids."""
+    def objects(self, target):
+        """The annotated `coco_rows.Objects` of an image."""
         raise NotImplementedError
 
-    def adjust(self, params):
-        """Change COCOeval's parameters in place before it runs."""
+    def compare(self, answer, truth, size, where):
+        """How an answer compares with the annotated objects.
+
+        Args:
+            answer: list of rows.
+            truth: `coco_rows.Objects`.
+            size: (width, height) of the image.
+            where: which image this is, for errors.
+
+        Returns:
+            what a record keeps of the rows beside label and score, areas float64 [N], and the function of overlaps that
+            `match_objects` asks for.
+        """
+        raise NotImplementedError
+
+    def accumulate(self, records):
+        """The `coco_precision.PrecisionTables` of records, of the classes that have a name and of others that occur."""
+        images = [record.matches for record in records]
+        found = np.concatenate([np.arange(1, len(self.class_names) + 1), *(image.classes for image in images)])
+        return accumulate(images, self.params, np.unique(found))
 
     def summarize(self, records):
-        if not any(annotated for _, annotated, _ in records):
-            return Scores(dict.fromkeys(self.stats, np.nan))
-        sizes, annotated, predicted = zip(*records)
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = COCOeval(_coco_of(sizes, annotated), _coco_of(sizes, predicted), self.iou_type)
-            self.adjust(evaluation.params)
-            evaluation.evaluate()
-            evaluation.accumulate()
-        with contextlib.redirect_stdout(io.StringIO()) as text:
-            evaluation.summarize()
-        # pycocotools says -1 where there was nothing to score
-        values = {name: float(evaluation.stats[place]) for name, place in self.stats.items()}
-        metrics = {name: value if value >= 0 else np.nan for name, value in values.items()}
-        return Scores(metrics, text=text.getvalue().rstrip())
+        tables = self.accumulate(records)
+        names = self.stats if self.detection_protocol == "coco" else ("AP", "AP50", "AP75", "AR", *_DETAIL_RECALLS)
+        reason = self.missing(records)
+        if np.isnan(tables.average_precision()):
+            return Scores(dict.fromkeys(names, np.nan), reason=reason)
+        if self.detection_protocol == "coco":
+            stats, text = tables.summary()
+            # pycocotools says -1 where there was nothing to score
+            metrics = {name: float(stats[k]) if stats[k] >= 0 else np.nan for name, k in self.stats.items()}
+        else:
+            metrics, text = _detail_metrics(tables), ""
+        per_class = {"AP": tables.of_classes(self.class_names), "AP50": tables.of_classes(self.class_names, 0.5)}
+        title = f"{self.task}: precision over recall"
+        curves = [tables.curve(f"{self.task}_precision_recall", title, self.measure)]
+        return Scores(metrics, per_class if self.class_names else {}, curves, reason, text)
+
+    def missing(self, records):
+        """Why figures are nan, in words; "" where none is."""
+        images = [record.matches for record in records]
+        labels = np.unique(np.concatenate([np.zeros(0, np.int32), *(image.classes for image in images)]))
+        counts = required_objects(images, labels).sum(axis=1) if images else np.zeros(1, np.int64)
+        if counts[0] == 0:
+            return f"no image has an annotated {self.subject} that counts"
+        absent = [label for label, count in zip(self.params.areaRngLbl, counts) if count == 0]
+        return f"no annotated {self.subject} is {' or '.join(absent)}" if absent else ""
+
+    def image_score(self, record):
+        return image_average_precision(record.matches, self.params)
 
     def result_rows(self):
         """The predicted objects in COCO's result format, image after image.
@@ -122,10 +168,9 @@ class CocoStyleEvaluator(Evaluator):
         Yields:
             (key of the image, {"category_id": label, "bbox" or "segmentation" or "keypoints": ..., "score": float}).
         """
-        for key, (_, _, predicted) in self.records().items():
-            for entry in predicted:
-                value = _plain(entry[self.result_key])
-                yield key, {"category_id": entry["category_id"], self.result_key: value, "score": entry["score"]}
+        for key, record in self.records().items():
+            for row in record.answer.rows(self.result_key):
+                yield key, row
 
 
 class DetectionEvaluator(CocoStyleEvaluator):
@@ -134,12 +179,23 @@ class DetectionEvaluator(CocoStyleEvaluator):
     task = "detection"
     iou_type = "bbox"
 
-    def annotated(self, target):
-        areas = annotated_areas(target.instances)
-        return [dict(entry, area=area) for entry, area in zip(_annotated_boxes(target.instances), areas)]
+    def objects(self, target):
+        boxes = target.instances
+        if boxes.has_field(FILE_ROWS):
+            return objects_of_rows(boxes.get_field(FILE_ROWS), boxes.get_field("labels"))
+        return objects_of_boxes(boxes, annotated_areas(boxes))
+
+    def compare(self, answer, truth, size, where):
+        boxes = numbers(answer, "bbox", (4,), where)
+
+        def overlap(predictions, objects, blocks):
+            return box_overlaps(boxes[predictions], truth.boxes[objects], truth.crowd[objects], blocks)
+
+        return boxes, boxes[:, 2] * boxes[:, 3], overlap
 
     def answer(self, prediction):
-        return _predicted_boxes(self.member(prediction, "instances"))
+        instances = self.member(prediction, "instances")
+        return predicted_rows(instances, "bbox", xywh(instances).tolist())
 
 
 class InstanceEvaluator(CocoStyleEvaluator):
@@ -147,20 +203,36 @@ class InstanceEvaluator(CocoStyleEvaluator):
 
     task = "instance"
     iou_type = "segm"
-    row_keys = ("segmentation",)
     result_key = "segmentation"
+    subject = "mask"
 
     def is_annotated(self, target):
         if target.instances is None or not target.instances.has_field(FILE_ROWS):
             return super().is_annotated(target)
         return all("segmentation" in row for row in target.instances.get_field(FILE_ROWS))
 
-    def annotated(self, target):
-        masks = _bitmaps(target.instances)
-        return [
-            dict(entry, segmentation=code, area=float(rle.area(code)))
-            for entry, code in zip(_annotated_boxes(target.instances), _encode(masks))
-        ]
+    def objects(self, target):
+        boxes = target.instances
+        if boxes.has_field(FILE_ROWS):
+            rows = boxes.get_field(FILE_ROWS)
+            codes = [run_lengths(row["segmentation"], target.size) for row in rows]
+            return replace(objects_of_rows(rows, boxes.get_field("labels")), values=codes)
+        codes = encode(bitmaps(boxes))
+        return replace(objects_of_boxes(boxes, rle.area(codes)), values=codes)
+
+    def compare(self, answer, truth, size, where):
+        codes = answered_masks(answer, size, where)
+
+        def overlap(predictions, objects, blocks):
+            overlaps = np.zeros(num_overlaps(blocks))
+            for d0, d1, g0, g1, start in blocks.tolist():
+                if d1 > d0 and g1 > g0:
+                    found, sought = [codes[d] for d in predictions[d0:d1]], [truth.values[g] for g in objects[g0:g1]]
+                    block = rle.iou(found, sought, truth.crowd[objects[g0:g1]].tolist())
+                    overlaps[start : start + block.size] = block.reshape(-1)
+            return overlaps
+
+        return PackedMasks.of(codes, size), np.asarray(rle.area(codes), np.float64), overlap
 
     def answer(self, prediction):
         instances = self.member(prediction, "instances")
@@ -171,153 +243,22 @@ class InstanceEvaluator(CocoStyleEvaluator):
             pasted = masks[:, 0] > 0.5  # the network has pasted them itself (POSTPROCESS_MASKS)
         else:
             pasted = paste_masks(masks, instances.convert("xyxy").bbox, instances.size, threshold=0.5, padding=1)
-        return [
-            dict(entry, segmentation=code, area=float(rle.area(code)))
-            for entry, code in zip(_predicted_boxes(instances), _encode(pasted.cpu().numpy()))
-        ]
+        return predicted_rows(instances, "segmentation", encode(pasted.cpu().numpy()))
 
 
-class KeypointEvaluator(CocoStyleEvaluator):
-    """AP of people's joints by object keypoint similarity (OKS).
-
-    The ground truth is the image's joint records. A person's area is what the file says, as in COCO, else that of the
-    box, about twice as large: PASCAL in Detail links no mask to a joint record. Joints count whose visibility is not 0.
-
-    Args:
-        joints: the `JointSet`, whose sigmas are the fall-off of each joint in COCO's definition.
-        person_label: the label whose predictions are scored; other predicted objects have no joints to compare.
-    """
-
-    task = "keypoint"
-    iou_type = "keypoints"
-    stats = _KEYPOINT_STATS
-    truth = "people"
-    row_keys = ("keypoints", "num_keypoints")
-    result_key = "keypoints"
-
-    def __init__(self, joints, person_label):
-        self.joints = joints
-        self.sigmas = np.asarray(joints.sigmas, dtype=np.float64)
-        self.person_label = person_label
-        super().__init__()
-
-    def adjust(self, params):
-        params.kpt_oks_sigmas = self.sigmas
-
-    def from_file(self, boxes):
-        return [
-            {"num_keypoints": sum(v > 0 for v in row["keypoints"][2::3]), **row, "category_id": self.person_label}
-            for row in super().from_file(boxes)
-        ]
-
-    def annotated(self, target):
-        people = target.people
-        if len(people) == 0:
-            return []
-        joints = people.get_field("keypoints").keypoints.cpu().double().numpy()
-        areas = people.area().cpu().numpy()
-        return [
-            dict(
-                entry,
-                category_id=self.person_label,
-                keypoints=person.reshape(-1).tolist(),
-                num_keypoints=int((person[:, 2] > 0).sum()),
-                area=float(area),
-            )
-            for entry, person, area in zip(_annotated_boxes(people), joints, areas)
-        ]
-
-    def answer(self, prediction):
-        instances = self.member(prediction, "instances")
-        people = instances[instances.get_field("labels") == self.person_label]
-        if len(people) == 0:
-            return []
-        joints = people.get_field("keypoints").keypoints.cpu().double().numpy()
-        # As in COCO a predicted person is as large as its joints' extent
-        low, high = joints[:, :, :2].min(axis=1), joints[:, :, :2].max(axis=1)
-        return [
-            dict(
-                entry,
-                category_id=self.person_label,
-                keypoints=person.reshape(-1).tolist(),
-                bbox=np.concatenate([start, extent]).tolist(),
-                area=float(extent.prod()),
-            )
-            for entry, person, start, extent in zip(_predicted_boxes(people), joints, low, high - low)
-        ]
-
-
-def annotated_areas(instances):
-    """Sizes of annotated objects: the file's own where it is known, else the masks', else the boxes': list of float."""
-    if instances.has_field(FILE_ROWS):
-        return [float(_row_area(row)) for row in instances.get_field(FILE_ROWS)]
-    masks = _bitmaps(instances)
-    return (instances.area().cpu().numpy() if masks is None else masks.sum(axis=(1, 2))).astype(float).tolist()
-
-
-def _row_area(row):
-    return row["area"] if "area" in row else row["bbox"][2] * row["bbox"][3]
-
-
-def _annotated_boxes(boxlist):
-    crowd = boxlist.get_field("iscrowd").tolist() if boxlist.has_field("iscrowd") else [0] * len(boxlist)
-    labels = boxlist.get_field("labels").tolist()
-    return [
-        {"category_id": label, "bbox": box, "iscrowd": int(is_crowd)}
-        for label, box, is_crowd in zip(labels, _xywh(boxlist), crowd)
-    ]
-
-
-def _predicted_boxes(boxlist):
+def predicted_rows(boxlist, key, values):
+    """Rows of predicted objects with labels and scores: list of {"category_id", key: value, "score"}."""
     labels, scores = boxlist.get_field("labels").tolist(), boxlist.get_field("scores").tolist()
-    return [
-        {"category_id": label, "bbox": box, "score": score, "area": box[2] * box[3], "iscrowd": 0}
-        for label, score, box in zip(labels, scores, _xywh(boxlist))
-    ]
+    return [{"category_id": label, key: value, "score": score} for label, value, score in zip(labels, values, scores)]
 
 
-def _xywh(boxlist):
-    """Boxes as COCO has them: list of [x, y, width, height], where inclusive corners make a width of x2 - x1 + 1."""
-    boxes = boxlist.convert("xyxy").bbox.detach().cpu().double().numpy()
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1).tolist()
+_DETAIL_RECALLS = {"AR@1": 1, "AR@10": 10, "AR@100": 100}
 
 
-def _bitmaps(instances):
-    """The instances' masks as uint8 [N, H, W], or None where they have no masks."""
-    if not instances.has_field("masks"):
-        return None
-    width, height = instances.size
-    return instances.get_field("masks").get_mask_tensor().cpu().numpy().reshape(len(instances), height, width)
-
-
-def _encode(masks):
-    """Run lengths of masks [N, H, W]: list of N dictionaries."""
-    if len(masks) == 0:
-        return []
-    return rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
-
-
-def _plain(value):
-    """A run length's code as text, which JSON can hold; anything else as it is."""
-    if isinstance(value, dict) and isinstance(value["counts"], bytes):
-        return {**value, "counts": value["counts"].decode()}
-    return value
-
-
-def _coco_of(sizes, objects_per_image):
-    """A COCO index over objects in memory; images of (width, height) are numbered from 1 in order.
-
-    Objects keep the ids of their file, as pycocotools does, unless some have none or share theirs.
-    """
-    objects = [dict(entry, image_id=image) for image, entries in enumerate(objects_per_image, 1) for entry in entries]
-    if len({entry["id"] for entry in objects if "id" in entry}) < len(objects):
-        for number, entry in enumerate(objects, 1):
-            entry["id"] = number
-    coco = COCO()
-    coco.dataset = {
-        "images": [{"id": image, "width": w, "height": h} for image, (w, h) in enumerate(sizes, 1)],
-        "categories": [{"id": label} for label in sorted({entry["category_id"] for entry in objects})],
-        "annotations": objects,
+def _detail_metrics(tables):
+    precision = {"AP": None, "AP50": 0.5, "AP75": 0.75}
+    return {
+        **{name: tables.average_precision(overlap) for name, overlap in precision.items()},
+        "AR": tables.average_recall(tables.params.maxDets[-1]),
+        **{name: tables.average_recall(limit) for name, limit in _DETAIL_RECALLS.items()},
     }
-    coco.createIndex()
-    return coco

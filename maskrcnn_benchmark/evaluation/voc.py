@@ -1,16 +1,30 @@
 """Average precision of boxes as PASCAL VOC defines it: at IoU 0.5, objects marked as difficult passed over."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator
+from maskrcnn_benchmark.evaluation.coco_rows import FILE_ROWS
+from maskrcnn_benchmark.evaluation.coco_style import CocoRecord, DetectionEvaluator
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 IOU_THRESHOLD = 0.5
 ALL_POINTS, ELEVEN_POINTS, OF_CLASS = "VOC-mAP", "VOC-mAP-11pt", "VOC-AP "
 WRONG, RIGHT, PASSED_OVER = 0, 1, -1
+
+
+@dataclass(frozen=True, slots=True)
+class VocRecord(CocoRecord):
+    """What is kept of one image.
+
+    Attributes:
+        verdicts: (labels, scores, verdicts) as `judge` gives them, None where nobody marked difficult objects.
+        counting: int32 [G], labels of the objects that are not difficult.
+    """
+
+    verdicts: tuple | None = None
+    counting: np.ndarray | None = None
 
 
 class DetectionAndVocEvaluator(DetectionEvaluator):
@@ -25,30 +39,31 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
         protocol: "coco" or "detail", see `evaluation.protocols`.
     """
 
-    def annotated(self, target):
-        entries = super().annotated(target)
-        if target.instances.has_field("difficult"):
-            flags = target.instances.get_field("difficult").tolist()
-            entries = [dict(entry, difficult=flag) for entry, flag in zip(entries, flags)]
-        return entries
+    def record(self, answer, target):
+        record, boxes = super().record(answer, target), target.instances
+        if not boxes.has_field("difficult") or boxes.has_field(FILE_ROWS):
+            return VocRecord(record.answer, record.matches)
+        objects, difficult = self.objects(target), boxes.get_field("difficult").cpu().numpy().astype(np.float64)
+        predicted = _corners(record.answer.values), record.answer.labels.astype(np.int64), record.answer.scores
+        verdicts = judge(predicted, (_corners(objects.boxes), objects.labels.astype(np.int64), difficult))
+        return VocRecord(record.answer, record.matches, verdicts, objects.labels[difficult == 0])
 
     def summarize(self, records):
         scores = super().summarize(records)
-        coco = scores.metrics
-        if not any("difficult" in entry for _, annotated, _ in records for entry in annotated):
+        coco, judged = scores.metrics, [record for record in records if record.verdicts is not None]
+        if not judged:
             return scores
-        voc = self._summarize_voc([(annotated, predicted) for _, annotated, predicted in records])
+        voc = self._summarize_voc(judged)
         # the means are to be seen in the table, which has room for a few metrics after the headline
         headline = next(iter(coco))
         means = {headline: coco[headline], ALL_POINTS: voc[ALL_POINTS], ELEVEN_POINTS: voc[ELEVEN_POINTS]}
         return replace(scores, metrics={**means, **coco, **voc})
 
-    def _summarize_voc(self, images):
-        judged = [judge(_arrays(predicted), _arrays(annotated)) for annotated, predicted in images]
-        labels, scores, verdicts = (np.concatenate(column) for column in zip(*judged))
+    def _summarize_voc(self, records):
+        labels, scores, verdicts = (np.concatenate(column) for column in zip(*(record.verdicts for record in records)))
         order = np.argsort(-scores, kind="stable")
         labels, verdicts = labels[order], verdicts[order]
-        counting = [e["category_id"] for annotated, _ in images for e in annotated if not e["difficult"]]
+        counting = np.concatenate([record.counting for record in records])
         counts = np.bincount(counting, minlength=len(self.class_names) + 1)
         curves = [curve(verdicts[labels == k], counts[k]) for k in range(1, len(self.class_names) + 1)]
         exact = [average_precision(*points) for points in curves]
@@ -117,12 +132,11 @@ def eleven_point_precision(recall, precision):
     return float(best[place].mean())
 
 
-def _arrays(entries):
-    """COCO dictionaries -> (boxes xyxy, labels, scores or marks of being difficult)."""
-    boxes = np.array([entry["bbox"] for entry in entries], np.float32).reshape(-1, 4)
+def _corners(boxes):
+    """x, y, width, height float64 [N, 4] -> xyxy float32 [N, 4], the last pixel included."""
+    boxes = boxes.astype(np.float32)
     boxes[:, 2:] += boxes[:, :2] - 1
-    labels = np.array([entry["category_id"] for entry in entries], np.int64)
-    return boxes, labels, np.array([entry.get("score", entry.get("difficult")) for entry in entries], np.float64)
+    return boxes
 
 
 def _mean(values):

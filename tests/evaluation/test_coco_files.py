@@ -12,7 +12,8 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator, KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco_keypoint import KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.evaluation.result_files import write_result_files, write_summary
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -116,7 +117,7 @@ def imagine(dataset, seed=0, joints=False):
 
 
 def by_pycocotools(path, results, kind):
-    """(stats, text) of pycocotools on files alone."""
+    """(COCOeval, text) of pycocotools on files alone."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(path))
         evaluation = COCOeval(truth, truth.loadRes(str(results)), kind)
@@ -124,7 +125,7 @@ def by_pycocotools(path, results, kind):
         evaluation.accumulate()
     with contextlib.redirect_stdout(io.StringIO()) as text:
         evaluation.summarize()
-    return evaluation.stats, text.getvalue().rstrip()
+    return evaluation, text.getvalue().rstrip()
 
 
 def assert_equal_to_pycocotools(evaluators, dataset, answers, path, folder):
@@ -138,13 +139,19 @@ def assert_equal_to_pycocotools(evaluators, dataset, answers, path, folder):
     write_summary(evaluators, folder)
     written = (folder / "coco_summary.txt").read_text()
     for task, evaluator in evaluators.items():
-        stats, text = by_pycocotools(path, folder / f"{evaluator.iou_type}.json", evaluator.iou_type)
+        reference, text = by_pycocotools(path, folder / f"{evaluator.iou_type}.json", evaluator.iou_type)
+        stats = reference.stats
         assert evaluator.scores.text == text and f"{evaluator.iou_type}\n{text}\n" in written
-        assert len(values[task]) == len(stats)
+        assert len(evaluator.stats) == len(stats)
         for name, place in evaluator.stats.items():
             expected = np.nan if stats[place] < 0 else stats[place]
             assert values[task][name] == pytest.approx(expected, abs=1e-9, nan_ok=True), (task, name)
         assert 0.02 < values[task]["AP"] < 0.9, task
+        tables = evaluator.accumulate(list(evaluator.records().values()))
+        for name in ("precision", "recall", "scores"):
+            # theirs have a class for each category of the file
+            expected = np.take(reference.eval[name], tables.labels - 1, axis=-3)
+            np.testing.assert_allclose(getattr(tables, name), expected, rtol=0, atol=1e-9, err_msg=name)
     return values
 
 

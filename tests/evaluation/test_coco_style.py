@@ -1,19 +1,21 @@
-"""Box, mask and keypoint AP against hand-worked values and pycocotools' own file route."""
+"""Box and mask AP against hand-worked values and pycocotools' own file route."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator, KeypointEvaluator
+from maskrcnn_benchmark.evaluation.answers import ImageAnswers
+from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
-from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS, Keypoints
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.utils.errors import UserError
 
 SIZE = (200, 150)
 
@@ -95,44 +97,112 @@ def test_half_a_mask_is_found_at_half_the_overlap():
     assert values["AP50"] == 0
 
 
-def person(offset=0.0, shown=range(14)):
-    joints = torch.zeros(1, 14, 3)
-    shown = list(shown)
-    joints[0, shown, 0] = 20.0 + 5 * torch.tensor(shown) + offset
-    joints[0, shown, 1] = 30.0
-    joints[0, shown, 2] = 1
-    return Keypoints(joints, SIZE, joints=DETAIL_JOINTS)
+@pytest.mark.parametrize("protocol", ["coco", "detail"])
+def test_the_further_boxes_are_shifted_the_lower_they_score(protocol):
+    target = annotations(BOXES, [1, 2])
+
+    def shifted(pixels):
+        boxes = [[x1 + pixels, y1, x2 + pixels, y2] for x1, y1, x2, y2 in BOXES]
+        return score(DetectionEvaluator(protocol=protocol), [prediction(boxes, [1, 2], [0.9, 0.8])], [target])["AP"]
+
+    scores = [shifted(pixels) for pixels in (0, 4, 10, 45)]
+    # 36 of 44 and 76 of 84 columns in common: 7 and 9 thresholds; 30 of 50 and 70 of 90: 3 (0.6 is reached) and 6
+    assert scores == pytest.approx([1, (7 + 9) / 20, (3 + 6) / 20, 0])
 
 
-def people(keypoints, box=(10, 10, 109, 109)):
-    people = box_list([box], labels=torch.ones(1, dtype=torch.int64), keypoints=keypoints)
-    return ImageAnnotations(SIZE, people=people, image_id=1)
+def test_details_protocol_counts_detections_that_cocos_cuts_off():
+    away = [[150, 120, 160, 130]] * 100
+    answer = prediction([*away, BOXES[0]], [1] * 101, [*[0.9] * 100, 0.1])
+    coco = score(DetectionEvaluator(("dog",)), [answer], [annotations(BOXES[:1], [1])])
+    detail = score(DetectionEvaluator(("dog",), "detail"), [answer], [annotations(BOXES[:1], [1])])
+    assert coco["AP"] == coco["AR"] == detail["AR@100"] == 0
+    assert detail["AR"] == 1 and detail["AP"] == pytest.approx(1 / 101)
+    assert list(detail) == ["AP", "AP50", "AP75", "AR", "AR@1", "AR@10", "AR@100"]
 
 
-def test_keypoint_similarity_uses_the_joint_sigmas_and_the_boxes_area():
-    offset = 12.0
-    area = 100 * 100
-    similarity = np.mean(np.exp(-(offset**2) / (2 * area * (2 * np.array(DETAIL_JOINTS.sigmas)) ** 2)))
-    answer = prediction([[10, 10, 109, 109]], [3], [0.9], keypoints=person(offset))
-    values = score(KeypointEvaluator(DETAIL_JOINTS, person_label=3), [answer], [people(person())])
-    reached = (similarity >= np.linspace(0.5, 0.95, 10)).mean()
-    assert 0 < reached < 1
-    assert values["AP"] == pytest.approx(reached)
+def test_each_class_has_a_figure_and_one_without_objects_has_none():
+    evaluator = DetectionEvaluator(("dog", "cat", "car"))
+    answer = prediction([BOXES[0], [60, 20, 139, 59]], [1, 2], [0.9, 0.8])  # half of the second
+    metrics = score(evaluator, [answer], [annotations(BOXES, [1, 2])])
+    per_class = evaluator.scores.per_class
+    assert per_class["AP50"]["dog"] == per_class["AP50"]["cat"] == pytest.approx(1)
+    assert per_class["AP"]["dog"] == pytest.approx(1) and per_class["AP"]["cat"] == pytest.approx(0.1)
+    assert np.isnan(per_class["AP"]["car"]) and np.isnan(per_class["AP50"]["car"])
+    assert metrics["AP"] == pytest.approx(0.55)
 
 
-def test_only_predicted_people_and_annotated_joints_count():
-    keypoints = Keypoints(torch.cat([person().keypoints, person(3.0).keypoints]), SIZE, joints=DETAIL_JOINTS)
-    answer = prediction([BOXES[0]] * 2, [3, 1], [0.5, 0.9], keypoints=keypoints)
-    partly = people(person(shown=range(3, 9)))
-    assert score(KeypointEvaluator(DETAIL_JOINTS, 3), [answer], [partly])["AP"] == pytest.approx(1)
+def test_curves_are_the_mean_of_classes_that_have_objects():
+    evaluator = DetectionEvaluator(("dog", "cat", "car"))
+    answer = prediction([BOXES[0], BOXES[0], [60, 20, 139, 59]], [1, 3, 2], [0.9, 0.9, 0.8])
+    metrics = score(evaluator, [answer], [annotations(BOXES, [1, 2])])
+    (curve,) = evaluator.scores.curves
+    at_half, at_three_quarters, mean = curve.lines
+    assert at_half.x.tolist() == at_three_quarters.x.tolist() == pytest.approx(np.linspace(0, 1, 101))
+    assert at_half.y == pytest.approx(np.ones(101)) and at_three_quarters.y == pytest.approx(np.full(101, 0.5))
+    assert mean.y.mean() == pytest.approx(metrics["AP"])
+    assert "AP 100.0" in at_half.label and "AP 55.0" in mean.label
 
 
-def test_an_image_without_people_makes_predicted_people_false():
-    nobody = ImageAnnotations(SIZE, people=box_list([]), image_id=2)
-    answer = prediction([BOXES[0]], [3], [0.95], keypoints=person())
-    right = prediction([BOXES[0]], [3], [0.9], keypoints=person())
-    values = score(KeypointEvaluator(DETAIL_JOINTS, 3), [right, answer], [people(person()), nobody])
-    assert values["AP"] == pytest.approx(0.5)
+def test_nothing_annotated_is_not_a_score_of_zero():
+    evaluator = DetectionEvaluator(("dog",))
+    answer = prediction(BOXES[:1], [1], [0.9])
+    metrics = score(evaluator, [answer], [annotations([], [])])
+    assert all(np.isnan(value) for value in metrics.values()) and metrics
+    assert evaluator.scores.reason == "no image has an annotated object that counts"
+    assert all(np.isnan(value) for value in DetectionEvaluator(("dog",)).evaluate().values())
+
+
+def test_the_reason_names_the_sizes_that_do_not_occur():
+    evaluator = DetectionEvaluator(("dog",))
+    metrics = score(evaluator, [prediction(BOXES[:1], [1], [0.9])], [annotations(BOXES[:1], [1])])
+    assert np.isnan(metrics["APs"]) and metrics["APm"] == pytest.approx(1)
+    assert evaluator.scores.reason == "no annotated object is small or large"
+
+
+def test_scores_of_single_images():
+    crowd = torch.tensor([True])
+    cases = {
+        "right": (prediction(BOXES, [1, 2], [0.9, 0.8]), annotations(BOXES, [1, 2]), 1),
+        "one of two classes": (prediction(BOXES[:1], [1], [0.9]), annotations(BOXES, [1, 2]), 0.5),
+        "too much": (prediction(BOXES[:1], [1], [0.9]), annotations([], []), 0),
+        "nothing found": (prediction([], [], []), annotations(BOXES, [1, 2]), 0),
+        "a crowd found": (prediction(BOXES[:1], [1], [0.9]), annotations(BOXES[:1], [1], iscrowd=crowd), np.nan),
+        "nothing there": (prediction([], [], []), annotations([], []), np.nan),
+    }
+    evaluator = DetectionEvaluator(("dog", "cat"))
+    evaluator.process(*zip(*(case[:2] for case in cases.values())), keys=list(cases))
+    expected = {name: case[2] for name, case in cases.items()}
+    assert evaluator.image_scores() == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_protocol_is_named():
+    assert "at most 100 detections per image and class" in DetectionEvaluator().protocol
+    assert DetectionEvaluator(protocol="detail").protocol.startswith("PASCAL in Detail")
+    assert "any number of detections" in InstanceEvaluator(protocol="detail").protocol
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "message"),
+    [
+        ("detection", {"bbox": [1, 2, 3], "score": 0.5, "category_id": 1}, "prediction 1 needs 4 finite numbers"),
+        ("detection", {"bbox": [1, 2, 3, 4], "category_id": 1}, "prediction 1 needs a finite number as 'score'"),
+        ("detection", {"bbox": [1, 2, 3, 4], "score": float("nan"), "category_id": 1}, "finite number as 'score'"),
+        ("instance", {"segmentation": [[1, 2]], "score": 0.5, "category_id": 1}, "compressed run length"),
+        (
+            "instance",
+            {"segmentation": {"size": [9, 9], "counts": b"11"}, "score": 0.5, "category_id": 1},
+            r"the mask of prediction 1 is of \[9, 9\] \(height, width\), the image of \[150, 200\]",
+        ),
+    ],
+)
+def test_bad_rows_are_named(task, row, message):
+    code = rle.encode(np.zeros((150, 200), np.uint8, order="F"))
+    good = {"bbox": [1, 2, 3, 4], "segmentation": code, "score": 0.5, "category_id": 1}
+    masks = SegmentationMask(torch.zeros(1, 150, 200, dtype=torch.uint8), SIZE, mode="mask")
+    target = annotations(BOXES[:1], [1], image_id=77, masks=masks)
+    evaluator = {"detection": DetectionEvaluator, "instance": InstanceEvaluator}[task]()
+    with pytest.raises(UserError, match=f"{task}: image 77: .*{message}"):
+        evaluator.process([ImageAnswers(SIZE, {task: [good, row]})], [target])
 
 
 def test_box_ap_agrees_with_pycocotools_on_files(tmp_path):

@@ -1,0 +1,94 @@
+"""Percentage of correct keypoints (PCK): joints that lie near enough to where they were annotated."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+THRESHOLD = 0.2
+
+# Names of the joints whose distance is the unit of length, in the order of preference
+_HEAD, _NECK = ("head",), ("neck",)
+_LEFT_SHOULDER, _RIGHT_HIP = ("lsho", "left_shoulder"), ("rhip", "right_hip")
+
+
+@dataclass(frozen=True)
+class Pck:
+    """A definition of PCK for a set of joints.
+
+    Attributes:
+        name: of the metric.
+        start, end: indices of the joints whose distance is the unit of length.
+        words: what that distance is.
+    """
+
+    name: str
+    start: int
+    end: int
+    words: str
+
+
+def definitions(joints):
+    """The `Pck`s that a JointSet allows: list.
+
+    "PCKh@0.2" measures in the distance of head and neck, after Andriluka et al. 2014 (MPII), whose heads are annotated
+    as boxes. "PCK@0.2-torso" measures in that of left shoulder and right hip, FLIC's torso (Sapp and Taskar 2013).
+    """
+    wanted = (
+        (f"PCKh@{THRESHOLD}", _HEAD, _NECK, "head to neck"),
+        (f"PCK@{THRESHOLD}-torso", _LEFT_SHOULDER, _RIGHT_HIP, "left shoulder to right hip"),
+    )
+    places = [(name, _place(joints, start), _place(joints, end), words) for name, start, end, words in wanted]
+    return [Pck(*place) for place in places if None not in place]
+
+
+@njit(cache=True)
+def assign_people(similarity):
+    """Predictions to people one to one: each, best scored first, gets the free person that it is most similar to.
+
+    Args:
+        similarity: float64 [D, G], object keypoint similarity, predictions in order of their scores.
+
+    Returns:
+        int64 [G], the prediction of each person, -1 for none.
+    """
+    owner = np.full(similarity.shape[1], -1)
+    for d in range(min(similarity.shape[0], similarity.shape[1])):
+        best = -1
+        for g in range(similarity.shape[1]):
+            if owner[g] < 0 and (best < 0 or similarity[d, g] > similarity[d, best]):
+                best = g
+        owner[best] = d
+    return owner
+
+
+@njit(cache=True)
+def count_joints(places, owner, people, start, end):
+    """Correct and annotated joints of an image's people; a person without the unit of length is left out.
+
+    Args:
+        places: float64 [D, J, 2], the predicted joints.
+        owner: int64 [G], the prediction of each person, -1 for none: its joints are wrong.
+        people: float64 [G, J, 3], x, y, visibility, which is 0 where a joint is not annotated.
+        start, end: indices of the joints whose distance is the unit of length.
+
+    Returns:
+        int64 [2, J]: how many of each joint are correct, and annotated.
+    """
+    counts = np.zeros((2, people.shape[1]), np.int64)
+    for g in range(len(people)):
+        person, d = people[g], owner[g]
+        unit = np.hypot(person[start, 0] - person[end, 0], person[start, 1] - person[end, 1])
+        if unit == 0 or person[start, 2] <= 0 or person[end, 2] <= 0:
+            continue
+        for j in range(len(person)):
+            if person[j, 2] > 0:
+                counts[1, j] += 1
+                if d >= 0:
+                    distance = np.hypot(places[d, j, 0] - person[j, 0], places[d, j, 1] - person[j, 1])
+                    counts[0, j] += distance <= THRESHOLD * unit
+    return counts
+
+
+def _place(joints, names):
+    return next((joints.names.index(name) for name in names if name in joints.names), None)
