@@ -46,14 +46,10 @@ class PrecisionTables:
     def curve(self, name, title, measure):
         """Precision over recall, mean over the classes that have objects, as a `Curve`."""
         lines = []
-        for overlap, words in (
-            (0.5, f"{measure} 0.50"),
-            (0.75, f"{measure} 0.75"),
-            (None, f"mean {measure} 0.50:0.95"),
-        ):
+        for overlap, words in ((0.5, "0.50"), (0.75, "0.75"), (None, "0.50:0.95, mean")):
             tables = self._at(self.precision, overlap)[..., 0, -1]
             counting = tables[0, 0] > -1
-            label = f"{measure} {words}, AP {100 * self.average_precision(overlap):.1f}"
+            label = f"{measure} {words}: AP {100 * self.average_precision(overlap):.1f}"
             lines.append(Line(label, self.params.recThrs, tables[:, :, counting].mean(axis=(0, 2))))
         return Curve(name, title, "recall", "precision", lines)
 

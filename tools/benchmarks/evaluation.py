@@ -1,0 +1,260 @@
+"""The evaluation of all tasks: beside pycocotools, per image, and for a set of the size of PASCAL in Detail's val."""
+
+import contextlib
+import io
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from pycocotools import mask as run_length
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from benchmarks.evaluation_data import SIZE, imperfect_answers, write_annotations
+from benchmarks.timing import format_table, medians, positive, take_turns
+from maskrcnn_benchmark.data.datasets.detail import DetailDataset
+from maskrcnn_benchmark.engine.score_files import score_files
+from maskrcnn_benchmark.evaluation.answers import ImageAnswers
+from maskrcnn_benchmark.evaluation.boundary import BoundaryEvaluator
+from maskrcnn_benchmark.evaluation.coco_keypoint import KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco_rows import FILE_ROWS
+from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator
+from maskrcnn_benchmark.evaluation.confusion import count_pairs
+from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
+
+SUMMARY = "the evaluation of all tasks: beside pycocotools, per image, and for all of PASCAL in Detail's val"
+
+VAL_IMAGES = 5105  # of PASCAL-Context, whose split PASCAL in Detail's val is compared on
+CLASSES = 80
+KINDS = {"detection": ("bbox", "bbox"), "instance": ("segm", "segmentation"), "keypoint": ("keypoints", "keypoints")}
+_DISTINCT_MASKS = 300
+_DISTINCT_SCENES = 100
+
+
+def add_arguments(parser):
+    """Options of the subject `evaluation`."""
+    parser.add_argument("--coco-images", type=positive, default=5000, help="images beside pycocotools (default 5000)")
+    parser.add_argument(
+        "--images", type=positive, default=VAL_IMAGES, help=f"images of the whole evaluation (default {VAL_IMAGES})"
+    )
+    parser.add_argument("--workers", type=positive, default=2, help="processes of the whole evaluation (default 2)")
+    parser.set_defaults(rounds=1, warmup=1)
+
+
+def measure(args):
+    """Time the three comparisons with pycocotools, boundaries and confusion, and the whole. Returns the dictionary."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        per_image = _per_image(folder, max(args.rounds, 20))
+        whole = _whole(folder, args.images, args.workers)
+    return {**_beside_pycocotools(args), **per_image, **whole}
+
+
+def _beside_pycocotools(args):
+    """Our evaluators and pycocotools on the same rows, from dictionaries in memory to the twelve numbers."""
+    content = {task: _coco_set(task, args.coco_images) for task in KINDS}
+    figures = {}
+
+    def ours(task):
+        figures[f"{task}, ours"] = _score(task, *content[task])
+
+    def theirs(task):
+        figures[f"{task}, pycocotools"] = _score_by_pycocotools(task, *content[task])
+
+    actions = {}
+    for task in KINDS:
+        actions[f"{task}, ours"] = lambda turn, task=task: ours(task)
+        actions[f"{task}, pycocotools"] = lambda turn, task=task: theirs(task)
+    for task in KINDS:  # compiled before it is timed
+        _score(task, *_coco_set(task, 20))
+    seconds = take_turns(actions, args.rounds, 0)
+    print(format_table(seconds))
+    median = medians(seconds)
+    ratios = {task: median[f"{task}, ours"] / median[f"{task}, pycocotools"] for task in KINDS}
+    difference = max(
+        float(np.abs(figures[f"{task}, ours"] - figures[f"{task}, pycocotools"]).max()) for task in KINDS
+    )
+    total = sum(median[f"{t}, ours"] for t in KINDS) / sum(median[f"{t}, pycocotools"] for t in KINDS)
+    for task, ratio in ratios.items():
+        print(f"{task}: {ratio:.3f} of pycocotools' time on {args.coco_images} images")
+    print(f"all three: {total:.3f} of pycocotools' time, largest difference {difference:g}")
+    return {
+        "coco_time_ratio_vs_pycocotools": total,
+        "coco_time_ratios": ratios,
+        "coco_max_abs_difference": difference,
+        "coco_images": args.coco_images,
+        "seconds": median,
+    }
+
+
+def _coco_set(task, count):
+    """Rows of a made-up set: (annotations, answers), each a list of COCO dictionaries of images 1..count."""
+    rng = np.random.default_rng(0)
+    key = KINDS[task][1]
+    masks = _masks(rng) if task == "instance" else None
+    annotations, answers = [], []
+    for image in range(1, count + 1):
+        truth = [_object(rng, task, masks) for _ in range(rng.poisson(7 if task != "keypoint" else 2))]
+        for entry in truth:
+            annotations.append({**entry, "image_id": image, "id": len(annotations) + 1, "iscrowd": 0})
+        for _ in range(rng.integers(30, 101) if task != "keypoint" else rng.integers(1, 21)):
+            found = truth[rng.integers(len(truth))] if truth and rng.random() < 0.5 else _object(rng, task, masks)
+            value = found[key] if task == "instance" else (np.array(found[key]) + rng.normal(0, 4, len(found[key])))
+            value = value if task == "instance" else np.abs(value).tolist()
+            score = float(rng.random())
+            answers.append({"image_id": image, "category_id": found["category_id"], key: value, "score": score})
+    return annotations, answers
+
+
+def _object(rng, task, masks):
+    x, y = rng.uniform(0, 400), rng.uniform(0, 300)
+    width, height = rng.uniform(8, 200), rng.uniform(8, 150)
+    entry = {"category_id": 1 + int(CLASSES * rng.random() ** 3), "bbox": [x, y, width, height], "area": width * height}
+    if task == "instance":
+        entry["segmentation"] = masks[rng.integers(len(masks))]
+        entry["area"] = float(run_length.area(entry["segmentation"]))
+        entry["bbox"] = run_length.toBbox(entry["segmentation"]).tolist()
+    if task == "keypoint":
+        joints = np.column_stack([x + width * rng.random(17), y + height * rng.random(17), rng.integers(0, 3, 17)])
+        entry.update(category_id=1, keypoints=joints.reshape(-1).tolist(), num_keypoints=int((joints[:, 2] > 0).sum()))
+    return entry
+
+
+def _masks(rng):
+    """Run lengths of ellipses, as many as will not look alike."""
+    y, x = np.mgrid[: SIZE[1], : SIZE[0]]
+    masks = []
+    for _ in range(_DISTINCT_MASKS):
+        middle, reach = rng.uniform(0, 1, 2) * SIZE, rng.uniform(5, 120, 2)
+        inside = ((x - middle[0]) / reach[0]) ** 2 + ((y - middle[1]) / reach[1]) ** 2 < 1
+        inside[int(middle[1]) % SIZE[1], int(middle[0]) % SIZE[0]] = True
+        masks.append(run_length.encode(np.asfortranarray(inside, dtype=np.uint8)))
+    return masks
+
+
+def _score(task, annotations, answers):
+    """Our figures in pycocotools' order."""
+    names = [f"class {k}" for k in range(1, CLASSES + 1)]
+    evaluator = {
+        "detection": lambda: DetectionEvaluator(names),
+        "instance": lambda: InstanceEvaluator(names),
+        "keypoint": lambda: KeypointEvaluator(COCO_JOINTS, 1),
+    }[task]()
+    true_rows, rows = _by_image(annotations), _by_image(answers)
+    for image in sorted(true_rows.keys() | rows.keys()):
+        target = _target(task, true_rows.get(image, []), image)
+        evaluator.process([ImageAnswers(SIZE, {task: rows.get(image, [])}, image)], [target])
+    metrics = evaluator.evaluate()
+    order = sorted(evaluator.stats, key=evaluator.stats.get)
+    return np.nan_to_num([metrics[name] for name in order], nan=-1)
+
+
+def _by_image(rows):
+    grouped = {}
+    for row in rows:
+        grouped.setdefault(row["image_id"], []).append(row)
+    return grouped
+
+
+def _target(task, rows, image):
+    """`ImageAnnotations` of a file's rows, as a COCODataset makes them for evaluation."""
+    boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
+    boxes = BoxList(boxes, SIZE, mode="xywh").convert("xyxy")
+    boxes.add_field("labels", torch.tensor([row["category_id"] for row in rows], dtype=torch.int64))
+    boxes.add_field(FILE_ROWS, rows)
+    return ImageAnnotations(SIZE, **{"people" if task == "keypoint" else "instances": boxes}, image_id=image)
+
+
+def _score_by_pycocotools(task, annotations, answers):
+    images = range(1, 1 + max(row["image_id"] for row in answers))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": image, "width": SIZE[0], "height": SIZE[1]} for image in images],
+            "categories": [{"id": k} for k in range(1, CLASSES + 1)],
+            "annotations": [dict(row) for row in annotations],
+        }
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes([dict(row) for row in answers]), KINDS[task][0])
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+def _per_image(folder, rounds):
+    """Boundaries at 99 thresholds, and confusion of semantic and part maps: medians over made-up images."""
+    dataset, answers = _set(folder / "few", rounds)
+    boundary = BoundaryEvaluator()
+    targets = [dataset.get_annotations(index) for index in range(rounds)]
+    classes = len(dataset.vocabulary.semantic_names)
+    parts = len(dataset.vocabulary.parts) + 1
+    part_maps = [target.instances.get_field("parts").labels.amax(dim=0).numpy() for target in targets]
+    actions = {
+        "boundary": lambda turn: boundary.score(answers[turn], targets[turn]),
+        "confusion, semantic": lambda turn: count_pairs(
+            targets[turn].semantic.labels.numpy(), answers[turn].answers["semantic"], classes
+        ),
+        "confusion, part": lambda turn: count_pairs(part_maps[turn], answers[turn].answers["part"].labels, parts),
+    }
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = take_turns(actions, rounds, 1)
+    torch.set_num_threads(threads)
+    print(format_table(seconds))
+    median = medians(seconds)
+    edges = [int(target.boundary.edges.sum()) for target in targets]
+    return {
+        "boundary_seconds_per_image": median["boundary"],
+        "boundary_seconds_slowest": max(seconds["boundary"]),
+        "boundary_edge_pixels": float(np.median(edges)),
+        "confusion_ms_per_image": 1000 * max(median["confusion, semantic"], median["confusion, part"]),
+    }
+
+
+def _set(folder, count):
+    """A made-up data set of `count` different images and its answers."""
+    folder.mkdir()
+    write_annotations(folder / "annotations.json", count, count)
+    dataset = DetailDataset(folder / "annotations.json", None, "val", None, "person6")
+    rng = np.random.default_rng(0)
+    return dataset, [imperfect_answers(dataset.get_annotations(i), dataset.vocabulary, rng) for i in range(count)]
+
+
+def _whole(folder, count, workers):
+    """Every metric of every task from files: minutes for `VAL_IMAGES`, and the memory of the largest process."""
+    distinct = min(count, _DISTINCT_SCENES)
+    annotations, predictions = folder / "annotations.json", folder / "predictions"
+    write_annotations(annotations, count, distinct)
+    dataset = DetailDataset(annotations, None, "val", None, "person6")
+    rng = np.random.default_rng(0)
+    scenes = [imperfect_answers(dataset.get_annotations(i), dataset.vocabulary, rng) for i in range(distinct)]
+    tasks = list(TASKS)
+    with PredictionWriter(predictions, dataset, tasks) as writer:
+        for index in range(count):
+            writer.write(index, scenes[index % distinct])
+        writer.finish()
+    del scenes
+    start = time.perf_counter()
+    reader = PredictionReader(dataset, find_predictions(predictions), tasks)
+    evaluators = score_files(dataset, reader, tasks, workers=workers)
+    seconds = time.perf_counter() - start
+    memory = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    minutes = seconds / 60 * VAL_IMAGES / count
+    print(f"all metrics of {count} images: {seconds:.1f} s with {workers} workers, {minutes:.1f} minutes for {VAL_IMAGES}")
+    print(f"largest memory: this process {memory[0]:.2f} GiB, a worker {memory[1]:.2f} GiB")
+    return {
+        "all_metrics_minutes_5105": minutes,
+        "all_metrics_images": count,
+        "all_metrics_workers": workers,
+        "peak_gib": {"main": memory[0], "worker": memory[1]},
+        "headlines": {task: evaluators[task].scores.metrics[TASKS[task].headline] for task in tasks},
+    }
