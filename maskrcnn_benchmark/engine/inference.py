@@ -1,5 +1,6 @@
 """The inference loop: a model over a data set, answers into evaluators, evaluators into one dictionary of results."""
 
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -12,14 +13,17 @@ from maskrcnn_benchmark.config import cfg as global_cfg
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.original_dataset import as_evaluable
 from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.build import build_evaluators
+from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
 from maskrcnn_benchmark.evaluation.report import (
     TASK_OF_IOU_TYPE,
     check_expected_results,
     gather_results,
     write_results,
 )
-from maskrcnn_benchmark.evaluation.result_files import summaries, write_result_files, write_summary
+from maskrcnn_benchmark.evaluation.result_files import summaries, write_summary
+from maskrcnn_benchmark.evaluation.result_layout import is_detail
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
@@ -61,8 +65,8 @@ def inference(
         bbox_aug: test-time augmentation; the loader then yields PIL images.
         device: where the model is.
         expected_results, expected_results_sigma_tol: as TEST.EXPECTED_RESULTS.
-        output_folder: if given, `results.json`, the answers in COCO's result format (`bbox.json`, ...) and pycocotools'
-            own summary are written here.
+        output_folder: if given, `results.json`, the answers of all images (`evaluation.prediction_writer`) and
+            pycocotools' own summary are written here.
         tasks: task keys to evaluate.
         protocols: the `evaluation.protocols.Protocols`; by default those of published figures.
         dtype: precision of the forward pass.
@@ -84,13 +88,12 @@ def inference(
     start = time.perf_counter()
     evaluators = build_evaluators(tasks, dataset.vocabulary, protocols)
     augmentation = augmentation if bbox_aug else None
-    for predictions, indices in predict(model, data_loader, device, dtype, augmentation):
-        infos = [dataset.get_img_info(index) for index in indices]
-        predictions = [p.resize((info["width"], info["height"])).to("cpu") for p, info in zip(predictions, infos)]
-        targets = [dataset.get_annotations(index) for index in indices]
-        for evaluator in evaluators.values():
-            # by index: data sets that were joined may use the same image id
-            evaluator.process(predictions, targets, indices)
+    with _writer(output_folder, dataset, tasks) as writer:
+        for predictions, indices in predict(model, data_loader, device, dtype, augmentation):
+            for prediction, index in zip(predictions, indices):
+                _take_in(prediction, index, dataset, evaluators, writer)
+        if writer is not None:
+            writer.finish()
     seconds = time.perf_counter() - start
     logger.info("Evaluated in %.1f s (%.3f s per image)", seconds, seconds / max(1, len(dataset)))
     metrics = merge_and_evaluate(evaluators)
@@ -101,17 +104,38 @@ def inference(
         logger.log(level, "%s on %s, by pycocotools:\n%s", kind, dataset_name, text)
     results = gather_results(metrics, trivial or {})
     if output_folder:
-        write_result_files(evaluators, dataset, output_folder)
         write_summary(evaluators, output_folder)
         write_results(results, Path(output_folder) / RESULTS)
     check_expected_results(results, dataset_name, expected_results, expected_results_sigma_tol)
     return results
 
 
+def _writer(folder, dataset, tasks):
+    return PredictionWriter(folder, dataset, tasks) if folder else contextlib.nullcontext()
+
+
+def _take_in(prediction, index, dataset, evaluators, writer):
+    """Score the prediction of one image where it is annotated, and write it down in any case.
+
+    Evaluators are given what is written, so that a score from memory and one from the files are the same.
+    """
+    info = dataset.get_img_info(index)
+    prediction = prediction.resize((info["width"], info["height"])).to("cpu")
+    target = dataset.get_annotations(index)
+    asked = {task: e for task, e in evaluators.items() if writer is not None or e.is_annotated(target)}
+    answers = {task: evaluator.answer(prediction) for task, evaluator in asked.items()}
+    answers = ImageAnswers(prediction.size, answers, target.image_id)
+    for evaluator in asked.values():
+        # by index: data sets that were joined may use the same image id
+        evaluator.process([answers], [target], [index])
+    if writer is not None:
+        writer.write(index, answers)
+
+
 def _is_of_coco_files(dataset):
     """Who tests on files in COCO's layout knows pycocotools' lines; to others they are a detail beside the table."""
     parts = getattr(dataset, "datasets", [dataset])
-    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts)
+    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts) and not is_detail(dataset)
 
 
 def _tasks(iou_types):
