@@ -1,13 +1,22 @@
 """Scoring answers that lie in files: worker processes read and compare image by image, this one makes the figures."""
 
 import gc
+import logging
+import math
+from pathlib import Path
 
 import cv2
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from maskrcnn_benchmark.engine.inference import RESULTS
 from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
 from maskrcnn_benchmark.evaluation.build import build_evaluators
+from maskrcnn_benchmark.evaluation.report import format_table, gather_results, write_results
+from maskrcnn_benchmark.evaluation.result_files import write_summary
+from maskrcnn_benchmark.utils.miscellaneous import mkdir
+
+logger = logging.getLogger(__name__)
 
 
 def score_files(dataset, predictions, tasks=None, protocols=None, workers=0):
@@ -45,6 +54,34 @@ def score_files(dataset, predictions, tasks=None, protocols=None, workers=0):
     for evaluator in tqdm(evaluators.values(), desc="figures", unit="task", disable=None):
         evaluator.evaluate()
     return evaluators
+
+
+def report_scores(evaluators, folder, single_task=None):
+    """Show the table of scores and write them down.
+
+    Args:
+        evaluators: what `score_files` returned.
+        folder: where `results.json` and pycocotools' own summary go; it is made.
+        single_task: results of other networks to compare with, as `engine.run.read_results` reads them, or None.
+
+    Returns:
+        {task key: {"headline": name, "metrics": {...}, "trivial": {}}}, the content of `results.json`.
+    """
+    mkdir(folder)
+    results = gather_results({task: each.scores.metrics for task, each in evaluators.items()}, {})
+    write_results(results, Path(folder) / RESULTS)
+    write_summary(evaluators, folder)
+    logger.info("Results:\n%s", format_table(results))
+    for task, evaluator in evaluators.items():
+        if evaluator.scores.reason:
+            logger.info("%s: %s", task, evaluator.scores.reason)
+    for task, result in results.items():
+        if single_task and task in single_task:
+            name = result["headline"]
+            here, there = result["metrics"][name], single_task[task]["metrics"].get(name, math.nan)
+            logger.info("%s %s %.1f, single task %.1f", task, name, 100 * here, 100 * there)
+    logger.info("Results: %s", Path(folder) / RESULTS)
+    return results
 
 
 class _Records(Dataset):
