@@ -74,8 +74,10 @@ class DatasetCatalog:
     DATASETS = {**_coco(), **_voc(), **_cityscapes()}
 
     @staticmethod
-    def get(name, data_dir=None):
+    def get(name, data_dir=None, images=True):
         """{"factory": class name of the data set, "args": its keyword arguments} for a name.
+
+        Without `images`, a set of one annotation file may lack the folder of its images; its "root" is then None.
 
         Raises `UserError` that names the path looked at, the nearest valid name and how to get the data, if it is
         not there.
@@ -93,6 +95,9 @@ class DatasetCatalog:
                 )
             needed = ann_file, root = data_dir / folder / "annotations.json", data_dir / folder / "images"
             factory, args = "DetailDataset", {"ann_file": str(ann_file), "root": str(root), "split": split}
+        if not images and "root" in args and not Path(args["root"]).exists():
+            needed = [path for path in needed if str(path) != args["root"]]
+            args = {**args, "root": None}
         missing = next((path for path in needed if not path.exists()), None)
         if missing is not None:
             raise UserError(

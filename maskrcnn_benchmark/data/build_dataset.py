@@ -22,7 +22,7 @@ CITYSCAPES_EVALUATED = 9  # classes of objects that Cityscapes evaluates, and ba
 logger = logging.getLogger(__name__)
 
 
-def build_dataset(cfg, name, transforms, is_train):
+def build_dataset(cfg, name, transforms, is_train, images=True):
     """The data set that the config's catalog knows under a name.
 
     Args:
@@ -31,8 +31,9 @@ def build_dataset(cfg, name, transforms, is_train):
         transforms: called as `transforms(image, annotations)`, or None.
         is_train: leave out what training cannot use: crowds, difficult objects, boxes without area and, with
             DATALOADER.FILTER_EMPTY_ANNOTATIONS, images without boxes; images on which no enabled task is annotated.
+        images: whether images will be opened; else a set of one annotation file may lack their folder.
     """
-    entry = _look_up(cfg, name)
+    entry = _look_up(cfg, name, images)
     if not isinstance(entry, dict) or not {"factory", "args"} <= set(entry):
         raise UserError(
             f'{cfg.PATHS_CATALOG}: DatasetCatalog.get({name!r}) must return {{"factory": ..., "args": {{...}}}}, '
@@ -51,7 +52,7 @@ def build_dataset(cfg, name, transforms, is_train):
         raise UserError(f"{cfg.PATHS_CATALOG}: data set {name!r}: {factory} {error}") from None
 
 
-def _look_up(cfg, name):
+def _look_up(cfg, name, images):
     """What the catalog's `get` returns for a name.
 
     Ours is asked as the module that everyone imports, so that entries put into its DATASETS count. A catalog written
@@ -65,7 +66,9 @@ def _look_up(cfg, name):
     # the default leaves it to the class attribute DATA_DIR, which users of the original set
     data_dir = cfg.DATASETS.DATA_DIR if cfg.DATASETS.DATA_DIR != paths_catalog.DEFAULT_DATA_DIR else None
     try:
-        return get(name, data_dir) if "data_dir" in inspect.signature(get).parameters else get(name)
+        known = inspect.signature(get).parameters
+        options = {"data_dir": data_dir, "images": images}
+        return get(name, **{option: value for option, value in options.items() if option in known})
     except (KeyError, RuntimeError) as error:  # what the original's catalog raises for a name that it does not know
         raise UserError(f"{cfg.PATHS_CATALOG}: unknown data set {name!r} ({error})") from None
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrcnn_benchmark.evaluation.as_prediction import to_prediction
 from maskrcnn_benchmark.evaluation.delta_m import add_delta_m, read_single_task
+from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, title_of, write_class_table, write_results
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
@@ -17,12 +19,11 @@ from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, wri
 RESULTS, CLASS_TABLE, REPORT, CURVES = "results.json", "per_class.csv", "report.html", "curves"
 
 
-def leave_results(evaluators, folder, trivial=None, single_task=""):
-    """Write `results.json`, `per_class.csv` and `curves/NAME.png` of evaluators that have scored.
+def compare_results(evaluators, trivial=None, single_task=""):
+    """The results of evaluators beside what they are compared with.
 
     Args:
         evaluators: {task key: evaluator after `evaluate`}.
-        folder: where to.
         trivial: {task key: {metric: value}} of the trivial predictor.
         single_task: file with the results of single-task networks, see `delta_m.read_single_task`; "" for none.
 
@@ -30,8 +31,17 @@ def leave_results(evaluators, folder, trivial=None, single_task=""):
         the results, as `evaluation.report.gather_results` says, with Delta_m where there is a file to compare with.
     """
     results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
-    if single_task:
-        results = add_delta_m(results, read_single_task(single_task))
+    return add_delta_m(results, read_single_task(single_task)) if single_task else results
+
+
+def leave_results(evaluators, results, folder):
+    """Write `results.json`, `per_class.csv` and `curves/NAME.png`.
+
+    Args:
+        evaluators: {task key: evaluator after `evaluate`}.
+        results: what `compare_results` returned.
+        folder: where to.
+    """
     folder = Path(folder)
     mkdir(folder / CURVES)
     for evaluator in evaluators.values():
@@ -40,17 +50,32 @@ def leave_results(evaluators, folder, trivial=None, single_task=""):
                 file.write(draw_curve(curve))
     write_class_table(results, folder / CLASS_TABLE)
     write_results(results, folder / RESULTS)
-    return results
 
 
-def report_run(evaluators, results, dataset, prediction_of, folder, title, facts, count=3):
+def report_files(evaluators, results, dataset, folder, name, count):
+    """Write the report of answers that a `PredictionWriter` wrote into a folder, into that folder.
+
+    Args:
+        evaluators, results, dataset, count: as those of `report_run`.
+        folder: of the files.
+        name: of the data set.
+
+    Returns:
+        `Path` of the report.
+    """
+    reader = PredictionReader(dataset, find_predictions(folder), [key for key in evaluators if key in TASKS])
+    facts = [("data set", name), ("images", str(len(dataset))), ("answers", str(folder))]
+    return report_run(evaluators, results, dataset, reader, folder, f"Evaluation on {name}", facts, count)
+
+
+def report_run(evaluators, results, dataset, predictions, folder, title, facts, count=3):
     """Write `report.html`: the results, the curves, and of each task the images that went worst and best.
 
     Args:
         evaluators: {task key: evaluator that knows images by their index in the data set}.
-        results: what `leave_results` returned.
+        results: what `compare_results` returned.
         dataset: `dataset[index]` is (image, annotations, index); where its images are missing, their place stays white.
-        prediction_of: function from an index to the `ImagePrediction` in the image's own pixels.
+        predictions: its `answers(index, tasks)` are the `ImageAnswers`, such as a `PredictionReader`.
         folder: where to.
         title: heading.
         facts: list of (name, text) said below it.
@@ -59,7 +84,7 @@ def report_run(evaluators, results, dataset, prediction_of, folder, title, facts
     Returns:
         `Path` of the report.
     """
-    show = _Images(dataset, prediction_of)
+    show = _Images(dataset, predictions)
     tasks = []
     for key, result in results.items():
         evaluator = evaluators.get(key)
@@ -92,18 +117,21 @@ def _extremes(scores, count):
 class _Images:
     """Examples by task and index; an image that several tasks show is read once."""
 
-    def __init__(self, dataset, prediction_of):
+    def __init__(self, dataset, predictions):
         self.dataset = copy.copy(dataset)
         self.dataset.transforms = None
-        self.prediction_of = prediction_of
+        self.predictions = predictions
         self._pictures = {}
 
     def __call__(self, task, index, score):
         info = self.dataset.get_img_info(index)
         if index not in self._pictures:
             self._pictures[index] = self._picture(index, info)
-        answers = self.dataset.get_annotations(index), self.prediction_of(index)
-        drawn = (DRAWERS[task](self._pictures[index], answer, self.dataset.vocabulary) for answer in answers)
+        prediction = to_prediction(self.predictions.answers(index, [task]), self.dataset.vocabulary, task)
+        drawn = (
+            DRAWERS[task](self._pictures[index], answer, self.dataset.vocabulary)
+            for answer in (self.dataset.get_annotations(index), prediction)
+        )
         return Example(str(info.get("file_name", info.get("image_id", index))), score, *drawn)
 
     def _picture(self, index, info):

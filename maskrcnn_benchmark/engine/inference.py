@@ -1,8 +1,8 @@
 """The inference loop: a model over a data set, answers into evaluators, evaluators into one dictionary of results."""
 
+import contextlib
 import logging
 import time
-from pathlib import Path
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -10,22 +10,20 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.config import cfg as global_cfg
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
+from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_results, report_files
 from maskrcnn_benchmark.engine.original_dataset import as_evaluable
+from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.build import build_evaluators
-from maskrcnn_benchmark.evaluation.report import (
-    TASK_OF_IOU_TYPE,
-    check_expected_results,
-    gather_results,
-    write_results,
-)
-from maskrcnn_benchmark.evaluation.result_files import summaries, write_result_files, write_summary
+from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
+from maskrcnn_benchmark.evaluation.report import TASK_OF_IOU_TYPE, check_expected_results
+from maskrcnn_benchmark.evaluation.result_files import summaries, write_summary
+from maskrcnn_benchmark.evaluation.result_layout import is_detail
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
-
-RESULTS = "results.json"
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +45,9 @@ def inference(
     dtype="float32",
     trivial=None,
     augmentation=None,
+    workers=0,
+    single_task="",
+    num_examples=0,
 ):
     """Evaluate a model on a data set, with all processes taking their share of the images.
 
@@ -61,17 +62,21 @@ def inference(
         bbox_aug: test-time augmentation; the loader then yields PIL images.
         device: where the model is.
         expected_results, expected_results_sigma_tol: as TEST.EXPECTED_RESULTS.
-        output_folder: if given, `results.json`, the answers in COCO's result format (`bbox.json`, ...) and pycocotools'
-            own summary are written here.
+        output_folder: if given, the answers of all images (`evaluation.prediction_writer`), the results and what makes
+            them readable (`engine.evaluation_report`) and pycocotools' own summary are written here.
         tasks: task keys to evaluate.
         protocols: the `evaluation.protocols.Protocols`; by default those of published figures.
         dtype: precision of the forward pass.
         trivial: {task key: {metric: value}} of the trivial predictor, for comparison.
         augmentation: what `bbox_aug` stands for; by default the global config's, as in the original.
+        workers: processes that score while the model goes on; 0 scores in this one.
+        single_task: file with results of single-task networks (`evaluation.delta_m`); "" for none.
+        num_examples: images at either end of each task's ranking that `report.html` shows, which also needs the
+            data set's images; 0 writes no report.
 
     Returns:
-        {task key: {"headline": name, "metrics": {name: value}, "trivial": {name: value}}} in the main process; None in
-        the others.
+        the content of `results.json`, as `evaluation.report.gather_results` says, in the main process; None in the
+        others.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module  # it would wait in each batch for processes that have one batch less
@@ -84,13 +89,17 @@ def inference(
     start = time.perf_counter()
     evaluators = build_evaluators(tasks, dataset.vocabulary, protocols)
     augmentation = augmentation if bbox_aug else None
-    for predictions, indices in predict(model, data_loader, device, dtype, augmentation):
-        infos = [dataset.get_img_info(index) for index in indices]
-        predictions = [p.resize((info["width"], info["height"])).to("cpu") for p, info in zip(predictions, infos)]
-        targets = [dataset.get_annotations(index) for index in indices]
-        for evaluator in evaluators.values():
-            # by index: data sets that were joined may use the same image id
-            evaluator.process(predictions, targets, indices)
+    with _writer(output_folder, dataset, tasks) as writer, ScoringPool(evaluators, dataset, workers) as pool:
+        for predictions, indices in predict(model, data_loader, device, dtype, augmentation):
+            for prediction, index in zip(predictions, indices):
+                # Evaluators see what is written, so that a score from memory and one from the files are the same
+                answers = _answers(prediction, evaluators, dataset.get_img_info(index))
+                if writer is not None:
+                    writer.write(index, answers)
+                # by index: data sets that were joined may use the same image id
+                pool.submit(index, answers)
+        if writer is not None:
+            writer.finish()
     seconds = time.perf_counter() - start
     logger.info("Evaluated in %.1f s (%.3f s per image)", seconds, seconds / max(1, len(dataset)))
     scores = merge_and_evaluate(evaluators)
@@ -99,19 +108,32 @@ def inference(
     level = logging.INFO if _is_of_coco_files(dataset) else logging.DEBUG
     for kind, text in summaries(evaluators).items():
         logger.log(level, "%s on %s, by pycocotools:\n%s", kind, dataset_name, text)
-    results = gather_results(scores, trivial or {})
+    results = compare_results(evaluators, trivial, single_task)
     if output_folder:
-        write_result_files(evaluators, dataset, output_folder)
         write_summary(evaluators, output_folder)
-        write_results(results, Path(output_folder) / RESULTS)
+        leave_results(evaluators, results, output_folder)
+        if num_examples:
+            path = report_files(evaluators, results, dataset, output_folder, dataset_name, num_examples)
+            logger.info("Report with the worst and the best images: %s", path)
     check_expected_results(results, dataset_name, expected_results, expected_results_sigma_tol)
     return results
+
+
+def _writer(folder, dataset, tasks):
+    return PredictionWriter(folder, dataset, tasks) if folder else contextlib.nullcontext()
+
+
+def _answers(prediction, evaluators, info):
+    """The `ImageAnswers` of a prediction, in the pixels of the image that `info` describes."""
+    prediction = prediction.resize((info["width"], info["height"]))
+    answers = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
+    return ImageAnswers(prediction.size, answers, info.get("image_id"))
 
 
 def _is_of_coco_files(dataset):
     """Who tests on files in COCO's layout knows pycocotools' lines; to others they are a detail beside the table."""
     parts = getattr(dataset, "datasets", [dataset])
-    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts)
+    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts) and not is_detail(dataset)
 
 
 def _tasks(iou_types):

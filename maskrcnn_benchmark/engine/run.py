@@ -7,7 +7,8 @@ from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
-from maskrcnn_benchmark.engine.inference import RESULTS, inference
+from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
+from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
 from maskrcnn_benchmark.engine.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.engine.random_state import seed_everything
@@ -127,21 +128,23 @@ def test(cfg, checkpoint=None):
         raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
     checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
     loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
-    results = evaluate(cfg, model, loaders, device)
+    results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES)
     for name, result in (results or {}).items():
         logger.info("Results on %s:\n%s", name, format_table(result))
+        logger.info("Answers, curves and report: %s", _result_folder(cfg, name))
     return results
 
 
-def evaluate(cfg, model, loaders, device):
+def evaluate(cfg, model, loaders, device, num_examples=0):
     """Evaluate on data sets, beside the trivial predictor.
 
     Args:
         loaders: loaders of DATASETS.TEST, in its order.
+        num_examples: as `inference` takes it.
 
     Returns:
-        {data set name: {task key: {"headline": name, "metrics": {...}, "trivial": {...}}}} in the main process, None in
-        the others; each is also written to OUTPUT_DIR/inference/NAME/results.json.
+        {data set name: results as `inference` returns them} in the main process, None in the others; they and the
+        answers are also written to OUTPUT_DIR/inference/NAME.
     """
     tasks = [task.key for task in evaluated_tasks(cfg)]
     augmentation = _augmentation(cfg, model)
@@ -163,6 +166,9 @@ def evaluate(cfg, model, loaders, device):
             dtype=cfg.DTYPE,
             trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
             augmentation=augmentation,
+            workers=cfg.DATALOADER.NUM_WORKERS,
+            single_task=cfg.TEST.SINGLE_TASK_RESULTS,
+            num_examples=num_examples,
         )
     return results if is_main_process() else None
 
@@ -209,7 +215,7 @@ def _finish(cfg, model, loaders, device):
     """Make what is missing of the results and the pictures, and show both."""
     path, page = Path(cfg.OUTPUT_DIR) / RESULTS, Path(cfg.OUTPUT_DIR) / PAGE
     if not all_gather(path.is_file())[0]:
-        results = evaluate(cfg, model, loaders, device)
+        results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES)
         if is_main_process():
             write_results(results[cfg.DATASETS.TEST[0]], path)
     if not is_main_process():
@@ -234,6 +240,9 @@ def _finish(cfg, model, loaders, device):
     logger.info("Results: %s", path)
     if page.is_file():
         logger.info("Pictures, truth beside prediction: %s", page)
+    report = _result_folder(cfg, cfg.DATASETS.TEST[0]) / REPORT
+    if report.is_file():
+        logger.info("Report with curves, classes, the worst and the best images: %s", report)
 
 
 def _build_model(cfg, vocabulary, device):

@@ -1,11 +1,13 @@
 """Scoring images in worker processes, so that neither the network nor the reader of files waits for the evaluators."""
 
 import contextlib
+import gc
 import multiprocessing
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
+import cv2
 import torch
 
 from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
@@ -22,8 +24,8 @@ class ScoringPool:
         evaluators: {task key: Evaluator}; records are merged into them.
         dataset: has `get_annotations(index)`, which the workers call.
         workers: number of processes; 0 scores in this one.
-        answers_of: function from an index to the answers, called in a worker for images that are submitted without
-            them, such as one that reads files.
+        answers_of: function from an index and task keys to the answers, called in a worker for images that are
+            submitted without them, such as one that reads files.
     """
 
     def __init__(self, evaluators, dataset, workers=0, answers_of=None):
@@ -32,7 +34,13 @@ class ScoringPool:
         self._waiting = deque()
         self._limit = _BACKLOG * workers
         self._pool = None
+        self._threads = cv2.getNumThreads()
         if workers:
+            # A garbage collection in a fork would touch, and so copy, all pages of the annotations; and a fork would
+            # wait for OpenCV's threads, which do not live on in it
+            gc.collect()
+            gc.freeze()
+            cv2.setNumThreads(1)
             # forked workers share the annotations with this process; elsewhere they are sent to them
             method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
             self._pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start, (self._job,))
@@ -62,6 +70,8 @@ class ScoringPool:
         finally:
             if self._pool is not None:
                 self._pool.shutdown(wait=True, cancel_futures=True)
+                gc.unfreeze()
+                cv2.setNumThreads(self._threads)
 
     def _take(self):
         index, future = self._waiting.popleft()
@@ -104,5 +114,5 @@ def _score(job, index, answers):
     target = dataset.get_annotations(index)
     asked = [evaluator for evaluator in evaluators.values() if evaluator.is_annotated(target)]
     if asked and answers is None:
-        answers = answers_of(index)
+        answers = answers_of(index, [evaluator.task for evaluator in asked])
     return {evaluator.task: evaluator.score(answers, target) for evaluator in asked}

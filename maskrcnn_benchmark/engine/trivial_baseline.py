@@ -58,7 +58,7 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, worke
     return all_gather(metrics)[0]
 
 
-def _predict(predictor, dataset, index):
+def _predict(predictor, dataset, index, tasks):
     info = dataset.get_img_info(index)
     return predictor.predict((info["width"], info["height"]))
 

@@ -17,19 +17,27 @@ def mkdir(path):
 
 
 @contextlib.contextmanager
-def atomic_write(path):
+def atomic_write(path, durable=True):
     """A binary file to write to, which takes the place of `path` in one instant when the block ends without an error.
 
     A crash, a full disk or a killed process leaves the former `path` as it was.
+
+    Args:
+        path: the file.
+        durable: wait until it has reached the disk, so that it outlives a power failure; thousands of small files that
+            can be made again are written many times faster without.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
+        if not durable:
+            return
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # the new name itself has to reach the disk, too

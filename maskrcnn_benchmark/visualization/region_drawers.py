@@ -151,8 +151,11 @@ def _canvas_masks(objects, canvas, predicted):
     if not len(objects):
         return []
     if predicted:
+        masks = objects.get_field("mask")
+        if tuple(masks.shape[-2:]) == objects.size[::-1]:  # in the image already, not within the boxes
+            return [enlarge_mask((mask[0] > 0.5).cpu().numpy(), canvas.size) for mask in masks]
         boxes = _canvas_boxes(objects, canvas)
-        return list(paste_masks(objects.get_field("mask").float().cpu(), boxes, canvas.size, 0.5, 1).numpy())
+        return list(paste_masks(masks.float().cpu(), boxes, canvas.size, 0.5, 1).numpy())
     masks = objects.get_field("masks").get_mask_tensor().cpu().numpy()
     return [enlarge_mask(mask, canvas.size) for mask in masks.reshape(-1, *masks.shape[-2:])]
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.engine.evaluation_report import leave_results, report_run
+from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_results, report_run
+from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 SIZE = (40, 30)
@@ -26,11 +26,8 @@ class Share(Evaluator):
     task = "boundary"
     protocol = "share of pixels"
 
-    def answer(self, prediction):
-        return prediction.boundary.scores[0].numpy()
-
     def record(self, answer, target):
-        return float(answer.mean())
+        return float(answer.mean()) / 255
 
     def summarize(self, records):
         mean = float(np.mean(records))
@@ -64,35 +61,40 @@ class Images:
         return ImageAnnotations(SIZE, boundary=BoundaryMap(edges), image_id=index)
 
 
-def prediction_of(index):
-    return ImagePrediction(SIZE, boundary=ScoreMap(torch.full((1, 30, 40), [0.3, 0.9, 0.1, 0.7, 0.5][index]), SIZE))
+class Answers:
+    """Every pixel of an image as strong as the others."""
+
+    def answers(self, index, tasks=None):
+        strength = [51, 204, 0, 153, 102][index]
+        return ImageAnswers(SIZE, {"boundary": np.full((30, 40), strength, np.uint8)}, index)
 
 
 @pytest.fixture
 def evaluators():
     evaluator, images = Share(), Images()
-    evaluator.process([prediction_of(i) for i in range(5)], [images.get_annotations(i) for i in range(5)])
+    evaluator.process([Answers().answers(i) for i in range(5)], [images.get_annotations(i) for i in range(5)])
     evaluator.evaluate()
     return {"boundary": evaluator}
 
 
 def test_results_classes_and_curves_are_written(evaluators, tmp_path):
     single = tmp_path / "single.json"
-    single.write_text(json.dumps({"boundary": 0.4}))
-    results = leave_results(evaluators, tmp_path / "out", {"boundary": {"ODS-F": 0.1}}, single)
+    single.write_text(json.dumps({"boundary": 0.32}))
+    results = compare_results(evaluators, {"boundary": {"ODS-F": 0.1}}, single)
+    leave_results(evaluators, results, tmp_path / "out")
     assert results["all"]["metrics"]["delta_m"] == pytest.approx(0.25)
     written = json.loads((tmp_path / "out" / "results.json").read_text())
     assert written["boundary"]["protocol"] == "share of pixels" and written["boundary"]["metrics"]["AP"] is None
     rows = list(csv.reader((tmp_path / "out" / "per_class.csv").open()))
-    assert rows == [["task", "metric", "class", "value"], ["boundary", "F", "edge", "0.500000"]]
+    assert rows == [["task", "metric", "class", "value"], ["boundary", "F", "edge", "0.400000"]]
     assert Image.open(tmp_path / "out" / "curves" / "boundary.png").size == (960, 840)
 
 
 @pytest.mark.parametrize(("count", "worst", "best"), [(2, [2, 0], [1, 3]), (9, [2, 0], [1, 3, 4]), (0, [], [])])
 def test_the_report_shows_the_worst_and_the_best_images(evaluators, tmp_path, count, worst, best):
     images = Images()
-    results = leave_results(evaluators, tmp_path)
-    page = report_run(evaluators, results, images, prediction_of, tmp_path, "Report", [("data set", "five")], count)
+    results = compare_results(evaluators)
+    page = report_run(evaluators, results, images, Answers(), tmp_path, "Report", [("data set", "five")], count)
     text = page.read_text()
     shown = [int(number) for number in re.findall(r"<h3>picture(\d).jpg", text)]
     assert shown == worst + best
@@ -103,5 +105,5 @@ def test_the_report_shows_the_worst_and_the_best_images(evaluators, tmp_path, co
 def test_images_that_are_not_there_leave_their_place_white(evaluators, tmp_path):
     images = Images()
     images.root = None
-    page = report_run(evaluators, leave_results(evaluators, tmp_path), images, prediction_of, tmp_path, "R", [], 1)
+    page = report_run(evaluators, compare_results(evaluators), images, Answers(), tmp_path, "R", [], 1)
     assert page.read_text().count('src="data:image/jpeg') == 4 and not images.opened

@@ -21,7 +21,8 @@ class Labelled:
         return ImageAnnotations(SIZE, classes=None if index % 5 == 4 else classes, image_id=index)
 
 
-def answers_of(index):
+def answers_of(index, tasks=("classification",)):
+    assert list(tasks) == ["classification"]
     if index % 5 == 4:
         raise UserError("nobody asked for this image")
     return ImageAnswers(SIZE, {"classification": np.random.default_rng(index).random(2)})
@@ -44,7 +45,7 @@ def test_workers_score_what_one_process_scores(give):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_of_a_worker_reaches_the_user(workers):
-    def broken(index):
+    def broken(index, tasks):
         raise UserError(f"file of image {index} is cut off")
 
     with (
@@ -56,7 +57,7 @@ def test_an_error_of_a_worker_reaches_the_user(workers):
 
 
 def test_a_worker_that_is_killed_is_no_mystery():
-    def killed(index):
+    def killed(index, tasks):
         import os
         import signal
 

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +11,16 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.coco_keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator
-from maskrcnn_benchmark.evaluation.result_files import write_result_files, write_summary
+from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
+from maskrcnn_benchmark.evaluation.result_files import write_summary
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, PersonKeypoints
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 PERSON = 2  # label of the category that has joints in the drawn file
 
@@ -77,6 +79,13 @@ class OfFile:
         self.contiguous_category_id_to_json_id = dict(enumerate(ids, 1))
         self.label = {category: label for label, category in enumerate(ids, 1)}
         self.person = person
+        self.vocabulary = Vocabulary(thing_names=tuple(row["name"] for row in content["categories"]))
+
+    def __len__(self):
+        return len(self.infos)
+
+    def get_img_info(self, index):
+        return self.infos[index]
 
     def get_annotations(self, index):
         info = self.infos[index]
@@ -116,6 +125,14 @@ def imagine(dataset, seed=0, joints=False):
     return answers
 
 
+def write_files(evaluators, dataset, answers, folder):
+    with PredictionWriter(folder, dataset, evaluators) as writer:
+        for index, prediction in enumerate(answers):
+            answer = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
+            writer.write(index, ImageAnswers(prediction.size, answer))
+        writer.finish()
+
+
 def by_pycocotools(path, results, kind):
     """(COCOeval, text) of pycocotools on files alone."""
     with contextlib.redirect_stdout(io.StringIO()):
@@ -135,7 +152,7 @@ def assert_equal_to_pycocotools(evaluators, dataset, answers, path, folder):
         for k in order:  # as several processes would bring them
             evaluator.process([answers[k]], [dataset.get_annotations(k)], [k])
     values = {task: evaluator.evaluate() for task, evaluator in evaluators.items()}
-    write_result_files(evaluators, dataset, folder)
+    write_files(evaluators, dataset, answers, folder)
     write_summary(evaluators, folder)
     written = (folder / "coco_summary.txt").read_text()
     for task, evaluator in evaluators.items():
@@ -199,9 +216,7 @@ def test_result_files_speak_of_the_files_own_images_and_categories(tmp_path):
     dataset = OfFile(content)
     evaluators = {"detection": DetectionEvaluator(), "instance": InstanceEvaluator()}
     answers = imagine(dataset)
-    for evaluator in evaluators.values():
-        evaluator.process(answers, [dataset.get_annotations(k) for k in range(6)], list(range(6)))
-    write_result_files(evaluators, dataset, tmp_path)
+    write_files(evaluators, dataset, answers, tmp_path)
     boxes = json.loads((tmp_path / "bbox.json").read_text())
     masks = json.loads((tmp_path / "segm.json").read_text())
     assert {row["image_id"] for row in boxes} == {8, 23, 77, 100, 250, 900}
@@ -210,17 +225,28 @@ def test_result_files_speak_of_the_files_own_images_and_categories(tmp_path):
     assert len(masks) == len(boxes) and all(isinstance(row["segmentation"]["counts"], str) for row in masks)
     x1, y1, x2, y2 = answers[0].instances.bbox[0].double().tolist()
     assert boxes[0]["bbox"] == [x1, y1, x2 - x1 + 1, y2 - y1 + 1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bbox.json", "segm.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bbox.json", "classes.json", "segm.json"]
+
+
+class WithoutIds:
+    """A data set whose file has no numbers for its classes."""
+
+    vocabulary = Vocabulary(thing_names=("cat", "dog", "person"))
+
+    def __len__(self):
+        return 5
+
+    def get_img_info(self, index):
+        return {"image_id": f"2008_{index:06d}", "width": 20, "height": 20}
 
 
 def test_a_data_set_without_ids_of_its_own_is_written_with_labels(tmp_path):
-    dataset = SimpleNamespace(get_img_info=lambda index: {"image_id": f"2008_{index:06d}"})
     instances = BoxList([[0.0, 0, 9, 9]], (20, 20))
     instances.add_field("labels", torch.tensor([3]))
     instances.add_field("scores", torch.tensor([0.5]))
-    evaluator = DetectionEvaluator()
-    target = ImageAnnotations((20, 20), instances=instances.copy_with_fields("labels"), image_id="2008_000004")
-    evaluator.process([ImagePrediction((20, 20), instances=instances)], [target], [4])
-    write_result_files({"detection": evaluator}, dataset, tmp_path)
+    answer = DetectionEvaluator().answer(ImagePrediction((20, 20), instances=instances))
+    with PredictionWriter(tmp_path, WithoutIds(), ["detection"]) as writer:
+        writer.write(4, ImageAnswers((20, 20), {"detection": answer}))
+        writer.finish()
     expected = {"image_id": "2008_000004", "category_id": 3, "bbox": [0.0, 0.0, 10.0, 10.0], "score": 0.5}
     assert json.loads((tmp_path / "bbox.json").read_text()) == [expected]

@@ -79,9 +79,7 @@ def _beside_pycocotools(args):
     print(format_table(seconds))
     median = medians(seconds)
     ratios = {task: median[f"{task}, ours"] / median[f"{task}, pycocotools"] for task in KINDS}
-    difference = max(
-        float(np.abs(figures[f"{task}, ours"] - figures[f"{task}, pycocotools"]).max()) for task in KINDS
-    )
+    difference = max(float(np.abs(figures[f"{task}, ours"] - figures[f"{task}, pycocotools"]).max()) for task in KINDS)
     total = sum(median[f"{t}, ours"] for t in KINDS) / sum(median[f"{t}, pycocotools"] for t in KINDS)
     for task, ratio in ratios.items():
         print(f"{task}: {ratio:.3f} of pycocotools' time on {args.coco_images} images")
@@ -249,7 +247,9 @@ def _whole(folder, count, workers):
     seconds = time.perf_counter() - start
     memory = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     minutes = seconds / 60 * VAL_IMAGES / count
-    print(f"all metrics of {count} images: {seconds:.1f} s with {workers} workers, {minutes:.1f} minutes for {VAL_IMAGES}")
+    print(
+        f"all metrics of {count} images: {seconds:.1f} s with {workers} workers, {minutes:.1f} minutes for {VAL_IMAGES}"
+    )
     print(f"largest memory: this process {memory[0]:.2f} GiB, a worker {memory[1]:.2f} GiB")
     return {
         "all_metrics_minutes_5105": minutes,

@@ -43,7 +43,7 @@ class COCODataset(torch.utils.data.Dataset):
 
         Args:
             ann_file: the JSON file.
-            root: folder of the images.
+            root: folder of the images, or None if only annotations are wanted.
             remove_images_without_annotations: leave out images without a box that is wider and higher than a pixel or,
                 where the records have keypoints, with fewer than 10 labelled keypoints in all.
             transforms: called as `transforms(image, annotations)`, or None.
@@ -51,8 +51,8 @@ class COCODataset(torch.utils.data.Dataset):
             keep_crowd: for testing: keep every record, `iscrowd` and those without area too, and the file's own rows as
                 the field "coco_records". Training leaves those records out.
         """
-        self.root = Path(root)
-        if not self.root.is_dir():
+        self.root = None if root is None else Path(root)
+        if self.root is not None and not self.root.is_dir():
             raise UserError(f"no such folder of images: {self.root}")
         self.file = open_coco_file(ann_file)
         self.transforms = transforms
@@ -75,6 +75,8 @@ class COCODataset(torch.utils.data.Dataset):
 
     def __getitem__(self, idx):
         """(image, annotations, idx): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
+        if self.root is None:
+            raise UserError(f"{self.file.path} was opened without a folder of images; name one")
         info = self.get_img_info(idx)
         image = read_image(self.root / info["file_name"], (info["width"], info["height"]))
         annotations = self.get_annotations(idx)

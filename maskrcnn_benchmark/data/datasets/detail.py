@@ -37,6 +37,7 @@ class DetailDataset(torch.utils.data.Dataset):
     Attributes:
         ids: image ids of this data set in file order.
         vocabulary: `Vocabulary`, names of all classes of the file; the same for each split of a file.
+        category_ids: {category name: category id}; contiguous_category_id_to_json_id: {label of a thing: category id}.
         resized_boundaries: number of boundary masks that are not of their image's size and are therefore resized.
     """
 
@@ -45,7 +46,7 @@ class DetailDataset(torch.utils.data.Dataset):
 
         Args:
             ann_file: the JSON file.
-            root: folder of the images.
+            root: folder of the images, or None if only annotations are wanted.
             split: "train", "val" or "trainval", by the `phase` of each image.
             transforms: called as `transforms(image, annotations)`, or None.
             parts: the set of part labels, "person", "person6" or "all".
@@ -57,8 +58,8 @@ class DetailDataset(torch.utils.data.Dataset):
         unknown = set(tasks or ()) - set(TASKS)
         if unknown:
             raise ValueError(f"unknown tasks {sorted(unknown)}; there are {', '.join(TASKS)}")
-        self.root = Path(root)
-        if not self.root.is_dir():
+        self.root = None if root is None else Path(root)
+        if self.root is not None and not self.root.is_dir():
             raise UserError(f"no such folder of images: {self.root}")
         self.transforms = transforms
         self.tasks = frozenset(TASKS if tasks is None else tasks)
@@ -68,6 +69,10 @@ class DetailDataset(torch.utils.data.Dataset):
         self.vocabulary = self._read_vocabulary(parts)
         self._semantic_value = {name: i for i, name in enumerate(self.vocabulary.semantic_names)}
         self._thing_label = {name: i + 1 for i, name in enumerate(self.vocabulary.thing_names)}
+        self.category_ids = {category["name"]: key for key, category in self.file.categories.items()}
+        self.contiguous_category_id_to_json_id = {
+            label: self.category_ids[name] for name, label in self._thing_label.items()
+        }
         self._part_label = self._read_part_labels()
         self.resized_boundaries = self._count_resized_boundaries() if "boundary" in self.tasks else 0
 
@@ -76,6 +81,8 @@ class DetailDataset(torch.utils.data.Dataset):
 
     def __getitem__(self, idx):
         """(image, annotations, idx): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
+        if self.root is None:
+            raise UserError(f"{self.file.path} was opened without a folder of images; name one")
         info = self.get_img_info(idx)
         image = read_image(self.root / info["file_name"], (info["width"], info["height"]))
         annotations = self.get_annotations(idx)

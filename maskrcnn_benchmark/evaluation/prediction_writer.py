@@ -1,0 +1,207 @@
+"""Answers into files as they come: maps image by image, lists from all processes joined at the end."""
+
+import contextlib
+import json
+from pathlib import Path
+
+from maskrcnn_benchmark.evaluation.map_file import voc_palette, write_map
+from maskrcnn_benchmark.evaluation.result_layout import (
+    CLASSES,
+    DETAIL_KEYPOINTS,
+    DIRECTION_SUFFIX,
+    LISTS,
+    MAPS,
+    category_ids,
+    describe,
+    image_id,
+    image_names,
+    is_detail,
+    part_ids,
+)
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, run_once
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+
+_PRED = ('{"pred": [', "]}")
+_PLAIN = ("[", "]")
+
+
+class PredictionWriter:
+    """Writes the answers on a data set's images into a folder that `PredictionReader` and other tools read.
+
+    Several processes may write into one folder, each its share of the images; an image that two of them answer is
+    written once. It is a context manager: `finish` makes the lists, and without it they stay as they were.
+
+    Args:
+        folder: where to; processes of one run must share it.
+        dataset: the data set; it names images, categories and parts.
+        tasks: task keys that will be answered.
+    """
+
+    def __init__(self, folder, dataset, tasks):
+        self.folder = Path(folder)
+        self.dataset = dataset
+        self._names = image_names(dataset)
+        self._categories = category_ids(dataset)
+        self._part_ids = {name: key for key, name in part_ids(dataset).items()}
+        self._palette = voc_palette()
+        self._row_files = {}
+        mkdir(self.folder)
+        for task in tasks:
+            if task in MAPS:
+                mkdir(self.folder / MAPS[task])
+            if task == "occlusion":
+                mkdir(self._directions)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for rows in self._row_files.values():
+            rows.close()
+            rows.path.unlink(missing_ok=True)
+
+    def write(self, index, answers):
+        """Take in the answers on the image at an index of the data set.
+
+        Args:
+            index: which image.
+            answers: `ImageAnswers`; tasks that no file is known for are passed over.
+        """
+        for task, answer in answers.answers.items():
+            if task in self._WRITERS:
+                self._WRITERS[task](self, index, answer)
+
+    def finish(self):
+        """Join the lists of all processes. Every process has to call it, even one without any image."""
+        for rows in self._row_files.values():
+            rows.close()
+        shares = all_gather({kind: str(rows.path) for kind, rows in self._row_files.items()})
+        run_once(lambda: self._join(shares))
+
+    @property
+    def _directions(self):
+        return self.folder / f"{MAPS['occlusion']}{DIRECTION_SUFFIX}"
+
+    def _write_boxes(self, index, answer):
+        self._add("detection", index, answer, lambda row: {"bbox": row["bbox"]})
+
+    def _write_masks(self, index, answer):
+        self._add("instance", index, answer, lambda row: {"segmentation": _plain(row["segmentation"])})
+
+    def _write_keypoints(self, index, answer):
+        self._add("keypoint", index, answer, lambda row: {"keypoints": row["keypoints"]})
+
+    def _write_parts(self, index, answer):
+        self._write_map("part", index, answer.labels, self._palette)
+        if answer.instances is not None:
+            self._add("parts", index, answer.instances, lambda row: {"parts": [self._part(p) for p in row["parts"]]})
+
+    def _write_semantic(self, index, answer):
+        self._write_map("semantic", index, answer + 1, self._palette)
+
+    def _write_boundary(self, index, answer):
+        self._write_map("boundary", index, answer)
+
+    def _write_occlusion(self, index, answer):
+        self._write_map("occlusion", index, answer.strength)
+        write_map(self._directions / f"{self._names[index]}.png", answer.direction)
+
+    def _write_classes(self, index, answer):
+        row = {"image_id": image_id(self.dataset, index), "category_score": answer.tolist()}
+        self._rows("classification").add(index, [row])
+
+    _WRITERS = {
+        "detection": _write_boxes,
+        "instance": _write_masks,
+        "keypoint": _write_keypoints,
+        "part": _write_parts,
+        "semantic": _write_semantic,
+        "boundary": _write_boundary,
+        "occlusion": _write_occlusion,
+        "classification": _write_classes,
+    }
+
+    def _write_map(self, task, index, values, palette=None):
+        write_map(self.folder / MAPS[task] / f"{self._names[index]}.png", values, palette)
+
+    def _add(self, kind, index, answer, what):
+        key = image_id(self.dataset, index)
+        rows = [
+            {"image_id": key, "category_id": self._categories[row["category_id"]], "score": row["score"], **what(row)}
+            for row in answer
+        ]
+        self._rows(kind).add(index, rows)
+
+    def _part(self, part):
+        name = self.dataset.vocabulary.parts.labels[part["part"] - 1]
+        key = self._part_ids.get(name.rsplit("/", 1)[-1]) if self.dataset.vocabulary.parts.name != "person6" else None
+        number = {} if key is None else {"part_id": key}
+        return {**number, "part": name, "segmentation": _plain(part["segmentation"])}
+
+    def _rows(self, kind):
+        if kind not in self._row_files:
+            self._row_files[kind] = _RowsOfProcess(self.folder / f".{kind}.{get_rank()}.rows")
+        return self._row_files[kind]
+
+    def _join(self, shares):
+        for kind, name in LISTS.items():
+            paths = [Path(share[kind]) for share in shares if kind in share]
+            lost = [path for path in paths if not path.is_file()]
+            if lost:
+                raise UserError(f"{lost[0]} is not there; all processes of a run must share one output folder")
+            if not paths:
+                continue
+            _join_rows(paths, self.folder / name, _PRED if kind == "classification" else _PLAIN)
+            if kind == "keypoint" and is_detail(self.dataset):
+                _join_rows(paths, self.folder / DETAIL_KEYPOINTS, _PRED)
+        with atomic_write(self.folder / CLASSES) as file:
+            file.write(json.dumps(describe(self.dataset), indent=1).encode())
+
+
+class _RowsOfProcess:
+    """One process's share of a list on disk: a line per image, its index and its rows."""
+
+    def __init__(self, path):
+        self.path = path
+        self._file = open(path, "wb")  # noqa: SIM115  it stays open until the last image
+        self._seen = set()
+
+    def add(self, index, rows):
+        if index in self._seen:
+            return
+        self._seen.add(index)
+        text = json.dumps(rows, allow_nan=False, separators=(",", ":"))[1:-1]
+        self._file.write(f"{index} {text}\n".encode())
+
+    def close(self):
+        self._file.close()
+
+
+def _join_rows(paths, target, brackets):
+    """Write the rows of all shares in the order of their images as one JSON list between a pair of brackets."""
+    lines = {}
+    for path in paths:
+        place = 0
+        with open(path, "rb") as file:
+            for line in file:
+                number, _, rest = line.partition(b" ")
+                if len(rest) > 1:  # an image without rows has none to write
+                    lines.setdefault(int(number), (path, place + len(number) + 1, len(rest) - 1))
+                place += len(line)
+    opening, closing = brackets
+    with contextlib.ExitStack() as stack:
+        files = {path: stack.enter_context(open(path, "rb")) for path in paths}
+        result = stack.enter_context(atomic_write(target))
+        result.write(opening.encode())
+        for position, index in enumerate(sorted(lines)):
+            path, start, length = lines[index]
+            files[path].seek(start)
+            result.write((b",\n" if position else b"\n") + files[path].read(length))
+        result.write(f"\n{closing}\n".encode())
+
+
+def _plain(code):
+    """A run length with its counts as text, which JSON can hold."""
+    counts = code["counts"]
+    return {"size": list(code["size"]), "counts": counts.decode() if isinstance(counts, bytes) else counts}

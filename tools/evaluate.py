@@ -1,0 +1,185 @@
+"""Score answers that lie in files, of any network: `python tools/evaluate.py --predictions FOLDER --config-file F`."""
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.data.build_dataset import build_dataset
+from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
+from maskrcnn_benchmark.data.datasets.detail import SPLITS
+from maskrcnn_benchmark.engine.evaluation_report import RESULTS, compare_results, leave_results, report_run
+from maskrcnn_benchmark.engine.score_files import score_files
+from maskrcnn_benchmark.engine.setup import make_missing_mini_detail
+from maskrcnn_benchmark.evaluation.delta_m import read_single_task
+from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions, tasks_of
+from maskrcnn_benchmark.evaluation.protocols import (
+    DETECTION_PROTOCOLS,
+    EDGE_CONVENTIONS,
+    Protocols,
+    build_protocols,
+)
+from maskrcnn_benchmark.evaluation.report import format_table
+from maskrcnn_benchmark.evaluation.result_files import write_summary
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.structures.part_mask import PART_SETS
+from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.logger import setup_logger
+from maskrcnn_benchmark.utils.miscellaneous import mkdir
+
+# Options that name one kind of answers: key of `prediction_reader.SOURCES` and what is expected
+SINGLE_SOURCES = {
+    "--bbox": ("detection", "FILE", "boxes, as COCO's results"),
+    "--segm": ("instance", "FILE", "masks, as COCO's results"),
+    "--keypoints": ("keypoint", "FILE", 'joints, as COCO\'s results or {"pred": [...]}'),
+    "--classification": ("classification", "FILE", 'image labels: {"pred": [{"image_id", "category_score"}]}'),
+    "--parts-file": ("parts", "FILE", "parts by object, as parts.json of tools/test_net.py"),
+    "--semantic": ("semantic", "DIR", "a PNG per image: 1 + class, see classes.json"),
+    "--part": ("part", "DIR", "a PNG per image: part label, 0 none"),
+    "--boundary": ("boundary", "DIR", "a grey PNG per image: strength"),
+    "--occlusion": ("occlusion", "DIR", "a grey PNG per image: strength; directions in DIR_direction"),
+}
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    answers = parser.add_argument_group("answers")
+    answers.add_argument("--predictions", metavar="FOLDER", help="a folder that tools/test_net.py wrote, or like it")
+    for option, (key, kind, text) in SINGLE_SOURCES.items():
+        answers.add_argument(option, dest=f"source_{key}", metavar=kind, help=f"{text}; in the folder's place")
+    answers.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; by default all that are answered")
+    truth = parser.add_argument_group("annotations, of a config's data set or of a file")
+    truth.add_argument("--config-file", metavar="FILE", help="a yaml of configs/ or OUTPUT_DIR/config.yml")
+    truth.add_argument("--dataset", metavar="NAME", help="a name of the catalog; by default the first of DATASETS.TEST")
+    truth.add_argument("--annotations", metavar="FILE", help="a JSON file, in a config's place")
+    truth.add_argument("--images", metavar="DIR", help="its images, which scores do not need")
+    truth.add_argument(
+        "--layout", choices=("detail", "coco"), default="detail", help="its layout (default: %(default)s)"
+    )
+    truth.add_argument("--split", choices=SPLITS, default="val", help="of Detail's layout (default: %(default)s)")
+    truth.add_argument("--parts", choices=PART_SETS, help="part labels of Detail's layout (default: person6)")
+    truth.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
+    how.add_argument("--edge-thresholds", type=int, metavar="N")
+    how.add_argument("--edge-conventions", choices=EDGE_CONVENTIONS)
+    how.add_argument("--edge-max-distance", type=float, metavar="SHARE", help="tolerance, as a share of the diagonal")
+    how.add_argument("--no-edge-nms", action="store_true", help="take soft edge maps without thinning them to ridges")
+    how.add_argument("--detection-protocol", choices=DETECTION_PROTOCOLS)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--single-task", metavar="FILE", default="", help="results of single-task networks, to state Delta_m"
+    )
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=3,
+        metavar="N",
+        help="worst and best images in the report (default: %(default)s)",
+    )
+    parser.add_argument("--output", default="evaluation", metavar="DIR", help="for results (default: %(default)s)")
+    return parser.parse_intermixed_args(arguments)
+
+
+def main():
+    setup_environment()
+    arguments = parse_arguments()
+    setup_logger("maskrcnn_benchmark", "", 0)
+    if arguments.workers < 0:
+        raise UserError(f"--workers {arguments.workers} must be 0 or more")
+    if arguments.single_task:
+        read_single_task(arguments.single_task)  # before minutes are spent
+    sources = find_sources(arguments)
+    tasks = chosen_tasks(arguments, sources)
+    cfg = make_config(arguments, tasks)
+    protocols = choose_protocols(arguments, cfg)
+    dataset = open_dataset(arguments, cfg, tasks)
+    predictions = PredictionReader(dataset, sources, tasks)
+    evaluators = score_files(dataset, predictions, tasks, protocols, arguments.workers)
+    results = compare_results(evaluators, single_task=arguments.single_task)
+    mkdir(arguments.output)
+    leave_results(evaluators, results, arguments.output)
+    write_summary(evaluators, arguments.output)
+    print(format_table(results))
+    title = f"Evaluation on {arguments.dataset or arguments.annotations or cfg.DATASETS.TEST[0]}"
+    facts = [("images", str(len(dataset))), *((key, str(path)) for key, path in sources.items())]
+    page = report_run(evaluators, results, dataset, predictions, arguments.output, title, facts, arguments.examples)
+    print(f"results: {Path(arguments.output) / RESULTS}\nreport: {page}")
+
+
+def find_sources(arguments):
+    """{key of `prediction_reader.SOURCES`: path}: those of --predictions, replaced by what is named alone."""
+    sources = find_predictions(arguments.predictions) if arguments.predictions else {}
+    named = {key: getattr(arguments, f"source_{key}") for key, _, _ in SINGLE_SOURCES.values()}
+    sources.update({key: Path(path) for key, path in named.items() if path})
+    if not sources:
+        raise UserError(f"name the answers: --predictions FOLDER, or one of {', '.join(SINGLE_SOURCES)}")
+    return sources
+
+
+def chosen_tasks(arguments, sources):
+    """Keys of the tasks to score: list of str."""
+    if not arguments.tasks:
+        return tasks_of(sources)
+    tasks = [name.strip() for name in arguments.tasks.split(",")]
+    unknown = [name for name in tasks if name not in TASKS]
+    if unknown:
+        raise UserError(f"--tasks: {unknown[0]!r} is unknown; there are {', '.join(TASKS)}")
+    return [task for task in TASKS if task in tasks]
+
+
+def make_config(arguments, tasks):
+    """The config of --config-file with just the chosen tasks turned on, or None where --annotations is given."""
+    if bool(arguments.annotations) == bool(arguments.config_file):
+        raise UserError("name the annotations: either --config-file FILE or --annotations FILE")
+    if arguments.annotations:
+        if arguments.dataset or arguments.opts:
+            raise UserError("--dataset and KEY VALUE go with --config-file, not with --annotations")
+        return None
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(arguments.config_file)
+    cfg.merge_from_list(arguments.opts)
+    for task in TASKS.values():
+        cfg.MODEL[task.switch] = task.key in tasks
+    if arguments.parts:
+        cfg.DATASETS.PARTS = arguments.parts
+    if arguments.dataset:
+        cfg.DATASETS.TEST = (arguments.dataset,)
+    if not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TEST is empty; name a data set with --dataset")
+    return cfg
+
+
+def choose_protocols(arguments, cfg):
+    """The `Protocols`: the config's, or the published ones, with what the command line says instead."""
+    protocols = Protocols() if cfg is None else build_protocols(cfg)
+    edges = {
+        "thresholds": arguments.edge_thresholds,
+        "conventions": arguments.edge_conventions,
+        "max_distance": arguments.edge_max_distance,
+        "suppress_non_maxima": False if arguments.no_edge_nms else None,
+    }
+    edges = {name: value for name, value in edges.items() if value is not None}
+    try:
+        edges = dataclasses.replace(protocols.edges, **edges)
+    except ValueError as error:
+        raise UserError(f"--edge-*: {error}") from None
+    return Protocols(edges, arguments.detection_protocol or protocols.detection)
+
+
+def open_dataset(arguments, cfg, tasks):
+    """The data set, with the annotations of the chosen tasks alone; its images need not be there."""
+    if cfg is not None:
+        cfg.DATASETS.TRAIN = ()
+        make_missing_mini_detail(cfg)
+        return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=False)
+    if arguments.layout == "coco":
+        return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
+    parts = arguments.parts or "person6"
+    return DetailDataset(arguments.annotations, arguments.images, arguments.split, None, parts, tasks)
+
+
+if __name__ == "__main__":
+    run_tool(main)
