@@ -77,7 +77,7 @@ def parse_arguments(arguments=None):
         type=int,
         default=3,
         metavar="N",
-        help="worst and best images in the report (default: %(default)s)",
+        help="worst and best images of the report (default: 3)",
     )
     parser.add_argument("--output", default="evaluation", metavar="DIR", help="for results (default: %(default)s)")
     return parser.parse_intermixed_args(arguments)

@@ -63,7 +63,8 @@ def report_files(evaluators, results, dataset, folder, name, count):
     Returns:
         `Path` of the report.
     """
-    reader = PredictionReader(dataset, find_predictions(folder), [key for key in evaluators if key in TASKS])
+    tasks = [key for key in evaluators if key in TASKS]  # a thousand proposals are no picture
+    reader = PredictionReader(dataset, find_predictions(folder), tasks) if tasks else None
     facts = [("data set", name), ("images", str(len(dataset))), ("answers", str(folder))]
     return report_run(evaluators, results, dataset, reader, folder, f"Evaluation on {name}", facts, count)
 

@@ -128,10 +128,13 @@ class PredictionWriter:
     def _add(self, kind, index, answer, what):
         key = image_id(self.dataset, index)
         rows = [
-            {"image_id": key, "category_id": self._categories[row["category_id"]], "score": row["score"], **what(row)}
-            for row in answer
+            {"image_id": key, "category_id": self._category(row), "score": row["score"], **what(row)} for row in answer
         ]
         self._rows(kind).add(index, rows)
+
+    def _category(self, row):
+        label = row["category_id"]
+        return self._categories.get(label, label)  # a network may know classes that the data set does not name
 
     def _part(self, part):
         name = self.dataset.vocabulary.parts.labels[part["part"] - 1]

@@ -58,12 +58,15 @@ def title_of(key):
 
 
 def format_table(results):
-    """The results as text, a line per task: the columns of `table_rows`, and below it why figures are missing."""
+    """The results as text, a line per task: the columns of `table_rows`, and below it why any of them is missing."""
     rows = table_rows(results)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
     lines.insert(1, "-" * max(len(line) for line in lines))
-    lines += [f"{_LINES[key].title}: {r['reason']}" for key, r in results.items() if r.get("reason")]
+    for key, result in results.items():
+        shown = [result["metrics"][name] for name in (result["headline"], *_others(result))]
+        if result.get("reason") and any(math.isnan(value) for value in shown):
+            lines.append(f"{_LINES[key].title}: {result['reason']}")
     return "\n".join(lines)
 
 
@@ -76,7 +79,6 @@ def table_rows(results):
     rows = [("task", "metric", "score", "trivial", "single", "gain", "also")]
     for key, result in results.items():
         headline, metrics = result["headline"], result["metrics"]
-        others = [name for name in metrics if name != headline][:_SECONDARY]
         rows.append(
             (
                 _LINES[key].title,
@@ -85,7 +87,7 @@ def table_rows(results):
                 _percent(result["trivial"].get(headline, math.nan)),
                 _percent(result.get(SINGLE_TASK, math.nan)),
                 _percent(result.get(GAIN, math.nan), sign="+"),
-                "  ".join(f"{name} {_percent(metrics[name])}" for name in others),
+                "  ".join(f"{name} {_percent(metrics[name])}" for name in _others(result)),
             )
         )
     measured = {
@@ -94,6 +96,11 @@ def table_rows(results):
         5: any(GAIN in result for result in results.values()),
     }
     return [tuple(cell for column, cell in enumerate(row) if measured.get(column, True)) for row in rows]
+
+
+def _others(result):
+    """The metrics that are shown beside the headline."""
+    return [name for name in result["metrics"] if name != result["headline"]][:_SECONDARY]
 
 
 def _aligned(row, widths):

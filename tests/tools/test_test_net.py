@@ -61,7 +61,8 @@ def test_a_mask_rcnn_trains_and_tests(call, tmp_path):
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {"config.yml", "log.txt", "last_checkpoint", "model_final.pth", "results.json", "pictures.html"}
     written = {path.name for path in (tmp_path / "inference" / "coco_2017_val").iterdir()}
-    assert written == {"results.json", "bbox.json", "segm.json", "classes.json", "coco_summary.txt"}
+    answers = {"bbox.json", "segm.json", "classes.json"}
+    assert written == {*answers, "coco_summary.txt", "results.json", "per_class.csv", "curves", "report.html"}
 
 
 def test_the_last_checkpoint_is_tested_on_every_data_set_in_batches(call, trained, place):
@@ -157,4 +158,5 @@ def test_the_originals_mask_rcnn_trains_and_tests_on_real_coco(real_data, tmp_pa
     assert screen.out.count("maxDets=100") == 2 * 10
     assert list(read_results(tmp_path / "results.json")) == ["detection", "instance"]
     written = {path.name for path in (tmp_path / "inference" / "coco_2017_val").iterdir()}
-    assert written == {"results.json", "bbox.json", "segm.json", "classes.json", "coco_summary.txt"}
+    answers = {"bbox.json", "segm.json", "classes.json"}
+    assert written == {*answers, "coco_summary.txt", "results.json", "per_class.csv", "curves", "report.html"}
