@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import detector, multitask
+from benchmarks import detector, evaluation, multitask
 from benchmarks.timing import machine, positive, write_json
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.errors import UserError
@@ -24,6 +24,7 @@ class Subject:
 
 SUBJECTS = {
     "detector": Subject(detector.SUMMARY, detector.add_arguments, detector.measure),
+    "evaluation": Subject(evaluation.SUMMARY, evaluation.add_arguments, evaluation.measure),
     "multitask": Subject(multitask.SUMMARY, multitask.add_arguments, multitask.measure),
 }
 
@@ -36,8 +37,8 @@ def parse_arguments(argv=None):
         sub = subjects.add_parser(name, help=subject.summary, description=subject.summary)
         sub.add_argument("--json", metavar="FILE", help="write the figures to FILE")
         sub.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
-        sub.add_argument("--rounds", type=positive, default=10, help="timed rounds (default 10)")
-        sub.add_argument("--warmup", type=positive, default=2, help="rounds before them (default 2)")
+        sub.add_argument("--rounds", type=positive, default=10, help="timed rounds (default %(default)s)")
+        sub.add_argument("--warmup", type=positive, default=2, help="rounds before them (default %(default)s)")
         subject.add_arguments(sub)
     return parser.parse_args(argv)
 

@@ -31,6 +31,7 @@ from maskrcnn_benchmark.evaluation.coco_rows import (
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.multitask.tasks import TASKS
 
 # Places of the figures in COCOeval.stats
 _STATS = {
@@ -145,7 +146,7 @@ class CocoStyleEvaluator(Evaluator):
         else:
             metrics, text = _detail_metrics(tables), ""
         per_class = {"AP": tables.of_classes(self.class_names), "AP50": tables.of_classes(self.class_names, 0.5)}
-        title = f"{self.task}: precision over recall"
+        title = f"{TASKS[self.task].title.capitalize()}: precision over recall"
         curves = [tables.curve(f"{self.task}_precision_recall", title, self.measure)]
         return Scores(metrics, per_class if self.class_names else {}, curves, reason, text)
 

@@ -1,5 +1,7 @@
 """Occlusion boundaries: are they found, and is the occluder on the side that is claimed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from maskrcnn_benchmark.evaluation.answers import (
@@ -18,8 +20,8 @@ from maskrcnn_benchmark.evaluation.scores import Curve, Scores
 
 # Name of a curve -> title, meaning of the vertical axis, its range
 _CURVES = {
-    "EPR": ("Occlusion edges", "precision", (0.0, 1.0)),
     "OPR": ("Occlusion edges with the occluder on the right side", "precision", (0.0, 1.0)),
+    "EPR": ("Occlusion edges", "precision", (0.0, 1.0)),
     "AOR": ("Side of the occluder", "share of edges found with the right side", (0.5, 1.0)),
 }
 
@@ -85,8 +87,8 @@ class OcclusionEvaluator(Evaluator):
         conventions = self.edge_protocol.conventions
         matched, annotated, right, predicted = np.stack(records, axis=1)
         curves = {
-            "EPR": summarize_curves(matched, annotated, matched, predicted, conventions),
             "OPR": summarize_curves(matched, annotated, right, predicted, conventions),
+            "EPR": summarize_curves(matched, annotated, matched, predicted, conventions),
             "AOR": summarize_curves(matched, annotated, right, matched, conventions),
         }
         figures = {
@@ -95,7 +97,7 @@ class OcclusionEvaluator(Evaluator):
         if np.isnan(figures["EPR-ODS-F"]):
             return Scores(figures, reason="no annotated image has an occlusion edge")
         diagrams = [
-            Curve(f"occlusion_{name}", title, "recall", y_label, [curves[name].line(name)], y_range)
+            Curve(f"occlusion_{name}", title, "recall", y_label, [_line(name, curves[name])], y_range)
             for name, (title, y_label, y_range) in _CURVES.items()
         ]
         return Scores(figures, curves=diagrams)
@@ -103,6 +105,12 @@ class OcclusionEvaluator(Evaluator):
     def image_score(self, record):
         """The best F of the OPR curve."""
         return best_f(record, self.edge_protocol.conventions)
+
+
+def _line(name, curve):
+    """The line to draw; the best F of recall and an accuracy is no point that anyone looks for."""
+    line = curve.line(name)
+    return replace(line, best=None) if name == "AOR" else line
 
 
 def _figures(name):

@@ -16,7 +16,8 @@ def draw_curve(curve):
     """A diagram as a PNG file.
 
     Args:
-        curve: `evaluation.scores.Curve`. In a diagram of precision over recall lines of equal F are drawn as well.
+        curve: `evaluation.scores.Curve`. Where the point of the best F is marked in a
+            diagram of precision over recall, lines of equal F are drawn, too.
 
     Returns:
         bytes of the file, 960 x 840 pixels.
@@ -25,7 +26,7 @@ def draw_curve(curve):
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     low, high = curve.y_range
-    if (curve.x_label, curve.y_label) == ("recall", "precision"):
+    if (curve.x_label, curve.y_label) == ("recall", "precision") and any(line.best for line in curve.lines):
         _draw_f_levels(axes)
     for line, colour in zip(curve.lines, _repeated(COLOURS)):
         (drawn,) = axes.plot(line.x, line.y, color=colour, linewidth=1.6, label=line.label, clip_on=False)

@@ -123,8 +123,8 @@ def test_curves_and_the_score_of_an_image():
     claimed = theta + np.pi * (torch.arange(128)[:, None] < 32)
     protocol = EdgeProtocol(9, suppress_non_maxima=False)
     evaluator = evaluate(torch.stack([strength, claimed.sin(), claimed.cos()]), truth, protocol)
-    edge, directed, accuracy = evaluator.scores.curves
-    assert [curve.name for curve in evaluator.scores.curves] == ["occlusion_EPR", "occlusion_OPR", "occlusion_AOR"]
+    directed, edge, accuracy = evaluator.scores.curves
+    assert [curve.name for curve in evaluator.scores.curves] == ["occlusion_OPR", "occlusion_EPR", "occlusion_AOR"]
     assert accuracy.y_range == (0.5, 1.0)
     # All curves have the recall of edges; every predicted pixel has a partner here, so OPR and AOR are the same
     assert edge.lines[0].x.tolist() == directed.lines[0].x.tolist() == accuracy.lines[0].x.tolist()

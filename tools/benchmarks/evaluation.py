@@ -195,7 +195,7 @@ def _per_image(folder, rounds):
     targets = [dataset.get_annotations(index) for index in range(rounds)]
     classes = len(dataset.vocabulary.semantic_names)
     parts = len(dataset.vocabulary.parts) + 1
-    part_maps = [target.instances.get_field("parts").labels.amax(dim=0).numpy() for target in targets]
+    part_maps = [_part_map(target) for target in targets]
     actions = {
         "boundary": lambda turn: boundary.score(answers[turn], targets[turn]),
         "confusion, semantic": lambda turn: count_pairs(
@@ -216,6 +216,12 @@ def _per_image(folder, rounds):
         "boundary_edge_pixels": float(np.median(edges)),
         "confusion_ms_per_image": 1000 * max(median["confusion, semantic"], median["confusion, part"]),
     }
+
+
+def _part_map(target):
+    if not target.instances.has_field("parts"):
+        return np.zeros(SIZE[::-1], np.uint8)
+    return target.instances.get_field("parts").labels.amax(dim=0).numpy()
 
 
 def _set(folder, count):
