@@ -8,14 +8,12 @@ from maskrcnn_benchmark.evaluation.coco_matching import ImageMatches, match_obje
 from maskrcnn_benchmark.evaluation.coco_precision import accumulate
 from maskrcnn_benchmark.evaluation.coco_rows import (
     FILE_ROWS,
-    PackedRows,
     labels_and_scores,
     numbers,
     objects_of_boxes,
     objects_of_rows,
-    smallest,
 )
-from maskrcnn_benchmark.evaluation.coco_style import CocoRecord, CocoStyleEvaluator, predicted_rows
+from maskrcnn_benchmark.evaluation.coco_style import CocoStyleEvaluator, predicted_rows
 from maskrcnn_benchmark.evaluation.pck import assign_people, count_joints, definitions
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.utils.errors import UserError
@@ -39,14 +37,16 @@ _DETAIL_OKS = {"AP-detail-OKS": None, "AP50-detail-OKS": 0.5, "AP75-detail-OKS":
 
 
 @dataclass(frozen=True, slots=True)
-class KeypointRecord(CocoRecord):
+class KeypointRecord:
     """What is kept of one image.
 
     Attributes:
+        matches: what the image adds to average precision.
         detail: the matches under PASCAL in Detail's similarity, None for other sets of joints.
         joints: int64 [P, 2, J], correct and annotated joints under each of P definitions of PCK.
     """
 
+    matches: ImageMatches
     detail: ImageMatches | None
     joints: np.ndarray
 
@@ -76,7 +76,6 @@ class KeypointEvaluator(CocoStyleEvaluator):
     task = "keypoint"
     iou_type = "keypoints"
     stats = _STATS
-    result_key = "keypoints"
     subject, measure = "person with joints", "OKS"
 
     def __init__(self, joints, person_label):
@@ -107,8 +106,10 @@ class KeypointEvaluator(CocoStyleEvaluator):
             by_box = replace(truth, areas=truth.boxes[:, 2] * truth.boxes[:, 3])
             overlap = _overlap(places, by_box, np.full(len(self.joints), DETAIL_SIGMA))
             detail = match_objects(labels, scores, areas, by_box, overlap, self.params)
-        packed = PackedRows(labels, scores, smallest(values))
-        return KeypointRecord(packed, matches, detail, self._count_joints(labels, scores, places, truth))
+        return KeypointRecord(matches, detail, self._count_joints(labels, scores, places, truth))
+
+    def matches(self, record):
+        return record.matches
 
     def objects(self, target):
         people = target.people

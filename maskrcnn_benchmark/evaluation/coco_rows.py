@@ -1,4 +1,4 @@
-"""Annotated and predicted objects of one image: from rows of COCO's files to arrays, and back."""
+"""Annotated and predicted objects of one image: from rows of COCO's files to arrays."""
 
 from dataclasses import dataclass
 
@@ -112,54 +112,6 @@ def run_lengths(segmentation, size):
     return segmentation
 
 
-@dataclass(frozen=True, slots=True)
-class PackedMasks:
-    """Run lengths of N masks, one after the other.
-
-    Attributes:
-        size: [height, width].
-        counts: all codes together.
-        ends: int64 [N], where each code ends.
-    """
-
-    size: list
-    counts: bytes
-    ends: np.ndarray
-
-    @classmethod
-    def of(cls, codes, size):
-        """From N run lengths of an image of size (width, height)."""
-        counts = [code["counts"] for code in codes]
-        return cls([size[1], size[0]], b"".join(counts), np.cumsum([len(code) for code in counts], dtype=np.int64))
-
-    def tolist(self):
-        """list of N run lengths, their codes as text, which JSON can hold."""
-        ends = self.ends.tolist()
-        return [
-            {"size": list(self.size), "counts": self.counts[start:end].decode()} for start, end in zip([0, *ends], ends)
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class PackedRows:
-    """The predicted objects of one image, as answered.
-
-    Attributes:
-        labels: int32 [N].
-        scores: float64 [N].
-        values: float [N, ...] or `PackedMasks`, what is said of each beside these.
-    """
-
-    labels: np.ndarray
-    scores: np.ndarray
-    values: object
-
-    def rows(self, key):
-        """The rows again; `key` is what a row calls its value."""
-        for label, score, value in zip(self.labels.tolist(), self.scores.tolist(), self.values.tolist()):
-            yield {"category_id": label, key: value, "score": score}
-
-
 def labels_and_scores(answer, where):
     """(int32 [N], float64 [N]) of an answer's rows; raises `UserError`, `where` says of which image."""
     return numbers(answer, "category_id", (), where).astype(np.int32), numbers(answer, "score", (), where)
@@ -201,12 +153,6 @@ def answered_masks(answer, size, where):
         counts = code["counts"]
         codes.append({"size": code["size"], "counts": counts.encode() if isinstance(counts, str) else counts})
     return codes
-
-
-def smallest(values):
-    """Float64 values as float32 where that loses nothing."""
-    short = values.astype(np.float32)
-    return short if np.array_equal(short, values) else values
 
 
 def _is_numbers(row, key, shape):

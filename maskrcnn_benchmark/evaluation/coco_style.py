@@ -1,12 +1,11 @@
 """Average precision of boxes and instance masks as COCO defines it, equal to pycocotools' to the last bit."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from pycocotools import mask as rle
 
 from maskrcnn_benchmark.evaluation.coco_matching import (
-    ImageMatches,
     box_overlaps,
     match_objects,
     matching_params,
@@ -15,8 +14,6 @@ from maskrcnn_benchmark.evaluation.coco_matching import (
 from maskrcnn_benchmark.evaluation.coco_precision import accumulate, image_average_precision, required_objects
 from maskrcnn_benchmark.evaluation.coco_rows import (
     FILE_ROWS,
-    PackedMasks,
-    PackedRows,
     annotated_areas,
     answered_masks,
     bitmaps,
@@ -50,19 +47,6 @@ _STATS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CocoRecord:
-    """What is kept of one image.
-
-    Attributes:
-        answer: the answer's rows, packed.
-        matches: what they are worth.
-    """
-
-    answer: PackedRows
-    matches: ImageMatches
-
-
 class CocoStyleEvaluator(Evaluator):
     """AP over IoU (or OKS) .50:.05:.95, AP50, AP75, by size, and average recall, as COCO defines them.
 
@@ -83,8 +67,6 @@ class CocoStyleEvaluator(Evaluator):
 
     iou_type = None
     stats = _STATS
-    # What pycocotools' result format says of an object beside image, category and score
-    result_key = "bbox"
     # What is compared, in words, and in letters
     subject, measure = "object", "IoU"
 
@@ -101,12 +83,12 @@ class CocoStyleEvaluator(Evaluator):
         return f"COCO: AP over IoU .50:.05:.95, at most {self.params.maxDets[-1]} detections per image and class"
 
     def record(self, answer, target):
+        """`coco_matching.ImageMatches`, or a record that has them, see `matches`."""
         where = f"{self.task}: image {target.image_id}"
         labels, scores = labels_and_scores(answer, where)
         truth = self.objects(target)
-        values, areas, overlap = self.compare(answer, truth, target.size, where)
-        matches = match_objects(labels, scores, areas, truth, overlap, self.params)
-        return CocoRecord(PackedRows(labels, scores, values), matches)
+        areas, overlap = self.compare(answer, truth, target.size, where)
+        return match_objects(labels, scores, areas, truth, overlap, self.params)
 
     def objects(self, target):
         """The annotated `coco_rows.Objects` of an image."""
@@ -122,14 +104,17 @@ class CocoStyleEvaluator(Evaluator):
             where: which image this is, for errors.
 
         Returns:
-            what a record keeps of the rows beside label and score, areas float64 [N], and the function of overlaps that
-            `match_objects` asks for.
+            areas float64 [N], and the function of overlaps that `match_objects` asks for.
         """
         raise NotImplementedError
 
+    def matches(self, record):
+        """What a record adds to average precision."""
+        return record
+
     def accumulate(self, records):
         """The `coco_precision.PrecisionTables` of records, of the classes that have a name and of others that occur."""
-        images = [record.matches for record in records]
+        images = [self.matches(record) for record in records]
         found = np.concatenate([np.arange(1, len(self.class_names) + 1), *(image.classes for image in images)])
         return accumulate(images, self.params, np.unique(found))
 
@@ -152,7 +137,7 @@ class CocoStyleEvaluator(Evaluator):
 
     def missing(self, records):
         """Why figures are nan, in words; "" where none is."""
-        images = [record.matches for record in records]
+        images = [self.matches(record) for record in records]
         labels = np.unique(np.concatenate([np.zeros(0, np.int32), *(image.classes for image in images)]))
         counts = required_objects(images, labels).sum(axis=1) if images else np.zeros(1, np.int64)
         if counts[0] == 0:
@@ -161,17 +146,7 @@ class CocoStyleEvaluator(Evaluator):
         return f"no annotated {self.subject} is {' or '.join(absent)}" if absent else ""
 
     def image_score(self, record):
-        return image_average_precision(record.matches, self.params)
-
-    def result_rows(self):
-        """The predicted objects in COCO's result format, image after image.
-
-        Yields:
-            (key of the image, {"category_id": label, "bbox" or "segmentation" or "keypoints": ..., "score": float}).
-        """
-        for key, record in self.records().items():
-            for row in record.answer.rows(self.result_key):
-                yield key, row
+        return image_average_precision(self.matches(record), self.params)
 
 
 class DetectionEvaluator(CocoStyleEvaluator):
@@ -192,7 +167,7 @@ class DetectionEvaluator(CocoStyleEvaluator):
         def overlap(predictions, objects, blocks):
             return box_overlaps(boxes[predictions], truth.boxes[objects], truth.crowd[objects], blocks)
 
-        return boxes, boxes[:, 2] * boxes[:, 3], overlap
+        return boxes[:, 2] * boxes[:, 3], overlap
 
     def answer(self, prediction):
         instances = self.member(prediction, "instances")
@@ -204,7 +179,6 @@ class InstanceEvaluator(CocoStyleEvaluator):
 
     task = "instance"
     iou_type = "segm"
-    result_key = "segmentation"
     subject = "mask"
 
     def is_annotated(self, target):
@@ -233,7 +207,7 @@ class InstanceEvaluator(CocoStyleEvaluator):
                     overlaps[start : start + block.size] = block.reshape(-1)
             return overlaps
 
-        return PackedMasks.of(codes, size), np.asarray(rle.area(codes), np.float64), overlap
+        return np.asarray(rle.area(codes), np.float64), overlap
 
     def answer(self, prediction):
         instances = self.member(prediction, "instances")

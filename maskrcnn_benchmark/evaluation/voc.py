@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.evaluation.coco_rows import FILE_ROWS
-from maskrcnn_benchmark.evaluation.coco_style import CocoRecord, DetectionEvaluator
+from maskrcnn_benchmark.evaluation.coco_matching import ImageMatches
+from maskrcnn_benchmark.evaluation.coco_rows import FILE_ROWS, labels_and_scores, numbers
+from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 IOU_THRESHOLD = 0.5
@@ -15,14 +16,16 @@ WRONG, RIGHT, PASSED_OVER = 0, 1, -1
 
 
 @dataclass(frozen=True, slots=True)
-class VocRecord(CocoRecord):
+class VocRecord:
     """What is kept of one image.
 
     Attributes:
+        matches: what the image adds to COCO's average precision.
         verdicts: (labels, scores, verdicts) as `judge` gives them, None where nobody marked difficult objects.
         counting: int32 [G], labels of the objects that are not difficult.
     """
 
+    matches: ImageMatches
     verdicts: tuple | None = None
     counting: np.ndarray | None = None
 
@@ -40,13 +43,18 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
     """
 
     def record(self, answer, target):
-        record, boxes = super().record(answer, target), target.instances
+        matches, boxes = super().record(answer, target), target.instances
         if not boxes.has_field("difficult") or boxes.has_field(FILE_ROWS):
-            return VocRecord(record.answer, record.matches)
+            return VocRecord(matches)
+        where = f"{self.task}: image {target.image_id}"
+        labels, scores = labels_and_scores(answer, where)
+        predicted = _corners(numbers(answer, "bbox", (4,), where)), labels.astype(np.int64), scores
         objects, difficult = self.objects(target), boxes.get_field("difficult").cpu().numpy().astype(np.float64)
-        predicted = _corners(record.answer.values), record.answer.labels.astype(np.int64), record.answer.scores
         verdicts = judge(predicted, (_corners(objects.boxes), objects.labels.astype(np.int64), difficult))
-        return VocRecord(record.answer, record.matches, verdicts, objects.labels[difficult == 0])
+        return VocRecord(matches, verdicts, objects.labels[difficult == 0])
+
+    def matches(self, record):
+        return record.matches
 
     def summarize(self, records):
         scores = super().summarize(records)

@@ -195,17 +195,3 @@ def test_details_own_similarity_is_pycocotools_with_its_sigma_and_areas_of_boxes
     assert metrics["AP50-detail-OKS"] == pytest.approx(precision[0].mean(), abs=1e-12)
     assert metrics["AP75-detail-OKS"] == pytest.approx(precision[5].mean(), abs=1e-12)
     assert metrics["AP"] < metrics["AP-detail-OKS"] < 1
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_result_rows_are_the_answers_rows_to_the_last_bit(kind):
-    content, results = draw(kind, 2)
-    key = evaluator_of(kind).result_key
-    found = list(ours(evaluator_of(kind), content, results).result_rows())
-    results = sorted(results, key=lambda row: row["image_id"])
-    assert [image for image, _ in found] == [row["image_id"] for row in results]
-    for (_, row), expected in zip(found, results):
-        value = expected[key]
-        if kind == "segm":
-            value = {"size": list(value["size"]), "counts": value["counts"].decode()}
-        assert row == {"category_id": expected["category_id"], key: value, "score": expected["score"]}
