@@ -12,6 +12,7 @@ from maskrcnn_benchmark.data.datasets.detail import SPLITS
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS, compare_results, leave_results, report_run
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.setup import make_missing_mini_detail
+from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
 from maskrcnn_benchmark.evaluation.delta_m import read_single_task
 from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.evaluation.protocols import (
@@ -98,7 +99,11 @@ def main():
     dataset = open_dataset(arguments, cfg, tasks)
     predictions = PredictionReader(dataset, sources, tasks)
     evaluators = score_files(dataset, predictions, tasks, protocols, arguments.workers)
-    results = compare_results(evaluators, single_task=arguments.single_task)
+    trivial = {}
+    if arguments.predictions and cfg is not None:  # a test of the same data set has measured it already
+        path = Path(arguments.predictions) / TRIVIAL
+        trivial = kept_metrics(path, cfg.DATASETS.TEST[0], len(dataset), protocols)
+    results = compare_results(evaluators, trivial, arguments.single_task)
     mkdir(arguments.output)
     leave_results(evaluators, results, arguments.output)
     write_summary(evaluators, arguments.output)

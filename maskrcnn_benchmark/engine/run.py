@@ -14,7 +14,7 @@ from maskrcnn_benchmark.engine.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.setup import drawn_seed, make_missing_mini_detail, start_run
 from maskrcnn_benchmark.engine.trainer import do_train
-from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
+from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
 from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.evaluation.report import format_table, read_results, write_results
 from maskrcnn_benchmark.modeling.detector import build_detection_model
@@ -201,7 +201,7 @@ def _trivial(cfg, test_set, name, tasks, folder):
             test_set,
             tasks,
             build_protocols(cfg),
-            folder / "trivial.json",
+            folder / TRIVIAL,
             key,
             cfg.DATALOADER.NUM_WORKERS,
         )

@@ -15,6 +15,7 @@ from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 
+TRIVIAL = "trivial.json"
 FIT_IMAGES = 1000  # means of more training images hardly differ, and reading them all takes long
 
 logger = logging.getLogger(__name__)
@@ -58,20 +59,48 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, worke
     return all_gather(metrics)[0]
 
 
+def kept_metrics(path, test, images, protocols):
+    """The trivial predictor's figures in a file of `trivial_metrics`, if they are of this data set.
+
+    Args:
+        path: the file; it need not exist.
+        test: name of the data set.
+        images: number of its images.
+        protocols: the `evaluation.protocols.Protocols`.
+
+    Returns:
+        {task key: {metric: value in 0..1 or nan}}, {} where nothing fits.
+    """
+    expected = {"test": test, "images": images, "protocols": repr(protocols)}
+    content = _load(path)
+    if content is None or any(content["key"].get(name) != value for name, value in expected.items()):
+        return {}
+    return _swap(content["metrics"], lambda value: value is None, math.nan)
+
+
 def _predict(predictor, dataset, index, tasks):
     info = dataset.get_img_info(index)
     return predictor.predict((info["width"], info["height"]))
 
 
 def _read(path, key):
+    content = _load(path)
+    if content is None or content["key"] != json.loads(json.dumps(key)):
+        return None
+    return _swap(content["metrics"], lambda value: value is None, math.nan)
+
+
+def _load(path):
+    """{"key": {...}, "metrics": {...}} of a file, or None where there is none that can be read."""
     if not Path(path).is_file():
         return None
     try:
         content = json.loads(Path(path).read_text())
-        if content["key"] == json.loads(json.dumps(key)):
-            return _swap(content["metrics"], lambda value: value is None, math.nan)
-    except (ValueError, KeyError, TypeError):
-        logger.warning("%s is damaged and is written anew", path)
+        if isinstance(content["key"], dict) and all(isinstance(each, dict) for each in content["metrics"].values()):
+            return content
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    logger.warning("%s is damaged and is passed over", path)
     return None
 
 

@@ -7,7 +7,7 @@ import torch
 
 from maskrcnn_benchmark.data.collate_batch import BBoxAugCollator
 from maskrcnn_benchmark.engine.inference import inference, predict
-from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
+from maskrcnn_benchmark.engine.trivial_baseline import kept_metrics, trivial_metrics
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -130,6 +130,17 @@ def test_trivial_figures_are_computed_once_and_kept(tmp_path):
     assert len(made) == 2
     path.write_text("{")
     assert figures("b") == first and len(made) == 3
+
+
+def test_kept_trivial_figures_are_those_of_the_same_data_set_and_protocol(tmp_path):
+    path, key = tmp_path / "trivial.json", {"test": "labelled_val"}
+    figures = trivial_metrics(Labelled, Labelled(), ["classification"], Protocols(), path, key)
+    count = len(Labelled())
+    assert kept_metrics(path, "labelled_val", count, Protocols()) == figures
+    assert kept_metrics(path, "other_val", count, Protocols()) == {}
+    assert kept_metrics(path, "labelled_val", count + 1, Protocols()) == {}
+    assert kept_metrics(path, "labelled_val", count, Protocols(detection="detail")) == {}
+    assert kept_metrics(tmp_path / "none.json", "labelled_val", count, Protocols()) == {}
 
 
 def test_a_figure_that_could_not_be_computed_survives_the_file(tmp_path, monkeypatch):
