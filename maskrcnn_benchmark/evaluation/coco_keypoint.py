@@ -33,6 +33,8 @@ _STATS = {
 }
 # PASCAL in Detail's own program has one sigma for all joints (detaileval_kpt.py)
 DETAIL_SIGMA = 0.5
+# Similarity with that sigma from which a prediction is of a person, well posed or not
+_SAME_PERSON = 0.5
 _DETAIL_OKS = {"AP-detail-OKS": None, "AP50-detail-OKS": 0.5, "AP75-detail-OKS": 0.75}
 
 
@@ -65,8 +67,9 @@ class KeypointEvaluator(CocoStyleEvaluator):
 
     "PCKh@0.2" and "PCK@0.2-torso" are shares of the annotated joints that lie within 0.2 units of where they should, on
     sets that name the joints of the unit, see `pck.definitions`. Each prediction, the best scored first, is assigned to
-    the free person that it is most similar to, whatever the similarity; a person whom none is left for has all joints
-    wrong, one without the joints of the unit is left out.
+    the free person that it is most similar to, if it is of that person at all: if its similarity is at least 0.5 with a
+    sigma of 0.5 for every joint, where joints lie about a body's size off. A person whom none is assigned to has all
+    joints wrong, one without the joints of the unit is left out.
 
     Args:
         joints: the `JointSet`.
@@ -169,12 +172,11 @@ class KeypointEvaluator(CocoStyleEvaluator):
     def _count_joints(self, labels, scores, places, truth):
         people = np.flatnonzero(~truth.ignored)
         order = np.flatnonzero(labels == self.person_label)
-        # each gets a person as long as there are any, so later ones change nothing
-        order = order[np.argsort(-scores[order], kind="stable")][: len(people)]
-        similarity = object_keypoint_similarity(
-            places[order], truth.values[people], truth.boxes[people], truth.areas[people], self.sigmas
-        )
-        owner = assign_people(similarity)
+        order = order[np.argsort(-scores[order], kind="stable")]
+        compared = places[order], truth.values[people], truth.boxes[people], truth.areas[people]
+        similarity = object_keypoint_similarity(*compared, self.sigmas)
+        lax = object_keypoint_similarity(*compared, np.full(len(self.joints), DETAIL_SIGMA))
+        owner = assign_people(np.where(lax >= _SAME_PERSON, similarity, -1))
         counts = [count_joints(places[order], owner, truth.values[people], pck.start, pck.end) for pck in self.pcks]
         return np.array(counts, np.int64).reshape(len(self.pcks), 2, len(self.joints))
 

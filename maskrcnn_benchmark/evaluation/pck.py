@@ -47,18 +47,20 @@ def assign_people(similarity):
     """Predictions to people one to one: each, best scored first, gets the free person that it is most similar to.
 
     Args:
-        similarity: float64 [D, G], object keypoint similarity, predictions in order of their scores.
+        similarity: float64 [D, G], object keypoint similarity, predictions in order of their scores; below 0 where a
+            prediction is too far off to be of that person.
 
     Returns:
         int64 [G], the prediction of each person, -1 for none.
     """
     owner = np.full(similarity.shape[1], -1)
-    for d in range(min(similarity.shape[0], similarity.shape[1])):
+    for d in range(similarity.shape[0]):
         best = -1
         for g in range(similarity.shape[1]):
-            if owner[g] < 0 and (best < 0 or similarity[d, g] > similarity[d, best]):
+            if owner[g] < 0 and similarity[d, g] >= 0 and (best < 0 or similarity[d, g] > similarity[d, best]):
                 best = g
-        owner[best] = d
+        if best >= 0:
+            owner[best] = d
     return owner
 
 

@@ -118,6 +118,13 @@ def test_swapped_sides_and_doubled_people_score_low():
     assert doubled["PCKh@0.2"] == 0.5
 
 
+def test_a_prediction_far_from_everybody_costs_precision_but_takes_nobody():
+    stray = prediction(person(move=(250, 0)), person(), scores=[0.9, 0.8])
+    metrics = score((stray, annotations(person()))).scores.metrics
+    assert metrics["AP"] == pytest.approx(0.5)
+    assert metrics["PCKh@0.2"] == metrics["PCK@0.2-torso"] == 1
+
+
 def test_correct_joints_are_those_within_a_fifth_of_either_unit():
     # head to neck is 10, left shoulder to right hip 50: a fifth is 2 and 10 pixels
     places = [(x, y) for x, y in STANDING]

@@ -20,6 +20,10 @@ def test_people_for_whom_no_prediction_is_left_have_none():
     assert assign_people(np.zeros((0, 2))).tolist() == [-1, -1] and assign_people(np.zeros((3, 0))).tolist() == []
 
 
+def test_a_prediction_that_is_of_nobody_takes_nobody():
+    assert assign_people(np.array([[-1.0, -1.0], [-1.0, 0.2], [0.0, 0.9]])).tolist() == [2, 1]
+
+
 @given(st.integers(0, 10**6), st.integers(0, 6), st.integers(0, 6))
 def test_assignment_is_one_to_one_and_spares_nobody(seed, predictions, people):
     owner = assign_people(np.random.default_rng(seed).random((predictions, people)))
