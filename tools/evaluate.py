@@ -180,6 +180,8 @@ def open_dataset(arguments, cfg, tasks):
         cfg.DATASETS.TRAIN = ()
         make_missing_mini_detail(cfg)
         return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=False)
+    if "detection" in tasks:
+        tasks = [*tasks, "instance"]  # an object is as large as its mask, whether or not masks are scored
     if arguments.layout == "coco":
         return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
     parts = arguments.parts or "person6"

@@ -117,6 +117,9 @@ def _build_cityscapes(cfg, name, args, options, is_train):
 def _build_detail(cfg, name, args, options, is_train):
     if cfg.DATASETS.PARTS not in PART_SETS:
         raise UserError(f"DATASETS.PARTS is {cfg.DATASETS.PARTS!r}, but must be one of {', '.join(PART_SETS)}")
+    if not is_train and "detection" in options["tasks"]:
+        # an object is as large as its mask, whether or not masks are predicted
+        options = {**options, "tasks": {*options["tasks"], "instance"}}
     dataset = _make(DetailDataset, **{"parts": cfg.DATASETS.PARTS, "keep_crowd": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())

@@ -147,7 +147,7 @@ def _percent(value):
 
 STYLE = """
 table.figures { width: auto; border-collapse: collapse; border-spacing: 0; font-variant-numeric: tabular-nums; }
-table.figures th, table.figures td { padding: .25rem .9rem; text-align: right; min-width: 0; white-space: nowrap;
+table.figures th, table.figures td { padding: .25rem .9rem; text-align: right; min-width: 0; white-space: pre;
   border-bottom: 1px solid var(--line); }
 table.figures th:first-child, table.figures td:first-child, table.figures th:nth-child(2), table.figures td:nth-child(2)
   { text-align: left; }

@@ -169,3 +169,14 @@ def test_missing_data_say_which_path_and_how_to_get_them(tmp_path):
 def test_a_data_dir_that_does_not_exist_is_no_crash(tmp_path):
     with pytest.raises(UserError, match="unknown data set 'nothing'"):
         DatasetCatalog.get("nothing", tmp_path / "absent")
+
+
+def test_a_set_whose_images_are_not_wanted_may_lack_their_folder(tmp_path):
+    make(tmp_path, "my_set/annotations.json")
+    with pytest.raises(UserError, match="images does not exist"):
+        DatasetCatalog.get("my_set_val", tmp_path)
+    assert DatasetCatalog.get("my_set_val", tmp_path, images=False)["args"]["root"] is None
+    make(tmp_path, "my_set/images")
+    assert DatasetCatalog.get("my_set_val", tmp_path, images=False) == DatasetCatalog.get("my_set_val", tmp_path)
+    with pytest.raises(UserError, match=r"annotations\.json does not exist"):
+        DatasetCatalog.get("other_val", tmp_path, images=False)

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import math
+import subprocess
 import sys
 from pathlib import Path
 
@@ -113,6 +115,33 @@ def test_a_whole_image_part_head_needs_no_detection(benchmark):
     config.MODEL.PART_HEAD = "fpn"
     only_part = benchmark.multitask.variants_of(config)["only part"]
     assert [task.key for task in enabled_tasks(only_part)] == ["part"]
+
+
+def test_memory_of_a_process_and_its_children_is_counted_together(timing):
+    script = "x = bytearray(60 * 2**20); print(len(x), flush=True); input()"
+    with timing.PeakMemory() as alone:
+        pass
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    with timing.PeakMemory() as together:
+        pass
+    child.communicate(b"\n")
+    if math.isnan(alone.mib):
+        pytest.skip("this system does not tell the memory of processes")
+    assert 55 < together.mib - alone.mib < 120
+
+
+@pytest.mark.parametrize("task", ["detection", "instance", "keypoint"])
+def test_our_evaluation_gives_pycocotools_figures_on_the_made_up_rows(benchmark, task):
+    rows = benchmark.evaluation.coco_set(task, 6)
+    ours, theirs = benchmark.evaluation.score_by_us(task, *rows), benchmark.evaluation.score_by_pycocotools(task, *rows)
+    assert ours.tolist() == theirs.tolist() and 0 < ours[0] < 1
+
+
+def test_the_whole_evaluation_is_measured_on_made_up_answers(benchmark, tmp_path):
+    found = benchmark.evaluation.measure_whole(tmp_path, 3, 1)
+    assert all(0 < value < 1 for value in found["headlines"].values()) and list(found["headlines"]) == list(TASKS)
+    assert found["all_metrics_minutes_5105"] > 0
 
 
 def test_the_command_line_has_a_subject_its_options_and_config_options(benchmark):

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from benchmarks.evaluation_data import SIZE, imperfect_answers, write_annotations
-from benchmarks.timing import format_table, medians, positive, take_turns
+from benchmarks.timing import PeakMemory, format_table, medians, positive, take_turns
 from maskrcnn_benchmark.data.datasets.detail import DetailDataset
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.evaluation.answers import ImageAnswers
@@ -53,28 +52,28 @@ def measure(args):
     """Time the three comparisons with pycocotools, boundaries and confusion, and the whole. Returns the dictionary."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        per_image = _per_image(folder, max(args.rounds, 20))
-        whole = _whole(folder, args.images, args.workers)
-    return {**_beside_pycocotools(args), **per_image, **whole}
+        per_image = measure_images(folder, max(args.rounds, 20))
+        whole = measure_whole(folder, args.images, args.workers)
+    return {**measure_beside_pycocotools(args), **per_image, **whole}
 
 
-def _beside_pycocotools(args):
+def measure_beside_pycocotools(args):
     """Our evaluators and pycocotools on the same rows, from dictionaries in memory to the twelve numbers."""
-    content = {task: _coco_set(task, args.coco_images) for task in KINDS}
+    content = {task: coco_set(task, args.coco_images) for task in KINDS}
     figures = {}
 
     def ours(task):
-        figures[f"{task}, ours"] = _score(task, *content[task])
+        figures[f"{task}, ours"] = score_by_us(task, *content[task])
 
     def theirs(task):
-        figures[f"{task}, pycocotools"] = _score_by_pycocotools(task, *content[task])
+        figures[f"{task}, pycocotools"] = score_by_pycocotools(task, *content[task])
 
     actions = {}
     for task in KINDS:
         actions[f"{task}, ours"] = lambda turn, task=task: ours(task)
         actions[f"{task}, pycocotools"] = lambda turn, task=task: theirs(task)
     for task in KINDS:  # compiled before it is timed
-        _score(task, *_coco_set(task, 20))
+        score_by_us(task, *coco_set(task, 20))
     seconds = take_turns(actions, args.rounds, 0)
     print(format_table(seconds))
     median = medians(seconds)
@@ -93,7 +92,7 @@ def _beside_pycocotools(args):
     }
 
 
-def _coco_set(task, count):
+def coco_set(task, count):
     """Rows of a made-up set: (annotations, answers), each a list of COCO dictionaries of images 1..count."""
     rng = np.random.default_rng(0)
     key = KINDS[task][1]
@@ -138,7 +137,7 @@ def _masks(rng):
     return masks
 
 
-def _score(task, annotations, answers):
+def score_by_us(task, annotations, answers):
     """Our figures in pycocotools' order."""
     names = [f"class {k}" for k in range(1, CLASSES + 1)]
     evaluator = {
@@ -171,7 +170,7 @@ def _target(task, rows, image):
     return ImageAnnotations(SIZE, **{"people" if task == "keypoint" else "instances": boxes}, image_id=image)
 
 
-def _score_by_pycocotools(task, annotations, answers):
+def score_by_pycocotools(task, annotations, answers):
     images = range(1, 1 + max(row["image_id"] for row in answers))
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
@@ -188,7 +187,7 @@ def _score_by_pycocotools(task, annotations, answers):
     return evaluation.stats
 
 
-def _per_image(folder, rounds):
+def measure_images(folder, rounds):
     """Boundaries at 99 thresholds, and confusion of semantic and part maps: medians over made-up images."""
     dataset, answers = _set(folder / "few", rounds)
     boundary = BoundaryEvaluator()
@@ -233,7 +232,7 @@ def _set(folder, count):
     return dataset, [imperfect_answers(dataset.get_annotations(i), dataset.vocabulary, rng) for i in range(count)]
 
 
-def _whole(folder, count, workers):
+def measure_whole(folder, count, workers):
     """Every metric of every task from files: minutes for `VAL_IMAGES`, and the memory of the largest process."""
     distinct = min(count, _DISTINCT_SCENES)
     annotations, predictions = folder / "annotations.json", folder / "predictions"
@@ -247,20 +246,20 @@ def _whole(folder, count, workers):
             writer.write(index, scenes[index % distinct])
         writer.finish()
     del scenes
-    start = time.perf_counter()
-    reader = PredictionReader(dataset, find_predictions(predictions), tasks)
-    evaluators = score_files(dataset, reader, tasks, workers=workers)
-    seconds = time.perf_counter() - start
-    memory = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    with PeakMemory() as memory:
+        start = time.perf_counter()
+        reader = PredictionReader(dataset, find_predictions(predictions), tasks)
+        evaluators = score_files(dataset, reader, tasks, workers=workers)
+        seconds = time.perf_counter() - start
     minutes = seconds / 60 * VAL_IMAGES / count
     print(
         f"all metrics of {count} images: {seconds:.1f} s with {workers} workers, {minutes:.1f} minutes for {VAL_IMAGES}"
     )
-    print(f"largest memory: this process {memory[0]:.2f} GiB, a worker {memory[1]:.2f} GiB")
+    print(f"largest memory of all processes together: {memory.mib / 1024:.2f} GiB")
     return {
         "all_metrics_minutes_5105": minutes,
         "all_metrics_images": count,
         "all_metrics_workers": workers,
-        "peak_gib": {"main": memory[0], "worker": memory[1]},
+        "all_metrics_peak_gib": memory.mib / 1024,
         "headlines": {task: evaluators[task].scores.metrics[TASKS[task].headline] for task in tasks},
     }

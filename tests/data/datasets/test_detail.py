@@ -387,3 +387,20 @@ def test_real_coco_photographs_in_details_layout_are_read_whole(real_data):
     assert counts["semantic"] == counts["detection"] == counts["classification"] == 247
     assert counts["boundary"] == 100 and counts["occlusion"] == counts["part"] == 0
     assert sum(len(dataset.file.records("annos_joints", image_id)) for image_id in dataset.ids) == 154
+
+
+def test_annotations_alone_need_no_images(tiny):
+    dataset = DetailDataset(tiny / "annotations.json", None, "train")
+    assert dataset.get_annotations(0).annotated_tasks() == set(TASKS)
+    with pytest.raises(UserError, match=r"annotations.json was opened without a folder of images"):
+        dataset[0]
+
+
+def test_labels_go_back_to_the_files_categories(tiny):
+    dataset = opened(tiny)
+    rows = {
+        row["name"]: row["category_id"] for row in json.loads((tiny / "annotations.json").read_text())["categories"]
+    }
+    assert dataset.category_ids == rows
+    things = dataset.vocabulary.thing_names
+    assert dataset.contiguous_category_id_to_json_id == {k: rows[name] for k, name in enumerate(things, 1)}

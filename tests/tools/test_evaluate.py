@@ -1,0 +1,161 @@
+"""Scoring result files from the command line: of a config's data set or of a file, and what is said when it fails."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from maskrcnn_benchmark.data.datasets import DetailDataset
+from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.evaluation.answers import ImageAnswers
+from maskrcnn_benchmark.evaluation.build import build_evaluators
+from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
+from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
+from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.imports import import_file
+
+ROOT = Path(__file__).parents[2]
+evaluate = import_file("evaluate", ROOT / "tools" / "evaluate.py")
+toy_coco = import_file("toy_coco", ROOT / "tests" / "engine" / "toy_coco.py")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with data/mini (annotations, no images), mini.yaml, and predictions of all tasks on its val images."""
+    folder = tmp_path_factory.mktemp("place")
+    root = write_mini_detail(folder / "data" / "mini", num_train=0, num_val=4)
+    for path in (root / "images").iterdir():
+        path.unlink()
+    (root / "images").rmdir()
+    (folder / "mini.yaml").write_text(f"DATASETS:\n  DATA_DIR: {folder / 'data'}\n  TEST: ('mini_val',)\n")
+    dataset = DetailDataset(root / "annotations.json", None, "val")
+    predictor = TrivialPredictor(dataset.vocabulary).fit(map(dataset.get_annotations, range(4)))
+    evaluators = build_evaluators(list(TASKS), dataset.vocabulary)
+    with PredictionWriter(folder / "predictions", dataset, TASKS) as writer:
+        for index in range(4):
+            prediction = predictor.predict(dataset.get_annotations(index).size)
+            answers = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
+            writer.write(index, ImageAnswers(prediction.size, answers))
+        writer.finish()
+    return folder
+
+
+@pytest.fixture
+def call(place, monkeypatch, capsys, tmp_path):
+    """call(option, ...) -> (exit code, screen, errors, results.json or None); "@x" stands for a path in the place."""
+
+    def run(*options):
+        words = [str(place / word[1:]) if word.startswith("@") else word for word in options]
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", "--output", str(tmp_path / "out"), *words])
+        with pytest.raises(SystemExit) as caught:
+            run_tool(evaluate.main)
+        for handler in list(logging.getLogger("maskrcnn_benchmark").handlers):
+            logging.getLogger("maskrcnn_benchmark").removeHandler(handler)
+        path = tmp_path / "out" / "results.json"
+        screen = capsys.readouterr()
+        return caught.value.code, screen.out, screen.err, json.loads(path.read_text()) if path.is_file() else None
+
+    return run
+
+
+EDGES = ("--edge-thresholds", "5", "--workers", "0")
+ALL = ("--predictions", "@predictions", *EDGES)
+FILE = ("--annotations", "@data/mini/annotations.json")
+
+
+def test_a_folder_is_scored_by_config_and_by_file_alike_and_without_images(call):
+    code, screen, _, by_config = call(*ALL, "--config-file", "@mini.yaml")
+    assert code == 0 and list(by_config) == list(TASKS) and "image classification" in screen
+    code, _, _, by_file = call(*ALL, *FILE)
+    assert code == 0 and by_file == by_config
+    assert 0 < by_file["semantic"]["metrics"]["mIoU"] < 1
+
+
+def test_single_files_in_the_folders_place(call):
+    code, _, _, whole = call(*ALL, *FILE)
+    single = (
+        *("--bbox", "@predictions/bbox.json", "--keypoints", "@predictions/detail_keypoints.json"),
+        *("--boundary", "@predictions/boundary", "--occlusion", "@predictions/occlusion"),
+        *("--classification", "@predictions/classification.json"),
+    )
+    code, _, _, results = call(*single, *FILE, *EDGES)
+    assert code == 0
+    assert results == {t: whole[t] for t in ("detection", "keypoint", "boundary", "occlusion", "classification")}
+
+
+def test_chosen_tasks_alone_are_scored(call):
+    _, _, _, whole = call(*ALL, *FILE)
+    _, _, _, chosen = call(*ALL, *FILE, "--tasks", "boundary,detection")
+    # a box is as large as its object's mask, whether masks are scored or not
+    assert list(chosen) == ["detection", "boundary"] and chosen == {task: whole[task] for task in chosen}
+
+
+def test_definitions_of_the_command_line_go_before_the_configs(place):
+    words = ["--predictions", "x", "--config-file", str(place / "mini.yaml"), "--tasks", "boundary"]
+    config = ["TEST.EDGE_THRESHOLDS", "7", "TEST.EDGE_CONVENTIONS", "seism", "TEST.DETECTION_PROTOCOL", "detail"]
+    arguments = evaluate.parse_arguments([*words, *config, "--edge-thresholds", "9", "--no-edge-nms"])
+    chosen = evaluate.choose_protocols(arguments, evaluate.make_config(arguments, ["boundary"]))
+    assert chosen == Protocols(EdgeProtocol(9, 0.0075, False, "seism"), "detail")
+    options = ["--edge-conventions", "seism", "--edge-max-distance", "0.011", "--detection-protocol", "detail"]
+    chosen = evaluate.choose_protocols(evaluate.parse_arguments([*FILE, *options]), None)
+    assert chosen == Protocols(EdgeProtocol(99, 0.011, True, "seism"), "detail")
+
+
+def test_other_networks_are_shown_beside(call, tmp_path):
+    single = {"semantic": {"headline": "mIoU", "metrics": {"mIoU": 0.625}, "trivial": {}}}
+    (tmp_path / "single.json").write_text(json.dumps(single))
+    words = ("--tasks", "semantic", "--single-task", str(tmp_path / "single.json"))
+    code, screen, _, results = call(*ALL, *FILE, *words)
+    score = results["semantic"]["metrics"]["mIoU"]
+    assert code == 0 and results["all"]["metrics"]["delta_m"] == pytest.approx((score - 0.625) / 0.625)
+    assert " 62.5 " in screen and "delta_m" in screen
+
+
+def test_a_coco_file_without_images(call, tmp_path):
+    toy_coco.write_coco(tmp_path / "data")
+    annotations = tmp_path / "data/coco/annotations/instances_val2017.json"
+    truth = json.loads(annotations.read_text())["annotations"]
+    rows = [{"score": 0.9, **{key: row[key] for key in ("image_id", "category_id", "bbox")}} for row in truth]
+    (tmp_path / "bbox.json").write_text(json.dumps(rows))
+    words = ("--bbox", str(tmp_path / "bbox.json"), "--annotations", str(annotations), "--layout", "coco")
+    code, _, _, results = call(*words, "--workers", "0")
+    assert code == 0 and list(results) == ["detection"]
+    assert results["detection"]["metrics"]["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (FILE, "name the answers: --predictions FOLDER, or one of --bbox"),
+        (("--predictions", "@predictions"), "name the annotations: either --config-file FILE or --annotations FILE"),
+        ((*ALL, *FILE, "--config-file", "@mini.yaml"), "name the annotations: either"),
+        ((*ALL, *FILE, "--dataset", "mini_val"), "--dataset and KEY VALUE go with --config-file"),
+        ((*ALL, *FILE, "--tasks", "depth"), "--tasks: 'depth' is unknown; there are detection"),
+        ((*ALL, *FILE, "--edge-thresholds", "0"), "--edge-*: edge curves need at least one threshold, got 0"),
+        ((*ALL, *FILE, "--workers", "-1"), "--workers -1 must be 0 or more"),
+        ((*ALL, *FILE, "--single-task", "@absent.json"), "cannot read the single-task results"),
+        ((*ALL, "--annotations", "@absent.json"), "no such annotation file"),
+        ((*ALL, *FILE, "--split", "train"), "has no image of split 'train'"),
+        ((*ALL, *FILE, "--parts", "person"), "names 6 classes for part"),
+        (("--predictions", "@data", *FILE), "holds no predictions"),
+        (("--bbox", "@predictions/bbox.json", *FILE, "--tasks", "part"), "no file answers the task 'part'"),
+        ((*ALL, "--config-file", "@mini.yaml", "--dataset", "mimi_val"), "data set 'mimi_val' is not there"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line(call, options, message):
+    code, _, errors, results = call(*options)
+    assert code == 2 and results is None
+    assert errors.startswith("error: ") and message in errors and errors.count("\n") == 1
+
+
+def test_a_damaged_answer_in_a_worker_is_one_line(call, place, tmp_path):
+    rows = json.loads((place / "predictions/segm.json").read_text())
+    rows[3]["segmentation"]["counts"] += "0"
+    (tmp_path / "segm.json").write_text(json.dumps(rows))
+    code, _, errors, _ = call("--segm", str(tmp_path / "segm.json"), *FILE, "--workers", "1")
+    assert code == 2 and errors.strip().count("error:") == 1
+    assert "segm.json: entry 3: its run-length code does not decode" in errors.splitlines()[-1]
