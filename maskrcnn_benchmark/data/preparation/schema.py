@@ -12,7 +12,7 @@ SCHEMA_VERSION = 1
 COLUMNS = {
     # what was prepared, see `build_index`: schema_version, size, mtime_ns and hash of the file, occlusion_base, ...
     "meta": ("key", "value"),
-    # category_parts: uint16 numbers of the `category_parts` that occur on the image's regions;
+    # category_parts: uint32 numbers of the `category_parts` that occur on the image's regions;
     # the counts are of its records: regions, those of people, joint records, boundary masks, those of another size than
     # the image, occlusion records
     "images": (
@@ -58,11 +58,12 @@ SECTION_TABLES = {
 def create_tables(connection):
     """Make every table in an empty database.
 
-    Columns have no type, for SQLite then keeps a number a number and a text a text, as JSON had it.
+    Columns have no type, for SQLite then keeps a number a number and a text a text, as JSON had it. Tables keep SQLite's
+    row numbers: rows that are added in order then fill their pages, where those of tables without leave half empty.
     """
     for table, columns in COLUMNS.items():
         key = _KEYS.get(table, "image_id, position")
-        connection.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({key})) WITHOUT ROWID")
+        connection.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({key}))")
 
 
 def insert(connection, table, rows):
