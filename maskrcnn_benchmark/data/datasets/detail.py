@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from maskrcnn_benchmark.data.datasets.detail_categories import in_official_order
-from maskrcnn_benchmark.data.datasets.detail_file import is_silhouette, open_detail_file
+from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
+from maskrcnn_benchmark.data.datasets.detail_index import COUNTS, is_silhouette
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_maps
 from maskrcnn_benchmark.multitask.tasks import TASKS
@@ -45,7 +46,7 @@ class DetailDataset(torch.utils.data.Dataset):
         """Open a data set.
 
         Args:
-            ann_file: the JSON file.
+            ann_file: the JSON file, see `detail_file.open_detail_file`, or an index of one.
             root: folder of the images, or None if only annotations are wanted.
             split: "train", "val" or "trainval", by the `phase` of each image.
             transforms: called as `transforms(image, annotations)`, or None.
@@ -74,6 +75,9 @@ class DetailDataset(torch.utils.data.Dataset):
             label: self.category_ids[name] for name, label in self._thing_label.items()
         }
         self._part_label = self._read_part_labels()
+        self._has_parts = self.file.images.with_pairs(
+            [self._part_label.get(pair, 0) > 0 for pair in self.file.category_parts]
+        )
         self.resized_boundaries = self._count_resized_boundaries() if "boundary" in self.tasks else 0
 
     def __len__(self):
@@ -103,17 +107,17 @@ class DetailDataset(torch.utils.data.Dataset):
     def tasks_of(self, idx):
         """Keys of the tasks that this image carries, wanted or not, without decoding anything: set of str."""
         image_id = self.ids[idx]
-        segmentation = self.file.records("annos_segmentation", image_id)
+        counts = self.file.images.counts_of(image_id)
         found = set()
-        if segmentation:
+        if counts["regions"]:
             found |= {"detection", "instance", "semantic", "classification"}
-        if any(self._labelled_parts(record) for record in segmentation if record.get("parts")):
+        if self._has_parts[self.file.images.row_of(image_id)]:
             found.add("part")
-        if self._joints_known(image_id):
+        if self._joints_known(counts):
             found.add("keypoint")
-        if self.file.records("annos_boundary", image_id):
+        if counts["boundaries"]:
             found.add("boundary")
-        if self.file.records("annos_occlusion", image_id):
+        if counts["occlusions"]:
             found.add("occlusion")
         return found
 
@@ -135,7 +139,7 @@ class DetailDataset(torch.utils.data.Dataset):
         segmentation = self.file.records("annos_segmentation", image_id)
         if segmentation:
             members = self._read_segmentation(segmentation, size)
-        if "keypoint" in self.tasks and self._joints_known(image_id):
+        if "keypoint" in self.tasks and self._joints_known(self.file.images.counts_of(image_id)):
             members["people"] = self._read_people(self.file.records("annos_joints", image_id), size)
         boundary = self.file.records("annos_boundary", image_id)
         if "boundary" in self.tasks and boundary:
@@ -145,11 +149,10 @@ class DetailDataset(torch.utils.data.Dataset):
             members["occlusion"] = self._read_occlusion(occlusion, size)
         return ImageAnnotations(size, image_id=image_id, **members)
 
-    def _joints_known(self, image_id):
-        """Whether the image has a joint record, or no person who could have one."""
-        if self.file.records("annos_joints", image_id):
-            return True
-        return all(self._category_name(r) != "person" for r in self.file.records("annos_segmentation", image_id))
+    @staticmethod
+    def _joints_known(counts):
+        """Whether an image has a joint record, or no person who could have one."""
+        return counts["joints"] > 0 or counts["people"] == 0
 
     def _ids_of_split(self, split):
         phases = Counter()
@@ -193,11 +196,8 @@ class DetailDataset(torch.utils.data.Dataset):
         }
 
     def _count_resized_boundaries(self):
-        number = 0
-        for idx in range(len(self)):
-            info = self.get_img_info(idx)
-            for record in self.file.records("annos_boundary", info["image_id"]):
-                number += self._boundary_size(record) != (info["width"], info["height"])
+        images = self.file.images
+        number = int(images.counts[images.rows_of(self.ids), COUNTS.index("resized_boundaries")].sum())
         if number:
             logging.getLogger(__name__).warning(
                 "%s: %d boundary masks are not of their image's size and are resized to it", self.file.path, number
@@ -206,7 +206,7 @@ class DetailDataset(torch.utils.data.Dataset):
 
     def _teaches(self, idx):
         tasks = self.tasks_of(idx)
-        if not self.file.records("annos_joints", self.ids[idx]):
+        if not self.file.images.counts_of(self.ids[idx])["joints"]:
             tasks.discard("keypoint")  # nobody is there: true, but no joint can be learnt from it
         return bool(tasks & self.tasks)
 

@@ -32,7 +32,7 @@ from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSION, SECTION_T
 from maskrcnn_benchmark.data.preparation.summary import first_problem, write_problems
 from maskrcnn_benchmark.utils.errors import UserError
 
-_PAGE = 16384  # bytes: most rows of masks then fit into one page
+_PAGE = 4096  # bytes
 _IMAGES_PER_JOB = 16
 _JOBS_PER_WORKER = 3  # that wait to be written: enough to keep a worker busy, little enough to hold in memory
 

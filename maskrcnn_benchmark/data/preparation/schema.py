@@ -58,8 +58,8 @@ SECTION_TABLES = {
 def create_tables(connection):
     """Make every table in an empty database.
 
-    Columns have no type, for SQLite then keeps a number a number and a text a text, as JSON had it. Tables keep SQLite's
-    row numbers: rows that are added in order then fill their pages, where those of tables without leave half empty.
+    Columns have no type, for SQLite then keeps a number a number and a text a text, as JSON had it. Tables keep
+    SQLite's row numbers: rows that are added in order then fill their pages, and else leave them half empty.
     """
     for table, columns in COLUMNS.items():
         key = _KEYS.get(table, "image_id, position")
