@@ -1,7 +1,7 @@
 """Prepare PASCAL in Detail: `python tools/prepare_detail.py --annotations FILE --images DIR`.
 
-The annotation file is read once, a piece at a time, every record is checked, and an index is written, which training and
-testing open at once. It lies beside the annotation file, or in --out. A second run on the same file does nothing.
+The annotation file is read once, a piece at a time, every record is checked, and an index is written, which training
+and testing open at once. It lies beside the annotation file, or in --out. A second run on the same file does nothing.
 """
 
 import argparse
