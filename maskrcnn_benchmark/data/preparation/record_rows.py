@@ -83,7 +83,15 @@ class ImageRows:
             self._tell("bbox is not four numbers", where, "repaired: left out; the mask's box stands in for it")
             box = None
         number, crowd, area = (self._optional(record, key, where) for key in ("id", "iscrowd", "area"))
-        return (number, category_id, crowd, area, *(box or [None] * 4), int("parts" in record), *mask)
+        return (
+            number,
+            category_id,
+            crowd,
+            area,
+            *(box or [None] * 4),
+            int(isinstance(record.get("parts"), list)),
+            *mask,
+        )
 
     def _add_parts(self, position, record, where):
         parts = record.get("parts")
@@ -107,19 +115,29 @@ class ImageRows:
 
     def _add_occlusion(self, position, record):
         edges = record["edges"]
-        chains = [_integers(chain, "a chain") for chain in edges.get("indices", ())]
-        labels = _integers(edges.get("edgelabel", ()), "edgelabel")
-        size = _size(record["imsize"]) if record.get("imsize") else (None, None)
+        chains, labels = edges["indices"], _integers(edges["edgelabel"], "edgelabel")
+        if not isinstance(chains, list):
+            raise ValueError(f"its chains are a {type(chains).__name__}, not a list")
+        chains = [_integers(chain, "a chain") for chain in chains]
+        where = record_name("annos_occlusion", record)
+        size = (None, None)
+        if record.get("imsize") is not None:
+            try:
+                size = _size(record["imsize"])
+            except (TypeError, ValueError, OverflowError):
+                self._tell("imsize is not two numbers", where, "repaired: left out; the image's size stands in for it")
         lengths = np.array([len(chain) for chain in chains], "<i4")
         joined = np.concatenate(chains) if chains else np.zeros(0, "<i4")
-        ne = self._optional(record, "ne", record_name("annos_occlusion", record))
+        ne = self._optional(record, "ne", where)
         return (ne, *size, joined.tobytes(), lengths.tobytes(), labels.tobytes())
 
     def _add_joints(self, position, record):
         where = record_name("annos_joints", record)
         if not _is_box(record["bbox"]):
             raise ValueError("its bbox is not four numbers")
-        keypoints = np.array([float(number) for number in record["keypoints"]], "<f8")
+        if not isinstance(record["keypoints"], list) or not all(map(_is_number, record["keypoints"])):
+            raise ValueError("its keypoints are not a list of finite numbers")
+        keypoints = np.array(record["keypoints"], "<f8")
         ids = [self._optional(record, key, where) for key in ("person_id", "category_id")]
         number = self._optional(record, "num_keypoints", where)
         return (*ids, *record["bbox"], number, keypoints.tobytes())
@@ -170,12 +188,12 @@ def _plain(value, key):
     return value
 
 
+def _is_number(value):
+    return isinstance(value, int | float) and is_plain(value)
+
+
 def _is_box(box):
-    return (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(isinstance(side, int | float) and not isinstance(side, bool) and is_plain(side) for side in box)
-    )
+    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
 
 
 def _mask(encoding):
@@ -199,16 +217,18 @@ def _mask(encoding):
 def _size(sides):
     """(height, width) as int. Raises an error for anything but two numbers that can be the size of an image."""
     height, width = (int(side) for side in sides)
-    if min(height, width) < 0 or max(height, width) >= 2**31:
-        raise ValueError(f"its size is {[height, width]}")
+    if [height, width] != list(sides) or min(height, width) < 0 or max(height, width) >= 2**31:
+        raise ValueError(f"its size is {repr(sides)[:40]}")
     return height, width
 
 
 def _integers(values, name):
     """A list of whole numbers as int32. Raises `ValueError` for anything else."""
-    array = np.array(values)
-    if not array.size:
+    if not isinstance(values, list):
+        raise ValueError(f"{name} is a {type(values).__name__}, not a list")
+    if not values:
         return np.zeros(0, "<i4")
+    array = np.array(values)
     if array.ndim != 1 or array.dtype.kind not in "iuf" or (array != np.floor(array)).any():
         raise ValueError(f"{name} is not a list of whole numbers")
     if array.min() < -(2**31) or array.max() >= 2**31:

@@ -24,7 +24,7 @@ COLUMNS = {
     "category_parts": ("number", "category_id", "part_id"),  # the pairs that occur on a region
     "segmentation": (
         *("image_id", "position", "id", "category_id", "iscrowd", "area", "x", "y", "w", "h"),
-        *("has_parts", "height", "width", "counts"),  # has_parts: whether the record has the key at all
+        *("has_parts", "height", "width", "counts"),  # has_parts: whether the record has a list of parts, maybe empty
     ),
     "part_masks": ("image_id", "segmentation_position", "position", "part_id", "height", "width", "counts"),
     "boundary": ("image_id", "position", "height", "width", "counts"),
