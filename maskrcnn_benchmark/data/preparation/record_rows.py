@@ -166,7 +166,7 @@ class ImageRows:
     def _optional(self, record, key, where):
         """`record[key]` where it is there and fits a column, else None."""
         try:
-            return _plain(record.get(key), key)
+            return None if record.get(key) is None else _plain(record[key], key)
         except ValueError as error:
             self._tell(f"{key} is not a number", f"{where}: {error}", f"repaired: {key} left out")
             return None
@@ -183,7 +183,7 @@ def is_plain(value):
 
 
 def _plain(value, key):
-    if value is not None and not is_plain(value):
+    if not is_plain(value):
         raise ValueError(f"its {key} is {repr(value)[:40]}")
     return value
 
