@@ -47,10 +47,10 @@ def check_file(row, path, findings):
     if path.is_dir():
         path = path / row["file_name"]
     where = f"{path} of image {findings.image_id}"
-    if not path.is_file():
-        findings.add(kinds.FILE_MISSING, where)
-        return False
     try:
+        if not path.is_file():
+            findings.add(kinds.FILE_MISSING, where)
+            return False
         size = decoded_size(path)
     except Exception as error:  # on damaged files PIL raises nearly anything; that it did is the finding
         findings.add(kinds.FILE_DAMAGED, where, str(error))

@@ -51,7 +51,9 @@ def _check_numbers(record, where, size, findings):
     """The record with sound visibilities and their number."""
     triples = _triples(record["keypoints"])
     odd = [k for k, (_, _, v) in enumerate(triples) if v not in (0, 1, 2)]
-    outside = [k for k, (x, y, v) in enumerate(triples) if v in (1, 2) and not (0 <= x <= size[0] and 0 <= y <= size[1])]
+    outside = [
+        k for k, (x, y, v) in enumerate(triples) if v in (1, 2) and not (0 <= x <= size[0] and 0 <= y <= size[1])
+    ]
     if outside:
         findings.add(kinds.JOINTS_OUTSIDE, where, _named(outside))
     number = record.get("num_keypoints")

@@ -34,6 +34,7 @@ IMAGE_PHASE = Kind("phase of the image is unknown", KEPT)
 FILE_MISSING = Kind("image file is missing", LEFT_OUT)
 FILE_DAMAGED = Kind("image file cannot be read", LEFT_OUT)
 FILE_SIZE = Kind("image file is of another size than its entry", LEFT_OUT)
+IMAGE_RECORDS = Kind("records of an image that is left out", LEFT_OUT)
 
 # Records of any section
 NO_LIST = Kind("records of a section are no list", LEFT_OUT)
@@ -135,7 +136,7 @@ class Findings:
         if not isinstance(records, list):
             self.add(NO_LIST, f"{section} of image {self.image_id}", shown(records))
             return []
-        found = []
+        found, seen = [], set()
         key = _ID_KEYS.get(section)
         for position, record in enumerate(records):
             where = self.place(section, record, position)
@@ -145,6 +146,11 @@ class Findings:
             if record.get(key) is not None and not is_id(record[key]):
                 self.add(BAD_ID, where, f"{key} {shown(record[key])} dropped")
                 record = {**record, key: None}
+            number = record.get(key)
+            if number in seen:
+                where = f"{where} (entry {position})"
+            elif number is not None:
+                seen.add(number)
             found.append((record, where))
         return found
 
@@ -160,7 +166,7 @@ class Findings:
             The entries without those that repeat id and content of one before.
         """
         seen, found = {}, []
-        for position, entry in enumerate(entries):
+        for entry in entries:
             number = entry[0].get(_ID_KEYS[section])
             if number is None:
                 found.append(entry)
@@ -170,7 +176,7 @@ class Findings:
             elif content(entry) in seen[number]:
                 self.add(REPEATED, entry[1], "it is there once already")
             else:
-                self.add(ID_AGAIN, entry[1], f"another record has this id, and this one, of rank {position}, as well")
+                self.add(ID_AGAIN, entry[1], "another record has it, too")
                 seen[number].add(content(entry))
                 found.append(entry)
         return found

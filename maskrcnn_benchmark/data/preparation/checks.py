@@ -8,8 +8,11 @@ from maskrcnn_benchmark.data.preparation.check_images import check_file, check_r
 from maskrcnn_benchmark.data.preparation.check_joints import check_joints
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size
 from maskrcnn_benchmark.data.preparation.check_segmentation import check_segmentation
+from maskrcnn_benchmark.data.preparation.check_tables import check_tables
 from maskrcnn_benchmark.data.preparation.check_values import is_id, shown
 from maskrcnn_benchmark.structures.run_length import RunLengths
+
+__all__ = ["Tables", "check_image", "check_tables"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ def check_image(image, records, tables, path=None):
     findings = kinds.Findings(_id_of(image))
     usable = check_row(image, findings) and (path is None or check_file(image, path, findings))
     if not usable:
+        counts = {section: len(found) for section, found in records.items() if isinstance(found, list) and found}
+        numbers = ", ".join(f"{count} of {section}" for section, count in counts.items())
+        if numbers:
+            findings.add(kinds.IMAGE_RECORDS, f"image {findings.image_id}", numbers)
         return None, findings.problems
     size = (int(image["width"]), int(image["height"]))
     checks = {
