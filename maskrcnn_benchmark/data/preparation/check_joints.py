@@ -1,7 +1,7 @@
 """Checks of the joint records of one image."""
 
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
-from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, shown
+from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, is_within, shown
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 
 SECTION = "annos_joints"
@@ -51,9 +51,7 @@ def _check_numbers(record, where, size, findings):
     """The record with sound visibilities and their number."""
     triples = _triples(record["keypoints"])
     odd = [k for k, (_, _, v) in enumerate(triples) if v not in (0, 1, 2)]
-    outside = [
-        k for k, (x, y, v) in enumerate(triples) if v in (1, 2) and not (0 <= x <= size[0] and 0 <= y <= size[1])
-    ]
+    outside = [k for k, (x, y, v) in enumerate(triples) if v in (1, 2) and not is_within(x, y, size)]
     if outside:
         findings.add(kinds.JOINTS_OUTSIDE, where, _named(outside))
     number = record.get("num_keypoints")
@@ -91,7 +89,7 @@ def _check_box(record, where, size, findings):
     box = record.get("bbox")
     if is_box(box):
         x, y, width, height = box
-        if 0 <= x and 0 <= y and x + width <= size[0] and y + height <= size[1]:
+        if is_within(x, y, size) and is_within(x + width, y + height, size):
             return record
         if x < size[0] and y < size[1] and x + width > 0 and y + height > 0:
             findings.add(kinds.JOINTS_BOX_OUTSIDE, where, f"{box}; readers clip it")
@@ -106,7 +104,7 @@ def _check_box(record, where, size, findings):
 
 def _extent(joints, size):
     """[x, y, w, h] around the labelled joints within the image, a pixel wide at least; None without any."""
-    placed = [(x, y) for x, y, v in _triples(joints) if v and 0 <= x <= size[0] and 0 <= y <= size[1]]
+    placed = [(x, y) for x, y, v in _triples(joints) if v and is_within(x, y, size)]
     if not placed:
         return None
     corners = [(min(values), max(values)) for values in zip(*placed)]

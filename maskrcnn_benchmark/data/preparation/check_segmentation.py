@@ -8,7 +8,7 @@ import numpy as np
 from maskrcnn_benchmark.data.datasets.detail_file import is_silhouette
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size, pixels_in_boxes, pixels_outside
-from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, is_same, shown
+from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, is_same, is_within, shown
 from maskrcnn_benchmark.structures.run_length import RunLengths
 
 SECTION = "annos_segmentation"
@@ -239,7 +239,7 @@ def _clip(region, size, findings):
     """The region's box within the image, which becomes its record's; only one that reaches outside is changed."""
     box = region.record["bbox"]
     x1, y1, x2, y2 = _edges(box)
-    if x1 >= 0 and y1 >= 0 and x2 <= size[0] and y2 <= size[1]:
+    if is_within(x1, y1, size) and is_within(x2, y2, size):
         return box
     left, top = max(x1, 0), max(y1, 0)
     clipped = [left, top, min(x2, size[0]) - left, min(y2, size[1]) - top]

@@ -8,6 +8,7 @@ from PIL import Image
 # Beyond every coordinate and area of an image; sums of such numbers stay exact
 LARGEST = 10**9
 LONGEST_TEXT = 1000
+_ROUNDING = 0.01  # pixels by which decimal fractions may go beyond an image and still lie in it
 _PIXELS = 2**27  # where PIL's limit against decompression bombs is switched off
 
 _repr = reprlib.Repr()
@@ -49,6 +50,11 @@ def is_id(value):
 def is_box(value):
     """Whether it is [x, y, w, h] of some extent."""
     return isinstance(value, list) and len(value) == 4 and all(map(is_number, value)) and min(value[2:]) > 0
+
+
+def is_within(x, y, size):
+    """Whether a point lies in an image of `size` (width, height) or on its border."""
+    return -_ROUNDING <= x <= size[0] + _ROUNDING and -_ROUNDING <= y <= size[1] + _ROUNDING
 
 
 def is_size(sides):
