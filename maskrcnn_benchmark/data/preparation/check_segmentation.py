@@ -72,8 +72,10 @@ class _Masks:
         return owner, len(self.codes) - 1
 
     def content(self, entry):
-        """What a region shows, hashable: its category and its mask. `entry` is (record, where, region)."""
-        return entry[0]["category_id"], self.codes[entry[2].mask]
+        """What a region shows, hashable: its category, mask and parts. `entry` is (record, where, region)."""
+        record, _, region = entry
+        parts = tuple((part["part_id"], self.codes[mask]) for part, _, mask in region.parts)
+        return record["category_id"], self.codes[region.mask], parts
 
     def decode(self):
         """(`RunLengths`, set of the indices that do not decode)."""
