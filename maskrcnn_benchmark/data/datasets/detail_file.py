@@ -20,6 +20,7 @@ class DetailFile:
         categories: {category_id: {"name": str, "supercategory": str, "onlysemantic": bool, "parts": [part_id, ...]}} in
             file order.
         parts: {part_id: name} in file order.
+        superparts: {part name: name of its superpart}, of the parts that have one.
     """
 
     def __init__(self, path):
@@ -35,7 +36,10 @@ class DetailFile:
             }
             for key, row in self._table(content, "categories", "category_id", ("name",)).items()
         }
-        self.parts = {key: row["name"] for key, row in self._table(content, "parts", "part_id", ("name",)).items()}
+        parts = self._table(content, "parts", "part_id", ("name",))
+        self.parts = {key: row["name"] for key, row in parts.items()}
+        named = {row["name"]: row.get("superpart") for row in parts.values()}
+        self.superparts = {name: superpart for name, superpart in named.items() if superpart not in (None, "", "none")}
         self._records = {section: self._index(content, section) for section in SECTIONS}
 
     def records(self, section, image_id):
