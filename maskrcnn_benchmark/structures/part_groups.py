@@ -71,7 +71,7 @@ def group_by_superpart(thing, parts, superparts):
     default = PERSON_SUPERPART if thing == PERSON else {}
     groups = {}
     for part in parts:
-        own = superparts.get(part) or NO_SUPERPART
+        own = str(superparts.get(part) or NO_SUPERPART)
         groups[part] = default.get(part, part) if own == NO_SUPERPART else own
     broken = _contradictory(groups)
     while broken:

@@ -185,11 +185,12 @@ class DetailDataset(torch.utils.data.Dataset):
             )
         found = self.file.parts_of_things.items()
         parts_of_things = {name: names for name, names in found if name in thing_names and names}
+        superparts = {part: self.file.superparts[key] for key, part in self.file.parts.items()}
         return Vocabulary(
             thing_names=thing_names,
             semantic_names=semantic_names,
             image_label_names=semantic_names,
-            parts=PartSet.from_names(parts, parts_of_things, self.file.superparts),
+            parts=PartSet.from_names(parts, parts_of_things, superparts),
             joints=DETAIL_JOINTS,
         )
 

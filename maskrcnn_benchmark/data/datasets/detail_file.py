@@ -20,7 +20,7 @@ class DetailFile:
         categories: {category_id: {"name": str, "supercategory": str, "onlysemantic": bool, "parts": [part_id, ...]}} in
             file order.
         parts: {part_id: name} in file order.
-        superparts: {part name: name of its superpart}, of the parts that have one.
+        superparts: {part_id: name of the part that it belongs to, "none" without one}.
     """
 
     def __init__(self, path):
@@ -38,8 +38,7 @@ class DetailFile:
         }
         parts = self._table(content, "parts", "part_id", ("name",))
         self.parts = {key: row["name"] for key, row in parts.items()}
-        named = {row["name"]: row.get("superpart") for row in parts.values()}
-        self.superparts = {name: superpart for name, superpart in named.items() if superpart not in (None, "", "none")}
+        self.superparts = {key: row.get("superpart") or "none" for key, row in parts.items()}
         self._records = {section: self._index(content, section) for section in SECTIONS}
 
     def records(self, section, image_id):
