@@ -57,8 +57,8 @@ def place_images(voc, folder, copy=False):
         )
     missing = sorted(sizes.keys() - present.keys())
     if missing:
-        target = target.resolve()  # what a link leads to may lie on another disk
-        with _workshop(target, sum(sizes[name] for name in missing)) as fresh:
+        # what a link leads to may lie on another disk
+        with _workshop(target.resolve(), sum(sizes[name] for name in missing)) as fresh:
             fresh.mkdir()
             if source is None:
                 copy_files(voc, {files[name]: fresh / name for name in missing}, {files[n]: sizes[n] for n in missing})
