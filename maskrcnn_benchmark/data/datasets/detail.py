@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.data.datasets.detail_categories import in_official_order
+from maskrcnn_benchmark.data.datasets.class_sets import choose_classes
 from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
 from maskrcnn_benchmark.data.datasets.detail_index import COUNTS, is_silhouette
 from maskrcnn_benchmark.data.datasets.image_file import read_image
@@ -42,7 +42,17 @@ class DetailDataset(torch.utils.data.Dataset):
         resized_boundaries: number of boundary masks that are not of their image's size and are therefore resized.
     """
 
-    def __init__(self, ann_file, root, split="trainval", transforms=None, parts="person6", tasks=None, keep_crowd=True):
+    def __init__(
+        self,
+        ann_file,
+        root,
+        split="trainval",
+        transforms=None,
+        parts="person6",
+        tasks=None,
+        keep_crowd=True,
+        classes="all",
+    ):
         """Open a data set.
 
         Args:
@@ -50,9 +60,10 @@ class DetailDataset(torch.utils.data.Dataset):
             root: folder of the images, or None if only annotations are wanted.
             split: "train", "val" or "trainval", by the `phase` of each image.
             transforms: called as `transforms(image, annotations)`, or None.
-            parts: the set of part labels, "person", "person6" or "all".
+            parts: the set of part labels, one of `part_mask.PART_SETS`.
             tasks: keys of `multitask.tasks.TASKS` whose annotations are wanted; the others stay None. None wants all.
             keep_crowd: keep `iscrowd` records of categories with instances; training leaves them out.
+            classes: the set of classes, one of `class_sets.CLASS_SETS`.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
@@ -67,7 +78,7 @@ class DetailDataset(torch.utils.data.Dataset):
         self.keep_crowd = keep_crowd
         self.file = open_detail_file(ann_file)
         self.ids = self._ids_of_split(split)
-        self.vocabulary = self._read_vocabulary(parts)
+        self.vocabulary = self._read_vocabulary(parts, classes)
         self._semantic_value = {name: i for i, name in enumerate(self.vocabulary.semantic_names)}
         self._thing_label = {name: i + 1 for i, name in enumerate(self.vocabulary.thing_names)}
         self.category_ids = {category["name"]: key for key, category in self.file.categories.items()}
@@ -168,21 +179,21 @@ class DetailDataset(torch.utils.data.Dataset):
             raise UserError(f"{self.file.path} has no image of split {split!r}; its images: {counts}")
         return ids
 
-    def _read_vocabulary(self, parts):
+    def _read_vocabulary(self, parts, classes):
         categories = self.file.categories.values()
-        semantic_names = tuple(in_official_order([c["name"] for c in categories]))
+        semantic_names, thing_names = choose_classes(classes, categories, self.file.path)
         if len(semantic_names) > IGNORE_INDEX:
             raise UserError(
                 f"{self.file.path} has {len(semantic_names)} categories; a map holds {IGNORE_INDEX} at most"
             )
-        things = {c["name"] for c in categories if not c["onlysemantic"]}
-        thing_names = tuple(name for name in semantic_names if name in things)
-        parts_of_things = {name: found for name, found in self.file.parts_of_things.items() if name in things and found}
+        found = self.file.parts_of_things.items()
+        parts_of_things = {name: names for name, names in found if name in thing_names and names}
+        superparts = {part: self.file.superparts[key] for key, part in self.file.parts.items()}
         return Vocabulary(
             thing_names=thing_names,
             semantic_names=semantic_names,
             image_label_names=semantic_names,
-            parts=PartSet.from_names(parts, parts_of_things),
+            parts=PartSet.from_names(parts, parts_of_things, superparts),
             joints=DETAIL_JOINTS,
         )
 
@@ -226,12 +237,13 @@ class DetailDataset(torch.utils.data.Dataset):
         runs = self._parse_masks(records, size) if needs_masks else None
         if "semantic" in self.tasks:
             canvas = np.full((1, size[0], size[1]), IGNORE_INDEX, np.uint8)
-            values = [self._semantic_value[name] for name in names]
+            # a region of no class is painted too: it may hide one that came before
+            values = [self._semantic_value.get(name, IGNORE_INDEX) for name in names]
             runs.paint(canvas, range(len(records)), np.zeros(len(records)), values)
             members["semantic"] = SemanticMap(torch.from_numpy(row_major(canvas)[0]))
         if "classification" in self.tasks:
             classes = torch.zeros(len(self.vocabulary.image_label_names))
-            classes[[self._semantic_value[name] for name in set(names)]] = 1.0
+            classes[[self._semantic_value[name] for name in set(names) & set(self._semantic_value)]] = 1.0
             members["classes"] = classes
         if self.tasks & INSTANCE_TASKS:
             members["instances"] = self._read_instances(records, names, things, runs, size)
