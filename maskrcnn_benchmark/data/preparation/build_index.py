@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_FILE_KINDS
 from maskrcnn_benchmark.data.preparation.checks import Tables, check_image
 from maskrcnn_benchmark.data.preparation.index_file import (
     connect,
@@ -74,9 +75,17 @@ def prepare(source, index=None, images=None, strict=False, workers=0, progress=F
 
 
 def _will_do(index, source, images):
+    """Whether an index is of this file and, where images are to be looked at, of this state of their folder."""
     if not is_current(index, source):
         return False
-    return images is None or read_meta(index)["images"] == str(Path(images).absolute())
+    meta = read_meta(index)
+    if images is None:
+        return True
+    return meta["images"] == str(Path(images).absolute()) and meta["images_mtime_ns"] in (None, _mtime(images))
+
+
+def _mtime(folder):
+    return Path(folder).stat().st_mtime_ns
 
 
 def _report_problems(connection, source, strict, problems_csv):
@@ -89,6 +98,7 @@ def _report_problems(connection, source, strict, problems_csv):
 
 def _build(source, partial, images, strict, workers, progress, problems_csv):
     started = time.perf_counter()
+    folder_time = None if images is None else _mtime(images)
     scan = Scan(source, progress)
     tables = Tables(scan.categories, {key: part["name"] for key, part in scan.parts.items()}, scan.occlusion_base)
     job = _Job(scan, tables, None if images is None else Path(images))
@@ -98,9 +108,9 @@ def _build(source, partial, images, strict, workers, progress, problems_csv):
         ids = scan.ordered_ids()
         chunks = [ids[i : i + _IMAGES_PER_JOB] for i in range(0, len(ids), _IMAGES_PER_JOB)]
         with tqdm(total=len(ids), desc="check", unit="image", disable=None if progress else True) as bar:
-            for rows, problems in _run(job, chunks, workers):
+            for chunk, (rows, problems) in zip(chunks, _run(job, chunks, workers)):
                 writer.add(rows, problems)
-                bar.update(len(rows["images"]))
+                bar.update(len(chunk))
         status = scan.path.stat()
         if (status.st_size, status.st_mtime_ns) != (scan.size, scan.mtime_ns):
             raise UserError(f"{scan.path} was changed while it was read; start again")
@@ -115,6 +125,7 @@ def _build(source, partial, images, strict, workers, progress, problems_csv):
                 "sha256": scan.sha256,
                 "occlusion_base": scan.occlusion_base,
                 "images": None if images is None else str(Path(images).absolute()),
+                "images_mtime_ns": folder_time if writer.has_problems(IMAGE_FILE_KINDS) else None,
                 "info": json.dumps(scan.info),
                 "seconds": round(time.perf_counter() - started, 1),
             }
@@ -134,10 +145,12 @@ class _Job:
         with open(self.scan.path, "rb") as file:
             for image_id in ids:
                 image = self.scan.images[image_id]
-                path = None if self.images is None else self.images / image["file_name"]
-                records, found = check_image(image, self._records(file, image_id), self.tables, path)
+                records, found = check_image(image, self._records(file, image_id), self.tables, self.images)
+                problems += found
+                if records is None:
+                    continue
                 made = ImageRows(self.positions[image_id], image, records, self.tables)
-                problems += [*found, *made.problems]
+                problems += made.problems
                 for table, more in made.rows.items():
                     rows.setdefault(table, []).extend(more)
         return rows, problems
@@ -172,6 +185,12 @@ class _Writer:
         rows = [(i, p.what, p.where, p.action, p.image_id) for i, p in enumerate(problems, self._problems)]
         insert(self._connection, "problems", rows)
         self._problems += len(rows)
+
+    def has_problems(self, kinds):
+        """Whether a problem of one of the kinds was added."""
+        marks = ", ".join("?" * len(kinds))
+        query = f"SELECT EXISTS (SELECT 1 FROM problems WHERE what IN ({marks}))"
+        return bool(self._connection.execute(query, [kind.what for kind in kinds]).fetchone()[0])
 
     def add_tables(self, scan):
         rows = [

@@ -9,18 +9,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from maskrcnn_benchmark.data.preparation.check_values import is_id
+from maskrcnn_benchmark.data.preparation.checks import check_tables
 from maskrcnn_benchmark.data.preparation.problems import Problem
-from maskrcnn_benchmark.data.preparation.record_rows import is_plain, record_name
 from maskrcnn_benchmark.data.preparation.schema import SECTION_TABLES
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.json_stream import JsonStream
 
-# id and what else a row of a table must have
-TABLES = {
-    "images": ("image_id", "file_name", "width", "height"),
-    "categories": ("category_id", "name"),
-    "parts": ("part_id", "name"),
-}
+TABLES = ("images", "categories", "parts")
 REQUIRED = ("images", "categories")
 _KNOWN_KEYS = {
     "images": {"image_id", "file_name", "width", "height", "phase", "date_captured"},
@@ -44,7 +40,7 @@ class Scan:
 
     Attributes:
         path, size, mtime_ns, sha256: the file as it was read.
-        images: {image_id: row of "images"} in file order, width and height as int.
+        images: {image_id: row of "images"} in file order; `checks.check_image` checks the rest of it.
         categories: {category_id: {"name", "supercategory", "onlysemantic", "parts": [part_id, ...]}} in file order.
         parts: {part_id: {"name", "superpart"}} in file order.
         info: the section of that name, or None.
@@ -52,7 +48,7 @@ class Scan:
         problems: list of `Problem`.
 
     Raises:
-        UserError: the file is missing, damaged or cut off, lacks images or categories, or a table's row lacks a key.
+        UserError: the file is missing, damaged or cut off, or lacks images or categories.
     """
 
     def __init__(self, path, progress=False):
@@ -67,18 +63,19 @@ class Scan:
         self._records = {section: (array("i"), array("q"), array("i")) for section in SECTION_TABLES}
         self._number_of = {}  # image_id -> number in order of first mention
         self._chains = []  # (image_id, smallest, largest, imsize) of each occlusion record
-        self._seen_ids = {section: set() for section in _UNIQUE}
+        self._image_of_id = {section: {} for section in _UNIQUE}
         self._unknown_keys = Counter()
         self._read(progress)
-        self.images = self._table("images", self._image)
-        self.categories = self._table("categories", self._category)
-        self.parts = self._table("parts", self._part)
+        tables, problems = check_tables(*(self._rows[section] for section in TABLES))
+        self.images, self.categories, self.parts = tables
+        self.problems += problems
         self.problems += [
             Problem("unknown key", f"{key!r} of {number} entries of {section}", "left out")
             for (section, key), number in self._unknown_keys.items()
         ]
         self.occlusion_base = self._find_occlusion_base()
         self._sort_records()
+        del self._rows, self._chains, self._image_of_id
 
     def ordered_ids(self):
         """The image ids in the order in which the index holds them: numbers ascending, then texts."""
@@ -151,21 +148,18 @@ class Scan:
         known = _KNOWN_KEYS[section]
         take = self._rows[section].append if section in TABLES else None
         for number, (start, length, value) in enumerate(stream.elements(lambda i: f"entry {i} of {section!r}")):
-            if not isinstance(value, dict):
-                if take:
-                    raise UserError(f"{self.path}: entry {number} of {section!r} is not an object; mend the file")
-                self._tell("entry is not an object", f"entry {number} of {section}", "left out")
-                continue
-            if value.keys() - known:
+            if isinstance(value, dict) and value.keys() - known:
                 self._unknown_keys.update((section, key) for key in value.keys() - known)
             if take:
                 take(value)
-            else:
+            elif isinstance(value, dict):
                 self._place(section, number, start, length, value)
+            else:
+                self._tell("entry is not an object", f"entry {number} of {section}", "left out")
 
     def _place(self, section, number, start, length, record):
         image_id = record.get("image_id")
-        if image_id is None or not is_plain(image_id):
+        if not is_id(image_id):
             what = "no image_id" if image_id is None else "image_id is neither number nor text"
             self._tell(what, f"entry {number} of {section}", "left out")
             return
@@ -180,55 +174,12 @@ class Scan:
 
     def _check_unique(self, section, record):
         key = record.get(_UNIQUE[section])
-        if key is None or not is_plain(key):
+        if key is None or not is_id(key):
             return
-        if key in self._seen_ids[section]:
-            self._tell(f"{_UNIQUE[section]} occurs twice", record_name(section, record), "kept", record["image_id"])
-        self._seen_ids[section].add(key)
-
-    def _table(self, section, read):
-        key, *required = TABLES[section]
-        table = {}
-        for i, row in enumerate(self._rows.pop(section)):
-            missing = next((name for name in (key, *required) if row.get(name) is None), None)
-            if missing:
-                raise UserError(f"{self.path}: entry {i} of {section!r} has no {missing!r}")
-            if not is_plain(row[key]):
-                raise UserError(f"{self.path}: entry {i} of {section!r} has the {key} {repr(row[key])[:40]}")
-            if row[key] in table:
-                self._tell(f"{key} occurs twice", f"entry {i} of {section}, {key} {row[key]}", "left out")
-                continue
-            try:
-                table[row[key]] = read(row)
-            except (TypeError, ValueError, OverflowError) as error:
-                raise UserError(f"{self.path}: entry {i} of {section!r} cannot be read: {error}") from None
-        return table
-
-    @staticmethod
-    def _image(row):
-        width, height = int(row["width"]), int(row["height"])
-        if not (0 < width < 2**31 and 0 < height < 2**31):
-            raise ValueError(f"its size is {width}x{height}")
-        phase = row.get("phase")
-        if not isinstance(row["file_name"], str) or not isinstance(phase, str | None):
-            raise ValueError(f"file_name {row['file_name']!r} and phase {phase!r} must be texts")
-        return {**row, "width": width, "height": height}
-
-    @staticmethod
-    def _category(row):
-        parts = [part["id"] if isinstance(part, dict) and "id" in part else part for part in row.get("parts") or ()]
-        if not all(is_plain(part) for part in parts):
-            raise ValueError("its parts are not a list of ids")
-        return {
-            "name": str(row["name"]),
-            "supercategory": str(row.get("supercategory", "none")),
-            "onlysemantic": _truth(row.get("onlysemantic", False)),
-            "parts": parts,
-        }
-
-    @staticmethod
-    def _part(row):
-        return {"name": str(row["name"]), "superpart": str(row.get("superpart", "none"))}
+        image_id = record["image_id"]
+        # within one image, `check_image` looks more closely
+        if self._image_of_id[section].setdefault(key, image_id) != image_id:
+            self._tell("id occurs in several images", f"{section} {key} of image {image_id}", "kept", image_id)
 
     def _find_occlusion_base(self):
         """0 or 1: the number of the first pixel in the chains.
@@ -244,8 +195,8 @@ class Scan:
             try:
                 height, width = size or (image["height"], image["width"])
                 pixels = height * width
-            except (TypeError, ValueError):
-                continue  # the check of the record says what is wrong with it
+            except (KeyError, TypeError, ValueError):
+                continue  # the checks of image and record say what is wrong with them
             if smallest == 0:
                 proofs.add(0)
             if largest == pixels:
@@ -298,7 +249,3 @@ def _range_of(record):
         return (min(map(min, chains)), max(map(max, chains))) if chains else (None, None)
     except (TypeError, KeyError):
         return None, None
-
-
-def _truth(value):
-    return value.strip().lower() in ("1", "true", "yes") if isinstance(value, str) else bool(value)

@@ -3,7 +3,7 @@
 import copy
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.data.datasets.detail_file import SECTIONS, DetailFile
+from maskrcnn_benchmark.data.datasets.detail_index import SECTIONS
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.data.preparation.check_kinds import KINDS
 from maskrcnn_benchmark.data.preparation.checks import Tables, check_image, check_tables
@@ -685,11 +685,16 @@ def test_faults_of_tables():
 
 def kinds_in(folder):
     """{(what, first word of the action): number} of a data set with its images."""
-    file = DetailFile(folder / "annotations.json")
-    file_tables = Tables(file.categories, file.parts, file.occlusion_base)
-    found = Counter()
-    for image_id, row in file.images.items():
-        records = {section: file.records(section, image_id) for section in SECTIONS}
+    content = json.loads((folder / "annotations.json").read_text())
+    (images, categories, parts), problems = check_tables(*(content[key] for key in ("images", "categories", "parts")))
+    file_tables = Tables(categories, {key: part["name"] for key, part in parts.items()}, 0)
+    found = Counter(problem.what for problem in problems)
+    by_image = {section: defaultdict(list) for section in SECTIONS}
+    for section in SECTIONS:
+        for record in content[section]:
+            by_image[section][record["image_id"]].append(record)
+    for image_id, row in images.items():
+        records = {section: by_image[section][image_id] for section in SECTIONS}
         kept, problems = check_image(row, records, file_tables, folder / "images")
         assert problems or kept == records
         found.update((problem.what, problem.action.split(":")[0]) for problem in problems)
