@@ -162,7 +162,7 @@ class ImageTable(Mapping):
         ).fetchall()
         self._ids, self._names, phases, pairs = map(list, list(zip(*rows))[:4]) if rows else ([], [], [], [])
         self._phases = [None if phase is None else sys.intern(phase) for phase in phases]
-        numbers = np.array([row[4:] for row in rows], np.int32).reshape(len(rows), -1)
+        numbers = np.array([row[4:] for row in rows], np.int32).reshape(len(rows), 2 + len(COUNTS))
         self._sizes, self.counts = numbers[:, :2], np.ascontiguousarray(numbers[:, 2:])
         self._row_of = {image_id: row for row, image_id in enumerate(self._ids)}
         self._pairs = np.frombuffer(b"".join(pairs), "<u4")
