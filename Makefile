@@ -1,5 +1,6 @@
 # make train    install, make the embedded data set, train one network on all eight tasks, evaluate, draw
 # make test     install and run the tests
+# make data     put PASCAL in Detail in place: DETAIL_JSON=its annotation file VOC=the archive of VOC2010
 # make help     the rest
 
 PYTHON ?= python3
@@ -22,7 +23,11 @@ LAUNCH := $(BIN)/torchrun --nproc_per_node=$(NGPUS) --nnodes=$(NNODES) --node_ra
           --master_addr=$(MASTER_ADDR) --master_port=$(MASTER_PORT)
 endif
 
-.PHONY: train test slow-test lint format install clean help
+# make data: the annotation file (.json, .zip, .tar.gz, .json.gz) and VOCtrainval_03-May-2010.tar, or its folder
+DETAIL_JSON ?=
+VOC ?=
+
+.PHONY: train test slow-test data lint format install clean help
 
 train: $(STAMP)
 	@$(LAUNCH) tools/train_net.py --config-file $(CONFIG) $(ARGS)
@@ -32,6 +37,9 @@ test: $(STAMP)
 
 slow-test: $(STAMP)
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+data: $(STAMP)
+	@$(BIN)/python tools/prepare_data.py $(if $(DETAIL_JSON),--annotations "$(DETAIL_JSON)") $(if $(VOC),--voc "$(VOC)") $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -58,4 +66,5 @@ help:
 	@echo 'make train                          the configuration that suits this machine'
 	@echo 'make train CONFIG=FILE ARGS="SOLVER.BASE_LR 0.01"    another configuration, other options'
 	@echo 'make train NGPUS=4                  four processes by torchrun; with NNODES, NODE_RANK, MASTER_ADDR on several machines'
+	@echo 'make data DETAIL_JSON=FILE VOC=FILE  put PASCAL in Detail in place, prepare it, check it; without files only check'
 	@echo 'make test, make slow-test, make lint, make format, make install, make clean'

@@ -54,10 +54,10 @@ def parse_arguments(arguments=None):
 
 
 class Exporter:
-    """Turns the records of a `DetailFile` into COCO's.
+    """Turns the records of a `DetailIndex` into COCO's.
 
     Args:
-        file: the `DetailFile`.
+        file: the `DetailIndex`.
 
     Attributes:
         skipped: Counter of what was left out, by reason.
@@ -181,7 +181,7 @@ def export(file, split, kind, out, images=None):
     """Write one kind of one split.
 
     Args:
-        file: the `DetailFile`.
+        file: the `DetailIndex`.
         split: "train", "val" or "trainval".
         kind: one of `KINDS`.
         out: the folder.

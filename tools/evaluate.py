@@ -8,6 +8,7 @@ from pathlib import Path
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
+from maskrcnn_benchmark.data.datasets.class_sets import CLASS_SETS
 from maskrcnn_benchmark.data.datasets.detail import SPLITS
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS, compare_results, leave_results, report_run
 from maskrcnn_benchmark.engine.score_files import score_files
@@ -24,7 +25,7 @@ from maskrcnn_benchmark.evaluation.protocols import (
 from maskrcnn_benchmark.evaluation.report import format_table
 from maskrcnn_benchmark.evaluation.result_files import write_summary
 from maskrcnn_benchmark.multitask.tasks import TASKS
-from maskrcnn_benchmark.structures.part_mask import PART_SETS
+from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
@@ -61,7 +62,9 @@ def parse_arguments(arguments=None):
         "--layout", choices=("detail", "coco"), default="detail", help="its layout (default: %(default)s)"
     )
     truth.add_argument("--split", choices=SPLITS, default="val", help="of Detail's layout (default: %(default)s)")
-    truth.add_argument("--parts", choices=PART_SETS, help="part labels of Detail's layout (default: person6)")
+    part_sets = (*PART_SETS, *PART_SET_ALIASES)
+    truth.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
+    truth.add_argument("--classes", choices=CLASS_SETS, help="classes of Detail's layout (default: all)")
     truth.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
     how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
     how.add_argument("--edge-thresholds", type=int, metavar="N")
@@ -150,6 +153,8 @@ def make_config(arguments, tasks):
         cfg.MODEL[task.switch] = task.key in tasks
     if arguments.parts:
         cfg.DATASETS.PARTS = arguments.parts
+    if arguments.classes:
+        cfg.DATASETS.CLASSES = arguments.classes
     if arguments.dataset:
         cfg.DATASETS.TEST = (arguments.dataset,)
     if not cfg.DATASETS.TEST:
@@ -183,9 +188,11 @@ def open_dataset(arguments, cfg, tasks):
     if "detection" in tasks:
         tasks = [*tasks, "instance"]  # an object is as large as its mask, whether or not masks are scored
     if arguments.layout == "coco":
+        if arguments.parts or arguments.classes:
+            raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
         return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
-    parts = arguments.parts or "person6"
-    return DetailDataset(arguments.annotations, arguments.images, arguments.split, None, parts, tasks)
+    sets = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
+    return DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
 
 
 if __name__ == "__main__":

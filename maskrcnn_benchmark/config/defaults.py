@@ -282,8 +282,11 @@ _C.DATASETS.TRAIN = ()
 _C.DATASETS.TEST = ()
 # Where data sets lie
 _C.DATASETS.DATA_DIR = "datasets"
-# Part labels of PASCAL in Detail: "person" (every named part of people), "person6" (the six of PASCAL-Person-Part) or
-# "all" (every named part of every class)
+# Classes of PASCAL in Detail: "voc20" (the 20 with instances), "context59" (the official 59) or "all" (whatever the
+# file lists); regions of others are ignored
+_C.DATASETS.CLASSES = "all"
+# Part labels of PASCAL in Detail: "person6" (the six of PASCAL-Person-Part), "person24" (every named part of people;
+# also called "person"), "superparts" (whole heads, arms, legs, ... of every class) or "all" (every named part of it)
 _C.DATASETS.PARTS = "person6"
 
 _C.DATALOADER = CN()

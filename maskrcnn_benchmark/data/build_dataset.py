@@ -12,8 +12,9 @@ from maskrcnn_benchmark.data.datasets import (
     DetailDataset,
     PascalVOCDataset,
 )
+from maskrcnn_benchmark.data.datasets.class_sets import CLASS_SETS
 from maskrcnn_benchmark.multitask.tasks import enabled_tasks
-from maskrcnn_benchmark.structures.part_mask import PART_SETS
+from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
@@ -115,12 +116,14 @@ def _build_cityscapes(cfg, name, args, options, is_train):
 
 
 def _build_detail(cfg, name, args, options, is_train):
-    if cfg.DATASETS.PARTS not in PART_SETS:
-        raise UserError(f"DATASETS.PARTS is {cfg.DATASETS.PARTS!r}, but must be one of {', '.join(PART_SETS)}")
+    for option, sets in (("PARTS", (*PART_SETS, *PART_SET_ALIASES)), ("CLASSES", CLASS_SETS)):
+        if cfg.DATASETS[option] not in sets:
+            raise UserError(f"DATASETS.{option} is {cfg.DATASETS[option]!r}, but must be one of {', '.join(sets)}")
     if not is_train and "detection" in options["tasks"]:
         # an object is as large as its mask, whether or not masks are predicted
         options = {**options, "tasks": {*options["tasks"], "instance"}}
-    dataset = _make(DetailDataset, **{"parts": cfg.DATASETS.PARTS, "keep_crowd": not is_train, **args, **options})
+    sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
+    dataset = _make(DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())
     return dataset

@@ -21,6 +21,7 @@ from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.tasks import TASKS, evaluated_tasks
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
@@ -61,7 +62,7 @@ def train(cfg, skip_test=False):
             "keeps its first stages random",
             frozen,
         )
-    if arguments.setdefault("vocabulary", vocabulary.to_dict()) != vocabulary.to_dict():
+    if Vocabulary.from_dict(arguments.setdefault("vocabulary", vocabulary.to_dict())) != vocabulary:
         raise UserError(
             f"{checkpointer.get_checkpoint_file()} was trained on other classes than those of {cfg.DATASETS.TRAIN}; "
             "choose another OUTPUT_DIR"

@@ -137,8 +137,9 @@ class PredictionWriter:
         return self._categories.get(label, label)  # a network may know classes that the data set does not name
 
     def _part(self, part):
-        name = self.dataset.vocabulary.parts.labels[part["part"] - 1]
-        key = self._part_ids.get(name.rsplit("/", 1)[-1]) if self.dataset.vocabulary.parts.name != "person6" else None
+        part_set = self.dataset.vocabulary.parts
+        name, members = part_set.labels[part["part"] - 1], part_set.members[part["part"] - 1]
+        key = self._part_ids.get(members[0]) if len(members) == 1 else None  # a group has no number in the file
         number = {} if key is None else {"part_id": key}
         return {**number, "part": name, "segmentation": _plain(part["segmentation"])}
 

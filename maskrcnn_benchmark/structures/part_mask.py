@@ -1,31 +1,31 @@
 """Parts of objects: which there are, how they group and mirror, and where they lie on each instance."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
+from maskrcnn_benchmark.structures.part_groups import (
+    PERSON,
+    PERSON6,
+    PERSON6_LABELS,
+    group_by_superpart,
+    mirror_groups,
+)
 from maskrcnn_benchmark.structures.resampling import region_grid, resize_nearest
 
-PART_SETS = ("person", "person6", "all")
+PART_SETS = ("person6", "person24", "superparts", "all")
+# Other names that are accepted for a set: what older configs and checkpoints call it
+PART_SET_ALIASES = {"person": "person24"}
 # "silh" is the whole silhouette of an object without parts
 NO_PARTS = ("silh",)
 # Part maps are bytes; 0 is background and 255 is kept free for "ignore"
 MAX_LABELS = 254
 
-# The six groups of PASCAL-Person-Part (Chen et al. 2014; Xia et al. 2017), hands and feet with the lower limbs
-PERSON6 = {
-    "head": ("head", "hair", "leye", "reye", "lear", "rear", "lebrow", "rebrow", "nose", "mouth"),
-    "torso": ("torso", "neck"),
-    "upper_arms": ("luarm", "ruarm"),
-    "lower_arms": ("llarm", "rlarm", "lhand", "rhand"),
-    "upper_legs": ("luleg", "ruleg"),
-    "lower_legs": ("llleg", "rlleg", "lfoot", "rfoot"),
-}
-PERSON6_LABELS = tuple(PERSON6)
-_GROUP_OF_PART = {part: group for group, parts in enumerate(PERSON6.values(), 1) for part in parts}
+_PERSON6_GROUP = {part: group for group, parts in enumerate(PERSON6.values(), 1) for part in parts}
 
 
 @dataclass(frozen=True)
@@ -33,48 +33,60 @@ class PartSet:
     """The labels 1..P of a part map; 0 is background.
 
     Attributes:
-        name: "person" (named parts of people), "person6" (their six groups) or "all" (named parts of everything).
-        labels: P names; label k is `labels[k - 1]`. A part's name, or "thing/part" in "all".
+        name: "person6" (the six groups of people's parts), "person24" (named parts of people), "superparts" (those of
+            everything) or "all" (named parts of everything); see `part_groups`.
+        labels: P names; label k is `labels[k - 1]`. A part's name, or "thing/part" in "superparts" and "all".
         flip_indices: for each of the labels 0..P the one that takes its place in a mirrored image.
         owners: for each of the P labels, the things that have it.
+        members: for each of the P labels, the names of the parts that it stands for.
     """
 
     name: str
     labels: tuple[str, ...]
     flip_indices: tuple[int, ...]
     owners: tuple[tuple[str, ...], ...]
+    members: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def from_names(cls, set_name, parts_of_things):
+    def from_names(cls, set_name, parts_of_things, superparts=None):
         """The set of a data set that annotates these parts.
 
         Args:
-            set_name: "person", "person6" or "all".
+            set_name: one of `PART_SETS`, or "person" for "person24".
             parts_of_things: {thing name: [names of the parts that occur]}, in any order.
+            superparts: {part name: name of its superpart, or "none"}; only "superparts" asks for it.
 
         Raises:
             ValueError: for an unknown set.
         """
+        set_name = PART_SET_ALIASES.get(set_name, set_name)
         if set_name not in PART_SETS:
             raise ValueError(f"the part sets are {', '.join(PART_SETS)}, not {set_name!r}")
         if set_name == "person6":
-            count = len(PERSON6_LABELS)
-            return cls(set_name, PERSON6_LABELS, tuple(range(count + 1)), (("person",),) * count)
-        pairs = sorted(
-            (thing, part)
-            for thing, parts in parts_of_things.items()
-            if set_name == "all" or thing == "person"
-            for part in set(parts).difference(NO_PARTS)
-        )
+            count = len(PERSON6)
+            flips = tuple(range(count + 1))
+            return cls(set_name, PERSON6_LABELS, flips, ((PERSON,),) * count, tuple(PERSON6.values()))
+        members, mirrors = {}, {}  # {(thing, group): names}, {(thing, group): (thing, its mirror image)}
+        for thing, parts in parts_of_things.items():
+            if set_name == "person24" and thing != PERSON:
+                continue
+            parts = sorted(set(parts).difference(NO_PARTS))
+            whole = set_name == "superparts"
+            groups = group_by_superpart(thing, parts, superparts or {}) if whole else {part: part for part in parts}
+            for part, group in groups.items():
+                members.setdefault((thing, group), []).append(part)
+            mirrors.update({(thing, group): (thing, image) for group, image in mirror_groups(groups).items()})
+        if len(members) > MAX_LABELS:
+            raise ValueError(f"a part map holds at most {MAX_LABELS} labels, but {len(members)} parts occur")
+        pairs = sorted(members)
         index = {pair: label for label, pair in enumerate(pairs, 1)}
-        if len(pairs) > MAX_LABELS:
-            raise ValueError(f"a part map holds at most {MAX_LABELS} labels, but {len(pairs)} parts occur")
-        flips = [
-            next((index[thing, other] for other in _partners(part) if (thing, other) in index), index[thing, part])
-            for thing, part in pairs
-        ]
-        labels = tuple(part if set_name == "person" else f"{thing}/{part}" for thing, part in pairs)
-        return cls(set_name, labels, (0, *flips), tuple((thing,) for thing, _ in pairs))
+        return cls(
+            set_name,
+            tuple(group if set_name == "person24" else f"{thing}/{group}" for thing, group in pairs),
+            (0, *(index[mirrors[pair]] for pair in pairs)),
+            tuple((thing,) for thing, _ in pairs),
+            tuple(tuple(members[pair]) for pair in pairs),
+        )
 
     def __len__(self):
         """P, without background."""
@@ -82,20 +94,25 @@ class PartSet:
 
     def label_of(self, thing, part):
         """The label 1..P of a thing's part, or 0 if this set does not have it."""
-        if self.name == "person6":
-            return _GROUP_OF_PART.get(part, 0) if thing == "person" else 0
-        label = part if self.name == "person" and thing == "person" else f"{thing}/{part}"
-        return self.labels.index(label) + 1 if label in self.labels else 0
+        return self._label_of.get((thing, part), 0)
+
+    @cached_property
+    def _label_of(self):
+        rows = enumerate(zip(self.owners, self.members), 1)
+        return {(thing, part): label for label, (things, parts) in rows for thing in things for part in parts}
 
     def to_person6(self):
-        """tuple of P + 1: for each label 0..P the group 1..6 of PASCAL-Person-Part, 0 for no part of a person."""
-        if self.name == "person6":
-            return tuple(range(len(self) + 1))
-        groups = [
-            _GROUP_OF_PART.get(label.rsplit("/", 1)[-1], 0) if "person" in things else 0
-            for label, things in zip(self.labels, self.owners)
-        ]
-        return (0, *groups)
+        """tuple of P + 1: for each label 0..P the group 1..6 of PASCAL-Person-Part, 0 for no part of a person.
+
+        All 0 where a label spans several of the six groups, as a whole arm does: no figure of theirs can be had then.
+        """
+        groups = [0]
+        for things, parts in zip(self.owners, self.members):
+            found = {_PERSON6_GROUP[part] for part in parts if PERSON in things and part in _PERSON6_GROUP}
+            if len(found) > 1:
+                return (0,) * (len(self) + 1)
+            groups.append(found.pop() if found else 0)
+        return tuple(groups)
 
     def to_dict(self):
         """Plain lists, for JSON and checkpoints."""
@@ -104,19 +121,16 @@ class PartSet:
             "labels": list(self.labels),
             "flip_indices": list(self.flip_indices),
             "owners": [list(things) for things in self.owners],
+            "members": [list(parts) for parts in self.members],
         }
 
     @classmethod
     def from_dict(cls, tree):
-        owners = tuple(tuple(things) for things in tree["owners"])
-        return cls(tree["name"], tuple(tree["labels"]), tuple(tree["flip_indices"]), owners)
-
-
-def _partners(part):
-    """Names that the mirror image of a part may have: lhand - rhand, leftside - rightside."""
-    for one, other in (("left", "right"), ("right", "left"), ("l", "r"), ("r", "l")):
-        if part.startswith(one):
-            yield other + part[len(one) :]
+        """The set that `to_dict` described; older ones, without "members", had no label of several parts but six."""
+        name, labels = PART_SET_ALIASES.get(tree["name"], tree["name"]), tuple(tree["labels"])
+        own = PERSON6.values() if name == "person6" else ([label.rsplit("/", 1)[-1]] for label in labels)
+        owners, members = (tuple(map(tuple, rows)) for rows in (tree["owners"], tree.get("members", own)))
+        return cls(name, labels, tuple(tree["flip_indices"]), owners, members)
 
 
 class PartMask:

@@ -29,26 +29,46 @@ class RunLengths:
 
         Raises `UserError` for a mask of another size or whose runs do not add up to the image.
         """
-        self.size = (int(size[0]), int(size[1]))
-        width, height = self.size
-        strings = [_compressed(encoding, self.size, names, i) for i, encoding in enumerate(encodings)]
-        counts, mask_of_count, rank = _parse_counts(strings, names)
-        number = len(strings)
+        size = (int(size[0]), int(size[1]))
+        strings = [_compressed(encoding, size, names, i) for i, encoding in enumerate(encodings)]
+        damages = self._parse(strings, size)
+        if damages:
+            i = min(damages)
+            raise UserError(f"{names(i)}: its run-length code {damages[i]}")
+
+    @classmethod
+    def of_readable(cls, strings, size):
+        """Parse what can be parsed of compressed codes; the others are masks without pixels.
+
+        Args:
+            strings: the N codes, bytes.
+            size: (width, height) of all of them.
+
+        Returns:
+            (`RunLengths` of N masks, {index of a damaged mask: what is wrong with it in words}).
+        """
+        runs = cls.__new__(cls)
+        return runs, runs._parse(list(strings), size)
+
+    def _parse(self, strings, size):
+        """Set the attributes from codes; returns {index: words} of those that do not decode and have no runs."""
+        self.size = size
+        pixels, number = size[0] * size[1], len(strings)
+        counts, mask_of_count, rank, damages = _parse_counts(strings)
         totals = np.bincount(mask_of_count, counts, number)
         negative = np.bincount(mask_of_count, counts < 0, number)
-        wrong = np.flatnonzero((totals != width * height) | (negative > 0))
-        if len(wrong):
-            i = int(wrong[0])
-            raise UserError(
-                f"{names(i)}: its run-length code does not decode to a mask of {width}x{height} pixels; "
-                "it is damaged or cut off"
-            )
-        ends = np.cumsum(counts) - mask_of_count * (width * height)
-        foreground = (rank % 2 == 1) & (counts > 0)
+        wrong = (totals != pixels) | (negative > 0)
+        for i in np.flatnonzero(wrong).tolist():
+            words = f"does not decode to a mask of {size[0]}x{size[1]} pixels; it is damaged or cut off"
+            damages.setdefault(i, words)
+        ends = np.cumsum(counts)
+        before = np.append(0, ends)[np.searchsorted(mask_of_count, np.arange(number))]
+        foreground = (rank % 2 == 1) & (counts > 0) & ~wrong[mask_of_count]
         self.mask_of_run = mask_of_count[foreground]
         self.lengths = counts[foreground]
-        self.starts = ends[foreground] - self.lengths
+        self.starts = ends[foreground] - self.lengths - before[self.mask_of_run]
         self.areas = np.bincount(self.mask_of_run, self.lengths, number).astype(np.int64)
+        return damages
 
     def __len__(self):
         return len(self.areas)
@@ -133,29 +153,30 @@ def _compressed(encoding, size, names, index):
     return counts.encode()
 
 
-def _parse_counts(strings, names):
-    """COCO's compressed strings -> (counts int64 [C], mask of each count, its rank in that mask).
+def _parse_counts(strings):
+    """COCO's compressed strings -> (counts int64 [C], mask of each count, its rank in that mask, damages).
 
     Format (the COCO API's rleFrString): a number is cut into groups of five bits, lowest first, each a character 48
     + bits, plus 32 on all but the last; bit 16 of the last carries the sign. From the fourth number on, the
-    difference to the number two before is stored.
+    difference to the number two before is stored. Damages are {mask: words}; a mask in it has no counts.
     """
     sizes = np.array([len(s) for s in strings], np.int64)
     bits = np.frombuffer(b"".join(strings), np.uint8).astype(np.int64) - 48
     last = (bits & 32) == 0
     mask_of_char = np.repeat(np.arange(len(strings)), sizes)
-    ends = np.cumsum(sizes)
-    broken = [i for i, (size, end) in enumerate(zip(sizes, ends)) if size == 0 or not last[end - 1]]
-    outside = mask_of_char[(bits < 0) | (bits > 63)]
-    if broken or len(outside):
-        i = broken[0] if broken else int(outside[0])
-        raise UserError(f"{names(i)}: its run-length code does not decode; it is damaged or cut off")
     final = np.flatnonzero(last)
     first = np.append(0, final[:-1] + 1) if len(final) else final
+    ends = np.cumsum(sizes)
+    filled = np.flatnonzero(sizes)
+    unfinished = filled[~last[ends[filled] - 1]]
+    outside = mask_of_char[(bits < 0) | (bits > 63)]
+    if len(unfinished) or len(outside):
+        broken = {*unfinished.tolist(), *outside.tolist()}
+        return _parse_others(strings, broken, "does not decode; it is damaged or cut off")
+    long = mask_of_char[final[final - first > 11]]
+    if len(long):
+        return _parse_others(strings, set(long.tolist()), "holds a number beyond 60 bits; it is damaged")
     digit = np.arange(len(bits)) - np.repeat(first, final - first + 1)
-    if len(digit) and digit.max() > 11:
-        i = int(mask_of_char[digit.argmax()])
-        raise UserError(f"{names(i)}: its run-length code holds a number beyond 60 bits; it is damaged")
     numbers = np.add.reduceat((bits & 31) << (5 * digit), first) if len(first) else first
     numbers = np.where(bits[final] & 16, numbers - (1 << (5 * (digit[final] + 1))), numbers)
     mask_of_count = mask_of_char[final]
@@ -167,4 +188,10 @@ def _parse_counts(strings, names):
         sums = np.cumsum(numbers[chain])
         before = np.append(0, sums)[np.searchsorted(mask_of_count[chain], mask_of_count[chain])]
         counts[chain] = sums - before
-    return counts, mask_of_count, rank
+    return counts, mask_of_count, rank, {}
+
+
+def _parse_others(strings, broken, words):
+    """`_parse_counts` of the masks that are not broken."""
+    *parsed, damages = _parse_counts([b"" if i in broken else string for i, string in enumerate(strings)])
+    return *parsed, {**damages, **dict.fromkeys(broken, words)}

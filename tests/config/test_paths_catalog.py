@@ -107,6 +107,7 @@ def test_voc_and_cityscapes_in_their_own_layout(tmp_path):
     ("name", "path", "remedy"),
     [
         ("voc_2007_train", "voc/VOC2007/ImageSets/Main/train.txt", "datasets/README.md"),
+        ("detail_val", "detail/annotations.json", "make data DETAIL_JSON=FILE VOC=FILE"),
         ("voc_2012_val_cocostyle", "voc/VOC2012/Annotations/pascal_val2012.json", "DATASETS.DATA_DIR"),
         ("cityscapes_mask_instance_train", "cityscapes/leftImg8bit/train", "DATASETS.DATA_DIR"),
         (

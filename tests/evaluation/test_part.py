@@ -114,6 +114,18 @@ def test_labels_without_a_body_group_use_the_named_figure_as_headline():
     assert values["mIoU"] == values["mIoU-named"] == 1
 
 
+def test_superparts_are_scored_on_their_own_labels():
+    part_set = PartSet.from_names("superparts", {"person": ["head", "luarm", "llarm"], "dog": ["tail"]})
+    arm = part_set.label_of("person", "luarm")
+    maps = torch.zeros(1, 20, 40)
+    maps[0, :10] = arm
+    annotated = target(part_set, [1], [True], maps, maps > 0)
+    assert score(part_set, part_map(maps[0], part_set), annotated)["mIoU"] == 1
+    half = maps[0].clone()
+    half[:, 20:] = 0  # of the arm a half, and background that is 400 of 600 pixels right
+    assert score(part_set, part_map(half, part_set), annotated)["mIoU"] == pytest.approx((1 / 2 + 400 / 600) / 2)
+
+
 def test_images_without_any_annotated_parts_are_skipped():
     part_set = PartSet.from_names("person", NAMES)
     nothing = target(part_set, [1], [False], torch.zeros(1, 20, 40), torch.ones(1, 20, 40))

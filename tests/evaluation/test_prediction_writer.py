@@ -131,7 +131,7 @@ def test_a_legend_says_what_the_numbers_mean(dataset, tmp_path):
     legend = json.loads((folder / "classes.json").read_text())
     assert legend["things"] == [{"category_id": 98, "name": "dog"}, {"category_id": 284, "name": "person"}]
     assert legend["semantic"][2] == {"value": 3, "name": "sky", "category_id": 420}
-    assert legend["part_set"] == "person" and legend["part"][0] == {"value": 1, "name": "head", "things": ["person"]}
+    assert legend["part_set"] == "person24" and legend["part"][0] == {"value": 1, "name": "head", "things": ["person"]}
     assert legend["joints"] == list(DETAIL_JOINTS.names)
     assert [label["category_id"] for label in legend["image_labels"]] == [98, 284, 420]
     assert "65534" in legend["encodings"]["occlusion_direction"]

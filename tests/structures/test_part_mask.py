@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
-from maskrcnn_benchmark.structures.part_mask import PERSON6, PartMask, PartSet
+from maskrcnn_benchmark.structures.part_mask import PART_SETS, PERSON6, PartMask, PartSet
 
 PERSON_PARTS = ["silh", *(part for parts in PERSON6.values() for part in parts)]
 THINGS = {
@@ -84,9 +84,37 @@ def test_other_sets_translate_to_the_six_groups():
     assert PartSet.from_names("person6", {}).to_person6() == (0, 1, 2, 3, 4, 5, 6)
 
 
-def test_part_sets_survive_json():
-    parts = PartSet.from_names("all", THINGS)
+def test_whole_limbs_are_labels_of_people_and_heads_of_dogs():
+    parts = PartSet.from_names("superparts", THINGS, {"lear": "head", "rear": "head"})
+    people = [label for label in parts.labels if label.startswith("person/")]
+    assert people == [f"person/{name}" for name in ("head", "leftarm", "leftleg", "rightarm", "rightleg", "torso")]
+    assert parts.label_of("person", "lhand") == parts.label_of("person", "luarm") == parts.labels.index(people[1]) + 1
+    assert flipped_name(parts, "person/leftarm") == "person/rightarm"
+    head = parts.label_of("dog", "head")
+    assert parts.label_of("dog", "lear") == head and parts.members[head - 1] == ("head", "lear", "rear")
+    assert parts.label_of("dog", "tail") != head and parts.label_of("person", "silh") == 0
+
+
+def test_superparts_have_no_translation_to_the_six_groups_where_an_arm_is_whole():
+    whole = PartSet.from_names("superparts", {"person": ["head", "luarm", "llarm"]})
+    assert whole.to_person6() == (0,) * 3
+    lower = PartSet.from_names("superparts", {"person": ["hair", "llarm", "lhand"], "dog": ["head"]})
+    assert lower.labels == ("dog/head", "person/head", "person/leftarm") and lower.to_person6() == (0, 0, 1, 4)
+
+
+@pytest.mark.parametrize("name", PART_SETS)
+def test_part_sets_survive_json(name):
+    parts = PartSet.from_names(name, THINGS, {"lear": "head", "rear": "head"})
     assert PartSet.from_dict(json.loads(json.dumps(parts.to_dict()))) == parts
+
+
+@pytest.mark.parametrize("name", ["person", "person6", "all"])
+def test_part_sets_of_older_checkpoints_are_understood(name):
+    parts = PartSet.from_names(name, THINGS)
+    tree = {**parts.to_dict(), "name": name}
+    del tree["members"]
+    assert PartSet.from_dict(tree) == parts
+    assert PartSet.from_names("person", THINGS) == PartSet.from_names("person24", THINGS)
 
 
 def test_unknown_or_overfull_sets_are_refused():

@@ -90,3 +90,20 @@ def test_polygons_fill_as_pycocotools_does():
     expected = np.zeros((6, 8), np.uint8)
     expected[1:4, 1:5] = 1
     assert np.array_equal(RunLengths([code], (8, 6), name).masks([0])[0], expected)
+
+
+def test_damaged_codes_among_others_are_masks_without_pixels_and_named():
+    masks = random_masks(7, (37, 23))
+    masks[2] |= masks[3]
+    codes = [code["counts"] for code in codes_of(masks)]
+    codes[0], codes[3], codes[5], codes[6] = b"", codes[3][:-4], codes[5] + b"\x7f", b"o" * 12 + b"0" + codes[6]
+    codes.append(codes[4] + b"o")  # the last number goes on
+    codes.append(codes[4])
+    runs, damages = RunLengths.of_readable(codes, (37, 23))
+    assert sorted(damages) == [0, 3, 5, 6, 7]
+    assert damages[6] == "holds a number beyond 60 bits; it is damaged"
+    assert all("damaged" in words for words in damages.values())
+    masks = np.concatenate([masks, masks[[4, 4]]])
+    masks[list(damages)] = 0
+    assert np.array_equal(runs.masks(range(9)), masks)
+    assert runs.areas.tolist() == masks.sum((1, 2)).tolist()

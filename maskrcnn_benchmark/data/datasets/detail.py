@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.data.datasets.detail_categories import in_official_order
-from maskrcnn_benchmark.data.datasets.detail_file import is_silhouette, open_detail_file
+from maskrcnn_benchmark.data.datasets.class_sets import choose_classes
+from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
+from maskrcnn_benchmark.data.datasets.detail_index import COUNTS, is_silhouette
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_maps
 from maskrcnn_benchmark.multitask.tasks import TASKS
@@ -41,17 +42,28 @@ class DetailDataset(torch.utils.data.Dataset):
         resized_boundaries: number of boundary masks that are not of their image's size and are therefore resized.
     """
 
-    def __init__(self, ann_file, root, split="trainval", transforms=None, parts="person6", tasks=None, keep_crowd=True):
+    def __init__(
+        self,
+        ann_file,
+        root,
+        split="trainval",
+        transforms=None,
+        parts="person6",
+        tasks=None,
+        keep_crowd=True,
+        classes="all",
+    ):
         """Open a data set.
 
         Args:
-            ann_file: the JSON file.
+            ann_file: the JSON file, see `detail_file.open_detail_file`, or an index of one.
             root: folder of the images, or None if only annotations are wanted.
             split: "train", "val" or "trainval", by the `phase` of each image.
             transforms: called as `transforms(image, annotations)`, or None.
-            parts: the set of part labels, "person", "person6" or "all".
+            parts: the set of part labels, one of `part_mask.PART_SETS`.
             tasks: keys of `multitask.tasks.TASKS` whose annotations are wanted; the others stay None. None wants all.
             keep_crowd: keep `iscrowd` records of categories with instances; training leaves them out.
+            classes: the set of classes, one of `class_sets.CLASS_SETS`.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
@@ -66,7 +78,7 @@ class DetailDataset(torch.utils.data.Dataset):
         self.keep_crowd = keep_crowd
         self.file = open_detail_file(ann_file)
         self.ids = self._ids_of_split(split)
-        self.vocabulary = self._read_vocabulary(parts)
+        self.vocabulary = self._read_vocabulary(parts, classes)
         self._semantic_value = {name: i for i, name in enumerate(self.vocabulary.semantic_names)}
         self._thing_label = {name: i + 1 for i, name in enumerate(self.vocabulary.thing_names)}
         self.category_ids = {category["name"]: key for key, category in self.file.categories.items()}
@@ -74,6 +86,9 @@ class DetailDataset(torch.utils.data.Dataset):
             label: self.category_ids[name] for name, label in self._thing_label.items()
         }
         self._part_label = self._read_part_labels()
+        self._has_parts = self.file.images.with_pairs(
+            [self._part_label.get(pair, 0) > 0 for pair in self.file.category_parts]
+        )
         self.resized_boundaries = self._count_resized_boundaries() if "boundary" in self.tasks else 0
 
     def __len__(self):
@@ -103,17 +118,17 @@ class DetailDataset(torch.utils.data.Dataset):
     def tasks_of(self, idx):
         """Keys of the tasks that this image carries, wanted or not, without decoding anything: set of str."""
         image_id = self.ids[idx]
-        segmentation = self.file.records("annos_segmentation", image_id)
+        counts = self.file.images.counts_of(image_id)
         found = set()
-        if segmentation:
+        if counts["regions"]:
             found |= {"detection", "instance", "semantic", "classification"}
-        if any(self._labelled_parts(record) for record in segmentation if record.get("parts")):
+        if self._has_parts[self.file.images.row_of(image_id)]:
             found.add("part")
-        if self._joints_known(image_id):
+        if self._joints_known(counts):
             found.add("keypoint")
-        if self.file.records("annos_boundary", image_id):
+        if counts["boundaries"]:
             found.add("boundary")
-        if self.file.records("annos_occlusion", image_id):
+        if counts["occlusions"]:
             found.add("occlusion")
         return found
 
@@ -135,7 +150,7 @@ class DetailDataset(torch.utils.data.Dataset):
         segmentation = self.file.records("annos_segmentation", image_id)
         if segmentation:
             members = self._read_segmentation(segmentation, size)
-        if "keypoint" in self.tasks and self._joints_known(image_id):
+        if "keypoint" in self.tasks and self._joints_known(self.file.images.counts_of(image_id)):
             members["people"] = self._read_people(self.file.records("annos_joints", image_id), size)
         boundary = self.file.records("annos_boundary", image_id)
         if "boundary" in self.tasks and boundary:
@@ -145,11 +160,31 @@ class DetailDataset(torch.utils.data.Dataset):
             members["occlusion"] = self._read_occlusion(occlusion, size)
         return ImageAnnotations(size, image_id=image_id, **members)
 
-    def _joints_known(self, image_id):
-        """Whether the image has a joint record, or no person who could have one."""
-        if self.file.records("annos_joints", image_id):
-            return True
-        return all(self._category_name(r) != "person" for r in self.file.records("annos_segmentation", image_id))
+    def link_of_people(self, idx):
+        """The object of each joint record of an image, as `joint_links.link_people` found it.
+
+        It is asked for by itself, since the boxes of `people` and `instances` go separate ways: what leaves some of
+        them out would make numbers that were handed on point to the wrong ones.
+
+        Returns:
+            int64 [P], for each of the `people` of `get_annotations(idx)` the index in its `instances`, -1 without one.
+        """
+        links = self.file.links(self.ids[idx])
+        records = self.file.records("annos_segmentation", self.ids[idx])
+        size = self.get_img_info(idx)
+        kept = [
+            i
+            for i, record in enumerate(records)
+            if self._is_instance(record, self._category_name(record))
+            and self._box(record, (size["width"], size["height"])) is not None
+        ]
+        index_of = {position: index for index, position in enumerate(kept)}
+        return torch.tensor([index_of.get(position, -1) for position, _ in links], dtype=torch.int64)
+
+    @staticmethod
+    def _joints_known(counts):
+        """Whether an image has a joint record, or no person who could have one."""
+        return counts["joints"] > 0 or counts["people"] == 0
 
     def _ids_of_split(self, split):
         phases = Counter()
@@ -165,21 +200,21 @@ class DetailDataset(torch.utils.data.Dataset):
             raise UserError(f"{self.file.path} has no image of split {split!r}; its images: {counts}")
         return ids
 
-    def _read_vocabulary(self, parts):
+    def _read_vocabulary(self, parts, classes):
         categories = self.file.categories.values()
-        semantic_names = tuple(in_official_order([c["name"] for c in categories]))
+        semantic_names, thing_names = choose_classes(classes, categories, self.file.path)
         if len(semantic_names) > IGNORE_INDEX:
             raise UserError(
                 f"{self.file.path} has {len(semantic_names)} categories; a map holds {IGNORE_INDEX} at most"
             )
-        things = {c["name"] for c in categories if not c["onlysemantic"]}
-        thing_names = tuple(name for name in semantic_names if name in things)
-        parts_of_things = {name: found for name, found in self.file.parts_of_things.items() if name in things and found}
+        found = self.file.parts_of_things.items()
+        parts_of_things = {name: names for name, names in found if name in thing_names and names}
+        superparts = {part: self.file.superparts[key] for key, part in self.file.parts.items()}
         return Vocabulary(
             thing_names=thing_names,
             semantic_names=semantic_names,
             image_label_names=semantic_names,
-            parts=PartSet.from_names(parts, parts_of_things),
+            parts=PartSet.from_names(parts, parts_of_things, superparts),
             joints=DETAIL_JOINTS,
         )
 
@@ -193,11 +228,8 @@ class DetailDataset(torch.utils.data.Dataset):
         }
 
     def _count_resized_boundaries(self):
-        number = 0
-        for idx in range(len(self)):
-            info = self.get_img_info(idx)
-            for record in self.file.records("annos_boundary", info["image_id"]):
-                number += self._boundary_size(record) != (info["width"], info["height"])
+        images = self.file.images
+        number = int(images.counts[images.rows_of(self.ids), COUNTS.index("resized_boundaries")].sum())
         if number:
             logging.getLogger(__name__).warning(
                 "%s: %d boundary masks are not of their image's size and are resized to it", self.file.path, number
@@ -206,7 +238,7 @@ class DetailDataset(torch.utils.data.Dataset):
 
     def _teaches(self, idx):
         tasks = self.tasks_of(idx)
-        if not self.file.records("annos_joints", self.ids[idx]):
+        if not self.file.images.counts_of(self.ids[idx])["joints"]:
             tasks.discard("keypoint")  # nobody is there: true, but no joint can be learnt from it
         return bool(tasks & self.tasks)
 
@@ -226,12 +258,13 @@ class DetailDataset(torch.utils.data.Dataset):
         runs = self._parse_masks(records, size) if needs_masks else None
         if "semantic" in self.tasks:
             canvas = np.full((1, size[0], size[1]), IGNORE_INDEX, np.uint8)
-            values = [self._semantic_value[name] for name in names]
+            # a region of no class is painted too: it may hide one that came before
+            values = [self._semantic_value.get(name, IGNORE_INDEX) for name in names]
             runs.paint(canvas, range(len(records)), np.zeros(len(records)), values)
             members["semantic"] = SemanticMap(torch.from_numpy(row_major(canvas)[0]))
         if "classification" in self.tasks:
             classes = torch.zeros(len(self.vocabulary.image_label_names))
-            classes[[self._semantic_value[name] for name in set(names)]] = 1.0
+            classes[[self._semantic_value[name] for name in set(names) & set(self._semantic_value)]] = 1.0
             members["classes"] = classes
         if self.tasks & INSTANCE_TASKS:
             members["instances"] = self._read_instances(records, names, things, runs, size)

@@ -48,6 +48,18 @@ def image_size(path):
         return image.size
 
 
+def decoded_size(path):
+    """(width, height) of the image at `path`, all of which was decoded, JPEG at its lowest resolution to save time.
+
+    Errors are those of `read_image`.
+    """
+    with _opened(path, None) as image:
+        size = image.size
+        image.draft(None, (1, 1))
+        image.load()
+    return size
+
+
 @contextlib.contextmanager
 def _opened(path, size):
     path = Path(path)

@@ -1,7 +1,12 @@
 """Reading PASCAL in Detail's layout: every value of a file whose pixels are known, and the real files."""
 
+import contextlib
 import json
 import logging
+import pickle
+import shutil
+import sqlite3
+import threading
 
 import numpy as np
 import pytest
@@ -20,6 +25,15 @@ DOG, PERSON, SKY, WALL, ZEBRA = range(5)
 @pytest.fixture
 def content(tiny):
     return json.loads((tiny / "annotations.json").read_text())
+
+
+def damaged(folder, statement, **options):
+    """The data set whose index was changed by an SQL statement behind its back."""
+    opened(folder)
+    shutil.copyfile(folder / "annotations.index.sqlite", folder / "damaged.sqlite")
+    with contextlib.closing(sqlite3.connect(folder / "damaged.sqlite")) as connection, connection:
+        connection.execute(statement)
+    return DetailDataset(folder / "damaged.sqlite", folder / "images", "train", **options)
 
 
 def opened(folder, content=None, split="train", **options):
@@ -207,14 +221,13 @@ def test_the_first_pixels_number_is_found_from_the_file(tiny, content, proof):
     assert edges[11, 19] if proof else edges[0, 0]
 
 
-def test_only_the_wanted_tasks_are_decoded(tiny, content):
-    for record in content["annos_segmentation"]:
-        record["segmentation"]["counts"] = "broken"
-    dataset = opened(tiny, content, tasks={"detection", "keypoint", "boundary"})
+def test_only_the_wanted_tasks_are_decoded(tiny):
+    broken = "UPDATE segmentation SET counts = 'broken'"
+    dataset = damaged(tiny, broken, tasks={"detection", "keypoint", "boundary"})
     annotations = dataset.get_annotations(0)
     assert annotations.annotated_tasks() == {"detection", "keypoint", "boundary"}
     assert not annotations.instances.has_field("masks") and not annotations.instances.has_field("parts")
-    assert opened(tiny, content, tasks={"boundary"}).get_annotations(0).annotated_tasks() == {"boundary"}
+    assert damaged(tiny, broken, tasks={"boundary"}).get_annotations(0).annotated_tasks() == {"boundary"}
 
 
 def test_images_that_teach_nothing_are_left_out(tiny):
@@ -248,7 +261,7 @@ def without_images(folder, content):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (cut_off, r"annotations\.json is not valid JSON.*cut off or damaged"),
+        (cut_off, r"annotations\.json: .* is not valid JSON .* byte \d+\); the file is cut off or damaged"),
         (without_file, r"no such annotation file: .*annotations\.json"),
         (without_images, r"no such folder of images: .*images"),
     ],
@@ -259,60 +272,55 @@ def test_missing_or_damaged_data_set_is_one_clear_line(tiny, content, spoil, mes
         opened(tiny)
 
 
-def set_in(path, value):
-    def change(content):
-        for key in path[:-1]:
-            content = content[key]
-        content[path[-1]] = value
-
-    return change
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("statement", "message"),
     [
+        ("UPDATE segmentation SET counts = '0' WHERE id = 2", "segmentation annotation 2 of image 11.*does not decode"),
         (
-            set_in(["annos_segmentation", 1, "segmentation", "counts"], "0"),
-            "segmentation annotation 2 of image 11.*does not decode",
-        ),
-        (
-            set_in(["annos_segmentation", 1, "category_id"], 77),
+            "UPDATE segmentation SET category_id = 77 WHERE id = 2",
             "annotation 2 of image 11 has category 77, which 'categories'",
         ),
         (
-            set_in(["annos_segmentation", 0, "parts", 0, "part_id"], 78),
+            "UPDATE part_masks SET part_id = 78 WHERE part_id = 34",
             "annotation 1 of image 11 has part 78, which 'parts'",
         ),
         (
-            set_in(["annos_segmentation", 0, "parts", 1, "segmentation", "counts"], "0"),
+            "UPDATE part_masks SET counts = '0' WHERE part_id = 21",
             "annotation 1 of image 11, part 21: its run-length code does not decode",
         ),
         (
-            set_in(["annos_joints", 0, "keypoints"], [1, 2, 3]),
+            "UPDATE joints SET keypoints = zeroblob(24)",
             "joint annotation 1 of image 11 has 3 numbers in 'keypoints', not 42",
         ),
         (
-            set_in(["annos_occlusion", 0, "edges", "indices", 1], [100, 241]),
-            "occlusion annotation of image 11 cannot be read: pixel 241 lies outside of the image's 20x12",
-        ),
-        (
-            set_in(["annos_boundary", 0, "boundary_mask"], None),
-            "boundary annotation of image 11: its mask has no 'size'",
+            "UPDATE occlusion SET labels = x'01000000'",
+            "occlusion annotation of image 11 cannot be read: ",
         ),
     ],
 )
-def test_bad_record_is_an_error_that_names_it(tiny, content, change, message):
-    change(content)
+def test_an_index_that_does_not_hold_together_is_an_error_that_names_the_record(tiny, statement, message):
     with pytest.raises(UserError, match=message):
-        opened(tiny, content).get_annotations(0)
+        damaged(tiny, statement).get_annotations(0)
 
 
-def test_file_without_the_expected_tables_is_an_error(tiny, content):
+def test_a_damaged_record_is_left_out_and_told_of(tiny, content, caplog):
+    content["annos_segmentation"][1]["segmentation"]["counts"] = "0"
+    with caplog.at_level(logging.WARNING):
+        annotations = opened(tiny, content).get_annotations(0)
+    assert annotations.classes.tolist() == [0, 1, 1, 0, 0]
+    assert "mask does not decode, 1 time, such as annos_segmentation 2 of image 11; left out" in caplog.text
+
+
+def test_file_without_the_expected_tables_is_an_error(tiny):
     with pytest.raises(UserError, match="has no section 'categories'"):
         opened(tiny, {"images": []})
+
+
+def test_an_image_without_a_size_is_left_out_and_told_of(tiny, content, caplog):
     del content["images"][1]["width"]
-    with pytest.raises(UserError, match="entry 1 of 'images' has no 'width'"):
-        opened(tiny, content)
+    with caplog.at_level(logging.WARNING):
+        assert opened(tiny, content).ids == [11, 13]
+    assert "image entry without a usable width and height, 1 time, such as image 12; left out" in caplog.text
 
 
 def test_split_without_images_says_what_there_is(tiny, content):
@@ -341,7 +349,7 @@ def test_records_of_unlisted_images_are_reported(tiny, content, caplog):
     content["annos_boundary"][0]["image_id"] = 999
     with caplog.at_level(logging.WARNING):
         dataset = opened(tiny, content)
-    assert "annos_boundary has records for 1 images that 'images' does not list (such as 999)" in caplog.text
+    assert "image_id is not in 'images', 1 time, such as 1 entries of annos_boundary with image_id 999" in caplog.text
     assert "boundary" not in dataset.tasks_of(0)
 
 
@@ -404,3 +412,62 @@ def test_labels_go_back_to_the_files_categories(tiny):
     assert dataset.category_ids == rows
     things = dataset.vocabulary.thing_names
     assert dataset.contiguous_category_id_to_json_id == {k: rows[name] for k, name in enumerate(things, 1)}
+
+
+def test_an_index_is_opened_in_its_files_place(tiny):
+    expected = opened(tiny).get_annotations(0)
+    (tiny / "annotations.json").rename(tiny / "elsewhere.json")
+    dataset = DetailDataset(tiny / "annotations.index.sqlite", tiny / "images", "train")
+    assert torch.equal(dataset.get_annotations(0).semantic.labels, expected.semantic.labels)
+    assert dataset.file.path == tiny / "annotations.index.sqlite"
+
+
+def test_the_first_use_makes_an_index_and_says_so(tiny, caplog):
+    with caplog.at_level(logging.INFO):
+        opened(tiny)
+    assert "is read for the first time: its index is written to" in caplog.text and "index.sqlite" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        opened(tiny)
+    assert "first time" not in caplog.text
+
+
+def test_where_nothing_can_be_written_the_index_goes_to_the_cache(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tiny.chmod(0o555)
+    try:
+        first = opened(tiny)
+        (index,) = (tmp_path / "cache" / "maskrcnn_benchmark").iterdir()
+        assert first.file.index == index and first.get_annotations(0).instances is not None
+        assert not (tiny / "annotations.index.sqlite").exists()
+    finally:
+        tiny.chmod(0o755)
+
+
+def test_joint_records_are_linked_to_the_instances_that_they_belong_to(tiny, content):
+    dataset = opened(tiny)
+    assert dataset.link_of_people(0).tolist() == [0] and dataset.link_of_people(1).tolist() == []
+    # a dog before the person, and one in the wall's place
+    records = content["annos_segmentation"]
+    content["annos_segmentation"] = [{**records[3], **of_image(records[1], 1)}, *records]
+    assert opened(tiny, content).link_of_people(0).tolist() == [1]
+    content["annos_segmentation"] = records[1:]
+    assert opened(tiny, content).link_of_people(0).tolist() == [-1]
+
+
+def of_image(record, number):
+    return {**record, "id": 100 + number, "category_id": 3, "iscrowd": 0}
+
+
+def test_a_data_set_survives_pickling_forks_and_threads(tiny):
+    dataset = opened(tiny)
+    expected = dataset.get_annotations(0).semantic.labels
+    again = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(again.get_annotations(0).semantic.labels, expected)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(dataset.get_annotations(0).semantic.labels))
+    thread.start()
+    thread.join()
+    assert torch.equal(found[0], expected)
+    loader = torch.utils.data.DataLoader(dataset, None, num_workers=2, multiprocessing_context="fork")
+    assert [annotations.image_id for _, annotations, _ in loader] == dataset.ids

@@ -1,0 +1,62 @@
+"""Checks of an image's row in the annotation file, and of the image file."""
+
+from pathlib import Path, PureWindowsPath
+
+from maskrcnn_benchmark.data.datasets.image_file import decoded_size
+from maskrcnn_benchmark.data.preparation import check_kinds as kinds
+from maskrcnn_benchmark.data.preparation.check_values import is_id, is_size, is_text, shown
+
+PHASES = ("train", "val", "test")
+LONGEST_NAME = 255  # bytes of a file's or folder's name; file systems have no longer ones
+
+
+def check_row(row, findings):
+    """Whether an image's row can be used; what is wrong with it is noted in `findings`."""
+    where = f"image {findings.image_id}"
+    if not isinstance(row, dict) or not is_id(row.get("image_id")):
+        findings.add(kinds.IMAGE_ENTRY, "an entry of images", shown(row))
+        return False
+    usable = True
+    sides = [row.get("height"), row.get("width")]
+    if not is_size(sides):
+        findings.add(kinds.IMAGE_SIZE, where, f"width {shown(sides[1])}, height {shown(sides[0])}")
+        usable = False
+    if not is_safe_name(row.get("file_name")):
+        findings.add(kinds.IMAGE_NAME, where, f"{shown(row.get('file_name'))} is no name below the folder of images")
+        usable = False
+    if not is_text(row.get("phase")):
+        findings.add(kinds.IMAGE_NO_PHASE, where, f"phase {shown(row.get('phase'))}, so it is of no split")
+        usable = False
+    elif row["phase"] not in PHASES:
+        findings.add(kinds.IMAGE_PHASE, where, f"phase {shown(row['phase'])} is none of {', '.join(PHASES)}")
+    return usable
+
+
+def is_safe_name(name):
+    """Whether a file name stays below the folder that it is looked up in, on any system."""
+    if not is_text(name) or "\0" in name:
+        return False
+    path = PureWindowsPath(name)  # knows both kinds of slashes
+    inside = not path.drive and not path.root and ".." not in path.parts
+    return inside and len(path.parts) > 0 and all(len(part.encode()) <= LONGEST_NAME for part in path.parts)
+
+
+def check_file(row, path, findings):
+    """Whether the image file can be read as its row says. `path` is the file, or a folder that the row's name is in."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / row["file_name"]
+    where = f"{path} of image {findings.image_id}"
+    try:
+        if not path.is_file():
+            findings.add(kinds.FILE_MISSING, where)
+            return False
+        size = decoded_size(path)
+    except Exception as error:  # on damaged files PIL raises nearly anything; that it did is the finding
+        findings.add(kinds.FILE_DAMAGED, where, str(error))
+        return False
+    if size != (row["width"], row["height"]):
+        promised = f"{int(row['width'])}x{int(row['height'])}"
+        findings.add(kinds.FILE_SIZE, where, f"{size[0]}x{size[1]} pixels instead of {promised}")
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""Where the index of an annotation file lies, whether it is still the file's, and writing it so that none sees half."""
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import sqlite3
+import stat
+from pathlib import Path
+from urllib.parse import quote
+
+from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSION
+from maskrcnn_benchmark.utils.errors import UserError
+
+SUFFIX = ".index.sqlite"
+_MAGIC = b"SQLite format 3\x00"
+
+
+def index_path_of(source, folder=None):
+    """Where the index of an annotation file lies: beside it, or in `folder`."""
+    source = Path(source)
+    return Path(folder or source.parent) / f"{source.stem}{SUFFIX}"
+
+
+def cached_index_path_of(source):
+    """Where the index of an annotation file lies whose folder cannot be written to."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskrcnn_benchmark"
+    digest = hashlib.sha256(str(Path(source).absolute()).encode()).hexdigest()[:12]
+    return cache / f"{Path(source).stem}-{digest}{SUFFIX}"
+
+
+def is_writable(folder):
+    """Whether files can be made in a folder; one that nobody may write to is left alone by the superuser, too."""
+    with contextlib.suppress(OSError):
+        return bool(os.stat(folder).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)) and os.access(
+            folder, os.W_OK
+        )
+    return False
+
+
+def is_sqlite(path):
+    """Whether a file is a database rather than JSON."""
+    with open(path, "rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def connect(path, writable=False):
+    """A connection to a database file. A reader takes the file for unchangeable, and therefore locks nothing."""
+    mode = "mode=rw&nolock=1" if writable else "mode=ro&immutable=1"
+    return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None)
+
+
+def read_meta(path):
+    """The table "meta" of an index: dict, or None if the file is missing or no index of this version."""
+    if not Path(path).is_file():
+        return None
+    try:
+        with contextlib.closing(connect(path)) as connection:
+            meta = dict(connection.execute("SELECT key, value FROM meta"))
+    except sqlite3.Error:
+        return None
+    return meta if meta.get("schema_version") == SCHEMA_VERSION else None
+
+
+def is_current(index, source):
+    """Whether an index was made of this very file.
+
+    Size and time of change are compared; where only the time differs, as after copying, the contents are.
+    """
+    meta = read_meta(index)
+    if meta is None:
+        return False
+    status = Path(source).stat()
+    if (meta["size"], meta["mtime_ns"]) == (status.st_size, status.st_mtime_ns):
+        return True
+    return meta["size"] == status.st_size and meta["sha256"] == _hash_of(source)
+
+
+def learn_time(index, source):
+    """Make a current index remember when its file was changed, so that contents need not be compared again."""
+    modified = Path(source).stat().st_mtime_ns
+    if read_meta(index)["mtime_ns"] == modified or not is_writable(Path(index).parent):
+        return
+    with replacing(index) as partial:
+        # a copy, for other processes have mapped the pages of the index itself
+        shutil.copyfile(index, partial)
+        with contextlib.closing(connect(partial, writable=True)) as connection:
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'mtime_ns'", (modified,))
+
+
+@contextlib.contextmanager
+def replacing(path, will_do=lambda: False):
+    """Yields the path of an empty file that takes the place of `path` in one instant when the block ends well.
+
+    Of several processes one at a time gets through. The file to write is also their lock, so that one that was killed
+    leaves nothing else behind, and the next starts it anew.
+
+    Args:
+        path: the file.
+        will_do: whether what is at `path` will do, asked once it is this process's turn; None is yielded then.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.partial")
+    lock = _lock(partial)
+    done = False
+    try:
+        if will_do():
+            yield None
+            return
+        os.ftruncate(lock, 0)
+        yield partial
+        os.fsync(lock)
+        os.replace(partial, path)
+        done = True
+    except sqlite3.OperationalError as error:
+        raise UserError(f"cannot write {path}: {error}; is there room on the disk?") from None
+    finally:
+        if not done:
+            partial.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _lock(partial):
+    """Open the file to write, once nobody else is writing it: its descriptor."""
+    while True:
+        try:
+            lock = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(f"cannot write {partial}: {error.strerror}; choose another folder for the index") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.getLogger(__name__).info("waiting for another process that writes %s", partial)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), os.stat(partial)):
+                return lock
+        os.close(lock)  # it was finished and moved to its place meanwhile
+
+
+def _hash_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

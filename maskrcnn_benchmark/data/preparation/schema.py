@@ -1,0 +1,72 @@
+"""The tables of an index: one SQLite file that holds what the annotation file of PASCAL in Detail says, by image.
+
+Rows of one image lie together: `image_id` leads every primary key, and images are written in ascending order of it.
+Ids are stored as the file has them, numbers or texts. A mask is its height, its width and COCO's compressed run-length
+code as text. `position` counts an image's records of a table in file order, from 0.
+"""
+
+# Raised whenever a table or the meaning of a column changes, so that an older index is built again
+SCHEMA_VERSION = 1
+
+# The columns of each table in the order of its rows. Arrays are little-endian without padding
+COLUMNS = {
+    # what was prepared, see `build_index`: schema_version, size, mtime_ns and hash of the file, occlusion_base, ...
+    "meta": ("key", "value"),
+    # category_parts: uint32 numbers of the `category_parts` that occur on the image's regions;
+    # the counts are of its records: regions, those of people, joint records, boundary masks, those of another size than
+    # the image, occlusion records
+    "images": (
+        *("image_id", "position", "file_name", "width", "height", "phase"),
+        *("regions", "people", "joints", "boundaries", "resized_boundaries", "occlusions", "category_parts"),
+    ),
+    "categories": ("category_id", "position", "name", "supercategory", "onlysemantic", "parts"),  # parts: JSON list
+    "parts": ("part_id", "position", "name", "superpart"),
+    "category_parts": ("number", "category_id", "part_id"),  # the pairs that occur on a region
+    "segmentation": (
+        *("image_id", "position", "id", "category_id", "iscrowd", "area", "x", "y", "w", "h"),
+        *("has_parts", "height", "width", "counts"),  # has_parts: whether the record has a list of parts, maybe empty
+    ),
+    "part_masks": ("image_id", "segmentation_position", "position", "part_id", "height", "width", "counts"),
+    "boundary": ("image_id", "position", "height", "width", "counts"),
+    # chains: int32 pixel numbers as in the file, one chain after the other; lengths: int32; labels: int32 1 or 2
+    "occlusion": ("image_id", "position", "ne", "height", "width", "chains", "lengths", "labels"),
+    # keypoints: float64 x, y, visibility; segmentation_position: the person's region, NULL where none fits
+    "joints": (
+        *("image_id", "position", "person_id", "category_id", "x", "y", "w", "h", "num_keypoints", "keypoints"),
+        *("segmentation_position", "segmentation_id", "ambiguous"),
+    ),
+    "problems": ("position", "what", "place", "action", "image_id"),
+}
+_KEYS = {
+    "meta": "key",
+    "images": "image_id",
+    "categories": "category_id",
+    "parts": "part_id",
+    "category_parts": "number",
+    "part_masks": "image_id, segmentation_position, position",
+    "problems": "position",
+}
+# Records beside their image: the section of the JSON file -> its table
+SECTION_TABLES = {
+    "annos_segmentation": "segmentation",
+    "annos_boundary": "boundary",
+    "annos_occlusion": "occlusion",
+    "annos_joints": "joints",
+}
+
+
+def create_tables(connection):
+    """Make every table in an empty database.
+
+    Columns have no type, for SQLite then keeps a number a number and a text a text, as JSON had it. Tables keep
+    SQLite's row numbers: rows that are added in order then fill their pages, and else leave them half empty.
+    """
+    for table, columns in COLUMNS.items():
+        key = _KEYS.get(table, "image_id, position")
+        connection.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({key}))")
+
+
+def insert(connection, table, rows):
+    """Add rows (tuples of the table's columns) to a table."""
+    marks = ", ".join("?" * len(COLUMNS[table]))
+    connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)

@@ -1,0 +1,125 @@
+"""What an index holds and what was wrong with its file, for people to read."""
+
+import contextlib
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+from maskrcnn_benchmark.data.preparation.index_file import connect, read_meta
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+
+_TASKS = (
+    ("detection, instance", "objects", "SELECT COUNT(DISTINCT image_id), COUNT(*) FROM segmentation {things}"),
+    ("semantic, classification", "regions", "SELECT COUNT(DISTINCT image_id), COUNT(*) FROM segmentation"),
+    ("part", "part masks", "SELECT COUNT(DISTINCT image_id), COUNT(*) FROM part_masks"),
+    ("keypoint", "people", "SELECT COUNT(DISTINCT image_id), COUNT(*) FROM joints"),
+    ("boundary", "maps", "SELECT COUNT(DISTINCT image_id), COUNT(*) FROM boundary"),
+    ("occlusion", "chains", "SELECT COUNT(DISTINCT image_id), SUM(LENGTH(lengths) / 4) FROM occlusion"),
+)
+_THINGS = (
+    "WHERE category_id IN (SELECT category_id FROM categories WHERE NOT onlysemantic) AND NOT COALESCE(iscrowd, 0)"
+)
+
+
+def summarize(index):
+    """Images by phase, annotations by task and by class, and problems by kind, of an index: str of several lines."""
+    meta = read_meta(index)
+    with contextlib.closing(connect(index)) as connection:
+        blocks = [_phases(connection), _tasks(connection), _classes(connection), _problems(connection)]
+    size = Path(index).stat().st_size
+    last = (
+        f"{meta['source']}: {meta['size'] / 2**20:.1f} MiB, index: {size / 2**20:.1f} MiB, made in {meta['seconds']} s"
+    )
+    return "\n\n".join([*blocks, last])
+
+
+def first_problem(connection):
+    """How many problems there are, and the first, in words; None without any."""
+    number = count_problems(connection)
+    if not number:
+        return None
+    what, place, action = connection.execute("SELECT what, place, action FROM problems ORDER BY position").fetchone()
+    return f"{number} problem{'s' * (number > 1)}, the first: {what}, {place} ({action})"
+
+
+def count_problems(connection):
+    """Number of problems."""
+    return connection.execute("SELECT COUNT(*) FROM problems").fetchone()[0]
+
+
+def group_problems(connection):
+    """Problems by kind, in order of first occurrence: list of (what, what was done, number, first place).
+
+    What was done is the action's first words: those up to a colon.
+    """
+    groups = {}
+    for what, place, action in connection.execute("SELECT what, place, action FROM problems ORDER BY position"):
+        key = (what, action.partition(":")[0])
+        number, first = groups.get(key, (0, place))
+        groups[key] = (number + 1, first)
+    return [(*key, number, first) for key, (number, first) in groups.items()]
+
+
+def write_problems(connection, path):
+    """Write every problem to a CSV file."""
+    with atomic_write(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        writer = csv.writer(text)
+        writer.writerow(("what", "where", "action", "image_id"))
+        writer.writerows(connection.execute("SELECT what, place, action, image_id FROM problems ORDER BY position"))
+        text.detach()
+
+
+def _phases(connection):
+    rows = connection.execute("SELECT phase, COUNT(*) FROM images GROUP BY phase ORDER BY MIN(position)").fetchall()
+    return _table(("phase", "images"), [(phase or "(none)", number) for phase, number in rows])
+
+
+def _tasks(connection):
+    rows = []
+    for task, kind, query in _TASKS:
+        images, number = connection.execute(query.format(things=_THINGS)).fetchone()
+        rows.append((task, images, number or 0, kind))
+    return _table(("task", "images", "annotations", ""), rows)
+
+
+def _classes(connection):
+    names = dict(connection.execute("SELECT category_id, name FROM categories ORDER BY position"))
+    rows = {key: Counter() for key in names}
+    regions = connection.execute(
+        "SELECT category_id, COUNT(DISTINCT image_id), COUNT(*), SUM(COALESCE(iscrowd, 0) != 0) FROM segmentation "
+        "GROUP BY category_id"
+    )
+    for key, images, number, crowds in regions:
+        rows.setdefault(key, Counter()).update(images=images, objects=number - crowds, crowds=crowds)
+    masks = connection.execute(
+        "SELECT s.category_id, COUNT(*) FROM part_masks p JOIN segmentation s ON s.image_id = p.image_id "
+        "AND s.position = p.segmentation_position GROUP BY s.category_id"
+    )
+    for key, number in masks:
+        rows[key].update(parts=number)
+    for key, number in connection.execute("SELECT category_id, COUNT(*) FROM joints GROUP BY category_id"):
+        rows.setdefault(key, Counter()).update(joints=number)
+    columns = ("images", "objects", "crowds", "parts", "joints")
+    rows = [(names.get(key, f"(id {key})"), *(row[name] for name in columns)) for key, row in rows.items()]
+    return _table(("class", "images", "single", "merged", "part masks", "joints"), rows)
+
+
+def _problems(connection):
+    rows = [(what, action, number, place) for what, action, number, place in group_problems(connection)]
+    return _table(("problem", "done", "number", "the first"), rows) if rows else "no problems were found"
+
+
+def _table(heads, rows):
+    """Columns of text, numbers to the right."""
+    cells = [[str(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+    right = [bool(rows) and isinstance(rows[0][i], int) for i in range(len(heads))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if is_right else cell.ljust(width) for cell, width, is_right in zip(row, widths, right)
+        )
+        for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,125 @@
+"""Put PASCAL in Detail in place, prepare it and check that nothing is missing: `make data DETAIL_JSON=FILE VOC=FILE`.
+
+What is given is unpacked or linked to where the catalog looks (datasets/README.md); what is there already is kept. Give
+nothing to check what is there. The exit code is 1 as long as something is missing that training needs.
+"""
+
+import argparse
+import contextlib
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskrcnn_benchmark.config.paths_catalog import DEFAULT_DATA_DIR
+from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
+from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.miscellaneous import mkdir
+
+VOC2010_IMAGES = 10_103  # trainval of VOC2010; PASCAL in Detail annotates all but three of them
+# Table of the index: (section of the JSON, what its rows are, what cannot be had without it)
+SECTIONS = {
+    "images": ("images", "images", "nothing"),
+    "categories": ("categories", "categories", "nothing"),
+    "parts": ("parts", "part names", "the part task"),
+    "segmentation": ("annos_segmentation", "regions", "boxes, masks, parts, semantic maps and image labels"),
+    "boundary": ("annos_boundary", "boundary maps", "the boundary task"),
+    "occlusion": ("annos_occlusion", "occlusion maps", "the occlusion task"),
+    "joints": ("annos_joints", "people's joints", "the keypoint task"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that is or is not in place: what was found, and the remedy where it is not.
+
+    Attributes:
+        found: in words.
+        remedy: what to do, or None if it is in place.
+        needed: whether training needs it.
+    """
+
+    found: str
+    remedy: str | None = None
+    needed: bool = True
+
+    def __str__(self):
+        return f"ok       {self.found}" if self.remedy is None else f"missing  {self.found}: {self.remedy}"
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--annotations", metavar="FILE", help="the JSON file, or a .zip, .tar.gz or .json.gz with it")
+    parser.add_argument(
+        "--voc", metavar="PATH", help="VOCtrainval_03-May-2010.tar, or a folder that it was unpacked to"
+    )
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, metavar="DIR", help="(default: %(default)s)")
+    parser.add_argument("--name", default="detail", help="the data set's folder in DIR (default: %(default)s)")
+    parser.add_argument("--copy", action="store_true", help="copy what is unpacked already, instead of links to it")
+    parser.add_argument(
+        "--expect", type=int, default=VOC2010_IMAGES, metavar="N", help="images of VOC2010 (default: %(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def check(folder, index, expected_images):
+    """What is in place: list of `Item`.
+
+    Args:
+        folder: the data set's.
+        index: its index, or None if it could not be made.
+        expected_images: how many images VOC2010 has.
+    """
+    annotations, images = folder / ANNOTATIONS, folder / IMAGES
+    items = []
+    if annotations.is_file():
+        items.append(Item(f"annotations: {annotations}, {annotations.stat().st_size / 1e6:.1f} MB"))
+    else:
+        items.append(Item(f"annotations: no {annotations}", "make data DETAIL_JSON=FILE (datasets/README.md)"))
+    present = {path.name for path in images.iterdir()} if images.is_dir() else set()
+    text = f"images of VOC2010: {len(present)} of {expected_images} in {images}"
+    items.append(Item(text, None if len(present) >= expected_images else "make data VOC=FILE (datasets/README.md)"))
+    if index is None:
+        items.append(Item("index", "it is made as soon as annotations and images are there"))
+        return items
+    with contextlib.closing(sqlite3.connect(f"{Path(index).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        named = {name for (name,) in connection.execute("SELECT file_name FROM images")}
+        tables = (*SECTIONS, "problems")
+        counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+    absent = sorted(named - present)
+    text = f"images with annotations: {len(named) - len(absent)} of {len(named)}"
+    remedy = f"{absent[0]} and {len(absent) - 1} more are not in {images}; unpack VOC2010 again" if absent else None
+    items.append(Item(text, remedy))
+    for table, (section, what, lost) in SECTIONS.items():
+        remedy = f"without them {lost} cannot be trained; another release of the file may have them"
+        needed = table in ("images", "categories", "segmentation")
+        items.append(Item(f"{section}: {counts[table]} {what}", None if counts[table] else remedy, needed))
+    items.append(
+        Item(
+            f"index: {index}, {Path(index).stat().st_size / 1e6:.1f} MB; {counts['problems']} findings, which "
+            f"python tools/prepare_detail.py --annotations {annotations} shows"
+        )
+    )
+    return items
+
+
+def main(arguments=None):
+    arguments = parse_arguments(arguments)
+    folder = Path(arguments.data_dir) / arguments.name
+    mkdir(folder)
+    if arguments.voc:
+        print(place_images(arguments.voc, folder, arguments.copy), flush=True)
+    if arguments.annotations:
+        print(place_annotations(arguments.annotations, folder, arguments.copy), flush=True)
+    index = None
+    if (folder / ANNOTATIONS).is_file() and (folder / IMAGES).is_dir():
+        index, _ = prepare(folder / ANNOTATIONS, images=folder / IMAGES, workers=arguments.workers, progress=True)
+    items = check(folder, index, arguments.expect)
+    print(*items, sep="\n")
+    return int(any(item.needed and item.remedy for item in items))
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,50 @@
+"""Prepare PASCAL in Detail: `python tools/prepare_detail.py --annotations FILE --images DIR`.
+
+The annotation file is read once, a piece at a time, every record is checked, and an index is written, which training
+and testing open at once. It lies beside the annotation file, or in --out. A second run on the same file does nothing.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation.index_file import index_path_of
+from maskrcnn_benchmark.data.preparation.summary import summarize
+from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.miscellaneous import mkdir
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--annotations", required=True, metavar="FILE", help="JSON file of PASCAL in Detail")
+    parser.add_argument("--images", metavar="DIR", help="look at every image, too")
+    parser.add_argument("--out", metavar="DIR", help="folder of the index (default: that of the annotations)")
+    parser.add_argument("--strict", action="store_true", help="anything wrong is an error, and no index is written")
+    parser.add_argument("--problems", metavar="FILE", help="write everything that was wrong to a CSV file")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    arguments = parse_arguments(arguments)
+    if arguments.workers < 0:
+        raise UserError(f"--workers {arguments.workers} must be 0 or more")
+    if arguments.out:
+        mkdir(arguments.out)
+    index, made = prepare(
+        arguments.annotations,
+        index_path_of(arguments.annotations, arguments.out),
+        arguments.images,
+        arguments.strict,
+        arguments.workers,
+        progress=True,
+        problems_csv=arguments.problems and Path(arguments.problems),
+    )
+    print(summarize(index))
+    print(f"{'prepared' if made else 'is prepared already'}: {index}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
