@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 
+USUAL_PHASES = ("train", "val", "test")
 VISIBILITY_CODES = 3  # 0 not annotated; what 1 and 2 mean is the joint set's own
 
 
@@ -160,12 +161,11 @@ class DatasetCounts:
         return table
 
     def images_by_phase(self):
-        """{phase: (images, int64 [8] images of each task)}, in the order of their first image; without phases empty."""
+        """{phase: (images, int64 [8] images of each task)}, train, val and test first; without phases empty."""
         phases = np.array([str(phase) for phase in self.phases])
-        return {
-            phase: (int((phases == phase).sum()), self.task_table[phases == phase].sum(0))
-            for phase in dict.fromkeys(str(phase) for phase in self.phases if phase is not None)
-        }
+        present = {str(phase) for phase in self.phases if phase is not None}
+        order = [phase for phase in USUAL_PHASES if phase in present] + sorted(present.difference(USUAL_PHASES))
+        return {phase: (int((phases == phase).sum()), self.task_table[phases == phase].sum(0)) for phase in order}
 
     @cached_property
     def labels(self):
