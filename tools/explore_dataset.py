@@ -1,7 +1,6 @@
 """A page about a data set, one HTML file: `python tools/explore_dataset.py --config-file F` or `--annotations FILE`."""
 
 import argparse
-import copy
 import logging
 import os
 from functools import partial
@@ -52,8 +51,7 @@ def main():
     arguments = parse_arguments()
     setup_logger("maskrcnn_benchmark", "", 0)
     cfg = dataset_config(arguments, TASKS)
-    dataset = copy.copy(open_dataset(arguments, cfg, tuple(TASKS), images=True))
-    dataset.transforms = None
+    dataset = open_dataset(arguments, cfg, tuple(TASKS), images=True)
     if not len(dataset):
         raise UserError(f"{dataset_name(arguments, cfg)} has no image")
     counted = evenly_spread(range(len(dataset)), arguments.limit or len(dataset))

@@ -202,7 +202,8 @@ document.querySelectorAll("table.sortable").forEach(table => {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   heads.forEach((head, column) => head.querySelector("button").onclick = () => {
     const words = head.classList.contains("text");
-    const ascending = head.ariaSort ? head.ariaSort === "descending" : words;
+    const before = head.getAttribute("aria-sort");
+    const ascending = before ? before === "descending" : words;
     heads.forEach(other => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
     const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
