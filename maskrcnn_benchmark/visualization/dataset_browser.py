@@ -264,7 +264,7 @@ details.colours summary { cursor: pointer; color: var(--soft); }
 #stage figure { margin: 0; min-width: 0; }
 #stage figcaption { font-size: .85rem; color: var(--soft); margin-bottom: .25rem; }
 #stage.all { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 255px), 1fr)); gap: .9rem; }
-#stage.one img { width: auto; max-width: 100%; max-height: 82vh; min-height: min(60vh, 320px); margin: 0 auto; }
+#stage.one img { margin: 0 auto; }
 .nothing { display: grid; place-items: center; border: 1px dashed var(--line); border-radius: 6px; color: var(--soft);
   font-size: .9rem; }
 #stage.one .nothing { min-height: min(60vh, 420px); }
@@ -316,6 +316,7 @@ if (found("samples")) {
       const img = picture(data);
       img.alt = samples[i].name + ", " + titles[key];
       img.onclick = () => enlarge(img);
+      if (tab !== "all") img.style.width = `min(100%, 900px, ${82 * width / height}vh)`;
       figure.append(img);
     } else {
       const nothing = make("div", "not annotated", "nothing");
