@@ -5,14 +5,9 @@ import dataclasses
 import os
 from pathlib import Path
 
-from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.data.build_dataset import build_dataset
-from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
-from maskrcnn_benchmark.data.datasets.class_sets import CLASS_SETS
-from maskrcnn_benchmark.data.datasets.detail import SPLITS
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS, compare_results, leave_results, report_run
+from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
 from maskrcnn_benchmark.engine.score_files import score_files
-from maskrcnn_benchmark.engine.setup import make_missing_mini_detail
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
 from maskrcnn_benchmark.evaluation.delta_m import read_single_task
 from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions, tasks_of
@@ -25,7 +20,6 @@ from maskrcnn_benchmark.evaluation.protocols import (
 from maskrcnn_benchmark.evaluation.report import format_table
 from maskrcnn_benchmark.evaluation.result_files import write_summary
 from maskrcnn_benchmark.multitask.tasks import TASKS
-from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
@@ -54,18 +48,7 @@ def parse_arguments(arguments=None):
         answers.add_argument(option, dest=f"source_{key}", metavar=kind, help=f"{text}; in the folder's place")
     answers.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; by default all that are answered")
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
-    truth.add_argument("--config-file", metavar="FILE", help="a yaml of configs/ or OUTPUT_DIR/config.yml")
-    truth.add_argument("--dataset", metavar="NAME", help="a name of the catalog; by default the first of DATASETS.TEST")
-    truth.add_argument("--annotations", metavar="FILE", help="a JSON file, in a config's place")
-    truth.add_argument("--images", metavar="DIR", help="its images, which scores do not need")
-    truth.add_argument(
-        "--layout", choices=("detail", "coco"), default="detail", help="its layout (default: %(default)s)"
-    )
-    truth.add_argument("--split", choices=SPLITS, default="val", help="of Detail's layout (default: %(default)s)")
-    part_sets = (*PART_SETS, *PART_SET_ALIASES)
-    truth.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
-    truth.add_argument("--classes", choices=CLASS_SETS, help="classes of Detail's layout (default: all)")
-    truth.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    add_dataset_arguments(truth, split="val", images_help="which scores do not need")
     how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
     how.add_argument("--edge-thresholds", type=int, metavar="N")
     how.add_argument("--edge-conventions", choices=EDGE_CONVENTIONS)
@@ -97,7 +80,7 @@ def main():
         read_single_task(arguments.single_task)  # before minutes are spent
     sources = find_sources(arguments)
     tasks = chosen_tasks(arguments, sources)
-    cfg = make_config(arguments, tasks)
+    cfg = dataset_config(arguments, tasks)
     protocols = choose_protocols(arguments, cfg)
     dataset = open_dataset(arguments, cfg, tasks)
     predictions = PredictionReader(dataset, sources, tasks)
@@ -111,7 +94,7 @@ def main():
     leave_results(evaluators, results, arguments.output)
     write_summary(evaluators, arguments.output)
     print(format_table(results))
-    title = f"Evaluation on {arguments.dataset or arguments.annotations or cfg.DATASETS.TEST[0]}"
+    title = f"Evaluation on {dataset_name(arguments, cfg)}"
     facts = [("images", str(len(dataset))), *((key, str(path)) for key, path in sources.items())]
     page = report_run(evaluators, results, dataset, predictions, arguments.output, title, facts, arguments.examples)
     print(f"results: {Path(arguments.output) / RESULTS}\nreport: {page}")
@@ -138,30 +121,6 @@ def chosen_tasks(arguments, sources):
     return [task for task in TASKS if task in tasks]
 
 
-def make_config(arguments, tasks):
-    """The config of --config-file with just the chosen tasks turned on, or None where --annotations is given."""
-    if bool(arguments.annotations) == bool(arguments.config_file):
-        raise UserError("name the annotations: either --config-file FILE or --annotations FILE")
-    if arguments.annotations:
-        if arguments.dataset or arguments.opts:
-            raise UserError("--dataset and KEY VALUE go with --config-file, not with --annotations")
-        return None
-    cfg = default_cfg.clone()
-    cfg.merge_from_file(arguments.config_file)
-    cfg.merge_from_list(arguments.opts)
-    for task in TASKS.values():
-        cfg.MODEL[task.switch] = task.key in tasks
-    if arguments.parts:
-        cfg.DATASETS.PARTS = arguments.parts
-    if arguments.classes:
-        cfg.DATASETS.CLASSES = arguments.classes
-    if arguments.dataset:
-        cfg.DATASETS.TEST = (arguments.dataset,)
-    if not cfg.DATASETS.TEST:
-        raise UserError("DATASETS.TEST is empty; name a data set with --dataset")
-    return cfg
-
-
 def choose_protocols(arguments, cfg):
     """The `Protocols`: the config's, or the published ones, with what the command line says instead."""
     protocols = Protocols() if cfg is None else build_protocols(cfg)
@@ -177,22 +136,6 @@ def choose_protocols(arguments, cfg):
     except ValueError as error:
         raise UserError(f"--edge-*: {error}") from None
     return Protocols(edges, arguments.detection_protocol or protocols.detection)
-
-
-def open_dataset(arguments, cfg, tasks):
-    """The data set, with the annotations of the chosen tasks alone; its images need not be there."""
-    if cfg is not None:
-        cfg.DATASETS.TRAIN = ()
-        make_missing_mini_detail(cfg)
-        return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=False)
-    if "detection" in tasks:
-        tasks = [*tasks, "instance"]  # an object is as large as its mask, whether or not masks are scored
-    if arguments.layout == "coco":
-        if arguments.parts or arguments.classes:
-            raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
-        return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
-    sets = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
-    return DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,17 @@ from maskrcnn_benchmark.visualization.palette import (
 )
 
 
-def document(title, parts):
+def document(title, parts, style="", script=""):
     """A whole page: text.
 
     Args:
         title: plain text, the heading as well.
         parts: HTML of what follows it, in order. A click on a picture in a `section` enlarges it.
+        style, script: CSS and JavaScript of this kind of page, after what all have; `enlarge(img)` of the latter shows
+            a picture large.
     """
     words, body = html.escape(title), "\n".join(parts)
-    return PAGE.format(title=words, body=body, style=STYLE, script=SCRIPT)
+    return PAGE.format(title=words, body=body, style=STYLE + style, script=SCRIPT + script)
 
 
 def figure(picture, description):
@@ -38,10 +40,10 @@ def embedded(data, kind, description):
     return f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" alt="{words}" title="{words}">'
 
 
-def encoded(picture, file_format):
-    """A picture, uint8 [H, W, 3] RGB, as the bytes of a file of Pillow's format "JPEG" or "PNG"."""
+def encoded(picture, file_format, quality=88):
+    """A picture, uint8 [H, W, 3] RGB, as the bytes of a file of Pillow's format "JPEG" (of a quality) or "PNG"."""
     buffer = io.BytesIO()
-    how = {"quality": 88, "subsampling": 0} if file_format == "JPEG" else {"compress_level": 6}
+    how = {"quality": quality, "subsampling": 0} if file_format == "JPEG" else {"compress_level": 6}
     Image.fromarray(picture).save(buffer, file_format, **how)
     return buffer.getvalue()
 
@@ -101,7 +103,8 @@ dialog img { max-width: 96vw; max-height: 96vh; width: auto; min-width: min(60vw
 """
 SCRIPT = """
 const view = document.querySelector("dialog"), large = view.querySelector("img");
-document.querySelectorAll("section img").forEach(img => img.onclick = () => { large.src = img.src; view.showModal(); });
+const enlarge = img => { large.src = img.src; view.showModal(); };
+document.querySelectorAll("section img").forEach(img => img.onclick = () => enlarge(img));
 view.onclick = () => view.close();
 """
 PAGE = """<!doctype html>

@@ -67,7 +67,7 @@ def draw_keypoint(image, answer, vocabulary):
         records = people.get_field("keypoints").keypoints.detach().cpu().numpy()
         sides = [_side_colour(name) for name in joints.names]
         for record in records:
-            _draw_skeleton(canvas, record, joints, sides, None if predicted else _occluded_code(joints))
+            _draw_skeleton(canvas, record, joints, sides, None if predicted else occluded_code(joints))
     if predicted:
         for box, score in zip(_canvas_boxes(people, canvas).numpy(), people.get_field("scores").tolist()):
             canvas.label(f"{score:.2f}", _tag_spots(box, canvas), (245, 246, 248))
@@ -183,7 +183,7 @@ def _side_colour(joint):
     return LEFT_SIDE if joint.startswith("l") else MIDDLE
 
 
-def _occluded_code(joints):
+def occluded_code(joints):
     """The visibility code of a joint that is there but cannot be seen: Detail's 2 is COCO's 1."""
     return 1 if joints.name.startswith("coco") else 2
 

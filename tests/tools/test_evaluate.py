@@ -98,7 +98,7 @@ def test_definitions_of_the_command_line_go_before_the_configs(place):
     words = ["--predictions", "x", "--config-file", str(place / "mini.yaml"), "--tasks", "boundary"]
     config = ["TEST.EDGE_THRESHOLDS", "7", "TEST.EDGE_CONVENTIONS", "seism", "TEST.DETECTION_PROTOCOL", "detail"]
     arguments = evaluate.parse_arguments([*words, *config, "--edge-thresholds", "9", "--no-edge-nms"])
-    chosen = evaluate.choose_protocols(arguments, evaluate.make_config(arguments, ["boundary"]))
+    chosen = evaluate.choose_protocols(arguments, evaluate.dataset_config(arguments, ["boundary"]))
     assert chosen == Protocols(EdgeProtocol(9, 0.0075, False, "seism"), "detail")
     options = ["--edge-conventions", "seism", "--edge-max-distance", "0.011", "--detection-protocol", "detail"]
     chosen = evaluate.choose_protocols(evaluate.parse_arguments([*FILE, *options]), None)

@@ -1,0 +1,127 @@
+"""A page about a data set, one HTML file: `python tools/explore_dataset.py --config-file F` or `--annotations FILE`."""
+
+import argparse
+import logging
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
+from maskrcnn_benchmark.engine.each_image import each_image
+from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.logger import setup_logger
+from maskrcnn_benchmark.utils.miscellaneous import mkdir
+from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
+from maskrcnn_benchmark.visualization.dataset_page import write_dataset_page
+
+PICTURE_BYTES = 10_000_000  # of all pictures together; as text in the page they take a third more
+BLANK = 214  # grey in the place of an image that is not at hand
+
+logger = logging.getLogger(__name__)
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    data = parser.add_argument_group("annotations, of a config's data set or of a file")
+    add_dataset_arguments(data, split="trainval", images_help="without which the annotations are drawn on grey")
+    parser.add_argument(
+        "--sample", type=int, default=24, metavar="N", help="images to leaf through (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="images to count, evenly spread over the data set (default: all)"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--output", default="dataset.html", metavar="FILE", help="the page (default: %(default)s)")
+    options = parser.parse_intermixed_args(arguments)
+    for name, least in (("sample", 0), ("limit", 1), ("workers", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} {value} must be {least} or more")
+    return options
+
+
+def main():
+    setup_environment()
+    arguments = parse_arguments()
+    setup_logger("maskrcnn_benchmark", "", 0)
+    cfg = dataset_config(arguments, TASKS)
+    dataset = open_dataset(arguments, cfg, tuple(TASKS), images=True)
+    if not len(dataset):
+        raise UserError(f"{dataset_name(arguments, cfg)} has no image")
+    counted = evenly_spread(range(len(dataset)), arguments.limit or len(dataset))
+    phases = phases_of(dataset)
+    counts = list(each_image(count, dataset, counted, arguments.workers, "count"))
+    counts = DatasetCounts(counts, dataset.vocabulary, [phases[index] for index in counted])
+    drawn = evenly_spread(counted, arguments.sample)
+    draw = partial(draw_one, phases=phases, budget=PICTURE_BYTES // max(len(drawn), 1))
+    samples = list(each_image(draw, dataset, drawn, min(arguments.workers, len(drawn)), "draw", chunk=1))
+    folder = Path(arguments.output).parent
+    mkdir(folder)
+    title = f"Data set {Path(*Path(dataset_name(arguments, cfg)).parts[-2:])}"
+    page = write_dataset_page(
+        arguments.output, title, facts_of(arguments, cfg, dataset, counted), counts, samples, has_no_images(dataset)
+    )
+    print(f"{page}: {len(counted):,} images counted, {len(samples)} drawn, {page.stat().st_size / 1e6:.1f} MB")
+
+
+def evenly_spread(indices, number):
+    """At most `number` of a sequence, at equal distances from its first on: list."""
+    number = min(number, len(indices))
+    return [indices[place * len(indices) // number] for place in range(number)]
+
+
+def count(dataset, index):
+    """`ImageCounts` of one image."""
+    return count_image(dataset.get_annotations(index), dataset.vocabulary)
+
+
+def draw_one(dataset, index, phases, budget):
+    """`Sample` of one image."""
+    info = dataset.get_img_info(index)
+    name = str(info.get("file_name", info.get("image_id", index)))
+    annotations = dataset.get_annotations(index)
+    return draw_sample(read_picture(dataset, index, info), annotations, dataset.vocabulary, name, phases[index], budget)
+
+
+def read_picture(dataset, index, info):
+    """The image, uint8 [H, W, 3] RGB, or grey in its size."""
+    if has_no_images(dataset):
+        return np.full((info["height"], info["width"], 3), BLANK, np.uint8)
+    return np.asarray(dataset[index][0].convert("RGB"))
+
+
+def has_no_images(dataset):
+    """Whether a data set was opened without the folder of its images."""
+    return getattr(dataset, "root", "it opens them itself") is None
+
+
+def phases_of(dataset):
+    """The phase of each image by its annotation file, None where the file has none: list."""
+    rows = getattr(getattr(dataset, "file", None), "images", {})
+    return [rows[image_id].get("phase") if image_id in rows else None for image_id in dataset.ids]
+
+
+def facts_of(arguments, cfg, dataset, counted):
+    """What the head of the page says: list of (name, text)."""
+    number = f"{len(counted):,}"
+    if len(counted) < len(dataset):
+        number += f", evenly spread over {len(dataset):,}"
+    facts = [("images counted", number)]
+    file = getattr(dataset, "file", None)
+    if file is not None:
+        facts.append(("annotations", str(file.path)))
+    if cfg is not None:
+        facts.append(("config", arguments.config_file))
+    elif arguments.layout == "detail":
+        facts.append(("split", arguments.split))
+    return facts
+
+
+if __name__ == "__main__":
+    run_tool(main)
