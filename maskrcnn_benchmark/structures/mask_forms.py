@@ -56,11 +56,12 @@ class BinaryMaskList:
 
     def resize(self, size):
         """Bilinear, cut at a half."""
-        resized = np.zeros((len(self), size[1], size[0]), dtype=np.uint8)
+        resized = np.empty((len(self), size[1], size[0]), dtype=np.uint8)
         # OpenCV on bytes takes a tenth of the time of torch on floats
         for source, target in zip(self.masks.cpu().numpy() * np.uint8(255), resized):
             cv2.resize(source, tuple(size), dst=target, interpolation=cv2.INTER_LINEAR)
-        return BinaryMaskList(torch.from_numpy((resized >= 128).view(np.uint8)).to(self._masks.device), size)
+            cv2.threshold(target, 127, 1, cv2.THRESH_BINARY, dst=target)
+        return BinaryMaskList(torch.from_numpy(resized).to(self._masks.device), size)
 
     def pad(self, size):
         masks = self.masks

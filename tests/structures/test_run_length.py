@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons, row_major
@@ -90,3 +92,9 @@ def test_polygons_fill_as_pycocotools_does():
     expected = np.zeros((6, 8), np.uint8)
     expected[1:4, 1:5] = 1
     assert np.array_equal(RunLengths([code], (8, 6), name).masks([0])[0], expected)
+
+
+@given(arrays("uint8", array_shapes(min_dims=3, max_dims=3, min_side=0, max_side=40)))
+def test_row_major_exchanges_columns_and_rows(canvas):
+    turned = row_major(canvas)
+    assert np.array_equal(turned, canvas.transpose(0, 2, 1)) and turned.flags.c_contiguous

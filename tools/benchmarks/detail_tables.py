@@ -15,9 +15,7 @@ CATEGORY_IDS = dict(
     )
 )
 ANIMALS = ("bird", "cat", "cow", "dog", "horse", "sheep")
-BACKGROUND = (
-    *("ceiling", "floor", "grass", "ground", "platform", "road", "sidewalk", "sky", "snow", "tree", "water"),
-)
+BACKGROUND = (*("ceiling", "floor", "grass", "ground", "platform", "road", "sidewalk", "sky", "snow", "tree", "water"),)
 
 # Ids 1..81 are alphabetical, and the silhouette has 255 (the numbering of trainval_withkeypoints.json)
 PART_NAMES = (

@@ -78,9 +78,8 @@ def write_full_size(folder, images=10100, seed=0, unique=200):
 
 def _write(folder, images, seed, unique):
     names = [f"2008_{number:06d}.jpg" for number in range(1, images + 1)]
-    drawings = []
-    for number in tqdm(range(min(unique, images)), desc="scenes", unit="scene", disable=None):
-        drawings.append(_draw(folder / "images" / names[number], np.random.default_rng([seed, number])))
+    scenes = tqdm(range(min(unique, images)), desc="scenes", unit="scene", disable=None)
+    drawings = [_draw(folder / "images" / names[n], np.random.default_rng([seed, n])) for n in scenes]
     for number in range(len(drawings), images):
         _link(folder / "images" / names[number % len(drawings)], folder / "images" / names[number])
     path = folder / "annotations.json"
