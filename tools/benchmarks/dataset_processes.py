@@ -106,7 +106,8 @@ def _tables_by_image(content):
 def measure_worker(folder, count):
     """MiB of its own that a loader's worker holds more after it has read `count` images and their annotations."""
     dataset = open_set(folder)
-    sampler = BatchSampler(RandomSampler(dataset, replacement=True, num_samples=count), 20, drop_last=False)
+    # one at a time: what a batch holds is not what reading leaves behind
+    sampler = BatchSampler(RandomSampler(dataset, replacement=True, num_samples=count), 1, drop_last=False)
     own = _OwnMemory()
     gc.collect()
     gc.freeze()  # as our loaders do before they fork
