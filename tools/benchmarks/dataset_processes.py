@@ -64,12 +64,12 @@ def load_plainly(folder):
         start = time.perf_counter()
         with open(folder / "annotations.json", "rb") as file:
             content = json.load(file)
-        tables = _tables_by_image(content)
+        tables = tables_by_image(content)
         seconds = time.perf_counter() - start
     return {"seconds": seconds, "mib": growth.mib, "images": len(tables["images"])}
 
 
-def _tables_by_image(content):
+def tables_by_image(content):
     """The dictionaries that the data set's own toolkit makes: rows by their id, and what belongs together by image."""
     images = {row["image_id"]: row for row in content["images"]}
     categories = {row["category_id"]: row for row in content["categories"]}
