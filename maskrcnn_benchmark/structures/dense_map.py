@@ -3,9 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
-from maskrcnn_benchmark.structures.resampling import resize_nearest
+from maskrcnn_benchmark.structures.resampling import NearestMaps
 
 IGNORE_INDEX = 255
 
@@ -19,30 +19,41 @@ class SemanticMap:
 
     def __init__(self, labels):
         _check_map(labels, "a semantic map")
-        self.labels = labels
+        self._maps = NearestMaps(labels)
+
+    @property
+    def labels(self):
+        """uint8 [H, W]."""
+        return self._maps.tensor
 
     @property
     def size(self):
         """(width, height)."""
-        return self.labels.shape[1], self.labels.shape[0]
+        return self._maps.size
 
     def resize(self, size):
         """The map of the image resized to (width, height): each pixel takes the class at its centre."""
-        return SemanticMap(resize_nearest(self.labels, size))
+        return self._of(self._maps.resize(size))
 
     def transpose(self, method):
-        return SemanticMap(_flip(self.labels, method))
+        return self._of(self._maps.transpose(method))
 
     def crop(self, box):
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
-        return SemanticMap(_crop(self.labels, box))
+        return self._of(_crop(self._maps, box))
 
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below; what is new is ignored."""
-        return SemanticMap(_pad(self.labels, size, IGNORE_INDEX))
+        return self._of(self._maps.pad(size, IGNORE_INDEX))
 
     def to(self, device):
-        return SemanticMap(self.labels.to(device))
+        return self._of(self._maps.to(device))
+
+    @classmethod
+    def _of(cls, maps):
+        made = cls.__new__(cls)
+        made._maps = maps
+        return made
 
 
 class BoundaryMap:
@@ -61,18 +72,28 @@ class BoundaryMap:
         ):
             kind = f"{str(annotators.dtype).removeprefix('torch.')} {list(annotators.shape)}"
             raise ValueError(f"annotators of a {list(edges.shape)} boundary map are uint8 [A, H, W], not {kind}")
-        self.edges = edges
-        self.annotators = edges[None] if annotators is None else annotators
+        self._maps = NearestMaps(edges[None] if annotators is None else annotators)
 
     @classmethod
     def of_annotators(cls, annotators):
         """The map of several annotators, uint8 [A, H, W] with A at least 1."""
-        return cls(annotators.amax(dim=0), annotators) if len(annotators) > 1 else cls(annotators[0])
+        return cls(annotators[0], annotators)
+
+    @property
+    def edges(self):
+        """uint8 [H, W]: where any annotator drew a boundary."""
+        annotators = self._maps.tensor
+        return annotators.amax(dim=0) if len(annotators) > 1 else annotators[0]
+
+    @property
+    def annotators(self):
+        """uint8 [A, H, W]."""
+        return self._maps.tensor
 
     @property
     def size(self):
         """(width, height)."""
-        return self.edges.shape[1], self.edges.shape[0]
+        return self._maps.size
 
     def resize(self, size):
         """The map of the image resized to (width, height), without losing or tearing a boundary.
@@ -81,26 +102,34 @@ class BoundaryMap:
         its centre, so that a line becomes as much wider as the image.
         """
         if tuple(size) == self.size:
-            return BoundaryMap(self.edges, self.annotators)
+            return self
+        if all(new >= old for new, old in zip(size, self.size)):
+            return self._of(self._maps.resize(size))
         annotator, y, x = self.annotators.nonzero(as_tuple=True)
         inner, y, x = _shrink(self.size, size, y, x)
         edges = self.annotators.new_zeros((len(self.annotators), *inner))
         edges[annotator, y, x] = 1
-        return BoundaryMap.of_annotators(resize_nearest(edges, size))
+        return self._of(NearestMaps(edges).resize(size))
 
     def transpose(self, method):
-        return BoundaryMap.of_annotators(_flip(self.annotators, method))
+        return self._of(self._maps.transpose(method))
 
     def crop(self, box):
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
-        return BoundaryMap.of_annotators(_crop(self.annotators, box))
+        return self._of(_crop(self._maps, box))
 
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below, without edges there."""
-        return BoundaryMap.of_annotators(_pad(self.annotators, size, 0))
+        return self._of(self._maps.pad(size, 0))
 
     def to(self, device):
-        return BoundaryMap.of_annotators(self.annotators.to(device))
+        return self._of(self._maps.to(device))
+
+    @classmethod
+    def _of(cls, maps):
+        made = cls.__new__(cls)
+        made._maps = maps
+        return made
 
 
 class OcclusionMap:
@@ -118,13 +147,22 @@ class OcclusionMap:
         _check_map(edges, "an occlusion map")
         if direction.shape != (2, *edges.shape):
             raise ValueError(f"directions of a {list(edges.shape)} map must be [2, H, W], not {list(direction.shape)}")
-        self.edges = edges
-        self.direction = direction
+        self._edges, self._direction = NearestMaps(edges), NearestMaps(direction)
+
+    @property
+    def edges(self):
+        """uint8 [H, W]."""
+        return self._edges.tensor
+
+    @property
+    def direction(self):
+        """float32 [2, H, W]."""
+        return self._direction.tensor
 
     @property
     def size(self):
         """(width, height)."""
-        return self.edges.shape[1], self.edges.shape[0]
+        return self._edges.size
 
     def resize(self, size):
         """The map of the image resized to (width, height); edges as in `BoundaryMap.resize`.
@@ -133,39 +171,43 @@ class OcclusionMap:
         if they cancel), of length one.
         """
         if tuple(size) == self.size:
-            return OcclusionMap(self.edges, self.direction)
+            return self
         y, x = self.edges.nonzero(as_tuple=True)
         stretch = self.direction.new_tensor([[size[1] / self.size[1]], [size[0] / self.size[0]]])
         tangents = F.normalize(self.direction[:, y, x] * stretch, dim=0)
         (height, width), y, x = _shrink(self.size, size, y, x)
-        cells, cell_of_edge = torch.unique(y * width + x, return_inverse=True)
-        sums = tangents.new_zeros((2, len(cells))).index_add_(1, cell_of_edge, tangents)
-        sums = torch.where(sums.norm(dim=0) > 1e-3, sums, tangents[:, _first_of_each(cell_of_edge, len(cells))])
+        cells = y * width + x
+        if (width, height) != self.size:  # only then can several fall together
+            tangents, cells = _join(tangents, cells)
         edges = self.edges.new_zeros(height * width)
         edges[cells] = 1
         direction = self.direction.new_zeros((2, height * width))
-        direction[:, cells] = F.normalize(sums, dim=0)
-        return OcclusionMap(
-            resize_nearest(edges.reshape(height, width), size),
-            resize_nearest(direction.reshape(2, height, width), size),
-        )
+        direction[:, cells] = F.normalize(tangents, dim=0)
+        made = OcclusionMap(edges.reshape(height, width), direction.reshape(2, height, width))
+        return made._both(lambda maps: maps.resize(size))
 
     def transpose(self, method):
         """The map of the mirrored image: theta becomes -theta (left-right) or pi - theta (upside down)."""
-        sin, cos = _flip(self.direction, method)
-        direction = torch.stack((-sin, cos) if method == FLIP_LEFT_RIGHT else (sin, -cos))
-        return OcclusionMap(_flip(self.edges, method), direction)
+        mirrored = self._both(lambda maps: maps.transpose(method))
+        turned = 0 if method == FLIP_LEFT_RIGHT else 1
+        mirrored._direction = mirrored._direction.map(lambda source: _negate(source, turned))
+        return mirrored
 
     def crop(self, box):
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
-        return OcclusionMap(_crop(self.edges, box), _crop(self.direction, box))
+        return self._both(lambda maps: _crop(maps, box))
 
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below, without edges there."""
-        return OcclusionMap(_pad(self.edges, size, 0), _pad(self.direction, size, 0))
+        return self._both(lambda maps: maps.pad(size, 0))
 
     def to(self, device):
-        return OcclusionMap(self.edges.to(device), self.direction.to(device))
+        return self._both(lambda maps: maps.to(device))
+
+    def _both(self, transform):
+        made = OcclusionMap.__new__(OcclusionMap)
+        made._edges, made._direction = transform(self._edges), transform(self._direction)
+        return made
 
 
 def _check_map(labels, what):
@@ -185,16 +227,19 @@ def _first_of_each(groups, count):
     return order.new_full((count,), len(groups)).scatter_reduce_(0, groups, order, "amin")
 
 
-def _flip(tensor, method):
-    check_flip(method)
-    return tensor.flip(-1 if method == FLIP_LEFT_RIGHT else -2)
+def _join(tangents, cells):
+    """One tangent [2, C] per cell, their sum or, where they cancel, the first; and the cells [C] without repetition."""
+    cells, cell_of_edge = torch.unique(cells, return_inverse=True)
+    sums = tangents.new_zeros((2, len(cells))).index_add_(1, cell_of_edge, tangents)
+    first = tangents[:, _first_of_each(cell_of_edge, len(cells))]
+    return torch.where(sums.norm(dim=0) > 1e-3, sums, first), cells
 
 
-def _crop(tensor, box):
-    height, width = tensor.shape[-2:]
-    x1, y1, x2, y2 = clamp_window([round(float(side)) for side in box], (width, height))
-    return tensor[..., y1:y2, x1:x2].contiguous()
+def _negate(direction, component):
+    direction = direction.clone()
+    direction[component].neg_()
+    return direction
 
 
-def _pad(tensor, size, value):
-    return F.pad(tensor, (0, size[0] - tensor.shape[-1], 0, size[1] - tensor.shape[-2]), value=value)
+def _crop(maps, box):
+    return maps.crop(clamp_window([round(float(side)) for side in box], maps.size))

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip, mirror_exactly
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows
 from maskrcnn_benchmark.structures.resampling import region_grid
 
 
@@ -25,9 +26,8 @@ class BinaryMaskList:
     def __init__(self, masks, size, index=None):
         if masks.ndim != 3 or (masks.shape[2], masks.shape[1]) != tuple(size):
             raise ValueError(f"bitmaps for an image of {tuple(size)} (width, height) cannot be {list(masks.shape)}")
-        self._masks = masks if masks.dtype == torch.uint8 else (masks != 0).to(torch.uint8)
+        self._windows = MaskWindows.of_frames(masks if masks.dtype == torch.uint8 else (masks != 0).to(torch.uint8))
         self._index = index
-        self.size = tuple(size)
 
     @classmethod
     def empty(cls, size):
@@ -40,7 +40,13 @@ class BinaryMaskList:
     @property
     def masks(self):
         """uint8 [N, H, W]."""
-        return self._masks if self._index is None else self._masks[self._index]
+        frames = self._windows.frames()
+        return frames if self._index is None else frames[self._index]
+
+    @property
+    def size(self):
+        """(width, height)."""
+        return self._windows.size
 
     def to_bitmaps(self):
         return self
@@ -56,55 +62,41 @@ class BinaryMaskList:
 
     def resize(self, size):
         """Bilinear, cut at a half."""
-        resized = np.zeros((len(self), size[1], size[0]), dtype=np.uint8)
-        # OpenCV on bytes takes a tenth of the time of torch on floats
-        for source, target in zip(self.masks.cpu().numpy() * np.uint8(255), resized):
-            cv2.resize(source, tuple(size), dst=target, interpolation=cv2.INTER_LINEAR)
-        return BinaryMaskList(torch.from_numpy((resized >= 128).view(np.uint8)).to(self._masks.device), size)
+        return self._of(self._windows.resize(size), self._index)
 
     def pad(self, size):
         masks = self.masks
         return BinaryMaskList(F.pad(masks, (0, size[0] - self.size[0], 0, size[1] - self.size[1])), size)
 
     def transpose(self, method):
-        check_flip(method)
-        return BinaryMaskList(self.masks.flip(2 if method == FLIP_LEFT_RIGHT else 1), self.size)
+        return self._of(self._windows.transpose(method), self._index)
 
     def to(self, *args, **kwargs):
         index = None if self._index is None else self._index.to(*args, **kwargs)
-        return BinaryMaskList(self._masks.to(*args, **kwargs), self.size, index)
+        return self._of(self._windows.to(*args, **kwargs), index)
 
     def crop_and_resize(self, boxes, resolution):
         x, y = region_grid(boxes, resolution, self.size, inclusive=False)
-        index = torch.arange(len(self)) if self._index is None else self._index
-        masks = self._masks.to(boxes.device)
-        return (sample_bilinear(masks, index.to(boxes.device), x, y) >= 0.5).float()
+        index = self._index_of_all() if self._index is None else self._index
+        samples = self._windows.to(boxes.device).sample_bilinear(index.to(boxes.device), x, y)
+        return (samples >= 0.5).float()
 
     def __len__(self):
-        return len(self._masks) if self._index is None else len(self._index)
+        return len(self._windows) if self._index is None else len(self._index)
 
     def __getitem__(self, item):
-        index = torch.arange(len(self), device=self._masks.device) if self._index is None else self._index
+        index = self._index_of_all() if self._index is None else self._index
         picked = index[item.to(index.device) if isinstance(item, torch.Tensor) else item]
-        return BinaryMaskList(self._masks, self.size, picked.reshape(-1))
+        return self._of(self._windows, picked.reshape(-1))
 
+    def _index_of_all(self):
+        return torch.arange(len(self._windows), device=self._windows.pixels.device)
 
-def sample_bilinear(masks, index, x, y):
-    """Bilinear samples of uint8 bitmaps [M, H, W] of the objects `index` [N] at x [N, R], y [N, S]: float [N, S, R].
-
-    Coordinates are continuous (pixel k spans k .. k + 1); beyond the outermost pixel centres the edge is repeated.
-    """
-    height, width = masks.shape[1:]
-    sides = []
-    for coordinate, extent in ((x, width), (y, height)):
-        coordinate = (coordinate - 0.5).clamp(0, extent - 1)
-        low = coordinate.floor()
-        sides.append((low.long(), (low.long() + 1).clamp(max=extent - 1), coordinate - low))
-    (x0, x1, wx), (y0, y1, wy) = sides
-    which, wx, wy = index[:, None, None], wx[:, None, :], wy[:, :, None]
-    top = masks[which, y0[:, :, None], x0[:, None]] * (1 - wx) + masks[which, y0[:, :, None], x1[:, None]] * wx
-    bottom = masks[which, y1[:, :, None], x0[:, None]] * (1 - wx) + masks[which, y1[:, :, None], x1[:, None]] * wx
-    return top * (1 - wy) + bottom * wy
+    @classmethod
+    def _of(cls, windows, index):
+        made = cls.__new__(cls)
+        made._windows, made._index = windows, index
+        return made
 
 
 class PolygonList:

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
 from maskrcnn_benchmark.structures.part_groups import (
     PERSON,
@@ -15,7 +13,7 @@ from maskrcnn_benchmark.structures.part_groups import (
     group_by_superpart,
     mirror_groups,
 )
-from maskrcnn_benchmark.structures.resampling import region_grid, resize_nearest
+from maskrcnn_benchmark.structures.resampling import NearestMaps, region_grid
 
 PART_SETS = ("person6", "person24", "superparts", "all")
 # Other names that are accepted for a set: what older configs and checkpoints call it
@@ -136,7 +134,8 @@ class PartSet:
 class PartMask:
     """Part labels of N instances of one image.
 
-    Selecting instances does not copy the maps, see `BinaryMaskList`.
+    Selecting instances does not copy the maps, see `BinaryMaskList`; nor does resizing or mirroring them, see
+    `NearestMaps`.
 
     Args:
         labels: uint8 [N, H, W], 0..P for each pixel of each instance; 0 is background.
@@ -152,7 +151,7 @@ class PartMask:
         annotated = torch.as_tensor(annotated, dtype=torch.bool, device=labels.device)
         if annotated.shape != (count,):
             raise ValueError(f"{count} part maps need as many flags, but `annotated` is {list(annotated.shape)}")
-        self._labels = labels.to(torch.uint8)
+        self._maps = NearestMaps(labels.to(torch.uint8))
         self._index = index
         self.annotated = annotated
         self.size = tuple(size)
@@ -168,34 +167,33 @@ class PartMask:
     @property
     def labels(self):
         """uint8 [N, H, W]."""
-        return self._labels if self._index is None else self._labels[self._index]
+        return self._maps.tensor if self._index is None else self._maps.tensor[self._index]
 
     def resize(self, size, *args, **kwargs):
         """The maps of the image resized to (width, height): each pixel takes the label at its centre."""
-        return self._like(resize_nearest(self.labels, size), size)
+        return self._like(self._maps.resize(size))
 
     def crop(self, box):
         """The maps within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
-        x1, y1, x2, y2 = clamp_window([round(float(side)) for side in box], self.size)
-        return self._like(self.labels[:, y1:y2, x1:x2].contiguous(), (x2 - x1, y2 - y1))
+        return self._like(self._maps.crop(clamp_window([round(float(side)) for side in box], self.size)))
 
     def pad(self, size):
         """The maps of the image enlarged to (width, height) by background to the right and below."""
-        return self._like(F.pad(self.labels, (0, size[0] - self.size[0], 0, size[1] - self.size[1])), size)
+        return self._like(self._maps.pad(size, 0))
 
     def transpose(self, method):
         """The maps of the mirrored image, left and right parts exchanged (in a mirror upside down too)."""
-        check_flip(method)
-        labels = self.labels.flip(2 if method == FLIP_LEFT_RIGHT else 1)
-        table = torch.tensor(self.part_set.flip_indices, dtype=torch.uint8, device=labels.device)
-        if not torch.equal(table, torch.arange(len(table), dtype=torch.uint8, device=labels.device)):
-            labels = table.index_select(0, labels.flatten().int()).reshape(labels.shape)
-        return self._like(labels, self.size)
+        flips = self.part_set.flip_indices
+        maps = self._maps.transpose(method)
+        if flips != tuple(range(len(flips))):
+            maps = maps.map(lambda labels: labels.new_tensor(flips)[labels.int()])
+        return self._like(maps)
 
     def to(self, *args, **kwargs):
-        index = None if self._index is None else self._index.to(*args, **kwargs)
-        labels = self._labels.to(*args, **kwargs)
-        return PartMask(labels, self.annotated.to(*args, **kwargs), self.size, self.part_set, index)
+        moved = self._like(self._maps.to(*args, **kwargs))
+        moved._index = None if self._index is None else self._index.to(*args, **kwargs)
+        moved.annotated = self.annotated.to(*args, **kwargs)
+        return moved
 
     def crop_and_resize(self, boxes, size):
         """The labels of each instance within its box, as training targets of a part head, all instances at once.
@@ -212,21 +210,27 @@ class PartMask:
         x, y = (grid.long() for grid in region_grid(boxes, size, self.size, inclusive=True))
         x, y = x.clamp(max=self.size[0] - 1), y.clamp(max=self.size[1] - 1)
         index = torch.arange(len(self)) if self._index is None else self._index
-        labels = self._labels.to(boxes.device)
-        return labels[index.to(boxes.device)[:, None, None], y[:, :, None], x[:, None, :]].long()
+        which = index.to(boxes.device)[:, None, None]
+        return self._maps.to(boxes.device).at(which, y[:, :, None], x[:, None, :]).long()
 
     def __len__(self):
         return len(self.annotated)
 
     def __getitem__(self, item):
         """The instances at an index, slice, index tensor or boolean mask, without a copy of their maps."""
-        index = torch.arange(len(self), device=self._labels.device) if self._index is None else self._index
+        index = self._index
+        if index is None:
+            index = torch.arange(len(self), device=self.annotated.device)
         item = item.to(index.device) if isinstance(item, torch.Tensor) else item
-        picked = index[item].reshape(-1)
-        return PartMask(self._labels, self.annotated[item].reshape(-1), self.size, self.part_set, picked)
+        picked = self._like(self._maps)
+        picked._index, picked.annotated = index[item].reshape(-1), self.annotated[item].reshape(-1)
+        return picked
 
     def __repr__(self):
         return f"PartMask(num_instances={len(self)}, size={self.size}, part_set={self.part_set.name})"
 
-    def _like(self, labels, size):
-        return PartMask(labels, self.annotated, size, self.part_set)
+    def _like(self, maps):
+        made = PartMask.__new__(PartMask)
+        made._maps, made._index, made.annotated = maps, self._index, self.annotated
+        made.size, made.part_set = maps.size, self.part_set
+        return made

@@ -1,6 +1,11 @@
 """Where the pixels of a resized map or of a region come from: index arithmetic that the maps and masks share."""
 
+from dataclasses import dataclass, replace
+
 import torch
+import torch.nn.functional as F
+
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
 
 
 def nearest_index(source, target, device=None):
@@ -15,6 +20,101 @@ def resize_nearest(maps, size):
     rows = nearest_index(maps.shape[-2], size[1], maps.device)
     # Columns first: then whole rows are copied, which is several times faster than the other way round
     return maps.index_select(-1, columns).index_select(-2, rows)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Which pixels of `source` one axis shows: resized to `target`, cut to `length` from `start`, mirrored."""
+
+    source: int
+    target: int
+    start: int
+    length: int
+    mirrored: bool = False
+
+    @classmethod
+    def plain(cls, source):
+        return cls(source, source, 0, source)
+
+    @property
+    def is_plain(self):
+        return self == _Axis.plain(self.source)
+
+    def cut(self, first, end):
+        start = self.start + (self.length - end if self.mirrored else first)
+        return replace(self, start=start, length=end - first)
+
+    def index(self, device=None):
+        """int64 [length]: the pixel of the source behind each pixel."""
+        seen = nearest_index(self.source, self.target, device)[self.start : self.start + self.length]
+        return seen.flip(0) if self.mirrored else seen
+
+
+class NearestMaps:
+    """Maps that are resized, mirrored and cut only when they are looked at: until then, two axes remember what to do.
+
+    A sample of a large image then costs, and takes from the loader's worker to the device, what its maps have in
+    the original pixels; and whoever samples a region never makes the large map at all. Values are those of
+    `resize_nearest`, of mirrors and of cuts, in the order in which they were asked for.
+
+    Args:
+        source: [..., h, w], of any type.
+    """
+
+    def __init__(self, source, axes=None):
+        self._source = source
+        self._axes = axes or (_Axis.plain(source.shape[-1]), _Axis.plain(source.shape[-2]))
+
+    @property
+    def size(self):
+        """(width, height)."""
+        return self._axes[0].length, self._axes[1].length
+
+    @property
+    def tensor(self):
+        """The maps themselves, [..., H, W]."""
+        for dim, axis in zip((-1, -2), self._axes):  # columns first, see `resize_nearest`
+            if not axis.is_plain:
+                self._source = self._source.index_select(dim, axis.index(self._source.device))
+        self._axes = tuple(_Axis.plain(axis.length) for axis in self._axes)
+        return self._source
+
+    def resize(self, size):
+        if not all(axis.is_plain for axis in self._axes):
+            return NearestMaps(self.tensor).resize(size)
+        axes = (_Axis(axis.source, side, 0, side) for axis, side in zip(self._axes, size))
+        return NearestMaps(self._source, tuple(axes))
+
+    def transpose(self, method):
+        check_flip(method)
+        columns, rows = self._axes
+        if method == FLIP_LEFT_RIGHT:
+            columns = replace(columns, mirrored=not columns.mirrored)
+        else:
+            rows = replace(rows, mirrored=not rows.mirrored)
+        return NearestMaps(self._source, (columns, rows))
+
+    def crop(self, window):
+        """Within (x1, y1, x2, y2), x2 and y2 excluded, inside of the maps."""
+        x1, y1, x2, y2 = window
+        return NearestMaps(self._source, (self._axes[0].cut(x1, x2), self._axes[1].cut(y1, y2)))
+
+    def pad(self, size, value):
+        """Enlarged to (width, height) to the right and below by pixels of `value`."""
+        width, height = self.size
+        return NearestMaps(F.pad(self.tensor, (0, size[0] - width, 0, size[1] - height), value=value))
+
+    def to(self, *args, **kwargs):
+        return NearestMaps(self._source.to(*args, **kwargs), self._axes)
+
+    def map(self, function):
+        """The maps after a function of each pixel alone, or of all the pixels at one place: [..., h, w] -> the same."""
+        return NearestMaps(function(self._source), self._axes)
+
+    def at(self, which, y, x):
+        """Values of the maps [M, H, W] at int64 indices that broadcast together, without making the maps."""
+        columns, rows = (axis.index(self._source.device) for axis in self._axes)
+        return self._source[which, rows[y], columns[x]]
 
 
 def region_grid(boxes, resolution, size, inclusive):

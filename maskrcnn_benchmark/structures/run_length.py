@@ -1,5 +1,6 @@
 """Run-length encoded masks in COCO's formats: parsed, checked and painted, many at once."""
 
+import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -126,7 +127,12 @@ class RunLengths:
 
 def row_major(canvas):
     """Column-major images [L, width, height] -> the usual [L, height, width], contiguous."""
-    return np.ascontiguousarray(canvas.transpose(0, 2, 1))
+    turned = np.empty((len(canvas), *canvas.shape[:0:-1]), canvas.dtype)
+    if not turned.size:
+        return turned
+    for source, target in zip(canvas, turned):  # OpenCV goes in blocks that fit the cache, NumPy pixel by pixel
+        cv2.transpose(source, dst=target)
+    return turned
 
 
 def from_polygons(polygons, size):

@@ -171,7 +171,7 @@ def test_selecting_repeats_instances_without_copying_their_maps():
     picked = parts[torch.tensor([1, 1, 0])]
     assert picked.labels[:, 0].tolist() == [[3, 0], [3, 0], [1, 2]]
     assert picked.annotated.tolist() == [False, False, True]
-    assert picked._labels.data_ptr() == parts._labels.data_ptr()
+    assert picked._maps.tensor.data_ptr() == parts._maps.tensor.data_ptr()
     assert picked[picked.annotated].labels.tolist() == [[[1, 2]]]
     boxes = torch.tensor([[0.0, 0, 1, 0]] * 3)
     assert picked.crop_and_resize(boxes, 2)[:, 0].tolist() == [[3, 0], [3, 0], [1, 2]]
@@ -192,3 +192,15 @@ def test_no_instances_are_fine():
     parts = hands([[[1, 2]]])[torch.tensor([False])]
     assert parts.resize((4, 4)).transpose(0).crop((0, 0, 2, 2)).pad((3, 3)).labels.shape == (0, 3, 3)
     assert parts.crop_and_resize(torch.zeros(0, 4), 14).shape == (0, 14, 14)
+
+
+@settings(max_examples=30)
+@given(arrays("uint8", (2, 5, 7), elements=st.integers(0, 3)), st.booleans(), st.integers(3, 12), st.integers(3, 12))
+def test_targets_of_resized_and_mirrored_maps_are_those_of_the_maps_once_made(labels, flips, width, height):
+    parts = hands(labels.tolist(), (True, False))[torch.tensor([1, 0, 1])].resize((width, height))
+    parts = parts.transpose(FLIP_LEFT_RIGHT) if flips else parts
+    boxes = torch.tensor([[0.0, 1, 2, 2], [-1, 0, 20, 20], [1, 1, 1, 1]])
+    targets = parts.crop_and_resize(boxes, 5)
+    made = PartMask(parts.labels, parts.annotated, (width, height), parts.part_set)
+    assert torch.equal(targets, made.crop_and_resize(boxes, 5))
+    assert parts.annotated.tolist() == [False, True, False]

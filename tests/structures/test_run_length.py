@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons, row_major
@@ -107,3 +109,9 @@ def test_damaged_codes_among_others_are_masks_without_pixels_and_named():
     masks[list(damages)] = 0
     assert np.array_equal(runs.masks(range(9)), masks)
     assert runs.areas.tolist() == masks.sum((1, 2)).tolist()
+
+
+@given(arrays("uint8", array_shapes(min_dims=3, max_dims=3, min_side=0, max_side=40)))
+def test_row_major_exchanges_columns_and_rows(canvas):
+    turned = row_major(canvas)
+    assert np.array_equal(turned, canvas.transpose(0, 2, 1)) and turned.flags.c_contiguous

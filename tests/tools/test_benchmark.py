@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,17 +118,18 @@ def test_a_whole_image_part_head_needs_no_detection(benchmark):
     assert [task.key for task in enabled_tasks(only_part)] == ["part"]
 
 
-def test_memory_of_a_process_and_its_children_is_counted_together(timing):
+def test_memory_of_a_process_and_its_children_is_counted_together(benchmark):
+    memory = sys.modules["benchmarks.memory"]
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("this system does not tell the memory of processes")
     script = "x = bytearray(60 * 2**20); print(len(x), flush=True); input()"
-    with timing.PeakMemory() as alone:
+    with memory.PeakMemory() as alone:
         pass
     child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     child.stdout.readline()
-    with timing.PeakMemory() as together:
+    with memory.PeakMemory() as together:
         pass
     child.communicate(b"\n")
-    if math.isnan(alone.mib):
-        pytest.skip("this system does not tell the memory of processes")
     assert 55 < together.mib - alone.mib < 120
 
 
@@ -199,3 +201,64 @@ def test_both_detectors_start_from_the_same_weights(benchmark):
     }
     for name, other in pairs.items():
         assert torch.equal(ours[name], theirs[other]), name
+
+
+def test_a_function_runs_in_a_process_of_its_own(benchmark, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    memory = sys.modules["benchmarks.memory"]
+    pid, peak = memory.in_fresh_process(os.getpid)
+    assert pid != os.getpid() and peak >= 0
+    with pytest.raises(ValueError, match="math domain error"):
+        memory.in_fresh_process(math.sqrt, -1.0)
+    with pytest.raises(RuntimeError, match="ended with code 3"):
+        memory.in_fresh_process(os._exit, 3)
+
+
+def test_growth_is_the_peak_of_a_block(benchmark):
+    memory = sys.modules["benchmarks.memory"]
+    with memory.Growth() as growth:
+        block = bytearray(b"x" * (64 * memory.MIB))
+        del block
+    assert 60 < growth.mib < 200
+
+
+def test_annotations_and_images_of_a_data_set_belong_together(benchmark, tmp_path):
+    for argv, message in (
+        (["--annotations", "a.json"], "belong together"),
+        (["--annotations", "a.json", "--images", str(tmp_path)], "a.json is not there"),
+    ):
+        with pytest.raises(UserError, match=message):
+            benchmark.dataset.measure(benchmark.parse_arguments(["dataset", *argv]))
+
+
+def test_the_plain_way_makes_dictionaries_by_image(benchmark):
+    content = {
+        "images": [{"image_id": 7}, {"image_id": 8}],
+        "categories": [{"category_id": 2}],
+        "parts": [{"part_id": 5}],
+        "annos_segmentation": [{"id": 1, "image_id": 8, "category_id": 2, "parts": [{"part_id": 5}]}],
+        "annos_joints": [{"person_id": 3, "image_id": 8}],
+    }
+    tables = sys.modules["benchmarks.dataset_processes"].tables_by_image(content)
+    image = tables["images"][8]
+    assert (image["annotations"], image["categories"], image["parts"], image["keypoints"]) == ([1], [2], [5], [3])
+    assert tables["images"][7]["annotations"] == [] and tables["parts"][5]["images"] == [8]
+    assert set(tables["segmentations"]) == {1} and set(tables["joints"]) == {3}
+
+
+def test_a_whole_measurement_of_a_small_set(benchmark, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    pytest.importorskip("maskrcnn_benchmark.data.preparation.build_index")
+    small = ["--full-size", "6", "--workers", "1", "--read", "2", "--samples", "1", "--loaded", "4"]
+    args = benchmark.parse_arguments(
+        ["dataset", "--folder", str(tmp_path / "kept"), "--rounds", "1", "--warmup", "1", *small]
+    )
+    result = benchmark.dataset.measure(args)
+    keys = ("prepare_seconds", "prepare_peak_mib", "open_seconds", "sample_ms", "json_load_seconds", "json_load_mib")
+    assert all(result[key] > 0 for key in keys) and {"open_mib", "worker_mib"} <= set(result)
+    assert set(result["sample_split_ms"]) == {
+        *("decode", "records", "targets", "jitter", "resize", "flip", "tensor", "collate"),
+    }
+    assert set(result["loader_images_per_second"]) == {"0", "1", "2"}
+    assert (tmp_path / "kept" / "full_size" / "annotations.json").is_file()
+    assert "json.load and dictionaries" in capsys.readouterr().out

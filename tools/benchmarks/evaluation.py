@@ -12,8 +12,10 @@ from pycocotools import mask as run_length
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from benchmarks.evaluation_data import SIZE, imperfect_answers, write_annotations
-from benchmarks.timing import PeakMemory, format_table, medians, positive, take_turns
+from benchmarks.evaluation_data import imperfect_answers, write_annotations
+from benchmarks.memory import PeakMemory
+from benchmarks.photograph_scenes import SIZE
+from benchmarks.timing import format_table, medians, positive, take_turns
 from maskrcnn_benchmark.data.datasets.detail import DetailDataset
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.evaluation.answers import ImageAnswers

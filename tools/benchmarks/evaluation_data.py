@@ -1,14 +1,13 @@
 """Annotations and answers of the size of PASCAL in Detail, made up for measuring the evaluation."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from pycocotools import mask as run_length
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.photograph_scenes import SIZE, enlarge
 from maskrcnn_benchmark.data.datasets import mini_detail
 from maskrcnn_benchmark.data.datasets.mini_detail_scene import draw_scene
 from maskrcnn_benchmark.evaluation.answers import (
@@ -20,7 +19,6 @@ from maskrcnn_benchmark.evaluation.answers import (
 )
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 
-SIZE = (500, 375)  # of most images of VOC 2010, in pixels
 FALSE_ALARMS = 20  # detections per image beside those of its objects
 
 
@@ -33,7 +31,7 @@ def write_annotations(path, count, distinct, seed=0):
         distinct: number of different drawn scenes; further images repeat them.
         seed: of the drawing.
     """
-    scenes = [_sections(_enlarged(draw_scene(np.random.default_rng([seed, n]))), n) for n in range(distinct)]
+    scenes = [_sections(enlarge(draw_scene(np.random.default_rng([seed, n]))), n) for n in range(distinct)]
     content = {**mini_detail.header(), "images": []}
     sections = ("annos_segmentation", "annos_boundary", "annos_occlusion", "annos_joints")
     content.update({section: [] for section in sections})
@@ -53,26 +51,6 @@ def write_annotations(path, count, distinct, seed=0):
     for section, key in (("annos_segmentation", "id"), ("annos_joints", "person_id")):
         content[section] = [{key: n, **row} for n, row in enumerate(content[section], 1)]
     Path(path).write_text(json.dumps(content, separators=(",", ":")))
-
-
-def _enlarged(scene):
-    """A drawn scene at `SIZE`; what is drawn is enlarged with it, without its picture."""
-    height, width = scene.regions.shape
-    scale = np.array([SIZE[0] / width, SIZE[1] / height, 1])
-
-    def enlarge(labels):
-        return cv2.resize(labels, SIZE, interpolation=cv2.INTER_NEAREST_EXACT)
-
-    instances = [
-        replace(
-            instance,
-            part_map=enlarge(instance.part_map),
-            joints=None if instance.joints is None else instance.joints * scale,
-        )
-        for instance in scene.instances
-    ]
-    regions, unlabelled = enlarge(scene.regions.astype(np.int16)), enlarge(scene.unlabelled.astype(np.uint8)) > 0
-    return replace(scene, picture=None, regions=regions, instances=instances, unlabelled=unlabelled)
 
 
 def _sections(scene, seed):

@@ -2,13 +2,9 @@
 
 import argparse
 import json
-import math
-import os
 import platform
 import statistics
-import threading
 import time
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -70,46 +66,6 @@ def machine(device):
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
     }
-
-
-class PeakMemory:
-    """Greatest memory of this process and its children together while entered, pages that they share counted once.
-
-    It is looked at twice a second, on Linux (proportional set size); elsewhere `mib` stays nan.
-
-    Attributes:
-        mib: the peak so far.
-    """
-
-    def __init__(self):
-        self.mib = math.nan
-        self._done = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self):
-        self._watcher.start()
-        return self
-
-    def __exit__(self, *error):
-        self._done.set()
-        self._watcher.join()
-
-    def _watch(self):
-        while True:
-            self.mib = max(_tree_mib(os.getpid()), self.mib) if not math.isnan(self.mib) else _tree_mib(os.getpid())
-            if self._done.wait(0.5):
-                return
-
-
-def _tree_mib(process):
-    """Proportional set size of a process and all its descendants in MiB, nan where the system does not tell."""
-    try:
-        text = Path(f"/proc/{process}/smaps_rollup").read_text()
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except OSError:  # no Linux, or the process has just ended
-        return math.nan
-    own = sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
-    return own + sum(mib for mib in map(_tree_mib, children) if not math.isnan(mib))
 
 
 def write_json(path, result):

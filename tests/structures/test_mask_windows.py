@@ -1,0 +1,63 @@
+"""Bitmaps kept by their windows: the same pixels and the same samples as whole bitmaps."""
+
+import cv2
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows
+
+
+def masks_of(height, width):
+    """Up to three bitmaps, empty, full, or of scattered pixels."""
+    elements = st.sampled_from((0, 0, 0, 1))
+    return arrays(np.uint8, st.tuples(st.integers(0, 3), st.just(height), st.just(width)), elements=elements)
+
+
+@given(st.data())
+def test_resized_and_mirrored_windows_hold_the_pixels_of_whole_bitmaps(data):
+    height, width, *new = (data.draw(st.integers(1, 24)) for _ in range(4))
+    masks = data.draw(masks_of(height, width))
+    resized = [cv2.resize(mask * np.uint8(255), new, interpolation=cv2.INTER_LINEAR) >= 128 for mask in masks]
+    expected = np.stack([np.zeros(new[::-1], bool), *resized])[1:]
+    windows = MaskWindows.of_frames(torch.from_numpy(masks)).resize(new)
+    assert windows.size == tuple(new)
+    assert np.array_equal(windows.frames(), expected)
+    assert np.array_equal(windows.transpose(0).frames(), expected[:, :, ::-1])
+    assert np.array_equal(windows.transpose(1).frames(), expected[:, ::-1])
+    assert np.array_equal(windows.transpose(1).resize(new).frames(), expected[:, ::-1])
+
+
+@given(st.data())
+def test_samples_of_windows_are_those_of_whole_bitmaps(data):
+    height, width, *new = (data.draw(st.integers(1, 24)) for _ in range(4))
+    windows = MaskWindows.of_frames(torch.from_numpy(data.draw(masks_of(height, width)))).resize(new)
+    windows = windows.transpose(data.draw(st.integers(0, 1)))
+    whole = MaskWindows.of_frames(windows.frames())
+    index = torch.tensor([0, 1, 2, 0])[: 4 if len(windows) == 3 else 0]
+    spread = torch.linspace(-0.4, 1.4, 37).expand(len(index), 37)
+    x, y = spread * new[0], spread[:, :29] * new[1]
+    assert torch.equal(windows.sample_bilinear(index, x, y), whole.sample_bilinear(index, x, y))
+
+
+def test_samples_worked_by_hand():
+    masks = torch.zeros(2, 4, 6, dtype=torch.uint8)
+    masks[1, 1, 2] = 1
+    windows = MaskWindows(
+        torch.tensor([0, 0, 0, 0, 0, 1, 0, 0, 0, 0], dtype=torch.uint8), [(0, 0, 1, 1), (1, 0, 3, 3)], (6, 4)
+    )
+    assert torch.equal(windows.frames(), masks)
+    # the middle of the pixel, half way to the next, and far outside
+    x, y = torch.tensor([[2.5, 3.0, 5.5]] * 2), torch.tensor([[1.5, 2.0]] * 2)
+    samples = windows.sample_bilinear(torch.tensor([0, 1]), x, y)
+    assert samples.tolist() == [[[0, 0, 0], [0, 0, 0]], [[1, 0.5, 0], [0.5, 0.25, 0]]]
+
+
+def test_a_small_object_takes_little_room_in_a_large_image():
+    masks = torch.zeros(3, 375, 500, dtype=torch.uint8)
+    masks[:, 100:120, 200:230] = 1
+    windows = MaskWindows.of_frames(masks).resize((1066, 800))
+    assert windows.pixels.numel() < 3 * 50 * 80
+    assert int(windows.frames().sum()) == int(windows.pixels.sum())
