@@ -13,6 +13,7 @@ from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
 
@@ -29,6 +30,7 @@ def parse_arguments(arguments=None):
 
 def main(arguments=None):
     arguments = parse_arguments(arguments)
+    setup_logger("maskrcnn_benchmark", "", 0)
     if arguments.workers < 0:
         raise UserError(f"--workers {arguments.workers} must be 0 or more")
     if arguments.out:

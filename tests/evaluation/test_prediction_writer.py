@@ -27,10 +27,10 @@ def dataset(tmp_path):
     return write_dataset(tmp_path / "annotations.json", [11, 5, 7])
 
 
-def write_dataset(path, ids, parts="person"):
+def write_dataset(path, ids, parts="person", file_name="2008_{:06d}.jpg"):
     content = {
         "images": [
-            {"image_id": key, "file_name": f"2008_{key:06d}.jpg", "width": 6, "height": 4, "phase": "val"}
+            {"image_id": key, "file_name": file_name.format(key), "width": 6, "height": 4, "phase": "val"}
             for key in ids
         ],
         "categories": [
@@ -165,9 +165,10 @@ def test_an_evaluation_that_fails_leaves_the_lists_of_the_one_before(dataset, tm
 def test_joined_data_sets_name_maps_by_what_tells_their_images_apart(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
-    first, second = (write_dataset(tmp_path / name / "annotations.json", ids) for name, ids in (("a", [1]), ("b", [2])))
-    for info in second.file.images.values():
-        info["file_name"] = "2008_000001.jpg"
+    first, second = (
+        write_dataset(tmp_path / name / "annotations.json", ids, file_name="2008_000001.jpg")
+        for name, ids in (("a", [1]), ("b", [2]))
+    )
     boundary = {"boundary": every_answer()["boundary"]}
     apart = write(ConcatDataset([first, second]), tmp_path / "apart", {0: boundary, 1: boundary})
     assert sorted(path.name for path in (apart / "boundary").iterdir()) == ["1.png", "2.png"]
