@@ -22,6 +22,7 @@ from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.multitask.tasks import enabled_tasks
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.heap import keep_freed_memory
 
 # Upright images in one group, wide ones in the other
 ASPECT_RATIO_BOUNDS = (1.0,)
@@ -187,9 +188,14 @@ def _loader(cfg, dataset, batch_sampler, collator):
         batch_sampler=batch_sampler,
         num_workers=workers,
         collate_fn=collator,
+        worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
         pin_memory=torch.device(cfg.MODEL.DEVICE).type == "cuda" and torch.cuda.is_available(),
     )
+
+
+def _start_worker(worker):
+    keep_freed_memory()
 
 
 def _allow_open_files():

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.data.collate_batch import BatchCollator
 from maskrcnn_benchmark.data.datasets.detail import DetailDataset
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.utils.heap import keep_freed_memory
 
 CONFIG = Path(__file__).parents[2] / "configs" / "detail" / "e2e_multitask_R_50_FPN_1x.yaml"
 SET = "full_size"  # folder of the measured set, and so its name in the catalog
@@ -119,6 +120,7 @@ class _OwnMemory:
     """In the place of a collator: each batch becomes the memory that the worker has taken since it began."""
 
     def begin(self, worker):
+        keep_freed_memory()
         self.before = own_mib()
 
     def __call__(self, batch):
@@ -134,13 +136,14 @@ def config(options=()):
 
 
 def split_sample(folder, rounds, warmup, count):
-    """How long one sample of training takes on one core, and where the time goes.
+    """How long one sample of training takes on one core in a loader's worker, and where the time goes.
 
     Returns:
         {"split": {stage: median milliseconds}, "total": median milliseconds of all of it, "later": median milliseconds
         of what the heads of a training step on the CPU then make of the annotations, "images", "instances"}.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()
     cfg = config(["INPUT.HORIZONTAL_FLIP_PROB_TRAIN", 1.0])
     dataset = open_set(folder)
     chosen = _typical_images(dataset, count)

@@ -14,10 +14,6 @@ from torchvision.transforms import functional as F
 
 from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 
-# Pillow gives the memory of every picture back to the system, and with it the heap's top: the page faults of getting it
-# again took a third of a sample's time. This many blocks of memory, each of a picture's size, stay for the next one.
-Image.core.set_blocks_max(4)
-
 
 class Compose:
     """Several transforms, one after the other."""
