@@ -4,6 +4,7 @@ import bisect
 import gc
 import resource
 
+import cv2
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.sampler import BatchSampler
@@ -183,6 +184,8 @@ def _loader(cfg, dataset, batch_sampler, collator):
         # Workers are forks that share the annotations: a collection in one would touch, and so copy, all their pages
         gc.collect()
         gc.freeze()
+        # and OpenCV's threads do not live on in a fork, which would wait for them
+        cv2.setNumThreads(1)
     return DataLoader(
         dataset,
         batch_sampler=batch_sampler,

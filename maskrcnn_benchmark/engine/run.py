@@ -1,6 +1,7 @@
 """A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
@@ -87,7 +88,7 @@ def train(cfg, skip_test=False):
         run_once(lambda: [(Path(cfg.OUTPUT_DIR) / name).unlink(missing_ok=True) for name in (RESULTS, PAGE)])
         loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
         for each in (loader, *test_loaders):
-            each.worker_init_fn = leave_signals_to_parent
+            each.worker_init_fn = partial(_start_worker, each.worker_init_fn)
         do_train(
             cfg,
             synchronize_batch_norm(model, device),
@@ -244,6 +245,11 @@ def _finish(cfg, model, loaders, device):
     report = _result_folder(cfg, cfg.DATASETS.TEST[0]) / REPORT
     if report.is_file():
         logger.info("Report with curves, classes, the worst and the best images: %s", report)
+
+
+def _start_worker(then, worker_id):
+    leave_signals_to_parent(worker_id)
+    then(worker_id)
 
 
 def _build_model(cfg, vocabulary, device):
