@@ -84,17 +84,17 @@ def _lay_out(root, args):
 def _measure_steps(folder, args):
     steps = tqdm(total=5 + len(WORKERS), desc="steps", unit="step", disable=None)
 
-    def run(function, *arguments):
-        value, peak = in_fresh_process(function, folder, *arguments)
+    def run(function, *arguments, watch=False):
+        found = in_fresh_process(function, folder, *arguments, watch=watch)
         steps.update()
-        return value, peak
+        return found
 
-    prepare_seconds, prepare_peak = run(prepare_set, args.workers)
-    opening, _ = run(time_opening)
-    worker, _ = run(measure_worker, args.read)
-    sample, _ = run(split_sample, args.rounds, args.warmup, args.samples)
-    throughput = {str(n): run(loader_throughput, n, args.loaded)[0] for n in WORKERS}
-    plain, _ = run(load_plainly)
+    prepare_seconds, prepare_peak = run(prepare_set, args.workers, watch=True)
+    opening = run(time_opening)
+    worker = run(measure_worker, args.read)
+    sample = run(split_sample, args.rounds, args.warmup, args.samples)
+    throughput = {str(number): run(loader_throughput, number, args.loaded) for number in WORKERS}
+    plain = run(load_plainly)
     steps.close()
     return {
         "prepare_seconds": prepare_seconds,
