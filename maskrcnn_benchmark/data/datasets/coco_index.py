@@ -63,7 +63,7 @@ class _Images(Mapping):
     def __getitem__(self, image_id):
         if image_id not in self._number_of:
             raise KeyError(image_id)
-        row = json.loads(self._connection.query("SELECT row FROM images WHERE image_id = ?", image_id)[0][0])
+        row = json.loads(self._connection.query("SELECT row FROM image_rows WHERE image_id = ?", image_id)[0][0])
         return {**row, "file_name": file_name_of(row)}
 
     def __iter__(self):

@@ -76,9 +76,10 @@ class CocoContent:
         self.scan = CocoScan(source, progress)
         self._images = images
         self._positions = {image_id: position for position, image_id in enumerate(self.scan.images)}
+        self._image_rows = []
 
     def rows_of(self, ids):
-        rows, problems = {"images": [], "annotations": []}, []
+        rows, problems = {"images": [], "image_rows": [], "annotations": []}, []
         with open(self.scan.path, "rb") as file:
             for image_id in ids:
                 findings = kinds.Findings(image_id)
@@ -89,8 +90,8 @@ class CocoContent:
                 if records is None:
                     continue
                 valid = bool(records) and has_valid_annotation(records)
-                text = json.dumps(self.scan.images[image_id])
-                rows["images"].append((image_id, self._positions[image_id], len(records), int(valid), text))
+                rows["images"].append((image_id, self._positions[image_id], len(records), int(valid)))
+                rows["image_rows"].append((image_id, json.dumps(self.scan.images[image_id])))
                 rows["annotations"] += [
                     (image_id, i, record["category_id"], int(bool(record.get("iscrowd", 0))), json.dumps(record))
                     for i, record in enumerate(records)
@@ -98,11 +99,13 @@ class CocoContent:
         return rows, problems
 
     def completed(self, rows):
+        self._image_rows += rows.pop("images")
         return rows
 
     def tables(self):
         rows = self.scan.categories.items()
-        return {"categories": [(key, i, json.dumps(row)) for i, (key, row) in enumerate(rows)]}
+        categories = [(key, i, json.dumps(row)) for i, (key, row) in enumerate(rows)]
+        return {"images": self._image_rows, "categories": categories}
 
     def meta(self):
         return {

@@ -91,6 +91,7 @@ class DetailContent:
         self._tables = Tables(self.scan.categories, names, self.scan.occlusion_base)
         self._positions = {image_id: position for position, image_id in enumerate(self.scan.images)}
         self._pairs = {}
+        self._image_rows = []
 
     def rows_of(self, ids):
         """({table: rows}, list of `Problem`) of several images, for `completed`."""
@@ -109,18 +110,19 @@ class DetailContent:
         return rows, problems
 
     def completed(self, rows):
-        """`rows` with the numbers that count over all images, those of pairs of category and part."""
-        return {**rows, "images": [(*row[:-1], self._numbers(row[-1])) for row in rows.get("images", ())]}
+        """`rows` but for those of "images", which are kept back so that opening an index reads them in one go."""
+        self._image_rows += [(*row[:-1], self._numbers(row[-1])) for row in rows.pop("images", ())]
+        return rows
 
     def tables(self):
-        """{table: rows} of what is no image's, once all images are completed."""
+        """{table: rows} of the tables, once all images are completed."""
         categories = [
             (key, i, row["name"], row["supercategory"], int(row["onlysemantic"]), json.dumps(row["parts"]))
             for i, (key, row) in enumerate(self.scan.categories.items())
         ]
         parts = [(key, i, row["name"], row["superpart"]) for i, (key, row) in enumerate(self.scan.parts.items())]
         pairs = [(number, *pair) for pair, number in self._pairs.items()]
-        return {"categories": categories, "parts": parts, "category_parts": pairs}
+        return {"images": self._image_rows, "categories": categories, "parts": parts, "category_parts": pairs}
 
     def meta(self):
         """What the table "meta" holds beside that of every layout."""

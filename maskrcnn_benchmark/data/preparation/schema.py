@@ -45,7 +45,8 @@ _DETAIL = {
 _COCO = {
     **_COMMON,
     # valid: whether training can learn from the image's annotations, see `coco_file.has_valid_annotation`
-    "images": ("image_id", "position", "annotations", "valid", "row"),
+    "images": ("image_id", "position", "annotations", "valid"),
+    "image_rows": ("image_id", "row"),
     "categories": ("category_id", "position", "row"),
     "annotations": ("image_id", "position", "category_id", "iscrowd", "row"),
 }
@@ -53,6 +54,7 @@ COLUMNS = {"detail": _DETAIL, "coco": _COCO}
 _KEYS = {
     "meta": "key",
     "images": "image_id",
+    "image_rows": "image_id",
     "categories": "category_id",
     "parts": "part_id",
     "category_parts": "number",

@@ -1,6 +1,7 @@
 """Indexes of files in COCO's layout: a data set reads from one what it reads from the file, but for what is damaged."""
 
 import contextlib
+import copy
 import json
 import pickle
 
@@ -28,7 +29,7 @@ def content():
         row = {"id": number, "image_id": image_id, "category_id": category_id, "bbox": box, "iscrowd": 0, "area": 16.0}
         return {**row, "segmentation": segmentation, **more}
 
-    return {
+    content = {
         "info": {"year": 2017},
         "licenses": [],
         "images": [{"id": i, "file_name": f"{i}.png", "width": 10, "height": 8, "license": 3} for i in (30, 10, 20)],
@@ -40,6 +41,7 @@ def content():
             annotation(3, 20, 1, [6.0, 3.0, 0.5, 3.0], SQUARE, score=0.5),
         ],
     }
+    return copy.deepcopy(content)
 
 
 def written(folder, content):
