@@ -1,4 +1,4 @@
-"""Prepare PASCAL in Detail: `python tools/prepare_detail.py --annotations FILE --images DIR`.
+"""Prepare PASCAL in Detail, or a file of COCO: `python tools/prepare_detail.py --annotations FILE --images DIR`.
 
 The annotation file is read once, a piece at a time, every record is checked, and an index is written, which training
 and testing open at once. It lies beside the annotation file, or in --out. A second run on the same file does nothing.
@@ -8,7 +8,7 @@ import argparse
 import os
 from pathlib import Path
 
-from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation.build_index import LAYOUTS, prepare
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.cli import run_tool
@@ -20,6 +20,7 @@ from maskrcnn_benchmark.utils.miscellaneous import mkdir
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--annotations", required=True, metavar="FILE", help="JSON file of PASCAL in Detail")
+    parser.add_argument("--layout", choices=LAYOUTS, default="detail", help="that of the file (default: %(default)s)")
     parser.add_argument("--images", metavar="DIR", help="look at every image, too")
     parser.add_argument("--out", metavar="DIR", help="folder of the index (default: that of the annotations)")
     parser.add_argument("--strict", action="store_true", help="anything wrong is an error, and no index is written")
@@ -43,6 +44,7 @@ def main(arguments=None):
         arguments.workers,
         progress=True,
         problems_csv=arguments.problems and Path(arguments.problems),
+        layout=arguments.layout,
     )
     print(summarize(index))
     print(f"{'prepared' if made else 'is prepared already'}: {index}")

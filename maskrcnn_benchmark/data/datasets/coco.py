@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from pycocotools.coco import COCO
 
-from maskrcnn_benchmark.data.datasets.coco_file import open_coco_file, plain_record
+from maskrcnn_benchmark.data.datasets.coco_file import open_coco_file
+from maskrcnn_benchmark.data.datasets.coco_records import plain_record
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -18,7 +19,6 @@ from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
-MIN_VISIBLE_KEYPOINTS = 10  # an image with fewer in all is no use for training keypoints (Detectron's rule)
 TASKS = frozenset(("detection", "instance", "keypoint"))
 SWAPPED_VISIBILITY = torch.tensor([0.0, 2.0, 1.0])  # COCO's 1 occluded, 2 visible are Detail's 2 and 1
 
@@ -42,7 +42,7 @@ class COCODataset(torch.utils.data.Dataset):
         """Open a data set.
 
         Args:
-            ann_file: the JSON file.
+            ann_file: the JSON file, or an index of one, see `coco_file.open_coco_file`.
             root: folder of the images, or None if only annotations are wanted.
             remove_images_without_annotations: leave out images without a box that is wider and higher than a pixel or,
                 where the records have keypoints, with fewer than 10 labelled keypoints in all.
@@ -64,7 +64,7 @@ class COCODataset(torch.utils.data.Dataset):
         self.vocabulary = Vocabulary(thing_names=tuple(self.categories.values()), joints=self.file.joints)
         self.ids = sorted(self.file.images)
         if remove_images_without_annotations:
-            self.ids = [image_id for image_id in self.ids if has_valid_annotation(self.file.records(image_id))]
+            self.ids = [image_id for image_id in self.ids if self.file.is_valid(image_id)]
             if not self.ids:
                 number = len(self.file.images)
                 raise UserError(f"{self.file.path}: none of its {number} images has an annotation to learn from")
@@ -170,20 +170,6 @@ class COCODataset(torch.utils.data.Dataset):
         encodings = [_encode(s, size) if isinstance(s, list) else s for s in segmentations]
         runs = RunLengths(encodings, size, lambda i: self.file.name_of(records[i]))
         return SegmentationMask(torch.from_numpy(runs.masks(range(len(records)))), size, mode="mask")
-
-
-def has_valid_annotation(records):
-    """Whether training can learn from an image's records: the original library's rule.
-
-    One of them has a box that is wider and higher than a pixel and, if the first has keypoints, all together have at
-    least 10 that are labelled.
-    """
-    if not any(min(record["bbox"][2:]) > 1 for record in records):
-        return False
-    if "keypoints" not in records[0]:
-        return True
-    visible = sum(code > 0 for record in records for code in (record.get("keypoints") or ())[2::3])
-    return visible >= MIN_VISIBLE_KEYPOINTS
 
 
 def _encode(polygons, size):

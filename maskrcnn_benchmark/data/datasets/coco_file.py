@@ -1,16 +1,23 @@
 """A file in COCO's layout: its tables, checked, and its records by image."""
 
-import contextlib
-import math
-from array import array
 from collections import Counter, defaultdict
 from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
 
+from maskrcnn_benchmark.data.datasets.coco_index import CocoIndex
+from maskrcnn_benchmark.data.datasets.coco_records import (
+    has_valid_annotation,
+    is_box,
+    is_size,
+    pack,
+    problem_of_keypoints,
+    problem_of_segmentation,
+    read_joints,
+)
 from maskrcnn_benchmark.data.datasets.json_file import read_json
-from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
+from maskrcnn_benchmark.data.preparation.index_file import index_path_of, is_current, is_sqlite
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -28,7 +35,7 @@ class CocoFile:
 
     def __init__(self, path):
         self.path = Path(path)
-        content = read_json(self.path, required=("images", "categories"), object_hook=_pack)
+        content = read_json(self.path, required=("images", "categories"), object_hook=pack)
         self.annotated = "annotations" in content
         rows = self._rows(content, "annotations")
         categories = self._table(content, "categories", ("name",))
@@ -49,6 +56,10 @@ class CocoFile:
         Polygons are arrays of float64, not lists: millions of Python numbers would take four times the memory.
         """
         return self._by_image.get(image_id, [])
+
+    def is_valid(self, image_id):
+        """Whether training can learn from an image, see `has_valid_annotation`."""
+        return has_valid_annotation(self.records(image_id))
 
     def name_of(self, row):
         """The words by which an error names a record: "FILE: annotation 12 of image 30"."""
@@ -112,12 +123,12 @@ class CocoFile:
                     f"{self.name_of(row)} has category {row['category_id']!r}, which 'categories' does not list; add it"
                 )
             segmentation = row.get("segmentation")
-            problem = None if segmentation is None else _problem_of_segmentation(segmentation)
+            problem = None if segmentation is None else problem_of_segmentation(segmentation)
             if problem:
                 raise UserError(f"{self.name_of(row)}: its segmentation {problem}; mend or remove it")
         if len({row["id"] for row in rows}) < len(rows):
             raise UserError(f"{self.path}: id {_first_twice(rows)!r} occurs twice in 'annotations'; make ids unique")
-        row = next((row for row in rows if not _is_box(row["bbox"]) or not _is_size(row.get("area", 0))), None)
+        row = next((row for row in rows if not is_box(row["bbox"]) or not is_size(row.get("area", 0))), None)
         if row is not None:
             raise UserError(
                 f"{self.name_of(row)} has the bbox {row['bbox']!r} and the area {row.get('area')!r}; they must be "
@@ -125,101 +136,34 @@ class CocoFile:
             )
 
     def _read_joints(self, rows):
-        """The joints that the category with keypoints names; without names, COCO's if records have keypoints."""
-        named = {self._joints_of_category(row) for row in self.category_rows if row.get("keypoints")}
-        if len({joints.names for joints in named}) > 1:
-            raise UserError(f"{self.path}: its categories have different keypoints; keep one category's in the file")
+        """The joints of the file; every record's keypoints are of them."""
         with_joints = [row for row in rows if row.get("keypoints") is not None]
-        joints = next(iter(named), COCO_JOINTS if with_joints else None)
+        joints = read_joints(self.path, self.category_rows, bool(with_joints))
         for row in with_joints:
-            problem = _problem_of_keypoints(row["keypoints"], 3 * len(joints))
+            problem = problem_of_keypoints(row["keypoints"], 3 * len(joints))
             if problem:
                 raise UserError(f"{self.name_of(row)}: its keypoints {problem}; mend or remove the entry")
         return joints
 
-    def _joints_of_category(self, row):
-        """The `JointSet` that a category's "keypoints" (names) and "skeleton" (pairs, from 1) describe."""
-        names = row["keypoints"]
-        try:
-            if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-                raise ValueError
-            pairs = [(int(a) - 1, int(b) - 1) for a, b in row.get("skeleton") or ()]
-        except (TypeError, ValueError):
-            raise UserError(
-                f"{self.path}: the keypoints or skeleton of category {row['name']!r} are not a list of different names "
-                "and a list of pairs of their numbers; mend them"
-            ) from None
-        pairs = [pair for pair in pairs if min(pair) >= 0 and max(pair) < len(names)]
-        return JointSet.from_names(names, pairs, f"coco style: {row['name']}")
-
 
 def open_coco_file(path):
-    """The `CocoFile` at `path`; data sets on one file share it, and a file that changed is read again."""
+    """The `CocoFile` at `path`; data sets on one file share it, and a file that changed is read again.
+
+    Where an index lies beside it that tools/prepare_detail.py made of its present state, or `path` is an index, it is
+    a `CocoIndex`, which does the same without reading the file.
+    """
     path = Path(path).absolute()
     if not path.is_file():
         raise UserError(f"no such annotation file: {path}")
     status = path.stat()
-    return _open(path, status.st_mtime_ns, status.st_size)
+    index = path if is_sqlite(path) else index_path_of(path)
+    indexed = index == path or is_current(index, path, "coco")
+    return _open(path, index if indexed else None, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=4)  # training and test file, each perhaps of two parts
-def _open(path, modified, size):
-    return CocoFile(path)
-
-
-def plain_record(row):
-    """A record as the file has it, polygons as lists of numbers."""
-    if not isinstance(row.get("segmentation"), list):
-        return dict(row)
-    return {**row, "segmentation": [list(polygon) for polygon in row["segmentation"]]}
-
-
-def _pack(row):
-    """Called on every object while the file is parsed: polygons become arrays of float64 before the next is read."""
-    segmentation = row.get("segmentation")
-    if isinstance(segmentation, list):
-        # what is no polygon stays: the check of the records says so, and of which
-        with contextlib.suppress(TypeError, OverflowError):
-            row["segmentation"] = [array("d", polygon) for polygon in segmentation]
-    return row
-
-
-def _problem_of_segmentation(segmentation):
-    """What is wrong with a segmentation as far as it shows without decoding: str, or None."""
-    if isinstance(segmentation, dict):
-        return None if {"size", "counts"} <= set(segmentation) else "is a run-length code without 'size' or 'counts'"
-    if not isinstance(segmentation, list):
-        return f"is a {type(segmentation).__name__}, neither a list of polygons nor a run-length code"
-    for polygon in segmentation:
-        if not isinstance(polygon, array):
-            return "is not a list of polygons [x, y, x, y, ...]"
-        if len(polygon) % 2:
-            return f"has a polygon with an odd number of coordinates, {len(polygon)}"
-        if not math.isfinite(sum(polygon)):
-            return "has a coordinate that is not finite"
-    return None
-
-
-def _problem_of_keypoints(keypoints, length):
-    if not isinstance(keypoints, list) or len(keypoints) != length:
-        found = len(keypoints) if isinstance(keypoints, list) else type(keypoints).__name__
-        return f"are not {length} numbers x, y, visibility of {length // 3} joints, but {found}"
-    try:
-        return None if math.isfinite(sum(keypoints)) else "have a coordinate that is not finite"
-    except TypeError:
-        return "are not all numbers"
-
-
-def _is_box(box):
-    try:
-        x, y, width, height = box
-        return math.isfinite(x + y) and _is_size(width) and _is_size(height)
-    except (TypeError, ValueError):
-        return False
-
-
-def _is_size(number):
-    return isinstance(number, int | float) and 0 <= number < math.inf
+def _open(path, index, modified, size):
+    return CocoFile(path) if index is None else CocoIndex(index, path)
 
 
 def _first_twice(rows):

@@ -1,11 +1,7 @@
 """The index of an annotation file of PASCAL in Detail, opened: its tables, and its records by image."""
 
-import contextlib
 import json
-import os
-import sqlite3
 import sys
-import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.data.preparation.index_file import connect, read_meta
-from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSION, SECTION_TABLES
+from maskrcnn_benchmark.data.preparation.index_file import IndexConnection, open_meta
+from maskrcnn_benchmark.data.preparation.schema import SECTION_TABLES
 from maskrcnn_benchmark.data.preparation.summary import group_problems
 from maskrcnn_benchmark.utils.errors import UserError
 
 SECTIONS = tuple(SECTION_TABLES)
 COUNTS = ("regions", "people", "joints", "boundaries", "resized_boundaries", "occlusions")
-_MMAP_LIMIT = 0x7FFF0000  # the most that SQLite maps
 
 
 class DetailIndex:
@@ -50,44 +45,39 @@ class DetailIndex:
     def __init__(self, index, source=None):
         self.index = Path(index)
         self.path = self.index if source is None else Path(source)
-        meta = read_meta(self.index)
-        if meta is None:
-            raise UserError(
-                f"{self.index} is no index of version {SCHEMA_VERSION}; make it with tools/prepare_detail.py"
+        self.occlusion_base = open_meta(self.index, "detail")["occlusion_base"]
+        self._connection = IndexConnection(self.index)
+        query = self._connection.query
+        self.images = ImageTable(query)
+        self.categories = {
+            key: {"name": name, "supercategory": above, "onlysemantic": bool(only), "parts": json.loads(parts)}
+            for key, name, above, only, parts in query(
+                "SELECT category_id, name, supercategory, onlysemantic, parts FROM categories ORDER BY position"
             )
-        self.occlusion_base = meta["occlusion_base"]
-        self._local = threading.local()
-        with contextlib.closing(connect(self.index)) as connection:
-            self.images = ImageTable(connection)
-            self.categories = {
-                key: {"name": name, "supercategory": above, "onlysemantic": bool(only), "parts": json.loads(parts)}
-                for key, name, above, only, parts in connection.execute(
-                    "SELECT category_id, name, supercategory, onlysemantic, parts FROM categories ORDER BY position"
-                )
-            }
-            rows = connection.execute("SELECT part_id, name, superpart FROM parts ORDER BY position").fetchall()
-            self.parts = {key: name for key, name, _ in rows}
-            self.superparts = {key: superpart for key, _, superpart in rows}
-            self.category_parts = connection.execute(
-                "SELECT category_id, part_id FROM category_parts ORDER BY number"
-            ).fetchall()
+        }
+        rows = query("SELECT part_id, name, superpart FROM parts ORDER BY position")
+        self.parts = {key: name for key, name, _ in rows}
+        self.superparts = {key: superpart for key, _, superpart in rows}
+        self.category_parts = query("SELECT category_id, part_id FROM category_parts ORDER BY number")
 
     def records(self, section, image_id):
         """The records of one image in a section of `SECTIONS`, in file order: a list, empty if nobody annotated it.
 
         They are dictionaries as in the file, but chains of occlusion records are int32 arrays.
         """
-        return _READERS[section](self._query, image_id)
+        return _READERS[section](self._connection.query, image_id)
 
     def links(self, image_id):
         """The region of each joint record of an image: list of (position among its segmentation records or None,
         whether another one fits nearly as well)."""
-        rows = self._query("SELECT segmentation_position, ambiguous FROM joints WHERE image_id = ?", image_id)
+        rows = self._connection.query(
+            "SELECT segmentation_position, ambiguous FROM joints WHERE image_id = ?", image_id
+        )
         return [(position, bool(ambiguous)) for position, ambiguous in rows]
 
     def problems(self):
         """What was wrong with the file when it was prepared, by kind: list of (what, what was done, number, first)."""
-        return group_problems(self._connection())
+        return group_problems(self._connection.connection())
 
     def field(self, record, key, kind):
         """`record[key]`. Raises `UserError` that names the record, a `kind` of annotation, if it has no such key."""
@@ -120,30 +110,6 @@ class DetailIndex:
             for name, keys in found.items()
         }
 
-    def _query(self, statement, *values):
-        try:
-            return self._connection().execute(statement, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise UserError(f"{self.index} is damaged ({error}); delete it, and it is made again") from None
-
-    def _connection(self):
-        """This thread's own connection: one must not be used by another thread, or after a fork."""
-        if getattr(self._local, "process", None) != os.getpid():
-            connection = connect(self.index)
-            # pages are read where the operating system has them, which every process shares, and few are copied
-            connection.execute(f"PRAGMA mmap_size = {_MMAP_LIMIT}")
-            connection.execute("PRAGMA cache_size = -512")
-            connection.execute("PRAGMA query_only = ON")
-            self._local.connection, self._local.process = connection, os.getpid()
-        return self._local.connection
-
-    def __getstate__(self):
-        return {key: value for key, value in self.__dict__.items() if key != "_local"}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._local = threading.local()
-
 
 class ImageTable(Mapping):
     """{image_id: {"image_id", "file_name", "width", "height", "phase"}} of all images, in file order.
@@ -155,11 +121,11 @@ class ImageTable(Mapping):
             joint records, boundary masks, those of another size than the image, occlusion records.
     """
 
-    def __init__(self, connection):
-        rows = connection.execute(
+    def __init__(self, query):
+        rows = query(
             f"SELECT image_id, file_name, phase, category_parts, width, height, {', '.join(COUNTS)} FROM images "
             "ORDER BY position"
-        ).fetchall()
+        )
         self._ids, self._names, phases, pairs = map(list, list(zip(*rows))[:4]) if rows else ([], [], [], [])
         self._phases = [None if phase is None else sys.intern(phase) for phase in phases]
         numbers = np.array([row[4:] for row in rows], np.int32).reshape(len(rows), 2 + len(COUNTS))

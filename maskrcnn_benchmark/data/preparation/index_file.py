@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSION
 from maskrcnn_benchmark.utils.errors import UserError
 
 SUFFIX = ".index.sqlite"
+_MMAP_LIMIT = 0x7FFF0000  # bytes, the most that SQLite maps
 _MAGIC = b"SQLite format 3\x00"
 
 
@@ -64,13 +66,59 @@ def read_meta(path):
     return meta if meta.get("schema_version") == SCHEMA_VERSION else None
 
 
-def is_current(index, source):
-    """Whether an index was made of this very file.
+def open_meta(path, layout):
+    """The table "meta" of an index. Raises `UserError` if the file is no index of this version and layout."""
+    meta = read_meta(path)
+    if meta is None:
+        raise UserError(f"{path} is no index of version {SCHEMA_VERSION}; make it with tools/prepare_detail.py")
+    if meta.get("layout") != layout:
+        raise UserError(f"{path} is the index of a file in the layout {meta.get('layout')!r}, not {layout!r}")
+    return meta
+
+
+class IndexConnection:
+    """Reads an index, in any process and thread: each has a connection of its own, made when it is first needed.
+
+    Args:
+        path: the index.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._local = threading.local()
+
+    def query(self, statement, *values):
+        """The rows that an SQL statement answers with: list of tuples. Raises `UserError` for a damaged index."""
+        try:
+            return self.connection().execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{self.path} is damaged ({error}); delete it, and it is made again") from None
+
+    def connection(self):
+        """This thread's connection; it must not be used by another one, or after a fork."""
+        if getattr(self._local, "process", None) != os.getpid():
+            connection = connect(self.path)
+            # pages are read where the operating system has them, which every process shares, and few are copied
+            connection.execute(f"PRAGMA mmap_size = {_MMAP_LIMIT}")
+            connection.execute("PRAGMA cache_size = -512")
+            connection.execute("PRAGMA query_only = ON")
+            self._local.connection, self._local.process = connection, os.getpid()
+        return self._local.connection
+
+    def __getstate__(self):
+        return {"path": self.path}
+
+    def __setstate__(self, state):
+        self.__init__(state["path"])
+
+
+def is_current(index, source, layout="detail"):
+    """Whether an index was made of this very file, taken to be of a layout.
 
     Size and time of change are compared; where only the time differs, as after copying, the contents are.
     """
     meta = read_meta(index)
-    if meta is None:
+    if meta is None or meta.get("layout") != layout:
         return False
     status = Path(source).stat()
     if (meta["size"], meta["mtime_ns"]) == (status.st_size, status.st_mtime_ns):

@@ -1,4 +1,4 @@
-"""The first pass over an annotation file of PASCAL in Detail: its tables, and where in the file each record lies."""
+"""The first pass over an annotation file: its tables, and where in the file each record lies."""
 
 import hashlib
 import json
@@ -10,29 +10,15 @@ import numpy as np
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.preparation.check_values import is_id
-from maskrcnn_benchmark.data.preparation.checks import check_tables
 from maskrcnn_benchmark.data.preparation.problems import Problem
-from maskrcnn_benchmark.data.preparation.schema import SECTION_TABLES
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.json_stream import JsonStream
 
-TABLES = ("images", "categories", "parts")
 REQUIRED = ("images", "categories")
-_KNOWN_KEYS = {
-    "images": {"image_id", "file_name", "width", "height", "phase", "date_captured"},
-    "categories": {"category_id", "name", "supercategory", "onlysemantic", "parts"},
-    "parts": {"part_id", "name", "superpart"},
-    "annos_segmentation": {"id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "parts"},
-    "annos_boundary": {"image_id", "boundary_mask"},
-    "annos_occlusion": {"image_id", "ne", "imsize", "edges"},
-    "annos_joints": {"image_id", "person_id", "category_id", "bbox", "num_keypoints", "keypoints"},
-}
-# Ids that should occur once in their section
-_UNIQUE = {"annos_segmentation": "id", "annos_joints": "person_id"}
 
 
 class Scan:
-    """What the first pass found. Only tables and places are kept, 16 bytes a record.
+    """What the first pass found: tables, and 16 bytes a record for its place. Each layout has a class of its own.
 
     Args:
         path: the JSON file.
@@ -40,16 +26,20 @@ class Scan:
 
     Attributes:
         path, size, mtime_ns, sha256: the file as it was read.
-        images: {image_id: row of "images"} in file order; `checks.check_image` checks the rest of it.
-        categories: {category_id: {"name", "supercategory", "onlysemantic", "parts": [part_id, ...]}} in file order.
-        parts: {part_id: {"name", "superpart"}} in file order.
+        images: {image_id: row of "images"} in file order.
         info: the section of that name, or None.
-        occlusion_base: 0 or 1, the number of the first pixel in the occlusion chains.
+        found: names of the sections that are there.
         problems: list of `Problem`.
 
     Raises:
         UserError: the file is missing, damaged or cut off, or lacks images or categories.
     """
+
+    TABLES = ()  # sections that are kept
+    SECTIONS = ()  # sections of records by image, of which places are kept
+    IGNORED = ()  # sections that are known and say nothing about images
+    KEYS = {}  # section: keys that are known; others are left out and told of. A section without an entry keeps any
+    ID_KEYS = {}  # section: key of the id that should occur once
 
     def __init__(self, path, progress=False):
         self.path = Path(path)
@@ -58,39 +48,58 @@ class Scan:
         status = self.path.stat()
         self.size, self.mtime_ns = status.st_size, status.st_mtime_ns
         self.info = None
+        self.found = []
         self.problems = []
-        self._rows = {section: [] for section in TABLES}
-        self._records = {section: (array("i"), array("q"), array("i")) for section in SECTION_TABLES}
+        self._rows = {section: [] for section in self.TABLES}
+        self._records = {section: (array("i"), array("q"), array("i")) for section in self.SECTIONS}
         self._number_of = {}  # image_id -> number in order of first mention
-        self._chains = []  # (image_id, smallest, largest, imsize) of each occlusion record
-        self._image_of_id = {section: {} for section in _UNIQUE}
+        self._image_of_id = {section: {} for section in self.ID_KEYS}
         self._unknown_keys = Counter()
         self._read(progress)
-        tables, problems = check_tables(*(self._rows[section] for section in TABLES))
-        self.images, self.categories, self.parts = tables
-        self.problems += problems
-        self.problems += [
-            Problem("unknown key", f"{key!r} of {number} entries of {section}", "left out")
-            for (section, key), number in self._unknown_keys.items()
-        ]
-        self.occlusion_base = self._find_occlusion_base()
+        self.read_tables(self._rows)
+        for (section, key), number in self._unknown_keys.items():
+            self.tell("unknown key", f"{key!r} of {number} entries of {section}", "left out")
         self._sort_records()
-        del self._rows, self._chains, self._image_of_id
+        del self._rows, self._image_of_id
+
+    def read_tables(self, rows):
+        """Set `images` and what else a layout's tables hold from {section of `TABLES`: list of its entries}."""
+        raise NotImplementedError
+
+    def note(self, section, record):
+        """Called with every record as it goes by."""
 
     def ordered_ids(self):
         """The image ids in the order in which the index holds them: numbers ascending, then texts."""
         return sorted(self.images, key=lambda key: (isinstance(key, str), key))
 
-    def places(self, section, image_id):
-        """Where the records of an image lie in the file, in file order: list of (first byte, number of bytes)."""
+    def records(self, file, image_id):
+        """{section: list of records in file order} of one image, from the open file."""
+        try:
+            return {
+                section: [_read(file, *place) for place in self._places(section, image_id)] for section in self.SECTIONS
+            }
+        except ValueError:
+            raise self._changed() from None
+
+    def check_unchanged(self):
+        """Raise `UserError` if the file is another one by now."""
+        status = self.path.stat()
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise self._changed()
+
+    def tell(self, what, where, action, image_id=None):
+        """Note a `Problem`."""
+        self.problems.append(Problem(what, where, action, image_id))
+
+    def _places(self, section, image_id):
         images, starts, lengths = self._records[section]
         number = self._number_of.get(image_id, -1)
         low, high = np.searchsorted(images, [number, number + 1])
-        return list(zip(starts[low:high].tolist(), lengths[low:high].tolist()))
+        return zip(starts[low:high].tolist(), lengths[low:high].tolist())
 
-    def count(self, section):
-        """Number of records of listed images in a section."""
-        return len(self._records[section][0])
+    def _changed(self):
+        return UserError(f"{self.path} was changed while it was read; start again")
 
     def _read(self, progress):
         digest = hashlib.sha256()
@@ -115,97 +124,70 @@ class Scan:
         self.sha256 = digest.hexdigest()
 
     def _read_sections(self, stream):
-        found = []
         if stream.character() != "{":
             raise UserError(
                 f"{self.path} must hold an object with sections such as 'images', but begins with "
                 f"{stream.character()!r}; is it another kind of file?"
             )
         for section in stream.members("the file"):
-            if section in found:
-                self._tell("section occurs twice", repr(section), "kept: its entries are added")
-            found.append(section)
+            if section in self.found:
+                self.tell("section occurs twice", repr(section), "kept: its entries are added")
+            self.found.append(section)
             if section == "info":
                 self.info = stream.value("'info'")[2]
-            elif section not in _KNOWN_KEYS:
-                self._tell("unknown section", repr(section), "left out")
+            elif section not in (*self.TABLES, *self.SECTIONS):
+                if section not in self.IGNORED:
+                    self.tell("unknown section", repr(section), "left out")
                 stream.skip(repr(section))
             elif stream.character() != "[":
                 stream.skip(repr(section))
-                if section in TABLES:
+                if section in self.TABLES:
                     raise UserError(f"{self.path}: section {section!r} is not a list; is it another kind of file?")
-                self._tell("section is not a list", repr(section), "left out")
+                self.tell("section is not a list", repr(section), "left out")
             else:
                 self._read_section(stream, section)
-        missing = [section for section in REQUIRED if section not in found]
+        missing = [section for section in REQUIRED if section not in self.found]
         if missing:
-            holds = ", ".join(map(str, found[:8]))
+            holds = ", ".join(map(str, self.found[:8]))
             raise UserError(
                 f"{self.path} has no section {missing[0]!r} (it holds: {holds}); is it another kind of file?"
             )
 
     def _read_section(self, stream, section):
-        known = _KNOWN_KEYS[section]
-        take = self._rows[section].append if section in TABLES else None
+        known = self.KEYS.get(section)
+        take = self._rows[section].append if section in self.TABLES else None
         for number, (start, length, value) in enumerate(stream.elements(lambda i: f"entry {i} of {section!r}")):
-            if isinstance(value, dict) and value.keys() - known:
+            if known is not None and isinstance(value, dict) and value.keys() - known:
                 self._unknown_keys.update((section, key) for key in value.keys() - known)
             if take:
                 take(value)
             elif isinstance(value, dict):
                 self._place(section, number, start, length, value)
             else:
-                self._tell("entry is not an object", f"entry {number} of {section}", "left out")
+                self.tell("entry is not an object", f"entry {number} of {section}", "left out")
 
     def _place(self, section, number, start, length, record):
         image_id = record.get("image_id")
         if not is_id(image_id):
             what = "no image_id" if image_id is None else "image_id is neither number nor text"
-            self._tell(what, f"entry {number} of {section}", "left out")
+            self.tell(what, f"entry {number} of {section}", "left out")
             return
         images, starts, lengths = self._records[section]
         images.append(self._number_of.setdefault(image_id, len(self._number_of)))
         starts.append(start)
         lengths.append(length)
-        if section in _UNIQUE:
+        if section in self.ID_KEYS:
             self._check_unique(section, record)
-        if section == "annos_occlusion":
-            self._chains.append((image_id, *_range_of(record), record.get("imsize")))
+        self.note(section, record)
 
     def _check_unique(self, section, record):
-        key = record.get(_UNIQUE[section])
+        key = record.get(self.ID_KEYS[section])
         if key is None or not is_id(key):
             return
         image_id = record["image_id"]
-        # within one image, `check_image` looks more closely
+        # within one image, the checks of its records look more closely
         if self._image_of_id[section].setdefault(key, image_id) != image_id:
-            self._tell("id occurs in several images", f"{section} {key} of image {image_id}", "kept", image_id)
-
-    def _find_occlusion_base(self):
-        """0 or 1: the number of the first pixel in the chains.
-
-        The format does not say. An index of 0 proves the one, an index of height * width the other; without proof it
-        is 0, as the official API reads it.
-        """
-        proofs = set()
-        for image_id, smallest, largest, size in self._chains:
-            image = self.images.get(image_id)
-            if image is None or smallest is None:
-                continue
-            try:
-                height, width = size or (image["height"], image["width"])
-                pixels = height * width
-            except (KeyError, TypeError, ValueError):
-                continue  # the checks of image and record say what is wrong with them
-            if smallest == 0:
-                proofs.add(0)
-            if largest == pixels:
-                proofs.add(1)
-        if len(proofs) == 2:
-            self._tell(
-                "occlusion chains are numbered from 0 and from 1", "annos_occlusion", "kept: all are read as from 0"
-            )
-        return 1 if proofs == {1} else 0
+            self.tell("id occurs in several images", f"{section} {key} of image {image_id}", "kept", image_id)
 
     def _sort_records(self):
         """Bring the places of records into the order of images, and leave out those of images that are not listed."""
@@ -217,35 +199,15 @@ class Scan:
             images, starts, lengths = (np.array(column) for column in columns)
             kept = listed[images] if len(images) else np.zeros(0, bool)
             for number, count in Counter(images[~kept].tolist()).items():
-                self._tell(
-                    "image_id is not in 'images'",
-                    f"{count} entries of {section} with image_id {names[number]}",
-                    "left out",
-                    names[number],
-                )
+                where = f"{count} entries of {section} with image_id {names[number]}"
+                self.tell("image_id is not in 'images'", where, "left out", names[number])
             order = np.flatnonzero(kept)[np.argsort(images[kept], kind="stable")]
             self._records[section] = images[order], starts[order], lengths[order]
 
-    def _tell(self, what, where, action, image_id=None):
-        self.problems.append(Problem(what, where, action, image_id))
 
-
-def read_records(file, places):
-    """The records at places of the open file: list of dict. Raises `ValueError` if there are none any more."""
-    records = []
-    for start, length in places:
-        file.seek(start)
-        record = json.loads(file.read(length))
-        if not isinstance(record, dict):
-            raise ValueError
-        records.append(record)
-    return records
-
-
-def _range_of(record):
-    """(smallest, largest) pixel number of an occlusion record's chains, None for one that has none or is damaged."""
-    try:
-        chains = [chain for chain in record["edges"]["indices"] if chain]
-        return (min(map(min, chains)), max(map(max, chains))) if chains else (None, None)
-    except (TypeError, KeyError):
-        return None, None
+def _read(file, start, length):
+    file.seek(start)
+    record = json.loads(file.read(length))
+    if not isinstance(record, dict):
+        raise ValueError
+    return record

@@ -1,4 +1,4 @@
-"""The tables of an index: one SQLite file that holds what the annotation file of PASCAL in Detail says, by image.
+"""The tables of an index: one SQLite file that holds what an annotation file says, by image.
 
 Rows of one image lie together: `image_id` leads every primary key, and images are written in ascending order of it.
 Ids are stored as the file has them, numbers or texts. A mask is its height, its width and COCO's compressed run-length
@@ -8,10 +8,15 @@ code as text. `position` counts an image's records of a table in file order, fro
 # Raised whenever a table or the meaning of a column changes, so that an older index is built again
 SCHEMA_VERSION = 1
 
-# The columns of each table in the order of its rows. Arrays are little-endian without padding
-COLUMNS = {
-    # what was prepared, see `build_index`: schema_version, size, mtime_ns and hash of the file, occlusion_base, ...
+# Of every layout
+_COMMON = {
+    # what was prepared, see `build_index`: schema_version, layout, size, mtime_ns and sha256 of the file, ...
     "meta": ("key", "value"),
+    "problems": ("position", "what", "place", "action", "image_id"),
+}
+# The columns of each table in the order of its rows. Arrays are little-endian without padding
+_DETAIL = {
+    **_COMMON,
     # category_parts: uint32 numbers of the `category_parts` that occur on the image's regions;
     # the counts are of its records: regions, those of people, joint records, boundary masks, those of another size than
     # the image, occlusion records
@@ -35,11 +40,21 @@ COLUMNS = {
         *("image_id", "position", "person_id", "category_id", "x", "y", "w", "h", "num_keypoints", "keypoints"),
         *("segmentation_position", "segmentation_id", "ambiguous"),
     ),
-    "problems": ("position", "what", "place", "action", "image_id"),
 }
+# COCO's rows are kept as JSON text: their keys differ from file to file, and evaluation hands them on as they are
+_COCO = {
+    **_COMMON,
+    # valid: whether training can learn from the image's annotations, see `coco_file.has_valid_annotation`
+    "images": ("image_id", "position", "annotations", "valid"),
+    "image_rows": ("image_id", "row"),
+    "categories": ("category_id", "position", "row"),
+    "annotations": ("image_id", "position", "category_id", "iscrowd", "row"),
+}
+COLUMNS = {"detail": _DETAIL, "coco": _COCO}
 _KEYS = {
     "meta": "key",
     "images": "image_id",
+    "image_rows": "image_id",
     "categories": "category_id",
     "parts": "part_id",
     "category_parts": "number",
@@ -55,18 +70,18 @@ SECTION_TABLES = {
 }
 
 
-def create_tables(connection):
-    """Make every table in an empty database.
+def create_tables(connection, layout):
+    """Make every table of a layout in an empty database.
 
     Columns have no type, for SQLite then keeps a number a number and a text a text, as JSON had it. Tables keep
     SQLite's row numbers: rows that are added in order then fill their pages, and else leave them half empty.
     """
-    for table, columns in COLUMNS.items():
+    for table, columns in COLUMNS[layout].items():
         key = _KEYS.get(table, "image_id, position")
         connection.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({key}))")
 
 
-def insert(connection, table, rows):
+def insert(connection, layout, table, rows):
     """Add rows (tuples of the table's columns) to a table."""
-    marks = ", ".join("?" * len(COLUMNS[table]))
+    marks = ", ".join("?" * len(COLUMNS[layout][table]))
     connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def summarize(index):
     """Images by phase, annotations by task and by class, and problems by kind, of an index: str of several lines."""
     meta = read_meta(index)
     with contextlib.closing(connect(index)) as connection:
-        blocks = [_phases(connection), _tasks(connection), _classes(connection), _problems(connection)]
+        blocks = [block(connection) for block in _BLOCKS[meta["layout"]]]
     size = Path(index).stat().st_size
     last = (
         f"{meta['source']}: {meta['size'] / 2**20:.1f} MiB, index: {size / 2**20:.1f} MiB, made in {meta['seconds']} s"
@@ -106,6 +107,24 @@ def _classes(connection):
     return _table(("class", "images", "single", "merged", "part masks", "joints"), rows)
 
 
+def _coco_tasks(connection):
+    images, valid = connection.execute("SELECT COUNT(*), SUM(valid) FROM images").fetchone()
+    annotated, number = connection.execute("SELECT COUNT(DISTINCT image_id), COUNT(*) FROM annotations").fetchone()
+    rows = [("listed", images), ("with annotations", annotated), ("of use for training", valid or 0)]
+    return _table(("images", "number"), rows) + f"\n\n{number} annotations"
+
+
+def _coco_classes(connection):
+    names = connection.execute("SELECT category_id, row FROM categories ORDER BY position")
+    counts = connection.execute(
+        "SELECT category_id, COUNT(DISTINCT image_id), SUM(NOT iscrowd), SUM(iscrowd) FROM annotations "
+        "GROUP BY category_id"
+    )
+    found = {key: numbers for key, *numbers in counts}
+    rows = [(json.loads(row)["name"], *found.get(key, (0, 0, 0))) for key, row in names]
+    return _table(("class", "images", "objects", "crowds"), rows)
+
+
 def _problems(connection):
     rows = [(what, action, number, place) for what, action, number, place in group_problems(connection)]
     return _table(("problem", "done", "number", "the first"), rows) if rows else "no problems were found"
@@ -123,3 +142,9 @@ def _table(heads, rows):
         for row in cells
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+_BLOCKS = {
+    "detail": (_phases, _tasks, _classes, _problems),
+    "coco": (_coco_tasks, _coco_classes, _problems),
+}

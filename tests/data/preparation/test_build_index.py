@@ -16,7 +16,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.datasets.detail_index import SECTIONS, DetailIndex
-from maskrcnn_benchmark.data.preparation import build_index
+from maskrcnn_benchmark.data.preparation import detail_content
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.index_file import connect, index_path_of, replacing
 from maskrcnn_benchmark.data.preparation.joint_links import NO_MASK, SEVERAL_FIT
@@ -387,14 +387,14 @@ def test_an_interruption_leaves_neither_an_index_nor_a_part_of_one(tmp_path, con
             raise Killed
         return records, []
 
-    monkeypatch.setattr(build_index, "check_image", interrupted)
+    monkeypatch.setattr(detail_content, "check_image", interrupted)
     with pytest.raises(Killed):
         prepare(path)
     assert os.listdir(tmp_path) == ["annotations.json"]
 
 
 def _prepare_and_die(path):
-    build_index.check_image = lambda *_: os._exit(9)
+    detail_content.check_image = lambda *_: os._exit(9)
     prepare(path)
 
 
@@ -442,7 +442,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, content, mon
         os.utime(path, ns=(5, 5))
         return records, []
 
-    monkeypatch.setattr(build_index, "check_image", touching)
+    monkeypatch.setattr(detail_content, "check_image", touching)
     with pytest.raises(UserError, match="was changed while it was read"):
         prepare(path)
     assert os.listdir(tmp_path) == ["annotations.json"]
