@@ -62,7 +62,7 @@ class COCODataset(torch.utils.data.Dataset):
         self.json_category_id_to_contiguous_id = {key: i + 1 for i, key in enumerate(self.categories)}
         self.contiguous_category_id_to_json_id = {i + 1: key for i, key in enumerate(self.categories)}
         self.vocabulary = Vocabulary(thing_names=tuple(self.categories.values()), joints=self.file.joints)
-        self.ids = sorted(self.file.images)
+        self.ids = sorted(self.file.images, key=lambda image_id: (isinstance(image_id, str), image_id))
         if remove_images_without_annotations:
             self.ids = [image_id for image_id in self.ids if self.file.is_valid(image_id)]
             if not self.ids:
