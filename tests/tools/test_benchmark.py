@@ -248,6 +248,7 @@ def test_the_plain_way_makes_dictionaries_by_image(benchmark):
     assert set(tables["segmentations"]) == {1} and set(tables["joints"]) == {3}
 
 
+@pytest.mark.slow  # eight processes that import PyTorch
 def test_a_whole_measurement_of_a_small_set(benchmark, tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(str(TOOL.parent))
     pytest.importorskip("maskrcnn_benchmark.data.preparation.build_index")
