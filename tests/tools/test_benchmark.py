@@ -251,7 +251,6 @@ def test_the_plain_way_makes_dictionaries_by_image(benchmark):
 @pytest.mark.slow  # eight processes that import PyTorch
 def test_a_whole_measurement_of_a_small_set(benchmark, tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(str(TOOL.parent))
-    pytest.importorskip("maskrcnn_benchmark.data.preparation.build_index")
     small = ["--full-size", "6", "--workers", "1", "--read", "2", "--samples", "1", "--loaded", "4"]
     args = benchmark.parse_arguments(
         ["dataset", "--folder", str(tmp_path / "kept"), "--rounds", "1", "--warmup", "1", *small]

@@ -47,11 +47,16 @@ def _triples(joints):
     return list(zip(joints[::3], joints[1::3], joints[2::3]))
 
 
+def _is_on_image(x, y, size):
+    """Whether a joint lies on the image: the first pixel reaches half a pixel beyond its centre, which is 0."""
+    return is_within(x + 0.5, y + 0.5, (size[0] + 0.5, size[1] + 0.5))
+
+
 def _check_numbers(record, where, size, findings):
     """The record with sound visibilities and their number."""
     triples = _triples(record["keypoints"])
     odd = [k for k, (_, _, v) in enumerate(triples) if v not in (0, 1, 2)]
-    outside = [k for k, (x, y, v) in enumerate(triples) if v in (1, 2) and not is_within(x, y, size)]
+    outside = [k for k, (x, y, v) in enumerate(triples) if v in (1, 2) and not _is_on_image(x, y, size)]
     if outside:
         findings.add(kinds.JOINTS_OUTSIDE, where, _named(outside))
     number = record.get("num_keypoints")

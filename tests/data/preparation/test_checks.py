@@ -495,6 +495,8 @@ def test_joint_outside_the_image_is_kept():
         [("joint lies outside the image", "annos_joints 1 of image 7", "kept: head")],
     )
     assert check(changed_joints(keypoints=[20.0, 12.0, 1, *JOINTS[3:]]))[1] == []
+    # the first pixel begins half a pixel before its centre
+    assert check(changed_joints(keypoints=[-0.5, 3.0, 1, *JOINTS[3:]]))[1] == []
 
 
 def test_joint_of_odd_visibility_counts_as_not_annotated():
