@@ -133,6 +133,14 @@ def test_an_unpacked_folder_is_linked_to_or_copied(tmp_path, detail, above):
     assert not images.is_symlink() and contents(images) == PICTURES
 
 
+def test_a_folder_of_jpegs_may_have_any_name(tmp_path, detail):
+    (tmp_path / "pictures").mkdir()
+    for name, content in PICTURES.items():
+        (tmp_path / "pictures" / name).write_bytes(content)
+    assert "a link to" in place_images(tmp_path / "pictures", detail)
+    assert contents(detail / "images") == PICTURES
+
+
 def test_what_is_there_stays_and_what_is_missing_comes(voc, detail):
     (detail / "images").mkdir()
     mine = b"m" * len(PICTURES["2008_000001.jpg"])
@@ -303,7 +311,7 @@ def test_encrypted_unknown_and_missing_files_are_the_users_error(tmp_path, detai
         place_images(tmp_path / "nowhere.tar", detail)
     with pytest.raises(UserError, match="holds no folder JPEGImages"):
         place_images(write_tar(tmp_path / "b.tar", {"a/b.jpg": b"1"}), detail)
-    with pytest.raises(UserError, match="holds no JPEGImages, VOC2010/JPEGImages"):
+    with pytest.raises(UserError, match="holds no JPEGs, and no JPEGImages where VOC2010 has it"):
         place_images(tmp_path, detail)
 
 

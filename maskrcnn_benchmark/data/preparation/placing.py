@@ -27,7 +27,7 @@ def place_images(voc, folder, copy=False):
     `folder`/images does not exist. Images that are there stay; one of another size than in `voc` is an error.
 
     Args:
-        voc: the archive, or a folder of it unpacked: JPEGImages, VOC2010, VOCdevkit or the one above.
+        voc: the archive, or a folder of it unpacked: VOC2010, VOCdevkit, the one above, or that of the JPEGs.
         folder: the data set's.
         copy: copy the images of a folder instead of a link to it.
 
@@ -117,13 +117,13 @@ def _existing(path, variable):
 
 
 def _jpeg_folder(folder):
-    """The folder of images in or above which VOC2010 was unpacked."""
-    if folder.resolve().name == JPEG_FOLDER:
-        return folder
+    """The folder of images in or above which VOC2010 was unpacked; a folder of JPEGs is one whatever its name."""
     for above in ("", "VOC2010", "VOCdevkit/VOC2010"):
         if (folder / above / JPEG_FOLDER).is_dir():
             return folder / above / JPEG_FOLDER
-    raise UserError(f"{folder} holds no {JPEG_FOLDER}, VOC2010/{JPEG_FOLDER} or VOCdevkit/VOC2010/{JPEG_FOLDER}")
+    if folder.resolve().name == JPEG_FOLDER or any(name.lower().endswith(".jpg") for name in os.listdir(folder)):
+        return folder
+    raise UserError(f"{folder} holds no JPEGs, and no {JPEG_FOLDER} where VOC2010 has it")
 
 
 def _jpegs_in_archive(archive):
