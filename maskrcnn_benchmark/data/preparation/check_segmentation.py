@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskrcnn_benchmark.data.datasets.detail_file import is_silhouette
+from maskrcnn_benchmark.data.datasets.detail_index import is_silhouette
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size, pixels_in_boxes, pixels_outside
 from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, is_same, is_within, shown

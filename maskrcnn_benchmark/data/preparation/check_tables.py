@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from maskrcnn_benchmark.data.datasets.detail_file import is_silhouette
+from maskrcnn_benchmark.data.datasets.detail_index import is_silhouette
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_text, shown
 
