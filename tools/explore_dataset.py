@@ -1,15 +1,14 @@
 """A page about a data set, one HTML file: `python tools/explore_dataset.py --config-file F` or `--annotations FILE`."""
 
 import argparse
-import logging
 import os
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
-from maskrcnn_benchmark.engine.each_image import each_image
 from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.utils.cli import run_tool
@@ -17,13 +16,12 @@ from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
+from maskrcnn_benchmark.utils.workers import work_through
 from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
 from maskrcnn_benchmark.visualization.dataset_page import write_dataset_page
 
 PICTURE_BYTES = 10_000_000  # of all pictures together; as text in the page they take a third more
 BLANK = 214  # grey in the place of an image that is not at hand
-
-logger = logging.getLogger(__name__)
 
 
 def parse_arguments(arguments=None):
@@ -56,11 +54,11 @@ def main():
         raise UserError(f"{dataset_name(arguments, cfg)} has no image")
     counted = evenly_spread(range(len(dataset)), arguments.limit or len(dataset))
     phases = phases_of(dataset)
-    counts = list(each_image(count, dataset, counted, arguments.workers, "count"))
+    counts = each_image(partial(count, dataset), counted, arguments.workers, "count")
     counts = DatasetCounts(counts, dataset.vocabulary, [phases[index] for index in counted])
     drawn = evenly_spread(counted, arguments.sample)
-    draw = partial(draw_one, phases=phases, budget=PICTURE_BYTES // max(len(drawn), 1))
-    samples = list(each_image(draw, dataset, drawn, min(arguments.workers, len(drawn)), "draw", chunk=1))
+    draw = partial(draw_one, dataset, phases=phases, budget=PICTURE_BYTES // max(len(drawn), 1))
+    samples = each_image(draw, drawn, min(arguments.workers, len(drawn)), "draw")
     folder = Path(arguments.output).parent
     mkdir(folder)
     title = f"Data set {Path(*Path(dataset_name(arguments, cfg)).parts[-2:])}"
@@ -68,6 +66,12 @@ def main():
         arguments.output, title, facts_of(arguments, cfg, dataset, counted), counts, samples, has_no_images(dataset)
     )
     print(f"{page}: {len(counted):,} images counted, {len(samples)} drawn, {page.stat().st_size / 1e6:.1f} MB")
+
+
+def each_image(function, indices, workers, description):
+    """[function(index) of each index], computed in worker processes with a progress bar."""
+    results = work_through(function, indices, workers)
+    return list(tqdm(results, total=len(indices), desc=description, unit="image", disable=None))
 
 
 def evenly_spread(indices, number):

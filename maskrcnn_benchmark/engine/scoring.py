@@ -1,20 +1,8 @@
 """Scoring images in worker processes, so that neither the network nor the reader of files waits for the evaluators."""
 
-import contextlib
-import gc
-import multiprocessing
-from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
-import cv2
-import torch
-
-from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
-from maskrcnn_benchmark.utils.errors import UserError
-
-# Images per worker that may wait to be scored: enough to keep it busy, little enough to hold in memory
-_BACKLOG = 4
+from maskrcnn_benchmark.utils.workers import Workers
 
 
 class ScoringPool:
@@ -30,20 +18,7 @@ class ScoringPool:
 
     def __init__(self, evaluators, dataset, workers=0, answers_of=None):
         self.evaluators = evaluators
-        self._job = (evaluators, dataset, answers_of)
-        self._waiting = deque()
-        self._limit = _BACKLOG * workers
-        self._pool = None
-        self._threads = cv2.getNumThreads()
-        if workers:
-            # A garbage collection in a fork would touch, and so copy, all pages of the annotations; and a fork would
-            # wait for OpenCV's threads, which do not live on in it
-            gc.collect()
-            gc.freeze()
-            cv2.setNumThreads(1)
-            # forked workers share the annotations with this process; elsewhere they are sent to them
-            method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-            self._pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start, (self._job,))
+        self._workers = Workers(partial(_score, evaluators, dataset, answers_of), workers)
 
     def submit(self, index, answers=None):
         """Score one image; returns once it is on its way.
@@ -52,67 +27,26 @@ class ScoringPool:
             index: the image's index in the data set.
             answers: `ImageAnswers`, or `ImagePrediction` in the image's own pixels; None: ask `answers_of`.
         """
-        if self._pool is None:
-            self._merge(index, _score(self._job, index, answers))
-            return
-        with _told_of_lost_workers():
-            self._waiting.append((index, self._pool.submit(_score_here, index, answers)))
-        while len(self._waiting) > self._limit:
-            self._take()
+        self._merge(self._workers.call(index, answers))
 
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, trace):
-        try:
-            while kind is None and self._waiting:
-                self._take()
-        finally:
-            if self._pool is not None:
-                self._pool.shutdown(wait=True, cancel_futures=True)
-                gc.unfreeze()
-                cv2.setNumThreads(self._threads)
+    def __exit__(self, kind, *error):
+        with self._workers:
+            if kind is None:
+                self._merge(self._workers.rest())
 
-    def _take(self):
-        index, future = self._waiting.popleft()
-        with _told_of_lost_workers():
-            self._merge(index, future.result())
-
-    def _merge(self, index, records):
-        for task, record in records.items():
-            self.evaluators[task].merge([{index: record}])
+    def _merge(self, scored):
+        for index, records in scored:
+            for task, record in records.items():
+                self.evaluators[task].merge([{index: record}])
 
 
-@contextlib.contextmanager
-def _told_of_lost_workers():
-    try:
-        yield
-    except BrokenProcessPool:
-        raise UserError(
-            "a worker of the evaluation was ended from outside, most likely for lack of memory: use fewer workers"
-        ) from None
-
-
-_job = None
-
-
-def _start(job):
-    """Make this process a worker: it keeps what it scores with, and one processor core is enough."""
-    global _job
-    _job = job
-    torch.set_num_threads(1)
-    leave_signals_to_parent(None)
-
-
-def _score_here(index, answers):
-    return _score(_job, index, answers)
-
-
-def _score(job, index, answers):
-    """{task key: record} of one image, without the tasks that nobody annotated on it."""
-    evaluators, dataset, answers_of = job
+def _score(evaluators, dataset, answers_of, index, answers):
+    """(index, {task key: record}) of one image, without the tasks that nobody annotated on it."""
     target = dataset.get_annotations(index)
     asked = [evaluator for evaluator in evaluators.values() if evaluator.is_annotated(target)]
     if asked and answers is None:
         answers = answers_of(index, [evaluator.task for evaluator in asked])
-    return {evaluator.task: evaluator.score(answers, target) for evaluator in asked}
+    return index, {evaluator.task: evaluator.score(answers, target) for evaluator in asked}

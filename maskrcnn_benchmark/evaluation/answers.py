@@ -13,7 +13,7 @@ The answer of a task on one image is
     box_proposal    (float32 [N, 4] boxes xyxy with the last pixel included, best first; nothing else)
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class PartAnswer:
     """
 
     labels: np.ndarray
-    instances: list | None = field(default=None)
+    instances: list | None = None
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from maskrcnn_benchmark.data.preparation.index_file import (
 )
 from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSION, create_tables, insert
 from maskrcnn_benchmark.data.preparation.summary import first_problem, write_problems
-from maskrcnn_benchmark.data.preparation.workers import work_through
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.workers import work_through
 
 LAYOUTS = {"detail": DetailContent, "coco": CocoContent}
 _PAGE = 4096  # bytes
