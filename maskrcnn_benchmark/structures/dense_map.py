@@ -10,7 +10,32 @@ from maskrcnn_benchmark.structures.resampling import NearestMaps
 IGNORE_INDEX = 255
 
 
-class SemanticMap:
+class _Map:
+    """What semantic and boundary maps share: `NearestMaps` as `_maps`, moved as they are."""
+
+    @property
+    def size(self):
+        """(width, height)."""
+        return self._maps.size
+
+    def transpose(self, method):
+        return self._of(self._maps.transpose(method))
+
+    def crop(self, box):
+        """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
+        return self._of(_crop(self._maps, box))
+
+    def to(self, device):
+        return self._of(self._maps.to(device))
+
+    @classmethod
+    def _of(cls, maps):
+        made = cls.__new__(cls)
+        made._maps = maps
+        return made
+
+
+class SemanticMap(_Map):
     """One class per pixel.
 
     Args:
@@ -26,37 +51,16 @@ class SemanticMap:
         """uint8 [H, W]."""
         return self._maps.tensor
 
-    @property
-    def size(self):
-        """(width, height)."""
-        return self._maps.size
-
     def resize(self, size):
         """The map of the image resized to (width, height): each pixel takes the class at its centre."""
         return self._of(self._maps.resize(size))
-
-    def transpose(self, method):
-        return self._of(self._maps.transpose(method))
-
-    def crop(self, box):
-        """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
-        return self._of(_crop(self._maps, box))
 
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below; what is new is ignored."""
         return self._of(self._maps.pad(size, IGNORE_INDEX))
 
-    def to(self, device):
-        return self._of(self._maps.to(device))
 
-    @classmethod
-    def _of(cls, maps):
-        made = cls.__new__(cls)
-        made._maps = maps
-        return made
-
-
-class BoundaryMap:
+class BoundaryMap(_Map):
     """Boundaries between objects and stuff, whatever their class, as drawn by one annotator or by several.
 
     Args:
@@ -90,11 +94,6 @@ class BoundaryMap:
         """uint8 [A, H, W]."""
         return self._maps.tensor
 
-    @property
-    def size(self):
-        """(width, height)."""
-        return self._maps.size
-
     def resize(self, size):
         """The map of the image resized to (width, height), without losing or tearing a boundary.
 
@@ -111,25 +110,9 @@ class BoundaryMap:
         edges[annotator, y, x] = 1
         return self._of(NearestMaps(edges).resize(size))
 
-    def transpose(self, method):
-        return self._of(self._maps.transpose(method))
-
-    def crop(self, box):
-        """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
-        return self._of(_crop(self._maps, box))
-
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below, without edges there."""
         return self._of(self._maps.pad(size, 0))
-
-    def to(self, device):
-        return self._of(self._maps.to(device))
-
-    @classmethod
-    def _of(cls, maps):
-        made = cls.__new__(cls)
-        made._maps = maps
-        return made
 
 
 class OcclusionMap:
