@@ -1,0 +1,153 @@
+"""Indexes as files: made once, noticed to be out of date, and never half written."""
+
+import contextlib
+import multiprocessing
+import os
+import sqlite3
+import threading
+
+import pytest
+from detail_files import by_image, kinds_of, of_file, problems_of, read_back, written
+from PIL import Image
+
+from maskrcnn_benchmark.data.datasets.detail_index import DetailIndex
+from maskrcnn_benchmark.data.preparation import detail_content
+from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation.index_file import connect, index_path_of, replacing
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def test_a_second_run_does_nothing_and_a_changed_file_is_noticed(tmp_path, content):
+    path = written(tmp_path, content)
+    index, made = prepare(path)
+    before = index.read_bytes(), index.stat().st_ino
+    assert made and index == tmp_path / "annotations.index.sqlite" == index_path_of(path)
+    assert prepare(path) == (index, False)
+    assert (index.read_bytes(), index.stat().st_ino) == before
+    content["images"][0]["width"] = 13  # of the same length, and so is the file
+    written(tmp_path, content)
+    assert prepare(path) == (index, True)
+    assert DetailIndex(index).images[30]["width"] == 13
+
+
+def test_a_copied_file_with_another_time_keeps_its_index(tmp_path, content):
+    path = written(tmp_path, content)
+    index, _ = prepare(path)
+    os.utime(path, ns=(1, 1))
+    assert prepare(path) == (index, False)
+    with contextlib.closing(connect(index)) as connection:
+        assert connection.execute("SELECT value FROM meta WHERE key = 'mtime_ns'").fetchone() == (1,)
+    assert read_back(index, content) == by_image(content)
+    assert sorted(os.listdir(tmp_path)) == ["annotations.index.sqlite", "annotations.json"]
+
+
+def test_an_index_of_another_version_or_a_broken_one_is_made_again(tmp_path, content):
+    path = written(tmp_path, content)
+    index, _ = prepare(path)
+    with contextlib.closing(sqlite3.connect(index)) as connection, connection:
+        connection.execute("UPDATE meta SET value = 0 WHERE key = 'schema_version'")
+    with pytest.raises(UserError, match="is no index of version"):
+        DetailIndex(index)
+    assert prepare(path) == (index, True)
+    index.write_bytes(index.read_bytes()[:5000])
+    assert prepare(path) == (index, True)
+    assert read_back(index, content) == by_image(content)
+
+
+def test_an_index_without_a_look_at_the_images_is_not_enough_for_one_with(tmp_path, content):
+    path = written(tmp_path, content)
+    (tmp_path / "images").mkdir()
+    assert prepare(path)[1]
+    assert prepare(path, images=tmp_path / "images")[1]
+    assert not prepare(path, images=tmp_path / "images")[1] and not prepare(path)[1]
+    with pytest.raises(UserError, match=r"no such folder of images: .*nowhere"):
+        prepare(path, images=tmp_path / "nowhere")
+
+
+class Killed(BaseException):
+    """What an interruption looks like from inside."""
+
+
+def test_images_that_were_missing_are_looked_at_again(tmp_path, content):
+    path, folder = written(tmp_path, content), tmp_path / "images"
+    folder.mkdir()
+    index, _ = prepare(path, images=folder)
+    assert list(DetailIndex(index).images) == [] and "image file is missing" in kinds_of(index)
+    for row in content["images"]:
+        Image.new("RGB", (row["width"], row["height"])).save(folder / row["file_name"])
+    assert prepare(path, images=folder) == (index, True)
+    assert list(DetailIndex(index).images) == [30, 10, 20] and of_file(problems_of(index)) == []
+    (folder / "notes.txt").touch()
+    assert prepare(path, images=folder) == (index, False)
+
+
+def test_an_interruption_leaves_neither_an_index_nor_a_part_of_one(tmp_path, content, monkeypatch):
+    path = written(tmp_path, content)
+    seen = []
+
+    def interrupted(image, records, tables, path):
+        seen.append(image["image_id"])
+        if len(seen) == 2:
+            assert "annotations.index.sqlite.partial" in os.listdir(tmp_path)
+            raise Killed
+        return records, []
+
+    monkeypatch.setattr(detail_content, "check_image", interrupted)
+    with pytest.raises(Killed):
+        prepare(path)
+    assert os.listdir(tmp_path) == ["annotations.json"]
+
+
+def _prepare_and_die(path):
+    detail_content.check_image = lambda *_: os._exit(9)
+    prepare(path)
+
+
+def test_what_a_killed_process_left_is_written_anew(tmp_path, content):
+    path = written(tmp_path, content)
+    process = multiprocessing.get_context("fork").Process(target=_prepare_and_die, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 9 and not index_path_of(path).exists() and len(os.listdir(tmp_path)) == 2
+    index, made = prepare(path)
+    assert made and read_back(index, content) == by_image(content)
+    assert sorted(os.listdir(tmp_path)) == ["annotations.index.sqlite", "annotations.json"]
+
+
+def test_of_several_that_start_at_once_one_makes_the_index(tmp_path, content):
+    path = written(tmp_path, content)
+    results, start = [], threading.Barrier(6)
+
+    def run():
+        start.wait()
+        results.append(prepare(path))
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made for _, made in results) == [False] * 5 + [True]
+    assert sorted(os.listdir(tmp_path)) == ["annotations.index.sqlite", "annotations.json"]
+
+
+def test_a_file_that_takes_the_place_of_another_does_so_at_the_end(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, content, monkeypatch):
+    path = written(tmp_path, content)
+
+    def touching(image, records, tables, _):
+        os.utime(path, ns=(5, 5))
+        return records, []
+
+    monkeypatch.setattr(detail_content, "check_image", touching)
+    with pytest.raises(UserError, match="was changed while it was read"):
+        prepare(path)
+    assert os.listdir(tmp_path) == ["annotations.json"]
