@@ -32,6 +32,8 @@ _C.MODEL.CLS_AGNOSTIC_BBOX_REG = False
 # Initial weights: a path, an address, or a name such as catalog://ImageNetPretrained/MSRA/R-50 (docs/weights.md lists
 # them); "" starts from random weights
 _C.MODEL.WEIGHT = ""
+# Compile the trunk with torch.compile: faster steps on GPUs after minutes of compiling at each image shape
+_C.MODEL.COMPILE = False
 # Memory layout of weights and activations: channels last is faster for convolutions on CPUs and tensor cores
 _C.MODEL.CHANNELS_LAST = True
 
@@ -302,9 +304,21 @@ _C.DATALOADER.FILTER_EMPTY_ANNOTATIONS = True
 # ---------------------------------------------------------------------------------------------------------------------
 # Many tasks, one step
 # ---------------------------------------------------------------------------------------------------------------------
+_TASKS = (
+    *("DETECTION", "INSTANCE", "KEYPOINT", "PART"),
+    *("SEMANTIC", "BOUNDARY", "OCCLUSION", "CLASSIFICATION"),
+)
 _C.MULTITASK = CN()
-# How losses become one: "fixed" (the weights below) or "uncertainty" (learnt, Kendall et al. 2018, on top of them)
+# How the tasks' losses become one number: "fixed" (the weights below), or on top of them a weighting that follows the
+# training: "uncertainty", "dwa", "random", "geometric_mean", "imtl_l", "famo", "gradnorm", "stch", or one of your own
+# (docs/multitask.md)
 _C.MULTITASK.WEIGHTING = "fixed"
+# How the shared trunk joins the tasks' gradients: "" (their sum), "pcgrad", "gradvac", "cagrad", "mgda", "imtl_g",
+# "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", or one of your own
+_C.MULTITASK.AGGREGATION = ""
+# Where those gradients are taken: at the shared "features", with one backward pass through the trunk, or at the trunk's
+# "parameters", with one for each task
+_C.MULTITASK.GRADIENTS_AT = "features"
 # Fixed weight of each task's losses
 _C.MULTITASK.LOSS_WEIGHTS = CN()
 _C.MULTITASK.LOSS_WEIGHTS.DETECTION = 1.0
@@ -315,6 +329,54 @@ _C.MULTITASK.LOSS_WEIGHTS.SEMANTIC = 1.0
 _C.MULTITASK.LOSS_WEIGHTS.BOUNDARY = 1.0
 _C.MULTITASK.LOSS_WEIGHTS.OCCLUSION = 1.0
 _C.MULTITASK.LOSS_WEIGHTS.CLASSIFICATION = 1.0
+# Fixed weight of each single loss within its task
+_C.MULTITASK.SINGLE_LOSS_WEIGHTS = CN()
+for _loss in (
+    *("OBJECTNESS", "RPN_BOX_REG", "CLASSIFIER", "BOX_REG", "RETINA_CLS", "RETINA_REG", "MASK", "KP", "PART"),
+    *("SEMANTIC", "BOUNDARY", "OCCLUSION_EDGE", "OCCLUSION_DIRECTION", "CLASSIFICATION"),
+):
+    _C.MULTITASK.SINGLE_LOSS_WEIGHTS[f"LOSS_{_loss}"] = 1.0
+# First and last iteration that a task's losses count in; a last one of -1 is never
+_C.MULTITASK.START = CN()
+_C.MULTITASK.STOP = CN()
+# Factor of the learning rate of each task's own layers
+_C.MULTITASK.LR_FACTORS = CN()
+for _task in _TASKS:
+    _C.MULTITASK.START[_task] = 1
+    _C.MULTITASK.STOP[_task] = -1
+    _C.MULTITASK.LR_FACTORS[_task] = 1.0
+# Tasks, such as ("keypoint",), whose losses train their own layers and leave the trunk alone
+_C.MULTITASK.FREEZE_TRUNK = ()
+# Train so many tasks in each step, drawn anew; 0 trains all of them
+_C.MULTITASK.TASKS_PER_STEP = 0
+# Iterations between two looks at what the tasks do to one another: norms of their gradients on the trunk and the
+# cosines between them. Such an iteration costs as much as one with GRADIENTS_AT "parameters". 0 never looks
+_C.MULTITASK.LOG_PERIOD = 0
+# Options of single methods. Dynamic weight average: iterations that losses are averaged over, temperature
+_C.MULTITASK.DWA = CN()
+_C.MULTITASK.DWA.PERIOD = 100
+_C.MULTITASK.DWA.TEMPERATURE = 2.0
+# FAMO: rate and decay of its own weights
+_C.MULTITASK.FAMO = CN()
+_C.MULTITASK.FAMO.LR = 0.025
+_C.MULTITASK.FAMO.WEIGHT_DECAY = 0.001
+# GradNorm: pull towards equal training rates, rate of its own weights
+_C.MULTITASK.GRADNORM = CN()
+_C.MULTITASK.GRADNORM.ALPHA = 1.5
+_C.MULTITASK.GRADNORM.LR = 0.025
+# Smooth Tchebycheff: smoothness, iterations that a task's nadir is averaged over
+_C.MULTITASK.STCH = CN()
+_C.MULTITASK.STCH.MU = 1.0
+_C.MULTITASK.STCH.WARMUP = 100
+# CAGrad: radius of its ball around the mean gradient, in norms of that gradient
+_C.MULTITASK.CAGRAD = CN()
+_C.MULTITASK.CAGRAD.C = 0.5
+# GradVac: share of the newest cosine in the running mean
+_C.MULTITASK.GRADVAC = CN()
+_C.MULTITASK.GRADVAC.BETA = 0.5
+# FairGrad: 1 is proportional fairness (Nash-MTL), larger is nearer to max-min
+_C.MULTITASK.FAIRGRAD = CN()
+_C.MULTITASK.FAIRGRAD.ALPHA = 2.0
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Training

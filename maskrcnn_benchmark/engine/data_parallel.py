@@ -8,9 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from maskrcnn_benchmark.utils.comm import get_world_size
-
-BUCKET_BYTES = 25 * 2**20  # large enough to keep the number of messages low, small enough for a copy of it in memory
+from maskrcnn_benchmark.utils.comm import BUCKET_BYTES, average_over_ranks, get_world_size
 
 
 def broadcast_state(*modules):
@@ -61,25 +59,7 @@ def average_gradients(parameters, present, bucket_bytes=BUCKET_BYTES):
             parameter.grad = torch.zeros_like(parameter)
         if used:
             gradients.append(parameter.grad)
-    for bucket in _buckets(gradients, bucket_bytes):
-        message = torch.cat([gradient.reshape(-1) for gradient in bucket])
-        dist.all_reduce(message)
-        message /= get_world_size()
-        for gradient, mean in zip(bucket, message.split([g.numel() for g in bucket])):
-            gradient.copy_(mean.view(gradient.shape))
-
-
-def _buckets(tensors, limit):
-    """Neighbours of the same dtype, together at most `limit` bytes unless one alone is larger."""
-    bucket, size = [], 0
-    for tensor in tensors:
-        if bucket and (size + tensor.nbytes > limit or bucket[0].dtype != tensor.dtype):
-            yield bucket
-            bucket, size = [], 0
-        bucket.append(tensor)
-        size += tensor.nbytes
-    if bucket:
-        yield bucket
+    average_over_ranks(gradients, bucket_bytes)
 
 
 def synchronize_batch_norm(model, device):

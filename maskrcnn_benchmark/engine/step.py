@@ -2,12 +2,15 @@
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.engine.data_parallel import agree, average_gradients
+from maskrcnn_benchmark.multitask.interactions import TrunkGradients
+from maskrcnn_benchmark.multitask.shares import Shares
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.utils.comm import all_gather
 from maskrcnn_benchmark.utils.errors import UserError
@@ -26,14 +29,17 @@ def autocast(dtype, device):
 
 @dataclass
 class StepOutcome:
-    """What a step reports.
+    """What a step reports, of this rank's images.
 
     Attributes:
-        losses: {loss name: value of this rank's images}, unweighted.
-        tasks: {task key: weighted loss}.
+        losses: {loss name: value}, unweighted.
+        tasks: {task key: loss}, times the fixed weights.
+        weights: {task key: weight of its loss}.
+        trunk_weights: {task key: weight of its gradient on the trunk}, where an aggregation chose them.
         total: what was minimised.
         gradient_norm: norm over all parameters before clipping.
         stop: whether some rank asked to stop.
+        trunk_gradients: `TrunkGradients`, in iterations that looked at them, else None.
     """
 
     losses: dict
@@ -41,6 +47,9 @@ class StepOutcome:
     total: float
     gradient_norm: float
     stop: bool
+    weights: dict = field(default_factory=dict)
+    trunk_weights: dict = field(default_factory=dict)
+    trunk_gradients: TrunkGradients | None = None
 
 
 class TrainingStep:
@@ -48,9 +57,9 @@ class TrainingStep:
 
     Args:
         model: images, targets -> {loss name: scalar}.
-        loss_combiner: {loss name: scalar} -> (scalar or None, {task key: scalar}).
-        optimizer: over the parameters of both.
-        device: where the model is.
+        loss_combiner: `LossCombiner`.
+        optimizer: over the parameters of the model and the learned ones of the combiner.
+        device: where both are.
         dtype: "float32", "float16" or "bfloat16".
         accumulate: number of portions that a batch is run in.
         clip_norm: largest norm of the gradient; 0 does not clip.
@@ -69,6 +78,7 @@ class TrainingStep:
         # DistributedDataParallel, if the caller chose it, has averaged its own parameters by the end of backward
         wrapped = {id(p) for p in model.parameters()} if isinstance(model, DistributedDataParallel) else set()
         self.to_average = [p for p in self.parameters if id(p) not in wrapped]
+        loss_combiner.attach(model)
 
     def __call__(self, images, targets, image_names, wants_stop=lambda: False):
         """Move the weights by one batch.
@@ -86,36 +96,43 @@ class TrainingStep:
             UserError: on all ranks alike and before any weight has moved, if a loss or the gradient is not finite.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        losses, tasks, total = self._run_portions(images, targets)
+        bounds = _bounds(len(targets), self.accumulate)
+        shares = Shares([targets[first:last] for first, last in bounds], self.loss_combiner.tasks, self.device)
+        random_state = torch.get_rng_state() if self.loss_combiner.weighting.learns_from == "later" else None
+        self.loss_combiner.begin()
+        for portion, (first, last) in enumerate(bounds):
+            losses = self._losses(images, targets, first, last)
+            self.loss_combiner.backward(losses, shares, portion, self.scaler)
+        combined = self.loss_combiner.finish(self.scaler)
+        losses, tasks, weights, total = _numbers(combined)
         bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
-        present, (any_bad, any_stop) = agree(self.to_average, [bool(bad), wants_stop()], self.device)
+        settled = {id(p) for p in self.loss_combiner.settled()}
+        to_average = [p for p in self.to_average if id(p) not in settled]
+        present, (any_bad, any_stop) = agree(to_average, [bool(bad), wants_stop()], self.device)
         if any_bad:
             raise UserError(_describe(bad, image_names))
-        average_gradients(self.to_average, present)
+        average_gradients(to_average, present)
         norm = self._update(image_names)
-        return StepOutcome(losses, tasks, total, norm, any_stop)
+        self.loss_combiner.learn(lambda: self._losses_again(images, targets, bounds, shares, random_state))
+        return StepOutcome(losses, tasks, total, norm, any_stop, weights, combined.trunk_weights, combined.gradients)
 
-    def _run_portions(self, images, targets):
-        """Forward and backward over the portions; returns the losses, the tasks' losses and the total as numbers."""
-        sums = {}
-        for first, last in _bounds(len(targets), self.accumulate):
-            share = (last - first) / len(targets)
-            portion = self._portion(images, first, last), [t.to(self.device) for t in targets[first:last]]
-            with autocast(self.dtype, self.device):
-                losses = self.model(*portion)
-            total, tasks = self.loss_combiner(losses)
-            if total is None:
-                continue
-            self.scaler.scale(total * share).backward()
-            for kind, values in (("losses", losses), ("tasks", tasks), ("total", {"": total})):
-                for name, value in values.items():
-                    sums[kind, name] = sums.get((kind, name), 0.0) + value.detach().float() * share
-        # one transfer from the device for all of them
-        values = torch.stack(list(sums.values())).tolist() if sums else []
-        numbers = {"losses": {}, "tasks": {}, "total": {"": 0.0}}
-        for (kind, name), value in zip(sums, values):
-            numbers[kind][name] = value
-        return numbers["losses"], numbers["tasks"], numbers["total"][""]
+    def _losses(self, images, targets, first, last):
+        """{loss name: scalar} of the images first..last-1; {} of no image."""
+        if first == last:
+            return {}
+        portion = self._portion(images, first, last), [t.to(self.device) for t in targets[first:last]]
+        with autocast(self.dtype, self.device):
+            return self.model(*portion)
+
+    def _losses_again(self, images, targets, bounds, shares, random_state):
+        """[({loss name: scalar}, shares)] of the portions anew, with the moved weights and the same random choices."""
+        with torch.no_grad(), _still_statistics(self.model), torch.random.fork_rng(self._random_devices()):
+            torch.set_rng_state(random_state)
+            losses = [self._losses(images, targets, first, last) for first, last in bounds]
+        return list(zip(losses, shares.of_step))
+
+    def _random_devices(self):
+        return [self.device] if self.device.type == "cuda" else []
 
     def _portion(self, images, first, last):
         tensors = images.tensors[first:last].to(self.device, non_blocking=True)
@@ -139,9 +156,37 @@ class TrainingStep:
         return norm.item()
 
 
+@contextlib.contextmanager
+def _still_statistics(model):
+    """Batch norms normalise by the batch, as in training, but their running statistics stay."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
+
+
+def _numbers(combined):
+    """(losses, tasks, weights, total) of a `Combined` as numbers, in one transfer from the device."""
+    groups = (combined.losses, combined.tasks, combined.weights, {"": combined.total})
+    tensors = [value for group in groups for value in group.values() if isinstance(value, torch.Tensor)]
+    values = iter(torch.stack([tensor.detach().float() for tensor in tensors]).tolist() if tensors else [])
+    losses, tasks, weights, total = (
+        {name: next(values) if isinstance(value, torch.Tensor) else value for name, value in group.items()}
+        for group in groups
+    )
+    return losses, tasks, weights, total[""]
+
+
 def _bounds(count, portions):
-    """[(first, last), ...] that cut `count` images into at most `portions` runs of nearly equal length."""
-    portions = min(portions, count)
+    """[(first, last), ...] that cut `count` images into `portions` runs of nearly equal length, some of them empty.
+
+    Always as many, since processes with batches of different size communicate about each of them.
+    """
     return [(count * i // portions, count * (i + 1) // portions) for i in range(portions)]
 
 

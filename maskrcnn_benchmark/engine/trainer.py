@@ -55,8 +55,8 @@ def do_train(
         device: where the model is.
         checkpoint_period, test_period: iterations between checkpoints, and between evaluations (0: none).
         arguments: {"iteration": 0} or what `checkpointer.load` returned. All of it goes into the next checkpoints.
-        loss_combiner: {loss name: scalar} -> (total or None, {task key: scalar}); built from the config by default. Its
-            parameters, if any, belong into `optimizer`.
+        loss_combiner: a `LossCombiner`; built from the config by default. Its learned parameters, if any, belong into
+            `optimizer`.
         evaluate: function without arguments that evaluates the model and returns results by task.
 
     Raises:

@@ -1,87 +1,406 @@
-"""Many losses -> one number to minimise: the one place between the heads and the optimizer."""
+"""Many losses -> one step: the one place between the heads and the optimizer."""
+
+import hashlib
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from maskrcnn_benchmark.multitask.tasks import enabled_tasks, task_of_loss
+from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
+from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
+from maskrcnn_benchmark.multitask.task_gradients import GradientRows, Seam
+from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
+from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, task_of_loss
+from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
+from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
 
-
-class FixedWeighting(nn.Module):
-    """The plain sum of the tasks' losses."""
-
-    def __init__(self, task_keys):
-        super().__init__()
-
-    def forward(self, task_losses):
-        """{task key: scalar} -> scalar."""
-        return torch.stack(list(task_losses.values())).sum()
+LEVELS = ("features", "parameters")
 
 
-class UncertaintyWeighting(nn.Module):
-    """Learnt weights by homoscedastic uncertainty (Kendall et al. 2018): sum of L / (2 e^s) + s / 2, s = log variance.
+@dataclass
+class Combined:
+    """What became of the losses of one step on this rank.
 
-    Each task has its own s. A task without a loss in this step leaves its s alone.
+    Attributes:
+        losses: {loss name: scalar tensor}, unweighted.
+        tasks: {task key: scalar tensor}, times the fixed weights.
+        weights: {task key: float or scalar tensor} of each task's loss, fixed weight included.
+        trunk_weights: {task key: float} of each task's gradient on the trunk, where an aggregation chose them.
+        total: scalar tensor that was minimised.
+        gradients: `TrunkGradients`, in iterations that looked at them.
     """
 
-    INITIAL_LOG_VARIANCE = -0.5  # as in LibMTL
-
-    def __init__(self, task_keys):
-        super().__init__()
-        self.log_variance = nn.ParameterDict(
-            {key: nn.Parameter(torch.tensor(self.INITIAL_LOG_VARIANCE)) for key in task_keys}
-        )
-
-    def forward(self, task_losses):
-        """{task key: scalar} -> scalar."""
-        terms = [
-            loss / (2 * self.log_variance[key].exp()) + self.log_variance[key] / 2 for key, loss in task_losses.items()
-        ]
-        return torch.stack(terms).sum()
-
-
-WEIGHTINGS = {"fixed": FixedWeighting, "uncertainty": UncertaintyWeighting}
+    losses: dict = field(default_factory=dict)
+    tasks: dict = field(default_factory=dict)
+    weights: dict = field(default_factory=dict)
+    trunk_weights: dict = field(default_factory=dict)
+    total: torch.Tensor | float = 0.0
+    gradients: TrunkGradients | None = None
 
 
 class LossCombiner(nn.Module):
-    """Adds a step's losses per task, weighs the tasks, and reports what it did.
+    """Adds the losses per task, weighs the tasks, and brings their gradients into the network's parameters.
+
+    A step is `begin`, one `backward` per portion of the batch, `finish`, and after the optimizer `learn`. All processes
+    call them alike, also one whose images have no label at all. A task that nobody has is simply not there.
 
     Args:
         weights: {task key: fixed weight}; also the list of tasks.
-        weighting: module {task key: scalar} -> scalar.
+        weighting: `Weighting`; the plain sum by default.
+        aggregation: `Aggregation` of the gradients on the trunk, or None for their sum.
+        level: "features" or "parameters": where the gradients of tasks are taken, for an aggregation and for a
+            weighting that wants their norms.
+        loss_weights: {loss name: fixed weight} within its task; a missing one is 1.
+        schedule: `TaskSchedule`; all tasks always by default.
+        frozen: keys of the tasks whose gradients do not reach the trunk.
+        log_period: iterations between two looks at the tasks' gradients on the trunk's parameters; 0 never looks.
+        seed: of methods that draw.
     """
 
-    def __init__(self, weights, weighting):
+    def __init__(
+        self,
+        weights,
+        weighting=None,
+        aggregation=None,
+        level="features",
+        loss_weights=None,
+        schedule=None,
+        frozen=(),
+        log_period=0,
+        seed=0,
+    ):
         super().__init__()
         self.weights = dict(weights)
-        self.weighting = weighting
+        self.tasks = list(weights)
+        self.weighting = FixedWeighting(self.tasks) if weighting is None else weighting
+        self.aggregation = aggregation
+        self.level = level
+        self.loss_weights = dict(loss_weights or {})
+        self.schedule = TaskSchedule(self.tasks) if schedule is None else schedule
+        self.frozen = frozenset(frozen)
+        self.log_period = log_period
+        self.seed = seed
+        self.interactions = Interactions(self.tasks)
+        self.register_buffer("_place", torch.zeros(()), persistent=False)  # where the combiner was moved
+        self.iteration = 0
+        self._seam = None
+        self._step = None
 
-    def forward(self, losses):
-        """Combine the losses of one step; a task that the batch lacks is simply not there.
+    def attach(self, model):
+        """Prepare for the gradients of a model's trunk, if any option needs them apart; before the first step."""
+        if self.aggregation is not None or self.frozen or self.log_period or self.weighting.learns_from == "gradients":
+            self._seam = Seam(model)
+
+    def learned_parameters(self):
+        """Parameters of the weighting that the network's optimizer moves: list."""
+        return list(self.weighting.learned_parameters())
+
+    def get_extra_state(self):
+        return {"iteration": self.iteration, "seed": self.seed}
+
+    def set_extra_state(self, state):
+        self.iteration, self.seed = state["iteration"], state["seed"]
+
+    def begin(self):
+        """Begin a step, before the network's forward pass."""
+        self.iteration += 1
+        looks = self.log_period > 0 and self.iteration % self.log_period == 0
+        by_task = self.aggregation is not None or self.weighting.learns_from == "gradients"
+        at_parameters = looks or (by_task and self.level == "parameters")
+        active = self.schedule.active(self.iteration, self.seed)
+        self._step = _Step(active, looks, by_task, at_parameters)
+        if self._seam is not None:
+            self._seam.is_open = by_task or looks or bool(self.frozen)
+            if at_parameters:
+                self._step.parameter_rows = GradientRows(self._seam.parameters)
+
+    def backward(self, losses, shares=None, portion=0, scaler=None):
+        """Bring the gradients of one portion of the batch into the parameters' `grad`.
 
         Args:
-            losses: {loss name: scalar with gradient}.
-
-        Returns:
-            The scalar to minimise (None when there is no loss at all), and {task key: its weighted loss, detached}.
+            losses: {loss name: scalar with gradient}, with the losses that this portion has labels for.
+            shares: `Shares` of the step's portions; by default there is one portion that counts wholly.
+            portion: number of this one.
+            scaler: `torch.amp.GradScaler` or None.
         """
-        task_losses = {}
+        step = self._step
+        whole = dict.fromkeys(self.tasks, 1.0)
+        shares, of_rank, part = (
+            (whole, whole, 1.0)
+            if shares is None
+            else (shares.of_step[portion], shares.of_rank[portion], shares.images[portion])
+        )
+        task_losses = self._task_losses(losses)
+        factors, total = self._weigh(task_losses, shares, part, scaler)
+        scaled = {}
+        for key, loss in task_losses.items():
+            factor = factors.get(key, 1.0) * shares[key]
+            scaled[key] = loss if isinstance(factor, float) and factor == 1.0 else loss * factor
+        step.note(losses, task_losses, shares, of_rank, factors, total, part)
+        if scaler is not None:
+            scaled = {key: scaler.scale(loss) for key, loss in scaled.items()}
+        if self._seam is None or not self._seam.is_open:
+            if scaled:
+                torch.stack(list(scaled.values())).sum().backward()
+            return
+        if step.by_task or step.looks:
+            self._backward_by_task(scaled, _scale_of(scaler))
+        else:
+            self._backward_past_frozen(scaled)
+        self._seam.close()
+
+    def finish(self, scaler=None):
+        """Complete the gradients when all portions are through; returns what the step did, `Combined`.
+
+        Raises nothing for losses or gradients that are not finite: they are the caller's to find in the result.
+        """
+        step = self._step
+        if step.at_parameters:
+            self._finish_at_parameters(_scale_of(scaler))
+        if self._seam is not None:
+            self._seam.is_open = False
+        combined = step.combined
+        combined.weights = {
+            key: self.weights[key] * combined.weights.get(key, 1.0) for key in self.tasks if key in combined.tasks
+        }
+        return combined
+
+    def settled(self):
+        """Parameters whose gradients `finish` has already averaged over all processes: list."""
+        apart = self._step.at_parameters and self._step.by_task and self.level == "parameters"
+        return self._seam.parameters if apart else []
+
+    def learn(self, again):
+        """After the optimizer's step: the weighting takes in what came of it.
+
+        Args:
+            again: function without arguments that gives the losses of this step's images anew, as a list of
+                ({loss name: scalar}, shares); called only if the weighting wants them.
+        """
+        step, wants = self._step, self.weighting.learns_from
+        if step.looks and step.combined.gradients is not None:
+            self.interactions.record(step.combined.gradients)
+        if not wants:
+            return
+        losses, told = self._over_ranks(step.sums), {}
+        if wants == "gradients" and step.gramian is not None:
+            told = TrunkGradients.of_gramian(step.gramian, self.tasks).norms
+        if wants == "later":
+            later = {}
+            for portion, shares in again():
+                for key, loss in self._task_losses(portion).items():
+                    later[key] = later.get(key, 0.0) + loss.detach() * shares[key]
+            told = self._over_ranks(later)
+        if losses:
+            self.weighting.learn(losses, told)
+
+    def _task_losses(self, losses):
+        """{task key: scalar}, times the fixed weights, of the tasks that take part, in the tasks' order."""
+        found = {}
         for name, loss in losses.items():
             key = task_of_loss(name).key
             if key not in self.weights:
                 raise KeyError(f"loss {name!r} belongs to task {key!r}, which this combiner was not built for")
-            loss = loss.float() * self.weights[key]
-            task_losses[key] = task_losses[key] + loss if key in task_losses else loss
-        if not task_losses:
-            return None, {}
-        return self.weighting(task_losses), {key: loss.detach() for key, loss in task_losses.items()}
+            weight = self.weights[key] * self.loss_weights.get(name, 1.0)
+            loss = loss.float() * weight
+            found[key] = found[key] + loss if key in found else loss
+        return {key: found[key] for key in self._step.active if key in found}
+
+    def _weigh(self, task_losses, shares, part, scaler):
+        """({task key: factor of its loss}, what is minimised or None for the plain sum of the losses)."""
+        if isinstance(self.weighting, FixedWeighting):
+            return {}, None
+        losses = {key: loss.detach() for key, loss in task_losses.items()}
+        if self.weighting.reads_losses:
+            losses = self._portion_over_ranks(losses, shares)
+        if not losses:
+            return {}, None
+        leaves = {key: loss.clone().requires_grad_() for key, loss in losses.items()}
+        learned = self.learned_parameters()
+        with _seeded(self.weighting.draws, self.seed, self.iteration, None), torch.enable_grad():
+            total = self.weighting(leaves)
+        gradients = torch.autograd.grad(total, [*leaves.values(), *learned], allow_unused=True)
+        factors = {key: torch.zeros_like(losses[key]) if g is None else g for key, g in zip(leaves, gradients)}
+        for parameter, gradient in zip(learned, gradients[len(leaves) :]):
+            if gradient is not None:
+                gradient = gradient * part
+                gradient = gradient if scaler is None else scaler.scale(gradient)
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        return factors, total.detach()
+
+    def _portion_over_ranks(self, losses, shares):
+        """{task key: loss of this portion over all processes}, of the tasks that any of them has."""
+        if get_world_size() == 1:
+            return losses
+        message = torch.zeros(2, len(self.tasks), device=self._place.device)
+        for i, key in enumerate(self.tasks):
+            if key in losses:
+                message[0, i], message[1, i] = losses[key] * shares[key], shares[key]
+        average_over_ranks([message])
+        known = (message[1] > 0).tolist()
+        return {key: message[0, i] / message[1, i] for i, key in enumerate(self.tasks) if known[i]}
+
+    def _over_ranks(self, sums):
+        """{task key: float}, the mean over all processes of sums that count a missing task as zero."""
+        message = torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self._place.device)
+        for i, key in enumerate(self.tasks):
+            if key in sums:
+                message[0, i], message[1, i] = sums[key], 1.0
+        average_over_ranks([message])
+        values, known = message.tolist()
+        return {key: value for key, value, k in zip(self.tasks, values, known) if k > 0}
+
+    def _backward_past_frozen(self, scaled):
+        """The plain sum, but without the gradients of frozen tasks on the trunk."""
+        frozen = [loss for key, loss in scaled.items() if key in self.frozen]
+        free = [loss for key, loss in scaled.items() if key not in self.frozen]
+        if frozen:
+            torch.stack(frozen).sum().backward(retain_graph=bool(free))
+            self._seam.take()
+        if free:
+            torch.stack(free).sum().backward()
+            self._seam.backward(self._seam.take())
+
+    def _backward_by_task(self, scaled, scale):
+        step, seam = self._step, self._seam
+        rows = GradientRows(seam.copies)
+        for place, (key, loss) in enumerate(scaled.items()):
+            loss.backward(retain_graph=place < len(scaled) - 1)
+            gradients = seam.take()
+            if key in self.frozen:
+                continue
+            if step.at_parameters:
+                step.parameter_rows.add(key, seam.parameter_gradients(gradients))
+            if self.level == "features" or not step.by_task:
+                rows.add(key, gradients)
+        if step.by_task and self.level == "features":
+            gramian = self._joint_gramian(rows, scale)
+            step.gramian = gramian if step.gramian is None else step.gramian + gramian
+            seam.backward(self._join(rows, gramian))
+        elif not step.by_task:
+            seam.backward(rows.weighted_sum(dict.fromkeys(rows.rows, 1.0)))
+
+    def _joint_gramian(self, rows, scale):
+        """Inner products of the tasks' gradients over the features of all processes, on the CPU."""
+        gramian = rows.gramian(self.tasks).to(self._place.device)
+        average_over_ranks([gramian])
+        # a process's gradients are those of the mean over all processes, times their number
+        return gramian.cpu() / (scale**2 * get_world_size())
+
+    def _finish_at_parameters(self, scale):
+        step, rows = self._step, self._step.parameter_rows
+        if get_world_size() > 1:
+            present = torch.tensor([float(key in rows.rows) for key in self.tasks], device=self._place.device)
+            average_over_ranks([present])
+            rows.fill([key for key, p in zip(self.tasks, present.tolist()) if p > 0], self._seam.parameters)
+            average_over_ranks([flat for key in self.tasks if key in rows.rows for flat in rows.rows[key]])
+        gramian = rows.gramian(self.tasks).cpu() / scale**2
+        if step.looks:
+            step.combined.gradients = TrunkGradients.of_gramian(gramian, self.tasks)
+        if step.by_task and self.level == "parameters":
+            step.gramian = gramian
+            for parameter, gradient in zip(self._seam.parameters, self._join(rows, gramian)):
+                parameter.grad = gradient
+        step.parameter_rows = None
+
+    def _join(self, rows, gramian):
+        """The joint gradient of the tasks' rows, as `GradientRows.weighted_sum` returns it."""
+        step = self._step
+        # a gradient of zero cannot conflict, but some methods would give it all the weight
+        keys = [key for i, key in enumerate(self.tasks) if gramian[i, i] > 0]
+        everything = dict.fromkeys(rows.rows, 1.0)
+        # with a gradient that is not finite there is nothing to choose: the step is refused, or skipped by the scaler
+        if self.aggregation is None or not keys or not gramian.isfinite().all():
+            return rows.weighted_sum(everything)
+        step.joined += 1
+        with _seeded(self.aggregation.draws, self.seed, self.iteration, step.joined), torch.no_grad():
+            if self.aggregation.elementwise:
+                return rows.elementwise(lambda matrix: self.aggregation(matrix, keys), keys)
+            index = [self.tasks.index(key) for key in keys]
+            weights = self.aggregation(gramian[index][:, index], keys)
+        weights = weights.to(self._place.device)
+        if get_world_size() > 1:
+            torch.distributed.broadcast(weights, 0)  # solvers of different machines agree to a few digits only
+        step.combined.trunk_weights = dict(zip(keys, weights.tolist()))
+        return rows.weighted_sum({**everything, **step.combined.trunk_weights})
+
+
+class _Step:
+    """What is kept while a step runs."""
+
+    def __init__(self, active, looks, by_task, at_parameters):
+        self.active = active
+        self.looks = looks
+        self.by_task = by_task
+        self.at_parameters = at_parameters
+        self.parameter_rows = None
+        self.gramian = None
+        self.joined = 0
+        self.sums = {}
+        self.combined = Combined()
+
+    def note(self, losses, task_losses, shares, of_rank, factors, total, part):
+        """Add up what a portion had: for the report over this rank's images, for learning over those of all."""
+        combined = self.combined
+        for name, loss in losses.items():
+            value = loss.detach().float() * of_rank[task_of_loss(name).key]
+            combined.losses[name] = combined.losses.get(name, 0.0) + value
+        minimised = 0.0
+        for key, loss in task_losses.items():
+            value = loss.detach()
+            self.sums[key] = self.sums.get(key, 0.0) + value * shares[key]
+            combined.tasks[key] = combined.tasks.get(key, 0.0) + value * of_rank[key]
+            minimised = minimised + value * of_rank[key]
+        combined.weights.update(factors)
+        combined.total = combined.total + (minimised if total is None else total * part)
+
+
+class _seeded:
+    """Within it, torch's random numbers come from the numbers given; afterwards they go on as if nothing had been."""
+
+    def __init__(self, wanted, *numbers):
+        self.wanted = wanted
+        self.numbers = numbers
+
+    def __enter__(self):
+        if self.wanted:
+            devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+            self.fork = torch.random.fork_rng(devices)
+            self.fork.__enter__()
+            digest = hashlib.blake2b("/".join(map(str, self.numbers)).encode(), digest_size=7).digest()
+            torch.manual_seed(int.from_bytes(digest, "big"))
+
+    def __exit__(self, *exception):
+        if self.wanted:
+            self.fork.__exit__(*exception)
+
+
+def _scale_of(scaler):
+    return 1.0 if scaler is None else scaler.get_scale()
 
 
 def build_loss_combiner(cfg):
     """The combiner of `cfg.MULTITASK` for the tasks that the config turns on."""
     node = cfg.MULTITASK
-    if node.WEIGHTING not in WEIGHTINGS:
-        raise UserError(f"MULTITASK.WEIGHTING {node.WEIGHTING!r} is unknown; there are {', '.join(WEIGHTINGS)}")
     keys = [task.key for task in enabled_tasks(cfg)]
-    weights = {key: getattr(node.LOSS_WEIGHTS, key.upper()) for key in keys}
-    return LossCombiner(weights, WEIGHTINGS[node.WEIGHTING](keys))
+    if node.GRADIENTS_AT not in LEVELS:
+        raise UserError(f"MULTITASK.GRADIENTS_AT is {node.GRADIENTS_AT!r}, but must be one of {', '.join(LEVELS)}")
+    unknown = [key for key in node.FREEZE_TRUNK if key not in TASKS]
+    if unknown:
+        raise UserError(f"MULTITASK.FREEZE_TRUNK names {unknown[0]!r}; there are the tasks {', '.join(TASKS)}")
+    if node.LOG_PERIOD < 0:
+        raise UserError(f"MULTITASK.LOG_PERIOD is {node.LOG_PERIOD}, but must not be negative")
+    seed = max(0, cfg.SOLVER.SEED)
+    start, stop = ({key: option[key.upper()] for key in keys} for option in (node.START, node.STOP))
+    return LossCombiner(
+        {key: node.LOSS_WEIGHTS[key.upper()] for key in keys},
+        WEIGHTINGS[node.WEIGHTING].from_config(node, keys),
+        AGGREGATIONS[node.AGGREGATION].from_config(node, keys) if node.AGGREGATION else None,
+        node.GRADIENTS_AT,
+        {name.lower(): weight for name, weight in node.SINGLE_LOSS_WEIGHTS.items()},
+        TaskSchedule(keys, start, stop, node.TASKS_PER_STEP),
+        node.FREEZE_TRUNK,
+        node.LOG_PERIOD,
+        seed,
+    )

@@ -16,7 +16,7 @@ def make_optimizer(cfg, model, loss_combiner=None):
     Args:
         cfg: the config; SOLVER is read.
         model: the network.
-        loss_combiner: a module whose parameters, if it has any, are trained along without weight decay.
+        loss_combiner: a `LossCombiner`; its learned parameters, if it has any, are trained along without weight decay.
 
     Returns:
         `torch.optim.SGD` or `torch.optim.AdamW`.
@@ -27,7 +27,7 @@ def make_optimizer(cfg, model, loss_combiner=None):
         raise UserError("no parameter of the model is trainable; lower MODEL.BACKBONE.FREEZE_CONV_BODY_AT")
     weights = [p for name, p in named if "bias" not in name]
     biases = [p for name, p in named if "bias" in name]
-    combining = list(loss_combiner.parameters()) if loss_combiner is not None else []
+    combining = loss_combiner.learned_parameters() if loss_combiner is not None else []
     groups = [
         {"params": weights, "lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY},
         {

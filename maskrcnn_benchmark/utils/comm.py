@@ -47,6 +47,35 @@ def all_gather(data):
     return gathered
 
 
+BUCKET_BYTES = 25 * 2**20  # large enough to keep the number of messages low, small enough for a copy of it in memory
+
+
+def average_over_ranks(tensors, bucket_bytes=BUCKET_BYTES):
+    """Replace each tensor, in place, by its mean over all processes, which all hold tensors of the same shapes."""
+    if get_world_size() == 1:
+        return
+    with torch.no_grad():
+        for bucket in _buckets(tensors, bucket_bytes):
+            message = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            dist.all_reduce(message)
+            message /= get_world_size()
+            for tensor, mean in zip(bucket, message.split([t.numel() for t in bucket])):
+                tensor.copy_(mean.view(tensor.shape))
+
+
+def _buckets(tensors, limit):
+    """Neighbours of the same dtype, together at most `limit` bytes unless one alone is larger."""
+    bucket, size = [], 0
+    for tensor in tensors:
+        if bucket and (size + tensor.nbytes > limit or bucket[0].dtype != tensor.dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.nbytes
+    if bucket:
+        yield bucket
+
+
 def reduce_dict(input_dict, average=True):
     """Sum or average a dictionary of scalar tensors over all processes.
 

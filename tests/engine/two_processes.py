@@ -17,6 +17,7 @@ from maskrcnn_benchmark.engine.data_parallel import (
 )
 from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -74,15 +75,14 @@ def batch_norm(rank):
     return [layer[0].running_mean.item(), layer[0].running_var.item()]
 
 
-def add(losses):
-    return (sum(losses.values()), {}) if losses else (None, {})
-
-
 def one_step(model, targets, factor=1.0):
     """A step of SGD with momentum and decay on as many images as there are targets."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
     images = ImageList(factor * torch.ones(len(targets), 3, 4, 4), [(4, 4)] * len(targets))
-    return TrainingStep(model, add, optimizer, "cpu")(images, targets, lambda: [f"{t.semantic}.jpg" for t in targets])
+    combiner = LossCombiner({"semantic": 1.0, "classification": 1.0})
+    return TrainingStep(model, combiner, optimizer, "cpu")(
+        images, targets, lambda: [f"{t.semantic}.jpg" for t in targets]
+    )
 
 
 def plain_model():

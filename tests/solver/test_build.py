@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
+from maskrcnn_benchmark.multitask.weightings import UncertaintyWeighting
 from maskrcnn_benchmark.solver import WarmupMultiStepLR, make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -51,10 +53,9 @@ def test_frozen_parameters_are_left_out(cfg):
 
 
 def test_parameters_of_the_loss_combiner_are_trained_without_decay(cfg):
-    combiner = nn.Module()
-    combiner.log_variance = nn.Parameter(torch.zeros(3))
+    combiner = LossCombiner({"semantic": 1.0}, UncertaintyWeighting(["semantic"]))
     group = make_optimizer(cfg, small_model(), combiner).param_groups[-1]
-    assert group["params"][0] is combiner.log_variance and group["weight_decay"] == 0.0
+    assert group["params"][0] is combiner.weighting.scalar["semantic"] and group["weight_decay"] == 0.0
 
 
 def test_adamw_by_name_and_a_wrong_name_is_the_users_error(cfg):

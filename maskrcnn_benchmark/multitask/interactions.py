@@ -1,0 +1,82 @@
+"""What the tasks do to one another: norms of their gradients on the trunk, and the cosines between them."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass
+class TrunkGradients:
+    """One look at the tasks' gradients on the trunk.
+
+    Attributes:
+        norms: {task key: norm}, weights included.
+        cosines: {(task key, task key): cosine} of the pairs that both have a gradient, in the tasks' order.
+    """
+
+    norms: dict
+    cosines: dict
+
+    @classmethod
+    def of_gramian(cls, gramian, tasks):
+        """From inner products float64 [K, K] of the tasks' gradients; zero gradients are left out."""
+        gramian = gramian.cpu()
+        norms = gramian.diagonal().clamp_min(0).sqrt()
+        present = [i for i in range(len(tasks)) if norms[i] > 0 and math.isfinite(norms[i])]
+        cosines = {
+            (tasks[i], tasks[j]): (gramian[i, j] / (norms[i] * norms[j])).clamp(-1, 1).item()
+            for place, i in enumerate(present)
+            for j in present[place + 1 :]
+        }
+        return cls({tasks[i]: norms[i].item() for i in present}, cosines)
+
+
+class Interactions(nn.Module):
+    """The mean of all looks of a training; it lies in the checkpoint.
+
+    Args:
+        tasks: list of task keys.
+    """
+
+    def __init__(self, tasks):
+        super().__init__()
+        self.tasks = list(tasks)
+        count = len(self.tasks)
+        for name in ("cosines", "conflicts", "together"):
+            self.register_buffer(name, torch.zeros(count, count, dtype=torch.float64))
+        for name in ("norms", "seen"):
+            self.register_buffer(name, torch.zeros(count, dtype=torch.float64))
+
+    def record(self, gradients):
+        """Take in a look, `TrunkGradients`."""
+        for key, norm in gradients.norms.items():
+            self.norms[self.tasks.index(key)] += norm
+            self.seen[self.tasks.index(key)] += 1
+        for (a, b), cosine in gradients.cosines.items():
+            for i, j in ((self.tasks.index(a), self.tasks.index(b)), (self.tasks.index(b), self.tasks.index(a))):
+                self.cosines[i, j] += cosine
+                self.conflicts[i, j] += cosine < 0
+                self.together[i, j] += 1
+
+    def summary(self):
+        """What was seen, or None if there was no look.
+
+        Returns:
+            {"tasks": [K keys], "looks": [K] numbers of looks with a gradient of the task, "norm": [K] mean norms,
+            "cosine": [K][K] mean cosines, "conflict": [K][K] share of looks with a negative cosine}; nan where two
+            tasks were never seen together, 1 and 0 on the diagonal.
+        """
+        if not self.seen.any():
+            return None
+        cosine, conflict = (self.cosines / self.together).cpu(), (self.conflicts / self.together).cpu()
+        for i in range(len(self.tasks)):
+            cosine[i, i], conflict[i, i] = 1.0, 0.0
+        return {
+            "tasks": self.tasks,
+            "looks": [int(n) for n in self.seen],
+            "norm": (self.norms / self.seen).tolist(),
+            "cosine": cosine.tolist(),
+            "conflict": conflict.tolist(),
+        }

@@ -1,0 +1,170 @@
+"""The tasks' gradients apart from one another: where the network is cut, and how rows of gradients are kept."""
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+CHUNK = 2**20  # entries of each gradient that are looked at together: little memory, whatever the gradients' size
+
+
+class Seam:
+    """The place between a network's trunk and its heads, which is open while a step wants the gradients apart.
+
+    While it is open, the heads read copies of the trunk's features that no gradient passes: a task's backward pass ends
+    there, at ∂loss/∂features, and the trunk's is run from the seam. Each feature map is a place of its own, so that
+    a level made from another one (a pyramid's P6 from P5) is not counted twice.
+
+    Args:
+        model: has the trunk as `backbone`, whose forward returns a tensor, or a list, tuple or dict of them.
+    """
+
+    def __init__(self, model):
+        if isinstance(model, DistributedDataParallel):
+            raise UserError(
+                "gradients by task cannot be taken from a DistributedDataParallel; hand over the model unwrapped, and "
+                "training averages its gradients by itself"
+            )
+        trunk = getattr(model, "backbone", None)
+        if not isinstance(trunk, nn.Module):
+            raise UserError(
+                f"gradients by task need a network with a trunk `backbone`; {type(model).__name__} has none"
+            )
+        self.parameters = [p for p in trunk.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise UserError(
+                "gradients by task need a trunk that learns, but all of its parameters are frozen; lower "
+                "MODEL.BACKBONE.FREEZE_CONV_BODY_AT or leave MULTITASK.AGGREGATION empty"
+            )
+        self.is_open = False
+        self.features, self.copies = [], []
+        trunk.register_forward_hook(self._cut)
+
+    def _cut(self, module, inputs, output):
+        if not (self.is_open and torch.is_grad_enabled()):
+            return None
+        self.features, self.copies = [], []
+        return self._copied(output)
+
+    def _copied(self, output):
+        if isinstance(output, dict):
+            return type(output)((key, self._copied(value)) for key, value in output.items())
+        if isinstance(output, list | tuple):
+            return type(output)(self._copied(value) for value in output)
+        if not (isinstance(output, torch.Tensor) and output.requires_grad):
+            return output
+        copy = output.detach().requires_grad_()
+        self.features.append(output)
+        self.copies.append(copy)
+        return copy
+
+    def take(self):
+        """The gradients that have come to the seam: one per feature map or None; it is then free for the next."""
+        gradients = [copy.grad for copy in self.copies]
+        for copy in self.copies:
+            copy.grad = None
+        return gradients
+
+    def parameter_gradients(self, gradients):
+        """Gradients of the trunk's parameters from gradients at the seam; the graph stays. One per parameter or None."""
+        reached = [(f, g) for f, g in zip(self.features, gradients) if g is not None]
+        if not reached:
+            return [None] * len(self.parameters)
+        features, gradients = zip(*reached)
+        return torch.autograd.grad(features, self.parameters, gradients, retain_graph=True, allow_unused=True)
+
+    def backward(self, gradients):
+        """The backward pass through the trunk, from gradients at the seam into the parameters' `grad`."""
+        reached = [(f, g) for f, g in zip(self.features, gradients) if g is not None]
+        if reached:
+            torch.autograd.backward(*zip(*reached))
+
+    def close(self):
+        """Let go of the features."""
+        self.features, self.copies = [], []
+
+
+class GradientRows:
+    """One gradient per task, with respect to the same tensors.
+
+    Args:
+        tensors: the tensors, whose shapes and layouts the gradients have.
+    """
+
+    def __init__(self, tensors):
+        self.shapes = [tensor.shape for tensor in tensors]
+        self.last = [t.ndim == 4 and t.is_contiguous(memory_format=torch.channels_last) for t in tensors]
+        self.rows = {}
+
+    def add(self, key, gradients):
+        """Add gradients, one per tensor or None, to a task's."""
+        flat = [None if g is None else self._flat(g, last) for g, last in zip(gradients, self.last)]
+        before = self.rows.get(key, [None] * len(flat))
+        self.rows[key] = [new if old is None else old if new is None else old + new for old, new in zip(before, flat)]
+
+    def tensors(self):
+        """All gradients, flat, without those that are None."""
+        return [flat for row in self.rows.values() for flat in row if flat is not None]
+
+    def fill(self, keys, like):
+        """Have a gradient of each task of `keys` for every tensor of `like`, zero where there is none."""
+        for key in keys:
+            row = self.rows.get(key, [None] * len(like))
+            self.rows[key] = [t.new_zeros(t.numel()) if flat is None else flat for flat, t in zip(row, like)]
+
+    def gramian(self, tasks):
+        """Inner products: float64 [K, K] on the gradients' device, for the tasks in this order, 0 for one without."""
+        total = None
+        for index in range(len(self.shapes)):
+            known = [i for i, key in enumerate(tasks) if key in self.rows and self.rows[key][index] is not None]
+            if not known:
+                continue
+            flat = [self.rows[tasks[i]][index] for i in known]
+            if total is None:
+                total = torch.zeros(len(tasks), len(tasks), dtype=torch.float64, device=flat[0].device)
+            place = torch.tensor(known, device=total.device)
+            for pieces in zip(*(f.split(CHUNK) for f in flat)):
+                chunk = torch.stack(pieces).float()
+                total[place[:, None], place] += (chunk @ chunk.T).double()
+        return torch.zeros(len(tasks), len(tasks), dtype=torch.float64) if total is None else total
+
+    def weighted_sum(self, weights):
+        """sum of weights[key] * gradient[key], weights being floats: list of tensors or None, in their own shapes."""
+        joint = []
+        for index in range(len(self.shapes)):
+            total = None
+            for key, weight in weights.items():
+                flat = self.rows[key][index] if key in self.rows else None
+                if flat is not None:
+                    total = flat * weight if total is None else total.add_(flat, alpha=weight)
+            joint.append(self._shaped(total, index))
+        return joint
+
+    def elementwise(self, join, keys):
+        """`join(matrix [m, n]) -> [n]`, piece by piece over the gradients of `keys`: as `weighted_sum` returns."""
+        joint = []
+        for index in range(len(self.shapes)):
+            flat = [self.rows[key][index] if key in self.rows else None for key in keys]
+            some = next((f for f in flat if f is not None), None)
+            if some is None:
+                joint.append(None)
+                continue
+            flat = [torch.zeros_like(some) if f is None else f for f in flat]
+            total = torch.cat([join(torch.stack(pieces)) for pieces in zip(*(f.split(CHUNK) for f in flat))])
+            joint.append(self._shaped(total, index))
+        return joint
+
+    @staticmethod
+    def _flat(gradient, channels_last):
+        # in the order in which the entries lie, so that nothing is moved
+        return (gradient.permute(0, 2, 3, 1) if channels_last else gradient).reshape(-1)
+
+    def _shaped(self, flat, index):
+        if flat is None:
+            return None
+        shape = self.shapes[index]
+        if not self.last[index]:
+            return flat.view(shape)
+        n, c, h, w = shape
+        return flat.view(n, h, w, c).permute(0, 3, 1, 2)

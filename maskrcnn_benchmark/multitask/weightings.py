@@ -1,0 +1,334 @@
+"""Loss weighting: how much each task's loss counts in a step.
+
+A method is a class that maps the tasks' losses to the scalar to minimise; the derivative of that scalar by a loss is
+the loss's weight. `WEIGHTINGS` names them for the option MULTITASK.WEIGHTING.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.registry import Registry
+
+WEIGHTINGS = Registry("weighting", "MULTITASK.WEIGHTING")
+
+SMALLEST_LOSS = 1e-8  # what a loss of 0 counts as where its logarithm or its inverse is taken
+
+
+class Weighting(nn.Module):
+    """A way to weigh losses. Subclass it, write `forward`, register it, and name it in the config.
+
+    Every method that keeps something for a task keeps it under the task's key, so that a step without that task leaves
+    it alone. What lies in parameters, buffers and extra state goes into the checkpoint. Parameters that no optimizer
+    of the method's own moves are learnt along with the network: list them in `learned_parameters`.
+
+    Args:
+        tasks: list of the task keys that can occur.
+
+    Attributes:
+        reads_losses: `forward` depends on the losses' values, not on the tasks' names alone. With several processes
+            they are then averaged first, at the cost of one small message.
+        draws: `forward` uses torch's random numbers. They are then seeded alike in all processes.
+        learns_from: what `learn` is told after a step: "" nothing (it is not called), "losses", "gradients" (the norm
+            of each task's gradient where MULTITASK.GRADIENTS_AT says, which costs as much as an aggregation), or
+            "later" (the losses of the same images after the step, which costs a second forward pass).
+    """
+
+    reads_losses = True
+    draws = False
+    learns_from = ""
+
+    def __init__(self, tasks):
+        super().__init__()
+        self.tasks = list(tasks)
+
+    @classmethod
+    def from_config(cls, node, tasks):
+        """The method with the options of `cfg.MULTITASK`."""
+        return cls(tasks)
+
+    def forward(self, losses):
+        """{task key: scalar, float32} of the tasks that this step has, at least one -> scalar to minimise."""
+        raise NotImplementedError
+
+    def learned_parameters(self):
+        """Parameters for the network's optimizer: iterable."""
+        return ()
+
+    def learn(self, losses, told):
+        """Take in a step that went well.
+
+        Args:
+            losses: {task key: float}, the step's losses, fixed weights included, the mean over all processes.
+            told: {task key: float}: gradient norms or later losses as `learns_from` says; {} for "losses".
+        """
+
+
+@WEIGHTINGS.register("fixed")
+class FixedWeighting(Weighting):
+    """The plain sum."""
+
+    reads_losses = False
+
+    def forward(self, losses):
+        return torch.stack(list(losses.values())).sum()
+
+
+class _PerTaskScalar(Weighting):
+    """Methods that learn one number per task along with the network."""
+
+    START = 0.0
+
+    def __init__(self, tasks):
+        super().__init__(tasks)
+        self.scalar = nn.ParameterDict({key: nn.Parameter(torch.tensor(self.START)) for key in tasks})
+
+    def learned_parameters(self):
+        return self.scalar.values()
+
+
+@WEIGHTINGS.register("uncertainty")
+class UncertaintyWeighting(_PerTaskScalar):
+    """Homoscedastic uncertainty (Kendall et al. 2018): sum of L / (2 e^s) + s / 2, s = log variance."""
+
+    START = -0.5  # as in LibMTL
+
+    def forward(self, losses):
+        terms = [loss / (2 * self.scalar[key].exp()) + self.scalar[key] / 2 for key, loss in losses.items()]
+        return torch.stack(terms).sum()
+
+
+@WEIGHTINGS.register("imtl_l")
+class ImpartialWeighting(_PerTaskScalar):
+    """IMTL-L (Liu et al. 2021, "Towards impartial multi-task learning"): sum of e^s L - s."""
+
+    def forward(self, losses):
+        return torch.stack([self.scalar[key].exp() * loss - self.scalar[key] for key, loss in losses.items()]).sum()
+
+
+@WEIGHTINGS.register("random")
+class RandomWeighting(Weighting):
+    """Random loss weighting (Lin et al. 2022): K softmax(N(0, 1)), drawn anew in every step."""
+
+    reads_losses = False
+    draws = True
+
+    def forward(self, losses):
+        weights = len(self.tasks) * torch.randn(len(self.tasks)).softmax(0)
+        return sum(weights[self.tasks.index(key)].to(loss.device) * loss for key, loss in losses.items())
+
+
+@WEIGHTINGS.register("geometric_mean")
+class GeometricMean(Weighting):
+    """Geometric loss strategy (Chennupati et al. 2019): the geometric mean of the losses that the step has."""
+
+    def forward(self, losses):
+        return torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log().mean().exp()
+
+
+@WEIGHTINGS.register("stch")
+class SmoothTchebycheff(Weighting):
+    """Smooth Tchebycheff scalarisation (Lin et al. 2024): K mu log(sum of exp(l_i / mu)), a smooth maximum.
+
+    l_i is log(L_i / n_i) against a nadir n, the mean of the loss over the first `warmup` steps that had it; until all
+    tasks of a step have one, the scalar is the sum of log L. K is the number of tasks in the step.
+
+    Args:
+        mu: smoothness; towards 0 only the worst task counts.
+        warmup: steps.
+    """
+
+    learns_from = "losses"
+
+    def __init__(self, tasks, mu=1.0, warmup=100):
+        super().__init__(tasks)
+        if mu <= 0 or warmup < 1:
+            raise UserError(f"MULTITASK.STCH: MU {mu} must be above 0 and WARMUP {warmup} at least 1")
+        self.mu, self.warmup = mu, warmup
+        self.register_buffer("nadir", torch.zeros(len(self.tasks)))
+        self.register_buffer("seen", torch.zeros(len(self.tasks)))
+
+    @classmethod
+    def from_config(cls, node, tasks):
+        return cls(tasks, node.STCH.MU, node.STCH.WARMUP)
+
+    def forward(self, losses):
+        index = [self.tasks.index(key) for key in losses]
+        logs = torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log()
+        if (self.seen[index] < self.warmup).any():
+            return logs.sum()
+        relative = logs - self.nadir[index].clamp_min(SMALLEST_LOSS).log()
+        return len(index) * self.mu * torch.logsumexp(relative / self.mu, 0)
+
+    def learn(self, losses, told):
+        for key, loss in losses.items():
+            i = self.tasks.index(key)
+            if self.seen[i] < self.warmup:
+                self.seen[i] += 1
+                self.nadir[i] += (loss - self.nadir[i]) / self.seen[i]
+
+
+@WEIGHTINGS.register("dwa")
+class DynamicWeightAverage(Weighting):
+    """Dynamic weight average (Liu et al. 2019, "End-to-end multi-task learning with attention").
+
+    K softmax(r / T), r = a task's mean loss in the last period over that in the one before; 1 in the first two periods.
+    A task that a period lacks keeps its means.
+
+    Args:
+        period: steps that the means are taken over (the paper's epoch).
+        temperature: T.
+    """
+
+    reads_losses = False
+    learns_from = "losses"
+
+    def __init__(self, tasks, period=100, temperature=2.0):
+        super().__init__(tasks)
+        if period < 1 or temperature <= 0:
+            raise UserError(f"MULTITASK.DWA: PERIOD {period} must be at least 1 and TEMPERATURE {temperature} above 0")
+        self.period, self.temperature = period, temperature
+        for name in ("sums", "counts", "last", "before"):
+            self.register_buffer(name, torch.zeros(len(self.tasks)))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def from_config(cls, node, tasks):
+        return cls(tasks, node.DWA.PERIOD, node.DWA.TEMPERATURE)
+
+    def weights(self):
+        """float [K], in the order of the tasks."""
+        known = self.before > 0
+        ratios = torch.where(known, self.last / self.before.clamp_min(SMALLEST_LOSS), torch.ones_like(self.last))
+        return len(self.tasks) * (ratios / self.temperature).softmax(0)
+
+    def forward(self, losses):
+        weights = self.weights()
+        return sum(weights[self.tasks.index(key)] * loss for key, loss in losses.items())
+
+    def learn(self, losses, told):
+        for key, loss in losses.items():
+            self.sums[self.tasks.index(key)] += loss
+            self.counts[self.tasks.index(key)] += 1
+        self.steps += 1
+        if self.steps % self.period == 0:
+            had = self.counts > 0
+            means = self.sums / self.counts.clamp_min(1)
+            self.before = torch.where(had, self.last, self.before)
+            self.last = torch.where(had, means, self.last)
+            self.sums, self.counts = torch.zeros_like(self.sums), torch.zeros_like(self.counts)
+
+
+class _OwnLogits(Weighting):
+    """Methods whose weights are a softmax of logits that an Adam of their own moves after each step."""
+
+    def __init__(self, tasks, lr, weight_decay, option):
+        super().__init__(tasks)
+        if lr < 0 or weight_decay < 0:
+            raise UserError(f"{option}: LR {lr} and WEIGHT_DECAY {weight_decay} must not be negative")
+        self.logits = nn.ParameterDict({key: nn.Parameter(torch.zeros(())) for key in tasks})
+        self.optimizer = torch.optim.Adam(self.logits.values(), lr=lr, weight_decay=weight_decay)
+
+    def _move(self, gradients):
+        """A step of Adam; a task without a gradient keeps its logit and its moments."""
+        for key, gradient in gradients.items():
+            self.logits[key].grad = torch.as_tensor(gradient).to(self.logits[key])
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _softmax(self, keys):
+        """{key: weight}, over the given tasks alone."""
+        weights = torch.stack([self.logits[key].detach() for key in keys]).softmax(0)
+        return dict(zip(keys, weights))
+
+    def get_extra_state(self):
+        return self.optimizer.state_dict()
+
+    def set_extra_state(self, state):
+        self.optimizer.load_state_dict(state)
+
+
+@WEIGHTINGS.register("famo")
+class FAMO(_OwnLogits):
+    """Fast adaptive multitask optimisation (Liu et al. 2023): all losses fall at the same rate.
+
+    c times the sum of z log L, z = softmax(w), c = 1 / (sum of z / L). After the step w moves by what each log L lost
+    on the same images.
+
+    Args:
+        lr, weight_decay: of w (0.025 and 0.001 in the paper).
+    """
+
+    learns_from = "later"
+
+    def __init__(self, tasks, lr=0.025, weight_decay=0.001):
+        super().__init__(tasks, lr, weight_decay, "MULTITASK.FAMO")
+
+    @classmethod
+    def from_config(cls, node, tasks):
+        return cls(tasks, node.FAMO.LR, node.FAMO.WEIGHT_DECAY)
+
+    def forward(self, losses):
+        z = torch.stack(list(self._softmax(list(losses)).values()))
+        values = torch.stack(list(losses.values())) + SMALLEST_LOSS
+        return (z * values.log()).sum() / (z / values.detach()).sum()
+
+    def learn(self, losses, told):
+        keys = [key for key in losses if key in told]
+        if not keys:
+            return
+        z = torch.stack(list(self._softmax(keys).values())).double()
+        before, later = (
+            torch.tensor([values[key] for key in keys], dtype=torch.float64, device=z.device) + SMALLEST_LOSS
+            for values in (losses, told)
+        )
+        fall = before.log() - later.log()
+        self._move(dict(zip(keys, z * (fall - (z * fall).sum()))))  # the softmax's Jacobian times the fall
+
+
+@WEIGHTINGS.register("gradnorm")
+class GradNorm(_OwnLogits):
+    """GradNorm (Chen et al. 2018): tasks that learn slowly get larger gradients on the shared layers.
+
+    Weights K softmax(s). After the step they move towards |g_i| = mean |g| r_i^alpha, r_i being the loss relative to
+    the first one seen, divided by the mean of that over the tasks.
+
+    Args:
+        alpha: strength of the pull towards equal training rates (1.5 in the paper).
+        lr: of s (0.025 in the paper).
+    """
+
+    reads_losses = False
+    learns_from = "gradients"
+
+    def __init__(self, tasks, alpha=1.5, lr=0.025):
+        super().__init__(tasks, lr, 0.0, "MULTITASK.GRADNORM")
+        self.alpha = alpha
+        self.register_buffer("first", torch.full((len(self.tasks),), math.nan))
+
+    @classmethod
+    def from_config(cls, node, tasks):
+        return cls(tasks, node.GRADNORM.ALPHA, node.GRADNORM.LR)
+
+    def forward(self, losses):
+        weights = self._softmax(self.tasks)
+        return sum(len(self.tasks) * weights[key] * loss for key, loss in losses.items())
+
+    def learn(self, losses, told):
+        for key, loss in losses.items():
+            i = self.tasks.index(key)
+            if self.first[i].isnan():
+                self.first[i] = max(loss, SMALLEST_LOSS)
+        keys = [key for key in losses if told.get(key, 0.0) > 0]
+        if len(keys) < 2:
+            return
+        norms = torch.tensor([told[key] for key in keys], dtype=torch.float64)
+        rates = torch.tensor([losses[key] / self.first[self.tasks.index(key)].item() for key in keys]).double()
+        target = norms.mean() * (rates / rates.mean()) ** self.alpha
+        # |g_i| is the weight times what does not depend on it; d weight_i / d s_j = weight_i (1[i = j] - softmax_j)
+        pull = torch.sign(norms - target) * norms
+        shares = torch.stack(list(self._softmax(self.tasks).values())).cpu().double()
+        share = {key: shares[self.tasks.index(key)] for key in keys}
+        self._move({key: pull[i] - share[key] * pull.sum() for i, key in enumerate(keys)})
