@@ -67,7 +67,7 @@ class Seam:
         return gradients
 
     def parameter_gradients(self, gradients):
-        """Gradients of the trunk's parameters from gradients at the seam; the graph stays. One per parameter or None."""
+        """Gradients of the trunk's parameters, None for one not reached, from those at the seam; the graph stays."""
         reached = [(f, g) for f, g in zip(self.features, gradients) if g is not None]
         if not reached:
             return [None] * len(self.parameters)
