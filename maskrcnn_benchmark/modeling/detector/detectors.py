@@ -1,5 +1,8 @@
 """From a config to the whole network."""
 
+import torch._functorch.config
+from torch import nn
+
 from maskrcnn_benchmark.modeling.backbone import build_backbone
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN
 from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
@@ -23,6 +26,8 @@ def build_detection_model(cfg, vocabulary=None):
     """
     _check_tasks(cfg)
     backbone = build_backbone(cfg)
+    if cfg.MODEL.COMPILE:
+        compile_trunk(backbone)
     rpn = roi_heads = None
     if cfg.MODEL.DETECTION_ON:
         rpn = build_rpn(cfg, backbone.out_channels)
@@ -30,6 +35,22 @@ def build_detection_model(cfg, vocabulary=None):
             roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary)
     fpn_heads = build_fpn_heads(cfg, backbone.out_channels)
     return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST)
+
+
+def compile_trunk(backbone, **options):
+    """Have the parts of a trunk compiled by torch.compile when they first run. Names of parameters stay.
+
+    The trunk itself is left as it is, so that hooks on it, such as the one that takes gradients by task, run as ever;
+    the heads' shapes differ from step to step and would be compiled again and again.
+
+    Args:
+        backbone: `nn.Sequential` of the parts.
+        options: of `torch.compile`.
+    """
+    # a backward pass through the trunk for each task needs what the first one has used
+    torch._functorch.config.donated_buffer = False
+    for part in backbone.children():
+        nn.Module.compile(part, **options)
 
 
 def _check_tasks(cfg):
