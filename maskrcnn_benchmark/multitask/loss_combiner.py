@@ -290,11 +290,7 @@ class LossCombiner(nn.Module):
 
     def _finish_at_parameters(self, scale):
         step, rows = self._step, self._step.parameter_rows
-        if get_world_size() > 1:
-            present = torch.tensor([float(key in rows.rows) for key in self.tasks], device=self._place.device)
-            average_over_ranks([present])
-            rows.fill([key for key, p in zip(self.tasks, present.tolist()) if p > 0], self._seam.parameters)
-            average_over_ranks([flat for key in self.tasks if key in rows.rows for flat in rows.rows[key]])
+        rows.average_over_ranks(self.tasks, self._seam.parameters)
         gramian = rows.gramian(self.tasks).cpu() / scale**2
         if step.looks:
             step.combined.gradients = TrunkGradients.of_gramian(gramian, self.tasks)

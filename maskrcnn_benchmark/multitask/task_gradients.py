@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
 
 CHUNK = 2**20  # entries of each gradient that are looked at together: little memory, whatever the gradients' size
@@ -103,15 +104,28 @@ class GradientRows:
         before = self.rows.get(key, [None] * len(flat))
         self.rows[key] = [new if old is None else old if new is None else old + new for old, new in zip(before, flat)]
 
-    def tensors(self):
-        """All gradients, flat, without those that are None."""
-        return [flat for row in self.rows.values() for flat in row if flat is not None]
+    def average_over_ranks(self, tasks, tensors):
+        """Replace the gradients by their means over all processes, a missing one counting as zero.
 
-    def fill(self, keys, like):
-        """Have a gradient of each task of `keys` for every tensor of `like`, zero where there is none."""
-        for key in keys:
-            row = self.rows.get(key, [None] * len(like))
-            self.rows[key] = [t.new_zeros(t.numel()) if flat is None else flat for flat, t in zip(row, like)]
+        Args:
+            tasks: list of all task keys.
+            tensors: those that the gradients are of. One that nobody has a gradient of keeps none.
+        """
+        if get_world_size() == 1:
+            return
+        used = [[float(g is not None) for g in self.rows[key]] if key in self.rows else None for key in tasks]
+        used = torch.tensor([[0.0] * len(tensors) if row is None else row for row in used], device=tensors[0].device)
+        average_over_ranks([used])
+        used = used.tolist()
+        filled = {}  # in the order of the tasks, so that all processes add up in the same one
+        for key, row in zip(tasks, used):
+            if any(row):
+                own = self.rows.get(key, [None] * len(tensors))
+                filled[key] = [
+                    (t.new_zeros(t.numel()) if g is None else g) if u else None for g, u, t in zip(own, row, tensors)
+                ]
+        self.rows = filled
+        average_over_ranks([g for row in filled.values() for g in row if g is not None])
 
     def gramian(self, tasks):
         """Inner products: float64 [K, K] on the gradients' device, for the tasks in this order, 0 for one without."""

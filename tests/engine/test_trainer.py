@@ -15,6 +15,22 @@ def assert_same_weights(first, second):
         assert a.equal(b), name
 
 
+def assert_equal_trees(a, b):
+    """Nested dicts, lists and tensors that hold the same, bit for bit."""
+    if isinstance(a, torch.Tensor):
+        assert a.equal(b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal_trees(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for one, other in zip(a, b):
+            assert_equal_trees(one, other)
+    else:
+        assert a == b
+
+
 def at_call(number, action):
     """A function that runs `action` when it is called for the `number`th time."""
     calls = []
@@ -27,11 +43,32 @@ def at_call(number, action):
     return count
 
 
-@pytest.mark.parametrize("options", [(), ("SOLVER.OPTIMIZER", "AdamW", "MULTITASK.WEIGHTING", "uncertainty")])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, number, options):
+BALANCED = (
+    ("SOLVER.OPTIMIZER", "AdamW", "MULTITASK.WEIGHTING", "uncertainty"),
+    ("MULTITASK.WEIGHTING", "dwa", "MULTITASK.DWA.PERIOD", 1, "MULTITASK.LOG_PERIOD", 2),
+    ("MULTITASK.WEIGHTING", "famo"),
+    ("MULTITASK.WEIGHTING", "gradnorm", "MULTITASK.AGGREGATION", "pcgrad"),
+    ("MULTITASK.WEIGHTING", "random", "MULTITASK.AGGREGATION", "graddrop"),
+    ("MULTITASK.WEIGHTING", "stch", "MULTITASK.STCH.WARMUP", 2, "MULTITASK.TASKS_PER_STEP", 1),
+    ("MULTITASK.AGGREGATION", "gradvac", "MULTITASK.GRADIENTS_AT", "parameters", "SOLVER.ACCUMULATE_STEPS", 2),
+)
+
+
+@pytest.mark.parametrize("options", BALANCED, ids=lambda options: "-".join(map(str, options[1::2])))
+def test_every_way_to_balance_resumes_bit_for_bit(tmp_path, options):
     whole = run_training(make_cfg(tmp_path / "whole", *options))
     cfg = make_cfg(tmp_path / "stopped", *options)
+    with pytest.raises(Interrupted):
+        run_training(cfg, before_forward=at_call(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    assert_same_weights(run_training(cfg), whole)
+    states = [torch.load(p / "model_final.pth", weights_only=True)["loss_combiner"] for p in tmp_path.iterdir()]
+    assert_equal_trees(*states)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, number):
+    whole = run_training(make_cfg(tmp_path / "whole"))
+    cfg = make_cfg(tmp_path / "stopped")
     with pytest.raises(Interrupted, match="stopped after iteration 3 of 6; run the same command again"):
         run_training(cfg, before_forward=at_call(3, lambda: os.kill(os.getpid(), number)))
     assert (tmp_path / "stopped" / "last_checkpoint").read_text().endswith("model_0000003.pth")

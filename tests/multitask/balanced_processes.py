@@ -1,0 +1,69 @@
+"""What the tests of balancing over processes run, alone or in each of two processes."""
+
+import os
+
+import torch
+import torch.distributed as dist
+from toy_network import PARTIAL, WHOLE, ToyNetwork, annotations, images_of
+
+from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.solver import make_optimizer
+
+PARAMETERS = ("MULTITASK.GRADIENTS_AT", "parameters")
+METHODS = {
+    "fixed": (),
+    "uncertainty": ("MULTITASK.WEIGHTING", "uncertainty"),
+    "imtl_l": ("MULTITASK.WEIGHTING", "imtl_l"),
+    "dwa": ("MULTITASK.WEIGHTING", "dwa", "MULTITASK.DWA.PERIOD", 1),
+    "random": ("MULTITASK.WEIGHTING", "random"),
+    "geometric_mean": ("MULTITASK.WEIGHTING", "geometric_mean"),
+    "famo": ("MULTITASK.WEIGHTING", "famo"),
+    "gradnorm": ("MULTITASK.WEIGHTING", "gradnorm"),
+    "stch": ("MULTITASK.WEIGHTING", "stch", "MULTITASK.STCH.WARMUP", 2),
+    "pcgrad": ("MULTITASK.AGGREGATION", "pcgrad"),
+    "gradvac at parameters": ("MULTITASK.AGGREGATION", "gradvac", *PARAMETERS),
+    "upgrad": ("MULTITASK.AGGREGATION", "upgrad"),
+    "mgda at parameters": ("MULTITASK.AGGREGATION", "mgda", *PARAMETERS),
+    "graddrop at parameters": ("MULTITASK.AGGREGATION", "graddrop", *PARAMETERS),
+    "famo and aligned_mtl": ("MULTITASK.WEIGHTING", "famo", "MULTITASK.AGGREGATION", "aligned_mtl"),
+    "gradnorm at parameters": ("MULTITASK.WEIGHTING", "gradnorm", *PARAMETERS),
+    "looks": ("MULTITASK.LOG_PERIOD", 2),
+    "frozen": ("MULTITASK.FREEZE_TRUNK", ("boundary",)),
+    "sampled tasks": ("MULTITASK.TASKS_PER_STEP", 2),
+}
+STEPS = 4
+
+
+def train(options, rank=0, ranks=1, portions=1):
+    """Weights and combiner state after some steps, on this rank's images; each batch is uneven in its labels."""
+    config = cfg.clone()
+    config.MODEL.DETECTION_ON = False
+    for switch in ("SEMANTIC_ON", "BOUNDARY_ON", "CLASSIFICATION_ON"):
+        config.MODEL[switch] = True
+    config.SOLVER.BASE_LR, config.SOLVER.SEED = 0.05, 7
+    config.merge_from_list(list(options))
+    network, combiner = ToyNetwork(), build_loss_combiner(config)
+    step = TrainingStep(network, combiner, make_optimizer(config, network, combiner), "cpu", accumulate=portions)
+    looks = []
+    for iteration in range(STEPS):
+        values = PARTIAL if iteration % 2 else WHOLE[:2] + PARTIAL[2:]
+        own = range(len(values) * rank // ranks, len(values) * (rank + 1) // ranks)
+        images = images_of([10 * iteration + i for i in own])
+        outcome = step(images, [annotations(values[i]) for i in own], lambda: ["an image"])
+        looks.append(outcome.trunk_gradients)
+    weights = {name: p.detach().clone() for name, p in network.named_parameters()}
+    weights.update({f"combiner.{name}": p.detach().clone() for name, p in combiner.named_parameters()})
+    weights.update({f"combiner.{name}": b.clone().float() for name, b in combiner.named_buffers()})
+    return weights, [(look.norms, look.cosines) for look in looks if look is not None]
+
+
+def main(rank, port, folder):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    seen = {name: train(options, rank, 2) for name, options in METHODS.items()}
+    seen["portions"] = train((), rank, 2, portions=3)
+    torch.save(seen, f"{folder}/rank{rank}.pth")
+    dist.destroy_process_group()

@@ -1,0 +1,45 @@
+"""Two processes give the weights of one with twice the batch, whatever the method and whatever labels either lacks."""
+
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from balanced_processes import METHODS, main, train
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each of two processes came to."""
+    folder = tmp_path_factory.mktemp("balanced")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(main, (port, str(folder)), nprocs=2)
+    return [torch.load(folder / f"rank{rank}.pth") for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_equal_one_with_twice_the_batch(ranks, method):
+    alone, looks = train(METHODS[method])
+    for weights, seen in (rank[method] for rank in ranks):
+        assert weights.keys() == alone.keys()
+        for name in alone:
+            torch.testing.assert_close(weights[name], alone[name], atol=1e-5, rtol=1e-4, msg=f"{method}: {name}")
+        assert len(seen) == len(looks)
+        for (norms, cosines), (wanted_norms, wanted_cosines) in zip(seen, looks):
+            assert norms == pytest.approx(wanted_norms, rel=1e-3)
+            assert cosines == pytest.approx(wanted_cosines, abs=1e-3)
+
+
+def test_portions_in_two_processes_equal_one_with_twice_the_batch(ranks):
+    alone, _ = train(())
+    for weights, _ in (rank["portions"] for rank in ranks):
+        for name in alone:
+            torch.testing.assert_close(weights[name], alone[name], atol=1e-5, rtol=1e-4)
+
+
+def test_the_processes_hold_the_same_weights_bit_for_bit(ranks):
+    for method in METHODS:
+        (first, _), (second, _) = (rank[method] for rank in ranks)
+        assert all(first[name].equal(second[name]) for name in first), method
