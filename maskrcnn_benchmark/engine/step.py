@@ -98,7 +98,7 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         bounds = _bounds(len(targets), self.accumulate)
         shares = Shares([targets[first:last] for first, last in bounds], self.loss_combiner.tasks, self.device)
-        random_state = torch.get_rng_state() if self.loss_combiner.weighting.learns_from == "later" else None
+        random_state = self._random_state() if self.loss_combiner.weighting.learns_from == "later" else None
         self.loss_combiner.begin()
         for portion, (first, last) in enumerate(bounds):
             losses = self._losses(images, targets, first, last)
@@ -127,9 +127,14 @@ class TrainingStep:
     def _losses_again(self, images, targets, bounds, shares, random_state):
         """[({loss name: scalar}, shares)] of the portions anew, with the moved weights and the same random choices."""
         with torch.no_grad(), _still_statistics(self.model), torch.random.fork_rng(self._random_devices()):
-            torch.set_rng_state(random_state)
+            torch.set_rng_state(random_state[0])
+            for device, state in zip(self._random_devices(), random_state[1:]):
+                torch.cuda.set_rng_state(state, device)
             losses = [self._losses(images, targets, first, last) for first, last in bounds]
         return list(zip(losses, shares.of_step))
+
+    def _random_state(self):
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._random_devices())]
 
     def _random_devices(self):
         return [self.device] if self.device.type == "cuda" else []

@@ -128,7 +128,13 @@ def do_train(
 def _restore(arguments, loss_combiner, step):
     """Hand the loop's own entries of a checkpoint to their owners; returns the random states, if there are any."""
     if "loss_combiner" in arguments:
-        loss_combiner.load_state_dict(arguments.pop("loss_combiner"))
+        try:
+            loss_combiner.load_state_dict(arguments.pop("loss_combiner"))
+        except (RuntimeError, KeyError, TypeError, ValueError):
+            raise UserError(
+                "the last checkpoint is of a training that combines its losses in another way (MULTITASK.WEIGHTING, "
+                "MULTITASK.AGGREGATION or other tasks); go on with those options, or choose another OUTPUT_DIR"
+            ) from None
     if arguments.get("grad_scaler"):
         step.scaler.load_state_dict(arguments["grad_scaler"])
     arguments.pop("grad_scaler", None)

@@ -65,6 +65,15 @@ def test_every_way_to_balance_resumes_bit_for_bit(tmp_path, options):
     assert_equal_trees(*states)
 
 
+@pytest.mark.parametrize("other", [("MULTITASK.WEIGHTING", "dwa"), ("MULTITASK.AGGREGATION", "gradvac")])
+def test_going_on_with_another_way_to_balance_is_the_users_error(tmp_path, other):
+    cfg = make_cfg(tmp_path, "MULTITASK.WEIGHTING", "famo")
+    with pytest.raises(Interrupted):
+        run_training(cfg, before_forward=at_call(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    with pytest.raises(UserError, match=r"combines its losses in another way \(MULTITASK.WEIGHTING"):
+        run_training(make_cfg(tmp_path, *other))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, number):
     whole = run_training(make_cfg(tmp_path / "whole"))
