@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.ablation import describe_plan, make_places, plan_ablation, run_ablation
+from maskrcnn_benchmark.engine.ablation import describe_runs, make_places, plan_ablation, run_ablation, summarize_runs
 from maskrcnn_benchmark.engine.ablation_plan import GROUPS, make_variant, read_config, resolve_method
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.tasks import TASKS
@@ -90,8 +90,9 @@ def main():
     place = arguments.config_file, arguments.output
     runs = plan_ablation(*place, arguments.tasks, methods, arguments.seeds, options)
     places = make_places(read_config(arguments.config_file, options), arguments.jobs, arguments.gpus)
-    print(describe_plan(runs) if arguments.dry_run else f"{len(runs)} runs, {len(places)} at a time", flush=True)
+    print(summarize_runs(runs, len(places)), flush=True)
     if arguments.dry_run:
+        print(describe_runs(runs))
         return 0
     return 1 if run_ablation(runs, TRAIN, *place, options, places, arguments.baseline) else 0
 

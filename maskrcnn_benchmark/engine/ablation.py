@@ -1,6 +1,7 @@
 """An ablation: many trainings under one budget, and the tables that compare them."""
 
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from maskrcnn_benchmark.engine.ablation_plan import (
 )
 from maskrcnn_benchmark.engine.ablation_runs import (
     Launcher,
-    check_begun_runs,
+    check_runs,
     is_begun,
     is_done,
     scores_of,
@@ -58,20 +59,26 @@ def plan_ablation(config_file, output, tasks, methods, seeds, options):
     if any(seed < 0 for seed in seeds):
         raise UserError(f"--seeds {min(seeds)}: give 0 or more")
     runs = make_plan(cfg, expand_subsets(tasks, cfg), methods, seeds, options, output)
-    check_begun_runs(runs, config_file)
+    check_runs(runs, config_file)
     return runs
 
 
-def describe_plan(runs):
+def describe_runs(runs):
     """Text: each run, whether it is done, and its options."""
-    helped = {run.subset.name: run.subset for run in runs if set(run.subset.trained) != set(run.subset.tasks)}
-    lines = [
-        f"{name}: answers per box need detection, which is trained with it and not compared"
-        for name, subset in helped.items()
-    ]
+    lines = []
     for run in runs:
         state = "done" if is_done(run) else "goes on" if is_begun(run) else "to do"
-        lines.append(f"{run.name} ({state}): {' '.join(word or repr(word) for word in run.options)}")
+        lines.append(f"{run.name} ({state}): {shlex.join(run.options)}")
+    return "\n".join(lines)
+
+
+def summarize_runs(runs, jobs):
+    """One or two lines: how many runs there are, and where detection is trained without being asked for."""
+    lines = [f"{len(runs)} runs, of which {sum(map(is_done, runs))} are done; {jobs} at a time"]
+    helped = list(dict.fromkeys(run.subset.name for run in runs if run.subset.trained != run.subset.tasks))
+    if helped:
+        names = ", ".join(helped[:4]) + (f" and {len(helped) - 4} more" if len(helped) > 4 else "")
+        lines.append(f"answers per box need detection: it is trained with {names}, but not compared there")
     return "\n".join(lines)
 
 
@@ -127,7 +134,7 @@ def run_ablation(runs, command, config_file, output, options, places, baseline="
 
         failed = launcher.run(todo, len(runs) - len(todo), on_success) if todo else {}
     ablation = gather(runs, facts, failed, single_task)
-    write_files(ablation, output, picture=True)
+    write_files(ablation, output)
     print(format_text(ablation))
     print(f"Figures: {Path(output) / FIGURES}, table: {Path(output) / PAGE}")
     if launcher.asked_to_stop:
@@ -149,14 +156,14 @@ def gather(runs, facts, failed, single_task):
     return Ablation(list(networks.values()), facts, missing, single_task)
 
 
-def write_files(ablation, output, picture=False):
-    """Write ablation.json, ablation.md, single_task.json (for --baseline elsewhere) and, if asked for, ablation.png."""
+def write_files(ablation, output):
+    """Write ablation.json, ablation.md, single_task.json (for --baseline elsewhere) and ablation.png."""
     output = Path(output)
     bars = _bars(ablation)
     write_results(to_dict(ablation), output / FIGURES)
     if ablation.baseline is None and ablation.single_task:
         write_results(ablation.single_task, output / SINGLE_TASK)
-    if picture and bars:
+    if bars:
         with atomic_write(output / PICTURE) as file:
             file.write(draw_ablation(bars, _matrices(ablation)))
     with atomic_write(output / PAGE) as file:

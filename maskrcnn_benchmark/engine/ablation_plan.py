@@ -4,6 +4,7 @@ import difflib
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
@@ -16,8 +17,9 @@ RUNS = "runs"
 # What no comparison needs: pictures, examples, and the same trivial predictor in every run
 QUIET = ("TEST.NUM_PICTURES", "0", "TEST.NUM_EXAMPLES", "0", "TEST.TRIVIAL", "False")
 
-# Options that the tool sets itself, and the flag that decides about them
-_OWN_OPTIONS = {"OUTPUT_DIR": "--output", "SOLVER.SEED": "--seeds"}
+# Options that differ from run to run, and the flag that decides about them
+_OF_A_RUN = {"OUTPUT_DIR": "--output", "SOLVER.SEED": "--seeds"}
+_OF_A_METHOD = {"MULTITASK.WEIGHTING": "--methods", "MULTITASK.AGGREGATION": "--methods"}
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ def read_config(config_file, options=()):
     return cfg
 
 
-def check_options(options):
-    """Raise `UserError` for an option of the command line that the tool sets itself."""
+def check_options(options, own=MappingProxyType({**_OF_A_RUN, **_OF_A_METHOD})):
+    """Raise `UserError` for an option for all runs, (KEY, VALUE, ...), that the tool sets itself."""
     for key in options[::2]:
-        if key in _OWN_OPTIONS:
-            raise UserError(f"{key} differs from run to run: give {_OWN_OPTIONS[key]} in its place")
+        if key in own:
+            raise UserError(f"{key} differs from run to run: give {own[key]} in its place")
 
 
 def expand_subsets(words, cfg):
@@ -151,7 +153,7 @@ def make_variant(name, options):
         raise UserError(f"--variant {name!r}: the name becomes a folder; use letters, digits, -, _ and +")
     if not options or len(options) % 2:
         raise UserError(f'--variant {name}: give its options in quotes, "KEY VALUE KEY VALUE ..."')
-    check_options(options)
+    check_options(options, _OF_A_RUN)
     return Method(name, tuple(options))
 
 

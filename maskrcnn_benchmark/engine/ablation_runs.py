@@ -17,6 +17,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.ablation_plan import read_config
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.evaluation.report import read_results
+from maskrcnn_benchmark.multitask.tasks import enabled_tasks
 from maskrcnn_benchmark.utils.checkpoint import POINTER
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
@@ -46,34 +47,39 @@ def scores_of(run):
     return {key: results[key]["metrics"][results[key]["headline"]] for key in run.subset.tasks}
 
 
-def effective_options(config_file, run):
+def effective_options(cfg):
     """{option: value} of a run's config, as JSON holds them: those that are not the default, the folder aside."""
-    cfg = read_config(config_file, run.options)
     pairs = ((key, _value(cfg, key), _value(default_cfg, key)) for key in cfg.keys_of_options())
     changed = {key: value for key, value, default in pairs if value != default and key != "OUTPUT_DIR"}
     return json.loads(json.dumps(changed))
 
 
-def check_begun_runs(runs, config_file):
-    """Raise `UserError` if the folder of a run has a training of other options: results would be mixed."""
+def check_runs(runs, config_file):
+    """Raise `UserError` if a run's options are not valid, or its folder has a training of other options."""
     for run in runs:
-        path = run.folder / OPTIONS
-        if not path.is_file():
-            if is_begun(run):
-                raise UserError(f"{run.folder} has a training of unknown options: choose another --output or remove it")
-            continue
-        try:
-            before = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {path} ({error}); remove {run.folder}") from None
-        now = effective_options(config_file, run)
-        different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-        if different and is_begun(run):
-            key = different[0]
-            there, here = (f"{options[key]!r}" if key in options else "the default" for options in (before, now))
-            raise UserError(
-                f"{run.folder} was trained with {key} {there}, not {here}: choose another --output or remove it"
-            )
+        cfg = read_config(config_file, run.options)
+        trained = {task.key for task in enabled_tasks(cfg)}
+        if trained != set(run.subset.trained):
+            wrong = ", ".join(sorted(trained ^ set(run.subset.trained)))
+            raise UserError(f"{run.name}: its options turn {wrong} on or off; leave the choice of tasks to --tasks")
+        if is_begun(run):
+            _check_same_options(run, effective_options(cfg))
+
+
+def _check_same_options(run, now):
+    path = run.folder / OPTIONS
+    try:
+        before = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        raise UserError(
+            f"{run.folder} has a training of unknown options ({path.name} cannot be read): choose another --output or "
+            "remove that folder"
+        ) from None
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            there, here = (f"{options[key]!r}" if key in options else "its default" for options in (before, now))
+            what = f"{run.folder} was trained with {key} {there}, not {here}"
+            raise UserError(f"{what}: choose another --output or remove that folder")
 
 
 @contextlib.contextmanager
@@ -150,8 +156,9 @@ class Launcher:
 
     def _start(self, run, place):
         mkdir(run.folder)
+        options = effective_options(read_config(self.config_file, run.options))
         with atomic_write(run.folder / OPTIONS) as file:
-            file.write(json.dumps(effective_options(self.config_file, run), indent=2).encode() + b"\n")
+            file.write(json.dumps(options, indent=2).encode() + b"\n")
         words = [*self.command, "--config-file", str(self.config_file), "OUTPUT_DIR", str(run.folder), *run.options]
         with open(run.folder / LOG, "ab") as log:
             process = subprocess.Popen(
@@ -167,7 +174,9 @@ class Launcher:
 
     @contextlib.contextmanager
     def _signals(self):
-        former = {number: signal.signal(number, self._ask_to_stop) for number in _SIGNALS}
+        # what nohup or a shell in the background made this process deaf to stays unheard
+        heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        former = {number: signal.signal(number, self._ask_to_stop) for number in heard}
         try:
             yield
         finally:

@@ -79,7 +79,7 @@ def each_alone(networks):
         return None
     seeds = [seed for seed in next(iter(singles.values())).scores if all(seed in n.scores for n in singles.values())]
     scores = {seed: {task: n.scores[seed][task] for task, n in singles.items()} for seed in seeds}
-    return Network(EACH_ALONE, "alone", tuple(singles), scores)
+    return Network(EACH_ALONE, "", tuple(singles), scores)
 
 
 def single_task_means(networks):

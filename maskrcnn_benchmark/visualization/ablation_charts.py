@@ -43,7 +43,7 @@ def _draw_bars(axes, bars):
     for place, (_, method, mean, deviation) in enumerate(bars):
         error = None if math.isnan(deviation) else 100 * deviation
         axes.barh(place, 100 * mean, xerr=error, color=colours[method], height=0.7, capsize=2.5, ecolor="#333333")
-    axes.set_yticks(range(len(bars)), [f"{subset}, {method}" for subset, method, _, _ in bars], fontsize=8)
+    axes.set_yticks(range(len(bars)), [", ".join(filter(None, bar[:2])) for bar in bars], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color="#333333", linewidth=0.8)
     axes.set_xlabel("Delta_m over single-task networks [%]; above 0 the tasks help one another")
