@@ -19,6 +19,7 @@ from maskrcnn_benchmark.engine.ablation_runs import (
     check_runs,
     is_begun,
     is_done,
+    remove_checkpoints,
     scores_of,
     sole_owner,
 )
@@ -130,16 +131,17 @@ def run_ablation(runs, command, config_file, output, options, places, baseline="
 
         def on_success(run, seconds):
             tqdm.write(f"{run.name}: {_headlines(run)} ({_duration(seconds)})")
+            remove_checkpoints(run)
             write_files(gather(runs, facts, {}, single_task), output)
 
         failed = launcher.run(todo, len(runs) - len(todo), on_success) if todo else {}
     ablation = gather(runs, facts, failed, single_task)
     write_files(ablation, output)
-    print(format_text(ablation))
-    print(f"Figures: {Path(output) / FIGURES}, table: {Path(output) / PAGE}")
     if launcher.asked_to_stop:
         done = sum(map(is_done, runs))
         raise Interrupted(f"stopped, {done} of {len(runs)} runs are done; run the same command again to go on")
+    print(format_text(ablation))
+    print(f"Figures: {Path(output) / FIGURES}, table: {Path(output) / PAGE}")
     return failed
 
 

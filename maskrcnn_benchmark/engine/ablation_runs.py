@@ -47,6 +47,12 @@ def scores_of(run):
     return {key: results[key]["metrics"][results[key]["headline"]] for key in run.subset.tasks}
 
 
+def remove_checkpoints(run):
+    """Remove what a finished run saved on its way; the finished network stays. Dozens of runs would fill a disk."""
+    for path in run.folder.glob("model_[0-9]*.pth"):
+        path.unlink()
+
+
 def effective_options(cfg):
     """{option: value} of a run's config, as JSON holds them: those that are not the default, the folder aside."""
     pairs = ((key, _value(cfg, key), _value(default_cfg, key)) for key in cfg.keys_of_options())
@@ -146,10 +152,11 @@ class Launcher:
                         continue
                     running.remove(child)
                     free.append(child.place)
-                    bar.update()
                     if child.process.returncode == 0 and is_done(child.run):
+                        bar.update()
                         on_success(child.run, time.monotonic() - child.started)
                     elif not self.asked_to_stop:
+                        bar.update()
                         failed[child.run] = last_line(child.run.folder / LOG)
                         bar.write(f"failed: {child.run.name}: {failed[child.run]}")
         return failed
