@@ -136,6 +136,7 @@ def run_ablation(runs, command, config_file, output, options, places, baseline="
 
         failed = launcher.run(todo, len(runs) - len(todo), on_success) if todo else {}
     ablation = gather(runs, facts, failed, single_task)
+    write_picture(ablation, output)
     write_files(ablation, output)
     if launcher.asked_to_stop:
         done = sum(map(is_done, runs))
@@ -159,24 +160,22 @@ def gather(runs, facts, failed, single_task):
 
 
 def write_files(ablation, output):
-    """Write ablation.json, ablation.md, single_task.json (for --baseline elsewhere) and ablation.png."""
+    """Write ablation.json, ablation.md and single_task.json (for --baseline elsewhere)."""
     output = Path(output)
-    bars = _bars(ablation)
     write_results(to_dict(ablation), output / FIGURES)
     if ablation.baseline is None and ablation.single_task:
         write_results(ablation.single_task, output / SINGLE_TASK)
-    if bars:
-        with atomic_write(output / PICTURE) as file:
-            file.write(draw_ablation(bars, _matrices(ablation)))
     with atomic_write(output / PAGE) as file:
-        file.write(format_markdown(ablation, PICTURE if bars else None).encode())
+        file.write(format_markdown(ablation, PICTURE if (output / PICTURE).is_file() else None).encode())
 
 
-def _bars(ablation):
-    if not ablation.base:
-        return []
+def write_picture(ablation, output):
+    """Write ablation.png, if there is any Delta_m."""
     spreads = [(n.subset, n.method, n.delta_m(ablation.base)) for n in ablation.rows()]
-    return [(subset, method, delta.mean, delta.deviation) for subset, method, delta in spreads if delta.count]
+    bars = [(subset, method, delta.mean, delta.deviation) for subset, method, delta in spreads if delta.count]
+    if bars:
+        with atomic_write(Path(output) / PICTURE) as file:
+            file.write(draw_ablation(bars, _matrices(ablation)))
 
 
 def _matrices(ablation):

@@ -24,7 +24,7 @@ from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 
 OPTIONS, LOG, LOCK = "ablation_run.json", "ablation.log", ".lock"
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
