@@ -24,7 +24,7 @@ from maskrcnn_benchmark.engine.ablation_runs import (
     sole_owner,
 )
 from maskrcnn_benchmark.engine.setup import make_missing_mini_detail
-from maskrcnn_benchmark.evaluation.ablation_report import Ablation, format_markdown, format_text, to_dict
+from maskrcnn_benchmark.evaluation.ablation_report import NOT_FINISHED, Ablation, format_markdown, format_text, to_dict
 from maskrcnn_benchmark.evaluation.delta_m import read_single_task
 from maskrcnn_benchmark.evaluation.report import write_results
 from maskrcnn_benchmark.evaluation.seed_statistics import Network
@@ -120,7 +120,7 @@ def run_ablation(runs, command, config_file, output, options, places, baseline="
         Interrupted: a signal came; the trainings were ended in good order.
     """
     single_task = read_single_task(baseline) if baseline else None
-    facts = {"config": str(config_file), "options": " ".join(options) or "none", "baseline": baseline or "its own runs"}
+    facts = _facts(runs, config_file, options, baseline)
     cfg = read_config(config_file, options)
     with sole_owner(output) as lock:
         # data that is made on first use: here, before two trainings make it at once
@@ -151,7 +151,7 @@ def gather(runs, facts, failed, single_task):
     scores, networks, missing = {}, {}, {}
     for run in runs:
         if not is_done(run):
-            missing[run.name] = failed.get(run, "not finished")
+            missing[run.name] = failed.get(run, NOT_FINISHED)
             continue
         key = run.subset.name, run.method.name
         scores.setdefault(key, {})[run.seed] = scores_of(run)
@@ -176,6 +176,16 @@ def write_picture(ablation, output):
     if bars:
         with atomic_write(Path(output) / PICTURE) as file:
             file.write(draw_ablation(bars, _matrices(ablation)))
+
+
+def _facts(runs, config_file, options, baseline):
+    methods = {run.method.name: run.method.options for run in runs}
+    return {
+        "config": str(config_file),
+        "options": shlex.join(options) or "none",
+        "single-task results": baseline or "of these runs",
+        **{f"method {name}": shlex.join(words) for name, words in methods.items()},
+    }
 
 
 def _matrices(ablation):

@@ -14,6 +14,8 @@ from maskrcnn_benchmark.evaluation.seed_statistics import (
 )
 from maskrcnn_benchmark.multitask.tasks import TASKS
 
+NOT_FINISHED = "not finished"
+
 
 @dataclass
 class Ablation:
@@ -79,11 +81,12 @@ def notes(ablation):
         where = "given" if ablation.baseline is not None else "means over seeds of those above"
         figures = ", ".join(f"{task} {_percent(value)}" for task, value in ablation.base.items())
         lines.append(f"Delta_m is against single-task networks ({where}): {figures}.")
-    elif ablation.networks:
+    elif ablation.networks and not ablation.single_task:
         lines.append("No Delta_m: add `single` to --tasks, or name single-task results with --baseline.")
-    if ablation.base or ablation.left_out:
-        lines += [f"Delta_m is without {task}: {reason}." for task, reason in ablation.left_out.items()]
-    lines += [f"No results of {name}: {reason}" for name, reason in ablation.missing.items()]
+    lines += [f"Delta_m is without {task}: {reason}." for task, reason in ablation.left_out.items()]
+    waiting = sum(reason == NOT_FINISHED for reason in ablation.missing.values())
+    lines += [f"{waiting} runs are not finished."] if waiting else []
+    lines += [f"No results of {name}: {reason}" for name, reason in ablation.missing.items() if reason != NOT_FINISHED]
     return lines
 
 
