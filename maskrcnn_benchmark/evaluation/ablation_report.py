@@ -94,7 +94,7 @@ def format_text(ablation):
     """Tables and notes for the terminal."""
     pairs = list(ablation.pairs) if ablation.base else []
     matrices = [f"Relative gain over alone, {name}:\n{_aligned(pair_rows(ablation, name))}" for name in pairs]
-    return "\n\n".join([_aligned(table_rows(ablation)), *matrices, "\n".join(notes(ablation))]).rstrip()
+    return "\n\n".join([_aligned(table_rows(ablation), names=2), *matrices, "\n".join(notes(ablation))]).rstrip()
 
 
 def format_markdown(ablation, picture=None):
@@ -158,15 +158,16 @@ def _percent(value, sign="-"):
     return "-" if math.isnan(value) else f"{round(100 * value, 1) + 0.0:{sign}.1f}"  # 0 has no sign
 
 
-def _aligned(rows):
+def _aligned(rows, names=1):
+    """Rows of text as lines; the first `names` columns at the left, figures at the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(_cell(cell, *at) for cell, at in zip(row, enumerate(widths))).rstrip() for row in rows]
+    lines = ["  ".join(_cell(cell, *at, names) for cell, at in zip(row, enumerate(widths))).rstrip() for row in rows]
     lines.insert(1, "-" * max(len(line) for line in lines))
     return "\n".join(lines)
 
 
-def _cell(text, place, width):
-    return f"{text:<{width}}" if place < 1 else f"{text:>{width}}"
+def _cell(text, place, width, names):
+    return f"{text:<{width}}" if place < names else f"{text:>{width}}"
 
 
 def _markdown_table(rows):
