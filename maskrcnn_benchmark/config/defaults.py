@@ -445,6 +445,8 @@ _C.TEST.EDGE_CONVENTIONS = "bsds"
 # JSON file with the headline metrics of single-task networks, to state Delta_m against them; "" for none
 # (docs/evaluation.md)
 _C.TEST.SINGLE_TASK_RESULTS = ""
+# Measure what a predictor scores that never looks at the image, once for each OUTPUT_DIR; False leaves that column out
+_C.TEST.TRIVIAL = True
 # Images that the report of a test shows at either end of each task's ranking, the worst and the best; 0 shows none
 _C.TEST.NUM_EXAMPLES = 3
 # Validation images drawn on the page of pictures at the end of training; 0 draws none

@@ -43,7 +43,7 @@ def add_delta_m(results, single_task):
             raise UserError(
                 f"Delta_m: the single-task result of {key} is 0, a gain over it has no meaning; leave it out"
             )
-        gain = (ours - base) / base * (1 if TASKS[key].higher_is_better else -1)
+        gain = relative_gain(key, ours, base)
         gains.append(gain)
         compared[key] = {**result, SINGLE_TASK: base, GAIN: gain}
     what = f"mean relative gain over single-task networks, {len(gains)} tasks, above 0 is better"
@@ -57,6 +57,16 @@ def add_delta_m(results, single_task):
         "per_class": {},
     }
     return compared
+
+
+def relative_gain(key, value, base):
+    """A task's term of Delta_m: (value - base) / base, with the sign turned where less is better.
+
+    Args:
+        key: of the task.
+        value, base: headline metrics in 0..1 of the network and of the single-task one; base is not 0.
+    """
+    return (value - base) / base * (1 if TASKS[key].higher_is_better else -1)
 
 
 def read_single_task(path):

@@ -204,6 +204,24 @@ def test_single_task_configurations_turn_on_their_task(key):
         assert {task.key for task in enabled_tasks(load(f"detail/{name}.yaml"))} == needed
 
 
+@pytest.mark.parametrize(
+    "name, base, weights",
+    [
+        ("mini_equal_weights_R_18_FPN", "mini_R_18_FPN", {}),
+        ("mini_field_weights_R_18_FPN", "mini_R_18_FPN", {"PART": 2.0, "BOUNDARY": 50.0}),
+        ("e2e_multitask_field_weights_R_50_FPN_1x", "e2e_multitask_R_50_FPN_1x", {"PART": 2.0, "BOUNDARY": 50.0}),
+    ],
+)
+def test_baselines_of_loss_weights_differ_from_the_tuned_ones_in_nothing_else(name, base, weights):
+    ours, tuned = options(load(f"detail/{name}.yaml")), options(load(f"detail/{base}.yaml"))
+    for key in TASKS:
+        option = f"MULTITASK.LOSS_WEIGHTS.{key.upper()}"
+        assert ours.pop(option) == weights.get(key.upper(), 1.0)
+        tuned.pop(option)
+    assert {key for key, value in ours.items() if value != tuned[key]} == {"OUTPUT_DIR"}
+    assert ours["MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT"] == 0.95
+
+
 @pytest.mark.parametrize("name", sorted(rows()))
 def test_the_originals_files_describe_the_originals_models(name):
     config = load(name)

@@ -84,6 +84,13 @@ def test_the_saved_config_holds_the_class_counts_and_builds_the_same_run(finishe
     assert results["mini_detail_val"]["semantic"]["metrics"] == again["metrics"]
 
 
+def test_the_trivial_predictor_can_be_left_out(finished, data, tmp_path):
+    folder, _ = finished
+    results = run_test(make_cfg(tmp_path, data, "TEST.TRIVIAL", False, "MODEL.WEIGHT", str(folder / "model_final.pth")))
+    assert all(result["trivial"] == {} for result in results["mini_detail_val"].values())
+    assert not list(tmp_path.rglob("trivial.json"))
+
+
 def test_a_finished_run_is_not_trained_again_and_makes_only_what_is_missing(finished, data, caplog):
     folder, model = finished
     before = (folder / "results.json").stat().st_mtime_ns

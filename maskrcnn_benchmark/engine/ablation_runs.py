@@ -1,0 +1,232 @@
+"""Trainings as processes of their own, several at a time: start, stop in good order, and tell which is done."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from tqdm import tqdm
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.engine.ablation_plan import read_config
+from maskrcnn_benchmark.engine.evaluation_report import RESULTS
+from maskrcnn_benchmark.evaluation.report import read_results
+from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+from maskrcnn_benchmark.utils.checkpoint import POINTER
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+
+OPTIONS, LOG, LOCK = "ablation_run.json", "ablation.log", ".lock"
+
+_POLL_SECONDS = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def is_done(run):
+    """Whether a run has its results."""
+    return (run.folder / RESULTS).is_file()
+
+
+def is_begun(run):
+    """Whether a run has anything that it would go on from."""
+    return is_done(run) or (run.folder / POINTER).is_file()
+
+
+def scores_of(run):
+    """{task key: headline metric in 0..1 or nan} of a finished run, for the tasks that are compared."""
+    results = read_results(run.folder / RESULTS)
+    missing = [key for key in run.subset.tasks if key not in results]
+    if missing:
+        raise UserError(f"{run.folder / RESULTS} has no figures of {', '.join(missing)}; remove {run.folder}")
+    return {key: results[key]["metrics"][results[key]["headline"]] for key in run.subset.tasks}
+
+
+def remove_checkpoints(run):
+    """Remove what a finished run saved on its way; the finished network stays. Dozens of runs would fill a disk."""
+    for path in run.folder.glob("model_[0-9]*.pth"):
+        path.unlink()
+
+
+def effective_options(cfg):
+    """{option: value} of a run's config, as JSON holds them: those that are not the default, the folder aside."""
+    pairs = ((key, _value(cfg, key), _value(default_cfg, key)) for key in cfg.keys_of_options())
+    changed = {key: value for key, value, default in pairs if value != default and key != "OUTPUT_DIR"}
+    return json.loads(json.dumps(changed))
+
+
+def check_runs(runs, config_file):
+    """Raise `UserError` if a run's options are not valid, or its folder has a training of other options."""
+    for run in runs:
+        cfg = read_config(config_file, run.options)
+        trained = {task.key for task in enabled_tasks(cfg)}
+        if trained != set(run.subset.trained):
+            wrong = ", ".join(sorted(trained ^ set(run.subset.trained)))
+            raise UserError(f"{run.name}: its options turn {wrong} on or off; leave the choice of tasks to --tasks")
+        if is_begun(run):
+            _check_same_options(run, effective_options(cfg))
+
+
+def _check_same_options(run, now):
+    path = run.folder / OPTIONS
+    try:
+        before = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        raise UserError(
+            f"{run.folder} has a training of unknown options ({path.name} cannot be read): choose another --output or "
+            "remove that folder"
+        ) from None
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            there, here = (f"{options[key]!r}" if key in options else "its default" for options in (before, now))
+            what = f"{run.folder} was trained with {key} {there}, not {here}"
+            raise UserError(f"{what}: choose another --output or remove that folder")
+
+
+@contextlib.contextmanager
+def sole_owner(folder):
+    """Hold a folder for this process and those that it starts with `pass_fds` of what is yielded.
+
+    Raises `UserError` while another ablation, or a training that outlived a killed one, is at work there.
+    """
+    mkdir(folder)
+    with open(Path(folder) / LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"another ablation, or a training that it left, is at work in {folder}; wait") from None
+        yield lock
+
+
+class Launcher:
+    """Runs trainings, as many at a time as there are places.
+
+    The first SIGINT, SIGTERM or SIGHUP asks the trainings to save a checkpoint and end, and starts no more; each
+    further one is passed on, too, and ends them at once. They are in sessions of their own, so that Ctrl-C reaches
+    them once.
+
+    Args:
+        command: list of words that train, such as [python, tools/train_net.py].
+        config_file: for all runs.
+        places: list of {variable: value}, the environment of each place beside this process's own.
+        lock: file that the trainings hold open, see `sole_owner`.
+    """
+
+    def __init__(self, command, config_file, places, lock=None):
+        self.command = command
+        self.config_file = config_file
+        self.places = places
+        self.lock = lock
+        self.asked_to_stop = 0
+
+    def run(self, runs, done=0, on_success=lambda run, seconds: None):
+        """Run them, in order.
+
+        Args:
+            runs: list of `Run`.
+            done: how many more there are that were finished before, for the progress bar.
+            on_success: called with a run and its seconds when it has left its results.
+
+        Returns:
+            {run: what it said last} of those that failed; look at `asked_to_stop` before anything else.
+        """
+        waiting, running, failed = deque(runs), [], {}
+        free = list(reversed(self.places))
+        bar = tqdm(total=done + len(runs), initial=done, unit="run", desc="ablation")
+        with self._signals(), _ended_with_us(running), bar:
+            while running or (waiting and not self.asked_to_stop):
+                while free and waiting and not self.asked_to_stop:
+                    running.append(self._start(waiting.popleft(), free.pop()))
+                    bar.set_postfix_str(", ".join(child.run.name for child in running))
+                time.sleep(_POLL_SECONDS)
+                if sys.stderr.isatty():
+                    bar.refresh()  # a clock that stands still looks like a tool that does
+                for child in list(running):
+                    child.pass_on(self.asked_to_stop)
+                    if child.process.poll() is None:
+                        continue
+                    running.remove(child)
+                    free.append(child.place)
+                    if child.process.returncode == 0 and is_done(child.run):
+                        bar.update()
+                        on_success(child.run, time.monotonic() - child.started)
+                    elif not self.asked_to_stop:
+                        bar.update()
+                        failed[child.run] = last_line(child.run.folder / LOG)
+                        bar.write(f"failed: {child.run.name}: {failed[child.run]}")
+        return failed
+
+    def _start(self, run, place):
+        mkdir(run.folder)
+        options = effective_options(read_config(self.config_file, run.options))
+        with atomic_write(run.folder / OPTIONS) as file:
+            file.write(json.dumps(options, indent=2).encode() + b"\n")
+        words = [*self.command, "--config-file", str(self.config_file), "OUTPUT_DIR", str(run.folder), *run.options]
+        with open(run.folder / LOG, "ab") as log:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **place},
+                start_new_session=True,
+                pass_fds=[] if self.lock is None else [self.lock.fileno()],
+            )
+        return _Child(run, place, process)
+
+    @contextlib.contextmanager
+    def _signals(self):
+        # what nohup or a shell in the background made this process deaf to stays unheard
+        heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        former = {number: signal.signal(number, self._ask_to_stop) for number in heard}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def _ask_to_stop(self, number, frame):
+        self.asked_to_stop += 1
+
+
+class _Child:
+    """A training at work; `told` counts the requests to stop that were passed on to it."""
+
+    def __init__(self, run, place, process):
+        self.run, self.place, self.process = run, place, process
+        self.started = time.monotonic()
+        self.told = 0
+
+    def pass_on(self, asked):
+        while self.told < asked and self.process.poll() is None:
+            self.process.terminate()
+            self.told += 1
+
+
+@contextlib.contextmanager
+def _ended_with_us(running):
+    """No training goes on unwatched when this process fails."""
+    try:
+        yield
+    finally:
+        for child in running:
+            child.process.terminate()
+        for child in running:
+            child.process.wait()
+
+
+def last_line(path):
+    """The last line of a log that says anything, without what a progress bar overwrote."""
+    lines = Path(path).read_text(errors="replace").replace("\r", "\n").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"nothing; see {path}")
+
+
+def _value(cfg, key):
+    for name in key.split("."):
+        cfg = cfg[name]
+    return cfg
