@@ -282,6 +282,11 @@ _C.DATASETS = CN()
 # Names in config/paths_catalog.py, or NAME_train, NAME_val, NAME_trainval of a folder DATA_DIR/NAME
 _C.DATASETS.TRAIN = ()
 _C.DATASETS.TEST = ()
+# The data set whose classes, parts and joints the network learns; those of DATASETS.TRAIN that have others are mapped
+# by name. "": that of DATASETS.TRAIN, or the first of DATASETS.TEST where they differ
+_C.DATASETS.VOCABULARY = ""
+# Shares of images drawn from each of DATASETS.TRAIN, such as (1.0, 3.0); () draws every image as often
+_C.DATASETS.RATIOS = ()
 # Where data sets lie
 _C.DATASETS.DATA_DIR = "datasets"
 # Classes of PASCAL in Detail: "voc20" (the 20 with instances), "context59" (the official 59) or "all" (whatever the

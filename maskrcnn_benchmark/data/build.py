@@ -12,10 +12,18 @@ from torch.utils.data.sampler import BatchSampler
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.datasets import ConcatDataset
+from maskrcnn_benchmark.data.mixing import (
+    in_learned_vocabulary,
+    learned_vocabulary,
+    log_mixture,
+    sampling_ratios,
+    vocabulary_dataset,
+)
 from maskrcnn_benchmark.data.samplers import (
     DistributedSampler,
     GroupedBatchSampler,
     IterationBasedBatchSampler,
+    MixtureSampler,
     SeededBatchSampler,
     SeededDataset,
 )
@@ -38,8 +46,8 @@ def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_
 
     Args:
         cfg: the config. SOLVER.IMS_PER_BATCH and TEST.IMS_PER_BATCH count the images of all processes.
-        is_train: DATASETS.TRAIN, shuffled, SOLVER.MAX_ITER batches; otherwise DATASETS.TEST, each image once over
-            all processes.
+        is_train: DATASETS.TRAIN, shuffled and mixed by DATASETS.RATIOS, SOLVER.MAX_ITER batches; otherwise
+            DATASETS.TEST, each image once over all processes.
         is_distributed: whether several processes share the images.
         start_iter: batches of training that were seen before; the loader goes on as if it had not been interrupted.
         is_for_period: one test loader over all of DATASETS.TEST, for evaluation during training.
@@ -64,7 +72,8 @@ def build_datasets(cfg, is_train=True, joined=True):
 
     Args:
         cfg: the config.
-        is_train: which; training leaves out what it cannot learn from (see `build_dataset`).
+        is_train: which; training leaves out what it cannot learn from (see `build_dataset`), and data sets that differ
+            in their vocabularies are in the one that the network learns (see `mixing.learned_vocabulary`).
         joined: make one of several.
 
     Returns:
@@ -75,22 +84,23 @@ def build_datasets(cfg, is_train=True, joined=True):
         raise UserError(f"DATASETS.{'TRAIN' if is_train else 'TEST'} is empty; name a data set there")
     transforms = _transforms(cfg, is_train)
     datasets = [build_dataset(cfg, name, transforms, is_train) for name in names]
+    if is_train:
+        datasets = in_learned_vocabulary(cfg, names, datasets)
     return [ConcatDataset(datasets, names)] if joined and len(datasets) > 1 else datasets
 
 
 def load_vocabulary(cfg):
-    """The `Vocabulary` of the config's first data set, of DATASETS.TRAIN or, without one, of DATASETS.TEST."""
-    return build_dataset(cfg, _first_dataset(cfg), transforms=None, is_train=False).vocabulary
+    """The `Vocabulary` that the config's network learns, see `mixing.learned_vocabulary`."""
+    return learned_vocabulary(cfg)[1]
 
 
 def bind_vocabulary(cfg, vocabulary):
-    """Set every NUM_CLASSES option from a data set's vocabulary, in place, frozen or not.
+    """Set every NUM_CLASSES option from the vocabulary that `load_vocabulary` returned, in place, frozen or not.
 
     Raises `UserError` if a task is on for which the data set has no classes, and if an option of a task that is on
     was set by hand to another number; the message names both.
     """
     counts = _class_counts(vocabulary)
-    dataset = _first_dataset(cfg)
     on = {task.switch for task in enabled_tasks(cfg)}
     frozen = cfg.is_frozen()
     cfg.defrost()
@@ -98,9 +108,11 @@ def bind_vocabulary(cfg, vocabulary):
         group, name = option.split(".")[1:]
         active = switch in on and (option != "MODEL.RETINANET.NUM_CLASSES" or cfg.MODEL.RETINANET_ON)
         if active and not count:
+            dataset = vocabulary_dataset(cfg)
             raise UserError(f"MODEL.{switch} is on, but data set {dataset} has no {what}; turn the task off")
         given = cfg.MODEL[group][name]
         if active and cfg.is_given(option) and given != count:
+            dataset = vocabulary_dataset(cfg)
             raise UserError(
                 f"{option} is set to {given}, but data set {dataset} has {count} ({what}); leave the option out"
             )
@@ -128,13 +140,6 @@ def _class_counts(vocabulary):
     }
 
 
-def _first_dataset(cfg):
-    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
-    if not names:
-        raise UserError("DATASETS.TRAIN and DATASETS.TEST are empty; name a data set in one of them")
-    return names[0]
-
-
 def _transforms(cfg, is_train):
     if is_train:
         return build_transforms(cfg, is_train=True)
@@ -155,11 +160,23 @@ def _training_loader(cfg, dataset, images_per_process, processes, rank, start_it
     seed = cfg.SOLVER.SEED
     if seed < 0:
         raise ValueError(f"SOLVER.SEED is {seed}: draw a seed and write it into the config before making loaders")
-    sampler = DistributedSampler(dataset, processes, rank, shuffle=True, seed=seed)
+    sampler = _training_sampler(cfg, dataset, processes, rank)
     batches = _batch_sampler(cfg, dataset, sampler, images_per_process)
     batches = IterationBasedBatchSampler(batches, cfg.SOLVER.MAX_ITER, start_iter)
     batches = SeededBatchSampler(batches, seed, rank, start_iter)
     return _loader(cfg, SeededDataset(dataset), batches, BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY))
+
+
+def _training_sampler(cfg, dataset, processes, rank):
+    """Images by DATASETS.RATIOS or, without, as often as they occur; what is mixed is told in the log."""
+    ratios = sampling_ratios(cfg)
+    names = cfg.DATASETS.TRAIN
+    if len(names) > 1:
+        log_mixture(cfg, names, dataset.datasets, ratios)
+    if not ratios:
+        return DistributedSampler(dataset, processes, rank, shuffle=True, seed=cfg.SOLVER.SEED)
+    sizes = [len(each) for each in dataset.datasets]
+    return MixtureSampler(sizes, ratios, processes, rank, seed=cfg.SOLVER.SEED)
 
 
 def _test_loader(cfg, dataset, images_per_process, processes, rank):

@@ -90,7 +90,8 @@ def _build_coco(cfg, name, args, options, is_train):
     leave_out = is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
     args = {"remove_images_without_annotations": leave_out, "keep_crowd": not is_train, **args, **options}
     dataset = _make(COCODataset, **args)
-    if is_train and "instance" in dataset.tasks and not dataset.file.has_masks:
+    alone = len(cfg.DATASETS.TRAIN) <= 1  # of several, others may have them
+    if is_train and alone and "instance" in dataset.tasks and not dataset.file.has_masks:
         raise UserError(f"MODEL.MASK_ON is on, but data set {name} has no masks ({dataset.file.path}); turn it off")
     if is_train:
         logger.info("%s: %d of %d images", name, len(dataset), len(dataset.file.images))

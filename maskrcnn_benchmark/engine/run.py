@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import COCODataset
+from maskrcnn_benchmark.data.mixing import check_test_vocabularies
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
@@ -64,8 +65,9 @@ def train(cfg, skip_test=False):
             frozen,
         )
     if Vocabulary.from_dict(arguments.setdefault("vocabulary", vocabulary.to_dict())) != vocabulary:
+        learned = cfg.DATASETS.VOCABULARY or cfg.DATASETS.TRAIN
         raise UserError(
-            f"{checkpointer.get_checkpoint_file()} was trained on other classes than those of {cfg.DATASETS.TRAIN}; "
+            f"{checkpointer.get_checkpoint_file()} was trained on other classes than those of {learned}; "
             "choose another OUTPUT_DIR"
         )
     if not seed_is_given:
@@ -76,6 +78,7 @@ def train(cfg, skip_test=False):
     test_loaders = []
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
+        check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders])
     if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
         logger.info(
             "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose another "
@@ -130,6 +133,7 @@ def test(cfg, checkpoint=None):
         raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
     checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
     loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
+    check_test_vocabularies(cfg, vocabulary, [each.dataset for each in loaders])
     results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES)
     for name, result in (results or {}).items():
         logger.info("Results on %s:\n%s", name, format_table(result))

@@ -52,7 +52,7 @@ def drawn_seed(cfg):
 
 def make_missing_mini_detail(cfg):
     """Generate the embedded data set if the config names it and it is not there."""
-    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, cfg.DATASETS.VOCABULARY]
     folder = Path(cfg.DATASETS.DATA_DIR) / "mini_detail"
     if any(name.startswith("mini_detail_") for name in names):
         run_once(lambda: None if folder.exists() else write_mini_detail(folder), on_each_machine=True)

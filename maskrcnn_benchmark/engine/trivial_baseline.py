@@ -26,7 +26,7 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, worke
 
     Args:
         make_train_set: function that returns the data set to take the means of; called only if they are needed. At most
-            `FIT_IMAGES` of its images are read, evenly spread.
+            `FIT_IMAGES` of its images are read, evenly spread; of several data sets as one, of each as many.
         test_set: data set to score it on.
         tasks: task keys.
         protocols: the `evaluation.protocols.Protocols`.
@@ -43,9 +43,8 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, worke
         return known
     train_set = make_train_set()
     logger.info("Measuring the trivial predictor")
-    stride = max(1, math.ceil(len(train_set) / FIT_IMAGES))
-    fitting = tqdm(range(0, len(train_set), stride), desc="trivial predictor: fit", disable=_bar())
-    predictor = TrivialPredictor(test_set.vocabulary).fit(train_set.get_annotations(i) for i in fitting)
+    fitting = tqdm(_images_to_fit(train_set), desc="trivial predictor: fit", disable=_bar())
+    predictor = TrivialPredictor(test_set.vocabulary).fit(part.get_annotations(i) for part, i in fitting)
     evaluators = build_evaluators(tasks, test_set.vocabulary, protocols)
     share = range(get_rank(), len(test_set), get_world_size())
     with ScoringPool(evaluators, test_set, workers, partial(_predict, predictor, test_set)) as pool:
@@ -76,6 +75,13 @@ def kept_metrics(path, test, images, protocols):
     if content is None or any(content["key"].get(name) != value for name, value in expected.items()):
         return {}
     return _swap(content["metrics"], lambda value: value is None, math.nan)
+
+
+def _images_to_fit(train_set):
+    """List of (data set, index); a small data set joined to a large one, which lacks its tasks, is not passed over."""
+    parts = getattr(train_set, "datasets", [train_set])
+    strides = [max(1, math.ceil(len(part) / FIT_IMAGES)) for part in parts]
+    return [(part, i) for part, stride in zip(parts, strides) for i in range(0, len(part), stride)]
 
 
 def _predict(predictor, dataset, index, tasks):

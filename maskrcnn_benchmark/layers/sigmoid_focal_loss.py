@@ -18,12 +18,13 @@ class SigmoidFocalLoss(nn.Module):
         self.gamma = gamma
         self.alpha = alpha
 
-    def forward(self, logits, targets):
+    def forward(self, logits, targets, left_out=None):
         """Loss.
 
         Args:
             logits: float [N, C], one column per class without background.
             targets: integer [N]: 0 background, 1..C the class, negative is ignored.
+            left_out: bool [N, C], pairs of anchor and class that take no part; None leaves out none.
 
         Returns:
             Scalar tensor, the sum over anchors and classes.
@@ -31,6 +32,8 @@ class SigmoidFocalLoss(nn.Module):
         classes = torch.arange(1, logits.shape[1] + 1, device=logits.device)
         is_class = (targets[:, None] == classes).to(logits.dtype)
         loss = sigmoid_focal_loss(logits, is_class, self.alpha, self.gamma, reduction="none")
+        if left_out is not None:
+            loss = loss.masked_fill(left_out, 0)
         return loss[targets >= 0].sum()
 
     def extra_repr(self):

@@ -19,6 +19,9 @@ class ImageAnnotations:
         occlusion: `OcclusionMap`.
         classes: float [C] of 0 and 1, the classes that occur in the image. A crop does not change it.
         image_id: what the data set calls the image.
+        known_labels: bool [K + 1], for background and each label 1..K of instances whether the data set annotates it;
+            None: all of them. Where a label is not known its objects may be there without a box, so no region is
+            background for certain. Background itself is always known.
 
     Raises:
         ValueError: if a member is for another image size.
@@ -36,6 +39,7 @@ class ImageAnnotations:
         occlusion=None,
         classes=None,
         image_id=None,
+        known_labels=None,
     ):
         self.size = tuple(size)
         self.instances = instances
@@ -45,6 +49,7 @@ class ImageAnnotations:
         self.occlusion = occlusion
         self.classes = classes
         self.image_id = image_id
+        self.known_labels = known_labels
         for name, member in self._present():
             if tuple(member.size) != self.size:
                 raise ValueError(f"{name} is for an image of {tuple(member.size)}, not {self.size} (width, height)")
@@ -116,6 +121,7 @@ class ImageAnnotations:
     def to(self, device):
         moved = self._transformed(self.size, lambda member: member.to(device))
         moved.classes = None if self.classes is None else self.classes.to(device)
+        moved.known_labels = None if self.known_labels is None else self.known_labels.to(device)
         return moved
 
     def __repr__(self):
@@ -130,7 +136,8 @@ class ImageAnnotations:
 
     def _transformed(self, size, transform):
         members = {name: transform(member) for name, member in self._present()}
-        return ImageAnnotations(size, **members, classes=self.classes, image_id=self.image_id)
+        kept = {name: getattr(self, name) for name in ("classes", "image_id", "known_labels")}
+        return ImageAnnotations(size, **members, **kept)
 
 
 def _crop_boxes(boxes, window):

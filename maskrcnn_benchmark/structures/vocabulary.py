@@ -24,6 +24,11 @@ class Vocabulary:
     parts: PartSet | None = None
     joints: JointSet | None = None
 
+    def difference(self, other):
+        """What the first field is called in which two vocabularies differ, such as "thing names"; None without one."""
+        fields = (name for name in vars(self) if getattr(self, name) != getattr(other, name))
+        return next(fields, "").replace("_", " ") or None
+
     def to_dict(self):
         """Plain dicts and lists, for JSON and checkpoints."""
         return {

@@ -119,3 +119,18 @@ def test_a_boxlist_of_the_original_library_becomes_instances_and_people():
 def test_members_must_be_for_the_same_image():
     with pytest.raises(ValueError, match="instances is for an image of"):
         ImageAnnotations((10, 10), instances=BoxList([], (10, 11)))
+
+
+def test_known_labels_go_wherever_the_image_goes():
+    known = torch.tensor([True, False, True])
+    annotations = ImageAnnotations((10, 8), classes=torch.ones(2), known_labels=known)
+    changes = [
+        annotations.resize((5, 4)),
+        annotations.transpose(0),
+        annotations.crop((1, 1, 4, 4)),
+        annotations.pad((20, 20)),
+        annotations.to("cpu"),
+    ]
+    assert all(torch.equal(changed.known_labels, known) for changed in changes)
+    assert annotations.to("meta").known_labels.device.type == "meta"
+    assert ImageAnnotations((10, 8)).transpose(0).known_labels is None

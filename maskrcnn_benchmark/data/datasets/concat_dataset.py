@@ -8,6 +8,8 @@ from maskrcnn_benchmark.utils.errors import UserError
 class ConcatDataset(TorchConcatDataset):
     """Data sets one after the other, with the interface of a single one. They must name the same classes.
 
+    Data sets that do not are first brought to one vocabulary, see `MappedDataset`.
+
     Args:
         datasets: data sets of this folder, or their like.
         names: what an error calls them; their types by default.
@@ -18,11 +20,12 @@ class ConcatDataset(TorchConcatDataset):
         names = names or [type(dataset).__name__ for dataset in self.datasets]
         first = self.datasets[0].vocabulary
         for name, dataset in zip(names[1:], self.datasets[1:]):
-            if dataset.vocabulary != first:
-                field = next(f for f in vars(first) if getattr(first, f) != getattr(dataset.vocabulary, f))
+            field = first.difference(dataset.vocabulary)
+            if field:
                 raise UserError(
-                    f"data sets {names[0]} and {name} differ in their {field.replace('_', ' ')}, so one network cannot "
-                    "learn from both; train on one of them"
+                    f"data sets {names[0]} and {name} differ in their {field}, so they cannot be joined as they are; "
+                    "name each of them in DATASETS.TRAIN, which maps the names (DATASETS.VOCABULARY), or wrap one in a "
+                    "MappedDataset"
                 )
         self.vocabulary = first
 

@@ -3,12 +3,14 @@
 from maskrcnn_benchmark.data.samplers.distributed import DistributedSampler
 from maskrcnn_benchmark.data.samplers.grouped_batch_sampler import GroupedBatchSampler
 from maskrcnn_benchmark.data.samplers.iteration_based_batch_sampler import IterationBasedBatchSampler
+from maskrcnn_benchmark.data.samplers.mixture import MixtureSampler
 from maskrcnn_benchmark.data.samplers.seeding import SeededBatchSampler, SeededDataset
 
 __all__ = [
     "DistributedSampler",
     "GroupedBatchSampler",
     "IterationBasedBatchSampler",
+    "MixtureSampler",
     "SeededBatchSampler",
     "SeededDataset",
 ]

@@ -201,3 +201,38 @@ def test_targets_are_checked_at_the_door():
 def test_contradicting_tasks_are_refused(on, message):
     with pytest.raises(UserError, match=message):
         build_detection_model(tiny_config(*on))
+
+
+def test_each_loss_of_a_mixed_batch_is_that_of_the_images_that_carry_its_task():
+    config = tiny_config(*TASKS)
+    # every region takes part, whatever the draw, and no image takes another's proposals
+    for node in (config.MODEL.RPN, config.MODEL.ROI_HEADS):
+        node.BATCH_SIZE_PER_IMAGE, node.POSITIVE_FRACTION = 4096, 1.0
+    config.MODEL.RPN.FPN_POST_NMS_PER_BATCH = False
+    torch.manual_seed(0)
+    model = build_detection_model(config).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()  # nor its statistics
+    batch = images(2)
+    regions = annotations("detection", "instance", "keypoint")
+    regions.known_labels = torch.tensor([True, True, True, False])
+    maps = annotations("semantic", "boundary", "occlusion", "classification")
+
+    def losses_and_gradients(images, targets):
+        model.zero_grad()
+        losses = model(images, targets)
+        sum(losses.values()).backward()
+        gradients = {name: p.grad.clone() for name, p in model.backbone.named_parameters() if p.grad is not None}
+        return losses, gradients
+
+    alone = [
+        losses_and_gradients(to_image_list([batch.tensors[k, :, : SIZE[1], : SIZE[0]]], 32), [target])
+        for k, target in enumerate((regions, maps))
+    ]
+    assert {task_of_loss(name).key for name in alone[0][0]} == {"detection", "instance", "keypoint"}
+    assert {task_of_loss(name).key for name in alone[1][0]} == {"semantic", "boundary", "occlusion", "classification"}
+    losses, gradients = losses_and_gradients(batch, [regions, maps])
+    torch.testing.assert_close(losses, {**alone[0][0], **alone[1][0]})
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, sum(each[name] for _, each in alone if name in each), atol=1e-5, rtol=1e-3)

@@ -52,7 +52,8 @@ class ROIBoxHead(nn.Module):
         if self.keep_roi_features:
             for boxes, part in zip(proposals, x.split(counts)):
                 boxes.add_field("roi_features", part)
-        loss_classifier, loss_box_reg = self.loss_evaluator(*self.predictor(x), proposals)
+        known_labels = [target.known_labels for target in targets]
+        loss_classifier, loss_box_reg = self.loss_evaluator(*self.predictor(x), proposals, known_labels)
         return proposals, {"loss_classifier": loss_classifier, "loss_box_reg": loss_box_reg}
 
     def candidates(self, features, proposals):

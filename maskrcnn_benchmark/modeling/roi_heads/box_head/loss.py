@@ -62,13 +62,18 @@ class FastRCNNLossComputation:
         boxes.add_field("matched_idxs", matched)
         return boxes
 
-    def __call__(self, class_logits, box_regression, proposals):
+    def __call__(self, class_logits, box_regression, proposals, known_labels=()):
         """The losses.
+
+        Where a data set does not know a class, what looks like background may be one of its objects: there the softmax
+        of background regions goes without the class. A region with an object is that object's and of no other class.
 
         Args:
             class_logits: float [R, num_classes].
             box_regression: float [R, 4 * num_classes] (or 8 when class-agnostic).
             proposals: what `subsample` returned; R boxes in all, R > 0.
+            known_labels: of each image the labels that its data set annotates, bool [num_classes] or None for all;
+                () stands for all on every image.
 
         Returns:
             (mean cross-entropy, smooth L1 of the positives' codes divided by R).
@@ -79,7 +84,18 @@ class FastRCNNLossComputation:
         column = torch.ones_like(positive) if self.cls_agnostic_bbox_reg else labels[positive]
         predicted = box_regression.unflatten(1, (-1, 4))[positive, column]
         box_loss = smooth_l1_loss(predicted.float(), codes[positive], beta=1, size_average=False)
-        return F.cross_entropy(class_logits.float(), labels), box_loss / labels.numel()
+        class_logits = class_logits.float()
+        if any(known is not None for known in known_labels):
+            unknown = ~_known_by_region(known_labels, proposals, class_logits)
+            class_logits = class_logits.masked_fill(unknown & (labels == 0)[:, None], -torch.inf)
+        return F.cross_entropy(class_logits, labels), box_loss / labels.numel()
+
+
+def _known_by_region(known_labels, proposals, class_logits):
+    """bool [R, num_classes]: the known labels of the image of each region."""
+    every = torch.ones_like(class_logits[0], dtype=torch.bool)
+    rows = [every if known is None else known for known in known_labels]
+    return cat([row.expand(len(boxes), -1) for row, boxes in zip(rows, proposals)])
 
 
 def make_roi_box_loss_evaluator(cfg):

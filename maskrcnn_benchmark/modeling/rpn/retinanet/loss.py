@@ -39,7 +39,8 @@ class RetinaNetLossComputation:
             logits: float [N, A, C], one column per class without background.
             box_regression: float [N, A, 4], offsets.
             targets: N `ImageAnnotations`, whose objects have the field "labels" (1..C). An image whose `instances` is
-                None takes no part; without objects it is background.
+                None takes no part; without objects it is background. Classes that its `known_labels` exclude take no
+                part at background anchors, which may well lie on one of their objects.
 
         Returns:
             {"loss_retina_cls": scalar, divided by the numbers of positive anchors and of annotated images;
@@ -60,7 +61,8 @@ class RetinaNetLossComputation:
             reference.append(objects.bbox[match[positive]])
         image, anchor = torch.nonzero(labels > 0, as_tuple=True)
         count = image.numel()
-        loss_cls = self.focal_loss(logits.flatten(0, 1), labels.flatten())
+        left_out = _unknown_at_background(targets, labels, logits)
+        loss_cls = self.focal_loss(logits.flatten(0, 1), labels.flatten(), left_out)
         loss_reg = smooth_l1_loss(
             box_regression[image, anchor],
             self.box_coder.encode(torch.cat(reference), anchors[anchor]),
@@ -71,6 +73,15 @@ class RetinaNetLossComputation:
             "loss_retina_cls": loss_cls / (count + len(annotated)),
             "loss_retina_reg": loss_reg / max(1, count * self.regression_norm),
         }
+
+
+def _unknown_at_background(targets, labels, logits):
+    """bool [N * A, C]: classes that nobody annotated on the image, at its background anchors; None without any."""
+    if all(target.known_labels is None for target in targets):
+        return None
+    every = torch.ones(logits.shape[2] + 1, dtype=torch.bool, device=logits.device)
+    known = torch.stack([every if target.known_labels is None else target.known_labels for target in targets])
+    return (~known[:, None, 1:] & (labels <= BACKGROUND)[:, :, None]).flatten(0, 1)
 
 
 def make_retinanet_loss_evaluator(cfg, box_coder):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -75,3 +77,39 @@ def test_the_losses_are_fast_rcnns(make_loss, proposals, target, agnostic):
     )
     torch.testing.assert_close(loss_classifier, F.cross_entropy(logits, labels))
     torch.testing.assert_close(loss_box_reg, expected / 4)
+
+
+def test_background_regions_do_without_the_classes_that_nobody_annotated(make_loss, proposals, target):
+    loss = make_loss()
+    sampled = loss.subsample(proposals * 2, [target, target])
+    logits = torch.tensor([[1.0, 2.0, 0.5, -1.0]]).repeat(8, 1).requires_grad_()
+    known = torch.tensor([True, False, True, True])
+    loss_classifier, _ = loss(logits, torch.zeros(8, 16), sampled, [known, None])
+    loss_classifier.backward()
+    # labels are 2, 2, 0, 0 on either image
+    whole = math.log(math.e + math.e**2 + math.e**0.5 + math.e**-1)
+    without = math.log(math.e + math.e**0.5 + math.e**-1)
+    expected = (2 * (whole - 0.5) + 2 * (without - 1) + 2 * (whole - 0.5) + 2 * (whole - 1)) / 8
+    assert loss_classifier.item() == pytest.approx(expected, rel=1e-6)
+    assert logits.grad[:, 1].gt(0).tolist() == [True, True, False, False, True, True, True, True]
+    assert logits.grad.isfinite().all()
+
+
+def test_labels_that_are_all_known_change_no_bit(make_loss, proposals, target):
+    loss = make_loss()
+    sampled = loss.subsample(proposals, [target])
+    logits, codes = torch.randn(4, 4), torch.randn(4, 16)
+    expected = loss(logits, codes, sampled)
+    for known in (None, torch.ones(4, dtype=torch.bool)):
+        assert all(map(torch.equal, loss(logits, codes, sampled, [known]), expected))
+
+
+def test_an_image_that_knows_one_class_alone_beside_one_without_objects_annotated(make_loss, proposals, target):
+    loss = make_loss()
+    known = torch.tensor([True, False, False, False])
+    sampled = loss.subsample(
+        proposals * 2, [ImageAnnotations((64, 64)), ImageAnnotations((64, 64), target.instances[:0])]
+    )
+    logits = torch.randn(4, 4)
+    assert len(sampled[0]) == 0
+    assert loss(logits, torch.zeros(4, 16), sampled, [None, known])[0].item() == 0

@@ -106,3 +106,27 @@ def test_crowds_are_no_objects():
     with_crowd = run([target(*boxes, labels=[1, 2], crowd=[False, True])])[0]
     without = run([target(boxes[0], labels=[1])])[0]
     assert {k: v.item() for k, v in with_crowd.items()} == {k: v.item() for k, v in without.items()}
+
+
+def test_classes_that_nobody_annotated_are_left_out_at_background_anchors():
+    partly = target([0, 0, 19, 19], labels=[2])
+    partly.known_labels = torch.tensor([True, False, True])
+    losses, logits, _ = run([partly, target()])
+    losses["loss_retina_cls"].backward()
+    # anchors 0 and 1 hold an object of class 2, which therefore is none of class 1
+    assert signs(logits.grad[0]) == [[1, -1], [1, -1], [0, 0], [0, 1], [0, 1]]
+    assert (logits.grad[1] > 0).all()
+    p = torch.where(
+        torch.tensor([[0, 1], [0, 1], [0, 0], [0, 0], [0, 0]]) == 1, logits[0].sigmoid(), 1 - logits[0].sigmoid()
+    )
+    focal = -torch.where(p == logits[0].sigmoid(), 0.25, 0.75) * (1 - p) ** 2 * p.log()
+    focal[2], focal[3:, 0] = 0, 0
+    background = -0.75 * logits[1].sigmoid() ** 2 * (1 - logits[1].sigmoid()).log()
+    expected = (focal.sum() + background.sum()).item() / (2 + 2)
+    assert losses["loss_retina_cls"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_classes_that_are_all_known_change_no_bit():
+    plain, told = target([0, 0, 19, 19], labels=[2]), target([0, 0, 19, 19], labels=[2])
+    told.known_labels = torch.tensor([True, True, True])
+    assert torch.equal(run([plain])[0]["loss_retina_cls"], run([told])[0]["loss_retina_cls"])

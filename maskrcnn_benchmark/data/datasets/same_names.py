@@ -1,0 +1,47 @@
+"""Which names of different data sets mean the same: of classes and of joints."""
+
+# One row for each class that data sets call by different names. A class that they call alike needs no row; one that
+# only contains another, as "bag" contains "handbag", is not the same.
+SAME_CLASS = (
+    # PASCAL (VOC, Context, Detail)   COCO (Cityscapes too)
+    ("aeroplane", "airplane"),
+    ("diningtable", "dining table"),
+    ("motorbike", "motorcycle"),
+    ("pottedplant", "potted plant"),
+    ("sofa", "couch"),
+    ("tvmonitor", "tv"),
+)
+
+# Detail's head and neck are middles of regions, COCO's nose, eyes and ears are points on the face: they have no partner
+SAME_JOINT = (
+    # Detail   COCO
+    ("lsho", "left_shoulder"),
+    ("lelb", "left_elbow"),
+    ("lwri", "left_wrist"),
+    ("lhip", "left_hip"),
+    ("lknee", "left_knee"),
+    ("lank", "left_ankle"),
+    ("rsho", "right_shoulder"),
+    ("relb", "right_elbow"),
+    ("rwri", "right_wrist"),
+    ("rhip", "right_hip"),
+    ("rknee", "right_knee"),
+    ("rank", "right_ankle"),
+)
+
+
+def match_names(source, target, same=()):
+    """For each name of one list, where another list has it.
+
+    Args:
+        source, target: names.
+        same: rows of names that mean the same, such as `SAME_CLASS`.
+
+    Returns:
+        list of the index in `target` for each of `source`, None where it has none. Capitals do not count, except that a
+        name's exact like comes first.
+    """
+    meaning = {name.lower(): row[0].lower() for row in same for name in row}
+    exact = {name: i for i, name in enumerate(target)}
+    alike = {meaning.get(name.lower(), name.lower()): i for i, name in reversed(list(enumerate(target)))}
+    return [exact.get(name, alike.get(meaning.get(name.lower(), name.lower()))) for name in source]

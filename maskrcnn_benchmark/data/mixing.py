@@ -1,0 +1,169 @@
+"""Several data sets in one training: whose names the network learns, what each teaches, how often each is drawn."""
+
+import logging
+import math
+
+from maskrcnn_benchmark.data.build_dataset import build_dataset
+from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
+from maskrcnn_benchmark.data.datasets.mapped_dataset import in_vocabulary
+from maskrcnn_benchmark.multitask.tasks import enabled_tasks, evaluated_tasks
+from maskrcnn_benchmark.utils.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def learned_vocabulary(cfg, opened=None):
+    """The data set whose names the network learns, and its `Vocabulary`.
+
+    That is DATASETS.VOCABULARY or, without it, the first of DATASETS.TRAIN if all of them have one vocabulary, else the
+    first of DATASETS.TEST.
+
+    Args:
+        cfg: the config.
+        opened: {name: `Vocabulary`} of data sets that are open already.
+    """
+    opened = dict(opened or {})
+
+    def vocabulary_of(name):
+        if name not in opened:
+            opened[name] = build_dataset(cfg, name, transforms=None, is_train=False).vocabulary
+        return opened[name]
+
+    name = cfg.DATASETS.VOCABULARY
+    if not name:
+        first, *others = [*cfg.DATASETS.TRAIN] or cfg.DATASETS.TEST[:1] or [None]
+        if first is None:
+            raise UserError("DATASETS.TRAIN and DATASETS.TEST are empty; name a data set in one of them")
+        differing = (other for other in others if vocabulary_of(other) != vocabulary_of(first))
+        other = next(differing, None)
+        if other is not None and not cfg.DATASETS.TEST:
+            field = vocabulary_of(first).difference(vocabulary_of(other))
+            raise UserError(
+                f"data sets {first} and {other} differ in their {field}, and DATASETS.TEST is empty; name the data set "
+                "whose classes, parts and joints the network is to learn in DATASETS.VOCABULARY"
+            )
+        name = first if other is None else cfg.DATASETS.TEST[0]
+    return name, vocabulary_of(name)
+
+
+def vocabulary_dataset(cfg):
+    """The name of the data set whose names the network learns, for messages."""
+    if cfg.DATASETS.VOCABULARY or len(cfg.DATASETS.TRAIN) > 1:
+        return cfg.DATASETS.VOCABULARY or learned_vocabulary(cfg)[0]
+    return next(iter([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]), "")
+
+
+def in_learned_vocabulary(cfg, names, datasets):
+    """Training data sets in the vocabulary that the network learns; a single one without DATASETS.VOCABULARY as it is.
+
+    Raises `UserError` for a data set that teaches none of the enabled tasks in it, and for an enabled task that none of
+    them teaches.
+    """
+    if len(names) == 1 and not cfg.DATASETS.VOCABULARY:
+        return datasets
+    learned, vocabulary = learned_vocabulary(cfg, {name: each.vocabulary for name, each in zip(names, datasets)})
+    datasets = [in_vocabulary(dataset, vocabulary) for dataset in datasets]
+    tasks = {task.key: task for task in enabled_tasks(cfg)}
+    for name, dataset in zip(names, datasets):
+        if not taught_tasks(dataset) & set(tasks):
+            raise UserError(
+                f"data set {name} teaches none of the enabled tasks ({', '.join(tasks)}) in the classes, parts and "
+                f"joints of {learned}; take it out of DATASETS.TRAIN, or choose another DATASETS.VOCABULARY"
+            )
+    untaught = sorted(set(tasks).difference(*map(taught_tasks, datasets)))
+    if untaught:
+        raise UserError(
+            f"MODEL.{tasks[untaught[0]].switch} is on, but none of {', '.join(names)} is annotated for it in the "
+            f"names of {learned}; turn the task off"
+        )
+    return datasets
+
+
+def taught_tasks(dataset):
+    """Keys of the tasks that images of a training data set can be annotated for: set of str."""
+    if isinstance(dataset, ConcatDataset):
+        return set().union(*map(taught_tasks, dataset.datasets))
+    source = dataset.dataset if isinstance(dataset, MappedDataset) else dataset
+    vocabulary = source.vocabulary
+    has_names = {
+        "detection": vocabulary.thing_names,
+        "instance": vocabulary.thing_names and getattr(getattr(source, "file", None), "has_masks", True),
+        "keypoint": vocabulary.joints,
+        "part": vocabulary.parts,
+        "semantic": vocabulary.semantic_names,
+        "classification": vocabulary.image_label_names,
+    }
+    return {task for task in dataset.tasks if has_names.get(task, True)}
+
+
+def sampling_ratios(cfg):
+    """DATASETS.RATIOS, one number for each of DATASETS.TRAIN, or () to draw by size; checked."""
+    ratios, names = tuple(cfg.DATASETS.RATIOS), cfg.DATASETS.TRAIN
+    if not ratios:
+        return ratios
+    if len(names) == 1:
+        raise UserError(f"DATASETS.RATIOS is {ratios}, but DATASETS.TRAIN has one data set; leave RATIOS out")
+    if len(ratios) != len(names):
+        raise UserError(
+            f"DATASETS.RATIOS has {len(ratios)} numbers, but DATASETS.TRAIN has {len(names)} data sets; give each one"
+        )
+    numbers = all(type(ratio) in (int, float) and math.isfinite(ratio) and ratio >= 0 for ratio in ratios)
+    if not numbers or not sum(ratios):
+        raise UserError(f"DATASETS.RATIOS is {ratios}; give numbers of 0 or more, of which one at least is more")
+    return ratios
+
+
+def log_mixture(cfg, names, datasets, ratios):
+    """Log one line for each training data set: its size, its share and what it teaches of what the network learns."""
+    sizes = ratios or [len(dataset) for dataset in datasets]
+    enabled = [task.key for task in enabled_tasks(cfg)]
+    for name, dataset, size in zip(names, datasets, sizes):
+        taught = taught_tasks(dataset)
+        logger.info(
+            "%s: %d images, %.1f %% of those drawn, annotated for %s; %s",
+            *(name, len(dataset), 100 * size / sum(sizes), ", ".join(task for task in enabled if task in taught)),
+            _coverage(dataset),
+        )
+
+
+def _coverage(dataset):
+    """How much of the network's classes and joints a data set knows."""
+    parts = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
+    maps = [part.names for part in parts if isinstance(part, MappedDataset)]
+    things, joints = len(dataset.vocabulary.thing_names), len(dataset.vocabulary.joints or ())
+    if not maps:
+        return "its classes and joints are the network's"
+    known = [int(names.known_labels[1:].sum()) for names in maps]
+    return f"knows {max(known)} of {things} classes of objects, {max(n.num_joints for n in maps)} of {joints} joints"
+
+
+def check_test_vocabularies(cfg, vocabulary, datasets):
+    """Raise `UserError` for a test set that calls what is evaluated by other names than the network learnt.
+
+    Answers are scored against the rows of the test set's own file, which nobody can map without changing the figure.
+
+    Args:
+        cfg: the config.
+        vocabulary: the `Vocabulary` that the network learns.
+        datasets: those of DATASETS.TEST, in its order.
+    """
+    tasks = {task.key for task in evaluated_tasks(cfg)}
+    for name, dataset in zip(cfg.DATASETS.TEST, datasets):
+        for what, (read_by, names) in _EVALUATED_NAMES.items():
+            read_by = sorted(tasks & read_by)
+            if read_by and names(dataset.vocabulary) != names(vocabulary):
+                raise UserError(
+                    f"data set {name} of DATASETS.TEST has other {what} than {vocabulary_dataset(cfg)}, whose the "
+                    f"network learns, so {read_by[0]} cannot be evaluated on it; take it out of DATASETS.TEST, turn "
+                    "the task off, or have the network learn its names (DATASETS.VOCABULARY)"
+                )
+
+
+# {what is named: (tasks whose figures depend on it, function of a vocabulary)}
+_EVALUATED_NAMES = {
+    "classes of objects": ({"detection", "instance", "keypoint", "part"}, lambda names: names.thing_names),
+    "joints": ({"keypoint"}, lambda names: names.joints and names.joints.names),
+    "parts": ({"part"}, lambda names: names.parts and names.parts.labels),
+    "semantic classes": ({"semantic"}, lambda names: names.semantic_names),
+    "image labels": ({"classification"}, lambda names: names.image_label_names),
+}
