@@ -167,7 +167,7 @@ def _weights(folder):
 def test_all_eight_tasks_killed_and_resumed_equal_uninterrupted_bit_for_bit(tmp_path, data, number):
     command = [sys.executable, ROOT / "tools" / "train_net.py", "--config-file", MINI, "--skip-test"]
     command += ["DATASETS.DATA_DIR", data, "SOLVER.MAX_ITER", "8", "SOLVER.CHECKPOINT_PERIOD", "2"]
-    command += ["SOLVER.IMS_PER_BATCH", "2", "SOLVER.LOG_PERIOD", "1", "OUTPUT_DIR"]
+    command += ["SOLVER.IMS_PER_BATCH", "2", "SOLVER.LOG_PERIOD", "1", "MULTITASK.LOG_PERIOD", "3", "OUTPUT_DIR"]
     command = [str(word) for word in command]
     subprocess.run([*command, str(tmp_path / "whole")], check=True)
     process = subprocess.Popen([*command, str(tmp_path / "killed")])
