@@ -34,13 +34,14 @@ def compare_results(evaluators, trivial=None, single_task=""):
     return add_delta_m(results, read_single_task(single_task)) if single_task else results
 
 
-def leave_results(evaluators, results, folder):
+def leave_results(evaluators, results, folder, interactions=None):
     """Write `results.json`, `per_class.csv` and `curves/NAME.png`.
 
     Args:
         evaluators: {task key: evaluator after `evaluate`}.
         results: what `compare_results` returned.
         folder: where to.
+        interactions: of the tasks in training, as `Interactions.summary` returns them, or None.
     """
     folder = Path(folder)
     mkdir(folder / CURVES)
@@ -49,14 +50,14 @@ def leave_results(evaluators, results, folder):
             with atomic_write(folder / CURVES / f"{curve.name}.png") as file:
                 file.write(draw_curve(curve))
     write_class_table(results, folder / CLASS_TABLE)
-    write_results(results, folder / RESULTS)
+    write_results(results, folder / RESULTS, interactions)
 
 
-def report_files(evaluators, results, dataset, folder, name, count):
+def report_files(evaluators, results, dataset, folder, name, count, interactions=None):
     """Write the report of answers that a `PredictionWriter` wrote into a folder, into that folder.
 
     Args:
-        evaluators, results, dataset, count: as those of `report_run`.
+        evaluators, results, dataset, count, interactions: as those of `report_run`.
         folder: of the files.
         name: of the data set.
 
@@ -66,10 +67,11 @@ def report_files(evaluators, results, dataset, folder, name, count):
     tasks = [key for key in evaluators if key in TASKS]  # a thousand proposals are no picture
     reader = PredictionReader(dataset, find_predictions(folder), tasks) if tasks else None
     facts = [("data set", name), ("images", str(len(dataset))), ("answers", str(folder))]
-    return report_run(evaluators, results, dataset, reader, folder, f"Evaluation on {name}", facts, count)
+    title = f"Evaluation on {name}"
+    return report_run(evaluators, results, dataset, reader, folder, title, facts, count, interactions)
 
 
-def report_run(evaluators, results, dataset, predictions, folder, title, facts, count=3):
+def report_run(evaluators, results, dataset, predictions, folder, title, facts, count=3, interactions=None):
     """Write `report.html`: the results, the curves, and of each task the images that went worst and best.
 
     Args:
@@ -81,6 +83,7 @@ def report_run(evaluators, results, dataset, predictions, folder, title, facts, 
         title: heading.
         facts: list of (name, text) said below it.
         count: number of images at either end; 0 draws none.
+        interactions: as `leave_results` takes it.
 
     Returns:
         `Path` of the report.
@@ -104,7 +107,8 @@ def report_run(evaluators, results, dataset, predictions, folder, title, facts, 
                 *([show(key, index, score) for index, score in group] for group in (worst, best)),
             )
         )
-    return write_report(Path(folder) / REPORT, title, facts, table_rows(results), tasks, dataset.vocabulary)
+    rows = table_rows(results)
+    return write_report(Path(folder) / REPORT, title, facts, rows, tasks, dataset.vocabulary, interactions)
 
 
 def _extremes(scores, count):

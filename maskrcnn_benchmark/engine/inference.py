@@ -48,6 +48,7 @@ def inference(
     workers=0,
     single_task="",
     num_examples=0,
+    interactions=None,
 ):
     """Evaluate a model on a data set, with all processes taking their share of the images.
 
@@ -73,10 +74,11 @@ def inference(
         single_task: file with results of single-task networks (`evaluation.delta_m`); "" for none.
         num_examples: images at either end of each task's ranking that `report.html` shows, which also needs the
             data set's images; 0 writes no report.
+        interactions: of the tasks in training, as `Interactions.summary` returns them, for `results.json` and the
+            report; None where they are not known.
 
     Returns:
-        the content of `results.json`, as `evaluation.report.gather_results` says, in the main process; None in the
-        others.
+        the results, as `evaluation.report.gather_results` says, in the main process; None in the others.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module  # it would wait in each batch for processes that have one batch less
@@ -111,9 +113,9 @@ def inference(
     results = compare_results(evaluators, trivial, single_task)
     if output_folder:
         write_summary(evaluators, output_folder)
-        leave_results(evaluators, results, output_folder)
+        leave_results(evaluators, results, output_folder, interactions)
         if num_examples:
-            path = report_files(evaluators, results, dataset, output_folder, dataset_name, num_examples)
+            path = report_files(evaluators, results, dataset, output_folder, dataset_name, num_examples, interactions)
             logger.info("Report with the worst and the best images: %s", path)
     check_expected_results(results, dataset_name, expected_results, expected_results_sigma_tol)
     return results

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from maskrcnn_benchmark.multitask.tasks import TASKS, task_of_loss
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 class Progress:
     """Collects what the steps report and shows it, in the main process, every `period` iterations.
+
+    What the tasks do to one another is shown at once, in the iterations that looked at their gradients.
 
     Args:
         start, end: iterations done so far, and in all.
@@ -46,13 +49,14 @@ class Progress:
 
     def step(self, iteration, outcome, lr, num_images):
         """Take in a `StepOutcome` of `num_images` images on this rank; all ranks call it in every iteration."""
-        self.meters.update(total=outcome.total, gradient_norm=outcome.gradient_norm)
-        self.meters.update(**{f"task/{key}": value for key, value in outcome.tasks.items()})
-        self.meters.update(**{f"loss/{name}": value for name, value in outcome.losses.items()})
+        values = _values(outcome)
+        self.meters.update(**values)
         self.images += num_images
         self.bar.update()
         if iteration % self.period == 0 or iteration == self.end:
             self._report(iteration, lr)
+        if outcome.trunk_gradients is not None:  # alike in all processes, which is why they may communicate here
+            self._show_gradients(iteration, values, outcome.trunk_gradients)
 
     def results(self, iteration, results):
         """Show an evaluation's {task: {"metrics": {name: value}}} in TensorBoard."""
@@ -87,6 +91,85 @@ class Progress:
         if self.writer is not None:
             for name, value in {**means, "lr": lr, "images_per_second": speed}.items():
                 self.writer.add_scalar(f"train/{name}", value, iteration)
+
+    def _show_gradients(self, iteration, values, gradients):
+        """The table of tasks at an iteration of these values, and its `TrunkGradients` in TensorBoard."""
+        step = MetricLogger()
+        step.update(**values)
+        means = _means_over_ranks(step)
+        if not is_main_process():
+            return
+        table = format_gradients(means, gradients)
+        if table:
+            logger.info("what the tasks do to one another at iteration %d:\n%s", iteration, table)
+        if self.writer is not None:
+            for key, norm in gradients.norms.items():
+                self.writer.add_scalar(f"train/trunk_gradient/{key}", norm, iteration)
+            for (a, b), cosine in gradients.cosines.items():
+                self.writer.add_scalar(f"train/cosine/{a}-{b}", cosine, iteration)
+
+
+def _values(outcome):
+    """{name: number} of a `StepOutcome`, named as in TensorBoard."""
+    groups = {
+        "task": outcome.tasks,
+        "loss": outcome.losses,
+        "weight": outcome.weights,
+        "trunk_weight": outcome.trunk_weights,
+    }
+    named = {f"{group}/{key}": value for group, values in groups.items() for key, value in values.items()}
+    return {"total": outcome.total, "gradient_norm": outcome.gradient_norm, **named}
+
+
+def format_gradients(values, gradients):
+    """What the tasks do to one another in a step, as text: a row for each task that took part, "" if none did.
+
+    Columns: the task; its loss, unweighted; the weight of that; the weight of its gradient on the trunk where an
+    aggregation chose one; the norm of that gradient; its cosine with each other task's, below 0 where the two conflict.
+
+    Args:
+        values: {"loss/<loss name>", "weight/<task key>", "trunk_weight/<task key>": number}.
+        gradients: the step's `TrunkGradients`.
+    """
+    losses = {}
+    for name, value in values.items():
+        if name.startswith("loss/"):
+            key = task_of_loss(name.removeprefix("loss/")).key
+            losses[key] = losses.get(key, 0.0) + value
+    shown = [key for key in TASKS if key in losses or key in gradients.norms]
+    met = [key for key in shown if key in gradients.norms]
+    columns = {
+        "task": shown,
+        "loss": [_number(losses.get(key), ".4f") for key in shown],
+        "weight": [_number(values.get(f"weight/{key}"), ".4g") for key in shown],
+        "trunk": [_number(values.get(f"trunk_weight/{key}"), ".4g") for key in shown],
+        "norm": [_number(gradients.norms.get(key), ".3g") for key in shown],
+    }
+    if set(columns["trunk"]) == {"-"}:
+        del columns["trunk"]
+    both = gradients.cosines | {(b, a): cosine for (a, b), cosine in gradients.cosines.items()}
+    for other, head in zip(met, _short(met)):
+        columns[head] = ["." if key == other else _number(both.get((key, other)), "+.2f") for key in shown]
+    widths = [max(len(cell) for cell in (head, *cells)) for head, cells in columns.items()]
+    lines = [columns, *zip(*columns.values())] if shown else []
+    return "\n".join(
+        "  ".join(
+            f"{cell:>{width}}" if place else f"{cell:<{width}}" for place, (cell, width) in enumerate(zip(line, widths))
+        )
+        for line in lines
+    )
+
+
+def _number(value, form):
+    return "-" if value is None else format(value, form)
+
+
+def _short(keys):
+    """The beginnings of keys, of at least four letters, that tell them apart: list of str."""
+    length = 4
+    while len({key[:length] for key in keys}) < len(keys):
+        length += 1
+    return [key[:length] for key in keys]
 
 
 def _means_over_ranks(meters):

@@ -20,6 +20,7 @@ from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
 from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.evaluation.report import format_table, read_results, write_results
 from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.multitask.interactions import Interactions
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.tasks import TASKS, evaluated_tasks
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
@@ -27,7 +28,10 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import mkdir, save_config
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir, save_config
+from maskrcnn_benchmark.visualization.interactions import draw_interactions
+
+CONFLICTS = "interactions.png"  # within OUTPUT_DIR
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +90,11 @@ def train(cfg, skip_test=False):
             arguments["iteration"],
             cfg.OUTPUT_DIR,
         )
+        interactions = _interactions(arguments)
     else:
         # figures of an earlier, shorter training must not outlive it
-        run_once(lambda: [(Path(cfg.OUTPUT_DIR) / name).unlink(missing_ok=True) for name in (RESULTS, PAGE)])
+        old = [Path(cfg.OUTPUT_DIR) / name for name in (RESULTS, PAGE, CONFLICTS)]
+        run_once(lambda: [path.unlink(missing_ok=True) for path in old])
         loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
         for each in (loader, *test_loaders):
             each.worker_init_fn = partial(_start_worker, each.worker_init_fn)
@@ -107,9 +113,12 @@ def train(cfg, skip_test=False):
             loss_combiner=loss_combiner,
             evaluate=lambda: _validate(cfg, model, test_loaders, device),
         )
+        interactions = loss_combiner.interactions.summary()
     average_batch_norm_statistics(model)
     if test_loaders:
-        _finish(cfg, model, test_loaders, device)
+        _finish(cfg, model, test_loaders, device, interactions)
+    if interactions is not None and is_main_process():
+        _show_interactions(interactions, Path(cfg.OUTPUT_DIR) / CONFLICTS)
     return model
 
 
@@ -131,22 +140,22 @@ def test(cfg, checkpoint=None):
     checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)
     if not (checkpoint or checkpointer.has_checkpoint() or cfg.MODEL.WEIGHT):
         raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
-    checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
+    arguments = checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
     loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
     check_test_vocabularies(cfg, vocabulary, [each.dataset for each in loaders])
-    results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES)
+    results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, _interactions(arguments))
     for name, result in (results or {}).items():
         logger.info("Results on %s:\n%s", name, format_table(result))
         logger.info("Answers, curves and report: %s", _result_folder(cfg, name))
     return results
 
 
-def evaluate(cfg, model, loaders, device, num_examples=0):
+def evaluate(cfg, model, loaders, device, num_examples=0, interactions=None):
     """Evaluate on data sets, beside the trivial predictor.
 
     Args:
         loaders: loaders of DATASETS.TEST, in its order.
-        num_examples: as `inference` takes it.
+        num_examples, interactions: as `inference` takes them.
 
     Returns:
         {data set name: results as `inference` returns them} in the main process, None in the others; they and the
@@ -175,6 +184,7 @@ def evaluate(cfg, model, loaders, device, num_examples=0):
             workers=cfg.DATALOADER.NUM_WORKERS,
             single_task=cfg.TEST.SINGLE_TASK_RESULTS,
             num_examples=num_examples,
+            interactions=interactions,
         )
     return results if is_main_process() else None
 
@@ -219,13 +229,26 @@ def _trivial(cfg, test_set, name, tasks, folder):
         return {}
 
 
-def _finish(cfg, model, loaders, device):
+def _interactions(arguments):
+    """What the tasks did to one another in the training of a checkpoint with these arguments, or None."""
+    interactions = Interactions.of_state(arguments.get("loss_combiner", {}))
+    return None if interactions is None else interactions.summary()
+
+
+def _show_interactions(interactions, path):
+    if not path.is_file():
+        with atomic_write(path) as file:
+            file.write(draw_interactions(interactions))
+    logger.info("What the tasks did to one another: %s", path)
+
+
+def _finish(cfg, model, loaders, device, interactions):
     """Make what is missing of the results and the pictures, and show both."""
     path, page = Path(cfg.OUTPUT_DIR) / RESULTS, Path(cfg.OUTPUT_DIR) / PAGE
     if not all_gather(path.is_file())[0]:
-        results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES)
+        results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, interactions)
         if is_main_process():
-            write_results(results[cfg.DATASETS.TEST[0]], path)
+            write_results(results[cfg.DATASETS.TEST[0]], path, interactions)
     if not is_main_process():
         return
     drawn = [task.key for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture

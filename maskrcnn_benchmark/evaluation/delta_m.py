@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.multitask.tasks import TASKS, Task
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -82,7 +83,7 @@ def read_single_task(path):
     content = _load(path)
     values = {}
     for key, entry in content.items():
-        if key == DELTA_M.key:
+        if key in (DELTA_M.key, INTERACTIONS):
             continue
         if key not in TASKS:
             raise UserError(f"{path}: there is no task {key!r}; there are {', '.join(TASKS)}")

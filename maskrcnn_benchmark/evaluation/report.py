@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 from maskrcnn_benchmark.evaluation.delta_m import DELTA_M, GAIN, SINGLE_TASK
+from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.multitask.tasks import PROPOSALS, TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
@@ -114,21 +115,40 @@ def _percent(value, sign="-"):
     return "-" if math.isnan(value) else f"{100 * value:{sign}.1f}"
 
 
-def write_results(results, path):
-    """Write results as JSON (nan becomes null) in one step: a reader sees the old file or the whole new one."""
-    text = json.dumps(_without_nan(results), indent=2, allow_nan=False)
+def write_results(results, path, interactions=None):
+    """Write results as JSON (nan becomes null) in one step: a reader sees the old file or the whole new one.
+
+    Args:
+        results: what `gather_results` returned.
+        path: the file.
+        interactions: what the tasks did to one another in training, as `Interactions.summary` returns it; it becomes
+            the entry "interactions" beside the tasks. None is left out.
+    """
+    content = results if interactions is None else {**results, INTERACTIONS: interactions}
+    text = json.dumps(_without_nan(content), indent=2, allow_nan=False)
     mkdir(Path(path).parent)
     with atomic_write(path) as file:
         file.write(text.encode() + b"\n")
 
 
 def read_results(path):
-    """What `write_results` wrote, with nan where the file has null. Raises `UserError` for anything else."""
+    """The results that `write_results` wrote, with nan where the file has null; `UserError` for anything else."""
+    return _read(path)[0]
+
+
+def read_interactions(path):
+    """What the tasks did to one another as `write_results` wrote it, with nan where the file has null, or None."""
+    return _read(path)[1]
+
+
+def _read(path):
+    """(results, interactions or None) of a file."""
     try:
-        results = json.loads(Path(path).read_bytes())
+        results = _with_nan(json.loads(Path(path).read_bytes()))
+        interactions = results.pop(INTERACTIONS, None)
         for result in results.values():
             _ = result["headline"], result["metrics"], result["trivial"]
-        return _with_nan(results)
+        return results, interactions
     except OSError as error:
         raise UserError(f"cannot read the results {path}: {error.strerror}") from None
     except (ValueError, KeyError, AttributeError, TypeError):
@@ -138,6 +158,8 @@ def read_results(path):
 def _with_nan(value):
     if isinstance(value, dict):
         return {key: _with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
     return math.nan if value is None else value
 
 
@@ -156,6 +178,8 @@ def write_class_table(results, path):
 def _without_nan(value):
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
     if isinstance(value, float) and math.isnan(value):
         return None
     return value

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from maskrcnn_benchmark.utils.errors import UserError
+
+INTERACTIONS = "interactions"  # the summary's entry in results.json, and the module's prefix in a combiner's state
+
 
 @dataclass
 class TrunkGradients:
@@ -49,6 +53,27 @@ class Interactions(nn.Module):
         for name in ("norms", "seen"):
             self.register_buffer(name, torch.zeros(count, dtype=torch.float64))
 
+    @classmethod
+    def of_state(cls, state):
+        """Those that a `LossCombiner.state_dict()` holds, such as a checkpoint's; None if it holds none."""
+        prefix = f"{INTERACTIONS}."
+        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if "_extra_state" not in own:
+            return None
+        interactions = cls(own["_extra_state"]["tasks"])
+        interactions.load_state_dict(own)
+        return interactions
+
+    def get_extra_state(self):
+        return {"tasks": self.tasks}
+
+    def set_extra_state(self, state):
+        if state["tasks"] != self.tasks:
+            raise UserError(
+                f"the checkpoint was trained on the tasks {', '.join(state['tasks'])}, and this config turns on "
+                f"{', '.join(self.tasks)}; choose another OUTPUT_DIR"
+            )
+
     def record(self, gradients):
         """Take in a look, `TrunkGradients`."""
         for key, norm in gradients.norms.items():
@@ -61,7 +86,7 @@ class Interactions(nn.Module):
                 self.together[i, j] += 1
 
     def summary(self):
-        """What was seen, or None if there was no look.
+        """What was seen, as plain lists and numbers, or None if there was no look.
 
         Returns:
             {"tasks": [K keys], "looks": [K] numbers of looks with a gradient of the task, "norm": [K] mean norms,
@@ -74,7 +99,7 @@ class Interactions(nn.Module):
         for i in range(len(self.tasks)):
             cosine[i, i], conflict[i, i] = 1.0, 0.0
         return {
-            "tasks": self.tasks,
+            "tasks": list(self.tasks),
             "looks": [int(n) for n in self.seen],
             "norm": (self.norms / self.seen).tolist(),
             "cosine": cosine.tolist(),

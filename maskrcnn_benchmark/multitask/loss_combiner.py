@@ -79,7 +79,7 @@ class LossCombiner(nn.Module):
         self.loss_weights = dict(loss_weights or {})
         self.schedule = TaskSchedule(self.tasks) if schedule is None else schedule
         self.frozen = frozenset(frozen)
-        self.log_period = log_period
+        self.log_period = log_period if len(self.tasks) > 1 else 0  # one task alone has nobody to meet
         self.seed = seed
         self.interactions = Interactions(self.tasks)
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # where the combiner was moved

@@ -17,6 +17,8 @@ class Task:
         losses: names of the losses that its head returns in training.
         headline: the metric that stands for it in the table.
         higher_is_better: direction of that metric, needed to compare networks (Delta_m).
+        modules: what the names of the parameters begin with that may be its own. A parameter that several tasks share
+            belongs to none, whatever its name.
     """
 
     key: str
@@ -25,6 +27,7 @@ class Task:
     losses: tuple[str, ...]
     headline: str
     higher_is_better: bool = True
+    modules: tuple[str, ...] = ()
 
 
 TASKS = {
@@ -43,20 +46,64 @@ TASKS = {
                 "loss_retina_reg",
             ),
             "AP",
+            modules=("rpn.", "roi_heads.box."),
         ),
-        Task("instance", "instance segmentation", "MASK_ON", ("loss_mask",), "AP"),
-        Task("keypoint", "human keypoints", "KEYPOINT_ON", ("loss_kp",), "AP"),
-        Task("part", "part segmentation", "PART_ON", ("loss_part",), "mIoU"),
-        Task("semantic", "semantic segmentation", "SEMANTIC_ON", ("loss_semantic",), "mIoU"),
-        Task("boundary", "boundary detection", "BOUNDARY_ON", ("loss_boundary",), "ODS-F"),
+        Task(
+            "instance",
+            "instance segmentation",
+            "MASK_ON",
+            ("loss_mask",),
+            "AP",
+            modules=("roi_heads.mask.",),
+        ),
+        Task(
+            "keypoint",
+            "human keypoints",
+            "KEYPOINT_ON",
+            ("loss_kp",),
+            "AP",
+            modules=("roi_heads.keypoint.",),
+        ),
+        Task(
+            "part",
+            "part segmentation",
+            "PART_ON",
+            ("loss_part",),
+            "mIoU",
+            modules=("roi_heads.part.", "fpn_heads.heads.part_map."),
+        ),
+        Task(
+            "semantic",
+            "semantic segmentation",
+            "SEMANTIC_ON",
+            ("loss_semantic",),
+            "mIoU",
+            modules=("fpn_heads.heads.semantic.",),
+        ),
+        Task(
+            "boundary",
+            "boundary detection",
+            "BOUNDARY_ON",
+            ("loss_boundary",),
+            "ODS-F",
+            modules=("fpn_heads.heads.boundary.",),
+        ),
         Task(
             "occlusion",
             "occlusion recognition",
             "OCCLUSION_ON",
             ("loss_occlusion_edge", "loss_occlusion_direction"),
             "OPR-ODS-F",
+            modules=("fpn_heads.heads.occlusion.",),
         ),
-        Task("classification", "image classification", "CLASSIFICATION_ON", ("loss_classification",), "mAP"),
+        Task(
+            "classification",
+            "image classification",
+            "CLASSIFICATION_ON",
+            ("loss_classification",),
+            "mAP",
+            modules=("fpn_heads.heads.classes.",),
+        ),
     )
 }
 
@@ -75,6 +122,25 @@ def evaluated_tasks(cfg):
     if not cfg.MODEL.RPN_ONLY or cfg.MODEL.RETINANET_ON:  # RetinaNet's configs say RPN_ONLY, but it does detect
         return enabled_tasks(cfg)
     return [PROPOSALS, *(task for task in enabled_tasks(cfg) if task.key not in _PER_REGION)]
+
+
+def own_parameters(model):
+    """{task key: list of a network's parameters that no other task and no shared layer uses}, for every task.
+
+    A parameter under two names, such as those of region features that masks read from the box head, is one of both
+    tasks, and so of neither.
+    """
+    owners, parameters = {}, {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        name = name.removeprefix("module.")  # as DistributedDataParallel has it
+        keys = {task.key for task in TASKS.values() if name.startswith(task.modules)}
+        owners.setdefault(id(parameter), set()).update(keys or {None})
+        parameters[id(parameter)] = parameter
+    own = {key: [] for key in TASKS}
+    for place, keys in owners.items():
+        if len(keys) == 1 and None not in keys:
+            own[keys.pop()].append(parameters[place])
+    return own
 
 
 def task_of_loss(name):

@@ -1,7 +1,10 @@
 """Build the optimizer and the schedule that the SOLVER options ask for."""
 
+import math
+
 import torch
 
+from maskrcnn_benchmark.multitask.tasks import TASKS, own_parameters
 from maskrcnn_benchmark.solver.lr_scheduler import WARMUP_METHODS, WarmupCosineLR, WarmupMultiStepLR
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -11,38 +14,69 @@ def make_optimizer(cfg, model, loss_combiner=None):
 
     A parameter whose name contains "bias" has BIAS_LR_FACTOR times the rate and the decay WEIGHT_DECAY_BIAS, as in the
     original library; all others, the weights of normalisation layers included, have BASE_LR and WEIGHT_DECAY.
-    Parameters with `requires_grad == False` are left out.
+    A task's own layers have MULTITASK.LR_FACTORS.<TASK> times these rates; a factor of 0 freezes them, by
+    `requires_grad`. Parameters with `requires_grad == False` are left out.
 
     Args:
-        cfg: the config; SOLVER is read.
+        cfg: the config; SOLVER and MULTITASK.LR_FACTORS are read.
         model: the network.
         loss_combiner: a `LossCombiner`; its learned parameters, if it has any, are trained along without weight decay.
 
     Returns:
-        `torch.optim.SGD` or `torch.optim.AdamW`.
+        `torch.optim.SGD` or `torch.optim.AdamW`. Its groups are weights and biases, those with a factor of 1 first and
+        then those of each other factor, and last the combiner's; none of them is empty.
+
+    Raises:
+        UserError: nothing is left to train, or a factor is negative or of a task without layers of its own.
     """
     solver = cfg.SOLVER
+    factors = _rate_factors(cfg, model)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
         raise UserError("no parameter of the model is trainable; lower MODEL.BACKBONE.FREEZE_CONV_BODY_AT")
-    weights = [p for name, p in named if "bias" not in name]
-    biases = [p for name, p in named if "bias" in name]
     combining = loss_combiner.learned_parameters() if loss_combiner is not None else []
-    groups = [
-        {"params": weights, "lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY},
-        {
-            "params": biases,
-            "lr": solver.BASE_LR * solver.BIAS_LR_FACTOR,
-            "weight_decay": solver.WEIGHT_DECAY_BIAS,
-        },
-        {"params": combining, "lr": solver.BASE_LR, "weight_decay": 0.0},
-    ]
+    groups = []
+    for factor in dict.fromkeys([1.0, *factors.values()]):
+        alike = [(name, p) for name, p in named if factors.get(id(p), 1.0) == factor]
+        groups += [
+            {
+                "params": [p for name, p in alike if "bias" not in name],
+                "lr": solver.BASE_LR * factor,
+                "weight_decay": solver.WEIGHT_DECAY,
+            },
+            {
+                "params": [p for name, p in alike if "bias" in name],
+                "lr": solver.BASE_LR * solver.BIAS_LR_FACTOR * factor,
+                "weight_decay": solver.WEIGHT_DECAY_BIAS,
+            },
+        ]
+    groups.append({"params": combining, "lr": solver.BASE_LR, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     if solver.OPTIMIZER == "SGD":
         return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM)
     if solver.OPTIMIZER == "AdamW":
         return torch.optim.AdamW(groups, lr=solver.BASE_LR, fused=True)
     raise UserError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, but must be "SGD" or "AdamW"')
+
+
+def _rate_factors(cfg, model):
+    """{id of a parameter: factor} where MULTITASK.LR_FACTORS is not 1; the layers of a factor of 0 are frozen."""
+    own, found = own_parameters(model), {}
+    for key, parameters in own.items():
+        option, factor = f"MULTITASK.LR_FACTORS.{key.upper()}", cfg.MULTITASK.LR_FACTORS[key.upper()]
+        if not (math.isfinite(factor) and factor >= 0):
+            raise UserError(f"{option} is {factor}, but must be a number of at least 0")
+        if factor == 1:
+            continue
+        if not parameters:
+            switch = TASKS[key].switch
+            why = "has no layers of its own" if getattr(cfg.MODEL, switch) else f"is off (MODEL.{switch})"
+            raise UserError(f"{option} is {factor}, but the task {why}; set it to 1.0")
+        for parameter in parameters:
+            found[id(parameter)] = float(factor)
+            if factor == 0:
+                parameter.requires_grad_(False)
+    return found
 
 
 def make_lr_scheduler(cfg, optimizer):

@@ -9,6 +9,7 @@ from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.html_page import document, embedded, figure, legend
+from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class TaskReport:
     best: list = field(default_factory=list)
 
 
-def write_report(path, title, facts, rows, tasks, vocabulary):
+def write_report(path, title, facts, rows, tasks, vocabulary, interactions=None):
     """Write the report: one HTML file that needs no other.
 
     Args:
@@ -63,6 +64,7 @@ def write_report(path, title, facts, rows, tasks, vocabulary):
         rows: the table of results as text, the head first.
         tasks: list of `TaskReport`.
         vocabulary: `Vocabulary` that names the labels.
+        interactions: of the tasks in training, as `Interactions.summary` returns them, or None.
 
     Returns:
         `Path` of the file.
@@ -70,6 +72,8 @@ def write_report(path, title, facts, rows, tasks, vocabulary):
     path = Path(path)
     drawn = [TASKS[task.key] for task in tasks if task.worst or task.best]
     parts = [f"<style>{STYLE}</style>", _facts(facts), _results(rows, tasks)]
+    if interactions is not None:
+        parts.append(_interactions(interactions))
     if drawn:
         parts.append(f"<details><summary>colours</summary>{legend(vocabulary, drawn)}</details>")
     parts += [_task(task) for task in tasks]
@@ -93,6 +97,16 @@ def _results(rows, tasks):
         cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
         body += f"<tr><td>{link}</td>{cells}</tr>\n"
     return f'<section><div class="wide"><table class="figures"><tr>{head}</tr>\n{body}</table></div></section>'
+
+
+def _interactions(interactions):
+    title = "What the tasks did to one another in training"
+    picture = embedded(draw_interactions(interactions), "png", title)
+    return (
+        f'<section id="interactions"><h2>{title}</h2><p>Gradients of the weighted losses of tasks by the parameters '
+        "of the shared trunk, over the iterations that looked at them. A cosine below 0 is a conflict: a step down one "
+        f'loss goes up the other.</p><div class="wide"><div class="matrices">{picture}</div></div></section>'
+    )
 
 
 def _task(task):
@@ -159,6 +173,7 @@ section p, section .metrics { margin: .4rem 0 .8rem; max-width: none; }
 .metrics b { color: var(--ink); }
 .curves, .examples { display: flex; flex-wrap: wrap; gap: 1rem; }
 .curves div { width: 380px; background: #fff; border-radius: 6px; }
+.matrices { min-width: 900px; max-width: 1500px; background: #fff; border-radius: 6px; }
 .example { width: 300px; }
 .example div { margin-bottom: .5rem; }
 h3 { font-size: .9rem; font-weight: 600; color: var(--soft); margin: .9rem 0 .4rem; overflow-wrap: anywhere; }

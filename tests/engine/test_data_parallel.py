@@ -69,6 +69,16 @@ def test_a_stop_on_one_rank_stops_both_and_resuming_is_exact(ranks):
         assert all(a.equal(b) for a, b in zip(weights, rank["trained"]))
 
 
+def test_a_look_shows_the_mean_losses_of_the_ranks_that_have_them_once(ranks):
+    (table,) = ranks[0]["shown"]
+    assert [line.split() for line in table.splitlines()[1:]] == [
+        ["task", "loss", "weight", "norm", "sema", "clas"],
+        ["semantic", "1.5000", "1", "3", ".", "-0.50"],
+        ["classification", "4.0000", "0.5", "5", "-0.50", "."],
+    ]
+    assert ranks[1]["shown"] == []
+
+
 def test_an_odd_number_of_images_is_tested_once_each(ranks):
     (first, results), (second, nothing) = (rank["tested"] for rank in ranks)
     assert sorted(first + second) == [0, 1, 2, 3, 4] and abs(len(first) - len(second)) == 1

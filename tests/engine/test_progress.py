@@ -3,8 +3,9 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from maskrcnn_benchmark.engine.progress import Progress
+from maskrcnn_benchmark.engine.progress import Progress, format_gradients
 from maskrcnn_benchmark.engine.step import StepOutcome
+from maskrcnn_benchmark.multitask.interactions import TrunkGradients
 
 
 def scalars(folder):
@@ -40,3 +41,67 @@ def test_points_beyond_the_checkpoint_of_a_killed_run_are_hidden(tmp_path):
     with Progress(2, 4, 1, str(tmp_path)) as progress:
         progress.step(3, outcome(5.0), 0.1, 1)
     assert scalars(tmp_path)["train/total"] == [(1, 1.0), (2, 1.0), (3, 5.0)]
+
+
+def looked(weights, trunk_weights, gradients):
+    losses = {"loss_semantic": 0.5, "loss_occlusion_edge": 0.25, "loss_occlusion_direction": 0.5}
+    tasks = {"semantic": 2.0, "occlusion": 0.75}
+    return StepOutcome(losses, tasks, 2.75, 1.0, False, weights, trunk_weights, gradients)
+
+
+def test_weights_reach_tensorboard_as_means_and_looks_where_they_were(tmp_path, caplog):
+    first = TrunkGradients({"semantic": 4.0, "occlusion": 0.5}, {("semantic", "occlusion"): -0.25})
+    with caplog.at_level("INFO"), Progress(0, 4, 2, str(tmp_path)) as progress:
+        progress.step(1, looked({"semantic": 4.0}, {"semantic": 0.5}, first), 0.1, 4)
+        progress.step(2, looked({"semantic": 2.0, "occlusion": 1.0}, {}, None), 0.1, 4)
+        progress.step(3, outcome(1.0), 0.1, 4)
+        progress.step(4, looked({}, {}, TrunkGradients({"semantic": 8.0}, {})), 0.1, 4)
+    found = scalars(tmp_path)
+    assert found["train/weight/semantic"] == [(2, 3.0)] and found["train/weight/occlusion"] == [(2, 1.0)]
+    assert found["train/trunk_weight/semantic"] == [(2, 0.5)]
+    # a look between two points of the log is not lost
+    assert found["train/trunk_gradient/semantic"] == [(1, 4.0), (4, 8.0)]
+    assert found["train/trunk_gradient/occlusion"] == [(1, 0.5)]
+    assert found["train/cosine/semantic-occlusion"] == [(1, -0.25)]
+    lines = [record.getMessage().splitlines()[0] for record in caplog.records]
+    assert [line.split("  ")[0] for line in lines] == [
+        "what the tasks do to one another at iteration 1:",
+        "iteration 2/4",
+        "iteration 4/4",
+        "what the tasks do to one another at iteration 4:",
+    ]
+
+
+def test_the_table_of_a_look_has_a_row_for_each_task():
+    values = {
+        "loss/loss_semantic": 0.5,
+        "loss/loss_occlusion_edge": 0.25,
+        "loss/loss_occlusion_direction": 0.5,
+        "weight/semantic": 4.0,
+        "weight/occlusion": 0.125,
+        "loss/loss_part": 1.0,
+        "weight/part": 2.0,
+    }
+    cosines = {("part", "semantic"): 0.5, ("part", "occlusion"): -0.126}
+    gradients = TrunkGradients({"part": 12.34, "semantic": 4.0, "occlusion": 0.5}, cosines)
+    rows = [line.split() for line in format_gradients(values, gradients).splitlines()]
+    assert rows == [
+        ["task", "loss", "weight", "norm", "part", "sema", "occl"],
+        ["part", "1.0000", "2", "12.3", ".", "+0.50", "-0.13"],
+        ["semantic", "0.5000", "4", "4", "+0.50", ".", "-"],
+        ["occlusion", "0.7500", "0.125", "0.5", "-0.13", "-", "."],
+    ]
+    rows = format_gradients({**values, "trunk_weight/part": 0.3}, gradients).splitlines()
+    assert rows[0].split()[:5] == ["task", "loss", "weight", "trunk", "norm"]
+    assert [row.split()[3] for row in rows[1:]] == ["0.3", "-", "-"]
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_a_task_without_a_gradient_is_a_row_and_no_column():
+    table = format_gradients({"loss/loss_mask": 1.0, "loss/loss_kp": 2.0}, TrunkGradients({"keypoint": 1.0}, {}))
+    assert [line.split() for line in table.splitlines()] == [
+        ["task", "loss", "weight", "norm", "keyp"],
+        ["instance", "1.0000", "-", "-", "-"],
+        ["keypoint", "2.0000", "-", "1", "."],
+    ]
+    assert format_gradients({}, TrunkGradients({}, {})) == ""

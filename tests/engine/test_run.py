@@ -15,7 +15,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.engine.run import test as run_test
 from maskrcnn_benchmark.engine.run import train
-from maskrcnn_benchmark.evaluation.report import read_results
+from maskrcnn_benchmark.evaluation.report import read_interactions, read_results
 from maskrcnn_benchmark.utils.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ SMALL = (
     *("MODEL.RESNETS.RES2_OUT_CHANNELS", 8, "MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 32),
     *("INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.MIN_SIZE_TEST", 64, "DATALOADER.NUM_WORKERS", 0),
     *("SOLVER.MAX_ITER", 3, "SOLVER.IMS_PER_BATCH", 2, "SOLVER.CHECKPOINT_PERIOD", 2, "SOLVER.TEST_PERIOD", 2),
-    *("TEST.NUM_PICTURES", 2),
+    *("TEST.NUM_PICTURES", 2, "TEST.NUM_EXAMPLES", 1, "MULTITASK.LOG_PERIOD", 2),
 )
 
 
@@ -59,12 +59,12 @@ def test_a_run_leaves_everything_that_is_promised(finished):
     names = {path.name for path in folder.iterdir()}
     assert names >= {
         *("config.yml", "log.txt", "last_checkpoint", "model_0000002.pth", "model_final.pth", "results.json"),
-        *("tensorboard", "pictures.html", "pictures", "inference"),
+        *("tensorboard", "pictures.html", "pictures", "interactions.png", "inference"),
     }
     assert len(list((folder / "pictures").iterdir())) == 2
     results = json.loads((folder / "results.json").read_text())
-    assert list(results) == ["semantic", "classification"]
-    for result in results.values():
+    assert list(results) == ["semantic", "classification", "interactions"]
+    for result in (results["semantic"], results["classification"]):
         assert (
             set(result) >= {"headline", "metrics", "trivial", "protocol", "per_class"}
             and result["headline"] in result["metrics"]
@@ -72,6 +72,30 @@ def test_a_run_leaves_everything_that_is_promised(finished):
         assert result["metrics"].keys() == result["trivial"].keys()
     log = (folder / "log.txt").read_text()
     assert "semantic segmentation" in log and str(folder / "pictures.html") in log
+    assert "what the tasks do to one another at iteration 2:" in log and str(folder / "interactions.png") in log
+
+
+def test_what_the_tasks_did_to_one_another_is_in_every_result_of_the_checkpoint(finished, data):
+    folder, _ = finished
+    written = json.loads((folder / "results.json").read_text())["interactions"]
+    assert written["tasks"] == ["semantic", "classification"] and written["looks"] == [1, 1]
+    (_, cosine), (again, _) = written["cosine"]
+    assert cosine == again and -1 <= cosine <= 1 and written["conflict"][0][1] == (cosine < 0)
+    assert all(norm > 0 for norm in written["norm"])
+    run_test(make_cfg(folder, data))
+    tested = folder / "inference" / "mini_detail_val"
+    assert read_interactions(tested / "results.json") == written
+    assert '<section id="interactions">' in (tested / "report.html").read_text()
+
+
+def test_a_finished_run_makes_its_conflict_matrix_again_from_the_checkpoint(finished, data, tmp_path):
+    folder, _ = finished
+    (tmp_path / "model_final.pth").write_bytes((folder / "model_final.pth").read_bytes())
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
+    train(make_cfg(tmp_path, data))
+    written = read_interactions(folder / "results.json")
+    assert written is not None and read_interactions(tmp_path / "results.json") == written
+    assert (tmp_path / "interactions.png").read_bytes() == (folder / "interactions.png").read_bytes()
 
 
 def test_the_saved_config_holds_the_class_counts_and_builds_the_same_run(finished, data):
@@ -111,11 +135,13 @@ def test_a_longer_training_goes_on_and_replaces_the_results(finished, data, tmp_
     train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5))
     assert torch.load(tmp_path / "model_final.pth", weights_only=True)["iteration"] == 5
     assert (tmp_path / "results.json").read_bytes() != (folder / "results.json").read_bytes()
+    assert read_interactions(tmp_path / "results.json")["looks"] == [2, 2]
 
 
 def test_skip_test_ends_after_training(data, tmp_path):
     train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 1), skip_test=True)
     assert (tmp_path / "model_final.pth").is_file() and not (tmp_path / "results.json").exists()
+    assert not (tmp_path / "interactions.png").exists()  # nobody looked
 
 
 def test_a_checkpoint_of_other_classes_is_refused(finished, data, tmp_path):
@@ -148,7 +174,7 @@ def _weights(folder):
 def test_all_eight_tasks_killed_and_resumed_equal_uninterrupted_bit_for_bit(tmp_path, data, number):
     command = [sys.executable, ROOT / "tools" / "train_net.py", "--config-file", MINI, "--skip-test"]
     command += ["DATASETS.DATA_DIR", data, "SOLVER.MAX_ITER", "8", "SOLVER.CHECKPOINT_PERIOD", "2"]
-    command += ["SOLVER.IMS_PER_BATCH", "2", "SOLVER.LOG_PERIOD", "1", "OUTPUT_DIR"]
+    command += ["SOLVER.IMS_PER_BATCH", "2", "SOLVER.LOG_PERIOD", "1", "MULTITASK.LOG_PERIOD", "3", "OUTPUT_DIR"]
     command = [str(word) for word in command]
     subprocess.run([*command, str(tmp_path / "whole")], check=True)
     process = subprocess.Popen([*command, str(tmp_path / "killed")])

@@ -1,5 +1,6 @@
 """What the tests of data parallelism run in each of two processes; it leaves what it saw in a file per rank."""
 
+import logging
 import os
 
 import torch
@@ -16,7 +17,9 @@ from maskrcnn_benchmark.engine.data_parallel import (
     broadcast_state,
 )
 from maskrcnn_benchmark.engine.inference import inference
-from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.engine.progress import Progress
+from maskrcnn_benchmark.engine.step import StepOutcome, TrainingStep
+from maskrcnn_benchmark.multitask.interactions import TrunkGradients
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
@@ -38,6 +41,7 @@ def main(rank, port, folder):
         "wrapped": wrapped(rank),
         "stopped": stopped_on_one(rank, folder),
         "trained": trained(rank, folder),
+        "shown": shown(rank),
         "tested": tested(),
     }
     torch.save(seen, f"{folder}/rank{rank}.pth")
@@ -147,6 +151,23 @@ def stopped_on_one(rank, folder):
 
 def trained(rank, folder):
     return list(run_training(make_cfg(f"{folder}/whole")).state_dict().values())
+
+
+def shown(rank):
+    """What a rank logs of a step that looked at the gradients; its images lack one task on rank 0."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    log = logging.getLogger("maskrcnn_benchmark.engine.progress")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    losses = [{"loss_semantic": 1.0}, {"loss_semantic": 2.0, "loss_classification": 4.0}][rank]
+    weights = [{"semantic": 1.0}, {"semantic": 1.0, "classification": 0.5}][rank]
+    gradients = TrunkGradients({"semantic": 3.0, "classification": 5.0}, {("semantic", "classification"): -0.5})
+    with Progress(0, 9, 5, "") as progress:
+        progress.step(1, StepOutcome(losses, {}, 1.0, 1.0, False, weights, {}, gradients), 0.1, 1)
+    log.removeHandler(handler)
+    return lines
 
 
 class Five(torch.utils.data.Dataset):

@@ -6,7 +6,16 @@ import math
 
 import pytest
 
-from maskrcnn_benchmark.evaluation.report import check_expected_results, format_table, gather_results, write_results
+from maskrcnn_benchmark.evaluation.delta_m import read_single_task
+from maskrcnn_benchmark.evaluation.report import (
+    check_expected_results,
+    format_table,
+    gather_results,
+    read_interactions,
+    read_results,
+    write_class_table,
+    write_results,
+)
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -57,6 +66,29 @@ def test_results_file_has_null_for_nan_and_leaves_no_temporary(results, tmp_path
     written = json.loads(path.read_text())
     assert written["boundary"]["metrics"] == {"ODS-F": 0.71, "OIS-F": 0.72, "AP": None}
     assert [entry.name for entry in path.parent.iterdir()] == ["results.json"]
+
+
+def test_what_tasks_did_to_one_another_stands_beside_them_and_is_no_result(results, tmp_path):
+    interactions = {
+        "tasks": ["detection", "boundary"],
+        "looks": [3, 0],
+        "norm": [1.5, math.nan],
+        "cosine": [[1.0, math.nan], [math.nan, 1.0]],
+        "conflict": [[0.0, math.nan], [math.nan, 0.0]],
+    }
+    path, plain = tmp_path / "results.json", tmp_path / "plain.json"
+    write_results(results, path, interactions)
+    write_results(results, plain)
+    written = json.loads(path.read_text())
+    assert list(written) == ["detection", "boundary", "interactions"]
+    assert written["interactions"]["cosine"] == [[1.0, None], [None, 1.0]]
+    assert written["interactions"]["norm"] == [1.5, None] and written["interactions"]["looks"] == [3, 0]
+    # nan is not equal to itself, but the text of it is
+    assert str(read_interactions(path)) == str(interactions) and read_interactions(plain) is None
+    assert str(read_results(path)) == str(read_results(plain)) == str(results)
+    assert format_table(read_results(path)) == format_table(results)
+    write_class_table(read_results(path), tmp_path / "per_class.csv")
+    assert read_single_task(path) == pytest.approx(read_single_task(plain))
 
 
 def test_expected_results_are_held_against_the_tolerance(results, caplog):

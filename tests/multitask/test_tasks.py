@@ -1,9 +1,14 @@
 """The table of tasks is consistent with itself and with the options."""
 
+from pathlib import Path
+
 import pytest
 
 from maskrcnn_benchmark.config import cfg
-from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, task_of_loss
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, own_parameters, task_of_loss
+
+MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 
 
 def test_eight_tasks_with_their_own_losses():
@@ -34,3 +39,48 @@ def test_switches_choose_the_tasks():
     assert [task.key for task in enabled_tasks(config)] == ["detection"]
     config.merge_from_list(["MODEL.DETECTION_ON", False, "MODEL.BOUNDARY_ON", True])
     assert [task.key for task in enabled_tasks(config)] == ["boundary"]
+
+
+def names_by_task(*options):
+    """({task key: names of its own parameters}, names of those that are nobody's) of the mini network."""
+    config = cfg.clone()
+    config.merge_from_file(MINI)
+    config.merge_from_list(list(options))
+    model = build_detection_model(config)
+    names = {id(p): name for name, p in model.named_parameters()}
+    own = {key: [names.pop(id(p)) for p in found] for key, found in own_parameters(model).items()}
+    return own, list(names.values())
+
+
+def test_every_layer_behind_the_shared_ones_is_of_one_task():
+    own, shared = names_by_task()
+    assert all(own.values())
+    assert {name.split(".")[0] for name in own["detection"]} == {"rpn", "roi_heads"}
+    assert {".".join(name.split(".")[:2]) for name in own["part"]} == {"roi_heads.part"}
+    assert {".".join(name.split(".")[:3]) for name in own["classification"]} == {"fpn_heads.heads.classes"}
+    assert {name.split(".")[0] for name in shared if "fpn_heads" not in name} == {"backbone"}
+    assert {name.split(".")[1] for name in shared if "fpn_heads" in name} == {"trunk", "edge_decoder"}
+
+
+def test_a_part_head_for_the_whole_image_is_the_part_tasks_too():
+    own, _ = names_by_task("MODEL.PART_HEAD", "fpn")
+    assert {".".join(name.split(".")[:3]) for name in own["part"]} == {"fpn_heads.heads.part_map"}
+
+
+def test_region_features_that_masks_read_from_the_box_head_are_nobodys():
+    shares = ("MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR", True)
+    config = cfg.clone()
+    config.merge_from_list(["MODEL.MASK_ON", True, "MODEL.ROI_MASK_HEAD.PREDICTOR", "MaskRCNNC4Predictor", *shares])
+    model = build_detection_model(config)
+    own = {id(p) for found in own_parameters(model).values() for p in found}
+    extractor = list(model.roi_heads["box"].feature_extractor.parameters())
+    assert extractor and not any(id(p) in own for p in extractor)
+    assert all(id(p) in own for p in model.roi_heads["mask"].predictor.parameters())
+
+
+def test_a_retinanet_is_detections_own():
+    config = cfg.clone()
+    config.merge_from_file(MINI.parents[1] / "retinanet" / "retinanet_R-50-FPN_1x.yaml")
+    model = build_detection_model(config)
+    heads = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
+    assert len(own_parameters(model)["detection"]) == len(heads) > 0

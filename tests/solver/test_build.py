@@ -153,3 +153,102 @@ def test_parameters_may_get_their_first_gradient_late(optimizer):
     model[1](torch.ones(1, 2)).sum().backward()
     built.step()
     assert not torch.equal(model[1].weight, before)
+
+
+# A network of a task with a layer of its own, one that shares its layer with masks, and a trunk
+class Heads(nn.Module):
+    def __init__(self, shared=False):
+        super().__init__()
+        self.backbone = nn.Linear(2, 2)
+        self.roi_heads = nn.ModuleDict({"box": nn.ModuleDict(), "mask": nn.ModuleDict()})
+        self.roi_heads["box"]["feature_extractor"] = nn.Linear(2, 2)
+        self.roi_heads["mask"]["feature_extractor"] = (
+            self.roi_heads["box"]["feature_extractor"] if shared else nn.Linear(2, 2)
+        )
+        self.roi_heads["mask"]["predictor"] = nn.Linear(2, 1)
+
+
+def rate_of(optimizer, parameter):
+    (rate,) = [g["lr"] for g in optimizer.param_groups if any(p is parameter for p in g["params"])]
+    return rate
+
+
+def test_a_factor_is_of_a_tasks_own_layers_alone(cfg):
+    cfg.merge_from_list(["MODEL.MASK_ON", True, "MULTITASK.LR_FACTORS.INSTANCE", 0.25])
+    model = Heads()
+    optimizer = make_optimizer(cfg, model)
+    box, mask = (model.roi_heads[name]["feature_extractor"] for name in ("box", "mask"))
+    assert rate_of(optimizer, model.backbone.weight) == rate_of(optimizer, box.weight) == pytest.approx(0.1)
+    assert rate_of(optimizer, mask.weight) == pytest.approx(0.025)
+    assert rate_of(optimizer, mask.bias) == pytest.approx(0.05)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)  # which the log shows
+    decays = {g["lr"]: g["weight_decay"] for g in optimizer.param_groups}
+    assert list(decays.values()) == [0.01, 0.0, 0.01, 0.0]
+
+
+def test_a_shared_layer_keeps_its_rate(cfg):
+    factors = ("MULTITASK.LR_FACTORS.INSTANCE", 0.5, "MULTITASK.LR_FACTORS.DETECTION", 1.0)
+    cfg.merge_from_list(["MODEL.MASK_ON", True, *factors])
+    model = Heads(shared=True)
+    optimizer = make_optimizer(cfg, model)
+    assert rate_of(optimizer, model.roi_heads["box"]["feature_extractor"].weight) == pytest.approx(0.1)
+    assert rate_of(optimizer, model.roi_heads["mask"]["predictor"].weight) == pytest.approx(0.05)
+
+
+def test_tasks_of_one_factor_share_their_groups(cfg):
+    factors = ("MULTITASK.LR_FACTORS.INSTANCE", 0.5, "MULTITASK.LR_FACTORS.DETECTION", 0.5)
+    cfg.merge_from_list(["MODEL.MASK_ON", True, *factors])
+    groups = make_optimizer(cfg, Heads()).param_groups
+    assert [len(group["params"]) for group in groups] == [1, 1, 3, 3]
+
+
+def test_without_factors_there_are_weights_and_biases_alone(cfg):
+    model = Heads()
+    weights, biases = make_optimizer(cfg, model).param_groups
+    names = dict(model.named_parameters())
+    assert [id(p) for p in weights["params"]] == [id(p) for n, p in names.items() if n.endswith("weight")]
+    assert [id(p) for p in biases["params"]] == [id(p) for n, p in names.items() if n.endswith("bias")]
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_a_factor_of_zero_freezes_without_decay(cfg, optimizer):
+    cfg.merge_from_list(["SOLVER.OPTIMIZER", optimizer, "MODEL.MASK_ON", True, "MULTITASK.LR_FACTORS.INSTANCE", 0.0])
+    model = Heads()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    built = make_optimizer(cfg, model)
+    features = model.backbone(torch.ones(1, 2))
+    mask = model.roi_heads["mask"]
+    mask["predictor"](mask["feature_extractor"](features)).sum().backward()
+    built.step()
+    moved = {name for name, p in model.named_parameters() if not p.equal(before[name])}
+    assert moved == {"backbone.weight", "backbone.bias"}  # which the frozen head's loss still trains
+
+
+def test_the_schedule_multiplies_each_groups_own_rate(cfg):
+    cfg.merge_from_list(["MODEL.MASK_ON", True, "MULTITASK.LR_FACTORS.INSTANCE", 3.0, "SOLVER.STEPS", (5,)])
+    model = Heads()
+    optimizer = make_optimizer(cfg, model)
+    scheduler = make_lr_scheduler(cfg, optimizer)
+    for _ in range(8):
+        ratio = rate_of(optimizer, model.roi_heads["mask"]["predictor"].weight) / rate_of(
+            optimizer, model.backbone.weight
+        )
+        assert ratio == pytest.approx(3.0)
+        optimizer.step()
+        scheduler.step()
+    assert rate_of(optimizer, model.roi_heads["mask"]["predictor"].weight) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("INSTANCE", -0.5), r"MULTITASK\.LR_FACTORS\.INSTANCE is -0.5, but must be a number of at least 0"),
+        (("INSTANCE", float("nan")), "INSTANCE is nan, but must be"),
+        (("PART", 0.5), r"MULTITASK\.LR_FACTORS\.PART is 0.5, but the task is off \(MODEL\.PART_ON\); set it to 1.0"),
+        (("SEMANTIC", 0.0), "SEMANTIC is 0.0, but the task has no layers of its own"),
+    ],
+)
+def test_factors_that_mean_nothing_are_the_users_errors(cfg, options, message):
+    cfg.merge_from_list(["MODEL.SEMANTIC_ON", True, f"MULTITASK.LR_FACTORS.{options[0]}", options[1]])
+    with pytest.raises(UserError, match=message):
+        make_optimizer(cfg, Heads())
