@@ -66,6 +66,19 @@ def test_actions_take_turns_and_warm_up_is_not_timed(timing):
     assert seconds == {"a": [2.0, 2.0], "b": [3.0, 3.0]}
 
 
+def test_shuffled_rounds_have_all_actions_in_orders_of_their_own(timing):
+    clock, order = FakeClock(), []
+
+    def action(name, cost):
+        return lambda turn: (order.append(name), clock.spend(cost))
+
+    actions = {name: action(name, cost) for name, cost in (("a", 1.0), ("b", 2.0), ("c", 3.0))}
+    seconds = timing.take_turns(actions, rounds=12, warmup=1, clock=clock, shuffled=True)
+    assert seconds == {"a": [1.0] * 12, "b": [2.0] * 12, "c": [3.0] * 12}
+    rounds = ["".join(order[i : i + 3]) for i in range(0, len(order), 3)]
+    assert all(sorted(names) == list("abc") for names in rounds) and len(set(rounds)) > 3
+
+
 def test_an_interruption_keeps_the_whole_rounds(timing):
     clock = FakeClock()
 

@@ -172,7 +172,7 @@ def measure(args):
         plain.model.train()
         names = list(plain.model(*batches[0]))
     actions = {name: train(network) for name, network in networks.items()}
-    seconds = take_turns(actions | alone(variants[FIXED], names, batches[0]), args.rounds, args.warmup)
+    seconds = take_turns(actions | alone(variants[FIXED], names, batches[0]), args.rounds, args.warmup, shuffled=True)
     ratios = ratios_of(seconds)
     print(format_table(seconds))
     for name, value in ratios.items():
