@@ -121,6 +121,7 @@ def test_ratios_of_balancing_are_medians_over_the_rounds(benchmark):
     }
     assert benchmark.balancing.ratios_of(seconds) == {
         "fixed_overhead_ratio": pytest.approx(1.0),
+        "fixed_overhead_error": pytest.approx(math.sqrt(math.pi / 2 / 12 / 3)),  # of 1.5, 1, 1: variance 1/12
         "feature_level_ratio": pytest.approx(1.2),
         "parameter_level_ratio": pytest.approx(2.0),
         "combiner_ms": pytest.approx(3.0),
