@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import dataset, detector, evaluation, multitask
+from benchmarks import balancing, dataset, detector, evaluation, multitask
 from benchmarks.timing import machine, positive, write_json
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.errors import UserError
@@ -23,6 +23,7 @@ class Subject:
 
 
 SUBJECTS = {
+    "balancing": Subject(balancing.SUMMARY, balancing.add_arguments, balancing.measure),
     "dataset": Subject(dataset.SUMMARY, dataset.add_arguments, dataset.measure),
     "detector": Subject(detector.SUMMARY, detector.add_arguments, detector.measure),
     "evaluation": Subject(evaluation.SUMMARY, evaluation.add_arguments, evaluation.measure),

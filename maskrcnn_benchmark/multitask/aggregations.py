@@ -1,9 +1,12 @@
 """Gradient aggregation: what the shared trunk does with one gradient per task.
 
 Nearly all methods choose weights of the tasks' gradients from nothing but their inner products, so they are given the
-Gramian, an m x m matrix, wherever the gradients themselves lie. The methods are torchjd's (the extra "balancing") where
-it has them; Nash-MTL and GradVac are written here, since torchjd's need the same tasks in every step. `AGGREGATIONS`
-names them for the option MULTITASK.AGGREGATION.
+Gramian, an m x m matrix, wherever the gradients themselves lie. `AGGREGATIONS` names them for the option
+MULTITASK.AGGREGATION.
+
+Tasks' gradients differ in length by orders of magnitude, and one of a hundredth of the largest must not count as zero.
+PCGrad, CAGrad, Aligned-MTL, GradDrop and the projection of UPGrad and DualProj are torchjd's (the extra "balancing"),
+the latter on unit gradients. What there depends on the lengths, or on the same tasks in every step, is solved here.
 
 All directions have the length of a sum, not of a mean, so that a learning rate found with the plain sum stays near what
 suits: methods whose weights sum to 1 are multiplied by the number of tasks, and where tasks do not conflict, PCGrad,
@@ -12,6 +15,8 @@ GradVac, UPGrad and DualProj give the plain sum exactly.
 
 import importlib
 
+import numpy as np
+import scipy.optimize
 import torch
 from torch import nn
 
@@ -19,6 +24,9 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.registry import Registry
 
 AGGREGATIONS = Registry("aggregation", "MULTITASK.AGGREGATION")
+
+FLOOR = 1e-8  # of the eigenvalues of cosines; in float32 inner products they may be just below 0 where gradients oppose
+RESOLUTION = 1e-6  # and those below this are rounding, not a direction
 
 
 class Aggregation(nn.Module):
@@ -58,14 +66,26 @@ class Aggregation(nn.Module):
         raise NotImplementedError
 
 
-def _torchjd():
+def _torchjd(name, part="aggregation", **options):
+    """An instance of the class `name` of torchjd."""
     try:
-        return importlib.import_module("torchjd.aggregation")
+        module = importlib.import_module(f"torchjd.{part}")
     except ImportError:
         raise UserError(
             'this MULTITASK.AGGREGATION needs torchjd: pip install "maskrcnn-benchmark[balancing]", or in a clone '
             'pip install -e ".[balancing]"'
         ) from None
+    try:
+        return getattr(module, name)(**options)
+    except ImportError as error:
+        raise UserError(f'MULTITASK.AGGREGATION: {error}; pip install -e ".[balancing]" installs them') from None
+
+
+def _units(gramian):
+    """(norms [m], cosines [m, m], made positive definite) of the gradients with this Gramian."""
+    norms = gramian.diagonal().sqrt()
+    values, vectors = torch.linalg.eigh(gramian / torch.outer(norms, norms))
+    return norms, vectors * values.clamp_min(FLOOR) @ vectors.T
 
 
 class TorchJDAggregation(Aggregation):
@@ -74,17 +94,17 @@ class TorchJDAggregation(Aggregation):
     Args:
         tasks: as above.
         weighting: torchjd's class of the method's weighting.
-        of_mean: its weights are those of a mean of the gradients, not of a sum.
         options: arguments of the class.
+
+    Attributes:
+        of_mean: its weights are those of a mean of the gradients, not of a sum.
     """
 
-    def __init__(self, tasks, weighting, of_mean, **options):
+    of_mean = True
+
+    def __init__(self, tasks, weighting, **options):
         super().__init__(tasks)
-        try:
-            self.weighting = getattr(_torchjd(), weighting)(**options)
-        except ImportError as error:
-            raise UserError(f'MULTITASK.AGGREGATION: {error}; pip install -e ".[balancing]" installs them') from None
-        self.of_mean = of_mean
+        self.weighting = _torchjd(weighting, **options)
 
     def forward(self, gramian, keys):
         # the methods do not depend on the scale, but some take a Gramian with a trace below 1e-4 for zero
@@ -92,48 +112,131 @@ class TorchJDAggregation(Aggregation):
         return weights * len(keys) if self.of_mean else weights
 
 
-def _register_torchjd(name, weighting, of_mean, draws=False, doc="", options=lambda node: {}):
-    """A class for a method of torchjd, under its name."""
+@AGGREGATIONS.register("pcgrad")
+class PCGrad(TorchJDAggregation):
+    """Gradient surgery (Yu et al. 2020): each gradient loses what is against the others, one by one in random order."""
 
-    def __init__(self, tasks, **given):
-        TorchJDAggregation.__init__(self, tasks, weighting, of_mean, **given)
+    draws = True
+    of_mean = False
 
+    def __init__(self, tasks):
+        super().__init__(tasks, "PCGradWeighting")
+
+
+@AGGREGATIONS.register("cagrad")
+class CAGrad(TorchJDAggregation):
+    """Conflict-averse gradient descent (Liu et al. 2021): the best for the worst-off task within a ball.
+
+    Args:
+        c: radius of the ball around the mean gradient, in norms of that gradient.
+    """
+
+    def __init__(self, tasks, c=0.5):
+        if c < 0:
+            raise UserError(f"MULTITASK.CAGRAD.C is {c}, but must not be negative")
+        # a direction below norm_eps counts as zero, and one short gradient suffices for 1e-4 of them all, its default
+        super().__init__(tasks, "CAGradWeighting", c=c, norm_eps=1e-7)
+
+    @classmethod
     def from_config(cls, node, tasks):
-        return cls(tasks, **options(node))
-
-    members = {"__init__": __init__, "from_config": classmethod(from_config), "draws": draws, "__doc__": doc}
-    AGGREGATIONS.register(name, type(weighting.removesuffix("Weighting"), (TorchJDAggregation,), members))
+        return cls(tasks, node.CAGRAD.C)
 
 
-_register_torchjd("pcgrad", "PCGradWeighting", False, draws=True, doc="Gradient surgery, PCGrad (Yu et al. 2020).")
-_register_torchjd(
-    "cagrad",
-    "CAGradWeighting",
-    True,
-    doc="Conflict-averse gradient descent (Liu et al. 2021); c: radius around the mean, in its norms.",
-    # torchjd takes a direction of less than 1e-4 of the gradients' norm for zero, which one small gradient suffices for
-    options=lambda node: {"c": node.CAGRAD.C, "norm_eps": 1e-7},
-)
-_register_torchjd("mgda", "MGDAWeighting", True, doc="The shortest vector in the hull of the gradients (Sener 2018).")
-_register_torchjd("imtl_g", "IMTLGWeighting", True, doc="Equal projections on all gradients (IMTL-G, Liu et al. 2021).")
-_register_torchjd("aligned_mtl", "AlignedMTLWeighting", True, doc="Independent component alignment (Senushkin 2023).")
-_register_torchjd("upgrad", "UPGradWeighting", True, doc="Each gradient projected on the dual cone (Quinton 2024).")
-_register_torchjd("dualproj", "DualProjWeighting", True, doc="Their mean projected on the dual cone (GEM, 2017).")
+@AGGREGATIONS.register("aligned_mtl")
+class AlignedMTL(TorchJDAggregation):
+    """Independent component alignment (Senushkin et al. 2023): the gradients' system gets the condition number 1."""
+
+    def __init__(self, tasks):
+        super().__init__(tasks, "AlignedMTLWeighting")
+
+
+class DualCone(Aggregation):
+    """Gradients projected on the dual cone, the directions in which no task's loss rises: g_i . d >= 0 for all i.
+
+    The cone does not depend on the gradients' lengths, so the projection is solved for unit gradients; torchjd's
+    aggregators add 1e-4 of the trace to the diagonal, beside which a short gradient's conflicts are not seen.
+    """
+
+    def __init__(self, tasks):
+        super().__init__(tasks)
+        self.projector = _torchjd("QuadprogProjector", "linalg", norm_eps=0.0, reg_eps=0.0)
+
+    def forward(self, gramian, keys):
+        norms, cosines = _units(gramian)
+        return self.project(norms / norms.max(), cosines) * norms.max() / norms
+
+    def project(self, norms, cosines):
+        """Weights of the unit gradients [m]."""
+        raise NotImplementedError
+
+
+@AGGREGATIONS.register("upgrad")
+class UPGrad(DualCone):
+    """The sum of the gradients after each is projected on the dual cone (Quinton and Rey 2024)."""
+
+    def project(self, norms, cosines):
+        return self.projector(torch.diag(norms), cosines).sum(0)
+
+
+@AGGREGATIONS.register("dualproj")
+class DualProj(DualCone):
+    """The sum of the gradients projected on the dual cone (GEM, Lopez-Paz and Ranzato 2017)."""
+
+    def project(self, norms, cosines):
+        return self.projector(norms, cosines)
+
+
+@AGGREGATIONS.register("mgda")
+class MGDA(Aggregation):
+    """The shortest vector in the hull of the gradients, times their number (Sener and Koltun 2018).
+
+    Exactly, as the non-negative least squares |sum of w_i g_i|^2 + (1 - sum of w_i)^2, whose minimum lies in the same
+    direction. The paper's Frank-Wolfe iteration ends far from it where lengths differ.
+    """
+
+    def forward(self, gramian, keys):
+        count = len(keys)
+        norms, cosines = _units(gramian)
+        rows = torch.linalg.cholesky(cosines) * (norms / norms.min())[:, None]
+        system = np.vstack([rows.numpy().T, np.ones(count)])
+        weights, _ = scipy.optimize.nnls(system, np.eye(count + 1)[count], maxiter=100 * count)
+        return count * torch.from_numpy(weights / weights.sum())
+
+
+def _equal_projections(gramian):
+    """(norms [m], cosines [m, m], weights [m] of unit gradients whose sum has the projection 1 on each of them).
+
+    The weights are 0 where gradients oppose one another so that no direction is any better for one than for another.
+    """
+    norms, cosines = _units(gramian)
+    weights = torch.linalg.pinv(cosines, rtol=RESOLUTION, hermitian=True).sum(1)
+    return norms, cosines, weights if weights.norm() > RESOLUTION else torch.zeros_like(weights)
+
+
+@AGGREGATIONS.register("imtl_g")
+class IMTLG(Aggregation):
+    """Equal projections on all unit gradients (IMTL-G, Liu et al. 2021).
+
+    The paper's weights sum to 1. Where some are negative that sum may come close to 0 or below it, which would lengthen
+    the direction without bound or turn it uphill for all tasks: here it is their absolute values that sum to m.
+    """
+
+    def forward(self, gramian, keys):
+        norms, _, weights = _equal_projections(gramian)
+        weights = weights / norms
+        return len(keys) * weights / weights.abs().sum() if weights.any() else weights
 
 
 @AGGREGATIONS.register("config")
 class ConFIG(Aggregation):
     """ConFIG (Liu et al. 2024): equal cosines with all gradients, the length of the sum of projections."""
 
-    def __init__(self, tasks):
-        super().__init__(tasks)
-        self.aggregator = _torchjd().ConFIG()
-
     def forward(self, gramian, keys):
-        # any matrix with this Gramian is the gradients in other coordinates, and the method does not see coordinates
-        values, vectors = torch.linalg.eigh(gramian)
-        rows = vectors * values.clamp_min(0).sqrt()
-        return torch.linalg.pinv(rows.T) @ self.aggregator(rows)
+        norms, cosines, weights = _equal_projections(gramian)
+        if not weights.any():
+            return weights
+        projections = cosines @ weights
+        return weights / norms * (norms @ projections) / (weights @ projections)
 
 
 @AGGREGATIONS.register("graddrop")
@@ -145,7 +248,7 @@ class GradDrop(Aggregation):
 
     def __init__(self, tasks):
         super().__init__(tasks)
-        self.aggregator = _torchjd().GradDrop()
+        self.aggregator = _torchjd("GradDrop")
 
     def forward(self, gramian, keys):
         return self.aggregator(gramian)
@@ -205,7 +308,6 @@ class AlphaFair(Aggregation):
     """
 
     STEPS, TOLERANCE = 100, 1e-10
-    RIDGE = 1e-8  # added to the unit diagonal: gradients may oppose one another exactly, and no weights would exist
 
     def __init__(self, tasks, alpha):
         super().__init__(tasks)
@@ -215,8 +317,7 @@ class AlphaFair(Aggregation):
 
     def forward(self, gramian, keys):
         count = len(keys)
-        scale = gramian.diagonal().sqrt()
-        unit = gramian / torch.outer(scale, scale) + self.RIDGE * torch.eye(count, dtype=torch.float64)
+        scale, unit = _units(gramian)
         # with w = v / scale: unit v = v^(-1/alpha) scale^(1/alpha - 1), up to a common factor
         power = 1 / self.alpha
         wanted = (scale / scale.mean()) ** (power - 1)

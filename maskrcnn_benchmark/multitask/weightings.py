@@ -4,6 +4,7 @@ A method is a class that maps the tasks' losses to the scalar to minimise; the d
 the loss's weight. `WEIGHTINGS` names them for the option MULTITASK.WEIGHTING.
 """
 
+import copy
 import math
 
 import torch
@@ -247,7 +248,7 @@ class _OwnLogits(Weighting):
         return self.optimizer.state_dict()
 
     def set_extra_state(self, state):
-        self.optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(copy.deepcopy(state))  # it would keep, and then change, the tensors given
 
 
 @WEIGHTINGS.register("famo")
@@ -276,7 +277,8 @@ class FAMO(_OwnLogits):
         return (z * values.log()).sum() / (z / values.detach()).sum()
 
     def learn(self, losses, told):
-        keys = [key for key in losses if key in told]
+        # a step may have thrown a loss out of the range of its precision; the logits would never recover from that
+        keys = [key for key in losses if math.isfinite(told.get(key, math.nan))]
         if not keys:
             return
         z = torch.stack(list(self._softmax(keys).values())).double()
@@ -305,6 +307,8 @@ class GradNorm(_OwnLogits):
 
     def __init__(self, tasks, alpha=1.5, lr=0.025):
         super().__init__(tasks, lr, 0.0, "MULTITASK.GRADNORM")
+        if alpha < 0:
+            raise UserError(f"MULTITASK.GRADNORM.ALPHA is {alpha}, but must not be negative")
         self.alpha = alpha
         self.register_buffer("first", torch.full((len(self.tasks),), math.nan))
 
@@ -325,7 +329,8 @@ class GradNorm(_OwnLogits):
         if len(keys) < 2:
             return
         norms = torch.tensor([told[key] for key in keys], dtype=torch.float64)
-        rates = torch.tensor([losses[key] / self.first[self.tasks.index(key)].item() for key in keys]).double()
+        values = torch.tensor([max(losses[key], SMALLEST_LOSS) for key in keys], dtype=torch.float64)
+        rates = values / self.first[[self.tasks.index(key) for key in keys]].cpu().double()
         target = norms.mean() * (rates / rates.mean()) ** self.alpha
         # |g_i| is the weight times what does not depend on it; d weight_i / d s_j = weight_i (1[i = j] - softmax_j)
         pull = torch.sign(norms - target) * norms

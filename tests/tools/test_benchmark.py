@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
+from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.utils.errors import UserError
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
@@ -64,6 +66,19 @@ def test_actions_take_turns_and_warm_up_is_not_timed(timing):
     assert seconds == {"a": [2.0, 2.0], "b": [3.0, 3.0]}
 
 
+def test_shuffled_rounds_have_all_actions_in_orders_of_their_own(timing):
+    clock, order = FakeClock(), []
+
+    def action(name, cost):
+        return lambda turn: (order.append(name), clock.spend(cost))
+
+    actions = {name: action(name, cost) for name, cost in (("a", 1.0), ("b", 2.0), ("c", 3.0))}
+    seconds = timing.take_turns(actions, rounds=12, warmup=1, clock=clock, shuffled=True)
+    assert seconds == {"a": [1.0] * 12, "b": [2.0] * 12, "c": [3.0] * 12}
+    rounds = ["".join(order[i : i + 3]) for i in range(0, len(order), 3)]
+    assert all(sorted(names) == list("abc") for names in rounds) and len(set(rounds)) > 3
+
+
 def test_an_interruption_keeps_the_whole_rounds(timing):
     clock = FakeClock()
 
@@ -95,6 +110,63 @@ def test_ratios_compare_medians(benchmark, timing):
         "infer_ratio_vs_mask_rcnn": pytest.approx(1.5),
         "train_ratio_vs_eight_single_task": pytest.approx(0.5),
     }
+
+
+def test_ratios_of_balancing_are_medians_over_the_rounds(benchmark):
+    seconds = {"plain sum": [1.0, 2.0, 4.0], "fixed weights": [1.5, 2.0, 4.0], "upgrad at features": [1.2, 2.6, 4.4]}
+    seconds |= {
+        "upgrad at parameters": [3.0, 4.0, 8.0],
+        "combiner alone": [0.003, 0.004, 0.1],
+        "sum alone": [0.001] * 3,
+    }
+    assert benchmark.balancing.ratios_of(seconds) == {
+        "fixed_overhead_ratio": pytest.approx(1.0),
+        "fixed_overhead_error": pytest.approx(math.sqrt(math.pi / 2 / 12 / 3)),  # of 1.5, 1, 1: variance 1/12
+        "feature_level_ratio": pytest.approx(1.2),
+        "parameter_level_ratio": pytest.approx(2.0),
+        "combiner_ms": pytest.approx(3.0),
+    }
+
+
+def test_all_methods_are_timed_if_asked_for(benchmark):
+    few, all_methods = (benchmark.balancing.variants_of(cfg.clone(), wanted) for wanted in (False, True))
+    assert list(few) == ["fixed weights", "upgrad at features", "upgrad at parameters"]
+    assert {"famo", "uncertainty", "mgda at features", "config at features"} < set(all_methods)
+    assert len(all_methods) == len(WEIGHTINGS) + len(AGGREGATIONS) + 1  # "fixed" and "upgrad" are among the three
+    chosen = [(v.MULTITASK.WEIGHTING, v.MULTITASK.AGGREGATION, v.MULTITASK.GRADIENTS_AT) for v in few.values()]
+    assert chosen == [("fixed", "", "features"), ("fixed", "upgrad", "features"), ("fixed", "upgrad", "parameters")]
+    assert all_methods["famo"].MULTITASK.WEIGHTING == "famo" and all_methods["famo"].MULTITASK.AGGREGATION == ""
+
+
+SMALL = ["SOLVER.IMS_PER_BATCH", "2", "INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MAX_SIZE_TRAIN", "64"]
+MINI = str(TOOL.parents[1] / "configs" / "detail" / "mini_R_18_FPN.yaml")
+
+
+def test_the_plain_step_moves_the_weights_as_the_combiner_with_fixed_weights_does(benchmark):
+    config = cfg.clone()
+    config.merge_from_file(MINI)
+    config.merge_from_list([*SMALL, "SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 0.01])
+    (batch,), vocabulary = benchmark.multitask.training_batches(config, 1, False)
+    benchmark.multitask.bind_vocabulary(config, vocabulary)
+    networks = benchmark.balancing.PlainStep(config, vocabulary), benchmark.multitask.Network(config, vocabulary)
+    start = [p.detach().clone() for p in networks[0].model.parameters()]
+    for network in networks:
+        torch.manual_seed(1)
+        network.train_step(batch)
+    plain, combined = (list(network.model.parameters()) for network in networks)
+    torch.testing.assert_close(plain, combined, rtol=1e-4, atol=1e-6)
+    assert sum(not before.equal(after) for before, after in zip(start, plain)) > 0.9 * len(start)
+
+
+def test_balancing_is_measured_at_a_tiny_size(benchmark, capsys):
+    argv = ["balancing", "--config-file", MINI, "--rounds", "1", "--warmup", "1", "--batches", "1", *SMALL]
+    result = benchmark.balancing.measure(benchmark.parse_arguments(argv))
+    keys = ("fixed_overhead_ratio", "feature_level_ratio", "parameter_level_ratio")
+    assert all(result[key] > 0 for key in keys) and "combiner_ms" in result
+    assert set(result["seconds"]) == {
+        *("plain sum", "fixed weights", "upgrad at features", "upgrad at parameters", "combiner alone", "sum alone"),
+    }
+    assert "parameter_level_ratio" in capsys.readouterr().out
 
 
 def test_the_table_shows_median_and_spread_in_milliseconds(timing):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import random
 import statistics
 import time
 
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 
 
-def take_turns(actions, rounds, warmup, clock=time.perf_counter):
+def take_turns(actions, rounds, warmup, clock=time.perf_counter, shuffled=False):
     """Time several actions alternately (A B C A B C ...), so that whatever slows the machine slows all of them.
 
     An interruption (Ctrl-C) after at least one whole round ends the measurement there.
@@ -22,6 +23,8 @@ def take_turns(actions, rounds, warmup, clock=time.perf_counter):
         rounds: timed rounds.
         warmup: rounds before them that are run but not timed.
         clock: seconds, as `time.perf_counter`.
+        shuffled: each round has an order of its own, so that no action always comes after the same one, whose traces in
+            caches and allocator can cost a percent or two.
     Returns:
         {name: list of seconds, one per whole round}.
     """
@@ -29,9 +32,10 @@ def take_turns(actions, rounds, warmup, clock=time.perf_counter):
     try:
         for turn in tqdm(range(-warmup, rounds), desc="rounds", unit="round", disable=None):
             times = {}
-            for name, action in actions.items():
+            order = random.Random(turn).sample(list(actions), len(actions)) if shuffled else list(actions)
+            for name in order:
                 start = clock()
-                action(max(turn, 0))
+                actions[name](max(turn, 0))
                 times[name] = clock() - start
             if turn >= 0:
                 for name, taken in times.items():
