@@ -302,12 +302,12 @@ class GradVac(Aggregation):
 class AlphaFair(Aggregation):
     """Weights with G w = w^(-1/alpha): the tasks' utilities g_i . d are shared alpha-fairly.
 
-    They are the minimum of the convex w G w / 2 - sum of phi(w_i), phi'(w) = w^(-1/alpha), found by Newton's method in
-    log w, and are then scaled to sum to the number of tasks: the length that the equation fixes depends on that of the
+    They are the minimum of the convex w G w / 2 - sum of phi(w_i), phi'(w) = w^(-1/alpha), found by Newton's method.
+    They are then scaled to sum to the number of tasks: the length that the equation fixes depends on that of the
     gradients, which is another one at features than at parameters.
     """
 
-    STEPS, TOLERANCE = 100, 1e-10
+    STEPS, TOLERANCE = 200, 1e-10  # with alpha below 0.5 and lengths that differ by 1e4, double precision ends first
 
     def __init__(self, tasks, alpha):
         super().__init__(tasks)
@@ -316,38 +316,35 @@ class AlphaFair(Aggregation):
         self.alpha = alpha
 
     def forward(self, gramian, keys):
-        count = len(keys)
-        scale, unit = _units(gramian)
-        # with w = v / scale: unit v = v^(-1/alpha) scale^(1/alpha - 1), up to a common factor
+        norms, cosines = _units(gramian)
+        # with w = v / norms: cosines v = wanted v^(-1/alpha), up to a common factor
         power = 1 / self.alpha
-        wanted = (scale / scale.mean()) ** (power - 1)
-        logs = torch.zeros(count, dtype=torch.float64)
+        wanted = (norms / norms.mean()) ** (power - 1)
 
-        def objective(logs):
-            v = logs.exp()
-            gain = logs if power == 1 else v ** (1 - power) / (1 - power)
-            return v @ unit @ v / 2 - (wanted * gain).sum()
+        def excess(v):
+            """(the gradient for changes relative to v, what of it the right side is): float [m] each."""
+            due = wanted * v ** (1 - power)
+            return v * (cosines @ v) - due, due
 
+        v = wanted ** (1 / (1 + power))  # the answer for gradients at right angles
         for _ in range(self.STEPS):
-            v = logs.exp()
-            pull = v * (unit @ v) - wanted * v ** (1 - power)  # the gradient by log v
-            if pull.abs().max() <= self.TOLERANCE * wanted.max():
+            pull, due = excess(v)
+            if (pull.abs() <= self.TOLERANCE * due).all():
                 break
-            curvature = torch.outer(v, v) * unit + torch.diag(v * (unit @ v) - (1 - power) * wanted * v ** (1 - power))
-            logs = _descend(objective, logs, pull, curvature)
-        weights = logs.exp() / scale
-        return count * weights / weights.sum()
+            step = _scaled_solve(torch.outer(v, v) * cosines + torch.diag(power * due), pull)
+            kept = 1 - step * min(1.0, 0.9 / step.max().clamp_min(1e-300).item())  # v stays above 0
+            # a step is too long where the slope along it has turned and is nearly as steep as at its start
+            while (excess(v * kept)[0] / kept) @ step < -0.9 * (pull @ step):
+                kept = (1 + kept) / 2
+            v = v * kept
+        weights = v / norms
+        return len(keys) * weights / weights.sum()
 
 
-def _descend(objective, point, gradient, curvature):
-    """A damped Newton step: shortened until the objective falls, along the gradient where curvature is not positive."""
-    values, vectors = torch.linalg.eigh(curvature)
-    step = vectors @ ((vectors.T @ gradient) / values.abs().clamp_min(1e-12))
-    step = step / max(1.0, step.abs().max().item() / 2)
-    start, slope, length = objective(point), gradient @ step, 1.0
-    while objective(point - length * step) > start - 1e-4 * length * slope and length > 1e-12:
-        length /= 2
-    return point - length * step
+def _scaled_solve(matrix, vector):
+    """Solve a positive definite system whose diagonal may span many powers of ten."""
+    scale = matrix.diagonal().sqrt()
+    return torch.linalg.solve(matrix / torch.outer(scale, scale), vector / scale) / scale
 
 
 @AGGREGATIONS.register("nash_mtl")

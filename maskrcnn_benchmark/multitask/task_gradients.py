@@ -7,6 +7,8 @@ from torch.nn.parallel import DistributedDataParallel
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
 
+# What a message calls those who want gradients by task
+WANTED_BY = "MULTITASK.AGGREGATION, FREEZE_TRUNK, LOG_PERIOD and the weighting gradnorm"
 CHUNK = 2**20  # entries of each gradient that are looked at together: little memory, whatever the gradients' size
 
 
@@ -24,8 +26,8 @@ class Seam:
     def __init__(self, model):
         if isinstance(model, DistributedDataParallel):
             raise UserError(
-                "gradients by task cannot be taken from a DistributedDataParallel; hand over the model unwrapped, and "
-                "training averages its gradients by itself"
+                f"{WANTED_BY} do not go with DistributedDataParallel; hand over the model unwrapped, and training "
+                "averages its gradients by itself"
             )
         trunk = getattr(model, "backbone", None)
         if not isinstance(trunk, nn.Module):
@@ -35,8 +37,8 @@ class Seam:
         self.parameters = [p for p in trunk.parameters() if p.requires_grad]
         if not self.parameters:
             raise UserError(
-                "gradients by task need a trunk that learns, but all of its parameters are frozen; lower "
-                "MODEL.BACKBONE.FREEZE_CONV_BODY_AT or leave MULTITASK.AGGREGATION empty"
+                f"{WANTED_BY} need a trunk that learns, but all of its parameters are frozen; lower "
+                "MODEL.BACKBONE.FREEZE_CONV_BODY_AT or leave those options at their defaults"
             )
         self.is_open = False
         self.features, self.copies = [], []

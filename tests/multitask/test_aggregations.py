@@ -193,7 +193,7 @@ def test_config_has_equal_cosines_and_the_length_of_all_projections(gradients):
     assert joint.norm().item() == pytest.approx((gradients @ joint).sum().item() / joint.norm().item(), rel=1e-5)
 
 
-@given(random_gradients(), st.sampled_from([0.3, 0.5, 1.0, 2.0, 5.0]))
+@given(random_gradients(), st.sampled_from([0.5, 1.0, 2.0, 5.0]))
 def test_nash_and_fairgrad_solve_their_equation(gradients, alpha):
     for weights, power in (
         (weights_of("nash_mtl", gradients), 1.0),
