@@ -17,7 +17,7 @@ def draw_ablation(bars, matrices):
 
     Args:
         bars: list of (subset, method, mean, deviation) of Delta_m, 0.03 being 3 %; a deviation of nan draws no error
-            bar. Methods are told apart by colour.
+            bar. A few methods are told apart by colour.
         matrices: {method: (task keys, float [N, N] of the row's relative gain with the column's task, nan where there
             is none)}.
 
@@ -39,7 +39,8 @@ def draw_ablation(bars, matrices):
 
 def _draw_bars(axes, bars):
     methods = list(dict.fromkeys(method for _, method, _, _ in bars))
-    colours = dict(zip(methods, (COLOURS[i % len(COLOURS)] for i in range(len(methods)))))
+    # more methods than colours are told apart by their names alone
+    colours = dict(zip(methods, COLOURS if len(methods) <= len(COLOURS) else COLOURS[:1] * len(methods)))
     for place, (_, method, mean, deviation) in enumerate(bars):
         error = None if math.isnan(deviation) else 100 * deviation
         axes.barh(place, 100 * mean, xerr=error, color=colours[method], height=0.7, capsize=2.5, ecolor="#333333")
