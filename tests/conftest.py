@@ -1,10 +1,12 @@
 """Fixtures that many tests share."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 import torch
+import torch.multiprocessing as mp
 from hypothesis import settings
 
 # No deadline: the first example of a test pays for what torch loads late, and a busy machine for its neighbours
@@ -23,3 +25,16 @@ def real_data():
     if not folder or not Path(folder).is_dir():
         pytest.skip("set DETAIL_REAL_DATA to a folder of real data sets to run this test")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def in_two_processes():
+    """Runs `main(rank, port, *args)` in two processes, which meet at a port of this machine, and waits for them."""
+
+    def run(main, *args, start_method="spawn"):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        mp.start_processes(main, (port, *args), nprocs=2, start_method=start_method)
+
+    return run

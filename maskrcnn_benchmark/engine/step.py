@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.engine.data_parallel import agree, average_gradients
 from maskrcnn_benchmark.multitask.interactions import TrunkGradients
-from maskrcnn_benchmark.multitask.shares import Shares
+from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.utils.comm import all_gather
 from maskrcnn_benchmark.utils.errors import UserError
@@ -97,12 +97,11 @@ class TrainingStep:
         """
         self.optimizer.zero_grad(set_to_none=True)
         bounds = _bounds(len(targets), self.accumulate)
-        shares = Shares([targets[first:last] for first, last in bounds], self.loss_combiner.tasks, self.device)
+        shares = shares_of([targets[first:last] for first, last in bounds], self.loss_combiner.tasks, self.device)
         random_state = self._random_state() if self.loss_combiner.weighting.learns_from == "later" else None
         self.loss_combiner.begin()
-        for portion, (first, last) in enumerate(bounds):
-            losses = self._losses(images, targets, first, last)
-            self.loss_combiner.backward(losses, shares, portion, self.scaler)
+        for (first, last), share in zip(bounds, shares):
+            self.loss_combiner.backward(self._losses(images, targets, first, last), share, self.scaler)
         combined = self.loss_combiner.finish(self.scaler)
         losses, tasks, weights, total = _numbers(combined)
         bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
@@ -125,13 +124,13 @@ class TrainingStep:
             return self.model(*portion)
 
     def _losses_again(self, images, targets, bounds, shares, random_state):
-        """[({loss name: scalar}, shares)] of the portions anew, with the moved weights and the same random choices."""
+        """[({loss name: scalar}, `Share`)] of the portions anew, with the moved weights and the same random choices."""
         with torch.no_grad(), _still_statistics(self.model), torch.random.fork_rng(self._random_devices()):
             torch.set_rng_state(random_state[0])
             for device, state in zip(self._random_devices(), random_state[1:]):
                 torch.cuda.set_rng_state(state, device)
             losses = [self._losses(images, targets, first, last) for first, last in bounds]
-        return list(zip(losses, shares.of_step))
+        return list(zip(losses, shares))
 
     def _random_state(self):
         return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._random_devices())]

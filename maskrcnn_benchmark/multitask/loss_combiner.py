@@ -1,5 +1,6 @@
 """Many losses -> one step: the one place between the heads and the optimizer."""
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ from torch import nn
 
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
+from maskrcnn_benchmark.multitask.shares import whole
 from maskrcnn_benchmark.multitask.task_gradients import GradientRows, Seam
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
 from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, task_of_loss
@@ -115,29 +117,23 @@ class LossCombiner(nn.Module):
             if at_parameters:
                 self._step.parameter_rows = GradientRows(self._seam.parameters)
 
-    def backward(self, losses, shares=None, portion=0, scaler=None):
+    def backward(self, losses, share=None, scaler=None):
         """Bring the gradients of one portion of the batch into the parameters' `grad`.
 
         Args:
             losses: {loss name: scalar with gradient}, with the losses that this portion has labels for.
-            shares: `Shares` of the step's portions; by default there is one portion that counts wholly.
-            portion: number of this one.
+            share: the portion's `Share`; by default it is the only one.
             scaler: `torch.amp.GradScaler` or None.
         """
         step = self._step
-        whole = dict.fromkeys(self.tasks, 1.0)
-        shares, of_rank, part = (
-            (whole, whole, 1.0)
-            if shares is None
-            else (shares.of_step[portion], shares.of_rank[portion], shares.images[portion])
-        )
+        share = whole(self.tasks) if share is None else share
         task_losses = self._task_losses(losses)
-        factors, total = self._weigh(task_losses, shares, part, scaler)
+        factors, total = self._weigh(task_losses, share, scaler)
         scaled = {}
         for key, loss in task_losses.items():
-            factor = factors.get(key, 1.0) * shares[key]
+            factor = factors.get(key, 1.0) * share.of_step[key]
             scaled[key] = loss if isinstance(factor, float) and factor == 1.0 else loss * factor
-        step.note(losses, task_losses, shares, of_rank, factors, total, part)
+        step.note(losses, task_losses, share, factors, total)
         if scaler is not None:
             scaled = {key: scaler.scale(loss) for key, loss in scaled.items()}
         if self._seam is None or not self._seam.is_open:
@@ -176,7 +172,7 @@ class LossCombiner(nn.Module):
 
         Args:
             again: function without arguments that gives the losses of this step's images anew, as a list of
-                ({loss name: scalar}, shares); called only if the weighting wants them.
+                ({loss name: scalar}, `Share`); called only if the weighting wants them.
         """
         step, wants = self._step, self.weighting.learns_from
         if step.looks and step.combined.gradients is not None:
@@ -188,9 +184,9 @@ class LossCombiner(nn.Module):
             told = TrunkGradients.of_gramian(step.gramian, self.tasks).norms
         if wants == "later":
             later = {}
-            for portion, shares in again():
+            for portion, share in again():
                 for key, loss in self._task_losses(portion).items():
-                    later[key] = later.get(key, 0.0) + loss.detach() * shares[key]
+                    later[key] = later.get(key, 0.0) + loss.detach() * share.of_step[key]
             told = self._over_ranks(later)
         if losses:
             self.weighting.learn(losses, told)
@@ -207,24 +203,24 @@ class LossCombiner(nn.Module):
             found[key] = found[key] + loss if key in found else loss
         return {key: found[key] for key in self._step.active if key in found}
 
-    def _weigh(self, task_losses, shares, part, scaler):
+    def _weigh(self, task_losses, share, scaler):
         """({task key: factor of its loss}, what is minimised or None for the plain sum of the losses)."""
-        if isinstance(self.weighting, FixedWeighting):
+        if type(self.weighting) is FixedWeighting:  # and not one of the user's own that builds on it
             return {}, None
         losses = {key: loss.detach() for key, loss in task_losses.items()}
         if self.weighting.reads_losses:
-            losses = self._portion_over_ranks(losses, shares)
+            losses = self._portion_over_ranks(losses, share.of_step)
         if not losses:
             return {}, None
         leaves = {key: loss.clone().requires_grad_() for key, loss in losses.items()}
         learned = self.learned_parameters()
-        with _seeded(self.weighting.draws, self.seed, self.iteration, None), torch.enable_grad():
+        with _seeded(self.weighting.draws, self.seed, self.iteration), torch.enable_grad():
             total = self.weighting(leaves)
         gradients = torch.autograd.grad(total, [*leaves.values(), *learned], allow_unused=True)
         factors = {key: torch.zeros_like(losses[key]) if g is None else g for key, g in zip(leaves, gradients)}
         for parameter, gradient in zip(learned, gradients[len(leaves) :]):
             if gradient is not None:
-                gradient = gradient * part
+                gradient = gradient * share.images
                 gradient = gradient if scaler is None else scaler.scale(gradient)
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return factors, total.detach()
@@ -336,40 +332,32 @@ class _Step:
         self.sums = {}
         self.combined = Combined()
 
-    def note(self, losses, task_losses, shares, of_rank, factors, total, part):
+    def note(self, losses, task_losses, share, factors, total):
         """Add up what a portion had: for the report over this rank's images, for learning over those of all."""
         combined = self.combined
         for name, loss in losses.items():
-            value = loss.detach().float() * of_rank[task_of_loss(name).key]
+            value = loss.detach().float() * share.of_rank[task_of_loss(name).key]
             combined.losses[name] = combined.losses.get(name, 0.0) + value
         minimised = 0.0
         for key, loss in task_losses.items():
             value = loss.detach()
-            self.sums[key] = self.sums.get(key, 0.0) + value * shares[key]
-            combined.tasks[key] = combined.tasks.get(key, 0.0) + value * of_rank[key]
-            minimised = minimised + value * of_rank[key]
+            self.sums[key] = self.sums.get(key, 0.0) + value * share.of_step[key]
+            combined.tasks[key] = combined.tasks.get(key, 0.0) + value * share.of_rank[key]
+            minimised = minimised + value * share.of_rank[key]
         combined.weights.update(factors)
-        combined.total = combined.total + (minimised if total is None else total * part)
+        combined.total = combined.total + (minimised if total is None else total * share.images)
 
 
-class _seeded:
-    """Within it, torch's random numbers come from the numbers given; afterwards they go on as if nothing had been."""
-
-    def __init__(self, wanted, *numbers):
-        self.wanted = wanted
-        self.numbers = numbers
-
-    def __enter__(self):
-        if self.wanted:
-            devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-            self.fork = torch.random.fork_rng(devices)
-            self.fork.__enter__()
-            digest = hashlib.blake2b("/".join(map(str, self.numbers)).encode(), digest_size=7).digest()
-            torch.manual_seed(int.from_bytes(digest, "big"))
-
-    def __exit__(self, *exception):
-        if self.wanted:
-            self.fork.__exit__(*exception)
+@contextlib.contextmanager
+def _seeded(wanted, *numbers):
+    """If wanted, torch's random numbers come from the numbers given; afterwards they go on as if nothing had been."""
+    if not wanted:
+        yield
+        return
+    digest = hashlib.blake2b("/".join(map(str, numbers)).encode(), digest_size=7).digest()
+    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
+        torch.manual_seed(int.from_bytes(digest, "big"))
+        yield
 
 
 def _scale_of(scaler):

@@ -1,21 +1,15 @@
 """Two processes train as one, whatever labels either of them lacks."""
 
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 import two_processes
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def ranks(tmp_path_factory, in_two_processes):
     """What each of two processes saw."""
     folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(two_processes.main, (port, str(folder)), nprocs=2)
+    in_two_processes(two_processes.main, str(folder))
     return [torch.load(folder / f"rank{rank}.pth") for rank in (0, 1)]
 
 

@@ -2,12 +2,10 @@
 
 import json
 import os
-import socket
 
 import numpy as np
 import pytest
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -208,11 +206,8 @@ def _write_a_share(rank, port, folder):
     dist.destroy_process_group()
 
 
-def test_two_processes_write_each_image_once_and_lose_none(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.start_processes(_write_a_share, (port, str(tmp_path)), nprocs=2, start_method="fork")
+def test_two_processes_write_each_image_once_and_lose_none(tmp_path, in_two_processes):
+    in_two_processes(_write_a_share, str(tmp_path), start_method="fork")
     rows = json.loads((tmp_path / "bbox.json").read_text())
     assert [row["score"] for row in rows] == [index for index in (0, 1, 2, 3, 4, 6, 8, 9) for _ in range(2)]
     assert json.loads((tmp_path / "parts.json").read_text()) == []

@@ -11,9 +11,9 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.detector.detectors import compile_trunk
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS, Aggregation
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner, build_loss_combiner
-from maskrcnn_benchmark.multitask.shares import Shares
+from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
-from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
+from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
 from maskrcnn_benchmark.utils.errors import UserError
 
 LEVELS = ("features", "parameters")
@@ -39,11 +39,11 @@ def step(combiner, network, values=WHOLE, portions=1, scaler=None):
     targets = [annotations(v) for v in values]
     count = len(values)
     bounds = [(count * i // portions, count * (i + 1) // portions) for i in range(portions)]
-    shares = Shares([targets[a:b] for a, b in bounds], combiner.tasks)
+    shares = shares_of([targets[a:b] for a, b in bounds], combiner.tasks)
     combiner.begin()
-    for portion, (first, last) in enumerate(bounds):
+    for (first, last), share in zip(bounds, shares):
         losses = network(images_of(range(first, last)), targets[first:last]) if last > first else {}
-        combiner.backward(losses, shares, portion, scaler)
+        combiner.backward(losses, share, scaler)
     return combiner.finish(scaler)
 
 
@@ -187,6 +187,16 @@ def test_every_weighting_gives_the_gradients_of_its_weights(name):
     combined = step(combiner_of("MULTITASK.WEIGHTING", name), network, PARTIAL)
     weights = {key: float(weight) for key, weight in combined.weights.items()}
     assert_same_gradients(gradients(network), plain(weights, PARTIAL), rtol=1e-4, atol=1e-6)
+
+
+def test_a_weighting_that_builds_on_the_plain_sum_is_asked():
+    class Half(FixedWeighting):
+        def forward(self, losses):
+            return super().forward(losses) / 2
+
+    network = ToyNetwork()
+    step(LossCombiner(dict.fromkeys(TASKS, 1.0), Half(TASKS)), network)
+    assert_same_gradients(gradients(network), plain(dict.fromkeys(TASKS, 0.5)))
 
 
 def test_weighting_and_aggregation_work_together():

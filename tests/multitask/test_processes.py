@@ -1,21 +1,15 @@
 """Two processes give the weights of one with twice the batch, whatever the method and whatever labels either lacks."""
 
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 from balanced_processes import METHODS, main, train
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def ranks(tmp_path_factory, in_two_processes):
     """What each of two processes came to."""
     folder = tmp_path_factory.mktemp("balanced")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(main, (port, str(folder)), nprocs=2)
+    in_two_processes(main, str(folder))
     return [torch.load(folder / f"rank{rank}.pth") for rank in (0, 1)]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.multitask import shares as module
-from maskrcnn_benchmark.multitask.shares import Shares
+from maskrcnn_benchmark.multitask.shares import Share, shares_of, whole
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -24,40 +24,45 @@ def image(*tasks):
 
 
 def test_a_batch_in_one_portion_counts_wholly():
-    shares = Shares([[image("detection"), image("semantic"), image("semantic")]], TASKS)
-    assert shares.of_step == shares.of_rank == [{"detection": 1.0, "semantic": 1.0}] and shares.images == [1.0]
+    shares = shares_of([[image("detection"), image("semantic"), image("semantic")]], TASKS)
+    assert (
+        shares
+        == [whole(TASKS)]
+        == [Share({"detection": 1.0, "semantic": 1.0}, {"detection": 1.0, "semantic": 1.0}, 1.0)]
+    )
 
 
 def test_portions_count_by_their_annotated_images():
     portions = [[image("semantic"), image("semantic", "detection")], [image("detection"), image()], [image("semantic")]]
-    shares = Shares(portions, TASKS)
-    assert shares.of_step == [
+    shares = shares_of(portions, TASKS)
+    assert [share.of_step for share in shares] == [
         {"detection": 0.5, "semantic": 2 / 3},
         {"detection": 0.5, "semantic": 0.0},
         {"detection": 0.0, "semantic": 1 / 3},
     ]
-    assert shares.of_rank == shares.of_step and shares.images == [0.4, 0.4, 0.2]
+    assert all(share.of_rank == share.of_step for share in shares)
+    assert [share.images for share in shares] == [0.4, 0.4, 0.2]
 
 
 def test_a_task_that_no_image_claims_is_shared_by_images():
-    shares = Shares([[image("semantic")], [image("semantic"), image(), image()]], TASKS)
-    assert [portion["detection"] for portion in shares.of_step] == [0.25, 0.75]
+    shares = shares_of([[image("semantic")], [image("semantic"), image(), image()]], TASKS)
+    assert [share.of_step["detection"] for share in shares] == [0.25, 0.75]
 
 
 def test_upstreams_boxes_carry_detection_and_an_empty_portion_nothing():
-    shares = Shares([[], [BoxList(torch.zeros(1, 4), SIZE)]], TASKS)
-    assert shares.of_step == [{"detection": 0.0, "semantic": 0.0}, {"detection": 1.0, "semantic": 1.0}]
-    assert shares.images == [0.0, 1.0]
+    shares = shares_of([[], [BoxList(torch.zeros(1, 4), SIZE)]], TASKS)
+    nothing = dict.fromkeys(TASKS, 0.0)
+    assert shares == [Share(nothing, nothing, 0.0), whole(TASKS)]
 
 
 def test_targets_of_another_kind_are_counted():
-    shares = Shares([["a", "b", "c"], ["d"]], TASKS)
-    assert shares.of_step == [{"detection": 0.75, "semantic": 0.75}, {"detection": 0.25, "semantic": 0.25}]
+    shares = shares_of([["a", "b", "c"], ["d"]], TASKS)
+    assert [share.of_step for share in shares] == [dict.fromkeys(TASKS, 0.75), dict.fromkeys(TASKS, 0.25)]
 
 
 def test_no_image_at_all_counts_nothing():
-    shares = Shares([[], []], TASKS)
-    assert shares.of_step == [{"detection": 0.0, "semantic": 0.0}] * 2 and shares.images == [0.0, 0.0]
+    shares = shares_of([[], []], TASKS)
+    assert shares == [Share(dict.fromkeys(TASKS, 0.0), dict.fromkeys(TASKS, 0.0), 0.0)] * 2
 
 
 def test_over_processes_the_mean_of_the_weighted_losses_is_that_over_all_images(monkeypatch):
@@ -70,11 +75,11 @@ def test_over_processes_the_mean_of_the_weighted_losses_is_that_over_all_images(
 
     monkeypatch.setattr(module, "get_world_size", lambda: 2)
     monkeypatch.setattr(module, "average_over_ranks", average)
-    first, second = (Shares(portions[rank], TASKS) for rank in (0, 1))
-    assert first.of_step == [{"detection": 2.0, "semantic": 0.5}]
-    assert [portion["semantic"] for portion in second.of_step] == [1.0, 0.5]
-    losses = 5 * first.of_step[0]["semantic"], sum(portion["semantic"] for portion in second.of_step)
+    first, second = (shares_of(portions[rank], TASKS) for rank in (0, 1))
+    assert first[0].of_step == {"detection": 2.0, "semantic": 0.5}
+    assert [share.of_step["semantic"] for share in second] == [1.0, 0.5]
+    losses = 5 * first[0].of_step["semantic"], sum(share.of_step["semantic"] for share in second)
     assert sum(losses) / 2 == pytest.approx(2)
     # what each process reports is of its own images
-    assert first.of_rank == [{"detection": 1.0, "semantic": 1.0}]
-    assert [portion["semantic"] for portion in second.of_rank] == [2 / 3, 1 / 3]
+    assert first[0].of_rank == {"detection": 1.0, "semantic": 1.0}
+    assert [share.of_rank["semantic"] for share in second] == [2 / 3, 1 / 3]

@@ -1,11 +1,8 @@
 """Helpers for several processes, in one process and in two."""
 
-import socket
-
 import comm_processes
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from maskrcnn_benchmark.utils import comm
 from maskrcnn_benchmark.utils.errors import UserError
@@ -27,11 +24,8 @@ def test_run_once_lets_the_users_error_through():
         comm.run_once(fail)
 
 
-def test_two_processes_gather_reduce_and_fail_together(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(comm_processes.main, (port, str(tmp_path)), nprocs=2)
+def test_two_processes_gather_reduce_and_fail_together(tmp_path, in_two_processes):
+    in_two_processes(comm_processes.main, str(tmp_path))
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1))
     assert first[0] == second[0] == ["x", "xx"]
     assert first[1]["b"] == 0.5 and first[1]["a"] == 3.0

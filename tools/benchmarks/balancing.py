@@ -14,7 +14,7 @@ from maskrcnn_benchmark.engine.step import autocast
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.multitask.shares import Shares
+from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.multitask.tasks import TASKS, task_of_loss
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.solver import make_optimizer
@@ -129,7 +129,7 @@ def alone(cfg, names, batch):
 
     def run_combiner(turn):
         combiner.begin()
-        combiner.backward(losses, Shares([batch[1]], combiner.tasks, device))
+        combiner.backward(losses, *shares_of([batch[1]], combiner.tasks, device))
         combiner.finish()
         combiner.settled()
         combiner.learn(list)
