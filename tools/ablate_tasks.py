@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.ablation import describe_runs, make_places, plan_ablation, run_ablation, summarize_runs
-from maskrcnn_benchmark.engine.ablation_plan import GROUPS, make_variant, read_config, resolve_method
+from maskrcnn_benchmark.engine.ablation import plan_ablation, run_ablation, summarize_runs
+from maskrcnn_benchmark.engine.ablation_plan import GROUPS, make_variant, resolve_method
+from maskrcnn_benchmark.engine.planned_runs import describe_runs, make_places, read_config
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS

@@ -1,6 +1,5 @@
 """An ablation: many trainings under one budget, and the tables that compare them."""
 
-import os
 import shlex
 from pathlib import Path
 
@@ -8,27 +7,23 @@ import numpy as np
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.build import load_vocabulary
-from maskrcnn_benchmark.engine.ablation_plan import (
-    check_options,
-    expand_subsets,
-    make_plan,
-    read_config,
-)
-from maskrcnn_benchmark.engine.ablation_runs import (
+from maskrcnn_benchmark.engine.ablation_plan import check_options, expand_subsets, make_plan
+from maskrcnn_benchmark.engine.evaluation_report import RESULTS
+from maskrcnn_benchmark.engine.planned_runs import (
     Launcher,
-    check_runs,
-    is_begun,
+    check_same_options,
+    duration,
     is_done,
+    read_config,
     remove_checkpoints,
-    scores_of,
     sole_owner,
 )
 from maskrcnn_benchmark.engine.setup import make_missing_mini_detail
 from maskrcnn_benchmark.evaluation.ablation_report import NOT_FINISHED, Ablation, format_markdown, format_text, to_dict
 from maskrcnn_benchmark.evaluation.delta_m import read_single_task
-from maskrcnn_benchmark.evaluation.report import write_results
+from maskrcnn_benchmark.evaluation.report import read_results, write_results
 from maskrcnn_benchmark.evaluation.seed_statistics import Network
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 from maskrcnn_benchmark.visualization.ablation_charts import draw_ablation
@@ -64,13 +59,15 @@ def plan_ablation(config_file, output, tasks, methods, seeds, options):
     return runs
 
 
-def describe_runs(runs):
-    """Text: each run, whether it is done, and its options."""
-    lines = []
+def check_runs(runs, config_file):
+    """Raise `UserError` if a run's options are not valid, or its folder has a training of other options."""
     for run in runs:
-        state = "done" if is_done(run) else "goes on" if is_begun(run) else "to do"
-        lines.append(f"{run.name} ({state}): {shlex.join(run.options)}")
-    return "\n".join(lines)
+        cfg = read_config(config_file, run.options)
+        trained = {task.key for task in enabled_tasks(cfg)}
+        if trained != set(run.subset.trained):
+            wrong = ", ".join(sorted(trained ^ set(run.subset.trained)))
+            raise UserError(f"{run.name}: its options turn {wrong} on or off; leave the choice of tasks to --tasks")
+        check_same_options(run, cfg)
 
 
 def summarize_runs(runs, jobs):
@@ -81,26 +78,6 @@ def summarize_runs(runs, jobs):
         names = ", ".join(helped[:4]) + (f" and {len(helped) - 4} more" if len(helped) > 4 else "")
         lines.append(f"answers per box need detection: it is trained with {names}, but not compared there")
     return "\n".join(lines)
-
-
-def make_places(cfg, jobs, gpus):
-    """The environment of each training that is at work at the same time: list of {variable: value}.
-
-    Args:
-        cfg: the config.
-        jobs: trainings at a time; None: one for each GPU, or one.
-        gpus: numbers of GPUs as CUDA_VISIBLE_DEVICES has them, taken in turn; [] leaves that variable alone.
-    """
-    on_cpu = cfg.MODEL.DEVICE == "cpu"
-    if gpus and on_cpu:
-        raise UserError("--gpus: MODEL.DEVICE is cpu; add MODEL.DEVICE cuda to the command")
-    jobs = jobs or max(1, len(gpus))
-    places = [{"CUDA_VISIBLE_DEVICES": str(gpus[place % len(gpus)])} if gpus else {} for place in range(jobs)]
-    if on_cpu and jobs > 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        for place in places:
-            place["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
-    return places
 
 
 def run_ablation(runs, command, config_file, output, options, places, baseline=""):
@@ -130,7 +107,7 @@ def run_ablation(runs, command, config_file, output, options, places, baseline="
         launcher = Launcher(command, config_file, places, lock)
 
         def on_success(run, seconds):
-            tqdm.write(f"{run.name}: {_headlines(run)} ({_duration(seconds)})")
+            tqdm.write(f"{run.name}: {_headlines(run)} ({duration(seconds)})")
             remove_checkpoints(run)
             write_files(gather(runs, facts, {}, single_task), output)
 
@@ -144,6 +121,15 @@ def run_ablation(runs, command, config_file, output, options, places, baseline="
     print(format_text(ablation))
     print(f"Figures: {Path(output) / FIGURES}, table: {Path(output) / PAGE}")
     return failed
+
+
+def scores_of(run):
+    """{task key: headline metric in 0..1 or nan} of a finished run, for the tasks that are compared."""
+    results = read_results(run.folder / RESULTS)
+    missing = [key for key in run.subset.tasks if key not in results]
+    if missing:
+        raise UserError(f"{run.folder / RESULTS} has no figures of {', '.join(missing)}; remove {run.folder}")
+    return {key: results[key]["metrics"][results[key]["headline"]] for key in run.subset.tasks}
 
 
 def gather(runs, facts, failed, single_task):
@@ -201,8 +187,3 @@ def _matrices(ablation):
 
 def _headlines(run):
     return ", ".join(f"{task} {TASKS[task].headline} {100 * value:.1f}" for task, value in scores_of(run).items())
-
-
-def _duration(seconds):
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -5,8 +5,9 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
-from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.engine.planned_runs import Purpose
 from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -57,6 +58,7 @@ class Run:
         subset, method, seed: what is trained, how, and from which random numbers.
         folder: its OUTPUT_DIR.
         options: of the config, (KEY, VALUE, KEY, VALUE, ...), the folder aside.
+        purpose: why they are trained, see `planned_runs`.
     """
 
     subset: Subset
@@ -64,19 +66,12 @@ class Run:
     seed: int
     folder: Path
     options: tuple[str, ...]
+    purpose: ClassVar[Purpose] = Purpose("ablation", "--output")
 
     @property
     def name(self):
         """What people call it; also its place below the folder of runs."""
         return f"{self.subset.name}/{self.method.name}/seed{self.seed}"
-
-
-def read_config(config_file, options=()):
-    """The config of a file with options changed, as training reads it."""
-    cfg = default_cfg.clone()
-    cfg.merge_from_file(config_file)
-    cfg.merge_from_list(options)
-    return cfg
 
 
 def check_options(options, own=MappingProxyType({**_OF_A_RUN, **_OF_A_METHOD})):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
-from maskrcnn_benchmark.engine.ablation import describe_runs, make_places, plan_ablation, run_ablation, summarize_runs
-from maskrcnn_benchmark.engine.ablation_plan import make_variant, read_config
-from maskrcnn_benchmark.engine.ablation_runs import last_line, sole_owner
+from maskrcnn_benchmark.engine.ablation import plan_ablation, run_ablation, summarize_runs
+from maskrcnn_benchmark.engine.ablation_plan import make_variant
+from maskrcnn_benchmark.engine.planned_runs import describe_runs, last_line, make_places, read_config, sole_owner
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 
 HERE = Path(__file__).parent
@@ -173,7 +173,7 @@ def test_results_without_the_tasks_are_an_error(ablate):
 
 
 def test_one_ablation_at_a_time_works_in_a_folder(ablate):
-    with sole_owner(ablate.output), pytest.raises(UserError, match="another ablation"):
+    with sole_owner(ablate.output), pytest.raises(UserError, match="another command"):
         ablate(SCORES, tasks=["semantic"], seeds=[0])
     assert ablate(SCORES, tasks=["semantic"], seeds=[0]) == {}
 

@@ -11,9 +11,9 @@ from maskrcnn_benchmark.engine.ablation_plan import (
     expand_subsets,
     make_plan,
     make_variant,
-    read_config,
     resolve_method,
 )
+from maskrcnn_benchmark.engine.planned_runs import read_config
 from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 

@@ -4,33 +4,67 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.ablation_plan import read_config
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
-from maskrcnn_benchmark.evaluation.report import read_results
-from maskrcnn_benchmark.multitask.tasks import enabled_tasks
 from maskrcnn_benchmark.utils.checkpoint import POINTER
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 
-OPTIONS, LOG, LOCK = "ablation_run.json", "ablation.log", ".lock"
+LOCK = ".lock"
 
 _POLL_SECONDS = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@dataclass(frozen=True)
+class Purpose:
+    """What runs were planned for, and what they leave because of it.
+
+    Attributes:
+        name: "ablation" or "sweep"; a run's folder has its options in NAME_run.json and what it says in NAME.log.
+        folder_flag: what a command names the folder of all runs with.
+        done: file in a run's folder that is there when the run is done.
+    """
+
+    name: str
+    folder_flag: str
+    done: str = RESULTS
+
+    @property
+    def options_file(self):
+        return f"{self.name}_run.json"
+
+    @property
+    def log(self):
+        return f"{self.name}.log"
+
+
+# A planned run is any object with these attributes: purpose, a `Purpose`; name, what people call it; folder, its
+# OUTPUT_DIR; options, (KEY, VALUE, KEY, VALUE, ...) of the config, the folder aside.
+
+
+def read_config(config_file, options=()):
+    """The config of a file with options changed, as training reads it."""
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(config_file)
+    cfg.merge_from_list(options)
+    return cfg
+
+
 def is_done(run):
-    """Whether a run has its results."""
-    return (run.folder / RESULTS).is_file()
+    """Whether a run has left what it was planned for."""
+    return (run.folder / run.purpose.done).is_file()
 
 
 def is_begun(run):
@@ -38,13 +72,33 @@ def is_begun(run):
     return is_done(run) or (run.folder / POINTER).is_file()
 
 
-def scores_of(run):
-    """{task key: headline metric in 0..1 or nan} of a finished run, for the tasks that are compared."""
-    results = read_results(run.folder / RESULTS)
-    missing = [key for key in run.subset.tasks if key not in results]
-    if missing:
-        raise UserError(f"{run.folder / RESULTS} has no figures of {', '.join(missing)}; remove {run.folder}")
-    return {key: results[key]["metrics"][results[key]["headline"]] for key in run.subset.tasks}
+def describe_runs(runs):
+    """Text: each run, whether it is done, and its options."""
+    lines = []
+    for run in runs:
+        state = "done" if is_done(run) else "goes on" if is_begun(run) else "to do"
+        lines.append(f"{run.name} ({state}): {shlex.join(run.options)}")
+    return "\n".join(lines)
+
+
+def make_places(cfg, jobs, gpus):
+    """The environment of each training that is at work at the same time: list of {variable: value}.
+
+    Args:
+        cfg: the config.
+        jobs: trainings at a time; None: one for each GPU, or one.
+        gpus: numbers of GPUs as CUDA_VISIBLE_DEVICES has them, taken in turn; [] leaves that variable alone.
+    """
+    on_cpu = cfg.MODEL.DEVICE == "cpu"
+    if gpus and on_cpu:
+        raise UserError("--gpus: MODEL.DEVICE is cpu; add MODEL.DEVICE cuda to the command")
+    jobs = jobs or max(1, len(gpus))
+    places = [{"CUDA_VISIBLE_DEVICES": str(gpus[place % len(gpus)])} if gpus else {} for place in range(jobs)]
+    if on_cpu and jobs > 1:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        for place in places:
+            place["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
+    return places
 
 
 def remove_checkpoints(run):
@@ -60,46 +114,37 @@ def effective_options(cfg):
     return json.loads(json.dumps(changed))
 
 
-def check_runs(runs, config_file):
-    """Raise `UserError` if a run's options are not valid, or its folder has a training of other options."""
-    for run in runs:
-        cfg = read_config(config_file, run.options)
-        trained = {task.key for task in enabled_tasks(cfg)}
-        if trained != set(run.subset.trained):
-            wrong = ", ".join(sorted(trained ^ set(run.subset.trained)))
-            raise UserError(f"{run.name}: its options turn {wrong} on or off; leave the choice of tasks to --tasks")
-        if is_begun(run):
-            _check_same_options(run, effective_options(cfg))
-
-
-def _check_same_options(run, now):
-    path = run.folder / OPTIONS
+def check_same_options(run, cfg):
+    """Raise `UserError` if a run's folder has a training of options other than those of its config."""
+    if not is_begun(run):
+        return
+    now = effective_options(cfg)
+    path = run.folder / run.purpose.options_file
+    remedy = f"choose another {run.purpose.folder_flag} or remove that folder"
     try:
         before = json.loads(path.read_bytes())
     except (OSError, ValueError):
         raise UserError(
-            f"{run.folder} has a training of unknown options ({path.name} cannot be read): choose another --output or "
-            "remove that folder"
+            f"{run.folder} has a training of unknown options ({path.name} cannot be read): {remedy}"
         ) from None
     for key in sorted({*before, *now}):
         if before.get(key) != now.get(key):
             there, here = (f"{options[key]!r}" if key in options else "its default" for options in (before, now))
-            what = f"{run.folder} was trained with {key} {there}, not {here}"
-            raise UserError(f"{what}: choose another --output or remove that folder")
+            raise UserError(f"{run.folder} was trained with {key} {there}, not {here}: {remedy}")
 
 
 @contextlib.contextmanager
 def sole_owner(folder):
     """Hold a folder for this process and those that it starts with `pass_fds` of what is yielded.
 
-    Raises `UserError` while another ablation, or a training that outlived a killed one, is at work there.
+    Raises `UserError` while other planned runs, or a training that outlived a killed command, are at work there.
     """
     mkdir(folder)
     with open(Path(folder) / LOCK, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(f"another ablation, or a training that it left, is at work in {folder}; wait") from None
+            raise UserError(f"another command, or a training that it left, is at work in {folder}; wait") from None
         yield lock
 
 
@@ -128,7 +173,7 @@ class Launcher:
         """Run them, in order.
 
         Args:
-            runs: list of `Run`.
+            runs: list of planned runs of one purpose.
             done: how many more there are that were finished before, for the progress bar.
             on_success: called with a run and its seconds when it has left its results.
 
@@ -137,7 +182,8 @@ class Launcher:
         """
         waiting, running, failed = deque(runs), [], {}
         free = list(reversed(self.places))
-        bar = tqdm(total=done + len(runs), initial=done, unit="run", desc="ablation")
+        purpose = runs[0].purpose.name if runs else ""
+        bar = tqdm(total=done + len(runs), initial=done, unit="run", desc=purpose)
         with self._signals(), _ended_with_us(running), bar:
             while running or (waiting and not self.asked_to_stop):
                 while free and waiting and not self.asked_to_stop:
@@ -157,17 +203,17 @@ class Launcher:
                         on_success(child.run, time.monotonic() - child.started)
                     elif not self.asked_to_stop:
                         bar.update()
-                        failed[child.run] = last_line(child.run.folder / LOG)
+                        failed[child.run] = last_line(child.run.folder / child.run.purpose.log)
                         bar.write(f"failed: {child.run.name}: {failed[child.run]}")
         return failed
 
     def _start(self, run, place):
         mkdir(run.folder)
         options = effective_options(read_config(self.config_file, run.options))
-        with atomic_write(run.folder / OPTIONS) as file:
+        with atomic_write(run.folder / run.purpose.options_file) as file:
             file.write(json.dumps(options, indent=2).encode() + b"\n")
         words = [*self.command, "--config-file", str(self.config_file), "OUTPUT_DIR", str(run.folder), *run.options]
-        with open(run.folder / LOG, "ab") as log:
+        with open(run.folder / run.purpose.log, "ab") as log:
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
@@ -224,6 +270,14 @@ def last_line(path):
     """The last line of a log that says anything, without what a progress bar overwrote."""
     lines = Path(path).read_text(errors="replace").replace("\r", "\n").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), f"nothing; see {path}")
+
+
+def duration(seconds):
+    """Seconds as people say them: "2 min 05 s", "1 h 02 min"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
 def _value(cfg, key):
