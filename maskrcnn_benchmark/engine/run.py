@@ -14,6 +14,7 @@ from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
 from maskrcnn_benchmark.engine.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.engine.random_state import seed_everything
+from maskrcnn_benchmark.engine.run_record import record_run
 from maskrcnn_benchmark.engine.setup import drawn_seed, make_missing_mini_detail, start_run
 from maskrcnn_benchmark.engine.trainer import do_train
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
@@ -83,42 +84,44 @@ def train(cfg, skip_test=False):
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
         check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders])
-    if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
-        logger.info(
-            "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose another "
-            "OUTPUT_DIR or remove %s",
-            arguments["iteration"],
-            cfg.OUTPUT_DIR,
-        )
-        interactions = _interactions(arguments)
-    else:
-        # figures of an earlier, shorter training must not outlive it
-        old = [Path(cfg.OUTPUT_DIR) / name for name in (RESULTS, PAGE, CONFLICTS)]
-        run_once(lambda: [path.unlink(missing_ok=True) for path in old])
-        loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
-        for each in (loader, *test_loaders):
-            each.worker_init_fn = partial(_start_worker, each.worker_init_fn)
-        do_train(
-            cfg,
-            synchronize_batch_norm(model, device),
-            loader,
-            None,
-            optimizer,
-            scheduler,
-            checkpointer,
-            device,
-            cfg.SOLVER.CHECKPOINT_PERIOD,
-            cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
-            arguments,
-            loss_combiner=loss_combiner,
-            evaluate=lambda: _validate(cfg, model, test_loaders, device),
-        )
-        interactions = loss_combiner.interactions.summary()
-    average_batch_norm_statistics(model)
-    if test_loaders:
-        _finish(cfg, model, test_loaders, device, interactions)
-    if interactions is not None and is_main_process():
-        _show_interactions(interactions, Path(cfg.OUTPUT_DIR) / CONFLICTS)
+    with record_run(cfg, arguments) as record:
+        if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
+            logger.info(
+                "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
+                "another OUTPUT_DIR or remove %s",
+                arguments["iteration"],
+                cfg.OUTPUT_DIR,
+            )
+            interactions = _interactions(arguments)
+        else:
+            # figures of an earlier, shorter training must not outlive it
+            old = [Path(cfg.OUTPUT_DIR) / name for name in (RESULTS, PAGE, CONFLICTS)]
+            run_once(lambda: [path.unlink(missing_ok=True) for path in old])
+            loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
+            for each in (loader, *test_loaders):
+                each.worker_init_fn = partial(_start_worker, each.worker_init_fn)
+            do_train(
+                cfg,
+                synchronize_batch_norm(model, device),
+                loader,
+                None,
+                optimizer,
+                scheduler,
+                checkpointer,
+                device,
+                cfg.SOLVER.CHECKPOINT_PERIOD,
+                cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
+                arguments,
+                loss_combiner=loss_combiner,
+                evaluate=lambda: _validate(cfg, model, test_loaders, device),
+            )
+            record.trained()
+            interactions = loss_combiner.interactions.summary()
+        average_batch_norm_statistics(model)
+        if test_loaders:
+            _finish(cfg, model, test_loaders, device, interactions)
+        if interactions is not None and is_main_process():
+            _show_interactions(interactions, Path(cfg.OUTPUT_DIR) / CONFLICTS)
     return model
 
 

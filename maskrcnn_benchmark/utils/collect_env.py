@@ -1,4 +1,4 @@
-"""What a report of a fault needs to say about the machine."""
+"""What a report of a fault, and the record of a run, need to say about the machine."""
 
 import platform
 from importlib import metadata
@@ -8,16 +8,34 @@ import torch
 PACKAGES = ("torchvision", "numpy", "pillow", "opencv-python-headless", "pycocotools", "scipy", "yacs")
 
 
+def collect_environment():
+    """Versions and devices as JSON holds them.
+
+    Returns:
+        {"python", "platform", "pytorch": version, "cuda": version or None, "threads": of PyTorch,
+        "packages": {name: version or "missing"}, "gpus": [{"name", "memory_gib"}, ...]}.
+    """
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "pytorch": str(torch.__version__),
+        "cuda": torch.version.cuda,
+        "threads": torch.get_num_threads(),
+        "packages": {package: _version(package) for package in PACKAGES},
+        "gpus": [{"name": gpu.name, "memory_gib": round(gpu.total_memory / 2**30)} for gpu in gpus],
+    }
+
+
 def collect_env_info():
     """Versions and devices, one per line."""
+    known = collect_environment()
     lines = [
-        f"Python {platform.python_version()} on {platform.platform()}",
-        f"PyTorch {torch.__version__} (CUDA {torch.version.cuda or 'none'}), {torch.get_num_threads()} threads",
-        ", ".join(f"{package} {_version(package)}" for package in PACKAGES),
+        f"Python {known['python']} on {known['platform']}",
+        f"PyTorch {known['pytorch']} (CUDA {known['cuda'] or 'none'}), {known['threads']} threads",
+        ", ".join(f"{package} {version}" for package, version in known["packages"].items()),
     ]
-    for index in range(torch.cuda.device_count()):
-        device = torch.cuda.get_device_properties(index)
-        lines.append(f"GPU {index}: {device.name}, {device.total_memory / 2**30:.0f} GiB")
+    lines += [f"GPU {index}: {gpu['name']}, {gpu['memory_gib']} GiB" for index, gpu in enumerate(known["gpus"])]
     return "\n".join(lines)
 
 

@@ -1,0 +1,177 @@
+"""One run as its OUTPUT_DIR tells it: options, results, record, curves, and how far it has come."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from maskrcnn_benchmark.engine.evaluation_report import RESULTS
+from maskrcnn_benchmark.engine.learning_curves import TOTAL, logged_seconds, read_curves
+from maskrcnn_benchmark.engine.planned_runs import last_line
+from maskrcnn_benchmark.engine.run_record import FINISHED, RECORD, RUNNING, is_at_work, read_record
+from maskrcnn_benchmark.engine.trainer import FINAL
+from maskrcnn_benchmark.evaluation.report import read_results
+from maskrcnn_benchmark.utils.errors import UserError
+
+CONFIG = "config.yml"
+TRAINED, KILLED, UNFINISHED = "trained", "killed", "not finished"
+_DEPTH = 5  # of folders that are looked through for runs: an ablation's are runs/TASKS/METHOD/seedN
+
+
+@dataclass
+class RunFolder:
+    """What a run has left so far.
+
+    Attributes:
+        folder: its `Path`.
+        options: {"SOLVER.BASE_LR": value, ...} of its config.yml, lists for tuples; None where that cannot be read.
+        results: as `evaluation.report.read_results` returns them; {} without any.
+        record: as `run_record.read_record` returns it; None without one.
+        curves: as `learning_curves.read_curves` returns them.
+        state: running, finished, interrupted or failed by the record; killed where that process is gone. Without a
+            record: finished (with results), trained (without), not finished.
+        iteration: the last one that is known of; None without any.
+        training_seconds: of all its starts together; None where nothing tells.
+        problems: list of lines, each about a file that cannot be read.
+    """
+
+    folder: Path
+    options: dict | None = None
+    results: dict = field(default_factory=dict)
+    record: dict | None = None
+    curves: dict = field(default_factory=dict)
+    state: str = UNFINISHED
+    iteration: int | None = None
+    training_seconds: float | None = None
+    problems: list = field(default_factory=list)
+
+    @property
+    def error(self):
+        """What ended a run that failed, else None."""
+        return (self.record or {}).get("error")
+
+    @property
+    def seed(self):
+        """SOLVER.SEED as drawn, or None."""
+        return (self.options or {}).get("SOLVER.SEED")
+
+    @property
+    def test_set(self):
+        """Name of the data set that its results are of; None where that is unknown."""
+        names = (self.options or {}).get("DATASETS.TEST")
+        return names[0] if names else None
+
+
+def find_runs(folder):
+    """The runs that a folder is or holds, such as those of a sweep or an ablation.
+
+    Returns:
+        (list of `Path`, list of lines on planned runs in which no training began).
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    runs, problems = [], []
+    _collect(folder, _DEPTH, runs, problems)
+    if not runs and not problems:
+        raise UserError(f"{folder} is no run: there is no {CONFIG} in it or in the folders below it")
+    return runs, problems
+
+
+def _collect(folder, depth, runs, problems):
+    if (folder / CONFIG).is_file() or (folder / RECORD).is_file():
+        runs.append(folder)
+        return
+    for options in folder.glob("*_run.json"):
+        log = folder / options.name.replace("_run.json", ".log")
+        words = last_line(log) if log.is_file() else "nothing was logged"
+        problems.append(f"{folder}: no training began here ({words})")
+    if depth:
+        for child in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
+            _collect(child, depth - 1, runs, problems)
+
+
+def read_run(folder):
+    """The `RunFolder` of an OUTPUT_DIR; what cannot be read is in its `problems`, and the rest is there."""
+    run = RunFolder(Path(folder))
+    run.options = _read(run, CONFIG, _read_options, missing=f"{run.folder / CONFIG}: there is no such file")
+    run.results = _read(run, RESULTS, _checked_results) or {}
+    run.record = _read(run, RECORD, read_record)
+    run.curves = _read(run, "", read_curves) or {}
+    run.state = _state(run)
+    run.iteration = _iteration(run)
+    run.training_seconds = _training_seconds(run)
+    return run
+
+
+def _read(run, name, read, missing=None):
+    """What `read` makes of a file, or None with a line in `run.problems`; a missing file is one if `missing` says so."""
+    path = run.folder / name
+    if not path.exists():
+        run.problems += [missing] if missing else []
+        return None
+    try:
+        return read(path)
+    except UserError as error:
+        run.problems.append(str(error))
+        return None
+
+
+def _read_options(path):
+    try:
+        tree = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError, OSError):
+        tree = None
+    if not isinstance(tree, dict) or not tree:
+        raise UserError(f"{path} is damaged: it holds no options")
+    return dict(_leaves(tree, ""))
+
+
+def _leaves(tree, path):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def _checked_results(path):
+    results = read_results(path)
+    for key, result in results.items():
+        metrics = result["metrics"]
+        if (
+            not isinstance(metrics, dict)
+            or result["headline"] not in metrics
+            or not all(isinstance(value, int | float) for value in metrics.values())
+        ):
+            raise UserError(f"{path} is damaged: {key} has no figures; remove it and run again to evaluate anew")
+    return results
+
+
+def _state(run):
+    if run.record is None:
+        final = (run.folder / f"{FINAL}.pth").is_file()
+        return FINISHED if run.results else TRAINED if final else UNFINISHED
+    if run.record["state"] == RUNNING and not is_at_work(run.record):
+        return KILLED
+    return run.record["state"]
+
+
+def _iteration(run):
+    known = [int(run.curves[TOTAL].steps[-1])] if TOTAL in run.curves else []
+    if run.record is not None and isinstance(run.record.get("iteration"), int):
+        known.append(run.record["iteration"])
+    return max(known, default=None)
+
+
+def _training_seconds(run):
+    """By the record where all starts have ended, else by the log."""
+    if run.record is not None:
+        parts = [start.get("training_seconds") for start in run.record["starts"]]
+        if all(isinstance(part, int | float) and math.isfinite(part) for part in parts):
+            return sum(parts)
+    return logged_seconds(run.folder)

@@ -1,0 +1,202 @@
+"""A run's record, `run.json` in its OUTPUT_DIR: by what command, code, machine and seed it was trained, and its end."""
+
+import contextlib
+import json
+import logging
+import os
+import shlex
+import socket
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from maskrcnn_benchmark import __version__
+from maskrcnn_benchmark.utils.collect_env import collect_environment
+from maskrcnn_benchmark.utils.comm import get_world_size, is_main_process
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.git import collect_git_state
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+
+RECORD = "run.json"
+RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def record_run(cfg, arguments):
+    """Record what happens inside the block, in the main process; numbers of the run do not depend on it.
+
+    The file is written when the block begins and again when it ends:
+
+    - "state": running, finished, interrupted or failed; "error": the one line of a failed one, else None.
+    - "iteration", "max_iteration": of the last checkpoint, and asked for.
+    - "seconds", "training_seconds": from beginning to end, and of the training alone, of all starts together.
+    - "starts": for each time that the run was started or resumed the above, and "command" as typed, "folder" that it
+      was typed in, "git" (see `utils.git.collect_git_state`), "environment" (see `utils.collect_env`), "version" of
+      this package, "host", "process", "processes", "seed" as drawn, "from_iteration", "started" and "ended" (ISO 8601).
+
+    A run that is complete is not recorded again when its command is repeated. A file that cannot be written is a
+    warning: the network matters more.
+
+    Args:
+        cfg: the config, with the seed that was drawn.
+        arguments: the dictionary that `do_train` keeps: its "iteration" is that of the last checkpoint.
+
+    Yields:
+        `RunRecord`.
+    """
+    record = RunRecord(cfg, arguments)
+    if not is_main_process() or record.is_complete():
+        yield record
+        return
+    record.begin()
+    try:
+        yield record
+    except (Interrupted, KeyboardInterrupt, SystemExit):
+        record.end(INTERRUPTED)
+        raise
+    except BaseException as error:
+        record.end(FAILED, one_line(error))
+        raise
+    record.end(FINISHED)
+
+
+class RunRecord:
+    """The record of a run while it is at work, see `record_run`."""
+
+    def __init__(self, cfg, arguments):
+        self.path = Path(cfg.OUTPUT_DIR) / RECORD
+        self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
+        self.before = _former(self.path) if is_main_process() else {}
+        self.clock, self.training_seconds = time.monotonic(), None
+
+    def is_complete(self):
+        """Whether the file says that there is nothing left to do."""
+        return self.before.get("state") == FINISHED and self.arguments["iteration"] >= self.goal
+
+    def trained(self):
+        """Take the time: what follows is evaluation."""
+        self.training_seconds = time.monotonic() - self.clock
+
+    def begin(self):
+        self.start = {
+            "command": shlex.join(sys.orig_argv),
+            "folder": os.getcwd(),
+            "git": collect_git_state(),
+            "environment": collect_environment(),
+            "version": __version__,
+            "host": socket.gethostname(),
+            "process": process_identity(os.getpid()),
+            "processes": get_world_size(),
+            "seed": self.seed,
+            "started": _now(),
+            "ended": None,
+            "from_iteration": self.arguments["iteration"],
+        }
+        self._write(RUNNING)
+
+    def end(self, state, error=None):
+        if self.training_seconds is None and self.start["from_iteration"] < self.goal:
+            self.trained()
+        self.start["ended"] = _now()
+        self._write(state, error)
+
+    def _write(self, state, error=None):
+        seconds = time.monotonic() - self.clock if self.start["ended"] else None
+        now = {
+            "state": state,
+            "error": error,
+            "iteration": self.arguments["iteration"],
+            "max_iteration": self.goal,
+            "seconds": seconds,
+            "training_seconds": (self.training_seconds or 0.0) if self.start["ended"] else None,
+        }
+        starts = [*self.before.get("starts", []), {**self.start, **now}]
+        sums = {key: _sum(start.get(key) for start in starts) for key in ("seconds", "training_seconds")}
+        text = json.dumps({**now, **sums, "starts": starts}, indent=2)
+        try:
+            with atomic_write(self.path) as file:
+                file.write(text.encode() + b"\n")
+        except UserError as problem:
+            logger.warning("the run goes on without its record: %s", problem)
+
+
+def read_record(path):
+    """What `record_run` wrote: a dictionary. Raises `UserError` for a file that holds something else."""
+    try:
+        record = json.loads(Path(path).read_bytes())
+        known = isinstance(record["state"], str) and all(isinstance(start, dict) for start in record["starts"])
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        known = False
+    if not known or not record["starts"]:
+        raise UserError(f"{path} is damaged: it holds no record of a run; remove it")
+    return record
+
+
+def is_at_work(record):
+    """Whether the process of a record's last start is there, as far as this machine can tell: bool.
+
+    A run that was killed had no time to say so. On another machine the record is believed.
+    """
+    start = record["starts"][-1]
+    if record["state"] != RUNNING:
+        return False
+    if start.get("host") != socket.gethostname():
+        return True
+    identity = start.get("process") or {}
+    return bool(identity) and process_identity(identity.get("id", -1)) == identity
+
+
+def process_identity(number):
+    """{"id": number, "born": when in the machine's ticks since it was started, or None where nothing says so}, or None.
+
+    The number alone would be taken for another process's after a while. None: there is no such process.
+    """
+    try:
+        if number <= 0:
+            return None
+        os.kill(number, 0)
+    except PermissionError:
+        pass  # it is there, and somebody else's
+    except (OSError, OverflowError):
+        return None
+    try:
+        # what follows the name, which may hold anything, in its brackets: proc(5), field 22
+        fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return {"id": number, "born": int(fields[19])}
+    except (OSError, IndexError, ValueError):
+        return {"id": number, "born": None}
+
+
+def one_line(error):
+    """An exception as a line: a user's error says it itself, any other with the name of its kind."""
+    words = " ".join(str(error).split())
+    return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}".rstrip(": ")
+
+
+def _former(path):
+    """The record that is there, or {}."""
+    if not path.is_file():
+        return {}
+    try:
+        record = read_record(path)
+    except UserError as error:
+        logger.warning("%s; the record begins anew", error)
+        return {}
+    # a killed start had no time to say that it was; that it has ended is plain, for this one is there
+    starts = [{**start, "state": INTERRUPTED} if start.get("state") == RUNNING else start for start in record["starts"]]
+    return {**record, "starts": starts}
+
+
+def _now():
+    return datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
+
+
+def _sum(values):
+    """Sum of the numbers among them; None if there is not any."""
+    values = [value for value in values if value is not None]
+    return sum(values) if values else None
