@@ -1,21 +1,29 @@
-"""Train a network, evaluate it and draw its answers: `python tools/train_net.py --config-file F [KEY VALUE ...]`."""
+"""Train a network, evaluate it and draw its answers: `python tools/train_net.py --config-file F [KEY VALUE ...]`.
+
+With --sweep one network for each value of an option, or for each combination of several, and their comparison:
+python tools/train_net.py --config-file F --sweep SOLVER.BASE_LR=0.002,0.004 --sweep SOLVER.SEED=0,1,2 OUTPUT_DIR DIR
+"""
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.selection import choose_config
+from maskrcnn_benchmark.engine.planned_runs import describe_runs, is_done, make_places
 from maskrcnn_benchmark.engine.run import train
 from maskrcnn_benchmark.engine.setup import end_run
+from maskrcnn_benchmark.engine.sweep import plan_sweep, run_sweep
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--config-file",
         default="auto",
@@ -24,30 +32,74 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="accepted; torchrun sets LOCAL_RANK")
     parser.add_argument("--skip-test", action="store_true", help="end after training, without evaluation and pictures")
+    sweep = parser.add_argument_group("sweeps: OUTPUT_DIR gets a folder for each run; the same command goes on")
+    sweep.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="KEY=A,B,C",
+        help="a run for each value; given several times, for each combination. (1,2),(3,4) are two values",
+    )
+    sweep.add_argument("--jobs", type=int, metavar="N", help="trainings at a time (default: one per GPU, else 1)")
+    sweep.add_argument("--gpus", default="", metavar="N,N", help="GPUs to share out among them, such as 0,1,2")
+    sweep.add_argument("--dry-run", action="store_true", help="only list the runs and their options")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 
+def choose_config_file(config_file, opts):
+    """The file itself, or the one that suits this machine in place of "auto"."""
+    if config_file != "auto":
+        return config_file
+    asked = default_cfg.clone()
+    asked.merge_from_list(opts)
+    name, reason = choose_config(asked.DATASETS.DATA_DIR)
+    config_file = os.path.relpath(ROOT / name)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"config: {config_file} ({reason})", flush=True)
+    return config_file
+
+
 def read_config(config_file, opts):
     """The config of a file, or of the one that suits this machine, with options changed."""
-    if config_file == "auto":
-        asked = default_cfg.clone()
-        asked.merge_from_list(opts)
-        name, reason = choose_config(asked.DATASETS.DATA_DIR)
-        config_file = os.path.relpath(ROOT / name)
-        if int(os.environ.get("RANK", "0")) == 0:
-            print(f"config: {config_file} ({reason})", flush=True)
     cfg = default_cfg.clone()
-    cfg.merge_from_file(config_file)
+    cfg.merge_from_file(choose_config_file(config_file, opts))
     cfg.merge_from_list(opts)
     return cfg
 
 
-def main():
+def sweep(arguments):
+    """Train what --sweep asks for; returns the exit code."""
+    if "RANK" in os.environ:
+        raise UserError("--sweep starts trainings itself: call it without torchrun, and share out GPUs with --gpus 0,1")
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UserError(f"--jobs {arguments.jobs} must be 1 or more")
+    config_file = choose_config_file(arguments.config_file, arguments.opts)
+    base, runs = plan_sweep(config_file, arguments.sweep, arguments.opts, arguments.skip_test)
+    gpus = [number for number in arguments.gpus.split(",") if number]
+    places = make_places(read_config(config_file, arguments.opts), arguments.jobs, gpus)
+    done = sum(map(is_done, runs))
+    print(f"{len(runs)} runs in {base}, of which {done} are done; {len(places)} at a time", flush=True)
+    if arguments.dry_run:
+        print(describe_runs(runs))
+        return 0
+    command = [sys.executable, str(Path(__file__).resolve()), *(["--skip-test"] if arguments.skip_test else [])]
+    failed = run_sweep(runs, base, command, config_file, places)
+    for run, words in failed.items():
+        print(f"error: {run.name} failed: {words.removeprefix('error: ')}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def main(arguments=None):
     setup_environment()
-    arguments = parse_arguments()
+    arguments = parse_arguments(arguments)
+    if arguments.sweep:
+        return sweep(arguments)
+    if arguments.jobs is not None or arguments.gpus or arguments.dry_run:
+        raise UserError("--jobs, --gpus and --dry-run belong to --sweep KEY=A,B,C")
     train(read_config(arguments.config_file, arguments.opts), arguments.skip_test)
     end_run()
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a training logged on its way: series of losses, learning rate and periodic tests, from TensorBoard or log.txt."""
+"""What a training logged on its way, as series: losses, learning rate, periodic tests; from TensorBoard or log.txt."""
 
 import logging
 import re

@@ -109,7 +109,7 @@ def read_run(folder):
 
 
 def _read(run, name, read, missing=None):
-    """What `read` makes of a file, or None with a line in `run.problems`; a missing file is one if `missing` says so."""
+    """What `read` makes of a file; None with a line in `run.problems`, for a missing one the words of `missing`."""
     path = run.folder / name
     if not path.exists():
         run.problems += [missing] if missing else []

@@ -1,0 +1,40 @@
+"""Compare runs: which options differ, what each task gains over the first, learning curves on one page.
+
+python tools/compare_runs.py output/mini_R_18_FPN output/other --output comparison.html --json comparison.json
+
+A folder of a sweep or of an ablation stands for all runs in it.
+"""
+
+import argparse
+import shutil
+import sys
+
+from maskrcnn_benchmark.engine.comparison import compare_folders
+from maskrcnn_benchmark.engine.comparison_files import write_comparison
+from maskrcnn_benchmark.engine.comparison_report import format_text
+from maskrcnn_benchmark.utils.cli import run_tool
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="OUTPUT_DIR of a run; the first is compared with")
+    parser.add_argument(
+        "--output", default="comparison.html", metavar="FILE", help="the page (default: %(default)s); '' writes none"
+    )
+    parser.add_argument("--json", default="", metavar="FILE", help="all figures, too")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    arguments = parse_arguments(arguments)
+    comparison = compare_folders(arguments.folders)
+    print(format_text(comparison, shutil.get_terminal_size((120, 24)).columns))
+    for path in write_comparison(comparison, arguments.output, arguments.json):
+        print(f"written: {path}")
+    for line in comparison.problems:
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if comparison.problems else 0
+
+
+if __name__ == "__main__":
+    run_tool(main)
