@@ -135,8 +135,11 @@ def _compare_with_first(comparison):
         if run is not first and base and scores:
             if run.test_set != first.test_set:
                 left_out = dict.fromkeys(scores, "another data set")
-                where = f"it was tested on {run.test_set}, {comparison.labels[0]} on {first.test_set}"
-                comparison.notes.append(f"{label} is not compared with {comparison.labels[0]}: {where}")
+                words = [
+                    f"{each} was tested on {name or 'an unknown data set'}"
+                    for each, name in ((label, run.test_set), (comparison.labels[0], first.test_set))
+                ]
+                comparison.notes.append(f"There are no gains of {label}: {', '.join(words)}")
             else:
                 left_out = _not_comparable(run.results, first.results)
                 words = "; ".join(
@@ -197,7 +200,13 @@ def _group_by_seed(comparison):
     for place, run in enumerate(comparison.runs):
         if run.options is not None and comparison.scores[place] and run.test_set == comparison.runs[0].test_set:
             values = [comparison.options[key][place] for key in others]
-            groups.setdefault(repr(values), (values, []))[1].append(place)
+            places = groups.setdefault(repr(values), (values, []))[1]
+            twin = next((each for each in places if comparison.runs[each].seed == run.seed), None)
+            if twin is None:
+                places.append(place)
+            else:  # one more of the same would only make chance look smaller than it is
+                words = f"{comparison.labels[place]} repeats {comparison.labels[twin]}, options and seed"
+                comparison.notes.append(f"{words}: it is not counted over seeds")
     if all(len(places) < 2 for _, places in groups.values()):
         return
     for values, places in groups.values():

@@ -52,8 +52,8 @@ def smoothing_width(runs):
 
 def _smoothing_text(width):
     return (
-        f"Losses: each point is the mean of those logged within {width} iterations around it; faint: as logged. A "
-        "task's loss is without weights, so that runs of different weights can be compared. Learning rate and tests are as "
+        f"Losses: each point is the mean of those logged within {width} iterations around it; faint: as logged. Tasks' "
+        "losses are without weights, so that runs of different weights can be compared. Learning rate and tests are as "
         "logged; the last point of a test is the final result. A click enlarges a diagram."
     )
 
@@ -70,8 +70,6 @@ def _entry(comparison, place):
         ("started", start.get("started", "-").replace("T", " ")[:16]),
         ("commit", code),
     ]
-    if run.error:
-        facts.append(("error", run.error))
     return RunEntry(comparison.labels[place], comparison.names[place], facts, _record_lines(run.record))
 
 
