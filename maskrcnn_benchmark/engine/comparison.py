@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.engine.learning_curves import TASK, TOTAL
 from maskrcnn_benchmark.engine.run_folder import RunFolder, find_runs, read_run
 from maskrcnn_benchmark.evaluation.delta_m import DELTA_M, relative_gain
 from maskrcnn_benchmark.evaluation.seed_statistics import Network
@@ -104,6 +105,11 @@ def compare_runs(runs):
     comparison.problems = [line for run in runs for line in run.problems]
     _compare_with_first(comparison)
     _group_by_seed(comparison)
+    for label, run in zip(labels, runs):
+        if run.error:
+            comparison.notes.append(f"{label} {run.state}: {run.error}")
+        if TOTAL in run.curves and not any(name.startswith(TASK) for name in run.curves):
+            comparison.notes.append(f"{label} has no TensorBoard log; its log.txt gives total loss and learning rate")
     return comparison
 
 
@@ -135,11 +141,9 @@ def _compare_with_first(comparison):
         if run is not first and base and scores:
             if run.test_set != first.test_set:
                 left_out = dict.fromkeys(scores, "another data set")
-                words = [
-                    f"{each} was tested on {name or 'an unknown data set'}"
-                    for each, name in ((label, run.test_set), (comparison.labels[0], first.test_set))
-                ]
-                comparison.notes.append(f"There are no gains of {label}: {', '.join(words)}")
+                where, there = (name or "an unknown data set" for name in (run.test_set, first.test_set))
+                words = f"it was tested on {where}, {comparison.labels[0]} on {there}"
+                comparison.notes.append(f"{label} is not compared with {comparison.labels[0]}: {words}")
             else:
                 left_out = _not_comparable(run.results, first.results)
                 words = "; ".join(

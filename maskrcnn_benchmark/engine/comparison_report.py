@@ -90,8 +90,7 @@ def format_text(comparison, width=120):
     parts = ["\n".join(keys), _columns(labels, sections, width)]
     if comparison.groups:
         parts.append(_columns([group.subset for group in comparison.groups], seed_sections(comparison), width))
-    failed = [f"{label} failed: {run.error}" for label, run in zip(labels, comparison.runs) if run.state == "failed"]
-    lines = [*explanations(comparison), *comparison.notes, *failed]
+    lines = [*explanations(comparison), *comparison.notes]
     parts.append("\n".join(textwrap.fill(line, width, subsequent_indent="  ") for line in lines))
     return "\n\n".join(part for part in parts if part)
 

@@ -181,6 +181,8 @@ i.run { font-style: normal; font-weight: 700; color: var(--ink); padding: 0 .3re
 table.figures, table.runs { width: auto; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.figures th, table.figures td, table.runs th, table.runs td { padding: .35rem .9rem; min-width: 0;
   text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
+table.runs td:not(:nth-child(2)) { white-space: nowrap; }
+table.runs td:nth-child(2) { overflow-wrap: anywhere; }
 table.runs th, table.runs td, table.figures tr > :first-child { text-align: left; }
 table.figures tr > :first-child { position: sticky; left: 0; background: var(--card); color: var(--ink);
   font-weight: 500; }
