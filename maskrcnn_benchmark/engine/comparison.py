@@ -200,7 +200,7 @@ def _no_gain(ours, base):
 def _group_by_seed(comparison):
     """Fill in the groups of runs that differ in their seeds alone, and what their Delta_m is taken over."""
     others = [key for key in comparison.options if key != SEED]
-    groups = {}
+    groups, repeated = {}, []
     for place, run in enumerate(comparison.runs):
         if run.options is not None and comparison.scores[place] and run.test_set == comparison.runs[0].test_set:
             values = [comparison.options[key][place] for key in others]
@@ -210,9 +210,10 @@ def _group_by_seed(comparison):
                 places.append(place)
             else:  # one more of the same would only make chance look smaller than it is
                 words = f"{comparison.labels[place]} repeats {comparison.labels[twin]}, options and seed"
-                comparison.notes.append(f"{words}: it is not counted over seeds")
+                repeated.append(f"{words}: it is not counted over seeds")
     if all(len(places) < 2 for _, places in groups.values()):
         return
+    comparison.notes += repeated
     for values, places in groups.values():
         scores = {comparison.labels[place]: comparison.scores[place] for place in places}
         tasks = tuple(key for key in comparison.tasks if all(key in each for each in scores.values()))

@@ -61,14 +61,12 @@ def _smoothing_text(width):
 def _entry(comparison, place):
     run = comparison.runs[place]
     start = run.record["starts"][-1] if run.record else {}
-    git = start.get("git") or {}
-    code = (git.get("commit") or "-")[:10] + (" + changes" if git.get("dirty") else "")
     facts = [
         ("folder", str(run.folder)),
-        *((name, cells[place]) for name, cells in run_rows(comparison)),
+        *((name, cells[place]) for name, cells in run_rows(comparison) if name != "commit"),
         *([] if SEED in comparison.options else [("seed", "-" if run.seed is None else str(run.seed))]),
         ("started", start.get("started", "-").replace("T", " ")[:16]),
-        ("commit", code),
+        ("commit", run.commit or "-"),
     ]
     return RunEntry(comparison.labels[place], comparison.names[place], facts, _record_lines(run.record))
 

@@ -21,6 +21,8 @@ def run_rows(comparison):
         ("iteration", [_iteration(run) for run in runs]),
         ("training time", [_time(run.training_seconds) for run in runs]),
     ]
+    if len({run.commit for run in runs} - {None}) > 1:
+        rows.append(("commit", [run.commit or "-" for run in runs]))
     if len({run.test_set for run in runs}) > 1:
         rows.append(("tested on", [run.test_set or "-" for run in runs]))
     return rows
@@ -71,6 +73,9 @@ def metric_rows(comparison, key):
 def explanations(comparison):
     """Lines that say how the tables are to be read."""
     lines = ["Percent of the task's metric."]
+    # the same options, but not the same code
+    if any(name == "commit" for name, _ in run_rows(comparison)):
+        lines.append("The runs are of different commits of the code; + stands for changes that were not committed.")
     if any(comparison.gains):
         first = comparison.labels[0]
         lines[0] = f"Percent; in brackets the relative gain over {first} in percent, and Delta_m is the mean of these."
@@ -148,7 +153,7 @@ def percent(value, sign="-"):
 def _columns(labels, sections, width):
     """Tables of a name and a cell for each label, as many labels beside one another as fit."""
     rows = [row for section in sections for row in section]
-    names = min(WIDEST_NAME, max(len(name) for name, _ in rows))
+    names = min(WIDEST_NAME, width // 2, max(len(name) for name, _ in rows))
     cells = [
         min(WIDEST_CELL, max(len(text) for text in (label, *(row[1][column] for row in rows))))
         for column, label in enumerate(labels)

@@ -57,6 +57,12 @@ class RunFolder:
         return (self.options or {}).get("SOLVER.SEED")
 
     @property
+    def commit(self):
+        """The code of the last start, "4adc4b186d" or with uncommitted changes "4adc4b186d+"; None where unknown."""
+        git = (self.record or {"starts": [{}]})["starts"][-1].get("git") or {}
+        return git["commit"][:10] + ("+" if git.get("dirty") else "") if git.get("commit") else None
+
+    @property
     def test_set(self):
         """Name of the data set that its results are of; None where that is unknown."""
         names = (self.options or {}).get("DATASETS.TEST")
@@ -90,9 +96,13 @@ def _collect(folder, depth, runs, problems):
         log = folder / options.name.replace("_run.json", ".log")
         words = last_line(log) if log.is_file() else "nothing was logged"
         problems.append(f"{folder}: no training began here ({words})")
-    if depth:
-        for child in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
-            _collect(child, depth - 1, runs, problems)
+    try:
+        children = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()) if depth else []
+    except OSError as error:
+        problems.append(f"cannot look into {folder}: {error.strerror}")
+        return
+    for child in children:
+        _collect(child, depth - 1, runs, problems)
 
 
 def read_run(folder):
