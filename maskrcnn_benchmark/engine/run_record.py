@@ -127,7 +127,7 @@ def read_record(path):
     """What `record_run` wrote: a dictionary. Raises `UserError` for a file that holds something else."""
     try:
         record = json.loads(Path(path).read_bytes())
-        known = isinstance(record["state"], str) and all(isinstance(start, dict) for start in record["starts"])
+        known = isinstance(record["state"], str) and all(map(_is_start, record["starts"]))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
@@ -135,6 +135,11 @@ def read_record(path):
     if not known or not record["starts"]:
         raise UserError(f"{path} is damaged: it holds no record of a run; remove it")
     return record
+
+
+def _is_start(start):
+    parts = ("git", "environment", "process")
+    return isinstance(start, dict) and all(isinstance(start.get(part), dict | None) for part in parts)
 
 
 def is_at_work(record):

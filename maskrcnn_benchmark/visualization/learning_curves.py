@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Told apart by colour-blind readers (Wong 2011, Nature Methods 8:441), with a darker yellow that shows on white; more
-# runs than colours go on with other lines
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8c7a00")
+# Told apart by colour-blind readers: Wong 2011 (Nature Methods 8:441), its yellow, which is faint on white, replaced by
+# wine. More runs than colours go on with other lines
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#882255")
 LINES = ("-", "--", ":", "-.")
 MOST_NAMES, LONGEST_NAME = 4, 30  # runs that the legend of a diagram has room for the names of
 

@@ -13,6 +13,8 @@ import torch
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.engine.comparison import compare_folders
+from maskrcnn_benchmark.engine.comparison_report import format_text
 from maskrcnn_benchmark.engine.run import test as run_test
 from maskrcnn_benchmark.engine.run import train
 from maskrcnn_benchmark.evaluation.report import read_interactions, read_results
@@ -59,7 +61,7 @@ def test_a_run_leaves_everything_that_is_promised(finished):
     names = {path.name for path in folder.iterdir()}
     assert names >= {
         *("config.yml", "log.txt", "last_checkpoint", "model_0000002.pth", "model_final.pth", "results.json"),
-        *("tensorboard", "pictures.html", "pictures", "interactions.png", "inference"),
+        *("tensorboard", "pictures.html", "pictures", "interactions.png", "inference", "run.json"),
     }
     assert len(list((folder / "pictures").iterdir())) == 2
     results = json.loads((folder / "results.json").read_text())
@@ -73,6 +75,18 @@ def test_a_run_leaves_everything_that_is_promised(finished):
     log = (folder / "log.txt").read_text()
     assert "semantic segmentation" in log and str(folder / "pictures.html") in log
     assert "what the tasks do to one another at iteration 2:" in log and str(folder / "interactions.png") in log
+
+
+def test_a_run_records_itself_and_can_be_compared(finished):
+    folder, _ = finished
+    comparison = compare_folders([folder])
+    (run,) = comparison.runs
+    assert comparison.problems == [] and (run.state, run.iteration, run.seed) == ("finished", 3, 0)
+    assert run.record["starts"][0]["from_iteration"] == 0 and run.record["starts"][0]["iteration"] == 3
+    assert 0 < run.training_seconds <= run.record["seconds"]
+    assert set(run.curves) >= {"total", "lr", "task/semantic", "task/classification", "test/semantic/mIoU"}
+    assert comparison.scores[0]["semantic"] == run.results["semantic"]["metrics"]["mIoU"]
+    assert "semantic segmentation mIoU" in format_text(comparison)
 
 
 def test_what_the_tasks_did_to_one_another_is_in_every_result_of_the_checkpoint(finished, data):
@@ -129,13 +143,15 @@ def test_a_finished_run_is_not_trained_again_and_makes_only_what_is_missing(fini
 
 def test_a_longer_training_goes_on_and_replaces_the_results(finished, data, tmp_path):
     folder, _ = finished
-    for name in ("model_final.pth", "results.json"):
+    for name in ("model_final.pth", "results.json", "run.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
     train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5))
     assert torch.load(tmp_path / "model_final.pth", weights_only=True)["iteration"] == 5
     assert (tmp_path / "results.json").read_bytes() != (folder / "results.json").read_bytes()
     assert read_interactions(tmp_path / "results.json")["looks"] == [2, 2]
+    starts = json.loads((tmp_path / "run.json").read_text())["starts"]
+    assert [(start["from_iteration"], start["iteration"]) for start in starts] == [(0, 3), (3, 5)]
 
 
 def test_skip_test_ends_after_training(data, tmp_path):
@@ -152,6 +168,7 @@ def test_a_checkpoint_of_other_classes_is_refused(finished, data, tmp_path):
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
     with pytest.raises(UserError, match=r"trained on other classes.*OUTPUT_DIR"):
         train(make_cfg(tmp_path, data))
+    assert not (tmp_path / "run.json").exists()  # a refusal leaves the record of the run that is there alone
 
 
 def test_testing_without_weights_is_the_users_error(data, tmp_path):

@@ -153,7 +153,11 @@ def test_a_record_that_cannot_be_written_does_not_stop_the_run(cfg, path, caplog
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"state": "running", "starts": []}', '{"state": 1, "starts": [{}]}']
+    "text",
+    [
+        *("{", "[]", "{}", '{"state": "running", "starts": []}', '{"state": 1, "starts": [{}]}'),
+        '{"state": "running", "starts": [{"git": "x"}]}',
+    ],
 )
 def test_what_is_no_record_is_refused_in_one_line(path, text):
     path.write_text(text)

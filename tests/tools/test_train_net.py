@@ -1,13 +1,18 @@
 """The command line of training and testing: which config, and one line for every mistake."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +45,11 @@ def test_a_mistake_is_one_line_and_exit_code_2_for_a_shell(tmp_path):
         (train_net, ["--config-file", MINI, "MODEL.DEVICE", "gpu"], "MODEL.DEVICE is 'gpu'"),
         (train_net, ["--config-file", MINI, "MODEL.WEIGHT", "gone.pth"], "no such checkpoint: gone.pth"),
         (train_net, ["--config-file", MINI, "DTYPE", "float8"], "DTYPE is 'float8'"),
+        (train_net, ["--config-file", MINI, "--sweep", "SOLVER.BASE_LRR=1,2"], "did you mean SOLVER.BASE_LR?"),
+        (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1,x"], "SOLVER.SEED takes a int"),
+        (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1", "--jobs", "0"], "--jobs 0 must be 1 or more"),
+        (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1", "--gpus", "0"], "--gpus: MODEL.DEVICE is cpu"),
+        (train_net, ["--config-file", MINI, "--dry-run"], "belong to --sweep"),
         (test_net, ["--config-file", MINI, "--ckpt", "gone.pth"], "no such checkpoint: gone.pth"),
         (test_net, ["--config-file", MINI, "MODEL.WEIGHT", "gone.pth"], "no such checkpoint: gone.pth"),
         (test_net, ["--config-file", MINI], "no weights to test"),
@@ -70,3 +80,53 @@ def test_auto_says_which_config_and_why(tmp_path, capsys, monkeypatch):
     assert cfg.DATASETS.TRAIN == ("mini_detail_train",) and cfg.SOLVER.SEED == 4
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and "mini_R_18_FPN.yaml" in out and str(tmp_path / "detail/annotations.json") in out
+
+
+def test_a_sweep_is_listed_before_it_starts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANK", raising=False)
+    words = [
+        "--config-file",
+        MINI,
+        "--sweep",
+        "SOLVER.STEPS=(10,20),(20,30)",
+        "--sweep",
+        "SOLVER.SEED=0,1",
+        "--dry-run",
+    ]
+    assert train_net.main([*words, "SOLVER.MAX_ITER", "9", "OUTPUT_DIR", "out"]) == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == "4 runs in out, of which 0 are done; 1 at a time"
+    assert [line.split(" ")[0] for line in others] == [
+        f"SOLVER.STEPS_{steps}+SOLVER.SEED_{seed}" for seed in (0, 1) for steps in ("10-20", "20-30")
+    ]
+    assert others[0].endswith("(to do): SOLVER.MAX_ITER 9 SOLVER.STEPS '(10, 20)' SOLVER.SEED 0")
+    assert not Path("out").exists()
+
+
+def test_a_sweep_is_not_for_torchrun(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(UserError, match="call it without torchrun"):
+        train_net.main(["--config-file", MINI, "--sweep", "SOLVER.SEED=0,1"])
+
+
+@pytest.mark.slow
+def test_a_sweep_of_two_iterations_that_is_stopped_and_goes_on(tmp_path, data):
+    small = ["MODEL.RESNETS.STEM_OUT_CHANNELS", "8", "MODEL.RESNETS.RES2_OUT_CHANNELS", "8", "SOLVER.MAX_ITER", "2"]
+    small += ["INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MIN_SIZE_TEST", "64", "SOLVER.IMS_PER_BATCH", "2"]
+    words = ["--config-file", MINI, "--sweep", "SOLVER.SEED=0,1", "--jobs", "2", *small, "DATASETS.DATA_DIR", data]
+    command = [sys.executable, str(ROOT / "tools" / "train_net.py"), *words, "OUTPUT_DIR", "out"]
+    environment = {name: value for name, value in os.environ.items() if name != "RANK"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while not list((tmp_path / "out").glob("*/sweep.log")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "±" in done.stdout and (tmp_path / "out" / "comparison.html").is_file()
+    records = [json.loads((tmp_path / f"out/SOLVER.SEED_{seed}/run.json").read_text()) for seed in (0, 1)]
+    assert [(record["state"], record["starts"][-1]["seed"]) for record in records] == [("finished", 0), ("finished", 1)]
+    assert "--sweep" not in records[0]["starts"][-1]["command"]
