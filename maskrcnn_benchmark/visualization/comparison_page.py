@@ -71,7 +71,7 @@ def write_comparison_page(path, title, runs, notes, tables, curves, smoothing):
     """
     path = Path(path)
     parts = [f"<style>{STYLE}{_run_styles(len(runs))}</style>", *map(_note, notes), _runs(runs)]
-    parts += [_table(table, runs) for table in tables if not table.folded]
+    parts.append(f'<div class="beside">{"".join(_table(table, runs) for table in tables if not table.folded)}</div>')
     parts.append(_curves(curves, runs, smoothing))
     parts.append(_section("All metrics", [_folded(table, runs) for table in tables if table.folded]))
     parts.append(_section("How the runs were made", [_record(run, at) for at, run in enumerate(runs) if run.record]))
@@ -175,6 +175,9 @@ STYLE = """
 p.note, p.problem { max-width: none; margin: .5rem 0; padding: .55rem .9rem; border-radius: 8px; color: var(--ink);
   background: var(--card); border: 1px solid var(--line); border-left: 4px solid #e69f00; }
 p.problem { border-left-color: #d55e00; font-weight: 600; }
+.beside { display: flex; flex-wrap: wrap; gap: 1.25rem; align-items: flex-start; }
+.beside section { margin: 0; max-width: 100%; }
+.beside section p { max-width: 62ch; }
 section h2 { margin-bottom: .6rem; }
 section p { max-width: none; margin: 0 0 .8rem; }
 i.run { font-style: normal; font-weight: 700; color: var(--ink); padding: 0 .3rem; }
