@@ -32,7 +32,8 @@ def record_run(cfg, arguments):
 
     - "state": running, finished, interrupted or failed; "error": the one line of a failed one, else None.
     - "iteration", "max_iteration": of the last checkpoint, and asked for.
-    - "seconds", "training_seconds": from beginning to end, and of the training alone, of all starts together.
+    - "seconds", "training_seconds": from beginning to end, and of the training alone, of all starts together but for
+      those that were killed.
     - "starts": for each time that the run was started or resumed the above, and "command" as typed, "folder" that it
       was typed in, "git" (see `utils.git.collect_git_state`), "environment" (see `utils.collect_env`), "version" of
       this package, "host", "process", "processes", "seed" as drawn, "from_iteration", "started" and "ended" (ISO 8601).
@@ -69,7 +70,7 @@ class RunRecord:
     def __init__(self, cfg, arguments):
         self.path = Path(cfg.OUTPUT_DIR) / RECORD
         self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
-        self.before = _former(self.path) if is_main_process() else {}
+        self.before = _former(self.path, arguments["iteration"]) if is_main_process() else {}
         self.clock, self.training_seconds = time.monotonic(), None
 
     def is_complete(self):
@@ -183,8 +184,8 @@ def one_line(error):
     return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}".rstrip(": ")
 
 
-def _former(path):
-    """The record that is there, or {}."""
+def _former(path, iteration):
+    """The record that is there, or {}; `iteration` is what the run goes on from."""
     if not path.is_file():
         return {}
     try:
@@ -192,8 +193,9 @@ def _former(path):
     except UserError as error:
         logger.warning("%s; the record begins anew", error)
         return {}
-    # a killed start had no time to say that it was; that it has ended is plain, for this one is there
-    starts = [{**start, "state": INTERRUPTED} if start.get("state") == RUNNING else start for start in record["starts"]]
+    # a killed start had no time to say how far it came; that it has ended is plain, for this one is there
+    end = {"state": INTERRUPTED, "iteration": iteration}
+    starts = [{**start, **end} if start.get("state") == RUNNING else start for start in record["starts"]]
     return {**record, "starts": starts}
 
 

@@ -101,7 +101,7 @@ def test_a_killed_start_is_seen_and_marked_by_the_next(cfg, path):
     with record_run(cfg, {"iteration": 20}):
         pass
     record = read_record(path)
-    assert [start["state"] for start in record["starts"]] == ["interrupted", "finished"]
+    assert [(s["state"], s["iteration"]) for s in record["starts"]] == [("interrupted", 20), ("finished", 20)]
     assert record["starts"][1]["training_seconds"] == 0  # it had nothing left to train
 
 
