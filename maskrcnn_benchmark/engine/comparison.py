@@ -61,12 +61,11 @@ class Comparison:
         return next(run.results[key]["headline"] for run in self.runs if key in run.results)
 
 
-def compare_folders(folders, problems=()):
+def compare_folders(folders):
     """Read runs and compare them.
 
     Args:
         folders: paths of runs, or of folders that hold runs; a run that is named twice counts once.
-        problems: lines that are known before.
 
     Returns:
         `Comparison`; what cannot be read is in its `problems`.
@@ -74,7 +73,7 @@ def compare_folders(folders, problems=()):
     Raises:
         UserError: there is no run at all.
     """
-    found, problems = {}, list(problems)
+    found, problems = {}, []
     for folder in folders:
         try:
             runs, missing = find_runs(folder)
@@ -84,7 +83,7 @@ def compare_folders(folders, problems=()):
         problems += missing
         found.update({path.resolve(): path for path in runs if path.resolve() not in found})
     if not found:
-        raise UserError("; ".join(problems) or "there is no run to compare")
+        raise UserError("; ".join(problems))
     comparison = compare_runs([read_run(path) for path in found.values()])
     comparison.problems = [*problems, *comparison.problems]
     return comparison
