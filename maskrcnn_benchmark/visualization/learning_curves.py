@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 # wine. More runs than colours go on with other lines
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#882255")
 LINES = ("-", "--", ":", "-.")
-MOST_NAMES, LONGEST_NAME = 4, 30  # runs that the legend of a diagram has room for the names of
+MOST_NAMES, LONGEST_NAME = 4, 28  # runs, and letters of each one's name, that the legend of a diagram has room for
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ def draw_learning_curves(title, y_label, series, labels, names, marked=False):
     Returns:
         bytes of the file, 768 x 512 pixels.
     """
+    named = len(labels) <= MOST_NAMES and max(map(len, names)) <= LONGEST_NAME
     figure = Figure(figsize=(4.8, 3.2), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -61,7 +62,7 @@ def draw_learning_curves(title, y_label, series, labels, names, marked=False):
             linewidth=1.5,
             marker=marker,
             markersize=3.5,
-            label=_legend_entry(labels[one.run], names[one.run], len(labels)),
+            label=f"{labels[one.run]}  {names[one.run]}" if named else labels[one.run],
         )
     axes.set_title(title, fontsize=9.5)
     axes.set_xlabel("iteration", fontsize=8)
@@ -71,15 +72,8 @@ def draw_learning_curves(title, y_label, series, labels, names, marked=False):
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    columns = 1 if len(labels) <= MOST_NAMES else min(4, (len(series) + 3) // 4)
+    columns = 1 if named else min(4, (len(series) + 3) // 4)
     axes.legend(fontsize=7, frameon=False, loc="best", ncols=columns)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def _legend_entry(label, name, count):
-    if count > MOST_NAMES:
-        return label
-    short = name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
-    return f"{label}  {short}"
