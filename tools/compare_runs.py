@@ -1,8 +1,8 @@
 """Compare runs: which options differ, what each task gains over the first, learning curves on one page.
 
-python tools/compare_runs.py output/mini_R_18_FPN output/other --output comparison.html --json comparison.json
-
 A folder of a sweep or of an ablation stands for all runs in it.
+
+python tools/compare_runs.py output/mini_R_18_FPN output/other --output comparison.html --json comparison.json
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """An ablation from beginning to end, with a training that leaves its results at once."""
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.engine.ablation import plan_ablation, run_ablation, summarize_runs
 from maskrcnn_benchmark.engine.ablation_plan import make_variant
-from maskrcnn_benchmark.engine.planned_runs import describe_runs, last_line, make_places, read_config, sole_owner
+from maskrcnn_benchmark.engine.planned_runs import describe_runs, sole_owner
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 
 HERE = Path(__file__).parent
@@ -210,20 +209,3 @@ def test_the_list_of_runs_says_what_is_done(ablate):
     first, second = summarize_runs(runs, 3).splitlines()
     assert first == "8 runs, of which 3 are done; 3 at a time"
     assert second == "answers per box need detection: it is trained with keypoint, but not compared there"
-
-
-def test_cores_are_shared_and_gpus_taken_in_turn():
-    cores = len(os.sched_getaffinity(0))
-    on_cpu, on_gpu = read_config(MINI), read_config(MINI, ["MODEL.DEVICE", "cuda"])
-    assert make_places(on_cpu, None, []) == [{}]
-    assert make_places(on_cpu, 2, []) == [{"OMP_NUM_THREADS": str(max(1, cores // 2))}] * 2
-    two = [{"CUDA_VISIBLE_DEVICES": "4"}, {"CUDA_VISIBLE_DEVICES": "6"}]
-    assert make_places(on_gpu, None, ["4", "6"]) == two
-    assert make_places(on_gpu, 3, ["4", "6"]) == [*two, two[0]]
-    with pytest.raises(UserError, match=r"add MODEL.DEVICE cuda"):
-        make_places(on_cpu, None, ["0"])
-
-
-def test_a_log_without_a_word(tmp_path):
-    (tmp_path / "log").write_text("\n  \r\n")
-    assert last_line(tmp_path / "log") == f"nothing; see {tmp_path / 'log'}"

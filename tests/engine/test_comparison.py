@@ -2,9 +2,11 @@
 
 import json
 import math
+import re
 
 import pytest
 from fake_runs import make_run, result_of
+from torch.utils.tensorboard import SummaryWriter
 
 from maskrcnn_benchmark.engine.comparison import compare_folders, option_text
 from maskrcnn_benchmark.engine.comparison_files import smoothing_width, write_comparison
@@ -220,3 +222,29 @@ def test_figures_for_programs(tmp_path):
     assert to_dict(comparison)["runs"][0]["label"] == "A"
     assert "2 runs side by side" in page.read_text() and smoothing_width(comparison.runs) == 1
     assert write_comparison(comparison, "", "") == []
+
+
+def test_curves_of_all_runs_are_in_one_diagram_each(tmp_path):
+    tags = {"total": 4.0, "lr": 0.1, "loss/loss_semantic": 1.0}
+    for name, test in (("a", True), ("b", False)):
+        folder = make_run(tmp_path / name, {"semantic": 0.5})
+        with SummaryWriter(str(folder / "tensorboard")) as writer:
+            for step in (30, 60):
+                for tag, value in tags.items():
+                    writer.add_scalar(f"train/{tag}", value / step, step)
+            if test:
+                writer.add_scalar("val/semantic/mIoU", 0.3, 30)
+    comparison = compare(tmp_path)
+    page, _ = write_comparison(comparison, tmp_path / "c.html", tmp_path / "c.json")
+    titles = re.findall(r'data:image/png;base64,[^"]+" alt="([^"]+)"', page.read_text())
+    assert titles == ["total loss", "semantic segmentation: loss", "learning rate", "semantic segmentation: tests"]
+    assert smoothing_width(comparison.runs) == 4 and "within 4 iterations" in page.read_text()
+
+
+def test_a_run_whose_curves_are_in_its_log_alone_is_named(tmp_path):
+    folder = make_run(tmp_path / "a", {"semantic": 0.5})
+    (folder / "log.txt").write_text(
+        "2026-11-24 22:43:45,780 maskrcnn_benchmark.engine.progress INFO: iteration 20/60  eta 0:05:42  loss 28.5  "
+        "semantic 9.572  lr 0.001759  28.8 images/s\n"
+    )
+    assert compare(folder).notes == ["A has no TensorBoard log; its log.txt gives total loss and learning rate"]

@@ -114,6 +114,7 @@ def test_a_sweep_is_not_for_torchrun(monkeypatch):
 def test_a_sweep_of_two_iterations_that_is_stopped_and_goes_on(tmp_path, data):
     small = ["MODEL.RESNETS.STEM_OUT_CHANNELS", "8", "MODEL.RESNETS.RES2_OUT_CHANNELS", "8", "SOLVER.MAX_ITER", "2"]
     small += ["INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MIN_SIZE_TEST", "64", "SOLVER.IMS_PER_BATCH", "2"]
+    small += ["TEST.TRIVIAL", "False", "TEST.NUM_PICTURES", "0"]
     words = ["--config-file", MINI, "--sweep", "SOLVER.SEED=0,1", "--jobs", "2", *small, "DATASETS.DATA_DIR", data]
     command = [sys.executable, str(ROOT / "tools" / "train_net.py"), *words, "OUTPUT_DIR", "out"]
     environment = {name: value for name, value in os.environ.items() if name != "RANK"}
@@ -121,7 +122,7 @@ def test_a_sweep_of_two_iterations_that_is_stopped_and_goes_on(tmp_path, data):
     while not list((tmp_path / "out").glob("*/sweep.log")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # which also those hear that a shell started in the background
     process.communicate(timeout=120)
     assert process.returncode == 130
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)

@@ -1,9 +1,12 @@
 """The hook for settings of the whole process, and the report on the machine."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
-from maskrcnn_benchmark.utils.collect_env import collect_env_info
+from maskrcnn_benchmark.utils.collect_env import collect_env_info, collect_environment
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -27,3 +30,9 @@ def test_a_module_without_the_function_is_named(tmp_path, monkeypatch):
 def test_the_report_names_the_versions():
     report = collect_env_info()
     assert f"PyTorch {torch.__version__}" in report and "numpy" in report and "Python 3." in report
+
+
+def test_the_same_is_there_for_programs():
+    known = json.loads(json.dumps(collect_environment()))
+    assert known["pytorch"] == torch.__version__ and known["packages"]["numpy"] == np.__version__
+    assert len(known["gpus"]) == torch.cuda.device_count() and known["threads"] == torch.get_num_threads()

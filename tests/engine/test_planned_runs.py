@@ -1,0 +1,48 @@
+"""What planned runs share: places to run at, last words, how long they took."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from maskrcnn_benchmark.engine.planned_runs import duration, last_line, make_places, read_config
+from maskrcnn_benchmark.utils.errors import UserError
+
+MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
+
+
+def test_cores_are_shared_and_gpus_taken_in_turn():
+    cores = len(os.sched_getaffinity(0))
+    on_cpu, on_gpu = read_config(MINI), read_config(MINI, ["MODEL.DEVICE", "cuda"])
+    assert make_places(on_cpu, None, []) == [{}]
+    assert make_places(on_cpu, 2, []) == [{"OMP_NUM_THREADS": str(max(1, cores // 2))}] * 2
+    two = [{"CUDA_VISIBLE_DEVICES": "4"}, {"CUDA_VISIBLE_DEVICES": "6"}]
+    assert make_places(on_gpu, None, ["4", "6"]) == two
+    assert make_places(on_gpu, 3, ["4", "6"]) == [*two, two[0]]
+    with pytest.raises(UserError, match=r"add MODEL.DEVICE cuda"):
+        make_places(on_cpu, None, ["0"])
+
+
+def test_a_log_without_a_word(tmp_path):
+    (tmp_path / "log").write_text("\n  \r\n")
+    assert last_line(tmp_path / "log") == f"nothing; see {tmp_path / 'log'}"
+
+
+def test_the_last_words_are_those_after_a_progress_bar(tmp_path):
+    (tmp_path / "log").write_text("a line\n 50%|##\r100%|####\rerror: out of luck\n\n")
+    assert last_line(tmp_path / "log") == "error: out of luck"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (125, "2 min 05 s"),
+        (3599, "59 min 59 s"),
+        (7320, "2 h 02 min"),
+    ],
+)
+def test_seconds_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
