@@ -1,6 +1,9 @@
-"""Score answers that lie in files, of any network: `python tools/evaluate.py --predictions FOLDER --config-file F`."""
+"""Score answers that lie in files, of any network, without running one.
 
-import argparse
+python tools/evaluate.py --config-file configs/detail/mini_R_18_FPN.yaml --predictions answers
+python tools/evaluate.py --annotations val.json --layout coco --bbox boxes.json
+"""
+
 import dataclasses
 import os
 from pathlib import Path
@@ -20,7 +23,7 @@ from maskrcnn_benchmark.evaluation.protocols import (
 from maskrcnn_benchmark.evaluation.report import format_table
 from maskrcnn_benchmark.evaluation.result_files import write_summary
 from maskrcnn_benchmark.multitask.tasks import TASKS
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
@@ -41,7 +44,7 @@ SINGLE_SOURCES = {
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(__doc__)
     answers = parser.add_argument_group("answers")
     answers.add_argument("--predictions", metavar="FOLDER", help="a folder that tools/test_net.py wrote, or like it")
     for option, (key, kind, text) in SINGLE_SOURCES.items():

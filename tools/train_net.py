@@ -1,6 +1,9 @@
-"""Train a network, evaluate it and draw its answers: `python tools/train_net.py --config-file F [KEY VALUE ...]`."""
+"""Train a network, evaluate it and draw its answers.
 
-import argparse
+python tools/train_net.py --config-file configs/detail/mini_R_18_FPN.yaml SOLVER.MAX_ITER 100
+torchrun --nproc_per_node=8 tools/train_net.py --config-file configs/e2e_mask_rcnn_R_50_FPN_1x.yaml
+"""
+
 import os
 from pathlib import Path
 
@@ -8,14 +11,14 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.selection import choose_config
 from maskrcnn_benchmark.engine.run import train
 from maskrcnn_benchmark.engine.setup import end_run
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(__doc__)
     parser.add_argument(
         "--config-file",
         default="auto",

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 CONFIG_BESIDE = "config.yml"  # what a run leaves in the folder of its checkpoints
 # Of a checkpoint's config, what belongs to the machine and the run that made it; a file that PATHS_CATALOG names would
 # be run as a program
-_NOT_TAKEN = ("PATHS_CATALOG", "OUTPUT_DIR", "DATASETS.DATA_DIR", "MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")
+_NOT_TAKEN = ("PATHS_CATALOG", "OUTPUT_DIR", "MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,27 @@ def load_network(path, config_file="", options=(), device=None):
     converted = to_our_names(weights, model, cfg, file)
     _fill(model, weights if converted is None else converted, file)
     return TrainedNetwork(model.to(device).eval(), cfg, vocabulary, str(path))
+
+
+def testing_config(path, options=()):
+    """What a test of a checkpoint needs that the checkpoint carries.
+
+    Results go to the folder of the checkpoint unless the options name another OUTPUT_DIR.
+
+    Args:
+        path, options: as `load_network` takes them.
+
+    Returns:
+        (the config, the `Vocabulary` or None where the file has none).
+    """
+    file = local_file(str(path))
+    _, rest = split_checkpoint(read_checkpoint(file), file)
+    cfg = config_of(file, rest, options=options)
+    if not cfg.is_given("MODEL.DEVICE"):
+        cfg.MODEL.DEVICE = str(choose_device())
+    if not cfg.is_given("OUTPUT_DIR"):
+        cfg.OUTPUT_DIR = str(Path(file).parent)
+    return cfg, vocabulary_of(file, rest, cfg) if "vocabulary" in rest else None
 
 
 def choose_device(name=None):
