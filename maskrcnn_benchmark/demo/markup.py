@@ -45,12 +45,13 @@ def welcome():
     return '<p class="welcome">Pick a sample, or drop, paste or choose an image.</p>'
 
 
-def summary(shown):
-    """A line about an image: name, size, time of the forward pass."""
+def summary(shown, passes):
+    """A line about an image: name, size, time of its forward pass; `passes` is how often the network was run so far."""
     width, height = shown.result.size
+    often = f"the network was run {_count(passes, 'time')} since the start"
     return (
-        f'<p class="summary"><b>{html.escape(shown.result.name)}</b>'
-        f"<span>{width}×{height}</span><span>forward pass {shown.seconds * 1000:.0f} ms</span></p>"
+        f'<p class="summary"><b>{html.escape(shown.result.name)}</b><span>{width}×{height}</span>'
+        f'<span data-passes="{passes}" title="{often}">forward pass {shown.seconds * 1000:.0f} ms</span></p>'
     )
 
 

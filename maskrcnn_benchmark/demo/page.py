@@ -152,7 +152,7 @@ class Page:
         )
         return [
             markup.message(" ".join(shown.notes), "note"),
-            markup.summary(shown),
+            markup.summary(shown, self.demo.passes),
             markup.pictures(shown.photograph, panels, markup.describe(shown, view)),
             tables,
         ]

@@ -79,9 +79,7 @@ def listening_socket(host, port):
         except OSError as error:
             listener.close()
             reason = error.strerror or str(error)
-    raise UserError(
-        f"no port from {port} on can be listened on at {host} ({reason}); choose another with --port, --host"
-    )
+    raise UserError(f"{host} has no port from {port} on to listen on ({reason}); choose others with --host and --port")
 
 
 def sample_files(folder, scratch):

@@ -69,12 +69,12 @@ header dt { color: var(--body-text-color-subdued); } header dd { margin: 0; }
 #tasks { gap: .1rem; }
 #tasks .task { gap: .75rem; align-items: center; flex-wrap: nowrap; }
 #tasks .block { border: 0; padding: 0; background: none; box-shadow: none; overflow: visible !important; }
-#tasks .task > :first-child { flex: 0 0 184px; }
+#tasks .task > :first-child { flex: 0 0 188px; }
 #tasks label { font-size: .86rem; padding: .3rem 0; white-space: nowrap; }
 #tasks .task > :last-child .wrap:has(> .head) { display: flex; flex-direction: row-reverse; align-items: center;
   gap: .6rem; }
-#tasks .head { margin: 0; width: auto; flex: none; }
-#tasks .tab-like-container { width: 3.4rem; }
+#tasks .head { margin: 0 !important; width: auto; flex: none; align-self: center; }
+#tasks .tab-like-container { width: 3.4rem; margin: 0; }
 #tasks input[type=number] { width: 100%; font-size: .82rem; padding: .15rem .3rem; height: auto;
   font-variant-numeric: tabular-nums; }
 #tasks .slider_input_container { flex: 1; min-width: 0; }
