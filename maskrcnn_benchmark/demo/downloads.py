@@ -18,12 +18,8 @@ def add_downloads(app, demo):
     @app.get("/answers/{token}/picture.png")
     def picture(token: str):
         shown = _shown(demo, token)
-        try:
-            image = shown.picture(shown.view)
-        except UserError as error:
-            raise HTTPException(409, str(error)) from None
         buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=3)
+        shown.picture(shown.view).save(buffer, "PNG", compress_level=3)
         return _file(buffer.getvalue(), "image/png", f"{_safe(shown.result.name)}.png")
 
     @app.get("/answers/{token}/answers.json")

@@ -55,16 +55,15 @@ def summary(shown, passes):
     )
 
 
-def pictures(photograph, panels, descriptions):
-    """The image and a figure per task, which grow at a click.
+def pictures(panels, descriptions):
+    """Figures that grow at a click.
 
     Args:
-        photograph: JPEG bytes.
-        panels: {task key: JPEG bytes}.
+        panels: {task key, or another title: JPEG bytes}.
         descriptions: {task key: what its figure shows, in words}.
     """
     figures = []
-    for task, data in {"image": photograph, **panels}.items():
+    for task, data in panels.items():
         title = TASKS[task].title if task in TASKS else task
         picture = embedded(data, "jpeg", f"{title}: {descriptions.get(task, '')}".strip(": "))
         button = f'<button type="button" aria-label="enlarge {html.escape(title)}">{picture}</button>'

@@ -1,16 +1,19 @@
 """The demo's page: gradio's components around `session.Demo`."""
 
 import logging
-import os
 
 import gradio as gr
 
 from maskrcnn_benchmark.demo import markup
+from maskrcnn_benchmark.demo.session import LAYOUTS
 from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+MOST_WAITING = 64  # events of all users
+DELETED_EVERY, DELETED_AFTER = 60, 600  # seconds; an upload is read at once, but may have waited
 
 
 class Page:
@@ -24,7 +27,12 @@ class Page:
     def __init__(self, demo, thumbnails):
         self.demo = demo
         self._versions = 0
-        with gr.Blocks(title="One network, many tasks", analytics_enabled=False, fill_width=True) as self.blocks:
+        with gr.Blocks(
+            title="One network, many tasks",
+            analytics_enabled=False,
+            fill_width=True,
+            delete_cache=(DELETED_EVERY, DELETED_AFTER),
+        ) as self.blocks:
             gr.HTML(markup.header(demo.predictor.network, demo.tasks), apply_default_css=False)
             with gr.Row(elem_id="columns"):
                 with gr.Column(elem_id="controls", scale=0, min_width=370):
@@ -32,6 +40,7 @@ class Page:
                 with gr.Column(elem_id="answers", scale=1, min_width=320):
                     self._build_answers()
             self._connect()
+        self.blocks.queue(max_size=MOST_WAITING, api_open=False)
 
     def _build_controls(self, thumbnails):
         self.upload = gr.File(label="Image", elem_id="upload", height=132, show_label=False)
@@ -43,6 +52,7 @@ class Page:
             gr.HTML("<h2>Tasks and thresholds</h2>", apply_default_css=False)
             for task in self.demo.tasks:
                 self._build_task(TASKS[task])
+        self.layout = gr.Radio(LAYOUTS, value=LAYOUTS[0], label="Layout", visible=len(LAYOUTS) > 1, elem_id="layout")
 
     def _build_task(self, task):
         threshold = self.demo.predictor.thresholds[task.key]
@@ -67,7 +77,7 @@ class Page:
             )
 
     def _build_answers(self):
-        self.token = gr.State(None, time_to_live=3600, delete_callback=self.demo.kept.drop)
+        self.token = gr.State(None, delete_callback=self.demo.kept.drop)
         self.message = gr.HTML("", elem_id="message", apply_default_css=False)
         self.summary = gr.HTML("", elem_id="summary", apply_default_css=False)
         self.pictures = gr.HTML(markup.welcome(), elem_id="pictures", apply_default_css=False)
@@ -76,7 +86,7 @@ class Page:
     def _connect(self):
         """Tie events to functions: one image at a time through the network, one drawing at a time beside it."""
         shown = [self.message, self.summary, self.pictures, self.tables]
-        view = [*self.switches, *self.sliders]
+        view = [*self.switches, *self.sliders, self.layout]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         network = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
         self.upload.upload(
@@ -101,13 +111,10 @@ class Page:
             )
 
     def _on_upload(self, path, token, *controls):
-        """Answer an upload; its file is removed as soon as it was read."""
+        """Answer an upload, and make room for the next."""
         if path is None:
-            return [None, token, *self._after_error(UserError("Nothing was uploaded."))]
-        try:
-            return [None, *self._answered(path, token, controls)]
-        finally:
-            os.unlink(path)
+            return [None, token, *self._after_error(UserError("nothing was uploaded"))]
+        return [None, *self._answered(path, token, controls)]
 
     def _on_sample(self, event: gr.EventData, token, *controls):
         try:
@@ -139,7 +146,7 @@ class Page:
         """HTML of message, summary, pictures and tables."""
         shown = self.demo.kept.get(token)
         count = len(self.demo.tasks)
-        view = shown.view = self.demo.view(controls[:count], controls[count:])
+        view = shown.view = self.demo.view(controls[:count], controls[count:-1], controls[-1])
         self._versions += 1
         vocabulary = shown.result.vocabulary
         panels, objects, labels = shown.panels(view), shown.objects(view), shown.labels(view)
@@ -153,7 +160,7 @@ class Page:
         return [
             markup.message(" ".join(shown.notes), "note"),
             markup.summary(shown, self.demo.passes),
-            markup.pictures(shown.photograph, panels, markup.describe(shown, view)),
+            markup.pictures(panels, markup.describe(shown, view)),
             tables,
         ]
 

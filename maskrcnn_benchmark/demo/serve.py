@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
@@ -105,7 +106,7 @@ def thumbnails(demo):
             logger.warning("sample left out: %s", error)
             continue
         upload.image.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-        found.append((upload.name, encoded(_array(upload.image), "JPEG")))
+        found.append((upload.name, encoded(np.asarray(upload.image), "JPEG")))
         good.append(path)
     demo.samples = good
     return found
@@ -119,6 +120,7 @@ def build_app(demo, local=True):
             reach the demo through a name that it points here.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
+    os.environ["GRADIO_RUN_HISTORY"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio
     from fastapi import FastAPI
@@ -141,7 +143,6 @@ def build_app(demo, local=True):
         head=head(demo.most_bytes),
         max_file_size=demo.most_bytes,
         footer_links=[],
-        run_history=False,
         enable_monitoring=False,
         ssr_mode=False,
         pwa=False,
@@ -179,9 +180,3 @@ def _is_local(host):
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
-
-
-def _array(image):
-    import numpy as np
-
-    return np.asarray(image)

@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 
 from maskrcnn_benchmark.demo.uploads import MOST_BYTES, MOST_PIXELS, read_upload
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.sources import Frame
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
@@ -18,22 +17,27 @@ from maskrcnn_benchmark.visualization.html_page import encoded
 
 MOST_KEPT_BYTES = 1 << 30  # of all users' images with their answers
 PANELS_KEPT = 32  # drawings of one image
-FORGOTTEN = "This image is no longer kept; pick or upload it again."
+LAYOUTS = ("grid",)  # a picture per task
+FORGOTTEN = "this image is no longer kept; pick or upload it again"
 
 
 @dataclass(frozen=True)
 class View:
-    """What a user wants to see of an image.
+    """What a user wants to see of an image. Raises `UserError` for a layout that is not in `LAYOUTS`.
 
     Attributes:
         tasks: keys of the tasks that are switched on.
         thresholds: {task key: threshold}.
-        layout: "grid", a picture per task.
+        layout: one of `LAYOUTS`.
     """
 
     tasks: tuple
     thresholds: dict
-    layout: str = "grid"
+    layout: str = LAYOUTS[0]
+
+    def __post_init__(self):
+        if self.layout not in LAYOUTS:
+            raise UserError(f"there is no layout {self.layout}, but {', '.join(LAYOUTS)}")
 
 
 class Shown:
@@ -43,27 +47,26 @@ class Shown:
         result: its `Result`, under the thresholds that were asked for last.
         seconds: what the network took.
         notes: sentences about how the file was read.
+        view: what its page shows, the `View` that was drawn last; None before.
     """
 
     def __init__(self, result, seconds, notes=()):
         self.result = result
         self.seconds = seconds
         self.notes = list(notes)
+        self.view = None
         self._panels = OrderedDict()
 
     def panels(self, view):
-        """{task key: bytes of a JPEG} for the tasks of a `View`; one that was drawn before is not drawn again."""
-        self._under(view)
-        return {task: self._panel(task, view.thresholds[task]) for task in view.tasks}
+        """{"image" or task key: bytes of a JPEG} for a `View`: the photograph, and a drawing of each task.
 
-    @cached_property
-    def photograph(self):
-        """The image itself, of the size of its drawings: bytes of a JPEG."""
-        return encoded(Canvas(self.result.image).finish(), "JPEG")
+        What was drawn before is not drawn again.
+        """
+        self._under(view)
+        return {"image": self._photograph, **{task: self._panel(task, view.thresholds[task]) for task in view.tasks}}
 
     def picture(self, view):
         """One picture of all that a `View` shows: PIL RGB image."""
-        _check_some(view.tasks)
         return self._under(view).draw(view.tasks)
 
     def json(self):
@@ -101,6 +104,10 @@ class Shown:
         if any(self.result.thresholds[task] != value for task, value in view.thresholds.items()):
             self.result = self.result.with_thresholds(view.thresholds)
         return self.result
+
+    @cached_property
+    def _photograph(self):
+        return encoded(Canvas(self.result.image).finish(), "JPEG")
 
     def _panel(self, task, threshold):
         key = (task, threshold)
@@ -188,10 +195,10 @@ class Demo:
     def sample(self, index):
         """The path of a sample. Raises `UserError` for a number that no sample has."""
         if not isinstance(index, int) or not 0 <= index < len(self.samples):
-            raise UserError("There is no such sample.")
+            raise UserError("there is no such sample")
         return self.samples[index]
 
-    def view(self, switches, thresholds, layout="grid"):
+    def view(self, switches, thresholds, layout=LAYOUTS[0]):
         """A `View` from a switch and a threshold for each of `tasks`, in their order."""
         on = tuple(task for task, switch in zip(self.tasks, switches) if switch)
         return View(on, dict(zip(self.tasks, map(float, thresholds))), layout)
@@ -199,8 +206,3 @@ class Demo:
     def has_threshold(self, task):
         """Whether a threshold changes what is shown of a task: a part map of the whole image has none."""
         return task != "part" or self.predictor.network.cfg.MODEL.PART_HEAD != "fpn"
-
-
-def _check_some(tasks):
-    if not tasks:
-        raise UserError(f"Switch a task on: {', '.join(task.title for task in TASKS.values())}.")

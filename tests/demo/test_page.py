@@ -149,6 +149,19 @@ def test_a_walk_through_the_page(served, small, tmp_path, page):
     upload.set_input_files(str(tmp_path / "huge.jpg"))
     expect(page.get_by_role("alert")).to_contain_text("huge.jpg has 40 MB")
 
+    # an image is pasted anywhere on the page
+    page.evaluate(
+        """async address => {
+          const blob = await (await fetch(address)).blob();
+          const clipboard = new DataTransfer();
+          clipboard.items.add(new File([blob], "pasted.jpg", { type: "image/jpeg" }));
+          document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: clipboard, bubbles: true }));
+        }""",
+        page.locator("#samples img").first.get_attribute("src"),
+    )
+    expect(page.locator("#summary")).to_contain_text("pasted")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
     # a picture grows, and shrinks at the escape key
     page.get_by_role("button", name="enlarge detection").click()
     expect(page.locator("dialog img")).to_be_visible()

@@ -59,12 +59,10 @@ def test_rows_are_the_results_of_the_network(demo, shown, small):
 
 
 def test_only_the_tasks_that_are_on_are_drawn(demo, shown):
-    assert list(shown.panels(view_of(demo, ("semantic", "boundary")))) == ["semantic", "boundary"]
-    assert shown.panels(view_of(demo, ())) == {}
-    with pytest.raises(UserError, match="Switch a task on"):
-        shown.picture(view_of(demo, ()))
-    one, two = (shown.picture(view_of(demo, tasks)).size for tasks in (("semantic",), TASKS))
-    assert one[1] < two[1]
+    assert list(shown.panels(view_of(demo, ("semantic", "boundary")))) == ["image", "semantic", "boundary"]
+    assert list(shown.panels(view_of(demo, ()))) == ["image"]
+    none, one, four = (shown.picture(view_of(demo, tasks)).size for tasks in ((), ("semantic",), TASKS))
+    assert none[0] < one[0] < four[0] and none[1] == one[1] < four[1]
 
 
 def test_a_panel_is_a_picture_of_the_drawing(demo, shown):
@@ -111,7 +109,7 @@ def test_an_upload_that_is_refused_leaves_the_network_alone(demo, tmp_path):
 def test_unusual_shapes_are_answered_and_drawn(demo, tmp_path, size):
     Image.new("RGB", size, "teal").save(tmp_path / "a.png")
     shown = demo.kept.get(demo.answer(tmp_path / "a.png"))
-    assert list(shown.panels(view_of(demo))) == list(TASKS)
+    assert list(shown.panels(view_of(demo))) == ["image", *TASKS]
 
 
 @pytest.mark.parametrize("index", [-1, 3, None, "0"])
@@ -165,7 +163,7 @@ def test_names_from_outside_are_text_not_html(demo, shown):
 
 def test_pictures_are_described_for_those_who_cannot_see_them(demo, shown):
     view = view_of(demo, detection=0.0)
-    read = Reader(markup.pictures(shown.photograph, shown.panels(view), markup.describe(shown, view)))
+    read = Reader(markup.pictures(shown.panels(view), markup.describe(shown, view)))
     images = [a for tag, a in zip(read.tags, read.attributes) if tag == "img"]
     assert [a["alt"].partition(":")[0] for a in images][:2] == ["image", "detection"]
     name, score, _ = shown.objects(view)[0]
