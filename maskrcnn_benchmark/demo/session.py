@@ -58,11 +58,12 @@ class Shown:
         self._panels = OrderedDict()
 
     def panels(self, view):
-        """{"image" or task key: bytes of a JPEG} for a `View`: the photograph, and a drawing of each task.
-
-        What was drawn before is not drawn again.
+        """{title: bytes of a JPEG} for a `View`: "image", the photograph, and by task key a drawing of each task, which is
+        not drawn again if it was before; in another layout than the grid one picture, called by the layout.
         """
         self._under(view)
+        if view.layout != "grid":
+            return {view.layout: encoded(np.asarray(self.picture(view)), "JPEG")}
         return {"image": self._photograph, **{task: self._panel(task, view.thresholds[task]) for task in view.tasks}}
 
     def picture(self, view):

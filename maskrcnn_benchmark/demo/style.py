@@ -100,6 +100,7 @@ header dt { color: var(--body-text-color-subdued); } header dd { margin: 0; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 1rem; }
 .panels figure { margin: 0; border: 1px solid var(--border-color-primary); border-radius: 12px; overflow: hidden;
   background: var(--background-fill-secondary); }
+.panels figure[data-task=overlay] { grid-column: 1 / -1; }
 .panels figcaption { font-size: .85rem; font-weight: 600; padding: .5rem .75rem; }
 .panels button { cursor: zoom-in; border-radius: 0; }
 .panels img { display: block; width: 100%; }

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from maskrcnn_benchmark.demo import markup
-from maskrcnn_benchmark.demo.session import Demo, Kept
+from maskrcnn_benchmark.demo.session import LAYOUTS, Demo, Kept
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -63,6 +63,17 @@ def test_only_the_tasks_that_are_on_are_drawn(demo, shown):
     assert list(shown.panels(view_of(demo, ()))) == ["image"]
     none, one, four = (shown.picture(view_of(demo, tasks)).size for tasks in ((), ("semantic",), TASKS))
     assert none[0] < one[0] < four[0] and none[1] == one[1] < four[1]
+
+
+def test_each_layout_is_drawn_and_another_is_refused(demo, shown):
+    switches, thresholds = [True] * 4, [0.5] * 4
+    sizes = {layout: shown.picture(demo.view(switches, thresholds, layout)).size for layout in LAYOUTS}
+    assert len(set(sizes.values())) == len(LAYOUTS)
+    for layout in LAYOUTS[1:]:
+        data = shown.panels(demo.view(switches, thresholds, layout))
+        assert list(data) == [layout] and Image.open(io.BytesIO(data[layout])).size == sizes[layout]
+    with pytest.raises(UserError, match="no layout mosaic"):
+        demo.view(switches, thresholds, "mosaic")
 
 
 def test_a_panel_is_a_picture_of_the_drawing(demo, shown):
