@@ -58,8 +58,9 @@ class Shown:
         self._panels = OrderedDict()
 
     def panels(self, view):
-        """{title: bytes of a JPEG} for a `View`: "image", the photograph, and by task key a drawing of each task, which is
-        not drawn again if it was before; in another layout than the grid one picture, called by the layout.
+        """{title: bytes of a JPEG} for a `View`: "image", the photograph, and by task key a drawing of each task.
+
+        What was drawn before is not drawn again. In another layout than the grid it is one picture, called by the layout.
         """
         self._under(view)
         if view.layout != "grid":
