@@ -60,7 +60,7 @@ class Shown:
     def panels(self, view):
         """{title: bytes of a JPEG} for a `View`: "image", the photograph, and by task key a drawing of each task.
 
-        What was drawn before is not drawn again. In another layout than the grid it is one picture, called by the layout.
+        What was drawn before is not drawn again. In other layouts it is one picture, called by the layout.
         """
         self._under(view)
         if view.layout != "grid":
