@@ -53,5 +53,5 @@ def test_other_norms_and_lone_ones_stay():
 
 
 def test_a_network_in_training_is_refused():
-    with pytest.raises(ValueError, match="call model.eval"):
+    with pytest.raises(ValueError, match=r"call model\.eval"):
         fold_batch_norm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))

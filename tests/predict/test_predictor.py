@@ -91,7 +91,7 @@ def test_what_cannot_be_answered_is_said_before(small, arguments, message):
 
 def test_a_size_beyond_any_memory_is_refused(small):
     options = ["INPUT.MIN_SIZE_TEST", 100_000, "INPUT.MAX_SIZE_TEST", 1_000_000]
-    with pytest.raises(UserError, match="INPUT.MIN_SIZE_TEST 100000"):
+    with pytest.raises(UserError, match=r"INPUT\.MIN_SIZE_TEST 100000"):
         Predictor(small.checkpoint, device="cpu", options=options)(small.images[0])
 
 
