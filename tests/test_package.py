@@ -7,8 +7,6 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("gradio", "onnx", "onnxruntime", "onnxscript", "mkdocs", "torchjd", "playwright", "nbclient", "pytest")
 
