@@ -71,6 +71,8 @@ class PredictionWriter:
         for task, answer in answers.answers.items():
             if task in self._WRITERS:
                 self._WRITERS[task](self, index, answer)
+            elif task in MAPS:
+                self._write_map(task, index, answer)
 
     def finish(self):
         """Join the lists of all processes. Every process has to call it, even one without any image."""
