@@ -1,12 +1,12 @@
 # make train    install, make the embedded data set, train one network on all eight tasks, evaluate, draw
 # make test     install and run the tests
+# make demo     the web demo of a trained network, on this machine's own address
 # make data     put PASCAL in Detail in place: DETAIL_JSON=its annotation file VOC=the archive of VOC2010
 # make help     the rest
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
 
 CONFIG ?= auto
 ARGS   ?=
@@ -27,44 +27,61 @@ endif
 DETAIL_JSON ?=
 VOC ?=
 
-.PHONY: train test slow-test data lint format install clean help
+# make demo: the checkpoint to show
+MODEL ?= output/mini_R_18_FPN/model_final.pth
 
-train: $(STAMP)
+.PHONY: train test slow-test demo docs data lint format install clean help
+
+train: $(VENV)/.base
 	@$(LAUNCH) tools/train_net.py --config-file $(CONFIG) $(ARGS)
 
-test: $(STAMP)
+test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
 
-slow-test: $(STAMP)
+slow-test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
-data: $(STAMP)
+demo: $(VENV)/.demo
+	@$(BIN)/python tools/demo.py $(MODEL) $(ARGS)
+
+docs: $(VENV)/.docs
+	@$(BIN)/mkdocs build --strict --quiet $(ARGS) && echo "the site: site/index.html"
+
+data: $(VENV)/.base
 	@$(BIN)/python tools/prepare_data.py $(if $(DETAIL_JSON),--annotations "$(DETAIL_JSON)") $(if $(VOC),--voc "$(VOC)") $(ARGS)
 
-lint: $(STAMP)
+lint: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-format: $(STAMP)
+format: $(VENV)/.dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-install: $(STAMP)
+install: $(VENV)/.dev
 
-# The stamp is younger than pyproject.toml once everything is installed, so that a second run starts at once.
-$(STAMP): pyproject.toml setup.py
+# Stamps are younger than pyproject.toml once their part is installed, so that a second run starts at once.
+$(VENV)/.base: pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else \
 	  "error: Python 3.10 or newer is needed, this is %d.%d; name another with make PYTHON=python3.12" % v)'
 	@echo "installing into $(VENV) (the first time takes a few minutes)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade pip setuptools wheel
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[dev]"
-	@touch $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable .
+	@touch $@
+
+# What an extra of pyproject.toml adds
+$(VENV)/.dev $(VENV)/.demo $(VENV)/.docs: $(VENV)/.base
+	@echo "installing what $(subst .,,$(notdir $@)) needs"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[$(subst .,,$(notdir $@))]"
+	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache
 
 help:
 	@echo 'make train                          the configuration that suits this machine'
 	@echo 'make train CONFIG=FILE ARGS="SOLVER.BASE_LR 0.01"    another configuration, other options'
 	@echo 'make train NGPUS=4                  four processes by torchrun; with NNODES, NODE_RANK, MASTER_ADDR on several machines'
 	@echo 'make data DETAIL_JSON=FILE VOC=FILE  put PASCAL in Detail in place, prepare it, check it; without files only check'
+	@echo 'make demo MODEL=FILE                the web demo of a checkpoint (default: $(MODEL))'
+	@echo 'make docs                           the documentation as a site, in site/'
 	@echo 'make test, make slow-test, make lint, make format, make install, make clean'

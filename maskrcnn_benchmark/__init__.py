@@ -1,3 +1,12 @@
 """One network for the eight tasks of PASCAL in Detail, on a pure-Python maskrcnn-benchmark."""
 
 __version__ = "0.1.0"
+__all__ = ["Predictor", "__version__"]
+
+
+def __getattr__(name):
+    if name == "Predictor":  # late: whoever trains need not wait for it
+        from maskrcnn_benchmark.predict.predictor import Predictor
+
+        return Predictor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

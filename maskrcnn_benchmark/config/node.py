@@ -13,6 +13,9 @@ from maskrcnn_benchmark.utils.errors import UserError
 # Options of the original library that have no meaning here. They are accepted so that its users' files load.
 OBSOLETE_PREFIXES = ("MODEL.FBNET", "MODEL.ROI_BOX_HEAD.FBNET", "AMP_VERBOSE")
 
+# An installed package carries the folder configs/ within itself
+PACKAGE = Path(__file__).resolve().parents[1]
+
 # In a yaml file, not an option but the file to build on
 BASE_KEY = "_BASE_"
 
@@ -36,7 +39,10 @@ class ConfigNode(CfgNode):
         A file may name another, relative to its own folder, under the key `_BASE_`; that one is merged first. Raises
         `UserError` if a file is missing, is not yaml, builds on itself, or holds an unknown or mistyped key.
         """
-        self._merge_file(Path(cfg_filename), ())
+        path = Path(cfg_filename)
+        if not path.is_file() and (PACKAGE / path).is_file():
+            path = PACKAGE / path  # configs/... of an installed package, from any folder
+        self._merge_file(path, ())
 
     def merge_from_list(self, cfg_list):
         """Merge `[KEY, value, KEY, value, ...]`, as typed after a command."""
@@ -49,6 +55,10 @@ class ConfigNode(CfgNode):
     def merge_from_other_cfg(self, cfg_other):
         """Merge another tree, for instance the one that a checkpoint carries."""
         self._merge_tree(cfg_other, (), "the other config")
+
+    def merge_from_tree(self, tree, source):
+        """Merge nested dictionaries, such as those of a yaml text; messages call them `source`."""
+        self._merge_tree(tree, (), source)
 
     def is_given(self, key):
         """Whether `key` ("MODEL.MASK_ON") was set by a file or a command line rather than left at its default."""

@@ -1,11 +1,15 @@
 """The lists of answers that files hold, one class per kind: what an entry must be, and the answer it stands for."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.evaluation.result_layout import category_ids, image_ids, part_ids
+from maskrcnn_benchmark.evaluation.result_layout import CLASSES, category_ids, image_ids, image_names, part_ids
 from maskrcnn_benchmark.evaluation.row_file import RowFile, shown
 from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.utils.errors import UserError
 
 _LARGEST = 1e9  # beyond any coordinate and any score; also leaves out nan and infinity
 
@@ -25,7 +29,8 @@ class AnswerList:
         self._image_ids = image_ids(dataset)
         infos = map(dataset.get_img_info, range(len(dataset)))
         self._sizes = [(int(info["width"]), int(info["height"])) for info in infos]
-        self._labels = {key: label for label, key in category_ids(dataset).items()}
+        self._labels = _labels_of_file(path, dataset)
+        self._by_name = {name: index for index, name in enumerate(image_names(dataset))}
         self._names = dataset.vocabulary.thing_names
         self.file = RowFile(path, self._check)
 
@@ -55,9 +60,11 @@ class AnswerList:
 
     def _index(self, row):
         key = _member(row, "image_id")
-        if type(key) not in (int, str) or key not in self._image_ids:
-            raise ValueError(f"has the image_id {shown(key)}, which no image of the data set has")
-        return self._image_ids[key]
+        if type(key) in (int, str):
+            for known in (self._image_ids, self._by_name):  # a network that saw files alone knows their names
+                if key in known:
+                    return known[key]
+        raise ValueError(f"has the image_id {shown(key)}, which no image of the data set has")
 
     def _label(self, row):
         key = _member(row, "category_id")
@@ -223,6 +230,20 @@ LIST_KINDS = {
     "parts": PartList,
     "classification": ClassificationList,
 }
+
+
+def _labels_of_file(path, dataset):
+    """{category id: label} of a list: by the names in a `classes.json` beside it, else the data set's own numbers."""
+    labels = {key: label for label, key in category_ids(dataset).items()}
+    classes = Path(path).parent / CLASSES
+    if not classes.is_file():
+        return labels
+    places = {name: label for label, name in enumerate(dataset.vocabulary.thing_names, 1)}
+    try:
+        things = [(entry["category_id"], entry["name"]) for entry in json.loads(classes.read_bytes())["things"]]
+        return {key: places[name] for key, name in things if name in places}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"{classes} is damaged; remove it if {path} is numbered as the data set is") from None
 
 
 def _member(row, key):

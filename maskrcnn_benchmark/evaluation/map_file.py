@@ -19,10 +19,16 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error
 
 
 def write_map(path, values, palette=None):
-    """Write a map as PNG.
+    """Write a map as PNG; a reader of `path` sees the old file or the whole new one. Arguments as in `encode_map`."""
+    data = encode_map(values, palette)
+    with atomic_write(path, durable=False) as file:
+        file.write(data)
+
+
+def encode_map(values, palette=None):
+    """A map as the bytes of a PNG.
 
     Args:
-        path: the file; a reader sees the old one or the whole new one.
         values: uint8 or uint16 [H, W].
         palette: uint8 [256, 3] RGB colours of the values of a uint8 map, or None for grey.
     """
@@ -31,8 +37,7 @@ def write_map(path, values, palette=None):
         image.putpalette(palette.tobytes())  # which turns grey into indices
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=_COMPRESSION)
-    with atomic_write(path, durable=False) as file:
-        file.write(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_strength(path, size):

@@ -4,19 +4,18 @@ import contextlib
 import json
 from pathlib import Path
 
-from maskrcnn_benchmark.evaluation.map_file import voc_palette, write_map
+from maskrcnn_benchmark.evaluation.answer_rows import AnswerRows
+from maskrcnn_benchmark.evaluation.map_file import write_map
 from maskrcnn_benchmark.evaluation.result_layout import (
     CLASSES,
     DETAIL_KEYPOINTS,
     DIRECTION_SUFFIX,
     LISTS,
     MAPS,
-    category_ids,
     describe,
     image_id,
     image_names,
     is_detail,
-    part_ids,
 )
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, run_once
 from maskrcnn_benchmark.utils.errors import UserError
@@ -36,22 +35,21 @@ class PredictionWriter:
         folder: where to; processes of one run must share it.
         dataset: the data set; it names images, categories and parts.
         tasks: task keys that will be answered.
+        names: what the maps of each image are called, without suffix; by default `result_layout.image_names`.
     """
 
-    def __init__(self, folder, dataset, tasks):
+    def __init__(self, folder, dataset, tasks, names=None):
         self.folder = Path(folder)
         self.dataset = dataset
-        self._names = image_names(dataset)
-        self._categories = category_ids(dataset)
-        self._part_ids = {name: key for key, name in part_ids(dataset).items()}
-        self._palette = voc_palette()
+        self._names = image_names(dataset) if names is None else names
+        self._answer_rows = AnswerRows(dataset)
         self._row_files = {}
         mkdir(self.folder)
         for task in tasks:
             if task in MAPS:
                 mkdir(self.folder / MAPS[task])
             if task == "occlusion":
-                mkdir(self._directions)
+                mkdir(self.folder / f"{MAPS[task]}{DIRECTION_SUFFIX}")
 
     def __enter__(self):
         return self
@@ -68,11 +66,10 @@ class PredictionWriter:
             index: which image.
             answers: `ImageAnswers`; tasks that no file is known for are passed over.
         """
-        for task, answer in answers.answers.items():
-            if task in self._WRITERS:
-                self._WRITERS[task](self, index, answer)
-            elif task in MAPS:
-                self._write_map(task, index, answer)
+        for kind, rows in self._answer_rows.rows(image_id(self.dataset, index), answers).items():
+            self._rows(kind).add(index, rows)
+        for folder, (values, palette) in self._answer_rows.maps(answers).items():
+            write_map(self.folder / folder / f"{self._names[index]}.png", values, palette)
 
     def finish(self):
         """Join the lists of all processes. Every process has to call it, even one without any image."""
@@ -80,70 +77,6 @@ class PredictionWriter:
             rows.close()
         shares = all_gather({kind: str(rows.path) for kind, rows in self._row_files.items()})
         run_once(lambda: self._join(shares))
-
-    @property
-    def _directions(self):
-        return self.folder / f"{MAPS['occlusion']}{DIRECTION_SUFFIX}"
-
-    def _write_boxes(self, index, answer):
-        self._add("detection", index, answer, lambda row: {"bbox": row["bbox"]})
-
-    def _write_masks(self, index, answer):
-        self._add("instance", index, answer, lambda row: {"segmentation": _plain(row["segmentation"])})
-
-    def _write_keypoints(self, index, answer):
-        self._add("keypoint", index, answer, lambda row: {"keypoints": row["keypoints"]})
-
-    def _write_parts(self, index, answer):
-        self._write_map("part", index, answer.labels, self._palette)
-        if answer.instances is not None:
-            self._add("parts", index, answer.instances, lambda row: {"parts": [self._part(p) for p in row["parts"]]})
-
-    def _write_semantic(self, index, answer):
-        self._write_map("semantic", index, answer + 1, self._palette)
-
-    def _write_boundary(self, index, answer):
-        self._write_map("boundary", index, answer)
-
-    def _write_occlusion(self, index, answer):
-        self._write_map("occlusion", index, answer.strength)
-        write_map(self._directions / f"{self._names[index]}.png", answer.direction)
-
-    def _write_classes(self, index, answer):
-        row = {"image_id": image_id(self.dataset, index), "category_score": answer.tolist()}
-        self._rows("classification").add(index, [row])
-
-    _WRITERS = {
-        "detection": _write_boxes,
-        "instance": _write_masks,
-        "keypoint": _write_keypoints,
-        "part": _write_parts,
-        "semantic": _write_semantic,
-        "boundary": _write_boundary,
-        "occlusion": _write_occlusion,
-        "classification": _write_classes,
-    }
-
-    def _write_map(self, task, index, values, palette=None):
-        write_map(self.folder / MAPS[task] / f"{self._names[index]}.png", values, palette)
-
-    def _add(self, kind, index, answer, what):
-        key = image_id(self.dataset, index)
-        rows = [
-            {"image_id": key, "category_id": self._category(row), "score": row["score"], **what(row)} for row in answer
-        ]
-        self._rows(kind).add(index, rows)
-
-    def _category(self, row):
-        label = row["category_id"]
-        return self._categories.get(label, label)  # a network may know classes that the data set does not name
-
-    def _part(self, part):
-        part_set = self.dataset.vocabulary.parts
-        name, members = part_set.labels[part["part"] - 1], part_set.members[part["part"] - 1]
-        key = self._part_ids.get(members[0]) if len(members) == 1 else None  # a group has no number in the file
-        number = {} if key is None else {"part_id": key}
-        return {**number, "part": name, "segmentation": _plain(part["segmentation"])}
 
     def _rows(self, kind):
         if kind not in self._row_files:
@@ -205,9 +138,3 @@ def _join_rows(paths, target, brackets):
             files[path].seek(start)
             result.write((b",\n" if position else b"\n") + files[path].read(length))
         result.write(f"\n{closing}\n".encode())
-
-
-def _plain(code):
-    """A run length with its counts as text, which JSON can hold."""
-    counts = code["counts"]
-    return {"size": list(code["size"]), "counts": counts.decode() if isinstance(counts, bytes) else counts}

@@ -116,7 +116,8 @@ OWN_TASKS = frozenset(TASKS)
 
 # No task of its own: what stands in the results for all answers per region where a network ends after its proposals
 PROPOSALS = Task("box_proposal", "region proposals", "RPN_ONLY", (), "AR@1000")
-_PER_REGION = ("detection", "instance", "keypoint", "part")
+# Tasks with an answer per detected object
+PER_REGION = frozenset(("detection", "instance", "keypoint", "part"))
 
 
 def register_task(task):
@@ -155,7 +156,7 @@ def evaluated_tasks(cfg):
     """What a config's network is scored on: the enabled tasks, or `PROPOSALS` in place of those per region."""
     if not cfg.MODEL.RPN_ONLY or cfg.MODEL.RETINANET_ON:  # RetinaNet's configs say RPN_ONLY, but it does detect
         return enabled_tasks(cfg)
-    return [PROPOSALS, *(task for task in enabled_tasks(cfg) if task.key not in _PER_REGION)]
+    return [PROPOSALS, *(task for task in enabled_tasks(cfg) if task.key not in PER_REGION)]
 
 
 def own_parameters(model):

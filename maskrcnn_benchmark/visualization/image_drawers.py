@@ -13,7 +13,7 @@ EDGE_SHOWN = 0.5  # edge probability from which a predicted edge is drawn as one
 LABELS_SHOWN = 12  # image labels that fit on a panel
 
 
-def draw_semantic(image, answer, vocabulary):
+def draw_semantic(image, answer, vocabulary, threshold=0.0):
     """The class of every pixel, with names on the larger regions; unlabelled pixels keep the image, in pale grey.
 
     Arguments and result as in `region_drawers.draw_detection`.
@@ -36,7 +36,7 @@ def draw_semantic(image, answer, vocabulary):
     return canvas.finish()
 
 
-def draw_boundary(image, answer, vocabulary):
+def draw_boundary(image, answer, vocabulary, threshold=EDGE_SHOWN):
     """Boundaries in ink on white; of predictions, pixels below probability 0.5 in pale grey by their probability.
 
     Arguments and result as in `region_drawers.draw_detection`.
@@ -46,14 +46,14 @@ def draw_boundary(image, answer, vocabulary):
     canvas = Canvas(image)
     if isinstance(answer, ImagePrediction):
         probability = answer.boundary.resize(canvas.size).scores[0].float().cpu().numpy()
-        ink = np.where(probability >= EDGE_SHOWN, 0.45 + 0.55 * probability, 0.5 * probability)
+        ink = np.where(probability >= threshold, 0.45 + 0.55 * probability, 0.5 * probability)
     else:
         ink = _enlarge_edges(answer.boundary.edges.cpu().numpy(), canvas.size).astype(np.float32)
     canvas.pixels = np.round(255 - ink[:, :, None] * (255 - np.array(INK))).astype(np.uint8)
     return canvas.finish()
 
 
-def draw_occlusion(image, answer, vocabulary):
+def draw_occlusion(image, answer, vocabulary, threshold=EDGE_SHOWN):
     """Occlusion edges, coloured by direction, with a glow on the side in front and arrows that have it on their left.
 
     Arguments and result as in `region_drawers.draw_detection`.
@@ -63,7 +63,7 @@ def draw_occlusion(image, answer, vocabulary):
     canvas = Canvas(image, fade=0.78, grey=True)
     if isinstance(answer, ImagePrediction):
         probability, sine, cosine = answer.occlusion.resize(canvas.size).scores.float().cpu().numpy()
-        edge = probability >= EDGE_SHOWN
+        edge = probability >= threshold
         theta = np.arctan2(sine, cosine)
     else:
         edge, theta = _enlarge_directions(answer.occlusion, canvas.size)
@@ -75,7 +75,7 @@ def draw_occlusion(image, answer, vocabulary):
     return canvas.finish()
 
 
-def draw_classification(image, answer, vocabulary):
+def draw_classification(image, answer, vocabulary, threshold=EDGE_SHOWN):
     """What the image shows: the labels that hold, ticked, or each label's probability as a bar.
 
     Arguments and result as in `region_drawers.draw_detection`.

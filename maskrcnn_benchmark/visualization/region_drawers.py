@@ -8,23 +8,25 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, enlarge_mask, message_panel
 from maskrcnn_benchmark.visualization.palette import LEFT_SIDE, MIDDLE, RIGHT_SIDE, class_colours, part_colours
 
-SCORE_SHOWN = 0.5  # predicted objects below this score are left out, ...
+SCORE_SHOWN = 0.5  # predicted objects below this score are left out unless another is asked for, ...
 OBJECTS_SHOWN = 40  # ... and all but the best so many
 
 
-def draw_detection(image, answer, vocabulary):
+def draw_detection(image, answer, vocabulary, threshold=SCORE_SHOWN):
     """Boxes with class names and, of predictions, scores.
 
     Args (the same for every drawer of this package):
         image: uint8 [H, W, 3] RGB.
         answer: `ImageAnnotations` (the truth) or `ImagePrediction`, of the size of the image.
         vocabulary: `Vocabulary` that names the answer's labels.
+        threshold: least score of a predicted object, strength of a predicted edge or probability of a predicted label
+            to be shown as found; annotations are shown whatever it is.
     Returns:
         uint8 [h, w, 3] RGB, the image's size times `canvas_scale`; a grey panel where the task has no answer.
     """
     if answer.instances is None:
         return missing_panel(image, answer)
-    objects = _shown(answer.instances)
+    objects = _shown(answer.instances, threshold)
     canvas = Canvas(image)
     names, colours = _names_and_colours(objects, vocabulary)
     boxes = _canvas_boxes(objects, canvas).numpy()
@@ -33,15 +35,15 @@ def draw_detection(image, answer, vocabulary):
         canvas.polyline([(left, top), (right, top), (right, bottom), (left, bottom)], colour, closed=True)
     for name, box, colour in zip(_with_scores(names, objects), boxes, colours):
         canvas.label(name, _tag_spots(box, canvas), colour)
-    _note_if_none(canvas, objects, answer)
+    _note_if_none(canvas, objects, answer, threshold)
     return canvas.finish()
 
 
-def draw_instance(image, answer, vocabulary):
+def draw_instance(image, answer, vocabulary, threshold=SCORE_SHOWN):
     """Object masks, filled and outlined in the colour of the class, with names. Arguments as in `draw_detection`."""
     if answer.instances is None or not _has_masks(answer):
         return missing_panel(image, answer)
-    objects = _shown(answer.instances)
+    objects = _shown(answer.instances, threshold)
     canvas = Canvas(image)
     names, colours = _names_and_colours(objects, vocabulary)
     masks = _canvas_masks(objects, canvas, isinstance(answer, ImagePrediction))
@@ -51,17 +53,17 @@ def draw_instance(image, answer, vocabulary):
     for name, mask, colour in zip(names, masks, colours):
         if mask.any():
             canvas.label_centred(name, _middle(mask), colour)
-    _note_if_none(canvas, objects, answer)
+    _note_if_none(canvas, objects, answer, threshold)
     return canvas.finish()
 
 
-def draw_keypoint(image, answer, vocabulary):
+def draw_keypoint(image, answer, vocabulary, threshold=SCORE_SHOWN):
     """Skeletons, a person's left blue and right orange, occluded joints hollow. Arguments as in `draw_detection`."""
     predicted = isinstance(answer, ImagePrediction)
     people = _predicted_people(answer, vocabulary) if predicted else answer.people
     if people is None or vocabulary.joints is None:
         return missing_panel(image, answer)
-    people, joints = _shown(people), vocabulary.joints
+    people, joints = _shown(people, threshold), vocabulary.joints
     canvas = Canvas(image, fade=0.25)
     if len(people):
         records = people.get_field("keypoints").keypoints.detach().cpu().numpy()
@@ -71,15 +73,15 @@ def draw_keypoint(image, answer, vocabulary):
     if predicted:
         for box, score in zip(_canvas_boxes(people, canvas).numpy(), people.get_field("scores").tolist()):
             canvas.label(f"{score:.2f}", _tag_spots(box, canvas), (245, 246, 248))
-    _note_if_none(canvas, people, answer)
+    _note_if_none(canvas, people, answer, threshold)
     return canvas.finish()
 
 
-def draw_part(image, answer, vocabulary):
+def draw_part(image, answer, vocabulary, threshold=SCORE_SHOWN):
     """Parts of all objects over the image in grey, with a legend. Arguments as in `draw_detection`."""
     canvas = Canvas(image, fade=0.25, grey=True)
     predicted = isinstance(answer, ImagePrediction)
-    labels = _predicted_part_map(answer, canvas) if predicted else _true_part_map(answer, canvas)
+    labels = _predicted_part_map(answer, canvas, threshold) if predicted else _true_part_map(answer, canvas)
     if labels is None or vocabulary.parts is None:
         return missing_panel(image, answer)
     colours = part_colours(vocabulary)
@@ -101,19 +103,19 @@ def missing_panel(image, answer):
     return message_panel(image, words)
 
 
-def _shown(objects):
+def _shown(objects, threshold):
     """Predicted objects worth drawing, best first; annotated ones all."""
     if not objects.has_field("scores"):
         return objects
     scores = objects.get_field("scores")
     order = scores.argsort(descending=True)[:OBJECTS_SHOWN]
-    return objects[order[scores[order] >= SCORE_SHOWN]]
+    return objects[order[scores[order] >= threshold]]
 
 
-def _note_if_none(canvas, objects, answer):
+def _note_if_none(canvas, objects, answer, threshold):
     if not len(objects):
         predicted = isinstance(answer, ImagePrediction)
-        canvas.note(f"none above score {SCORE_SHOWN}" if predicted else "none in this image")
+        canvas.note(f"none above score {threshold:g}" if predicted else "none in this image")
 
 
 def _names_and_colours(objects, vocabulary):
@@ -211,13 +213,13 @@ def _true_part_map(answer, canvas):
     return enlarge_labels(parts.labels[parts.annotated].amax(0).cpu().numpy(), canvas.size)
 
 
-def _predicted_part_map(answer, canvas):
+def _predicted_part_map(answer, canvas, threshold):
     """Predicted part labels [h, w] of the region head or of the whole-image head, or None where neither ran."""
     if answer.part_map is not None:
         return answer.part_map.resize(canvas.size).scores.argmax(0).cpu().numpy()
     if answer.instances is None or not answer.instances.has_field("parts"):
         return None
-    objects = _shown(answer.instances)
+    objects = _shown(answer.instances, threshold)
     if not len(objects):
         return np.zeros(canvas.size[::-1], np.uint8)
     parts, scores = objects.get_field("parts").float().cpu(), objects.get_field("scores").cpu()

@@ -1,0 +1,72 @@
+"""The command `maskrcnn-benchmark COMMAND`, also `python -m maskrcnn_benchmark`: each is a script of tools/."""
+
+import argparse
+import ast
+import difflib
+import sys
+from pathlib import Path
+
+from maskrcnn_benchmark import __version__
+
+PROGRAM = "maskrcnn-benchmark"
+COMMANDS = {
+    "train": "train_net",
+    "test": "test_net",
+    "predict": "predict",
+    "evaluate": "evaluate",
+    "prepare": "prepare_data",
+    "explore": "explore_dataset",
+    "compare": "compare_runs",
+    "export": "export_model",
+    "demo": "demo",
+    "ablate": "ablate_tasks",
+    "convert": "convert_weights",
+}
+
+
+def main(words=None):
+    """Run the command that the words name; leaves the process with its exit code, 2 where there is no such command."""
+    words = sys.argv[1:] if words is None else list(words)
+    if not words or words[0] in ("-h", "--help"):
+        print(describe_commands())
+        sys.exit(0)
+    if words[0] == "--version":
+        print(f"{PROGRAM} {__version__}")
+        sys.exit(0)
+    if words[0] not in COMMANDS:
+        near = difflib.get_close_matches(words[0], COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        print(f"error: there is no command {words[0]!r}; {hint}", file=sys.stderr)
+        sys.exit(2)
+    from maskrcnn_benchmark.utils.cli import run_tool  # PyTorch, which a question for help need not wait for
+    from maskrcnn_benchmark.utils.imports import import_file
+
+    script = script_of(words[0])
+    sys.argv = [f"{PROGRAM} {words[0]}", *words[1:]]
+    run_tool(import_file(script.stem, script, make_importable=True).main)
+
+
+def describe_commands():
+    """The help: a line for each command, which is the first of its script."""
+    parser = argparse.ArgumentParser(PROGRAM, description="One network for the eight tasks of PASCAL in Detail.")
+    lines = [f"  {name:<10}{summary_of(script_of(name))}" for name in COMMANDS]
+    parser.usage = f"{PROGRAM} COMMAND ..."
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(["commands:", *lines, "", f"{PROGRAM} COMMAND --help says more, with an example."])
+    return parser.format_help().rstrip()
+
+
+def script_of(command):
+    """`Path` of a command's script: inside an installed package, beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    name = f"tools/{COMMANDS[command]}.py"
+    return package / name if (package / name).is_file() else package.parent / name
+
+
+def summary_of(script):
+    """The first sentence of a script's docstring, without running it."""
+    return ast.get_docstring(ast.parse(script.read_text())).partition("\n")[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""`Predictor`: one line from a checkpoint and a photograph to the answers of all tasks."""
+
+import itertools
+import math
+import os
+
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
+from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.multitask.tasks import PER_REGION, TASKS, enabled_tasks
+from maskrcnn_benchmark.predict.folding import fold_batch_norm
+from maskrcnn_benchmark.predict.result import THRESHOLDS, Result, merge_thresholds
+from maskrcnn_benchmark.predict.sources import frames_of, holds_several
+from maskrcnn_benchmark.predict.trained_network import TrainedNetwork, load_network
+from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.utils.errors import UserError
+
+# Of one image at the size in which the network sees it: at most this many pixels, some GiB of activations
+MOST_PIXELS = 1 << 25
+
+
+class Predictor:
+    """Answers images with a trained network.
+
+        from maskrcnn_benchmark import Predictor
+        predictor = Predictor("output/mini_R_18_FPN/model_final.pth")
+        result = predictor("photo.jpg")
+        result.detection.boxes, result.semantic, result.draw().save("answers.png")
+
+    Images are resized as in testing, and frozen and trained batch norms are folded into the convolutions. Several
+    images in one batch are padded to one size, so that numbers near their borders differ a little from those of one
+    at a time.
+
+    Attributes:
+        network: the `TrainedNetwork`.
+        tasks: keys of the tasks that are answered.
+        vocabulary: the `Vocabulary` that names the answers.
+        thresholds: {task key: threshold} of the results, see `predict.result.THRESHOLDS`.
+    """
+
+    def __init__(self, checkpoint, config_file="", options=(), device=None, thresholds=None, tasks=None):
+        """Load a network.
+
+        Args:
+            checkpoint: a file, an address, a name of the catalog, or a `TrainedNetwork`, which is folded then.
+            config_file, options, device: as `predict.trained_network.load_network` takes them.
+            thresholds: {task key: threshold}; what it leaves out has its default.
+            tasks: keys of the tasks that are wanted; None wants all that the network has. Heads of others are not run.
+        """
+        network = checkpoint
+        if not isinstance(network, TrainedNetwork):
+            options = [*options, *_switches(tasks)]
+            network = load_network(checkpoint, config_file, options, device)
+        self.network = network
+        self.vocabulary = network.vocabulary
+        self.thresholds = merge_thresholds(THRESHOLDS, thresholds)
+        cfg = network.cfg
+        if cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
+            raise UserError(f"{network.path} ends after its proposals (MODEL.RPN_ONLY), which are no answer to a task")
+        self.tasks = tuple(task.key for task in enabled_tasks(cfg) if tasks is None or task.key in tasks)
+        lacking = sorted(set(tasks or ()).difference(self.tasks))
+        if lacking:
+            answered = ", ".join(task.key for task in enabled_tasks(cfg)) or "none of them"
+            raise UserError(f"{network.path} does not answer {', '.join(lacking)}, but {answered}")
+        self._model = network.model
+        self._device = torch.device(cfg.MODEL.DEVICE)
+        fold_batch_norm(self._model)
+        self._transforms = build_transforms(cfg, is_train=False)
+        self._augmentation = build_bbox_aug(cfg, self._model) if cfg.TEST.BBOX_AUG.ENABLED else None
+
+    def __call__(self, source, batch_size=1):
+        """Answer images.
+
+        Args:
+            source: one image (a path, a PIL image, or an array or tensor uint8 [H, W, 3] RGB), or several: a list of
+                these, a folder, a pattern such as "shots/*.jpg".
+            batch_size: images that the network sees at a time.
+
+        Returns:
+            a `Result` for one image, a list of them for a list, and an iterator over them for a folder or a pattern,
+            which may hold more than fits into memory.
+
+        Raises:
+            UserError: a file is missing, damaged or no image; the message names it.
+        """
+        if isinstance(source, list | tuple):
+            return list(self.stream(source, batch_size))
+        if holds_several(source):
+            return self.stream(source, batch_size)
+        (result,) = self.stream(source)
+        return result
+
+    def stream(self, source, batch_size=1, skipped=None, rotate=False):
+        """An iterator over the results of a source, a batch at a time.
+
+        Args:
+            source, batch_size: as in a call.
+            skipped, rotate: as `predict.sources.frames_of` takes them.
+        """
+        if batch_size < 1:
+            raise UserError(f"the batch size must be 1 or more, not {batch_size}")
+        frames = frames_of(source, skipped, rotate)
+        while batch := list(itertools.islice(frames, batch_size)):
+            yield from self.answer(batch)
+
+    def answer(self, frames):
+        """The `Result`s of a list of `Frame`s, in one batch."""
+        images = [frame.image for frame in frames]
+        predictions = self._predict(images)
+        return [
+            Result(
+                np.asarray(frame.image),
+                prediction,
+                self.vocabulary,
+                self.tasks,
+                frame.name,
+                frame.path,
+                self.thresholds,
+            )
+            for frame, prediction in zip(frames, predictions)
+        ]
+
+    @torch.inference_mode()
+    def _predict(self, images):
+        """`ImagePrediction`s on the CPU, boxes in pixels of the images, maps as coarse as the heads left them."""
+        cfg = self.network.cfg
+        for image in images:
+            self._check_size(image.size)
+        with autocast(cfg.DTYPE, self._device):
+            if self._augmentation is not None:
+                answers = self._augmentation(images, self._device)
+            else:
+                batch = [self._transforms(image)[0] for image in images]
+                answers = self._model(to_image_list(batch, cfg.DATALOADER.SIZE_DIVISIBILITY).to(self._device))
+        return [_in_pixels_of(image.size, ImagePrediction.of(answer)) for image, answer in zip(images, answers)]
+
+    def _check_size(self, size):
+        """Refuse an image that would take more memory than a machine has, before anything is made of it."""
+        options = self.network.cfg.INPUT
+        scale = min(options.MIN_SIZE_TEST / min(size), options.MAX_SIZE_TEST / max(size))
+        pixels = math.prod(size) * scale**2
+        if pixels > MOST_PIXELS:
+            raise UserError(
+                f"an image of {size[0]}x{size[1]} would be shown to the network with {pixels / 1e6:.0f} million pixels "
+                f"(INPUT.MIN_SIZE_TEST {options.MIN_SIZE_TEST}, MAX_SIZE_TEST {options.MAX_SIZE_TEST}); lower them"
+            )
+
+    def __repr__(self):
+        return f"Predictor({os.fspath(self.network.path)!r}, tasks: {', '.join(self.tasks)}, on {self._device})"
+
+
+def _in_pixels_of(size, prediction):
+    prediction = prediction.to("cpu")
+    if prediction.instances is not None:
+        prediction.instances = prediction.instances.resize(size)
+    return prediction
+
+
+def _switches(tasks):
+    """Options that turn off the heads of all other tasks; answers per region need the detector in any case."""
+    if tasks is None:
+        return []
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown or not tasks:
+        raise UserError(f"tasks must be of {', '.join(TASKS)}, not {unknown[0] if unknown else 'none'}")
+    wanted = {*tasks, *(["detection"] if PER_REGION & set(tasks) else [])}
+    return [word for task in TASKS.values() if task.key not in wanted for word in (f"MODEL.{task.switch}", False)]

@@ -1,0 +1,161 @@
+"""From a checkpoint to the network that made it: its config, its names and its weights, with nothing else needed."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+from torch import nn
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
+from maskrcnn_benchmark.data.datasets.known_names import known_vocabulary
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict
+from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+
+logger = logging.getLogger(__name__)
+
+CONFIG_BESIDE = "config.yml"  # what a run leaves in the folder of its checkpoints
+# Of a checkpoint's config, what belongs to the machine and the run that made it; a file that PATHS_CATALOG names would
+# be run as a program
+_NOT_TAKEN = ("PATHS_CATALOG", "OUTPUT_DIR", "DATASETS.DATA_DIR", "MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network ready to answer.
+
+    Attributes:
+        model: `GeneralizedRCNN` in evaluation mode, on its device.
+        cfg: its config, class counts filled in.
+        vocabulary: the `Vocabulary` that names its answers.
+        path: the file that its weights are from.
+    """
+
+    model: nn.Module
+    cfg: ConfigNode
+    vocabulary: Vocabulary
+    path: str
+
+
+def load_network(path, config_file="", options=(), device=None):
+    """The network of a checkpoint.
+
+    A checkpoint of this library carries its config and its names. One that does not takes its config from
+    `config_file` or, without one, from a `config.yml` beside it, and its names from the data set that the config was
+    trained on: COCO, PASCAL VOC and Cityscapes are known, any other has to be in place.
+
+    Args:
+        path: a file, an address or a name of the catalog (docs/weights.md).
+        config_file: a yaml in place of the checkpoint's own config.
+        options: KEY, VALUE, KEY, VALUE, ... to change in it.
+        device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
+
+    Raises:
+        UserError: the file is no whole network of its config, or there is no config or no names for it.
+    """
+    device = choose_device(device)
+    file = local_file(str(path))
+    weights, rest = split_checkpoint(read_checkpoint(file), file)
+    cfg = config_of(file, rest, config_file, options)
+    cfg.MODEL.DEVICE = str(device)
+    vocabulary = vocabulary_of(file, rest, cfg)
+    bind_vocabulary(cfg, vocabulary)
+    model = build_detection_model(cfg, vocabulary)
+    converted = to_our_names(weights, model, cfg, file)
+    _fill(model, weights if converted is None else converted, file)
+    return TrainedNetwork(model.to(device).eval(), cfg, vocabulary, str(path))
+
+
+def choose_device(name=None):
+    """The `torch.device` of a name, or the best there is. Raises `UserError` for one that this machine lacks."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"there is no device {name!r}; take cpu, cuda or cuda:NUMBER") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"{name} is asked for, but PyTorch finds no CUDA device here; take cpu")
+    if device.index is not None and device.type == "cuda" and device.index >= torch.cuda.device_count():
+        raise UserError(f"{device} is asked for, but there are {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def config_of(file, rest, config_file="", options=()):
+    """The config for a checkpoint.
+
+    Args:
+        file: its path.
+        rest: what it holds beside its weights.
+        config_file, options: as `load_network` takes them.
+    """
+    cfg = default_cfg.clone()
+    beside = Path(file).with_name(CONFIG_BESIDE)
+    if config_file:
+        cfg.merge_from_file(config_file)
+    elif isinstance(rest.get("config"), str):
+        _merge_text(cfg, rest["config"], f"the config in {file}")
+    elif beside.is_file():
+        logger.info("%s carries no config; taking %s", file, beside)
+        _merge_text(cfg, beside.read_text(), str(beside))
+    else:
+        raise UserError(f"{file} carries no config, and there is no {beside}; name one with --config-file FILE")
+    cfg.merge_from_list(options)
+    return cfg
+
+
+def vocabulary_of(file, rest, cfg):
+    """The names of a checkpoint's answers: its own, else those of the data set that its config was trained on."""
+    if isinstance(rest.get("vocabulary"), dict):
+        try:
+            return Vocabulary.from_dict(rest["vocabulary"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UserError(f"{file}: its entry 'vocabulary' is damaged; take another checkpoint") from None
+    names = [name for name in (cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST) if name]
+    known = next((found for found in map(known_vocabulary, names) if found is not None), None)
+    if known is not None:
+        return known
+    if not names:
+        raise UserError(f"{file} does not name its classes; say what it was trained on with the option DATASETS.TRAIN")
+    try:
+        return load_vocabulary(cfg)
+    except UserError as error:
+        raise UserError(
+            f"{file} does not name its classes, and data set {names[0]}, which does, is not here ({error})"
+        ) from None
+
+
+def _merge_text(cfg, text, source):
+    """Merge the yaml of a config that came along with weights, except what belongs to the machine that wrote it."""
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError:
+        tree = None
+    if not isinstance(tree, dict):
+        raise UserError(f"{source} is no tree of options; name another with --config-file FILE")
+    for key in _NOT_TAKEN:
+        *groups, name = key.split(".")
+        node = tree
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(name, None)
+    cfg.merge_from_tree(tree, source)
+
+
+def _fill(model, weights, file):
+    """Give a model its weights, all of them: one that keeps random numbers would answer nonsense."""
+    report = load_state_dict(model, weights)
+    lacking = [entry[0] for entry in report.mismatched] + report.missing
+    if lacking:
+        raise UserError(
+            f"{file} is not a whole network of its config: {len(lacking)} of {len(model.state_dict())} tensors are "
+            f"missing or of another shape, such as {lacking[0]}; name its config with --config-file FILE"
+        )
