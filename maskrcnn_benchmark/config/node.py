@@ -122,7 +122,10 @@ class ConfigNode(CfgNode):
         near = difflib.get_close_matches(key, options, 1, 0.5)
         if not near:
             near = [o for o in options if o.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
-        return f"{source}: unknown option {key}" + (f"; did you mean {near[0]}?" if near else "")
+        hint = f"; did you mean {near[0]}?" if near else ""
+        if key.startswith("MODEL.") and key.endswith("_ON"):
+            hint += " (the switch of a task of your own? TORCH_DETECTRON_ENV_MODULE names the file that adds it)"
+        return f"{source}: unknown option {key}{hint}"
 
 
 _MISSING = object()

@@ -68,6 +68,7 @@ def test_a_base_is_one_path(config, tmp_path):
     ("options", "message"),
     [
         (["MODEL.MASK_N", True], "did you mean MODEL.MASK_ON?"),
+        (["MODEL.SALIENCY_ON", True], "TORCH_DETECTRON_ENV_MODULE names the file that adds it"),
         (["MODEL.MAS", True], "unknown option MODEL.MAS; options that begin so: MODEL.MASK_ON"),
         (["SOLVER.BASE_LR", "fast"], "SOLVER.BASE_LR takes a float"),
         (["MODEL.MASK_ON", 1], "MODEL.MASK_ON takes a bool"),
