@@ -117,11 +117,11 @@ def downloads(token, version):
 
 
 def describe(shown, view):
-    """{task key: what its picture shows, in words} for those who cannot see it."""
+    """{title of a picture: what it shows, in words} for those who cannot see it."""
     words = {}
     objects, labels = shown.objects(view), shown.labels(view)
     if objects is not None:
-        words["detection"] = _listed(objects)
+        words["detection"] = words["overlay"] = _listed(objects)
     if labels is not None:
         words["classification"] = _listed(labels)
     if shown.result.semantic is not None:

@@ -8,6 +8,7 @@ from maskrcnn_benchmark.demo import markup
 from maskrcnn_benchmark.demo.session import LAYOUTS
 from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT
 from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.predict.result import OTHER_THRESHOLD
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Page:
         self.layout = gr.Radio(LAYOUTS, value=LAYOUTS[0], label="Layout", visible=len(LAYOUTS) > 1, elem_id="layout")
 
     def _build_task(self, task):
-        threshold = self.demo.predictor.thresholds[task.key]
+        threshold = self.demo.predictor.thresholds.get(task.key, OTHER_THRESHOLD)
         with gr.Row(elem_classes="task"):
             self.switches.append(
                 gr.Checkbox(True, label=task.title, container=False, min_width=130, elem_id=f"switch-{task.key}")

@@ -66,6 +66,7 @@ header dt { color: var(--body-text-color-subdued); } header dd { margin: 0; }
 #upload [data-testid=upload-text] * { font-size: 0; }
 #upload [data-testid=upload-text]::after { content: "Drop, paste or choose an image"; font-size: .9rem; }
 #upload [data-testid=upload-icon] { width: 26px; margin: 0 auto .4rem; }
+#layout { border: 0; padding: 0; background: none; box-shadow: none; }
 #tasks { gap: .1rem; }
 #tasks .task { gap: .75rem; align-items: center; flex-wrap: nowrap; }
 #tasks .block { border: 0; padding: 0; background: none; box-shadow: none; overflow: visible !important; }
