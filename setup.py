@@ -1,15 +1,15 @@
 """All metadata is in pyproject.toml; this adds the folders beside the package that an installed command needs."""
 
-from pathlib import Path
+import os
 
 from setuptools import find_packages, setup
 
 # `maskrcnn-benchmark train` runs tools/train_net.py with a file of configs/: both travel inside the package
-BESIDE = {"maskrcnn_benchmark.tools": "tools", "maskrcnn_benchmark.configs": "configs"}
-CONFIGS = [str(path.relative_to("configs")) for path in sorted(Path("configs").rglob("*.yaml"))]
+FOLDERS = [folder for top in ("tools", "configs") for folder, *_ in os.walk(top) if not folder.endswith("__")]
+BESIDE = {f"maskrcnn_benchmark.{folder.replace(os.sep, '.')}": folder for folder in FOLDERS}
 
 setup(
     packages=[*find_packages(include=["maskrcnn_benchmark*"]), *BESIDE],
     package_dir=BESIDE,
-    package_data={"maskrcnn_benchmark.configs": CONFIGS},
+    package_data={"": ["*.yaml"]},
 )

@@ -1,4 +1,4 @@
-"""The installed command `maskrcnn-benchmark COMMAND`, also `python -m maskrcnn_benchmark`: each is a script of tools/."""
+"""The command `maskrcnn-benchmark COMMAND`, also `python -m maskrcnn_benchmark`: each is a script of tools/."""
 
 import argparse
 import ast

@@ -5,7 +5,6 @@ python tools/ablate_tasks.py --config-file F --output DIR --tasks single all --m
 Options KEY VALUE hold for all runs. A command that was stopped goes on when it is given again.
 """
 
-import argparse
 import re
 import shlex
 import sys
@@ -18,7 +17,7 @@ from maskrcnn_benchmark.engine.planned_runs import describe_runs, make_places, r
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -27,7 +26,7 @@ KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="FILE", help="a yaml with all tasks to choose from")
     parser.add_argument("--output", required=True, metavar="DIR", help="for runs and tables")
     parser.add_argument(

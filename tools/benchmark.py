@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import balancing, dataset, detector, evaluation, multitask
+from benchmarks import balancing, dataset, detector, evaluation, multitask, predict
 from benchmarks.timing import machine, positive, write_json
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.errors import UserError
@@ -28,6 +28,7 @@ SUBJECTS = {
     "detector": Subject(detector.SUMMARY, detector.add_arguments, detector.measure),
     "evaluation": Subject(evaluation.SUMMARY, evaluation.add_arguments, evaluation.measure),
     "multitask": Subject(multitask.SUMMARY, multitask.add_arguments, multitask.measure),
+    "predict": Subject(predict.SUMMARY, predict.add_arguments, predict.measure),
 }
 
 

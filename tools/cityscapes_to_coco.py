@@ -1,10 +1,11 @@
-"""Write Cityscapes' instances as COCO JSON: `python tools/cityscapes_to_coco.py --root datasets/cityscapes`.
+"""Write Cityscapes' instances as COCO JSON.
+
+python tools/cityscapes_to_coco.py --root datasets/cityscapes
 
 Makes annotations/instancesonly_filtered_gtFine_{train,val}.json, which the data sets cityscapes_fine_instanceonly_seg_*
 _cocostyle read, and images/, a folder of links to the photographs of all cities, in which they are looked for.
 """
 
-import argparse
 import json
 import os
 from pathlib import Path
@@ -15,13 +16,13 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.data.datasets.cityscapes import IMAGE, CityScapesDataset, read_instance_ids
 from maskrcnn_benchmark.structures.mask_forms import outline_polygons
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument(
         "--root",
         default="datasets/cityscapes",

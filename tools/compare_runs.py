@@ -5,18 +5,17 @@ A folder of a sweep or of an ablation stands for all runs in it.
 python tools/compare_runs.py output/mini_R_18_FPN output/other --output comparison.html --json comparison.json
 """
 
-import argparse
 import shutil
 import sys
 
 from maskrcnn_benchmark.engine.comparison import compare_folders
 from maskrcnn_benchmark.engine.comparison_files import write_comparison
 from maskrcnn_benchmark.engine.comparison_report import format_text
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument("folders", nargs="+", metavar="DIR", help="OUTPUT_DIR of a run; the first is compared with")
     parser.add_argument(
         "--output", default="comparison.html", metavar="FILE", help="the page (default: %(default)s); '' writes none"

@@ -1,6 +1,6 @@
 """Write the weights of any library that MODEL.WEIGHT can name as a checkpoint with our names.
 
-    python tools/convert_weights.py --config-file configs/e2e_mask_rcnn_R_50_FPN_1x.yaml IN OUT.pth [KEY VALUE ...]
+python tools/convert_weights.py --config-file configs/e2e_mask_rcnn_R_50_FPN_1x.yaml IN OUT.pth [KEY VALUE ...]
 
 IN is a path, an address or catalog://NAME. The config decides on the network; tensors that do not fit it are left out.
 """
@@ -11,7 +11,7 @@ import torch
 
 from maskrcnn_benchmark.config import cfg as defaults
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
@@ -21,7 +21,7 @@ from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument("source", metavar="IN", help="a path, an address or catalog://NAME")
     parser.add_argument("target", metavar="OUT", help="the checkpoint to write")
     parser.add_argument("--config-file", required=True, metavar="FILE", help="the config of the network")

@@ -1,10 +1,11 @@
-"""Export PASCAL in Detail as COCO JSON, which any COCO tool reads: `python tools/detail_to_coco.py --out DIR`.
+"""Write PASCAL in Detail as COCO JSON, which any COCO tool reads.
+
+python tools/detail_to_coco.py --out detail_as_coco
 
 Instances, joints of people, and (as PNG) semantic maps. Only images that were annotated for a kind are in its file,
 for in COCO an image without a record holds no object.
 """
 
-import argparse
 import io
 import json
 from collections import Counter
@@ -22,7 +23,7 @@ from maskrcnn_benchmark.data.datasets.image_file import image_size
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 
@@ -32,7 +33,7 @@ PERSON = "person"
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument(
         "--annotations",
         default="datasets/detail/annotations.json",

@@ -1,6 +1,9 @@
-"""Score answers that lie in files, of any network: `python tools/evaluate.py --predictions FOLDER --config-file F`."""
+"""Score answers that lie in files, of any network, without running one.
 
-import argparse
+python tools/evaluate.py --config-file configs/detail/mini_R_18_FPN.yaml --predictions answers
+python tools/evaluate.py --annotations val.json --layout coco --bbox boxes.json
+"""
+
 import dataclasses
 import os
 from pathlib import Path
@@ -19,14 +22,15 @@ from maskrcnn_benchmark.evaluation.protocols import (
 )
 from maskrcnn_benchmark.evaluation.report import format_table
 from maskrcnn_benchmark.evaluation.result_files import write_summary
+from maskrcnn_benchmark.evaluation.result_layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.multitask.tasks import TASKS
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
-# Options that name one kind of answers: key of `prediction_reader.SOURCES` and what is expected
+# Options that name one kind of answers: key of `result_layout.LISTS` or `MAPS` and what is expected
 SINGLE_SOURCES = {
     "--bbox": ("detection", "FILE", "boxes, as COCO's results"),
     "--segm": ("instance", "FILE", "masks, as COCO's results"),
@@ -41,10 +45,10 @@ SINGLE_SOURCES = {
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(__doc__)
     answers = parser.add_argument_group("answers")
     answers.add_argument("--predictions", metavar="FOLDER", help="a folder that tools/test_net.py wrote, or like it")
-    for option, (key, kind, text) in SINGLE_SOURCES.items():
+    for option, (key, kind, text) in single_sources().items():
         answers.add_argument(option, dest=f"source_{key}", metavar=kind, help=f"{text}; in the folder's place")
     answers.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; by default all that are answered")
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
@@ -100,13 +104,19 @@ def main():
     print(f"results: {Path(arguments.output) / RESULTS}\nreport: {page}")
 
 
+def single_sources():
+    """`SINGLE_SOURCES` and the maps of added tasks."""
+    added = [key for key in MAPS if f"--{key}" not in SINGLE_SOURCES]
+    return {**SINGLE_SOURCES, **{f"--{key}": (key, "DIR", f"{ENCODINGS[key]}, one per image") for key in added}}
+
+
 def find_sources(arguments):
-    """{key of `prediction_reader.SOURCES`: path}: those of --predictions, replaced by what is named alone."""
+    """{key of `LISTS` or `MAPS`: path}: those of --predictions, replaced by what is named alone."""
     sources = find_predictions(arguments.predictions) if arguments.predictions else {}
-    named = {key: getattr(arguments, f"source_{key}") for key, _, _ in SINGLE_SOURCES.values()}
+    named = {key: getattr(arguments, f"source_{key}") for key, _, _ in single_sources().values()}
     sources.update({key: Path(path) for key, path in named.items() if path})
     if not sources:
-        raise UserError(f"name the answers: --predictions FOLDER, or one of {', '.join(SINGLE_SOURCES)}")
+        raise UserError(f"name the answers: --predictions FOLDER, or one of {', '.join(single_sources())}")
     return sources
 
 

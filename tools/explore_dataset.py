@@ -1,6 +1,9 @@
-"""A page about a data set, one HTML file: `python tools/explore_dataset.py --config-file F` or `--annotations FILE`."""
+"""Write a page about a data set, one HTML file: counts, distributions, drawn samples.
 
-import argparse
+python tools/explore_dataset.py --config-file configs/detail/mini_R_18_FPN.yaml
+python tools/explore_dataset.py --annotations annotations.json --images images --output dataset.html
+"""
+
 import os
 from functools import partial
 from pathlib import Path
@@ -11,7 +14,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
 from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
 from maskrcnn_benchmark.multitask.tasks import TASKS
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
@@ -25,7 +28,7 @@ BLANK = 214  # grey in the place of an image that is not at hand
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(__doc__)
     data = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(data, split="trainval", images_help="without which the annotations are drawn on grey")
     parser.add_argument(

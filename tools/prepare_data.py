@@ -1,10 +1,11 @@
-"""Put PASCAL in Detail in place, prepare it and check that nothing is missing: `make data DETAIL_JSON=FILE VOC=FILE`.
+"""Put PASCAL in Detail in place, prepare it and check that nothing is missing.
+
+python tools/prepare_data.py --annotations trainval_merged.json --voc VOCtrainval_03-May-2010.tar
 
 What is given is unpacked or linked to where the catalog looks (datasets/README.md); what is there already is kept. Give
 nothing to check what is there. The exit code is 1 as long as something is missing that training needs.
 """
 
-import argparse
 import contextlib
 import os
 import sqlite3
@@ -14,7 +15,7 @@ from pathlib import Path
 from maskrcnn_benchmark.config.paths_catalog import DEFAULT_DATA_DIR
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
 VOC2010_IMAGES = 10_103  # trainval of VOC2010; PASCAL in Detail annotates all but three of them
@@ -49,7 +50,7 @@ class Item:
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument("--annotations", metavar="FILE", help="the JSON file, or a .zip, .tar.gz or .json.gz with it")
     parser.add_argument(
         "--voc", metavar="PATH", help="VOCtrainval_03-May-2010.tar, or a folder that it was unpacked to"

@@ -1,24 +1,25 @@
-"""Prepare PASCAL in Detail, or a file of COCO: `python tools/prepare_detail.py --annotations FILE --images DIR`.
+"""Prepare an annotation file of PASCAL in Detail or of COCO: check every record, write an index.
+
+python tools/prepare_detail.py --annotations annotations.json --images images --problems problems.csv
 
 The annotation file is read once, a piece at a time, every record is checked, and an index is written, which training
 and testing open at once. It lies beside the annotation file, or in --out. A second run on the same file does nothing.
 """
 
-import argparse
 import os
 from pathlib import Path
 
 from maskrcnn_benchmark.data.preparation.build_index import LAYOUTS, prepare
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.data.preparation.summary import summarize
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument("--annotations", required=True, metavar="FILE", help="JSON file of PASCAL in Detail")
     parser.add_argument("--layout", choices=LAYOUTS, default="detail", help="that of the file (default: %(default)s)")
     parser.add_argument("--images", metavar="DIR", help="look at every image, too")

@@ -1,19 +1,23 @@
-"""Evaluate a trained network: `python tools/test_net.py --config-file F [--ckpt F] [KEY VALUE ...]`."""
+"""Evaluate a trained network on the test data of its config, and write its answers as files.
 
-import argparse
+python tools/test_net.py --ckpt output/mini_R_18_FPN/model_final.pth
+python tools/test_net.py --config-file configs/detail/mini_R_18_FPN.yaml TEST.IMS_PER_BATCH 4
+
+A checkpoint of this library carries its config, so it is enough; --config-file takes another one.
+"""
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.run import test
 from maskrcnn_benchmark.engine.setup import end_run
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.predict.trained_network import testing_config
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.errors import UserError
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--config-file", required=True, metavar="FILE", help="a yaml of configs/ or OUTPUT_DIR/config.yml"
-    )
+    parser = ToolParser(__doc__)
+    parser.add_argument("--config-file", metavar="FILE", help="a yaml of configs/ or OUTPUT_DIR/config.yml")
     parser.add_argument(
         "--ckpt",
         metavar="FILE",
@@ -27,12 +31,18 @@ def parse_arguments(arguments=None):
 def main():
     setup_environment()
     arguments = parse_arguments()
-    cfg = default_cfg.clone()
-    cfg.merge_from_file(arguments.config_file)
-    cfg.merge_from_list(arguments.opts)
     # weights named on the command line are meant, whatever OUTPUT_DIR holds
-    named = cfg.MODEL.WEIGHT if "MODEL.WEIGHT" in arguments.opts[::2] else ""
-    test(cfg, arguments.ckpt or named)
+    named = dict(zip(arguments.opts[::2], arguments.opts[1::2])).get("MODEL.WEIGHT", "")
+    checkpoint, vocabulary = arguments.ckpt or named, None
+    if arguments.config_file:
+        cfg = default_cfg.clone()
+        cfg.merge_from_file(arguments.config_file)
+        cfg.merge_from_list(arguments.opts)
+    elif checkpoint:
+        cfg, vocabulary = testing_config(checkpoint, arguments.opts)
+    else:
+        raise UserError("name what to test: --ckpt FILE, or --config-file FILE of a run with its OUTPUT_DIR")
+    test(cfg, checkpoint, vocabulary)
     end_run()
 
 

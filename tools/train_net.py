@@ -1,10 +1,10 @@
-"""Train a network, evaluate it and draw its answers: `python tools/train_net.py --config-file F [KEY VALUE ...]`.
+"""Train a network, evaluate it and draw its answers, or several networks that differ in some options, side by side.
 
-With --sweep one network for each value of an option, or for each combination of several, and their comparison:
-python tools/train_net.py --config-file F --sweep SOLVER.BASE_LR=0.002,0.004 --sweep SOLVER.SEED=0,1,2 OUTPUT_DIR DIR
+python tools/train_net.py --config-file configs/detail/mini_R_18_FPN.yaml SOLVER.MAX_ITER 100
+torchrun --nproc_per_node=8 tools/train_net.py --config-file configs/e2e_mask_rcnn_R_50_FPN_1x.yaml
+python tools/train_net.py --sweep SOLVER.BASE_LR=0.002,0.004 --sweep SOLVER.SEED=0,1,2 OUTPUT_DIR output/rates
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from maskrcnn_benchmark.engine.planned_runs import describe_runs, is_done, make_
 from maskrcnn_benchmark.engine.run import train
 from maskrcnn_benchmark.engine.setup import end_run
 from maskrcnn_benchmark.engine.sweep import plan_sweep, run_sweep
-from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument(
         "--config-file",
         default="auto",

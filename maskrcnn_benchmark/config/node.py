@@ -16,6 +16,9 @@ OBSOLETE_PREFIXES = ("MODEL.FBNET", "MODEL.ROI_BOX_HEAD.FBNET", "AMP_VERBOSE")
 # An installed package carries the folder configs/ within itself
 PACKAGE = Path(__file__).resolve().parents[1]
 
+# Options that an error names where only the beginning of one was given
+COMPLETIONS = 5
+
 # In a yaml file, not an option but the file to build on
 BASE_KEY = "_BASE_"
 
@@ -112,10 +115,17 @@ class ConfigNode(CfgNode):
 
     def _unknown(self, key, source):
         options = self.keys_of_options()
+        begun = [option for option in options if option.startswith(key)]
+        if begun:
+            more = f", ... ({len(begun)} in all)" if len(begun) > COMPLETIONS else ""
+            return f"{source}: unknown option {key}; options that begin so: {', '.join(begun[:COMPLETIONS])}{more}"
         near = difflib.get_close_matches(key, options, 1, 0.5)
         if not near:
             near = [o for o in options if o.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
-        return f"{source}: unknown option {key}" + (f"; did you mean {near[0]}?" if near else "")
+        hint = f"; did you mean {near[0]}?" if near else ""
+        if key.startswith("MODEL.") and key.endswith("_ON"):
+            hint += " (the switch of a task of your own? TORCH_DETECTRON_ENV_MODULE names the file that adds it)"
+        return f"{source}: unknown option {key}{hint}"
 
 
 _MISSING = object()

@@ -111,7 +111,8 @@ def _build_cityscapes(cfg, name, args, options, is_train):
     evaluated_only = group.NUM_CLASSES == CITYSCAPES_EVALUATED
     args = {"keep_crowd": not is_train, "evaluated_only": evaluated_only, **args, **options}
     dataset = _make(CityScapesDataset, **args)
-    if is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and "semantic" not in dataset.tasks:
+    only_objects = dataset.tasks <= {"detection", "instance"}
+    if is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and only_objects:
         _tell_left_out(name, dataset, dataset.leave_out_empty())
     return dataset
 

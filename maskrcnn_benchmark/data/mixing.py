@@ -6,7 +6,7 @@ import math
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
 from maskrcnn_benchmark.data.datasets.mapped_dataset import in_vocabulary
-from maskrcnn_benchmark.multitask.tasks import enabled_tasks, evaluated_tasks
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, enabled_tasks, evaluated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def in_learned_vocabulary(cfg, names, datasets):
     them teaches.
     """
     if len(names) == 1 and not cfg.DATASETS.VOCABULARY:
+        _refuse_unlabelled(cfg, names[0], datasets[0])
         return datasets
     learned, vocabulary = learned_vocabulary(cfg, {name: each.vocabulary for name, each in zip(names, datasets)})
     datasets = [in_vocabulary(dataset, vocabulary) for dataset in datasets]
@@ -77,6 +78,17 @@ def in_learned_vocabulary(cfg, names, datasets):
             f"names of {learned}; turn the task off"
         )
     return datasets
+
+
+def _refuse_unlabelled(cfg, name, dataset):
+    """Raise `UserError` for an added task that is on and of which the only training data set has no labels."""
+    added = [task for task in enabled_tasks(cfg) if task.key not in OWN_TASKS]
+    untaught = next((task for task in added if task.key not in taught_tasks(dataset)), None)
+    if untaught is not None:
+        raise UserError(
+            f"MODEL.{untaught.switch} is on, but the task's source of labels finds none for data set {name}; turn the "
+            "task off, or put them where it looks"
+        )
 
 
 def taught_tasks(dataset):

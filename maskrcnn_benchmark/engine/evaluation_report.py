@@ -10,7 +10,8 @@ from maskrcnn_benchmark.evaluation.as_prediction import to_prediction
 from maskrcnn_benchmark.evaluation.delta_m import add_delta_m, read_single_task
 from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, title_of, write_class_table, write_results
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.evaluation.result_layout import MAPS
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -64,7 +65,7 @@ def report_files(evaluators, results, dataset, folder, name, count, interactions
     Returns:
         `Path` of the report.
     """
-    tasks = [key for key in evaluators if key in TASKS]  # a thousand proposals are no picture
+    tasks = [key for key in evaluators if _is_drawn(key)]
     reader = PredictionReader(dataset, find_predictions(folder), tasks) if tasks else None
     facts = [("data set", name), ("images", str(len(dataset))), ("answers", str(folder))]
     title = f"Evaluation on {name}"
@@ -93,7 +94,7 @@ def report_run(evaluators, results, dataset, predictions, folder, title, facts, 
     for key, result in results.items():
         evaluator = evaluators.get(key)
         worst, best = ([], [])
-        if key in TASKS and count:
+        if _is_drawn(key) and count:
             worst, best = _extremes(evaluator.image_scores(), count)
         tasks.append(
             TaskReport(
@@ -109,6 +110,11 @@ def report_run(evaluators, results, dataset, predictions, folder, title, facts, 
         )
     rows = table_rows(results)
     return write_report(Path(folder) / REPORT, title, facts, rows, tasks, dataset.vocabulary, interactions)
+
+
+def _is_drawn(key):
+    """Whether a report shows a line's answers: a thousand proposals are no picture, an added task may have no files."""
+    return key in OWN_TASKS or key in MAPS
 
 
 def _extremes(scores, count):

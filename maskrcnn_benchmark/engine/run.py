@@ -125,19 +125,20 @@ def train(cfg, skip_test=False):
     return model
 
 
-def test(cfg, checkpoint=None):
+def test(cfg, checkpoint=None, vocabulary=None):
     """Evaluate the network of a config and show the table.
 
     Args:
         cfg: the config; class counts are filled in.
         checkpoint: the weights; None or "": OUTPUT_DIR's last checkpoint, else MODEL.WEIGHT.
+        vocabulary: the `Vocabulary` that the network learned; by default that of the config's training data.
 
     Returns:
         what `evaluate` returns.
     """
     device = start_run(cfg)
     make_missing_mini_detail(cfg)
-    vocabulary = load_vocabulary(cfg)
+    vocabulary = vocabulary or load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)
     model = _build_model(cfg, vocabulary, device)
     checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)

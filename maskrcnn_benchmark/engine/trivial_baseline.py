@@ -11,7 +11,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.engine.inference import merge_and_evaluate
 from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.build import build_evaluators
-from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
+from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor, is_offered
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 
@@ -35,8 +35,9 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, worke
         workers: processes that score beside this one.
 
     Returns:
-        {task key: {metric: value in 0..1 or nan}}.
+        {task key: {metric: value in 0..1 or nan}}, without the added tasks that it does not answer.
     """
+    tasks = [task for task in tasks if is_offered(task)]
     key = {**key, "tasks": list(tasks), "protocols": repr(protocols), "images": len(test_set)}
     known = all_gather(_read(path, key) if is_main_process() else None)[0]
     if known is not None:

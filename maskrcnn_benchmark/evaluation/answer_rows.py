@@ -2,6 +2,7 @@
 
 from maskrcnn_benchmark.evaluation.map_file import voc_palette
 from maskrcnn_benchmark.evaluation.result_layout import DIRECTION_SUFFIX, MAPS, category_ids, part_ids
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS
 
 
 class AnswerRows:
@@ -45,7 +46,8 @@ class AnswerRows:
         if "occlusion" in given:
             maps[MAPS["occlusion"]] = given["occlusion"].strength, None
             maps[MAPS["occlusion"] + DIRECTION_SUFFIX] = given["occlusion"].direction, None
-        return maps
+        added = [task for task in given if task in MAPS and task not in OWN_TASKS]
+        return {**maps, **{MAPS[task]: (given[task], None) for task in added}}
 
     def _object(self, key, row, what):
         label = row["category_id"]

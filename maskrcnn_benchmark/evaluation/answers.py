@@ -11,6 +11,8 @@ The answer of a task on one image is
     occlusion       `OcclusionAnswer`
     classification  float64 [L], score of each image label in the vocabulary's order
     box_proposal    (float32 [N, 4] boxes xyxy with the last pixel included, best first; nothing else)
+
+and of an added task whatever its evaluator takes; where `result_layout.MAPS` names a folder for it, uint8 [H, W].
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.evaluation.answers import decode_direction, decode_strength
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, PROPOSALS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -48,6 +49,16 @@ class LabelMap:
         return LabelMap(self.labels.to(device), self.channels)
 
 
+def strength_map(answer, size, vocabulary):
+    """A map of strengths, uint8 [H, W] as files hold it: `ScoreMap` of one channel, 0..1."""
+    return ScoreMap(_float(decode_strength(answer)[None]), size)
+
+
+# {key of an added task: function (answer, (width, height), Vocabulary) -> its member of `ImagePrediction.further`}; the
+# answers of one that is not in it are strengths
+FURTHER_MEMBERS = {}
+
+
 def to_prediction(answers, vocabulary, task=None):
     """The prediction that answers on an image stand for, to be drawn.
 
@@ -74,13 +85,15 @@ def to_prediction(answers, vocabulary, task=None):
     if "part" in given:
         prediction.part_map = LabelMap(torch.from_numpy(given["part"].labels), len(vocabulary.parts) + 1)
     if "boundary" in given:
-        prediction.boundary = ScoreMap(_float(decode_strength(given["boundary"])[None]), size)
+        prediction.boundary = strength_map(given["boundary"], size, vocabulary)
     if "occlusion" in given:
         strength, direction = given["occlusion"].strength, given["occlusion"].direction
         planes = np.concatenate([decode_strength(strength)[None], decode_direction(direction)])
         prediction.occlusion = ScoreMap(_float(planes), size)
     if "classification" in given:
         prediction.classes = _float(given["classification"])
+    for key in given.keys() - OWN_TASKS - {PROPOSALS.key}:
+        prediction.further[key] = FURTHER_MEMBERS.get(key, strength_map)(given[key], size, vocabulary)
     return prediction
 
 

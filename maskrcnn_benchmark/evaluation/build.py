@@ -12,7 +12,8 @@ from maskrcnn_benchmark.evaluation.semantic import SemanticEvaluator
 from maskrcnn_benchmark.evaluation.voc import DetectionAndVocEvaluator
 from maskrcnn_benchmark.utils.errors import UserError
 
-_BUILDERS = {
+# {task key: function (Vocabulary, Protocols) -> Evaluator}; an added task's goes in here, too
+EVALUATORS = {
     "box_proposal": lambda vocabulary, _: ProposalEvaluator(),
     "detection": lambda vocabulary, how: DetectionAndVocEvaluator(vocabulary.thing_names, how.detection),
     "instance": lambda vocabulary, how: InstanceEvaluator(vocabulary.thing_names, how.detection),
@@ -39,7 +40,7 @@ def build_evaluators(tasks, vocabulary, protocols=None):
         {task key: Evaluator} in the order given.
     """
     protocols = protocols or Protocols()
-    return {task: _BUILDERS[task](vocabulary, protocols) for task in tasks}
+    return {task: EVALUATORS[task](vocabulary, protocols) for task in tasks}
 
 
 def _joints(vocabulary):

@@ -107,8 +107,8 @@ class Evaluator:
         return math.nan
 
     def member(self, prediction, name):
-        """A member of an ImagePrediction; raises `ValueError` where the network did not answer it."""
-        value = getattr(prediction, name)
+        """A member of an ImagePrediction or its `further`; raises `ValueError` where the network did not answer it."""
+        value = getattr(prediction, name) if name in prediction.ANSWERS else prediction.further.get(name)
         if value is None:
             raise ValueError(f"{self.task}: the prediction has no {name}; evaluate only what the network answers")
         return value

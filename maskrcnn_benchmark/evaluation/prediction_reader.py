@@ -26,14 +26,12 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# What a `PredictionReader` can be given: keys of `LISTS`, files, and of `MAPS`, folders
-SOURCES = (*LISTS, *MAPS)
 # The lists and maps that a task is answered by, any of them
 _SOURCES_OF_TASK = {"part": ("part", "parts")}
 
 
 def find_predictions(folder):
-    """The answers in a folder: {key of `SOURCES`: path}.
+    """The answers in a folder: {key of `LISTS`: file, key of `MAPS`: folder}.
 
     Raises `UserError` where there is no such folder or nothing in it.
     """
@@ -67,8 +65,9 @@ class PredictionReader:
 
     Args:
         dataset: the data set; it names images, categories and parts.
-        sources: {key of `SOURCES`: path}, files of `LISTS` (in COCO's form or PASCAL in Detail's, {"pred": [...]}) and
-            folders of `MAPS`. Directions of occlusion edges lie beside their folder, under its name and "_direction".
+        sources: {key of `LISTS` or `MAPS`: path}, files of `LISTS` (in COCO's form or PASCAL in Detail's, {"pred":
+            [...]}) and folders of `MAPS`. Directions of occlusion edges lie beside their folder, under its name and
+            "_direction".
         tasks: task keys that are wanted; by default all that the sources answer.
 
     Raises:
@@ -115,9 +114,9 @@ class PredictionReader:
             meaning = f"each pixel needs a class: 1 to {count}, 1 + the class's place in {CLASSES}"
             return read_labels(path, size, 1, count, meaning) - np.uint8(1)
         strength = read_strength(path, size)
-        if task == "boundary":
-            return strength
-        return OcclusionAnswer(strength, read_direction(_directions(self._maps[task]) / path.name, size))
+        if task == "occlusion":
+            return OcclusionAnswer(strength, read_direction(_directions(self._maps[task]) / path.name, size))
+        return strength
 
     def _parts(self, index, size):
         instances = self._lists["parts"].answer(index) if "parts" in self._lists else None

@@ -16,14 +16,16 @@ from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 
 _logger = logging.getLogger(__name__)
 
-# What the results can have a line for, in this order
-_LINES = {PROPOSALS.key: PROPOSALS, **TASKS, DELTA_M.key: DELTA_M}
-
 # The original library's names for what a network answers per box
 TASK_OF_IOU_TYPE = {"bbox": "detection", "segm": "instance", "keypoints": "keypoint", "box_proposal": PROPOSALS.key}
 
 # How many metrics beside the headline fit on a line of the table
 _SECONDARY = 4
+
+
+def _lines():
+    """What the results can have a line for, in this order: {key: `Task`}."""
+    return {PROPOSALS.key: PROPOSALS, **TASKS, DELTA_M.key: DELTA_M}
 
 
 def gather_results(scores, trivial):
@@ -48,14 +50,14 @@ def gather_results(scores, trivial):
             "reason": scores[key].reason,
             "per_class": scores[key].per_class,
         }
-        for key, task in _LINES.items()
+        for key, task in _lines().items()
         if key in scores
     }
 
 
 def title_of(key):
     """What people call a line of the results."""
-    return _LINES[key].title
+    return _lines()[key].title
 
 
 def format_table(results):
@@ -67,7 +69,7 @@ def format_table(results):
     for key, result in results.items():
         shown = [result["metrics"][name] for name in (result["headline"], *_others(result))]
         if result.get("reason") and any(math.isnan(value) for value in shown):
-            lines.append(f"{_LINES[key].title}: {result['reason']}")
+            lines.append(f"{_lines()[key].title}: {result['reason']}")
     return "\n".join(lines)
 
 
@@ -82,7 +84,7 @@ def table_rows(results):
         headline, metrics = result["headline"], result["metrics"]
         rows.append(
             (
-                _LINES[key].title,
+                _lines()[key].title,
                 headline,
                 _percent(metrics[headline]),
                 _percent(result["trivial"].get(headline, math.nan)),

@@ -14,7 +14,8 @@ LISTS = {
 }
 # The joints once more, as PASCAL in Detail's own program wants them
 DETAIL_KEYPOINTS = "detail_keypoints.json"
-# Folders with a PNG for each image, by task
+# Folders with a PNG for each image, by task. An added task's answers, grey uint8 [H, W], are written where they have a
+# folder here, and `ENCODINGS` says what the numbers mean
 MAPS = {"part": "part", "semantic": "semantic", "boundary": "boundary", "occlusion": "occlusion"}
 # The second PNG of a task lies beside the folder of its first: occlusion/NAME.png and occlusion_direction/NAME.png
 DIRECTION_SUFFIX = "_direction"

@@ -1,9 +1,12 @@
 """The predictor that never looks at the image: what each task scores by knowing only how annotations usually lie."""
 
+from collections import Counter
+
 import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, one_hot
 
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, PROPOSALS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -17,6 +20,15 @@ _BOX_GRID = 28
 _POSITION_GRID = 4
 _MAX_BOXES = 100
 
+# {key of an added task: function from a label to float [C, H, W]}; their mean at each place, as a `ScoreMap`, is what
+# the trivial predictor answers. A task that is not in it has no trivial figures
+TRIVIAL_MAPS = {}
+
+
+def is_offered(task):
+    """Whether the trivial predictor answers a task."""
+    return task in OWN_TASKS or task == PROPOSALS.key or task in TRIVIAL_MAPS
+
 
 class TrivialPredictor:
     """Answers every image of a size alike, from means of the training annotations.
@@ -24,7 +36,8 @@ class TrivialPredictor:
     Boxes: the most frequent combinations of class, position and size, scored by frequency relative to the most
     frequent one, each with the mean mask of its members, its class's mean part layout and people's mean pose. Semantic:
     the majority class at each place. Boundary and occlusion: how often an edge passes each place, relative to the
-    most frequented one, with the mean direction. Classification: how often each label occurs.
+    most frequented one, with the mean direction. Classification: how often each label occurs. Added tasks: the mean of
+    their labels at each place, where `TRIVIAL_MAPS` says what that is.
 
     Args:
         vocabulary: the data set's Vocabulary.
@@ -35,6 +48,7 @@ class TrivialPredictor:
         self._objects = _ObjectMeans(vocabulary)
         self._semantic = self._boundary = self._occlusion = self._classes = None
         self._num_classified = 0
+        self._further, self._num_further = {}, Counter()
 
     def fit(self, annotations):
         """Take the means of training annotations.
@@ -57,6 +71,10 @@ class TrivialPredictor:
             if target.classes is not None:
                 self._classes = _sum(self._classes, target.classes.float())
                 self._num_classified += 1
+            for key in target.further.keys() & TRIVIAL_MAPS.keys():
+                planes = _pooled(TRIVIAL_MAPS[key](target.further[key]))
+                self._further[key] = _sum(self._further.get(key), planes)
+                self._num_further[key] += 1
         self._objects.cluster()
         return self
 
@@ -80,6 +98,7 @@ class TrivialPredictor:
             boundary=boundary,
             occlusion=occlusion,
             classes=None if self._classes is None else self._classes / self._num_classified,
+            further={key: _score_map(sums / self._num_further[key], size) for key, sums in self._further.items()},
         )
 
     def _semantic_counts(self, semantic):

@@ -1,9 +1,13 @@
-"""The table of the eight tasks: what each is called, which option turns it on, its losses and its headline metric.
+"""The table of tasks: what each is called, which option turns it on, its losses and its headline metric.
 
-The loss combiner, the report, the logs and the pictures read this table.
+The loss combiner, the report, the logs and the pictures read this table. It holds the eight of this package;
+`register_task` adds one of another file (docs/adding_a_task.md).
 """
 
 from dataclasses import dataclass
+
+from maskrcnn_benchmark.config import cfg as global_cfg
+from maskrcnn_benchmark.config.defaults import add_task_options
 
 
 @dataclass(frozen=True)
@@ -107,10 +111,40 @@ TASKS = {
     )
 }
 
+# The tasks of this package; what else the table holds was added
+OWN_TASKS = frozenset(TASKS)
+
 # No task of its own: what stands in the results for all answers per region where a network ends after its proposals
 PROPOSALS = Task("box_proposal", "region proposals", "RPN_ONLY", (), "AR@1000")
 # Tasks with an answer per detected object
 PER_REGION = frozenset(("detection", "instance", "keypoint", "part"))
+
+
+def register_task(task):
+    """Add a row to the table, and the task's options to the global config; do so before the config is read.
+
+    These are its switch (off), MULTITASK.LOSS_WEIGHTS, START, STOP and LR_FACTORS, each under the task's key in
+    capitals, and MULTITASK.SINGLE_LOSS_WEIGHTS of its losses, with the defaults that every task has. An equal row that
+    is there already is no error.
+
+    Args:
+        task: the `Task`. Its key is the name of its label and of its answer, too.
+
+    Raises:
+        ValueError: another task has its key, its switch or one of its losses, or the key is no lower-case name.
+    """
+    if TASKS.get(task.key) == task:
+        return
+    if not task.key.isidentifier() or task.key != task.key.lower():
+        raise ValueError(f"the key of a task is a name in lower case, not {task.key!r}")
+    for other in (*TASKS.values(), PROPOSALS):
+        shared = {task.key, task.switch, *task.losses} & {other.key, other.switch, *other.losses}
+        if shared:
+            raise ValueError(f"the task {task.key!r} has {sorted(shared)[0]!r} in common with {other.title}; rename it")
+    if task.switch in global_cfg.MODEL:
+        raise ValueError(f"MODEL.{task.switch} is an option already; choose another switch for {task.key!r}")
+    add_task_options(global_cfg, task.key.upper(), task.switch, [name.upper() for name in task.losses])
+    TASKS[task.key] = task
 
 
 def enabled_tasks(cfg):

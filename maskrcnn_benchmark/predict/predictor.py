@@ -146,7 +146,7 @@ class Predictor:
         if pixels > MOST_PIXELS:
             raise UserError(
                 f"an image of {size[0]}x{size[1]} would be shown to the network with {pixels / 1e6:.0f} million pixels "
-                f"(INPUT.MIN_SIZE_TEST {options.MIN_SIZE_TEST}, MAX_SIZE_TEST {options.MAX_SIZE_TEST}); make them smaller"
+                f"(INPUT.MIN_SIZE_TEST {options.MIN_SIZE_TEST}, MAX_SIZE_TEST {options.MAX_SIZE_TEST}); lower them"
             )
 
     def __repr__(self):

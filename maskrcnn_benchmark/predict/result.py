@@ -11,7 +11,7 @@ from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.as_prediction import LabelMap
 from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.layers.mask_paste import paste_masks, paste_parts
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, TASKS
 from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -31,6 +31,7 @@ THRESHOLDS = {
     "occlusion": 0.5,
     "classification": 0.5,
 }
+OTHER_THRESHOLD = 0.5  # of added tasks
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Result:
         occlusion       float [3, H, W]: probability of an occlusion edge, sin and cos of its direction, which has the
                         side in front on its left (x to the right, y down)
         classification  float [L]: probability of each image label
+        an added task   what its head answers, with one cell per pixel: the scores of a `ScoreMap`, float [C, H, W]
 
     Thresholds decide which objects there are and what pictures show; files hold everything, for evaluation needs the
     whole ranking.
@@ -101,7 +103,8 @@ class Result:
         self.path = path
         self.tasks = tuple(tasks)
         self.vocabulary = vocabulary
-        self.thresholds = merge_thresholds(THRESHOLDS, thresholds)
+        added = {task: OTHER_THRESHOLD for task in TASKS if task not in THRESHOLDS}
+        self.thresholds = merge_thresholds({**THRESHOLDS, **added}, thresholds)
         self._prediction = prediction
 
     @property
@@ -123,7 +126,10 @@ class Result:
             raise KeyError(f"there is no task {task!r}; there are {', '.join(TASKS)}")
         if task not in self.tasks:
             return None
-        return getattr(self, f"_{task}")
+        if task in OWN_TASKS:
+            return getattr(self, f"_{task}")
+        answer = self._enlarged.further[task]
+        return getattr(answer, "scores", answer)
 
     def __getattr__(self, name):
         if not name.startswith("_") and name in TASKS:
@@ -202,6 +208,7 @@ class Result:
     def _shown(self):
         """The prediction that pictures are drawn from."""
         shown = ImagePrediction(self.size, **{name: getattr(self._enlarged, name) for name in _members()})
+        shown.further = self._enlarged.further
         if "semantic" in self.tasks:
             shown.semantic = LabelMap(self.semantic, len(self.vocabulary.semantic_names))
         if "part" in self.tasks:

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.data.datasets.known_names import known_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.model_serialization import load_state_dict
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
 
@@ -24,7 +24,10 @@ logger = logging.getLogger(__name__)
 CONFIG_BESIDE = "config.yml"  # what a run leaves in the folder of its checkpoints
 # Of a checkpoint's config, what belongs to the machine and the run that made it; a file that PATHS_CATALOG names would
 # be run as a program
-_NOT_TAKEN = ("PATHS_CATALOG", "OUTPUT_DIR", "DATASETS.DATA_DIR", "MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")
+_NOT_TAKEN = ("PATHS_CATALOG", "OUTPUT_DIR", "MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")
+
+# Tensors of a state dict that other libraries do not write, for they are computed and not learned
+_MADE_ANEW = ("cell_anchors.", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,35 @@ def load_network(path, config_file="", options=(), device=None):
     cfg.MODEL.DEVICE = str(device)
     vocabulary = vocabulary_of(file, rest, cfg)
     bind_vocabulary(cfg, vocabulary)
+    with torch.device("meta"):  # takes no memory, whatever sizes the config asks for
+        skeleton = build_detection_model(cfg, vocabulary)
+    converted = to_our_names(weights, skeleton, cfg, file)
+    weights = weights if converted is None else converted
+    _check_complete(skeleton, weights, file)
     model = build_detection_model(cfg, vocabulary)
-    converted = to_our_names(weights, model, cfg, file)
-    _fill(model, weights if converted is None else converted, file)
+    load_state_dict(model, weights)
     return TrainedNetwork(model.to(device).eval(), cfg, vocabulary, str(path))
+
+
+def testing_config(path, options=()):
+    """What a test of a checkpoint needs that the checkpoint carries.
+
+    Results go to the folder of the checkpoint unless the options name another OUTPUT_DIR.
+
+    Args:
+        path, options: as `load_network` takes them.
+
+    Returns:
+        (the config, the `Vocabulary` or None where the file has none).
+    """
+    file = local_file(str(path))
+    _, rest = split_checkpoint(read_checkpoint(file), file)
+    cfg = config_of(file, rest, options=options)
+    if not cfg.is_given("MODEL.DEVICE"):
+        cfg.MODEL.DEVICE = str(choose_device())
+    if not cfg.is_given("OUTPUT_DIR"):
+        cfg.OUTPUT_DIR = str(Path(file).parent)
+    return cfg, vocabulary_of(file, rest, cfg) if "vocabulary" in rest else None
 
 
 def choose_device(name=None):
@@ -150,10 +178,11 @@ def _merge_text(cfg, text, source):
     cfg.merge_from_tree(tree, source)
 
 
-def _fill(model, weights, file):
-    """Give a model its weights, all of them: one that keeps random numbers would answer nonsense."""
-    report = load_state_dict(model, weights)
-    lacking = [entry[0] for entry in report.mismatched] + report.missing
+def _check_complete(model, weights, file):
+    """Refuse weights that leave a tensor of the model as it is: random numbers would answer nonsense."""
+    report, _ = match_names(model, weights)
+    lacking = [name for name in report.missing if not any(part in name for part in _MADE_ANEW)]
+    lacking += [entry[0] for entry in report.mismatched]
     if lacking:
         raise UserError(
             f"{file} is not a whole network of its config: {len(lacking)} of {len(model.state_dict())} tensors are "

@@ -22,6 +22,9 @@ class ImageAnnotations:
         known_labels: bool [K + 1], for background and each label 1..K of instances whether the data set annotates it;
             None: all of them. Where a label is not known its objects may be there without a box, so no region is
             background for certain. Background itself is always known.
+        further: {task key: label} of tasks that are not of this package. A label is a tensor that says something of the
+            image as a whole, which a transform does not change, or a structure for this size that can `resize`,
+            `transpose`, `crop`, `pad` and move `to` a device, such as `SemanticMap`. One that is None is left out.
 
     Raises:
         ValueError: if a member is for another image size.
@@ -40,6 +43,7 @@ class ImageAnnotations:
         classes=None,
         image_id=None,
         known_labels=None,
+        further=None,
     ):
         self.size = tuple(size)
         self.instances = instances
@@ -50,7 +54,8 @@ class ImageAnnotations:
         self.classes = classes
         self.image_id = image_id
         self.known_labels = known_labels
-        for name, member in self._present():
+        self.further = {name: label for name, label in (further or {}).items() if label is not None}
+        for name, member in (*self._present(), *self._further().items()):
             if tuple(member.size) != self.size:
                 raise ValueError(f"{name} is for an image of {tuple(member.size)}, not {self.size} (width, height)")
 
@@ -82,7 +87,7 @@ class ImageAnnotations:
             "occlusion": self.occlusion is not None,
             "classification": self.classes is not None,
         }
-        return {task for task, annotated in tasks.items() if annotated}
+        return {*(task for task, annotated in tasks.items() if annotated), *self.further}
 
     def resize(self, size):
         """The annotations of the image resized to (width, height)."""
@@ -122,6 +127,7 @@ class ImageAnnotations:
         moved = self._transformed(self.size, lambda member: member.to(device))
         moved.classes = None if self.classes is None else self.classes.to(device)
         moved.known_labels = None if self.known_labels is None else self.known_labels.to(device)
+        moved.further = {name: label.to(device) for name, label in self.further.items()}
         return moved
 
     def __repr__(self):
@@ -130,14 +136,19 @@ class ImageAnnotations:
     def _present(self):
         return [(name, getattr(self, name)) for name in self.MEMBERS if getattr(self, name) is not None]
 
+    def _further(self):
+        """The further labels that a transform changes."""
+        return {name: label for name, label in self.further.items() if not isinstance(label, torch.Tensor)}
+
     def _has_parts(self):
         has_field = self.instances is not None and self.instances.has_field("parts")
         return has_field and bool(self.instances.get_field("parts").annotated.any())
 
     def _transformed(self, size, transform):
         members = {name: transform(member) for name, member in self._present()}
+        further = {**self.further, **{name: transform(label) for name, label in self._further().items()}}
         kept = {name: getattr(self, name) for name in ("classes", "image_id", "known_labels")}
-        return ImageAnnotations(size, **members, **kept)
+        return ImageAnnotations(size, **members, **kept, further=further)
 
 
 def _crop_boxes(boxes, window):

@@ -62,9 +62,12 @@ class ImagePrediction:
         classes: float [C] probabilities.
         part_map: `ScoreMap` of P + 1 logits, from the part head that answers for the whole image.
         image_id: what the data set calls the image.
+        further: {task key: answer} of tasks that are not of this package: a tensor that says something of the image as
+            a whole, or what can `resize` and move `to` a device, such as `ScoreMap`. One that is None is left out.
     """
 
     MEMBERS = ("instances", "semantic", "boundary", "occlusion", "part_map")
+    ANSWERS = (*MEMBERS, "classes")
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class ImagePrediction:
         classes=None,
         part_map=None,
         image_id=None,
+        further=None,
     ):
         self.size = tuple(size)
         self.instances = instances
@@ -85,6 +89,7 @@ class ImagePrediction:
         self.classes = classes
         self.part_map = part_map
         self.image_id = image_id
+        self.further = {name: answer for name, answer in (further or {}).items() if answer is not None}
 
     @classmethod
     def of(cls, prediction):
@@ -102,13 +107,18 @@ class ImagePrediction:
     def to(self, device):
         moved = self._transformed(self.size, lambda member: member.to(device))
         moved.classes = None if self.classes is None else self.classes.to(device)
+        moved.further = {name: answer.to(device) for name, answer in self.further.items()}
         return moved
 
     def __repr__(self):
-        present = [name for name in (*self.MEMBERS, "classes") if getattr(self, name) is not None]
+        present = [*(name for name in self.ANSWERS if getattr(self, name) is not None), *self.further]
         return f"ImagePrediction(size={self.size}, image_id={self.image_id}, answers={present})"
 
     def _transformed(self, size, transform):
         present = {name: getattr(self, name) for name in self.MEMBERS if getattr(self, name) is not None}
         members = {name: transform(member) for name, member in present.items()}
-        return ImagePrediction(size, **members, classes=self.classes, image_id=self.image_id)
+        further = {
+            name: answer if isinstance(answer, torch.Tensor) else transform(answer)
+            for name, answer in self.further.items()
+        }
+        return ImagePrediction(size, **members, classes=self.classes, image_id=self.image_id, further=further)

@@ -1,10 +1,28 @@
-"""How a command-line tool ends: with the exit code that its shell expects, and one line instead of a stack trace."""
+"""How command-line tools explain themselves and end: with a usual exit code, and one line instead of a stack trace."""
 
+import argparse
+import os
+import re
 import sys
 import warnings
 
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+
+
+class ToolParser(argparse.ArgumentParser):
+    """The parser of a tool, which describes itself by the tool's docstring as it is written, examples included.
+
+    Examples read `python tools/NAME.py ...`; called as a command of `maskrcnn-benchmark`, the tool shows that instead.
+
+    Args:
+        doc: the docstring.
+    """
+
+    def __init__(self, doc, **options):
+        name = os.path.basename(sys.argv[0])
+        examples = re.sub(r"python tools/\w+\.py", name, doc) if " " in name else doc
+        super().__init__(name, description=examples, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
 
 def run_tool(main):

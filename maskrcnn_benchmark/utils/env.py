@@ -13,7 +13,8 @@ def setup_environment():
     path = os.environ.get(CUSTOM_MODULE_VARIABLE)
     if not path:
         return
-    module = import_file("maskrcnn_benchmark.utils.env.custom_module", path)
+    # importable: what a worker sends may hold the file's own classes, which are pickled by the name of their module
+    module = import_file("maskrcnn_benchmark.utils.env.custom_module", path, make_importable=True)
     if not callable(getattr(module, "setup_environment", None)):
         raise UserError(f"{path}, named by {CUSTOM_MODULE_VARIABLE}, has no function setup_environment()")
     module.setup_environment()

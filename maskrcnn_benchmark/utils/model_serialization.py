@@ -59,9 +59,17 @@ def load_state_dict(model, loaded_state_dict):
     Returns:
         `MatchReport`, which is logged, too.
     """
+    report, chosen = match_names(model, loaded_state_dict)
+    with torch.no_grad():
+        model.load_state_dict(chosen, strict=False)
+    _log(report)
+    return report
+
+
+def match_names(model, loaded_state_dict):
+    """What `load_state_dict` would do, without doing it: (`MatchReport`, {name in the model: tensor})."""
     loaded = strip_prefix_if_present(dict(loaded_state_dict), "module.")
-    report = MatchReport()
-    chosen = {}
+    report, chosen = MatchReport(), {}
     for name, tensor in model.state_dict().items():
         partner = _longest_suffix(name, loaded)
         if partner is None:
@@ -73,10 +81,7 @@ def load_state_dict(model, loaded_state_dict):
             chosen[name] = loaded[partner]
     used = {*report.matched.values(), *(entry[2] for entry in report.mismatched)}
     report.unused = [name for name in loaded if name not in used]
-    with torch.no_grad():
-        model.load_state_dict(chosen, strict=False)
-    _log(report)
-    return report
+    return report, chosen
 
 
 def _longest_suffix(name, loaded):

@@ -99,6 +99,7 @@ def browser(samples, vocabulary, drawn_without_images):
     note = " The images themselves were not at hand: grey stands for them." if drawn_without_images else ""
     page = BODY.format(
         note=note,
+        last_key=min(9, len(TASKS)),
         task_options=_options([(key, task.title, _number(samples, key)) for key, task in TASKS.items()]),
         class_options=_options(_class_entries(samples, vocabulary)),
         phase_options=_options(_phase_entries(samples)),
@@ -207,7 +208,7 @@ def _data(name, tree):
 BODY = """<section id="images">
 <h2>Images</h2>
 <p class="lead">Evenly spread over the data set.{note} Arrow keys lead to the next
-image, 0 to 8 to one drawing, a to all of them; a click enlarges.</p>
+image, 0 to {last_key} to one drawing, a to all of them; a click enlarges.</p>
 <noscript><p class="empty">Leafing through the images needs JavaScript.</p></noscript>
 <div class="controls">
 <label>task <select id="by-task"><option value="">any</option>{task_options}</select></label>

@@ -68,6 +68,8 @@ def test_a_base_is_one_path(config, tmp_path):
     ("options", "message"),
     [
         (["MODEL.MASK_N", True], "did you mean MODEL.MASK_ON?"),
+        (["MODEL.SALIENCY_ON", True], "TORCH_DETECTRON_ENV_MODULE names the file that adds it"),
+        (["MODEL.MAS", True], "unknown option MODEL.MAS; options that begin so: MODEL.MASK_ON"),
         (["SOLVER.BASE_LR", "fast"], "SOLVER.BASE_LR takes a float"),
         (["MODEL.MASK_ON", 1], "MODEL.MASK_ON takes a bool"),
         (["MODEL.RPN", 1], "MODEL.RPN is a group of options"),
@@ -90,6 +92,16 @@ def test_missing_file_names_a_near_one(config, tmp_path):
     (tmp_path / "mini.yaml").write_text("")
     with pytest.raises(UserError, match=r"no such config file.*did you mean .*mini\.yaml"):
         config.merge_from_file(tmp_path / "minni.yaml")
+
+
+def test_configs_that_come_with_the_package_are_found_from_any_folder(config, tmp_path, monkeypatch):
+    inside = tmp_path / "site" / "configs" / "few.yaml"
+    inside.parent.mkdir(parents=True)
+    inside.write_text("MODEL: {MASK_ON: True}")
+    monkeypatch.setattr("maskrcnn_benchmark.config.node.PACKAGE", tmp_path / "site")
+    monkeypatch.chdir(tmp_path)
+    config.merge_from_file("configs/few.yaml")
+    assert config.MODEL.MASK_ON is True
 
 
 def test_broken_yaml_is_one_line(config, tmp_path):

@@ -6,7 +6,8 @@ import pytest
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, own_parameters, task_of_loss
+from maskrcnn_benchmark.multitask import tasks
+from maskrcnn_benchmark.multitask.tasks import TASKS, Task, enabled_tasks, own_parameters, register_task, task_of_loss
 
 MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 
@@ -84,3 +85,49 @@ def test_a_retinanet_is_detections_own():
     model = build_detection_model(config)
     heads = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
     assert len(own_parameters(model)["detection"]) == len(heads) > 0
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("Depth", "DEPTH_ON", "loss_depth"), "lower case, not 'Depth'"),
+        (("semantic", "DEPTH_ON", "loss_depth"), "'semantic' in common with semantic segmentation"),
+        (("depth", "MASK_ON", "loss_depth"), "'MASK_ON' in common with instance segmentation"),
+        (("depth", "DEPTH_ON", "loss_kp"), "'loss_kp' in common with human keypoints"),
+        (("depth", "RETINANET_ON", "loss_depth"), "RETINANET_ON is an option already"),
+    ],
+)
+def test_a_row_that_meets_another_is_refused_and_changes_nothing(row, message):
+    key, switch, loss = row
+    options = cfg.keys_of_options()
+    with pytest.raises(ValueError, match=message):
+        register_task(Task(key, "depth", switch, (loss,), "RMSE"))
+    assert len(TASKS) == 8 and cfg.keys_of_options() == options
+
+
+def test_a_row_is_entered_with_its_options_once(monkeypatch):
+    monkeypatch.setattr(tasks, "global_cfg", cfg.clone())
+    monkeypatch.setattr(tasks, "TASKS", dict(TASKS))
+    depth = Task("depth", "depth", "DEPTH_ON", ("loss_depth", "loss_depth_edge"), "RMSE", higher_is_better=False)
+    tasks.register_task(depth)
+    tasks.register_task(depth)
+    node = tasks.global_cfg
+    assert list(tasks.TASKS)[8:] == ["depth"] and node.MODEL.DEPTH_ON is False
+    assert set(node.keys_of_options()) - set(cfg.keys_of_options()) == {
+        "MODEL.DEPTH_ON",
+        *(f"MULTITASK.{group}.DEPTH" for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")),
+        *(f"MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_{name}" for name in ("DEPTH", "DEPTH_EDGE")),
+    }
+    for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS"):
+        assert node.MULTITASK[group].DEPTH == node.MULTITASK[group].SEMANTIC
+    with pytest.raises(ValueError, match="'depth' in common with depth"):
+        tasks.register_task(Task("depth", "another", "FAR_ON", ("loss_far",), "RMSE"))
+
+
+def test_a_frozen_config_takes_no_row(monkeypatch):
+    frozen = cfg.clone()
+    frozen.freeze()
+    monkeypatch.setattr(tasks, "global_cfg", frozen)
+    with pytest.raises(ValueError, match="the config is frozen"):
+        tasks.register_task(Task("depth", "depth", "DEPTH_ON", ("loss_depth",), "RMSE"))
+    assert "depth" not in TASKS

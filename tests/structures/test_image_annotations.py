@@ -134,3 +134,13 @@ def test_known_labels_go_wherever_the_image_goes():
     assert all(torch.equal(changed.known_labels, known) for changed in changes)
     assert annotations.to("meta").known_labels.device.type == "meta"
     assert ImageAnnotations((10, 8)).transpose(0).known_labels is None
+
+
+def test_a_further_label_of_the_whole_image_is_kept_as_it_is_and_one_of_its_pixels_is_not():
+    scene, maps = torch.tensor(3), SemanticMap(torch.tensor([[0, 1, 2]], dtype=torch.uint8))
+    annotations = ImageAnnotations((3, 1), further={"scene": scene, "saliency": maps, "depth": None})
+    assert annotations.annotated_tasks() == {"scene", "saliency"}
+    changed = annotations.transpose(0).crop((0, 0, 2, 1)).to("cpu")
+    assert changed.further["scene"] == 3 and changed.further["saliency"].labels.tolist() == [[2, 1]]
+    with pytest.raises(ValueError, match=r"saliency is for an image of \(3, 1\), not \(4, 1\)"):
+        ImageAnnotations((4, 1), further={"saliency": maps})

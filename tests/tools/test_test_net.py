@@ -90,6 +90,26 @@ def test_named_weights_and_flags_after_the_options(call, trained, tmp_path):
     assert f"Loading checkpoint from {trained}" in call(test_net, trained, "MODEL.WEIGHT", "")
 
 
+def test_a_checkpoint_alone_is_enough(trained, tmp_path, monkeypatch):
+    weights = tmp_path / "elsewhere" / "model.pth"
+    weights.parent.mkdir()
+    weights.write_bytes((trained / "model_final.pth").read_bytes())
+    monkeypatch.setattr(sys, "argv", ["tool", "--ckpt", str(weights)])
+    with pytest.raises(SystemExit) as caught:
+        run_tool(test_net.main)
+    assert caught.value.code == 0
+    again = read_results(weights.parent / "inference" / "coco_2017_val" / "results.json")
+    for task, result in read_results(trained / "results.json").items():
+        assert result["metrics"] == pytest.approx(again[task]["metrics"], abs=1e-6, nan_ok=True)
+
+
+def test_nothing_to_test_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tool"])
+    with pytest.raises(SystemExit) as caught:
+        run_tool(test_net.main)
+    assert caught.value.code == 2 and capsys.readouterr().err.startswith("error: name what to test: --ckpt FILE, or")
+
+
 def test_test_time_augmentation_of_boxes_with_masks(call, trained, tmp_path):
     weights = ("--ckpt", str(trained / "model_final.pth"), "TEST.BBOX_AUG.ENABLED", "True")
     call(test_net, tmp_path / "same", *weights)

@@ -9,6 +9,7 @@ from scipy.ndimage import find_objects
 from maskrcnn_benchmark.data.datasets.cityscapes_labels import GROUP, PER_LABEL, SEMANTIC, instance_classes
 from maskrcnn_benchmark.data.datasets.image_file import image_size, read_image, read_labels
 from maskrcnn_benchmark.data.datasets.json_file import read_json
+from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -70,7 +71,7 @@ class CityScapesDataset(torch.utils.data.Dataset):
         self.split = split
         self.transforms = transforms
         self.min_area = int(min_area)
-        self.tasks = TASKS if tasks is None else TASKS & set(tasks)
+        own = TASKS if tasks is None else TASKS & set(tasks)
         self.keep_crowd = keep_crowd
         classes = instance_classes(evaluated_only)
         self.CLASSES = ["__background__", *classes.values()]
@@ -80,6 +81,8 @@ class CityScapesDataset(torch.utils.data.Dataset):
         self.vocabulary = Vocabulary(tuple(classes.values()), tuple(name for _, name in SEMANTIC))
         self._use(self._find_images(mini))
         self._sizes = {}
+        self.label_readers = open_label_sources(self, tasks)
+        self.tasks = own.union(self.label_readers)
 
     def __len__(self):
         return len(self.ids)
@@ -137,7 +140,10 @@ class CityScapesDataset(torch.utils.data.Dataset):
             instances = instances[keep].clip_to_image(remove_empty=not self.keep_crowd)
         if "semantic" in self.tasks:
             semantic = self._read_semantic(self._beside(self.ann_paths[idx], LABELS), size)
-        return ImageAnnotations(size, instances=instances, semantic=semantic, image_id=info["image_id"])
+        further = further_labels(self, idx)
+        return ImageAnnotations(
+            size, instances=instances, semantic=semantic, image_id=info["image_id"], further=further
+        )
 
     def _find_images(self, mini):
         paths = sorted(self.root.glob(f"*/*{IMAGE}"))

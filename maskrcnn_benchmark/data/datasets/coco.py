@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 from maskrcnn_benchmark.data.datasets.coco_file import open_coco_file
 from maskrcnn_benchmark.data.datasets.coco_records import plain_record
 from maskrcnn_benchmark.data.datasets.image_file import read_image
+from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, DETAIL_JOINTS, Keypoints, PersonKeypoints
@@ -45,7 +46,8 @@ class COCODataset(torch.utils.data.Dataset):
             ann_file: the JSON file, or an index of one, see `coco_file.open_coco_file`.
             root: folder of the images, or None if only annotations are wanted.
             remove_images_without_annotations: leave out images without a box that is wider and higher than a pixel or,
-                where the records have keypoints, with fewer than 10 labelled keypoints in all.
+                where the records have keypoints, with fewer than 10 labelled keypoints in all. Those that an added task
+                has a label for stay (`label_sources`).
             transforms: called as `transforms(image, annotations)`, or None.
             tasks: keys of `multitask.tasks.TASKS` whose annotations are wanted; None wants all that COCO has.
             keep_crowd: for testing: keep every record, `iscrowd` and those without area too, and the file's own rows as
@@ -56,15 +58,20 @@ class COCODataset(torch.utils.data.Dataset):
             raise UserError(f"no such folder of images: {self.root}")
         self.file = open_coco_file(ann_file)
         self.transforms = transforms
-        self.tasks = TASKS if tasks is None else TASKS & set(tasks)
+        own = TASKS if tasks is None else TASKS & set(tasks)
         self.keep_crowd = keep_crowd
         self.categories = dict(self.file.categories)
         self.json_category_id_to_contiguous_id = {key: i + 1 for i, key in enumerate(self.categories)}
         self.contiguous_category_id_to_json_id = {i + 1: key for i, key in enumerate(self.categories)}
         self.vocabulary = Vocabulary(thing_names=tuple(self.categories.values()), joints=self.file.joints)
         self.ids = sorted(self.file.images, key=lambda image_id: (isinstance(image_id, str), image_id))
+        self.label_readers = open_label_sources(self, tasks)
+        self.tasks = own.union(self.label_readers)
         if remove_images_without_annotations:
-            self.ids = [image_id for image_id in self.ids if self.file.is_valid(image_id)]
+            kept = [
+                self.file.is_valid(image_id) or bool(further_labels(self, i)) for i, image_id in enumerate(self.ids)
+            ]
+            self.ids = [image_id for image_id, keep in zip(self.ids, kept) if keep]
             if not self.ids:
                 number = len(self.file.images)
                 raise UserError(f"{self.file.path}: none of its {number} images has an annotation to learn from")
@@ -96,8 +103,9 @@ class COCODataset(torch.utils.data.Dataset):
         """
         info = self.get_img_info(idx)
         size = (info["width"], info["height"])
-        if not self.tasks or not self.file.annotated:
-            return ImageAnnotations(size, image_id=info["image_id"])
+        further = further_labels(self, idx)
+        if not self.tasks & TASKS or not self.file.annotated:
+            return ImageAnnotations(size, image_id=info["image_id"], further=further)
         records = self.file.records(info["image_id"])
         records = [record for record in records if self.keep_crowd or not record.get("iscrowd", 0)]
         instances = self._boxes(records, size)
@@ -107,7 +115,8 @@ class COCODataset(torch.utils.data.Dataset):
         people = None
         if self.file.joints is not None and "keypoint" in self.tasks:
             people = self._people([record for record in records if record.get("keypoints") is not None], size)
-        return ImageAnnotations(size, self._with_area(instances), people, image_id=info["image_id"])
+        instances = self._with_area(instances)
+        return ImageAnnotations(size, instances, people, image_id=info["image_id"], further=further)
 
     @cached_property
     def coco(self):

@@ -11,8 +11,9 @@ from maskrcnn_benchmark.data.datasets.class_sets import choose_classes
 from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
 from maskrcnn_benchmark.data.datasets.detail_index import COUNTS, is_silhouette
 from maskrcnn_benchmark.data.datasets.image_file import read_image
+from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
 from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_maps
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, TASKS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -33,7 +34,8 @@ class DetailDataset(torch.utils.data.Dataset):
 
     Which tasks an image carries: detection, instance masks, semantic map and image labels if it has any segmentation
     record; parts if one of its instances has any; joints if it has a joint record or no person; boundary and
-    occlusion if they have a record for it. What it does not carry is None in its `ImageAnnotations`.
+    occlusion if they have a record for it; an added task if its source (`label_sources`) has a label for it. What it
+    does not carry is None in its `ImageAnnotations`.
 
     Attributes:
         ids: image ids of this data set in file order.
@@ -74,7 +76,7 @@ class DetailDataset(torch.utils.data.Dataset):
         if self.root is not None and not self.root.is_dir():
             raise UserError(f"no such folder of images: {self.root}")
         self.transforms = transforms
-        self.tasks = frozenset(TASKS if tasks is None else tasks)
+        self.tasks = OWN_TASKS if tasks is None else OWN_TASKS & set(tasks)
         self.keep_crowd = keep_crowd
         self.file = open_detail_file(ann_file)
         self.ids = self._ids_of_split(split)
@@ -90,6 +92,8 @@ class DetailDataset(torch.utils.data.Dataset):
             [self._part_label.get(pair, 0) > 0 for pair in self.file.category_parts]
         )
         self.resized_boundaries = self._count_resized_boundaries() if "boundary" in self.tasks else 0
+        self.label_readers = open_label_sources(self, tasks)
+        self.tasks = self.tasks.union(self.label_readers)
 
     def __len__(self):
         return len(self.ids)
@@ -116,7 +120,14 @@ class DetailDataset(torch.utils.data.Dataset):
         }
 
     def tasks_of(self, idx):
-        """Keys of the tasks that this image carries, wanted or not, without decoding anything: set of str."""
+        """Keys of the tasks that this image carries: set of str.
+
+        The package's own are told whether wanted or not and without decoding anything; of added tasks the labels are
+        read, of those that are wanted.
+        """
+        return self._own_tasks_of(idx).union(further_labels(self, idx))
+
+    def _own_tasks_of(self, idx):
         image_id = self.ids[idx]
         counts = self.file.images.counts_of(image_id)
         found = set()
@@ -158,7 +169,7 @@ class DetailDataset(torch.utils.data.Dataset):
         occlusion = self.file.records("annos_occlusion", image_id)
         if "occlusion" in self.tasks and occlusion:
             members["occlusion"] = self._read_occlusion(occlusion, size)
-        return ImageAnnotations(size, image_id=image_id, **members)
+        return ImageAnnotations(size, image_id=image_id, **members, further=further_labels(self, idx))
 
     def link_of_people(self, idx):
         """The object of each joint record of an image, as `joint_links.link_people` found it.
@@ -237,10 +248,10 @@ class DetailDataset(torch.utils.data.Dataset):
         return number
 
     def _teaches(self, idx):
-        tasks = self.tasks_of(idx)
+        tasks = self._own_tasks_of(idx)
         if not self.file.images.counts_of(self.ids[idx])["joints"]:
             tasks.discard("keypoint")  # nobody is there: true, but no joint can be learnt from it
-        return bool(tasks & self.tasks)
+        return bool(tasks & self.tasks or further_labels(self, idx))
 
     def _category_name(self, record):
         category_id = self.file.field(record, "category_id", "segmentation")

@@ -10,6 +10,7 @@ from scipy.ndimage import find_objects
 from scipy.optimize import linear_sum_assignment
 
 from maskrcnn_benchmark.data.datasets.image_file import image_size, read_image, read_labels
+from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
 from maskrcnn_benchmark.data.datasets.xml_file import read_xml
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
@@ -59,13 +60,15 @@ class PascalVOCDataset(torch.utils.data.Dataset):
         self.split = split
         self.keep_difficult = use_difficult
         self.transforms = transforms
-        self.tasks = TASKS if tasks is None else TASKS & set(tasks)
+        own = TASKS if tasks is None else TASKS & set(tasks)
         self.class_to_ind = {name: label for label, name in enumerate(self.CLASSES)}
         self.categories = dict(enumerate(self.CLASSES))
         self.vocabulary = Vocabulary(self.CLASSES[1:], ("background", *self.CLASSES[1:]))
         self.ids = self._read_list()
         self.id_to_img_map = dict(enumerate(self.ids))
         self._annotations = {}
+        self.label_readers = open_label_sources(self, tasks)
+        self.tasks = own.union(self.label_readers)
 
     def __len__(self):
         return len(self.ids)
@@ -85,13 +88,12 @@ class PascalVOCDataset(torch.utils.data.Dataset):
         return {"height": height, "width": width, "file_name": f"{self.ids[idx]}.jpg", "image_id": self.ids[idx]}
 
     def leave_out_unannotated(self):
-        """Drop the images from which none of the wanted tasks can learn: the semantic map is on segmented images only.
-
-        Returns how many.
+        """Drop the images from which none of the wanted tasks can learn: the semantic map is on segmented images only,
+        and an added task's label where its source has one. Returns how many.
         """
         number = len(self.ids)
-        if self.tasks == {"semantic"}:
-            kept = [self._path("SegmentationClass", idx).is_file() for idx in range(number)]
+        if self.tasks and not self.tasks & {"detection", "instance"}:
+            kept = [self._teaches(idx) for idx in range(number)]
             self.ids = [image_id for image_id, keep in zip(self.ids, kept) if keep]
             self.id_to_img_map = dict(enumerate(self.ids))
         return number - len(self.ids)
@@ -126,7 +128,13 @@ class PascalVOCDataset(torch.utils.data.Dataset):
             if not self.keep_difficult:
                 instances = instances[~instances.get_field("difficult")]
             instances = instances.clip_to_image(remove_empty=not self.keep_difficult)
-        return ImageAnnotations(size, instances=instances, semantic=semantic, image_id=self.ids[idx])
+        further = further_labels(self, idx)
+        return ImageAnnotations(size, instances=instances, semantic=semantic, image_id=self.ids[idx], further=further)
+
+    def _teaches(self, idx):
+        """Whether an image is annotated for anything but boxes that is wanted."""
+        segmented = "semantic" in self.tasks and self._path("SegmentationClass", idx).is_file()
+        return segmented or bool(further_labels(self, idx))
 
     def _path(self, folder, idx):
         suffix = {"JPEGImages": ".jpg", "Annotations": ".xml"}.get(folder, ".png")

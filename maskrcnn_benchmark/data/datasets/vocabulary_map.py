@@ -6,6 +6,7 @@ import torch
 
 from maskrcnn_benchmark.data.datasets.coco import SWAPPED_VISIBILITY
 from maskrcnn_benchmark.data.datasets.same_names import SAME_CLASS, SAME_JOINT, match_names
+from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS, Keypoints
@@ -22,7 +23,7 @@ class VocabularyMap:
     - Image labels say of each class whether it is there, so the source must know every one of the target's.
     - Parts cannot be ignored: those of a class count as annotated where the source tells all of the target's parts of
       it apart and has no other.
-    - Boundaries and occlusions have no names and stay.
+    - Boundaries, occlusions and the labels of added tasks have no names and stay.
 
     A task of which the source knows nothing that the target has is not annotated.
 
@@ -59,15 +60,13 @@ class VocabularyMap:
             "part": bool(self._has_parts.any()),
             "semantic": bool((self._semantic_value != IGNORE_INDEX).any()),
             "classification": bool(self._image_labels) and None not in self._image_labels,
-            "boundary": True,
-            "occlusion": True,
         }
-        return {task for task, is_known in known.items() if is_known}
+        return {task for task in TASKS if known.get(task, True)}
 
     def __call__(self, annotations):
         """The `ImageAnnotations` of an image in the target's names; those given stay as they are."""
         known = self.tasks()
-        members = {name: getattr(annotations, name) for name in ("boundary", "occlusion", "image_id")}
+        members = {name: getattr(annotations, name) for name in ("boundary", "occlusion", "image_id", "further")}
         if annotations.instances is not None and "detection" in known:
             members["instances"] = self._instances(annotations.instances)
             members["known_labels"] = None if self.known_labels.all() else self.known_labels

@@ -8,6 +8,7 @@ from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCN
 from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
 from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
+from maskrcnn_benchmark.multitask.tasks import enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 REGION_SWITCHES = ("MASK_ON", "KEYPOINT_ON")
@@ -72,6 +73,5 @@ def _check_tasks(cfg):
             f"MODEL.{' and MODEL.'.join(per_region)} read the regions of a two-stage detector, and RetinaNet has none; "
             "turn them off, or MODEL.RETINANET_ON"
         )
-    dense = (model.PART_ON, model.SEMANTIC_ON, model.BOUNDARY_ON, model.OCCLUSION_ON, model.CLASSIFICATION_ON)
-    if not model.DETECTION_ON and not any(dense):
+    if not enabled_tasks(cfg):
         raise UserError("no task is turned on; set at least one of the switches MODEL.*_ON")

@@ -77,11 +77,13 @@ def join_answers(images, detections, dense):
     """
     if dense is None:
         return detections
+    further = [name for name in dense if name not in ImagePrediction.ANSWERS]
     return [
         ImagePrediction(
             (int(width), int(height)),
             instances=None if detections is None else detections[i],
-            **{name: answers[i] for name, answers in dense.items()},
+            **{name: answers[i] for name, answers in dense.items() if name not in further},
+            further={name: dense[name][i] for name in further},
         )
         for i, (height, width) in enumerate(images.image_sizes)
     ]

@@ -8,6 +8,8 @@ from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseFeatures, Den
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder
 from maskrcnn_benchmark.modeling.fpn_heads.occlusion import OcclusionHead
 from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier, part_labels, semantic_labels
+from maskrcnn_benchmark.modeling.registry import FPN_HEADS
+from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -16,7 +18,7 @@ class CombinedFPNHeads(nn.Module):
 
     Args:
         heads: {name: head}; `head.reads` says which features it needs: "pyramid", "trunk" or "fine". The name is the
-            attribute of `ImagePrediction` that holds the head's answer.
+            member of `ImagePrediction` that holds the head's answer or, of a task that was added, the task's key.
         trunk: `DenseTrunk` or None where no head needs it.
         edge_decoder: `EdgeDecoder` or None where no head needs it.
     """
@@ -50,8 +52,51 @@ class CombinedFPNHeads(nn.Module):
         return predictions, losses
 
 
+@FPN_HEADS.register("semantic")
+def _build_semantic_head(cfg, in_channels):
+    if not cfg.MODEL.SEMANTIC_ON:
+        return None
+    trunk, classes = cfg.MODEL.DENSE_TRUNK, cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES
+    return PixelClassifier(trunk.CHANNELS, classes, "loss_semantic", semantic_labels, trunk.LOSS_STRIDE)
+
+
+@FPN_HEADS.register("part_map")
+def _build_part_head(cfg, in_channels):
+    if not cfg.MODEL.PART_ON or cfg.MODEL.PART_HEAD != "fpn":
+        return None
+    trunk, classes = cfg.MODEL.DENSE_TRUNK, cfg.MODEL.ROI_PART_HEAD.NUM_CLASSES
+    return PixelClassifier(trunk.CHANNELS, classes, "loss_part", part_labels, trunk.LOSS_STRIDE)
+
+
+@FPN_HEADS.register("boundary")
+def _build_boundary_head(cfg, in_channels):
+    if not cfg.MODEL.BOUNDARY_ON:
+        return None
+    decoder = cfg.MODEL.EDGE_DECODER
+    return BoundaryHead(decoder.CHANNELS, decoder.STRIDE, cfg.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT)
+
+
+@FPN_HEADS.register("occlusion")
+def _build_occlusion_head(cfg, in_channels):
+    if not cfg.MODEL.OCCLUSION_ON:
+        return None
+    decoder, node = cfg.MODEL.EDGE_DECODER, cfg.MODEL.OCCLUSION_HEAD
+    return OcclusionHead(decoder.CHANNELS, decoder.STRIDE, node.ATTENTION_BETA, node.ATTENTION_GAMMA)
+
+
+@FPN_HEADS.register("classes")
+def _build_classification_head(cfg, in_channels):
+    if not cfg.MODEL.CLASSIFICATION_ON:
+        return None
+    return ClassificationHead(in_channels, cfg.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES)
+
+
+# In which order heads are made, and so draw their random weights, does not depend on which file was imported first
+_OWN_HEADS = ("semantic", "part_map", "boundary", "occlusion", "classes")
+
+
 def build_fpn_heads(cfg, in_channels):
-    """The heads that the config turns on, or None when it turns on none.
+    """The heads of `modeling.registry.FPN_HEADS` that the config turns on, or None when it turns on none.
 
     Args:
         cfg: the config. Raises `UserError` when its trunk has no feature pyramid.
@@ -59,22 +104,9 @@ def build_fpn_heads(cfg, in_channels):
     """
     trunk_channels, norm = cfg.MODEL.DENSE_TRUNK.CHANNELS, cfg.MODEL.DENSE_TRUNK.NORM
     edge_channels, edge_stride = cfg.MODEL.EDGE_DECODER.CHANNELS, cfg.MODEL.EDGE_DECODER.STRIDE
-    loss_stride = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE
-    heads = {}
-    if cfg.MODEL.SEMANTIC_ON:
-        classes = cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES
-        heads["semantic"] = PixelClassifier(trunk_channels, classes, "loss_semantic", semantic_labels, loss_stride)
-    if cfg.MODEL.PART_ON and cfg.MODEL.PART_HEAD == "fpn":
-        classes = cfg.MODEL.ROI_PART_HEAD.NUM_CLASSES
-        heads["part_map"] = PixelClassifier(trunk_channels, classes, "loss_part", part_labels, loss_stride)
-    if cfg.MODEL.BOUNDARY_ON:
-        weight = cfg.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT
-        heads["boundary"] = BoundaryHead(edge_channels, edge_stride, weight)
-    if cfg.MODEL.OCCLUSION_ON:
-        node = cfg.MODEL.OCCLUSION_HEAD
-        heads["occlusion"] = OcclusionHead(edge_channels, edge_stride, node.ATTENTION_BETA, node.ATTENTION_GAMMA)
-    if cfg.MODEL.CLASSIFICATION_ON:
-        heads["classes"] = ClassificationHead(in_channels, cfg.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES)
+    names = (*_OWN_HEADS, *(task for task in TASKS if task in FPN_HEADS and task not in _OWN_HEADS))
+    made = {name: FPN_HEADS[name](cfg, in_channels) for name in names}
+    heads = {name: head for name, head in made.items() if head is not None}
     if not heads:
         return None
     if not cfg.MODEL.BACKBONE.CONV_BODY.endswith("-FPN"):

@@ -1,0 +1,195 @@
+"""Saliency as a ninth task, in one file outside the package; docs/adding_a_task.md goes through it piece by piece.
+
+TORCH_DETECTRON_ENV_MODULE=docs/examples/saliency.py python tools/train_net.py \
+    --config-file configs/detail/mini_R_18_FPN.yaml MODEL.SALIENCY_ON True
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.data.datasets import DetailDataset
+from maskrcnn_benchmark.data.datasets.label_sources import LABEL_SOURCES, read_annotations
+from maskrcnn_benchmark.evaluation.answers import encode_strength
+from maskrcnn_benchmark.evaluation.build import EVALUATORS
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.map_file import read_strength
+from maskrcnn_benchmark.evaluation.result_layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
+from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
+from maskrcnn_benchmark.modeling.registry import FPN_HEADS
+from maskrcnn_benchmark.multitask.tasks import Task, register_task
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
+from maskrcnn_benchmark.visualization.drawers import DRAWERS
+from maskrcnn_benchmark.visualization.region_drawers import missing_panel
+
+KEY = "saliency"
+SALIENCY = Task(
+    KEY, "saliency", "SALIENCY_ON", ("loss_saliency",), headline="maxF", modules=("fpn_heads.heads.saliency.",)
+)
+
+
+# Labels: a `SemanticMap` with 1 where the image is salient and 0 elsewhere
+def saliency_source(dataset):
+    """What reads the labels of a data set, or None where it has none: PNGs in a folder beside that of its images."""
+    if dataset.root is not None and maps_folder(dataset).is_dir():
+        return read_png
+    if isinstance(dataset, DetailDataset) and Path(dataset.file.path).parent.name == "mini_detail":
+        return largest_object  # nobody annotated the embedded data set for saliency
+    return None
+
+
+def maps_folder(dataset):
+    return Path(dataset.root).parent / "saliency"
+
+
+def read_png(dataset, index):
+    """The map saliency/NAME.png of an image, grey and of its size, salient from 128 on; None where there is no file."""
+    info = dataset.get_img_info(index)
+    path = maps_folder(dataset) / f"{Path(info['file_name']).stem}.png"
+    if not path.is_file():
+        return None
+    strength = read_strength(path, (info["width"], info["height"]))
+    return SemanticMap(torch.from_numpy((strength >= 128).astype(np.uint8)))
+
+
+def largest_object(dataset, index):
+    """The pixels of the largest object as the label; None where nobody drew objects."""
+    instances = read_annotations(dataset, index, {"instance"}).instances
+    if instances is None:
+        return None
+    width, height = instances.size
+    instances = instances[~instances.get_field("iscrowd")]
+    if not len(instances):
+        return SemanticMap(torch.zeros(height, width, dtype=torch.uint8))
+    masks = instances.get_field("masks").get_mask_tensor().reshape(-1, height, width)
+    return SemanticMap(masks[masks.flatten(1).sum(dim=1).argmax()].to(torch.uint8))
+
+
+class SaliencyHead(nn.Module):
+    """A 1x1 convolution on the dense trunk, trained by cross-entropy over the labelled pixels.
+
+    Args:
+        in_channels: channels of the trunk.
+    """
+
+    reads = "trunk"  # or "pyramid", or "fine", see `DenseFeatures`
+
+    def __init__(self, in_channels):
+        super().__init__()
+        self.predict = nn.Conv2d(in_channels, 1, 1)
+        nn.init.normal_(self.predict.weight, std=0.01)
+        nn.init.zeros_(self.predict.bias)
+
+    def forward(self, features, proposals=None, targets=None):
+        """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, h, w] per image, {}) or (None, {loss_saliency})."""
+        if targets is None:
+            probability = self.predict(features.trunk).float().sigmoid()
+            sizes = [(width, height) for height, width in features.image_sizes]
+            return [ScoreMap(p, size, TRUNK_STRIDE) for p, size in zip(probability, sizes)], {}
+        labels = {i: target.further[KEY].labels for i, target in enumerate(targets) if KEY in target.further}
+        if not labels:
+            return None, {}  # nobody looked at these images: no loss, which is not a loss of zero
+        logits = self.predict(of_images(features.trunk, list(labels))).float()
+        height, width = (side * TRUNK_STRIDE for side in logits.shape[-2:])
+        logits = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[:, 0]
+        truth = stack_padded(list(labels.values()), height, width, IGNORE_INDEX)
+        known = (truth != IGNORE_INDEX).float()
+        loss = F.binary_cross_entropy_with_logits(logits, (truth == 1).float(), known, reduction="sum")
+        return None, {"loss_saliency": loss / known.sum().clamp(min=1)}
+
+
+def build_saliency_head(cfg, in_channels):
+    return SaliencyHead(cfg.MODEL.DENSE_TRUNK.CHANNELS) if cfg.MODEL.SALIENCY_ON else None
+
+
+class SaliencyEvaluator(Evaluator):
+    """maxF and MAE, and the mean IoU that multi-task papers give beside them.
+
+    Pixels at least as strong as each threshold 0..255 are compared with the salient ones. maxF is the greatest
+    F = 1.3 P R / (0.3 P + R) of precision and recall averaged over images (Achanta et al. 2009); mIoU the greatest IoU
+    averaged over images (Maninis et al. 2019); MAE the mean difference of strength and label per image, averaged
+    (Perazzi et al. 2012; less is better). An image on which nothing is salient has no recall and counts in MAE alone.
+    """
+
+    task = KEY
+    protocol = "maxF with beta^2 = 0.3 and mIoU of means over images at 256 thresholds, MAE (Achanta et al. 2009)"
+
+    def answer(self, prediction):
+        """What is scored and written: uint8 [H, W], saliency times 255."""
+        return encode_strength(self.member(prediction, KEY).scores[0].cpu().numpy())
+
+    def record(self, answer, target):
+        """int64 [2, 256]: other and salient pixels of an image, counted by the strength that they are given."""
+        truth = target.further[KEY].labels.cpu().numpy()
+        return np.stack([np.bincount(answer[truth == value], minlength=256) for value in (0, 1)])
+
+    def summarize(self, records):
+        errors = [mean_error(record) for record in records if record.any()]
+        curves = [compare(record) for record in records if record[1].any()]
+        metrics = {"maxF": np.nan, "MAE": float(np.mean(errors)) if errors else np.nan, "mIoU": np.nan}
+        if not curves:
+            return Scores(metrics, reason="no image has a salient pixel")
+        precision, recall, iou = np.mean(curves, axis=0)
+        f = f_measure(precision, recall)
+        best = f.argmax()
+        metrics.update(maxF=float(f[best]), mIoU=float(iou.max()))
+        line = Line(f"maxF {f[best]:.3f}", recall, precision, (recall[best], precision[best]))
+        return Scores(metrics, curves=[Curve("saliency", "Saliency", "recall", "precision", [line])])
+
+    def image_score(self, record):
+        """maxF of one image."""
+        return float(f_measure(*compare(record)[:2]).max()) if record[1].any() else np.nan
+
+
+def compare(record):
+    """Precision, recall and IoU at each threshold, float [3, 256], of a record with salient pixels."""
+    wrong, right = record[:, ::-1].cumsum(axis=1)[:, ::-1]
+    salient = record[1].sum()
+    return np.stack([right / np.maximum(wrong + right, 1), right / salient, right / (wrong + salient)])
+
+
+def f_measure(precision, recall, beta_squared=0.3):
+    return (1 + beta_squared) * precision * recall / np.maximum(beta_squared * precision + recall, 1e-12)
+
+
+def mean_error(record):
+    strength = np.arange(256) / 255
+    return (record[0] @ strength + record[1] @ (1 - strength)) / record.sum()
+
+
+def draw_saliency(image, answer, vocabulary, threshold=0.5):
+    """The image in light where it is salient and in the dark elsewhere, with an outline at the threshold."""
+    if KEY not in answer.further:
+        return missing_panel(image, answer)
+    canvas = Canvas(image)
+    if isinstance(answer, ImagePrediction):
+        light = answer.further[KEY].resize(canvas.size).scores[0].float().cpu().numpy()
+    else:
+        light = (enlarge_labels(answer.further[KEY].labels.cpu().numpy(), canvas.size) == 1).astype(np.float32)
+    canvas.pixels = np.round(canvas.pixels * (0.2 + 0.8 * light[:, :, None])).astype(np.uint8)
+    canvas.outline(light >= threshold, (255, 176, 0))
+    return canvas.finish()
+
+
+def mean_label(label):
+    """What the trivial predictor averages over the training images: float [1, H, W]."""
+    return (label.labels == 1)[None].float()
+
+
+def setup_environment():
+    """Add the task; the tools call this, and a script does after it has imported the file."""
+    register_task(SALIENCY)
+    LABEL_SOURCES[KEY] = saliency_source
+    FPN_HEADS[KEY] = build_saliency_head
+    EVALUATORS[KEY] = lambda vocabulary, protocols: SaliencyEvaluator()
+    DRAWERS[KEY] = draw_saliency
+    MAPS[KEY] = "saliency"
+    ENCODINGS[KEY] = "PNG of 8 bits: saliency times 255"
+    TRIVIAL_MAPS[KEY] = mean_label

@@ -1,0 +1,174 @@
+"""The demo's page: gradio's components around `session.Demo`."""
+
+import logging
+
+import gradio as gr
+
+from maskrcnn_benchmark.demo import markup
+from maskrcnn_benchmark.demo.session import LAYOUTS
+from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT
+from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.predict.result import OTHER_THRESHOLD
+from maskrcnn_benchmark.utils.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 64  # events of all users
+DELETED_EVERY, DELETED_AFTER = 60, 600  # seconds; an upload is read at once, but may have waited
+
+
+class Page:
+    """Builds the page of a `Demo`: `blocks` are what gradio serves.
+
+    Args:
+        demo: the `Demo`.
+        thumbnails: list of (name, JPEG bytes) of its samples.
+    """
+
+    def __init__(self, demo, thumbnails):
+        self.demo = demo
+        self._versions = 0
+        with gr.Blocks(
+            title="One network, many tasks",
+            analytics_enabled=False,
+            fill_width=True,
+            delete_cache=(DELETED_EVERY, DELETED_AFTER),
+        ) as self.blocks:
+            gr.HTML(markup.header(demo.predictor.network, demo.tasks), apply_default_css=False)
+            with gr.Row(elem_id="columns"):
+                with gr.Column(elem_id="controls", scale=0, min_width=370):
+                    self._build_controls(thumbnails)
+                with gr.Column(elem_id="answers", scale=1, min_width=320):
+                    self._build_answers()
+            self._connect()
+        self.blocks.queue(max_size=MOST_WAITING, api_open=False)
+
+    def _build_controls(self, thumbnails):
+        self.upload = gr.File(label="Image", elem_id="upload", height=132, show_label=False)
+        self.samples = gr.HTML(
+            markup.samples(thumbnails), elem_id="samples", apply_default_css=False, js_on_load=SAMPLES_SCRIPT
+        )
+        self.switches, self.sliders = [], []
+        with gr.Column(elem_id="tasks"):
+            gr.HTML("<h2>Tasks and thresholds</h2>", apply_default_css=False)
+            for task in self.demo.tasks:
+                self._build_task(TASKS[task])
+        self.layout = gr.Radio(LAYOUTS, value=LAYOUTS[0], label="Layout", visible=len(LAYOUTS) > 1, elem_id="layout")
+
+    def _build_task(self, task):
+        threshold = self.demo.predictor.thresholds.get(task.key, OTHER_THRESHOLD)
+        with gr.Row(elem_classes="task"):
+            self.switches.append(
+                gr.Checkbox(True, label=task.title, container=False, min_width=130, elem_id=f"switch-{task.key}")
+            )
+            self.sliders.append(
+                gr.Slider(
+                    0,
+                    1,
+                    threshold,
+                    step=0.01,
+                    label=f"threshold of {task.title}",
+                    show_label=False,
+                    container=False,
+                    min_width=130,
+                    buttons=[],
+                    elem_id=f"threshold-{task.key}",
+                    visible=self.demo.has_threshold(task.key),
+                )
+            )
+
+    def _build_answers(self):
+        self.token = gr.State(None, delete_callback=self.demo.kept.drop)
+        self.message = gr.HTML("", elem_id="message", apply_default_css=False)
+        self.summary = gr.HTML("", elem_id="summary", apply_default_css=False)
+        self.pictures = gr.HTML(markup.welcome(), elem_id="pictures", apply_default_css=False)
+        self.tables = gr.HTML("", elem_id="tables", apply_default_css=False)
+
+    def _connect(self):
+        """Tie events to functions: one image at a time through the network, one drawing at a time beside it."""
+        shown = [self.message, self.summary, self.pictures, self.tables]
+        view = [*self.switches, *self.sliders, self.layout]
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        network = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
+        self.upload.upload(
+            self._on_upload,
+            [self.upload, self.token, *view],
+            [self.upload, self.token, *shown],
+            show_progress_on=self.pictures,
+            **network,
+        )
+        self.samples.click(
+            self._on_sample, [self.token, *view], [self.token, *shown], show_progress_on=self.pictures, **network
+        )
+        for control in view:
+            control.input(
+                self._on_change,
+                [self.token, *view],
+                shown,
+                trigger_mode="always_last",
+                concurrency_id="drawing",
+                concurrency_limit=1,
+                **quiet,
+            )
+
+    def _on_upload(self, path, token, *controls):
+        """Answer an upload, and make room for the next."""
+        if path is None:
+            return [None, token, *self._after_error(UserError("nothing was uploaded"))]
+        return [None, *self._answered(path, token, controls)]
+
+    def _on_sample(self, event: gr.EventData, token, *controls):
+        try:
+            path = self.demo.sample(getattr(event, "index", None))
+        except UserError as error:
+            return [token, *self._after_error(error)]
+        return self._answered(path, token, controls)
+
+    def _on_change(self, token, *controls):
+        if token is None:
+            return [gr.skip()] * 4
+        try:
+            return self._drawn(token, controls)
+        except Exception as error:  # as below
+            return self._after_error(error)
+
+    def _answered(self, path, token, controls):
+        """[token, what is shown]: of the new image, or of the old one below a sentence about what went wrong."""
+        try:
+            new = self.demo.answer(path)
+            drawn = self._drawn(new, controls)
+        except Exception as error:  # whatever it is, the page must live on, and the terminal says where it went wrong
+            return [token, *self._after_error(error)]
+        if token is not None:
+            self.demo.kept.drop(token)
+        return [new, *drawn]
+
+    def _drawn(self, token, controls):
+        """HTML of message, summary, pictures and tables."""
+        shown = self.demo.kept.get(token)
+        count = len(self.demo.tasks)
+        view = shown.view = self.demo.view(controls[:count], controls[count:-1], controls[-1])
+        self._versions += 1
+        vocabulary = shown.result.vocabulary
+        panels, objects, labels = shown.panels(view), shown.objects(view), shown.labels(view)
+        tables = (
+            markup.downloads(token, self._versions)
+            + '<div class="tables">'
+            + markup.objects_table(objects if "detection" in view.tasks else None, vocabulary)
+            + markup.labels_table(labels if "classification" in view.tasks else None, vocabulary)
+            + "</div>"
+        )
+        return [
+            markup.message(" ".join(shown.notes), "note"),
+            markup.summary(shown, self.demo.passes),
+            markup.pictures(panels, markup.describe(shown, view)),
+            tables,
+        ]
+
+    def _after_error(self, error):
+        """A sentence; what is shown stays."""
+        sentence = str(error)
+        if not isinstance(error, UserError):
+            logger.error("an image was not answered", exc_info=error)
+            sentence = f"This image was not answered ({type(error).__name__}); the terminal of the demo says more."
+        return [markup.message(sentence), gr.skip(), gr.skip(), gr.skip()]

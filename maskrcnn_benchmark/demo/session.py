@@ -1,0 +1,210 @@
+"""What the demo does, without its page: answers images one at a time, keeps them for a while, draws them anew."""
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from maskrcnn_benchmark.demo.uploads import MOST_BYTES, MOST_PIXELS, read_upload
+from maskrcnn_benchmark.predict.sources import Frame
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.visualization.canvas import Canvas
+from maskrcnn_benchmark.visualization.html_page import encoded
+
+MOST_KEPT_BYTES = 1 << 30  # of all users' images with their answers
+PANELS_KEPT = 32  # drawings of one image
+LAYOUTS = ("grid",)  # a picture per task
+FORGOTTEN = "this image is no longer kept; pick or upload it again"
+
+
+@dataclass(frozen=True)
+class View:
+    """What a user wants to see of an image. Raises `UserError` for a layout that is not in `LAYOUTS`.
+
+    Attributes:
+        tasks: keys of the tasks that are switched on.
+        thresholds: {task key: threshold}.
+        layout: one of `LAYOUTS`.
+    """
+
+    tasks: tuple
+    thresholds: dict
+    layout: str = LAYOUTS[0]
+
+    def __post_init__(self):
+        if self.layout not in LAYOUTS:
+            raise UserError(f"there is no layout {self.layout}, but {', '.join(LAYOUTS)}")
+
+
+class Shown:
+    """An image with its answers, drawn as often as its user likes; the network is not run again.
+
+    Attributes:
+        result: its `Result`, under the thresholds that were asked for last.
+        seconds: what the network took.
+        notes: sentences about how the file was read.
+        view: what its page shows, the `View` that was drawn last; None before.
+    """
+
+    def __init__(self, result, seconds, notes=()):
+        self.result = result
+        self.seconds = seconds
+        self.notes = list(notes)
+        self.view = None
+        self._panels = OrderedDict()
+
+    def panels(self, view):
+        """{title: bytes of a JPEG} for a `View`: "image", the photograph, and by task key a drawing of each task.
+
+        What was drawn before is not drawn again. In other layouts it is one picture, called by the layout.
+        """
+        self._under(view)
+        if view.layout != "grid":
+            return {view.layout: encoded(np.asarray(self.picture(view)), "JPEG")}
+        return {"image": self._photograph, **{task: self._panel(task, view.thresholds[task]) for task in view.tasks}}
+
+    def picture(self, view):
+        """One picture of all that a `View` shows: PIL RGB image."""
+        return self._under(view).draw(view.tasks)
+
+    def json(self):
+        """All answers as text, whatever the thresholds are, as `Result.to_json`."""
+        return self.result.to_json()
+
+    def objects(self, view):
+        """Detected objects, best first: list of (class, score, [x1, y1, x2, y2]); None without a detector."""
+        found = self._under(view).detection
+        if found is None:
+            return None
+        return list(zip(found.names, found.scores.tolist(), found.boxes.tolist()))
+
+    def labels(self, view):
+        """Image labels that reach their threshold, the likeliest first: list of (name, probability), or None."""
+        probabilities = self.result.classification
+        if probabilities is None:
+            return None
+        order = probabilities.argsort(descending=True, stable=True)
+        known = zip(order.tolist(), probabilities[order].tolist())
+        names = self.result.vocabulary.image_label_names
+        return [(names[k], value) for k, value in known if value >= view.thresholds["classification"]]
+
+    @property
+    def nbytes(self):
+        """About how much memory it takes: the image, and its maps at a number per pixel and channel."""
+        vocabulary = self.result.vocabulary
+        parts = 0 if vocabulary.parts is None else len(vocabulary.parts)
+        channels = {"semantic": len(vocabulary.semantic_names) + 1, "boundary": 1, "occlusion": 3, "part": parts + 1}
+        width, height = self.result.size
+        return width * height * (3 + 4 * sum(channels.get(task, 0) for task in self.result.tasks))
+
+    def _under(self, view):
+        """The result under the thresholds of a view; it is kept, with what it had to compute."""
+        if any(self.result.thresholds[task] != value for task, value in view.thresholds.items()):
+            self.result = self.result.with_thresholds(view.thresholds)
+        return self.result
+
+    @cached_property
+    def _photograph(self):
+        return encoded(Canvas(self.result.image).finish(), "JPEG")
+
+    def _panel(self, task, threshold):
+        key = (task, threshold)
+        if key not in self._panels:
+            picture = self.result.draw(task, {task: threshold})
+            self._panels[key] = encoded(np.asarray(picture), "JPEG")
+            while len(self._panels) > PANELS_KEPT:
+                self._panels.popitem(last=False)
+        return self._panels[key]
+
+
+class Kept:
+    """Images of all users by their tokens; beyond a number of bytes, those that were not looked at longest go."""
+
+    def __init__(self, most_bytes=MOST_KEPT_BYTES):
+        self._most_bytes = most_bytes
+        self._shown = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self):
+        return len(self._shown)
+
+    def put(self, shown):
+        """Keep a `Shown`; returns its token, which cannot be guessed."""
+        token = secrets.token_urlsafe(16)
+        with self._lock:
+            self._shown[token] = shown
+            while len(self._shown) > 1 and sum(each.nbytes for each in self._shown.values()) > self._most_bytes:
+                self._shown.popitem(last=False)
+        return token
+
+    def get(self, token):
+        """The `Shown` of a token. Raises `UserError` where it is no longer kept."""
+        with self._lock:
+            if token not in self._shown:
+                raise UserError(FORGOTTEN)
+            self._shown.move_to_end(token)
+            return self._shown[token]
+
+    def drop(self, token):
+        """Forget an image, if it is still there."""
+        with self._lock:
+            self._shown.pop(token, None)
+
+
+class Demo:
+    """A network that answers images for many users, one forward pass at a time.
+
+    Args:
+        predictor: a `Predictor`.
+        samples: paths of images that users can pick.
+        most_pixels, most_bytes: limits of an upload.
+        most_kept_bytes: limit of all images that are kept.
+
+    Attributes:
+        tasks: keys of the tasks that the network answers.
+        kept: the `Kept` images.
+        passes: how often the network was run.
+        seconds: what the last time took, None before.
+    """
+
+    def __init__(
+        self, predictor, samples=(), most_pixels=MOST_PIXELS, most_bytes=MOST_BYTES, most_kept_bytes=MOST_KEPT_BYTES
+    ):
+        self.predictor = predictor
+        self.samples = list(samples)
+        self.most_pixels = most_pixels
+        self.most_bytes = most_bytes
+        self.tasks = predictor.tasks
+        self.kept = Kept(most_kept_bytes)
+        self.passes = 0
+        self.seconds = None
+        self._lock = threading.Lock()
+
+    def answer(self, path):
+        """Answer the image in a file and keep it: its token. Raises `UserError`, a sentence for the user."""
+        upload = read_upload(path, self.most_pixels, self.most_bytes)
+        with self._lock:
+            start = time.perf_counter()
+            (result,) = self.predictor.answer([Frame(upload.image, upload.name)])
+            self.seconds = time.perf_counter() - start
+            self.passes += 1
+        return self.kept.put(Shown(result, self.seconds, upload.notes))
+
+    def sample(self, index):
+        """The path of a sample. Raises `UserError` for a number that no sample has."""
+        if not isinstance(index, int) or not 0 <= index < len(self.samples):
+            raise UserError("there is no such sample")
+        return self.samples[index]
+
+    def view(self, switches, thresholds, layout=LAYOUTS[0]):
+        """A `View` from a switch and a threshold for each of `tasks`, in their order."""
+        on = tuple(task for task, switch in zip(self.tasks, switches) if switch)
+        return View(on, dict(zip(self.tasks, map(float, thresholds))), layout)
+
+    def has_threshold(self, task):
+        """Whether a threshold changes what is shown of a task: a part map of the whole image has none."""
+        return task != "part" or self.predictor.network.cfg.MODEL.PART_HEAD != "fpn"

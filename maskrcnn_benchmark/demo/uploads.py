@@ -1,0 +1,130 @@
+"""Reading a file that a stranger sent: an RGB image and what was changed in it, or a sentence about what is wrong."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+# What Pillow may take a file for. It knows more, but some of that starts other programs (EPS) or is rarely tested
+Image.init()
+FORMATS = [name for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN]
+MOST_BYTES = 32 << 20
+MOST_PIXELS = 24_000_000  # a photograph of today's cameras; decoded, 72 MB
+KEPT_PIXELS = 1_000_000  # larger images are shrunk to this: networks look at about as much, pictures show no more
+LONGEST_RATIO = 10  # of the longer to the shorter side
+# The brands of a HEIF file (ISO/IEC 23008-12) that hold HEVC, which Pillow does not decode
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_GREY16 = ("I;16", "I;16B", "I;16L", "I;16N")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image to answer.
+
+    Attributes:
+        image: PIL RGB image of at most `KEPT_PIXELS`.
+        name: what to call it, without suffix.
+        notes: sentences about what was changed in it.
+    """
+
+    image: Image.Image
+    name: str
+    notes: list = field(default_factory=list)
+
+
+def read_upload(path, most_pixels=MOST_PIXELS, most_bytes=MOST_BYTES):
+    """The image in a file as an `Upload`: turned as its EXIF data says, 8 bits, three channels, not too large.
+
+    Args:
+        path: the file; its name is the one that its owner gave it, and its suffix is not believed.
+        most_pixels, most_bytes: larger ones are refused before they are decoded.
+
+    Raises:
+        UserError: a sentence for the sender, which names the file without its folder.
+    """
+    path = Path(path)
+    _check_bytes(path, most_bytes)
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(path.name, image.size, most_pixels)
+            return _as_upload(image, path)
+    except Image.DecompressionBombError:
+        raise UserError(f"{path.name} has far too many pixels; make it smaller") from None
+    except UnidentifiedImageError:
+        raise UserError(_unknown(path)) from None
+    except (OSError, SyntaxError, ValueError, EOFError):
+        raise UserError(f"{path.name} is truncated or damaged; send it again, or save it anew") from None
+
+
+def _check_bytes(path, most_bytes):
+    size = path.stat().st_size
+    if not size:
+        raise UserError(f"{path.name} is empty")
+    if size > most_bytes:
+        raise UserError(f"{path.name} has {size / 1e6:.0f} MB; at most {most_bytes / 1e6:.0f} MB are read")
+
+
+def _check_size(name, size, most_pixels):
+    width, height = size
+    if width * height > most_pixels:
+        raise UserError(
+            f"{name} has {width}x{height} pixels, {width * height / 1e6:.1f} million; at most "
+            f"{most_pixels / 1e6:.1f} million are read, so make it smaller"
+        )
+    if max(size) > LONGEST_RATIO * min(size):
+        raise UserError(f"{name} is {width}x{height} pixels, a strip; cut a part out of it")
+
+
+def _unknown(path):
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC:
+        return f"{path.name} is a HEIC photograph, which cannot be read here; save it as JPEG or PNG"
+    return f"{path.name} is no image that can be read here; JPEG, PNG, WebP, GIF, BMP and TIFF can"
+
+
+def _as_upload(image, path):
+    notes = []
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # an MPO's others are previews and depths
+        notes.append(f"Of its {image.n_frames} frames, the first is shown.")
+    image = ImageOps.exif_transpose(image)
+    image = _in_rgb(image, notes)
+    if image.width * image.height > KEPT_PIXELS:
+        full, image = image.size, _shrunk(image)
+        notes.append(
+            f"It was shrunk from {full[0]}x{full[1]} to {image.width}x{image.height} pixels, in which boxes are given."
+        )
+    return Upload(image, path.stem, notes)
+
+
+def _in_rgb(image, notes):
+    if image.mode in _GREY16:
+        notes.append("Its 16 bits per pixel were brought to 8.")
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        notes.append("Its values were stretched over black to white.")
+        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB")
+    if image.has_transparency_data:
+        notes.append("It is transparent and was laid on white.")
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
+    if image.mode in ("CMYK", "LAB", "YCbCr"):
+        notes.append(f"Its {image.mode} colours were converted to RGB, without a colour profile.")
+    return image.convert("RGB")
+
+
+def _stretched(values):
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = values.min(), values.max()
+    return np.round((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+def _shrunk(image):
+    scale = math.sqrt(KEPT_PIXELS / (image.width * image.height))
+    size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)

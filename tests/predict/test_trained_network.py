@@ -1,0 +1,118 @@
+"""A checkpoint alone is a network; what is not one, or would run code, is refused in one line."""
+
+import pytest
+import torch
+from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+from maskrcnn_benchmark.predict.trained_network import choose_device, load_network, testing_config
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
+from maskrcnn_benchmark.utils.errors import UserError
+
+testing_config.__test__ = False
+
+
+def rewritten(small, folder, **entries):
+    """The checkpoint with other entries (None leaves one out), in another folder."""
+    content = torch.load(small.checkpoint, weights_only=True) | entries
+    path = folder / "changed.pth"
+    torch.save({key: value for key, value in content.items() if value is not None}, path)
+    return str(path)
+
+
+def test_a_checkpoint_alone_is_the_network_that_was_saved(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = load_network(small.checkpoint, device="cpu")
+    assert network.vocabulary == small.vocabulary and not network.model.training
+    assert network.cfg.MODEL == small.cfg.MODEL and network.cfg.INPUT == small.cfg.INPUT
+    for (name, ours), theirs in zip(network.model.state_dict().items(), small.model.state_dict().values()):
+        assert torch.equal(ours, theirs), name
+
+
+def test_options_change_the_config_that_came_along(small):
+    network = load_network(small.checkpoint, options=["MODEL.KEYPOINT_ON", False, "INPUT.MIN_SIZE_TEST", 96])
+    assert network.cfg.INPUT.MIN_SIZE_TEST == 96 and "keypoint" not in dict(network.model.roi_heads.named_children())
+
+
+def test_an_old_checkpoint_takes_a_config_beside_it_or_a_named_one(small, tmp_path):
+    old = rewritten(small, tmp_path, config=None)
+    with pytest.raises(UserError, match=r"changed.pth carries no config, and there is no .*config.yml; name one with"):
+        load_network(old)
+    assert load_network(old, small.config_file).cfg.MODEL == small.cfg.MODEL
+    (tmp_path / "config.yml").write_text(small.cfg.dump())
+    assert load_network(old).cfg.MODEL == small.cfg.MODEL
+
+
+def test_a_checkpoint_without_names_takes_those_of_its_data_set(small, tmp_path):
+    assert load_network(rewritten(small, tmp_path, vocabulary=None)).vocabulary == small.vocabulary
+    config = small.cfg.clone()
+    config.DATASETS.DATA_DIR = str(tmp_path)
+    with pytest.raises(UserError, match="does not name its classes, and data set mini_detail_train, which does, is"):
+        load_network(rewritten(small, tmp_path, vocabulary=None, config=config.dump()))
+
+
+def test_a_model_of_torchvision_gets_the_names_of_coco(tmp_path):
+    torch.save(maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict(), tmp_path / "foreign.pth")
+    config = "configs/e2e_mask_rcnn_R_50_FPN_1x.yaml"
+    network = load_network(tmp_path / "foreign.pth", config, ["MODEL.RESNETS.STRIDE_IN_1X1", False])
+    names = network.vocabulary.thing_names
+    assert len(names) == 80 and (names[0], names[79]) == ("person", "toothbrush")
+
+
+def test_known_names_of_joints():
+    from maskrcnn_benchmark.data.datasets.known_names import known_vocabulary
+
+    people = known_vocabulary("keypoints_coco_2014_train")
+    assert people.thing_names == ("person",) and people.joints == COCO_JOINTS
+    assert len(known_vocabulary("voc_2012_val").semantic_names) == 21
+    assert known_vocabulary("cityscapes_poly_instance_train").thing_names[-1] == "bicycle"
+    assert known_vocabulary("mini_detail_train") is None
+
+
+def test_nothing_that_a_config_inside_a_file_names_is_run(small, tmp_path):
+    trap = tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    config = small.cfg.clone()
+    config.PATHS_CATALOG = str(trap)
+    config.MODEL.WEIGHT = "catalog://whatever"
+    changed = rewritten(small, tmp_path, config=config.dump(), vocabulary=None)
+    assert str(trap) != load_network(changed).cfg.PATHS_CATALOG
+    assert str(trap) != testing_config(changed)[0].PATHS_CATALOG
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_test_needs_the_checkpoint_alone_and_writes_beside_it(small, tmp_path):
+    cfg, vocabulary = testing_config(rewritten(small, tmp_path))
+    assert vocabulary == small.vocabulary and str(tmp_path) == cfg.OUTPUT_DIR
+    assert cfg.DATASETS == small.cfg.DATASETS
+    cfg, vocabulary = testing_config(rewritten(small, tmp_path, vocabulary=None), ["OUTPUT_DIR", "there"])
+    assert (vocabulary, cfg.OUTPUT_DIR) == (None, "there")
+
+
+def without_a_layer(weights):
+    return {name: tensor for name, tensor in weights.items() if "mask_fcn_logits" not in name}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (lambda c: {"model": without_a_layer(c["model"])}, r"2 of \d+ tensors are missing.*mask_fcn_logits"),
+        (lambda c: {"config": c["config"].replace("MLP_HEAD_DIM: 32", "MLP_HEAD_DIM: 1000000000")}, "another shape"),
+        (lambda c: {"config": "[1, 2]"}, "is no tree of options"),
+        (lambda c: {"config": "MODEL: {MASKS_ON: True}"}, "unknown option MODEL.MASKS_ON; did you mean MODEL.MASK_ON?"),
+        (lambda c: {"vocabulary": {"thing_names": 3}}, "entry 'vocabulary' is damaged"),
+        (lambda c: {"vocabulary": c["vocabulary"] | {"thing_names": ["cat"]}}, "NUM_CLASSES is set to"),
+    ],
+)
+def test_what_is_no_whole_network_is_refused(small, tmp_path, changes, message):
+    content = torch.load(small.checkpoint, weights_only=True)
+    with pytest.raises(UserError, match=message):
+        load_network(rewritten(small, tmp_path, **changes(content)))
+
+
+def test_devices():
+    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(UserError, match="there is no device 'gpu'"):
+        choose_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="finds no CUDA device"):
+            choose_device("cuda:1")

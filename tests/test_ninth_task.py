@@ -1,0 +1,327 @@
+"""The worked ninth task of docs/adding_a_task.md, a file outside the package, does all that the eight tasks do."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from maskrcnn_benchmark import Predictor
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
+from maskrcnn_benchmark.data.datasets import DetailDataset
+from maskrcnn_benchmark.data.datasets.label_sources import LABEL_SOURCES
+from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.datasets.vocabulary_map import VocabularyMap
+from maskrcnn_benchmark.engine.run import test as run_test
+from maskrcnn_benchmark.engine.run import train
+from maskrcnn_benchmark.engine.score_files import score_files
+from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.evaluation.build import EVALUATORS
+from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.evaluation.report import format_table, read_results
+from maskrcnn_benchmark.evaluation.result_layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS, TrivialPredictor
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.modeling.registry import FPN_HEADS
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, TASKS
+from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.imports import import_file
+from maskrcnn_benchmark.visualization.drawers import DRAWERS
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "docs" / "examples" / "saliency.py"
+YAML = f"""
+_BASE_: "{ROOT}/configs/detail/mini_R_18_FPN.yaml"
+MODEL:
+  SALIENCY_ON: True
+  RESNETS: {{STEM_OUT_CHANNELS: 8, RES2_OUT_CHANNELS: 8, BACKBONE_OUT_CHANNELS: 16}}
+  ROI_BOX_HEAD: {{MLP_HEAD_DIM: 16}}
+  ROI_MASK_HEAD: {{CONV_LAYERS: [8]}}
+  ROI_KEYPOINT_HEAD: {{CONV_LAYERS: [8]}}
+  ROI_PART_HEAD: {{CONV_LAYERS: [8]}}
+  DENSE_TRUNK: {{CHANNELS: 16}}
+MULTITASK:
+  LOG_PERIOD: 0
+  LOSS_WEIGHTS: {{SALIENCY: 2.0}}
+INPUT: {{MIN_SIZE_TRAIN: [64], MAX_SIZE_TRAIN: 96, MIN_SIZE_TEST: 64, MAX_SIZE_TEST: 96}}
+SOLVER: {{IMS_PER_BATCH: 2, MAX_ITER: 2, WARMUP_ITERS: 1}}
+TEST: {{IMS_PER_BATCH: 2, NUM_PICTURES: 1, NUM_EXAMPLES: 1}}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def saliency():
+    """The example, registered for the tests of this file alone."""
+    groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
+    options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
+    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, *options]
+    before = [dict(table) for table in tables]
+    module = import_file("saliency_example", EXAMPLE, make_importable=True)
+    module.setup_environment()
+    yield module
+    for table, content in zip(tables, before):
+        table.clear()
+        table.update(content)
+    del sys.modules["saliency_example"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the embedded data set, few images of it, and the config file."""
+    folder = tmp_path_factory.mktemp("ninth")
+    write_mini_detail(folder / "mini_detail", num_train=6, num_val=3, seed=1)
+    (folder / "nine.yaml").write_text(YAML)
+    return folder
+
+
+def nine_cfg(folder, output, *options):
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(folder / "nine.yaml")
+    cfg.merge_from_list(["DATASETS.DATA_DIR", str(folder), "OUTPUT_DIR", str(output), *options])
+    return cfg
+
+
+def network(cfg):
+    """(model, one batch of images and targets) of a config."""
+    vocabulary = load_vocabulary(cfg)
+    bind_vocabulary(cfg, vocabulary)
+    torch.manual_seed(0)
+    return build_detection_model(cfg, vocabulary), next(iter(make_data_loader(cfg)))[:2]
+
+
+def open_mini(folder, split="train", **options):
+    return DetailDataset(
+        folder / "mini_detail" / "annotations.json", folder / "mini_detail" / "images", split, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """Output folder of a run of two iterations."""
+    train(nine_cfg(folder, folder / "run"))
+    return folder / "run"
+
+
+def test_the_documentation_quotes_the_file():
+    text = (ROOT / "docs" / "adding_a_task.md").read_text()
+    quoted = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(quoted) >= 6
+    source = EXAMPLE.read_text()
+    indented = {block: [textwrap.indent(block, " " * depth) for depth in (0, 4, 8)] for block in quoted}
+    assert [block for block, forms in indented.items() if not any(form in source for form in forms)] == []
+
+
+def test_a_run_ends_with_a_table_of_nine_rows_and_pictures(run):
+    results = read_results(run / "results.json")
+    assert list(results) == [*(task for task in TASKS if task in OWN_TASKS), "saliency"]
+    metrics, trivial = results["saliency"]["metrics"], results["saliency"]["trivial"]
+    assert set(metrics) == set(trivial) == {"maxF", "MAE", "mIoU"}
+    assert all(0 < value < 1 for value in (*metrics.values(), *trivial.values()))
+    rows = format_table(results).splitlines()[2:]
+    assert [row.split("  ")[0] for row in rows[:9]] == [task.title for task in TASKS.values()]
+    assert re.match(r"saliency +maxF +[\d.]+ +[\d.]+  MAE [\d.]+  mIoU [\d.]+$", rows[8])
+    assert "<th>saliency</th>" in (run / "pictures.html").read_text()
+    assert "beta^2 = 0.3" in (run / "inference" / "mini_detail_val" / "report.html").read_text()
+
+
+def test_written_maps_score_the_same_and_are_read_by_the_test_again(folder, run):
+    answers = run / "inference" / "mini_detail_val"
+    assert len(list((answers / "saliency").glob("*.png"))) == 3
+    dataset = open_mini(folder, "val", parts="person")
+    reader = PredictionReader(dataset, find_predictions(answers))
+    assert reader.tasks == list(TASKS)
+    figures = score_files(dataset, reader, ["saliency"])["saliency"].scores.metrics
+    assert figures == read_results(answers / "results.json")["saliency"]["metrics"]
+    again = run_test(nine_cfg(folder, run, "TEST.NUM_EXAMPLES", 0))["mini_detail_val"]
+    assert again["saliency"]["metrics"] == figures
+
+
+def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(folder, run, tmp_path):
+    whole = train(nine_cfg(folder, tmp_path / "whole", "SOLVER.MAX_ITER", 4, "SOLVER.SCHEDULE", "step"), True)
+    train(nine_cfg(folder, tmp_path / "parts", "SOLVER.MAX_ITER", 2, "SOLVER.SCHEDULE", "step"), True)
+    resumed = train(nine_cfg(folder, tmp_path / "parts", "SOLVER.MAX_ITER", 4, "SOLVER.SCHEDULE", "step"), True)
+    weights, expected = (model.fpn_heads.heads["saliency"].predict.weight for model in (resumed, whole))
+    assert torch.equal(weights, expected) and not torch.equal(weights, torch.zeros_like(weights))
+
+
+def test_a_batch_is_learnt_by_heart(folder, tmp_path):
+    cfg = nine_cfg(folder, tmp_path, "SOLVER.BASE_LR", 0.01)
+    model, (images, targets) = network(cfg)
+    step = TrainingStep(model, build_loss_combiner(cfg), make_optimizer(cfg, model), "cpu", clip_norm=10.0)
+    losses = [step(images, targets, list).losses["loss_saliency"] for _ in range(15)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_gradients_of_nine_tasks_are_joined(folder, tmp_path):
+    cfg = nine_cfg(folder, tmp_path, "MULTITASK.AGGREGATION", "pcgrad", "MULTITASK.LOG_PERIOD", 1)
+    model, (images, targets) = network(cfg)
+    step = TrainingStep(model, build_loss_combiner(cfg), make_optimizer(cfg, model), "cpu")
+    outcome = step(images, targets, list)
+    assert outcome.tasks["saliency"] == pytest.approx(2 * outcome.losses["loss_saliency"])
+    assert outcome.trunk_gradients.norms["saliency"] > 0
+    assert {("boundary", "saliency"), ("classification", "saliency")} <= set(outcome.trunk_gradients.cosines)
+
+
+def test_an_image_without_a_label_adds_no_loss(folder, tmp_path):
+    model, (images, targets) = network(nine_cfg(folder, tmp_path))
+    features = model.backbone(images.tensors)
+    head = model.fpn_heads
+    both = head(features, images, targets)[1]["loss_saliency"]
+    alone = []
+    for absent in (0, 1):
+        labels = [ImageAnnotations(t.size, further={} if i == absent else t.further) for i, t in enumerate(targets)]
+        alone.append(head(features, images, labels)[1]["loss_saliency"])
+    pixels = [target.size[0] * target.size[1] for target in targets]
+    assert both.item() == pytest.approx((alone[1] * pixels[0] + alone[0] * pixels[1]).item() / sum(pixels), rel=1e-5)
+    assert "loss_saliency" not in head(features, images, [ImageAnnotations(target.size) for target in targets])[1]
+
+
+def test_labels_go_through_every_transform():
+    label = torch.tensor([[0, 1, 1], [0, 0, 1]], dtype=torch.uint8)
+    annotations = ImageAnnotations((3, 2), further={"saliency": SemanticMap(label)})
+    assert annotations.annotated_tasks() == {"saliency"}
+
+    def after(changed):
+        return changed.further["saliency"].labels.tolist()
+
+    assert after(annotations.transpose(0)) == [[1, 1, 0], [1, 0, 0]]
+    assert after(annotations.transpose(0).transpose(0)) == label.tolist()
+    assert after(annotations.crop((1, 0, 3, 2))) == [[1, 1], [0, 1]]
+    assert after(annotations.pad((4, 2))) == [[0, 1, 1, IGNORE_INDEX], [0, 0, 1, IGNORE_INDEX]]
+    assert after(annotations.resize((6, 2))) == [[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1]]
+
+
+def test_the_largest_object_of_the_embedded_data_set_is_its_label(folder):
+    dataset = open_mini(folder, tasks=("saliency", "instance"))
+    assert dataset.tasks == {"saliency", "instance"}
+    annotations = dataset.get_annotations(0)
+    masks = annotations.instances.get_field("masks").get_mask_tensor().reshape(len(annotations.instances), -1)
+    assert annotations.further["saliency"].labels.sum() == masks.sum(1).max()
+    alone = open_mini(folder, tasks=("saliency",)).get_annotations(0)
+    assert alone.instances is None and alone.annotated_tasks() == {"saliency"}
+    assert "saliency" not in open_mini(folder, tasks=("boundary",)).get_annotations(0).annotated_tasks()
+
+
+def write_maps(folder, names, size=None):
+    dataset = open_mini(folder, tasks=())
+    (folder / "mini_detail" / "saliency").mkdir()
+    for index, value in enumerate(names):
+        info = dataset.get_img_info(index)
+        width, height = size or (info["width"], info["height"])
+        values = np.full((height, width), 127, np.uint8)
+        values[:, : width // 2] = value
+        Image.fromarray(values).save(folder / "mini_detail" / "saliency" / f"{Path(info['file_name']).stem}.png")
+
+
+def test_maps_beside_the_images_come_before_anything_else(tmp_path):
+    write_mini_detail(tmp_path / "mini_detail", num_train=4, num_val=1, seed=1)
+    write_maps(tmp_path, names=[255, 128])
+    dataset = open_mini(tmp_path, tasks=("saliency",))
+    label = dataset.get_annotations(1).further["saliency"].labels
+    half = label.shape[1] // 2
+    assert label[:, :half].eq(1).all() and label[:, half:].eq(0).all()
+    assert dataset.get_annotations(2).annotated_tasks() == dataset.tasks_of(2) - OWN_TASKS == set()
+    assert dataset.leave_out_unannotated() == 2 and len(dataset) == 2
+
+
+def test_a_map_of_another_size_is_named(tmp_path):
+    write_mini_detail(tmp_path / "mini_detail", num_train=2, num_val=1, seed=1)
+    write_maps(tmp_path, names=[255], size=(8, 8))
+    with pytest.raises(UserError, match=r"saliency/\S+\.png is 8x8 pixels, but its image is"):
+        open_mini(tmp_path).get_annotations(0)
+
+
+def test_a_data_set_without_labels_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(LABEL_SOURCES, "saliency", lambda dataset: None)
+    with pytest.raises(
+        UserError, match=r"MODEL\.SALIENCY_ON is on, but the task's source of labels finds none for data"
+    ):
+        build_datasets(nine_cfg(folder, tmp_path))
+
+
+def test_other_names_leave_the_label_alone(folder):
+    dataset = open_mini(folder)
+    names = VocabularyMap(dataset.vocabulary, dataset.vocabulary)
+    annotations = dataset.get_annotations(0)
+    assert "saliency" in names.tasks()
+    assert names(annotations).further["saliency"] is annotations.further["saliency"]
+
+
+def test_the_trivial_answer_is_the_mean_label(folder):
+    dataset = open_mini(folder, tasks=("saliency",))
+    left, none = torch.zeros(64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
+    left[:, :32] = 1
+    labels = [ImageAnnotations((64, 64), further={"saliency": SemanticMap(label)}) for label in (left, none)]
+    answer = TrivialPredictor(dataset.vocabulary).fit(labels).predict((64, 64)).further["saliency"].scores
+    assert answer.shape == (1, 64, 64)
+    assert answer[0, :, :30].eq(0.5).all() and answer[0, :, 34:].eq(0).all()
+
+
+def test_a_task_without_trivial_answer_and_without_files_has_figures_all_the_same(folder, tmp_path, monkeypatch):
+    monkeypatch.delitem(TRIVIAL_MAPS, "saliency")
+    monkeypatch.delitem(MAPS, "saliency")
+    others = [option for task in TASKS.values() if task.key != "saliency" for option in (f"MODEL.{task.switch}", False)]
+    train(nine_cfg(folder, tmp_path, "SOLVER.MAX_ITER", 1, "TEST.NUM_PICTURES", 0, *others))
+    results = read_results(tmp_path / "results.json")
+    assert results["saliency"]["trivial"] == {} and 0 <= results["saliency"]["metrics"]["maxF"] <= 1
+    assert not (tmp_path / "inference" / "mini_detail_val" / "saliency").exists()
+
+
+def test_a_checkpoint_alone_answers_all_nine(folder, run, tmp_path):
+    result = Predictor(run / "model_final.pth", device="cpu")(next((folder / "mini_detail" / "images").glob("*.jpg")))
+    width, height = result.size
+    assert result.tasks == tuple(TASKS)
+    assert result.saliency.shape == (1, height, width) and 0 <= result.saliency.min() <= result.saliency.max() <= 1
+    light, dark = (result.draw("saliency", {"saliency": value}) for value in (0.0, 1.0))
+    assert light.size == dark.size and light.tobytes() != dark.tobytes()
+    result.save(tmp_path)
+    written = np.asarray(Image.open(tmp_path / "saliency" / f"{result.name}.png"))
+    assert np.abs(written / 255 - result.saliency[0].numpy()).max() <= 0.5 / 255 + 1e-6
+
+
+def test_figures_are_those_of_a_case_worked_by_hand(saliency):
+    evaluator = saliency.SaliencyEvaluator()
+    truth = torch.tensor([[1, 1, 0, IGNORE_INDEX]], dtype=torch.uint8)
+    target = ImageAnnotations((4, 1), image_id=1, further={"saliency": SemanticMap(truth)})
+    nothing = ImageAnnotations((4, 1), image_id=2, further={"saliency": SemanticMap(torch.zeros(1, 4).byte())})
+    records = [
+        evaluator.record(np.array([[255, 51, 102, 255]], np.uint8), target),
+        evaluator.record(np.array([[0, 0, 255, 255]], np.uint8), nothing),
+    ]
+    scores = evaluator.summarize(records)
+    # up to 51: P 2/3, R 1, IoU 2/3; up to 102: P 1/2, R 1/2; above: P 1, R 1/2, IoU 1/2
+    assert scores.metrics["maxF"] == pytest.approx(1.3 * 0.5 / (0.3 + 0.5))
+    assert 1.3 * 0.5 / 0.8 > 1.3 * (2 / 3) / (0.3 * 2 / 3 + 1)
+    assert scores.metrics["mIoU"] == pytest.approx(2 / 3)
+    assert scores.metrics["MAE"] == pytest.approx(((0 + 0.8 + 0.4) / 3 + 0.5) / 2)
+    assert evaluator.image_score(records[0]) == pytest.approx(scores.metrics["maxF"])
+    assert np.isnan(evaluator.image_score(records[1]))
+    assert evaluator.summarize([records[1]]).reason == "no image has a salient pixel"
+
+
+def test_the_tools_take_the_file_from_the_environment(folder, tmp_path):
+    """In a process of its own, with workers that read images and score."""
+    options = [
+        *("SOLVER.MAX_ITER", "1", "DATALOADER.NUM_WORKERS", "1"),
+        *("TEST.NUM_PICTURES", "0", "TEST.NUM_EXAMPLES", "0"),
+    ]
+    files = ["--config-file", folder / "nine.yaml", "DATASETS.DATA_DIR", folder, "OUTPUT_DIR", tmp_path]
+    environment = {**os.environ, "TORCH_DETECTRON_ENV_MODULE": str(EXAMPLE), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, ROOT / "tools" / "train_net.py", *files, "MODEL.SALIENCY_ON", "True", *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^saliency +maxF +\d", done.stderr + done.stdout, re.MULTILINE)
+    del environment["TORCH_DETECTRON_ENV_MODULE"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "unknown option MODEL.SALIENCY_ON" in done.stderr

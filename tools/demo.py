@@ -1,0 +1,59 @@
+"""Show a trained network in a browser: pick or upload an image, switch tasks, move thresholds, take answers away.
+
+python tools/demo.py output/mini_R_18_FPN/model_final.pth
+python tools/demo.py model_final.pth --port 8000 --device cuda --samples photos TEST.BBOX_AUG.ENABLED True
+
+The page is at this machine's own address, so that nobody else can reach it; --host lets others in.
+"""
+
+from pathlib import Path
+
+from maskrcnn_benchmark.demo.serve import check_gradio, serve_demo
+from maskrcnn_benchmark.demo.uploads import MOST_PIXELS
+from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def parse_arguments(arguments=None):
+    parser = ToolParser(__doc__)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained network, such as model_final.pth of a run")
+    parser.add_argument("--config-file", default="", metavar="FILE", help="a yaml in place of the checkpoint's config")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=7860, help="the first port to try, 0 for any (default: %(default)s)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
+    parser.add_argument("--samples", default="", metavar="DIR", help="images to pick from (default: some are drawn)")
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MOST_PIXELS,
+        metavar="N",
+        help="larger uploads are refused (default: %(default)s)",
+    )
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
+
+
+def main(arguments=None):
+    setup_environment()
+    options = parse_arguments(arguments)
+    check_gradio()
+    if not 0 <= options.port <= 65535:
+        raise UserError(f"--port must be from 0 to 65535, not {options.port}")
+    if options.max_pixels < 1:
+        raise UserError(f"--max-pixels must be 1 or more, not {options.max_pixels}")
+    if "://" not in options.checkpoint and not Path(options.checkpoint).is_file():
+        raise UserError(f"{options.checkpoint} is not there; `make train` trains a network and puts it into output/")
+    predictor = Predictor(options.checkpoint, options.config_file, options.opts, options.device)
+    serve_demo(predictor, options.host, options.port, options.samples, options.max_pixels, ready=_say)
+
+
+def _say(line):
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    run_tool(main)
