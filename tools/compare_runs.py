@@ -12,6 +12,7 @@ from maskrcnn_benchmark.engine.comparison import compare_folders
 from maskrcnn_benchmark.engine.comparison_files import write_comparison
 from maskrcnn_benchmark.engine.comparison_report import format_text
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def parse_arguments(arguments=None):
@@ -25,6 +26,7 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
+    setup_environment()
     arguments = parse_arguments(arguments)
     comparison = compare_folders(arguments.folders)
     print(format_text(comparison, shutil.get_terminal_size((120, 24)).columns))

@@ -35,7 +35,8 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, worke
         workers: processes that score beside this one.
 
     Returns:
-        {task key: {metric: value in 0..1 or nan}}, without the added tasks that it does not answer.
+        {task key: {metric: value in 0..1 or nan}}, without the tasks that it does not answer: those that no training
+        image is annotated for, and added ones that offer none.
     """
     tasks = [task for task in tasks if is_offered(task)]
     key = {**key, "tasks": list(tasks), "protocols": repr(protocols), "images": len(test_set)}
@@ -46,7 +47,8 @@ def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, worke
     logger.info("Measuring the trivial predictor")
     fitting = tqdm(_images_to_fit(train_set), desc="trivial predictor: fit", disable=_bar())
     predictor = TrivialPredictor(test_set.vocabulary).fit(part.get_annotations(i) for part, i in fitting)
-    evaluators = build_evaluators(tasks, test_set.vocabulary, protocols)
+    answered = [task for task in tasks if predictor.can_answer(task)]
+    evaluators = build_evaluators(answered, test_set.vocabulary, protocols)
     share = range(get_rank(), len(test_set), get_world_size())
     with ScoringPool(evaluators, test_set, workers, partial(_predict, predictor, test_set)) as pool:
         for index in tqdm(share, desc="trivial predictor: test", disable=_bar()):

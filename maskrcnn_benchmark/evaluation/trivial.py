@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, one_hot
 
-from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, PROPOSALS
+from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, PER_REGION, PROPOSALS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -100,6 +100,19 @@ class TrivialPredictor:
             classes=None if self._classes is None else self._classes / self._num_classified,
             further={key: _score_map(sums / self._num_further[key], size) for key, sums in self._further.items()},
         )
+
+    def can_answer(self, task):
+        """Whether some training image was annotated for a task."""
+        means = {
+            "semantic": self._semantic,
+            "boundary": self._boundary,
+            "occlusion": self._occlusion,
+            "classification": self._classes,
+            **self._further,
+        }
+        if task in PER_REGION or task == PROPOSALS.key:
+            return self._objects.seen
+        return means.get(task) is not None
 
     def _semantic_counts(self, semantic):
         """How much of each cell of the coarse grid each class covers: float [C, G, G]."""

@@ -5,6 +5,7 @@ import torch
 
 from maskrcnn_benchmark.evaluation.part import PartEvaluator
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
+from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -83,6 +84,14 @@ def test_images_looked_at_and_found_empty_make_an_empty_answer(vocabulary):
     answer = TrivialPredictor(vocabulary).fit([empty]).predict((8, 8))
     assert len(answer.instances) == 0
     assert answer.instances.has_field("scores")
+
+
+def test_what_no_training_image_is_annotated_for_is_not_answered(vocabulary):
+    predictor = TrivialPredictor(vocabulary).fit([])
+    assert not any(predictor.can_answer(task) for task in (*TASKS, "box_proposal"))
+    labels = torch.zeros(len(vocabulary.image_label_names))
+    predictor = TrivialPredictor(vocabulary).fit([ImageAnnotations((8, 8), classes=labels)])
+    assert [task for task in TASKS if predictor.can_answer(task)] == ["classification"]
 
 
 def test_every_frequent_box_of_a_thing_with_parts_is_a_part_instance(vocabulary, scene):
