@@ -26,6 +26,7 @@ _C.MODEL.CLASSIFICATION_ON = False
 _C.MODEL.RETINANET_ON = False
 # "cuda", "cuda:1", "cpu"; a config that asks for CUDA on a machine without it is an error
 _C.MODEL.DEVICE = "cuda"
+# The only one there is
 _C.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
 # One box regression for all classes instead of one per class
 _C.MODEL.CLS_AGNOSTIC_BBOX_REG = False
@@ -44,13 +45,16 @@ _C.MODEL.BACKBONE.CONV_BODY = "R-50-C4"
 _C.MODEL.BACKBONE.FREEZE_CONV_BODY_AT = 2
 
 _C.MODEL.FPN = CN()
+# Group norm after the convolutions of the feature pyramid, and a ReLU
 _C.MODEL.FPN.USE_GN = False
 _C.MODEL.FPN.USE_RELU = False
 
 _C.MODEL.GROUP_NORM = CN()
 # Channels per group; -1 to give the number of groups instead
 _C.MODEL.GROUP_NORM.DIM_PER_GP = -1
+# Groups, where DIM_PER_GP is -1
 _C.MODEL.GROUP_NORM.NUM_GROUPS = 32
+# Added to the variance
 _C.MODEL.GROUP_NORM.EPSILON = 1e-5
 
 _C.MODEL.RESNETS = CN()
@@ -69,20 +73,26 @@ _C.MODEL.RESNETS.RES5_DILATION = 1
 _C.MODEL.RESNETS.BACKBONE_OUT_CHANNELS = 256 * 4
 # Output channels of layer1, doubled by each later stage; R-18 and R-34 read the default, 256, as their own 64
 _C.MODEL.RESNETS.RES2_OUT_CHANNELS = 256
+# Output channels of the stem
 _C.MODEL.RESNETS.STEM_OUT_CHANNELS = 64
 # Deformable convolution in stages 2..5
 _C.MODEL.RESNETS.STAGE_WITH_DCN = (False, False, False, False)
+# Its modulated form (version 2), with a weight for each sample
 _C.MODEL.RESNETS.WITH_MODULATED_DCN = False
+# Groups of channels that share their offsets
 _C.MODEL.RESNETS.DEFORMABLE_GROUPS = 1
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Region proposals
 # ---------------------------------------------------------------------------------------------------------------------
 _C.MODEL.RPN = CN()
+# One stride and one size of anchors per level of a feature pyramid, instead of one feature map with all sizes
 _C.MODEL.RPN.USE_FPN = False
 # Anchor side in pixels, one per level with FPN
 _C.MODEL.RPN.ANCHOR_SIZES = (32, 64, 128, 256, 512)
+# Pixels between anchors, one number per level
 _C.MODEL.RPN.ANCHOR_STRIDE = (16,)
+# Height by width of the anchors at each place
 _C.MODEL.RPN.ASPECT_RATIOS = (0.5, 1.0, 2.0)
 # Anchors that leave the image by more pixels than this are not trained; -1 keeps all
 _C.MODEL.RPN.STRADDLE_THRESH = 0
@@ -97,6 +107,7 @@ _C.MODEL.RPN.PRE_NMS_TOP_N_TRAIN = 12000
 _C.MODEL.RPN.PRE_NMS_TOP_N_TEST = 6000
 _C.MODEL.RPN.POST_NMS_TOP_N_TRAIN = 2000
 _C.MODEL.RPN.POST_NMS_TOP_N_TEST = 1000
+# IoU above which the lower of two proposals is dropped
 _C.MODEL.RPN.NMS_THRESH = 0.7
 # Proposals with a smaller side (pixels) are dropped
 _C.MODEL.RPN.MIN_SIZE = 0
@@ -105,15 +116,19 @@ _C.MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN = 2000
 _C.MODEL.RPN.FPN_POST_NMS_TOP_N_TEST = 2000
 # In training the limit above holds for the batch (as in the original) or for each image
 _C.MODEL.RPN.FPN_POST_NMS_PER_BATCH = True
+# A name in modeling.registry.RPN_HEADS
 _C.MODEL.RPN.RPN_HEAD = "SingleConvRPNHead"
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Heads with one answer per region
 # ---------------------------------------------------------------------------------------------------------------------
 _C.MODEL.ROI_HEADS = CN()
+# Not read: POOLER_SCALES of each head say which levels it pools from. Kept for the original's files
 _C.MODEL.ROI_HEADS.USE_FPN = False
+# IoU from which a proposal is an object's, and below which it is background
 _C.MODEL.ROI_HEADS.FG_IOU_THRESHOLD = 0.5
 _C.MODEL.ROI_HEADS.BG_IOU_THRESHOLD = 0.5
+# Factors of the box codes: of the centre's x and y, of width and height
 _C.MODEL.ROI_HEADS.BBOX_REG_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 # Regions sampled per image, and the share of positives among them
 _C.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 512
@@ -124,59 +139,79 @@ _C.MODEL.ROI_HEADS.NMS = 0.5
 _C.MODEL.ROI_HEADS.DETECTIONS_PER_IMG = 100
 
 _C.MODEL.ROI_BOX_HEAD = CN()
+# Names in modeling.registry.ROI_BOX_FEATURE_EXTRACTORS and ROI_BOX_PREDICTOR
 _C.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR = "ResNet50Conv5ROIFeatureExtractor"
 _C.MODEL.ROI_BOX_HEAD.PREDICTOR = "FastRCNNPredictor"
+# ROIAlign: cells along each side, samples in each (0: as many as the region's size asks for), and the scale of each
+# feature map that it pools from
 _C.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = 14
 _C.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO = 0
 _C.MODEL.ROI_BOX_HEAD.POOLER_SCALES = (1.0 / 16,)
 # Classes and background. Taken from the data set unless a file or the command line sets it
 _C.MODEL.ROI_BOX_HEAD.NUM_CLASSES = 81
+# Width of the fully connected layers
 _C.MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM = 1024
+# Group norm in the head
 _C.MODEL.ROI_BOX_HEAD.USE_GN = False
+# Of FPNXconv1fcFeatureExtractor: dilation, channels and number of its convolutions
 _C.MODEL.ROI_BOX_HEAD.DILATION = 1
 _C.MODEL.ROI_BOX_HEAD.CONV_HEAD_DIM = 256
 _C.MODEL.ROI_BOX_HEAD.NUM_STACKED_CONVS = 4
 
 _C.MODEL.ROI_MASK_HEAD = CN()
+# Names in modeling.registry.ROI_MASK_FEATURE_EXTRACTORS and ROI_MASK_PREDICTOR
 _C.MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR = "ResNet50Conv5ROIFeatureExtractor"
 _C.MODEL.ROI_MASK_HEAD.PREDICTOR = "MaskRCNNC4Predictor"
+# ROIAlign, as of ROI_BOX_HEAD
 _C.MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION = 14
 _C.MODEL.ROI_MASK_HEAD.POOLER_SAMPLING_RATIO = 0
 _C.MODEL.ROI_MASK_HEAD.POOLER_SCALES = (1.0 / 16,)
+# Not read; kept for the original's files
 _C.MODEL.ROI_MASK_HEAD.MLP_HEAD_DIM = 1024
+# Channels of each convolution of MaskRCNNFPNFeatureExtractor; the predictor has the last number as well
 _C.MODEL.ROI_MASK_HEAD.CONV_LAYERS = (256, 256, 256, 256)
 # Side of the predicted mask
 _C.MODEL.ROI_MASK_HEAD.RESOLUTION = 14
+# Masks are read from the box head's features of the regions instead of features of their own
 _C.MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR = True
 # Paste masks into the image inside the model, with this threshold
 _C.MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS = False
 _C.MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS_THRESHOLD = 0.5
+# Dilation of the convolutions, and group norm after each
 _C.MODEL.ROI_MASK_HEAD.DILATION = 1
 _C.MODEL.ROI_MASK_HEAD.USE_GN = False
 
 _C.MODEL.ROI_KEYPOINT_HEAD = CN()
+# Names in modeling.registry.ROI_KEYPOINT_FEATURE_EXTRACTORS and ROI_KEYPOINT_PREDICTOR
 _C.MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR = "KeypointRCNNFeatureExtractor"
 _C.MODEL.ROI_KEYPOINT_HEAD.PREDICTOR = "KeypointRCNNPredictor"
+# ROIAlign, as of ROI_BOX_HEAD
 _C.MODEL.ROI_KEYPOINT_HEAD.POOLER_RESOLUTION = 14
 _C.MODEL.ROI_KEYPOINT_HEAD.POOLER_SAMPLING_RATIO = 0
 _C.MODEL.ROI_KEYPOINT_HEAD.POOLER_SCALES = (1.0 / 16,)
+# Not read; kept for the original's files
 _C.MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM = 1024
+# Channels of each convolution
 _C.MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS = (512,) * 8
 # Side of the predicted heat map
 _C.MODEL.ROI_KEYPOINT_HEAD.RESOLUTION = 14
 # Joints. Taken from the data set unless set
 _C.MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES = 17
+# Joints are read from the box head's features of the regions instead of features of their own
 _C.MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR = True
 # Regions trained per image at most; 0 trains every positive region, as the original does
 _C.MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE = 0
 
 # Part segmentation per region
 _C.MODEL.ROI_PART_HEAD = CN()
+# Names in modeling.registry.ROI_PART_FEATURE_EXTRACTORS and ROI_PART_PREDICTOR
 _C.MODEL.ROI_PART_HEAD.FEATURE_EXTRACTOR = "PartRCNNFeatureExtractor"
 _C.MODEL.ROI_PART_HEAD.PREDICTOR = "PartRCNNPredictor"
+# ROIAlign, as of ROI_BOX_HEAD
 _C.MODEL.ROI_PART_HEAD.POOLER_RESOLUTION = 14
 _C.MODEL.ROI_PART_HEAD.POOLER_SAMPLING_RATIO = 2
 _C.MODEL.ROI_PART_HEAD.POOLER_SCALES = (1.0 / 16,)
+# Channels of each convolution
 _C.MODEL.ROI_PART_HEAD.CONV_LAYERS = (256, 256, 256, 256)
 # Side of the predicted part map: twice or four times POOLER_RESOLUTION
 _C.MODEL.ROI_PART_HEAD.RESOLUTION = 56
@@ -208,6 +243,7 @@ _C.MODEL.SEMANTIC_HEAD.NUM_CLASSES = 59
 _C.MODEL.EDGE_DECODER = CN()
 # Image pixels per cell of the decoder: 1, 2 or 4. Predictions are at full resolution all the same
 _C.MODEL.EDGE_DECODER.STRIDE = 2
+# Channels of the stem on the image (STRIDE 4 has none) and of the decoder
 _C.MODEL.EDGE_DECODER.STEM_CHANNELS = 16
 _C.MODEL.EDGE_DECODER.CHANNELS = 32
 
@@ -228,26 +264,35 @@ _C.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES = 59
 # RetinaNet
 # ---------------------------------------------------------------------------------------------------------------------
 _C.MODEL.RETINANET = CN()
+# Classes and background. Taken from the data set unless a file or the command line sets it
 _C.MODEL.RETINANET.NUM_CLASSES = 81
+# Smallest anchor side in pixels of each level, height by width of the anchors, and pixels between them on each level
 _C.MODEL.RETINANET.ANCHOR_SIZES = (32, 64, 128, 256, 512)
 _C.MODEL.RETINANET.ASPECT_RATIOS = (0.5, 1.0, 2.0)
 _C.MODEL.RETINANET.ANCHOR_STRIDES = (8, 16, 32, 64, 128)
+# Has no effect: anchors that leave the image are trained, as in the original
 _C.MODEL.RETINANET.STRADDLE_THRESH = 0
-# Anchors per octave of scale
+# Sizes of anchors on a level: SCALES_PER_OCTAVE of them, from ANCHOR_SIZES up to OCTAVE times as large
 _C.MODEL.RETINANET.OCTAVE = 2.0
 _C.MODEL.RETINANET.SCALES_PER_OCTAVE = 3
 # P6 from C5 (True) or from P5
 _C.MODEL.RETINANET.USE_C5 = True
+# 3x3 convolutions of each of the two branches
 _C.MODEL.RETINANET.NUM_CONVS = 4
+# Divisor of the box loss, and where its smooth L1 turns linear
 _C.MODEL.RETINANET.BBOX_REG_WEIGHT = 4.0
 _C.MODEL.RETINANET.BBOX_REG_BETA = 0.11
+# Pairs of anchor and class that are decoded per image and level
 _C.MODEL.RETINANET.PRE_NMS_TOP_N = 1000
+# IoU from which an anchor is positive, and below which it is negative
 _C.MODEL.RETINANET.FG_IOU_THRESHOLD = 0.5
 _C.MODEL.RETINANET.BG_IOU_THRESHOLD = 0.4
-# Focal loss
+# Focal loss: weight of the positives, exponent
 _C.MODEL.RETINANET.LOSS_ALPHA = 0.25
 _C.MODEL.RETINANET.LOSS_GAMMA = 2.0
+# Initial probability of every class
 _C.MODEL.RETINANET.PRIOR_PROB = 0.01
+# At test time: least score, and IoU above which the lower of two boxes of a class is dropped
 _C.MODEL.RETINANET.INFERENCE_TH = 0.05
 _C.MODEL.RETINANET.NMS_TH = 0.4
 
@@ -260,6 +305,7 @@ _C.INPUT.MIN_SIZE_TRAIN = (800,)
 _C.INPUT.MAX_SIZE_TRAIN = 1333
 _C.INPUT.MIN_SIZE_TEST = 800
 _C.INPUT.MAX_SIZE_TEST = 1333
+# What is subtracted from the channels, and what they are then divided by, in TO_BGR255's order and range
 _C.INPUT.PIXEL_MEAN = [102.9801, 115.9465, 122.7717]
 _C.INPUT.PIXEL_STD = [1.0, 1.0, 1.0]
 # BGR 0..255 (Caffe2 weights) or RGB 0..1 (torchvision weights)
@@ -269,6 +315,7 @@ _C.INPUT.BRIGHTNESS = 0.0
 _C.INPUT.CONTRAST = 0.0
 _C.INPUT.SATURATION = 0.0
 _C.INPUT.HUE = 0.0
+# Probability of a mirror, left to right and upside down
 _C.INPUT.HORIZONTAL_FLIP_PROB_TRAIN = 0.5
 _C.INPUT.VERTICAL_FLIP_PROB_TRAIN = 0.0
 # Large-scale jitter (Ghiasi et al. 2021): the image is scaled by a factor from this range, then cropped or padded to
@@ -410,20 +457,27 @@ _C.MULTITASK.FAIRGRAD.ALPHA = 2.0
 _C.SOLVER = CN()
 # "SGD" or "AdamW"
 _C.SOLVER.OPTIMIZER = "SGD"
+# Optimizer steps
 _C.SOLVER.MAX_ITER = 40000
+# Learning rate of weights, and its factor for biases. Scale it with IMS_PER_BATCH
 _C.SOLVER.BASE_LR = 0.001
 _C.SOLVER.BIAS_LR_FACTOR = 2
+# Of SGD
 _C.SOLVER.MOMENTUM = 0.9
+# Of weights and of biases
 _C.SOLVER.WEIGHT_DECAY = 0.0005
 _C.SOLVER.WEIGHT_DECAY_BIAS = 0.0
 # "step" (times GAMMA at each of STEPS) or "cosine" (down to 0 at MAX_ITER)
 _C.SOLVER.SCHEDULE = "step"
+# Factor and iterations of the steps
 _C.SOLVER.GAMMA = 0.1
 _C.SOLVER.STEPS = (30000,)
+# The rate begins with this factor and has its full height after WARMUP_ITERS iterations
 _C.SOLVER.WARMUP_FACTOR = 1.0 / 3
 _C.SOLVER.WARMUP_ITERS = 500
 # "linear" or "constant"
 _C.SOLVER.WARMUP_METHOD = "linear"
+# Iterations between two checkpoints; one is saved at the end in any case
 _C.SOLVER.CHECKPOINT_PERIOD = 2500
 # Evaluate on DATASETS.TEST every so many iterations; 0 only at the end
 _C.SOLVER.TEST_PERIOD = 0
@@ -446,11 +500,14 @@ _C.TEST = CN()
 # deviation]], ...] with a kind of bbox, segm, keypoints or box_proposal. A result outside the tolerance is an error in
 # the log
 _C.TEST.EXPECTED_RESULTS = []
+# The tolerance, in standard deviations
 _C.TEST.EXPECTED_RESULTS_SIGMA_TOL = 4
 # Images per batch, over all processes
 _C.TEST.IMS_PER_BATCH = 8
+# Detections kept per image by RetinaNet; MODEL.ROI_HEADS has its own
 _C.TEST.DETECTIONS_PER_IMG = 100
-# Test-time augmentation
+# Test-time augmentation: boxes from several views of an image, as it is, mirrored (H_FLIP), at further SCALES of the
+# shorter side (at most MAX_SIZE for the longer one), and these mirrored (SCALE_H_FLIP)
 _C.TEST.BBOX_AUG = CN()
 _C.TEST.BBOX_AUG.ENABLED = False
 _C.TEST.BBOX_AUG.H_FLIP = False
@@ -481,6 +538,7 @@ _C.TEST.NUM_PICTURES = 6
 # ---------------------------------------------------------------------------------------------------------------------
 # The rest
 # ---------------------------------------------------------------------------------------------------------------------
+# What a run leaves
 _C.OUTPUT_DIR = "."
 # The module that maps data set names to files
 _C.PATHS_CATALOG = os.path.join(os.path.dirname(__file__), "paths_catalog.py")
