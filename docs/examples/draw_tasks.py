@@ -1,0 +1,59 @@
+"""Draw the pictures of docs/tasks/: of one validation image the photograph, the truth and the answer, task by task.
+
+python docs/examples/draw_tasks.py output/mini_R_18_FPN/model_final.pth docs/images/tasks
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from maskrcnn_benchmark import Predictor
+from maskrcnn_benchmark.data.build_dataset import build_dataset
+from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.visualization.drawers import DRAWERS
+
+GAP = 12
+HEIGHT = 300
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="a trained network")
+    parser.add_argument("output", help="the folder of the pictures")
+    parser.add_argument(
+        "--index", type=int, default=0, help="number of the image in the first data set of DATASETS.TEST"
+    )
+    return parser.parse_args(arguments)
+
+
+def side_by_side(panels):
+    """RGB images, each uint8 [h, w, 3], brought to one height and joined with white between them."""
+    images = [Image.fromarray(np.asarray(panel)) for panel in panels]
+    images = [image.resize((round(image.width * HEIGHT / image.height), HEIGHT), Image.LANCZOS) for image in images]
+    row = Image.new("RGB", (sum(image.width + GAP for image in images) - GAP, HEIGHT), "white")
+    left = 0
+    for image in images:
+        row.paste(image, (left, 0))
+        left += image.width + GAP
+    return row
+
+
+def main(arguments=None):
+    arguments = parse_arguments(arguments)
+    predictor = Predictor(arguments.checkpoint)
+    cfg = predictor.network.cfg
+    dataset = build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False)
+    photograph, annotations, _ = dataset[arguments.index]
+    result = predictor(photograph)
+    output = Path(arguments.output)
+    output.mkdir(parents=True, exist_ok=True)
+    for task in predictor.tasks:
+        truth = DRAWERS[task](result.image, annotations, predictor.vocabulary)
+        row = side_by_side([result.image, truth, result.draw(task)])
+        row.quantize(256).save(output / f"{task}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    run_tool(main)
