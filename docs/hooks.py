@@ -60,16 +60,17 @@ def on_page_content(content, page, config, files):
 
 def options_tables():
     """Markdown of all options: a heading for each section of the file and each group of options, and its table."""
-    text = []
+    text, seen = [], set()
     for section, members in itertools.groupby(options(), lambda option: option.section):
         text.append(f"## {section}\n")
         groups = {}
         for option in members:
-            groups.setdefault(option.key.rpartition(".")[0], []).append(option)
+            groups.setdefault(_group(option), []).append(option)
         for group, rows in groups.items():
             if group:
-                anchor = f" {{#{group}}}" if _first_of(group, rows) else ""
+                anchor = "" if group in seen else f" {{#{group}}}"  # MODEL has options in two sections
                 text.append(f"### {group}{anchor}\n")
+            seen.add(group)
             text.append(_table(rows))
     return "\n".join(text)
 
@@ -110,15 +111,15 @@ def _comment(text):
     return re.sub(r"docs/(\w+)\.md", r'<a href="\1.html">\1</a>', text)
 
 
-def _first_of(group, rows):
-    first = next(option for option in options() if option.key.rpartition(".")[0] == group)
-    return rows[0] == first
+def _group(option):
+    """The option's name without its last part, "" for one that stands alone."""
+    return option.key.rpartition(".")[0]
 
 
 @functools.cache
 def _linkable():
-    keys = [option.key for option in options()]
-    return {*keys, *(key.rpartition(".")[0] for key in keys)}
+    """Names that have a row or a heading on the page of options."""
+    return {name for option in options() for name in (option.key, _group(option)) if name}
 
 
 def _recipe(file):

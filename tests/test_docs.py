@@ -1,0 +1,93 @@
+"""What the documentation names is there: pages, headings, pictures, scripts, configurations, options, modules."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from maskrcnn_benchmark.config import describe
+from maskrcnn_benchmark.config.node import OBSOLETE_PREFIXES
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    [*ROOT.glob("docs/**/*.md"), *(ROOT / name for name in ("README.md", "configs/README.md", "datasets/README.md"))]
+)
+FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+OPTION = re.compile(r"(?<![\w./+-])[A-Z][A-Z0-9_]*(?:\.[A-Z][A-Z0-9_]*)+(?![\w/]|\.[a-z])")
+ROOMS = (
+    "config|data|demo|engine|evaluation|export|layers|modeling|multitask|predict|solver|structures|utils|visualization"
+)
+MODULE = re.compile(rf"(?<![\w/.])(?:maskrcnn_benchmark/)?((?:{ROOMS})/[\w/]+\.py)\b")
+# The page about a ninth task speaks of the options that its example adds
+ADDED = re.compile(r"SALIENCY")
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(params=PAGES, ids=name_of)
+def page(request):
+    return request.param
+
+
+def anchors_of(page):
+    """The anchors of a page's headings, as both GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    words = [re.sub(r"[^\w\s-]", "", heading.lower()).strip() for heading in headings]
+    return {re.sub(r"\s", "-", heading) for heading in words}
+
+
+def missing(page, pattern, place):
+    """The files that a page names and that are not there."""
+    names = set(re.findall(pattern, page.read_text()))
+    return sorted(name for name in names if not (ROOT / place / name).is_file())
+
+
+def test_links_and_pictures_lead_somewhere(page):
+    text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text()))
+    broken = []
+    for link in LINK.findall(text):
+        if re.match(r"https?:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.is_file() or (anchor and anchor not in anchors_of(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_scripts_exist(page):
+    assert missing(page, r"(?<![\w/.])((?:tools|docs/examples|tests)/[\w/]+\.py)\b", ".") == []
+
+
+def test_configurations_exist(page):
+    assert missing(page, r"(?<![\w/])(configs/[\w./-]+\.yaml)\b", ".") == []
+
+
+def test_modules_exist(page):
+    assert missing(page, MODULE, "maskrcnn_benchmark") == []
+
+
+def test_options_exist(page):
+    options = [option.key for option in describe.options()]
+    known = {".".join(key.split(".")[:depth]) for key in options for depth in range(1, len(key.split(".")) + 1)}
+    named = set(OPTION.findall(page.read_text()))
+    unknown = {name for name in named - known if not name.startswith(OBSOLETE_PREFIXES) and not ADDED.search(name)}
+    assert sorted(unknown) == []
+
+
+def test_every_page_of_the_folder_is_in_the_navigation():
+    nav = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.is_relative_to(ROOT / "docs")}
+    assert pages <= nav
+
+
+def test_a_data_set_of_ones_own_is_quoted_as_it_is():
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs/adding_a_dataset.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    quoted = [block for block in blocks if block.startswith("class ")]
+    source = (ROOT / "docs/examples/shapes.py").read_text()
+    assert quoted and all(block in source for block in quoted)
