@@ -22,7 +22,7 @@ OPTIONS_PAGE = "options.md"
 BORROWED = {"configs.md": "configs/README.md", "datasets.md": "datasets/README.md"}
 RECIPES = {"make train": "mini_R_18_FPN.yaml", "full size": "e2e_multitask_R_50_FPN_1x.yaml"}
 
-_CODE = re.compile(r"<(a|pre|h[1-6])\b.*?</\1>|<code>([A-Z][A-Z0-9_.]*)</code>", re.DOTALL)
+_CODE = re.compile(r"<(a|pre|h[1-6])\b.*?</\1>|<code>([A-Z][A-Z0-9_.]*)(?: [^<]*)?</code>", re.DOTALL)
 _NAME_IN_COMMENT = re.compile(r"(?<![\w.])[A-Z][A-Z0-9]*(?:[._][A-Z0-9_]+)+\b")
 
 
@@ -35,10 +35,14 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Point links to the borrowed files at their pages, and fill the markers in."""
+    """Point links to the borrowed files at their pages, call pages by their titles, and fill the markers in."""
     up = "../" * page.file.src_uri.count("/")
     for name, source in BORROWED.items():
         markdown = re.sub(rf"\]\((?:\.\./)*{re.escape(source)}", f"]({up}{name}", markdown)
+    titles = _titles(config.nav)
+    markdown = re.sub(
+        r"\[([\w./]+\.md)\]\(([\w/]+\.md)", lambda found: f"[{titles.get(found[2], found[1])}]({found[2]}", markdown
+    )
     markdown = re.sub(r"<!-- task: (\w+) -->", lambda found: task_table(TASKS[found[1]]), markdown)
     if page.file.src_uri == OPTIONS_PAGE:
         markdown = markdown.replace("<!-- options -->", options_tables())
@@ -120,6 +124,16 @@ def _group(option):
 def _linkable():
     """Names that have a row or a heading on the page of options."""
     return {name for option in options() for name in (option.key, _group(option)) if name}
+
+
+def _titles(nav):
+    """{path: title} of the pages that a navigation gives a title."""
+    found = {}
+    for entry in nav:
+        if isinstance(entry, dict):
+            for title, place in entry.items():
+                found.update(_titles(place) if isinstance(place, list) else {place: title})
+    return found
 
 
 def _recipe(file):
