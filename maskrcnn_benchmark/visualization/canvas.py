@@ -1,5 +1,6 @@
 """The sheet that a picture is drawn on: an image brought to a legible size, with lines and text in proportion."""
 
+import contextlib
 import math
 from functools import lru_cache
 
@@ -22,6 +23,14 @@ def canvas_scale(width, height):
     return min(max(1.0, LEAST_WIDTH / width), LONGEST_SIDE / max(width, height))
 
 
+def canvas_size(image, scale=None):
+    """(width, height) of the canvas of an image [H, W, 3]; without a scale, that of `canvas_scale`."""
+    _check_image(image)
+    height, width = image.shape[:2]
+    scale = scale or canvas_scale(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 class Canvas:
     """An enlarged image to draw on. Text is collected and set last, so that no line crosses it.
 
@@ -31,6 +40,7 @@ class Canvas:
         image: uint8 [H, W, 3] RGB.
         fade: share of white paper mixed in, 0..1.
         grey: drop the image's colours.
+        scale: canvas pixels per image pixel; None makes the canvas legible, see `canvas_scale`.
     Attributes:
         pixels: uint8 [h, w, 3], drawn on in place.
         scale: canvas pixels per image pixel.
@@ -38,20 +48,22 @@ class Canvas:
         text_size: height of an ordinary line of text, in canvas pixels.
     """
 
-    def __init__(self, image, fade=0.0, grey=False):
-        _check_image(image)
+    def __init__(self, image, fade=0.0, grey=False, scale=None):
+        size = canvas_size(image, scale)
         height, width = image.shape[:2]
-        self.scale = canvas_scale(width, height)
-        size = (max(1, round(width * self.scale)), max(1, round(height * self.scale)))
-        how = cv2.INTER_CUBIC if self.scale >= 1 else cv2.INTER_AREA
-        pixels = cv2.resize(image, size, interpolation=how)
+        self.scale = scale or canvas_scale(width, height)
+        if size == (width, height):
+            pixels = image.copy()
+        else:
+            pixels = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if self.scale >= 1 else cv2.INTER_AREA)
         if grey:
-            pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-        self.pixels = np.ascontiguousarray(pixels)
+            pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         if fade:
-            self.pixels = cv2.addWeighted(self.pixels, 1 - fade, np.full_like(self.pixels, 255), fade, 0)
-        self.line = max(2, round(max(size) / 260))
-        self.text_size = max(14, round(max(size) / 29))
+            pixels = cv2.addWeighted(pixels, 1 - fade, pixels, 0, 255 * fade)
+        self.pixels = np.ascontiguousarray(pixels)
+        extent = min(max(size), 2 * min(size))  # of a ribbon, what could be read counts, not its length
+        self.line = max(2, round(extent / 260))
+        self.text_size = max(14, round(extent / 29))
         self._texts = []
 
     @property
@@ -65,12 +77,32 @@ class Canvas:
 
     def tint(self, mask, colour, strength):
         """Mix `colour` into the pixels of a bool mask [h, w]; strength 0..1."""
-        ground = self.pixels[mask].astype(np.float32)
-        self.pixels[mask] = np.round(ground * (1 - strength) + np.array(colour, np.float32) * strength)
+        window = window_of(mask)
+        pixels, inside = self.pixels[window], mask[window]
+        ground = pixels[inside].astype(np.float32)
+        pixels[inside] = np.round(ground * (1 - strength) + np.array(colour, np.float32) * strength)
+
+    def tint_labels(self, labels, colours, strength):
+        """Mix each label's colour into its pixels.
+
+        Args:
+            labels: uint8 [h, w].
+            colours: {label: (red, green, blue)}; pixels of other labels stay as they are.
+            strength: 0..1.
+        """
+        table, painted = np.zeros((1, 256, 3), np.uint8), np.zeros(256, np.uint8)
+        for label, colour in colours.items():
+            table[0, label], painted[label] = colour, 255
+        colour = cv2.LUT(cv2.merge([labels] * 3), table)
+        mixed = cv2.addWeighted(self.pixels, 1 - strength, colour, strength, 0)
+        self.pixels = cv2.copyTo(mixed, cv2.LUT(labels, painted), self.pixels)
 
     def outline(self, mask, colour):
         """Draw the outline of a bool mask [h, w] with a dark rim, so that it shows on any ground."""
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        rows, columns = window_of(mask)
+        inside = mask[rows, columns].astype(np.uint8)
+        corner = (columns.start, rows.start)
+        contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=corner)
         cv2.drawContours(self.pixels, contours, -1, INK, self.line + 2, cv2.LINE_AA)
         cv2.drawContours(self.pixels, contours, -1, colour, self.line, cv2.LINE_AA)
 
@@ -124,13 +156,12 @@ class Canvas:
         height = row * len(entries) + row // 2
         left, top = self._quiet_corner(width, height)
         self._shade(left, top, width, height)
-        picture = Image.fromarray(self.pixels)
-        draw = ImageDraw.Draw(picture)
-        for i, (text, colour) in enumerate(entries):
-            x, y = left + row * 0.4, top + row * (i + 0.25)
-            draw.rectangle((x, y + row * 0.15, x + row * 0.7, y + row * 0.85), fill=tuple(int(c) for c in colour))
-            draw.text((x + row, y + row / 2), text, fill=INK, font=_font(size), anchor="lm")
-        self.pixels = np.array(picture)
+        with self._written(left, top, left + width, top + height) as (draw, x, y):
+            for i, (text, colour) in enumerate(entries):
+                x1, y1 = x + row * 0.4, y + row * (i + 0.25)
+                box = (x1, y1 + row * 0.15, x1 + row * 0.7, y1 + row * 0.85)
+                draw.rectangle(box, fill=tuple(int(c) for c in colour))
+                draw.text((x1 + row, y1 + row / 2), text, fill=INK, font=_font(size), anchor="lm")
 
     def note(self, text):
         """A remark in the lower left corner, such as that nothing was found."""
@@ -144,16 +175,27 @@ class Canvas:
             box = self._free_box(spots, width, height, taken)
             taken.append(box)
             writing.append((text, box, colour))
-        picture = Image.fromarray(self.pixels)
-        draw = ImageDraw.Draw(picture)
-        for text, (left, top, right, bottom), colour in writing:
+        for text, box, colour in writing:
             colour = tuple(int(c) for c in colour)
-            draw.rounded_rectangle((left, top, right, bottom), self.text_size // 4, fill=colour)
-            middle = (left + self.text_size * 0.3, (top + bottom) / 2)
-            draw.text(middle, text, fill=ink_on(colour), font=_font(self.text_size), anchor="lm")
+            with self._written(*box) as (draw, left, top):
+                right, bottom = left + box[2] - box[0], top + box[3] - box[1]
+                draw.rounded_rectangle((left, top, right, bottom), self.text_size // 4, fill=colour)
+                middle = (left + self.text_size * 0.3, (top + bottom) / 2)
+                draw.text(middle, text, fill=ink_on(colour), font=_font(self.text_size), anchor="lm")
         self._texts = []
-        self.pixels = np.array(picture)
         return self.pixels
+
+    @contextlib.contextmanager
+    def _written(self, left, top, right, bottom):
+        """A PIL drawing of a box's surroundings, and where the box's corner is in it: (draw, left, top).
+
+        What is drawn comes back to the canvas at the end: the whole of it need not go to PIL for a few words.
+        """
+        x, y = max(0, int(left) - 2), max(0, int(top) - 2)
+        window = self.pixels[y : int(bottom) + 3, x : int(right) + 3]
+        picture = Image.fromarray(window)
+        yield ImageDraw.Draw(picture), left - x, top - y
+        window[:] = np.asarray(picture)
 
     def _free_box(self, spots, width, height, taken):
         """The first spot's box that meets no other, moved inside the picture; failing all, the first spot."""
@@ -178,24 +220,31 @@ class Canvas:
         box[:] = cv2.addWeighted(box, 0.15, np.full_like(box, 255), 0.85, 0)
 
 
-def message_panel(image, words):
+def message_panel(image, words, scale=None):
     """A grey panel of the canvas size of `image` [H, W, 3] with `words` in its middle, uint8 [h, w, 3]."""
-    _check_image(image)
-    height, width = image.shape[:2]
-    scale = canvas_scale(width, height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = canvas_size(image, scale)
     picture = Image.new("RGB", size, GREY)
     font = _font(max(16, round(max(size) / 22)))
     ImageDraw.Draw(picture).text((size[0] / 2, size[1] / 2), words, fill=(112, 119, 131), font=font, anchor="mm")
     return np.array(picture)
 
 
+@lru_cache(maxsize=512)
 def text_strip(width, height, text, size, ground=PAPER, colour=INK, anchor="mm"):
-    """A strip uint8 [height, width, 3] of `ground` with a line of text, centred ("mm") or at the left ("lm")."""
+    """A strip uint8 [height, width, 3] of `ground` with a line of text, centred ("mm") or at the left ("lm").
+
+    Strips are kept, for the same titles and class names return in every picture; they cannot be written to.
+    """
     picture = Image.new("RGB", (width, height), ground)
     x = width / 2 if anchor == "mm" else size * 0.4
     ImageDraw.Draw(picture).text((x, height / 2), text, fill=colour, font=_font(size), anchor=anchor)
-    return np.array(picture)
+    return np.asarray(picture)
+
+
+def window_of(mask):
+    """(rows, columns) slices of the smallest window that holds all of a bool mask [h, w]; empty where nothing is."""
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    return slice(y, y + height), slice(x, x + width)
 
 
 def enlarge_mask(mask, size):

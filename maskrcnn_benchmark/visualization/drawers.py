@@ -8,7 +8,8 @@ from maskrcnn_benchmark.visualization.image_drawers import (
 )
 from maskrcnn_benchmark.visualization.region_drawers import draw_detection, draw_instance, draw_keypoint, draw_part
 
-# Each: (image uint8 [H, W, 3] RGB, ImageAnnotations or ImagePrediction of its size, Vocabulary) -> uint8 [h, w, 3]
+# Each: (image uint8 [H, W, 3] RGB, ImageAnnotations or ImagePrediction of its size, Vocabulary, threshold, scale)
+# -> uint8 [h, w, 3]
 DRAWERS = {
     "detection": draw_detection,
     "instance": draw_instance,
