@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-# Cells of an intermediate tensor: what fits into a processor's cache, and what keeps a GPU busy
-_BLOCK = {"cpu": 1 << 18}
-_BLOCK_ELSEWHERE = 1 << 25
+# Cells of an intermediate tensor: what stays in a processor's cache, and what keeps a GPU busy
+_PORTION = {"cpu": 1 << 18}
+_PORTION_ELSEWHERE = 1 << 25
 
 
 class Places(NamedTuple):
@@ -41,7 +41,7 @@ def largest_channel(scores, rows, columns):
     """The largest channel of a map that is interpolated along its rows' axis first and its columns' axis second.
 
     The answer is that of `interpolate_at` twice and an argmax; the first of equal channels wins. Channels that can win
-    nowhere are dropped first, for an interpolated value lies between those of the four cells around it, and the rest is
+    nowhere are dropped first, for an interpolated value lies between those of the cells around it, and the rest is
     done in portions that stay in the processor's cache.
 
     Args:
@@ -55,20 +55,18 @@ def largest_channel(scores, rows, columns):
     # What is gathered should lie together: rows of [h, C, w], then columns of [w, C, H]
     cells = interpolate_at(scores.permute(1, 0, 2)[:, kept], 0, rows).permute(2, 1, 0).contiguous()
     height, width = len(rows.low), len(columns.low)
-    names = kept.to(torch.uint8)
-    labels = torch.empty((width, height), dtype=torch.uint8, device=scores.device)
-    step = max(1, _BLOCK.get(scores.device.type, _BLOCK_ELSEWHERE) // max(1, cells[0].numel()))
+    step = max(1, _PORTION.get(scores.device.type, _PORTION_ELSEWHERE) // max(1, cells[0].numel()))
+    best = torch.empty((width, height), dtype=torch.uint8, device=scores.device)
     for start in range(0, width, step):
-        block = Places(*(part[start : start + step] for part in columns))
+        portion = Places(*(part[start : start + step] for part in columns))
         # max is ten times as fast as argmax here, and names the first of equal ones, too
-        labels[start : start + step] = names[interpolate_at(cells, 0, block).max(dim=1).indices]
-    return labels.t().contiguous()
+        best[start : start + step] = interpolate_at(cells, 0, portion).max(dim=1).indices
+    best = best.t().contiguous()
+    return best if len(kept) == len(scores) else kept.to(torch.uint8).take(best.long())
 
 
 def _may_win(scores):
     """Channels that are not below another one in all the cells around every pixel: int64 [K], ascending."""
-    if scores.numel() == 0 or len(scores) == 1:
-        return torch.arange(len(scores), device=scores.device)
     values = scores.detach()[None].float()
     window = [min(2, side) for side in scores.shape[1:]]
     high = F.max_pool2d(values, window, 1)[0]

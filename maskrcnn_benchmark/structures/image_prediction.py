@@ -75,6 +75,9 @@ class _ResizedScores(ScoreMap):
         """uint8 [height, width], the channel with the largest score, the first of equal ones."""
         return largest_channel(self._cells, *self._places())
 
+    def resize(self, size):
+        return self if tuple(size) == self.size else super().resize(size)
+
     def to(self, device):
         return _ResizedScores(self._cells.to(device), self._extent, self.size)
 

@@ -212,8 +212,7 @@ class Canvas:
         margin = self.text_size // 3
         right, bottom = self.size[0] - width - margin, self.size[1] - height - margin
         corners = [(max(x, 0), max(y, 0)) for x in (margin, right) for y in (margin, bottom)]
-        colour = self.pixels.max(2).astype(np.int16) - self.pixels.min(2) > 16
-        return min(corners, key=lambda c: colour[c[1] : c[1] + height, c[0] : c[0] + width].mean())
+        return min(corners, key=lambda c: _colourfulness(self.pixels[c[1] : c[1] + height, c[0] : c[0] + width]))
 
     def _shade(self, left, top, width, height):
         box = self.pixels[top : top + height, left : left + width]
@@ -265,11 +264,19 @@ def enlarge_labels(labels, size):
     return result
 
 
+def _colourfulness(pixels):
+    """Share of the pixels uint8 [h, w, 3] that are not grey."""
+    red, green, blue = cv2.split(pixels)
+    spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    return np.count_nonzero(spread > 16) / spread.size
+
+
 @lru_cache(maxsize=32)
 def _font(size):
     return ImageFont.load_default(size)
 
 
+@lru_cache(maxsize=4096)
 def _text_width(text, size):
     return _font(size).getlength(text)
 

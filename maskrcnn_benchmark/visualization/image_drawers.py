@@ -192,34 +192,39 @@ def _glow_in_front(canvas, rows, columns, theta, colours):
     """
     width, height = canvas.size
     reach = canvas.line * 4
+    # left of the direction (cos, sin) in a frame with y downwards is (sin, -cos)
+    across, down = np.sin(theta, dtype=np.float32), -np.cos(theta, dtype=np.float32)
+    from_x, from_y = columns.astype(np.float32), rows.astype(np.float32)
+    owner = np.zeros(height * width, np.int64)  # what glows at a pixel: step * N + edge pixel, 0 nothing
+    index = np.arange(len(rows))
+    for step in range(reach, 0, -1):
+        x = np.rint(from_x + across * np.float32(step)).clip(0, width - 1).astype(np.int64)
+        y = np.rint(from_y + down * np.float32(step)).clip(0, height - 1).astype(np.int64)
+        owner[y * width + x] = index + step * len(rows)
+    lit = np.flatnonzero(owner)
+    steps, edge = np.divmod(owner[lit], max(1, len(rows)))
     strength = np.zeros((height, width), np.float32)
     colour = np.zeros((height, width, 3), np.uint8)
-    # left of the direction (cos, sin) in a frame with y downwards is (sin, -cos)
-    across, down = np.sin(theta), -np.cos(theta)
-    for step in range(reach, 0, -1):
-        x = np.clip(np.round(columns + across * step), 0, width - 1).astype(np.int64)
-        y = np.clip(np.round(rows + down * step), 0, height - 1).astype(np.int64)
-        place = y * width + x
-        strength.reshape(-1)[place] = 0.75 * (1 - step / (reach + 1))
-        colour.reshape(-1, 3)[place] = colours
+    strength.reshape(-1)[lit] = 0.75 * (1 - steps / (reach + 1))
+    colour.reshape(-1, 3)[lit] = colours[edge]
     strength = cv2.GaussianBlur(strength, (0, 0), canvas.line * 0.4)
     glowing = np.flatnonzero(strength)
-    share = strength.reshape(-1)[glowing][:, None]
+    share = strength.reshape(-1)[glowing][:, None]  # float32, as the mixture is then
     painted = cv2.dilate(colour, np.ones((3, 3), np.uint8)).reshape(-1, 3)[glowing]
     pixels = canvas.pixels.reshape(-1, 3)
-    pixels[glowing] = np.round(pixels[glowing] * (1 - share) + painted * share)
+    pixels[glowing] = np.rint(pixels[glowing] * (1 - share) + painted * share)
 
 
 def _arrow_places(rows, columns, width, spacing):
     """One of the edge pixels [N] per cell of a `spacing` grid, the one nearest to the cell's middle: indices [M]."""
     middle = (np.stack([rows, columns]) // spacing + 0.5) * spacing
-    distance = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2
+    distance = 4 * ((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2)  # whole numbers
     cell = (rows // spacing) * (width // spacing + 1) + columns // spacing
-    nearest = np.full(int(cell.max(initial=-1)) + 1, -1)
-    # of several that are written to a cell the last one stays: the nearest, the first of equally near ones
-    farthest_first = np.argsort(distance, kind="stable")[::-1]
-    nearest[cell[farthest_first]] = farthest_first
-    return nearest[nearest >= 0]
+    nobody = np.iinfo(np.int64).max
+    nearest = np.full(int(cell.max(initial=-1)) + 1, nobody)
+    # the nearest, and of equally near ones the first
+    np.minimum.at(nearest, cell, distance.astype(np.int64) * len(rows) + np.arange(len(rows)))
+    return nearest[nearest < nobody] % max(1, len(rows))
 
 
 def _arrow(canvas, middle, theta):
