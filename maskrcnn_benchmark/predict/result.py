@@ -1,5 +1,6 @@
 """What a network says about one image: all tasks' answers as tensors in its pixels, as a picture, and as files."""
 
+import copy
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,9 +98,13 @@ class Result:
         tasks: keys of the tasks that are answered.
         vocabulary: the `Vocabulary` with the names of all labels.
         thresholds: {task key: threshold}, see `THRESHOLDS`.
+        seconds: of a frame of a video its time from the beginning, else None.
+        clip: the `video.Clip` that it is a frame of, or None.
     """
 
-    def __init__(self, image, prediction, vocabulary, tasks, name="image", path="", thresholds=None):
+    def __init__(
+        self, image, prediction, vocabulary, tasks, name="image", path="", thresholds=None, seconds=None, clip=None
+    ):
         """`prediction` is an `ImagePrediction` on the CPU whose objects are in pixels of the image."""
         self.image = image
         self.name = name
@@ -107,6 +112,8 @@ class Result:
         self.tasks = tuple(tasks)
         self.vocabulary = vocabulary
         self.thresholds = merge_thresholds(THRESHOLDS, thresholds)
+        self.seconds = seconds
+        self.clip = clip
         self._prediction = prediction
 
     @property
@@ -117,10 +124,11 @@ class Result:
     def with_thresholds(self, thresholds):
         """The same answers under other thresholds, {task key: threshold}; the network is not run again."""
         merged = merge_thresholds(self.thresholds, thresholds)
-        result = Result(self.image, self._prediction, self.vocabulary, self.tasks, self.name, self.path, merged)
-        for name in ("_enlarged", "_probability"):  # what does not depend on thresholds is kept
-            if name in vars(self):
-                vars(result)[name] = vars(self)[name]
+        result = copy.copy(self)
+        result.thresholds = merged
+        for name, value in vars(Result).items():  # what depends on thresholds is made anew
+            if isinstance(value, cached_property) and name not in ("_enlarged", "_probability"):
+                vars(result).pop(name, None)
         return result
 
     def __getitem__(self, task):

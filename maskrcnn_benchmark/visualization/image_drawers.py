@@ -136,7 +136,7 @@ def paint_classification(canvas, answer, vocabulary, threshold=EDGE_SHOWN):
 
 
 def _confident_labels(scores, threshold):
-    """uint8 [h, w] class of each pixel of a `ScoreMap` or `LabelMap`, 255 where it is less probable than a threshold."""
+    """uint8 [h, w], the class of each pixel of a `ScoreMap` or `LabelMap`, 255 where it is not probable enough."""
     labels = scores.labels
     if threshold > 0 and isinstance(scores, ScoreMap):
         labels = torch.where(label_probability(scores) >= threshold, labels, IGNORE_INDEX)
