@@ -79,7 +79,7 @@ def main(arguments=None):
         rotate=arguments.rotate,
         **how,
     )
-    print(describe(done, arguments))
+    print(describe(done, total, arguments))
     return 1 if done.skipped else 0
 
 
@@ -129,8 +129,8 @@ def build_writers(arguments, predictor, tasks):
         else:
             if live:
                 print(
-                    "no window can be shown here (opencv-python has one, opencv-python-headless has none, and it needs a "
-                    f"display): writing a video into {arguments.output} until Ctrl-C"
+                    "no window can be shown here (opencv-python has one if there is a display, opencv-python-headless "
+                    f"none): writing a video into {arguments.output} until Ctrl-C"
                 )
             writers.append(PictureFiles(arguments.output, arguments.show, tasks, arguments.scale))
     if arguments.json:
@@ -140,13 +140,13 @@ def build_writers(arguments, predictor, tasks):
     return writers
 
 
-def describe(done, arguments):
+def describe(done, total, arguments):
     """The last line: how many, how fast, where to."""
     folders = [arguments.output] if arguments.show != "none" or arguments.json else []
     folders += [arguments.save_answers] if arguments.save_answers else []
     count = f"{done.images} image{'s' if done.images != 1 else ''}"
     if done.skipped:
-        count = f"{done.images} of {done.images + len(done.skipped)} images"
+        count = f"{done.images} of {max(total or 0, done.images + len(done.skipped))} images"
     return f"{count}, {done.seconds / max(1, done.images):.3f} s each, in {' and '.join(folders)}"
 
 

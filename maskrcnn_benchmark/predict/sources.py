@@ -148,7 +148,7 @@ def _expanded(source, recursive, allow_urls):
     elif is_address(source):
         if not allow_urls:
             raise UserError(
-                f"{source} is an address, and nothing is fetched unasked; allow addresses, or save it first"
+                f"{source} is an address, and nothing is fetched unasked; save it first, or allow it (--allow-urls)"
             )
         yield source
     else:

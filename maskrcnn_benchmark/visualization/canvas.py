@@ -12,6 +12,9 @@ from maskrcnn_benchmark.visualization.palette import GREY, INK, PAPER, ink_on
 
 LEAST_WIDTH = 480
 LONGEST_SIDE = 1000
+# From so many name tags on, text shrinks with the root of their number, down to a share of its size and to so many pixels
+CROWD = 12
+SMALLEST_SHARE, SMALLEST_TEXT = 0.65, 11
 
 
 def canvas_scale(width, height):
@@ -64,7 +67,7 @@ class Canvas:
         extent = min(max(size), 2 * min(size))  # of a ribbon, what could be read counts, not its length
         self.line = max(2, round(extent / 260))
         self.text_size = max(14, round(extent / 29))
-        self._texts = []
+        self._texts, self._legends = [], []
 
     @property
     def size(self):
@@ -133,28 +136,62 @@ class Canvas:
 
     def label(self, text, spots, colour):
         """Ask for a name tag of `colour` at the first of `spots` (left, bottom of the tag) that is free and inside."""
-        self._texts.append((text, np.asarray(spots, dtype=np.float64).reshape(-1, 2), colour))
+        spots = np.asarray(spots, dtype=np.float64).reshape(-1, 2)
+        self._texts.append((text, lambda width, height: spots, colour))
 
     def label_centred(self, text, centre, colour):
         """Ask for a name tag with its middle at `centre` or, where that is taken, right above or below."""
-        width, height = _tag_size(text, self.text_size)
-        x, y = centre[0] - width / 2, centre[1] + height / 2
-        self.label(text, [(x, y), (x, y - height), (x, y + height), (x, y - 2 * height), (x, y + 2 * height)], colour)
+
+        def spots(width, height):
+            x, y = centre[0] - width / 2, centre[1] + height / 2
+            return np.array([(x, y), (x, y - height), (x, y + height), (x, y - 2 * height), (x, y + 2 * height)])
+
+        self._texts.append((text, spots, colour))
 
     def legend(self, entries):
-        """A box of colour samples with their names in the quietest corner.
+        """Ask for a box of colour samples with their names in the quietest corner.
 
         Args:
-            entries: list of (text, colour); drawn at once, at most as many as fit.
+            entries: list of (text, colour), of which as many are shown as fit.
         """
-        if not entries:
-            return
+        if entries:
+            self._legends.append(entries)
+
+    def note(self, text):
+        """A remark in the lower left corner, such as that nothing was found."""
+        self.label(text, [(self.text_size * 0.4, self.size[1] - self.text_size * 0.4)], (245, 246, 248))
+
+    def finish(self):
+        """Set the collected legends and text and return the picture, uint8 [h, w, 3]."""
+        taken = []
+        for entries in self._legends:
+            taken.append(self._set_legend(entries, taken))
+        crowd = max(SMALLEST_SHARE, math.sqrt(CROWD / max(CROWD, len(self._texts))))
+        size = max(SMALLEST_TEXT, round(self.text_size * crowd))
+        writing = []
+        for text, spots, colour in self._texts:
+            width, height = _tag_size(text, size)
+            box = self._free_box(spots(width, height), width, height, taken)
+            taken.append(box)
+            writing.append((text, box, tuple(int(c) for c in colour)))
+        for text, box, colour in writing:
+            with self._written(*box) as (draw, left, top):
+                right, bottom = left + box[2] - box[0], top + box[3] - box[1]
+                draw.rounded_rectangle((left, top, right, bottom), size // 4, fill=colour)
+                draw.text(
+                    (left + size * 0.3, (top + bottom) / 2), text, fill=ink_on(colour), font=_font(size), anchor="lm"
+                )
+        self._texts, self._legends = [], []
+        return self.pixels
+
+    def _set_legend(self, entries, taken):
+        """Write a legend apart from boxes that are taken; returns its own box."""
         size = round(self.text_size * 0.8)
         row = round(size * 1.25)
         entries = entries[: max(1, (self.size[1] - row) // row)]
         width = math.ceil(max(_text_width(text, size) for text, _ in entries) + row * 1.8)
         height = row * len(entries) + row // 2
-        left, top = self._quiet_corner(width, height)
+        left, top = self._quiet_corner(width, height, taken)
         self._shade(left, top, width, height)
         with self._written(left, top, left + width, top + height) as (draw, x, y):
             for i, (text, colour) in enumerate(entries):
@@ -162,28 +199,7 @@ class Canvas:
                 box = (x1, y1 + row * 0.15, x1 + row * 0.7, y1 + row * 0.85)
                 draw.rectangle(box, fill=tuple(int(c) for c in colour))
                 draw.text((x1 + row, y1 + row / 2), text, fill=INK, font=_font(size), anchor="lm")
-
-    def note(self, text):
-        """A remark in the lower left corner, such as that nothing was found."""
-        self.label(text, [(self.text_size * 0.4, self.size[1] - self.text_size * 0.4)], (245, 246, 248))
-
-    def finish(self):
-        """Set the collected text and return the picture, uint8 [h, w, 3]."""
-        taken, writing = [], []
-        for text, spots, colour in self._texts:
-            width, height = _tag_size(text, self.text_size)
-            box = self._free_box(spots, width, height, taken)
-            taken.append(box)
-            writing.append((text, box, colour))
-        for text, box, colour in writing:
-            colour = tuple(int(c) for c in colour)
-            with self._written(*box) as (draw, left, top):
-                right, bottom = left + box[2] - box[0], top + box[3] - box[1]
-                draw.rounded_rectangle((left, top, right, bottom), self.text_size // 4, fill=colour)
-                middle = (left + self.text_size * 0.3, (top + bottom) / 2)
-                draw.text(middle, text, fill=ink_on(colour), font=_font(self.text_size), anchor="lm")
-        self._texts = []
-        return self.pixels
+        return left, top, left + width, top + height
 
     @contextlib.contextmanager
     def _written(self, left, top, right, bottom):
@@ -198,21 +214,20 @@ class Canvas:
         window[:] = np.asarray(picture)
 
     def _free_box(self, spots, width, height, taken):
-        """The first spot's box that meets no other, moved inside the picture; failing all, the first spot."""
+        """The first spot's box that meets no other, moved inside the picture; failing all, the least covered one."""
         limit = np.maximum(np.array(self.size) - 1 - (width, height), 0)
         corners = np.clip(spots - (0, height), 0, limit)
         boxes = np.hstack([corners, corners + np.array([width, height])])
-        others = np.array(taken).reshape(-1, 4)
-        meets = (boxes[:, None, :2] < others[None, :, 2:]) & (others[None, :, :2] < boxes[:, None, 2:])
-        free = ~meets.all(2).any(1)
-        return tuple(boxes[free.argmax()])
+        return tuple(boxes[_covered(boxes, taken).argmin()])
 
-    def _quiet_corner(self, width, height):
-        """Left and top of the corner box with the least colour in it."""
+    def _quiet_corner(self, width, height, taken):
+        """Left and top of the corner box that others cover least, and of equal ones that with the least colour."""
         margin = self.text_size // 3
         right, bottom = self.size[0] - width - margin, self.size[1] - height - margin
         corners = [(max(x, 0), max(y, 0)) for x in (margin, right) for y in (margin, bottom)]
-        return min(corners, key=lambda c: _colourfulness(self.pixels[c[1] : c[1] + height, c[0] : c[0] + width]))
+        covered = _covered(np.array([(x, y, x + width, y + height) for x, y in corners], np.float64), taken)
+        colour = [_colourfulness(self.pixels[y : y + height, x : x + width]) for x, y in corners]
+        return min(zip(covered, colour, corners))[2]
 
     def _shade(self, left, top, width, height):
         box = self.pixels[top : top + height, left : left + width]
@@ -262,6 +277,14 @@ def enlarge_labels(labels, size):
         best[wins] = weight[wins]
         result[wins] = label
     return result
+
+
+def _covered(boxes, taken):
+    """Area of each box float [N, 4] that the boxes `taken` cover, those that overlap counted twice: float [N]."""
+    others = np.array(taken, dtype=np.float64).reshape(-1, 4)
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return (high - low).clip(min=0).prod(axis=2).sum(axis=1)
 
 
 def _colourfulness(pixels):

@@ -59,7 +59,7 @@ def draw_overlay(image, answer, vocabulary, tasks, thresholds, scale=None):
 
     Args:
         image, answer, vocabulary: as `region_drawers.draw_detection` takes them; the answer holds all the tasks.
-        tasks: keys of the tasks to paint. Where masks are, boxes are left out, and their names stand.
+        tasks: keys of the tasks to paint. An object whose mask is painted is named there, and its box left out.
         thresholds: {task key: threshold}.
         scale: pixels of the picture per image pixel; None takes `overlay_scale`.
 
@@ -67,15 +67,15 @@ def draw_overlay(image, answer, vocabulary, tasks, thresholds, scale=None):
         uint8 [h, w, 3].
     """
     canvas = Canvas(image, scale=scale or overlay_scale(image.shape[1], image.shape[0]))
-    named = "detection" in tasks
+    has_names = "detection" in tasks or "instance" in tasks
     painters = {  # from the ground up
         "semantic": lambda *of: paint_semantic(*of, strength=FILL),
         "part": lambda *of: paint_part(*of, strength=FILL),
-        "instance": lambda *of: paint_instance(*of, names=not named),
+        "instance": lambda *of: paint_instance(*of, scores=True),
         "boundary": paint_boundary,
         "occlusion": paint_occlusion,
-        "keypoint": lambda *of: paint_keypoint(*of, scores=not named and "instance" not in tasks),
-        "detection": lambda *of: paint_detection(*of, boxes="instance" not in tasks),
+        "keypoint": lambda *of: paint_keypoint(*of, scores=not has_names),
+        "detection": lambda *of: paint_detection(*of, below=thresholds["instance"] if "instance" in tasks else None),
         "classification": paint_classification,
     }
     found = [paint(canvas, answer, vocabulary, thresholds[task]) for task, paint in painters.items() if task in tasks]

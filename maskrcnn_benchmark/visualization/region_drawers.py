@@ -41,14 +41,15 @@ def draw_detection(image, answer, vocabulary, threshold=SCORE_SHOWN, scale=None)
     return canvas.finish()
 
 
-def paint_detection(canvas, answer, vocabulary, threshold=SCORE_SHOWN, boxes=True):
-    """Draw boxes, unless only the names are wanted, and the names; returns how many objects there are."""
+def paint_detection(canvas, answer, vocabulary, threshold=SCORE_SHOWN, below=None):
+    """Draw boxes with names, only those of scores below `below` if that is given; returns how many there are."""
     objects = _shown(answer.instances, threshold)
+    if below is not None and objects.has_field("scores"):
+        objects = objects[objects.get_field("scores") < below]
     names, colours = _names_and_colours(objects, vocabulary)
     corners = _canvas_boxes(objects, canvas).numpy()
-    if boxes:
-        for (left, top, right, bottom), colour in zip(corners, colours):
-            canvas.polyline([(left, top), (right, top), (right, bottom), (left, bottom)], colour, closed=True)
+    for (left, top, right, bottom), colour in zip(corners, colours):
+        canvas.polyline([(left, top), (right, top), (right, bottom), (left, bottom)], colour, closed=True)
     for name, box, colour in zip(_with_scores(names, objects), corners, colours):
         canvas.label(name, _tag_spots(box, canvas), colour)
     return len(objects)
@@ -64,18 +65,24 @@ def draw_instance(image, answer, vocabulary, threshold=SCORE_SHOWN, scale=None):
     return canvas.finish()
 
 
-def paint_instance(canvas, answer, vocabulary, threshold=SCORE_SHOWN, names=True):
-    """Fill and outline masks, the largest first, and name them if asked; returns how many objects there are."""
+def paint_instance(canvas, answer, vocabulary, threshold=SCORE_SHOWN, scores=False):
+    """Fill and outline masks, the largest first, and name them in their middle or, with scores, on their top.
+
+    Returns how many objects there are.
+    """
     objects = _shown(answer.instances, threshold)
     words, colours = _names_and_colours(objects, vocabulary)
     masks = _canvas_masks(objects, canvas, isinstance(answer, ImagePrediction))
     for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):
         canvas.tint(masks[i], colours[i], 0.5)
         canvas.outline(masks[i], colours[i])
-    if names:
-        for word, mask, colour in zip(words, masks, colours):
-            if mask.any():
-                canvas.label_centred(word, _middle(mask), colour)
+    if scores:
+        words = _with_scores(words, objects)
+    for word, mask, colour in zip(words, masks, colours):
+        if scores and mask.any():
+            canvas.label(word, _top_spots(mask, canvas), colour)
+        elif mask.any():
+            canvas.label_centred(word, _middle(mask), colour)
     return len(objects)
 
 
@@ -202,6 +209,15 @@ def _middle(mask):
     rows, columns = np.nonzero(mask[window])
     nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
     return columns[nearest] + window[1].start, rows[nearest] + window[0].start
+
+
+def _top_spots(mask, canvas):
+    """Where a mask's name may stand, (left, bottom) each: on its topmost pixels, or inside, as `_tag_spots`."""
+    rows, columns = window_of(mask)
+    highest = columns.start + np.flatnonzero(mask[rows.start, columns])
+    x, tag = highest[len(highest) // 2] - canvas.text_size, canvas.text_size * 1.3
+    over = [(x, rows.start - canvas.line), (x - 2 * tag, rows.start - canvas.line), (x, rows.start - tag)]
+    return [*over, *((x, rows.start + tag * k) for k in (1, 2, 3, 4)), (columns.start, rows.stop + tag)]
 
 
 def _people(answer, vocabulary):
