@@ -12,7 +12,7 @@ from maskrcnn_benchmark.visualization.palette import GREY, INK, PAPER, ink_on
 
 LEAST_WIDTH = 480
 LONGEST_SIDE = 1000
-# From so many name tags on, text shrinks with the root of their number, down to a share of its size and to so many pixels
+# From so many name tags on text shrinks with the root of their number, down to a share of its size and so many pixels
 CROWD = 12
 SMALLEST_SHARE, SMALLEST_TEXT = 0.65, 11
 
@@ -48,6 +48,7 @@ class Canvas:
         pixels: uint8 [h, w, 3], drawn on in place.
         scale: canvas pixels per image pixel.
         line: width of an ordinary line, in canvas pixels.
+        rim: how much wider the dark line below it is.
         text_size: height of an ordinary line of text, in canvas pixels.
     """
 
@@ -66,6 +67,7 @@ class Canvas:
         self.pixels = np.ascontiguousarray(pixels)
         extent = min(max(size), 2 * min(size))  # of a ribbon, what could be read counts, not its length
         self.line = max(2, round(extent / 260))
+        self.rim = 2 * max(1, round(self.line / 6))
         self.text_size = max(14, round(extent / 29))
         self._texts, self._legends = [], []
 
@@ -106,7 +108,7 @@ class Canvas:
         inside = mask[rows, columns].astype(np.uint8)
         corner = (columns.start, rows.start)
         contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=corner)
-        cv2.drawContours(self.pixels, contours, -1, INK, self.line + 2, cv2.LINE_AA)
+        cv2.drawContours(self.pixels, contours, -1, INK, self.line + self.rim, cv2.LINE_AA)
         cv2.drawContours(self.pixels, contours, -1, colour, self.line, cv2.LINE_AA)
 
     def separate(self, labels):
@@ -120,7 +122,7 @@ class Canvas:
         """Draw straight lines through points [n, 2], with a dark rim."""
         width = width or self.line
         path = [np.round(np.asarray(points) * 16).astype(np.int32)]
-        cv2.polylines(self.pixels, path, closed, INK, width + 2, cv2.LINE_AA, shift=4)
+        cv2.polylines(self.pixels, path, closed, INK, width + self.rim, cv2.LINE_AA, shift=4)
         cv2.polylines(self.pixels, path, closed, colour, width, cv2.LINE_AA, shift=4)
 
     def polygon(self, points, colour):

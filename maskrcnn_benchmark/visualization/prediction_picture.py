@@ -79,6 +79,6 @@ def draw_overlay(image, answer, vocabulary, tasks, thresholds, scale=None):
         "classification": paint_classification,
     }
     found = [paint(canvas, answer, vocabulary, thresholds[task]) for task, paint in painters.items() if task in tasks]
-    if set(tasks) <= set(ON_PHOTOGRAPH) and not any(found):
+    if set(tasks) <= {*ON_PHOTOGRAPH, "part"} and not any(found):
         canvas.note(f"none above score {min(thresholds[task] for task in tasks):g}")
     return canvas.finish()
