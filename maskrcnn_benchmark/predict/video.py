@@ -14,6 +14,9 @@ from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
 
+# FFmpeg prints about damaged files by itself, which an error here says; OpenCV reads this when it first uses FFmpeg
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 CODECS = ("avc1", "mp4v")  # H.264 plays everywhere but is in few builds of OpenCV; MPEG-4 is in all
 USUAL_RATE = 25.0  # frames per second where a video does not say
@@ -188,8 +191,7 @@ def _capture(path):
 
 @contextlib.contextmanager
 def _quiet_opencv():
-    """Without what OpenCV and FFmpeg print about a file or a device that cannot be opened: an error says it."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    """Without what OpenCV prints about a file or a device that cannot be opened: an error says it."""
     before = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
