@@ -1,5 +1,6 @@
 """`Predictor`: one line from a checkpoint and a photograph to the answers of all tasks."""
 
+import contextlib
 import itertools
 import math
 import os
@@ -11,9 +12,10 @@ from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.step import autocast
 from maskrcnn_benchmark.multitask.tasks import PER_REGION, TASKS, enabled_tasks
+from maskrcnn_benchmark.predict.ahead import ahead
 from maskrcnn_benchmark.predict.folding import fold_batch_norm
 from maskrcnn_benchmark.predict.result import THRESHOLDS, Result, merge_thresholds
-from maskrcnn_benchmark.predict.sources import frames_of, holds_several
+from maskrcnn_benchmark.predict.sources import frames_of, holds_several, is_live
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork, load_network
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -100,8 +102,11 @@ class Predictor:
         if batch_size < 1:
             raise UserError(f"the batch size must be 1 or more, not {batch_size}")
         frames = self._fitting(frames_of(source, **how), how.get("skipped"))
-        while batch := list(itertools.islice(frames, batch_size)):
-            yield from self.answer(batch)
+        if holds_several(source) and not is_live(source):
+            frames = ahead(frames, batch_size)  # a quarter of the time with photographs of 12 million pixels on a CPU
+        with contextlib.closing(frames):
+            while batch := list(itertools.islice(frames, batch_size)):
+                yield from self.answer(batch)
 
     def answer(self, frames):
         """The `Result`s of a list of `Frame`s, in one batch."""

@@ -127,7 +127,7 @@ class Result:
         result = copy.copy(self)
         result.thresholds = merged
         for name, value in vars(Result).items():  # what depends on thresholds is made anew
-            if isinstance(value, cached_property) and name not in ("_enlarged", "_probability"):
+            if isinstance(value, cached_property) and name not in ("_enlarged", "_probability", "_answers"):
                 vars(result).pop(name, None)
         return result
 
@@ -175,9 +175,7 @@ class Result:
 
     def answers(self):
         """`ImageAnswers`: what is written to files and what evaluators score."""
-        evaluators = build_evaluators(self.tasks, self.vocabulary)
-        answers = {task: evaluator.answer(self._enlarged) for task, evaluator in evaluators.items()}
-        return ImageAnswers(self.size, answers, self.name)
+        return self._answers
 
     def to_dict(self):
         """The answers as one dictionary of plain values.
@@ -226,6 +224,12 @@ class Result:
     def _enlarged(self):
         """The `ImagePrediction` with maps of one cell per pixel, each made when it is looked at."""
         return self._prediction.resize(self.size)
+
+    @cached_property
+    def _answers(self):
+        evaluators = build_evaluators(self.tasks, self.vocabulary)
+        answers = {task: evaluator.answer(self._enlarged) for task, evaluator in evaluators.items()}
+        return ImageAnswers(self.size, answers, self.name)
 
     @cached_property
     def _probability(self):

@@ -55,6 +55,13 @@ def holds_several(source):
     return Path(source).is_dir() or is_video(source) or _is_pattern(source)
 
 
+def is_live(source):
+    """Whether a source is a webcam, or a list with one, whose pictures must not wait."""
+    if isinstance(source, list | tuple):
+        return any(map(is_live, source))
+    return webcam_number(source) is not None
+
+
 def frames_of(source, skipped=None, rotate=False, every=1, recursive=False, allow_urls=False):
     """The images of a source, in order, each read when it is its turn.
 
