@@ -84,8 +84,11 @@ class Canvas:
         """Mix `colour` into the pixels of a bool mask [h, w]; strength 0..1."""
         window = window_of(mask)
         pixels, inside = self.pixels[window], mask[window]
-        ground = pixels[inside].astype(np.float32)
-        pixels[inside] = np.round(ground * (1 - strength) + np.array(colour, np.float32) * strength)
+        if not inside.size:
+            return
+        paint = np.full_like(pixels, colour)
+        mixed = cv2.addWeighted(pixels, 1 - strength, paint, strength, 0)
+        pixels[:] = cv2.copyTo(mixed, inside.view(np.uint8), pixels.copy())
 
     def tint_labels(self, labels, colours, strength):
         """Mix each label's colour into its pixels.

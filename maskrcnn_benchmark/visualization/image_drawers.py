@@ -206,15 +206,14 @@ def _glow_in_front(canvas, rows, columns, theta, colours):
     lit = np.flatnonzero(owner)
     steps, edge = owner[lit] >> bits, owner[lit] & ((1 << bits) - 1)
     strength = np.zeros((height, width), np.float32)
-    colour = np.zeros((height, width, 3), np.uint8)
     strength.reshape(-1)[lit] = 0.75 * (1 - steps / (reach + 1))
-    colour.reshape(-1, 3)[lit] = colours[edge]
-    strength = cv2.GaussianBlur(strength, (0, 0), canvas.line * 0.4)
-    glowing = np.flatnonzero(strength)
-    share = strength.reshape(-1)[glowing][:, None]  # float32, as the mixture is then
-    painted = cv2.dilate(colour, np.ones((3, 3), np.uint8)).reshape(-1, 3)[glowing]
-    pixels = canvas.pixels.reshape(-1, 3)
-    pixels[glowing] = np.rint(pixels[glowing] * (1 - share) + painted * share)
+    strength = cv2.merge([cv2.GaussianBlur(strength, (0, 0), canvas.line * 0.4)] * 3)
+    packed = np.zeros((len(rows), 4), np.uint8)  # numbers of 32 bits are moved several times faster than three bytes
+    packed[:, :3] = colours
+    colour = np.zeros((height, width, 4), np.uint8)
+    colour.view(np.uint32).reshape(-1)[lit] = packed.view(np.uint32)[edge, 0]
+    painted = cv2.dilate(cv2.cvtColor(colour, cv2.COLOR_RGBA2RGB), np.ones((3, 3), np.uint8))
+    canvas.pixels = np.rint(canvas.pixels * (1 - strength) + painted * strength).astype(np.uint8)
 
 
 def _arrow_places(rows, columns, width, spacing):
