@@ -16,7 +16,7 @@ from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.output import LAYOUTS, AnswerFolder, JsonFiles, PictureFiles, Window, write_results
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.result import THRESHOLDS, merge_thresholds
-from maskrcnn_benchmark.predict.sources import count_frames
+from maskrcnn_benchmark.predict.sources import count_frames, is_live
 from maskrcnn_benchmark.predict.video import can_show_windows, webcam_number
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
@@ -75,7 +75,7 @@ def main(arguments=None):
         arguments.sources,
         build_writers(arguments, predictor, tasks),
         total,
-        batch_size=arguments.batch_size,
+        batch_size=1 if is_live(arguments.sources) else arguments.batch_size,  # pictures of a webcam must not wait
         rotate=arguments.rotate,
         **how,
     )
@@ -123,7 +123,7 @@ def build_writers(arguments, predictor, tasks):
     """What the results are handed to."""
     writers = []
     if arguments.show != "none":
-        live = webcam_number(arguments.sources[0]) is not None
+        live = is_live(arguments.sources)
         if live and can_show_windows():
             writers.append(Window(arguments.show, tasks, arguments.scale))
         else:
