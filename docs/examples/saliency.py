@@ -164,11 +164,11 @@ def mean_error(record):
     return (record[0] @ strength + record[1] @ (1 - strength)) / record.sum()
 
 
-def draw_saliency(image, answer, vocabulary, threshold=0.5):
+def draw_saliency(image, answer, vocabulary, threshold=0.5, scale=None):
     """The image in light where it is salient and in the dark elsewhere, with an outline at the threshold."""
     if KEY not in answer.further:
-        return missing_panel(image, answer)
-    canvas = Canvas(image)
+        return missing_panel(image, answer, scale)
+    canvas = Canvas(image, scale=scale)
     if isinstance(answer, ImagePrediction):
         light = answer.further[KEY].resize(canvas.size).scores[0].float().cpu().numpy()
     else:

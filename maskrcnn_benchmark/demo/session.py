@@ -17,7 +17,7 @@ from maskrcnn_benchmark.visualization.html_page import encoded
 
 MOST_KEPT_BYTES = 1 << 30  # of all users' images with their answers
 PANELS_KEPT = 32  # drawings of one image
-LAYOUTS = ("grid",)  # a picture per task
+LAYOUTS = ("grid", "overlay")  # a picture per task, or all on the photograph
 FORGOTTEN = "this image is no longer kept; pick or upload it again"
 
 
@@ -69,7 +69,7 @@ class Shown:
 
     def picture(self, view):
         """One picture of all that a `View` shows: PIL RGB image."""
-        return self._under(view).draw(view.tasks)
+        return self._under(view).draw(view.tasks, layout=view.layout)
 
     def json(self):
         """All answers as text, whatever the thresholds are, as `Result.to_json`."""

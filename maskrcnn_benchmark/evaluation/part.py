@@ -107,7 +107,7 @@ class PartEvaluator(Evaluator):
 
     def answer(self, prediction):
         if prediction.part_map is not None:
-            return PartAnswer(prediction.part_map.scores.argmax(dim=0).to(torch.uint8).cpu().numpy())
+            return PartAnswer(prediction.part_map.labels.cpu().numpy())
         instances = self.member(prediction, "instances")
         scores, labels = instances.get_field("scores"), instances.get_field("labels")
         owns_parts = torch.as_tensor(self.owns_parts, device=labels.device)

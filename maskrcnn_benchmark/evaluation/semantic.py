@@ -1,7 +1,6 @@
 """Semantic segmentation: mean IoU and accuracies over labelled pixels."""
 
 import numpy as np
-import torch
 
 from maskrcnn_benchmark.evaluation.confusion import (
     add_pairs,
@@ -39,7 +38,7 @@ class SemanticEvaluator(Evaluator):
         )
 
     def answer(self, prediction):
-        return self.member(prediction, "semantic").scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        return self.member(prediction, "semantic").labels.cpu().numpy()
 
     def record(self, answer, target):
         """(cells, counts) of `count_pairs`."""

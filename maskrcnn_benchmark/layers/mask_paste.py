@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.layers.largest_channel import Places, largest_channel
+
 # Cells of the largest intermediate tensor: bounds the memory to some tens of MiB whatever the image and number of boxes
 CHUNK_CELLS = 1 << 22
 
@@ -53,19 +55,25 @@ def paste_parts(parts, boxes, scores, size):
     Returns:
         uint8 [height, width], 0 background, else the part label.
     """
+    _check_pairs(parts, boxes)
     width, height = size
-    labels = parts.shape[1]
+    pasted = torch.zeros((height, width), dtype=torch.uint8, device=parts.device)
     # Most boxes of a busy image own no parts; a map that is background in every cell stays so when it is enlarged
     speaks = (parts[:, 1:] > parts[:, :1]).flatten(1).any(dim=1)
     order = torch.argsort(scores, stable=True, descending=True)
-    order = order[speaks[order]].flip(0)
-    on_top = torch.zeros(height * width, dtype=torch.int64, device=parts.device)
-    for box, x, y, soft in _pixels_in_chunks(parts[order], boxes[order], size):
-        label = soft.argmax(dim=1)
-        # The rank counts most, so the maximum at a pixel is the label of its best detection that has one there
-        ranked = torch.where(label > 0, (box + 1) * labels + label, 0)
-        on_top.scatter_reduce_(0, y * width + x, ranked, "amax")
-    return (on_top % labels).to(torch.uint8).view(height, width)
+    order = order[speaks[order]].flip(0)  # the best last, on top
+    corners = integer_boxes(boxes[order], 1).tolist()
+    # Box by box, of which few speak: each has its own size and its own few labels, and stays in the processor's cache
+    for part, (x1, y1, x2, y2) in zip(parts[order].detach().float(), corners):
+        window = pasted[max(y1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2 + 1, 0)]
+        if not window.numel():
+            continue
+        rows = _places(y1, y2, *window.shape[:1], part)
+        columns = _places(x1, x2, *window.shape[1:], part)
+        # columns before rows, as in `evaluation.part_runs`
+        label = largest_channel(part.transpose(1, 2), columns, rows).t()
+        torch.where(label > 0, label, window, out=window)
+    return pasted
 
 
 def integer_boxes(boxes, scale):
@@ -126,41 +134,11 @@ def _source(pixel, first, last, side):
     return ((pixel - first + 0.5) * (side / (last - first + 1).clamp(min=1)) - 0.5).clamp(0, side - 1)
 
 
-def _pixels_in_chunks(maps, boxes, size):
-    """Yield the pixels of the boxes inside the image, each with the values of its box's map there, resized bilinearly.
-
-    Yields:
-        box int64 [P], x int64 [P], y int64 [P], values float [P, C].
-    """
-    _check_pairs(maps, boxes)
-    channels, side = maps.shape[1], maps.shape[-1]
-    cells = maps.detach().float().permute(0, 2, 3, 1).reshape(-1, channels)
-    first, last = integer_boxes(boxes, 1).split(2, dim=1)
-    start = first.clamp(min=0)
-    extent = (torch.minimum(last + 1, torch.tensor(size, device=boxes.device)) - start).clamp(min=0)
-    end = extent.prod(dim=1).cumsum(0)
-    begin = end - extent.prod(dim=1)
-    total = int(end[-1]) if len(end) else 0
-    step = max(1, CHUNK_CELLS // channels)
-    for low in range(0, total, step):
-        number = torch.arange(low, min(low + step, total), device=boxes.device)
-        box = torch.searchsorted(end, number, right=True)
-        number = number - begin[box]
-        columns = extent[box, 0]
-        x, y = number % columns + start[box, 0], torch.div(number, columns, rounding_mode="floor") + start[box, 1]
-        yield box, x, y, _bilinear_samples(cells, box, side, x, y, first[box], last[box])
-
-
-def _bilinear_samples(cells, box, side, x, y, first, last):
-    """float [P, C]: `cells` [N * side * side, C] at the pixels (x, y) of boxes with the corners `first` and `last`."""
-    column, row = (_source(v, first[:, i], last[:, i], side) for i, v in enumerate((x, y)))
-    left, top = column.to(torch.int64), row.to(torch.int64)
-    right, bottom = (left + 1).clamp(max=side - 1), (top + 1).clamp(max=side - 1)
-    across, down = (column - left)[:, None], (row - top)[:, None]
-    base = box * side * side
-    upper = torch.lerp(cells[base + top * side + left], cells[base + top * side + right], across)
-    lower = torch.lerp(cells[base + bottom * side + left], cells[base + bottom * side + right], across)
-    return torch.lerp(upper, lower, down)
+def _places(first, last, count, part):
+    """`Places` of the `count` visible pixels of a line that spans the pixels first..last and all cells of a map."""
+    pixels = torch.arange(max(first, 0), max(first, 0) + count, device=part.device)
+    first, last = torch.tensor([first, last], device=part.device)
+    return Places.of(_source(pixels, first, last, part.shape[-1]), part.shape[-1])
 
 
 def _check_pairs(maps, boxes):

@@ -1,5 +1,6 @@
 """`Predictor`: one line from a checkpoint and a photograph to the answers of all tasks."""
 
+import contextlib
 import itertools
 import math
 import os
@@ -11,9 +12,10 @@ from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.step import autocast
 from maskrcnn_benchmark.multitask.tasks import PER_REGION, TASKS, enabled_tasks
+from maskrcnn_benchmark.predict.ahead import ahead
 from maskrcnn_benchmark.predict.folding import fold_batch_norm
 from maskrcnn_benchmark.predict.result import THRESHOLDS, Result, merge_thresholds
-from maskrcnn_benchmark.predict.sources import frames_of, holds_several
+from maskrcnn_benchmark.predict.sources import frames_of, holds_several, is_live
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork, load_network
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -72,40 +74,39 @@ class Predictor:
         self._transforms = build_transforms(cfg, is_train=False)
         self._augmentation = build_bbox_aug(cfg, self._model) if cfg.TEST.BBOX_AUG.ENABLED else None
 
-    def __call__(self, source, batch_size=1):
+    def __call__(self, source, batch_size=1, **how):
         """Answer images.
 
         Args:
             source: one image (a path, a PIL image, or an array or tensor uint8 [H, W, 3] RGB), or several: a list of
-                these, a folder, a pattern such as "shots/*.jpg".
+                these, a folder, a pattern such as "shots/*.jpg", a video, a webcam (an integer or "webcam:0").
             batch_size: images that the network sees at a time.
+            how: `skipped`, `rotate`, `every`, `recursive`, `allow_urls` of `predict.sources.frames_of`.
 
         Returns:
-            a `Result` for one image, a list of them for a list, and an iterator over them for a folder or a pattern,
-            which may hold more than fits into memory.
+            a `Result` for one image, a list of them for a list, and an iterator over them for a folder, a pattern, a
+            video or a webcam, which may hold more than fits into memory.
 
         Raises:
             UserError: a file is missing, damaged or no image; the message names it.
         """
         if isinstance(source, list | tuple):
-            return list(self.stream(source, batch_size))
+            return list(self.stream(source, batch_size, **how))
         if holds_several(source):
-            return self.stream(source, batch_size)
-        (result,) = self.stream(source)
+            return self.stream(source, batch_size, **how)
+        (result,) = self.stream(source, **how)
         return result
 
-    def stream(self, source, batch_size=1, skipped=None, rotate=False):
-        """An iterator over the results of a source, a batch at a time.
-
-        Args:
-            source, batch_size: as in a call.
-            skipped, rotate: as `predict.sources.frames_of` takes them.
-        """
+    def stream(self, source, batch_size=1, **how):
+        """An iterator over the results of a source, a batch at a time. Arguments as in a call."""
         if batch_size < 1:
             raise UserError(f"the batch size must be 1 or more, not {batch_size}")
-        frames = frames_of(source, skipped, rotate)
-        while batch := list(itertools.islice(frames, batch_size)):
-            yield from self.answer(batch)
+        frames = self._fitting(frames_of(source, **how), how.get("skipped"))
+        if holds_several(source) and not is_live(source):
+            frames = ahead(frames, batch_size)  # a quarter of the time with photographs of 12 million pixels on a CPU
+        with contextlib.closing(frames):
+            while batch := list(itertools.islice(frames, batch_size)):
+                yield from self.answer(batch)
 
     def answer(self, frames):
         """The `Result`s of a list of `Frame`s, in one batch."""
@@ -120,6 +121,8 @@ class Predictor:
                 frame.name,
                 frame.path,
                 self.thresholds,
+                frame.seconds,
+                frame.clip,
             )
             for frame, prediction in zip(frames, predictions)
         ]
@@ -128,8 +131,6 @@ class Predictor:
     def _predict(self, images):
         """`ImagePrediction`s on the CPU, boxes in pixels of the images, maps as coarse as the heads left them."""
         cfg = self.network.cfg
-        for image in images:
-            self._check_size(image.size)
         with autocast(cfg.DTYPE, self._device):
             if self._augmentation is not None:
                 answers = self._augmentation(images, self._device)
@@ -137,6 +138,18 @@ class Predictor:
                 batch = [self._transforms(image)[0] for image in images]
                 answers = self._model(to_image_list(batch, cfg.DATALOADER.SIZE_DIVISIBILITY).to(self._device))
         return [_in_pixels_of(image.size, ImagePrediction.of(answer)) for image, answer in zip(images, answers)]
+
+    def _fitting(self, frames, skipped):
+        """The frames, those passed over that are too large."""
+        for frame in frames:
+            try:
+                self._check_size(frame.image.size)
+            except UserError as error:
+                if skipped is None:
+                    raise
+                skipped(frame.path or frame.name, f"{frame.path or frame.name}: {error}")
+                continue
+            yield frame
 
     def _check_size(self, size):
         """Refuse an image that would take more memory than a machine has, before anything is made of it."""

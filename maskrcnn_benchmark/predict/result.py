@@ -1,5 +1,6 @@
 """What a network says about one image: all tasks' answers as tensors in its pixels, as a picture, and as files."""
 
+import copy
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,16 +9,21 @@ import torch
 from PIL import Image
 
 from maskrcnn_benchmark.evaluation.answers import ImageAnswers
-from maskrcnn_benchmark.evaluation.as_prediction import LabelMap
 from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.layers.mask_paste import paste_masks, paste_parts
 from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, TASKS
 from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.image_prediction import label_probability
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.visualization.canvas import canvas_scale
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
-from maskrcnn_benchmark.visualization.prediction_picture import draw_grid
+from maskrcnn_benchmark.visualization.prediction_picture import (
+    ON_PHOTOGRAPH,
+    draw_grid,
+    draw_overlay,
+    overlay_scale,
+)
 
 # What has to be reached to be shown: scores of objects, strength of edges, probability of labels. Of a semantic map,
 # pixels whose class is less probable are left unlabelled
@@ -94,9 +100,13 @@ class Result:
         tasks: keys of the tasks that are answered.
         vocabulary: the `Vocabulary` with the names of all labels.
         thresholds: {task key: threshold}, see `THRESHOLDS`.
+        seconds: of a frame of a video its time from the beginning, else None.
+        clip: the `video.Clip` that it is a frame of, or None.
     """
 
-    def __init__(self, image, prediction, vocabulary, tasks, name="image", path="", thresholds=None):
+    def __init__(
+        self, image, prediction, vocabulary, tasks, name="image", path="", thresholds=None, seconds=None, clip=None
+    ):
         """`prediction` is an `ImagePrediction` on the CPU whose objects are in pixels of the image."""
         self.image = image
         self.name = name
@@ -105,6 +115,8 @@ class Result:
         self.vocabulary = vocabulary
         added = {task: OTHER_THRESHOLD for task in TASKS if task not in THRESHOLDS}
         self.thresholds = merge_thresholds({**THRESHOLDS, **added}, thresholds)
+        self.seconds = seconds
+        self.clip = clip
         self._prediction = prediction
 
     @property
@@ -115,10 +127,11 @@ class Result:
     def with_thresholds(self, thresholds):
         """The same answers under other thresholds, {task key: threshold}; the network is not run again."""
         merged = merge_thresholds(self.thresholds, thresholds)
-        result = Result(self.image, self._prediction, self.vocabulary, self.tasks, self.name, self.path, merged)
-        for name in ("_enlarged", "_labels_and_probability"):  # what does not depend on thresholds is kept
-            if name in vars(self):
-                vars(result)[name] = vars(self)[name]
+        result = copy.copy(self)
+        result.thresholds = merged
+        for name, value in vars(Result).items():  # what depends on thresholds is made anew
+            if isinstance(value, cached_property) and name not in ("_enlarged", "_probability", "_answers"):
+                vars(result).pop(name, None)
         return result
 
     def __getitem__(self, task):
@@ -136,28 +149,39 @@ class Result:
             return self[name]
         raise AttributeError(f"a result has no {name!r}")
 
-    def draw(self, tasks=None, thresholds=None):
-        """A picture: of one task its drawing, of several a grid with the photograph first.
+    def draw(self, tasks=None, thresholds=None, layout=None, scale=None):
+        """A picture of the answers.
 
         Args:
-            tasks: a task key or several; None draws all that are answered.
+            tasks: a task key or several. None draws in a grid all that are answered, and on the photograph objects and
+                joints or, where the network answers none of these, all.
             thresholds: {task key: threshold} for this picture alone.
+            layout: "overlay" paints on the photograph; "grid" draws a panel per task below its title, the photograph
+                first; None is the grid for several tasks and for a single key its panel alone.
+            scale: pixels of the picture, or of a panel, per pixel of the image. By default panels are 480 to 1000
+                pixels wide so that their text can be read, and an overlay has the image's own size, but enlarged where
+                the image is narrower than 480 pixels.
 
         Returns:
             PIL RGB image.
         """
+        if layout not in (None, "grid", "overlay"):
+            raise UserError(f"a layout is 'grid' or 'overlay', not {layout!r}")
+        if scale is not None and not 0 < scale <= 100:
+            raise UserError(f"the scale must be above 0 and at most 100, not {scale}")
         result = self if thresholds is None else self.with_thresholds(thresholds)
+        if layout == "overlay":
+            return Image.fromarray(result._overlay(tasks, scale))
         chosen = result._chosen(tasks)
-        panels = [DRAWERS[task](self.image, result._shown, self.vocabulary, result.thresholds[task]) for task in chosen]
-        if isinstance(tasks, str):
+        answer = result._at_scale(scale or canvas_scale(*self.size))
+        panels = [DRAWERS[task](self.image, answer, self.vocabulary, result.thresholds[task], scale) for task in chosen]
+        if isinstance(tasks, str) and layout is None:
             return Image.fromarray(panels[0])
-        return Image.fromarray(draw_grid(self.image, panels, [TASKS[task].title for task in chosen]))
+        return Image.fromarray(draw_grid(self.image, panels, [TASKS[task].title for task in chosen], scale))
 
     def answers(self):
         """`ImageAnswers`: what is written to files and what evaluators score."""
-        evaluators = build_evaluators(self.tasks, self.vocabulary)
-        answers = {task: evaluator.answer(self._enlarged) for task, evaluator in evaluators.items()}
-        return ImageAnswers(self.size, answers, self.name)
+        return self._answers
 
     def to_dict(self):
         """The answers as one dictionary of plain values.
@@ -192,28 +216,32 @@ class Result:
             raise UserError(f"task {lacking[0]!r} is not answered; there are {', '.join(self.tasks)}")
         return [task for task in TASKS if task in chosen]
 
+    def _overlay(self, tasks, scale):
+        if tasks is None:
+            tasks = [task for task in ON_PHOTOGRAPH if task in self.tasks]
+            tasks = tasks or [task for task in self.tasks if task in OWN_TASKS]
+        chosen, scale = self._chosen(tasks), scale or overlay_scale(*self.size)
+        return draw_overlay(self.image, self._at_scale(scale), self.vocabulary, chosen, self.thresholds, scale)
+
+    def _at_scale(self, scale):
+        """The `ImagePrediction` to draw at a scale: maps that are made already where they fit, else the coarse ones."""
+        return self._enlarged if scale == 1 else self._prediction
+
     @cached_property
     def _enlarged(self):
-        """The `ImagePrediction` with maps of one cell per pixel."""
+        """The `ImagePrediction` with maps of one cell per pixel, each made when it is looked at."""
         return self._prediction.resize(self.size)
 
     @cached_property
-    def _labels_and_probability(self):
-        """(uint8 [H, W] class, float [H, W] its probability) of the semantic map."""
-        logits = self._enlarged.semantic.scores.float()
-        best, labels = logits.max(dim=0)
-        return labels.to(torch.uint8), (best - logits.logsumexp(dim=0)).exp()
+    def _answers(self):
+        evaluators = build_evaluators(self.tasks, self.vocabulary)
+        answers = {task: evaluator.answer(self._enlarged) for task, evaluator in evaluators.items()}
+        return ImageAnswers(self.size, answers, self.name)
 
     @cached_property
-    def _shown(self):
-        """The prediction that pictures are drawn from."""
-        shown = ImagePrediction(self.size, **{name: getattr(self._enlarged, name) for name in _members()})
-        shown.further = self._enlarged.further
-        if "semantic" in self.tasks:
-            shown.semantic = LabelMap(self.semantic, len(self.vocabulary.semantic_names))
-        if "part" in self.tasks:
-            shown.part_map = LabelMap(self.part, len(self.vocabulary.parts) + 1)
-        return shown
+    def _probability(self):
+        """float [H, W], the probability of each pixel's class."""
+        return label_probability(self._enlarged.semantic)
 
     def _objects(self, task):
         """The instances whose score reaches a task's threshold, best first."""
@@ -252,7 +280,7 @@ class Result:
     @cached_property
     def _part(self):
         if self._prediction.part_map is not None:
-            return self._enlarged.part_map.scores.argmax(dim=0).to(torch.uint8)
+            return self._enlarged.part_map.labels
         chosen = self._objects("part")
         return paste_parts(
             chosen.get_field("parts"), chosen.convert("xyxy").bbox, chosen.get_field("scores"), self.size
@@ -260,8 +288,8 @@ class Result:
 
     @cached_property
     def _semantic(self):
-        labels, probability = self._labels_and_probability
-        return torch.where(probability >= self.thresholds["semantic"], labels, IGNORE_INDEX)
+        labels, threshold = self._enlarged.semantic.labels, self.thresholds["semantic"]
+        return torch.where(self._probability >= threshold, labels, IGNORE_INDEX) if threshold > 0 else labels
 
     @property
     def _boundary(self):
@@ -286,7 +314,3 @@ def merge_thresholds(known, changes):
             raise UserError(f"the threshold of {task} must be from 0 to 1, not {value}")
         merged[task] = float(value)
     return merged
-
-
-def _members():
-    return (*ImagePrediction.MEMBERS, "classes", "image_id")

@@ -96,6 +96,7 @@ def image_entry(result):
         "path": result.path,
         "width": width,
         "height": height,
+        **({} if result.seconds is None else {"seconds": round(result.seconds, 6)}),
         "answers": files.rows(result.name, answers),
         "maps": maps,
         "classes": describe(images),

@@ -1,14 +1,27 @@
-"""What a network can be shown: files, folders, pictures in memory, one after the other as RGB images with names."""
+"""What a network can be shown: files, folders, videos, a webcam, pictures in memory, one after the other with names."""
 
 import glob
+import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from maskrcnn_benchmark.data.datasets.image_file import read_image
+from maskrcnn_benchmark.data.datasets.image_file import decode_image, read_image
+from maskrcnn_benchmark.predict.remote import fetch, is_address
+from maskrcnn_benchmark.predict.video import (
+    VIDEO_SUFFIXES,
+    Clip,
+    count_video_frames,
+    is_video,
+    read_video,
+    read_webcam,
+    webcam_number,
+)
 from maskrcnn_benchmark.utils.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
@@ -22,76 +35,141 @@ class Frame:
         image: PIL RGB image.
         name: what files about it are called, without suffix.
         path: where it came from, "" for an image in memory.
+        seconds: of a frame of a video its time from the beginning, else None.
+        clip: the `Clip` that it is a frame of, or None.
     """
 
     image: Image.Image
     name: str
     path: str = ""
+    seconds: float | None = None
+    clip: Clip | None = None
 
 
 def holds_several(source):
     """Whether a source stands for a sequence of images rather than for one."""
-    if isinstance(source, list | tuple):
+    if isinstance(source, list | tuple) or webcam_number(source) is not None:
         return True
-    return isinstance(source, str | Path) and (Path(source).is_dir() or _is_pattern(source))
+    if not isinstance(source, str | Path) or is_address(source):
+        return False
+    return Path(source).is_dir() or is_video(source) or _is_pattern(source)
 
 
-def frames_of(source, skipped=None, rotate=False):
+def is_live(source):
+    """Whether a source is a webcam, or a list with one, whose pictures must not wait."""
+    if isinstance(source, list | tuple):
+        return any(map(is_live, source))
+    return webcam_number(source) is not None
+
+
+def frames_of(source, skipped=None, rotate=False, every=1, recursive=False, allow_urls=False):
     """The images of a source, in order, each read when it is its turn.
 
     Args:
-        source: a path, a folder (its images by name, without subfolders), a pattern such as "shots/*.jpg", a PIL image,
-            an array or tensor uint8 [H, W, 3] RGB or [H, W] grey, or a list of these.
-        skipped: function (path, reason) called for a file that is no image or damaged, which is passed over then; None
-            raises its `UserError`.
+        source: a path of an image or a video, a folder (its images and videos by name), a pattern such as
+            "shots/*.jpg", a webcam (an integer or "webcam:0"), an address, a PIL image, an array or tensor uint8
+            [H, W, 3] RGB or [H, W] grey, or a list of these.
+        skipped: function (path, reason) called for a file that is no image or damaged, which is passed over then, and
+            for a video that is cut short, after its last frame; None raises its `UserError`, and warns of the latter.
         rotate: turn photographs as their EXIF data says. Annotations of data sets are made on the stored pixels, so
-            that predictions to be scored must not be turned.
+            that predictions to be scored must not be turned. Videos are turned in any case.
+        every: of videos and webcams, take each so many-th frame.
+        recursive: look into subfolders of folders, too; hidden ones are left out.
+        allow_urls: fetch addresses of http and https.
 
     Yields:
-        `Frame`.
+        `Frame`; those of a video are called as it is and by their number from 0, such as street_000120.
     """
-    for item, name in _items(source):
-        if not isinstance(item, str | Path):
-            yield Frame(_as_image(item), name)
-            continue
+    if every < 1:
+        raise UserError(f"every must be 1 or more, not {every}")
+    taken = set()
+    for item in _expanded(source, recursive, allow_urls):
+        name = _name_of(item, taken)
         try:
-            image = read_image(item)
+            yield from _frames(item, name, skipped, rotate, every)
         except UserError as error:
-            if skipped is None:
+            if skipped is None or not isinstance(item, str | Path):
                 raise
             skipped(str(item), str(error))
-            continue
+
+
+def count_frames(source, every=1, recursive=False, allow_urls=False):
+    """How many images a source has, as far as can be told without reading them, or None. Errors: a path that is not."""
+    total = 0
+    for item in _expanded(source, recursive, allow_urls):
+        if webcam_number(item) is not None:
+            return None
+        if isinstance(item, str | Path) and not is_address(item) and is_video(item):
+            try:
+                count = count_video_frames(item, every)
+            except UserError:  # told when it is its turn
+                count = 0
+            if count is None:
+                return None
+            total += count
+        else:
+            total += 1
+    return total
+
+
+def _frames(item, name, skipped, rotate, every):
+    """The `Frame`s of an item of `_expanded`."""
+    number = webcam_number(item)
+    if number is not None or (isinstance(item, str | Path) and not is_address(item) and is_video(item)):
+        stream = read_video(item, every, skipped) if number is None else read_webcam(number, every)
+        for place, seconds, image, clip in stream:
+            clip = Clip(name, clip.rate, clip.is_live)
+            yield Frame(image, f"{name}_{place:06d}", str(item), seconds, clip)
+    elif not isinstance(item, str | Path):
+        yield Frame(_as_image(item), name)
+    else:
+        image = decode_image(fetch(item), item) if is_address(item) else read_image(item)
         yield Frame(ImageOps.exif_transpose(image) if rotate else image, name, str(item))
 
 
-def _items(source):
-    """(path or picture, name) of each image of a source, without opening it."""
-    taken = {}
-    for number, item in enumerate(_expanded(source)):
-        name = Path(item).stem if isinstance(item, str | Path) else f"image_{number:06d}"
-        taken[name] = taken.get(name, 0) + 1
-        yield item, name if taken[name] == 1 else f"{name}_{taken[name]}"
+def _name_of(item, taken):
+    """What files about an item are called; it is added to the set `taken` of names before it."""
+    if webcam_number(item) is not None:
+        name = f"webcam{webcam_number(item)}"
+    elif is_address(item):
+        name = re.sub(r"[^\w.-]", "_", Path(posixpath.basename(unquote(urlsplit(item).path))).stem)[:100] or "image"
+    elif isinstance(item, str | Path):
+        name = Path(item).stem
+    else:
+        name = f"image_{len(taken):06d}"
+    chosen, number = name, 1
+    while chosen in taken:
+        number += 1
+        chosen = f"{name}_{number}"
+    taken.add(chosen)
+    return chosen
 
 
-def _expanded(source):
+def _expanded(source, recursive, allow_urls):
+    """Images, webcams, addresses and paths of single files; what is not there is an error before anything is read."""
     if isinstance(source, list | tuple):
         for item in source:
-            yield from _expanded(item)
-    elif isinstance(source, str | Path):
-        yield from _paths(source)
-    else:
+            yield from _expanded(item, recursive, allow_urls)
+    elif webcam_number(source) is not None or not isinstance(source, str | Path):
         yield source
+    elif is_address(source):
+        if not allow_urls:
+            raise UserError(
+                f"{source} is an address, and nothing is fetched unasked; save it first, or allow it (--allow-urls)"
+            )
+        yield source
+    else:
+        yield from _paths(source, recursive)
 
 
-def _paths(source):
-    text = str(source)
-    if "://" in text:
-        raise UserError(f"{text} is an address; download it first, for nothing is fetched from the net unasked")
-    path = Path(source)
+def _paths(source, recursive):
+    text, path = str(source), Path(source)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        found = _files_of(path, recursive)
         if not found:
-            raise UserError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}); subfolders are not searched")
+            searched = "" if recursive else "; subfolders are not searched"
+            suffixes = ", ".join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+            raise UserError(f"{path} holds no image or video ({suffixes}){searched}")
         return found
     if not path.is_file() and _is_pattern(text):
         found = sorted(glob.glob(text, recursive=True))
@@ -101,6 +179,19 @@ def _paths(source):
     if not path.is_file():
         raise UserError(f"no such image, folder or video: {path}")
     return [path]
+
+
+def _files_of(folder, recursive):
+    """Paths of the images and videos of a folder, by name."""
+    wanted = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
+    found = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(
+        path
+        for path in found
+        if path.suffix.lower() in wanted
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def _is_pattern(source):

@@ -1,9 +1,11 @@
 """All that a network says about one image. None means that it was not asked."""
 
 import math
+from functools import cached_property
 
 import torch
 
+from maskrcnn_benchmark.layers.largest_channel import Places, interpolate_at, largest_channel
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 
@@ -26,27 +28,72 @@ class ScoreMap:
         self.size = tuple(size)
         self.stride = stride
 
+    @property
+    def labels(self):
+        """uint8 [h, w], the channel with the largest score of each cell, the first of equal ones."""
+        return self.scores.max(dim=0).indices.to(torch.uint8)
+
     def resize(self, size):
-        """The scores for the image resized to (width, height), one cell per pixel, without the padding: bilinear."""
+        """The scores for the image resized to (width, height), one cell per pixel, without the padding: bilinear.
+
+        They are made when somebody looks; whoever looks at `labels` alone never makes them.
+        """
         size = tuple(size)
         cells = self.scores[:, : math.ceil(self.size[1] / self.stride), : math.ceil(self.size[0] / self.stride)]
         if size == self.size and self.stride == 1:
             return ScoreMap(cells, size)
-        rows = _interpolate(cells, 1, size[1], self.size[1] / self.stride)
-        return ScoreMap(_interpolate(rows, 2, size[0], self.size[0] / self.stride), size)
+        return _ResizedScores(cells, [side / self.stride for side in self.size], size)
 
     def to(self, device):
         return ScoreMap(self.scores.to(device), self.size, self.stride)
 
 
-def _interpolate(scores, dim, count, extent):
-    """Linear interpolation along `dim` at the centres of `count` pixels that cover the first `extent` cells."""
-    place = (torch.arange(count, device=scores.device, dtype=torch.float32) + 0.5) * (extent / count) - 0.5
-    place = place.clamp(0, scores.shape[dim] - 1)
-    low = place.long()
-    high = (low + 1).clamp(max=scores.shape[dim] - 1)
-    weight = (place - low).to(scores.dtype).reshape([-1 if d == dim else 1 for d in range(scores.ndim)])
-    return scores.index_select(dim, low).lerp(scores.index_select(dim, high), weight)
+class _ResizedScores(ScoreMap):
+    """A `ScoreMap` of one cell per pixel that is interpolated when it is looked at.
+
+    Args:
+        cells: float [C, h, w], coarse scores.
+        extent: how many cells the image spans, (x, y).
+        size: (width, height) of the map.
+    """
+
+    stride = 1
+
+    def __init__(self, cells, extent, size):
+        self.size = size
+        self._cells = cells
+        self._extent = extent
+
+    @cached_property
+    def scores(self):
+        """float [C, height, width]."""
+        rows, columns = self._places()
+        return interpolate_at(interpolate_at(self._cells, 1, rows), 2, columns)
+
+    @cached_property
+    def labels(self):
+        """uint8 [height, width], the channel with the largest score, the first of equal ones."""
+        return largest_channel(self._cells, *self._places())
+
+    def resize(self, size):
+        return self if tuple(size) == self.size else super().resize(size)
+
+    def to(self, device):
+        return _ResizedScores(self._cells.to(device), self._extent, self.size)
+
+    def _places(self):
+        """`Places` of rows and columns: centres of pixels, in cells."""
+        places = []
+        for count, extent, cells in zip(self.size[::-1], self._extent[::-1], self._cells.shape[1:]):
+            pixels = torch.arange(count, device=self._cells.device, dtype=torch.float32)
+            places.append(Places.of((pixels + 0.5) * (extent / count) - 0.5, cells))
+        return places
+
+
+def label_probability(logits):
+    """Softmax of the largest of a `ScoreMap`'s logits at each cell: float [h, w]."""
+    scores = logits.scores.float()
+    return (scores.amax(dim=0) - scores.logsumexp(dim=0)).exp()
 
 
 class ImagePrediction:

@@ -1,5 +1,6 @@
 """The sheet that a picture is drawn on: an image brought to a legible size, with lines and text in proportion."""
 
+import contextlib
 import math
 from functools import lru_cache
 
@@ -11,6 +12,9 @@ from maskrcnn_benchmark.visualization.palette import GREY, INK, PAPER, ink_on
 
 LEAST_WIDTH = 480
 LONGEST_SIDE = 1000
+# From so many name tags on text shrinks with the root of their number, down to a share of its size and so many pixels
+CROWD = 12
+SMALLEST_SHARE, SMALLEST_TEXT = 0.65, 11
 
 
 def canvas_scale(width, height):
@@ -22,6 +26,14 @@ def canvas_scale(width, height):
     return min(max(1.0, LEAST_WIDTH / width), LONGEST_SIDE / max(width, height))
 
 
+def canvas_size(image, scale=None):
+    """(width, height) of the canvas of an image [H, W, 3]; without a scale, that of `canvas_scale`."""
+    _check_image(image)
+    height, width = image.shape[:2]
+    scale = scale or canvas_scale(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 class Canvas:
     """An enlarged image to draw on. Text is collected and set last, so that no line crosses it.
 
@@ -31,28 +43,33 @@ class Canvas:
         image: uint8 [H, W, 3] RGB.
         fade: share of white paper mixed in, 0..1.
         grey: drop the image's colours.
+        scale: canvas pixels per image pixel; None makes the canvas legible, see `canvas_scale`.
     Attributes:
         pixels: uint8 [h, w, 3], drawn on in place.
         scale: canvas pixels per image pixel.
         line: width of an ordinary line, in canvas pixels.
+        rim: how much wider the dark line below it is.
         text_size: height of an ordinary line of text, in canvas pixels.
     """
 
-    def __init__(self, image, fade=0.0, grey=False):
-        _check_image(image)
+    def __init__(self, image, fade=0.0, grey=False, scale=None):
+        size = canvas_size(image, scale)
         height, width = image.shape[:2]
-        self.scale = canvas_scale(width, height)
-        size = (max(1, round(width * self.scale)), max(1, round(height * self.scale)))
-        how = cv2.INTER_CUBIC if self.scale >= 1 else cv2.INTER_AREA
-        pixels = cv2.resize(image, size, interpolation=how)
+        self.scale = scale or canvas_scale(width, height)
+        if size == (width, height):
+            pixels = image.copy()
+        else:
+            pixels = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if self.scale >= 1 else cv2.INTER_AREA)
         if grey:
-            pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-        self.pixels = np.ascontiguousarray(pixels)
+            pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         if fade:
-            self.pixels = cv2.addWeighted(self.pixels, 1 - fade, np.full_like(self.pixels, 255), fade, 0)
-        self.line = max(2, round(max(size) / 260))
-        self.text_size = max(14, round(max(size) / 29))
-        self._texts = []
+            pixels = cv2.addWeighted(pixels, 1 - fade, pixels, 0, 255 * fade)
+        self.pixels = np.ascontiguousarray(pixels)
+        extent = min(max(size), 2 * min(size))  # of a ribbon, what could be read counts, not its length
+        self.line = max(2, round(extent / 260))
+        self.rim = 2 * max(1, round(self.line / 6))
+        self.text_size = max(14, round(extent / 29))
+        self._texts, self._legends = [], []
 
     @property
     def size(self):
@@ -65,13 +82,36 @@ class Canvas:
 
     def tint(self, mask, colour, strength):
         """Mix `colour` into the pixels of a bool mask [h, w]; strength 0..1."""
-        ground = self.pixels[mask].astype(np.float32)
-        self.pixels[mask] = np.round(ground * (1 - strength) + np.array(colour, np.float32) * strength)
+        window = window_of(mask)
+        pixels, inside = self.pixels[window], mask[window]
+        if not inside.size:
+            return
+        paint = np.full_like(pixels, colour)
+        mixed = cv2.addWeighted(pixels, 1 - strength, paint, strength, 0)
+        pixels[:] = cv2.copyTo(mixed, inside.view(np.uint8), pixels.copy())
+
+    def tint_labels(self, labels, colours, strength):
+        """Mix each label's colour into its pixels.
+
+        Args:
+            labels: uint8 [h, w].
+            colours: {label: (red, green, blue)}; pixels of other labels stay as they are.
+            strength: 0..1.
+        """
+        table, painted = np.zeros((1, 256, 3), np.uint8), np.zeros(256, np.uint8)
+        for label, colour in colours.items():
+            table[0, label], painted[label] = colour, 255
+        colour = cv2.LUT(cv2.merge([labels] * 3), table)
+        mixed = cv2.addWeighted(self.pixels, 1 - strength, colour, strength, 0)
+        self.pixels = cv2.copyTo(mixed, cv2.LUT(labels, painted), self.pixels)
 
     def outline(self, mask, colour):
         """Draw the outline of a bool mask [h, w] with a dark rim, so that it shows on any ground."""
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(self.pixels, contours, -1, INK, self.line + 2, cv2.LINE_AA)
+        rows, columns = window_of(mask)
+        inside = mask[rows, columns].astype(np.uint8)
+        corner = (columns.start, rows.start)
+        contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=corner)
+        cv2.drawContours(self.pixels, contours, -1, INK, self.line + self.rim, cv2.LINE_AA)
         cv2.drawContours(self.pixels, contours, -1, colour, self.line, cv2.LINE_AA)
 
     def separate(self, labels):
@@ -85,7 +125,7 @@ class Canvas:
         """Draw straight lines through points [n, 2], with a dark rim."""
         width = width or self.line
         path = [np.round(np.asarray(points) * 16).astype(np.int32)]
-        cv2.polylines(self.pixels, path, closed, INK, width + 2, cv2.LINE_AA, shift=4)
+        cv2.polylines(self.pixels, path, closed, INK, width + self.rim, cv2.LINE_AA, shift=4)
         cv2.polylines(self.pixels, path, closed, colour, width, cv2.LINE_AA, shift=4)
 
     def polygon(self, points, colour):
@@ -101,101 +141,129 @@ class Canvas:
 
     def label(self, text, spots, colour):
         """Ask for a name tag of `colour` at the first of `spots` (left, bottom of the tag) that is free and inside."""
-        self._texts.append((text, np.asarray(spots, dtype=np.float64).reshape(-1, 2), colour))
+        spots = np.asarray(spots, dtype=np.float64).reshape(-1, 2)
+        self._texts.append((text, lambda width, height: spots, colour))
 
     def label_centred(self, text, centre, colour):
         """Ask for a name tag with its middle at `centre` or, where that is taken, right above or below."""
-        width, height = _tag_size(text, self.text_size)
-        x, y = centre[0] - width / 2, centre[1] + height / 2
-        self.label(text, [(x, y), (x, y - height), (x, y + height), (x, y - 2 * height), (x, y + 2 * height)], colour)
+
+        def spots(width, height):
+            x, y = centre[0] - width / 2, centre[1] + height / 2
+            return np.array([(x, y), (x, y - height), (x, y + height), (x, y - 2 * height), (x, y + 2 * height)])
+
+        self._texts.append((text, spots, colour))
 
     def legend(self, entries):
-        """A box of colour samples with their names in the quietest corner.
+        """Ask for a box of colour samples with their names in the quietest corner.
 
         Args:
-            entries: list of (text, colour); drawn at once, at most as many as fit.
+            entries: list of (text, colour), of which as many are shown as fit.
         """
-        if not entries:
-            return
-        size = round(self.text_size * 0.8)
-        row = round(size * 1.25)
-        entries = entries[: max(1, (self.size[1] - row) // row)]
-        width = math.ceil(max(_text_width(text, size) for text, _ in entries) + row * 1.8)
-        height = row * len(entries) + row // 2
-        left, top = self._quiet_corner(width, height)
-        self._shade(left, top, width, height)
-        picture = Image.fromarray(self.pixels)
-        draw = ImageDraw.Draw(picture)
-        for i, (text, colour) in enumerate(entries):
-            x, y = left + row * 0.4, top + row * (i + 0.25)
-            draw.rectangle((x, y + row * 0.15, x + row * 0.7, y + row * 0.85), fill=tuple(int(c) for c in colour))
-            draw.text((x + row, y + row / 2), text, fill=INK, font=_font(size), anchor="lm")
-        self.pixels = np.array(picture)
+        if entries:
+            self._legends.append(entries)
 
     def note(self, text):
         """A remark in the lower left corner, such as that nothing was found."""
         self.label(text, [(self.text_size * 0.4, self.size[1] - self.text_size * 0.4)], (245, 246, 248))
 
     def finish(self):
-        """Set the collected text and return the picture, uint8 [h, w, 3]."""
-        taken, writing = [], []
+        """Set the collected legends and text and return the picture, uint8 [h, w, 3]."""
+        taken = []
+        for entries in self._legends:
+            taken.append(self._set_legend(entries, taken))
+        crowd = max(SMALLEST_SHARE, math.sqrt(CROWD / max(CROWD, len(self._texts))))
+        size = max(SMALLEST_TEXT, round(self.text_size * crowd))
+        writing = []
         for text, spots, colour in self._texts:
-            width, height = _tag_size(text, self.text_size)
-            box = self._free_box(spots, width, height, taken)
+            width, height = _tag_size(text, size)
+            box = self._free_box(spots(width, height), width, height, taken)
             taken.append(box)
-            writing.append((text, box, colour))
-        picture = Image.fromarray(self.pixels)
-        draw = ImageDraw.Draw(picture)
-        for text, (left, top, right, bottom), colour in writing:
-            colour = tuple(int(c) for c in colour)
-            draw.rounded_rectangle((left, top, right, bottom), self.text_size // 4, fill=colour)
-            middle = (left + self.text_size * 0.3, (top + bottom) / 2)
-            draw.text(middle, text, fill=ink_on(colour), font=_font(self.text_size), anchor="lm")
-        self._texts = []
-        self.pixels = np.array(picture)
+            writing.append((text, box, tuple(int(c) for c in colour)))
+        for text, box, colour in writing:
+            with self._written(*box) as (draw, left, top):
+                right, bottom = left + box[2] - box[0], top + box[3] - box[1]
+                draw.rounded_rectangle((left, top, right, bottom), size // 4, fill=colour)
+                draw.text(
+                    (left + size * 0.3, (top + bottom) / 2), text, fill=ink_on(colour), font=_font(size), anchor="lm"
+                )
+        self._texts, self._legends = [], []
         return self.pixels
 
+    def _set_legend(self, entries, taken):
+        """Write a legend apart from boxes that are taken; returns its own box."""
+        size = round(self.text_size * 0.8)
+        row = round(size * 1.25)
+        entries = entries[: max(1, (self.size[1] - row) // row)]
+        width = math.ceil(max(_text_width(text, size) for text, _ in entries) + row * 1.8)
+        height = row * len(entries) + row // 2
+        left, top = self._quiet_corner(width, height, taken)
+        self._shade(left, top, width, height)
+        with self._written(left, top, left + width, top + height) as (draw, x, y):
+            for i, (text, colour) in enumerate(entries):
+                x1, y1 = x + row * 0.4, y + row * (i + 0.25)
+                box = (x1, y1 + row * 0.15, x1 + row * 0.7, y1 + row * 0.85)
+                draw.rectangle(box, fill=tuple(int(c) for c in colour))
+                draw.text((x1 + row, y1 + row / 2), text, fill=INK, font=_font(size), anchor="lm")
+        return left, top, left + width, top + height
+
+    @contextlib.contextmanager
+    def _written(self, left, top, right, bottom):
+        """A PIL drawing of a box's surroundings, and where the box's corner is in it: (draw, left, top).
+
+        What is drawn comes back to the canvas at the end: the whole of it need not go to PIL for a few words.
+        """
+        x, y = max(0, int(left) - 2), max(0, int(top) - 2)
+        window = self.pixels[y : int(bottom) + 3, x : int(right) + 3]
+        picture = Image.fromarray(window)
+        yield ImageDraw.Draw(picture), left - x, top - y
+        window[:] = np.asarray(picture)
+
     def _free_box(self, spots, width, height, taken):
-        """The first spot's box that meets no other, moved inside the picture; failing all, the first spot."""
+        """The first spot's box that meets no other, moved inside the picture; failing all, the least covered one."""
         limit = np.maximum(np.array(self.size) - 1 - (width, height), 0)
         corners = np.clip(spots - (0, height), 0, limit)
         boxes = np.hstack([corners, corners + np.array([width, height])])
-        others = np.array(taken).reshape(-1, 4)
-        meets = (boxes[:, None, :2] < others[None, :, 2:]) & (others[None, :, :2] < boxes[:, None, 2:])
-        free = ~meets.all(2).any(1)
-        return tuple(boxes[free.argmax()])
+        return tuple(boxes[_covered(boxes, taken).argmin()])
 
-    def _quiet_corner(self, width, height):
-        """Left and top of the corner box with the least colour in it."""
+    def _quiet_corner(self, width, height, taken):
+        """Left and top of the corner box that others cover least, and of equal ones that with the least colour."""
         margin = self.text_size // 3
         right, bottom = self.size[0] - width - margin, self.size[1] - height - margin
         corners = [(max(x, 0), max(y, 0)) for x in (margin, right) for y in (margin, bottom)]
-        colour = self.pixels.max(2).astype(np.int16) - self.pixels.min(2) > 16
-        return min(corners, key=lambda c: colour[c[1] : c[1] + height, c[0] : c[0] + width].mean())
+        covered = _covered(np.array([(x, y, x + width, y + height) for x, y in corners], np.float64), taken)
+        colour = [_colourfulness(self.pixels[y : y + height, x : x + width]) for x, y in corners]
+        return min(zip(covered, colour, corners))[2]
 
     def _shade(self, left, top, width, height):
         box = self.pixels[top : top + height, left : left + width]
         box[:] = cv2.addWeighted(box, 0.15, np.full_like(box, 255), 0.85, 0)
 
 
-def message_panel(image, words):
+def message_panel(image, words, scale=None):
     """A grey panel of the canvas size of `image` [H, W, 3] with `words` in its middle, uint8 [h, w, 3]."""
-    _check_image(image)
-    height, width = image.shape[:2]
-    scale = canvas_scale(width, height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = canvas_size(image, scale)
     picture = Image.new("RGB", size, GREY)
     font = _font(max(16, round(max(size) / 22)))
     ImageDraw.Draw(picture).text((size[0] / 2, size[1] / 2), words, fill=(112, 119, 131), font=font, anchor="mm")
     return np.array(picture)
 
 
+@lru_cache(maxsize=512)
 def text_strip(width, height, text, size, ground=PAPER, colour=INK, anchor="mm"):
-    """A strip uint8 [height, width, 3] of `ground` with a line of text, centred ("mm") or at the left ("lm")."""
+    """A strip uint8 [height, width, 3] of `ground` with a line of text, centred ("mm") or at the left ("lm").
+
+    Strips are kept, for the same titles and class names return in every picture; they cannot be written to.
+    """
     picture = Image.new("RGB", (width, height), ground)
     x = width / 2 if anchor == "mm" else size * 0.4
     ImageDraw.Draw(picture).text((x, height / 2), text, fill=colour, font=_font(size), anchor=anchor)
-    return np.array(picture)
+    return np.asarray(picture)
+
+
+def window_of(mask):
+    """(rows, columns) slices of the smallest window that holds all of a bool mask [h, w]; empty where nothing is."""
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    return slice(y, y + height), slice(x, x + width)
 
 
 def enlarge_mask(mask, size):
@@ -216,11 +284,27 @@ def enlarge_labels(labels, size):
     return result
 
 
+def _covered(boxes, taken):
+    """Area of each box float [N, 4] that the boxes `taken` cover, those that overlap counted twice: float [N]."""
+    others = np.array(taken, dtype=np.float64).reshape(-1, 4)
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return (high - low).clip(min=0).prod(axis=2).sum(axis=1)
+
+
+def _colourfulness(pixels):
+    """Share of the pixels uint8 [h, w, 3] that are not grey."""
+    red, green, blue = cv2.split(pixels)
+    spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    return np.count_nonzero(spread > 16) / spread.size
+
+
 @lru_cache(maxsize=32)
 def _font(size):
     return ImageFont.load_default(size)
 
 
+@lru_cache(maxsize=4096)
 def _text_width(text, size):
     return _font(size).getlength(text)
 

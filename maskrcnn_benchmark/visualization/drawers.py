@@ -9,7 +9,8 @@ from maskrcnn_benchmark.visualization.image_drawers import (
 from maskrcnn_benchmark.visualization.region_drawers import draw_detection, draw_instance, draw_keypoint, draw_part
 
 # Each: (image uint8 [H, W, 3] RGB, ImageAnnotations or ImagePrediction of its size, Vocabulary, threshold from which an
-# answer is shown as found) -> uint8 [h, w, 3]; the threshold has a default. An added task's goes in here, too
+# answer is shown as found, pixels of the picture per pixel of the image) -> uint8 [h, w, 3]; the last two have
+# defaults. An added task's goes in here, too
 DRAWERS = {
     "detection": draw_detection,
     "instance": draw_instance,

@@ -5,14 +5,20 @@ import torch
 
 from maskrcnn_benchmark.layers.mask_paste import paste_masks, paste_parts
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
-from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, enlarge_mask, message_panel
+from maskrcnn_benchmark.visualization.canvas import (
+    Canvas,
+    enlarge_labels,
+    enlarge_mask,
+    message_panel,
+    window_of,
+)
 from maskrcnn_benchmark.visualization.palette import LEFT_SIDE, MIDDLE, RIGHT_SIDE, class_colours, part_colours
 
 SCORE_SHOWN = 0.5  # predicted objects below this score are left out unless another is asked for, ...
 OBJECTS_SHOWN = 40  # ... and all but the best so many
 
 
-def draw_detection(image, answer, vocabulary, threshold=SCORE_SHOWN):
+def draw_detection(image, answer, vocabulary, threshold=SCORE_SHOWN, scale=None):
     """Boxes with class names and, of predictions, scores.
 
     Args (the same for every drawer of this package):
@@ -21,86 +27,121 @@ def draw_detection(image, answer, vocabulary, threshold=SCORE_SHOWN):
         vocabulary: `Vocabulary` that names the answer's labels.
         threshold: least score of a predicted object, strength of a predicted edge or probability of a predicted label
             to be shown as found; annotations are shown whatever it is.
+        scale: pixels of the picture per pixel of the image; None makes the picture legible (`canvas_scale`).
     Returns:
-        uint8 [h, w, 3] RGB, the image's size times `canvas_scale`; a grey panel where the task has no answer.
+        uint8 [h, w, 3] RGB, the image's size times `scale`; a grey panel where the task has no answer.
+
+    Beside `draw_TASK`, which makes a picture, `paint_TASK` paints on a `Canvas` that may show other tasks, too.
     """
     if answer.instances is None:
-        return missing_panel(image, answer)
-    objects = _shown(answer.instances, threshold)
-    canvas = Canvas(image)
-    names, colours = _names_and_colours(objects, vocabulary)
-    boxes = _canvas_boxes(objects, canvas).numpy()
-    for box, colour in zip(boxes, colours):
-        left, top, right, bottom = box
-        canvas.polyline([(left, top), (right, top), (right, bottom), (left, bottom)], colour, closed=True)
-    for name, box, colour in zip(_with_scores(names, objects), boxes, colours):
-        canvas.label(name, _tag_spots(box, canvas), colour)
-    _note_if_none(canvas, objects, answer, threshold)
+        return missing_panel(image, answer, scale)
+    canvas = Canvas(image, scale=scale)
+    found = paint_detection(canvas, answer, vocabulary, threshold)
+    _note_if_none(canvas, found, answer, threshold)
     return canvas.finish()
 
 
-def draw_instance(image, answer, vocabulary, threshold=SCORE_SHOWN):
+def paint_detection(canvas, answer, vocabulary, threshold=SCORE_SHOWN, below=None):
+    """Draw boxes with names, only those of scores below `below` if that is given; returns how many there are."""
+    objects = _shown(answer.instances, threshold)
+    if below is not None and objects.has_field("scores"):
+        objects = objects[objects.get_field("scores") < below]
+    names, colours = _names_and_colours(objects, vocabulary)
+    corners = _canvas_boxes(objects, canvas).numpy()
+    for (left, top, right, bottom), colour in zip(corners, colours):
+        canvas.polyline([(left, top), (right, top), (right, bottom), (left, bottom)], colour, closed=True)
+    for name, box, colour in zip(_with_scores(names, objects), corners, colours):
+        canvas.label(name, _tag_spots(box, canvas), colour)
+    return len(objects)
+
+
+def draw_instance(image, answer, vocabulary, threshold=SCORE_SHOWN, scale=None):
     """Object masks, filled and outlined in the colour of the class, with names. Arguments as in `draw_detection`."""
     if answer.instances is None or not _has_masks(answer):
-        return missing_panel(image, answer)
-    objects = _shown(answer.instances, threshold)
-    canvas = Canvas(image)
-    names, colours = _names_and_colours(objects, vocabulary)
-    masks = _canvas_masks(objects, canvas, isinstance(answer, ImagePrediction))
-    for i in sorted(range(len(masks)), key=lambda i: -masks[i].sum()):
-        canvas.tint(masks[i], colours[i], 0.5)
-        canvas.outline(masks[i], colours[i])
-    for name, mask, colour in zip(names, masks, colours):
-        if mask.any():
-            canvas.label_centred(name, _middle(mask), colour)
-    _note_if_none(canvas, objects, answer, threshold)
+        return missing_panel(image, answer, scale)
+    canvas = Canvas(image, scale=scale)
+    found = paint_instance(canvas, answer, vocabulary, threshold)
+    _note_if_none(canvas, found, answer, threshold)
     return canvas.finish()
 
 
-def draw_keypoint(image, answer, vocabulary, threshold=SCORE_SHOWN):
+def paint_instance(canvas, answer, vocabulary, threshold=SCORE_SHOWN, scores=False):
+    """Fill and outline masks, the largest first, and name them in their middle or, with scores, on their top.
+
+    Returns how many objects there are.
+    """
+    objects = _shown(answer.instances, threshold)
+    words, colours = _names_and_colours(objects, vocabulary)
+    masks = _canvas_masks(objects, canvas, isinstance(answer, ImagePrediction))
+    for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):
+        canvas.tint(masks[i], colours[i], 0.5)
+        canvas.outline(masks[i], colours[i])
+    if scores:
+        words = _with_scores(words, objects)
+    for word, mask, colour in zip(words, masks, colours):
+        if scores and mask.any():
+            canvas.label(word, _top_spots(mask, canvas), colour)
+        elif mask.any():
+            canvas.label_centred(word, _middle(mask), colour)
+    return len(objects)
+
+
+def draw_keypoint(image, answer, vocabulary, threshold=SCORE_SHOWN, scale=None):
     """Skeletons, a person's left blue and right orange, occluded joints hollow. Arguments as in `draw_detection`."""
+    if _people(answer, vocabulary) is None or vocabulary.joints is None:
+        return missing_panel(image, answer, scale)
+    canvas = Canvas(image, fade=0.25, scale=scale)
+    found = paint_keypoint(canvas, answer, vocabulary, threshold)
+    _note_if_none(canvas, found, answer, threshold)
+    return canvas.finish()
+
+
+def paint_keypoint(canvas, answer, vocabulary, threshold=SCORE_SHOWN, scores=True):
+    """Draw skeletons and, of predictions, their scores if asked; returns how many people there are."""
     predicted = isinstance(answer, ImagePrediction)
-    people = _predicted_people(answer, vocabulary) if predicted else answer.people
-    if people is None or vocabulary.joints is None:
-        return missing_panel(image, answer)
-    people, joints = _shown(people, threshold), vocabulary.joints
-    canvas = Canvas(image, fade=0.25)
+    people, joints = _shown(_people(answer, vocabulary), threshold), vocabulary.joints
     if len(people):
         records = people.get_field("keypoints").keypoints.detach().cpu().numpy()
         sides = [_side_colour(name) for name in joints.names]
         for record in records:
             _draw_skeleton(canvas, record, joints, sides, None if predicted else occluded_code(joints))
-    if predicted:
+    if predicted and scores:
         for box, score in zip(_canvas_boxes(people, canvas).numpy(), people.get_field("scores").tolist()):
             canvas.label(f"{score:.2f}", _tag_spots(box, canvas), (245, 246, 248))
-    _note_if_none(canvas, people, answer, threshold)
+    return len(people)
+
+
+def draw_part(image, answer, vocabulary, threshold=SCORE_SHOWN, scale=None):
+    """Parts of all objects over the image in grey, with a legend. Arguments as in `draw_detection`."""
+    canvas = Canvas(image, fade=0.25, grey=True, scale=scale)
+    if vocabulary.parts is None or not has_parts(answer):
+        return missing_panel(image, answer, scale)
+    found = paint_part(canvas, answer, vocabulary, threshold)
+    if not found:
+        canvas.note("no part found" if isinstance(answer, ImagePrediction) else "no part")
     return canvas.finish()
 
 
-def draw_part(image, answer, vocabulary, threshold=SCORE_SHOWN):
-    """Parts of all objects over the image in grey, with a legend. Arguments as in `draw_detection`."""
-    canvas = Canvas(image, fade=0.25, grey=True)
-    predicted = isinstance(answer, ImagePrediction)
-    labels = _predicted_part_map(answer, canvas, threshold) if predicted else _true_part_map(answer, canvas)
-    if labels is None or vocabulary.parts is None:
-        return missing_panel(image, answer)
+def paint_part(canvas, answer, vocabulary, threshold=SCORE_SHOWN, strength=0.75):
+    """Tint parts, set them off from one another and write a legend; returns how many kinds of them there are."""
+    if isinstance(answer, ImagePrediction):
+        labels = _predicted_part_map(answer, canvas, threshold)
+    else:
+        labels = _true_part_map(answer, canvas)
     colours = part_colours(vocabulary)
     counts = np.bincount(labels.ravel(), minlength=len(colours))
     present = [k for k in range(1, len(colours)) if counts[k]]
-    for k in present:
-        canvas.tint(labels == k, colours[k], 0.75)
+    canvas.tint_labels(labels, {k: colours[k] for k in present}, strength)
     canvas.separate(labels)
     largest = sorted(sorted(present, key=lambda k: -counts[k])[:12])
     canvas.legend([(vocabulary.parts.labels[k - 1].replace("_", " "), colours[k]) for k in largest])
-    if not present:
-        canvas.note("no part" if not predicted else "no part found")
-    return canvas.finish()
+    return len(present)
 
 
-def missing_panel(image, answer):
+def missing_panel(image, answer, scale=None):
     """The grey panel of a task without an answer: nobody annotated it, or no head predicts it."""
     words = "not predicted" if isinstance(answer, ImagePrediction) else "not annotated"
-    return message_panel(image, words)
+    return message_panel(image, words, scale)
 
 
 def _shown(objects, threshold):
@@ -112,8 +153,8 @@ def _shown(objects, threshold):
     return objects[order[scores[order] >= threshold]]
 
 
-def _note_if_none(canvas, objects, answer, threshold):
-    if not len(objects):
+def _note_if_none(canvas, found, answer, threshold):
+    if not found:
         predicted = isinstance(answer, ImagePrediction)
         canvas.note(f"none above score {threshold:g}" if predicted else "none in this image")
 
@@ -164,9 +205,24 @@ def _canvas_masks(objects, canvas, predicted):
 
 def _middle(mask):
     """The mask's pixel next to its centre of mass, (x, y): a ring's name stands on the ring."""
-    rows, columns = np.nonzero(mask)
+    window = window_of(mask)
+    rows, columns = np.nonzero(mask[window])
     nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-    return columns[nearest], rows[nearest]
+    return columns[nearest] + window[1].start, rows[nearest] + window[0].start
+
+
+def _top_spots(mask, canvas):
+    """Where a mask's name may stand, (left, bottom) each: on its topmost pixels, or inside, as `_tag_spots`."""
+    rows, columns = window_of(mask)
+    highest = columns.start + np.flatnonzero(mask[rows.start, columns])
+    x, tag = highest[len(highest) // 2] - canvas.text_size, canvas.text_size * 1.3
+    over = [(x, rows.start - canvas.line), (x - 2 * tag, rows.start - canvas.line), (x, rows.start - tag)]
+    return [*over, *((x, rows.start + tag * k) for k in (1, 2, 3, 4)), (columns.start, rows.stop + tag)]
+
+
+def _people(answer, vocabulary):
+    """The people whose joints are known or predicted, or None."""
+    return _predicted_people(answer, vocabulary) if isinstance(answer, ImagePrediction) else answer.people
 
 
 def _predicted_people(answer, vocabulary):
@@ -202,25 +258,26 @@ def _draw_skeleton(canvas, record, joints, sides, occluded_code):
             canvas.dot(spot, side, canvas.line * 5 // 2, hollow=state == occluded_code)
 
 
-def _true_part_map(answer, canvas):
-    """The annotated part labels of all objects, [h, w], or None where no object has any."""
+def has_parts(answer):
+    """Whether anybody annotated or predicted parts."""
+    if isinstance(answer, ImagePrediction) and answer.part_map is not None:
+        return True
     if answer.instances is None or not answer.instances.has_field("parts"):
-        return None
+        return False
+    return isinstance(answer, ImagePrediction) or bool(answer.instances.get_field("parts").annotated.any())
+
+
+def _true_part_map(answer, canvas):
+    """The annotated part labels of all objects, [h, w]."""
     parts = answer.instances.get_field("parts")
-    if not bool(parts.annotated.any()):
-        return None
     # An object's label map is 0 beyond its outline, so the largest label is that of the object which holds the pixel
     return enlarge_labels(parts.labels[parts.annotated].amax(0).cpu().numpy(), canvas.size)
 
 
 def _predicted_part_map(answer, canvas, threshold):
-    """Predicted part labels [h, w] of the region head or of the whole-image head, or None where neither ran."""
+    """Predicted part labels [h, w] of the whole-image head or of the region head."""
     if answer.part_map is not None:
-        return answer.part_map.resize(canvas.size).scores.argmax(0).cpu().numpy()
-    if answer.instances is None or not answer.instances.has_field("parts"):
-        return None
+        return answer.part_map.resize(canvas.size).labels.cpu().numpy()
     objects = _shown(answer.instances, threshold)
-    if not len(objects):
-        return np.zeros(canvas.size[::-1], np.uint8)
     parts, scores = objects.get_field("parts").float().cpu(), objects.get_field("scores").cpu()
     return paste_parts(parts, _canvas_boxes(objects, canvas), scores, canvas.size).numpy()

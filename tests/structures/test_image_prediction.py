@@ -1,11 +1,13 @@
 """Coarse, padded scores become one value per pixel of the image."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap, label_probability
 
 
 def test_scores_without_padding_are_resized_bilinearly():
@@ -79,3 +81,20 @@ def test_further_answers_are_resized_and_moved_along():
     assert set(resized.further) == {"saliency", "scene"} and "saliency" in repr(resized)
     assert torch.equal(resized.further["saliency"].scores, scores.resize((4, 4)).scores)
     assert torch.equal(resized.further["scene"], scene)
+
+
+def test_labels_of_a_resized_map_are_the_argmax_of_its_scores():
+    scores = torch.randn(5, 8, 8, generator=torch.Generator().manual_seed(0))
+    coarse = ScoreMap(scores, (30, 29), 4)
+    assert torch.equal(coarse.labels.long(), scores.argmax(dim=0))
+    resized = coarse.resize((75, 40))
+    expected = resized.scores.argmax(dim=0)
+    assert torch.equal(coarse.resize((75, 40)).labels.long(), expected)
+    assert torch.equal(resized.to("cpu").resize((75, 40)).labels.long(), expected)
+    again = resized.resize((20, 20))
+    assert torch.equal(again.labels.long(), again.scores.argmax(dim=0))
+
+
+def test_the_probability_of_a_label_is_its_softmax():
+    logits = ScoreMap(torch.tensor([[[0.0, 3.0]], [[0.0, 1.0]]]), (2, 1))
+    assert torch.allclose(label_probability(logits), torch.tensor([[0.5, 1 / (1 + math.exp(-2))]]))

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from maskrcnn_benchmark.visualization.canvas import Canvas, canvas_scale, enlarge_labels, enlarge_mask, message_panel
+from maskrcnn_benchmark.visualization.canvas import (
+    Canvas,
+    canvas_scale,
+    enlarge_labels,
+    enlarge_mask,
+    message_panel,
+    window_of,
+)
 
 
 @pytest.fixture
@@ -79,3 +86,53 @@ def test_a_message_panel_is_grey_with_words_and_has_the_canvas_size(image):
 def test_an_image_of_another_type_is_refused():
     with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\], got float64 \[4, 4, 3\]"):
         Canvas(np.zeros((4, 4, 3)))
+
+
+def test_labels_are_tinted_at_once_as_one_by_one(image):
+    image[:] = np.random.default_rng(0).integers(0, 256, image.shape)
+    labels = np.random.default_rng(1).integers(0, 4, (384, 480)).astype(np.uint8)
+    colours = {1: (250, 10, 99), 3: (0, 77, 255)}
+    together, apart = Canvas(image), Canvas(image)
+    together.tint_labels(labels, colours, 0.72)
+    for label, colour in colours.items():
+        apart.tint(labels == label, colour, 0.72)
+    assert np.array_equal(together.pixels, apart.pixels)
+
+
+def test_a_canvas_of_a_given_scale_has_lines_and_text_in_proportion():
+    large = Canvas(np.zeros((4000, 6000, 3), np.uint8), scale=1)
+    assert large.size == (6000, 4000)
+    usual = Canvas(np.zeros((400, 600, 3), np.uint8), scale=1)
+    assert large.text_size == pytest.approx(10 * usual.text_size, rel=0.05)
+    assert large.line > 8 * usual.line and large.rim > usual.rim
+    ribbon = Canvas(np.zeros((60, 4000, 3), np.uint8), scale=1)
+    assert ribbon.text_size == 14  # a text of the length's proportion would be higher than the picture
+
+
+def test_legends_and_name_tags_keep_apart(image):
+    canvas = Canvas(image)
+    for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
+        canvas.legend([("a name", colour), ("another", colour)])
+    canvas.label("tag", [(5, 30), (200, 200)], (255, 0, 255))
+    picture = canvas.finish()
+    for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
+        size = round(canvas.text_size * 0.8) * 1.25 * 0.7
+        assert (picture == colour).all(2).sum() == pytest.approx(2 * size**2, rel=0.35)  # both samples are whole
+
+
+def test_text_of_a_crowd_is_smaller(image):
+    def height(count):
+        canvas = Canvas(np.zeros_like(image))
+        for i in range(count):
+            canvas.label("x", [(40 * (i % 10), 40 * (i // 10 + 1))], (255, 0, 0))
+        rows, columns = np.nonzero((canvas.finish() == (255, 0, 0)).all(2))
+        return np.ptp(rows[columns < 15][rows[columns < 15] < 42]) + 1
+
+    assert height(30) < 0.8 * height(5)
+
+
+def test_the_window_of_a_mask():
+    mask = np.zeros((20, 30), bool)
+    mask[3, 4] = mask[10, 8] = True
+    assert window_of(mask) == (slice(3, 11), slice(4, 9))
+    assert mask[window_of(np.zeros_like(mask))].size == 0

@@ -1,6 +1,7 @@
 """Reading one image from disk, a photograph or a map of labels, with errors that name the file."""
 
 import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +61,24 @@ def decoded_size(path):
     return size
 
 
-@contextlib.contextmanager
+def decode_image(data, name):
+    """As `read_image`, of the bytes of a file that errors call `name`."""
+    with _decoded(io.BytesIO(data), name, None) as image:
+        return image.convert("RGB")
+
+
 def _opened(path, size):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such image: {path}; unpack the data set's images into {path.parent}")
+    return _decoded(path, path, size)
+
+
+@contextlib.contextmanager
+def _decoded(file, path, size):
+    """The PIL image of a path or an open file that errors call `path`."""
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise UserError(

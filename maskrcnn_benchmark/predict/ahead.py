@@ -1,0 +1,47 @@
+"""Making the next items of an iterator while the present ones are worked on."""
+
+import queue
+import threading
+
+_END = object()
+
+
+def ahead(items, count):
+    """The items of an iterator, of which a thread makes up to `count` in advance.
+
+    For items whose making leaves Python's lock, as the decoding of images does. An error of the iterator is raised
+    where its item would have come. Whoever stops early ends the thread by closing this generator.
+
+    Args:
+        items: an iterator that nobody else uses.
+        count: how many may wait, at least 1.
+    """
+    made, stopped = queue.Queue(count), threading.Event()
+    thread = threading.Thread(target=_make, args=(items, made, stopped), daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stopped.set()
+        while thread.is_alive():  # it may wait for a free place
+            while not made.empty():
+                made.get()
+            thread.join(0.01)
+
+
+def _make(items, made, stopped):
+    try:
+        for item in items:
+            made.put((item, None))
+            if stopped.is_set():
+                items.close()
+                return
+        made.put((_END, None))
+    except BaseException as error:  # for whoever waits, in the other thread
+        made.put((None, error))

@@ -1,0 +1,225 @@
+"""Videos and webcams frame by frame, and pictures into a video file."""
+
+import contextlib
+import math
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+# FFmpeg prints about damaged files by itself, which an error here says; OpenCV reads this when it first uses FFmpeg
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+CODECS = ("avc1", "mp4v")  # H.264 plays everywhere but is in few builds of OpenCV; MPEG-4 is in all
+USUAL_RATE = 25.0  # frames per second where a video does not say
+WEBCAM_RATE = 10.0  # of the file that a webcam's pictures go to
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a frame is a part of.
+
+    Attributes:
+        name: what files about the whole are called, without suffix.
+        rate: frames per second of those that are answered.
+        is_live: whether it comes from a webcam, so that frames are as far apart as it took to answer them.
+    """
+
+    name: str
+    rate: float
+    is_live: bool = False
+
+
+def is_video(path):
+    """Whether a path is called as a video is."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def webcam_number(source):
+    """The number in a webcam's source, an integer or "webcam:0"; None for any other source."""
+    if isinstance(source, int) and not isinstance(source, bool):
+        return source
+    if isinstance(source, str) and source.startswith("webcam:"):
+        number = source.partition(":")[2]
+        if not number.isdecimal():
+            raise UserError(f"{source}: a webcam is named by its number, such as webcam:0")
+        return int(number)
+    return None
+
+
+def count_video_frames(path, every=1):
+    """How many frames of a video will be answered, as far as it says, or None. Errors are those of `read_video`."""
+    with _capture(path) as capture:
+        count = _told_count(capture)
+    return math.ceil(count / every) if count else None
+
+
+def read_video(path, every=1, cut_short=None):
+    """The frames of a video, one in memory at a time.
+
+    Args:
+        path: the file.
+        every: take each so many-th frame; those between are not decoded to pictures.
+        cut_short: function (path, reason) called after the last frame of a video that has fewer than it promises; None
+            warns.
+
+    Yields:
+        (number of the frame from 0, seconds from the beginning, PIL RGB image, `Clip`).
+
+    Raises:
+        UserError: the file is no video, its codec is unknown, or not one frame can be decoded.
+    """
+    with _capture(path) as capture:
+        rate, told, number = _rate(capture), _told_count(capture), 0
+        clip = Clip(Path(path).stem, rate / every)
+        while capture.grab():
+            if number % every == 0:
+                seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or number / rate
+                good, picture = capture.retrieve()
+                if not good:
+                    break
+                yield number, seconds, _as_pil(picture), clip
+            number += 1
+    if not number:
+        raise UserError(f"{path} holds no frame that can be decoded; it is damaged, or OpenCV lacks its codec")
+    if number + max(2, told // 100) < told:  # what files promise is often off by one or two
+        reason = f"{path} gave {number} of the {told} frames that it promises; it is cut short or damaged"
+        if cut_short is None:
+            warnings.warn(reason, stacklevel=2)
+        else:
+            cut_short(str(path), reason)
+
+
+def read_webcam(number, every=1):
+    """The pictures of a webcam until it stops, as `read_video` yields them."""
+    with _quiet_opencv():
+        capture = cv2.VideoCapture(number)
+    if not capture.isOpened():
+        raise UserError(f"there is no webcam {number}, or another program has it")
+    try:
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # what is old when it is its turn is of no use
+        clip, start, seen = Clip(f"webcam{number}", WEBCAM_RATE, is_live=True), time.monotonic(), 0
+        while capture.grab():
+            if seen % every == 0:
+                good, picture = capture.retrieve()
+                if not good:
+                    break
+                yield seen, time.monotonic() - start, _as_pil(picture), clip
+            seen += 1
+    finally:
+        capture.release()
+
+
+class VideoFile:
+    """An .mp4 that takes the place of `path` when it is closed. Pictures are all of the size of the first.
+
+    Args:
+        path: the file.
+        clip: the `Clip` that the pictures are of.
+    """
+
+    def __init__(self, path, clip):
+        self.path = Path(path)
+        self.clip = clip
+        self._part = self.path.with_name(f".{self.path.stem}.part.mp4")
+        self._writer = None
+        self._written = 0
+
+    def add(self, picture, seconds):
+        """Write a picture, uint8 [H, W, 3] RGB; of a live clip so often that the file keeps pace with the clock."""
+        height, width = (side + side % 2 for side in picture.shape[:2])  # codecs want even sides
+        if self._writer is None:
+            self._size = width, height
+            self._writer = _open_writer(self._part, self.clip.rate, self._size)
+        if (width, height) != self._size:
+            picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+        below, beside = height - picture.shape[0], width - picture.shape[1]
+        picture = cv2.copyMakeBorder(picture, 0, max(below, 0), 0, max(beside, 0), cv2.BORDER_REPLICATE)
+        due = self._written + 1
+        if self.clip.is_live:
+            due = max(due, math.floor(seconds * self.clip.rate) + 1)
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        for _ in range(due - self._written):
+            self._writer.write(bgr)
+        self._written = due
+
+    def close(self):
+        """Finish the file, of the pictures that came."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        try:
+            os.replace(self._part, self.path)
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror or error}") from None
+
+
+def can_show_windows():
+    """Whether OpenCV can open a window here: opencv-python-headless cannot, nor can any without a display."""
+    info = cv2.getBuildInformation()
+    line = next((line for line in info.splitlines() if line.strip().startswith("GUI:")), "")
+    has_display = os.name == "nt" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return bool(line) and "NONE" not in line and has_display
+
+
+@contextlib.contextmanager
+def _capture(path):
+    """An open `cv2.VideoCapture` of a video file."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no such video: {path}")
+    with _quiet_opencv():
+        capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)  # no other back end: some read NAME%d as many
+    try:
+        if not capture.isOpened():
+            raise UserError(
+                f"{path} cannot be opened as a video; it is damaged or cut short, or OpenCV lacks its codec"
+            )
+        yield capture
+    finally:
+        capture.release()
+
+
+@contextlib.contextmanager
+def _quiet_opencv():
+    """Without what OpenCV prints about a file or a device that cannot be opened: an error says it."""
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+def _rate(capture):
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return rate if math.isfinite(rate) and 0 < rate <= 1000 else USUAL_RATE
+
+
+def _told_count(capture):
+    """How many frames a file promises; 0 where it does not."""
+    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    return int(count) if math.isfinite(count) and 0 < count < 1 << 31 else 0
+
+
+def _as_pil(picture):
+    """A PIL RGB image of OpenCV's uint8 [H, W, 3] BGR."""
+    return Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1]))
+
+
+def _open_writer(path, rate, size):
+    with _quiet_opencv():
+        for codec in CODECS:
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, size)
+            if writer.isOpened():
+                return writer
+    raise UserError(f"cannot write {path}: this OpenCV knows none of {', '.join(CODECS)}, or the folder is read-only")

@@ -1,0 +1,56 @@
+"""Items come in order from another thread, and so do errors; whoever stops early leaves no thread behind."""
+
+import itertools
+import threading
+
+import pytest
+
+from maskrcnn_benchmark.predict.ahead import ahead
+
+
+def counted(count, closed=None):
+    try:
+        yield from range(count)
+    finally:
+        if closed is not None:
+            closed.append(threading.current_thread())
+
+
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_all_items_in_order(count):
+    assert list(ahead(counted(20), count)) == list(range(20))
+    assert list(ahead(counted(0), count)) == []
+
+
+def test_an_error_comes_where_its_item_would_have_come():
+    def failing():
+        yield 1
+        raise ValueError("the second")
+
+    items = ahead(failing(), 2)
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="the second"):
+        next(items)
+
+
+def test_stopping_early_ends_the_thread_and_closes_the_iterator():
+    before, closed = threading.active_count(), []
+    items = ahead(counted(1000, closed), 2)
+    assert list(itertools.islice(items, 3)) == [0, 1, 2]
+    items.close()
+    assert threading.active_count() == before and len(closed) == 1
+
+
+def test_no_more_than_asked_are_made_in_advance():
+    made = []
+
+    def noted():
+        for k in range(50):
+            made.append(k)
+            yield k
+
+    items = ahead(noted(), 2)
+    for k in range(10):
+        assert next(items) == k
+        assert len(made) <= k + 1 + 2 + 2  # those given, those that wait, one in the making
+    items.close()
