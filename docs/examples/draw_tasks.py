@@ -52,7 +52,7 @@ def main(arguments=None):
     for task in predictor.tasks:
         truth = DRAWERS[task](result.image, annotations, predictor.vocabulary)
         row = side_by_side([result.image, truth, result.draw(task)])
-        row.quantize(256, dither=Image.Dither.NONE).save(output / f"{task}.png", optimize=True)
+        row.save(output / f"{task}.jpg", quality=90, subsampling=0)
 
 
 if __name__ == "__main__":
