@@ -45,7 +45,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python tools/demo.py $(MODEL) $(ARGS)
 
 docs: $(VENV)/.docs
-	@$(BIN)/mkdocs build --strict --quiet $(ARGS) && echo "the site: site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS) && echo "the site: site/index.html"
 
 data: $(VENV)/.base
 	@$(BIN)/python tools/prepare_data.py $(if $(DETAIL_JSON),--annotations "$(DETAIL_JSON)") $(if $(VOC),--voc "$(VOC)") $(ARGS)
