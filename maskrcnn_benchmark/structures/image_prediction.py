@@ -32,14 +32,14 @@ class ScoreMap:
         cells = self.scores[:, : math.ceil(self.size[1] / self.stride), : math.ceil(self.size[0] / self.stride)]
         if size == self.size and self.stride == 1:
             return ScoreMap(cells, size)
-        rows = _interpolate(cells, 1, size[1], self.size[1] / self.stride)
-        return ScoreMap(_interpolate(rows, 2, size[0], self.size[0] / self.stride), size)
+        rows = interpolate_along(cells, 1, size[1], self.size[1] / self.stride)
+        return ScoreMap(interpolate_along(rows, 2, size[0], self.size[0] / self.stride), size)
 
     def to(self, device):
         return ScoreMap(self.scores.to(device), self.size, self.stride)
 
 
-def _interpolate(scores, dim, count, extent):
+def interpolate_along(scores, dim, count, extent):
     """Linear interpolation along `dim` at the centres of `count` pixels that cover the first `extent` cells."""
     place = (torch.arange(count, device=scores.device, dtype=torch.float32) + 0.5) * (extent / count) - 0.5
     place = place.clamp(0, scores.shape[dim] - 1)

@@ -1,0 +1,24 @@
+"""What becomes of this package's own operations in an ONNX graph. Needs onnxscript."""
+
+import torch
+from onnxscript import FLOAT, INT64
+from onnxscript import opset18 as op
+
+from maskrcnn_benchmark.export import suppression  # noqa: F401, defines the operation
+
+ALL = 0x7FFFFFFFFFFFFFFF
+NOT_IN_GROUP, LEAST_SCORE = -1.0, -0.5  # scores are 0 or more
+
+
+def grouped_nms(boxes: FLOAT, scores: FLOAT, groups: INT64, num_groups: int, threshold: float) -> INT64:
+    """`export.suppression.onnx_nms`: ONNX suppresses each class by itself, so that groups need not be moved apart."""
+    every_group = op.Unsqueeze(op.Range(0, num_groups, 1), [1])
+    is_in_group = op.Equal(op.Unsqueeze(groups, [0]), every_group)
+    by_group = op.Where(is_in_group, op.Unsqueeze(scores, [0]), NOT_IN_GROUP)
+    kept = op.NonMaxSuppression(op.Unsqueeze(boxes, [0]), op.Unsqueeze(by_group, [0]), ALL, threshold, LEAST_SCORE)
+    index = op.Reshape(op.Slice(kept, [2], [3], [1]), [-1])
+    _, order = op.TopK(op.Gather(scores, index), op.Shape(index))
+    return op.Gather(index, order)
+
+
+TRANSLATIONS = {torch.ops.maskrcnn_benchmark.grouped_nms.default: grouped_nms}
