@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torchvision import ops
 
 from maskrcnn_benchmark.export.joints import joints_of_heatmaps
 from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive
 from maskrcnn_benchmark.modeling.rpn.anchor_generator import grid_anchors
 from maskrcnn_benchmark.modeling.rpn.utils import rows_of_levels
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
-from torchvision import ops
 
 # Takes the place of a score where there is no box; scores are not negative
 NOTHING = -1.0
@@ -104,8 +104,9 @@ def propose(rpn, features, size, nms):
     if selector.nms_thresh > 0:
         valid = torch.nonzero(kept).squeeze(1)
         chosen = nms(boxes[valid], scores[valid], level[valid], len(logits), selector.nms_thresh, sum(size))
-        kept = torch.zeros(len(scores), dtype=torch.int64).index_put((valid[chosen],), torch.ones(())
-                                                                     .to(torch.int64)) > 0
+        kept = (
+            torch.zeros(len(scores), dtype=torch.int64).index_put((valid[chosen],), torch.ones(()).to(torch.int64)) > 0
+        )
     rank = kept.to(torch.int64).view(len(logits), -1).cumsum(1).flatten()
     kept = kept & (rank <= selector.post_nms_top_n)
     if len(logits) == 1:
