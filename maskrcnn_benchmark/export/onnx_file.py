@@ -20,7 +20,8 @@ def write_onnx(network, tasks, path):
     from maskrcnn_benchmark.export.onnx_operations import TRANSLATIONS
 
     program, names = trace(network.model, network.cfg, onnx_nms)
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it reports each constant that it did not fold
+    for name in ("onnxscript", "onnx_ir"):  # they report what they leave unoptimised and what they guess right
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = torch.onnx.export(

@@ -1,10 +1,14 @@
 """What becomes of this package's own operations in an ONNX graph. Needs onnxscript."""
 
+from typing import TypeVar
+
 import torch
 from onnxscript import FLOAT, INT64
 from onnxscript import opset18 as op
 
 from maskrcnn_benchmark.export import suppression  # noqa: F401, defines the operation
+
+Number = TypeVar("Number", bound=FLOAT | INT64)
 
 ALL = 0x7FFFFFFFFFFFFFFF
 NOT_IN_GROUP, LEAST_SCORE = -1.0, -0.5  # scores are 0 or more
@@ -21,4 +25,13 @@ def grouped_nms(boxes: FLOAT, scores: FLOAT, groups: INT64, num_groups: int, thr
     return op.Gather(index, order)
 
 
-TRANSLATIONS = {torch.ops.maskrcnn_benchmark.grouped_nms.default: grouped_nms}
+def stable_sort(values: Number, stable: bool = True, dim: int = -1, descending: bool = False):
+    """aten::sort.stable by ONNX's TopK, which puts the first of equal values first."""
+    count = op.Gather(op.Shape(values), [dim])
+    return op.TopK(values, count, axis=dim, largest=descending, sorted=True)
+
+
+TRANSLATIONS = {
+    torch.ops.maskrcnn_benchmark.grouped_nms.default: grouped_nms,
+    torch.ops.aten.sort.stable: stable_sort,
+}

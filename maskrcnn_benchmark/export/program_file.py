@@ -1,6 +1,7 @@
 """A network as a file of `torch.export`: written, read and run."""
 
 import json
+import logging
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ def write_program(network, tasks, path):
 def read_program(path):
     """A program as a function: image uint8 [3, H, W] -> {name: array}; `.metadata` is {key: str}."""
     extra = {METADATA_FILE: ""}
+    # it reports lengths inside the loop over joints, which a graph need not know
+    logging.getLogger("torch._export.serde.serialize").setLevel(logging.ERROR)
     try:
         module = torch.export.load(path, extra_files=extra).module()
         described = json.loads(extra[METADATA_FILE])
