@@ -37,6 +37,11 @@ def write_onnx(network, tasks, path):
     _name_sides(graph)
     for node in graph.all_nodes():
         node.metadata_props.clear()  # which line of which module each is from
+        for value in node.outputs:
+            if value not in graph.outputs:
+                # The tracer's numbers for lengths within the graph are not all right, and onnxruntime shares memory
+                # by them; left to itself it finds its own
+                value.shape = None
     exported.model.producer_name = "maskrcnn_benchmark"
     exported.model.metadata_props.update(metadata(network, tasks, names))
     exported.save(path, external_data=False)

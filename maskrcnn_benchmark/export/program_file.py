@@ -2,6 +2,7 @@
 
 import json
 import logging
+import zipfile
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ def read_program(path):
     extra = {METADATA_FILE: ""}
     # it reports lengths inside the loop over joints, which a graph need not know
     logging.getLogger("torch._export.serde.serialize").setLevel(logging.ERROR)
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is no program of torch.export, or damaged; export it anew")
     try:
         module = torch.export.load(path, extra_files=extra).module()
         described = json.loads(extra[METADATA_FILE])
