@@ -29,6 +29,12 @@ class Places(NamedTuple):
         low = position.long()
         return cls(low, (low + 1).clamp(max=cells - 1), position - low)
 
+    @classmethod
+    def of_pixels(cls, count, extent, cells, device):
+        """Of the centres of `count` pixels that cover the first `extent` of `cells` cells."""
+        pixels = torch.arange(count, device=device, dtype=torch.float32)
+        return cls.of((pixels + 0.5) * (extent / count) - 0.5, cells)
+
 
 def interpolate_at(values, dim, places):
     """Values [..., h, ...] at `places` of an axis, linearly interpolated: [..., n, ...]."""

@@ -26,7 +26,11 @@ class LevelMapper:
 
     def __call__(self, boxlists):
         """int64 [R]: the level of each box of a list of `BoxList`, counted from the finest."""
-        side = torch.sqrt(cat([boxes.area() for boxes in boxlists]))
+        return self.of_areas(cat([boxes.area() for boxes in boxlists]))
+
+    def of_areas(self, areas):
+        """int64 [R]: the level of boxes of these areas, float [R] in pixels, counted from the finest."""
+        side = torch.sqrt(areas)
         level = torch.floor(self.canonical_level + torch.log2(side / self.canonical_scale + self.eps))
         return (level.clamp(self.k_min, self.k_max) - self.k_min).to(torch.int64)
 

@@ -83,11 +83,8 @@ class _ResizedScores(ScoreMap):
 
     def _places(self):
         """`Places` of rows and columns: centres of pixels, in cells."""
-        places = []
-        for count, extent, cells in zip(self.size[::-1], self._extent[::-1], self._cells.shape[1:]):
-            pixels = torch.arange(count, device=self._cells.device, dtype=torch.float32)
-            places.append(Places.of((pixels + 0.5) * (extent / count) - 0.5, cells))
-        return places
+        axes = zip(self.size[::-1], self._extent[::-1], self._cells.shape[1:])
+        return [Places.of_pixels(*axis, self._cells.device) for axis in axes]
 
 
 def label_probability(logits):

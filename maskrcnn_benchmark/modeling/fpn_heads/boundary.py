@@ -28,8 +28,7 @@ class BoundaryHead(nn.Module):
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, H, W] per image, {}) or (None, {loss_boundary})."""
         if targets is None:
-            probability = self.predictor(features.fine).float().sigmoid()
-            return [ScoreMap(p, (w, h), 1) for p, (h, w) in zip(probability, features.image_sizes)], {}
+            return [ScoreMap(p, (w, h), 1) for p, (h, w) in zip(self.scores(features), features.image_sizes)], {}
         annotated = [i for i, target in enumerate(targets) if target.boundary is not None]
         if not annotated:
             return None, {}
@@ -38,6 +37,10 @@ class BoundaryHead(nn.Module):
         edges = stack_padded([targets[i].boundary.edges for i in annotated], height, width, 0)
         valid = valid_mask([features.image_sizes[i] for i in annotated], height, width, 1, logits.device)
         return None, {"loss_boundary": weighted_edge_loss(logits[:, 0], edges, valid, self.positive_weight)}
+
+    def scores(self, features):
+        """`DenseFeatures` -> probabilities float [N, 1, H, W] of the padded batch."""
+        return self.predictor(features.fine).float().sigmoid()
 
 
 def weighted_edge_loss(logits, edges, valid, positive_weight):

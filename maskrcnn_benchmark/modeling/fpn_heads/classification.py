@@ -39,14 +39,18 @@ class ClassificationHead(nn.Module):
 
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (probabilities float [num_classes] per image, {}) or (None, {loss_classification})."""
-        logits = self._logits(features)
         if targets is None:
-            return list(logits.sigmoid()), {}
+            return list(self.scores(features)), {}
         annotated = [i for i, target in enumerate(targets) if target.classes is not None]
         if not annotated:
             return None, {}
+        logits = of_images(self._logits(features), annotated)
         truth = torch.stack([targets[i].classes for i in annotated]).to(logits)
-        return None, {"loss_classification": F.binary_cross_entropy_with_logits(of_images(logits, annotated), truth)}
+        return None, {"loss_classification": F.binary_cross_entropy_with_logits(logits, truth)}
+
+    def scores(self, features):
+        """`DenseFeatures` -> probabilities float [N, num_classes]."""
+        return self._logits(features).sigmoid()
 
     def _logits(self, features):
         """float [N, num_classes]."""

@@ -89,8 +89,8 @@ class DenseTrunk(nn.Module):
 
 def valid_mask(sizes, height, width, stride, device):
     """Which cells of a padded map lie in their image: bool [N, height, width] for cells of `stride` pixels."""
-    heights = torch.tensor([-(-h // stride) for h, _ in sizes], device=device)
-    widths = torch.tensor([-(-w // stride) for _, w in sizes], device=device)
+    heights = torch.tensor([(h + stride - 1) // stride for h, _ in sizes], device=device)
+    widths = torch.tensor([(w + stride - 1) // stride for _, w in sizes], device=device)
     rows = torch.arange(height, device=device)[None, :, None] < heights[:, None, None]
     columns = torch.arange(width, device=device)[None, None, :] < widths[:, None, None]
     return rows & columns

@@ -40,16 +40,28 @@ class CombinedFPNHeads(nn.Module):
         Returns:
             {name: list of one answer per image} (None for each name in training) and {loss name: scalar}.
         """
-        features = DenseFeatures(list(pyramid), [tuple(int(v) for v in size) for size in images.image_sizes])
-        if self.trunk is not None:
-            features.trunk = self.trunk(features.pyramid)
-        if self.edge_decoder is not None:
-            features.fine = self.edge_decoder(features.trunk, images.tensors)
+        sizes = [tuple(int(v) for v in size) for size in images.image_sizes]
+        features = self.features(pyramid, images.tensors, sizes)
         predictions, losses = {}, {}
         for name, head in self.heads.items():
             predictions[name], head_losses = head(features, None, targets)
             losses.update(head_losses)
         return predictions, losses
+
+    def features(self, pyramid, images, image_sizes):
+        """The `DenseFeatures` that the heads read.
+
+        Args:
+            pyramid: pyramid maps, finest first.
+            images: the padded batch, [N, 3, H, W].
+            image_sizes: N pairs (height, width).
+        """
+        features = DenseFeatures(list(pyramid), image_sizes)
+        if self.trunk is not None:
+            features.trunk = self.trunk(features.pyramid)
+        if self.edge_decoder is not None:
+            features.fine = self.edge_decoder(features.trunk, images)
+        return features
 
 
 @FPN_HEADS.register("semantic")

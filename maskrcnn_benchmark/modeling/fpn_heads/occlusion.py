@@ -37,9 +37,7 @@ class OcclusionHead(nn.Module):
             an occlusion edge to learn from.
         """
         if targets is None:
-            raw = self.predictor(features.fine).float()
-            maps = torch.cat([raw[:, :1].sigmoid(), F.normalize(raw[:, 1:], dim=1)], dim=1)
-            return [ScoreMap(x, (w, h), 1) for x, (h, w) in zip(maps, features.image_sizes)], {}
+            return [ScoreMap(x, (w, h), 1) for x, (h, w) in zip(self.scores(features), features.image_sizes)], {}
         annotated = [i for i, target in enumerate(targets) if target.occlusion is not None]
         if not annotated:
             return None, {}
@@ -55,6 +53,11 @@ class OcclusionHead(nn.Module):
         if turned.any():
             losses["loss_occlusion_direction"] = direction_loss(raw[:, 1:], direction, turned)
         return None, losses
+
+    def scores(self, features):
+        """`DenseFeatures` -> edge probability, sine and cosine, float [N, 3, H, W] of the padded batch."""
+        raw = self.predictor(features.fine).float()
+        return torch.cat([raw[:, :1].sigmoid(), F.normalize(raw[:, 1:], dim=1)], dim=1)
 
 
 def attention_loss(logits, edges, valid, beta, gamma):

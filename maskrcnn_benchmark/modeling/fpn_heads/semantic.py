@@ -37,8 +37,8 @@ class PixelClassifier(nn.Module):
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of logits per image, {}) or, with targets, (None, {loss_name: scalar})."""
         if targets is None:
-            logits = self.predict(features.trunk)
-            return [ScoreMap(x, (w, h), TRUNK_STRIDE) for x, (h, w) in zip(logits, features.image_sizes)], {}
+            maps = zip(self.scores(features), features.image_sizes)
+            return [ScoreMap(x, (w, h), TRUNK_STRIDE) for x, (h, w) in maps], {}
         labels = [self.labels_of(target) for target in targets]
         annotated = [i for i, label in enumerate(labels) if label is not None]
         if not annotated:
@@ -46,6 +46,10 @@ class PixelClassifier(nn.Module):
         logits = self.predict(of_images(features.trunk, annotated))
         loss = pixel_cross_entropy(logits, [labels[i] for i in annotated], TRUNK_STRIDE, self.loss_stride)
         return None, {} if loss is None else {self.loss_name: loss}
+
+    def scores(self, features):
+        """`DenseFeatures` -> logits [N, num_classes, H / 4, W / 4] of the padded batch."""
+        return self.predict(features.trunk)
 
 
 def pixel_cross_entropy(logits, labels, stride, loss_stride=1):

@@ -73,7 +73,7 @@ class AnchorGenerator(nn.Module):
                 self._grids.clear()
             with torch.inference_mode(False):  # the cache outlives this call, which may be in inference mode
                 self._grids[key] = [
-                    _grid(cell.to(feature_maps[0].device), stride, *shape)
+                    grid_anchors(cell.to(feature_maps[0].device), stride, *shape)
                     for cell, stride, shape in zip(self.cell_anchors, self.strides, shapes)
                 ]
         return self._grids[key]
@@ -117,7 +117,7 @@ def generate_anchors(stride, sizes, aspect_ratios):
     return torch.from_numpy(np.concatenate((centre - reach, centre + reach), 1)).float()
 
 
-def _grid(cell_anchors, stride, height, width):
+def grid_anchors(cell_anchors, stride, height, width):
     """`cell_anchors` moved to each position of a height x width map: [height * width * A, 4]."""
     y, x = torch.meshgrid(
         torch.arange(height, device=cell_anchors.device) * stride,

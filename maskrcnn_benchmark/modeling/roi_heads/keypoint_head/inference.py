@@ -85,8 +85,8 @@ def _chunks_of_like_size(pixels, num_keypoints):
 def _greatest_cell(maps, pixels):
     """(x, y) [n, K, 2] and value [n, K] of the maximum of each map, resized to its own (width, height) in `pixels`."""
     width, height = (int(v) for v in pixels.amax(dim=0))
-    columns = _bicubic_weights(pixels[:, 0], width, maps.shape[-1])
-    rows = _bicubic_weights(pixels[:, 1], height, maps.shape[-2])
+    columns = bicubic_weights(pixels[:, 0], width, maps.shape[-1])
+    rows = bicubic_weights(pixels[:, 1], height, maps.shape[-2])
     resized = torch.matmul(torch.matmul(rows[:, None], maps), columns[:, None].transpose(2, 3))
     outside_x = torch.arange(width, device=maps.device) >= pixels[:, :1]
     outside_y = torch.arange(height, device=maps.device) >= pixels[:, 1:]
@@ -95,7 +95,7 @@ def _greatest_cell(maps, pixels):
     return torch.stack((index % width, torch.div(index, width, rounding_mode="floor")), dim=-1).to(maps.dtype), value
 
 
-def _bicubic_weights(lengths, longest, side):
+def bicubic_weights(lengths, longest, side):
     """Weights [n, longest, side] that resize `side` cells to lengths[i] pixels; half-pixel centres, clamped borders."""
     target = torch.arange(longest, device=lengths.device) + 0.5
     source = target * (side / lengths)[:, None] - 0.5

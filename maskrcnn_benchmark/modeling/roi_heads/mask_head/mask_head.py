@@ -43,21 +43,29 @@ class ROIMaskHead(nn.Module):
             empty where the batch has no positive region with a mask.
         """
         if targets is None:
-            logits = self._logits(self.feature_extractor(features, proposals), proposals)
+            logits = self.own_logits(self.feature_extractor(features, proposals), _labels(proposals))
             return self.post_processor.attach(logits, proposals), {}
         positives = self.loss_evaluator.select(proposals, targets)
         if not any(len(boxes) for boxes in positives):
             return proposals, {}
-        logits = self._logits(region_features(self.feature_extractor, features, positives), positives)
+        logits = self.own_logits(region_features(self.feature_extractor, features, positives), _labels(positives))
         check_resolution(logits, self.resolution, "MODEL.ROI_MASK_HEAD")
         return proposals, {"loss_mask": self.loss_evaluator(logits, positives, targets)}
 
-    def _logits(self, x, boxes):
-        """[R, M, M]: the map of each box's own class, which is all that a mask or its loss reads."""
-        labels = cat([b.get_field("labels") for b in boxes])
+    def own_logits(self, x, labels):
+        """[R, M, M]: the map of each region's own class, which is all that a mask or its loss reads.
+
+        Args:
+            x: region features [R, C, s, s].
+            labels: int64 [R].
+        """
         if hasattr(self.predictor, "of_labels"):
             return self.predictor.of_labels(x, labels)
         return of_labels(self.predictor(x), labels)
+
+
+def _labels(boxes):
+    return cat([b.get_field("labels") for b in boxes])
 
 
 def build_roi_mask_head(cfg, in_channels):

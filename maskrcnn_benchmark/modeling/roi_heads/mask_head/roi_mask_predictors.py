@@ -39,7 +39,7 @@ class MaskPredictor(nn.Module):
         x, last = self.hidden(x), self.mask_fcn_logits
         weight = last.weight.flatten(1)[labels]
         maps = torch.baddbmm(last.bias[labels][:, None, None], weight[:, None], x.flatten(2))
-        return maps.view(len(x), *x.shape[2:])
+        return maps.view(x.shape[0], *x.shape[2:])
 
 
 class MaskRCNNC4Predictor(MaskPredictor):

@@ -1,0 +1,133 @@
+"""Export a trained network and check the file against it: a file that answers differently is not left behind."""
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.export.onnx_file import read_onnx, write_onnx
+from maskrcnn_benchmark.export.parity import Parity
+from maskrcnn_benchmark.export.program_file import read_program, write_program
+from maskrcnn_benchmark.export.reference import Reference
+from maskrcnn_benchmark.export.refusals import check_exportable, check_packages
+from maskrcnn_benchmark.export.report import report_lines
+from maskrcnn_benchmark.predict.sources import Frame, frames_of
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.miscellaneous import mkdir
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        name: that of the file.
+        write: function (`TrainedNetwork`, tasks, path).
+        read: function path -> (function image uint8 [3, H, W] -> {output: array}, with an attribute `metadata`).
+    """
+
+    name: str
+    write: object
+    read: object
+
+
+FORMATS = {
+    "onnx": Format("model.onnx", write_onnx, read_onnx),
+    "program": Format("model.pt2", write_program, read_program),
+}
+DRAWN_IMAGES = 4
+
+
+def export_network(predictor, formats, output, images=(), check_only=False, say=print):
+    """Write a network in some formats, each file only if it answers as the network does.
+
+    Args:
+        predictor: `predict.Predictor` on a CPU, whose network and tasks are exported.
+        formats: keys of `FORMATS`.
+        output: the folder.
+        images: what to check with: files, folders or patterns; drawn images without any.
+        check_only: write nothing, and check the files that are there.
+        say: function of a line, told what is done and found.
+
+    Returns:
+        whether all files answer as the network does. One that does not is removed, unless `check_only`.
+
+    Raises:
+        UserError: the network cannot be exported, a package is missing, or an image or file cannot be read.
+    """
+    network = predictor.network
+    check_exportable(network.cfg, network.model)
+    if "onnx" in formats:
+        check_packages()
+    frames = list(frames_of(list(images))) if images else drawn_frames()
+    mkdir(output)
+    expected = _answers_of_network(Reference(network), frames)
+    good = True
+    for key in formats:
+        kind = FORMATS[key]
+        path = Path(output) / kind.name
+        if check_only:
+            if not path.is_file():
+                raise UserError(f"{path} is not there to be checked; export it without --check-only")
+            good &= _is_same(path, kind, expected, say)
+        else:
+            good &= _write_checked(network, predictor.tasks, path, kind, expected, say)
+    return good
+
+
+def drawn_frames():
+    """Images to check with where nobody has any: drawn scenes, wide, upright and of odd size."""
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = write_mini_detail(Path(folder) / "drawn", num_train=0, num_val=DRAWN_IMAGES)
+        frames = list(frames_of(str(drawn / "images")))
+    frames[1] = Frame(frames[1].image.transpose(Image.Transpose.ROTATE_90), f"{frames[1].name} upright")
+    width, height = frames[2].image.size
+    frames[2] = Frame(frames[2].image.crop((0, 0, width - 11, height - 6)), f"{frames[2].name} cropped")
+    return frames
+
+
+def _answers_of_network(reference, frames):
+    """[(name, input array, outputs, seconds)] of each image."""
+    answers = []
+    for frame in frames:
+        start = time.perf_counter()
+        outputs = reference(frame.image)
+        answers.append((frame.name, reference.input_of(frame.image), outputs, time.perf_counter() - start))
+    return answers
+
+
+def _write_checked(network, tasks, path, kind, expected, say):
+    temporary = path.with_name(f".{path.name}")
+    try:
+        start = time.perf_counter()
+        kind.write(network, tasks, temporary)
+        say(f"wrote {path.name} in {time.perf_counter() - start:.1f} s, {temporary.stat().st_size / 1e6:.1f} MB")
+        same = _is_same(temporary, kind, expected, say)
+        if same:
+            temporary.replace(path)
+            say(f"{path} answers as the network does")
+        else:
+            path.unlink(missing_ok=True)  # an older one is of another network, or of other options
+            say(f"{path.name} is not kept")
+        return same
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_same(path, kind, expected, say):
+    """Whether a file answers as the network did; says the differences by task."""
+    run, parity, seconds = kind.read(path), Parity(), []
+    for name, image, outputs, _ in expected:
+        start = time.perf_counter()
+        found = run(image)
+        seconds.append(time.perf_counter() - start)
+        parity.compare(outputs, found, name)
+    took = statistics.median(answer[3] for answer in expected), statistics.median(seconds)
+    for line in report_lines(parity, [np.shape(image)[:0:-1] for _, image, *_ in expected], *took):
+        say(line)
+    return not parity.faults

@@ -1,0 +1,228 @@
+"""Answers per region on plain tensors of one image, with shapes that an exported graph can follow.
+
+What `modeling.rpn` and `modeling.roi_heads` do with a `BoxList` for each image of a batch is done here for one image:
+the same modules, coders and limits, but no Python that looks at a number. A row is added to the regions that a head
+reads, and taken from its answers, so that a head never runs on nothing.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torchvision import ops
+
+from maskrcnn_benchmark.export.joints import joints_of_heatmaps
+from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive
+from maskrcnn_benchmark.modeling.rpn.anchor_generator import grid_anchors
+from maskrcnn_benchmark.modeling.rpn.utils import rows_of_levels
+from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
+
+# Takes the place of a score where there is no box; scores are not negative
+NOTHING = -1.0
+
+
+class Detections(NamedTuple):
+    """Boxes float [N, 4], scores float [N] and labels int64 [N] of one image."""
+
+    boxes: torch.Tensor
+    scores: torch.Tensor
+    labels: torch.Tensor
+
+
+class TensorPooler(nn.Module):
+    """`modeling.poolers.Pooler` for the boxes of one image as a tensor.
+
+    Args:
+        pooler: the `Pooler` whose settings it takes.
+    """
+
+    def __init__(self, pooler):
+        super().__init__()
+        self.output_size, self.scales = pooler.output_size, pooler.scales
+        self.sampling_ratio, self.map_levels = pooler.sampling_ratio, pooler.map_levels
+
+    def forward(self, x, boxes):
+        """Feature maps [1, C, H_l, W_l], finest first, and boxes float [R, 4] -> [R, C, *output_size]."""
+        rois = torch.cat((boxes.new_zeros(boxes.shape[0], 1), boxes), dim=1)
+        if len(self.scales) == 1:
+            return self._pool(x[0], rois, self.scales[0])
+        sides = inclusive_to_exclusive(boxes)
+        levels = self.map_levels.of_areas((sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1]))
+        pooled = x[0].new_zeros(boxes.shape[0], x[0].shape[1], *self.output_size)
+        for level, scale in enumerate(self.scales):
+            index = torch.nonzero(levels == level).squeeze(1)
+            pooled = pooled.index_put((index,), self._pool(x[level], rois.index_select(0, index), scale))
+        return pooled
+
+    def _pool(self, features, rois, scale):
+        return ops.roi_align(features, rois, self.output_size, scale, self.sampling_ratio, aligned=False)
+
+
+def clip(boxes, size):
+    """Boxes float [N, 4] moved into an image of size = (height, width)."""
+    height, width = size
+    x = boxes[:, 0::2].clamp(min=0, max=width - TO_REMOVE)
+    y = boxes[:, 1::2].clamp(min=0, max=height - TO_REMOVE)
+    return torch.stack((x, y), dim=2).flatten(1)
+
+
+def best(scores, count):
+    """The `count` best of float [N] scores, however many there are: values [count], and indices [count] below N.
+
+    Where N is less, the rest of the values is `NOTHING`.
+    """
+    padded = torch.cat((scores, scores.new_full((count,), NOTHING)))
+    values, index = padded.topk(count)
+    return values, torch.where(values > NOTHING, index, 0)
+
+
+def propose(rpn, features, size, nms):
+    """What `RPNModule` proposes in testing.
+
+    Args:
+        rpn: the `RPNModule`.
+        features: maps [1, C, H_l, W_l], finest first.
+        size: (height, width) of the image, padding excluded.
+        nms: `suppression.apart_nms` or `suppression.onnx_nms`.
+
+    Returns:
+        float [R, 4], best first.
+    """
+    selector, generator = rpn.box_selector_test, rpn.anchor_generator
+    logits, offsets = (rows_of_levels(maps, generator.num_anchors_per_location()) for maps in rpn.head(features))
+    boxes, scores = [], []
+    for maps, cell, stride, level_logits, level_offsets in zip(
+        features, generator.cell_anchors, generator.strides, logits, offsets
+    ):
+        top, index = best(level_logits[0, :, 0].sigmoid(), selector.pre_nms_top_n)
+        anchors = grid_anchors(cell, stride, *maps.shape[-2:])
+        boxes.append(selector.box_coder.decode(level_offsets[0][index], anchors[index]))
+        scores.append(top)
+    level = torch.arange(len(scores)).repeat_interleave(selector.pre_nms_top_n)
+    boxes, scores = clip(torch.cat(boxes), size), torch.cat(scores)
+    kept = (boxes[:, 2:] - boxes[:, :2] + TO_REMOVE >= selector.min_size).all(dim=1) & (scores > NOTHING)
+    if selector.nms_thresh > 0:
+        valid = torch.nonzero(kept).squeeze(1)
+        chosen = nms(boxes[valid], scores[valid], level[valid], len(logits), selector.nms_thresh, sum(size))
+        kept = (
+            torch.zeros(len(scores), dtype=torch.int64).index_put((valid[chosen],), torch.ones(()).to(torch.int64)) > 0
+        )
+    rank = kept.to(torch.int64).view(len(logits), -1).cumsum(1).flatten()
+    kept = kept & (rank <= selector.post_nms_top_n)
+    if len(logits) == 1:
+        return boxes[torch.nonzero(kept).squeeze(1)]
+    ranked, index = torch.where(kept, scores, NOTHING).topk(min(selector.fpn_post_nms_top_n, len(scores)))
+    return boxes[index[torch.nonzero(ranked > NOTHING).squeeze(1)]]
+
+
+def detect(head, features, proposals, size, nms):
+    """What `ROIBoxHead` detects in testing.
+
+    Args:
+        head: the `ROIBoxHead`.
+        features, size, nms: as of `propose`.
+        proposals: float [R, 4].
+
+    Returns:
+        `Detections`, by label.
+    """
+    selector = head.post_processor
+    logits, codes = head.predictor(head.feature_extractor(features, with_spare(proposals)))
+    scores = logits.float().softmax(dim=1)[:-1]
+    label, roi = torch.nonzero(scores.t()[1:] > selector.score_thresh).unbind(1)
+    label = label + 1
+    column = torch.ones_like(label) if selector.cls_agnostic_bbox_reg else label
+    boxes = selector.box_coder.decode(codes.unflatten(1, (-1, 4))[roi, column], proposals[roi])
+    found = Detections(clip(boxes, size), scores[roi, label], label)
+    if selector.nms > 0:
+        keep = nms(*found, logits.shape[1], selector.nms, sum(size)).sort().values
+        found = pick(found, keep)
+    return best_detections(found, selector.detections_per_img)
+
+
+def detect_in_one_stage(module, features, size, nms):
+    """What `RetinaNetModule` detects in testing: `Detections`, by label. The arguments are those of `propose`."""
+    selector, generator = module.box_selector_test, module.anchor_generator
+    logits, offsets = (rows_of_levels(maps, generator.num_anchors_per_location()) for maps in module.head(features))
+    num_classes = logits[0].shape[2]
+    levels = []
+    for maps, cell, stride, level_logits, level_offsets in zip(
+        features, generator.cell_anchors, generator.strides, logits, offsets
+    ):
+        scores = level_logits[0].sigmoid()
+        anchor, column = torch.nonzero(scores > selector.score_thresh).unbind(1)
+        top, index = best(scores[anchor, column], selector.pre_nms_top_n)
+        index = index[torch.nonzero(top > NOTHING).squeeze(1)]
+        anchor, column = anchor[index], column[index]
+        anchors = grid_anchors(cell, stride, *maps.shape[-2:])
+        boxes = selector.box_coder.decode(level_offsets[0][anchor], anchors[anchor])
+        levels.append(Detections(clip(boxes, size), scores[anchor, column], column + 1))
+    found = Detections(*(torch.cat(parts) for parts in zip(*levels)))
+    valid = (found.boxes[:, 2:] - found.boxes[:, :2] + TO_REMOVE >= 0).all(dim=1)
+    found = pick(found, torch.nonzero(valid).squeeze(1))
+    if selector.nms_thresh > 0:
+        found = pick(found, nms(*found, num_classes + 1, selector.nms_thresh, sum(size)))
+    else:
+        found = pick(found, found.scores.argsort(descending=True, stable=True))
+    found = pick(found, found.labels.argsort(stable=True))
+    return best_detections(found, selector.detections_per_img)
+
+
+def best_detections(found, count):
+    """As `boxlist_ops.best_boxes`: the `count` best and those that tie with the last of them; 0 or less keeps all."""
+    if count <= 0:
+        return found
+    least = best(found.scores, count)[0][-1]
+    return pick(found, torch.nonzero(found.scores >= least).squeeze(1))
+
+
+def pick(found, index):
+    """The `Detections` at int64 [K] indices."""
+    return Detections(*(part.index_select(0, index) for part in found))
+
+
+def with_spare(rows, value=0):
+    """[N, ...] rows and one more of `value`."""
+    return torch.cat((rows, rows.new_full((1, *rows.shape[1:]), value)))
+
+
+def masks_of(head, features, found):
+    """Probabilities float [N, M, M] of the mask of each detection's class, by a `ROIMaskHead`."""
+    x = head.feature_extractor(features, with_spare(found.boxes))
+    return head.own_logits(x, with_spare(found.labels)).float().sigmoid()[:-1]
+
+
+def parts_of(head, features, found):
+    """Probabilities float [N, P + 1, R, R] of the parts of each detection, by a `ROIPartHead`."""
+    index, regions, labels = _asked(found, head.part_labels)
+    logits = head.predictor(head.feature_extractor(features, regions)).float()
+    owned = head.post_processor.owned
+    if owned is not None:
+        logits = logits.masked_fill(~owned[labels][:, :, None, None], -torch.inf)
+    probabilities = logits.softmax(dim=1)[:-1]
+    background = (torch.arange(logits.shape[1]) == 0).to(logits.dtype)[None, :, None, None]
+    everywhere = background.expand(found.labels.shape[0], *logits.shape[1:]).clone()
+    return everywhere.index_put((index,), probabilities)
+
+
+def keypoints_of(head, features, found):
+    """Joints float [N, K, 3] (x, y, 1) of each detection and their scores float [N, K], by a `ROIKeypointHead`.
+
+    Where a class has no joints, all is 0.
+    """
+    index, regions, _ = _asked(found, head.keypoint_labels)
+    maps = head.predictor(head.feature_extractor(features, regions)).float()
+    joints, scores = joints_of_heatmaps(maps, regions)
+    count = found.labels.shape[0]
+    all_joints = joints.new_zeros(count, *joints.shape[1:]).index_put((index,), joints[:-1])
+    return all_joints, scores.new_zeros(count, scores.shape[1]).index_put((index,), scores[:-1])
+
+
+def _asked(found, labels):
+    """(indices [A] of the detections of some labels, None: all; their boxes; their labels), the latter with a spare."""
+    asked = torch.ones_like(found.labels, dtype=torch.bool)
+    if labels is not None:
+        asked = (found.labels[:, None] == torch.tensor(sorted(labels))).any(dim=1)
+    index = torch.nonzero(asked).squeeze(1)
+    spare = min(labels) if labels else 0
+    return index, with_spare(found.boxes.index_select(0, index)), with_spare(found.labels.index_select(0, index), spare)
