@@ -59,7 +59,5 @@ def test_a_feature_extractor_without_a_pooler_is_named(small, monkeypatch):
 
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else name)
-    with pytest.raises(
-        UserError, match=r'needs onnxruntime, .*pip install "maskrcnn-benchmark\[export\]"'
-    ):
+    with pytest.raises(UserError, match=r'needs onnxruntime, .*pip install "maskrcnn-benchmark\[export\]"'):
         check_packages()
