@@ -3,11 +3,13 @@
 import warnings
 
 import torch
+from torch.fx.experimental import _config as symbolic_shapes
+from torch.utils import _pytree as pytree
 
 from maskrcnn_benchmark.export.network import ExportableNetwork
 
-# Of the image that is shown to the tracer; its numbers are not in the graph
-TRACED_SIZE = (128, 157)
+# Of the image that is shown to the tracer, which sees no pixel of it. No level of a pyramid has a side of one cell
+TRACED_SIZE = (333, 413)
 LEAST_SIDE = 32
 
 
@@ -23,14 +25,15 @@ def trace(model, cfg, nms):
     network = ExportableNetwork(model, cfg, nms)
     image = torch.zeros(3, *TRACED_SIZE, dtype=torch.uint8)
     any_side = torch.export.Dim.DYNAMIC(min=LEAST_SIDE)
-    # Nothing has a gradient here; but where none could be, some layers take shortcuts that ask for sizes
-    with torch.enable_grad(), warnings.catch_warnings():
+    # Nothing has a gradient here; but where none could be, some layers take shortcuts that ask for sizes. And a side
+    # may be one cell on the coarsest level of a small image, which the tracer is told not to rule out
+    not_rigid = symbolic_shapes.patch(backed_size_oblivious=True)
+    with torch.enable_grad(), not_rigid, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torchvision about itself
         program = torch.export.export(network, (image,), dynamic_shapes=({1: any_side, 2: any_side},), strict=False)
-    with torch.no_grad():
-        names = list(network(image))
     _forget_sources(program.graph_module)
-    return program, names
+    spec = program.call_spec.out_spec
+    return program, list(pytree.tree_unflatten([None] * spec.num_leaves, spec))
 
 
 def _forget_sources(graph_module):

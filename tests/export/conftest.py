@@ -19,7 +19,7 @@ small = import_file("conftest_of_predict", ROOT / "tests" / "predict" / "conftes
 
 # Narrow enough for a test, and with scores high enough to detect something
 NARROW = (
-    *("MODEL.DEVICE", "cpu", "INPUT.MIN_SIZE_TEST", 96, "INPUT.MAX_SIZE_TEST", 140),
+    *("MODEL.DEVICE", "cpu", "INPUT.MIN_SIZE_TEST", 130, "INPUT.MAX_SIZE_TEST", 160),
     *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8, "MODEL.RESNETS.RES2_OUT_CHANNELS", 16, "MODEL.RESNETS.WIDTH_PER_GROUP", 4),
     *("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 32, "MODEL.ROI_BOX_HEAD.NUM_CLASSES", 5, "MODEL.RETINANET.NUM_CLASSES", 5),
     *("MODEL.RPN.POST_NMS_TOP_N_TEST", 60, "MODEL.RPN.FPN_POST_NMS_TOP_N_TEST", 50, "TEST.DETECTIONS_PER_IMG", 12),
@@ -68,10 +68,10 @@ def make_network():
 
 @pytest.fixture(scope="session")
 def scenes():
-    """PIL images with something to see: wide, upright, of odd size."""
+    """PIL images with something to see: wide, upright, of odd size, square."""
     generator = np.random.default_rng(0)
     images = []
-    for width, height in ((160, 120), (75, 110), (133, 97)):
+    for width, height in ((160, 120), (75, 110), (133, 97), (128, 128)):
         coarse = generator.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
         images.append(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
     return images

@@ -52,7 +52,7 @@ def test_a_program_finds_nothing_where_nothing_is(small, scenes, tmp_path):
 def test_a_program_is_read_by_torch_alone(program):
     _, path = program
     extra = {"metadata.json": ""}
-    answers = torch.export.load(path, extra_files=extra).module()(torch.zeros(3, 50, 77, dtype=torch.uint8))
+    answers = torch.export.load(path, extra_files=extra).module()(torch.zeros(3, 32, 129, dtype=torch.uint8))
     assert list(answers) == ["boxes", "scores", "labels", "keypoints", "keypoint_scores"]
     assert json.loads(json.loads(extra["metadata.json"])["tasks"]) == ["detection", "keypoint"]
 
