@@ -16,7 +16,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 
 def narrow_predictor(small, tasks, *options):
-    """A network of some tasks with so few blocks that it is traced in seconds."""
+    """Some tasks of a network that is narrow and, above all, has few layers to trace."""
     return Predictor(small.checkpoint, options=options, device="cpu", tasks=tasks)
 
 
@@ -41,6 +41,7 @@ def test_a_program_answers_images_of_any_size(program, scenes):
     assert faults(predictor.network, read_program(path), scenes) == []
 
 
+@pytest.mark.slow
 def test_a_program_finds_nothing_where_nothing_is(small, scenes, tmp_path):
     predictor = narrow_predictor(small, ["keypoint"], "MODEL.ROI_HEADS.SCORE_THRESH", 1.0)
     write_program(predictor.network, predictor.tasks, tmp_path / "model.pt2")

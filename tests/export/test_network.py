@@ -8,7 +8,9 @@ from maskrcnn_benchmark.export.network import ExportableNetwork
 from maskrcnn_benchmark.export.parity import Parity
 from maskrcnn_benchmark.export.reference import Reference
 from maskrcnn_benchmark.export.suppression import apart_nms, onnx_nms
+from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 
 LOW = ("MODEL.RETINANET.INFERENCE_TH", 0.008)
 NETWORKS = {
@@ -40,7 +42,7 @@ def differences(network, images, nms):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_region_answers_are_the_networks(make_network, scenes, name):
-    parity = differences(make_network(*NETWORKS[name]), scenes, apart_nms)
+    parity = differences(make_network(*NETWORKS[name]), scenes[1:3], apart_nms)
     assert parity.faults == []
     assert parity.tasks["detection"].compared >= 10
 
@@ -82,9 +84,6 @@ def test_parts_of_the_whole_image(small, scenes):
 
 
 def small_with_part_map(small):
-    from maskrcnn_benchmark.modeling.detector import build_detection_model
-    from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
-
     cfg = small.cfg.clone()
     cfg.merge_from_list(["MODEL.PART_HEAD", "fpn"])
     torch.manual_seed(0)
