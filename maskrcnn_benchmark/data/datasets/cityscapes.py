@@ -7,6 +7,7 @@ import torch
 from scipy.ndimage import find_objects
 
 from maskrcnn_benchmark.data.datasets.cityscapes_labels import GROUP, PER_LABEL, SEMANTIC, instance_classes
+from maskrcnn_benchmark.data.datasets.coco_records import FARTHEST
 from maskrcnn_benchmark.data.datasets.image_file import image_size, read_image, read_labels
 from maskrcnn_benchmark.data.datasets.json_file import read_json
 from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
@@ -275,4 +276,4 @@ def _is_polygon(points):
         points = np.asarray(points, np.float64)
     except (TypeError, ValueError):
         return False
-    return points.ndim == 2 and points.shape[1] == 2 and len(points) > 0 and bool(np.isfinite(points).all())
+    return points.ndim == 2 and points.shape[1] == 2 and len(points) > 0 and bool((np.abs(points) <= FARTHEST).all())

@@ -9,6 +9,8 @@ from PIL import Image
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
 from maskrcnn_benchmark.utils.errors import UserError
 
+# Coordinates of polygons in pixels: filling one takes memory in proportion to its outline, also outside of the image
+FARTHEST = 1e6
 MIN_VISIBLE_KEYPOINTS = 10  # an image with fewer in all is no use for training keypoints (Detectron's rule)
 
 
@@ -126,6 +128,8 @@ def problem_of_segmentation(segmentation):
             return f"has a polygon with an odd number of coordinates, {len(polygon)}"
         if not math.isfinite(sum(polygon)):
             return "has a coordinate that is not finite"
+        if polygon and not -FARTHEST <= min(polygon) <= max(polygon) <= FARTHEST:
+            return f"has the coordinate {max(polygon, key=abs):g}, beyond any image"
     return None
 
 

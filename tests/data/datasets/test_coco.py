@@ -232,6 +232,7 @@ RECORD = ("annotations", 0)
         ),
         (_bad((*RECORD, "segmentation"), [[1, 1, 5, 1, 5, 5, 2]]), "annotation 1 .* an odd number of coordinates, 7"),
         (_bad((*RECORD, "segmentation"), [[1, 1, 5, 1, 5, float("nan")]]), "annotation 1 .* is not finite"),
+        (_bad((*RECORD, "segmentation"), [[1, 1, 5, 1, 5, -(2**70)]]), "the coordinate -1.18059e.21, beyond any image"),
         (_bad((*RECORD, "segmentation"), {"size": [8, 10]}), "annotation 1 .* without 'size' or 'counts'"),
         (_bad((*RECORD, "keypoints"), [1, 2, 2]), "annotation 1 .*: its keypoints are not 51 numbers .*, but 3"),
         (_bad((*RECORD, "keypoints"), [float("inf")] * 51), "annotation 1 .*: its keypoints have a coordinate"),
