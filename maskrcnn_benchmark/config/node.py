@@ -57,7 +57,7 @@ class ConfigNode(CfgNode):
 
     def merge_from_other_cfg(self, cfg_other):
         """Merge another tree, for instance the one that a checkpoint carries."""
-        self._merge_tree(cfg_other, (), "the other config")
+        self.merge_from_tree(cfg_other, "the other config")
 
     def merge_from_tree(self, tree, source):
         """Merge nested dictionaries, such as those of a yaml text; messages call them `source`."""
