@@ -9,6 +9,8 @@ import torch
 import torch.multiprocessing as mp
 from hypothesis import settings
 
+from maskrcnn_benchmark.utils.imports import import_file
+
 # No deadline: the first example of a test pays for what torch loads late, and a busy machine for its neighbours
 settings.register_profile("default for this project", deadline=None, max_examples=40)
 settings.load_profile("default for this project")
@@ -25,6 +27,18 @@ def real_data():
     if not folder or not Path(folder).is_dir():
         pytest.skip("set DETAIL_REAL_DATA to a folder of real data sets to run this test")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def save_small_network():
+    """`small_network.save_small_network`."""
+    return import_file("small_network", Path(__file__).with_name("small_network.py")).save_small_network
+
+
+@pytest.fixture(scope="session")
+def small(save_small_network, tmp_path_factory):
+    """A small network of all eight tasks, as `save_small_network` returns it."""
+    return save_small_network(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="session")

@@ -397,27 +397,6 @@ for _task in _TASKS:
     _C.MULTITASK.START[_task] = 1
     _C.MULTITASK.STOP[_task] = -1
     _C.MULTITASK.LR_FACTORS[_task] = 1.0
-
-
-def add_task_options(node, task, switch, losses):
-    """Give a task that is not in this file the options that those above have, in place.
-
-    Args:
-        node: the config.
-        task: its name within MULTITASK, such as "SALIENCY".
-        switch: its switch within MODEL, such as "SALIENCY_ON".
-        losses: names of its losses, such as ["LOSS_SALIENCY"].
-    """
-    if node.is_frozen():
-        raise ValueError(f"the config is frozen, so {switch} cannot be added; register the task before it is read")
-    node.MODEL[switch] = False
-    node.MULTITASK.LOSS_WEIGHTS[task] = 1.0
-    node.MULTITASK.START[task] = 1
-    node.MULTITASK.STOP[task] = -1
-    node.MULTITASK.LR_FACTORS[task] = 1.0
-    node.MULTITASK.SINGLE_LOSS_WEIGHTS.update(dict.fromkeys(losses, 1.0))
-
-
 # Tasks, such as ("keypoint",), whose losses train their own layers and leave the trunk alone
 _C.MULTITASK.FREEZE_TRUNK = ()
 # Train so many tasks in each step, drawn anew; 0 trains all of them

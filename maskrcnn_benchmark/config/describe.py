@@ -61,7 +61,7 @@ def options(path=DEFAULTS):
                 comment_of_group[key] = text
                 continue
             for name in names:
-                found.setdefault(name, OptionInfo(name, _value(root, name), text, section))
+                found.setdefault(name, OptionInfo(name, root.value_of(name), text, section))
     return list(found.values())
 
 
@@ -115,11 +115,5 @@ def _key(target):
     return ".".join(names) if isinstance(node, ast.Name) and node.id == _ROOT else ""
 
 
-def _value(root, key):
-    for name in key.split("."):
-        root = root[name]
-    return root
-
-
 def _is_group(root, key):
-    return hasattr(_value(root, key), "keys_of_options")
+    return hasattr(root.value_of(key), "keys_of_options")

@@ -67,6 +67,13 @@ class ConfigNode(CfgNode):
         """Whether `key` ("MODEL.MASK_ON") was set by a file or a command line rather than left at its default."""
         return key in self.__dict__[ConfigNode.GIVEN]
 
+    def value_of(self, key):
+        """The option or the group of options that is called `key`, such as "MODEL.MASK_ON"."""
+        node = self
+        for name in key.split("."):
+            node = node[name]
+        return node
+
     def keys_of_options(self):
         """All option names, in the order of definition: ["MODEL.RPN_ONLY", ...]."""
         return list(_leaves(self, ()))
@@ -126,6 +133,22 @@ class ConfigNode(CfgNode):
         if key.startswith("MODEL.") and key.endswith("_ON"):
             hint += " (the switch of a task of your own? TORCH_DETECTRON_ENV_MODULE names the file that adds it)"
         return f"{source}: unknown option {key}{hint}"
+
+
+def drop_options(tree, keys):
+    """Take options out of nested dictionaries, such as those of a yaml text, in place; what is not there is no error.
+
+    Args:
+        tree: what a yaml file of options holds.
+        keys: names such as "MODEL.WEIGHT".
+    """
+    for key in keys:
+        *groups, name = key.split(".")
+        node = tree
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(name, None)
 
 
 _MISSING = object()

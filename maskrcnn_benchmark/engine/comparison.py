@@ -121,7 +121,7 @@ def differing_options(runs):
     known = [run.options for run in runs if run.options is not None]
     if not known:
         return {}
-    defaults = {key: _plain(_value(key)) for key in default_cfg.keys_of_options()}
+    defaults = {key: _plain(default_cfg.value_of(key)) for key in default_cfg.keys_of_options()}
     keys = [*defaults, *dict.fromkeys(key for options in known for key in options if key not in defaults)]
     differing = {}
     for key in keys:
@@ -245,13 +245,6 @@ def _short_names(folders):
     if len(folders) == 1:
         return [folders[0].resolve().name]
     return [str(Path(*p[common:])) for p in parts]
-
-
-def _value(key):
-    node = default_cfg
-    for name in key.split("."):
-        node = node[name]
-    return node
 
 
 def _plain(value):

@@ -109,7 +109,7 @@ def remove_checkpoints(run):
 
 def effective_options(cfg):
     """{option: value} of a run's config, as JSON holds them: those that are not the default, the folder aside."""
-    pairs = ((key, _value(cfg, key), _value(default_cfg, key)) for key in cfg.keys_of_options())
+    pairs = ((key, cfg.value_of(key), default_cfg.value_of(key)) for key in cfg.keys_of_options())
     changed = {key: value for key, value, default in pairs if value != default and key != "OUTPUT_DIR"}
     return json.loads(json.dumps(changed))
 
@@ -278,9 +278,3 @@ def duration(seconds):
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
-
-
-def _value(cfg, key):
-    for name in key.split("."):
-        cfg = cfg[name]
-    return cfg

@@ -239,9 +239,7 @@ def _seed_place(axes, values):
 
 def _typed(cfg, key):
     """The value of an option as text of one form, which is read as that value: 1e-2 and 0.01 are the same."""
-    value = cfg
-    for name in key.split("."):
-        value = value[name]
+    value = cfg.value_of(key)
     if not isinstance(value, str):
         return repr(value)
     try:

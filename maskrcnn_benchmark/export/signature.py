@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import yaml
 
 from maskrcnn_benchmark import __version__
+from maskrcnn_benchmark.config.node import drop_options
 
 INPUT_NAME = "image"
 # Of a config, what says something about the machine that wrote it rather than about the network
@@ -84,10 +85,5 @@ def metadata(network, tasks, outputs):
 
 def _config_text(cfg):
     tree = yaml.safe_load(cfg.dump())
-    for key in _LEFT_OUT:
-        *groups, name = key.split(".")
-        node = tree
-        for group in groups:
-            node = node[group]
-        node.pop(name, None)
+    drop_options(tree, _LEFT_OUT)
     return yaml.safe_dump(tree)

@@ -7,7 +7,6 @@ The loss combiner, the report, the logs and the pictures read this table. It hol
 from dataclasses import dataclass
 
 from maskrcnn_benchmark.config import cfg as global_cfg
-from maskrcnn_benchmark.config.defaults import add_task_options
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,18 @@ def register_task(task):
             raise ValueError(f"the task {task.key!r} has {sorted(shared)[0]!r} in common with {other.title}; rename it")
     if task.switch in global_cfg.MODEL:
         raise ValueError(f"MODEL.{task.switch} is an option already; choose another switch for {task.key!r}")
-    add_task_options(global_cfg, task.key.upper(), task.switch, [name.upper() for name in task.losses])
+    _add_options(global_cfg, task)
     TASKS[task.key] = task
+
+
+def _add_options(cfg, task):
+    """Give an added task the options that `config/defaults.py` gives each of the package's own, in place."""
+    if cfg.is_frozen():
+        raise ValueError(f"the config is frozen, so {task.switch} cannot be added; register the task before it is read")
+    cfg.MODEL[task.switch] = False
+    for group, value in (("LOSS_WEIGHTS", 1.0), ("START", 1), ("STOP", -1), ("LR_FACTORS", 1.0)):
+        cfg.MULTITASK[group][task.key.upper()] = value
+    cfg.MULTITASK.SINGLE_LOSS_WEIGHTS.update({name.upper(): 1.0 for name in task.losses})
 
 
 def enabled_tasks(cfg):

@@ -109,7 +109,9 @@ class Predictor:
                 yield from self.answer(batch)
 
     def answer(self, frames):
-        """The `Result`s of a list of `Frame`s, in one batch."""
+        """The `Result`s of a list of `Frame`s, in one batch. Raises `UserError` for one that is too large."""
+        for frame in frames:
+            self._check_size(frame.image.size)
         images = [frame.image for frame in frames]
         predictions = self._predict(images)
         return [

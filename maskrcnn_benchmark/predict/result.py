@@ -130,7 +130,7 @@ class Result:
         result = copy.copy(self)
         result.thresholds = merged
         for name, value in vars(Result).items():  # what depends on thresholds is made anew
-            if isinstance(value, cached_property) and name not in ("_enlarged", "_probability", "_answers"):
+            if isinstance(value, cached_property) and name not in ("_enlarged", "_probability", "answers"):
                 vars(result).pop(name, None)
         return result
 
@@ -179,9 +179,12 @@ class Result:
             return Image.fromarray(panels[0])
         return Image.fromarray(draw_grid(self.image, panels, [TASKS[task].title for task in chosen], scale))
 
+    @cached_property
     def answers(self):
         """`ImageAnswers`: what is written to files and what evaluators score."""
-        return self._answers
+        evaluators = build_evaluators(self.tasks, self.vocabulary)
+        answers = {task: evaluator.answer(self._enlarged) for task, evaluator in evaluators.items()}
+        return ImageAnswers(self.size, answers, self.name)
 
     def to_dict(self):
         """The answers as one dictionary of plain values.
@@ -231,12 +234,6 @@ class Result:
     def _enlarged(self):
         """The `ImagePrediction` with maps of one cell per pixel, each made when it is looked at."""
         return self._prediction.resize(self.size)
-
-    @cached_property
-    def _answers(self):
-        evaluators = build_evaluators(self.tasks, self.vocabulary)
-        answers = {task: evaluator.answer(self._enlarged) for task, evaluator in evaluators.items()}
-        return ImageAnswers(self.size, answers, self.name)
 
     @cached_property
     def _probability(self):

@@ -53,7 +53,7 @@ class ResultWriter(PredictionWriter):
     def add(self, result):
         """Take in a `Result`."""
         self.dataset.names.append(result.name)
-        self.write(len(self.dataset) - 1, result.answers())
+        self.write(len(self.dataset) - 1, result.answers)
 
     def finish(self):
         """Write the lists."""
@@ -85,7 +85,7 @@ class ResultWriter(PredictionWriter):
 def image_entry(result):
     """All answers of a `Result` as one dictionary of plain values, see docs/predicting.md."""
     images = PredictedImages(result.vocabulary, [result.name])
-    answers, files = result.answers(), AnswerRows(images)
+    answers, files = result.answers, AnswerRows(images)
     maps = {
         folder: base64.b64encode(encode_map(values, palette)).decode()
         for folder, (values, palette) in files.maps(answers).items()

@@ -23,6 +23,7 @@ from maskrcnn_benchmark.predict.video import (
     webcam_number,
 )
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.miscellaneous import unique_name
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
 
@@ -137,12 +138,7 @@ def _name_of(item, taken):
         name = Path(item).stem
     else:
         name = f"image_{len(taken):06d}"
-    chosen, number = name, 1
-    while chosen in taken:
-        number += 1
-        chosen = f"{name}_{number}"
-    taken.add(chosen)
-    return chosen
+    return unique_name(name, taken)
 
 
 def _expanded(source, recursive, allow_urls):

@@ -9,7 +9,7 @@ import yaml
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.config.node import ConfigNode, drop_options
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.data.datasets.known_names import known_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
@@ -168,13 +168,7 @@ def _merge_text(cfg, text, source):
         tree = None
     if not isinstance(tree, dict):
         raise UserError(f"{source} is no tree of options; name another with --config-file FILE")
-    for key in _NOT_TAKEN:
-        *groups, name = key.split(".")
-        node = tree
-        for group in groups:
-            node = node.get(group) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            node.pop(name, None)
+    drop_options(tree, _NOT_TAKEN)
     cfg.merge_from_tree(tree, source)
 
 

@@ -16,6 +16,16 @@ def mkdir(path):
         raise UserError(f"cannot make the folder {path}: {error.strerror}; choose another OUTPUT_DIR") from None
 
 
+def unique_name(name, taken):
+    """The name itself or, where the set `taken` has it, the first of NAME_2, NAME_3, ... that is free; it is added."""
+    chosen, number = name, 1
+    while chosen in taken:
+        number += 1
+        chosen = f"{name}_{number}"
+    taken.add(chosen)
+    return chosen
+
+
 @contextlib.contextmanager
 def atomic_write(path, durable=True):
     """A binary file to write to, which takes the place of `path` in one instant when the block ends without an error.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from maskrcnn_benchmark.multitask.tasks import TASKS
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir, unique_name
 from maskrcnn_benchmark.visualization.canvas import Canvas, text_strip
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.html_page import document, encoded, figure, legend
@@ -139,12 +139,7 @@ def _file_name(title, taken):
     """A file name without suffix from a title, which no title before it in the page has; it is added to `taken`."""
     stem = re.sub(r"\.(jpe?g|png)$", "", title, flags=re.IGNORECASE)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._") or "image"
-    name, number = stem, 1
-    while name in taken:
-        number += 1
-        name = f"{stem}_{number}"
-    taken.add(name)
-    return name
+    return unique_name(stem, taken)
 
 
 def _write(path, data):

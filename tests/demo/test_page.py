@@ -109,7 +109,7 @@ def test_a_walk_through_the_page(served, small, tmp_path, page):
     passes = page.locator("[data-passes]")
     expect(page.locator("figure")).to_have_count(5)  # the image and four tasks
     expect(passes).to_have_attribute("data-passes", "1")
-    expect(page.locator("header")).to_contain_text("small.pth")
+    expect(page.locator("header")).to_contain_text("model_final.pth")
 
     # a threshold moves the picture and the table, not the network
     before = detection.get_attribute("src")

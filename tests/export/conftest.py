@@ -12,10 +12,8 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[2]
-small = import_file("conftest_of_predict", ROOT / "tests" / "predict" / "conftest.py").small
 
 # Narrow enough for a test, and with scores high enough to detect something
 NARROW = (

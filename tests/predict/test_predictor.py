@@ -7,6 +7,7 @@ from PIL import Image
 
 import maskrcnn_benchmark
 from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.predict.sources import Frame
 from maskrcnn_benchmark.utils.errors import UserError
 
 LOW = dict.fromkeys(("detection", "instance", "keypoint", "part"), 0.0)
@@ -93,6 +94,8 @@ def test_a_size_beyond_any_memory_is_refused(small):
     options = ["INPUT.MIN_SIZE_TEST", 100_000, "INPUT.MAX_SIZE_TEST", 1_000_000]
     with pytest.raises(UserError, match=r"INPUT\.MIN_SIZE_TEST 100000"):
         Predictor(small.checkpoint, device="cpu", options=options)(small.images[0])
+    with pytest.raises(UserError, match=r"INPUT\.MIN_SIZE_TEST 100000"):  # by whatever door it comes
+        Predictor(small.checkpoint, device="cpu", options=options).answer([Frame(Image.new("RGB", (9, 9)), "tiny")])
 
 
 def test_test_time_augmentation_is_kept(small):
@@ -105,4 +108,4 @@ def test_test_time_augmentation_is_kept(small):
 def test_mixed_precision(small):
     result = Predictor(small.checkpoint, device="cpu", options=["DTYPE", "bfloat16"], thresholds=LOW)(small.images[0])
     assert result.semantic.dtype == torch.uint8 and torch.isfinite(result.boundary.float()).all()
-    result.answers()
+    assert set(result.answers.answers) == set(result.tasks)

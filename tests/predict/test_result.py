@@ -54,7 +54,7 @@ def test_answers_have_the_shapes_that_are_documented(small, result):
 
 
 def test_answers_are_those_that_are_scored(result):
-    answers = result.with_thresholds({"part": SCORE_THRESHOLD}).answers().answers
+    answers = result.with_thresholds({"part": SCORE_THRESHOLD}).answers.answers
     best_first = sorted(answers["detection"], key=lambda row: -row["score"])
     boxes = torch.tensor([row["bbox"] for row in best_first])
     ours = result.detection.boxes

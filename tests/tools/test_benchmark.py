@@ -158,6 +158,26 @@ def test_the_plain_step_moves_the_weights_as_the_combiner_with_fixed_weights_doe
     assert sum(not before.equal(after) for before, after in zip(start, plain)) > 0.9 * len(start)
 
 
+def test_predicting_is_measured_on_a_network_of_ones_own(benchmark, small, capsys):
+    argv = ["predict", "--checkpoint", small.checkpoint, "--image", str(small.images[0])]
+    argv += ["--rounds", "2", "--warmup", "1", "--starts", "1"]
+    threads = torch.get_num_threads()
+    result = benchmark.predict.measure(benchmark.parse_arguments(argv))
+    torch.set_num_threads(threads)
+    assert result["objects"] == 6 and result["tasks"] == list(TASKS) and result["checkpoint"] == small.checkpoint
+    assert 0 < result["draw_ms"] < 1000 * result["cold_start_seconds"]
+    assert "overhead_ms: " in capsys.readouterr().out
+
+
+def test_the_network_that_is_measured_by_default_keeps_all_boxes(benchmark, tmp_path):
+    image = benchmark.predict.draw_photograph(tmp_path / "photograph.jpg")
+    predictor = benchmark.predict.Predictor(benchmark.predict.untrained_checkpoint(MINI, tmp_path), device="cpu")
+    result = predictor(image).with_thresholds({"detection": 0.0})
+    assert (
+        result.size == (500, 375) and len(result.detection) == predictor.network.cfg.MODEL.ROI_HEADS.DETECTIONS_PER_IMG
+    )
+
+
 def test_balancing_is_measured_at_a_tiny_size(benchmark, capsys):
     argv = ["balancing", "--config-file", MINI, "--rounds", "1", "--warmup", "1", "--batches", "1", *SMALL]
     result = benchmark.balancing.measure(benchmark.parse_arguments(argv))

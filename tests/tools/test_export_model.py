@@ -16,7 +16,6 @@ from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[2]
 export_model = import_file("export_model", ROOT / "tools" / "export_model.py")
-small = import_file("conftest_of_predict", ROOT / "tests" / "predict" / "conftest.py").small
 
 
 @pytest.fixture(scope="module")

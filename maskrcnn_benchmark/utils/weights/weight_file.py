@@ -96,9 +96,8 @@ def to_our_names(weights, model, cfg, path):
 
 
 def _option(cfg, name):
-    for part in name.split("."):
-        cfg = cfg[part]
-    return list(cfg) if isinstance(cfg, list | tuple) else cfg
+    value = cfg.value_of(name)
+    return list(value) if isinstance(value, list | tuple) else value
 
 
 def _agrees(value, expected):
