@@ -95,4 +95,5 @@ def conv_norm(conv, norm, x):
 def _dtype_of_convolutions(x):
     """The dtype in which a convolution of x runs: a shift that already has it need not be converted in every step."""
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if on else x.dtype
