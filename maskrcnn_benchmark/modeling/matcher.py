@@ -5,6 +5,7 @@ import torch
 # Less than any quality above 0: a box that overlaps nothing claims nothing
 SMALLEST_QUALITY = torch.finfo(torch.float32).tiny
 
+
 class Matcher:
     """Gives each prediction the index of its best ground-truth box, or says that it has none.
 
@@ -29,8 +30,8 @@ class Matcher:
         """Match.
 
         Args:
-            match_quality_matrix: float [..., G, P], quality of each ground-truth box with each prediction. A ground-truth
-                box of quality -1 with everything, such as what fills up a batch, is matched to nothing.
+            match_quality_matrix: float [..., G, P], quality of each ground-truth box with each prediction. A box of
+                quality -1 with everything, such as what fills up a batch, is matched to nothing.
 
         Returns:
             int64 [..., P]: index of the matched ground-truth box, `BELOW_LOW_THRESHOLD` or `BETWEEN_THRESHOLDS`.

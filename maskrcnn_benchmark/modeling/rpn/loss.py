@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.matcher import Matcher
-from maskrcnn_benchmark.modeling.utils import without_crowds
+from maskrcnn_benchmark.modeling.utils import pad_rows, without_crowds
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 
@@ -94,9 +93,7 @@ class RPNLossComputation:
                 for boxes, target in zip(objects, targets)
             ]
         )
-        sample = self.sampler.choose(
-            (matches >= 0) & visible, (matches == Matcher.BELOW_LOW_THRESHOLD) & visible
-        )
+        sample = self.sampler.choose((matches >= 0) & visible, (matches == Matcher.BELOW_LOW_THRESHOLD) & visible)
         codes = self._codes(grid, objects, sample.index, matches.gather(1, sample.index))
         levels = len(grid.levels)
         # what was not chosen goes behind the last level
@@ -115,7 +112,7 @@ class RPNLossComputation:
 
     def _codes(self, grid, objects, index, match):
         """float [N, B, 4]: offsets from the anchors `index` [N, B] to the objects that `match` [N, B] names."""
-        objects = pad_sequence([*objects, grid.every[:1]], batch_first=True)[:-1]  # one row at least, to point at
+        objects = pad_rows([*objects, grid.every[:1]])[:-1]  # one row at least, to point at
         reference = objects.gather(1, match.clamp(min=0)[:, :, None].expand(-1, -1, 4))
         return self.box_coder.encode(reference, grid.every[index])
 

@@ -2,14 +2,13 @@
 
 import torch
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
 from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import SampledRegions
-from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.modeling.utils import cat, pad_rows
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
@@ -45,7 +44,7 @@ class FastRCNNLossComputation:
             a meaning for background) and matched_idxs int64 [R]: index into the image's instances, negative for
             background. The device is waited for once, for their numbers.
         """
-        boxes = pad_sequence([proposal.bbox for proposal in proposals], batch_first=True)
+        boxes = pad_rows([proposal.bbox for proposal in proposals])
         candidates = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
         for row, proposal, target in zip(candidates, proposals, targets):
             if target.instances is not None:
@@ -124,7 +123,7 @@ def _padded_objects(targets, like):
             of_image = of_image.masked_fill(instances.get_field("iscrowd").bool(), 0)
         boxes.append(instances.convert("xyxy").bbox)
         labels.append(of_image)
-    return tuple(pad_sequence(parts, batch_first=True)[1:] for parts in (boxes, labels))
+    return tuple(pad_rows(parts)[1:] for parts in (boxes, labels))
 
 
 def _known_by_region(known_labels, proposals, class_logits):

@@ -21,9 +21,7 @@ class MaskRCNNLossComputation:
             One `BoxList` per image.
         """
         return [
-            positives_of(boxes)
-            if target.instances is not None and target.instances.has_field("masks")
-            else boxes[:0]
+            positives_of(boxes) if target.instances is not None and target.instances.has_field("masks") else boxes[:0]
             for boxes, target in zip(proposals, targets)
         ]
 
