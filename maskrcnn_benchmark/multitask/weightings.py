@@ -97,8 +97,8 @@ class UncertaintyWeighting(_PerTaskScalar):
     START = -0.5  # as in LibMTL
 
     def forward(self, losses):
-        terms = [loss / (2 * self.scalar[key].exp()) + self.scalar[key] / 2 for key, loss in losses.items()]
-        return torch.stack(terms).sum()
+        s = torch.stack([self.scalar[key] for key in losses])
+        return (torch.stack(list(losses.values())) / (2 * s.exp()) + s / 2).sum()
 
 
 @WEIGHTINGS.register("imtl_l")
@@ -106,7 +106,8 @@ class ImpartialWeighting(_PerTaskScalar):
     """IMTL-L (Liu et al. 2021, "Towards impartial multi-task learning"): sum of e^s L - s."""
 
     def forward(self, losses):
-        return torch.stack([self.scalar[key].exp() * loss - self.scalar[key] for key, loss in losses.items()]).sum()
+        s = torch.stack([self.scalar[key] for key in losses])
+        return (s.exp() * torch.stack(list(losses.values())) - s).sum()
 
 
 @WEIGHTINGS.register("random")
@@ -117,8 +118,9 @@ class RandomWeighting(Weighting):
     draws = True
 
     def forward(self, losses):
-        weights = len(self.tasks) * torch.randn(len(self.tasks)).softmax(0)
-        return sum(weights[self.tasks.index(key)].to(loss.device) * loss for key, loss in losses.items())
+        # drawn on the CPU, so that any device sees the same; numbers are handed to a device without waiting for it
+        weights = dict(zip(self.tasks, (len(self.tasks) * torch.randn(len(self.tasks)).softmax(0)).tolist()))
+        return torch.stack([weights[key] * loss for key, loss in losses.items()]).sum()
 
 
 @WEIGHTINGS.register("geometric_mean")
@@ -207,7 +209,8 @@ class DynamicWeightAverage(Weighting):
 
     def forward(self, losses):
         weights = self.weights()
-        return sum(weights[self.tasks.index(key)] * loss for key, loss in losses.items())
+        chosen = torch.stack([weights[self.tasks.index(key)] for key in losses])
+        return chosen @ torch.stack(list(losses.values()))
 
     def learn(self, losses, told):
         for key, loss in losses.items():
@@ -318,7 +321,8 @@ class GradNorm(_OwnLogits):
 
     def forward(self, losses):
         weights = self._softmax(self.tasks)
-        return sum(len(self.tasks) * weights[key] * loss for key, loss in losses.items())
+        chosen = torch.stack([weights[key] for key in losses])
+        return len(self.tasks) * (chosen @ torch.stack(list(losses.values())))
 
     def learn(self, losses, told):
         for key, loss in losses.items():

@@ -53,7 +53,9 @@ def make_optimizer(cfg, model, loss_combiner=None):
     groups.append({"params": combining, "lr": solver.BASE_LR, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     if solver.OPTIMIZER == "SGD":
-        return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM)
+        # on a GPU a few launches for all parameters together; on a CPU one after the other stays within its caches
+        on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
+        return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM, foreach=on_gpu)
     if solver.OPTIMIZER == "AdamW":
         return torch.optim.AdamW(groups, lr=solver.BASE_LR, fused=True)
     raise UserError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, but must be "SGD" or "AdamW"')

@@ -10,12 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.data.samplers import DistributedSampler
-from maskrcnn_benchmark.engine.data_parallel import (
-    agree,
-    average_batch_norm_statistics,
-    average_gradients,
-    broadcast_state,
-)
+from maskrcnn_benchmark.engine.data_parallel import GradientAverage, average_batch_norm_statistics, broadcast_state
 from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.progress import Progress
 from maskrcnn_benchmark.engine.step import StepOutcome, TrainingStep
@@ -33,7 +28,6 @@ def main(rank, port, folder):
     dist.init_process_group("gloo", rank=rank, world_size=2)
     seen = {
         "gradients": gradients(rank),
-        "flags": agree([], [rank == 1, False], "cpu")[1],
         "broadcast": broadcast(rank),
         "batch_norm": batch_norm(rank),
         "not_finite": not_finite(rank),
@@ -57,8 +51,13 @@ def gradients(rank):
         parameters[1].grad = torch.full((3,), 4.0)
     grid = torch.arange(8.0, dtype=torch.float64).reshape(1, 2, 2, 2) * (1 + rank)
     parameters[3].grad = grid.contiguous(memory_format=torch.channels_last) if rank else grid
-    present, _ = agree(parameters, [], "cpu")
-    average_gradients(parameters, present, bucket_bytes=8)
+    average = GradientAverage([parameters], bucket_bytes=8)
+    average.begin()
+    average.send_rest()
+    average.wait()
+    present = torch.tensor(average.present(), dtype=torch.uint8)
+    dist.all_reduce(present, dist.ReduceOp.MAX)
+    average.leave_unused(present.tolist())
     return [p.grad for p in parameters]
 
 
