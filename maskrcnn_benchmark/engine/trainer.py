@@ -152,8 +152,8 @@ def _start_random_numbers(states, seed, iteration):
         return
     if states is not None:
         logger.info(
-            "the checkpoint is of %d processes and this run of %d: batches and schedule go on, and the network's random "
-            "numbers, such as those that sample regions, begin anew",
+            "the checkpoint is of %d processes and this run of %d: batches and schedule go on, and the random numbers "
+            "of the network, such as those that sample regions, begin anew",
             len(states),
             get_world_size(),
         )

@@ -78,7 +78,7 @@ def test_two_processes_together_train_on_what_one_does(augmented_cfg, monkeypatc
         parts.append(batches_of(augmented_cfg, start_iter=start, is_distributed=True))
     assert len(alone) == len(parts[0]) == len(parts[1]) == 7 - start
     for (images, annotations, ids), *both in zip(alone, *parts):
-        assert sum((ids for _, _, ids in both), []) == ids
+        assert [index for _, _, own in both for index in own] == ids
         for i, (own, (own_annotation,), _) in enumerate(both):
             height, width = images.image_sizes[i]
             assert torch.equal(own.tensors[0, :, :height, :width], images.tensors[i, :, :height, :width])

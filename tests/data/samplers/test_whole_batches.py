@@ -1,5 +1,7 @@
 """Batches of any number of processes: together the same, whole, from the start and resumed."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def part(processes, rank, number=11, batch_size=4, iterations=20, start=0, mixed
 def test_any_number_of_processes_together_sees_what_one_sees_with_the_same_seeds(processes, start, mixed):
     alone = part(1, 0, start=start, mixed=mixed)
     parts = [part(processes, rank, start=start, mixed=mixed) for rank in range(processes)]
-    assert [sum(batches, []) for batches in zip(*parts)] == alone
+    assert [list(itertools.chain(*batches)) for batches in zip(*parts)] == alone
     assert {len(batch) for each in parts for batch in each} == {4 // processes}
 
 
