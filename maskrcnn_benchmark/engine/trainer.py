@@ -152,10 +152,10 @@ def _start_random_numbers(states, seed, iteration):
         return
     if states is not None:
         logger.info(
-            "the checkpoint is of %d processes and this run of %d: batches and schedule go on, and the random numbers "
-            "of the network, such as those that sample regions, begin anew",
-            len(states),
+            "%d process(es) go on where %d had come to: batches and schedule go on, and the random numbers of the "
+            "network, such as those that sample regions, begin anew",
             get_world_size(),
+            len(states),
         )
     seed_everything(max(0, seed) + 1_000_003 * get_rank() + iteration)
 

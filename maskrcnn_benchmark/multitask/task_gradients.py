@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size
+from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
 
 # What a message calls those who want gradients by task
@@ -116,7 +116,7 @@ class GradientRows:
         if get_world_size() == 1:
             return
         used = [[float(g is not None) for g in self.rows[key]] if key in self.rows else None for key in tasks]
-        used = torch.tensor([[0.0] * len(tensors) if row is None else row for row in used], device=tensors[0].device)
+        used = torch.tensor([[0.0] * len(tensors) if row is None else row for row in used], device=message_device())
         average_over_ranks([used])
         used = used.tolist()
         filled = {}  # in the order of the tasks, so that all processes add up in the same one

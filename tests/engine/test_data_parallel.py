@@ -20,6 +20,11 @@ def test_gradients_are_means_with_zero_for_a_rank_that_has_none(ranks):
         assert grid.equal(torch.arange(8.0, dtype=torch.float64).reshape(1, 2, 2, 2) * 1.5)
 
 
+def test_only_an_average_that_overlaps_sends_before_the_end_of_the_backward_pass(ranks):
+    for rank in ranks:
+        assert rank["sent_early"] == [(3, 0), (0, 3)]
+
+
 def test_all_ranks_start_from_rank_0(ranks):
     for rank in ranks:
         weight, mean = rank["broadcast"]

@@ -106,7 +106,7 @@ def test_a_checkpoint_of_another_number_of_processes_goes_on(tmp_path, caplog):
     torch.save({**checkpoint, "random_states": checkpoint["random_states"] * 2}, path)
     with caplog.at_level(logging.INFO):
         run_training(cfg)
-    assert "the checkpoint is of 2 processes and this run of 1: batches and schedule go on" in caplog.text
+    assert "1 process(es) go on where 2 had come to: batches and schedule go on" in caplog.text
     final = torch.load(tmp_path / "model_final.pth", weights_only=True)
     assert final["iteration"] == 6 and final["scheduler"] == {"last_epoch": 6} and len(final["random_states"]) == 1
 

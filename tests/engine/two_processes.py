@@ -1,5 +1,6 @@
 """What the tests of data parallelism run in each of two processes; it leaves what it saw in a file per rank."""
 
+import contextlib
 import logging
 import os
 
@@ -29,6 +30,7 @@ def main(rank, port, folder):
     dist.init_process_group("gloo", rank=rank, world_size=2)
     seen = {
         "gradients": gradients(rank),
+        "sent_early": [sent_early(overlaps) for overlaps in (True, False)],
         "broadcast": broadcast(rank),
         "batch_norm": batch_norm(rank),
         "not_finite": not_finite(rank),
@@ -61,6 +63,39 @@ def gradients(rank):
     dist.all_reduce(present, dist.ReduceOp.MAX)
     average.leave_unused(present.tolist())
     return [p.grad for p in parameters]
+
+
+def sent_early(overlaps):
+    """(sent within the last pass, after it) of gradients that are all complete before it."""
+    parameters = [nn.Parameter(torch.zeros(4)) for _ in range(3)]
+    for parameter in parameters:
+        parameter.grad = torch.ones(4)
+    average = GradientAverage([parameters], overlaps, bucket_bytes=16)
+    average.begin()
+    with counted_sends() as sends:
+        with average.last_pass(parameters):
+            during = len(sends)
+        average.send_rest()
+        average.wait()
+    assert all(p.grad.tolist() == [1.0] * 4 for p in parameters)
+    return during, len(sends) - during
+
+
+@contextlib.contextmanager
+def counted_sends(events=None):
+    """What is sent without waiting for it, as numbers of entries: list."""
+    events, send = [] if events is None else events, dist.all_reduce
+
+    def watched(tensor, *args, **options):
+        if options.get("async_op"):
+            events.append(tensor.numel())
+        return send(tensor, *args, **options)
+
+    dist.all_reduce = watched
+    try:
+        yield events
+    finally:
+        dist.all_reduce = send
 
 
 def broadcast(rank):
@@ -159,20 +194,12 @@ def overlapped(rank, ranks, portions):
     combiner = LossCombiner({"semantic": 1.0, "classification": 1.0})
     step = TrainingStep(model, combiner, optimizer, "cpu", accumulate=portions, bucket_bytes=48 * 49 * 4)
     model.backbone[1].weight.register_hook(lambda gradient: events.append("first layer"))
-    send = dist.all_reduce
-
-    def watched(tensor, *args, **options):
-        if options.get("async_op"):
-            events.append(tensor.numel())
-        return send(tensor, *args, **options)
-
-    dist.all_reduce = watched
-    for labels in (LABELS[0], LABELS[1], LABELS[0]):
-        events.clear()
-        own = range(len(labels) * rank // ranks, len(labels) * (rank + 1) // ranks)
-        images = torch.stack([torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(i)) for i in own])
-        step(ImageList(images, [(4, 4)] * len(own)), [annotated(*labels[i]) for i in own], list)
-    dist.all_reduce = send
+    with counted_sends(events):
+        for labels in (LABELS[0], LABELS[1], LABELS[0]):
+            events.clear()
+            own = range(len(labels) * rank // ranks, len(labels) * (rank + 1) // ranks)
+            images = torch.stack([torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(i)) for i in own])
+            step(ImageList(images, [(4, 4)] * len(own)), [annotated(*labels[i]) for i in own], list)
     return {name: p.detach().clone() for name, p in model.named_parameters()}, events
 
 
