@@ -22,10 +22,11 @@ from maskrcnn_benchmark.data.mixing import (
 from maskrcnn_benchmark.data.samplers import (
     DistributedSampler,
     GroupedBatchSampler,
-    IterationBasedBatchSampler,
     MixtureSampler,
+    PartOfBatchSampler,
     SeededBatchSampler,
     SeededDataset,
+    WholeBatchSampler,
 )
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.multitask.tasks import enabled_tasks
@@ -62,7 +63,7 @@ def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_
         raise UserError(f"{option} {images} must be a positive multiple of the number of processes, {processes}")
     datasets = build_datasets(cfg, is_train, joined=is_train or is_for_period)
     if is_train:
-        return _training_loader(cfg, datasets[0], images // processes, processes, rank, start_iter)
+        return _training_loader(cfg, datasets[0], processes, rank, start_iter)
     loaders = [_test_loader(cfg, dataset, images // processes, processes, rank) for dataset in datasets]
     return loaders[0] if is_for_period else loaders
 
@@ -156,27 +157,31 @@ class ImageOnly:
         return self.transforms(image)[0], annotations
 
 
-def _training_loader(cfg, dataset, images_per_process, processes, rank, start_iter):
+def _training_loader(cfg, dataset, processes, rank, start_iter):
+    """Batches that depend on neither number nor rank of the processes, and of each the part of this process.
+
+    So do the seeds of the images' transforms: any number of processes trains on the same stream of batches.
+    """
     seed = cfg.SOLVER.SEED
     if seed < 0:
         raise ValueError(f"SOLVER.SEED is {seed}: draw a seed and write it into the config before making loaders")
-    sampler = _training_sampler(cfg, dataset, processes, rank)
-    batches = _batch_sampler(cfg, dataset, sampler, images_per_process)
-    batches = IterationBasedBatchSampler(batches, cfg.SOLVER.MAX_ITER, start_iter)
-    batches = SeededBatchSampler(batches, seed, rank, start_iter)
+    sampler = _training_sampler(cfg, dataset)
+    groups = _aspect_ratio_groups(dataset) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
+    batches = WholeBatchSampler(sampler, cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, start_iter, groups)
+    batches = PartOfBatchSampler(SeededBatchSampler(batches, seed, start_iter=start_iter), processes, rank)
     return _loader(cfg, SeededDataset(dataset), batches, BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY))
 
 
-def _training_sampler(cfg, dataset, processes, rank):
+def _training_sampler(cfg, dataset):
     """Images by DATASETS.RATIOS or, without, as often as they occur; what is mixed is told in the log."""
     ratios = sampling_ratios(cfg)
     names = cfg.DATASETS.TRAIN
     if len(names) > 1:
         log_mixture(cfg, names, dataset.datasets, ratios)
     if not ratios:
-        return DistributedSampler(dataset, processes, rank, shuffle=True, seed=cfg.SOLVER.SEED)
+        return DistributedSampler(dataset, 1, 0, shuffle=True, seed=cfg.SOLVER.SEED)
     sizes = [len(each) for each in dataset.datasets]
-    return MixtureSampler(sizes, ratios, processes, rank, seed=cfg.SOLVER.SEED)
+    return MixtureSampler(sizes, ratios, 1, 0, seed=cfg.SOLVER.SEED)
 
 
 def _test_loader(cfg, dataset, images_per_process, processes, rank):
@@ -189,9 +194,13 @@ def _test_loader(cfg, dataset, images_per_process, processes, rank):
 def _batch_sampler(cfg, dataset, sampler, batch_size):
     if not cfg.DATALOADER.ASPECT_RATIO_GROUPING:
         return BatchSampler(sampler, batch_size, drop_last=False)
+    return GroupedBatchSampler(sampler, _aspect_ratio_groups(dataset), batch_size, drop_uneven=False)
+
+
+def _aspect_ratio_groups(dataset):
+    """For each image, how many of `ASPECT_RATIO_BOUNDS` its height by width reaches: list of int."""
     infos = (dataset.get_img_info(i) for i in range(len(dataset)))
-    groups = [bisect.bisect_right(ASPECT_RATIO_BOUNDS, info["height"] / info["width"]) for info in infos]
-    return GroupedBatchSampler(sampler, groups, batch_size, drop_uneven=False)
+    return [bisect.bisect_right(ASPECT_RATIO_BOUNDS, info["height"] / info["width"]) for info in infos]
 
 
 def _loader(cfg, dataset, batch_sampler, collator):

@@ -1,14 +1,185 @@
 """Data-parallel training by plain collectives, made for partial labels.
 
 A rank without a task, or without any loss, joins in with zeros instead of failing or hanging the others. Several
-processes each run their share of the batch; `agree` and `average_gradients` then make their gradients equal.
+processes each run their share of the batch; `GradientAverage` makes their gradients equal.
 """
+
+import contextlib
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from maskrcnn_benchmark.utils.comm import BUCKET_BYTES, average_over_ranks, get_world_size
+from maskrcnn_benchmark.utils.comm import BUCKET_BYTES, buckets_of, get_world_size
+
+ALIGNMENT = 16  # bytes; where each gradient begins in its buffer, for operations that read several numbers at once
+
+
+class GradientAverage:
+    """Replaces gradients by their means over all processes while the backward pass is still running.
+
+    Neighbouring parameters share a buffer of some megabytes. As soon as the last of their gradients is there, they are
+    copied into it, its sum over all processes is begun, and the backward pass goes on; from then on the parameters'
+    `grad` are views of the buffer, so that nothing is copied back.
+
+    All processes must communicate about the same buffers in the same order, but their gradients come in another order,
+    or not at all where a process lacks a task's labels. So buffers wait for their turn, and those that are incomplete
+    at the end of the backward pass are sent then, with zeros for what is missing.
+
+    A step is `begin`, `last_pass` around the pass that completes the gradients (which may be left out: then nothing
+    is sent before the end), `send_rest`, and after `wait` or any operation on the device `leave_unused`.
+
+    Args:
+        groups: lists of parameters, the same in all processes, in the order in which the network uses them. Those of
+            two groups never share a buffer.
+        overlaps: False sends nothing before the end of the backward pass.
+        bucket_bytes: size of a buffer, unless one parameter alone is larger.
+    """
+
+    def __init__(self, groups, overlaps=True, bucket_bytes=BUCKET_BYTES):
+        self.overlaps = overlaps
+        # gradients come from the end of the network to its beginning
+        self.buckets = [
+            _Bucket(parameters) for group in groups for parameters in buckets_of(reversed(group), bucket_bytes)
+        ]
+        self._bucket_of = {id(p): bucket for bucket in self.buckets for p in bucket.parameters}
+        self._is_last_pass = False
+        self._sent = 0
+        for bucket in self.buckets:
+            for parameter in bucket.parameters:
+                parameter.register_post_accumulate_grad_hook(self._arrived)
+
+    def begin(self):
+        """Begin a step; no parameter has a gradient yet."""
+        self._sent = 0
+        for bucket in self.buckets:
+            bucket.begin()
+
+    @contextlib.contextmanager
+    def last_pass(self, complete):
+        """Around the backward pass after which no gradient changes any more.
+
+        Args:
+            complete: iterable of the parameters that it cannot reach, so that their gradients are complete already.
+        """
+        if not self.overlaps:
+            yield
+            return
+        for parameter in complete:
+            self._note(parameter)
+        self._is_last_pass = True
+        try:
+            self._send_complete()
+            yield
+        finally:
+            self._is_last_pass = False
+
+    def send_rest(self, settled=()):
+        """Send what has not been sent, a missing gradient counting as zero.
+
+        Args:
+            settled: iterable of parameters whose gradients are none of this step's business, the same in all processes;
+                whole groups.
+        """
+        settled = {id(p) for p in settled}
+        for bucket in self.buckets[self._sent :]:
+            if id(bucket.parameters[0]) not in settled:
+                bucket.send()
+        self._sent = len(self.buckets)
+
+    def wait(self):
+        """Wait for the means; on a GPU only its own queue does."""
+        for bucket in self.buckets:
+            bucket.wait()
+
+    def present(self):
+        """For each parameter in the order of the buffers, whether this process had a gradient: list of bool."""
+        return [has for bucket in self.buckets for has in bucket.present]
+
+    def leave_unused(self, present):
+        """Take the gradient from the parameters that no process used: momentum and decay then leave them alone.
+
+        Args:
+            present: what `present` returned, true where it is in any process.
+        """
+        owners = [(bucket, parameter) for bucket in self.buckets for parameter in bucket.parameters]
+        for (bucket, parameter), has in zip(owners, present):
+            if bucket.is_sent and not has:
+                parameter.grad = None
+
+    def _arrived(self, parameter):
+        if not self._is_last_pass:
+            return
+        if self._bucket_of[id(parameter)].is_sent:
+            raise RuntimeError("a gradient changed after it had been sent to the other processes")
+        self._note(parameter)
+        self._send_complete()
+
+    def _note(self, parameter):
+        bucket = self._bucket_of.get(id(parameter))
+        if bucket is not None:
+            bucket.missing.discard(id(parameter))
+
+    def _send_complete(self):
+        while self._sent < len(self.buckets) and not self.buckets[self._sent].missing:
+            self.buckets[self._sent].send()
+            self._sent += 1
+
+
+class _Bucket:
+    """Parameters of the same type and device, and one buffer for their gradients."""
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        step = max(1, ALIGNMENT // parameters[0].element_size())
+        starts, end = [], 0
+        for parameter in parameters:
+            starts.append(end)
+            end += -(-parameter.numel() // step) * step
+        self.buffer = torch.zeros(end, dtype=parameters[0].dtype, device=parameters[0].device)
+        self.views = [_view_like(self.buffer, start, p) for start, p in zip(starts, parameters)]
+        self.begin()
+
+    def begin(self):
+        self.missing = {id(p) for p in self.parameters}
+        self.present = [False] * len(self.parameters)
+        self.is_sent = False
+        self._work = None
+
+    def send(self):
+        self.present = [p.grad is not None for p in self.parameters]
+        self.is_sent = True
+        with torch.no_grad():
+            if not all(self.present):
+                self.buffer.zero_()
+            if any(self.present):
+                views = [view for view, has in zip(self.views, self.present) if has]
+                torch._foreach_copy_(views, [p.grad for p in self.parameters if p.grad is not None])
+            self.buffer /= get_world_size()
+            self._work = dist.all_reduce(self.buffer, async_op=True)
+        for parameter, view in zip(self.parameters, self.views):
+            parameter.grad = view
+
+    def wait(self):
+        if self._work is not None:
+            self._work.wait()
+            self._work = None
+
+
+def _view_like(buffer, start, parameter):
+    """The part of a buffer that begins at `start`, in the parameter's shape and, if it is dense, in its layout."""
+    expected, is_dense = 1, True
+    for stride, size in sorted(zip(parameter.stride(), parameter.shape)):
+        if size > 1:
+            is_dense, expected = is_dense and stride == expected, expected * size
+    if is_dense:
+        return buffer.as_strided(parameter.shape, parameter.stride(), start)
+    return buffer[start : start + parameter.numel()].view(parameter.shape)
+
+
+def has_synchronized_norms(model):
+    """Whether layers of a model communicate in the backward pass themselves."""
+    return any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
 
 
 def broadcast_state(*modules):
@@ -21,45 +192,6 @@ def broadcast_state(*modules):
                 message = tensor.detach().contiguous()
                 dist.broadcast(message, 0)
                 tensor.copy_(message)
-
-
-def agree(parameters, flags, device):
-    """Tell all ranks who has which gradient, and what else happened anywhere.
-
-    Args:
-        parameters: list of parameters, the same on all ranks.
-        flags: list of bool; each becomes true everywhere if it is true anywhere.
-        device: where the process group communicates.
-
-    Returns:
-        (list of bool: some rank has a gradient for this parameter, list of bool: the flags).
-    """
-    if get_world_size() == 1:
-        return [p.grad is not None for p in parameters], list(flags)
-    message = torch.tensor([p.grad is not None for p in parameters] + list(flags), dtype=torch.int32, device=device)
-    dist.all_reduce(message, op=dist.ReduceOp.MAX)
-    answers = [bool(answer) for answer in message.tolist()]
-    return answers[: len(parameters)], answers[len(parameters) :]
-
-
-def average_gradients(parameters, present, bucket_bytes=BUCKET_BYTES):
-    """Replace each gradient by its mean over all ranks, a missing one counting as zero.
-
-    A parameter that no rank used keeps no gradient, so that the optimizer's momentum and decay leave it alone.
-
-    Args:
-        parameters: list of parameters, the same on all ranks.
-        present: what `agree` returned for them.
-    """
-    if get_world_size() == 1:
-        return
-    gradients = []
-    for parameter, used in zip(parameters, present):
-        if used and parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        if used:
-            gradients.append(parameter.grad)
-    average_over_ranks(gradients, bucket_bytes)
 
 
 def synchronize_batch_norm(model, device):

@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.utils.collect_env import collect_env_info
-from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, run_once
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, run_once, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
@@ -36,7 +36,8 @@ def start_run(cfg):
 
 
 def end_run():
-    """Leave the other processes, after a run that went well."""
+    """Leave the other processes, after a run that went well, when all have come here."""
+    synchronize()
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -5,14 +5,15 @@ import math
 from dataclasses import dataclass, field
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from maskrcnn_benchmark.engine.data_parallel import agree, average_gradients
+from maskrcnn_benchmark.engine.data_parallel import GradientAverage, has_synchronized_norms
 from maskrcnn_benchmark.multitask.interactions import TrunkGradients
 from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.structures.image_list import ImageList
-from maskrcnn_benchmark.utils.comm import all_gather
+from maskrcnn_benchmark.utils.comm import BUCKET_BYTES, all_gather, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
 
 PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -63,9 +64,20 @@ class TrainingStep:
         dtype: "float32", "float16" or "bfloat16".
         accumulate: number of portions that a batch is run in.
         clip_norm: largest norm of the gradient; 0 does not clip.
+        bucket_bytes: of the messages in which several processes average their gradients.
     """
 
-    def __init__(self, model, loss_combiner, optimizer, device, dtype="float32", accumulate=1, clip_norm=0.0):
+    def __init__(
+        self,
+        model,
+        loss_combiner,
+        optimizer,
+        device,
+        dtype="float32",
+        accumulate=1,
+        clip_norm=0.0,
+        bucket_bytes=BUCKET_BYTES,
+    ):
         self.model = model
         self.loss_combiner = loss_combiner
         self.optimizer = optimizer
@@ -75,10 +87,8 @@ class TrainingStep:
         self.clip_norm = clip_norm
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == "float16")
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        # DistributedDataParallel, if the caller chose it, has averaged its own parameters by the end of backward
-        wrapped = {id(p) for p in model.parameters()} if isinstance(model, DistributedDataParallel) else set()
-        self.to_average = [p for p in self.parameters if id(p) not in wrapped]
         loss_combiner.attach(model)
+        self.average = self._gradient_average(bucket_bytes) if get_world_size() > 1 else None
 
     def __call__(self, images, targets, image_names, wants_stop=lambda: False):
         """Move the weights by one batch.
@@ -97,23 +107,47 @@ class TrainingStep:
         """
         self.optimizer.zero_grad(set_to_none=True)
         bounds = _bounds(len(targets), self.accumulate)
-        shares = shares_of([targets[first:last] for first, last in bounds], self.loss_combiner.tasks, self.device)
+        shares = shares_of([targets[first:last] for first, last in bounds], self.loss_combiner.tasks)
         random_state = self._random_state() if self.loss_combiner.weighting.learns_from == "later" else None
         self.loss_combiner.begin()
-        for (first, last), share in zip(bounds, shares):
-            self.loss_combiner.backward(self._losses(images, targets, first, last), share, self.scaler)
+        self._backward(images, targets, bounds, shares)
         combined = self.loss_combiner.finish(self.scaler)
-        losses, tasks, weights, total = _numbers(combined)
-        bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
-        settled = {id(p) for p in self.loss_combiner.settled()}
-        to_average = [p for p in self.to_average if id(p) not in settled]
-        present, (any_bad, any_stop) = agree(to_average, [bool(bad), wants_stop()], self.device)
+        used = [p for p in self.parameters if p.grad is not None]
+        norm = self._norm(used)
+        (losses, tasks, weights, total), norm, any_bad, any_stop = self._numbers(combined, norm, wants_stop())
         if any_bad:
+            bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
             raise UserError(_describe(bad, image_names))
-        average_gradients(to_average, present)
-        norm = self._update(image_names)
+        # in float16 an overflow is part of the game: the scaler skips the step and lowers its scale
+        if not self.scaler.is_enabled() and not math.isfinite(norm):
+            raise UserError(_describe(["the gradient is not finite although the losses are"], image_names))
+        self._update(used, norm)
         self.loss_combiner.learn(lambda: self._losses_again(images, targets, bounds, shares, random_state))
         return StepOutcome(losses, tasks, total, norm, any_stop, weights, combined.trunk_weights, combined.gradients)
+
+    def _gradient_average(self, bucket_bytes):
+        """The `GradientAverage` over the parameters in the order of the network, the combiner's last."""
+        others = {id(p): p for p in self.parameters}
+        of_model = [others.pop(id(p)) for p in self.model.parameters() if id(p) in others]
+        if isinstance(self.model, DistributedDataParallel):
+            of_model = []  # it has averaged its own by the end of the backward pass
+        trunk = {id(p) for p in self.loss_combiner.trunk_parameters()}
+        heads = [p for p in of_model if id(p) not in trunk]
+        groups = [*heads, *others.values()], [p for p in of_model if id(p) in trunk]
+        return GradientAverage(groups, not has_synchronized_norms(self.model), bucket_bytes)
+
+    def _backward(self, images, targets, bounds, shares):
+        """The gradients of all portions; with several processes their means are on their way when this returns."""
+        if self.average is None:
+            for (first, last), share in zip(bounds, shares):
+                self.loss_combiner.backward(self._losses(images, targets, first, last), share, self.scaler)
+            return
+        self.average.begin()
+        for (first, last), share in zip(bounds[:-1], shares):
+            self.loss_combiner.backward(self._losses(images, targets, first, last), share, self.scaler)
+        losses = self._losses(images, targets, *bounds[-1])
+        self.loss_combiner.backward(losses, shares[-1], self.scaler, self.average.last_pass)
+        self.average.send_rest(self.loss_combiner.settled())
 
     def _losses(self, images, targets, first, last):
         """{loss name: scalar} of the images first..last-1; {} of no image."""
@@ -142,22 +176,62 @@ class TrainingStep:
         tensors = images.tensors[first:last].to(self.device, non_blocking=True)
         return ImageList(tensors, images.image_sizes[first:last])
 
-    def _update(self, image_names):
-        """Move the weights by the gradients, if there are any; returns the gradients' norm before clipping."""
-        used = [p for p in self.parameters if p.grad is not None]
+    def _norm(self, used):
+        """The gradients' norm before clipping, a scalar tensor, when they are there; 0.0 without any."""
+        if self.average is not None:
+            self.average.wait()
         if not used:
-            self.optimizer.step()  # moves nothing, but the schedule wants to see that it was called
             return 0.0
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in used])
-        # in float16 an overflow is part of the game: the scaler skips the step and lowers its scale
-        if not self.scaler.is_enabled() and not torch.isfinite(norm):
-            raise UserError(_describe(["the gradient is not finite although the losses are"], image_names))
-        if self.clip_norm > 0:
-            torch.nn.utils.clip_grads_with_norm_(used, self.clip_norm, norm)
+        return torch.nn.utils.get_total_norm([p.grad for p in used], foreach=True)
+
+    def _numbers(self, combined, norm, wants_stop):
+        """What the host has to know of a step, in one transfer from the device.
+
+        Returns:
+            ((losses, tasks, weights, total) of the `Combined` as numbers, the norm, whether a loss of any process is
+            not finite, whether any process wants to stop).
+        """
+        groups = (combined.losses, combined.tasks, combined.weights, {"total": combined.total, "norm": norm})
+        tensors = [value for group in groups for value in group.values() if isinstance(value, torch.Tensor)]
+        values = torch.stack([value.detach().float() for value in tensors]) if tensors else None
+        if self.average is None:
+            numbers = [] if values is None else values.tolist()
+        else:
+            flags = self._flags_of_all(None if values is None else values[: len(combined.losses)], wants_stop)
+            numbers = torch.cat([flags] if values is None else [values, flags]).tolist()
+        found = iter(numbers)
+        losses, tasks, weights, rest = (
+            {name: next(found) if isinstance(value, torch.Tensor) else value for name, value in group.items()}
+            for group in groups
+        )
+        if self.average is None:
+            any_bad = not all(math.isfinite(loss) for loss in losses.values())
+        else:
+            any_bad, wants_stop, *present = (flag > 0 for flag in found)
+            self.average.leave_unused(present)
+        return (losses, tasks, weights, rest["total"]), rest["norm"], any_bad, wants_stop
+
+    def _flags_of_all(self, losses, wants_stop):
+        """float [2 + parameters], above 0 where it holds in any process: a bad loss, a stop, a gradient."""
+        flags = torch.tensor([0.0, wants_stop, *self.average.present()])
+        if self.device.type == "cuda":
+            flags = flags.pin_memory()
+        flags = flags.to(self.device, non_blocking=True)
+        if losses is not None:
+            flags[0] = ~losses.isfinite().all()
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return flags
+
+    def _update(self, used, norm):
+        """Move the weights by the gradients of the parameters that had one, clipped by their norm."""
+        if not used:
+            self.optimizer.step()  # moves nothing, but the schedule wants to see that it was called
+            return
+        if 0 < self.clip_norm < norm < math.inf:
+            torch._foreach_mul_([p.grad for p in used if p.grad is not None], self.clip_norm / (norm + 1e-6))
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return norm.item()
 
 
 @contextlib.contextmanager
@@ -172,18 +246,6 @@ def _still_statistics(model):
     finally:
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
-
-
-def _numbers(combined):
-    """(losses, tasks, weights, total) of a `Combined` as numbers, in one transfer from the device."""
-    groups = (combined.losses, combined.tasks, combined.weights, {"": combined.total})
-    tensors = [value for group in groups for value in group.values() if isinstance(value, torch.Tensor)]
-    values = iter(torch.stack([tensor.detach().float() for tensor in tensors]).tolist() if tensors else [])
-    losses, tasks, weights, total = (
-        {name: next(values) if isinstance(value, torch.Tensor) else value for name, value in group.items()}
-        for group in groups
-    )
-    return losses, tasks, weights, total[""]
 
 
 def _bounds(count, portions):

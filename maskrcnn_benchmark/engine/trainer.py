@@ -15,7 +15,7 @@ from maskrcnn_benchmark.engine.random_state import (
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 
 FINAL = "model_final"
@@ -121,6 +121,7 @@ def do_train(
                 average_batch_norm_statistics(model)
                 with untouched_random_state():
                     progress.results(iteration, evaluate() or {})
+                synchronize()  # patiently: the next step's collectives have a time limit
                 model.train()
                 progress.restart_clock()
 
@@ -142,12 +143,20 @@ def _restore(arguments, loss_combiner, step):
 
 
 def _start_random_numbers(states, seed, iteration):
-    """Continue each rank's random numbers, or begin them anew from seed, rank and iteration."""
+    """Continue each rank's random numbers, or begin them anew from seed, rank and iteration.
+
+    They are those of the network, such as which regions are sampled. Batches and their transforms depend on neither.
+    """
     if states is not None and len(states) == get_world_size():
         set_random_state(states[get_rank()])
         return
     if states is not None:
-        logger.warning("the checkpoint is of %d processes: random numbers begin anew", len(states))
+        logger.info(
+            "%d process(es) go on where %d had come to: batches and schedule go on, and the random numbers of the "
+            "network, such as those that sample regions, begin anew",
+            get_world_size(),
+            len(states),
+        )
     seed_everything(max(0, seed) + 1_000_003 * get_rank() + iteration)
 
 

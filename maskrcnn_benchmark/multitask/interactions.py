@@ -76,14 +76,18 @@ class Interactions(nn.Module):
 
     def record(self, gradients):
         """Take in a look, `TrunkGradients`."""
+        looks = {name: torch.zeros_like(buffer, device="cpu") for name, buffer in self.named_buffers()}
         for key, norm in gradients.norms.items():
-            self.norms[self.tasks.index(key)] += norm
-            self.seen[self.tasks.index(key)] += 1
+            looks["norms"][self.tasks.index(key)] = norm
+            looks["seen"][self.tasks.index(key)] = 1
         for (a, b), cosine in gradients.cosines.items():
-            for i, j in ((self.tasks.index(a), self.tasks.index(b)), (self.tasks.index(b), self.tasks.index(a))):
-                self.cosines[i, j] += cosine
-                self.conflicts[i, j] += cosine < 0
-                self.together[i, j] += 1
+            i, j = self.tasks.index(a), self.tasks.index(b)
+            for place in ((i, j), (j, i)):
+                looks["cosines"][place] = cosine
+                looks["conflicts"][place] = cosine < 0
+                looks["together"][place] = 1
+        for name, buffer in self.named_buffers():
+            buffer += looks[name].to(buffer.device)
 
     def summary(self):
         """What was seen, as plain lists and numbers, or None if there was no look.

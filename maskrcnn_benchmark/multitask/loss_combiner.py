@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 
 import torch
@@ -12,12 +13,17 @@ from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradien
 from maskrcnn_benchmark.multitask.shares import whole
 from maskrcnn_benchmark.multitask.task_gradients import GradientRows, Seam
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
-from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, task_of_loss
+from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, own_parameters, task_of_loss
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
-from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size
+from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
 
 LEVELS = ("features", "parameters")
+
+
+def _alone(complete):
+    """The `last_pass` of one process."""
+    return contextlib.nullcontext()
 
 
 @dataclass
@@ -87,12 +93,20 @@ class LossCombiner(nn.Module):
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # where the combiner was moved
         self.iteration = 0
         self._seam = None
+        self._heads, self._own = [], {}
         self._step = None
 
     def attach(self, model):
         """Prepare for the gradients of a model's trunk, if any option needs them apart; before the first step."""
         if self.aggregation is not None or self.frozen or self.log_period or self.weighting.learns_from == "gradients":
             self._seam = Seam(model)
+        trunk = set() if self._seam is None else {id(p) for p in self._seam.parameters}
+        self._heads = [p for p in model.parameters() if id(p) not in trunk]
+        self._own = own_parameters(model)
+
+    def trunk_parameters(self):
+        """The trunk's parameters that are trained, where any option needs their gradients apart, else none: list."""
+        return [] if self._seam is None else self._seam.parameters
 
     def learned_parameters(self):
         """Parameters of the weighting that the network's optimizer moves: list."""
@@ -109,21 +123,26 @@ class LossCombiner(nn.Module):
         self.iteration += 1
         looks = self.log_period > 0 and self.iteration % self.log_period == 0
         by_task = self.aggregation is not None or self.weighting.learns_from == "gradients"
-        at_parameters = looks or (by_task and self.level == "parameters")
+        at_features = by_task and self.level == "features"
+        at_parameters = looks or (by_task and not at_features)
         active = self.schedule.active(self.iteration, self.seed)
-        self._step = _Step(active, looks, by_task, at_parameters)
+        self._step = _Step(active, looks, by_task, at_features, at_parameters, bool(self.weighting.learns_from))
         if self._seam is not None:
             self._seam.is_open = by_task or looks or bool(self.frozen)
             if at_parameters:
                 self._step.parameter_rows = GradientRows(self._seam.parameters)
 
-    def backward(self, losses, share=None, scaler=None):
+    def backward(self, losses, share=None, scaler=None, last_pass=_alone):
         """Bring the gradients of one portion of the batch into the parameters' `grad`.
 
         Args:
-            losses: {loss name: scalar with gradient}, with the losses that this portion has labels for.
+            losses: {loss name: scalar with gradient}, with the losses that this portion has labels for. In a step that
+                takes the gradients by task it is emptied, so that each task's graph is freed once it was gone through.
             share: the portion's `Share`; by default it is the only one.
             scaler: `torch.amp.GradScaler` or None.
+            last_pass: function that gets an iterable of parameters and returns a context manager, as
+                `GradientAverage.last_pass`: entered around the backward pass that completes the gradients of all
+                parameters but those given, which are complete before. For the last portion only.
         """
         step = self._step
         share = whole(self.tasks) if share is None else share
@@ -131,19 +150,20 @@ class LossCombiner(nn.Module):
         factors, total = self._weigh(task_losses, share, scaler)
         scaled = {}
         for key, loss in task_losses.items():
-            factor = factors.get(key, 1.0) * share.of_step[key]
+            factor = factors.get(key, 1.0)
+            if share.of_step[key] != 1.0:
+                factor = factor * share.of_step[key]
             scaled[key] = loss if isinstance(factor, float) and factor == 1.0 else loss * factor
         step.note(losses, task_losses, share, factors, total)
-        if scaler is not None:
-            scaled = {key: scaler.scale(loss) for key, loss in scaled.items()}
         if self._seam is None or not self._seam.is_open:
-            if scaled:
-                torch.stack(list(scaled.values())).sum().backward()
+            self._backward_of_sum(scaled, scaler, last_pass)
             return
         if step.by_task or step.looks:
-            self._backward_by_task(scaled, _scale_of(scaler))
+            losses.clear()
+            task_losses.clear()
+            self._backward_by_task(scaled, scaler, last_pass)
         else:
-            self._backward_past_frozen(scaled)
+            self._backward_past_frozen(scaled, scaler, last_pass)
         self._seam.close()
 
     def finish(self, scaler=None):
@@ -157,15 +177,15 @@ class LossCombiner(nn.Module):
         if self._seam is not None:
             self._seam.is_open = False
         combined = step.combined
+        factors = {key: combined.weights.get(key, 1.0) for key in self.tasks if key in combined.tasks}
         combined.weights = {
-            key: self.weights[key] * combined.weights.get(key, 1.0) for key in self.tasks if key in combined.tasks
+            key: factor if self.weights[key] == 1.0 else self.weights[key] * factor for key, factor in factors.items()
         }
         return combined
 
     def settled(self):
-        """Parameters whose gradients `finish` has already averaged over all processes: list."""
-        apart = self._step.at_parameters and self._step.by_task and self.level == "parameters"
-        return self._seam.parameters if apart else []
+        """Parameters whose gradients `finish` itself makes and averages over all processes, from `begin` on: list."""
+        return self._seam.parameters if self._step.at_parameters and not self._step.at_features else []
 
     def learn(self, again):
         """After the optimizer's step: the weighting takes in what came of it.
@@ -199,7 +219,7 @@ class LossCombiner(nn.Module):
             if key not in self.weights:
                 raise KeyError(f"loss {name!r} belongs to task {key!r}, which this combiner was not built for")
             weight = self.weights[key] * self.loss_weights.get(name, 1.0)
-            loss = loss.float() * weight
+            loss = loss.float() if weight == 1.0 else loss.float() * weight
             found[key] = found[key] + loss if key in found else loss
         return {key: found[key] for key in self._step.active if key in found}
 
@@ -220,8 +240,7 @@ class LossCombiner(nn.Module):
         factors = {key: torch.zeros_like(losses[key]) if g is None else g for key, g in zip(leaves, gradients)}
         for parameter, gradient in zip(learned, gradients[len(leaves) :]):
             if gradient is not None:
-                gradient = gradient * share.images
-                gradient = gradient if scaler is None else scaler.scale(gradient)
+                gradient = _scaled(gradient if share.images == 1.0 else gradient * share.images, scaler)
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return factors, total.detach()
 
@@ -229,57 +248,86 @@ class LossCombiner(nn.Module):
         """{task key: loss of this portion over all processes}, of the tasks that any of them has."""
         if get_world_size() == 1:
             return losses
-        message = torch.zeros(2, len(self.tasks), device=self._place.device)
-        for i, key in enumerate(self.tasks):
-            if key in losses:
-                message[0, i], message[1, i] = losses[key] * shares[key], shares[key]
+        zero = torch.zeros((), device=self._place.device)
+        values = [losses[key] * shares[key] if key in losses else zero for key in self.tasks]
+        known = torch.tensor([shares[key] if key in losses else 0.0 for key in self.tasks], device=message_device())
+        message = torch.stack(values)
         average_over_ranks([message])
-        known = (message[1] > 0).tolist()
-        return {key: message[0, i] / message[1, i] for i, key in enumerate(self.tasks) if known[i]}
+        average_over_ranks([known])
+        return {key: message[i] / k for i, (key, k) in enumerate(zip(self.tasks, known.tolist())) if k > 0}
 
     def _over_ranks(self, sums):
         """{task key: float}, the mean over all processes of sums that count a missing task as zero."""
-        message = torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self._place.device)
+        values = torch.stack(list(sums.values())).double().tolist() if sums else []
+        own = dict(zip(sums, values))
+        if get_world_size() == 1:
+            return own
+        message = torch.zeros(2, len(self.tasks), dtype=torch.float64)
         for i, key in enumerate(self.tasks):
-            if key in sums:
-                message[0, i], message[1, i] = sums[key], 1.0
+            if key in own:
+                message[0, i], message[1, i] = own[key], 1.0
+        message = message.to(message_device())
         average_over_ranks([message])
         values, known = message.tolist()
         return {key: value for key, value, k in zip(self.tasks, values, known) if k > 0}
 
-    def _backward_past_frozen(self, scaled):
+    def _backward_of_sum(self, scaled, scaler, last_pass):
+        """The plain sum, in one pass through the whole network."""
+        absent = (p for key, own in self._own.items() if key not in scaled for p in own)
+        with last_pass(itertools.chain(self.learned_parameters(), absent)):
+            if scaled:
+                _scaled(_sum(scaled), scaler).backward()
+
+    def _backward_past_frozen(self, scaled, scaler, last_pass):
         """The plain sum, but without the gradients of frozen tasks on the trunk."""
-        frozen = [loss for key, loss in scaled.items() if key in self.frozen]
-        free = [loss for key, loss in scaled.items() if key not in self.frozen]
+        frozen = {key: loss for key, loss in scaled.items() if key in self.frozen}
+        free = {key: loss for key, loss in scaled.items() if key not in self.frozen}
         if frozen:
-            torch.stack(frozen).sum().backward(retain_graph=bool(free))
+            _scaled(_sum(frozen), scaler).backward(retain_graph=bool(free))
             self._seam.take()
         if free:
-            torch.stack(free).sum().backward()
-            self._seam.backward(self._seam.take())
+            _scaled(_sum(free), scaler).backward()
+        gradients = self._seam.take()
+        with last_pass(self._beyond_seam()):
+            self._seam.backward(gradients)
 
-    def _backward_by_task(self, scaled, scale):
+    def _backward_by_task(self, scaled, scaler, last_pass):
         step, seam = self._step, self._seam
         rows = GradientRows(seam.copies)
-        for place, (key, loss) in enumerate(scaled.items()):
-            loss.backward(retain_graph=place < len(scaled) - 1)
-            gradients = seam.take()
-            if key in self.frozen:
-                continue
-            if step.at_parameters:
-                step.parameter_rows.add(key, seam.parameter_gradients(gradients))
-            if self.level == "features" or not step.by_task:
-                rows.add(key, gradients)
-        if step.by_task and self.level == "features":
-            gramian = self._joint_gramian(rows, scale)
+        while scaled:
+            key = next(iter(scaled))
+            self._backward_to_seam(_scaled(scaled.pop(key), scaler), retain_graph=bool(scaled))
+            self._take_row(key, rows, retain_graph=bool(scaled) or step.at_features)
+        if step.at_features:
+            gramian = self._joint_gramian(rows, _scale_of(scaler))
             step.gramian = gramian if step.gramian is None else step.gramian + gramian
-            seam.backward(self._join(rows, gramian))
-        elif not step.by_task:
-            seam.backward(rows.weighted_sum(dict.fromkeys(rows.rows, 1.0)))
+            joint = self._join(rows, gramian)
+            rows.clear()
+            with last_pass(self._beyond_seam()):
+                seam.backward(joint)
+
+    @staticmethod
+    def _backward_to_seam(loss, retain_graph):
+        # a function of its own, at whose end nothing holds the task's graph any more
+        loss.backward(retain_graph=retain_graph)
+
+    def _take_row(self, key, rows, retain_graph):
+        """Keep of the gradients at the seam what the step needs: they are large, and there is a set for each task."""
+        step, gradients = self._step, self._seam.take()
+        if key in self.frozen:
+            return
+        if step.at_parameters:
+            step.parameter_rows.add(key, self._seam.parameter_gradients(gradients, retain_graph))
+        if step.at_features:
+            rows.add(key, gradients)
+
+    def _beyond_seam(self):
+        """The parameters that a pass through the trunk does not reach."""
+        return itertools.chain(self.learned_parameters(), self._heads)
 
     def _joint_gramian(self, rows, scale):
         """Inner products of the tasks' gradients over the features of all processes, on the CPU."""
-        gramian = rows.gramian(self.tasks).to(self._place.device)
+        gramian = rows.gramian(self.tasks).to(message_device())
         average_over_ranks([gramian])
         # a process's gradients are those of the mean over all processes, times their number
         return gramian.cpu() / (scale**2 * get_world_size())
@@ -287,10 +335,10 @@ class LossCombiner(nn.Module):
     def _finish_at_parameters(self, scale):
         step, rows = self._step, self._step.parameter_rows
         rows.average_over_ranks(self.tasks, self._seam.parameters)
-        gramian = rows.gramian(self.tasks).cpu() / scale**2
+        gramian = rows.gramian(self.tasks) / scale**2
         if step.looks:
             step.combined.gradients = TrunkGradients.of_gramian(gramian, self.tasks)
-        if step.by_task and self.level == "parameters":
+        if not step.at_features:
             step.gramian = gramian
             for parameter, gradient in zip(self._seam.parameters, self._join(rows, gramian)):
                 parameter.grad = gradient
@@ -311,8 +359,8 @@ class LossCombiner(nn.Module):
                 return rows.elementwise(lambda matrix: self.aggregation(matrix, keys), keys)
             index = [self.tasks.index(key) for key in keys]
             weights = self.aggregation(gramian[index][:, index], keys)
-        weights = weights.to(self._place.device)
         if get_world_size() > 1:
+            weights = weights.to(message_device())
             torch.distributed.broadcast(weights, 0)  # solvers of different machines agree to a few digits only
         step.combined.trunk_weights = dict(zip(keys, weights.tolist()))
         return rows.weighted_sum({**everything, **step.combined.trunk_weights})
@@ -321,11 +369,13 @@ class LossCombiner(nn.Module):
 class _Step:
     """What is kept while a step runs."""
 
-    def __init__(self, active, looks, by_task, at_parameters):
+    def __init__(self, active, looks, by_task, at_features, at_parameters, learns):
         self.active = active
         self.looks = looks
         self.by_task = by_task
+        self.at_features = at_features
         self.at_parameters = at_parameters
+        self.learns = learns
         self.parameter_rows = None
         self.gramian = None
         self.joined = 0
@@ -336,16 +386,34 @@ class _Step:
         """Add up what a portion had: for the report over this rank's images, for learning over those of all."""
         combined = self.combined
         for name, loss in losses.items():
-            value = loss.detach().float() * share.of_rank[task_of_loss(name).key]
-            combined.losses[name] = combined.losses.get(name, 0.0) + value
-        minimised = 0.0
+            _add(combined.losses, name, loss.detach().float(), share.of_rank[task_of_loss(name).key])
+        minimised = {}
         for key, loss in task_losses.items():
             value = loss.detach()
-            self.sums[key] = self.sums.get(key, 0.0) + value * share.of_step[key]
-            combined.tasks[key] = combined.tasks.get(key, 0.0) + value * share.of_rank[key]
-            minimised = minimised + value * share.of_rank[key]
+            if self.learns:
+                _add(self.sums, key, value, share.of_step[key])
+            _add(minimised, key, value, share.of_rank[key])
+            _add(combined.tasks, key, minimised[key], 1.0)
         combined.weights.update(factors)
-        combined.total = combined.total + (minimised if total is None else total * share.images)
+        if total is None:
+            total = _sum(minimised) if minimised else 0.0
+        elif share.images != 1.0:
+            total = total * share.images
+        combined.total = total if isinstance(combined.total, float) else combined.total + total
+
+
+def _add(sums, key, value, factor):
+    """Add `factor` times a scalar tensor to `sums[key]`, with no operation that changes nothing."""
+    value = value if factor == 1.0 else value * factor
+    sums[key] = sums[key] + value if key in sums else value
+
+
+def _sum(losses):
+    return torch.stack(list(losses.values())).sum()
+
+
+def _scaled(loss, scaler):
+    return loss if scaler is None else scaler.scale(loss)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size
+from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def whole(tasks):
     return Share(dict.fromkeys(tasks, 1.0), dict.fromkeys(tasks, 1.0), 1.0)
 
 
-def shares_of(portions, tasks, device="cpu"):
+def shares_of(portions, tasks):
     """The `Share` of each portion that a step's batch is run in.
 
     A head's loss is a mean over what is annotated. The mean over a whole batch, of all processes, then weighs portions
@@ -40,14 +40,13 @@ def shares_of(portions, tasks, device="cpu"):
         portions: list of lists of targets, `ImageAnnotations` or upstream's `BoxList`; a portion may be empty. Targets
             of another kind do not say what they carry: where no target of the batch does, images are counted.
         tasks: list of task keys.
-        device: where the process group communicates.
     """
     carried = [[_tasks_of(target) for target in targets] for targets in portions]
     counts = [[sum(key in found for found in portion) for key in tasks] + [len(portion)] for portion in carried]
     local = [sum(column) for column in zip(*counts)]
     mean = local
     if get_world_size() > 1:
-        message = torch.tensor(local, dtype=torch.float64, device=device)
+        message = torch.tensor(local, dtype=torch.float64, device=message_device())
         average_over_ranks([message])
         mean = message.tolist()
     return [

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size
+from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
 
 # What a message calls those who want gradients by task
@@ -69,13 +69,13 @@ class Seam:
             copy.grad = None
         return gradients
 
-    def parameter_gradients(self, gradients):
-        """Gradients of the trunk's parameters, None for one not reached, from those at the seam; the graph stays."""
+    def parameter_gradients(self, gradients, retain_graph=True):
+        """Gradients of the trunk's parameters, None for one not reached, from those at the seam."""
         reached = [(f, g) for f, g in zip(self.features, gradients) if g is not None]
         if not reached:
             return [None] * len(self.parameters)
         features, gradients = zip(*reached)
-        return torch.autograd.grad(features, self.parameters, gradients, retain_graph=True, allow_unused=True)
+        return torch.autograd.grad(features, self.parameters, gradients, retain_graph=retain_graph, allow_unused=True)
 
     def backward(self, gradients):
         """The backward pass through the trunk, from gradients at the seam into the parameters' `grad`."""
@@ -116,7 +116,7 @@ class GradientRows:
         if get_world_size() == 1:
             return
         used = [[float(g is not None) for g in self.rows[key]] if key in self.rows else None for key in tasks]
-        used = torch.tensor([[0.0] * len(tensors) if row is None else row for row in used], device=tensors[0].device)
+        used = torch.tensor([[0.0] * len(tensors) if row is None else row for row in used], device=message_device())
         average_over_ranks([used])
         used = used.tolist()
         filled = {}  # in the order of the tasks, so that all processes add up in the same one
@@ -129,33 +129,43 @@ class GradientRows:
         self.rows = filled
         average_over_ranks([g for row in filled.values() for g in row if g is not None])
 
+    def clear(self):
+        """Let go of the gradients."""
+        self.rows = {}
+
     def gramian(self, tasks):
-        """Inner products: float64 [K, K] on the gradients' device, for the tasks in this order, 0 for one without."""
-        total = None
+        """Inner products: float64 [K, K] on the CPU, for the tasks in this order, 0 for one without a gradient."""
+        sums = {}  # by the tasks that have a gradient of a tensor
         for index in range(len(self.shapes)):
-            known = [i for i, key in enumerate(tasks) if key in self.rows and self.rows[key][index] is not None]
+            known = tuple(i for i, key in enumerate(tasks) if key in self.rows and self.rows[key][index] is not None)
             if not known:
                 continue
-            flat = [self.rows[tasks[i]][index] for i in known]
-            if total is None:
-                total = torch.zeros(len(tasks), len(tasks), dtype=torch.float64, device=flat[0].device)
-            place = torch.tensor(known, device=total.device)
-            for pieces in zip(*(f.split(CHUNK) for f in flat)):
+            for pieces in zip(*(self.rows[tasks[i]][index].split(CHUNK) for i in known)):
                 chunk = torch.stack(pieces).float()
-                total[place[:, None], place] += (chunk @ chunk.T).double()
-        return torch.zeros(len(tasks), len(tasks), dtype=torch.float64) if total is None else total
+                product = (chunk @ chunk.T).double()
+                sums[known] = sums[known].add_(product) if known in sums else product
+        total = torch.zeros(len(tasks), len(tasks), dtype=torch.float64)
+        if not sums:
+            return total
+        found = torch.cat([each.reshape(-1) for each in sums.values()]).cpu()  # in one transfer
+        for known, part in zip(sums, found.split([len(known) ** 2 for known in sums])):
+            place = torch.tensor(known)
+            total[place[:, None], place] += part.view(len(known), len(known))
+        return total
 
     def weighted_sum(self, weights):
         """sum of weights[key] * gradient[key], weights being floats: list of tensors or None, in their own shapes."""
-        joint = []
-        for index in range(len(self.shapes)):
-            total = None
-            for key, weight in weights.items():
-                flat = self.rows[key][index] if key in self.rows else None
-                if flat is not None:
-                    total = flat * weight if total is None else total.add_(flat, alpha=weight)
-            joint.append(self._shaped(total, index))
-        return joint
+        joint = [None] * len(self.shapes)
+        for key, weight in weights.items():
+            row = self.rows.get(key, [None] * len(joint))
+            begun = [i for i, flat in enumerate(row) if flat is not None and joint[i] is not None]
+            new = [i for i, flat in enumerate(row) if flat is not None and joint[i] is None]
+            if begun:
+                torch._foreach_add_([joint[i] for i in begun], [row[i] for i in begun], alpha=weight)
+            if new:
+                for i, flat in zip(new, torch._foreach_mul([row[i] for i in new], weight)):
+                    joint[i] = flat
+        return [self._shaped(flat, index) for index, flat in enumerate(joint)]
 
     def elementwise(self, join, keys):
         """`join(matrix [m, n]) -> [n]`, piece by piece over the gradients of `keys`: as `weighted_sum` returns."""

@@ -66,6 +66,11 @@ class Weighting(nn.Module):
             told: {task key: float}: gradient norms or later losses as `learns_from` says; {} for "losses".
         """
 
+    def _by_task(self, numbers):
+        """{task key: float} as float [2, K], beside the first buffer: the numbers, 0 for a missing one, and whether."""
+        rows = [[numbers.get(key, 0.0) for key in self.tasks], [float(key in numbers) for key in self.tasks]]
+        return torch.tensor(rows).to(next(self.buffers()).device)
+
 
 @WEIGHTINGS.register("fixed")
 class FixedWeighting(Weighting):
@@ -97,8 +102,8 @@ class UncertaintyWeighting(_PerTaskScalar):
     START = -0.5  # as in LibMTL
 
     def forward(self, losses):
-        terms = [loss / (2 * self.scalar[key].exp()) + self.scalar[key] / 2 for key, loss in losses.items()]
-        return torch.stack(terms).sum()
+        s = torch.stack([self.scalar[key] for key in losses])
+        return (torch.stack(list(losses.values())) / (2 * s.exp()) + s / 2).sum()
 
 
 @WEIGHTINGS.register("imtl_l")
@@ -106,7 +111,8 @@ class ImpartialWeighting(_PerTaskScalar):
     """IMTL-L (Liu et al. 2021, "Towards impartial multi-task learning"): sum of e^s L - s."""
 
     def forward(self, losses):
-        return torch.stack([self.scalar[key].exp() * loss - self.scalar[key] for key, loss in losses.items()]).sum()
+        s = torch.stack([self.scalar[key] for key in losses])
+        return (s.exp() * torch.stack(list(losses.values())) - s).sum()
 
 
 @WEIGHTINGS.register("random")
@@ -117,8 +123,9 @@ class RandomWeighting(Weighting):
     draws = True
 
     def forward(self, losses):
-        weights = len(self.tasks) * torch.randn(len(self.tasks)).softmax(0)
-        return sum(weights[self.tasks.index(key)].to(loss.device) * loss for key, loss in losses.items())
+        # drawn on the CPU, so that any device sees the same; numbers are handed to a device without waiting for it
+        weights = dict(zip(self.tasks, (len(self.tasks) * torch.randn(len(self.tasks)).softmax(0)).tolist()))
+        return torch.stack([weights[key] * loss for key, loss in losses.items()]).sum()
 
 
 @WEIGHTINGS.register("geometric_mean")
@@ -157,18 +164,18 @@ class SmoothTchebycheff(Weighting):
 
     def forward(self, losses):
         index = [self.tasks.index(key) for key in losses]
+        seen, nadir = (torch.stack([buffer[i] for i in index]) for buffer in (self.seen, self.nadir))
         logs = torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log()
-        if (self.seen[index] < self.warmup).any():
-            return logs.sum()
-        relative = logs - self.nadir[index].clamp_min(SMALLEST_LOSS).log()
-        return len(index) * self.mu * torch.logsumexp(relative / self.mu, 0)
+        relative = logs - nadir.clamp_min(SMALLEST_LOSS).log()
+        smooth = len(index) * self.mu * torch.logsumexp(relative / self.mu, 0)
+        # chosen on the device, which nobody waits for
+        return torch.where((seen < self.warmup).any(), logs.sum(), smooth)
 
     def learn(self, losses, told):
-        for key, loss in losses.items():
-            i = self.tasks.index(key)
-            if self.seen[i] < self.warmup:
-                self.seen[i] += 1
-                self.nadir[i] += (loss - self.nadir[i]) / self.seen[i]
+        values, has = self._by_task(losses)
+        fresh = has * (self.seen < self.warmup)
+        self.seen += fresh
+        self.nadir += fresh * (values - self.nadir) / self.seen.clamp_min(1)
 
 
 @WEIGHTINGS.register("dwa")
@@ -207,19 +214,19 @@ class DynamicWeightAverage(Weighting):
 
     def forward(self, losses):
         weights = self.weights()
-        return sum(weights[self.tasks.index(key)] * loss for key, loss in losses.items())
+        chosen = torch.stack([weights[self.tasks.index(key)] for key in losses])
+        return chosen @ torch.stack(list(losses.values()))
 
     def learn(self, losses, told):
-        for key, loss in losses.items():
-            self.sums[self.tasks.index(key)] += loss
-            self.counts[self.tasks.index(key)] += 1
+        values, has = self._by_task(losses)
+        self.sums += values
+        self.counts += has
         self.steps += 1
-        if self.steps % self.period == 0:
-            had = self.counts > 0
-            means = self.sums / self.counts.clamp_min(1)
-            self.before = torch.where(had, self.last, self.before)
-            self.last = torch.where(had, means, self.last)
-            self.sums, self.counts = torch.zeros_like(self.sums), torch.zeros_like(self.counts)
+        ends = self.steps % self.period == 0  # a tensor: nobody waits for the device
+        moves = ends & (self.counts > 0)
+        self.before = torch.where(moves, self.last, self.before)
+        self.last = torch.where(moves, self.sums / self.counts.clamp_min(1), self.last)
+        self.sums, self.counts = (torch.where(ends, 0.0, total) for total in (self.sums, self.counts))
 
 
 class _OwnLogits(Weighting):
@@ -234,8 +241,9 @@ class _OwnLogits(Weighting):
 
     def _move(self, gradients):
         """A step of Adam; a task without a gradient keeps its logit and its moments."""
-        for key, gradient in gradients.items():
-            self.logits[key].grad = torch.as_tensor(gradient).to(self.logits[key])
+        logits = [self.logits[key] for key in gradients]
+        for logit, gradient in zip(logits, torch.stack(list(gradients.values())).to(logits[0]).unbind()):
+            logit.grad = gradient
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
@@ -318,22 +326,21 @@ class GradNorm(_OwnLogits):
 
     def forward(self, losses):
         weights = self._softmax(self.tasks)
-        return sum(len(self.tasks) * weights[key] * loss for key, loss in losses.items())
+        chosen = torch.stack([weights[key] for key in losses])
+        return len(self.tasks) * (chosen @ torch.stack(list(losses.values())))
 
     def learn(self, losses, told):
-        for key, loss in losses.items():
-            i = self.tasks.index(key)
-            if self.first[i].isnan():
-                self.first[i] = max(loss, SMALLEST_LOSS)
+        values, has = self._by_task(losses)
+        self.first = torch.where(self.first.isnan() & (has > 0), values.clamp_min(SMALLEST_LOSS), self.first)
         keys = [key for key in losses if told.get(key, 0.0) > 0]
         if len(keys) < 2:
             return
         norms = torch.tensor([told[key] for key in keys], dtype=torch.float64)
         values = torch.tensor([max(losses[key], SMALLEST_LOSS) for key in keys], dtype=torch.float64)
-        rates = values / self.first[[self.tasks.index(key) for key in keys]].cpu().double()
+        first, shares = torch.stack([self.first, torch.stack(list(self._softmax(self.tasks).values()))]).cpu().double()
+        rates = values / first[[self.tasks.index(key) for key in keys]]
         target = norms.mean() * (rates / rates.mean()) ** self.alpha
         # |g_i| is the weight times what does not depend on it; d weight_i / d s_j = weight_i (1[i = j] - softmax_j)
         pull = torch.sign(norms - target) * norms
-        shares = torch.stack(list(self._softmax(self.tasks).values())).cpu().double()
         share = {key: shares[self.tasks.index(key)] for key in keys}
         self._move({key: pull[i] - share[key] * pull.sum() for i, key in enumerate(keys)})

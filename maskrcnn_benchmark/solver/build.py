@@ -53,10 +53,26 @@ def make_optimizer(cfg, model, loss_combiner=None):
     groups.append({"params": combining, "lr": solver.BASE_LR, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     if solver.OPTIMIZER == "SGD":
-        return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM)
+        # on a GPU a few launches for all parameters together; on a CPU one after the other stays within its caches
+        on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
+        optimizer = torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM, foreach=on_gpu)
+        if on_gpu and solver.MOMENTUM:
+            optimizer.register_step_pre_hook(_begin_momentum)
+        return optimizer
     if solver.OPTIMIZER == "AdamW":
         return torch.optim.AdamW(groups, lr=solver.BASE_LR, fused=True)
     raise UserError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, but must be "SGD" or "AdamW"')
+
+
+def _begin_momentum(optimizer, arguments, options):
+    """Give parameters that have their first gradient a momentum of zero.
+
+    PyTorch goes through all of them one by one in a step in which one has none, as where a task's first label comes.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and optimizer.state[parameter].get("momentum_buffer") is None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _rate_factors(cfg, model):

@@ -1,5 +1,7 @@
 """Small helpers for several processes; all of them work with a single process too, and then communicate nothing."""
 
+import contextlib
+import datetime
 import os
 
 import torch
@@ -32,18 +34,60 @@ def is_main_process():
     return get_rank() == 0
 
 
+def message_device():
+    """Where small messages between processes are kept: the CPU, unless the processes can talk over GPUs alone."""
+    if get_world_size() == 1 or "cpu:" in dist.get_backend_config():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+# Beyond any evaluation. A process that ends closes its connections, and those who wait for it are told at once.
+PATIENCE = datetime.timedelta(days=14)
+_patient = (None, None)  # the processes that `_patient_group` was made for, and their group
+
+
+def _patient_group():
+    """All processes, for waiting however long one of them works, in the place of a collective's usual ten minutes.
+
+    They talk by gloo, so that waiting takes no GPU either.
+    """
+    global _patient
+    if _patient[0] is not dist.group.WORLD:
+        _patient = (dist.group.WORLD, dist.new_group(backend="gloo", timeout=PATIENCE))
+    return _patient[1]
+
+
+@contextlib.contextmanager
+def _told_of_the_end_of_others():
+    """Whoever waits for a process that has ended ends with one line, for the reason is told where it lies."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise UserError("another process of this run has ended; its last lines say why") from error
+
+
 def synchronize():
-    """Wait until all processes have come here."""
+    """Wait until all processes have come here, however long that takes.
+
+    Raises `UserError` if one of them ends instead, as do `all_gather` and `run_once`.
+    """
     if get_world_size() > 1:
-        dist.barrier()
+        group = _patient_group()
+        with _told_of_the_end_of_others():
+            dist.barrier(group)
 
 
 def all_gather(data):
-    """The picklable object `data` of every process, as a list ordered by rank; objects may differ in size."""
+    """The picklable object `data` of every process, as a list ordered by rank; objects may differ in size.
+
+    It is waited for however long the others take.
+    """
     if get_world_size() == 1:
         return [data]
     gathered = [None] * get_world_size()
-    dist.all_gather_object(gathered, data)
+    group = _patient_group()
+    with _told_of_the_end_of_others():
+        dist.all_gather_object(gathered, data, group)
     return gathered
 
 
@@ -55,7 +99,7 @@ def average_over_ranks(tensors, bucket_bytes=BUCKET_BYTES):
     if get_world_size() == 1:
         return
     with torch.no_grad():
-        for bucket in _buckets(tensors, bucket_bytes):
+        for bucket in buckets_of(tensors, bucket_bytes):
             message = torch.cat([tensor.reshape(-1) for tensor in bucket])
             dist.all_reduce(message)
             message /= get_world_size()
@@ -63,7 +107,7 @@ def average_over_ranks(tensors, bucket_bytes=BUCKET_BYTES):
                 tensor.copy_(mean.view(tensor.shape))
 
 
-def _buckets(tensors, limit):
+def buckets_of(tensors, limit):
     """Neighbours of the same dtype, together at most `limit` bytes unless one alone is larger."""
     bucket, size = [], 0
     for tensor in tensors:

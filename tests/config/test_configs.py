@@ -197,6 +197,11 @@ def test_runs_of_the_eight_tasks_have_folders_of_their_own(name):
     assert load(name).OUTPUT_DIR.endswith(Path(name).stem)
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("detail/")])
+def test_proposals_of_the_eight_tasks_do_not_depend_on_how_many_images_a_process_has(name):
+    assert not load(name).MODEL.RPN.FPN_POST_NMS_PER_BATCH
+
+
 @pytest.mark.parametrize("key", TASKS)
 def test_single_task_configurations_turn_on_their_task(key):
     for name in (f"mini_{key}_R_18_FPN", f"e2e_{key}_R_50_FPN_1x"):

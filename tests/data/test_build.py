@@ -52,7 +52,7 @@ def test_training_batches_are_padded_and_transformed_alike(augmented_cfg):
 
 
 def test_images_of_different_shape_do_not_share_a_batch(tiny_cfg):
-    assert {tuple(ids) for _, _, ids in batches_of(tiny_cfg)} == {(0,), (1,)}
+    assert {tuple(ids) for _, _, ids in batches_of(tiny_cfg)} == {(0, 0), (1, 1)}
     tiny_cfg.DATALOADER.ASPECT_RATIO_GROUPING = False
     assert {tuple(sorted(ids)) for _, _, ids in batches_of(tiny_cfg)} == {(0, 1)}
 
@@ -66,6 +66,23 @@ def test_resumed_training_gets_the_batches_of_an_uninterrupted_run(augmented_cfg
     resumed = batches_of(augmented_cfg, start_iter=3)
     assert len(whole) == 7 and len(resumed) == 4
     assert all(same_batch(a, b) for a, b in zip(resumed, whole[3:]))
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_two_processes_together_train_on_what_one_does(augmented_cfg, monkeypatch, start):
+    alone = batches_of(augmented_cfg, start_iter=start)
+    monkeypatch.setattr(build_module, "get_world_size", lambda: 2)
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr(build_module, "get_rank", lambda rank=rank: rank)
+        parts.append(batches_of(augmented_cfg, start_iter=start, is_distributed=True))
+    assert len(alone) == len(parts[0]) == len(parts[1]) == 7 - start
+    for (images, annotations, ids), *both in zip(alone, *parts):
+        assert [index for _, _, own in both for index in own] == ids
+        for i, (own, (own_annotation,), _) in enumerate(both):
+            height, width = images.image_sizes[i]
+            assert torch.equal(own.tensors[0, :, :height, :width], images.tensors[i, :, :height, :width])
+            assert torch.equal(own_annotation.instances.bbox, annotations[i].instances.bbox)
 
 
 def test_another_seed_gives_other_batches_and_an_unresolved_seed_is_an_error(augmented_cfg):

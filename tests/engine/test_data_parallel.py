@@ -20,8 +20,9 @@ def test_gradients_are_means_with_zero_for_a_rank_that_has_none(ranks):
         assert grid.equal(torch.arange(8.0, dtype=torch.float64).reshape(1, 2, 2, 2) * 1.5)
 
 
-def test_what_happens_on_one_rank_is_known_to_all(ranks):
-    assert ranks[0]["flags"] == ranks[1]["flags"] == [True, False]
+def test_only_an_average_that_overlaps_sends_before_the_end_of_the_backward_pass(ranks):
+    for rank in ranks:
+        assert rank["sent_early"] == [(3, 0), (0, 3)]
 
 
 def test_all_ranks_start_from_rank_0(ranks):
@@ -47,6 +48,22 @@ def test_a_rank_without_any_loss_joins_in(ranks):
         moved = not first[name][0].equal(first[name][1])
         # a head that no rank used is left alone by momentum and weight decay, too
         assert moved == (not name.startswith("classes")), name
+
+
+@pytest.mark.parametrize("portions", [1, 2])
+def test_gradients_are_sent_while_the_backward_pass_runs_and_two_processes_equal_one(ranks, portions):
+    alone, _ = two_processes.overlapped(0, 1, portions)
+    (first, first_events), (second, second_events) = (rank["overlapped"][portions] for rank in ranks)
+    for name, weight in alone.items():
+        assert first[name].equal(second[name]), name
+        torch.testing.assert_close(first[name], weight, atol=1e-5, rtol=1e-5, msg=name)
+    # both send the same in the same order, also the one that has no gradient in a head; the first portion sends nothing
+    sent = [[event for event in events if event != "first layer"] for events in (first_events, second_events)]
+    assert sent[0] == sent[1] and len(sent[0]) == 5
+    for events in (first_events, second_events):
+        places = [place for place, event in enumerate(events) if event == "first layer"]
+        assert places[:-1] == list(range(portions - 1))
+        assert places[-1] == portions - 1 + 4, events  # all buffers but the one of the first layer are on their way
 
 
 def test_a_model_that_the_caller_wrapped_moves_alike(ranks):

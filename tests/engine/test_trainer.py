@@ -1,5 +1,6 @@
 """The training loop on a tiny network."""
 
+import logging
 import os
 import signal
 
@@ -94,6 +95,20 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
         run_training(cfg, before_forward=at_call(6, die))
     assert (tmp_path / "killed" / "last_checkpoint").read_text().endswith("model_0000004.pth")
     assert_same_weights(run_training(cfg), whole)
+
+
+def test_a_checkpoint_of_another_number_of_processes_goes_on(tmp_path, caplog):
+    cfg = make_cfg(tmp_path)
+    with pytest.raises(Interrupted):
+        run_training(cfg, before_forward=at_call(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    path = tmp_path / "model_0000003.pth"
+    checkpoint = torch.load(path, weights_only=True)
+    torch.save({**checkpoint, "random_states": checkpoint["random_states"] * 2}, path)
+    with caplog.at_level(logging.INFO):
+        run_training(cfg)
+    assert "1 process(es) go on where 2 had come to: batches and schedule go on" in caplog.text
+    final = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    assert final["iteration"] == 6 and final["scheduler"] == {"last_epoch": 6} and len(final["random_states"]) == 1
 
 
 def test_loader_workers_do_not_change_the_weights_and_survive_a_stop(tmp_path):

@@ -1,5 +1,6 @@
 """What the tests of data parallelism run in each of two processes; it leaves what it saw in a file per rank."""
 
+import contextlib
 import logging
 import os
 
@@ -10,17 +11,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.data.samplers import DistributedSampler
-from maskrcnn_benchmark.engine.data_parallel import (
-    agree,
-    average_batch_norm_statistics,
-    average_gradients,
-    broadcast_state,
-)
+from maskrcnn_benchmark.engine.data_parallel import GradientAverage, average_batch_norm_statistics, broadcast_state
 from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.progress import Progress
 from maskrcnn_benchmark.engine.step import StepOutcome, TrainingStep
 from maskrcnn_benchmark.multitask.interactions import TrunkGradients
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
+from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -33,11 +30,12 @@ def main(rank, port, folder):
     dist.init_process_group("gloo", rank=rank, world_size=2)
     seen = {
         "gradients": gradients(rank),
-        "flags": agree([], [rank == 1, False], "cpu")[1],
+        "sent_early": [sent_early(overlaps) for overlaps in (True, False)],
         "broadcast": broadcast(rank),
         "batch_norm": batch_norm(rank),
         "not_finite": not_finite(rank),
         "partial": partial_labels(rank),
+        "overlapped": {portions: overlapped(rank, 2, portions) for portions in (1, 2)},
         "wrapped": wrapped(rank),
         "stopped": stopped_on_one(rank, folder),
         "trained": trained(rank, folder),
@@ -57,9 +55,47 @@ def gradients(rank):
         parameters[1].grad = torch.full((3,), 4.0)
     grid = torch.arange(8.0, dtype=torch.float64).reshape(1, 2, 2, 2) * (1 + rank)
     parameters[3].grad = grid.contiguous(memory_format=torch.channels_last) if rank else grid
-    present, _ = agree(parameters, [], "cpu")
-    average_gradients(parameters, present, bucket_bytes=8)
+    average = GradientAverage([parameters], bucket_bytes=8)
+    average.begin()
+    average.send_rest()
+    average.wait()
+    present = torch.tensor(average.present(), dtype=torch.uint8)
+    dist.all_reduce(present, dist.ReduceOp.MAX)
+    average.leave_unused(present.tolist())
     return [p.grad for p in parameters]
+
+
+def sent_early(overlaps):
+    """(sent within the last pass, after it) of gradients that are all complete before it."""
+    parameters = [nn.Parameter(torch.zeros(4)) for _ in range(3)]
+    for parameter in parameters:
+        parameter.grad = torch.ones(4)
+    average = GradientAverage([parameters], overlaps, bucket_bytes=16)
+    average.begin()
+    with counted_sends() as sends:
+        with average.last_pass(parameters):
+            during = len(sends)
+        average.send_rest()
+        average.wait()
+    assert all(p.grad.tolist() == [1.0] * 4 for p in parameters)
+    return during, len(sends) - during
+
+
+@contextlib.contextmanager
+def counted_sends(events=None):
+    """What is sent without waiting for it, as numbers of entries: list."""
+    events, send = [] if events is None else events, dist.all_reduce
+
+    def watched(tensor, *args, **options):
+        if options.get("async_op"):
+            events.append(tensor.numel())
+        return send(tensor, *args, **options)
+
+    dist.all_reduce = watched
+    try:
+        yield events
+    finally:
+        dist.all_reduce = send
 
 
 def broadcast(rank):
@@ -112,6 +148,59 @@ def partial_labels(rank):
     start = [p.detach().clone() for p in model.parameters()]
     one_step(model, [Target(None if rank == 0 else 0.7, None)])
     return {n: (s, p.detach()) for (n, p), s in zip(model.named_parameters(), start)}
+
+
+class ManyLayers(nn.Module):
+    """A trunk of several layers and two heads, named as in a detector."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        layers = [layer for _ in range(4) for layer in (nn.Linear(48, 48), nn.Tanh())]
+        self.backbone = nn.Sequential(nn.Flatten(), *layers)
+        self.fpn_heads = nn.Module()
+        self.fpn_heads.heads = nn.ModuleDict({"semantic": nn.Linear(48, 1), "classes": nn.Linear(48, 1)})
+
+    def forward(self, images, targets):
+        features, heads, losses = self.backbone(images.tensors), self.fpn_heads.heads, {}
+        wanted = {
+            "semantic": [None if t.semantic is None else float(t.semantic.labels[0, 0]) for t in targets],
+            "classes": [None if t.classes is None else float(t.classes[0]) for t in targets],
+        }
+        for name, values in wanted.items():
+            known = [i for i, value in enumerate(values) if value is not None]
+            if known:
+                error = heads[name](features[known])[:, 0] - torch.tensor([values[i] for i in known])
+                losses["loss_semantic" if name == "semantic" else "loss_classification"] = error.square().mean()
+        return losses
+
+
+def annotated(semantic, classes):
+    return ImageAnnotations(
+        (4, 4),
+        semantic=None if semantic is None else SemanticMap(torch.full((4, 4), semantic, dtype=torch.uint8)),
+        classes=None if classes is None else torch.tensor([classes]),
+    )
+
+
+# Rank 0 knows no class. In the second step nobody does.
+LABELS = [[(1, None), (3, None), (None, 1.0), (2, -1.0)], [(1, None), (2, None), (0, None), (None, None)]]
+
+
+def overlapped(rank, ranks, portions):
+    """(weights after some steps, what happened in the backward pass of the last one) of this rank's images."""
+    model, events = ManyLayers(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    combiner = LossCombiner({"semantic": 1.0, "classification": 1.0})
+    step = TrainingStep(model, combiner, optimizer, "cpu", accumulate=portions, bucket_bytes=48 * 49 * 4)
+    model.backbone[1].weight.register_hook(lambda gradient: events.append("first layer"))
+    with counted_sends(events):
+        for labels in (LABELS[0], LABELS[1], LABELS[0]):
+            events.clear()
+            own = range(len(labels) * rank // ranks, len(labels) * (rank + 1) // ranks)
+            images = torch.stack([torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(i)) for i in own])
+            step(ImageList(images, [(4, 4)] * len(own)), [annotated(*labels[i]) for i in own], list)
+    return {name: p.detach().clone() for name, p in model.named_parameters()}, events
 
 
 def wrapped(rank):

@@ -45,7 +45,8 @@ def train(options, rank=0, ranks=1, portions=1):
     config.SOLVER.BASE_LR, config.SOLVER.SEED = 0.05, 7
     config.merge_from_list(list(options))
     network, combiner = ToyNetwork(), build_loss_combiner(config)
-    step = TrainingStep(network, combiner, make_optimizer(config, network, combiner), "cpu", accumulate=portions)
+    optimizer = make_optimizer(config, network, combiner)
+    step = TrainingStep(network, combiner, optimizer, "cpu", accumulate=portions, bucket_bytes=200)
     looks = []
     for iteration in range(STEPS):
         values = PARTIAL if iteration % 2 else WHOLE[:2] + PARTIAL[2:]

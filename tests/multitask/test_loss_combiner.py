@@ -1,6 +1,7 @@
 """One step's losses become gradients: weights, absent tasks, gradients by task at either place, frozen tasks, looks."""
 
 import math
+import weakref
 
 import pytest
 import torch
@@ -318,6 +319,36 @@ def test_a_look_sees_the_trunks_gradients_and_changes_nothing():
     assert len(seen.cosines) == 3
     combiner.learn(None)
     assert combiner.interactions.summary()["looks"] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "options", [{"log_period": 1}, {"aggregation": Chosen(dict.fromkeys(TASKS, 1.0)), "level": "parameters"}]
+)
+def test_gradients_at_parameters_keep_neither_features_gradients_nor_graphs_that_were_gone_through(options):
+    """They are what fills the memory, and there are as many as tasks."""
+    alive = []
+
+    class Watched(ToyNetwork):
+        def forward(self, images, targets):
+            self.graphs, self.gradients = [], []
+            self.backbone.register_forward_hook(self.watch)
+            losses = super().forward(images, targets)
+            for name in losses:
+                saved = torch.ones(())  # multiplication keeps it for its backward pass
+                self.graphs.append(weakref.ref(saved))
+                losses[name] = losses[name] * saved.requires_grad_()
+            return losses
+
+        def watch(self, module, inputs, features):
+            features[0].register_post_accumulate_grad_hook(self.came)
+
+        def came(self, feature):
+            alive.append((sum(ref() is not None for ref in self.gradients), [r() is not None for r in self.graphs]))
+            self.gradients.append(weakref.ref(feature.grad))
+
+    step(LossCombiner(dict.fromkeys(TASKS, 1.0), **options), Watched())
+    # when the gradient of the second task of this feature map comes, that of the first one and its graph are gone
+    assert alive == [(0, [True, True, True]), (0, [False, True, True])]
 
 
 def test_the_schedule_leaves_losses_out():

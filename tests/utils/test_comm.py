@@ -31,3 +31,14 @@ def test_two_processes_gather_reduce_and_fail_together(tmp_path, in_two_processe
     assert first[1]["b"] == 0.5 and first[1]["a"] == 3.0
     assert (first[2], second[2]) == ("ran", None)
     assert first[3] == second[3] == "rank 0 could not"
+
+
+def test_a_process_that_works_is_waited_for_beyond_the_limit_of_collectives(tmp_path, in_two_processes):
+    in_two_processes(comm_processes.wait_for_the_first, str(tmp_path))
+    first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1))
+    assert first[0] == "worked" and second == [None, "limit"]
+
+
+def test_who_waits_for_a_process_that_has_ended_is_told_in_one_line(tmp_path, in_two_processes):
+    in_two_processes(comm_processes.wait_for_one_that_ends, str(tmp_path))
+    assert torch.load(tmp_path / "message.pth") == "another process of this run has ended; its last lines say why"

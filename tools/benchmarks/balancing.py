@@ -129,7 +129,7 @@ def alone(cfg, names, batch):
 
     def run_combiner(turn):
         combiner.begin()
-        combiner.backward(losses, *shares_of([batch[1]], combiner.tasks, device))
+        combiner.backward(losses, *shares_of([batch[1]], combiner.tasks))
         combiner.finish()
         combiner.settled()
         combiner.learn(list)

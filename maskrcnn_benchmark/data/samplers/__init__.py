@@ -5,12 +5,15 @@ from maskrcnn_benchmark.data.samplers.grouped_batch_sampler import GroupedBatchS
 from maskrcnn_benchmark.data.samplers.iteration_based_batch_sampler import IterationBasedBatchSampler
 from maskrcnn_benchmark.data.samplers.mixture import MixtureSampler
 from maskrcnn_benchmark.data.samplers.seeding import SeededBatchSampler, SeededDataset
+from maskrcnn_benchmark.data.samplers.whole_batches import PartOfBatchSampler, WholeBatchSampler
 
 __all__ = [
     "DistributedSampler",
     "GroupedBatchSampler",
     "IterationBasedBatchSampler",
     "MixtureSampler",
+    "PartOfBatchSampler",
     "SeededBatchSampler",
     "SeededDataset",
+    "WholeBatchSampler",
 ]
