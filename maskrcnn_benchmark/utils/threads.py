@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 # What the user, torchrun or a batch system may have chosen; such a choice stands
@@ -34,12 +33,12 @@ def choose_threads() -> None:
         os.environ["OMP_NUM_THREADS"] = os.environ[CHOICE_VARIABLE] = str(max(1, min(allowed_cores(), free)))
 
 
-def chosen_by_user(environment: Mapping[str, str] = os.environ) -> str:
+def chosen_by_user() -> str:
     """The variable, such as "OMP_NUM_THREADS=4", by which somebody else chose how many threads; "" if nobody did."""
-    given = next((name for name in COUNT_VARIABLES if name in environment), None)
-    if given is None or environment[given] == environment.get(CHOICE_VARIABLE):
+    given = next((name for name in COUNT_VARIABLES if name in os.environ), None)
+    if given is None or os.environ[given] == os.environ.get(CHOICE_VARIABLE):
         return ""
-    return f"{given}={environment[given]}"
+    return f"{given}={os.environ[given]}"
 
 
 def describe_threads() -> str:
