@@ -67,11 +67,11 @@ def keep_threads(count: int) -> str:
         return ""
     if chosen_by_user():
         return (
-            f"this training began with {count} threads and goes on with {now}, by {chosen_by_user()}: sums are added "
+            f"this training began with another number of threads, {count}, and goes on with {now}, by {chosen_by_user()}: sums are added "
             "in another order, so that it will not end with the same numbers"
         )
     torch.set_num_threads(count)
-    return f"{count} threads instead of {now}, as this training began; OMP_NUM_THREADS chooses another number"
+    return f"computing with {count} instead of {now} threads, as this training began; OMP_NUM_THREADS chooses others"
 
 
 def allowed_cores() -> int:

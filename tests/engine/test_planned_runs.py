@@ -26,7 +26,7 @@ def test_cores_are_shared_and_gpus_taken_in_turn():
 
 def test_gpus_are_refused_where_the_device_is_left_open_and_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="--gpus: MODEL.DEVICE is auto, and PyTorch finds no CUDA device here"):
+    with pytest.raises(UserError, match=r"--gpus: MODEL\.DEVICE is auto, and PyTorch finds no CUDA device here"):
         make_places(read_config(MINI), None, ["0"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert make_places(read_config(MINI), None, ["3"]) == [{"CUDA_VISIBLE_DEVICES": "3"}]

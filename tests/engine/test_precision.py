@@ -33,7 +33,7 @@ def test_an_evaluation_amid_training_leaves_its_precision_behind():
 
 
 def test_a_precision_that_does_not_exist_is_refused():
-    with pytest.raises(UserError, match="^DTYPE is 'half', but must be one of float32, float16, bfloat16$"):
+    with pytest.raises(UserError, match=r"^DTYPE is 'half', but must be one of float32, float16, bfloat16$"):
         autocast("half", "cpu")
 
 

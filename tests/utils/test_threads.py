@@ -116,10 +116,10 @@ def test_a_resumed_training_computes_with_the_threads_that_it_began_with(monkeyp
         monkeypatch.delenv(name, raising=False)
     try:
         assert threads.keep_threads(before) == ""
-        assert threads.keep_threads(before + 1).startswith(f"{before + 1} threads instead of {before}")
+        assert threads.keep_threads(before + 1).startswith(f"computing with {before + 1} instead of {before} threads")
         assert torch.get_num_threads() == before + 1 and "set by the program" in threads.describe_threads()
         monkeypatch.setenv("OMP_NUM_THREADS", str(before + 1))
-        assert "began with 1 threads" in threads.keep_threads(1) and torch.get_num_threads() == before + 1
+        assert "another number of threads, 1, and" in threads.keep_threads(1) and torch.get_num_threads() == before + 1
         assert threads.describe_threads().endswith(f", by OMP_NUM_THREADS={before + 1}")
         monkeypatch.setenv(threads.CHOICE_VARIABLE, str(before + 1))
         assert "those that were free at the start" in threads.describe_threads()
