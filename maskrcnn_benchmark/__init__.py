@@ -1,7 +1,11 @@
 """One network for the eight tasks of PASCAL in Detail, on a pure-Python maskrcnn-benchmark."""
 
+from maskrcnn_benchmark.utils.threads import choose_threads
+
 __version__ = "0.1.0"
 __all__ = ["Predictor", "__version__"]
+
+choose_threads()  # here, for every tool imports this package before PyTorch, which reads it once
 
 
 def __getattr__(name):

@@ -12,6 +12,7 @@ from maskrcnn_benchmark.modeling.detector import build_detection_model
 
 MINI = Path(__file__).parents[1] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 SMALL = (
+    *("MODEL.DEVICE", "cpu"),
     *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8, "MODEL.RESNETS.RES2_OUT_CHANNELS", 8),
     *("MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 16, "MODEL.DENSE_TRUNK.CHANNELS", 16, "DATALOADER.NUM_WORKERS", 0),
     *("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 32, "MODEL.ROI_HEADS.SCORE_THRESH", 0.0),

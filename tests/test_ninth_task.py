@@ -44,6 +44,7 @@ EXAMPLE = ROOT / "docs" / "examples" / "saliency.py"
 YAML = f"""
 _BASE_: "{ROOT}/configs/detail/mini_R_18_FPN.yaml"
 MODEL:
+  DEVICE: cpu
   SALIENCY_ON: True
   RESNETS: {{STEM_OUT_CHANNELS: 8, RES2_OUT_CHANNELS: 8, BACKBONE_OUT_CHANNELS: 16}}
   ROI_BOX_HEAD: {{MLP_HEAD_DIM: 16}}

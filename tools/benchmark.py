@@ -10,6 +10,7 @@ import torch
 from benchmarks import balancing, dataset, detector, evaluation, multitask, predict
 from benchmarks.timing import machine, positive, write_json
 from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -57,13 +58,11 @@ def main(argv=None):
 
 
 def check_before_measuring(args):
-    """Refuse what would only fail minutes later. Raises `UserError`."""
-    try:
-        on_gpu = torch.device(args.device).type == "cuda"
-    except RuntimeError:
-        raise UserError(f"--device {args.device} is no device; use cpu, cuda, cuda:1, ...") from None
-    if on_gpu and not torch.cuda.is_available():
-        raise UserError(f"--device {args.device}, but PyTorch sees no CUDA device; use --device cpu")
+    """Refuse what would only fail minutes later, and name the device by its index. Raises `UserError`."""
+    device = resolve_device(args.device, "--device")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    args.device = str(device)
     if args.json and not Path(args.json).absolute().parent.is_dir():
         raise UserError(f"--json {args.json}: there is no folder {Path(args.json).absolute().parent}; make it first")
 

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.engine.run import train
 from maskrcnn_benchmark.engine.setup import end_run
 from maskrcnn_benchmark.engine.sweep import plan_sweep, run_sweep
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -28,7 +29,8 @@ def parse_arguments(arguments=None):
         "--config-file",
         default="auto",
         metavar="FILE",
-        help='a yaml of configs/, or "auto": full size with a GPU and the data set, else the embedded data set',
+        help='a yaml of configs/, or "auto": full size with a GPU and the data set, else the embedded data set, on the '
+        "GPU if there is one",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="accepted; torchrun sets LOCAL_RANK")
     parser.add_argument("--skip-test", action="store_true", help="end after training, without evaluation and pictures")
@@ -53,11 +55,20 @@ def choose_config_file(config_file, opts):
         return config_file
     asked = default_cfg.clone()
     asked.merge_from_list(opts)
-    name, reason = choose_config(asked.DATASETS.DATA_DIR)
+    device = asked.MODEL.DEVICE if asked.is_given("MODEL.DEVICE") else AUTO
+    name, reason = choose_config(asked.DATASETS.DATA_DIR, device)
     config_file = os.path.relpath(ROOT / name)
     if int(os.environ.get("RANK", "0")) == 0:
-        print(f"config: {config_file} ({reason})", flush=True)
+        asked.merge_from_file(config_file)
+        asked.merge_from_list(opts)
+        print(f"config: {config_file} ({reason}), on {_place(asked.MODEL.DEVICE)}", flush=True)
     return config_file
+
+
+def _place(device):
+    """The device as the line above names it, without starting CUDA: "the CPU", "cuda:0"."""
+    device = resolve_device(device)
+    return "the CPU" if device.type == "cpu" else str(device)
 
 
 def read_config(config_file, opts):

@@ -24,7 +24,8 @@ _C.MODEL.OCCLUSION_ON = False
 _C.MODEL.CLASSIFICATION_ON = False
 # One-stage RetinaNet instead of RPN and ROI heads
 _C.MODEL.RETINANET_ON = False
-# "cuda", "cuda:1", "cpu"; a config that asks for CUDA on a machine without it is an error
+# "cuda", "cuda:1", "cpu", or "auto": CUDA where there is a device, else the processor. A config that asks for CUDA on a
+# machine without it is an error; of several processes each takes the GPU of its number
 _C.MODEL.DEVICE = "cuda"
 # The only one there is
 _C.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
@@ -470,6 +471,9 @@ _C.SOLVER.CLIP_GRADIENT_NORM = 0.0
 _C.SOLVER.SEED = 0
 # Iterations between two lines of the log and points of TensorBoard
 _C.SOLVER.LOG_PERIOD = 20
+# On CUDA, train with kernels that add in a fixed order: the same command on the same machine, or a run that is resumed,
+# ends with the same weights, bit for bit. Slower; an operation without such a kernel ends the run with its name
+_C.SOLVER.DETERMINISTIC = False
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Testing
@@ -483,6 +487,10 @@ _C.TEST.EXPECTED_RESULTS = []
 _C.TEST.EXPECTED_RESULTS_SIGMA_TOL = 4
 # Images per batch, over all processes
 _C.TEST.IMS_PER_BATCH = 8
+# Precision of evaluations and predictions, whatever DTYPE trained in: "float32", "float16" or "bfloat16"
+_C.TEST.DTYPE = "float32"
+# Whether float32 may be TensorFloat-32 there, as TF32 says for training
+_C.TEST.TF32 = False
 # Detections kept per image by RetinaNet; MODEL.ROI_HEADS has its own
 _C.TEST.DETECTIONS_PER_IMG = 100
 # Test-time augmentation: boxes from several views of an image, as it is, mirrored (H_FLIP), at further SCALES of the
@@ -521,5 +529,8 @@ _C.TEST.NUM_PICTURES = 6
 _C.OUTPUT_DIR = "."
 # The module that maps data set names to files
 _C.PATHS_CATALOG = os.path.join(os.path.dirname(__file__), "paths_catalog.py")
-# "float32", or mixed precision with "float16" or "bfloat16"
+# Training in "float32", or in mixed precision with "float16" or "bfloat16"; TEST.DTYPE is for what comes after
 _C.DTYPE = "float32"
+# In training on CUDA, let float32 convolutions and matrix products take TensorFloat-32: 10 bits of mantissa instead of
+# 23, several times the speed. False trains in float32 as IEEE 754 has it
+_C.TF32 = True

@@ -31,6 +31,7 @@ from maskrcnn_benchmark.data.samplers import (
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.multitask.tasks import enabled_tasks
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
+from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.heap import keep_freed_memory
 
@@ -219,7 +220,7 @@ def _loader(cfg, dataset, batch_sampler, collator):
         collate_fn=collator,
         worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
-        pin_memory=torch.device(cfg.MODEL.DEVICE).type == "cuda" and torch.cuda.is_available(),
+        pin_memory=names_cuda(cfg.MODEL.DEVICE) and torch.cuda.is_available(),
     )
 
 

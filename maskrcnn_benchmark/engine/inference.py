@@ -12,8 +12,8 @@ from maskrcnn_benchmark.config import cfg as global_cfg
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_results, report_files
 from maskrcnn_benchmark.engine.original_dataset import as_evaluable
+from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.engine.scoring import ScoringPool
-from maskrcnn_benchmark.engine.step import autocast
 from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
@@ -43,6 +43,7 @@ def inference(
     tasks=None,
     protocols=None,
     dtype="float32",
+    tf32=False,
     trivial=None,
     augmentation=None,
     workers=0,
@@ -67,7 +68,8 @@ def inference(
             them readable (`engine.evaluation_report`) and pycocotools' own summary are written here.
         tasks: task keys to evaluate.
         protocols: the `evaluation.protocols.Protocols`; by default those of published figures.
-        dtype: precision of the forward pass.
+        dtype: precision of the forward pass, as TEST.DTYPE.
+        tf32: whether float32 may be computed in TensorFloat-32 on CUDA, as TEST.TF32.
         trivial: {task key: {metric: value}} of the trivial predictor, for comparison.
         augmentation: what `bbox_aug` stands for; by default the global config's, as in the original.
         workers: processes that score while the model goes on; 0 scores in this one.
@@ -92,7 +94,7 @@ def inference(
     evaluators = build_evaluators(tasks, dataset.vocabulary, protocols)
     augmentation = augmentation if bbox_aug else None
     with _writer(output_folder, dataset, tasks) as writer, ScoringPool(evaluators, dataset, workers) as pool:
-        for predictions, indices in predict(model, data_loader, device, dtype, augmentation):
+        for predictions, indices in predict(model, data_loader, device, dtype, augmentation, tf32):
             for prediction, index in zip(predictions, indices):
                 # Evaluators see what is written, so that a score from memory and one from the files are the same
                 answers = _answers(prediction, evaluators, dataset.get_img_info(index))
@@ -146,18 +148,19 @@ def _tasks(iou_types):
     return [TASK_OF_IOU_TYPE[kind] for kind in iou_types]
 
 
-def predict(model, data_loader, device, dtype="float32", augmentation=None):
+def predict(model, data_loader, device, dtype="float32", augmentation=None, tf32=False):
     """Run a model over a loader, with a progress bar.
 
     Args:
         augmentation: `BoxAugmentation` that answers in the model's place, or None.
+        dtype, tf32: as `inference` takes them.
 
     Yields:
         (list of `ImagePrediction` in the network's input pixels, on `device`; list of image indices) per batch.
     """
     model.eval()
     for images, _, indices in tqdm(data_loader, desc="evaluate", disable=None if is_main_process() else True):
-        with torch.no_grad(), autocast(dtype, device):
+        with torch.no_grad(), inference_precision(dtype, tf32, device):
             if augmentation is None:
                 answers = model(_on_device(images, device))
             else:

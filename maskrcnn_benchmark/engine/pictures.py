@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.visualization.page import picture_page
@@ -14,7 +14,9 @@ from maskrcnn_benchmark.visualization.page import picture_page
 PAGE = "pictures.html"
 
 
-def draw_pictures(model, dataset, tasks, path, count, device, size_divisible=0, dtype="float32", augmentation=None):
+def draw_pictures(
+    model, dataset, tasks, path, count, device, size_divisible=0, dtype="float32", augmentation=None, *, tf32=False
+):
     """Draw `count` images, evenly spread over a data set.
 
     Args:
@@ -25,7 +27,7 @@ def draw_pictures(model, dataset, tasks, path, count, device, size_divisible=0, 
         count: number of images; all of them if the data set has fewer.
         device: where the model is.
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
-        dtype: precision of the forward pass.
+        dtype, tf32: precision of the forward pass, as TEST.DTYPE and TEST.TF32.
         augmentation: `BoxAugmentation` that answers in the model's place, or None.
 
     Returns:
@@ -41,14 +43,14 @@ def draw_pictures(model, dataset, tasks, path, count, device, size_divisible=0, 
             return augmentation([picture], device)
         return model(to_image_list([dataset[index][0]], size_divisible).to(device))
 
-    samples = (_sample(answer, as_stored, index, device, dtype) for index in indices)
+    samples = (_sample(answer, as_stored, index, inference_precision(dtype, tf32, device)) for index in indices)
     return Path(picture_page(samples, dataset.vocabulary, tasks, path))
 
 
-def _sample(answer, as_stored, index, device, dtype):
+def _sample(answer, as_stored, index, precision):
     """(RGB uint8 [H, W, 3], `ImageAnnotations`, `ImagePrediction` in the image's own pixels, file name)."""
     picture, annotations, _ = as_stored[index]
-    with torch.no_grad(), autocast(dtype, device):
+    with torch.no_grad(), precision:
         (answer,) = answer(index, picture)
     prediction = ImagePrediction.of(answer).resize(picture.size).to("cpu")
     return np.asarray(picture), annotations, prediction, as_stored.get_img_info(index)["file_name"]

@@ -18,8 +18,10 @@ from tqdm import tqdm
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.utils.checkpoint import POINTER
+from maskrcnn_benchmark.utils.devices import AUTO, names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.threads import allowed_cores
 
 LOCK = ".lock"
 
@@ -89,15 +91,15 @@ def make_places(cfg, jobs, gpus):
         jobs: trainings at a time; None: one for each GPU, or one.
         gpus: numbers of GPUs as CUDA_VISIBLE_DEVICES has them, taken in turn; [] leaves that variable alone.
     """
-    on_cpu = cfg.MODEL.DEVICE == "cpu"
+    on_cpu = not names_cuda(cfg.MODEL.DEVICE)
     if gpus and on_cpu:
-        raise UserError("--gpus: MODEL.DEVICE is cpu; add MODEL.DEVICE cuda to the command")
+        where = ", and PyTorch finds no CUDA device here" if cfg.MODEL.DEVICE == AUTO else ""
+        raise UserError(f"--gpus: MODEL.DEVICE is {cfg.MODEL.DEVICE}{where}; add MODEL.DEVICE cuda to the command")
     jobs = jobs or max(1, len(gpus))
     places = [{"CUDA_VISIBLE_DEVICES": str(gpus[place % len(gpus)])} if gpus else {} for place in range(jobs)]
     if on_cpu and jobs > 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         for place in places:
-            place["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
+            place["OMP_NUM_THREADS"] = str(max(1, allowed_cores() // jobs))
     return places
 
 

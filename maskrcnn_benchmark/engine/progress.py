@@ -26,11 +26,13 @@ class Progress:
         start, end: iterations done so far, and in all.
         period: iterations between two lines of the log and points of TensorBoard.
         folder: OUTPUT_DIR; "" writes no TensorBoard log.
+        device: of this process; on CUDA each line ends with the peak of its memory.
     """
 
-    def __init__(self, start, end, period, folder):
+    def __init__(self, start, end, period, folder, device="cpu"):
         self.end = end
         self.period = period
+        self.device = torch.device(device)
         self.meters = MetricLogger()
         self.images = 0
         self.since = time.perf_counter()
@@ -83,7 +85,9 @@ class Progress:
         self.bar.set_postfix_str(f"loss {means['total']:.3f}, {speed:.1f} images/s")
         eta = datetime.timedelta(seconds=int(seconds / steps * (self.end - iteration)))
         tasks = "  ".join(f"{n.removeprefix('task/')} {v:.3f}" for n, v in means.items() if n.startswith("task/"))
-        memory = f"  {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB" if torch.cuda.is_available() else ""
+        memory = ""
+        if self.device.type == "cuda":
+            memory = f"  {torch.cuda.max_memory_allocated(self.device) / 2**20:.0f} MiB"
         logger.info(
             "iteration %d/%d  eta %s  loss %.4f  %s  lr %.6f  %.1f images/s%s",
             *(iteration, self.end, eta, means["total"], tasks, lr, speed, memory),

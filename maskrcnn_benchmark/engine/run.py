@@ -84,7 +84,7 @@ def train(cfg, skip_test=False):
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
         check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders])
-    with record_run(cfg, arguments) as record:
+    with record_run(cfg, arguments, device) as record:
         if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
             logger.info(
                 "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
@@ -182,7 +182,8 @@ def evaluate(cfg, model, loaders, device, num_examples=0, interactions=None):
             output_folder=folder,
             tasks=tasks,
             protocols=build_protocols(cfg),
-            dtype=cfg.DTYPE,
+            dtype=cfg.TEST.DTYPE,
+            tf32=cfg.TEST.TF32,
             trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
             augmentation=augmentation,
             workers=cfg.DATALOADER.NUM_WORKERS,
@@ -265,8 +266,9 @@ def _finish(cfg, model, loaders, device, interactions):
             cfg.TEST.NUM_PICTURES,
             device,
             cfg.DATALOADER.SIZE_DIVISIBILITY,
-            cfg.DTYPE,
+            cfg.TEST.DTYPE,
             _augmentation(cfg, model),
+            tf32=cfg.TEST.TF32,
         )
     for name in cfg.DATASETS.TEST:
         file = path if name == cfg.DATASETS.TEST[0] else _result_folder(cfg, name) / RESULTS

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def record_run(cfg, arguments):
+def record_run(cfg, arguments, device=None):
     """Record what happens inside the block, in the main process; numbers of the run do not depend on it.
 
     The file is written when the block begins and again when it ends:
@@ -44,11 +44,12 @@ def record_run(cfg, arguments):
     Args:
         cfg: the config, with the seed that was drawn.
         arguments: the dictionary that `do_train` keeps: its "iteration" is that of the last checkpoint.
+        device: of this process; see `utils.collect_env.collect_environment`.
 
     Yields:
         `RunRecord`.
     """
-    record = RunRecord(cfg, arguments)
+    record = RunRecord(cfg, arguments, device)
     if not is_main_process() or record.is_complete():
         yield record
         return
@@ -67,7 +68,8 @@ def record_run(cfg, arguments):
 class RunRecord:
     """The record of a run while it is at work, see `record_run`."""
 
-    def __init__(self, cfg, arguments):
+    def __init__(self, cfg, arguments, device=None):
+        self.device = device
         self.path = Path(cfg.OUTPUT_DIR) / RECORD
         self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
         self.before = _former(self.path, arguments["iteration"]) if is_main_process() else {}
@@ -86,7 +88,7 @@ class RunRecord:
             "command": shlex.join(sys.orig_argv),
             "folder": os.getcwd(),
             "git": collect_git_state(),
-            "environment": collect_environment(),
+            "environment": collect_environment(self.device),
             "version": __version__,
             "host": socket.gethostname(),
             "process": process_identity(os.getpid()),

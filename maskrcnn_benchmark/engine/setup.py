@@ -8,9 +8,11 @@ import torch
 import torch.distributed as dist
 
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.engine.determinism import fix_cublas_workspace
+from maskrcnn_benchmark.engine.precision import check_precision
 from maskrcnn_benchmark.utils.collect_env import collect_env_info
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, run_once, synchronize
-from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
@@ -21,17 +23,20 @@ def start_run(cfg):
     """Join the other processes of this run, if torchrun started several, and prepare the output folder and the log.
 
     Returns:
-        `torch.device` of this process.
+        `torch.device` of this process, on CUDA with its index; it is PyTorch's current device from now on.
     """
-    device = _check_device(cfg.MODEL.DEVICE)
+    check_precision(cfg)
+    device = resolve_device(cfg.MODEL.DEVICE)
+    if cfg.SOLVER.DETERMINISTIC:
+        fix_cublas_workspace()  # before a handle is made, which reads it
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # first: whatever is asked for without naming a device must mean this one
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         # objects travel by gloo, so that gathering an evaluation's records takes no GPU memory
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     run_once(lambda: mkdir(cfg.OUTPUT_DIR), on_each_machine=True)
     setup_logger("maskrcnn_benchmark", cfg.OUTPUT_DIR, get_rank())
-    logger.info("%d process(es), this one on %s\n%s", get_world_size(), device, collect_env_info())
+    logger.info("%d process(es), this one on %s\n%s", get_world_size(), device, collect_env_info(device))
     return device
 
 
@@ -57,23 +62,3 @@ def make_missing_mini_detail(cfg):
     folder = Path(cfg.DATASETS.DATA_DIR) / "mini_detail"
     if any(name.startswith("mini_detail_") for name in names):
         run_once(lambda: None if folder.exists() else write_mini_detail(folder), on_each_machine=True)
-
-
-def _check_device(name):
-    """The device of this process; with several processes on one machine each takes the GPU of its number."""
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"MODEL.DEVICE is {name!r}, but must be cpu, cuda or cuda:NUMBER") from None
-    if device.type != "cuda":
-        return device
-    if not torch.cuda.is_available():
-        raise UserError(
-            f"MODEL.DEVICE is {name}, but PyTorch finds no CUDA device here; add MODEL.DEVICE cpu to the command to "
-            "run on the processor"
-        )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    if device.index is not None and device.index >= torch.cuda.device_count():
-        raise UserError(f"{device} is asked for, but there are {torch.cuda.device_count()} CUDA devices")
-    return device

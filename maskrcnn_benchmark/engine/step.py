@@ -10,22 +10,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.engine.data_parallel import GradientAverage, has_synchronized_norms
+from maskrcnn_benchmark.engine.precision import autocast
 from maskrcnn_benchmark.multitask.interactions import TrunkGradients
 from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.utils.comm import BUCKET_BYTES, all_gather, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
-
-PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-
-def autocast(dtype, device):
-    """The context of a forward pass in the precision that the option DTYPE names; nothing at all for "float32"."""
-    if dtype not in PRECISIONS:
-        raise UserError(f"DTYPE is {dtype!r}, but must be one of {', '.join(PRECISIONS)}")
-    if PRECISIONS[dtype] is None:
-        return contextlib.nullcontext()
-    return torch.autocast(torch.device(device).type, PRECISIONS[dtype])
 
 
 @dataclass

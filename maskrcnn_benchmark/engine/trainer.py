@@ -3,8 +3,12 @@
 import logging
 from functools import partial
 
+import torch
+
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, broadcast_state
+from maskrcnn_benchmark.engine.determinism import deterministic_kernels
 from maskrcnn_benchmark.engine.interruption import StopRequest
+from maskrcnn_benchmark.engine.precision import float32_precision
 from maskrcnn_benchmark.engine.progress import Progress
 from maskrcnn_benchmark.engine.random_state import (
     get_random_state,
@@ -17,6 +21,7 @@ from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.threads import keep_threads
 
 FINAL = "model_final"
 
@@ -42,7 +47,7 @@ def do_train(
     """Train from iteration `arguments["iteration"]` to SOLVER.MAX_ITER.
 
     A run that was stopped or killed and is started again from its last checkpoint goes on as if nothing had happened:
-    on one CPU process it ends with the same weights, bit for bit.
+    on one CPU process, and on one GPU with SOLVER.DETERMINISTIC, it ends with the same weights, bit for bit.
 
     Args:
         cfg: the config.
@@ -79,6 +84,7 @@ def do_train(
         clip_norm=solver.CLIP_GRADIENT_NORM,
     )
     random_states = _restore(arguments, loss_combiner, step)
+    _keep_threads(arguments.pop("threads", None), torch.device(device))
     broadcast_state(model, loss_combiner)
 
     def save(name, iteration):
@@ -89,20 +95,22 @@ def do_train(
             **arguments,
             loss_combiner=loss_combiner.state_dict(),
             grad_scaler=step.scaler.state_dict(),
-            random_states=all_gather(get_random_state()),
+            random_states=all_gather(get_random_state(device)),
+            threads=torch.get_num_threads(),
         )
 
     logger.info("Start training at iteration %d of %d", start, end)
     model.train()
-    with StopRequest() as stop, Progress(start, end, solver.LOG_PERIOD, checkpointer.save_dir) as progress:
+    with StopRequest() as stop, Progress(start, end, solver.LOG_PERIOD, checkpointer.save_dir, device) as progress:
         batches = iter(data_loader)
         # only now: starting the loader has drawn random numbers
-        _start_random_numbers(random_states, solver.SEED, start)
+        _start_random_numbers(random_states, solver.SEED, start, device)
         for iteration in range(start + 1, end + 1):
             images, targets, indices = next(batches)
             names = partial(_image_names, data_loader.dataset, indices)
             try:
-                outcome = step(images, targets, names, lambda: stop.requested)
+                with float32_precision(cfg.TF32), deterministic_kernels(solver.DETERMINISTIC):
+                    outcome = step(images, targets, names, lambda: stop.requested)
             except UserError as error:
                 raise UserError(f"iteration {iteration}: {error}") from None
             lr = optimizer.param_groups[0]["lr"]
@@ -119,7 +127,7 @@ def do_train(
                 )
             if evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation:
                 average_batch_norm_statistics(model)
-                with untouched_random_state():
+                with untouched_random_state(device):
                     progress.results(iteration, evaluate() or {})
                 synchronize()  # patiently: the next step's collectives have a time limit
                 model.train()
@@ -142,13 +150,20 @@ def _restore(arguments, loss_combiner, step):
     return arguments.pop("random_states", None)
 
 
-def _start_random_numbers(states, seed, iteration):
+def _keep_threads(threads, device):
+    """Compute with the threads of the checkpoint, where numbers depend on them; None: it does not say."""
+    change = keep_threads(threads) if threads is not None and device.type == "cpu" else ""
+    if change:
+        logger.info(change)
+
+
+def _start_random_numbers(states, seed, iteration, device):
     """Continue each rank's random numbers, or begin them anew from seed, rank and iteration.
 
     They are those of the network, such as which regions are sampled. Batches and their transforms depend on neither.
     """
     if states is not None and len(states) == get_world_size():
-        set_random_state(states[get_rank()])
+        set_random_state(states[get_rank()], device)
         return
     if states is not None:
         logger.info(
@@ -185,7 +200,8 @@ def _evaluation_on(cfg, model, data_loader, device):
             expected_results_sigma_tol=cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
             tasks=[task.key for task in evaluated_tasks(cfg)],
             protocols=build_protocols(cfg),
-            dtype=cfg.DTYPE,
+            dtype=cfg.TEST.DTYPE,
+            tf32=cfg.TEST.TF32,
             augmentation=build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None,
         )
         if results is not None:

@@ -6,6 +6,7 @@ from torchvision.ops import RoIPool as ROIPool
 from torchvision.ops import roi_pool
 
 from maskrcnn_benchmark.layers.batch_norm import FrozenBatchNorm2d, conv_norm
+from maskrcnn_benchmark.layers.cross_entropy import mean_cross_entropy
 from maskrcnn_benchmark.layers.deform_conv import DFConv2d
 from maskrcnn_benchmark.layers.nms import grouped_nms, nms
 from maskrcnn_benchmark.layers.roi_align import ROIAlign, roi_align
@@ -20,6 +21,7 @@ __all__ = [
     "roi_pool",
     "ROIPool",
     "smooth_l1_loss",
+    "mean_cross_entropy",
     "SigmoidFocalLoss",
     "Conv2d",
     "ConvTranspose2d",

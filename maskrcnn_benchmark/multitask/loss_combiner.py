@@ -234,7 +234,7 @@ class LossCombiner(nn.Module):
             return {}, None
         leaves = {key: loss.clone().requires_grad_() for key, loss in losses.items()}
         learned = self.learned_parameters()
-        with _seeded(self.weighting.draws, self.seed, self.iteration), torch.enable_grad():
+        with _seeded(self.weighting.draws, self._place.device, self.seed, self.iteration), torch.enable_grad():
             total = self.weighting(leaves)
         gradients = torch.autograd.grad(total, [*leaves.values(), *learned], allow_unused=True)
         factors = {key: torch.zeros_like(losses[key]) if g is None else g for key, g in zip(leaves, gradients)}
@@ -354,7 +354,8 @@ class LossCombiner(nn.Module):
         if self.aggregation is None or not keys or not gramian.isfinite().all():
             return rows.weighted_sum(everything)
         step.joined += 1
-        with _seeded(self.aggregation.draws, self.seed, self.iteration, step.joined), torch.no_grad():
+        numbers = self.seed, self.iteration, step.joined
+        with _seeded(self.aggregation.draws, self._place.device, *numbers), torch.no_grad():
             if self.aggregation.elementwise:
                 return rows.elementwise(lambda matrix: self.aggregation(matrix, keys), keys)
             index = [self.tasks.index(key) for key in keys]
@@ -417,13 +418,13 @@ def _scaled(loss, scaler):
 
 
 @contextlib.contextmanager
-def _seeded(wanted, *numbers):
-    """If wanted, torch's random numbers come from the numbers given; afterwards they go on as if nothing had been."""
+def _seeded(wanted, device, *numbers):
+    """If wanted, random numbers come from the numbers given; afterwards all go on as before, the device's too."""
     if not wanted:
         yield
         return
     digest = hashlib.blake2b("/".join(map(str, numbers)).encode(), digest_size=7).digest()
-    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int.from_bytes(digest, "big"))
         yield
 

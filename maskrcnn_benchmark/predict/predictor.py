@@ -10,7 +10,7 @@ import torch
 
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
-from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.engine.precision import check_precision, inference_precision
 from maskrcnn_benchmark.multitask.tasks import PER_REGION, TASKS, enabled_tasks
 from maskrcnn_benchmark.predict.ahead import ahead
 from maskrcnn_benchmark.predict.folding import fold_batch_norm
@@ -35,7 +35,8 @@ class Predictor:
 
     Images are resized as in testing, and frozen and trained batch norms are folded into the convolutions. Several
     images in one batch are padded to one size, so that numbers near their borders differ a little from those of one
-    at a time.
+    at a time. They are computed in float32, whatever the network was trained in, unless the options TEST.DTYPE and
+    TEST.TF32 say otherwise.
 
     Attributes:
         network: the `TrainedNetwork`.
@@ -61,6 +62,7 @@ class Predictor:
         self.vocabulary = network.vocabulary
         self.thresholds = merge_thresholds(THRESHOLDS, thresholds)
         cfg = network.cfg
+        check_precision(cfg)
         if cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
             raise UserError(f"{network.path} ends after its proposals (MODEL.RPN_ONLY), which are no answer to a task")
         self.tasks = tuple(task.key for task in enabled_tasks(cfg) if tasks is None or task.key in tasks)
@@ -133,7 +135,7 @@ class Predictor:
     def _predict(self, images):
         """`ImagePrediction`s on the CPU, boxes in pixels of the images, maps as coarse as the heads left them."""
         cfg = self.network.cfg
-        with autocast(cfg.DTYPE, self._device):
+        with inference_precision(cfg.TEST.DTYPE, cfg.TEST.TF32, self._device):
             if self._augmentation is not None:
                 answers = self._augmentation(images, self._device)
             else:

@@ -14,6 +14,7 @@ from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.data.datasets.known_names import known_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names
 from maskrcnn_benchmark.utils.model_zoo import local_file
@@ -58,11 +59,14 @@ def load_network(path, config_file="", options=(), device=None):
         path: a file, an address or a name of the catalog (docs/weights.md).
         config_file: a yaml in place of the checkpoint's own config.
         options: KEY, VALUE, KEY, VALUE, ... to change in it.
-        device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
+        device: "cpu", "cuda", "cuda:1", ...; None takes the MODEL.DEVICE of the options, else a GPU where there is
+            one.
 
     Raises:
         UserError: the file is no whole network of its config, or there is no config or no names for it.
     """
+    if device is None:
+        device = dict(zip(options[::2], options[1::2])).get("MODEL.DEVICE")
     device = choose_device(device)
     file = local_file(str(path))
     weights, rest = split_checkpoint(read_checkpoint(file), file)
@@ -95,25 +99,15 @@ def testing_config(path, options=()):
     _, rest = split_checkpoint(read_checkpoint(file), file)
     cfg = config_of(file, rest, options=options)
     if not cfg.is_given("MODEL.DEVICE"):
-        cfg.MODEL.DEVICE = str(choose_device())
+        cfg.MODEL.DEVICE = AUTO
     if not cfg.is_given("OUTPUT_DIR"):
         cfg.OUTPUT_DIR = str(Path(file).parent)
     return cfg, vocabulary_of(file, rest, cfg) if "vocabulary" in rest else None
 
 
 def choose_device(name=None):
-    """The `torch.device` of a name, or the best there is. Raises `UserError` for one that this machine lacks."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"there is no device {name!r}; take cpu, cuda or cuda:NUMBER") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"{name} is asked for, but PyTorch finds no CUDA device here; take cpu")
-    if device.index is not None and device.type == "cuda" and device.index >= torch.cuda.device_count():
-        raise UserError(f"{device} is asked for, but there are {torch.cuda.device_count()} CUDA devices")
-    return device
+    """The `torch.device` of a name, or the best there is: `utils.devices.resolve_device` of --device."""
+    return resolve_device(AUTO if name is None else name, "--device")
 
 
 def config_of(file, rest, config_file="", options=()):

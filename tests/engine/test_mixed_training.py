@@ -17,6 +17,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "detail"
 SMALL = (
+    *("MODEL.DEVICE", "cpu"),
     *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8, "MODEL.RESNETS.RES2_OUT_CHANNELS", 8),
     *("MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 16, "MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 16),
     *("MODEL.ROI_MASK_HEAD.CONV_LAYERS", (8,), "MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS", (8,)),

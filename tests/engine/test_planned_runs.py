@@ -1,19 +1,20 @@
 """What planned runs share: places to run at, last words, how long they took."""
 
-import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from maskrcnn_benchmark.engine.planned_runs import duration, last_line, make_places, read_config
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.threads import allowed_cores
 
 MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 
 
 def test_cores_are_shared_and_gpus_taken_in_turn():
-    cores = len(os.sched_getaffinity(0))
-    on_cpu, on_gpu = read_config(MINI), read_config(MINI, ["MODEL.DEVICE", "cuda"])
+    cores = allowed_cores()
+    on_cpu, on_gpu = read_config(MINI, ["MODEL.DEVICE", "cpu"]), read_config(MINI, ["MODEL.DEVICE", "cuda"])
     assert make_places(on_cpu, None, []) == [{}]
     assert make_places(on_cpu, 2, []) == [{"OMP_NUM_THREADS": str(max(1, cores // 2))}] * 2
     two = [{"CUDA_VISIBLE_DEVICES": "4"}, {"CUDA_VISIBLE_DEVICES": "6"}]
@@ -21,6 +22,14 @@ def test_cores_are_shared_and_gpus_taken_in_turn():
     assert make_places(on_gpu, 3, ["4", "6"]) == [*two, two[0]]
     with pytest.raises(UserError, match=r"add MODEL.DEVICE cuda"):
         make_places(on_cpu, None, ["0"])
+
+
+def test_gpus_are_refused_where_the_device_is_left_open_and_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"--gpus: MODEL\.DEVICE is auto, and PyTorch finds no CUDA device here"):
+        make_places(read_config(MINI), None, ["0"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert make_places(read_config(MINI), None, ["3"]) == [{"CUDA_VISIBLE_DEVICES": "3"}]
 
 
 def test_a_log_without_a_word(tmp_path):

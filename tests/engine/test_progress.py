@@ -1,6 +1,7 @@
 """What is shown of a training."""
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maskrcnn_benchmark.engine.progress import Progress, format_gradients
@@ -32,6 +33,14 @@ def test_means_of_each_period_reach_log_and_tensorboard(tmp_path, caplog):
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].startswith("iteration 2/3  eta 0:00:00  loss 2.5000  semantic 1.500  part 2.000  lr 0.100000")
     assert lines[0].endswith("images/s") and lines[1].startswith("iteration 3/3")
+
+
+def test_a_line_ends_with_the_memory_of_this_processs_own_gpu(caplog, monkeypatch):
+    peak = {torch.device("cuda", 0): 2**20, torch.device("cuda", 1): 3 * 2**30}
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", peak.__getitem__)
+    with caplog.at_level("INFO"), Progress(0, 1, 1, "", torch.device("cuda", 1)) as progress:
+        progress.step(1, outcome(1.0), 0.1, 1)
+    assert caplog.records[0].getMessage().endswith("images/s  3072 MiB")
 
 
 def test_points_beyond_the_checkpoint_of_a_killed_run_are_hidden(tmp_path):

@@ -33,6 +33,7 @@ def make_cfg(folder, data, *options):
 
 # two dense tasks on a thin trunk: everything but the region heads, which have tests of their own
 SMALL = (
+    *("MODEL.DEVICE", "cpu"),
     *("MODEL.DETECTION_ON", False, "MODEL.MASK_ON", False, "MODEL.KEYPOINT_ON", False, "MODEL.PART_ON", False),
     *("MODEL.BOUNDARY_ON", False, "MODEL.OCCLUSION_ON", False, "MODEL.RESNETS.STEM_OUT_CHANNELS", 8),
     *("MODEL.RESNETS.RES2_OUT_CHANNELS", 8, "MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 32),

@@ -1,6 +1,10 @@
 """What comes before a run."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine import setup
@@ -8,7 +12,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 
 def test_cuda_without_cuda_names_the_remedy(monkeypatch):
-    monkeypatch.setattr(setup.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"MODEL\.DEVICE is cuda.*add MODEL\.DEVICE cpu"):
         setup.start_run(default_cfg.clone())
 
@@ -20,15 +24,91 @@ def test_a_device_that_does_not_exist_is_the_users_error():
         setup.start_run(cfg)
 
 
-def test_each_local_rank_takes_its_own_gpu(monkeypatch):
-    monkeypatch.setattr(setup.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(setup.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("WORLD_SIZE", "4")
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Stand-ins for a machine with two GPUs; yields the devices that were made the current one."""
+    chosen = []
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: GPUS[index])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(with_index(device)))
+    return chosen
+
+
+GPUS = [SimpleNamespace(name="GPU of the test", total_memory=gib << 30) for gib in (16, 141)]
+
+
+def with_index(device):
+    """What `torch.cuda.set_device` takes: a device without an index is refused, as there."""
+    if torch.device(device).index is None:
+        raise ValueError(f"Expected a torch.device with a specified index or an integer, but got:{device}")
+    return device
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "index"),
+    [
+        ("cuda", {}, 0),
+        ("cuda:1", {}, 1),
+        ("auto", {}, 0),
+        ("cuda", {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}, 0),  # a world of one, under torchrun
+        ("cuda:1", {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}, 1),
+    ],
+)
+def test_a_run_starts_on_a_gpu_with_its_index(two_gpus, monkeypatch, tmp_path, name, variables, index):
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(["MODEL.DEVICE", name, "OUTPUT_DIR", str(tmp_path)])
+    device = torch.device("cuda", index)
+    assert setup.start_run(cfg) == device and two_gpus == [device]
+    log = (tmp_path / "log.txt").read_text()
+    assert f"this one on cuda:{index}" in log
+    assert "GPU 0: GPU of the test, 16 GiB" in log and "GPU 1: GPU of the test, 141 GiB" in log
+
+
+def test_each_process_of_torchrun_takes_the_gpu_of_its_number(two_gpus, monkeypatch, tmp_path):
+    groups = []
+    monkeypatch.setattr(setup.dist, "init_process_group", groups.append)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert setup._check_device("cuda") == setup.torch.device("cuda", 1)
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(UserError, match="cuda:2 is asked for, but there are 2 CUDA devices"):
-        setup._check_device("cuda")
+    cfg = default_cfg.clone()
+    cfg.OUTPUT_DIR = str(tmp_path)
+    assert setup.start_run(cfg) == torch.device("cuda", 1) and two_gpus == [torch.device("cuda", 1)]
+    assert groups == ["cpu:gloo,cuda:nccl"]
+
+
+def test_a_run_on_the_cpu_never_starts_cuda(two_gpus, monkeypatch, tmp_path):
+    def refuse(*arguments):
+        raise AssertionError("CUDA was started")
+
+    for name in ("_lazy_init", "get_device_properties", "current_device", "get_rng_state", "max_memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, refuse)
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path)])
+    assert setup.start_run(cfg) == torch.device("cpu") and two_gpus == []
+
+
+def test_the_workspace_of_cublas_is_fixed_before_a_deterministic_run(two_gpus, monkeypatch, tmp_path):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(["OUTPUT_DIR", str(tmp_path), "SOLVER.DETERMINISTIC", True])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: two_gpus.append(os.environ["CUBLAS_WORKSPACE_CONFIG"]))
+    setup.start_run(cfg)
+    assert two_gpus == [":4096:8"]
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")
+    with pytest.raises(UserError, match="CUBLAS_WORKSPACE_CONFIG is ':0:0', with which cuBLAS is not deterministic"):
+        setup.start_run(cfg)
+
+
+@pytest.mark.parametrize("option", ["DTYPE", "TEST.DTYPE"])
+def test_a_precision_that_does_not_exist_is_the_users_error(option):
+    cfg = default_cfg.clone()
+    cfg.merge_from_list([option, "float8"])
+    with pytest.raises(UserError, match=f"^{option} is 'float8', but must be one of float32, float16, bfloat16"):
+        setup.start_run(cfg)
 
 
 def test_a_negative_seed_is_drawn():

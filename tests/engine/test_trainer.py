@@ -150,8 +150,9 @@ def test_the_output_folder_holds_checkpoints_that_say_everything(tmp_path):
     final = torch.load(tmp_path / "model_final.pth", weights_only=True)
     assert final["iteration"] == 6 and final["scheduler"] == {"last_epoch": 6}
     assert set(final) == {
-        *("model", "optimizer", "scheduler", "iteration", "loss_combiner", "grad_scaler", "random_states"),
+        *("model", "optimizer", "scheduler", "iteration", "loss_combiner", "grad_scaler", "random_states", "threads"),
     }
+    assert final["threads"] == torch.get_num_threads()
     assert len(list((tmp_path / "tensorboard").glob("events.*"))) == 1
 
 

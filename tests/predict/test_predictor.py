@@ -105,7 +105,31 @@ def test_test_time_augmentation_is_kept(small):
     assert len(result.detection) and result.semantic.shape == result.size[::-1]
 
 
+def precision_inside(predictor, image, monkeypatch):
+    """The type of autocast, or None, that the network is called in."""
+    forward, seen = predictor.network.model.forward, []
+
+    def watched(*arguments):
+        seen.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+        return forward(*arguments)
+
+    monkeypatch.setattr(predictor.network.model, "forward", watched)
+    predictor(image)
+    return seen
+
+
+def test_predictions_are_float32_whatever_the_training_was_unless_asked(small, monkeypatch):
+    trained_in = ["DTYPE", "bfloat16"]
+    exact = Predictor(small.checkpoint, device="cpu", options=trained_in)
+    assert precision_inside(exact, small.images[0], monkeypatch) == [None]
+    fast = Predictor(small.checkpoint, device="cpu", options=["TEST.DTYPE", "bfloat16"])
+    assert precision_inside(fast, small.images[0], monkeypatch) == [torch.bfloat16]
+    with pytest.raises(UserError, match=r"^TEST\.DTYPE is 'half', but must be one of"):
+        Predictor(small.checkpoint, device="cpu", options=["TEST.DTYPE", "half"])
+
+
 def test_mixed_precision(small):
-    result = Predictor(small.checkpoint, device="cpu", options=["DTYPE", "bfloat16"], thresholds=LOW)(small.images[0])
+    options = ["TEST.DTYPE", "bfloat16"]
+    result = Predictor(small.checkpoint, device="cpu", options=options, thresholds=LOW)(small.images[0])
     assert result.semantic.dtype == torch.uint8 and torch.isfinite(result.boundary.float()).all()
     assert set(result.answers.answers) == set(result.tasks)

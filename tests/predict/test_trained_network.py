@@ -29,31 +29,34 @@ def test_a_checkpoint_alone_is_the_network_that_was_saved(small, tmp_path, monke
 
 
 def test_options_change_the_config_that_came_along(small):
-    network = load_network(small.checkpoint, options=["MODEL.KEYPOINT_ON", False, "INPUT.MIN_SIZE_TEST", 96])
+    network = load_network(
+        small.checkpoint, options=["MODEL.DEVICE", "cpu", "MODEL.KEYPOINT_ON", False, "INPUT.MIN_SIZE_TEST", 96]
+    )
     assert network.cfg.INPUT.MIN_SIZE_TEST == 96 and "keypoint" not in dict(network.model.roi_heads.named_children())
 
 
 def test_an_old_checkpoint_takes_a_config_beside_it_or_a_named_one(small, tmp_path):
     old = rewritten(small, tmp_path, config=None)
     with pytest.raises(UserError, match=r"changed.pth carries no config, and there is no .*config.yml; name one with"):
-        load_network(old)
-    assert load_network(old, small.config_file).cfg.MODEL == small.cfg.MODEL
+        load_network(old, device="cpu")
+    assert load_network(old, small.config_file, device="cpu").cfg.MODEL == small.cfg.MODEL
     (tmp_path / "config.yml").write_text(small.cfg.dump())
-    assert load_network(old).cfg.MODEL == small.cfg.MODEL
+    assert load_network(old, device="cpu").cfg.MODEL == small.cfg.MODEL
 
 
 def test_a_checkpoint_without_names_takes_those_of_its_data_set(small, tmp_path):
-    assert load_network(rewritten(small, tmp_path, vocabulary=None)).vocabulary == small.vocabulary
+    old = rewritten(small, tmp_path, vocabulary=None)
+    assert load_network(old, device="cpu").vocabulary == small.vocabulary
     config = small.cfg.clone()
     config.DATASETS.DATA_DIR = str(tmp_path)
     with pytest.raises(UserError, match="does not name its classes, and data set mini_detail_train, which does, is"):
-        load_network(rewritten(small, tmp_path, vocabulary=None, config=config.dump()))
+        load_network(rewritten(small, tmp_path, vocabulary=None, config=config.dump()), device="cpu")
 
 
 def test_a_model_of_torchvision_gets_the_names_of_coco(tmp_path):
     torch.save(maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict(), tmp_path / "foreign.pth")
     config = "configs/e2e_mask_rcnn_R_50_FPN_1x.yaml"
-    network = load_network(tmp_path / "foreign.pth", config, ["MODEL.RESNETS.STRIDE_IN_1X1", False])
+    network = load_network(tmp_path / "foreign.pth", config, ["MODEL.RESNETS.STRIDE_IN_1X1", False], "cpu")
     names = network.vocabulary.thing_names
     assert len(names) == 80 and (names[0], names[79]) == ("person", "toothbrush")
 
@@ -75,7 +78,7 @@ def test_nothing_that_a_config_inside_a_file_names_is_run(small, tmp_path):
     config.PATHS_CATALOG = str(trap)
     config.MODEL.WEIGHT = "catalog://whatever"
     changed = rewritten(small, tmp_path, config=config.dump(), vocabulary=None)
-    assert str(trap) != load_network(changed).cfg.PATHS_CATALOG
+    assert str(trap) != load_network(changed, device="cpu").cfg.PATHS_CATALOG
     assert str(trap) != testing_config(changed)[0].PATHS_CATALOG
     assert not (tmp_path / "ran").exists()
 
@@ -106,13 +109,24 @@ def without_a_layer(weights):
 def test_what_is_no_whole_network_is_refused(small, tmp_path, changes, message):
     content = torch.load(small.checkpoint, weights_only=True)
     with pytest.raises(UserError, match=message):
-        load_network(rewritten(small, tmp_path, **changes(content)))
+        load_network(rewritten(small, tmp_path, **changes(content)), device="cpu")
 
 
-def test_devices():
-    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(UserError, match="there is no device 'gpu'"):
+def test_a_gpu_is_taken_where_there_is_one_and_nothing_else_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device() == torch.device("cuda", 0) and choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(UserError, match="--device is 'gpu', but must be auto, cpu, cuda or cuda:NUMBER"):
         choose_device("gpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="finds no CUDA device"):
-            choose_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device() == torch.device("cpu")
+    with pytest.raises(UserError, match="--device is cuda:1, but PyTorch finds no CUDA device here"):
+        choose_device("cuda:1")
+
+
+def test_the_device_of_the_options_counts(small, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    network = load_network(small.checkpoint, options=["MODEL.DEVICE", "cpu"])
+    assert network.cfg.MODEL.DEVICE == "cpu" and next(network.model.parameters()).device.type == "cpu"

@@ -61,7 +61,7 @@ def test_a_dry_run_lists_the_runs_and_touches_nothing(call, tmp_path):
         (["--tasks", "depth"], "--tasks depth: there is no task 'depth'"),
         (["--methods", "pcgrd"], "--methods pcgrd: there is no method 'pcgrd'"),
         (["--jobs", "0"], "--jobs 0 must be 1 or more"),
-        (["--gpus", "0"], "--gpus: MODEL.DEVICE is cpu"),
+        (["--gpus", "0", "MODEL.DEVICE", "cpu"], "--gpus: MODEL.DEVICE is cpu"),
         (["--variant", "x", "weights"], "--variant x: give its options in quotes"),
         (["--baseline", "gone.json"], "cannot read the single-task results gone.json"),
         (["SOLVER.MAX_ITERS", "3"], "did you mean SOLVER.MAX_ITER?"),
@@ -78,7 +78,16 @@ def test_mistakes_are_one_line_and_exit_code_2(call, tmp_path, words, message):
 @pytest.mark.slow
 def test_two_subsets_of_two_iterations(tmp_path):
     write_mini_detail(tmp_path / "data" / "mini_detail", num_train=4, num_val=2, seed=1)
-    small = ["MODEL.RESNETS.STEM_OUT_CHANNELS", "8", "MODEL.RESNETS.RES2_OUT_CHANNELS", "8", "SOLVER.MAX_ITER", "2"]
+    small = [
+        "MODEL.DEVICE",
+        "cpu",
+        "MODEL.RESNETS.STEM_OUT_CHANNELS",
+        "8",
+        "MODEL.RESNETS.RES2_OUT_CHANNELS",
+        "8",
+        "SOLVER.MAX_ITER",
+        "2",
+    ]
     small += ["INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MIN_SIZE_TEST", "64", "SOLVER.IMS_PER_BATCH", "2"]
     words = ["--config-file", MINI, "--output", "out", "--tasks", "semantic", "semantic+classification", "--jobs", "2"]
     command = [sys.executable, str(ROOT / "tools" / "ablate_tasks.py"), *words, *small, "DATASETS.DATA_DIR", "data"]

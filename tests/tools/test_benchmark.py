@@ -262,7 +262,7 @@ def test_a_file_that_could_not_be_written_is_refused_before_measuring(benchmark,
 
 def test_an_unknown_device_is_refused_before_measuring(benchmark):
     args = benchmark.parse_arguments(["multitask", "--device", "gpu"])
-    with pytest.raises(UserError, match="--device gpu is no device; use cpu"):
+    with pytest.raises(UserError, match="--device is 'gpu', but must be auto, cpu, cuda or cuda:NUMBER"):
         benchmark.check_before_measuring(args)
 
 

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
@@ -44,11 +46,16 @@ def test_a_mistake_is_one_line_and_exit_code_2_for_a_shell(tmp_path):
         (train_net, ["--config-file", MINI, "DATASETS.TRAIN", "('mini_detial_train',)"], "mini_detail_train"),
         (train_net, ["--config-file", MINI, "MODEL.DEVICE", "gpu"], "MODEL.DEVICE is 'gpu'"),
         (train_net, ["--config-file", MINI, "MODEL.WEIGHT", "gone.pth"], "no such checkpoint: gone.pth"),
-        (train_net, ["--config-file", MINI, "DTYPE", "float8"], "DTYPE is 'float8'"),
+        (train_net, ["--config-file", MINI, "DTYPE", "float8"], "error: DTYPE is 'float8'"),
+        (train_net, ["--config-file", MINI, "TEST.DTYPE", "float8"], "TEST.DTYPE is 'float8'"),
         (train_net, ["--config-file", MINI, "--sweep", "SOLVER.BASE_LRR=1,2"], "did you mean SOLVER.BASE_LR?"),
         (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1,x"], "SOLVER.SEED takes a int"),
         (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1", "--jobs", "0"], "--jobs 0 must be 1 or more"),
-        (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1", "--gpus", "0"], "--gpus: MODEL.DEVICE is cpu"),
+        (
+            train_net,
+            ["--config-file", MINI, "--sweep", "SOLVER.SEED=1", "--gpus", "0", "MODEL.DEVICE", "cpu"],
+            "--gpus: MODEL.DEVICE is cpu",
+        ),
         (train_net, ["--config-file", MINI, "--dry-run"], "belong to --sweep"),
         (test_net, ["--config-file", MINI, "--ckpt", "gone.pth"], "no such checkpoint: gone.pth"),
         (test_net, ["--config-file", MINI, "MODEL.WEIGHT", "gone.pth"], "no such checkpoint: gone.pth"),
@@ -80,6 +87,28 @@ def test_auto_says_which_config_and_why(tmp_path, capsys, monkeypatch):
     assert cfg.DATASETS.TRAIN == ("mini_detail_train",) and cfg.SOLVER.SEED == 4
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and "mini_R_18_FPN.yaml" in out and str(tmp_path / "detail/annotations.json") in out
+
+
+@pytest.mark.parametrize(
+    ("there", "options", "place"),
+    [
+        (True, [], "on cuda:0"),
+        (True, ["MODEL.DEVICE", "cuda:1"], "on cuda:1"),
+        (True, ["MODEL.DEVICE", "cpu"], "on the CPU"),
+        (False, [], "on the CPU"),
+    ],
+)
+def test_auto_takes_the_gpu_for_the_embedded_data_set_and_says_so(tmp_path, capsys, monkeypatch, there, options, place):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    cfg = train_net.read_config("auto", ["DATASETS.DATA_DIR", str(tmp_path), *options])
+    assert cfg.DATASETS.TRAIN == ("mini_detail_train",)
+    line = capsys.readouterr().out
+    assert line.endswith(f", {place}\n") and line.count("\n") == 1
+    named = resolve_device(cfg.MODEL.DEVICE)
+    assert place == ("on the CPU" if named.type == "cpu" else f"on {named}")
 
 
 def test_a_sweep_is_listed_before_it_starts(tmp_path, monkeypatch, capsys):
@@ -114,7 +143,7 @@ def test_a_sweep_is_not_for_torchrun(monkeypatch):
 def test_a_sweep_of_two_iterations_that_is_stopped_and_goes_on(tmp_path, data):
     small = ["MODEL.RESNETS.STEM_OUT_CHANNELS", "8", "MODEL.RESNETS.RES2_OUT_CHANNELS", "8", "SOLVER.MAX_ITER", "2"]
     small += ["INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MIN_SIZE_TEST", "64", "SOLVER.IMS_PER_BATCH", "2"]
-    small += ["TEST.TRIVIAL", "False", "TEST.NUM_PICTURES", "0"]
+    small += ["TEST.TRIVIAL", "False", "TEST.NUM_PICTURES", "0", "MODEL.DEVICE", "cpu"]
     words = ["--config-file", MINI, "--sweep", "SOLVER.SEED=0,1", "--jobs", "2", *small, "DATASETS.DATA_DIR", data]
     command = [sys.executable, str(ROOT / "tools" / "train_net.py"), *words, "OUTPUT_DIR", "out"]
     environment = {name: value for name, value in os.environ.items() if name != "RANK"}

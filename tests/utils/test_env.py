@@ -1,6 +1,7 @@
 """The hook for settings of the whole process, and the report on the machine."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,3 +37,14 @@ def test_the_same_is_there_for_programs():
     known = json.loads(json.dumps(collect_environment()))
     assert known["pytorch"] == torch.__version__ and known["packages"]["numpy"] == np.__version__
     assert len(known["gpus"]) == torch.cuda.device_count() and known["threads"] == torch.get_num_threads()
+    assert known["thread_choice"].startswith(f"{known['threads']} thread")
+
+
+def test_gpus_are_named_but_not_to_a_process_on_the_cpu(monkeypatch):
+    gpu = SimpleNamespace(name="GPU of the test", total_memory=80 << 30)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", [gpu].__getitem__)
+    assert collect_environment("cuda:0")["gpus"] == [{"name": "GPU of the test", "memory_gib": 80}]
+    assert "GPU 0: GPU of the test, 80 GiB" in collect_env_info()
+    monkeypatch.setattr(torch.cuda, "get_device_properties", [].__getitem__)
+    assert collect_environment("cpu")["gpus"] == []

@@ -10,7 +10,7 @@ from benchmarks.multitask import Network, training_batches, with_tasks
 from benchmarks.timing import format_table, medians, positive, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary
-from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.engine.precision import autocast, float32_precision
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
@@ -18,6 +18,7 @@ from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.multitask.tasks import TASKS, task_of_loss
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 
 SUMMARY = "weightings and aggregations of eight tasks beside the plain sum of their losses"
@@ -42,7 +43,7 @@ class PlainStep:
 
     def __init__(self, cfg, vocabulary):
         torch.manual_seed(0)
-        self.device, self.dtype = torch.device(cfg.MODEL.DEVICE), cfg.DTYPE
+        self.device, self.dtype, self.tf32 = resolve_device(cfg.MODEL.DEVICE), cfg.DTYPE, cfg.TF32
         self.model = build_detection_model(cfg, vocabulary).to(self.device)
         self.optimizer = make_optimizer(cfg, self.model)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -54,9 +55,10 @@ class PlainStep:
         images, targets = batch
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.dtype, self.device):
-            losses = self.model(images, targets)
-        plain_sum(losses, self.weights).backward()
+        with float32_precision(self.tf32):
+            with autocast(self.dtype, self.device):
+                losses = self.model(images, targets)
+            plain_sum(losses, self.weights).backward()
         values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -123,7 +125,7 @@ def alone(cfg, names, batch):
     The losses are numbers that nothing stands behind. The combiner's turn has all that a step asks of it, its shares
     of the batch's targets included.
     """
-    device = torch.device(cfg.MODEL.DEVICE)
+    device = resolve_device(cfg.MODEL.DEVICE)
     combiner = build_loss_combiner(cfg).to(device)
     losses = {name: torch.ones((), device=device, requires_grad=True) for name in names}
 

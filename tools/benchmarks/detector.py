@@ -1,11 +1,14 @@
 """Mask R-CNN R-50-FPN beside torchvision's `maskrcnn_resnet50_fpn`: training, inference and memory.
 
-Both networks start from the same random weights and see the same images and objects. Ours is the original library's
-configuration as it stands, trained by the training step of `tools/train_net.py`; torchvision's has frozen batch norm
+Both networks start from the same random weights and see the same images and objects, which are on the device before
+the clock starts: bitmaps of the masks for both, so that none is drawn meanwhile. Both compute in the same precision,
+that of our config: DTYPE and TF32 in training, TEST.DTYPE and TEST.TF32 in inference. Ours is the configuration of the
+original library as it stands, trained by the training step of `tools/train_net.py`; torchvision's has frozen batch norm
 and a frozen stem and first stage like it.
 """
 
 import argparse
+import gc
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -18,6 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from benchmarks.timing import format_table, medians, positive, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.engine.precision import autocast, check_precision, float32_precision, inference_precision
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import Masker
@@ -56,19 +60,12 @@ def add_arguments(parser):
 
 def measure(args):
     """Time both networks alternately, then measure the memory of each alone. Returns the result's dictionary."""
-    networks = build_networks(args)
-    batch, single = make_batch(args, args.batch), make_batch(args, 1)
-    detections = {name: network.infer(single) for name, network in networks.items()}
-    print(", ".join(f"{name}: {count} detections" for name, count in detections.items()))
-    inference, training = {}, {}
-    for name, network in networks.items():
-        inference[f"{name}, infer"] = lambda turn, network=network: network.infer(single)
-        training[f"{name}, train"] = lambda turn, network=network: network.train_step(batch)
-    # One after the other: a process that tests does not train in between
-    seconds = take_turns(inference, args.rounds * INFERENCES_PER_ROUND, args.warmup)
-    seconds |= take_turns(training, args.rounds, args.warmup)
+    # One after the other, with networks of their own: a process that tests does not train in between
+    detections, seconds = time_inference(args)
+    free_memory()
+    seconds |= time_training(args)
+    free_memory()
     print(format_table(seconds))
-    del networks
     memory = {} if args.skip_memory else {name: measure_memory(name, args) for name in NETWORKS}
     for name, mib in memory.items():
         print(f"{name}, peak memory of training: {mib:.0f} MiB")
@@ -88,6 +85,33 @@ def measure(args):
         "config_file": CONFIG,
         "options": args.opts,
     }
+
+
+def time_inference(args):
+    """({name: detections}, {"NAME, infer": list of seconds}) on one image."""
+    networks, image = build_networks(args), make_batch(args, 1)[0].to(args.device)
+    detections = {name: network.infer(image) for name, network in networks.items()}
+    print(", ".join(f"{name}: {count} detections" for name, count in detections.items()))
+    actions = {f"{name}, infer": lambda turn, infer=network.infer: infer(image) for name, network in networks.items()}
+    return detections, take_turns(actions, args.rounds * INFERENCES_PER_ROUND, args.warmup)
+
+
+def time_training(args):
+    """{"NAME, train": list of seconds} of training steps on one batch."""
+    images, objects = make_batch(args, args.batch)
+    batch = images.to(args.device), drawn(objects, images.shape[-1], images.shape[-2], args.device)
+    actions = {}
+    for name, network in build_networks(args).items():
+        targets = network.targets_of(batch)
+        actions[f"{name}, train"] = lambda turn, run=network.train_step, targets=targets: run(batch[0], targets)
+    return take_turns(actions, args.rounds, args.warmup)
+
+
+def free_memory():
+    """Give back what the networks of a phase held, so that the next finds the memory of a device as the first did."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def ratios_of(median, memory):
@@ -110,42 +134,44 @@ class Ours:
     """Our network, from the weights of torchvision's."""
 
     def __init__(self, args, weights):
-        cfg = default_cfg.clone()
-        cfg.merge_from_file(ROOT / CONFIG)
-        cfg.merge_from_list(["MODEL.WEIGHT", "", "MODEL.DEVICE", args.device, "SOLVER.BASE_LR", LEARNING_RATE])
-        cfg.merge_from_list(args.opts)
+        cfg = read_config(args)
         self.device = torch.device(args.device)
         self.model = build_detection_model(cfg).to(self.device)
         state, _ = convert(weights, self.model, cfg, "torchvision's random weights")
         load_state_dict(self.model, state)
+        self.precision = Precision(cfg, self.device)
         combiner = build_loss_combiner(cfg).to(self.device)
         self.step = TrainingStep(
             self.model, combiner, make_optimizer(cfg, self.model, combiner), self.device, dtype=cfg.DTYPE
         )
         self.masker = Masker(threshold=0.5, padding=1)
 
-    def train_step(self, batch):
-        """One iteration: what training does between two batches."""
-        images, objects = batch
-        targets = [self._target(*each, images.shape[-1], images.shape[-2]) for each in objects]
+    def targets_of(self, batch):
+        """The `ImageAnnotations` of a batch that is on the device, see `drawn`."""
+        size = batch[0].shape[-1], batch[0].shape[-2]
+        targets = []
+        for boxes, labels, masks in batch[1]:
+            instances = BoxList(boxes, size)
+            instances.add_field("labels", labels)
+            instances.add_field("masks", SegmentationMask(masks, size, mode="mask"))
+            targets.append(ImageAnnotations(size, instances=instances))
+        return targets
+
+    def train_step(self, images, targets):
+        """One iteration: what training does between two batches; the step has its own autocast."""
         self.model.train()
-        self.step(_image_list(images), targets, lambda: ["an image of the benchmark"])
+        with self.precision.float32_of_training():
+            self.step(_image_list(images), targets, lambda: ["an image of the benchmark"])
         wait_for(self.device)
 
-    def infer(self, batch):
+    def infer(self, images):
         """Detections with their masks pasted into the image; returns how many there are."""
         self.model.eval()
-        with torch.no_grad():
-            (found,) = self.model(_image_list(batch[0].to(self.device)))
+        with torch.no_grad(), self.precision.of_inference():
+            (found,) = self.model(_image_list(images))
             (masks,) = self.masker([found.get_field("mask")], [found])
         wait_for(self.device)
         return len(masks)
-
-    def _target(self, boxes, labels, polygons, width, height):
-        instances = BoxList(boxes, (width, height))
-        instances.add_field("labels", labels)
-        instances.add_field("masks", SegmentationMask(polygons, (width, height)))
-        return ImageAnnotations((width, height), instances=instances)
 
 
 class Torchvision:
@@ -158,36 +184,58 @@ class Torchvision:
         self.model.to(self.device)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
+        self.precision = Precision(read_config(args), self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.dtype == "float16")
 
-    def train_step(self, batch):
+    def targets_of(self, batch):
+        """The dictionaries of a batch that is on the device, see `drawn`."""
+        return [dict(zip(("boxes", "labels", "masks"), each)) for each in batch[1]]
+
+    def train_step(self, images, targets):
         """One iteration."""
-        images, objects = batch
-        size = images.shape[-1], images.shape[-2]
-        targets = [
-            {
-                "boxes": boxes.to(self.device),
-                "labels": labels.to(self.device),
-                "masks": SegmentationMask(polygons, size).get_mask_tensor().to(self.device),
-            }
-            for boxes, labels, polygons in objects
-        ]
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        losses = self.model([image.to(self.device) for image in images], targets)
-        sum(losses.values()).backward()
-        self.optimizer.step()
+        with self.precision.float32_of_training():
+            with autocast(self.precision.dtype, self.device):
+                losses = self.model(list(images), targets)
+            self.scaler.scale(sum(losses.values())).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         wait_for(self.device)
 
-    def infer(self, batch):
+    def infer(self, images):
         """Detections with their masks pasted into the image; returns how many there are."""
         self.model.eval()
-        with torch.no_grad():
-            (found,) = self.model([image.to(self.device) for image in batch[0]])
+        with torch.no_grad(), self.precision.of_inference():
+            (found,) = self.model(list(images))
         wait_for(self.device)
         return len(found["masks"])
 
 
+class Precision:
+    """In what both networks compute, by the options of a config: `dtype` names the autocast of training."""
+
+    def __init__(self, cfg, device):
+        self.dtype, self._tf32, self._test, self._device = cfg.DTYPE, cfg.TF32, cfg.TEST, device
+
+    def float32_of_training(self):
+        return float32_precision(self._tf32)
+
+    def of_inference(self):
+        return inference_precision(self._test.DTYPE, self._test.TF32, self._device)
+
+
 NETWORKS = {"ours": Ours, "torchvision": Torchvision}
+
+
+def read_config(args):
+    """Our config for the arguments."""
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(ROOT / CONFIG)
+    cfg.merge_from_list(["MODEL.WEIGHT", "", "MODEL.DEVICE", args.device, "SOLVER.BASE_LR", LEARNING_RATE])
+    cfg.merge_from_list(args.opts)
+    check_precision(cfg)
+    return cfg
 
 
 def build_networks(args):
@@ -242,6 +290,12 @@ def make_batch(args, count):
     return images, objects
 
 
+def drawn(objects, width, height, device):
+    """The objects of `make_batch` with bitmaps uint8 [O, height, width] for their polygons, on the device."""
+    masks = [SegmentationMask(polygons, (width, height), mode="mask").instances.masks for _, _, polygons in objects]
+    return [(boxes.to(device), labels.to(device), mask.to(device)) for (boxes, labels, _), mask in zip(objects, masks)]
+
+
 def measure_memory(name, args):
     """MiB that training takes at its peak, beyond the libraries, in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -250,9 +304,11 @@ def measure_memory(name, args):
 
 def _memory_of_training(name, args):
     libraries = _peak_resident()
-    network, batch = NETWORKS[name](args, random_weights(args)), make_batch(args, args.batch)
+    network, (images, objects) = NETWORKS[name](args, random_weights(args)), make_batch(args, args.batch)
+    batch = images.to(args.device), drawn(objects, args.width, args.height, args.device)
+    targets = network.targets_of(batch)
     for _ in range(2):
-        network.train_step(batch)
+        network.train_step(batch[0], targets)
     if network.device.type == "cuda":
         return torch.cuda.max_memory_allocated(network.device) / MIB
     return _peak_resident() - libraries

@@ -11,12 +11,14 @@ from benchmarks.timing import format_table, medians, positive, take_turns, wait_
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
-from maskrcnn_benchmark.engine.step import TrainingStep, autocast
+from maskrcnn_benchmark.engine.precision import float32_precision, inference_precision
+from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+from maskrcnn_benchmark.utils.devices import resolve_device
 
 SUMMARY = "the eight-task network beside Mask R-CNN and eight single-task networks"
 
@@ -64,12 +66,12 @@ class Network:
 
     def __init__(self, cfg, vocabulary):
         torch.manual_seed(0)
-        self.device = torch.device(cfg.MODEL.DEVICE)
+        self.device = resolve_device(cfg.MODEL.DEVICE)
         self.model = build_detection_model(cfg, vocabulary).to(self.device)
         if cfg.MODEL.WEIGHT:
             DetectronCheckpointer(cfg, self.model).load(cfg.MODEL.WEIGHT, use_latest=False, only_weights=True)
         combiner = build_loss_combiner(cfg).to(self.device)
-        self.dtype = cfg.DTYPE
+        self.cfg = cfg
         self.step = TrainingStep(
             self.model,
             combiner,
@@ -84,13 +86,15 @@ class Network:
         """Forward, backward, checks, optimizer step: what training does between two batches."""
         images, targets = batch
         self.model.train()
-        self.step(images, targets, lambda: ["an image of the benchmark"])
+        with float32_precision(self.cfg.TF32):
+            self.step(images, targets, lambda: ["an image of the benchmark"])
         wait_for(self.device)
 
     def infer(self, batch):
-        """Predictions at the network's resolution."""
+        """Predictions at the network's resolution, in the precision of a test."""
         self.model.eval()
-        with torch.no_grad(), autocast(self.dtype, self.device):
+        precision = inference_precision(self.cfg.TEST.DTYPE, self.cfg.TEST.TF32, self.device)
+        with torch.no_grad(), precision:
             self.model(batch[0])
         wait_for(self.device)
 
@@ -160,5 +164,5 @@ def training_batches(cfg, count, own_data):
         loader = make_data_loader(cfg, is_train=True)
         batches = [batch[:2] for batch in itertools.islice(loader, count)]
         vocabulary = loader.dataset.vocabulary
-    device = cfg.MODEL.DEVICE
+    device = resolve_device(cfg.MODEL.DEVICE)
     return [(images.to(device), [target.to(device) for target in targets]) for images, targets in batches], vocabulary

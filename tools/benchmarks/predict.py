@@ -17,9 +17,11 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 
 SUMMARY = "Predictor on a photograph beside the bare forward pass; drawing; the first answer of a fresh process"
@@ -84,13 +86,13 @@ def measure(args):
 def actions_of(predictor, image):
     """Functions of a turn: the network on a tensor that is ready; a file to all answers; a result to a picture."""
     cfg, model = predictor.network.cfg, predictor.network.model
-    device = torch.device(cfg.MODEL.DEVICE)
+    device = resolve_device(cfg.MODEL.DEVICE)
     tensor = build_transforms(cfg, is_train=False)(Image.open(image).convert("RGB"))[0]
     batch = to_image_list([tensor], cfg.DATALOADER.SIZE_DIVISIBILITY).to(device)
     result = predictor(image)
 
     def forward(turn):
-        with torch.inference_mode():
+        with torch.inference_mode(), inference_precision(cfg.TEST.DTYPE, cfg.TEST.TF32, device):
             model(batch)
         wait_for(device)
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.layers import mean_cross_entropy
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
@@ -71,7 +72,7 @@ def pixel_cross_entropy(logits, labels, stride, loss_stride=1):
     if not (target != IGNORE_INDEX).any():
         return None
     logits = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
-    return F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX)
+    return mean_cross_entropy(logits, target, IGNORE_INDEX)
 
 
 def semantic_labels(annotations):

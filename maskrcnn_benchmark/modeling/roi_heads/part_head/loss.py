@@ -1,8 +1,8 @@
 """Which regions the part head trains on, and its loss."""
 
 import torch
-from torch.nn import functional as F
 
+from maskrcnn_benchmark.layers import mean_cross_entropy
 from maskrcnn_benchmark.modeling.roi_heads.matching import draw
 from maskrcnn_benchmark.modeling.roi_heads.regions import has_label
 from maskrcnn_benchmark.modeling.utils import cat
@@ -53,7 +53,7 @@ class PartRCNNLossComputation:
             Mean over all cells of all regions.
         """
         truth = cat(self._targets(proposals, targets, part_logits.shape[-1])).to(part_logits.device)
-        return F.cross_entropy(part_logits.float(), truth)
+        return mean_cross_entropy(part_logits.float(), truth)
 
     @torch.no_grad()
     def _targets(self, proposals, targets, resolution):

@@ -1,0 +1,55 @@
+"""In which precision a network computes: mixed precision by autocast, and TensorFloat-32 for what stays in float32."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from maskrcnn_benchmark.utils.errors import UserError
+
+PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def check_precision(cfg) -> None:
+    """Raise `UserError` if the config names a precision that there is not, hours before it would be used."""
+    for option in ("DTYPE", "TEST.DTYPE"):
+        _check(cfg.value_of(option), option)
+
+
+def autocast(dtype: str, device: str | torch.device) -> contextlib.AbstractContextManager:
+    """The context of a forward pass in the precision that the option DTYPE names; nothing at all for "float32"."""
+    _check(dtype, "DTYPE")
+    if PRECISIONS[dtype] is None:
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(device).type, PRECISIONS[dtype])
+
+
+@contextlib.contextmanager
+def float32_precision(tf32: bool) -> Iterator[None]:
+    """How CUDA multiplies float32 matrices and convolves float32 maps inside the block; afterwards as before.
+
+    Args:
+        tf32: TensorFloat-32, with 10 bits of mantissa instead of 23 and several times the speed on tensor cores;
+            otherwise float32 as IEEE 754 has it.
+    """
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "tf32" if tf32 else "ieee"
+    try:
+        yield
+    finally:
+        for backend, precision in zip(backends, before):
+            backend.fp32_precision = precision
+
+
+@contextlib.contextmanager
+def inference_precision(dtype: str, tf32: bool, device: str | torch.device) -> Iterator[None]:
+    """The context of a forward pass without gradients: `autocast` and `float32_precision` together."""
+    with float32_precision(tf32), autocast(dtype, device):
+        yield
+
+
+def _check(dtype, option):
+    if dtype not in PRECISIONS:
+        raise UserError(f"{option} is {dtype!r}, but must be one of {', '.join(PRECISIONS)}")

@@ -1,0 +1,21 @@
+"""Cross-entropy over the pixels of maps, which has a deterministic form where PyTorch's own mean has none."""
+
+import torch
+from torch.nn import functional as F
+
+
+def mean_cross_entropy(logits: torch.Tensor, target: torch.Tensor, ignore_index: int = -100) -> torch.Tensor:
+    """The mean cross-entropy of pixels, as `torch.nn.functional.cross_entropy`.
+
+    Args:
+        logits: float [N, C, H, W].
+        target: int64 [N, H, W], classes; at least one is not `ignore_index`.
+
+    Returns:
+        scalar. Where deterministic algorithms are demanded (`torch.use_deterministic_algorithms`) it is the sum of the
+        pixels' losses over their number, equal up to rounding: PyTorch's mean adds up in any order on CUDA.
+    """
+    if not torch.are_deterministic_algorithms_enabled():
+        return F.cross_entropy(logits, target, ignore_index=ignore_index)
+    losses = F.cross_entropy(logits, target, ignore_index=ignore_index, reduction="none")
+    return losses.sum() / (target != ignore_index).sum()
