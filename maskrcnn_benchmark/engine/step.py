@@ -12,6 +12,7 @@ from maskrcnn_benchmark.engine.data_parallel import agree, average_gradients
 from maskrcnn_benchmark.multitask.interactions import TrunkGradients
 from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.structures.target_batch import TargetBatch
 from maskrcnn_benchmark.utils.comm import all_gather
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -119,7 +120,7 @@ class TrainingStep:
         """{loss name: scalar} of the images first..last-1; {} of no image."""
         if first == last:
             return {}
-        portion = self._portion(images, first, last), [t.to(self.device) for t in targets[first:last]]
+        portion = self._portion(images, first, last), self._moved(targets[first:last])
         with autocast(self.dtype, self.device):
             return self.model(*portion)
 
@@ -141,6 +142,11 @@ class TrainingStep:
     def _portion(self, images, first, last):
         tensors = images.tensors[first:last].to(self.device, non_blocking=True)
         return ImageList(tensors, images.image_sizes[first:last])
+
+    def _moved(self, targets):
+        if isinstance(targets, TargetBatch):
+            return targets.to(self.device, non_blocking=True)
+        return [target.to(self.device) for target in targets]
 
     def _update(self, image_names):
         """Move the weights by the gradients, if there are any; returns the gradients' norm before clipping."""

@@ -6,11 +6,12 @@ import torch.nn.functional as F
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
 from maskrcnn_benchmark.structures.resampling import NearestMaps
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 IGNORE_INDEX = 255
 
 
-class _Map:
+class _Map(TensorHolder):
     """What semantic and boundary maps share: `NearestMaps` as `_maps`, moved as they are."""
 
     @property
@@ -24,9 +25,6 @@ class _Map:
     def crop(self, box):
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
         return self._of(_crop(self._maps, box))
-
-    def to(self, device):
-        return self._of(self._maps.to(device))
 
     @classmethod
     def _of(cls, maps):
@@ -115,7 +113,7 @@ class BoundaryMap(_Map):
         return self._of(self._maps.pad(size, 0))
 
 
-class OcclusionMap:
+class OcclusionMap(TensorHolder):
     """Edges at which one thing hides another, and which side does.
 
     The direction theta is that of the edge's tangent, taken so that the occluder lies to its left, in the image's frame
@@ -183,9 +181,6 @@ class OcclusionMap:
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below, without edges there."""
         return self._both(lambda maps: maps.pad(size, 0))
-
-    def to(self, device):
-        return self._both(lambda maps: maps.to(device))
 
     def _both(self, transform):
         made = OcclusionMap.__new__(OcclusionMap)

@@ -20,6 +20,10 @@ class ImageList:
     def to(self, *args, **kwargs):
         return ImageList(self.tensors.to(*args, **kwargs), self.image_sizes)
 
+    def pin_memory(self):
+        """The batch in pinned memory, from which a GPU can copy while the host goes on."""
+        return ImageList(self.tensors.pin_memory(), self.image_sizes)
+
     def __len__(self):
         return len(self.image_sizes)
 

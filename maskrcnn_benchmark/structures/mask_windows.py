@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 
-class MaskWindows:
+class MaskWindows(TensorHolder):
     """Bitmaps of M objects in an image of `size` (width, height).
 
     A window ends one pixel outside of its object, unless the image ends there: so whoever asks for a pixel beyond the
@@ -67,9 +68,6 @@ class MaskWindows:
             axis, windows = 0, [(x, height - y - h, w, h) for x, y, w, h in self.windows]
         flipped = [patch.flip(axis).reshape(-1) for patch in self._patches()]
         return MaskWindows(torch.cat([self.pixels[:0], *flipped]), windows, self.size)
-
-    def to(self, *args, **kwargs):
-        return MaskWindows(self.pixels.to(*args, **kwargs), self.windows, self.size)
 
     def sample_bilinear(self, index, x, y):
         """Bilinear samples of the objects `index` [N] at x [N, R], y [N, S]: float [N, S, R].

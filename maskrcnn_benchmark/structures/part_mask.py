@@ -14,6 +14,7 @@ from maskrcnn_benchmark.structures.part_groups import (
     mirror_groups,
 )
 from maskrcnn_benchmark.structures.resampling import NearestMaps, region_grid
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 PART_SETS = ("person6", "person24", "superparts", "all")
 # Other names that are accepted for a set: what older configs and checkpoints call it
@@ -131,7 +132,7 @@ class PartSet:
         return cls(name, labels, tuple(tree["flip_indices"]), owners, members)
 
 
-class PartMask:
+class PartMask(TensorHolder):
     """Part labels of N instances of one image.
 
     Selecting instances does not copy the maps, see `BinaryMaskList`; nor does resizing or mirroring them, see
@@ -188,12 +189,6 @@ class PartMask:
         if flips != tuple(range(len(flips))):
             maps = maps.map(lambda labels: labels.new_tensor(flips)[labels.int()])
         return self._like(maps)
-
-    def to(self, *args, **kwargs):
-        moved = self._like(self._maps.to(*args, **kwargs))
-        moved._index = None if self._index is None else self._index.to(*args, **kwargs)
-        moved.annotated = self.annotated.to(*args, **kwargs)
-        return moved
 
     def crop_and_resize(self, boxes, size):
         """The labels of each instance within its box, as training targets of a part head, all instances at once.

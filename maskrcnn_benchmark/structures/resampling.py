@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 
 def nearest_index(source, target, device=None):
@@ -50,7 +51,7 @@ class _Axis:
         return seen.flip(0) if self.mirrored else seen
 
 
-class NearestMaps:
+class NearestMaps(TensorHolder):
     """Maps that are resized, mirrored and cut only when they are looked at: until then, two axes remember what to do.
 
     A sample of a large image then costs, and takes from the loader's worker to the device, what its maps have in
@@ -103,9 +104,6 @@ class NearestMaps:
         """Enlarged to (width, height) to the right and below by pixels of `value`."""
         width, height = self.size
         return NearestMaps(F.pad(self.tensor, (0, size[0] - width, 0, size[1] - height), value=value))
-
-    def to(self, *args, **kwargs):
-        return NearestMaps(self._source.to(*args, **kwargs), self._axes)
 
     def map(self, function):
         """The maps after a function of each pixel alone, or of all the pixels at one place: [..., h, w] -> the same."""
