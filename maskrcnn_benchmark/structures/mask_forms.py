@@ -38,6 +38,11 @@ class BinaryMaskList(TensorHolder):
     def cat(cls, parts):
         return cls(torch.cat([part.masks for part in parts]), parts[0].size)
 
+    @classmethod
+    def of_windows(cls, windows):
+        """From `MaskWindows`, in place of whole bitmaps."""
+        return cls._of(windows, None)
+
     @property
     def masks(self):
         """uint8 [N, H, W]."""
@@ -87,7 +92,7 @@ class BinaryMaskList(TensorHolder):
         return self._of(self._windows, picked.reshape(-1))
 
     def _index_of_all(self):
-        return torch.arange(len(self._windows), device=self._windows.pixels.device)
+        return torch.arange(len(self._windows), device=self._windows.device)
 
     @classmethod
     def _of(cls, windows, index):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from maskrcnn_benchmark.structures.mask_windows import enclosing_window
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -82,21 +83,63 @@ class RunLengths:
             order: indices of masks, in the order of painting.
             layers, values: for each entry of `order`, the layer to paint and the value to write.
         """
+        runs, place = self._runs_in(order)
+        starts = self.starts[runs] + np.asarray(layers, np.int64)[place] * (canvas.shape[1] * canvas.shape[2])
+        _paint(canvas.reshape(-1), starts, self.lengths[runs], np.asarray(values, canvas.dtype)[place])
+
+    def windows(self, order, owners, values, count):
+        """The masks of objects, which may be of several masks each, painted into windows that just hold them.
+
+        Args:
+            order, values: as `paint` takes them.
+            owners: for each entry of `order`, the object that it belongs to.
+            count: number of objects.
+
+        Returns:
+            (uint8 [T], list of `count` windows (x, y, width, height)), as `mask_windows.ObjectWindows` takes them.
+        """
+        owners = np.asarray(owners, np.int64)
+        windows = self._windows_of(order, owners, count)
+        left, top, widths, heights = np.array(windows, np.int64).reshape(-1, 4).T
+        ends = np.cumsum(widths * heights)
+        runs, place = self._runs_in(order)
+        owner = owners[place]
+        columns, rows = np.divmod(self.starts[runs], self.size[1])
+        # a run that goes on in the next column touches both borders of the image, and so its window does
+        starts = (ends - widths * heights - left * heights - top)[owner] + columns * heights[owner] + rows
+        painted = np.zeros(ends[-1] if count else 0, np.uint8)
+        _paint(painted, starts, self.lengths[runs], np.asarray(values, np.uint8)[place])
+        turned = np.empty_like(painted)
+        for end, (_, _, width, height) in zip(ends, windows):
+            window = slice(end - width * height, end)
+            cv2.transpose(painted[window].reshape(width, height), dst=turned[window].reshape(height, width))
+        return turned, windows
+
+    def pixels(self):
+        """Row by row, the numbers row * width + column of all masks' pixels, mask after mask: (int64 [P], mask [P])."""
+        columns, rows = np.divmod(_spread(self.starts, self.lengths), self.size[1])
+        return rows * self.size[0] + columns, np.repeat(self.mask_of_run, self.lengths)
+
+    def _windows_of(self, order, owners, count):
+        boxes = self.bounding_boxes()[order].reshape(-1, 4).astype(np.int64)
+        there = boxes[:, 0] >= 0
+        starts, ends = np.full((count, 2), max(self.size)), np.full((count, 2), -1)
+        np.minimum.at(starts, owners[there], boxes[there, :2])
+        np.maximum.at(ends, owners[there], boxes[there, 2:])
+        return [
+            enclosing_window(x1, y1, x2 + 1 - x1, y2 + 1 - y1, self.size) if x2 >= 0 else (0, 0, 1, 1)
+            for (x1, y1), (x2, y2) in zip(starts.tolist(), ends.tolist())
+        ]
+
+    def _runs_in(self, order):
+        """The runs of the masks in `order`, in that order, and for each its mask's place in it: int64 [R], int64 [R]."""
         order = np.asarray(order, np.int64)
-        if not len(order):
-            return
         position = np.full(len(self), -1, np.int64)
         position[order] = np.arange(len(order))
         runs = np.flatnonzero(position[self.mask_of_run] >= 0)
         place = position[self.mask_of_run[runs]]
         by_place = np.argsort(place, kind="stable")
-        runs, place = runs[by_place], place[by_place]
-        lengths = self.lengths[runs]
-        starts = self.starts[runs] + np.asarray(layers, np.int64)[place] * (canvas.shape[1] * canvas.shape[2])
-        before = np.cumsum(lengths) - lengths
-        pixels = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
-        # numpy keeps the last value where an index occurs several times
-        canvas.reshape(-1)[pixels] = np.repeat(np.asarray(values, canvas.dtype)[place], lengths)
+        return runs[by_place], place[by_place]
 
     def masks(self, indices):
         """The masks of `indices`, each on its own: uint8 [len(indices), height, width] of 0 and 1."""
@@ -123,6 +166,18 @@ class RunLengths:
         boxes[present, 2] = np.maximum.reduceat(last_column, first)
         boxes[present, 3] = np.maximum.reduceat(bottom, first)
         return boxes
+
+
+def _spread(starts, lengths):
+    """All numbers of runs, int64 [sum of lengths]."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+def _paint(canvas, starts, lengths, values):
+    """Write runs into a flat canvas, each with its value."""
+    # numpy keeps the last value where an index occurs several times
+    canvas[_spread(starts, lengths)] = np.repeat(values, lengths)
 
 
 def row_major(canvas):

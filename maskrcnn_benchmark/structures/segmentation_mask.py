@@ -36,6 +36,11 @@ class SegmentationMask(TensorHolder):
         self.mode = mode
 
     @classmethod
+    def of_windows(cls, windows):
+        """The masks of `mask_windows.MaskWindows`, in the form "mask"."""
+        return cls(BinaryMaskList.of_windows(windows), windows.size, "mask")
+
+    @classmethod
     def cat(cls, masks):
         """Join the masks of one image."""
         return cls(list(masks), masks[0].size, masks[0].mode)
