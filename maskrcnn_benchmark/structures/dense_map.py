@@ -107,6 +107,8 @@ class BoundaryMap(_Map):
         """
         if tuple(size) == self.size:
             return self
+        if self._maps.is_plain and all(new >= old for new, old in zip(size, self.size)):
+            return self._of(self._maps.resize(size))
         _, (annotator, y, x) = self._maps.settled()
         (height, width), y, x = _shrink(self.size, size, y, x)
         places = torch.unique((annotator * height + y) * width + x)
@@ -174,8 +176,10 @@ class OcclusionMap(TensorHolder):
         """
         if tuple(size) == self.size:
             return self
-        which, (_, y, x) = self._places.settled()
         stretch = self._tangents.new_tensor([[size[1] / self.size[1]], [size[0] / self.size[0]]])
+        if self._places.is_plain and all(new >= old for new, old in zip(size, self.size)):
+            return self._of(self._places.resize(size), F.normalize(self._tangents * stretch, dim=0))
+        which, (_, y, x) = self._places.settled()
         tangents = F.normalize(self._tangents[:, which] * stretch, dim=0)
         (height, width), y, x = _shrink(self.size, size, y, x)
         cells = y * width + x

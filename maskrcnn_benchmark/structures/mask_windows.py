@@ -97,9 +97,7 @@ class MaskWindows(ObjectWindows):
         """uint8 [T] of 0 and 1, the windows one after the other, each row by row."""
         if self._bits is None:
             return self._pixels
-        places = torch.arange(8, dtype=torch.uint8, device=self._bits.device)
-        count = sum(w * h for _, _, w, h in self.windows)
-        return ((self._bits[:, None] >> places) & 1).reshape(-1)[:count]
+        return unpack_bits(self._bits, sum(w * h for _, _, w, h in self.windows))
 
     def resize(self, size):
         """The bitmaps resized to (width, height), bilinear and cut at a half."""
@@ -108,7 +106,7 @@ class MaskWindows(ObjectWindows):
         patches, windows = [np.empty(0, np.uint8)], []
         for patch, window in zip(self.patches(), self.windows):
             patch, window = _tight(patch.cpu().numpy(), window, self.size)
-            target = _scaled(window, self.size, size)
+            target = enclosing_window(*_scaled(window, self.size, size), size)
             resized = _resize_window(patch, window, target, size, *columns, *rows)
             patch, window = _tight(resized, target, size)
             patches.append(patch.reshape(-1))
@@ -123,7 +121,7 @@ class MaskWindows(ObjectWindows):
             axis, windows = 1, [(width - x - w, y, w, h) for x, y, w, h in self.windows]
         else:
             axis, windows = 0, [(x, height - y - h, w, h) for x, y, w, h in self.windows]
-        flipped = [np.flip(patch.cpu().numpy(), axis).reshape(-1) for patch in self.patches()]
+        flipped = [cv2.flip(patch.cpu().numpy(), axis).reshape(-1) for patch in self.patches()]
         pixels = np.concatenate([np.empty(0, np.uint8), *flipped])
         if self._bits is None:
             return MaskWindows(torch.from_numpy(pixels).to(self.device), windows, self.size)
@@ -144,6 +142,14 @@ class MaskWindows(ObjectWindows):
         above = pixels[y0 + x0] * (1 - wx) + pixels[y0 + x1] * wx
         below = pixels[y1 + x0] * (1 - wx) + pixels[y1 + x1] * wx
         return above * (1 - wy) + below * wy
+
+
+def unpack_bits(bits, count):
+    """uint8 [(count + 7) // 8], eight numbers in a byte, the first in its lowest bit -> uint8 [count] of 0 and 1."""
+    if bits.is_cpu:
+        return torch.from_numpy(np.unpackbits(bits.numpy(), count=count, bitorder="little"))
+    places = torch.arange(8, dtype=torch.uint8, device=bits.device)
+    return ((bits[:, None] >> places) & 1).reshape(-1)[:count]
 
 
 def within(place, first, length):
@@ -199,7 +205,7 @@ def _scaled(window, size, new_size):
 def _resize_window(patch, window, target, size, x0, x1, wx, y0, y1, wy):
     """The window `target` of a resized bitmap, cut at a half: uint8 [h, w].
 
-    In whole numbers, so that a half is a half wherever the window lies.
+    In whole numbers, so that a half is a half wherever the window lies; 32 bits hold them for up to 2.6e8 pixels.
 
     Args:
         patch: uint8 [h, w] of 0 and 1, which lies in `window`; beyond it the nearest pixel goes on.
@@ -209,16 +215,22 @@ def _resize_window(patch, window, target, size, x0, x1, wx, y0, y1, wy):
     """
     left, top, width, height = window
     first, above, columns, rows = target
-    across, down = 2 * size[0], 2 * size[1]
+    wide = np.empty((height, columns), np.int32)
+    for j in range(columns):
+        a = min(max(x0[first + j] - left, 0), width - 1)
+        b = min(max(x1[first + j] - left, 0), width - 1)
+        share = np.int32(wx[first + j])
+        rest = np.int32(2 * size[0]) - share
+        for i in range(height):
+            wide[i, j] = patch[i, a] * rest + patch[i, b] * share
     resized = np.empty((rows, columns), np.uint8)
+    half = np.int32(2 * size[0] * size[1])
     for i in range(rows):
-        row = above + i
-        upper = patch[min(max(y0[row] - top, 0), height - 1)]
-        lower = patch[min(max(y1[row] - top, 0), height - 1)]
+        upper = wide[min(max(y0[above + i] - top, 0), height - 1)]
+        lower = wide[min(max(y1[above + i] - top, 0), height - 1)]
+        share = np.int32(wy[above + i])
+        rest = np.int32(2 * size[1]) - share
+        row = resized[i]
         for j in range(columns):
-            column = first + j
-            a, b = min(max(x0[column] - left, 0), width - 1), min(max(x1[column] - left, 0), width - 1)
-            high = upper[a] * (across - wx[column]) + upper[b] * wx[column]
-            low = lower[a] * (across - wx[column]) + lower[b] * wx[column]
-            resized[i, j] = 2 * (high * (down - wy[row]) + low * wy[row]) >= across * down
+            row[j] = upper[j] * rest + lower[j] * share >= half
     return resized

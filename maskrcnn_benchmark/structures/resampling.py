@@ -173,6 +173,11 @@ class SparseMaps(TensorHolder):
         """(width, height)."""
         return self._axes[0].length, self._axes[1].length
 
+    @property
+    def is_plain(self):
+        """Whether the maps are neither resized, mirrored nor cut."""
+        return all(axis.is_plain for axis in self._axes)
+
     def paint(self, values):
         """The maps with values [..., E] or [...] at the places: [..., L, H, W] of their type."""
         columns, rows = (axis.source for axis in self._axes)
@@ -189,7 +194,7 @@ class SparseMaps(TensorHolder):
 
         The latter is (layer, row, column).
         """
-        if all(axis.is_plain for axis in self._axes):
+        if self.is_plain:
             columns, rows = self.size
             places = self._places.long()
             layer, place = places // (rows * columns), places % (rows * columns)
@@ -203,7 +208,7 @@ class SparseMaps(TensorHolder):
 
     def resize(self, size):
         """Raises `ValueError` for maps that are resized, mirrored or cut already: place what is `settled` anew."""
-        if not all(axis.is_plain for axis in self._axes):
+        if not self.is_plain:
             raise ValueError("maps that are resized, mirrored or cut already must be settled before they are resized")
         return self._of(_resized(self._axes, size))
 

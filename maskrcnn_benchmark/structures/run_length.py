@@ -2,10 +2,14 @@
 
 import cv2
 import numpy as np
+from numba import njit
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.mask_windows import enclosing_window
 from maskrcnn_benchmark.utils.errors import UserError
+
+# What can be wrong with a code, before its numbers are looked at
+DAMAGES = ("", "does not decode; it is damaged or cut off", "holds a number beyond 60 bits; it is damaged")
 
 
 class RunLengths:
@@ -174,10 +178,11 @@ def _spread(starts, lengths):
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
+@njit(cache=True, nogil=True)
 def _paint(canvas, starts, lengths, values):
-    """Write runs into a flat canvas, each with its value."""
-    # numpy keeps the last value where an index occurs several times
-    canvas[_spread(starts, lengths)] = np.repeat(values, lengths)
+    """Write runs into a flat canvas, each with its value, one after the other."""
+    for k in range(len(starts)):
+        canvas[starts[k] : starts[k] + lengths[k]] = values[k]
 
 
 def row_major(canvas):
@@ -221,38 +226,54 @@ def _parse_counts(strings):
     + bits, plus 32 on all but the last; bit 16 of the last carries the sign. From the fourth number on, the
     difference to the number two before is stored. Damages are {mask: words}; a mask in it has no counts.
     """
-    sizes = np.array([len(s) for s in strings], np.int64)
-    bits = np.frombuffer(b"".join(strings), np.uint8).astype(np.int64) - 48
-    last = (bits & 32) == 0
-    mask_of_char = np.repeat(np.arange(len(strings)), sizes)
-    final = np.flatnonzero(last)
-    first = np.append(0, final[:-1] + 1) if len(final) else final
-    ends = np.cumsum(sizes)
-    filled = np.flatnonzero(sizes)
-    unfinished = filled[~last[ends[filled] - 1]]
-    outside = mask_of_char[(bits < 0) | (bits > 63)]
-    if len(unfinished) or len(outside):
-        broken = {*unfinished.tolist(), *outside.tolist()}
-        return _parse_others(strings, broken, "does not decode; it is damaged or cut off")
-    long = mask_of_char[final[final - first > 11]]
-    if len(long):
-        return _parse_others(strings, set(long.tolist()), "holds a number beyond 60 bits; it is damaged")
-    digit = np.arange(len(bits)) - np.repeat(first, final - first + 1)
-    numbers = np.add.reduceat((bits & 31) << (5 * digit), first) if len(first) else first
-    numbers = np.where(bits[final] & 16, numbers - (1 << (5 * (digit[final] + 1))), numbers)
-    mask_of_count = mask_of_char[final]
-    begin = np.searchsorted(mask_of_count, np.arange(len(strings)))
-    rank = np.arange(len(numbers)) - begin[mask_of_count]
-    counts = numbers.copy()
-    for parity in (0, 1):  # two interleaved chains of differences; the very first number stands outside of both
-        chain = np.flatnonzero((rank % 2 == parity) & (rank > 0))
-        sums = np.cumsum(numbers[chain])
-        before = np.append(0, sums)[np.searchsorted(mask_of_count[chain], mask_of_count[chain])]
-        counts[chain] = sums - before
-    return counts, mask_of_count, rank, {}
+    characters = np.frombuffer(b"".join(strings), np.uint8)
+    ends = np.cumsum([len(string) for string in strings], dtype=np.int64)
+    counts, mask_of_count, rank, kinds = _decode(characters, ends)
+    return counts, mask_of_count, rank, {i: DAMAGES[kinds[i]] for i in np.flatnonzero(kinds).tolist()}
 
 
-def _parse_others(strings, broken, words):
-    """`_parse_counts` of the masks that are not broken."""
-    *parsed, damages = _parse_counts([b"" if i in broken else string for i, string in enumerate(strings)])
-    return *parsed, {**damages, **dict.fromkeys(broken, words)}
+@njit(cache=True, nogil=True)
+def _decode(characters, ends):
+    """The numbers of several strings, which end at `ends` of their joined characters.
+
+    Returns:
+        counts, mask of each, rank of each in its mask: int64 [C]; kind of damage of each mask: uint8, see `DAMAGES`.
+    """
+    counts = np.empty(len(characters), np.int64)
+    mask_of_count, rank = np.empty_like(counts), np.empty_like(counts)
+    kinds = np.zeros(len(ends), np.uint8)
+    total = start = 0
+    for mask in range(len(ends)):
+        kinds[mask] = _damage(characters[start : ends[mask]])
+        begin, place = total, start if kinds[mask] == 0 else ends[mask]
+        while place < ends[mask]:
+            number, shift, bits = np.int64(0), 0, np.int64(32)
+            while bits & 32:
+                bits = np.int64(characters[place]) - 48
+                number |= (bits & 31) << shift
+                shift += 5
+                place += 1
+            if bits & 16:
+                number -= np.int64(1) << shift
+            if total - begin > 2:
+                number += counts[total - 2]
+            counts[total], mask_of_count[total], rank[total] = number, mask, total - begin
+            total += 1
+        start = ends[mask]
+    return counts[:total], mask_of_count[:total], rank[:total], kinds
+
+
+@njit(cache=True, nogil=True)
+def _damage(characters):
+    """What is wrong with a string: a place in `DAMAGES`."""
+    digits, longest = 0, 0
+    for character in characters:
+        if character < 48 or character > 111:
+            return 1
+        digits += 1
+        longest = max(longest, digits)
+        if not (character - 48) & 32:
+            digits = 0
+    if digits:
+        return 1
+    return 2 if longest > 12 else 0
