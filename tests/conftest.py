@@ -45,6 +45,12 @@ def save_small_network():
 
 
 @pytest.fixture(scope="session")
+def device_counter():
+    """`device_counter.DeviceCounter`."""
+    return import_file("device_counter", Path(__file__).with_name("device_counter.py")).DeviceCounter
+
+
+@pytest.fixture(scope="session")
 def small(save_small_network, tmp_path_factory):
     """A small network of all eight tasks, as `save_small_network` returns it."""
     return save_small_network(tmp_path_factory.mktemp("small"))

@@ -28,7 +28,7 @@ from maskrcnn_benchmark.data.samplers import (
     SeededDataset,
     WholeBatchSampler,
 )
-from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.multitask.tasks import enabled_tasks
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
@@ -42,8 +42,8 @@ ASPECT_RATIO_BOUNDS = (1.0,)
 def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_for_period=False):
     """The loader of training batches, or the loaders of test batches.
 
-    A batch is (`ImageList`, list of `ImageAnnotations`, list of indices into the loader's `dataset`); with test-time
-    augmentation the images are a list of PIL images. In training, annotations are transformed along with the image;
+    A batch is (`ImageList` of uint8 RGB, `TargetBatch` of `ImageAnnotations`, list of indices into the loader's
+    `dataset`); with test-time augmentation the images are a list of PIL images. In training, annotations are transformed along with the image;
     in testing they stay in the original pixels, where predictions are judged.
 
     Args:
@@ -144,8 +144,8 @@ def _class_counts(vocabulary):
 
 def _transforms(cfg, is_train):
     if is_train:
-        return build_transforms(cfg, is_train=True)
-    return None if cfg.TEST.BBOX_AUG.ENABLED else ImageOnly(build_transforms(cfg, is_train=False))
+        return build_byte_transforms(cfg, is_train=True)
+    return None if cfg.TEST.BBOX_AUG.ENABLED else ImageOnly(build_byte_transforms(cfg, is_train=False))
 
 
 class ImageOnly:

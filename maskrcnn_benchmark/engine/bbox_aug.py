@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch.nn.parallel import DistributedDataParallel
 
-from maskrcnn_benchmark.data.transforms import Compose, Normalize, RandomHorizontalFlip, Resize, ToTensor
+from maskrcnn_benchmark.data.transforms import AsBytes, Compose, RandomHorizontalFlip, Resize
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN, join_answers
 from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor
 from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT
@@ -36,17 +36,15 @@ class BoxAugmentation:
     those within each view before.
 
     Args:
-        model: `GeneralizedRCNN` that detects.
+        model: `GeneralizedRCNN` that detects and normalises its images.
         views: `View`s, first the one that gives everything but boxes.
-        normalize: transform of an image tensor, as `data.transforms.Normalize`.
         select: one `BoxList` of candidates (scores, labels) per image -> one of detections.
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
     """
 
-    def __init__(self, model, views, normalize, select, size_divisible=0):
+    def __init__(self, model, views, select, size_divisible=0):
         self.model = model
         self.views = list(views)
-        self.normalize = normalize
         self.select = select
         self.size_divisible = size_divisible
 
@@ -77,7 +75,7 @@ class BoxAugmentation:
 
     def _batch(self, images, view, device):
         flip = [RandomHorizontalFlip(1.0)] if view.mirrored else []
-        transform = Compose([Resize(view.min_size, view.max_size), *flip, ToTensor(), self.normalize])
+        transform = Compose([AsBytes(), Resize(view.min_size, view.max_size), *flip])
         batch = to_image_list([transform(image)[0] for image in images], self.size_divisible)
         return self.model.batch(batch.to(device))
 
@@ -109,14 +107,7 @@ def build_bbox_aug(cfg, model):
         select = model.roi_heads.box.post_processor.select
     else:
         select = PostProcessor(nms=cfg.MODEL.RETINANET.NMS_TH, detections_per_img=cfg.TEST.DETECTIONS_PER_IMG).select
-    options = cfg.INPUT
-    return BoxAugmentation(
-        model,
-        views_of(cfg),
-        Normalize(options.PIXEL_MEAN, options.PIXEL_STD, options.TO_BGR255),
-        select,
-        cfg.DATALOADER.SIZE_DIVISIBILITY,
-    )
+    return BoxAugmentation(model, views_of(cfg), select, cfg.DATALOADER.SIZE_DIVISIBILITY)
 
 
 def views_of(cfg):

@@ -174,7 +174,7 @@ def _on_device(images, device):
             "the loader yields images as they were stored, which TEST.BBOX_AUG.ENABLED is for; call inference with "
             "bbox_aug=True, or make the loader with TEST.BBOX_AUG.ENABLED False"
         )
-    return images.to(device)
+    return images.to(device, non_blocking=True)
 
 
 def merge_and_evaluate(evaluators):

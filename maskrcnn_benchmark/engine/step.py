@@ -14,6 +14,7 @@ from maskrcnn_benchmark.engine.precision import autocast
 from maskrcnn_benchmark.multitask.interactions import TrunkGradients
 from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.structures.target_batch import TargetBatch
 from maskrcnn_benchmark.utils.comm import BUCKET_BYTES, all_gather, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -143,7 +144,7 @@ class TrainingStep:
         """{loss name: scalar} of the images first..last-1; {} of no image."""
         if first == last:
             return {}
-        portion = self._portion(images, first, last), [t.to(self.device) for t in targets[first:last]]
+        portion = self._portion(images, first, last), self._moved(targets[first:last])
         with autocast(self.dtype, self.device):
             return self.model(*portion)
 
@@ -165,6 +166,11 @@ class TrainingStep:
     def _portion(self, images, first, last):
         tensors = images.tensors[first:last].to(self.device, non_blocking=True)
         return ImageList(tensors, images.image_sizes[first:last])
+
+    def _moved(self, targets):
+        if isinstance(targets, TargetBatch):
+            return targets.to(self.device, non_blocking=True)
+        return [target.to(self.device) for target in targets]
 
     def _norm(self, used):
         """The gradients' norm before clipping, a scalar tensor, when they are there; 0.0 without any."""

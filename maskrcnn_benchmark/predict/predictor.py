@@ -8,7 +8,7 @@ import os
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.precision import check_precision, inference_precision
 from maskrcnn_benchmark.multitask.tasks import PER_REGION, TASKS, enabled_tasks
@@ -73,7 +73,7 @@ class Predictor:
         self._model = network.model
         self._device = torch.device(cfg.MODEL.DEVICE)
         fold_batch_norm(self._model)
-        self._transforms = build_transforms(cfg, is_train=False)
+        self._transforms = build_byte_transforms(cfg, is_train=False)
         self._augmentation = build_bbox_aug(cfg, self._model) if cfg.TEST.BBOX_AUG.ENABLED else None
 
     def __call__(self, source, batch_size=1, **how):

@@ -3,6 +3,7 @@
 import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, mirror_exactly
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "TO_REMOVE", "BoxList"]
 
@@ -10,7 +11,7 @@ __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "TO_REMOVE", "BoxList"]
 TO_REMOVE = 1
 
 
-class BoxList:
+class BoxList(TensorHolder):
     """Boxes of one image in pixels, last pixel included, with per-box fields.
 
     A field is a tensor [N, ...] or any object of length N. Fields that know how to `resize`, `transpose`, `crop`, `pad`
@@ -107,11 +108,6 @@ class BoxList:
         """The boxes of the image enlarged to `size` (width, height) by pixels to the right and below."""
         return self._transformed(self.bbox, size, lambda field: field.pad(size), "pad")
 
-    def to(self, device):
-        boxes = self._transformed(self.bbox.to(device), self.size, lambda field: field.to(device), "to")
-        boxes._mirror_origin = self._mirror_origin and self._mirror_origin.map(lambda coords: coords.to(device))
-        return boxes
-
     def __getitem__(self, item):
         """The boxes at an index, slice, index tensor or boolean mask, with their fields; an integer gives one box."""
         if isinstance(item, int):
@@ -176,7 +172,7 @@ class BoxList:
 
     def _with_fields(self, source, transform, verb):
         for name, field in source.extra_fields.items():
-            follows = hasattr(field, verb) and (verb == "to" or not isinstance(field, torch.Tensor))
+            follows = hasattr(field, verb) and not isinstance(field, torch.Tensor)
             self.add_field(name, transform(field) if follows else field)
         return self
 

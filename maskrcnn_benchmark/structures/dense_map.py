@@ -5,12 +5,13 @@ import torch.nn.functional as F
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
-from maskrcnn_benchmark.structures.resampling import NearestMaps
+from maskrcnn_benchmark.structures.resampling import NearestMaps, SparseMaps
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 IGNORE_INDEX = 255
 
 
-class _Map:
+class _Map(TensorHolder):
     """What semantic and boundary maps share: `NearestMaps` as `_maps`, moved as they are."""
 
     @property
@@ -24,9 +25,6 @@ class _Map:
     def crop(self, box):
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
         return self._of(_crop(self._maps, box))
-
-    def to(self, device):
-        return self._of(self._maps.to(device))
 
     @classmethod
     def _of(cls, maps):
@@ -63,6 +61,8 @@ class SemanticMap(_Map):
 class BoundaryMap(_Map):
     """Boundaries between objects and stuff, whatever their class, as drawn by one annotator or by several.
 
+    Edge pixels are few, so their places are kept and the maps made when they are asked for.
+
     Args:
         edges: uint8 [H, W], 1 on a boundary.
         annotators: uint8 [A, H, W], what each of several annotators drew, whose union `edges` is; by default there is
@@ -76,23 +76,28 @@ class BoundaryMap(_Map):
         ):
             kind = f"{str(annotators.dtype).removeprefix('torch.')} {list(annotators.shape)}"
             raise ValueError(f"annotators of a {list(edges.shape)} boundary map are uint8 [A, H, W], not {kind}")
-        self._maps = NearestMaps(edges[None] if annotators is None else annotators)
+        self._maps = SparseMaps.of_maps(edges[None] if annotators is None else annotators)
 
     @classmethod
     def of_annotators(cls, annotators):
         """The map of several annotators, uint8 [A, H, W] with A at least 1."""
         return cls(annotators[0], annotators)
 
+    @classmethod
+    def of_edges(cls, places, size):
+        """From the edge pixels that one annotator drew, int64 [E], row * width + column, each once; (width, height)."""
+        return cls._of(SparseMaps(places.int(), 1, size))
+
     @property
     def edges(self):
         """uint8 [H, W]: where any annotator drew a boundary."""
-        annotators = self._maps.tensor
+        annotators = self.annotators
         return annotators.amax(dim=0) if len(annotators) > 1 else annotators[0]
 
     @property
     def annotators(self):
         """uint8 [A, H, W]."""
-        return self._maps.tensor
+        return self._maps.ones()
 
     def resize(self, size):
         """The map of the image resized to (width, height), without losing or tearing a boundary.
@@ -102,24 +107,27 @@ class BoundaryMap(_Map):
         """
         if tuple(size) == self.size:
             return self
-        if all(new >= old for new, old in zip(size, self.size)):
+        if self._maps.is_plain and all(new >= old for new, old in zip(size, self.size)):
             return self._of(self._maps.resize(size))
-        annotator, y, x = self.annotators.nonzero(as_tuple=True)
-        inner, y, x = _shrink(self.size, size, y, x)
-        edges = self.annotators.new_zeros((len(self.annotators), *inner))
-        edges[annotator, y, x] = 1
-        return self._of(NearestMaps(edges).resize(size))
+        _, (annotator, y, x) = self._maps.settled()
+        (height, width), y, x = _shrink(self.size, size, y, x)
+        places = torch.unique((annotator * height + y) * width + x)
+        return self._of(SparseMaps(places.int(), self._maps.layers, (width, height)).resize(size))
 
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below, without edges there."""
-        return self._of(self._maps.pad(size, 0))
+        _, (annotator, y, x) = self._maps.settled()
+        places = (annotator * size[1] + y) * size[0] + x
+        return self._of(SparseMaps(places.int(), self._maps.layers, size))
 
 
-class OcclusionMap:
+class OcclusionMap(TensorHolder):
     """Edges at which one thing hides another, and which side does.
 
     The direction theta is that of the edge's tangent, taken so that the occluder lies to its left, in the image's frame
     (x right, y down): theta = atan2(dy, dx), as in PIOD. An upright edge whose left side is in front has -pi / 2.
+
+    Edge pixels are few, so their places and directions are kept and the maps made when they are asked for.
 
     Args:
         edges: uint8 [H, W], 1 on an occlusion edge.
@@ -130,22 +138,35 @@ class OcclusionMap:
         _check_map(edges, "an occlusion map")
         if direction.shape != (2, *edges.shape):
             raise ValueError(f"directions of a {list(edges.shape)} map must be [2, H, W], not {list(direction.shape)}")
-        self._edges, self._direction = NearestMaps(edges), NearestMaps(direction)
+        self._places = SparseMaps.of_maps(edges[None])
+        _, (_, y, x) = self._places.settled()
+        self._tangents = direction[:, y, x]
+
+    @classmethod
+    def of_edges(cls, places, tangents, size):
+        """From the edge pixels alone.
+
+        Args:
+            places: int64 or int32 [E], row * width + column, each once.
+            tangents: float32 [2, E], (sin theta, cos theta).
+            size: (width, height).
+        """
+        return cls._of(SparseMaps(places.int(), 1, size), tangents)
 
     @property
     def edges(self):
         """uint8 [H, W]."""
-        return self._edges.tensor
+        return self._places.ones()[0]
 
     @property
     def direction(self):
         """float32 [2, H, W]."""
-        return self._direction.tensor
+        return self._places.paint(self._tangents)[:, 0]
 
     @property
     def size(self):
         """(width, height)."""
-        return self._edges.size
+        return self._places.size
 
     def resize(self, size):
         """The map of the image resized to (width, height); edges as in `BoundaryMap.resize`.
@@ -155,41 +176,36 @@ class OcclusionMap:
         """
         if tuple(size) == self.size:
             return self
-        y, x = self.edges.nonzero(as_tuple=True)
-        stretch = self.direction.new_tensor([[size[1] / self.size[1]], [size[0] / self.size[0]]])
-        tangents = F.normalize(self.direction[:, y, x] * stretch, dim=0)
+        stretch = self._tangents.new_tensor([[size[1] / self.size[1]], [size[0] / self.size[0]]])
+        if self._places.is_plain and all(new >= old for new, old in zip(size, self.size)):
+            return self._of(self._places.resize(size), F.normalize(self._tangents * stretch, dim=0))
+        which, (_, y, x) = self._places.settled()
+        tangents = F.normalize(self._tangents[:, which] * stretch, dim=0)
         (height, width), y, x = _shrink(self.size, size, y, x)
         cells = y * width + x
         if (width, height) != self.size:  # only then can several fall together
             tangents, cells = _join(tangents, cells)
-        edges = self.edges.new_zeros(height * width)
-        edges[cells] = 1
-        direction = self.direction.new_zeros((2, height * width))
-        direction[:, cells] = F.normalize(tangents, dim=0)
-        made = OcclusionMap(edges.reshape(height, width), direction.reshape(2, height, width))
-        return made._both(lambda maps: maps.resize(size))
+        return self._of(SparseMaps(cells.int(), 1, (width, height)).resize(size), F.normalize(tangents, dim=0))
 
     def transpose(self, method):
         """The map of the mirrored image: theta becomes -theta (left-right) or pi - theta (upside down)."""
-        mirrored = self._both(lambda maps: maps.transpose(method))
-        turned = 0 if method == FLIP_LEFT_RIGHT else 1
-        mirrored._direction = mirrored._direction.map(lambda source: _negate(source, turned))
-        return mirrored
+        places = self._places.transpose(method)
+        sin, cos = self._tangents
+        return self._of(places, torch.stack((-sin, cos) if method == FLIP_LEFT_RIGHT else (sin, -cos)))
 
     def crop(self, box):
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
-        return self._both(lambda maps: _crop(maps, box))
+        return self._of(_crop(self._places, box), self._tangents)
 
     def pad(self, size):
         """The map enlarged to (width, height) to the right and below, without edges there."""
-        return self._both(lambda maps: maps.pad(size, 0))
+        which, (_, y, x) = self._places.settled()
+        return self.of_edges(y * size[0] + x, self._tangents[:, which], size)
 
-    def to(self, device):
-        return self._both(lambda maps: maps.to(device))
-
-    def _both(self, transform):
-        made = OcclusionMap.__new__(OcclusionMap)
-        made._edges, made._direction = transform(self._edges), transform(self._direction)
+    @classmethod
+    def _of(cls, places, tangents):
+        made = cls.__new__(cls)
+        made._places, made._tangents = places, tangents
         return made
 
 
@@ -216,12 +232,6 @@ def _join(tangents, cells):
     sums = tangents.new_zeros((2, len(cells))).index_add_(1, cell_of_edge, tangents)
     first = tangents[:, _first_of_each(cell_of_edge, len(cells))]
     return torch.where(sums.norm(dim=0) > 1e-3, sums, first), cells
-
-
-def _negate(direction, component):
-    direction = direction.clone()
-    direction[component].neg_()
-    return direction
 
 
 def _crop(maps, box):

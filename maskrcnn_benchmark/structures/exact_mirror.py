@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from maskrcnn_benchmark.structures.tensors import TensorHolder
+
 FLIP_LEFT_RIGHT = 0
 FLIP_TOP_BOTTOM = 1
 
@@ -15,7 +17,7 @@ def check_flip(method):
 
 
 @dataclass(frozen=True)
-class MirrorOrigin:
+class MirrorOrigin(TensorHolder):
     """The coordinates that a structure had before it was mirrored, and the mirrors that were applied to them.
 
     `width - 1 - x` rounds, so applying it twice need not give `x` back. A mirrored structure therefore carries this

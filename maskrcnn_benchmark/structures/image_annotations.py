@@ -3,9 +3,10 @@
 import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 
-class ImageAnnotations:
+class ImageAnnotations(TensorHolder):
     """The annotations of one image, each optional, transformed together.
 
     Args:
@@ -122,13 +123,6 @@ class ImageAnnotations:
         if size[0] < self.size[0] or size[1] < self.size[1]:
             raise ValueError(f"an image of {self.size} (width, height) cannot be padded to {tuple(size)}")
         return self._transformed(size, lambda member: member.pad(size))
-
-    def to(self, device):
-        moved = self._transformed(self.size, lambda member: member.to(device))
-        moved.classes = None if self.classes is None else self.classes.to(device)
-        moved.known_labels = None if self.known_labels is None else self.known_labels.to(device)
-        moved.further = {name: label.to(device) for name, label in self.further.items()}
-        return moved
 
     def __repr__(self):
         return f"ImageAnnotations(size={self.size}, image_id={self.image_id}, tasks={sorted(self.annotated_tasks())})"

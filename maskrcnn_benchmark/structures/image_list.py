@@ -39,7 +39,8 @@ class ImageList:
     """Images in one tensor, with the size that each had.
 
     Args:
-        tensors: [N, C, H, W], each image in the upper left corner and zeros beyond it.
+        tensors: [N, C, H, W], each image in the upper left corner and zeros beyond it: normalised floats, or uint8 RGB,
+            which the network normalises itself.
         image_sizes: N pairs (height, width) before padding; kept as `ImageSizes`.
     """
 
@@ -49,6 +50,10 @@ class ImageList:
 
     def to(self, *args, **kwargs):
         return ImageList(self.tensors.to(*args, **kwargs), self.image_sizes)
+
+    def pin_memory(self):
+        """The batch in pinned memory, from which a GPU can copy while the host goes on."""
+        return ImageList(self.tensors.pin_memory(), self.image_sizes)
 
     def __len__(self):
         return len(self.image_sizes)
@@ -78,7 +83,11 @@ def to_image_list(tensors, size_divisible=0):
     channels, height, width = (max(sides) for sides in zip(*(image.shape for image in tensors)))
     if size_divisible > 1:
         height, width = (math.ceil(side / size_divisible) * size_divisible for side in (height, width))
-    batch = tensors[0].new_zeros((len(tensors), channels, height, width))
+    first = tensors[0]
+    # images whose channels lie side by side, as decoders leave them, are copied row by row and not number by number
+    layout = torch.channels_last if first.stride(0) == 1 and not first.is_contiguous() else torch.contiguous_format
+    shape = len(tensors), channels, height, width
+    batch = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=layout).zero_()
     for padded, image in zip(batch, tensors):
         padded[: image.shape[0], : image.shape[1], : image.shape[2]].copy_(image)
     return ImageList(batch, [image.shape[-2:] for image in tensors])

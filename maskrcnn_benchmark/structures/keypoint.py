@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ COCO_JOINTS = JointSet(
 )  # fmt: skip
 
 
-class Keypoints:
+class Keypoints(TensorHolder):
     """The joints of N people in one image.
 
     Args:
@@ -217,9 +218,6 @@ class Keypoints:
         mirrored = self._like(keypoints, self.size, fields)
         mirrored._mirror_origin = origin
         return mirrored
-
-    def to(self, *args, **kwargs):
-        return self._map(lambda tensor: tensor.to(*args, **kwargs) if hasattr(tensor, "to") else tensor)
 
     def __getitem__(self, item):
         """The people at an index, slice, index tensor or boolean mask."""

@@ -9,9 +9,10 @@ from pycocotools import mask as coco_mask
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows
 from maskrcnn_benchmark.structures.resampling import region_grid
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 
-class BinaryMaskList:
+class BinaryMaskList(TensorHolder):
     """Bitmaps of N objects.
 
     Selecting objects keeps the bitmaps and a list of which are meant, since training repeats each object for every
@@ -36,6 +37,11 @@ class BinaryMaskList:
     @classmethod
     def cat(cls, parts):
         return cls(torch.cat([part.masks for part in parts]), parts[0].size)
+
+    @classmethod
+    def of_windows(cls, windows):
+        """From `MaskWindows`, in place of whole bitmaps."""
+        return cls._of(windows, None)
 
     @property
     def masks(self):
@@ -71,10 +77,6 @@ class BinaryMaskList:
     def transpose(self, method):
         return self._of(self._windows.transpose(method), self._index)
 
-    def to(self, *args, **kwargs):
-        index = None if self._index is None else self._index.to(*args, **kwargs)
-        return self._of(self._windows.to(*args, **kwargs), index)
-
     def crop_and_resize(self, boxes, resolution):
         x, y = region_grid(boxes, resolution, self.size, inclusive=False)
         index = self._index_of_all() if self._index is None else self._index
@@ -90,7 +92,7 @@ class BinaryMaskList:
         return self._of(self._windows, picked.reshape(-1))
 
     def _index_of_all(self):
-        return torch.arange(len(self._windows), device=self._windows.pixels.device)
+        return torch.arange(len(self._windows), device=self._windows.device)
 
     @classmethod
     def _of(cls, windows, index):
@@ -99,7 +101,7 @@ class BinaryMaskList:
         return made
 
 
-class PolygonList:
+class PolygonList(TensorHolder):
     """Outlines of N objects, each of any number of polygons, all in one tensor.
 
     Coordinates are continuous: pixel k spans k .. k + 1, as COCO draws them. So the mirror of x is width - x, while
@@ -176,9 +178,6 @@ class PolygonList:
         mirrored = PolygonList(points, self.lengths, self.size)
         mirrored._mirror_origin = origin
         return mirrored
-
-    def to(self, *args, **kwargs):
-        return self._map(lambda points: points.to(*args, **kwargs), self.lengths)
 
     def crop_and_resize(self, boxes, resolution):
         x1, y1 = (boxes[:, axis].float().clamp(0, extent - 1) for axis, extent in enumerate(self.size))

@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
+from maskrcnn_benchmark.structures.mask_windows import ObjectWindows
 from maskrcnn_benchmark.structures.part_groups import (
     PERSON,
     PERSON6,
@@ -13,7 +14,8 @@ from maskrcnn_benchmark.structures.part_groups import (
     group_by_superpart,
     mirror_groups,
 )
-from maskrcnn_benchmark.structures.resampling import NearestMaps, region_grid
+from maskrcnn_benchmark.structures.resampling import NearestWindows, region_grid
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 PART_SETS = ("person6", "person24", "superparts", "all")
 # Other names that are accepted for a set: what older configs and checkpoints call it
@@ -131,11 +133,11 @@ class PartSet:
         return cls(name, labels, tuple(tree["flip_indices"]), owners, members)
 
 
-class PartMask:
+class PartMask(TensorHolder):
     """Part labels of N instances of one image.
 
     Selecting instances does not copy the maps, see `BinaryMaskList`; nor does resizing or mirroring them, see
-    `NearestMaps`.
+    `NearestWindows`.
 
     Args:
         labels: uint8 [N, H, W], 0..P for each pixel of each instance; 0 is background.
@@ -151,11 +153,18 @@ class PartMask:
         annotated = torch.as_tensor(annotated, dtype=torch.bool, device=labels.device)
         if annotated.shape != (count,):
             raise ValueError(f"{count} part maps need as many flags, but `annotated` is {list(annotated.shape)}")
-        self._maps = NearestMaps(labels.to(torch.uint8))
+        self._maps = NearestWindows(ObjectWindows.of_frames(labels.to(torch.uint8)))
         self._index = index
         self.annotated = annotated
         self.size = tuple(size)
         self.part_set = part_set
+
+    @classmethod
+    def of_windows(cls, windows, annotated, part_set):
+        """From `ObjectWindows` of the labels, in place of whole maps."""
+        made = cls(torch.zeros((0, *windows.size[::-1]), dtype=torch.uint8), torch.zeros(0), windows.size, part_set)
+        made._maps, made.annotated = NearestWindows(windows), annotated
+        return made
 
     @classmethod
     def cat(cls, parts):
@@ -167,7 +176,8 @@ class PartMask:
     @property
     def labels(self):
         """uint8 [N, H, W]."""
-        return self._maps.tensor if self._index is None else self._maps.tensor[self._index]
+        maps = self._maps.tensor
+        return maps if self._index is None else maps[self._index]
 
     def resize(self, size, *args, **kwargs):
         """The maps of the image resized to (width, height): each pixel takes the label at its centre."""
@@ -179,7 +189,7 @@ class PartMask:
 
     def pad(self, size):
         """The maps of the image enlarged to (width, height) by background to the right and below."""
-        return self._like(self._maps.pad(size, 0))
+        return self._like(self._maps.pad(size))
 
     def transpose(self, method):
         """The maps of the mirrored image, left and right parts exchanged (in a mirror upside down too)."""
@@ -188,12 +198,6 @@ class PartMask:
         if flips != tuple(range(len(flips))):
             maps = maps.map(lambda labels: labels.new_tensor(flips)[labels.int()])
         return self._like(maps)
-
-    def to(self, *args, **kwargs):
-        moved = self._like(self._maps.to(*args, **kwargs))
-        moved._index = None if self._index is None else self._index.to(*args, **kwargs)
-        moved.annotated = self.annotated.to(*args, **kwargs)
-        return moved
 
     def crop_and_resize(self, boxes, size):
         """The labels of each instance within its box, as training targets of a part head, all instances at once.
@@ -209,9 +213,8 @@ class PartMask:
             raise ValueError(f"{len(self)} part maps need {len(self)} boxes of 4 numbers, not {list(boxes.shape)}")
         x, y = (grid.long() for grid in region_grid(boxes, size, self.size, inclusive=True))
         x, y = x.clamp(max=self.size[0] - 1), y.clamp(max=self.size[1] - 1)
-        index = torch.arange(len(self)) if self._index is None else self._index
-        which = index.to(boxes.device)[:, None, None]
-        return self._maps.to(boxes.device).at(which, y[:, :, None], x[:, None, :]).long()
+        which = torch.arange(len(self), device=boxes.device) if self._index is None else self._index.to(boxes.device)
+        return self._maps.to(boxes.device).at(which, y, x).long()
 
     def __len__(self):
         return len(self.annotated)

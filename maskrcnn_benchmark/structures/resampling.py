@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
+from maskrcnn_benchmark.structures.mask_windows import ObjectWindows
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 
 def nearest_index(source, target, device=None):
@@ -50,7 +52,7 @@ class _Axis:
         return seen.flip(0) if self.mirrored else seen
 
 
-class NearestMaps:
+class NearestMaps(TensorHolder):
     """Maps that are resized, mirrored and cut only when they are looked at: until then, two axes remember what to do.
 
     A sample of a large image then costs, and takes from the loader's worker to the device, what its maps have in
@@ -82,39 +84,164 @@ class NearestMaps:
     def resize(self, size):
         if not all(axis.is_plain for axis in self._axes):
             return NearestMaps(self.tensor).resize(size)
-        axes = (_Axis(axis.source, side, 0, side) for axis, side in zip(self._axes, size))
-        return NearestMaps(self._source, tuple(axes))
+        return NearestMaps(self._source, _resized(self._axes, size))
 
     def transpose(self, method):
-        check_flip(method)
-        columns, rows = self._axes
-        if method == FLIP_LEFT_RIGHT:
-            columns = replace(columns, mirrored=not columns.mirrored)
-        else:
-            rows = replace(rows, mirrored=not rows.mirrored)
-        return NearestMaps(self._source, (columns, rows))
+        return NearestMaps(self._source, _mirrored(self._axes, method))
 
     def crop(self, window):
         """Within (x1, y1, x2, y2), x2 and y2 excluded, inside of the maps."""
-        x1, y1, x2, y2 = window
-        return NearestMaps(self._source, (self._axes[0].cut(x1, x2), self._axes[1].cut(y1, y2)))
+        return NearestMaps(self._source, _cut(self._axes, window))
 
     def pad(self, size, value):
         """Enlarged to (width, height) to the right and below by pixels of `value`."""
-        width, height = self.size
-        return NearestMaps(F.pad(self.tensor, (0, size[0] - width, 0, size[1] - height), value=value))
+        return NearestMaps(_padded(self.tensor, size, value))
 
-    def to(self, *args, **kwargs):
-        return NearestMaps(self._source.to(*args, **kwargs), self._axes)
+
+class NearestWindows(TensorHolder):
+    """`NearestMaps` [M, H, W] of objects of which only the windows are kept.
+
+    Args:
+        windows: `mask_windows.ObjectWindows`, whose maps are the source.
+    """
+
+    def __init__(self, windows, axes=None):
+        self._windows = windows
+        self._axes = axes or tuple(_Axis.plain(side) for side in windows.size)
+
+    @property
+    def size(self):
+        """(width, height)."""
+        return self._axes[0].length, self._axes[1].length
+
+    @property
+    def tensor(self):
+        """The maps themselves, uint8 [M, H, W]."""
+        return NearestMaps(self._windows.frames(), self._axes).tensor
+
+    def resize(self, size):
+        if not all(axis.is_plain for axis in self._axes):
+            return NearestWindows(ObjectWindows.of_frames(self.tensor)).resize(size)
+        return NearestWindows(self._windows, _resized(self._axes, size))
+
+    def transpose(self, method):
+        return NearestWindows(self._windows, _mirrored(self._axes, method))
+
+    def crop(self, window):
+        """Within (x1, y1, x2, y2), x2 and y2 excluded, inside of the maps."""
+        return NearestWindows(self._windows, _cut(self._axes, window))
+
+    def pad(self, size):
+        """Enlarged to (width, height) to the right and below by pixels of 0."""
+        return NearestWindows(ObjectWindows.of_frames(_padded(self.tensor, size, 0)))
 
     def map(self, function):
-        """The maps after a function of each pixel alone, or of all the pixels at one place: [..., h, w] -> the same."""
-        return NearestMaps(function(self._source), self._axes)
+        """The maps after a function of each pixel alone that leaves 0 as it is."""
+        return NearestWindows(self._windows.map(function), self._axes)
 
     def at(self, which, y, x):
-        """Values of the maps [M, H, W] at int64 indices that broadcast together, without making the maps."""
-        columns, rows = (axis.index(self._source.device) for axis in self._axes)
-        return self._source[which, rows[y], columns[x]]
+        """Values of the maps `which` [N] at the pixels y [N, S], x [N, R]: uint8 [N, S, R], without making the maps."""
+        columns, rows = (axis.index(which.device) for axis in self._axes)
+        return self._windows.at(which, rows[y], columns[x])
+
+    def __len__(self):
+        return len(self._windows)
+
+
+class SparseMaps(TensorHolder):
+    """Maps that are 0 but at few places, resized, mirrored and cut only when they are looked at, as `NearestMaps` are.
+
+    Args:
+        places: int32 [E], layer * h * w + row * w + column, each once.
+        layers: number L of maps.
+        size: (w, h) of them.
+    """
+
+    def __init__(self, places, layers, size, axes=None):
+        self._places = places
+        self.layers = layers
+        self._axes = axes or tuple(_Axis.plain(side) for side in size)
+
+    @classmethod
+    def of_maps(cls, maps):
+        """The places of maps [L, h, w] that are not 0."""
+        places = maps.reshape(-1).nonzero().squeeze(1).int()
+        return cls(places, len(maps), maps.shape[:0:-1])
+
+    @property
+    def size(self):
+        """(width, height)."""
+        return self._axes[0].length, self._axes[1].length
+
+    @property
+    def is_plain(self):
+        """Whether the maps are neither resized, mirrored nor cut."""
+        return all(axis.is_plain for axis in self._axes)
+
+    def paint(self, values):
+        """The maps with values [..., E] or [...] at the places: [..., L, H, W] of their type."""
+        columns, rows = (axis.source for axis in self._axes)
+        maps = values.new_zeros((*values.shape[:-1], self.layers * rows * columns))
+        maps[..., self._places.long()] = values
+        return NearestMaps(maps.view(*values.shape[:-1], self.layers, rows, columns), self._axes).tensor
+
+    def ones(self):
+        """The maps with 1 at the places: uint8 [L, H, W]."""
+        return self.paint(torch.ones(1, dtype=torch.uint8, device=self._places.device))
+
+    def settled(self):
+        """(int64 [F], int64 [3, F]): for each pixel that is not 0 now, which of the E places it shows, and where it is.
+
+        The latter is (layer, row, column).
+        """
+        if self.is_plain:
+            columns, rows = self.size
+            places = self._places.long()
+            layer, place = places // (rows * columns), places % (rows * columns)
+            return torch.arange(len(places), device=places.device), torch.stack(
+                (layer, place // columns, place % columns)
+            )
+        numbers = torch.arange(1, len(self._places) + 1, dtype=torch.int32, device=self._places.device)
+        maps = self.paint(numbers)
+        where = maps.nonzero().t()
+        return maps[tuple(where)].long() - 1, where
+
+    def resize(self, size):
+        """Raises `ValueError` for maps that are resized, mirrored or cut already: place what is `settled` anew."""
+        if not self.is_plain:
+            raise ValueError("maps that are resized, mirrored or cut already must be settled before they are resized")
+        return self._of(_resized(self._axes, size))
+
+    def transpose(self, method):
+        return self._of(_mirrored(self._axes, method))
+
+    def crop(self, window):
+        """Within (x1, y1, x2, y2), x2 and y2 excluded, inside of the maps."""
+        return self._of(_cut(self._axes, window))
+
+    def _of(self, axes):
+        return SparseMaps(self._places, self.layers, None, axes)
+
+
+def _resized(axes, size):
+    return tuple(_Axis(axis.source, side, 0, side) for axis, side in zip(axes, size))
+
+
+def _mirrored(axes, method):
+    check_flip(method)
+    columns, rows = axes
+    if method == FLIP_LEFT_RIGHT:
+        return replace(columns, mirrored=not columns.mirrored), rows
+    return columns, replace(rows, mirrored=not rows.mirrored)
+
+
+def _cut(axes, window):
+    x1, y1, x2, y2 = window
+    return axes[0].cut(x1, x2), axes[1].cut(y1, y2)
+
+
+def _padded(maps, size, value):
+    return F.pad(maps, (0, size[0] - maps.shape[-1], 0, size[1] - maps.shape[-2]), value=value)
 
 
 def region_grid(boxes, resolution, size, inclusive):

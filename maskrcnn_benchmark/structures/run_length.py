@@ -2,9 +2,14 @@
 
 import cv2
 import numpy as np
+from numba import njit
 from pycocotools import mask as coco_mask
 
+from maskrcnn_benchmark.structures.mask_windows import enclosing_window
 from maskrcnn_benchmark.utils.errors import UserError
+
+# What can be wrong with a code, before its numbers are looked at
+DAMAGES = ("", "does not decode; it is damaged or cut off", "holds a number beyond 60 bits; it is damaged")
 
 
 class RunLengths:
@@ -82,21 +87,63 @@ class RunLengths:
             order: indices of masks, in the order of painting.
             layers, values: for each entry of `order`, the layer to paint and the value to write.
         """
+        runs, place = self._runs_in(order)
+        starts = self.starts[runs] + np.asarray(layers, np.int64)[place] * (canvas.shape[1] * canvas.shape[2])
+        _paint(canvas.reshape(-1), starts, self.lengths[runs], np.asarray(values, canvas.dtype)[place])
+
+    def windows(self, order, owners, values, count):
+        """The masks of objects, which may be of several masks each, painted into windows that just hold them.
+
+        Args:
+            order, values: as `paint` takes them.
+            owners: for each entry of `order`, the object that it belongs to.
+            count: number of objects.
+
+        Returns:
+            (uint8 [T], list of `count` windows (x, y, width, height)), as `mask_windows.ObjectWindows` takes them.
+        """
+        owners = np.asarray(owners, np.int64)
+        windows = self._windows_of(order, owners, count)
+        left, top, widths, heights = np.array(windows, np.int64).reshape(-1, 4).T
+        ends = np.cumsum(widths * heights)
+        runs, place = self._runs_in(order)
+        owner = owners[place]
+        columns, rows = np.divmod(self.starts[runs], self.size[1])
+        # a run that goes on in the next column touches both borders of the image, and so its window does
+        starts = (ends - widths * heights - left * heights - top)[owner] + columns * heights[owner] + rows
+        painted = np.zeros(ends[-1] if count else 0, np.uint8)
+        _paint(painted, starts, self.lengths[runs], np.asarray(values, np.uint8)[place])
+        turned = np.empty_like(painted)
+        for end, (_, _, width, height) in zip(ends, windows):
+            window = slice(end - width * height, end)
+            cv2.transpose(painted[window].reshape(width, height), dst=turned[window].reshape(height, width))
+        return turned, windows
+
+    def pixels(self):
+        """Row by row, the numbers row * width + column of all masks' pixels, mask after mask: (int64 [P], mask [P])."""
+        columns, rows = np.divmod(_spread(self.starts, self.lengths), self.size[1])
+        return rows * self.size[0] + columns, np.repeat(self.mask_of_run, self.lengths)
+
+    def _windows_of(self, order, owners, count):
+        boxes = self.bounding_boxes()[order].reshape(-1, 4).astype(np.int64)
+        there = boxes[:, 0] >= 0
+        starts, ends = np.full((count, 2), max(self.size)), np.full((count, 2), -1)
+        np.minimum.at(starts, owners[there], boxes[there, :2])
+        np.maximum.at(ends, owners[there], boxes[there, 2:])
+        return [
+            enclosing_window(x1, y1, x2 + 1 - x1, y2 + 1 - y1, self.size) if x2 >= 0 else (0, 0, 1, 1)
+            for (x1, y1), (x2, y2) in zip(starts.tolist(), ends.tolist())
+        ]
+
+    def _runs_in(self, order):
+        """The runs of the masks in `order`, in that order, and for each its mask's place in it: int64 [R], int64 [R]."""
         order = np.asarray(order, np.int64)
-        if not len(order):
-            return
         position = np.full(len(self), -1, np.int64)
         position[order] = np.arange(len(order))
         runs = np.flatnonzero(position[self.mask_of_run] >= 0)
         place = position[self.mask_of_run[runs]]
         by_place = np.argsort(place, kind="stable")
-        runs, place = runs[by_place], place[by_place]
-        lengths = self.lengths[runs]
-        starts = self.starts[runs] + np.asarray(layers, np.int64)[place] * (canvas.shape[1] * canvas.shape[2])
-        before = np.cumsum(lengths) - lengths
-        pixels = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
-        # numpy keeps the last value where an index occurs several times
-        canvas.reshape(-1)[pixels] = np.repeat(np.asarray(values, canvas.dtype)[place], lengths)
+        return runs[by_place], place[by_place]
 
     def masks(self, indices):
         """The masks of `indices`, each on its own: uint8 [len(indices), height, width] of 0 and 1."""
@@ -123,6 +170,19 @@ class RunLengths:
         boxes[present, 2] = np.maximum.reduceat(last_column, first)
         boxes[present, 3] = np.maximum.reduceat(bottom, first)
         return boxes
+
+
+def _spread(starts, lengths):
+    """All numbers of runs, int64 [sum of lengths]."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+@njit(cache=True, nogil=True)
+def _paint(canvas, starts, lengths, values):
+    """Write runs into a flat canvas, each with its value, one after the other."""
+    for k in range(len(starts)):
+        canvas[starts[k] : starts[k] + lengths[k]] = values[k]
 
 
 def row_major(canvas):
@@ -166,38 +226,54 @@ def _parse_counts(strings):
     + bits, plus 32 on all but the last; bit 16 of the last carries the sign. From the fourth number on, the
     difference to the number two before is stored. Damages are {mask: words}; a mask in it has no counts.
     """
-    sizes = np.array([len(s) for s in strings], np.int64)
-    bits = np.frombuffer(b"".join(strings), np.uint8).astype(np.int64) - 48
-    last = (bits & 32) == 0
-    mask_of_char = np.repeat(np.arange(len(strings)), sizes)
-    final = np.flatnonzero(last)
-    first = np.append(0, final[:-1] + 1) if len(final) else final
-    ends = np.cumsum(sizes)
-    filled = np.flatnonzero(sizes)
-    unfinished = filled[~last[ends[filled] - 1]]
-    outside = mask_of_char[(bits < 0) | (bits > 63)]
-    if len(unfinished) or len(outside):
-        broken = {*unfinished.tolist(), *outside.tolist()}
-        return _parse_others(strings, broken, "does not decode; it is damaged or cut off")
-    long = mask_of_char[final[final - first > 11]]
-    if len(long):
-        return _parse_others(strings, set(long.tolist()), "holds a number beyond 60 bits; it is damaged")
-    digit = np.arange(len(bits)) - np.repeat(first, final - first + 1)
-    numbers = np.add.reduceat((bits & 31) << (5 * digit), first) if len(first) else first
-    numbers = np.where(bits[final] & 16, numbers - (1 << (5 * (digit[final] + 1))), numbers)
-    mask_of_count = mask_of_char[final]
-    begin = np.searchsorted(mask_of_count, np.arange(len(strings)))
-    rank = np.arange(len(numbers)) - begin[mask_of_count]
-    counts = numbers.copy()
-    for parity in (0, 1):  # two interleaved chains of differences; the very first number stands outside of both
-        chain = np.flatnonzero((rank % 2 == parity) & (rank > 0))
-        sums = np.cumsum(numbers[chain])
-        before = np.append(0, sums)[np.searchsorted(mask_of_count[chain], mask_of_count[chain])]
-        counts[chain] = sums - before
-    return counts, mask_of_count, rank, {}
+    characters = np.frombuffer(b"".join(strings), np.uint8)
+    ends = np.cumsum([len(string) for string in strings], dtype=np.int64)
+    counts, mask_of_count, rank, kinds = _decode(characters, ends)
+    return counts, mask_of_count, rank, {i: DAMAGES[kinds[i]] for i in np.flatnonzero(kinds).tolist()}
 
 
-def _parse_others(strings, broken, words):
-    """`_parse_counts` of the masks that are not broken."""
-    *parsed, damages = _parse_counts([b"" if i in broken else string for i, string in enumerate(strings)])
-    return *parsed, {**damages, **dict.fromkeys(broken, words)}
+@njit(cache=True, nogil=True)
+def _decode(characters, ends):
+    """The numbers of several strings, which end at `ends` of their joined characters.
+
+    Returns:
+        counts, mask of each, rank of each in its mask: int64 [C]; kind of damage of each mask: uint8, see `DAMAGES`.
+    """
+    counts = np.empty(len(characters), np.int64)
+    mask_of_count, rank = np.empty_like(counts), np.empty_like(counts)
+    kinds = np.zeros(len(ends), np.uint8)
+    total = start = 0
+    for mask in range(len(ends)):
+        kinds[mask] = _damage(characters[start : ends[mask]])
+        begin, place = total, start if kinds[mask] == 0 else ends[mask]
+        while place < ends[mask]:
+            number, shift, bits = np.int64(0), 0, np.int64(32)
+            while bits & 32:
+                bits = np.int64(characters[place]) - 48
+                number |= (bits & 31) << shift
+                shift += 5
+                place += 1
+            if bits & 16:
+                number -= np.int64(1) << shift
+            if total - begin > 2:
+                number += counts[total - 2]
+            counts[total], mask_of_count[total], rank[total] = number, mask, total - begin
+            total += 1
+        start = ends[mask]
+    return counts[:total], mask_of_count[:total], rank[:total], kinds
+
+
+@njit(cache=True, nogil=True)
+def _damage(characters):
+    """What is wrong with a string: a place in `DAMAGES`."""
+    digits, longest = 0, 0
+    for character in characters:
+        if character < 48 or character > 111:
+            return 1
+        digits += 1
+        longest = max(longest, digits)
+        if not (character - 48) & 32:
+            digits = 0
+    if digits:
+        return 1
+    return 2 if longest > 12 else 0

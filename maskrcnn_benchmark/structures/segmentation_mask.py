@@ -5,11 +5,12 @@ import torch
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 from maskrcnn_benchmark.structures.mask_forms import BinaryMaskList, PolygonList
 from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "SegmentationMask"]
 
 
-class SegmentationMask:
+class SegmentationMask(TensorHolder):
     """The masks of the N objects of one image.
 
     Args:
@@ -35,6 +36,11 @@ class SegmentationMask:
         self.mode = mode
 
     @classmethod
+    def of_windows(cls, windows):
+        """The masks of `mask_windows.MaskWindows`, in the form "mask"."""
+        return cls(BinaryMaskList.of_windows(windows), windows.size, "mask")
+
+    @classmethod
     def cat(cls, masks):
         """Join the masks of one image."""
         return cls(list(masks), masks[0].size, masks[0].mode)
@@ -58,9 +64,6 @@ class SegmentationMask:
     def transpose(self, method):
         """The masks of the mirrored image. Twice gives back the masks bit for bit."""
         return self._wrap(self.instances.transpose(method))
-
-    def to(self, *args, **kwargs):
-        return self._wrap(self.instances.to(*args, **kwargs))
 
     def get_mask_tensor(self):
         """uint8 [N, H, W] of 0 and 1, or [H, W] if there is one object."""

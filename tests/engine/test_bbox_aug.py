@@ -8,10 +8,11 @@ from torch import nn
 from toy_coco import YAML
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.engine.bbox_aug import BoxAugmentation, View, build_bbox_aug, views_of
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN
+from maskrcnn_benchmark.modeling.detector.pixels import PixelNormalizer
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.utils.errors import UserError
@@ -36,7 +37,7 @@ def network(cfg):
 
 
 def plain_answers(cfg, model, pictures):
-    transform = build_transforms(cfg, is_train=False)
+    transform = build_byte_transforms(cfg, is_train=False)
     batch = to_image_list([transform(image)[0] for image in pictures], cfg.DATALOADER.SIZE_DIVISIBILITY)
     with torch.no_grad():
         return model(batch)
@@ -92,7 +93,8 @@ def test_masks_and_joints_of_joined_boxes_are_read_from_the_image_at_its_normal_
     cfg = make_cfg(tmp_path, "MODEL.KEYPOINT_ON", True, "TEST.BBOX_AUG.H_FLIP", True, "TEST.BBOX_AUG.SCALES", (100,))
     model = network(cfg)
     (answer,) = augmented(cfg, model, [picture()])
-    batch = to_image_list([build_transforms(cfg, is_train=False)(picture())[0]], cfg.DATALOADER.SIZE_DIVISIBILITY)
+    images = to_image_list([build_byte_transforms(cfg, is_train=False)(picture())[0]], cfg.DATALOADER.SIZE_DIVISIBILITY)
+    batch = model.batch(images)
     with torch.no_grad():
         given = [answer.copy_with_fields(["scores", "labels"])]
         (described,) = model.roi_heads.describe(model.backbone(batch.tensors), given)
@@ -116,6 +118,9 @@ def test_on_a_symmetric_image_the_mirrored_views_boxes_are_the_mirrored_boxes(tm
     torch.testing.assert_close(second[:, [1, 3]], first[:, [1, 3]])
 
 
+RGB_IN_0_1 = PixelNormalizer([0.0, 0.0, 0.0], [1.0, 1.0, 1.0], to_bgr255=False)
+
+
 class Spot(nn.Module):
     """A detector of bright rectangles, in the place of an RPN that answers with detections."""
 
@@ -135,9 +140,9 @@ class Spot(nn.Module):
 def test_a_box_found_in_any_view_comes_to_lie_where_it_is():
     pixels = np.zeros((80, 120, 3), dtype=np.uint8)
     pixels[20:60, 30:50] = 255
-    model = GeneralizedRCNN(nn.Identity(), Spot()).eval()
+    model = GeneralizedRCNN(nn.Identity(), Spot(), normalize=RGB_IN_0_1).eval()
     views = [View(80, 200), View(80, 200, True), View(160, 400), View(160, 400, True), View(40, 200, True)]
-    augmentation = BoxAugmentation(model, views, lambda image, annotations: (image, annotations), lambda found: found)
+    augmentation = BoxAugmentation(model, views, lambda found: found)
     other = np.ascontiguousarray(pixels[:, ::-1])
     first, second = augmentation([Image.fromarray(pixels), Image.fromarray(other)], "cpu")
     assert first.size == second.size == (120, 80) and len(first) == 5
@@ -147,11 +152,12 @@ def test_a_box_found_in_any_view_comes_to_lie_where_it_is():
 
 
 def test_a_retinanets_detections_are_joined_and_duplicates_removed(tmp_path):
-    cfg = make_cfg(tmp_path, "TEST.BBOX_AUG.H_FLIP", True, "TEST.BBOX_AUG.SCALES", (120,), "INPUT.TO_BGR255", False)
-    cfg.MODEL.RETINANET_ON, cfg.INPUT.PIXEL_MEAN = True, [0.0, 0.0, 0.0]
+    cfg = make_cfg(tmp_path, "TEST.BBOX_AUG.H_FLIP", True, "TEST.BBOX_AUG.SCALES", (120,))
+    cfg.MODEL.RETINANET_ON = True
     pixels = np.zeros((80, 120, 3), dtype=np.uint8)
     pixels[20:60, 30:50] = 255
-    (answer,) = build_bbox_aug(cfg, GeneralizedRCNN(nn.Identity(), Spot()).eval())([Image.fromarray(pixels)], "cpu")
+    model = GeneralizedRCNN(nn.Identity(), Spot(), normalize=RGB_IN_0_1).eval()
+    (answer,) = build_bbox_aug(cfg, model)([Image.fromarray(pixels)], "cpu")
     assert answer.size == (96, 64) and answer.get_field("scores").tolist() == pytest.approx([0.5 + 180 / 1000])
 
 

@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.structures.resampling import NearestMaps, nearest_index, region_grid, resize_nearest
+from maskrcnn_benchmark.structures.mask_windows import ObjectWindows
+from maskrcnn_benchmark.structures.resampling import (
+    NearestMaps,
+    NearestWindows,
+    SparseMaps,
+    nearest_index,
+    region_grid,
+    resize_nearest,
+)
 
 
 @given(st.integers(1, 60), st.integers(1, 60))
@@ -33,7 +41,7 @@ def test_regions_are_cut_into_equal_cells():
     assert x.tolist() == [[2.75, 4.25], [2.0, 6.0], [4.25, 4.75]]
 
 
-def apply_to_array(maps, steps):
+def apply_to_array(maps, steps, beyond=0):
     """The eager reference, in NumPy: what each step does to an array [..., H, W]."""
     for name, argument in steps:
         height, width = maps.shape[-2:]
@@ -45,7 +53,7 @@ def apply_to_array(maps, steps):
         elif name == "crop":
             maps = maps[..., argument[1] : argument[3], argument[0] : argument[2]]
         else:
-            wider = np.full((*maps.shape[:-2], argument[1], argument[0]), 9, maps.dtype)
+            wider = np.full((*maps.shape[:-2], argument[1], argument[0]), beyond, maps.dtype)
             wider[..., :height, :width] = maps
             maps = wider
     return maps
@@ -79,13 +87,54 @@ def test_maps_that_wait_are_what_they_would_be_at_once(data):
     maps = NearestMaps(torch.from_numpy(source))
     for name, argument in steps:
         maps = maps.pad(argument, 9) if name == "pad" else getattr(maps, name)(argument)
-    expected = apply_to_array(source, steps)
+    expected = apply_to_array(source, steps, beyond=9)
     assert maps.size == (expected.shape[2], expected.shape[1])
-    y = torch.arange(expected.shape[1])[:, None]
-    assert np.array_equal(maps.at(1, y, torch.arange(expected.shape[2])), expected[1])
-    assert np.array_equal(maps.map(lambda values: -values).tensor, -expected)
     assert np.array_equal(maps.tensor, expected)
-    assert np.array_equal(maps.at(0, y, torch.arange(expected.shape[2])), expected[0])
+
+
+@given(st.data())
+def test_windows_that_wait_are_what_whole_maps_would_be_at_once(data):
+    """Two objects, one of which fills a window in the middle of the image, the other the lower right corner."""
+    source = np.zeros((2, 6, 7), np.uint8)
+    source[0, 2:5, 1:4] = np.arange(1, 10).reshape(3, 3)
+    source[1, 4:, 5:] = [[11, 12], [13, 14]]
+    windows = [(0, 1, 5, 5), (4, 3, 3, 3)]
+    pixels = np.concatenate([source[k, y : y + h, x : x + w].reshape(-1) for k, (x, y, w, h) in enumerate(windows)])
+    maps = NearestWindows(ObjectWindows(torch.from_numpy(pixels), windows, (7, 6)))
+    steps = data.draw(steps_for((7, 6)))
+    for name, argument in steps:
+        maps = getattr(maps, name)(argument)
+    expected = apply_to_array(source, steps)
+    height, width = expected.shape[1:]
+    assert maps.size == (width, height)
+    assert np.array_equal(maps.tensor, expected)
+    which, y, x = torch.tensor([1, 0, 1]), torch.arange(height).expand(3, -1), torch.arange(width).expand(3, -1)
+    assert np.array_equal(maps.at(which, y, x), expected[[1, 0, 1]])
+    assert np.array_equal(maps.map(lambda values: 2 * values).tensor, 2 * expected)
+
+
+@given(st.data())
+def test_sparse_maps_that_wait_are_what_whole_maps_would_be_at_once(data):
+    width, height = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    cells = data.draw(st.sets(st.integers(0, 2 * width * height - 1)))
+    places = np.array(sorted(cells, reverse=True), np.int64)
+    values = np.arange(1, len(places) + 1, dtype=np.float32)
+    source = np.zeros(2 * height * width, np.float32)
+    source[places] = values
+    source = source.reshape(2, height, width)
+    steps = [step for step in data.draw(steps_for((width, height))) if step[0] != "pad"]
+    if any(name == "resize" for name, _ in steps[1:]):
+        steps = [step for step in steps if step[0] != "resize"]
+    maps = SparseMaps(torch.from_numpy(places).int(), 2, (width, height))
+    for name, argument in steps:
+        if name == "crop" and (argument[2] > maps.size[0] or argument[3] > maps.size[1]):
+            continue
+        source, maps = apply_to_array(source, [(name, argument)]), getattr(maps, name)(argument)
+    assert np.array_equal(maps.paint(torch.from_numpy(values)), source)
+    assert np.array_equal(maps.ones(), source > 0)
+    which, where = maps.settled()
+    assert where.shape[1] == (source > 0).sum()
+    assert np.array_equal(values[which.numpy()], source[tuple(where.numpy())])
 
 
 def test_looking_at_maps_changes_neither_their_source_nor_their_relatives():

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.collate_batch import BatchCollator
 from maskrcnn_benchmark.data.datasets.detail import DetailDataset
 from maskrcnn_benchmark.data.datasets.image_file import read_image
-from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.utils.heap import keep_freed_memory
 
 CONFIG = Path(__file__).parents[2] / "configs" / "detail" / "e2e_multitask_R_50_FPN_1x.yaml"
@@ -28,8 +28,7 @@ STAGES = {
     "Resize": "resize",
     "RandomHorizontalFlip": "flip",
     "RandomVerticalFlip": "flip",
-    "ToTensor": "tensor",
-    "Normalize": "tensor",
+    "AsBytes": "tensor",
 }
 SECTIONS = ("annos_segmentation", "annos_boundary", "annos_occlusion", "annos_joints")
 
@@ -147,7 +146,7 @@ def split_sample(folder, rounds, warmup, count):
     cfg = config(["INPUT.HORIZONTAL_FLIP_PROB_TRAIN", 1.0])
     dataset = open_set(folder)
     chosen = _typical_images(dataset, count)
-    transforms, collate = build_transforms(cfg).transforms, BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY)
+    transforms, collate = build_byte_transforms(cfg).transforms, BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY)
     timings = []
     for turn in range(-warmup, rounds):
         for index in chosen:

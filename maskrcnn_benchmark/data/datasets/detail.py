@@ -12,12 +12,13 @@ from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
 from maskrcnn_benchmark.data.datasets.detail_index import COUNTS, is_silhouette
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
-from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_maps
+from maskrcnn_benchmark.data.datasets.occlusion_chains import chains_to_edges
 from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, TASKS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS, DetailKeypoints
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows, ObjectWindows
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
@@ -299,8 +300,10 @@ class DetailDataset(torch.utils.data.Dataset):
         crowd = [bool(records[i].get("iscrowd", 0)) for i in things]
         instances.add_field("iscrowd", torch.tensor(crowd, dtype=torch.bool))
         if self.tasks & MASK_TASKS:
-            masks = torch.from_numpy(runs.masks(things))
-            instances.add_field("masks", SegmentationMask(masks, size, mode="mask"))
+            number = len(things)
+            pixels, windows = runs.windows(things, np.arange(number), np.ones(number), number)
+            masks = MaskWindows(torch.from_numpy(pixels), windows, size)
+            instances.add_field("masks", SegmentationMask.of_windows(masks))
         if "part" in self.tasks:
             parts = self._read_parts([records[i] for i in things], size)
             if parts is not None:
@@ -341,11 +344,11 @@ class DetailDataset(torch.utils.data.Dataset):
         # the large first: an eye stays visible on a head whichever comes first in the file
         order = np.argsort(-runs.areas, kind="stable")
         owners, labels = np.array([i for i, _, _ in parts]), np.array([label for _, _, label in parts])
-        canvas = np.zeros((len(records), size[0], size[1]), np.uint8)
-        runs.paint(canvas, order, owners[order], labels[order])
+        pixels, windows = runs.windows(order, owners[order], labels[order], len(records))
         annotated = torch.zeros(len(records), dtype=torch.bool)
         annotated[owners] = True
-        return PartMask(torch.from_numpy(row_major(canvas)), annotated, size, self.vocabulary.parts)
+        maps = ObjectWindows(torch.from_numpy(pixels), windows, size)
+        return PartMask.of_windows(maps, annotated, self.vocabulary.parts)
 
     def _read_people(self, records, size):
         """Joint records: BoxList with labels (all 1) and keypoints."""
@@ -376,9 +379,12 @@ class DetailDataset(torch.utils.data.Dataset):
             mask_size = self._boundary_size(record)
             name = self.file.name_of(record, "boundary")
             runs = RunLengths([record["boundary_mask"]], mask_size, lambda _, name=name: name)
-            boundary = BoundaryMap(torch.from_numpy(runs.masks([0])[0]))
-            annotators.append((boundary if mask_size == size else boundary.resize(size)).edges)
-        return BoundaryMap.of_annotators(torch.stack(annotators))
+            places, _ = runs.pixels()
+            boundary = BoundaryMap.of_edges(torch.from_numpy(places), mask_size)
+            annotators.append(boundary if mask_size == size else boundary.resize(size))
+        if len(annotators) == 1:
+            return annotators[0]
+        return BoundaryMap.of_annotators(torch.stack([boundary.edges for boundary in annotators]))
 
     def _read_occlusion(self, records, size):
         """The occlusion chains of one image: `OcclusionMap` at the image's size."""
@@ -388,8 +394,8 @@ class DetailDataset(torch.utils.data.Dataset):
         base = self.file.occlusion_base
         try:
             chains = [np.asarray(chain, np.int64) - base for chain in edges["indices"]]
-            drawn, direction = chains_to_maps(chains, edges["edgelabel"], chain_size)
+            places, tangents = chains_to_edges(chains, edges["edgelabel"], chain_size)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{self.file.name_of(record, 'occlusion')} cannot be read: {error}") from None
-        occlusion = OcclusionMap(torch.from_numpy(drawn), torch.from_numpy(direction))
+        occlusion = OcclusionMap.of_edges(torch.from_numpy(places), torch.from_numpy(tangents), chain_size)
         return occlusion if chain_size == size else occlusion.resize(size)

@@ -9,7 +9,23 @@ TANGENT_REACH = 3
 
 
 def chains_to_maps(chains, labels, size):
-    """Draw occlusion chains.
+    """Draw occlusion chains. Arguments and errors are those of `chains_to_edges`.
+
+    Returns:
+        edges: uint8 [H, W], 1 on the chains.
+        direction: float32 [2, H, W], as of `chains_to_edges` on the edges, 0 off them.
+    """
+    width, height = size
+    places, tangents = chains_to_edges(chains, labels, size)
+    direction = np.zeros((2, width * height), np.float32)
+    direction[:, places] = tangents
+    edges = np.zeros(width * height, np.uint8)
+    edges[places] = 1
+    return edges.reshape(height, width), direction.reshape(2, height, width)
+
+
+def chains_to_edges(chains, labels, size):
+    """The pixels of occlusion chains, and their directions.
 
     Args:
         chains: list of C lists of pixel numbers, 0-based and column-major (column * height + row).
@@ -17,10 +33,10 @@ def chains_to_maps(chains, labels, size):
         size: (width, height) in pixels.
 
     Returns:
-        edges: uint8 [H, W], 1 on the chains.
-        direction: float32 [2, H, W], (sin, cos) of the tangent with the occluder on its left, in image coordinates
-            (x right, y down); 0 off the edges, and on those edge pixels where no direction can be told (a chain of a
-            single pixel, or chains that run against each other).
+        places: int64 [E], row * width + column of the pixels on the chains, ascending.
+        tangents: float32 [2, E], (sin, cos) of the tangent with the occluder on its left, in image coordinates
+            (x right, y down); 0 where no direction can be told (a chain of a single pixel, or chains that run against
+            each other).
 
     Raises `ValueError` for an index outside of the image or a label other than 1 and 2.
     """
@@ -42,11 +58,7 @@ def chains_to_maps(chains, labels, size):
     # a pixel shared by several chains, as at a junction, gets their mean direction
     sums = np.stack([np.bincount(place_of_pixel, part * sign, len(places)) for part in (dy, dx)])
     norm = np.hypot(sums[0], sums[1])
-    direction = np.zeros((2, width * height), np.float32)
-    direction[:, places] = np.where(norm > 1e-6, sums / np.maximum(norm, 1e-6), 0.0)
-    edges = np.zeros(width * height, np.uint8)
-    edges[places] = 1
-    return edges.reshape(height, width), direction.reshape(2, height, width)
+    return places, np.where(norm > 1e-6, sums / np.maximum(norm, 1e-6), 0.0).astype(np.float32)
 
 
 def _tangents(columns, rows, lengths):

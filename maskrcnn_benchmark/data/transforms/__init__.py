@@ -1,7 +1,8 @@
 """Transforms of an image together with its annotations."""
 
-from maskrcnn_benchmark.data.transforms.build import build_transforms
+from maskrcnn_benchmark.data.transforms.build import build_byte_transforms, build_transforms
 from maskrcnn_benchmark.data.transforms.transforms import (
+    AsBytes,
     ColorJitter,
     Compose,
     Normalize,
@@ -13,6 +14,7 @@ from maskrcnn_benchmark.data.transforms.transforms import (
 )
 
 __all__ = [
+    "AsBytes",
     "ColorJitter",
     "Compose",
     "Normalize",
@@ -21,5 +23,6 @@ __all__ = [
     "Resize",
     "ScaleJitter",
     "ToTensor",
+    "build_byte_transforms",
     "build_transforms",
 ]

@@ -1,6 +1,7 @@
 """The transforms that a config asks for."""
 
 from maskrcnn_benchmark.data.transforms.transforms import (
+    AsBytes,
     ColorJitter,
     Compose,
     Normalize,
@@ -13,24 +14,40 @@ from maskrcnn_benchmark.data.transforms.transforms import (
 
 
 def build_transforms(cfg, is_train=True):
-    """`Compose` for training (jitter, resize, flips) or testing (resize only), ending in a normalised tensor."""
+    """`Compose` for training (jitter, resize, flips) or testing (resize only), ending in a normalised float tensor.
+
+    As in the original. The loaders use `build_byte_transforms`.
+    """
     options = cfg.INPUT
     normalize = Normalize(options.PIXEL_MEAN, options.PIXEL_STD, options.TO_BGR255)
-    if not is_train:
-        return Compose([Resize(options.MIN_SIZE_TEST, options.MAX_SIZE_TEST), ToTensor(), normalize])
+    colours, shapes = _training_transforms(options) if is_train else ([], _testing_transforms(options))
+    return Compose([*colours, *shapes, ToTensor(), normalize])
+
+
+def build_byte_transforms(cfg, is_train=True):
+    """As `build_transforms`, but ending in uint8 [3, H, W] RGB, which `build_detection_model`'s networks normalise.
+
+    The channels of a pixel lie side by side in memory. Resized values are those of `build_transforms` within 1.
+    """
+    colours, shapes = _training_transforms(cfg.INPUT) if is_train else ([], _testing_transforms(cfg.INPUT))
+    return Compose([*colours, AsBytes(), *shapes])
+
+
+def _training_transforms(options):
+    """(what changes colours, what changes shapes), in this order."""
     resize = Resize(options.MIN_SIZE_TRAIN, options.MAX_SIZE_TRAIN)
     if tuple(options.SCALE_JITTER) != (1.0, 1.0):
         resize = ScaleJitter(resize.min_size, resize.max_size, options.SCALE_JITTER, _mean_colour(options))
-    return Compose(
-        [
-            ColorJitter(options.BRIGHTNESS, options.CONTRAST, options.SATURATION, options.HUE),
-            resize,
-            RandomHorizontalFlip(options.HORIZONTAL_FLIP_PROB_TRAIN),
-            RandomVerticalFlip(options.VERTICAL_FLIP_PROB_TRAIN),
-            ToTensor(),
-            normalize,
-        ]
-    )
+    colours = [ColorJitter(options.BRIGHTNESS, options.CONTRAST, options.SATURATION, options.HUE)]
+    flips = [
+        RandomHorizontalFlip(options.HORIZONTAL_FLIP_PROB_TRAIN),
+        RandomVerticalFlip(options.VERTICAL_FLIP_PROB_TRAIN),
+    ]
+    return colours, [resize, *flips]
+
+
+def _testing_transforms(options):
+    return [Resize(options.MIN_SIZE_TEST, options.MAX_SIZE_TEST)]
 
 
 def _mean_colour(options):

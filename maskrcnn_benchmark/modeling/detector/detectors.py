@@ -5,6 +5,7 @@ from torch import nn
 
 from maskrcnn_benchmark.modeling.backbone import build_backbone
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN
+from maskrcnn_benchmark.modeling.detector.pixels import PixelNormalizer
 from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
 from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
@@ -35,7 +36,8 @@ def build_detection_model(cfg, vocabulary=None):
         if not cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
             roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary)
     fpn_heads = build_fpn_heads(cfg, backbone.out_channels)
-    return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST)
+    normalize = PixelNormalizer(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD, cfg.INPUT.TO_BGR255)
+    return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST, normalize)
 
 
 def compile_trunk(backbone, **options):

@@ -22,27 +22,38 @@ class GeneralizedRCNN(nn.Module):
         fpn_heads: (features, images, targets) -> ({name: one answer per image}, losses), or None.
         channels_last: keep weights and activations in the channels-last layout, whatever layout images come in. The
             numbers are the same; convolutions are faster on CPUs and on tensor cores.
+        normalize: `ImageList` of uint8 RGB -> of normalised floats, as `pixels.PixelNormalizer`; None if images always
+            come as floats.
     """
 
-    def __init__(self, backbone, rpn=None, roi_heads=None, fpn_heads=None, channels_last=False):
+    def __init__(self, backbone, rpn=None, roi_heads=None, fpn_heads=None, channels_last=False, normalize=None):
         super().__init__()
         self.backbone = backbone
         self.rpn = rpn
         self.roi_heads = roi_heads
         self.fpn_heads = fpn_heads
+        self.normalize = normalize
         self.layout = torch.channels_last if channels_last else torch.preserve_format
         self.to(memory_format=self.layout)
 
     def batch(self, images):
-        """Images in any form that `forward` takes -> `ImageList` in the network's memory layout."""
+        """Images in any form that `forward` takes -> `ImageList` of floats in the network's memory layout."""
         images = to_image_list(images)
+        if images.tensors.dtype == torch.uint8:
+            if self.normalize is None:
+                raise ValueError(
+                    "the images are bytes, and this network does not know how to normalise them: give "
+                    "GeneralizedRCNN(..., normalize=PixelNormalizer(mean, std)), or normalised floats"
+                )
+            images = self.normalize(images)
         return ImageList(images.tensors.to(memory_format=self.layout), images.image_sizes)
 
     def forward(self, images, targets=None):
         """Losses in training, predictions otherwise.
 
         Args:
-            images: `ImageList`, a tensor [N, 3, H, W], or a list of tensors [3, H_i, W_i].
+            images: `ImageList`, a tensor [N, 3, H, W], or a list of tensors [3, H_i, W_i]: normalised floats, or uint8
+                RGB, which `normalize` makes floats of.
             targets: in training one `ImageAnnotations` (or upstream's `BoxList` of ground truth) per image. What is
                 None in it was not annotated and adds no loss.
 

@@ -98,8 +98,9 @@ def test_occlusion_annotated_but_empty_has_no_direction_to_learn(heads, batch):
     images, pyramid = batch
     targets = [annotations(size, occlusion=1) for size in SIZES]
     for target in targets:
-        target.occlusion.edges.zero_()
-        target.occlusion.direction.zero_()
+        width, height = target.size
+        nothing = torch.zeros(height, width, dtype=torch.uint8)
+        target.occlusion = OcclusionMap(nothing, torch.zeros(2, height, width))
     losses = heads(pyramid, images, targets)[1]
     assert set(losses) == {"loss_occlusion_edge"}
     assert torch.isfinite(losses["loss_occlusion_edge"])

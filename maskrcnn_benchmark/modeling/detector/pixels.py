@@ -1,0 +1,51 @@
+"""Images as a loader delivers them, bytes, -> what the network computes with."""
+
+import torch
+from torch import nn
+
+from maskrcnn_benchmark.structures.image_list import ImageList, sizes_on
+
+
+class PixelNormalizer(nn.Module):
+    """Subtracts the mean and divides by the deviation of each channel, on the device of the images.
+
+    Bytes are a quarter of the floats that they become, so they are what travels. Values are those of
+    `data.transforms.ToTensor` and `Normalize`, which first divide by 255, within 3e-5 in the range 0..255 (1e-6 in
+    0..1). State dicts do not hold mean and deviation, which a config says.
+
+    Args:
+        mean, std: three numbers each, in the order and range of the result.
+        to_bgr255: the result is BGR in 0..255 before mean and deviation, as Caffe2's weights expect; otherwise RGB in
+            0..1.
+    """
+
+    def __init__(self, mean, std, to_bgr255=True):
+        super().__init__()
+        mean, std = (torch.tensor(numbers, dtype=torch.float64).view(1, -1, 1, 1) for numbers in (mean, std))
+        self.is_bgr = to_bgr255
+        self.register_buffer("scale", (1 / (std if to_bgr255 else 255 * std)).float(), persistent=False)
+        self.register_buffer("shift", (-mean / std).float(), persistent=False)
+
+    def forward(self, images):
+        """`ImageList` of uint8 RGB [N, 3, H, W] -> of float32 in the same memory layout; padding becomes 0."""
+        pixels = images.tensors.flip(1) if self.is_bgr else images.tensors
+        normal = torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
+        outside = _padding(images.image_sizes, *pixels.shape[-2:], pixels.device)
+        return ImageList(normal if outside is None else normal.masked_fill_(outside, 0), images.image_sizes)
+
+    def extra_repr(self):
+        return f"to_bgr255={self.is_bgr}"
+
+
+def _padding(sizes, height, width, device):
+    """Where a padded batch shows no image, bool [N, 1, height, width]; None if the images fill it.
+
+    Args:
+        sizes: N pairs (height, width).
+    """
+    if all((int(h), int(w)) == (height, width) for h, w in sizes):
+        return None
+    ends = sizes_on(sizes, device)[:, :, None]
+    below = torch.arange(height, device=device) >= ends[:, 0]
+    beside = torch.arange(width, device=device) >= ends[:, 1]
+    return (below[:, :, None] | beside[:, None, :])[:, None]

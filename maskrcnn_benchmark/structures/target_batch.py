@@ -1,0 +1,109 @@
+"""The targets of a batch, with all their tensors in one buffer: it travels to the device in one copy."""
+
+import torch
+
+from maskrcnn_benchmark.structures.tensors import TensorSlot, map_tensors, pinned
+
+# Bytes: any type of number can begin at a multiple of it, and a tensor begins where a cache line does
+ALIGNMENT = 64
+
+
+class TargetBatch(list):
+    """A list of targets, one per image, whose tensors are views of one buffer.
+
+    It is a list in every other respect. A tensor that somebody puts in the place of one of these views stays by itself
+    and moves by itself, as do structures that say nothing of their tensors (see `tensors.map_tensors`).
+
+    Args:
+        targets: `ImageAnnotations`, or anything else.
+        buffer: uint8 [B].
+    """
+
+    def __init__(self, targets, buffer):
+        super().__init__(targets)
+        self.buffer = buffer
+
+    @classmethod
+    def of(cls, targets):
+        """Targets with copies of their tensors, one after the other in a new buffer on the CPU.
+
+        A view takes with it what it shows, not what it is a view of.
+        """
+        slots, size = {}, 0
+
+        def place(leaf):
+            nonlocal size
+            if not _is_plain(leaf):
+                return leaf
+            if id(leaf) not in slots:
+                slot = TensorSlot.of(leaf, size)
+                slots[id(leaf)] = slot, leaf
+                size = -(-slot.end // ALIGNMENT) * ALIGNMENT
+            return slots[id(leaf)][0]
+
+        outlines = [map_tensors(target, place) for target in targets]
+        buffer = torch.empty(size, dtype=torch.uint8)
+        for slot, tensor in slots.values():
+            slot.view_of(buffer).copy_(tensor)
+        return cls.from_outlines(outlines, buffer)
+
+    @classmethod
+    def from_outlines(cls, outlines, buffer, offset=0, move=lambda leaf: leaf):
+        """Targets of which the tensors lie in a buffer.
+
+        Args:
+            outlines: targets in which `TensorSlot`s stand for the tensors.
+            buffer: uint8 [B].
+            offset: byte of the slots at which the buffer begins.
+            move: function of what else `tensors.map_tensors` finds in them.
+        """
+
+        def fill(leaf):
+            return leaf.view_of(buffer, offset) if isinstance(leaf, TensorSlot) else move(leaf)
+
+        return cls([map_tensors(outline, fill) for outline in outlines], buffer)
+
+    def to(self, device, non_blocking=False):
+        """The targets on another device, in one copy of the part of the buffer that they take up."""
+        outlines, start, end = self._outlines()
+        part = self.buffer[start:end].to(device, non_blocking=non_blocking)
+        return self.from_outlines(outlines, part, start, lambda leaf: leaf.to(device))
+
+    def pin_memory(self):
+        """The targets in pinned memory, from which a GPU can copy while the host goes on."""
+        outlines, start, end = self._outlines()
+        return self.from_outlines(outlines, self.buffer[start:end].pin_memory(), start, pinned)
+
+    def __getitem__(self, item):
+        """A target, or of a slice a `TargetBatch` in the same buffer."""
+        found = super().__getitem__(item)
+        return TargetBatch(found, self.buffer) if isinstance(item, slice) else found
+
+    def __reduce__(self):
+        outlines, start, end = self._outlines()
+        return TargetBatch.from_outlines, (outlines, self.buffer[start:end], start)
+
+    def _outlines(self):
+        """(targets with `TensorSlot`s for views of the buffer, first byte that they take up, last byte + 1)."""
+        buffer, slots = self.buffer, []
+
+        def slot_of(leaf):
+            if not (_is_plain(leaf) and leaf.device == buffer.device and _shares_memory(leaf, buffer)):
+                return leaf
+            slot = TensorSlot.of(leaf, leaf.storage_offset() * leaf.element_size() - buffer.storage_offset())
+            slots.append(slot)
+            return slot
+
+        outlines = [map_tensors(target, slot_of) for target in self]
+        start = min((slot.start for slot in slots), default=0)
+        return outlines, start - start % ALIGNMENT, max((slot.end for slot in slots), default=0)
+
+
+def _is_plain(leaf):
+    """Whether a leaf is an ordinary tensor, of which shape, type and numbers say everything."""
+    return type(leaf) is torch.Tensor and leaf.layout == torch.strided and not (leaf.requires_grad or leaf.is_quantized)
+
+
+def _shares_memory(tensor, buffer):
+    """Whether a tensor is a contiguous view of a buffer."""
+    return tensor.is_contiguous() and tensor.untyped_storage().data_ptr() == buffer.untyped_storage().data_ptr()
