@@ -15,6 +15,14 @@ from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.solver import make_optimizer
 
 FULL_SIZE = Path(__file__).parents[2] / "configs" / "detail" / "e2e_multitask_R_50_FPN_1x.yaml"
+# As many operations on as many regions, but each of them small
+NARROW = (
+    *("MODEL.WEIGHT", "", "MODEL.DEVICE", "cpu", "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"),
+    *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8, "MODEL.RESNETS.RES2_OUT_CHANNELS", 8),
+    *("MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 16, "MODEL.DENSE_TRUNK.CHANNELS", 16),
+    *("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 16, "MODEL.ROI_MASK_HEAD.CONV_LAYERS", (8,) * 4),
+    *("MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS", (8,) * 8, "MODEL.ROI_PART_HEAD.CONV_LAYERS", (8,) * 4),
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +43,8 @@ def counted_step(data_dir, device_counter):
         cfg.merge_from_list(
             [
                 *("DATASETS.TRAIN", ("mini_detail_train",), "DATASETS.TEST", (), "DATASETS.DATA_DIR", str(data_dir)),
-                *("MODEL.WEIGHT", "", "MODEL.DEVICE", "cpu", "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"),
-                *("INPUT.MIN_SIZE_TRAIN", (128,), "INPUT.MAX_SIZE_TRAIN", 200, "SOLVER.IMS_PER_BATCH", images),
-                *("SOLVER.SEED", 0, "DATALOADER.NUM_WORKERS", 0, *options),
+                *("INPUT.MIN_SIZE_TRAIN", (96,), "INPUT.MAX_SIZE_TRAIN", 160, "SOLVER.IMS_PER_BATCH", images),
+                *("SOLVER.SEED", 0, "DATALOADER.NUM_WORKERS", 0, *NARROW, *options),
             ]
         )
         vocabulary = load_vocabulary(cfg)
