@@ -1,10 +1,10 @@
 """From a config to data sets, their vocabulary, and the loaders of batches."""
 
-import bisect
 import gc
 import resource
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.sampler import BatchSampler
@@ -12,6 +12,7 @@ from torch.utils.data.sampler import BatchSampler
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.datasets import ConcatDataset
+from maskrcnn_benchmark.data.datasets.image_sizes import image_sizes
 from maskrcnn_benchmark.data.mixing import (
     in_learned_vocabulary,
     learned_vocabulary,
@@ -189,8 +190,8 @@ def _test_loader(cfg, dataset, images_per_process, processes, rank):
 def _batch_sampler(cfg, dataset, sampler, batch_size):
     if not cfg.DATALOADER.ASPECT_RATIO_GROUPING:
         return BatchSampler(sampler, batch_size, drop_last=False)
-    infos = (dataset.get_img_info(i) for i in range(len(dataset)))
-    groups = [bisect.bisect_right(ASPECT_RATIO_BOUNDS, info["height"] / info["width"]) for info in infos]
+    width, height = image_sizes(dataset).T
+    groups = np.searchsorted(ASPECT_RATIO_BOUNDS, height / width, side="right")
     return GroupedBatchSampler(sampler, groups, batch_size, drop_uneven=False)
 
 
