@@ -15,7 +15,7 @@ from maskrcnn_benchmark.data.datasets.coco_records import (
     problem_of_segmentation,
     read_joints,
 )
-from maskrcnn_benchmark.data.preparation.check_values import is_id, is_text
+from maskrcnn_benchmark.data.preparation.check_values import is_integer, is_text
 from maskrcnn_benchmark.data.preparation.coco_content import category_rows, column_rows
 from maskrcnn_benchmark.data.preparation.index_file import NotIndexable
 from maskrcnn_benchmark.data.preparation.scan import Scan
@@ -183,7 +183,7 @@ class SoundContent:
 
 def _is_key(value):
     """Whether it is an id that means the same in an index as in the file: neither 1.0 nor true."""
-    return type(value) in (int, str) and is_id(value)
+    return is_integer(value) if type(value) is int else is_text(value)
 
 
 def _require(holds, problem):
