@@ -112,7 +112,7 @@ class CocoFile:
             )
         if "file_name" in row:
             return row
-        if "coco_url" not in row:
+        if not isinstance(row.get("coco_url"), str):
             raise UserError(f"{self.path}: image {row['id']} has no 'file_name'; add it")
         return {**row, "file_name": row["coco_url"].rsplit("/", 1)[-1]}
 

@@ -20,7 +20,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 SMALL = 4 << 20  # bytes of JSON up to which a file is read faster than a user notices, and nothing is written
 # What every process pays at every start for a file without an index, for each byte of it
-_SECONDS, _MEMORY = 5e-8, 3.2
+_SECONDS, _MEMORY = 5e-8, 3.4
 
 logger = logging.getLogger(__name__)
 _without_index = set()  # (path, time, size) of files of which no index can be made, so that it is tried once

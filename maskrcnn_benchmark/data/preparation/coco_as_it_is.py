@@ -40,10 +40,12 @@ class SoundScan(Scan):
     def __init__(self, path, progress=False):
         self.has_masks = False
         self.rows = []  # of "categories"
-        self._listed, self._sizes = array("i"), array("q")  # of the images in file order: number, width and height
+        # of the images in file order: number, width and height, place of the row
+        self._listed, self._sizes = array("i"), array("q")
         self._row_starts, self._row_lengths = array("q"), array("i")
         self._uses = []  # by image number
-        self._owners, self._starts, self._lengths = array("i"), array("q"), array("i")  # of the annotations
+        # of the annotations: number of the image, place, number of the category, whether it is a crowd
+        self._owners, self._starts, self._lengths = array("i"), array("q"), array("i")
         self._labels, self._crowds = array("i"), array("b")
         self._number_of_label, self._ids = {}, set()
         self._keypoints = set()  # lengths of the lists that occur
@@ -68,19 +70,17 @@ class SoundScan(Scan):
     def raw(self, descriptor, image_id):
         """The image's row and the list of its annotations, both JSON as bytes, from the file, opened."""
         number = self.images[image_id]
-        start, length = self._row_places[number]
         low, high = self._bounds[number : number + 2]
         places = zip(self._lengths[low:high].tolist(), self._starts[low:high].tolist())
         records = [os.pread(descriptor, *place) for place in places]
-        return os.pread(descriptor, length, start), b"[%b]" % b", ".join(records)
+        return os.pread(descriptor, *self._row_places[number].tolist()), b"[%b]" % b", ".join(records)
 
     def columns(self):
         """{name: array [N]} of the table "columns", for the images in the order of the index, but for "ids"."""
         order = np.array([self.images[key] for key in self.ordered_ids()], np.int64)
-        by_number = np.argsort(np.array(self._listed))
         return {
-            "positions": by_number[order],
-            "sizes": np.array(self._sizes).reshape(-1, 2)[by_number][order],
+            "positions": self._positions[order],
+            "sizes": np.array(self._sizes).reshape(-1, 2)[self._positions[order]],
             "annotations": np.diff(self._bounds)[order],
             "valid": np.array([use.is_valid for use in self._uses], bool)[order],
         }
@@ -88,9 +88,9 @@ class SoundScan(Scan):
     def class_counts(self):
         """{category id: (images, objects, crowds)} of the categories that occur."""
         labels, crowds = np.array(self._labels), np.array(self._crowds, bool)
-        pairs = np.unique(labels.astype(np.int64) * max(len(self.images), 1) + np.array(self._owners))
         count = len(self._number_of_label)
-        images = np.bincount(pairs // max(len(self.images), 1), minlength=count)
+        pairs = np.unique(np.array(self._owners, np.int64) * count + labels)  # of image and category
+        images = np.bincount(pairs % max(count, 1), minlength=count)
         objects, merged = (np.bincount(labels[chosen], minlength=count) for chosen in (~crowds, crowds))
         numbers = zip(images.tolist(), objects.tolist(), merged.tolist())
         return dict(zip(self._number_of_label, numbers))
@@ -144,12 +144,13 @@ class SoundScan(Scan):
         return number
 
     def _sort(self):
-        """Bring the places of annotations into the order of image numbers, within an image that of the file."""
+        """Bring places into the order of image numbers, those of annotations within an image into that of the file."""
         owners = np.array(self._owners)
         order = np.argsort(owners, kind="stable")
         self._bounds = np.searchsorted(owners[order], np.arange(len(self.images) + 1))
         self._starts, self._lengths = np.array(self._starts)[order], np.array(self._lengths)[order]
-        self._row_places = dict(zip(self._listed, zip(self._row_starts, self._row_lengths)))
+        self._positions = np.argsort(np.array(self._listed))
+        self._row_places = np.stack([self._row_lengths, self._row_starts], axis=1)[self._positions]
 
     def _sort_records(self):
         """Nothing: `read_tables` has done it."""
