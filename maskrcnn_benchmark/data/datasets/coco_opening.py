@@ -44,9 +44,9 @@ def open_coco_file(path):
     status = path.stat()
     state = (path, status.st_mtime_ns, status.st_size)
     if is_sqlite(path):
-        return _open_index(path, *state)
+        return _open_index(path, path, (status.st_mtime_ns, status.st_size))
     for index in (index_path_of(path), cached_index_path_of(path)):
-        file = _open_current(index, *state)
+        file = _open_current(index, path)
         if file is not None:
             return file
     if status.st_size <= SMALL or state in _without_index:
@@ -60,35 +60,34 @@ def _read(path, modified, size):
 
 
 @lru_cache(maxsize=4)
-def _open_index(index, path, modified, size):
+def _open_index(index, path, state):
     file = CocoIndex(index, path)
     for what, action, number, first in file.problems():
         logger.warning("%s: %s, %d time%s, such as %s; %s", path, what, number, "s" * (number > 1), first, action)
     return file
 
 
-def _open_current(index, *state):
+def _open_current(index, path):
     """The `CocoIndex` at `index`, or None if there is none that is of the file's present state and sound."""
-    path = state[0]
     if not is_current(index, path, "coco"):
-        return None
-    try:
-        file = _open_index(index, *state)
-    except UserError as error:
-        logger.warning("%s", error)
         return None
     try:
         learn_time(index, path)
     except IndexNotWritten as error:
-        logger.warning("%s; its contents are compared at every start", error)
-    return file
+        logger.warning("%s; the file's contents are compared at every start", error)
+    status = index.stat()
+    try:
+        return _open_index(index, path, (status.st_mtime_ns, status.st_size, status.st_ino))
+    except UserError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def _open_for_the_first_time(*state):
     """The `CocoIndex` of a file that has none yet, or its `CocoFile` where no index can be made."""
     path, _, size = state
     try:
-        return _open_index(_make_index(*state), *state)
+        return _open_with_new_index(path)
     except (NotIndexable, UserError) as error:
         reason = error
     _without_index.add(state)
@@ -100,8 +99,7 @@ def _open_for_the_first_time(*state):
     return file
 
 
-def _make_index(*state):
-    path = state[0]
+def _open_with_new_index(path):
     # Preparation is only loaded where it is needed: opening what has an index should cost next to nothing
     from maskrcnn_benchmark.data.preparation.build_index import prepare_sound_coco
 
@@ -109,10 +107,13 @@ def _make_index(*state):
     if not is_writable(path.parent):
         index = cached_index_path_of(path)
         _make_folder(index.parent)
-    occasion = "is read again, since its index is out of date or damaged" if index.exists() else "is read for the first time"
-    logger.info("%s %s: its index is written to %s", path, occasion, index)
-    prepare_sound_coco(path, index, lambda: _open_current(index, *state) is not None, progress=True)
-    return index
+    occasion = "read again, since its index is out of date or damaged" if index.exists() else "read for the first time"
+    logger.info("%s is %s: its index is written to %s", path, occasion, index)
+    prepare_sound_coco(path, index, lambda: _open_current(index, path) is not None, progress=True)
+    file = _open_current(index, path)
+    if file is None:
+        raise UserError(f"{path} or its index {index} was changed while it was read; start again")
+    return file
 
 
 def _make_folder(folder):
