@@ -20,6 +20,7 @@ from maskrcnn_benchmark.data.datasets.coco_index import CocoIndex
 from maskrcnn_benchmark.data.datasets.coco_opening import open_coco_file
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.coco_as_it_is import SoundContent
+from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.errors import UserError
 
 SQUARE = [[1.0, 1.0, 5.0, 1.0, 5.0, 5.0, 1.0, 5.0]]
@@ -215,6 +216,15 @@ def test_a_data_set_is_the_same_from_the_index(tmp_path, content, monkeypatch):
                 masks = (each.instances.get_field("masks").get_mask_tensor() for each in (one, two))
                 assert torch.equal(*masks)
             (tmp_path / INDEX).unlink()
+
+
+def test_its_summary_is_that_of_the_tools_index(tmp_path, content, none_is_small):
+    content["annotations"][0]["iscrowd"] = 1
+    path = written(tmp_path, content)
+    ours = summarize(open_coco_file(path).index).splitlines()[:-1]
+    index, _ = prepare(path, tmp_path / "other.sqlite", layout="coco")
+    assert ours == summarize(index).splitlines()[:-1]
+    assert ["dog", "2", "1", "1"] in [line.split() for line in ours]
 
 
 def test_a_small_file_is_read_and_nothing_is_written(tmp_path, content):
