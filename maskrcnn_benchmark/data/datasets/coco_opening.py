@@ -78,8 +78,7 @@ def _open_current(index, path):
     status = index.stat()
     try:
         return _open_index(index, path, (status.st_mtime_ns, status.st_size, status.st_ino))
-    except UserError as error:
-        logger.warning("%s", error)
+    except UserError:  # it is damaged; who makes it again says so
         return None
 
 

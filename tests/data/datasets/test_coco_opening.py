@@ -297,7 +297,8 @@ def test_an_index_that_is_damaged_or_none_is_made_again(tmp_path, content, none_
     with caplog.at_level(logging.INFO):
         again = open_coco_file(path)
     assert facts(again) == expected and open_coco_file(path) is again
-    assert "is read again, since its index is out of date or damaged" in caplog.text
+    (line,) = caplog.messages
+    assert "is read again, since its index is out of date or damaged" in line
 
 
 def test_where_nothing_can_be_written_the_index_goes_to_the_cache_or_there_is_none(
