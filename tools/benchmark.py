@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import balancing, dataset, detector, evaluation, multitask, predict
+from benchmarks import balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
 from benchmarks.timing import machine, positive, write_json
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.devices import resolve_device
@@ -25,6 +25,7 @@ class Subject:
 
 SUBJECTS = {
     "balancing": Subject(balancing.SUMMARY, balancing.add_arguments, balancing.measure),
+    "coco": Subject(coco_dataset.SUMMARY, coco_dataset.add_arguments, coco_dataset.measure),
     "dataset": Subject(dataset.SUMMARY, dataset.add_arguments, dataset.measure),
     "detector": Subject(detector.SUMMARY, detector.add_arguments, detector.measure),
     "evaluation": Subject(evaluation.SUMMARY, evaluation.add_arguments, evaluation.measure),

@@ -1,10 +1,10 @@
 """From a config to data sets, their vocabulary, and the loaders of batches."""
 
-import bisect
 import gc
 import resource
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.sampler import BatchSampler
@@ -12,6 +12,7 @@ from torch.utils.data.sampler import BatchSampler
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.datasets import ConcatDataset
+from maskrcnn_benchmark.data.datasets.image_sizes import image_sizes
 from maskrcnn_benchmark.data.mixing import (
     in_learned_vocabulary,
     learned_vocabulary,
@@ -43,8 +44,8 @@ def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_
     """The loader of training batches, or the loaders of test batches.
 
     A batch is (`ImageList` of uint8 RGB, `TargetBatch` of `ImageAnnotations`, list of indices into the loader's
-    `dataset`); with test-time augmentation the images are a list of PIL images. In training, annotations are transformed along with the image;
-    in testing they stay in the original pixels, where predictions are judged.
+    `dataset`); with test-time augmentation the images are a list of PIL images. In training, annotations are
+    transformed along with the image; in testing they stay in the original pixels, where predictions are judged.
 
     Args:
         cfg: the config. SOLVER.IMS_PER_BATCH and TEST.IMS_PER_BATCH count the images of all processes.
@@ -199,9 +200,9 @@ def _batch_sampler(cfg, dataset, sampler, batch_size):
 
 
 def _aspect_ratio_groups(dataset):
-    """For each image, how many of `ASPECT_RATIO_BOUNDS` its height by width reaches: list of int."""
-    infos = (dataset.get_img_info(i) for i in range(len(dataset)))
-    return [bisect.bisect_right(ASPECT_RATIO_BOUNDS, info["height"] / info["width"]) for info in infos]
+    """For each image, how many of `ASPECT_RATIO_BOUNDS` its height by width reaches: int64 [N]."""
+    width, height = image_sizes(dataset).T
+    return np.searchsorted(ASPECT_RATIO_BOUNDS, height / width, side="right")
 
 
 def _loader(cfg, dataset, batch_sampler, collator):

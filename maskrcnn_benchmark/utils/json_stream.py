@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -41,6 +42,9 @@ class JsonStream:
 
     def character(self):
         """The next character that is no space, "" at the end of the file."""
+        found = self._text[self._at : self._at + 1]
+        if found > " ":  # so it nearly always is, and looking for spaces takes longer than reading a small value
+            return found
         while True:
             self._at = _SPACE.match(self._text, self._at).end()
             if self._at < len(self._text) or self._ended:
@@ -60,6 +64,10 @@ class JsonStream:
 
     def value(self, name):
         """Step over a value of any kind: (place of its first byte, number of bytes, value)."""
+        return self._value(lambda: name)
+
+    def _value(self, name):
+        """As `value`; `name` is a function that is only called for an error's sake."""
         self.character()
         size = _CHUNK
         while True:
@@ -73,14 +81,14 @@ class JsonStream:
                     value = json.loads(text.encode("latin-1"))
                 break
             except RecursionError:
-                raise UserError(f"{self.path}: {name} nests too deeply, at byte {self.place}") from None
+                raise UserError(f"{self.path}: {name()} nests too deeply, at byte {self.place}") from None
             except ValueError as error:
-                self._refuse_or_read(name, error, size)
+                self._refuse_or_read(name(), error, size)
                 size *= 2
         start, length = self.place, end - self._at
         self._at = end
         if length > MAX_BYTES:
-            raise UserError(f"{self.path}: {name}, at byte {start}, takes more than {MAX_BYTES >> 20} MiB")
+            raise UserError(f"{self.path}: {name()}, at byte {start}, takes more than {MAX_BYTES >> 20} MiB")
         return start, length, value
 
     def elements(self, name):
@@ -91,9 +99,11 @@ class JsonStream:
         self.take("[")
         number = 0
         while self.character() != "]":
-            if number:
+            if number and self.character() == ",":
+                self._at += 1
+            elif number:
                 self.take(",", f"the list before {name(number)}")
-            yield self.value(name(number))
+            yield self._value(partial(name, number))
             number += 1
         self.take("]")
 

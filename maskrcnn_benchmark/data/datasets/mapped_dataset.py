@@ -5,6 +5,7 @@ import copy
 from torch.utils.data import Dataset
 
 from maskrcnn_benchmark.data.datasets.concat_dataset import ConcatDataset
+from maskrcnn_benchmark.data.datasets.image_sizes import image_sizes
 from maskrcnn_benchmark.data.datasets.vocabulary_map import VocabularyMap
 
 
@@ -50,6 +51,10 @@ class MappedDataset(Dataset):
     def get_img_info(self, idx):
         """As the data set says."""
         return self.dataset.get_img_info(idx)
+
+    def image_sizes(self):
+        """int64 [N, 2]: width and height in pixels of all images."""
+        return image_sizes(self.dataset)
 
     def get_annotations(self, idx):
         """`ImageAnnotations` of an image in its own pixels, without opening the image."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_FILE_KINDS
+from maskrcnn_benchmark.data.preparation.coco_as_it_is import SoundContent
 from maskrcnn_benchmark.data.preparation.coco_content import CocoContent
 from maskrcnn_benchmark.data.preparation.detail_content import DetailContent
 from maskrcnn_benchmark.data.preparation.index_file import (
@@ -18,7 +19,7 @@ from maskrcnn_benchmark.data.preparation.index_file import (
     read_meta,
     replacing,
 )
-from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSION, create_tables, insert
+from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSIONS, create_tables, insert
 from maskrcnn_benchmark.data.preparation.summary import first_problem, write_problems
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.workers import work_through
@@ -58,7 +59,7 @@ def prepare(
     if not _will_do(index, source, images, layout):
         with replacing(index, lambda: _will_do(index, source, images, layout)) as partial:
             if partial is not None:
-                _build(layout, source, partial, images, strict, workers, progress, problems_csv)
+                _build(LAYOUTS[layout], layout, source, partial, images, progress, workers, strict, problems_csv)
                 return index, True
     learn_time(index, source)
     with contextlib.closing(connect(index)) as connection:
@@ -66,11 +67,33 @@ def prepare(
     return index, False
 
 
+def prepare_sound_coco(source, index, will_do, progress=False):
+    """Make the index of a file in COCO's layout of which nothing has to be left out.
+
+    Every entry is checked as reading the file does it; masks and what boxes reach over are not looked at.
+
+    Args:
+        source: the JSON file.
+        index: the file to write.
+        will_do: whether what is there will do, asked when no other process is making it (any longer).
+        progress: show bars.
+
+    Raises:
+        NotIndexable, UserError: something in the file cannot be kept as it is; reading the file says what.
+        IndexNotWritten: the place cannot be written to.
+    """
+    with replacing(index, will_do) as partial:
+        if partial is not None:
+            _build(SoundContent, "coco", Path(source), partial, progress=progress)
+
+
 def _will_do(index, source, images, layout):
     """Whether an index is of this file and, where images are to be looked at, of this state of their folder."""
     if not is_current(index, source, layout):
         return False
     meta = read_meta(index)
+    if not meta.get("checked", 1):
+        return False
     if images is None:
         return True
     return meta["images"] == str(Path(images).absolute()) and meta["images_mtime_ns"] in (None, _mtime(images))
@@ -88,17 +111,19 @@ def _report_problems(connection, source, strict, problems_csv):
         raise UserError(f"{source}: {found}; --problems FILE writes all of them")
 
 
-def _build(layout, source, partial, images, strict, workers, progress, problems_csv):
+def _build(
+    make_content, layout, source, partial, images=None, progress=False, workers=0, strict=False, problems_csv=None
+):
     started = time.perf_counter()
     folder_time = None if images is None else _mtime(images)
-    content = LAYOUTS[layout](source, None if images is None else Path(images), progress)
+    content = make_content(source, None if images is None else Path(images), progress)
     scan = content.scan
     with contextlib.closing(connect(partial, writable=True)) as connection:
         writer = _Writer(connection, layout)
         writer.add({}, scan.problems)
         ids = scan.ordered_ids()
         chunks = [ids[i : i + _IMAGES_PER_JOB] for i in range(0, len(ids), _IMAGES_PER_JOB)]
-        with tqdm(total=len(ids), desc="check", unit="image", disable=None if progress else True) as bar:
+        with tqdm(total=len(ids), desc="index", unit="image", disable=None if progress else True) as bar:
             for chunk, (rows, problems) in zip(chunks, work_through(content.rows_of, chunks, workers)):
                 writer.add(content.completed(rows), problems)
                 bar.update(len(chunk))
@@ -107,7 +132,7 @@ def _build(layout, source, partial, images, strict, workers, progress, problems_
         _report_problems(connection, source, strict, problems_csv)
         writer.finish(
             {
-                "schema_version": SCHEMA_VERSION,
+                "schema_version": SCHEMA_VERSIONS[layout],
                 "layout": layout,
                 "source": scan.path.name,
                 "size": scan.size,

@@ -1,6 +1,9 @@
 """What a file in COCO's layout holds, on its way into an index."""
 
 import json
+from collections import Counter
+
+import numpy as np
 
 from maskrcnn_benchmark.data.datasets.coco_records import (
     file_name_of,
@@ -15,6 +18,7 @@ from maskrcnn_benchmark.data.preparation.check_images import check_file, is_safe
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_text, shown
 from maskrcnn_benchmark.data.preparation.scan import Scan
+from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
 from maskrcnn_benchmark.structures.run_length import RunLengths
 
 ANNOTATION = kinds.Kind("annotation cannot be used", kinds.LEFT_OUT)
@@ -76,10 +80,11 @@ class CocoContent:
         self.scan = CocoScan(source, progress)
         self._images = images
         self._positions = {image_id: position for position, image_id in enumerate(self.scan.images)}
-        self._image_rows = []
+        self._summaries = []
+        self._classes = {}
 
     def rows_of(self, ids):
-        rows, problems = {"images": [], "image_rows": [], "annotations": []}, []
+        rows, problems = {"rows": [], "summaries": [], "classes": []}, []
         with open(self.scan.path, "rb") as file:
             for image_id in ids:
                 findings = kinds.Findings(image_id)
@@ -89,23 +94,28 @@ class CocoContent:
                 problems += findings.problems
                 if records is None:
                     continue
-                valid = bool(records) and has_valid_annotation(records)
-                rows["images"].append((image_id, self._positions[image_id], len(records), int(valid)))
-                rows["image_rows"].append((image_id, json.dumps(self.scan.images[image_id])))
-                rows["annotations"] += [
-                    (image_id, i, record["category_id"], int(bool(record.get("iscrowd", 0))), json.dumps(record))
-                    for i, record in enumerate(records)
-                ]
+                content = (json.dumps(value).encode() for value in (self.scan.images[image_id], records))
+                rows["rows"].append((image_id, *content))
+                size, valid = (image["width"], image["height"]), has_valid_annotation(records)
+                rows["summaries"].append((image_id, self._positions[image_id], size, len(records), valid))
+                rows["classes"].append(Counter((row["category_id"], bool(row.get("iscrowd", 0))) for row in records))
         return rows, problems
 
     def completed(self, rows):
-        self._image_rows += rows.pop("images")
+        self._summaries += rows.pop("summaries")
+        for counts in rows.pop("classes"):
+            for key in {key for key, _ in counts}:
+                found = (1, counts[key, False], counts[key, True])
+                self._classes[key] = tuple(map(sum, zip(self._classes.get(key, (0, 0, 0)), found)))
         return rows
 
     def tables(self):
-        rows = self.scan.categories.items()
-        categories = [(key, i, json.dumps(row)) for i, (key, row) in enumerate(rows)]
-        return {"images": self._image_rows, "categories": categories}
+        ids, *columns = zip(*self._summaries) if self._summaries else ((),) * 5
+        names = ("positions", "sizes", "annotations", "valid")
+        return {
+            "columns": column_rows(ids, **dict(zip(names, columns))),
+            "categories": category_rows(self.scan.categories, self._classes),
+        }
 
     def meta(self):
         return {
@@ -140,6 +150,23 @@ class CocoContent:
                 seen.add(number)
                 kept.append(record)
         return kept
+
+
+def column_rows(ids, **columns):
+    """The rows of the table "columns": of N images in ascending order their ids, and {name: N values} beside them."""
+    arrays = [(name, np.array(values, COLUMN_TYPES[name]).tobytes()) for name, values in columns.items()]
+    return [("ids", json.dumps(list(ids))), *arrays]
+
+
+def category_rows(categories, counts):
+    """The rows of the table "categories".
+
+    Args:
+        categories: {category id: its row} in file order.
+        counts: {category id: (images, objects, crowds)} of those that occur.
+    """
+    rows = enumerate(categories.items())
+    return [(key, i, json.dumps(row), *counts.get(key, (0, 0, 0))) for i, (key, row) in rows]
 
 
 def _problem_of_category(row):

@@ -12,12 +12,21 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
-from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSION
+from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSIONS
 from maskrcnn_benchmark.utils.errors import UserError
 
 SUFFIX = ".index.sqlite"
 _MMAP_LIMIT = 0x7FFF0000  # bytes, the most that SQLite maps
 _MAGIC = b"SQLite format 3\x00"
+_PAGE_SIZE, _PAGES = slice(16, 18), slice(28, 32)  # big-endian numbers in SQLite's header
+
+
+class IndexNotWritten(UserError):
+    """An index cannot be written where it should be: no right to, no room on the disk, no locks on the file system."""
+
+
+class NotIndexable(Exception):
+    """A file holds something that its index cannot hold as it is, or that makes the file unusable; in words."""
 
 
 def index_path_of(source, folder=None):
@@ -55,22 +64,33 @@ def connect(path, writable=False):
 
 
 def read_meta(path):
-    """The table "meta" of an index: dict, or None if the file is missing or no index of this version."""
-    if not Path(path).is_file():
+    """The table "meta" of an index: dict, or None if the file is missing, cut off or no index of this version."""
+    if not Path(path).is_file() or not _is_whole(path):
         return None
     try:
         with contextlib.closing(connect(path)) as connection:
             meta = dict(connection.execute("SELECT key, value FROM meta"))
     except sqlite3.Error:
         return None
-    return meta if meta.get("schema_version") == SCHEMA_VERSION else None
+    version = SCHEMA_VERSIONS.get(meta.get("layout"))
+    return meta if version is not None and meta.get("schema_version") == version else None
+
+
+def _is_whole(path):
+    """Whether a file is as long as SQLite's header says: what is cut off would otherwise show at some later read."""
+    with open(path, "rb") as file:
+        header = file.read(_PAGES.stop)
+        size = file.seek(0, os.SEEK_END)
+    pages, page_size = (int.from_bytes(header[place], "big") for place in (_PAGES, _PAGE_SIZE))
+    return header[: len(_MAGIC)] == _MAGIC and size == pages * page_size
 
 
 def open_meta(path, layout):
     """The table "meta" of an index. Raises `UserError` if the file is no index of this version and layout."""
     meta = read_meta(path)
     if meta is None:
-        raise UserError(f"{path} is no index of version {SCHEMA_VERSION}; make it with tools/prepare_detail.py")
+        version = SCHEMA_VERSIONS[layout]
+        raise UserError(f"{path} is no index of version {version}, or is damaged; make it with tools/prepare_detail.py")
     if meta.get("layout") != layout:
         raise UserError(f"{path} is the index of a file in the layout {meta.get('layout')!r}, not {layout!r}")
     return meta
@@ -151,7 +171,7 @@ def replacing(path, will_do=lambda: False):
         will_do: whether what is at `path` will do, asked once it is this process's turn; None is yielded then.
 
     Raises:
-        UserError: the file cannot be written.
+        IndexNotWritten: the file cannot be written.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.partial")
@@ -163,15 +183,23 @@ def replacing(path, will_do=lambda: False):
             return
         os.ftruncate(lock, 0)
         yield partial
-        os.fsync(lock)
-        os.replace(partial, path)
+        _settle(lock, partial, path)
         done = True
     except sqlite3.OperationalError as error:
-        raise UserError(f"cannot write {path}: {error}; is there room on the disk?") from None
+        raise IndexNotWritten(f"cannot write {path}: {error}; is there room on the disk?") from None
     finally:
         if not done:
             partial.unlink(missing_ok=True)
         os.close(lock)
+
+
+def _settle(descriptor, partial, path):
+    """Bring what was written to the disk and to its place."""
+    try:
+        os.fsync(descriptor)
+        os.replace(partial, path)
+    except OSError as error:
+        raise IndexNotWritten(f"cannot write {path}: {error.strerror}; is there room on the disk?") from None
 
 
 def _lock(partial):
@@ -180,16 +208,28 @@ def _lock(partial):
         try:
             lock = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise UserError(f"cannot write {partial}: {error.strerror}; choose another folder for the index") from None
+            raise IndexNotWritten(
+                f"cannot write {partial}: {error.strerror}; choose another folder for the index"
+            ) from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.getLogger(__name__).info("waiting for another process that writes %s", partial)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock, partial)
+        except OSError as error:
+            os.close(lock)
+            raise IndexNotWritten(
+                f"cannot lock {partial}: {error.strerror}; choose another folder for the index"
+            ) from None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock), os.stat(partial)):
                 return lock
         os.close(lock)  # it was finished and moved to its place meanwhile
+
+
+def _wait_for(lock, partial):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logging.getLogger(__name__).info("waiting for another process that writes %s", partial)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _hash_of(path):

@@ -5,8 +5,8 @@ Ids are stored as the file has them, numbers or texts. A mask is its height, its
 code as text. `position` counts an image's records of a table in file order, from 0.
 """
 
-# Raised whenever a table or the meaning of a column changes, so that an older index is built again
-SCHEMA_VERSION = 1
+# Raised whenever a table of the layout or the meaning of a column changes, so that an older index is built again
+SCHEMA_VERSIONS = {"detail": 1, "coco": 2}
 
 # Of every layout
 _COMMON = {
@@ -41,20 +41,23 @@ _DETAIL = {
         *("segmentation_position", "segmentation_id", "ambiguous"),
     ),
 }
-# COCO's rows are kept as JSON text: their keys differ from file to file, and evaluation hands them on as they are
+# COCO's rows are kept as JSON: their keys differ from file to file, and evaluation hands them on as they are
 _COCO = {
     **_COMMON,
-    # valid: whether training can learn from the image's annotations, see `coco_file.has_valid_annotation`
-    "images": ("image_id", "position", "annotations", "valid"),
-    "image_rows": ("image_id", "row"),
-    "categories": ("category_id", "position", "row"),
-    "annotations": ("image_id", "position", "category_id", "iscrowd", "row"),
+    # of all N images in ascending order of their ids, so that opening reads a few rows: "ids" JSON list; "positions"
+    # int32 [N], places in the file; "sizes" int64 [N, 2], width and height; "annotations" int32 [N], their numbers;
+    # "valid" uint8 [N], whether training can learn from them, see `coco_records.ImageUse`
+    "columns": ("name", "data"),
+    "rows": ("image_id", "row", "records"),  # JSON: the image's entry of the file, the list of its annotations
+    "categories": ("category_id", "position", "row", "images", "objects", "crowds"),  # the last three are numbers
 }
+COLUMN_TYPES = {"positions": "<i4", "sizes": "<i8", "annotations": "<i4", "valid": "u1"}
 COLUMNS = {"detail": _DETAIL, "coco": _COCO}
 _KEYS = {
     "meta": "key",
     "images": "image_id",
-    "image_rows": "image_id",
+    "columns": "name",
+    "rows": "image_id",
     "categories": "category_id",
     "parts": "part_id",
     "category_parts": "number",

@@ -7,7 +7,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from maskrcnn_benchmark.data.preparation.index_file import connect, read_meta
+from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 
 _TASKS = (
@@ -108,20 +111,16 @@ def _classes(connection):
 
 
 def _coco_tasks(connection):
-    images, valid = connection.execute("SELECT COUNT(*), SUM(valid) FROM images").fetchone()
-    annotated, number = connection.execute("SELECT COUNT(DISTINCT image_id), COUNT(*) FROM annotations").fetchone()
-    rows = [("listed", images), ("with annotations", annotated), ("of use for training", valid or 0)]
-    return _table(("images", "number"), rows) + f"\n\n{number} annotations"
+    data = dict(connection.execute("SELECT name, data FROM columns WHERE name != 'ids'"))
+    annotations, valid = (np.frombuffer(data[name], COLUMN_TYPES[name]) for name in ("annotations", "valid"))
+    numbers = (len(annotations), np.count_nonzero(annotations), np.count_nonzero(valid))
+    rows = list(zip(("listed", "with annotations", "of use for training"), map(int, numbers)))
+    return _table(("images", "number"), rows) + f"\n\n{annotations.sum()} annotations"
 
 
 def _coco_classes(connection):
-    names = connection.execute("SELECT category_id, row FROM categories ORDER BY position")
-    counts = connection.execute(
-        "SELECT category_id, COUNT(DISTINCT image_id), SUM(NOT iscrowd), SUM(iscrowd) FROM annotations "
-        "GROUP BY category_id"
-    )
-    found = {key: numbers for key, *numbers in counts}
-    rows = [(json.loads(row)["name"], *found.get(key, (0, 0, 0))) for key, row in names]
+    found = connection.execute("SELECT row, images, objects, crowds FROM categories ORDER BY position")
+    rows = [(json.loads(row)["name"], *numbers) for row, *numbers in found]
     return _table(("class", "images", "objects", "crowds"), rows)
 
 
