@@ -124,7 +124,7 @@ def test_predictions_are_float32_whatever_the_training_was_unless_asked(small, m
     assert precision_inside(exact, small.images[0], monkeypatch) == [None]
     fast = Predictor(small.checkpoint, device="cpu", options=["TEST.DTYPE", "bfloat16"])
     assert precision_inside(fast, small.images[0], monkeypatch) == [torch.bfloat16]
-    with pytest.raises(UserError, match="^TEST.DTYPE is 'half', but must be one of"):
+    with pytest.raises(UserError, match=r"^TEST\.DTYPE is 'half', but must be one of"):
         Predictor(small.checkpoint, device="cpu", options=["TEST.DTYPE", "half"])
 
 
