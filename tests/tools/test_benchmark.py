@@ -285,14 +285,14 @@ def test_ratios_of_the_detector(benchmark):
 
 def test_the_masks_of_both_detectors_are_drawn_before_the_clock_starts(benchmark):
     detector = benchmark.detector
-    args = benchmark.parse_arguments(["detector", "--height", "48", "--width", "64", "--objects", "3"])
+    args = benchmark.parse_arguments(["detector", "--height", "480", "--width", "640", "--objects", "3"])
     images, objects = detector.make_batch(args, 2)
-    batch = images, detector.drawn(objects, 64, 48, "cpu")
+    batch = images, detector.drawn(objects, 640, 480, "cpu")
     (ours, _), (theirs, _) = detector.Ours.targets_of(None, batch), detector.Torchvision.targets_of(None, batch)
     masks = ours.instances.get_field("masks")
-    assert masks.mode == "mask" and masks.get_mask_tensor().shape == (3, 48, 64)
+    assert masks.mode == "mask" and masks.get_mask_tensor().shape == (3, 480, 640)
     assert torch.equal(masks.get_mask_tensor(), theirs["masks"]) and torch.equal(ours.instances.bbox, theirs["boxes"])
-    inside = theirs["masks"].sum((1, 2)) / (theirs["boxes"][:, 2:] - theirs["boxes"][:, :2] + 1).prod(1)
+    inside = theirs["masks"].sum((1, 2)) / (theirs["boxes"][:, 2:] - theirs["boxes"][:, :2]).prod(1)
     assert (abs(inside - torch.pi / 4) < 0.1).all()  # ellipses in their boxes
 
 
