@@ -12,6 +12,8 @@ WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 CHOICE_VARIABLE = "MASKRCNN_BENCHMARK_THREADS"
 
 _SAMPLE_SECONDS = 0.1
+# Of GNU's OpenMP, which is the one of PyTorch's packages; others go by the policy
+_SPINS = "1000"
 
 
 def choose_threads() -> None:
@@ -20,7 +22,8 @@ def choose_threads() -> None:
     As many threads as there are cores for this process: those it may use (affinity, and a container's quota), less
     those that other processes keep busy now and have kept busy lately. Threads meet at the end of every operation, and
     one that has to wait for its core holds up all others: with two busy cores of two, two threads are several times as
-    slow as one. Threads without work sleep instead of spinning, which would keep the others from theirs.
+    slow as one. Threads without work spin for microseconds, until the next operation of a network, and then sleep: by
+    themselves they would spin for milliseconds and keep other processes, and each other, from theirs.
 
     OpenMP reads the variables once, when PyTorch is loaded, so nothing is done where it is loaded already.
     """
@@ -28,6 +31,7 @@ def choose_threads() -> None:
         return
     if not any(name in os.environ for name in WAIT_VARIABLES):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ["GOMP_SPINCOUNT"] = _SPINS
     if not any(name in os.environ for name in COUNT_VARIABLES):
         free = round(len(_physical_cores()) - busy_cores())
         os.environ["OMP_NUM_THREADS"] = os.environ[CHOICE_VARIABLE] = str(max(1, min(allowed_cores(), free)))

@@ -284,6 +284,29 @@ def test_ratios_of_the_detector(benchmark):
     assert benchmark.detector.ratios_of(median, memory) == {**expected, "memory_ratio_vs_torchvision": 0.9}
 
 
+def test_the_masks_of_both_detectors_are_drawn_before_the_clock_starts(benchmark):
+    detector = benchmark.detector
+    args = benchmark.parse_arguments(["detector", "--height", "480", "--width", "640", "--objects", "3"])
+    images, objects = detector.make_batch(args, 2)
+    batch = images, detector.drawn(objects, 640, 480, "cpu")
+    (ours, _), (theirs, _) = detector.Ours.targets_of(None, batch), detector.Torchvision.targets_of(None, batch)
+    masks = ours.instances.get_field("masks")
+    assert masks.mode == "mask" and masks.get_mask_tensor().shape == (3, 480, 640)
+    assert torch.equal(masks.get_mask_tensor(), theirs["masks"]) and torch.equal(ours.instances.bbox, theirs["boxes"])
+    inside = theirs["masks"].sum((1, 2)) / (theirs["boxes"][:, 2:] - theirs["boxes"][:, :2]).prod(1)
+    assert (abs(inside - torch.pi / 4) < 0.1).all()  # ellipses in their boxes
+
+
+def test_both_detectors_compute_in_the_precision_of_the_options(benchmark):
+    args = benchmark.parse_arguments(["detector", "DTYPE", "bfloat16", "TF32", "False", "TEST.TF32", "True"])
+    precision = benchmark.detector.Precision(benchmark.detector.read_config(args), "cpu")
+    assert precision.dtype == "bfloat16"
+    with precision.float32_of_training():
+        assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    with precision.of_inference():
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32" and not torch.is_autocast_enabled("cpu")
+
+
 def test_both_detectors_start_from_the_same_weights(benchmark):
     args = benchmark.parse_arguments(["detector", "--height", "64", "--width", "96"])
     ours, theirs = (network.model.state_dict() for network in benchmark.detector.build_networks(args).values())

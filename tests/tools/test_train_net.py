@@ -65,6 +65,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_for_a_shell(tmp_path):
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, data, tool, arguments, message):
     monkeypatch.chdir(tmp_path)
     options = ["DATASETS.DATA_DIR", data, "OUTPUT_DIR", "out"]
+    options += [] if "MODEL.DEVICE" in arguments else ["MODEL.DEVICE", "cpu"]
     monkeypatch.setattr(sys, "argv", ["tool", *arguments] if len(arguments) == 1 else ["tool", *arguments, *options])
     with pytest.raises(SystemExit) as caught:
         run_tool(tool.main)

@@ -12,7 +12,7 @@ from maskrcnn_benchmark.utils import threads
 
 ROOT = Path(__file__).parents[2]
 CHOSEN = "import maskrcnn_benchmark, os; print([os.environ.get(name) for name in {!r}])"
-NAMES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", threads.CHOICE_VARIABLE)
+NAMES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", threads.CHOICE_VARIABLE)
 
 
 def in_fresh_process(code, **variables):
@@ -25,8 +25,8 @@ def in_fresh_process(code, **variables):
 
 
 def test_the_package_chooses_before_torch_is_loaded_and_imports_none():
-    number, policy, choice = eval(in_fresh_process(CHOSEN.format(NAMES)))
-    assert 1 <= int(number) <= threads.allowed_cores() and (policy, choice) == ("PASSIVE", number)
+    number, policy, spins, choice = eval(in_fresh_process(CHOSEN.format(NAMES)))
+    assert 1 <= int(number) <= threads.allowed_cores() and (policy, spins, choice) == ("PASSIVE", "1000", number)
     assert in_fresh_process("import maskrcnn_benchmark, sys; print('torch' in sys.modules)") == "False"
     assert in_fresh_process("import maskrcnn_benchmark, torch; print(torch.get_num_threads())") != ""
 
@@ -34,11 +34,11 @@ def test_the_package_chooses_before_torch_is_loaded_and_imports_none():
 @pytest.mark.parametrize(
     ("given", "left"),
     [
-        ({"OMP_NUM_THREADS": "7"}, ["7", "PASSIVE", None]),
-        ({"MKL_NUM_THREADS": "3"}, [None, "PASSIVE", None]),
-        ({"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "2"}, ["2", "ACTIVE", None]),
-        ({"GOMP_SPINCOUNT": "9", "OMP_NUM_THREADS": "2"}, ["2", None, None]),
-        ({"KMP_BLOCKTIME": "0", "OMP_NUM_THREADS": "2"}, ["2", None, None]),
+        ({"OMP_NUM_THREADS": "7"}, ["7", "PASSIVE", "1000", None]),
+        ({"MKL_NUM_THREADS": "3"}, [None, "PASSIVE", "1000", None]),
+        ({"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "2"}, ["2", "ACTIVE", None, None]),
+        ({"GOMP_SPINCOUNT": "9", "OMP_NUM_THREADS": "2"}, ["2", None, "9", None]),
+        ({"KMP_BLOCKTIME": "0", "OMP_NUM_THREADS": "2"}, ["2", None, None, None]),
     ],
 )
 def test_what_the_user_chose_stands(given, left):
@@ -46,7 +46,7 @@ def test_what_the_user_chose_stands(given, left):
 
 
 def test_nothing_is_chosen_where_torch_is_loaded_already():
-    assert eval(in_fresh_process("import torch; " + CHOSEN.format(NAMES))) == [None, None, None]
+    assert eval(in_fresh_process("import torch; " + CHOSEN.format(NAMES))) == [None, None, None, None]
 
 
 @pytest.fixture
