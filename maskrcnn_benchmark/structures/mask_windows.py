@@ -195,9 +195,7 @@ def _bilinear_axis(source, target):
 def _scaled(window, size, new_size):
     """The window of the resized image in which a window of the image comes to lie: whole pixels, at least one."""
     starts = [place * new // old for place, old, new in zip(window[:2], size, new_size)]
-    ends = [
-        -(-(place + side) * new // old) for place, side, old, new in zip(window[:2], window[2:], size, new_size)
-    ]
+    ends = [-(-(place + side) * new // old) for place, side, old, new in zip(window[:2], window[2:], size, new_size)]
     return *starts, *(max(end - start, 1) for start, end in zip(starts, ends))
 
 
