@@ -44,8 +44,9 @@ def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_
     """The loader of training batches, or the loaders of test batches.
 
     A batch is (`ImageList` of uint8 RGB, `TargetBatch` of `ImageAnnotations`, list of indices into the loader's
-    `dataset`); with test-time augmentation the images are a list of PIL images. In training, annotations are
-    transformed along with the image; in testing they stay in the original pixels, where predictions are judged.
+    `dataset`); with test-time augmentation the images are a list of PIL images. `modeling.detector.pixels` makes
+    normalised floats of bytes, as the network itself does. In training, annotations are transformed along with the
+    image; in testing they stay in the original pixels, where predictions are judged.
 
     Args:
         cfg: the config. SOLVER.IMS_PER_BATCH and TEST.IMS_PER_BATCH count the images of all processes.
@@ -232,8 +233,8 @@ def _start_worker(worker):
 def _allow_open_files():
     """Raise this process's limit of open files to what the system grants.
 
-    Every tensor that a worker hands over holds a file open, and annotations of eight tasks are a dozen tensors an
-    image: the usual limit of 1024 is reached with a few workers.
+    Every tensor that a worker hands over holds a file open. A batch is two, but those of structures that do not say
+    which tensors they hold (`structures.tensors`) come one by one: the usual limit of 1024 is reached with few workers.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

@@ -59,12 +59,13 @@ class ImageList:
         return len(self.image_sizes)
 
 
-def to_image_list(tensors, size_divisible=0):
+def to_image_list(tensors, size_divisible=0, memory=torch.zeros):
     """Pad images to one size and stack them.
 
     Args:
         tensors: an `ImageList` (returned as it is), one image [C, H, W], a batch [N, C, H, W], or a list of images.
         size_divisible: height and width of the batch become multiples of this; 0 or 1 for no rounding.
+        memory: what makes the batch's memory where a new batch is made, a function with the arguments of `torch.zeros`.
 
     Raises:
         TypeError: for anything else.
@@ -83,11 +84,13 @@ def to_image_list(tensors, size_divisible=0):
     channels, height, width = (max(sides) for sides in zip(*(image.shape for image in tensors)))
     if size_divisible > 1:
         height, width = (math.ceil(side / size_divisible) * size_divisible for side in (height, width))
-    first = tensors[0]
-    # images whose channels lie side by side, as decoders leave them, are copied row by row and not number by number
-    layout = torch.channels_last if first.stride(0) == 1 and not first.is_contiguous() else torch.contiguous_format
-    shape = len(tensors), channels, height, width
-    batch = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=layout).zero_()
+    first, count = tensors[0], len(tensors)
+    batch = memory(count * channels * height * width, dtype=first.dtype, device=first.device)
+    if first.stride(0) == 1 and not first.is_contiguous():
+        # the channels of a pixel lie side by side, as decoders leave them: then rows are copied, not numbers
+        batch = batch.view(count, height, width, channels).permute(0, 3, 1, 2)
+    else:
+        batch = batch.view(count, channels, height, width)
     for padded, image in zip(batch, tensors):
         padded[: image.shape[0], : image.shape[1], : image.shape[2]].copy_(image)
     return ImageList(batch, [image.shape[-2:] for image in tensors])

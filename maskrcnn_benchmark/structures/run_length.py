@@ -136,7 +136,7 @@ class RunLengths:
         ]
 
     def _runs_in(self, order):
-        """The runs of the masks in `order`, in that order, and each one's place in it: int64 [R], int64 [R]."""
+        """The runs of the masks in `order`, in that order, and for each its mask's place in it: two int64 [R]."""
         order = np.asarray(order, np.int64)
         position = np.full(len(self), -1, np.int64)
         position[order] = np.arange(len(order))

@@ -24,10 +24,14 @@ class TargetBatch(list):
         self.buffer = buffer
 
     @classmethod
-    def of(cls, targets):
+    def of(cls, targets, memory=torch.zeros):
         """Targets with copies of their tensors, one after the other in a new buffer on the CPU.
 
         A view takes with it what it shows, not what it is a view of.
+
+        Args:
+            targets: `ImageAnnotations`, or anything else; one that is no structure stays as it is.
+            memory: what makes the buffer, a function with the arguments of `torch.zeros`.
         """
         slots, size = {}, 0
 
@@ -42,7 +46,7 @@ class TargetBatch(list):
             return slots[id(leaf)][0]
 
         outlines = [map_tensors(target, place) for target in targets]
-        buffer = torch.empty(size, dtype=torch.uint8)
+        buffer = memory(size, dtype=torch.uint8)
         for slot, tensor in slots.values():
             slot.view_of(buffer).copy_(tensor)
         return cls.from_outlines(outlines, buffer)

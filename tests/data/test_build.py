@@ -11,6 +11,8 @@ from maskrcnn_benchmark.data import build as build_module
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary
 from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.structures.target_batch import TargetBatch
+from maskrcnn_benchmark.structures.tensors import map_tensors
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -48,7 +50,20 @@ def test_training_batches_are_padded_and_transformed_alike(augmented_cfg):
         assert isinstance(images, ImageList) and len(images) == len(annotations) == len(ids)
         assert images.tensors.shape[2] % 8 == images.tensors.shape[3] % 8 == 0
         assert [(h, w) for h, w in images.image_sizes] == [a.size[::-1] for a in annotations]
-        assert images.tensors.dtype == torch.uint8
+        assert images.tensors.dtype == torch.uint8 and images.tensors.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_targets_of_a_batch_lie_in_one_buffer(augmented_cfg, workers):
+    augmented_cfg.DATALOADER.NUM_WORKERS = workers
+    for images, targets, _ in batches_of(augmented_cfg):
+        assert isinstance(targets, TargetBatch)
+        found = []
+        map_tensors(dict(enumerate(targets)), lambda tensor, found=found: found.append(tensor) or tensor)
+        assert len(found) > 5 * len(targets)
+        place = targets.buffer.untyped_storage().data_ptr()
+        assert all(tensor.untyped_storage().data_ptr() == place for tensor in found)
+        assert all(each.is_shared() == (workers > 0) for each in (images.tensors, targets.buffer))
 
 
 def test_images_of_different_shape_do_not_share_a_batch(tiny_cfg):

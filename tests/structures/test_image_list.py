@@ -46,3 +46,21 @@ def test_sizes_are_brought_to_a_device_once_and_travel_as_a_list():
     travelled = pickle.loads(pickle.dumps(images.image_sizes))
     assert travelled == [(8, 6), (5, 8)]
     assert torch.equal(travelled.on(torch.device("cpu")), sizes)
+
+
+def test_images_whose_channels_lie_side_by_side_make_a_batch_that_does_as_well():
+    images = [torch.arange(h * w * 3, dtype=torch.uint8).view(h, w, 3).permute(2, 0, 1) for h, w in ((3, 4), (2, 5))]
+    batch = to_image_list(images, 4)
+    assert batch.tensors.shape == (2, 3, 4, 8) and batch.tensors.is_contiguous(memory_format=torch.channels_last)
+    for image, padded in zip(images, batch.tensors):
+        height, width = image.shape[1:]
+        assert torch.equal(padded[:, :height, :width], image)
+        assert not padded[:, height:].any() and not padded[:, :, width:].any()
+
+
+@pytest.mark.cuda
+def test_a_pinned_batch_is_the_same():
+    batch = to_image_list([torch.ones(3, 4, 6), torch.ones(3, 5, 2)])
+    pinned = batch.pin_memory()
+    assert pinned.tensors.is_pinned() and pinned.tensors.equal(batch.tensors)
+    assert pinned.image_sizes == batch.image_sizes

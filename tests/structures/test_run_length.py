@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
+from maskrcnn_benchmark.structures.mask_windows import ObjectWindows
 from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons, row_major
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -35,6 +37,35 @@ def test_masks_areas_and_boxes_agree_with_pycocotools():
     boxes[:, 2:] += boxes[:, :2] - 1
     assert runs.bounding_boxes()[1:].tolist() == boxes[1:].tolist()
     assert runs.bounding_boxes()[0].tolist() == [-1, -1, -1, -1]
+
+
+def test_windows_hold_what_is_painted_of_each_object():
+    size = (37, 23)
+    masks = random_masks(9, size)
+    masks[3:6, :, 20:] = 0  # objects that leave room around them
+    masks[3:6, :5] = masks[3:6, 18:] = 0
+    runs = RunLengths(codes_of(masks), size, name)
+    order, owners, values = [8, 1, 5, 4, 3, 0], [0, 2, 1, 1, 1, 3], [9, 8, 7, 6, 5, 4]
+    windows = ObjectWindows(*_as_windows(runs.windows(order, owners, values, 5)), size)
+    canvas = np.zeros((5, *size), np.uint8)
+    runs.paint(canvas, order, owners, values)
+    assert np.array_equal(windows.frames(), row_major(canvas))
+    assert windows.windows[2] == (0, 0, *size) and windows.windows[3] == windows.windows[4] == (0, 0, 1, 1)
+    assert windows.windows[1] == (0, 4, 21, 15)
+    assert RunLengths([], size, name).windows([], [], [], 0)[1] == []
+
+
+def _as_windows(found):
+    pixels, windows = found
+    return torch.from_numpy(pixels), windows
+
+
+def test_pixels_are_the_places_of_the_masks():
+    masks = random_masks(5, (11, 7))
+    places, which = RunLengths(codes_of(masks), (11, 7), name).pixels()
+    drawn = np.zeros((5, 77), np.uint8)
+    drawn[which, places] += 1
+    assert np.array_equal(drawn.reshape(masks.shape), masks) and len(places) == masks.sum()
 
 
 def test_large_masks_with_long_differences_decode():

@@ -9,7 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.dataset_processes import (
+    BATCH_IMAGES,
+    BATCH_SIZE,
     SET,
+    batch_sizes,
     load_plainly,
     loader_throughput,
     measure_worker,
@@ -82,7 +85,7 @@ def _lay_out(root, args):
 
 
 def _measure_steps(folder, args):
-    steps = tqdm(total=5 + len(WORKERS), desc="steps", unit="step", disable=None)
+    steps = tqdm(total=6 + len(WORKERS), desc="steps", unit="step", disable=None)
 
     def run(function, *arguments, watch=False):
         found = in_fresh_process(function, folder, *arguments, watch=watch)
@@ -93,6 +96,7 @@ def _measure_steps(folder, args):
     opening = run(time_opening)
     worker = run(measure_worker, args.read)
     sample = run(split_sample, args.rounds, args.warmup, args.samples)
+    batch = run(batch_sizes)
     throughput = {str(number): run(loader_throughput, number, args.loaded) for number in WORKERS}
     plain = run(load_plainly)
     steps.close()
@@ -109,7 +113,9 @@ def _measure_steps(folder, args):
         "heads_ms": sample["later"],
         "sample_images": sample["images"],
         "sample_instances": sample["instances"],
-        "loader_images_per_second": throughput,
+        **batch,
+        **{f"loader_images_per_second_{number}": speed for number, speed in throughput.items()},
+        "loader_scaling_2": throughput["2"] / throughput["0"],
         "images": opening["images"],
         "read_images": args.read,
         "prepare_workers": args.workers,
@@ -119,7 +125,8 @@ def _measure_steps(folder, args):
 def format_figures(result):
     """The table of everything that was measured."""
     split = ", ".join(f"{stage} {milliseconds:.1f}" for stage, milliseconds in result["sample_split_ms"].items())
-    loaders = ", ".join(f"{number}: {speed:.1f}" for number, speed in result["loader_images_per_second"].items())
+    loaders = ", ".join(f"{number}: {result[f'loader_images_per_second_{number}']:.1f}" for number in WORKERS)
+    batch = f"of a batch of {BATCH_IMAGES} images of {BATCH_SIZE[1]}x{BATCH_SIZE[0]}, all tasks"
     rows = [
         ("prepare", f"{result['prepare_seconds']:.1f} s", f"{result['prepare_workers']} workers"),
         ("prepare, peak memory", f"{result['prepare_peak_mib']:.0f} MiB", "all processes, libraries included"),
@@ -130,6 +137,9 @@ def format_figures(result):
         ("json.load, memory", f"{result['json_load_mib']:.0f} MiB", "in every process"),
         ("sample", f"{result['sample_ms']:.1f} ms", split),
         ("targets in the heads", f"{result['heads_ms']:.1f} ms", "of a training step on the CPU, after the sample"),
+        ("images on their way", f"{result['image_mib']:.1f} MiB", batch),
+        ("targets on their way", f"{result['target_mib']:.1f} MiB", batch),
         ("loader", "images/s", f"by workers, {loaders}"),
+        ("loader, two workers to none", f"{result['loader_scaling_2']:.2f}", "times as many images"),
     ]
     return "\n".join(f"{what:28}{figure:>12}  {remark}" for what, figure, remark in rows)

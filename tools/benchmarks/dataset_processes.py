@@ -9,19 +9,21 @@ from pathlib import Path
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from benchmarks.memory import Growth, own_mib
+from benchmarks.memory import MIB, Growth, own_mib
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.collate_batch import BatchCollator
 from maskrcnn_benchmark.data.datasets.detail import DetailDataset
 from maskrcnn_benchmark.data.datasets.image_file import read_image
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
+from maskrcnn_benchmark.data.transforms.transforms import resize_both
 from maskrcnn_benchmark.utils.heap import keep_freed_memory
 
 CONFIG = Path(__file__).parents[2] / "configs" / "detail" / "e2e_multitask_R_50_FPN_1x.yaml"
 SET = "full_size"  # folder of the measured set, and so its name in the catalog
 INSTANCES = 6  # of the images whose samples are timed
 SEARCHED = 1000  # images among which they are looked for
+BATCH_IMAGES, BATCH_SIZE = 8, (992, 800)  # of the batch whose size is told, (width, height)
 REGIONS = 64  # per image that the mask and part heads are trained on
 STAGES = {
     "ColorJitter": "jitter",
@@ -158,6 +160,24 @@ def split_sample(folder, rounds, warmup, count):
     instances = statistics.mean(len(dataset.get_annotations(index).instances) for index in chosen)
     later = medians.pop("later")
     return {"split": medians, "total": total, "later": later, "images": len(chosen), "instances": instances}
+
+
+def batch_sizes(folder):
+    """{"image_mib", "target_mib"}: what a batch of training takes on its way to the device.
+
+    The batch is of `BATCH_IMAGES` typical images, all eight tasks, resized to `BATCH_SIZE`.
+    """
+    cfg = config()
+    dataset = open_set(folder)
+    colours = build_byte_transforms(cfg).transforms[:2]
+    samples = []
+    for index in _typical_images(dataset, BATCH_IMAGES):
+        image, annotations, _ = dataset[index]
+        for transform in colours:
+            image, annotations = transform(image, annotations)
+        samples.append((*resize_both(image, annotations, BATCH_SIZE), index))
+    images, targets, _ = BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY)(samples)
+    return {"image_mib": images.tensors.nbytes / MIB, "target_mib": targets.buffer.nbytes / MIB}
 
 
 def _typical_images(dataset, count):

@@ -214,7 +214,9 @@ def size_of(image):
 
 def _resize(image, size):
     if isinstance(image, torch.Tensor):
-        return interpolate(image[None], size[::-1], mode="bilinear", antialias=True)[0]
+        # by way of [1, H, W, 3], so that PyTorch sees that the channels lie side by side
+        batch = image.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
+        return interpolate(batch, size[::-1], mode="bilinear", antialias=True)[0]
     return image.resize(size, Image.Resampling.BILINEAR)
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.transforms import (
+    AsBytes,
     ColorJitter,
     Compose,
     Normalize,
@@ -17,6 +18,7 @@ from maskrcnn_benchmark.data.transforms import (
     Resize,
     ScaleJitter,
     ToTensor,
+    build_byte_transforms,
     build_transforms,
 )
 
@@ -198,3 +200,59 @@ def test_config_decides_the_transforms(tiny_cfg, sample):
 
 def test_resize_never_makes_a_side_vanish():
     assert Resize(10, 20).get_size((4000, 3)) == (20, 1)
+
+
+def photograph(width, height):
+    """Noise over a gradient: what shows a difference between two ways of resizing."""
+    noise = np.random.default_rng(0).integers(0, 128, (height, width, 3))
+    return Image.fromarray((noise + np.linspace(0, 127, width)[None, :, None]).astype(np.uint8))
+
+
+def test_bytes_are_the_images_own_and_lie_as_they_were_decoded(sample):
+    tensor, annotations = AsBytes()(*sample)
+    assert tensor.dtype == torch.uint8 and tensor.shape == (3, 12, 20) and tensor.stride() == (1, 60, 3)
+    assert np.array_equal(tensor.permute(1, 2, 0), np.asarray(sample[0])) and annotations is sample[1]
+
+
+@pytest.mark.parametrize("side", [30, 61, 100, 213])
+def test_resized_bytes_are_pils_within_one(side):
+    image = photograph(100, 80)
+    ours = Resize(side)(AsBytes()(image)[0])[0]
+    pils = np.asarray(Resize(side)(image)[0], dtype=np.int16)
+    difference = np.abs(ours.permute(1, 2, 0).numpy() - pils)
+    assert difference.max() <= 1 and (difference > 0).mean() < 0.02
+    assert ours.stride(0) == 1
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        RandomHorizontalFlip(1.0),
+        RandomVerticalFlip(1.0),
+        ScaleJitter(12, 40, (1.0, 1.0)),
+        Compose([ScaleJitter(12, 20, (0.5, 0.5), fill=(9, 8, 7)), RandomHorizontalFlip(0.5)]),
+        ScaleJitter(12, 20, (1.7, 1.7)),
+    ],
+    ids=repr,
+)
+def test_bytes_change_their_shape_as_pil_images_do(sample, transform):
+    random.seed(3)
+    image, annotations = transform(*sample)
+    random.seed(3)
+    tensor, ours = transform(AsBytes()(sample[0])[0], sample[1])
+    assert np.abs(tensor.permute(1, 2, 0).numpy() - np.asarray(image, dtype=np.int16)).max() <= 1
+    assert same(annotations, ours)
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_a_loaders_bytes_become_the_originals_floats(tiny_cfg, is_train):
+    options = tiny_cfg.INPUT
+    image = photograph(37, 29)
+    random.seed(1)
+    floats, _ = build_transforms(tiny_cfg, is_train)(image)
+    random.seed(1)
+    pixels, _ = build_byte_transforms(tiny_cfg, is_train)(image)
+    assert pixels.dtype == torch.uint8
+    normalize = Normalize(options.PIXEL_MEAN, options.PIXEL_STD, options.TO_BGR255)
+    difference = (normalize(pixels.float().div(255))[0] - floats).abs()
+    assert difference.max() < 1.0001 and (difference > 1e-4).float().mean() < 0.02

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.data.transforms import Normalize
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.tasks import TASKS, task_of_loss
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -236,3 +237,22 @@ def test_each_loss_of_a_mixed_batch_is_that_of_the_images_that_carry_its_task():
     torch.testing.assert_close(losses, {**alone[0][0], **alone[1][0]})
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, sum(each[name] for _, each in alone if name in each), atol=1e-5, rtol=1e-3)
+
+
+def test_bytes_give_the_losses_of_the_floats_that_they_become():
+    config = tiny_config(*TASKS)
+    torch.manual_seed(0)
+    model = build_detection_model(config).train()
+    pixels = [torch.randint(0, 256, (SIZE[1], SIZE[0], 3), dtype=torch.uint8).permute(2, 0, 1) for _ in range(2)]
+    normalize = Normalize(config.INPUT.PIXEL_MEAN, config.INPUT.PIXEL_STD, config.INPUT.TO_BGR255)
+    floats = [normalize(image.float().div(255))[0] for image in pixels]
+    targets = [annotations(*TASKS), annotations(*TASKS)]
+
+    def losses(images):
+        torch.manual_seed(1)
+        return model(to_image_list(images, 32), targets)
+
+    ours, theirs = losses(pixels), losses(floats)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert ours[name].item() == pytest.approx(theirs[name].item(), rel=1e-5), name

@@ -1,0 +1,53 @@
+"""Structures hand all their tensors to one function, whatever else they hold."""
+
+import torch
+
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.keypoint import DetailKeypoints
+from maskrcnn_benchmark.structures.tensors import TensorSlot, map_tensors
+
+
+class Mover:
+    """A structure of somebody else, which can move but not tell its tensors."""
+
+    def __init__(self, values, device="cpu"):
+        self.values, self.device = values, device
+
+    def to(self, device):
+        return Mover(self.values, device)
+
+
+def test_every_tensor_of_boxes_is_mapped_and_nothing_else():
+    boxes = BoxList([[1.0, 2, 3, 4]], (8, 6))
+    boxes.add_field("labels", torch.tensor([3]))
+    boxes.add_field("names", ["cat"])
+    boxes.add_field("keypoints", DetailKeypoints(torch.ones(1, 14, 3), (8, 6)))
+    mirrored = boxes.transpose(0)
+    doubled = mirrored.map_tensors(lambda tensor: 2 * tensor)
+    assert doubled.bbox.tolist() == (2 * mirrored.bbox).tolist() and mirrored.bbox.tolist() == [[4, 2, 6, 4]]
+    assert doubled.get_field("labels").tolist() == [6] and doubled.get_field("names") == ["cat"]
+    assert doubled.get_field("keypoints").keypoints.equal(2 * mirrored.get_field("keypoints").keypoints)
+    assert doubled._mirror_origin.coords.tolist() == [[2, 4, 6, 8]]
+    assert (doubled.size, doubled.mode) == ((8, 6), "xyxy")
+
+
+def test_what_can_only_move_is_moved_as_a_whole():
+    label = Mover([1, 2])
+    label.size = (8, 6)
+    moved = ImageAnnotations((8, 6), further={"depth": label, "scene": torch.ones(2)}).to("meta")
+    assert moved.further["depth"].device == "meta" and moved.further["depth"].values is label.values
+    assert moved.further["scene"].is_meta
+
+
+def test_a_slot_is_the_part_of_a_buffer_that_its_tensor_fills():
+    slot = TensorSlot.of(torch.zeros(2, 3, dtype=torch.int16), 64)
+    buffer = torch.zeros(80, dtype=torch.uint8)
+    buffer[64:76] = torch.arange(6, dtype=torch.int16).view(torch.uint8)
+    assert slot.end == 76 and slot.view_of(buffer).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert slot.view_of(buffer[64:], 64).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_dictionaries_are_searched_and_other_values_kept():
+    mapped = map_tensors({"a": torch.ones(1), "b": {"c": torch.zeros(1)}, "d": "text"}, lambda tensor: tensor + 1)
+    assert mapped == {"a": torch.tensor([2.0]), "b": {"c": torch.tensor([1.0])}, "d": "text"}
