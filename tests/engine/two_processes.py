@@ -35,7 +35,7 @@ def main(rank, port, folder):
         "batch_norm": batch_norm(rank),
         "not_finite": not_finite(rank),
         "partial": partial_labels(rank),
-        "overlapped": {portions: overlapped(rank, 2, portions) for portions in (1, 2)},
+        "overlapped": {case: overlapped(rank, 2, *case) for case in OVERLAPPED},
         "wrapped": wrapped(rank),
         "stopped": stopped_on_one(rank, folder),
         "trained": trained(rank, folder),
@@ -187,12 +187,15 @@ def annotated(semantic, classes):
 LABELS = [[(1, None), (3, None), (None, 1.0), (2, -1.0)], [(1, None), (2, None), (0, None), (None, None)]]
 
 
-def overlapped(rank, ranks, portions):
+OVERLAPPED = [(1, "float32"), (2, "float32"), (1, "float16")]
+
+
+def overlapped(rank, ranks, portions, dtype):
     """(weights after some steps, what happened in the backward pass of the last one) of this rank's images."""
     model, events = ManyLayers(), []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
     combiner = LossCombiner({"semantic": 1.0, "classification": 1.0})
-    step = TrainingStep(model, combiner, optimizer, "cpu", accumulate=portions, bucket_bytes=48 * 49 * 4)
+    step = TrainingStep(model, combiner, optimizer, "cpu", dtype, accumulate=portions, bucket_bytes=48 * 49 * 4)
     model.backbone[1].weight.register_hook(lambda gradient: events.append("first layer"))
     with counted_sends(events):
         for labels in (LABELS[0], LABELS[1], LABELS[0]):

@@ -31,6 +31,22 @@ def rates(scheduler, optimizer, count):
     return values
 
 
+@pytest.mark.cuda
+def test_sgd_on_a_gpu_moves_as_on_a_cpu_also_where_a_parameter_has_its_first_gradient_late(cfg):
+    models = small_model(), small_model().cuda()
+    models[1].load_state_dict(models[0].state_dict())
+    for model in models:
+        optimizer = make_optimizer(cfg, model)
+        for step in range(4):
+            optimizer.zero_grad()
+            for index, parameter in enumerate(model.parameters()):
+                if index <= step:
+                    parameter.grad = torch.full_like(parameter, 0.1 * (1 + index + step))
+            optimizer.step()
+    for ours, theirs in zip(models[1].parameters(), models[0].parameters()):
+        torch.testing.assert_close(ours.cpu(), theirs)
+
+
 def test_biases_have_their_own_rate_and_decay(cfg):
     model = small_model()
     weights, biases = make_optimizer(cfg, model).param_groups
