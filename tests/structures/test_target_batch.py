@@ -137,7 +137,6 @@ def test_the_originals_boxes_travel_as_well():
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_pinned_targets_are_the_same_and_arrive_without_waiting(full_annotations, same_bits):
     targets = [full_annotations(0), full_annotations(1)]
     pinned = TargetBatch.of(targets).pin_memory()
