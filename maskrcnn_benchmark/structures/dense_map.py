@@ -12,7 +12,7 @@ IGNORE_INDEX = 255
 
 
 class _Map(TensorHolder):
-    """What semantic and boundary maps share: `NearestMaps` as `_maps`, moved as they are."""
+    """What semantic and boundary maps share: maps that are changed when they are looked at, as `_maps`."""
 
     @property
     def size(self):

@@ -161,9 +161,10 @@ class PartMask(TensorHolder):
 
     @classmethod
     def of_windows(cls, windows, annotated, part_set):
-        """From `ObjectWindows` of the labels, in place of whole maps."""
-        made = cls(torch.zeros((0, *windows.size[::-1]), dtype=torch.uint8), torch.zeros(0), windows.size, part_set)
-        made._maps, made.annotated = NearestWindows(windows), annotated
+        """From `ObjectWindows` of the labels, in place of whole maps; `annotated` bool [N] and `part_set` as above."""
+        made = cls.__new__(cls)
+        made._maps, made._index, made.annotated = NearestWindows(windows), None, annotated
+        made.size, made.part_set = windows.size, part_set
         return made
 
     @classmethod

@@ -157,10 +157,10 @@ class SparseMaps(TensorHolder):
         size: (w, h) of them.
     """
 
-    def __init__(self, places, layers, size, axes=None):
+    def __init__(self, places, layers, size):
         self._places = places
         self.layers = layers
-        self._axes = axes or tuple(_Axis.plain(side) for side in size)
+        self._axes = tuple(_Axis.plain(side) for side in size)
 
     @classmethod
     def of_maps(cls, maps):
@@ -198,9 +198,8 @@ class SparseMaps(TensorHolder):
             columns, rows = self.size
             places = self._places.long()
             layer, place = places // (rows * columns), places % (rows * columns)
-            return torch.arange(len(places), device=places.device), torch.stack(
-                (layer, place // columns, place % columns)
-            )
+            where = torch.stack((layer, place // columns, place % columns))
+            return torch.arange(len(places), device=places.device), where
         numbers = torch.arange(1, len(self._places) + 1, dtype=torch.int32, device=self._places.device)
         maps = self.paint(numbers)
         where = maps.nonzero().t()
@@ -220,7 +219,9 @@ class SparseMaps(TensorHolder):
         return self._of(_cut(self._axes, window))
 
     def _of(self, axes):
-        return SparseMaps(self._places, self.layers, None, axes)
+        made = SparseMaps(self._places, self.layers, ())
+        made._axes = axes
+        return made
 
 
 def _resized(axes, size):
