@@ -1,8 +1,38 @@
 """A batch of images of different sizes, padded into one tensor that remembers the sizes."""
 
 import math
+from collections.abc import Iterable, Sequence
 
 import torch
+
+
+class ImageSizes(list):
+    """The sizes of a batch's images, (height, width) each, which are brought to a device once for all who read them."""
+
+    def __init__(self, sizes: Iterable[tuple[int, int]] = ()):
+        super().__init__(sizes)
+        self._tensors = {}
+
+    def on(self, device: torch.device) -> torch.Tensor:
+        """int64 [N, 2] on a device. Not to be written to, nor are the sizes to be changed afterwards."""
+        if device not in self._tensors:
+            with torch.inference_mode(False):
+                self._tensors[device] = _sizes_tensor(self, device)
+        return self._tensors[device]
+
+    def __getstate__(self):
+        return {"_tensors": {}}
+
+
+def sizes_on(image_sizes: Sequence[tuple[int, int]], device: torch.device) -> torch.Tensor:
+    """Pairs (height, width) as int64 [N, 2] on a device: those of an `ImageList` are brought there once."""
+    if isinstance(image_sizes, ImageSizes):
+        return image_sizes.on(device)
+    return _sizes_tensor(image_sizes, device)
+
+
+def _sizes_tensor(sizes, device):
+    return torch.tensor([[int(height), int(width)] for height, width in sizes], device=device).reshape(-1, 2)
 
 
 class ImageList:
@@ -10,12 +40,12 @@ class ImageList:
 
     Args:
         tensors: [N, C, H, W], each image in the upper left corner and zeros beyond it.
-        image_sizes: N pairs (height, width) before padding.
+        image_sizes: N pairs (height, width) before padding; kept as `ImageSizes`.
     """
 
     def __init__(self, tensors, image_sizes):
         self.tensors = tensors
-        self.image_sizes = image_sizes
+        self.image_sizes = image_sizes if isinstance(image_sizes, ImageSizes) else ImageSizes(image_sizes)
 
     def to(self, *args, **kwargs):
         return ImageList(self.tensors.to(*args, **kwargs), self.image_sizes)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import of_images, valid_mask
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import of_images
 
 LEVELS = (1, 2, 3)  # P3, P4, P5
 SHARPNESS = 4.0  # of the soft maximum over places: towards 0 a mean, towards infinity the maximum
@@ -57,7 +57,7 @@ class ClassificationHead(nn.Module):
         scores, inside_any, means = [], [], []
         for level in LEVELS:
             x = features.pyramid[level]
-            inside = valid_mask(features.image_sizes, *x.shape[-2:], 4 * 2**level, x.device)[:, None]
+            inside = features.inside(*x.shape[-2:], 4 * 2**level)[:, None]
             means.append((x * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)))
             scores.append(self.local(F.relu(self.hidden(x))).flatten(2).float())
             inside_any.append(inside.flatten(2))
