@@ -48,8 +48,8 @@ class ROIKeypointHead(nn.Module):
         if targets is None:
             asked = [has_label(boxes, self.keypoint_labels) for boxes in proposals]
             people = [boxes[chosen] for boxes, chosen in zip(proposals, asked)]
-            heatmaps = self.predictor(self.feature_extractor(features, people))
-            return self.post_processor(heatmaps, proposals, asked), {}
+            heatmaps, up_scale = self._coarsest_maps(self.feature_extractor(features, people))
+            return self.post_processor(heatmaps, proposals, asked, up_scale), {}
         positives = self.loss_evaluator.select(proposals, targets)
         if not any(len(boxes) for boxes in positives):
             return proposals, {}
@@ -57,6 +57,12 @@ class ROIKeypointHead(nn.Module):
         check_resolution(logits, self.resolution, "MODEL.ROI_KEYPOINT_HEAD")
         loss = self.loss_evaluator(logits, positives)
         return proposals, {} if loss is None else {"loss_kp": loss}
+
+    def _coarsest_maps(self, x):
+        """Region features -> (heat maps, how many times they are to be enlarged): the maps are large, and many."""
+        if hasattr(self.predictor, "coarse"):
+            return self.predictor.coarse(x), self.predictor.up_scale
+        return self.predictor(x), 1
 
 
 def build_roi_keypoint_head(cfg, in_channels, joints=None, keypoint_labels=None):

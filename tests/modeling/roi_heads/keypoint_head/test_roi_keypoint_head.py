@@ -57,6 +57,21 @@ def test_decoding_equals_a_bicubic_resize_of_each_box(monkeypatch, chunk_cells):
     torch.testing.assert_close(scores, expected[..., 3], atol=1e-4, rtol=0)
 
 
+def test_decoding_small_maps_equals_decoding_the_enlarged_ones():
+    rois = random_rois(20, seed=3)
+    small = torch.randn(20, 5, 14, 14, generator=torch.Generator().manual_seed(4))
+    large = torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
+    keypoints, scores = heatmaps_to_keypoints(small, rois, up_scale=2)
+    expected, expected_scores = heatmaps_to_keypoints(large, rois)
+    torch.testing.assert_close(keypoints, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(scores, expected_scores, atol=1e-5, rtol=1e-5)
+
+
+def test_of_equal_pixels_the_first_is_the_joint():
+    keypoints, _ = heatmaps_to_keypoints(torch.zeros(1, 2, 28, 28), torch.tensor([[10.0, 20.0, 18.0, 40.0]]))
+    assert keypoints.tolist() == [[[10.5, 20.5, 1.0]] * 2]
+
+
 def test_joints_survive_the_way_to_heat_maps_and_back():
     rois = random_rois(30, seed=1)
     rois[:, 2:] += 60  # boxes larger than the map, or a single hot cell could fall between two pixels
