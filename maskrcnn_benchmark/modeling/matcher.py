@@ -2,6 +2,9 @@
 
 import torch
 
+# Less than any quality above 0: a box that overlaps nothing claims nothing
+SMALLEST_QUALITY = torch.finfo(torch.float32).tiny
+
 
 class Matcher:
     """Gives each prediction the index of its best ground-truth box, or says that it has none.
@@ -27,22 +30,23 @@ class Matcher:
         """Match.
 
         Args:
-            match_quality_matrix: float [G, P], quality of each ground-truth box with each prediction.
+            match_quality_matrix: float [..., G, P], quality of each ground-truth box with each prediction. A box of
+                quality -1 with everything, such as what fills up a batch, is matched to nothing.
 
         Returns:
-            int64 [P]: index of the matched ground-truth box, `BELOW_LOW_THRESHOLD` or `BETWEEN_THRESHOLDS`. Without
-            ground truth (G = 0) everything is below.
+            int64 [..., P]: index of the matched ground-truth box, `BELOW_LOW_THRESHOLD` or `BETWEEN_THRESHOLDS`.
+            Without ground truth (G = 0) everything is below.
         """
         quality = match_quality_matrix
-        if quality.shape[0] == 0:
-            return quality.new_full((quality.shape[1],), self.BELOW_LOW_THRESHOLD, dtype=torch.int64)
-        best_quality, best = quality.max(dim=0)
-        matches = best.clone()
-        matches[best_quality < self.high_threshold] = self.BETWEEN_THRESHOLDS
-        matches[best_quality < self.low_threshold] = self.BELOW_LOW_THRESHOLD
-        if self.allow_low_quality_matches and quality.shape[1]:
+        if quality.shape[-2] == 0:
+            shape = (*quality.shape[:-2], quality.shape[-1])
+            return quality.new_full(shape, self.BELOW_LOW_THRESHOLD, dtype=torch.int64)
+        best_quality, best = quality.max(dim=-2)
+        matches = best.masked_fill(best_quality < self.high_threshold, self.BETWEEN_THRESHOLDS)
+        matches.masked_fill_(best_quality < self.low_threshold, self.BELOW_LOW_THRESHOLD)
+        if self.allow_low_quality_matches and quality.shape[-1]:
             # A claimed prediction takes its own best box, which need not be the box that claimed it (as upstream).
-            highest = quality.max(dim=1, keepdim=True).values
-            claimed = ((quality == highest) & (highest > 0)).any(dim=0)
+            highest = quality.amax(dim=-1, keepdim=True).clamp_(min=SMALLEST_QUALITY)
+            claimed = (quality == highest).any(dim=-2)
             matches = torch.where(claimed, best, matches)
         return matches

@@ -10,6 +10,14 @@ def cat(tensors, dim=0):
     return torch.cat(tensors, dim)
 
 
+def pad_rows(parts, fill=0):
+    """Tensors [K_i, ...] as one [N, max K_i, ...] of the first one's type, filled up by `fill`."""
+    padded = parts[0].new_full((len(parts), max(map(len, parts)), *parts[0].shape[1:]), fill)
+    for row, part in zip(padded, parts):
+        row[: len(part)] = part
+    return padded
+
+
 def without_crowds(boxes):
     """The boxes of a `BoxList` that are single objects: those whose field "iscrowd", if there is one, is false."""
     if not boxes.has_field("iscrowd"):

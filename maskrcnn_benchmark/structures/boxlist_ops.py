@@ -51,19 +51,23 @@ def box_iou(boxes1, boxes2):
     """Intersection over union of every pair of boxes, computed side by side: much faster than corner by corner.
 
     Args:
-        boxes1: float [N, 4], boxes2: float [M, 4], xyxy, inclusive pixels.
+        boxes1: float [..., N, 4], boxes2: float [..., M, 4], xyxy, inclusive pixels.
 
     Returns:
-        float [N, M].
+        float [..., N, M].
     """
-    left1, top1, right1, bottom1 = boxes1.t()[:, :, None]
-    left2, top2, right2, bottom2 = boxes2.t().contiguous()
-    width = (torch.minimum(right1, right2) - torch.maximum(left1, left2) + TO_REMOVE).clamp(min=0)
-    height = (torch.minimum(bottom1, bottom2) - torch.maximum(top1, top2) + TO_REMOVE).clamp(min=0)
-    overlap = width * height
-    area1 = (right1 - left1 + TO_REMOVE) * (bottom1 - top1 + TO_REMOVE)
-    area2 = (right2 - left2 + TO_REMOVE) * (bottom2 - top2 + TO_REMOVE)
-    return overlap / (area1 + area2 - overlap)
+    low1, high1 = boxes1.transpose(-1, -2).unsqueeze(-1).split(2, -3)
+    low2, high2 = boxes2.transpose(-1, -2).contiguous().unsqueeze(-2).split(2, -3)
+    # Both axes at once, and large results in place: what takes time here is memory, and on a GPU the number of calls
+    sides = torch.minimum(high1, high2).sub_(torch.maximum(low1, low2)).add_(TO_REMOVE).clamp_(min=0)
+    overlap = sides.select(-3, 0) * sides.select(-3, 1)
+    return overlap / (_area(low1, high1) + _area(low2, high2) - overlap)
+
+
+def _area(low, high):
+    """Low and high corners [..., 2, N, M] (x, y) -> areas [..., N, M]."""
+    sides = high - low + TO_REMOVE
+    return sides.select(-3, 0) * sides.select(-3, 1)
 
 
 def cat_boxlist(boxlists):
