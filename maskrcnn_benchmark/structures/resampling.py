@@ -1,6 +1,7 @@
 """Where the pixels of a resized map or of a region come from: index arithmetic that the maps and masks share."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +11,8 @@ from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_fl
 
 def nearest_index(source, target, device=None):
     """For each of `target` pixels, the one of `source` pixels that its centre falls in: int64 [target]."""
-    centres = 2 * torch.arange(target, device=device) + 1
-    return centres * source // (2 * target)
+    centres = torch.arange(source, 2 * target * source, 2 * source, device=device)
+    return centres // (2 * target)
 
 
 def resize_nearest(maps, size):
@@ -44,10 +45,17 @@ class _Axis:
         start = self.start + (self.length - end if self.mirrored else first)
         return replace(self, start=start, length=end - first)
 
-    def index(self, device=None):
-        """int64 [length]: the pixel of the source behind each pixel."""
-        seen = nearest_index(self.source, self.target, device)[self.start : self.start + self.length]
-        return seen.flip(0) if self.mirrored else seen
+    def index(self, device):
+        """int64 [length]: the pixel of the source behind each pixel. It is cached: not to be written to."""
+        return _index_of(self, device)
+
+
+# The maps of an image have their axes in common, and so have many images; 1 KiB to 10 KiB each
+@lru_cache(maxsize=256)
+def _index_of(axis, device):
+    with torch.inference_mode(False):
+        seen = nearest_index(axis.source, axis.target, device)[axis.start : axis.start + axis.length]
+        return seen.flip(0) if axis.mirrored else seen
 
 
 class NearestMaps:
@@ -113,8 +121,10 @@ class NearestMaps:
 
     def at(self, which, y, x):
         """Values of the maps [M, H, W] at int64 indices that broadcast together, without making the maps."""
-        columns, rows = (axis.index(self._source.device) for axis in self._axes)
-        return self._source[which, rows[y], columns[x]]
+        x, y = (
+            place if axis.is_plain else axis.index(self._source.device)[place] for axis, place in zip(self._axes, (x, y))
+        )
+        return self._source[which, y, x]
 
 
 def region_grid(boxes, resolution, size, inclusive):
@@ -123,7 +133,7 @@ def region_grid(boxes, resolution, size, inclusive):
     Args:
         boxes: float [N, 4], xyxy, clamped to the image first.
         resolution: cells per side.
-        size: (width, height) of the image.
+        size: (width, height) of the image, or of each box's image: two float [N].
         inclusive: whether a box includes its last pixel (x1 .. x2 + 1), or ends at x2 as mask targets have it.
 
     Returns:
@@ -133,7 +143,12 @@ def region_grid(boxes, resolution, size, inclusive):
     boxes = boxes.float()
     grids = []
     for axis, extent in enumerate(size):
-        start = boxes[:, axis].clamp(0, extent - 1)
-        end = (boxes[:, axis + 2] + int(inclusive)).clamp(0, extent)
+        start = at_most(boxes[:, axis].clamp(min=0), extent - 1)
+        end = at_most((boxes[:, axis + 2] + int(inclusive)).clamp(min=0), extent)
         grids.append(start[:, None] + steps[None] * (end - start).clamp(min=1)[:, None])
     return grids
+
+
+def at_most(values, limit):
+    """Values clamped to a number, or to a tensor that broadcasts with them."""
+    return torch.minimum(values, limit) if isinstance(limit, torch.Tensor) else values.clamp(max=limit)

@@ -1,5 +1,7 @@
 """Region features of chosen boxes, and answers for some boxes spread over all: what the per-detection heads share."""
 
+from functools import lru_cache
+
 import torch
 
 from maskrcnn_benchmark.modeling.utils import cat
@@ -45,9 +47,20 @@ def check_resolution(maps, resolution, node):
         )
 
 
-def has_label(boxes, labels):
-    """bool [R]: whether each box's label is among the given ones; None: every box."""
-    own = boxes.get_field("labels")
-    if labels is None:
-        return torch.ones_like(own, dtype=torch.bool)
-    return torch.isin(own, torch.tensor(sorted(labels), dtype=own.dtype, device=own.device))
+def has_label(labels, wanted):
+    """Whether each label is one of those wanted: bool [...].
+
+    Args:
+        labels: int64 [...].
+        wanted: set of int, or None for every label.
+    """
+    if wanted is None:
+        return torch.ones_like(labels, dtype=torch.bool)
+    return torch.isin(labels, _labels_on(frozenset(wanted), labels.dtype, labels.device))
+
+
+@lru_cache(maxsize=64)
+def _labels_on(labels, dtype, device):
+    """Labels as a tensor, which a network asks for in every step: brought to the device once."""
+    with torch.inference_mode(False):
+        return torch.tensor(sorted(labels), dtype=dtype, device=device)

@@ -46,17 +46,16 @@ class ROIKeypointHead(nn.Module):
             empty where the batch has no region with a visible joint.
         """
         if targets is None:
-            asked = [has_label(boxes, self.keypoint_labels) for boxes in proposals]
+            asked = [has_label(boxes.get_field("labels"), self.keypoint_labels) for boxes in proposals]
             people = [boxes[chosen] for boxes, chosen in zip(proposals, asked)]
             heatmaps, up_scale = self._coarsest_maps(self.feature_extractor(features, people))
             return self.post_processor(heatmaps, proposals, asked, up_scale), {}
-        positives = self.loss_evaluator.select(proposals, targets)
+        positives = self.loss_evaluator.select(proposals, targets, self.resolution)
         if not any(len(boxes) for boxes in positives):
             return proposals, {}
         logits = self.predictor(region_features(self.feature_extractor, features, positives))
         check_resolution(logits, self.resolution, "MODEL.ROI_KEYPOINT_HEAD")
-        loss = self.loss_evaluator(logits, positives)
-        return proposals, {} if loss is None else {"loss_kp": loss}
+        return proposals, {"loss_kp": self.loss_evaluator(logits, positives)}
 
     def _coarsest_maps(self, x):
         """Region features -> (heat maps, how many times they are to be enlarged): the maps are large, and many."""

@@ -41,7 +41,7 @@ class ROIPartHead(nn.Module):
             empty where the batch has no region of an object with annotated parts.
         """
         if targets is None:
-            asked = [has_label(boxes, self.part_labels) for boxes in proposals]
+            asked = [has_label(boxes.get_field("labels"), self.part_labels) for boxes in proposals]
             owners = [boxes[chosen] for boxes, chosen in zip(proposals, asked)]
             logits = self.predictor(self.feature_extractor(features, owners))
             return self.post_processor(logits, proposals, asked), {}

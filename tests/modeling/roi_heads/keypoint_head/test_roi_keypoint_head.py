@@ -102,31 +102,32 @@ def people_boxes(make_target):
 def test_regions_of_people_with_a_visible_joint_are_trained(people_boxes):
     target, boxes = people_boxes
     loss = KeypointRCNNLossComputation(Matcher(0.5, 0.5))
-    chosen = loss.select([boxes], [target])[0]
+    chosen = loss.select([boxes], [target], 28)[0]
     torch.testing.assert_close(chosen.bbox, boxes.bbox[:2])
     joints = target.people.get_field("keypoints").keypoints
-    torch.testing.assert_close(chosen.get_field("keypoints"), joints.repeat(2, 1, 1))
+    cells, _ = keypoints_to_heat_map(joints.repeat(2, 1, 1), boxes.bbox[:2], 28)
+    assert torch.equal(chosen.get_field("keypoint_cells"), cells)
     joints[..., 2] = 0
-    assert len(loss.select([boxes], [target])[0]) == 0
+    assert len(loss.select([boxes], [target], 28)[0]) == 0
 
 
 def test_a_person_whose_joints_lie_outside_the_box_is_not_trained(people_boxes):
     target, boxes = people_boxes
     target.people.get_field("keypoints").keypoints[..., 0] = 2.0
-    assert len(KeypointRCNNLossComputation(Matcher(0.5, 0.5)).select([boxes], [target])[0]) == 0
+    assert len(KeypointRCNNLossComputation(Matcher(0.5, 0.5)).select([boxes], [target], 28)[0]) == 0
 
 
 def test_the_number_of_regions_per_image_is_bounded(people_boxes):
     target, boxes = people_boxes
     loss = KeypointRCNNLossComputation(Matcher(0.5, 0.5), max_rois_per_image=1)
-    assert len(loss.select([boxes], [target])[0]) == 1
+    assert len(loss.select([boxes], [target], 28)[0]) == 1
 
 
 def test_the_loss_counts_only_visible_joints(people_boxes):
     target, boxes = people_boxes
     target.people.get_field("keypoints").keypoints[0, 1:, 2] = 0
     loss = KeypointRCNNLossComputation(Matcher(0.5, 0.5))
-    chosen = loss.select([boxes[:1]], [target])
+    chosen = loss.select([boxes[:1]], [target], 28)
     cells, _ = keypoints_to_heat_map(target.people.get_field("keypoints").keypoints, boxes.bbox[:1], 28)
     logits = torch.randn(1, 14, 28, 28)
     expected = torch.nn.functional.cross_entropy(logits[:, 0].flatten(1), cells[:, 0])
