@@ -1,5 +1,8 @@
-"""Batch norm with fixed statistics, for trunks that start from trained weights."""
+"""Batch norm with fixed statistics, for backbones that start from trained weights."""
 
+import math
+
+import torch
 from torch import nn
 from torch.nn import functional as F
 from torchvision import ops
@@ -13,17 +16,56 @@ class FrozenBatchNorm2d(ops.FrozenBatchNorm2d):
 
     def __init__(self, num_features, eps=0.0):
         super().__init__(num_features, eps)
+        self._seen = ()
+        self._affine = {}
 
-    def affine(self):
-        """The norm as x * scale + shift: two float [C], in single precision whatever the network computes in."""
+    def affine(self, dtype=torch.float32):
+        """The norm as x * scale + shift.
+
+        It is computed in single precision, and again only when a buffer was replaced or written to: a network has
+        dozens of such norms, and each would cost six small kernels in every step.
+
+        Args:
+            dtype: of the shift, which is added to activations.
+
+        Returns:
+            scale float32 [C] and shift [C] of `dtype`. Not to be written to.
+        """
+        if torch.compiler.is_compiling():  # a compiler fuses these operations, and cannot follow the cache
+            scale, shift = self._compute_affine()
+            return scale, shift.to(dtype)
+        buffers = (self.weight, self.bias, self.running_mean, self.running_var)
+        seen = tuple((buffer, _version(buffer)) for buffer in buffers)
+        if not _same(self._seen, seen):
+            self._seen, self._affine = seen, {}
+        if dtype not in self._affine:
+            # The result outlives this call, which may be in inference mode
+            with torch.inference_mode(False), torch.no_grad():
+                scale, shift = self._compute_affine()
+                self._affine[dtype] = scale, shift.to(dtype)
+        return self._affine[dtype]
+
+    def _compute_affine(self):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, x):
         """[N, C, H, W] -> the same shape and dtype."""
-        scale, shift = self.affine()
+        scale, shift = self.affine(x.dtype)
         # Nothing of x or of the product is kept for the gradient, so the sum can take the product's place.
-        return (x * scale.to(x.dtype)[:, None, None]).add_(shift.to(x.dtype)[:, None, None])
+        return (x * scale.to(x.dtype)[:, None, None]).add_(shift[:, None, None])
+
+    def __getstate__(self):
+        return {**self.__dict__, "_seen": (), "_affine": {}}
+
+
+def _version(tensor):
+    """Counts writes to a tensor; one made in inference mode has no such count, so it never counts as the same."""
+    return math.nan if tensor.is_inference() else tensor._version
+
+
+def _same(before, now):
+    return len(before) == len(now) and all(a[0] is b[0] and a[1] == b[1] for a, b in zip(before, now))
 
 
 def conv_norm(conv, norm, x):
@@ -43,8 +85,15 @@ def conv_norm(conv, norm, x):
     """
     if not isinstance(norm, FrozenBatchNorm2d) or not isinstance(conv, nn.Conv2d) or conv.padding_mode != "zeros":
         return norm(conv(x))
-    scale, shift = norm.affine()
+    scale, shift = norm.affine(_dtype_of_convolutions(x))
     if conv.bias is not None:
         shift = shift + conv.bias * scale
     weight = conv.weight * scale[:, None, None, None]
     return F.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _dtype_of_convolutions(x):
+    """The dtype in which a convolution of x runs: a shift that already has it need not be converted in every step."""
+    device = x.device.type
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if on else x.dtype

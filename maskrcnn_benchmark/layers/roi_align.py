@@ -4,6 +4,8 @@ import torch
 from torch.nn import functional as F
 from torchvision import ops
 
+CONTIGUOUS = torch.contiguous_format
+
 
 def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, aligned=False):
     """Features of boxes by bilinear samples on a grid (Mask R-CNN, He et al. 2017, section 3).
@@ -23,6 +25,17 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
     if input.device.type == "cpu" and sampling_ratio > 0 and len(boxes):
         return _align_rows(input, boxes, size, spatial_scale, sampling_ratio, aligned)
     return ops.roi_align(input, boxes, size, spatial_scale, sampling_ratio, aligned)
+
+
+def maps_to_pool(features: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Maps [N, C, H, W] in the form that `roi_align` reads: float32 and, on a GPU, contiguous.
+
+    For several heads that pool from the same maps: each would make that copy of every map for itself.
+    """
+    return [
+        level.to(torch.float32, memory_format=torch.preserve_format if level.device.type == "cpu" else CONTIGUOUS)
+        for level in features
+    ]
 
 
 class ROIAlign(ops.RoIAlign):

@@ -34,7 +34,7 @@ class SigmoidFocalLoss(nn.Module):
         loss = sigmoid_focal_loss(logits, is_class, self.alpha, self.gamma, reduction="none")
         if left_out is not None:
             loss = loss.masked_fill(left_out, 0)
-        return loss[targets >= 0].sum()
+        return loss.masked_fill((targets < 0)[:, None], 0).sum()
 
     def extra_repr(self):
         return f"gamma={self.gamma}, alpha={self.alpha}"

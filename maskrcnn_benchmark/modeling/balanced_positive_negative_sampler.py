@@ -1,6 +1,23 @@
 """Random choice of the anchors or proposals that a step trains on, with a bounded share of positives."""
 
+from dataclasses import dataclass
+
 import torch
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The boxes chosen on each of N images, in rows of one length B.
+
+    Attributes:
+        index: int64 [N, B], boxes in ascending order; what follows the chosen ones in a row points anywhere.
+        chosen: bool [N, B], which entries are chosen boxes: the first of each row.
+        positive: bool [N, B], which entries are chosen positives.
+    """
+
+    index: torch.Tensor
+    chosen: torch.Tensor
+    positive: torch.Tensor
 
 
 class BalancedPositiveNegativeSampler:
@@ -26,18 +43,31 @@ class BalancedPositiveNegativeSampler:
         """
         positives, negatives = [], []
         for labels in matched_idxs:
-            positive = torch.nonzero(labels >= 1).squeeze(1)
-            negative = torch.nonzero(labels == 0).squeeze(1)
-            num_positive = min(positive.numel(), int(self.batch_size_per_image * self.positive_fraction))
-            num_negative = min(negative.numel(), self.batch_size_per_image - num_positive)
-            positives.append(_draw(positive, num_positive, labels))
-            negatives.append(_draw(negative, num_negative, labels))
+            sample = self.choose(labels[None] >= 1, labels[None] == 0)
+            for masks, which in ((positives, sample.positive), (negatives, sample.chosen & ~sample.positive)):
+                masks.append(torch.zeros_like(labels, dtype=torch.bool).index_fill(0, sample.index[which], True))
         return positives, negatives
 
+    @torch.no_grad()
+    def choose(self, positive: torch.Tensor, negative: torch.Tensor) -> Sample:
+        """Choose on all images at once. On a GPU nothing waits for the device, whose random numbers are drawn.
 
-def _draw(candidates, count, labels):
-    """bool mask over `labels` of `count` candidates chosen at random."""
-    chosen = candidates[torch.randperm(candidates.numel(), device=labels.device)[:count]]
-    mask = torch.zeros_like(labels, dtype=torch.bool)
-    mask[chosen] = True
-    return mask
+        Every candidate draws a number and those with the highest are chosen, which is a random subset.
+
+        Args:
+            positive, negative: bool [N, P], the candidates of either kind.
+        """
+        number = positive.shape[1]
+        draws = torch.rand(positive.shape, device=positive.device)
+        limit = min(int(self.batch_size_per_image * self.positive_fraction), number)
+        draw, first = draws.masked_fill(~positive, -1).topk(limit, dim=1)
+        is_positive = draw >= 0
+        draw, second = draws.masked_fill(~negative, -1).topk(min(self.batch_size_per_image, number), dim=1)
+        room = self.batch_size_per_image - is_positive.sum(dim=1, keepdim=True)
+        is_negative = (draw >= 0) & (torch.arange(draw.shape[1], device=draw.device) < room)
+        # one beyond the last box stands for nothing, and sorts behind all of them
+        index = torch.cat((first, second), 1).masked_fill(~torch.cat((is_positive, is_negative), 1), number)
+        index, order = index.sort(dim=1)
+        index, order = (part[:, : min(self.batch_size_per_image, number)] for part in (index, order))
+        chosen = index < number
+        return Sample(index.clamp(max=max(number - 1, 0)), chosen, chosen & (order < limit))

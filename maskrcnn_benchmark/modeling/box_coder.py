@@ -33,9 +33,9 @@ class BoxCoder:
         """
         centre, size = _centre_and_size(proposals)
         target_centre, target_size = _centre_and_size(reference_boxes)
-        shift = (target_centre - centre) / size
-        growth = torch.log(target_size / size)
-        return torch.cat((shift, growth), dim=-1) * proposals.new_tensor(self.weights)
+        shift = _times((target_centre - centre) / size, self.weights[:2])
+        growth = _times(torch.log(target_size / size), self.weights[2:])
+        return torch.cat((shift, growth), dim=-1)
 
     def decode(self, rel_codes, boxes):
         """Boxes from offsets.
@@ -48,11 +48,11 @@ class BoxCoder:
             float [..., 4 K]: boxes, xyxy, inclusive pixels, not clipped to any image.
         """
         boxes = boxes.to(rel_codes.dtype)
-        centre, size = _centre_and_size(boxes)
-        codes = rel_codes.unflatten(-1, (-1, 4)) / rel_codes.new_tensor(self.weights)
-        shift, growth = codes[..., :2], codes[..., 2:].clamp(max=self.bbox_xform_clip)
-        size = size.unsqueeze(-2)
-        new_centre = centre.unsqueeze(-2) + shift * size
+        centre, size = (part.unsqueeze(-2) for part in _centre_and_size(boxes))
+        codes = rel_codes.unflatten(-1, (-1, 4))
+        shift = _over(codes[..., :2], self.weights[:2])
+        growth = _over(codes[..., 2:], self.weights[2:]).clamp(max=self.bbox_xform_clip)
+        new_centre = centre + shift * size
         half = 0.5 * (torch.exp(growth) * size)
         return torch.cat((new_centre - half, new_centre + half - TO_REMOVE), dim=-1).flatten(-2)
 
@@ -61,3 +61,22 @@ def _centre_and_size(boxes):
     """Centre (x, y) and size (w, h) of inclusive xyxy boxes, each [..., 2]."""
     size = boxes[..., 2:] - boxes[..., :2] + TO_REMOVE
     return boxes[..., :2] + 0.5 * size, size
+
+
+def _times(pairs, weights):
+    """Pairs [..., 2] times one weight each.
+
+    Weights stay Python numbers: a tensor of them would have to be made on the device in every step, or be kept there.
+    """
+    first, second = weights
+    if first == second:
+        return pairs if first == 1 else pairs * first
+    return torch.stack((pairs[..., 0] * first, pairs[..., 1] * second), dim=-1)
+
+
+def _over(pairs, weights):
+    """Pairs [..., 2] divided by one weight each."""
+    first, second = weights
+    if first == second:
+        return pairs if first == 1 else pairs / first
+    return torch.stack((pairs[..., 0] / first, pairs[..., 1] / second), dim=-1)

@@ -1,12 +1,14 @@
 """Pooling of box features from a feature pyramid: each box is read from the level that fits its size."""
 
 import math
+from itertools import accumulate
 
 import torch
 from torch import nn
 
 from maskrcnn_benchmark.layers import roi_align
 from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
 
 
 class LevelMapper:
@@ -66,13 +68,17 @@ class Pooler(nn.Module):
         rois = convert_to_roi_format(boxes)
         if len(self.scales) == 1:
             return self._pool(x[0], rois, self.scales[0])
-        levels = self.map_levels(boxes)
-        order = [torch.nonzero(levels == level).squeeze(1) for level in range(len(self.scales))]
+        corners = rois[:, 1:]
+        width, height = (corners[:, 2:] - corners[:, :2] + TO_REMOVE).unbind(1)
+        levels = self.map_levels.of_areas(width * height)
+        order = torch.argsort(levels, stable=True)
+        # all that the device is waited for
+        counts = (levels[:, None] == torch.arange(len(self.scales), device=levels.device)).sum(dim=0).tolist()
+        parts = zip(x, rois[order].split(counts), self.scales)
         # A level without boxes costs a pass over its whole gradient, so it is left out; for no box at all one stays.
-        filled = [level for level, index in enumerate(order) if len(index)] or [0]
-        pooled = [self._pool(x[level], rois[order[level]], self.scales[level]) for level in filled]
-        place = torch.argsort(torch.cat([order[level] for level in filled]))
-        return torch.cat(pooled).index_select(0, place)
+        filled = [part for part in parts if len(part[1])] or [(x[0], rois, self.scales[0])]
+        pooled = cat([self._pool(*part) for part in filled])
+        return torch.empty_like(pooled).index_copy_(0, order, pooled)
 
     def _pool(self, features, rois, scale):
         # In single precision whatever the features are in: half of it cannot tell neighbouring pixels apart.
@@ -83,9 +89,12 @@ class Pooler(nn.Module):
 def convert_to_roi_format(boxlists):
     """float [R, 5]: (index of the image, x1, y1, x2, y2) of all boxes of a list of `BoxList`, in input pixels."""
     boxes = cat([boxlist.bbox for boxlist in boxlists])
-    counts = torch.tensor([len(boxlist) for boxlist in boxlists], device=boxes.device)
-    image = torch.repeat_interleave(torch.arange(len(boxlists), device=boxes.device), counts)
-    return torch.cat((image.to(boxes.dtype)[:, None], boxes), dim=1)
+    rois = boxes.new_empty(len(boxes), 5)
+    rois[:, 1:] = boxes
+    ends = list(accumulate(len(boxlist) for boxlist in boxlists))
+    for image, (begin, end) in enumerate(zip([0, *ends], ends)):
+        rois[begin:end, 0] = image
+    return rois
 
 
 def make_pooler(cfg, head_name):

@@ -1,5 +1,7 @@
 """Frozen batch norm has no epsilon and no gradient of its own."""
 
+import copy
+
 import pytest
 import torch
 
@@ -82,3 +84,31 @@ def test_a_folded_convolution_in_mixed_precision_keeps_the_statistics_exact():
         mixed = conv_norm(conv, norm, x)
     assert mixed.dtype == torch.bfloat16
     torch.testing.assert_close(mixed.float(), norm(conv(x)), atol=0.05, rtol=0.05)
+
+
+def test_a_norm_whose_buffers_are_written_or_replaced_follows_them():
+    norm, x = filled(), torch.ones(1, 2, 1, 1)
+    before = norm(x)
+    norm.running_mean.add_(1)
+    assert torch.allclose(norm(x)[0, 0], before[0, 0] - 1)
+    norm.load_state_dict({**norm.state_dict(), "bias": torch.tensor([10.0, 0.0])})
+    assert torch.allclose(norm(x)[0, 0], before[0, 0] + 8.5)
+    norm.weight = torch.zeros(2)
+    assert norm(x).flatten().tolist() == [10.0, 0.0]
+    assert norm.double()(x.double()).dtype == torch.float64
+
+
+def test_the_affine_form_made_in_inference_mode_serves_training_too():
+    norm, x = filled(), torch.ones(1, 2, 1, 1, requires_grad=True)
+    with torch.inference_mode():
+        norm(x)
+    norm(x).sum().backward()
+    assert torch.allclose(x.grad.flatten(), norm.affine()[0])
+
+
+def test_a_copied_norm_is_its_own():
+    norm, x = filled(), torch.ones(1, 2, 1, 1)
+    norm(x)
+    copied = copy.deepcopy(norm)
+    copied.bias.add_(1)
+    assert torch.allclose(copied(x), norm(x) + 1)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torchvision.ops import box_iou
+from torchvision.ops import nms as torchvision_nms
 
 from maskrcnn_benchmark.layers import grouped_nms, nms
-from maskrcnn_benchmark.layers.nms import MANY_BOXES, inclusive_to_exclusive
+from maskrcnn_benchmark.layers.nms import MANY_BOXES, inclusive_to_exclusive, level_nms, levels_apart
 
 
 def random_boxes(count, seed=0):
@@ -78,3 +80,51 @@ def test_a_threshold_of_zero_suppresses_nothing():
         grouped_nms(boxes, scores, torch.zeros(30, dtype=torch.int64), 0).tolist()
         == scores.argsort(descending=True, stable=True).tolist()
     )
+
+
+def boxes_of_levels(sizes, images=2, seed=0):
+    """Boxes that overlap much, level after level, [images, sum(sizes), 4], and their scores."""
+    parts = [random_boxes(sum(sizes), seed + image) for image in range(images)]
+    return torch.stack([boxes * 10 for boxes, _ in parts]), torch.stack([scores for _, scores in parts])
+
+
+SIZES_OF_LEVELS = [(300, 200, 100, 50, 25), (40,), (7, 0, 9), (30,) * 12]
+
+
+@pytest.mark.parametrize("sizes", SIZES_OF_LEVELS)
+def test_levels_do_not_suppress_each_other(sizes):
+    boxes, scores = boxes_of_levels(sizes)
+    kept = level_nms(boxes, scores, sizes, 0.3)
+    for image in range(2):
+        expected, begin = [], 0
+        for size in sizes:
+            level = slice(begin, begin + size)
+            expected += (nms(boxes[image, level], scores[image, level], 0.3) + begin).tolist()
+            begin += size
+        assert sorted(kept[image].tolist()) == sorted(expected)
+
+
+@pytest.mark.parametrize("sizes", SIZES_OF_LEVELS)
+def test_levels_are_put_apart_without_rounding(sizes):
+    boxes = inclusive_to_exclusive(boxes_of_levels(sizes)[0])
+    apart = levels_apart(boxes, sizes)
+    overlaps, before = box_iou(apart[0], apart[0]), box_iou(boxes[0], boxes[0])
+    level = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    same = level[:, None] == level
+    assert torch.equal(overlaps[same], before[same])
+    assert (overlaps[~same] < 1e-6).all()
+
+
+def test_one_call_for_all_levels_keeps_what_a_call_for_each_keeps():
+    sizes = (300, 200, 100, 50, 25)
+    boxes, scores = boxes_of_levels(sizes)
+    for threshold in (0.2, 0.5, 0.7):
+        apart = levels_apart(inclusive_to_exclusive(boxes), sizes)
+        for image, kept in enumerate(level_nms(boxes, scores, sizes, threshold)):
+            together = torchvision_nms(apart[image], scores[image], threshold)
+            assert sorted(together.tolist()) == sorted(kept.tolist())
+
+
+def test_too_many_levels_for_single_precision_are_refused():
+    with pytest.raises(ValueError, match="13 levels"):
+        levels_apart(torch.zeros(13, 4), (1,) * 13)

@@ -43,3 +43,25 @@ def test_the_draw_follows_the_seed():
 
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), draw(2))
+
+
+def test_every_candidate_is_as_likely_as_another():
+    torch.manual_seed(0)
+    image = labels(6, 14, 3)
+    positive, negative = (image >= 1).expand(4000, -1), (image == 0).expand(4000, -1)
+    sample = BalancedPositiveNegativeSampler(8, 0.25).choose(positive, negative)
+    times = torch.zeros(23).index_add_(0, sample.index[sample.chosen], torch.ones(int(sample.chosen.sum())))
+    expected = torch.tensor([2 / 6] * 6 + [6 / 14] * 14 + [0.0] * 3)
+    assert (times / 4000 - expected).abs().max() < 0.03
+    assert torch.equal(sample.positive, sample.chosen & (sample.index < 6))
+
+
+def test_rows_are_ascending_without_repetition_and_the_chosen_come_first():
+    torch.manual_seed(1)
+    positive, negative = torch.rand(5, 40) < 0.2, torch.rand(5, 40) < 0.1
+    negative &= ~positive
+    sample = BalancedPositiveNegativeSampler(10, 0.5).choose(positive, negative)
+    for index, chosen in zip(sample.index, sample.chosen):
+        count = int(chosen.sum())
+        assert chosen.tolist() == [True] * count + [False] * (10 - count)
+        assert (index[:count].diff() > 0).all()

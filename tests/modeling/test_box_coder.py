@@ -58,3 +58,11 @@ def test_decoding_keeps_gradients():
 
 def test_no_boxes():
     assert BoxCoder((1.0,) * 4).decode(torch.zeros(0, 8), torch.zeros(0, 4)).shape == (0, 8)
+
+
+def test_each_offset_has_its_own_weight():
+    anchors, boxes = torch.tensor([[0.0, 0, 9, 19]]), torch.tensor([[2.0, 3, 15, 30]])
+    plain = BoxCoder((1.0,) * 4).encode(boxes, anchors)
+    coder = BoxCoder((2.0, 3.0, 4.0, 5.0))
+    torch.testing.assert_close(coder.encode(boxes, anchors), plain * torch.tensor([2.0, 3, 4, 5]))
+    torch.testing.assert_close(coder.decode(coder.encode(boxes, anchors), anchors), boxes)

@@ -37,3 +37,11 @@ def test_without_predictions_nothing_is_matched():
 def test_thresholds_in_the_wrong_order_are_refused():
     with pytest.raises(ValueError, match="low_threshold"):
         Matcher(0.3, 0.7)
+
+
+def test_a_batch_is_matched_as_its_images_and_what_fills_it_up_matches_nothing():
+    filled = torch.stack((QUALITY, torch.cat((QUALITY[:1], torch.full((1, 5), -1.0)))))
+    for low in (False, True):
+        matcher = Matcher(0.7, 0.3, allow_low_quality_matches=low)
+        expected = [matcher(QUALITY).tolist(), matcher(QUALITY[:1]).tolist()]
+        assert matcher(filled).tolist() == expected

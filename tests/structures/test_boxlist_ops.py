@@ -6,6 +6,7 @@ import torch
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import (
     best_boxes,
+    box_iou,
     boxlist_iou,
     boxlist_nms,
     cat_boxlist,
@@ -97,3 +98,12 @@ def test_the_best_boxes_keep_their_order_and_those_that_tie_with_the_last():
     assert best_boxes(boxes, 2).bbox[:, 0].tolist() == [1, 4]
     assert best_boxes(boxes, 3).bbox[:, 0].tolist() == [0, 1, 2, 4]
     assert len(best_boxes(boxes, 0)) == len(best_boxes(boxes, 9)) == 5
+
+
+def test_overlaps_of_a_batch_are_those_of_its_images():
+    torch.manual_seed(0)
+    boxes, others = (torch.cat((x, x + torch.rand_like(x) * 9), -1) for x in (torch.rand(2, 3, 2), torch.rand(2, 5, 2)))
+    overlaps = box_iou(boxes, others)
+    assert overlaps.shape == (2, 3, 5)
+    for image in range(2):
+        assert torch.equal(overlaps[image], box_iou(boxes[image], others[image]))

@@ -1,9 +1,11 @@
 """Batches of images of different sizes."""
 
+import pickle
+
 import pytest
 import torch
 
-from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
+from maskrcnn_benchmark.structures.image_list import ImageList, sizes_on, to_image_list
 
 
 def test_images_are_padded_to_the_largest_with_zeros():
@@ -33,3 +35,14 @@ def test_a_batch_stays_as_it_is():
 def test_anything_else_is_refused(images):
     with pytest.raises(TypeError):
         to_image_list(images)
+
+
+def test_sizes_are_brought_to_a_device_once_and_travel_as_a_list():
+    images = ImageList(torch.zeros(2, 3, 8, 8), [(8, 6), (torch.Size([5, 8]))])
+    sizes = sizes_on(images.image_sizes, torch.device("cpu"))
+    assert sizes.tolist() == [[8, 6], [5, 8]] and sizes.dtype == torch.int64
+    assert sizes_on(images.image_sizes, torch.device("cpu")) is sizes
+    assert torch.equal(sizes_on([(8, 6), (5, 8)], torch.device("cpu")), sizes)
+    travelled = pickle.loads(pickle.dumps(images.image_sizes))
+    assert travelled == [(8, 6), (5, 8)]
+    assert torch.equal(travelled.on(torch.device("cpu")), sizes)

@@ -1,8 +1,11 @@
 """Images (and targets) in, losses or predictions out."""
 
+import copy
+
 import torch
 from torch import nn
 
+from maskrcnn_benchmark.modeling.utils import cat, without_crowds
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
@@ -104,4 +107,28 @@ def _checked_targets(targets, images):
                 f"target {index} is for an image of {tuple(target.size)}, but image {index} is {width}x{height}"
             )
         checked.append(ImageAnnotations.of(target))
-    return checked
+    return _without_crowds(checked)
+
+
+def _without_crowds(targets):
+    """Targets whose instances are single objects, without the field "iscrowd".
+
+    Nothing is learnt from crowds. All images are asked at once, so that a step waits for the device once, not for each
+    image in each head.
+    """
+    flags = [t.instances.get_field("iscrowd") for t in targets if _has_crowd_field(t)]
+    if not flags:
+        return targets
+    any_crowd = bool(cat(flags).any())
+    return [_with_objects(t, any_crowd) if _has_crowd_field(t) else t for t in targets]
+
+
+def _has_crowd_field(target):
+    return target.instances is not None and target.instances.has_field("iscrowd")
+
+
+def _with_objects(target, any_crowd):
+    instances = without_crowds(target.instances) if any_crowd else target.instances
+    copied = copy.copy(target)
+    copied.instances = instances.copy_with_fields([name for name in instances.fields() if name != "iscrowd"])
+    return copied

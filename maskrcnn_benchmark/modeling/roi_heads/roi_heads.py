@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from maskrcnn_benchmark.layers.roi_align import maps_to_pool
 from maskrcnn_benchmark.modeling.roi_heads.box_head.box_head import build_roi_box_head
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import build_roi_keypoint_head
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import build_roi_mask_head
@@ -38,6 +39,7 @@ class CombinedROIHeads(nn.ModuleDict):
             Without targets: N `BoxList`s with fields scores, labels and those of the heads: mask, keypoints, parts; and
             {}. With targets: the proposals sampled by the box head, and {loss name: scalar} of what is annotated.
         """
+        features = maps_to_pool(features)
         boxes, losses = self["box"](features, proposals, targets)
         for name, head in self.items():
             if name == "box":
@@ -56,6 +58,7 @@ class CombinedROIHeads(nn.ModuleDict):
             features: list of feature maps [N, C, H, W], finest first.
             detections: N `BoxList`s with field labels, in pixels of the images that the features are of.
         """
+        features = maps_to_pool(features)
         for name, head in self.items():
             if name != "box":
                 detections, _ = head(features, detections)

@@ -1,9 +1,14 @@
 """Anchors: the reference boxes at each position of each feature map."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
 import numpy as np
 import torch
 from torch import nn
 
+from maskrcnn_benchmark.structures.image_list import sizes_on
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Batches come in a few shapes; beyond this many the cached grids are dropped, so that memory stays bounded.
@@ -23,6 +28,28 @@ class BufferList(nn.Module):
 
     def __iter__(self):
         return iter(self._buffers.values())
+
+
+@dataclass(frozen=True)
+class AnchorGrid:
+    """The anchors of a batch, which all its images share. It is cached: not to be written to.
+
+    Attributes:
+        levels: per level float [H_l * W_l * A_l, 4], xyxy, inclusive pixels, position by position in rows.
+        every: float [A, 4], those of all levels, whose parts `levels` are.
+        begins: int64 [L], the first anchor of each level among all.
+        widths, counts: int64 [L], positions in a row of each level, and anchors per position.
+    """
+
+    levels: list[torch.Tensor]
+    every: torch.Tensor
+    begins: torch.Tensor
+    widths: torch.Tensor
+    counts: torch.Tensor
+
+    def level_of(self, anchor: torch.Tensor) -> torch.Tensor:
+        """int64 [S]: the level of anchors given by their index among all, int64 [S]."""
+        return torch.bucketize(anchor, self.begins, right=True) - 1
 
 
 class AnchorGenerator(nn.Module):
@@ -55,14 +82,14 @@ class AnchorGenerator(nn.Module):
         return [len(anchors) for anchors in self.cell_anchors]
 
     def forward(self, feature_maps):
+        """`AnchorGrid.levels` of a batch's feature maps [N, C, H_l, W_l]."""
+        return self.grid(feature_maps).levels
+
+    def grid(self, feature_maps: Sequence[torch.Tensor]) -> AnchorGrid:
         """The anchors of a batch, which all its images share.
 
         Args:
             feature_maps: [N, C, H_l, W_l] for each level l.
-
-        Returns:
-            List of float [H_l * W_l * A_l, 4], xyxy, inclusive pixels, position by position in rows. They are cached:
-            not to be written to.
         """
         if len(feature_maps) != len(self.strides):
             raise ValueError(f"anchors have {len(self.strides)} strides, but {len(feature_maps)} feature maps came")
@@ -72,11 +99,20 @@ class AnchorGenerator(nn.Module):
             if len(self._grids) >= MAX_CACHED_GRIDS:
                 self._grids.clear()
             with torch.inference_mode(False):  # the cache outlives this call, which may be in inference mode
-                self._grids[key] = [
-                    grid_anchors(cell.to(feature_maps[0].device), stride, *shape)
-                    for cell, stride, shape in zip(self.cell_anchors, self.strides, shapes)
-                ]
+                self._grids[key] = self._make_grid(*key)
         return self._grids[key]
+
+    def _make_grid(self, shapes, device):
+        levels = [
+            grid_anchors(cell.to(device), stride, *shape)
+            for cell, stride, shape in zip(self.cell_anchors, self.strides, shapes)
+        ]
+        every = torch.cat(levels)
+        sizes = [len(level) for level in levels]
+        begins = [end - size for end, size in zip(accumulate(sizes), sizes)]
+        widths = [width for _, width in shapes]
+        table = torch.tensor([begins, widths, self.num_anchors_per_location()], device=device)
+        return AnchorGrid(list(every.split(sizes)), every, *table)
 
     def visibility(self, anchors, image_sizes):
         """Which anchors lie in which image, padding excluded.
@@ -90,7 +126,7 @@ class AnchorGenerator(nn.Module):
         """
         if self.straddle_thresh < 0:
             return torch.ones(len(image_sizes), len(anchors), dtype=torch.bool, device=anchors.device)
-        limits = anchors.new_tensor([(int(w), int(h)) for h, w in image_sizes]) + self.straddle_thresh
+        limits = sizes_on(image_sizes, anchors.device).flip(1) + self.straddle_thresh
         begins_inside = (anchors[:, :2] >= -self.straddle_thresh).all(dim=1)
         return begins_inside & (anchors[:, 2:] < limits[:, None]).all(dim=2)
 

@@ -2,9 +2,10 @@
 
 import torch
 
-from maskrcnn_benchmark.layers import grouped_nms
+from maskrcnn_benchmark.layers.nms import level_nms
 from maskrcnn_benchmark.modeling.utils import cat, without_crowds
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
+from maskrcnn_benchmark.structures.image_list import sizes_on
 
 
 class RPNPostProcessor:
@@ -44,70 +45,73 @@ class RPNPostProcessor:
             N `BoxList`s with the field "objectness" (probability). Best first, unless the limit holds per batch: then
             level by level.
         """
-        boxes, scores = self._best_of_levels(anchors, objectness, box_regression)
-        sizes = [scores_of_level.shape[1] for scores_of_level in scores]
-        boxes, scores = cat(boxes, 1), cat(scores, 1)
-        boxes = clip_boxes(boxes, image_sizes, torch.arange(len(boxes), device=boxes.device)[:, None])
+        boxes, scores, sizes = self._best_of_levels(anchors, objectness, box_regression)
+        boxes = clip_boxes(boxes, image_sizes, None)
         kept = self._without_duplicates(boxes, scores, sizes)
-        chosen = self._choose(scores, kept, several_levels=len(sizes) > 1)
+        index, counts = self._choose(scores, kept, several_levels=len(sizes) > 1)
+        boxes, scores = boxes.gather(1, index[:, :, None].expand(-1, -1, 4)), scores.gather(1, index)
         proposals = []
-        for image_boxes, image_scores, index, (height, width) in zip(boxes, scores, chosen, image_sizes):
-            proposal = BoxList(image_boxes[index], (int(width), int(height)))
-            proposal.add_field("objectness", image_scores[index])
+        for image_boxes, image_scores, count, (height, width) in zip(boxes, scores, counts, image_sizes):
+            proposal = BoxList(image_boxes[:count], (int(width), int(height)))
+            proposal.add_field("objectness", image_scores[:count])
             proposals.append(proposal)
         return proposals if targets is None else add_ground_truth(proposals, targets)
 
     def _best_of_levels(self, anchors, objectness, box_regression):
-        """Each level's top boxes before suppression: boxes [N, K_l, 4] and probabilities [N, K_l], best first.
+        """The top boxes of each level before suppression, best first within a level.
 
         Probabilities are ranked rather than logits, as in the original: those that round to 1 tie.
-        """
-        boxes, scores = [], []
-        for level_anchors, logits, offsets in zip(anchors, objectness, box_regression):
-            top, index = logits.sigmoid().topk(min(self.pre_nms_top_n, logits.shape[1]), dim=1)
-            offsets = offsets.gather(1, index[:, :, None].expand(-1, -1, 4))
-            boxes.append(self.box_coder.decode(offsets, level_anchors[index]))
-            scores.append(top)
-        return boxes, scores
 
+        Returns:
+            boxes [N, K, 4] and probabilities [N, K], level after level, and the number of each level.
+        """
+        reference, offsets, scores = [], [], []
+        for level_anchors, logits, level_offsets in zip(anchors, objectness, box_regression):
+            top, index = logits.sigmoid().topk(min(self.pre_nms_top_n, logits.shape[1]), dim=1)
+            offsets.append(level_offsets.gather(1, index[:, :, None].expand(-1, -1, 4)))
+            reference.append(level_anchors[index])
+            scores.append(top)
+        boxes = self.box_coder.decode(cat(offsets, 1), cat(reference, 1))
+        return boxes, cat(scores, 1), [level.shape[1] for level in scores]
+
+    @torch.no_grad()
     def _without_duplicates(self, boxes, scores, sizes):
         """bool [N, K]: which boxes are left by suppression within each image and level."""
-        with torch.no_grad():
-            # Written so that a box that is not a number is dropped too.
-            kept = (boxes[..., 2:] - boxes[..., :2] + TO_REMOVE >= self.min_size).all(dim=2)
-            if self.nms_thresh > 0:
-                n, count = scores.shape
-                level = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes), output_size=count)
-                image = torch.arange(n, device=boxes.device)[:, None]
-                group = (image * len(sizes) + level.to(boxes.device)).flatten()
-                valid = torch.nonzero(kept.flatten()).squeeze(1)
-                best = grouped_nms(boxes.flatten(0, 1)[valid], scores.flatten()[valid], group[valid], self.nms_thresh)
-                kept = torch.zeros_like(kept).flatten().index_fill(0, valid[best], True).view(n, count)
-            # Within a level boxes are in the order of their scores, so a running count is their rank.
-            rank = torch.cat([level.cumsum(1) for level in kept.split(sizes, 1)], 1)
-            return kept & (rank <= self.post_nms_top_n)
+        # Written so that a box that is not a number is dropped too.
+        valid = (boxes[..., 2:] - boxes[..., :2] + TO_REMOVE >= self.min_size).all(dim=2)
+        kept = valid
+        if self.nms_thresh > 0:
+            kept = torch.zeros_like(valid)
+            # what is not valid comes last, where it suppresses nothing
+            for image, index in zip(kept, level_nms(boxes, scores.masked_fill(~valid, -1), sizes, self.nms_thresh)):
+                image.index_fill_(0, index, True)
+            kept &= valid
+        if self.post_nms_top_n >= max(sizes):
+            return kept
+        # Within a level boxes are in the order of their scores, so a running count is their rank.
+        rank = torch.cat([level.cumsum(1) for level in kept.split(sizes, 1)], 1)
+        return kept & (rank <= self.post_nms_top_n)
 
+    @torch.no_grad()
     def _choose(self, scores, kept, several_levels):
-        """Indices of each image's proposals among its boxes: list of int64 tensors."""
-        with torch.no_grad():
-            if not several_levels:
-                return [torch.nonzero(k).squeeze(1) for k in kept]
-            if self.per_batch:
-                best = self._best_of(torch.nonzero(kept.flatten()).squeeze(1), scores.flatten())
-                chosen = torch.zeros_like(kept).flatten().index_fill(0, best, True)
-                return [torch.nonzero(c).squeeze(1) for c in chosen.view_as(kept)]
-            return [self._best_of(torch.nonzero(k).squeeze(1), s) for k, s in zip(kept, scores)]
+        """Each image's proposals: their indices among its boxes int64 [N, M], and how many of a row count, list of int.
 
-    def _best_of(self, index, scores):
-        """Those of `index` (int64 [K]) that the limit over all levels leaves, best first."""
-        return index[scores[index].topk(min(self.fpn_post_nms_top_n, len(index))).indices]
+        The numbers are all that the device is waited for.
+        """
+        if several_levels and not self.per_batch:
+            best, index = scores.masked_fill(~kept, -1).topk(min(self.fpn_post_nms_top_n, scores.shape[1]), dim=1)
+            return index, (best >= 0).sum(dim=1).tolist()
+        if several_levels:
+            best, index = scores.masked_fill(~kept, -1).flatten().topk(min(self.fpn_post_nms_top_n, scores.numel()))
+            kept = torch.zeros_like(kept).flatten().scatter_(0, index, best >= 0).view_as(kept)
+        return torch.argsort((~kept).to(torch.uint8), dim=1, stable=True), kept.sum(dim=1).tolist()
 
 
 def add_ground_truth(proposals, targets):
     """Append each image's annotated objects, crowds excepted, to its proposals, with objectness 1."""
     joined = []
     for proposal, target in zip(proposals, targets):
-        if target.instances is not None:
+        if target.instances is not None and len(target.instances):
             objects = without_crowds(target.instances).convert("xyxy").bbox.to(proposal.bbox)
             objectness = torch.cat((proposal.get_field("objectness"), objects.new_ones(len(objects))))
             proposal = BoxList(torch.cat((proposal.bbox, objects)), proposal.size)
@@ -137,7 +141,7 @@ def clip_boxes(boxes, image_sizes, image):
     Args:
         boxes: float [..., 4], xyxy, inclusive pixels.
         image_sizes: N pairs (height, width).
-        image: int64 [...] or a shape that broadcasts with it, the image of each box.
+        image: int64 [...] or a shape that broadcasts with it, the image of each box; None: boxes are [N, K, 4].
     """
-    limits = boxes.new_tensor([(int(w) - TO_REMOVE, int(h) - TO_REMOVE) * 2 for h, w in image_sizes])
-    return torch.minimum(boxes.clamp(min=0), limits.view(-1, 4)[image])
+    limits = sizes_on(image_sizes, boxes.device).flip(1).repeat(1, 2).to(boxes.dtype) - TO_REMOVE
+    return torch.minimum(boxes.clamp(min=0), limits[:, None] if image is None else limits[image])

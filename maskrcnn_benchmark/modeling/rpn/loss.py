@@ -8,26 +8,26 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.matcher import Matcher
-from maskrcnn_benchmark.modeling.utils import without_crowds
+from maskrcnn_benchmark.modeling.utils import pad_rows, without_crowds
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
-
-POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
 
 @dataclass(frozen=True)
 class SampledAnchors:
-    """The S anchors of a batch that a step trains on, image after image, P of them positive.
+    """The S anchors of a batch that a step trains on, level after level.
 
     Attributes:
         image, anchor: int64 [S], index of the image in the batch and of the anchor among all levels'.
         positive: bool [S].
-        codes: float [P, 4], what the positives' offsets should be, in their order.
+        codes: float [S, 4], what a positive's offsets should be; numbers without a meaning for others.
+        per_level: number of anchors on each level.
     """
 
     image: torch.Tensor
     anchor: torch.Tensor
     positive: torch.Tensor
     codes: torch.Tensor
+    per_level: list[int]
 
 
 class RPNLossComputation:
@@ -51,29 +51,29 @@ class RPNLossComputation:
         """Anchors that `sample` chooses on an image at most."""
         return self.sampler.batch_size_per_image
 
-    def __call__(self, anchors, visible, objectness, box_regression, targets):
+    def __call__(self, grid, visible, objectness, box_regression, targets):
         """Losses of a batch from the predictions for all its anchors.
 
         Args:
-            anchors, visible, targets: as of `sample`.
+            grid, visible, targets: as of `sample`.
             objectness: float [N, A], logits.
             box_regression: float [N, A, 4], offsets.
 
         Returns:
             As of `losses`, or {} where no anchor could be sampled.
         """
-        sampled = self.sample(anchors, visible, targets)
+        sampled = self.sample(grid, visible, targets)
         if sampled is None:
             return {}
         chosen = sampled.image, sampled.anchor
         return self.losses(sampled, objectness[chosen], box_regression[chosen])
 
     @torch.no_grad()
-    def sample(self, anchors, visible, targets):
-        """Choose the anchors that this step trains on.
+    def sample(self, grid, visible, targets):
+        """Choose the anchors that this step trains on. The device is waited for once, for their number.
 
         Args:
-            anchors: float [A, 4].
+            grid: `AnchorGrid` of A anchors.
             visible: bool [N, A], anchors that may be trained.
             targets: N `ImageAnnotations`. An image whose `instances` is None takes no part; without objects it is
                 background.
@@ -81,25 +81,40 @@ class RPNLossComputation:
         Returns:
             `SampledAnchors`, or None where there is none to choose.
         """
-        annotated = [i for i, target in enumerate(targets) if target.instances is not None]
-        if not annotated:
+        if all(target.instances is None for target in targets):
             return None
-        labels, objects, matches = [], [], []
-        for i in annotated:
-            boxes = without_crowds(targets[i].instances).convert("xyxy").bbox
-            match, label = self._match(anchors, visible[i], boxes)
-            labels.append(label)
-            objects.append(boxes)
-            matches.append(match)
-        positive, negative = self.sampler(labels)
-        reference = torch.cat([box[match[chosen]] for box, match, chosen in zip(objects, matches, positive)])
-        positive, negative = torch.stack(positive), torch.stack(negative)
-        row, anchor = torch.nonzero(positive | negative, as_tuple=True)
-        if row.numel() == 0:
+        objects = [grid.every[:0] if t.instances is None else _boxes_of(t.instances) for t in targets]
+        # image by image, since overlaps of all anchors with all objects of a batch would be large
+        matches = torch.stack(
+            [
+                self.matcher(box_iou(boxes, grid.every))
+                if target.instances is not None
+                else torch.full_like(visible[0], Matcher.BETWEEN_THRESHOLDS, dtype=torch.int64)
+                for boxes, target in zip(objects, targets)
+            ]
+        )
+        sample = self.sampler.choose((matches >= 0) & visible, (matches == Matcher.BELOW_LOW_THRESHOLD) & visible)
+        codes = self._codes(grid, objects, sample.index, matches.gather(1, sample.index))
+        levels = len(grid.levels)
+        # what was not chosen goes behind the last level
+        level = grid.level_of(sample.index).masked_fill(~sample.chosen, levels).flatten()
+        per_level = (level[:, None] == torch.arange(levels, device=level.device)).sum(dim=0).tolist()
+        if not sum(per_level):
             return None
-        is_positive = positive[row, anchor]
-        codes = self.box_coder.encode(reference, anchors[anchor[is_positive]])
-        return SampledAnchors(torch.tensor(annotated, device=row.device)[row], anchor, is_positive, codes)
+        order = torch.argsort(level, stable=True)[: sum(per_level)]
+        return SampledAnchors(
+            order.div(sample.index.shape[1], rounding_mode="floor"),
+            sample.index.flatten()[order],
+            sample.positive.flatten()[order],
+            codes.flatten(0, 1)[order],
+            per_level,
+        )
+
+    def _codes(self, grid, objects, index, match):
+        """float [N, B, 4]: offsets from the anchors `index` [N, B] to the objects that `match` [N, B] names."""
+        objects = pad_rows([*objects, grid.every[:1]])[:-1]  # one row at least, to point at
+        reference = objects.gather(1, match.clamp(min=0)[:, :, None].expand(-1, -1, 4))
+        return self.box_coder.encode(reference, grid.every[index])
 
     def losses(self, sampled, objectness, box_regression):
         """The losses of sampled anchors.
@@ -112,20 +127,18 @@ class RPNLossComputation:
         Returns:
             {"loss_objectness": scalar, "loss_rpn_box_reg": scalar}.
         """
-        loss_box_reg = smooth_l1_loss(
-            box_regression[sampled.positive], sampled.codes, beta=self.beta, size_average=False
-        )
+        # where there is no object, prediction and code are taken for equal, which neither counts nor has a gradient
+        none = ~sampled.positive[:, None]
+        predicted, codes = box_regression.masked_fill(none, 0), sampled.codes.masked_fill(none, 0)
+        loss_box_reg = smooth_l1_loss(predicted, codes, beta=self.beta, size_average=False)
         return {
             "loss_objectness": F.binary_cross_entropy_with_logits(objectness, sampled.positive.to(objectness.dtype)),
             "loss_rpn_box_reg": loss_box_reg / len(sampled.anchor),
         }
 
-    def _match(self, anchors, visible, boxes):
-        """Each anchor's object int64 [A] (negative: none) and label int64 [A] (`POSITIVE`, `NEGATIVE`, `IGNORED`)."""
-        match = self.matcher(box_iou(boxes, anchors))
-        label = torch.where(match >= 0, POSITIVE, NEGATIVE)
-        label[(match == Matcher.BETWEEN_THRESHOLDS) | ~visible] = IGNORED
-        return match, label
+
+def _boxes_of(instances):
+    return without_crowds(instances).convert("xyxy").bbox
 
 
 def make_rpn_loss_evaluator(cfg, box_coder):

@@ -10,7 +10,7 @@ from maskrcnn_benchmark.modeling.rpn.anchor_generator import make_anchor_generat
 from maskrcnn_benchmark.modeling.rpn.inference import make_rpn_postprocessor
 from maskrcnn_benchmark.modeling.rpn.loss import make_rpn_loss_evaluator
 from maskrcnn_benchmark.modeling.rpn.retinanet import build_retinanet
-from maskrcnn_benchmark.modeling.rpn.utils import anchors_as_boxes, patches_at, predict_at_anchors, rows_of_levels
+from maskrcnn_benchmark.modeling.rpn.utils import anchors_as_boxes, predict_at_anchors, rows_of_levels
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -42,17 +42,20 @@ class RPNHead(nn.Module):
         hidden = [F.relu_(self.conv(features)) for features in x]
         return [self.cls_logits(h) for h in hidden], [self.bbox_pred(h) for h in hidden]
 
-    def at_positions(self, features, image, row, column):
-        """What `forward` answers at some positions of one level, computed there alone.
+    @property
+    def side(self):
+        """Cells on a side of the window that the head reads at a position."""
+        return self.conv.kernel_size[0]
+
+    def at_patches(self, patches):
+        """What `forward` predicts at some positions, of any level, given the cells around each.
 
         Args:
-            features: [N, C, H, W].
-            image, row, column: int64 [P].
+            patches: [P, side * side * C], as `patches_of_levels` gathers them.
 
         Returns:
             logits [P, num_anchors] and offsets [P, num_anchors * 4].
         """
-        patches = patches_at(features, image, row, column, self.conv.kernel_size[0])
         hidden = F.relu_(F.linear(patches, self.conv.weight.permute(0, 2, 3, 1).flatten(1), self.conv.bias))
         return tuple(F.linear(hidden, c.weight.flatten(1), c.bias) for c in (self.cls_logits, self.bbox_pred))
 
@@ -62,7 +65,7 @@ class RPNModule(nn.Module):
 
     Args:
         anchor_generator: `AnchorGenerator`.
-        head: maps -> (logits, offsets), as `RPNHead`. If it has a method `at_positions` as well, training
+        head: maps -> (logits, offsets), as `RPNHead`. If it has `side` and `at_patches` as well, training
             differentiates it at the sampled anchors alone.
         box_selector_train, box_selector_test: `RPNPostProcessor`s.
         loss_evaluator: `RPNLossComputation`.
@@ -91,24 +94,23 @@ class RPNModule(nn.Module):
             "loss_objectness" and "loss_rpn_box_reg" where any image has its objects annotated. In training an
             `rpn_only` network returns its anchors in place of proposals.
         """
-        anchors = self.anchor_generator(features)
+        grid = self.anchor_generator.grid(features)
         counts = self.anchor_generator.num_anchors_per_location()
         few = self.training and self._trains_few_positions(features)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not few):
             logits, offsets = (rows_of_levels(maps, counts) for maps in self.head(features))
         logits = [level.squeeze(2) for level in logits]
         if not self.training:
-            return self.box_selector_test(anchors, logits, offsets, images.image_sizes), {}
-        every_anchor = cat(anchors)
-        visible = self.anchor_generator.visibility(every_anchor, images.image_sizes)
+            return self.box_selector_test(grid.levels, logits, offsets, images.image_sizes), {}
+        visible = self.anchor_generator.visibility(grid.every, images.image_sizes)
         if few:
-            losses = self._losses_at_sampled(every_anchor, visible, features, targets)
+            losses = self._losses_at_sampled(grid, visible, features, targets)
         else:
-            losses = self.loss_evaluator(every_anchor, visible, cat(logits, 1), cat(offsets, 1), targets)
+            losses = self.loss_evaluator(grid, visible, cat(logits, 1), cat(offsets, 1), targets)
         if self.rpn_only:
-            return anchors_as_boxes(every_anchor, images.image_sizes), losses
+            return anchors_as_boxes(grid.every, images.image_sizes), losses
         with torch.no_grad():
-            boxes = self.box_selector_train(anchors, logits, offsets, images.image_sizes, targets)
+            boxes = self.box_selector_train(grid.levels, logits, offsets, images.image_sizes, targets)
         return boxes, losses
 
     def _trains_few_positions(self, features):
@@ -118,18 +120,16 @@ class RPNModule(nn.Module):
         proposals come from a pass over the whole maps that records nothing, and the head is run once more at the
         sampled positions alone. The numbers are the same.
         """
-        if not hasattr(self.head, "at_positions"):
+        if not hasattr(self.head, "at_patches"):
             return False
         positions = sum(level.shape[0] * level.shape[2] * level.shape[3] for level in features)
         return POSITIONS_PER_SAMPLE * len(features[0]) * self.loss_evaluator.most_per_image <= positions
 
-    def _losses_at_sampled(self, anchors, visible, features, targets):
-        sampled = self.loss_evaluator.sample(anchors, visible, targets)
+    def _losses_at_sampled(self, grid, visible, features, targets):
+        sampled = self.loss_evaluator.sample(grid, visible, targets)
         if sampled is None:
             return {}
-        counts = self.anchor_generator.num_anchors_per_location()
-        logits, offsets = predict_at_anchors(self.head.at_positions, features, counts, sampled.image, sampled.anchor)
-        return self.loss_evaluator.losses(sampled, logits, offsets)
+        return self.loss_evaluator.losses(sampled, *predict_at_anchors(self.head, features, grid, sampled))
 
 
 def build_rpn(cfg, in_channels):

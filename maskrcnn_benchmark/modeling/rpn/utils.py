@@ -34,52 +34,53 @@ def anchors_as_boxes(anchors, image_sizes):
     return [BoxList(anchors, (int(width), int(height))) for height, width in image_sizes]
 
 
-def patches_at(features, image, row, column, side):
-    """The cells around some positions of a map; those beyond its edge are zero, as a convolution pads them.
+def patches_of_levels(features, sizes, image, row, column, side):
+    """The cells around some positions of a pyramid's maps; those beyond an edge are zero, as a convolution pads them.
 
     Args:
-        features: [N, C, H, W]. In the channels-last layout it is read, and its gradient written, without a copy.
+        features: maps [N, C, H_l, W_l]. In the channels-last layout they are read, and their gradients written, without
+            a copy.
+        sizes: number of positions on each level, P in all; positions come level after level.
         image, row, column: int64 [P].
         side: odd number of cells.
 
     Returns:
         [P, side * side * C]: cell after cell in rows, all channels of each.
     """
-    height, width = features.shape[2:]
-    reach = torch.arange(side, device=features.device) - side // 2
+    reach = torch.arange(side, device=row.device) - side // 2
     rows, columns = row[:, None] + reach, column[:, None] + reach
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    cells = ((image[:, None] * height + rows) * width)[:, :, None] + columns[:, None]
-    patches = features.permute(0, 2, 3, 1).flatten(0, 2).index_select(0, cells.flatten())
-    return (patches.unflatten(0, cells.shape) * inside[..., None]).flatten(1)
+    patches, inside = [], []
+    pieces = (part.split(sizes) for part in (image, rows, columns))
+    for level, level_image, level_rows, level_columns in zip(features, *pieces):
+        if not len(level_image):
+            continue
+        height, width = level.shape[2:]
+        level_row, level_column = level_rows.clamp(0, height - 1), level_columns.clamp(0, width - 1)
+        inside.append((level_row == level_rows)[:, :, None] & (level_column == level_columns)[:, None])
+        cells = torch.add(level_row, level_image[:, None], alpha=height)[:, :, None] * width + level_column[:, None]
+        patches.append(level.permute(0, 2, 3, 1).flatten(0, 2).index_select(0, cells.flatten()))
+    return (cat(patches).view(len(row), side * side, -1) * cat(inside).flatten(1)[:, :, None]).flatten(1)
 
 
-def predict_at_anchors(at_positions, features, counts, image, anchor):
+def predict_at_anchors(head, features, grid, sampled):
     """A head's predictions for some anchors.
 
     Args:
-        at_positions: function (features of a level, image, row, column) -> logits [P, A_l], offsets [P, A_l * 4].
+        head: has `side`, the cells on a side that it reads around a position, and `at_patches` (see `RPNHead`).
         features: maps [N, C, H_l, W_l].
-        counts: anchors A_l per position of each level.
-        image, anchor: int64 [S], index of the image and of the anchor in the order of the anchor generator.
+        grid: `AnchorGrid` of these maps.
+        sampled: `SampledAnchors` of S anchors, level after level.
 
     Returns:
         float logits [S] and offsets [S, 4].
     """
-    logits, offsets, order, begin = [], [], [], 0
-    for level, count in zip(features, counts):
-        height, width = level.shape[2:]
-        end = begin + height * width * count
-        chosen = torch.nonzero((anchor >= begin) & (anchor < end)).squeeze(1)
-        position, which = (anchor[chosen] - begin).div(count, rounding_mode="floor"), (anchor[chosen] - begin) % count
-        row, column = position.div(width, rounding_mode="floor"), position % width
-        if len(chosen):
-            level_logits, level_offsets = at_positions(level, image[chosen], row, column)
-            index = torch.arange(len(chosen), device=chosen.device)
-            logits.append(level_logits[index, which].float())
-            offsets.append(level_offsets.unflatten(1, (count, 4))[index, which].float())
-            order.append(chosen)
-        begin = end
-    place = torch.argsort(cat(order))
-    return cat(logits)[place], cat(offsets)[place]
+    level = grid.level_of(sampled.anchor)
+    count, width = grid.counts[level], grid.widths[level]
+    place = sampled.anchor - grid.begins[level]
+    position, which = place.div(count, rounding_mode="floor"), place % count
+    row, column = position.div(width, rounding_mode="floor"), position % width
+    patches = patches_of_levels(features, sampled.per_level, sampled.image, row, column, head.side)
+    logits, offsets = head.at_patches(patches)
+    logits = logits.gather(1, which[:, None]).squeeze(1)
+    offsets = offsets.unflatten(1, (-1, 4)).gather(1, which[:, None, None].expand(-1, 1, 4)).squeeze(1)
+    return logits.float(), offsets.float()

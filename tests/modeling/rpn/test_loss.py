@@ -6,12 +6,15 @@ import torch
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
+from maskrcnn_benchmark.modeling.rpn.anchor_generator import AnchorGrid
 from maskrcnn_benchmark.modeling.rpn.loss import RPNLossComputation
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 SIZE = (64, 64)
 ANCHORS = torch.tensor([[0.0, 0, 15, 15], [16, 0, 31, 15], [0, 16, 15, 31], [40, 40, 63, 63], [42, 42, 63, 63]])
+# as on two levels, of three and of two positions
+GRID = AnchorGrid(list(ANCHORS.split([3, 2])), ANCHORS, *torch.tensor([[0, 3], [3, 2], [1, 1]]))
 NOWHERE = ImageAnnotations(SIZE)
 
 
@@ -35,7 +38,7 @@ def run(targets, visible=None, seed=0, loss=None):
     logits, offsets = torch.randn(n, len(ANCHORS)), torch.randn(n, len(ANCHORS), 4)
     logits.requires_grad_(), offsets.requires_grad_()
     visible = torch.ones(n, len(ANCHORS), dtype=torch.bool) if visible is None else visible
-    return (loss or loss_of_all())(ANCHORS, visible, logits, offsets, targets), logits, offsets
+    return (loss or loss_of_all())(GRID, visible, logits, offsets, targets), logits, offsets
 
 
 def test_values_of_both_losses():
@@ -62,7 +65,7 @@ def test_an_image_nobody_looked_at_contributes_nothing():
     looked = target([0, 0, 15, 15], [40, 40, 63, 63])
     losses, logits, offsets = run([looked, NOWHERE])
     visible = torch.ones(1, 5, dtype=torch.bool)
-    alone = loss_of_all()(ANCHORS, visible, logits[:1], offsets[:1], [looked])
+    alone = loss_of_all()(GRID, visible, logits[:1], offsets[:1], [looked])
     assert {name: loss.item() for name, loss in losses.items()} == {name: loss.item() for name, loss in alone.items()}
     sum(losses.values()).backward()
     assert logits.grad[1].abs().sum() == 0 and offsets.grad[1].abs().sum() == 0
@@ -104,3 +107,16 @@ def test_only_sampled_anchors_learn(batch, fraction):
     sum(losses.values()).backward()
     assert int((logits.grad != 0).sum()) == batch
     assert int((offsets.grad != 0).any(dim=2).sum()) == int(batch * fraction)
+
+
+def test_sampled_anchors_come_level_after_level_with_their_numbers():
+    targets = [target([0, 0, 15, 15], [40, 40, 63, 63]), NOWHERE, target()]
+    visible = torch.ones(3, 5, dtype=torch.bool)
+    visible[2, 3] = False
+    sampled = loss_of_all().sample(GRID, visible, targets)
+    assert sampled.per_level == [6, 3]
+    assert sampled.anchor.tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 4]
+    assert sampled.image.tolist() == [0, 0, 0, 2, 2, 2, 0, 0, 2]
+    assert sampled.positive.tolist() == [True, False, False, False, False, False, True, True, False]
+    decoded = BoxCoder((1.0,) * 4).decode(sampled.codes[[0, 6, 7]], ANCHORS[[0, 3, 4]])
+    torch.testing.assert_close(decoded, torch.tensor([[0.0, 0, 15, 15], [40, 40, 63, 63], [40, 40, 63, 63]]))

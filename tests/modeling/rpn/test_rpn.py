@@ -10,7 +10,7 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.rpn import rpn as rpn_module
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
-from maskrcnn_benchmark.modeling.rpn.utils import permute_and_flatten
+from maskrcnn_benchmark.modeling.rpn.utils import patches_of_levels, permute_and_flatten
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
@@ -212,15 +212,18 @@ def test_in_mixed_precision_every_parameter_learns_though_the_head_ran_without_g
         torch.testing.assert_close(one.norm(), other.norm(), rtol=0.02, atol=0)
 
 
-def test_the_head_at_some_positions_answers_as_everywhere():
+def test_the_head_at_some_positions_predicts_as_everywhere():
     _, features = batch()
     head = registry.RPN_HEADS["SingleConvRPNHead"](cfg, 8, 3)
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter)
-    (logits, *_), (offsets, *_) = head(features)
-    height, width = features[0].shape[2:]
-    grid = torch.cartesian_prod(torch.arange(2), torch.arange(height), torch.arange(width))
-    image, row, column = grid[torch.randperm(len(grid))].unbind(1)
-    some_logits, some_offsets = head.at_positions(features[0], image, row, column)
-    torch.testing.assert_close(some_logits, logits[image, :, row, column], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(some_offsets, offsets[image, :, row, column], atol=1e-4, rtol=1e-4)
+    everywhere = head(features)
+    sizes, places = [], []
+    for level in features:
+        grid = torch.cartesian_prod(*map(torch.arange, (2, *level.shape[2:])))
+        places.append(grid[torch.randperm(len(grid))])
+        sizes.append(len(grid))
+    patches = patches_of_levels(features, sizes, *torch.cat(places).unbind(1), head.side)
+    for some, maps in zip(head.at_patches(patches), everywhere):
+        for rows, level, (image, row, column) in zip(some.split(sizes), maps, (p.unbind(1) for p in places)):
+            torch.testing.assert_close(rows, level[image, :, row, column], atol=1e-4, rtol=1e-4)

@@ -7,8 +7,10 @@ from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
-from maskrcnn_benchmark.modeling.roi_heads.matching import match_proposals
-from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import SampledRegions
+from maskrcnn_benchmark.modeling.utils import cat, pad_rows
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 
 class FastRCNNLossComputation:
@@ -37,30 +39,39 @@ class FastRCNNLossComputation:
                 proposal of that image is chosen, not even as background.
 
         Returns:
-            One `BoxList` per image with fields labels int64 [R] (0 is background), regression_targets float [R, 4]
-            and matched_idxs int64 [R]: index into the image's instances, negative for background.
+            One `SampledRegions` per image, those with an object first and otherwise in the order of the proposals, with
+            the fields of the proposals and labels int64 [R] (0 is background), regression_targets float [R, 4] (without
+            a meaning for background) and matched_idxs int64 [R]: index into the image's instances, negative for
+            background. The device is waited for once, for their numbers.
         """
-        labelled = [self._label(boxes, target.instances) for boxes, target in zip(proposals, targets)]
-        positive, negative = self.fg_bg_sampler([boxes.get_field("labels") for boxes in labelled])
-        return [boxes[torch.nonzero(pos | neg).squeeze(1)] for boxes, pos, neg in zip(labelled, positive, negative)]
-
-    def _label(self, proposals, instances):
-        boxes = proposals.copy_with_fields(proposals.fields())
-        if instances is None:
-            matched = torch.full((len(boxes),), Matcher.BETWEEN_THRESHOLDS, device=boxes.bbox.device)
-        else:
-            matched = match_proposals(self.proposal_matcher, boxes, instances)
-        labels = torch.zeros_like(matched)
-        labels[matched == Matcher.BETWEEN_THRESHOLDS] = -1  # the sampler's word for "neither"
-        codes = torch.zeros_like(boxes.bbox)
-        if instances is not None and len(instances):
-            best = matched.clamp(min=0)
-            labels = torch.where(matched >= 0, instances.get_field("labels").to(torch.int64)[best], labels)
-            codes = self.box_coder.encode(instances.convert("xyxy").bbox[best], boxes.bbox)
-        boxes.add_field("labels", labels)
-        boxes.add_field("regression_targets", codes)
-        boxes.add_field("matched_idxs", matched)
-        return boxes
+        boxes = pad_rows([proposal.bbox for proposal in proposals])
+        candidates = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+        for row, proposal, target in zip(candidates, proposals, targets):
+            if target.instances is not None:
+                row[: len(proposal)] = True
+        objects, labels = _padded_objects(targets, boxes)
+        quality = box_iou(objects, boxes).masked_fill_((labels == 0)[:, :, None], -1)
+        matched = self.proposal_matcher(quality)
+        sample = self.fg_bg_sampler.choose(
+            (matched >= 0) & candidates, (matched == Matcher.BELOW_LOW_THRESHOLD) & candidates
+        )
+        # those with an object first
+        order = torch.argsort(sample.chosen.to(torch.uint8) + sample.positive, dim=1, descending=True, stable=True)
+        index = sample.index.gather(1, order)
+        matched = matched.gather(1, index)
+        best = matched.clamp(min=0)
+        labels = labels.gather(1, best).masked_fill_(matched < 0, 0)
+        corners = [part.gather(1, i[:, :, None].expand(-1, -1, 4)) for part, i in ((objects, best), (boxes, index))]
+        codes = self.box_coder.encode(*corners)
+        counts = torch.stack((sample.chosen.sum(dim=1), sample.positive.sum(dim=1)), 1).tolist()
+        sampled = []
+        for i, (proposal, (count, num_positives)) in enumerate(zip(proposals, counts)):
+            regions = SampledRegions.of(proposal[index[i, :count]], num_positives)
+            regions.add_field("labels", labels[i, :count])
+            regions.add_field("regression_targets", codes[i, :count])
+            regions.add_field("matched_idxs", matched[i, :count])
+            sampled.append(regions)
+        return sampled
 
     def __call__(self, class_logits, box_regression, proposals, known_labels=()):
         """The losses.
@@ -80,15 +91,39 @@ class FastRCNNLossComputation:
         """
         labels = cat([boxes.get_field("labels") for boxes in proposals])
         codes = cat([boxes.get_field("regression_targets") for boxes in proposals])
-        positive = torch.nonzero(labels > 0).squeeze(1)
-        column = torch.ones_like(positive) if self.cls_agnostic_bbox_reg else labels[positive]
-        predicted = box_regression.unflatten(1, (-1, 4))[positive, column]
-        box_loss = smooth_l1_loss(predicted.float(), codes[positive], beta=1, size_average=False)
+        predicted = box_regression.unflatten(1, (-1, 4))
+        if self.cls_agnostic_bbox_reg:
+            predicted = predicted[:, 1]
+        else:
+            predicted = predicted.gather(1, labels[:, None, None].expand(-1, 1, 4)).squeeze(1)
+        # where there is no object, prediction and code are taken for equal, which neither counts nor has a gradient
+        none = (labels == 0)[:, None]
+        predicted, codes = predicted.float().masked_fill(none, 0), codes.masked_fill(none, 0)
+        box_loss = smooth_l1_loss(predicted, codes, beta=1, size_average=False)
         class_logits = class_logits.float()
         if any(known is not None for known in known_labels):
             unknown = ~_known_by_region(known_labels, proposals, class_logits)
             class_logits = class_logits.masked_fill(unknown & (labels == 0)[:, None], -torch.inf)
         return F.cross_entropy(class_logits, labels), box_loss / labels.numel()
+
+
+def _padded_objects(targets, like):
+    """The instances of all images: boxes float [N, G, 4] and labels int64 [N, G], G at least 1; 0 is no object.
+
+    Crowds are no objects.
+    """
+    boxes, labels = [like.new_zeros(1, 4)], [like.new_zeros(1, dtype=torch.int64)]
+    for target in targets:
+        instances = target.instances
+        if instances is None:
+            instances = BoxList(like[0, :0], target.size)
+            instances.add_field("labels", labels[0][:0])
+        of_image = instances.get_field("labels").to(torch.int64)
+        if instances.has_field("iscrowd"):
+            of_image = of_image.masked_fill(instances.get_field("iscrowd").bool(), 0)
+        boxes.append(instances.convert("xyxy").bbox)
+        labels.append(of_image)
+    return tuple(pad_rows(parts)[1:] for parts in (boxes, labels))
 
 
 def _known_by_region(known_labels, proposals, class_logits):

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
 from maskrcnn_benchmark.modeling.utils import cat
 
 
@@ -19,12 +20,10 @@ class MaskRCNNLossComputation:
         Returns:
             One `BoxList` per image.
         """
-        chosen = []
-        for boxes, target in zip(proposals, targets):
-            has_masks = target.instances is not None and target.instances.has_field("masks")
-            positive = torch.nonzero(boxes.get_field("labels") > 0).squeeze(1)
-            chosen.append(boxes[positive if has_masks else positive[:0]])
-        return chosen
+        return [
+            positives_of(boxes) if target.instances is not None and target.instances.has_field("masks") else boxes[:0]
+            for boxes, target in zip(proposals, targets)
+        ]
 
     def __call__(self, mask_logits, proposals, targets):
         """The loss.

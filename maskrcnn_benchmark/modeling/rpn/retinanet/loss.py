@@ -4,7 +4,7 @@ import torch
 
 from maskrcnn_benchmark.layers import SigmoidFocalLoss, smooth_l1_loss
 from maskrcnn_benchmark.modeling.matcher import Matcher
-from maskrcnn_benchmark.modeling.utils import without_crowds
+from maskrcnn_benchmark.modeling.utils import pad_rows, without_crowds
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 BACKGROUND, IGNORED = 0, -1
@@ -50,22 +50,25 @@ class RetinaNetLossComputation:
         annotated = [i for i, target in enumerate(targets) if target.instances is not None]
         if not annotated:
             return {}
-        labels = torch.full(logits.shape[:2], IGNORED, device=logits.device)
-        reference = []
-        for i in annotated:
-            objects = without_crowds(targets[i].instances).convert("xyxy")
-            match = self.matcher(box_iou(objects.bbox, anchors))
-            positive = match >= 0
-            labels[i, match == Matcher.BELOW_LOW_THRESHOLD] = BACKGROUND
-            labels[i, positive] = objects.get_field("labels")[match[positive]]
-            reference.append(objects.bbox[match[positive]])
+        labels, matches, objects = [], [], [anchors[:1]]  # one box at least for each image to point at
+        for target in targets:
+            if target.instances is None:
+                matches.append(torch.full_like(anchors[:, 0], Matcher.BETWEEN_THRESHOLDS, dtype=torch.int64))
+                labels.append(matches[-1].new_full(anchors.shape[:1], IGNORED))
+                objects.append(anchors[:0])
+                continue
+            instances = without_crowds(target.instances).convert("xyxy")
+            matches.append(self.matcher(box_iou(instances.bbox, anchors)))
+            labels.append(_labels_of(matches[-1], instances.get_field("labels")))
+            objects.append(instances.bbox)
+        labels, matches, objects = torch.stack(labels), torch.stack(matches), pad_rows(objects)[1:]
         image, anchor = torch.nonzero(labels > 0, as_tuple=True)
         count = image.numel()
         left_out = _unknown_at_background(targets, labels, logits)
         loss_cls = self.focal_loss(logits.flatten(0, 1), labels.flatten(), left_out)
         loss_reg = smooth_l1_loss(
             box_regression[image, anchor],
-            self.box_coder.encode(torch.cat(reference), anchors[anchor]),
+            self.box_coder.encode(objects[image, matches[image, anchor]], anchors[anchor]),
             beta=self.beta,
             size_average=False,
         )
@@ -73,6 +76,16 @@ class RetinaNetLossComputation:
             "loss_retina_cls": loss_cls / (count + len(annotated)),
             "loss_retina_reg": loss_reg / max(1, count * self.regression_norm),
         }
+
+
+def _labels_of(match, labels):
+    """int64 [A]: the label of the object that each anchor matches, `BACKGROUND` or `IGNORED`."""
+    labels = torch.cat((labels.to(torch.int64), labels.new_zeros(1, dtype=torch.int64)))  # for none at all
+    return (
+        labels[match.clamp(min=0)]
+        .masked_fill_(match == Matcher.BELOW_LOW_THRESHOLD, BACKGROUND)
+        .masked_fill_(match == Matcher.BETWEEN_THRESHOLDS, IGNORED)
+    )
 
 
 def _unknown_at_background(targets, labels, logits):

@@ -8,6 +8,7 @@ from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import Balan
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
 from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import FastRCNNLossComputation
+from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
@@ -113,3 +114,31 @@ def test_an_image_that_knows_one_class_alone_beside_one_without_objects_annotate
     logits = torch.randn(4, 4)
     assert len(sampled[0]) == 0
     assert loss(logits, torch.zeros(4, 16), sampled, [None, known])[0].item() == 0
+
+
+def test_positives_come_first_and_are_taken_without_asking_the_device(make_loss, proposals, target):
+    turned = [proposals[0][[3, 1, 2, 0]]]
+    turned[0].add_field("objectness", torch.arange(4.0))
+    (sampled,) = make_loss().subsample(turned, [target])
+    assert sampled.bbox.tolist() == turned[0].bbox[[1, 3, 0, 2]].tolist()
+    assert sampled.get_field("objectness").tolist() == [1, 3, 0, 2]
+    assert sampled.num_positives == 2
+    plain = sampled.copy_with_fields(["labels", "matched_idxs"])
+    for boxes in (sampled, plain):
+        positives = positives_of(boxes)
+        assert positives.get_field("labels").tolist() == [2, 2]
+        assert positives.get_field("matched_idxs").tolist() == [1, 1]
+
+
+def test_images_of_a_batch_are_sampled_as_each_alone(make_loss, proposals, target):
+    shorter = BoxList(proposals[0].bbox[1:3], (64, 64))
+    empty = ImageAnnotations((64, 64), target.instances[:0])
+    boxes, targets = [*proposals, shorter, *proposals], [target, target, empty]
+    batch = make_loss().subsample(boxes, targets)
+    alone = [make_loss().subsample([p], [t])[0] for p, t in zip(boxes, targets)]
+    for one, other in zip(batch, alone):
+        assert torch.equal(one.bbox, other.bbox)
+        for field in ("labels", "matched_idxs"):
+            assert torch.equal(one.get_field(field), other.get_field(field))
+        count = one.num_positives
+        assert torch.equal(*(b.get_field("regression_targets")[:count] for b in (one, other)))
