@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
+from maskrcnn_benchmark.structures.resampling import at_most
 
 
 class MaskWindows:
@@ -19,12 +20,16 @@ class MaskWindows:
         pixels: uint8 [T] of 0 and 1, the windows one after the other, each row by row.
         windows: M tuples (x, y, width, height).
         size: (width, height) of the image.
+        table: int64 [M, 7], of each object x, y, width and height of the window, its first pixel among `pixels`, width
+            and height of the image; by default it is made of these.
     """
 
-    def __init__(self, pixels, windows, size):
+    def __init__(self, pixels, windows, size, table=None):
         self.pixels = pixels
         self.windows = windows
         self.size = tuple(size)
+        # it travels with the pixels, so that whoever samples them on a device need not bring it there
+        self.table = _table_of(windows, self.size) if table is None else table
 
     @classmethod
     def of_frames(cls, masks):
@@ -69,25 +74,7 @@ class MaskWindows:
         return MaskWindows(torch.cat([self.pixels[:0], *flipped]), windows, self.size)
 
     def to(self, *args, **kwargs):
-        return MaskWindows(self.pixels.to(*args, **kwargs), self.windows, self.size)
-
-    def sample_bilinear(self, index, x, y):
-        """Bilinear samples of the objects `index` [N] at x [N, R], y [N, S]: float [N, S, R].
-
-        Coordinates are continuous (pixel k spans k .. k + 1); beyond the outermost pixel centres the edge is repeated.
-        """
-        areas = [w * h for _, _, w, h in self.windows]
-        starts = accumulate(areas, initial=0)
-        table = [(*window, start) for window, start in zip(self.windows, starts)]
-        table = torch.tensor(table, dtype=torch.int64, device=self.pixels.device).reshape(-1, 5)
-        left, top, width, height, start = table[index].unbind(1)
-        x0, x1, wx = _neighbours(x, self.size[0], left, width)
-        y0, y1, wy = _neighbours(y, self.size[1], top, height)
-        y0, y1 = ((start[:, None] + rows * width[:, None])[:, :, None] for rows in (y0, y1))
-        x0, x1, wx, wy = x0[:, None, :], x1[:, None, :], wx[:, None, :], wy[:, :, None]
-        above = self.pixels[y0 + x0] * (1 - wx) + self.pixels[y0 + x1] * wx
-        below = self.pixels[y1 + x0] * (1 - wx) + self.pixels[y1 + x1] * wx
-        return above * (1 - wy) + below * wy
+        return MaskWindows(self.pixels.to(*args, **kwargs), self.windows, self.size, self.table.to(*args, **kwargs))
 
     def __len__(self):
         return len(self.windows)
@@ -98,13 +85,46 @@ class MaskWindows:
         return [part.reshape(h, w) for part, (_, _, w, h) in zip(parts, self.windows)]
 
 
+def _table_of(windows, size):
+    starts = accumulate((w * h for _, _, w, h in windows), initial=0)
+    table = [(*window, start, *size) for window, start in zip(windows, starts)]
+    return torch.tensor(table, dtype=torch.int64).reshape(-1, 7)
+
+
+def sample_bilinear(sources, objects, grid):
+    """Bilinear samples of the bitmaps of several images, each at a grid of its own.
+
+    Coordinates are continuous (pixel k spans k .. k + 1); beyond the outermost pixel centres the edge is repeated.
+
+    Args:
+        sources: one `MaskWindows` per image.
+        objects: one int64 [N_i] per image: the object that each grid is laid on.
+        grid: function from the sizes of the grids' images, float [N] (width) and [N] (height), to x [N, R] and y [N, S].
+
+    Returns:
+        float [N, S, R], image after image.
+    """
+    rows = [source.table.to(index.device)[index] for source, index in zip(sources, objects)]
+    left, top, width, height, start, *size = torch.cat(rows).unbind(1)
+    x, y = grid(*(side.float() for side in size))
+    x0, x1, wx = _neighbours(x, size[0], left, width)
+    y0, y1, wy = _neighbours(y, size[1], top, height)
+    above, below = ((start[:, None] + row * width[:, None])[:, :, None] for row in (y0, y1))
+    x0, x1, wx, wy = x0[:, None, :], x1[:, None, :], wx[:, None, :], wy[:, :, None]
+    corners = torch.stack((above + x0, above + x1, below + x0, below + x1)).split([len(i) for i in objects], dim=1)
+    values = [source.pixels.to(index.device)[index] for source, index in zip(sources, corners)]
+    above0, above1, below0, below1 = torch.cat(values, dim=1)
+    above = above0 * (1 - wx) + above1 * wx
+    below = below0 * (1 - wx) + below1 * wx
+    return above * (1 - wy) + below * wy
+
+
 def _neighbours(coordinate, extent, first, length):
     """The pixels to either side of coordinates [N, R], counted within windows [N], and the weight of the latter."""
-    coordinate = (coordinate - 0.5).clamp(0, extent - 1)
+    extent, first, last = extent[:, None], first[:, None], (length - 1)[:, None]
+    coordinate = at_most((coordinate - 0.5).clamp(min=0), extent - 1)
     low = coordinate.floor()
-    first, last = first[:, None], (length - 1)[:, None]
     below, above = (
-        torch.minimum((place - first).clamp(min=0), last)
-        for place in (low.long(), (low.long() + 1).clamp(max=extent - 1))
+        torch.minimum((place - first).clamp(min=0), last) for place in (low.long(), at_most(low.long() + 1, extent - 1))
     )
     return below, above, coordinate - low

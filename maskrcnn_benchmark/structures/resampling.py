@@ -122,7 +122,8 @@ class NearestMaps:
     def at(self, which, y, x):
         """Values of the maps [M, H, W] at int64 indices that broadcast together, without making the maps."""
         x, y = (
-            place if axis.is_plain else axis.index(self._source.device)[place] for axis, place in zip(self._axes, (x, y))
+            place if axis.is_plain else axis.index(self._source.device)[place]
+            for axis, place in zip(self._axes, (x, y))
         )
         return self._source[which, y, x]
 

@@ -115,7 +115,9 @@ def valid_mask(sizes, height, width, stride, device):
         sizes: N pairs (height, width); those of an `ImageList` are on the device already or are brought there once.
     """
     # not `sizes_on`, which would make plain numbers of the sizes that an export keeps open
-    limits = sizes.on(device) if isinstance(sizes, ImageSizes) else torch.tensor([[h, w] for h, w in sizes], device=device)
+    limits = (
+        sizes.on(device) if isinstance(sizes, ImageSizes) else torch.tensor([[h, w] for h, w in sizes], device=device)
+    )
     rows = torch.arange(0, height * stride, stride, device=device)[None, :] < limits[:, :1]
     columns = torch.arange(0, width * stride, stride, device=device)[None, :] < limits[:, 1:]
     return rows[:, :, None] & columns[:, None, :]
@@ -125,8 +127,9 @@ def of_images(features, indices):
     """The rows of a batch [N, ...] that belong to the images `indices` (ascending): itself where these are all."""
     if len(indices) == len(features):
         return features
-    # not features[indices], whose gradient is scattered element by element
-    return features.index_select(0, torch.tensor(indices, device=features.device))
+    # not features[indices], which has to bring the indices to the device and scatters its gradient
+    single = features.split(1)
+    return torch.cat([single[index] for index in indices])
 
 
 def stack_padded(maps, height, width, fill):

@@ -54,7 +54,7 @@ class KeypointRCNNLossComputation:
         person = matched.gather(1, index).clamp(min=0)[:, :, None, None].expand(-1, -1, *joints.shape[2:])
         joints = joints.gather(1, person)
         cells, valid = keypoints_to_heat_map(joints.flatten(0, 1), corners.flatten(0, 1), resolution)
-        valid = valid.bool().view(*chosen.shape, -1) & chosen[:, :, None]
+        valid = valid.bool().view(joints.shape[:3]) & chosen[:, :, None]
         cells = cells.view(valid.shape).masked_fill(~valid, NO_CELL)
         *counts, any_joint = torch.cat((chosen.sum(dim=1), valid.any()[None])).tolist()
         if not any_joint:
