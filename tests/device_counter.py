@@ -24,31 +24,8 @@ READING = {torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.cpu}
 BRINGING = {torch.tensor, torch.as_tensor, torch.Tensor.new_tensor}
 # Nothing runs on the device: views, allocations, and what is counted as a wait
 FREE = {
-    *(
-        "alias",
-        "as_strided",
-        "chunk",
-        "detach",
-        "diagonal",
-        "expand",
-        "expand_as",
-        "narrow",
-        "permute",
-        "select",
-        "slice",
-    ),
-    *(
-        "split",
-        "split_with_sizes",
-        "squeeze",
-        "t",
-        "transpose",
-        "unbind",
-        "unfold",
-        "unsqueeze",
-        "unsafe_split",
-        "view",
-    ),
+    *("alias", "as_strided", "chunk", "detach", "diagonal", "expand", "expand_as", "narrow", "permute", "select", "slice"),
+    *("split", "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unfold", "unsqueeze", "unsafe_split", "view"),
     *("_reshape_alias", "_unsafe_view", "reshape", "view_as", "is_same_size", "_local_scalar_dense", "lift_fresh"),
     *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_", "detach_"),
 }
