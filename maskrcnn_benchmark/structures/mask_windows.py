@@ -99,7 +99,7 @@ def sample_bilinear(sources, objects, grid):
     Args:
         sources: one `MaskWindows` per image.
         objects: one int64 [N_i] per image: the object that each grid is laid on.
-        grid: function from the sizes of the grids' images, float [N] (width) and [N] (height), to x [N, R] and y [N, S].
+        grid: function from the sizes of the grids' images, width and height float [N], to x [N, R] and y [N, S].
 
     Returns:
         float [N, S, R], image after image.

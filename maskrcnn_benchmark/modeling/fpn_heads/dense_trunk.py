@@ -127,9 +127,8 @@ def of_images(features, indices):
     """The rows of a batch [N, ...] that belong to the images `indices` (ascending): itself where these are all."""
     if len(indices) == len(features):
         return features
-    # not features[indices], which has to bring the indices to the device and scatters its gradient
-    single = features.split(1)
-    return torch.cat([single[index] for index in indices])
+    # not features[indices], whose gradient is scattered element by element
+    return features.index_select(0, torch.tensor(indices, device=features.device))
 
 
 def stack_padded(maps, height, width, fill):
@@ -146,11 +145,11 @@ def stack_padded(maps, height, width, fill):
 
 
 def without_unlabelled(inside, labels):
-    """`inside`, bool [N, ...], without the images whose label is None; itself where every image has one."""
+    """`inside` [N, ...], but 0 for the images whose label is None; itself where every image has one."""
     if all(label is not None for label in labels):
         return inside
     inside = inside.clone()
     for image, label in zip(inside, labels):
         if label is None:
-            image.fill_(False)
+            image.fill_(0)
     return inside

@@ -33,7 +33,7 @@ class KeypointPostProcessor(nn.Module):
         Args:
             heatmaps: logits [A, K, M, M] of the boxes asked for, image after image.
             boxes: one `BoxList` per image, which gets the field.
-            asked: one bool [D] per image: the boxes that have joints. The joints of the others are (0, 0, 0).
+            asked: one int64 [A_i] per image: the boxes that have joints. The joints of the others are (0, 0, 0).
             up_scale: as `heatmaps_to_keypoints` has it.
 
         Returns:
@@ -42,7 +42,9 @@ class KeypointPostProcessor(nn.Module):
         corners = cat([b.bbox[chosen] for b, chosen in zip(boxes, asked)])
         keypoints, scores = heatmaps_to_keypoints(heatmaps.detach(), corners.detach(), up_scale)
         empty = keypoints.new_zeros(keypoints.shape[1:])
-        for b, joints, logits in zip(boxes, spread(keypoints, asked, empty), spread(scores, asked, empty[:, 0])):
+        counts = [len(b) for b in boxes]
+        places, values = spread(keypoints, asked, counts, empty), spread(scores, asked, counts, empty[:, 0])
+        for b, joints, logits in zip(boxes, places, values):
             field = Keypoints(joints, b.size, joints=self.joints)
             field.add_field("logits", logits)
             b.add_field("keypoints", field)

@@ -8,7 +8,7 @@ from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_feature_ex
     make_roi_keypoint_feature_extractor,
 )
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_predictors import make_roi_keypoint_predictor
-from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, has_label, region_features
+from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, region_features, with_labels
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 
 
@@ -46,8 +46,8 @@ class ROIKeypointHead(nn.Module):
             empty where the batch has no region with a visible joint.
         """
         if targets is None:
-            asked = [has_label(boxes.get_field("labels"), self.keypoint_labels) for boxes in proposals]
-            people = [boxes[chosen] for boxes, chosen in zip(proposals, asked)]
+            asked = with_labels(proposals, self.keypoint_labels)
+            people = [boxes.copy_with_fields([])[chosen] for boxes, chosen in zip(proposals, asked)]
             heatmaps, up_scale = self._coarsest_maps(self.feature_extractor(features, people))
             return self.post_processor(heatmaps, proposals, asked, up_scale), {}
         positives = self.loss_evaluator.select(proposals, targets, self.resolution)

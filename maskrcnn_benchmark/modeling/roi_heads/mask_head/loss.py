@@ -1,6 +1,5 @@
 """Which regions the mask head trains on, and its loss (Mask R-CNN, He et al. 2017)."""
 
-import torch
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
