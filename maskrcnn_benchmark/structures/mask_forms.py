@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
-from maskrcnn_benchmark.structures.mask_windows import MaskWindows
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows, sample_bilinear
 from maskrcnn_benchmark.structures.resampling import region_grid
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 
@@ -78,10 +78,7 @@ class BinaryMaskList(TensorHolder):
         return self._of(self._windows.transpose(method), self._index)
 
     def crop_and_resize(self, boxes, resolution):
-        x, y = region_grid(boxes, resolution, self.size, inclusive=False)
-        index = self._index_of_all() if self._index is None else self._index
-        samples = self._windows.to(boxes.device).sample_bilinear(index.to(boxes.device), x, y)
-        return (samples >= 0.5).float()
+        return crop_and_resize_bitmaps([self], [torch.arange(len(self), device=boxes.device)], [boxes], resolution)
 
     def __len__(self):
         return len(self._windows) if self._index is None else len(self._index)
@@ -99,6 +96,31 @@ class BinaryMaskList(TensorHolder):
         made = cls.__new__(cls)
         made._windows, made._index = windows, index
         return made
+
+
+def crop_and_resize_bitmaps(bitmaps, objects, boxes, resolution):
+    """`SegmentationMask.crop_and_resize` for the regions of several images with bitmaps at once.
+
+    Args:
+        bitmaps: one `BinaryMaskList` per image.
+        objects: one int64 [R_i] per image, whose mask each region is of.
+        boxes: one float [R_i, 4] per image, xyxy.
+        resolution: side M of the targets.
+
+    Returns:
+        float32 [R, M, M] of 0 and 1, image after image.
+    """
+    objects = [
+        of_image if masks._index is None else masks._index.to(of_image.device)[of_image]
+        for masks, of_image in zip(bitmaps, objects)
+    ]
+    corners = torch.cat(boxes)
+    samples = sample_bilinear(
+        [masks._windows for masks in bitmaps],
+        objects,
+        lambda width, height: region_grid(corners, resolution, (width, height), inclusive=False),
+    )
+    return (samples >= 0.5).float()
 
 
 class PolygonList(TensorHolder):

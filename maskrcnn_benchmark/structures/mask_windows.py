@@ -28,8 +28,9 @@ class ObjectWindows(TensorHolder):
         self.windows = windows
         self.size = tuple(size)
         starts = accumulate((w * h for _, _, w, h in windows), initial=0)
-        rows = [(*window, start) for window, start in zip(windows, starts)]
-        self._table = torch.tensor(rows, dtype=torch.int64, device=pixels.device).reshape(-1, 5)
+        rows = [(*window, start, *self.size) for window, start in zip(windows, starts)]
+        # it travels with the pixels, so that whoever samples them on a device need not bring it there
+        self._table = torch.tensor(rows, dtype=torch.int64, device=pixels.device).reshape(-1, 7)
 
     @classmethod
     def of_frames(cls, frames):
@@ -57,11 +58,15 @@ class ObjectWindows(TensorHolder):
         parts = self.pixels.split([w * h for _, _, w, h in self.windows]) if self.windows else ()
         return [part.reshape(h, w) for part, (_, _, w, h) in zip(parts, self.windows)]
 
-    def at(self, index, y, x):
-        """Values of the objects `index` [N] at the pixels x [N, R], y [N, S] of the image: uint8 [N, S, R]."""
-        left, top, width, height, start = self._table[index].unbind(1)
-        rows = start[:, None] + within(y, top, height) * width[:, None]
-        return self.pixels[rows[:, :, None] + within(x, left, width)[:, None, :]]
+    def at(self, places):
+        """The numbers at places among the pixels, int64 of any shape: uint8 of the same."""
+        return self.pixels[places]
+
+    def rows(self, index):
+        """int64 [N, 7], of the objects `index` [N] x, y, width and height of the window, its first pixel among all, and
+        width and height of the image.
+        """
+        return self._table.to(index.device)[index]
 
     def map(self, function):
         """The maps after a function of each pixel alone that leaves 0 as it is: uint8 [T] -> the same."""
@@ -99,6 +104,12 @@ class MaskWindows(ObjectWindows):
             return self._pixels
         return unpack_bits(self._bits, sum(w * h for _, _, w, h in self.windows))
 
+    def at(self, places):
+        """The numbers at places among the pixels, int64 of any shape: uint8 of the same."""
+        if self._bits is None:
+            return self._pixels[places]
+        return (self._bits[places >> 3] >> (places & 7).to(torch.uint8)) & 1
+
     def resize(self, size):
         """The bitmaps resized to (width, height), bilinear and cut at a half."""
         size = tuple(size)
@@ -128,21 +139,6 @@ class MaskWindows(ObjectWindows):
         bits = torch.from_numpy(np.packbits(pixels, bitorder="little"))
         return MaskWindows.of_bits(bits.to(self.device), windows, self.size)
 
-    def sample_bilinear(self, index, x, y):
-        """Bilinear samples of the objects `index` [N] at x [N, R], y [N, S]: float [N, S, R].
-
-        Coordinates are continuous (pixel k spans k .. k + 1); beyond the outermost pixel centres the edge is repeated.
-        """
-        pixels = self.pixels
-        left, top, width, height, start = self._table[index].unbind(1)
-        x0, x1, wx = _neighbours(x, self.size[0], left, width)
-        y0, y1, wy = _neighbours(y, self.size[1], top, height)
-        y0, y1 = ((start[:, None] + rows * width[:, None])[:, :, None] for rows in (y0, y1))
-        x0, x1, wx, wy = x0[:, None, :], x1[:, None, :], wx[:, None, :], wy[:, :, None]
-        above = pixels[y0 + x0] * (1 - wx) + pixels[y0 + x1] * wx
-        below = pixels[y1 + x0] * (1 - wx) + pixels[y1 + x1] * wx
-        return above * (1 - wy) + below * wy
-
 
 def unpack_bits(bits, count):
     """uint8 [(count + 7) // 8], eight numbers in a byte, the first in its lowest bit -> uint8 [count] of 0 and 1."""
@@ -166,12 +162,66 @@ def enclosing_window(x, y, width, height, size):
     return left, top, min(x + width + 1, size[0]) - left, min(y + height + 1, size[1]) - top
 
 
+def at_most(values, limit):
+    """Values clamped to a number, or to a tensor that broadcasts with them."""
+    return torch.minimum(values, limit) if isinstance(limit, torch.Tensor) else values.clamp(max=limit)
+
+
+def values_at(sources, objects, y, x):
+    """What maps of several images have at pixels, of each object a grid of its own.
+
+    Args:
+        sources: one `ObjectWindows` per image.
+        objects: one int64 [N_i] per image: the object that each grid is of.
+        y, x: int64 [N, S] and [N, R], rows and columns of the images.
+
+    Returns:
+        uint8 [N, S, R], image after image.
+    """
+    left, top, width, height, start, _, _ = _rows_of(sources, objects)
+    places = start[:, None] + within(y, top, height) * width[:, None]
+    places = places[:, :, None] + within(x, left, width)[:, None, :]
+    return torch.cat([source.at(p) for source, p in zip(sources, places.split([len(i) for i in objects]))])
+
+
+def sample_bilinear(sources, objects, grid):
+    """Bilinear samples of the bitmaps of several images, each at a grid of its own.
+
+    Coordinates are continuous (pixel k spans k .. k + 1); beyond the outermost pixel centres the edge is repeated.
+
+    Args:
+        sources: one `MaskWindows` per image.
+        objects: one int64 [N_i] per image: the object that each grid is laid on.
+        grid: function from the sizes of the grids' images, width and height float [N], to x [N, R] and y [N, S].
+
+    Returns:
+        float [N, S, R], image after image.
+    """
+    left, top, width, height, start, *size = _rows_of(sources, objects)
+    x, y = grid(*(side.float() for side in size))
+    x0, x1, wx = _neighbours(x, size[0], left, width)
+    y0, y1, wy = _neighbours(y, size[1], top, height)
+    above, below = ((start[:, None] + row * width[:, None])[:, :, None] for row in (y0, y1))
+    x0, x1, wx, wy = x0[:, None, :], x1[:, None, :], wx[:, None, :], wy[:, :, None]
+    corners = torch.stack((above + x0, above + x1, below + x0, below + x1)).split([len(i) for i in objects], dim=1)
+    above0, above1, below0, below1 = torch.cat([source.at(p) for source, p in zip(sources, corners)], dim=1)
+    above = above0 * (1 - wx) + above1 * wx
+    below = below0 * (1 - wx) + below1 * wx
+    return above * (1 - wy) + below * wy
+
+
+def _rows_of(sources, objects):
+    """`ObjectWindows.rows` of several images' objects, column by column: seven int64 [N]."""
+    return torch.cat([source.rows(index) for source, index in zip(sources, objects)]).unbind(1)
+
+
 def _neighbours(coordinate, extent, first, length):
     """The pixels to either side of coordinates [N, R], counted within windows [N], and the weight of the latter."""
-    coordinate = (coordinate - 0.5).clamp(0, extent - 1)
+    last = extent[:, None] - 1
+    coordinate = at_most((coordinate - 0.5).clamp(min=0), last)
     low = coordinate.floor()
     below = within(low.long(), first, length)
-    above = within((low.long() + 1).clamp(max=extent - 1), first, length)
+    above = within(at_most(low.long() + 1, last), first, length)
     return below, above, coordinate - low
 
 

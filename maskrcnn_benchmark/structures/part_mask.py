@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
-from maskrcnn_benchmark.structures.mask_windows import ObjectWindows
+from maskrcnn_benchmark.structures.mask_windows import ObjectWindows, at_most, values_at
 from maskrcnn_benchmark.structures.part_groups import (
     PERSON,
     PERSON6,
@@ -212,10 +212,7 @@ class PartMask(TensorHolder):
         """
         if boxes.shape != (len(self), 4):
             raise ValueError(f"{len(self)} part maps need {len(self)} boxes of 4 numbers, not {list(boxes.shape)}")
-        x, y = (grid.long() for grid in region_grid(boxes, size, self.size, inclusive=True))
-        x, y = x.clamp(max=self.size[0] - 1), y.clamp(max=self.size[1] - 1)
-        which = torch.arange(len(self), device=boxes.device) if self._index is None else self._index.to(boxes.device)
-        return self._maps.to(boxes.device).at(which, y, x).long()
+        return crop_and_resize_parts([self], [torch.arange(len(self), device=boxes.device)], [boxes], size)
 
     def __len__(self):
         return len(self.annotated)
@@ -225,7 +222,10 @@ class PartMask(TensorHolder):
         index = self._index
         if index is None:
             index = torch.arange(len(self), device=self.annotated.device)
-        item = item.to(index.device) if isinstance(item, torch.Tensor) else item
+        if isinstance(item, torch.Tensor):
+            item = item.to(index.device)
+            # a mask is looked through once, not once for each of the two
+            item = item.nonzero().squeeze(1) if item.dtype == torch.bool else item
         picked = self._like(self._maps)
         picked._index, picked.annotated = index[item].reshape(-1), self.annotated[item].reshape(-1)
         return picked
@@ -238,3 +238,34 @@ class PartMask(TensorHolder):
         made._maps, made._index, made.annotated = maps, self._index, self.annotated
         made.size, made.part_set = maps.size, self.part_set
         return made
+
+
+def crop_and_resize_parts(parts, instances, boxes, size):
+    """`PartMask.crop_and_resize` for the regions of several images at once.
+
+    Args:
+        parts: one `PartMask` per image.
+        instances: one int64 [R_i] per image, whose map each region is of.
+        boxes: one float [R_i, 4] per image, xyxy, last pixel included.
+        size: side M of the targets.
+
+    Returns:
+        int64 [R, M, M], image after image: the label of the pixel under the centre of each cell.
+    """
+    counts = [len(of_image) for of_image in boxes]
+    corners = torch.cat(boxes).float()
+    extents = torch.empty_like(corners[:, :2])
+    for of_image, part in zip(extents.split(counts), parts):
+        for column, extent in zip(of_image.unbind(1), part.size):
+            column.fill_(extent)
+    width, height = extents.unbind(1)
+    x, y = region_grid(corners, size, (width, height), inclusive=True)
+    x = at_most(x, width[:, None] - 1).long().split(counts)
+    y = at_most(y, height[:, None] - 1).long().split(counts)
+    objects, rows, columns = [], [], []
+    for part, which, of_image_y, of_image_x in zip(parts, instances, y, x):
+        objects.append(which if part._index is None else part._index.to(which.device)[which])
+        for places, found in zip((rows, columns), part._maps.in_source(of_image_y, of_image_x)):
+            places.append(found)
+    windows = [part._maps.windows for part in parts]
+    return values_at(windows, objects, torch.cat(rows), torch.cat(columns)).long()

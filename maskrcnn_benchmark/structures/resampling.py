@@ -1,19 +1,20 @@
 """Where the pixels of a resized map or of a region come from: index arithmetic that the maps and masks share."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
-from maskrcnn_benchmark.structures.mask_windows import ObjectWindows
+from maskrcnn_benchmark.structures.mask_windows import ObjectWindows, at_most
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 
 def nearest_index(source, target, device=None):
     """For each of `target` pixels, the one of `source` pixels that its centre falls in: int64 [target]."""
-    centres = 2 * torch.arange(target, device=device) + 1
-    return centres * source // (2 * target)
+    centres = torch.arange(source, 2 * target * source, 2 * source, device=device)
+    return centres // (2 * target)
 
 
 def resize_nearest(maps, size):
@@ -46,10 +47,17 @@ class _Axis:
         start = self.start + (self.length - end if self.mirrored else first)
         return replace(self, start=start, length=end - first)
 
-    def index(self, device=None):
-        """int64 [length]: the pixel of the source behind each pixel."""
-        seen = nearest_index(self.source, self.target, device)[self.start : self.start + self.length]
-        return seen.flip(0) if self.mirrored else seen
+    def index(self, device):
+        """int64 [length]: the pixel of the source behind each pixel. It is cached: not to be written to."""
+        return _index_of(self, device)
+
+
+# The maps of an image have their axes in common, and so have many images; 1 KiB to 10 KiB each
+@lru_cache(maxsize=256)
+def _index_of(axis, device):
+    with torch.inference_mode(False):
+        seen = nearest_index(axis.source, axis.target, device)[axis.start : axis.start + axis.length]
+        return seen.flip(0) if axis.mirrored else seen
 
 
 class NearestMaps(TensorHolder):
@@ -139,10 +147,16 @@ class NearestWindows(TensorHolder):
         """The maps after a function of each pixel alone that leaves 0 as it is."""
         return NearestWindows(self._windows.map(function), self._axes)
 
-    def at(self, which, y, x):
-        """Values of the maps `which` [N] at the pixels y [N, S], x [N, R]: uint8 [N, S, R], without making the maps."""
-        columns, rows = (axis.index(which.device) for axis in self._axes)
-        return self._windows.at(which, rows[y], columns[x])
+    @property
+    def windows(self):
+        """The `mask_windows.ObjectWindows` of the source."""
+        return self._windows
+
+    def in_source(self, y, x):
+        """The pixels of the source behind rows y and columns x of the maps, int64 of any shape each."""
+        return tuple(
+            place if axis.is_plain else axis.index(place.device)[place] for axis, place in zip(self._axes[::-1], (y, x))
+        )
 
     def __len__(self):
         return len(self._windows)
@@ -251,7 +265,7 @@ def region_grid(boxes, resolution, size, inclusive):
     Args:
         boxes: float [N, 4], xyxy, clamped to the image first.
         resolution: cells per side.
-        size: (width, height) of the image.
+        size: (width, height) of the image, or of each box's image: two float [N].
         inclusive: whether a box includes its last pixel (x1 .. x2 + 1), or ends at x2 as mask targets have it.
 
     Returns:
@@ -261,7 +275,7 @@ def region_grid(boxes, resolution, size, inclusive):
     boxes = boxes.float()
     grids = []
     for axis, extent in enumerate(size):
-        start = boxes[:, axis].clamp(0, extent - 1)
-        end = (boxes[:, axis + 2] + int(inclusive)).clamp(0, extent)
+        start = at_most(boxes[:, axis].clamp(min=0), extent - 1)
+        end = at_most((boxes[:, axis + 2] + int(inclusive)).clamp(min=0), extent)
         grids.append(start[:, None] + steps[None] * (end - start).clamp(min=1)[:, None])
     return grids

@@ -3,7 +3,7 @@
 import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
-from maskrcnn_benchmark.structures.mask_forms import BinaryMaskList, PolygonList
+from maskrcnn_benchmark.structures.mask_forms import BinaryMaskList, PolygonList, crop_and_resize_bitmaps
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 
@@ -104,6 +104,24 @@ class SegmentationMask(TensorHolder):
         wrapped = SegmentationMask.__new__(SegmentationMask)
         wrapped.instances, wrapped.size, wrapped.mode = instances, instances.size, self.mode
         return wrapped
+
+
+def crop_and_resize_masks(masks, objects, boxes, size):
+    """`SegmentationMask.crop_and_resize` for the regions of several images at once.
+
+    Args:
+        masks: one `SegmentationMask` per image.
+        objects: one int64 [R_i] per image, whose mask each region is of.
+        boxes: one float [R_i, 4] per image, xyxy.
+        size: side M of the targets.
+
+    Returns:
+        float32 [R, M, M] of 0 and 1, image after image.
+    """
+    forms = [of_image.instances for of_image in masks]
+    if all(isinstance(form, BinaryMaskList) for form in forms):
+        return crop_and_resize_bitmaps(forms, objects, boxes, size)
+    return torch.cat([form[index].crop_and_resize(b, size) for form, index, b in zip(forms, objects, boxes)])
 
 
 def _read(instances, size, mode):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskrcnn_benchmark.structures.mask_windows import MaskWindows
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows, sample_bilinear
 
 
 def masks_of(height, width):
@@ -55,7 +55,8 @@ def test_samples_of_windows_are_those_of_whole_bitmaps(data):
     index = torch.tensor([0, 1, 2, 0])[: 4 if len(windows) == 3 else 0]
     spread = torch.linspace(-0.4, 1.4, 37).expand(len(index), 37)
     x, y = spread * new[0], spread[:, :29] * new[1]
-    assert torch.equal(windows.sample_bilinear(index, x, y), whole.sample_bilinear(index, x, y))
+    samples = sample_bilinear([windows], [index], lambda width, height: (x, y))
+    assert torch.equal(samples, sample_bilinear([whole], [index], lambda width, height: (x, y)))
 
 
 def test_samples_worked_by_hand():
@@ -67,8 +68,24 @@ def test_samples_worked_by_hand():
     assert torch.equal(windows.frames(), masks)
     # the middle of the pixel, half way to the next, and far outside
     x, y = torch.tensor([[2.5, 3.0, 5.5]] * 2), torch.tensor([[1.5, 2.0]] * 2)
-    samples = windows.sample_bilinear(torch.tensor([0, 1]), x, y)
+    samples = sample_bilinear([windows], [torch.tensor([0, 1])], lambda width, height: (x, y))
     assert samples.tolist() == [[[0, 0, 0], [0, 0, 0]], [[1, 0.5, 0], [0.5, 0.25, 0]]]
+
+
+def test_images_of_different_sizes_are_sampled_together():
+    generator = torch.Generator().manual_seed(0)
+    sources = [
+        MaskWindows.of_frames(torch.rand(2, *size, generator=generator).round().byte()) for size in ((4, 6), (9, 3))
+    ]
+    objects = [torch.tensor([1, 0, 1]), torch.tensor([0])]
+
+    def grid(width, height):
+        steps = torch.linspace(0.1, 0.9, 5)
+        return width[:, None] * steps, height[:, None] * steps
+
+    each = [sample_bilinear([source], [index], grid) for source, index in zip(sources, objects)]
+    assert torch.equal(sample_bilinear(sources, objects, grid), torch.cat(each))
+    assert each[0].shape == (3, 5, 5) and 0 < each[0].mean() < 1
 
 
 def test_a_small_object_takes_little_room_in_a_large_image():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
-from maskrcnn_benchmark.structures.part_mask import PART_SETS, PERSON6, PartMask, PartSet
+from maskrcnn_benchmark.structures.part_mask import PART_SETS, PERSON6, PartMask, PartSet, crop_and_resize_parts
 
 PERSON_PARTS = ["silh", *(part for parts in PERSON6.values() for part in parts)]
 THINGS = {
@@ -204,3 +204,26 @@ def test_targets_of_resized_and_mirrored_maps_are_those_of_the_maps_once_made(la
     made = PartMask(parts.labels, parts.annotated, (width, height), parts.part_set)
     assert torch.equal(targets, made.crop_and_resize(boxes, 5))
     assert parts.annotated.tolist() == [False, True, False]
+
+
+def test_regions_of_several_images_are_cropped_together():
+    generator = torch.Generator().manual_seed(0)
+    part_set = PartSet.from_names("person6", THINGS)
+    images = []
+    for width, height in ((9, 7), (5, 12)):
+        labels = torch.randint(0, 7, (3, height, width), generator=generator, dtype=torch.uint8)
+        images.append(PartMask(labels, [True] * 3, (width, height), part_set))
+    images[1] = images[1].resize((8, 20)).transpose(FLIP_LEFT_RIGHT)
+    images[0] = images[0][torch.tensor([2, 0])]
+    instances = [torch.tensor([1, 0, 1]), torch.tensor([2])]
+    boxes = [torch.tensor([[0.0, 0, 4, 3], [-2, 1, 20, 5], [3, 3, 3, 3]]), torch.tensor([[1.5, 2, 30, 40]])]
+    each = [part[index].crop_and_resize(b, 6) for part, index, b in zip(images, instances, boxes)]
+    assert torch.equal(crop_and_resize_parts(images, instances, boxes, 6), torch.cat(each))
+
+
+def test_a_boolean_mask_picks_as_its_indices_do():
+    part_set = PartSet.from_names("person6", THINGS)
+    parts = PartMask(torch.arange(12).reshape(3, 2, 2), [True, False, True], (2, 2), part_set)
+    picked = parts[torch.tensor([True, False, True])]
+    assert torch.equal(picked.labels, parts.labels[[0, 2]]) and picked.annotated.tolist() == [True, True]
+    assert len(parts[torch.tensor([False] * 3)]) == 0

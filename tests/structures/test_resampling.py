@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.structures.mask_windows import ObjectWindows
+from maskrcnn_benchmark.structures.mask_windows import ObjectWindows, values_at
 from maskrcnn_benchmark.structures.resampling import (
     NearestMaps,
     NearestWindows,

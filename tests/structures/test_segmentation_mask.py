@@ -10,7 +10,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.mask_forms import outline_polygons
-from maskrcnn_benchmark.structures.segmentation_mask import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, SegmentationMask
+from maskrcnn_benchmark.structures.segmentation_mask import (
+    FLIP_LEFT_RIGHT,
+    FLIP_TOP_BOTTOM,
+    SegmentationMask,
+    crop_and_resize_masks,
+)
 from maskrcnn_benchmark.utils.errors import UserError
 
 # pycocotools and numpy 2 disagree on the signature of __array__
@@ -277,3 +282,13 @@ def test_an_object_without_polygons_has_an_empty_mask():
     masks = SegmentationMask([[[0, 0, 1, 1]], SQUARE[0], []], (8, 6))
     assert masks.get_mask_tensor().sum(dim=(1, 2)).tolist() == [0, 9, 0]
     assert masks.crop_and_resize(torch.tensor([[2.0, 1, 5, 4]] * 3), 2).sum(dim=(1, 2)).tolist() == [0, 4, 0]
+
+
+@pytest.mark.parametrize("modes", [("mask", "mask"), ("mask", "poly")])
+def test_regions_of_several_images_are_cropped_together(modes):
+    masks = [SegmentationMask(SQUARE, (8, 6)).convert(modes[0]), SegmentationMask(SQUARE, (8, 6)).convert(modes[1])]
+    masks[0] = masks[0].resize((16, 12))
+    objects = [torch.tensor([0, 0]), torch.tensor([0])]
+    boxes = [torch.tensor([[1.0, 1, 9, 7], [0, 0, 15, 11]]), torch.tensor([[1.0, 0, 6, 5]])]
+    each = [mask[index].crop_and_resize(b, 7) for mask, index, b in zip(masks, objects, boxes)]
+    assert torch.equal(crop_and_resize_masks(masks, objects, boxes, 7), torch.cat(each))

@@ -1,15 +1,14 @@
 """The boundary head: is there a boundary at this pixel?"""
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import of_images, stack_padded, valid_mask
-from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgePredictor
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import stack_padded, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeHead
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
 
-class BoundaryHead(nn.Module):
+class BoundaryHead(EdgeHead):
     """One edge probability per pixel.
 
     Args:
@@ -18,29 +17,30 @@ class BoundaryHead(nn.Module):
         positive_weight: weight of edge pixels in the loss, 1 - it for the others.
     """
 
-    reads = "fine"
-
     def __init__(self, in_channels, stride, positive_weight=0.95):
-        super().__init__()
+        super().__init__(in_channels, 1, stride)
         self.positive_weight = positive_weight
-        self.predictor = EdgePredictor(in_channels, 1, stride)
+
+    def label_of(self, target):
+        """The `BoundaryMap`, or None."""
+        return target.boundary
 
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, H, W] per image, {}) or (None, {loss_boundary})."""
         if targets is None:
             return [ScoreMap(p, (w, h), 1) for p, (h, w) in zip(self.scores(features), features.image_sizes)], {}
-        annotated = [i for i, target in enumerate(targets) if target.boundary is not None]
-        if not annotated:
+        labels = [self.label_of(target) for target in targets]
+        if all(label is None for label in labels):
             return None, {}
-        logits = self.predictor(of_images(features.fine, annotated)).float()
-        height, width = logits.shape[-2:]
-        edges = stack_padded([targets[i].boundary.edges for i in annotated], height, width, 0)
-        valid = valid_mask([features.image_sizes[i] for i in annotated], height, width, 1, logits.device)
-        return None, {"loss_boundary": weighted_edge_loss(logits[:, 0], edges, valid, self.positive_weight)}
+        logits = F.pixel_shuffle(self.subpixels(features), self.predictor.stride).float()[:, 0]
+        size = logits.shape[-2:]
+        edges = stack_padded([None if label is None else label.edges for label in labels], *size, 0)
+        valid = without_unlabelled(features.inside(*size, 1), labels)
+        return None, {"loss_boundary": weighted_edge_loss(logits, edges, valid, self.positive_weight)}
 
     def scores(self, features):
         """`DenseFeatures` -> probabilities float [N, 1, H, W] of the padded batch."""
-        return self.predictor(features.fine).float().sigmoid()
+        return F.pixel_shuffle(self.subpixels(features), self.predictor.stride).float().sigmoid()
 
 
 def weighted_edge_loss(logits, edges, valid, positive_weight):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import of_images, valid_mask
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import without_unlabelled
 
 LEVELS = (1, 2, 3)  # P3, P4, P5
 SHARPNESS = 4.0  # of the soft maximum over places: towards 0 a mean, towards infinity the maximum
@@ -41,12 +41,15 @@ class ClassificationHead(nn.Module):
         """`DenseFeatures` -> (probabilities float [num_classes] per image, {}) or (None, {loss_classification})."""
         if targets is None:
             return list(self.scores(features)), {}
-        annotated = [i for i, target in enumerate(targets) if target.classes is not None]
-        if not annotated:
+        labels = [target.classes for target in targets]
+        count = sum(label is not None for label in labels)
+        if not count:
             return None, {}
-        logits = of_images(self._logits(features), annotated)
-        truth = torch.stack([targets[i].classes for i in annotated]).to(logits)
-        return None, {"loss_classification": F.binary_cross_entropy_with_logits(logits, truth)}
+        logits = self._logits(features)
+        truth = torch.stack([torch.zeros_like(logits[0]) if label is None else label.to(logits) for label in labels])
+        known = without_unlabelled(torch.ones_like(logits[:, :1]), labels)
+        total = F.binary_cross_entropy_with_logits(logits, truth, known, reduction="sum")
+        return None, {"loss_classification": total / (count * logits.shape[1])}
 
     def scores(self, features):
         """`DenseFeatures` -> probabilities float [N, num_classes]."""
@@ -57,7 +60,7 @@ class ClassificationHead(nn.Module):
         scores, inside_any, means = [], [], []
         for level in LEVELS:
             x = features.pyramid[level]
-            inside = valid_mask(features.image_sizes, *x.shape[-2:], 4 * 2**level, x.device)[:, None]
+            inside = features.inside(*x.shape[-2:], 4 * 2**level)[:, None]
             means.append((x * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)))
             scores.append(self.local(F.relu(self.hidden(x))).flatten(2).float())
             inside_any.append(inside.flatten(2))

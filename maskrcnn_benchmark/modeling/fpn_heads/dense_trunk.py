@@ -1,10 +1,12 @@
 """The dense trunk and its features: what every head with one answer per image reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from maskrcnn_benchmark.structures.image_list import ImageSizes
 
 TRUNK_STRIDE = 4
 NUM_TRUNK_LEVELS = 4  # P2..P5; the coarser levels of a pyramid exist for anchors alone
@@ -19,12 +21,22 @@ class DenseFeatures:
         image_sizes: (height, width) of each image inside the padded batch.
         trunk: float [N, CHANNELS, H/4, W/4], or None when no head reads it.
         fine: the edge decoder's output, float [N, EDGE_CHANNELS, H/s, W/s], or None when no head reads it.
+        subpixels: {`EdgePredictor`: its output on `fine`}, of those that were computed together.
     """
 
     pyramid: list[torch.Tensor]
     image_sizes: list[tuple[int, int]]
     trunk: torch.Tensor | None = None
     fine: torch.Tensor | None = None
+    subpixels: dict[nn.Module, torch.Tensor] = field(default_factory=dict)
+    _inside: dict[tuple, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    def inside(self, height: int, width: int, stride: int) -> torch.Tensor:
+        """`valid_mask` of a map of the batch, made once for all heads that ask for it: not to be written to."""
+        key = height, width, stride
+        if key not in self._inside:
+            self._inside[key] = valid_mask(self.image_sizes, *key, self.pyramid[0].device)
+        return self._inside[key]
 
 
 def conv_block(in_channels, out_channels, norm, kernel_size=3, stride=1):
@@ -76,24 +88,39 @@ class DenseTrunk(nn.Module):
 
     def forward(self, pyramid):
         """Pyramid maps, finest (stride 4) first, each [N, in_channels, h, w] -> [N, channels, H/4, W/4]."""
-        total = None
-        for level, (stages, x) in enumerate(zip(self.levels, pyramid)):
-            for index, stage in enumerate(stages):
-                x = stage(x)
-                if level > 0:
-                    finer = pyramid[level - 1 - index]  # enlarges to that level's size, which need not be exactly twice
-                    x = F.interpolate(x, size=finer.shape[-2:], mode="bilinear", align_corners=False)
-            total = x if total is None else total + x
-        return total
+        finest, *coarser = (self._to_second_level(stages, x, pyramid) for stages, x in zip(self.levels, pyramid))
+        if not coarser:
+            return finest
+        # What enlarges a sum enlarges each of its terms: the last enlargement is made once, not once a level
+        return finest + _enlarge(sum(coarser[1:], coarser[0]), pyramid[0])
+
+    def _to_second_level(self, stages, x, pyramid):
+        """A level after all its stages and, but for the last, their enlargements: in the size of the second level."""
+        for index, stage in enumerate(stages):
+            if index > 0:
+                x = _enlarge(x, pyramid[len(stages) - index])
+            x = stage(x)
+        return x
+
+
+def _enlarge(x, finer):
+    """Bilinearly to the size of a finer map, which need not be exactly twice as large."""
+    return F.interpolate(x, size=finer.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def valid_mask(sizes, height, width, stride, device):
-    """Which cells of a padded map lie in their image: bool [N, height, width] for cells of `stride` pixels."""
-    heights = torch.tensor([(h + stride - 1) // stride for h, _ in sizes], device=device)
-    widths = torch.tensor([(w + stride - 1) // stride for _, w in sizes], device=device)
-    rows = torch.arange(height, device=device)[None, :, None] < heights[:, None, None]
-    columns = torch.arange(width, device=device)[None, None, :] < widths[:, None, None]
-    return rows & columns
+    """Which cells of a padded map lie in their image: bool [N, height, width] for cells of `stride` pixels.
+
+    Args:
+        sizes: N pairs (height, width); those of an `ImageList` are on the device already or are brought there once.
+    """
+    # not `sizes_on`, which would make plain numbers of the sizes that an export keeps open
+    limits = (
+        sizes.on(device) if isinstance(sizes, ImageSizes) else torch.tensor([[h, w] for h, w in sizes], device=device)
+    )
+    rows = torch.arange(0, height * stride, stride, device=device)[None, :] < limits[:, :1]
+    columns = torch.arange(0, width * stride, stride, device=device)[None, :] < limits[:, 1:]
+    return rows[:, :, None] & columns[:, None, :]
 
 
 def of_images(features, indices):
@@ -105,8 +132,24 @@ def of_images(features, indices):
 
 
 def stack_padded(maps, height, width, fill):
-    """Stack maps [..., h, w] of several sizes into [N, ..., height, width], padded to the right and below by `fill`."""
-    out = maps[0].new_full((len(maps), *maps[0].shape[:-2], height, width), fill)
+    """Stack maps [..., h, w] of several sizes into [N, ..., height, width], padded to the right and below by `fill`.
+
+    In the place of a map there may be None, for an image without one: it is all `fill`. One map at least is needed.
+    """
+    some = next(single for single in maps if single is not None)
+    out = some.new_full((len(maps), *some.shape[:-2], height, width), fill)
     for slot, single in zip(out, maps):
-        slot[..., : single.shape[-2], : single.shape[-1]] = single
+        if single is not None:
+            slot[..., : single.shape[-2], : single.shape[-1]] = single
     return out
+
+
+def without_unlabelled(inside, labels):
+    """`inside` [N, ...], but 0 for the images whose label is None; itself where every image has one."""
+    if all(label is not None for label in labels):
+        return inside
+    inside = inside.clone()
+    for image, label in zip(inside, labels):
+        if label is None:
+            image.fill_(0)
+    return inside

@@ -67,3 +67,43 @@ class EdgePredictor(nn.Module):
     def forward(self, fine):
         """[N, in_channels, H/stride, W/stride] -> logits [N, out_channels, H, W]."""
         return F.pixel_shuffle(self.predict(fine), self.stride)
+
+
+class EdgeHead(nn.Module):
+    """What the heads on the edge decoder's features share: an `EdgePredictor`, whose output may be there already.
+
+    Args:
+        in_channels: channels of the edge decoder.
+        out_channels: maps to predict.
+        stride: stride of the edge decoder.
+    """
+
+    reads = "fine"
+
+    def __init__(self, in_channels, out_channels, stride):
+        super().__init__()
+        self.predictor = EdgePredictor(in_channels, out_channels, stride)
+
+    def label_of(self, target):
+        """The map of an `ImageAnnotations` that the head learns from, or None."""
+        raise NotImplementedError
+
+    def subpixels(self, features):
+        """`DenseFeatures` -> the predictor's output before its cells are spread: [N, out_channels * s^2, H/s, W/s]."""
+        made = features.subpixels.get(self.predictor)
+        return self.predictor.predict(features.fine) if made is None else made
+
+
+def predict_together(predictors, fine):
+    """{predictor: its subpixels} of several `EdgePredictor`s, in one convolution.
+
+    Convolutions of few output channels take about as long as one of all of them.
+
+    Args:
+        predictors: list of `EdgePredictor`s, not empty.
+        fine: float [N, in_channels, H/stride, W/stride].
+    """
+    layers = [predictor.predict for predictor in predictors]
+    weight, bias = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
+    parts = F.conv2d(fine, weight, bias, padding=layers[0].padding)
+    return dict(zip(predictors, parts.split([layer.out_channels for layer in layers], dim=1)))

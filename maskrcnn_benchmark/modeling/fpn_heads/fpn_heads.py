@@ -5,7 +5,7 @@ from torch import nn
 from maskrcnn_benchmark.modeling.fpn_heads.boundary import BoundaryHead
 from maskrcnn_benchmark.modeling.fpn_heads.classification import ClassificationHead
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseFeatures, DenseTrunk
-from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder
+from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder, EdgeHead, predict_together
 from maskrcnn_benchmark.modeling.fpn_heads.occlusion import OcclusionHead
 from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier, part_labels, semantic_labels
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
@@ -40,8 +40,12 @@ class CombinedFPNHeads(nn.Module):
         Returns:
             {name: list of one answer per image} (None for each name in training) and {loss name: scalar}.
         """
-        sizes = [tuple(int(v) for v in size) for size in images.image_sizes]
-        features = self.features(pyramid, images.tensors, sizes)
+        features = self.features(pyramid, images.tensors, images.image_sizes)
+        edge_heads = [head for head in self.heads.values() if isinstance(head, EdgeHead)]
+        if targets is not None:  # a head that has nothing to learn from must not get a gradient of zero either
+            edge_heads = [h for h in edge_heads if any(h.label_of(target) is not None for target in targets)]
+        if edge_heads:
+            features.subpixels = predict_together([head.predictor for head in edge_heads], features.fine)
         predictions, losses = {}, {}
         for name, head in self.heads.items():
             predictions[name], head_losses = head(features, None, targets)

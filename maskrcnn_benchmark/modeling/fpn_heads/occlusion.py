@@ -3,15 +3,14 @@
 import math
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import of_images, stack_padded, valid_mask
-from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgePredictor
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import stack_padded, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeHead
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
 
-class OcclusionHead(nn.Module):
+class OcclusionHead(EdgeHead):
     """Occlusion edge probability and direction (sine and cosine of the tangent, occluder on its left) per pixel.
 
     Args:
@@ -20,13 +19,14 @@ class OcclusionHead(nn.Module):
         attention_beta, attention_gamma: base and exponent of the attention loss.
     """
 
-    reads = "fine"
-
     def __init__(self, in_channels, stride, attention_beta=4.0, attention_gamma=0.5):
-        super().__init__()
+        super().__init__(in_channels, 3, stride)
         self.attention_beta = attention_beta
         self.attention_gamma = attention_gamma
-        self.predictor = EdgePredictor(in_channels, 3, stride)
+
+    def label_of(self, target):
+        """The `OcclusionMap`, or None."""
+        return target.occlusion
 
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> predictions or losses.
@@ -38,25 +38,33 @@ class OcclusionHead(nn.Module):
         """
         if targets is None:
             return [ScoreMap(x, (w, h), 1) for x, (h, w) in zip(self.scores(features), features.image_sizes)], {}
-        annotated = [i for i, target in enumerate(targets) if target.occlusion is not None]
-        if not annotated:
+        labels = [self.label_of(target) for target in targets]
+        if all(label is None for label in labels):
             return None, {}
-        raw = self.predictor(of_images(features.fine, annotated)).float()
-        height, width = raw.shape[-2:]
-        edges = stack_padded([targets[i].occlusion.edges for i in annotated], height, width, 0).bool()
-        direction = stack_padded([targets[i].occlusion.direction for i in annotated], height, width, 0)
-        valid = valid_mask([features.image_sizes[i] for i in annotated], height, width, 1, raw.device)
+        subpixels, stride = self.subpixels(features), self.predictor.stride
+        logits = F.pixel_shuffle(subpixels[:, : stride**2], stride).float()[:, 0]
+        size = logits.shape[-2:]
+        edges = stack_padded([None if label is None else label.edges for label in labels], *size, 0).bool()
+        direction = stack_padded([None if label is None else label.direction for label in labels], *size, 0)
+        valid = without_unlabelled(features.inside(*size, 1), labels)
         losses = {
-            "loss_occlusion_edge": attention_loss(raw[:, 0], edges, valid, self.attention_beta, self.attention_gamma)
+            "loss_occlusion_edge": attention_loss(logits, edges, valid, self.attention_beta, self.attention_gamma)
         }
-        turned = edges & (direction.square().sum(dim=1) > 0.5)  # a pixel where two chains meet head-on has no direction
-        if turned.any():
-            losses["loss_occlusion_direction"] = direction_loss(raw[:, 1:], direction, turned)
+        sine, cosine = direction.unbind(1)
+        # a pixel where two chains meet head-on has no direction
+        image, row, column = (edges & (torch.addcmul(sine * sine, cosine, cosine) > 0.5)).nonzero(as_tuple=True)
+        if len(image):
+            # Directions are needed at few pixels: they are read where the convolution left them
+            cell = (row % stride) * stride + column % stride
+            raw = [subpixels[image, part * stride**2 + cell, row // stride, column // stride] for part in (1, 2)]
+            losses["loss_occlusion_direction"] = direction_loss(
+                torch.stack(raw, dim=1).float(), direction[image, :, row, column]
+            )
         return None, losses
 
     def scores(self, features):
         """`DenseFeatures` -> edge probability, sine and cosine, float [N, 3, H, W] of the padded batch."""
-        raw = self.predictor(features.fine).float()
+        raw = F.pixel_shuffle(self.subpixels(features), self.predictor.stride).float()
         return torch.cat([raw[:, :1].sigmoid(), F.normalize(raw[:, 1:], dim=1)], dim=1)
 
 
@@ -69,27 +77,25 @@ def attention_loss(logits, edges, valid, beta, gamma):
     Args:
         logits: float [N, H, W]. edges, valid: bool [N, H, W].
     """
-    target = edges.to(logits.dtype)
     count = valid.sum()
     positive_share = (edges & valid).sum() / count
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    # the balance and the padding first, which have no gradient
+    weight = torch.where(edges, 1 - positive_share, positive_share) * valid
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, edges.to(logits.dtype), reduction="none")
     p_true = torch.exp(-cross_entropy)
-    balance = torch.where(edges, 1 - positive_share, positive_share)
     # the power's slope is infinite at 0, where the pixel is right already and its cross-entropy is 0
     focus = torch.exp(math.log(beta) * (1 - p_true).clamp(min=1e-6) ** gamma)
-    return (balance * focus * cross_entropy * valid).sum() / count
+    return (focus * cross_entropy * weight).sum() / count
 
 
-def direction_loss(raw, direction, edges):
+def direction_loss(raw, direction):
     """Distance on the unit circle at occlusion edges (OPNet, Feng et al. 2021), free of the wrap-around at pi.
 
     With f the squared chord between the predicted and the true direction: 0.5 f^2 below 1, f - 0.5 above; mean over
     the edge pixels.
 
     Args:
-        raw: float [N, 2, H, W], unnormalised sine and cosine. direction: float [N, 2, H, W]. edges: bool [N, H, W].
+        raw: float [E, 2], unnormalised sine and cosine at each edge pixel. direction: float [E, 2].
     """
-    image, row, column = edges.nonzero(as_tuple=True)
-    predicted = F.normalize(raw[image, :, row, column], dim=1)
-    chord = (predicted - direction[image, :, row, column]).square().sum(dim=1)
+    chord = (F.normalize(raw, dim=1) - direction).square().sum(dim=1)
     return torch.where(chord < 1, 0.5 * chord.square(), chord - 0.5).mean()

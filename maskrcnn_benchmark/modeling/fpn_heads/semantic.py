@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.layers import mean_cross_entropy
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, stack_padded
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
@@ -41,11 +41,9 @@ class PixelClassifier(nn.Module):
             maps = zip(self.scores(features), features.image_sizes)
             return [ScoreMap(x, (w, h), TRUNK_STRIDE) for x, (h, w) in maps], {}
         labels = [self.labels_of(target) for target in targets]
-        annotated = [i for i, label in enumerate(labels) if label is not None]
-        if not annotated:
+        if all(label is None for label in labels):
             return None, {}
-        logits = self.predict(of_images(features.trunk, annotated))
-        loss = pixel_cross_entropy(logits, [labels[i] for i in annotated], TRUNK_STRIDE, self.loss_stride)
+        loss = pixel_cross_entropy(self.predict(features.trunk), labels, TRUNK_STRIDE, self.loss_stride)
         return None, {} if loss is None else {self.loss_name: loss}
 
     def scores(self, features):
@@ -58,7 +56,7 @@ def pixel_cross_entropy(logits, labels, stride, loss_stride=1):
 
     Args:
         logits: float [N, C, h, w], one cell per `stride` pixels.
-        labels: N label maps uint8 [H_i, W_i], 255 where nothing is known.
+        labels: N label maps uint8 [H_i, W_i], 255 where nothing is known, or None where that holds everywhere.
         loss_stride: logits are enlarged bilinearly to one cell per so many pixels and compared with every such pixel.
 
     Returns:
@@ -68,10 +66,17 @@ def pixel_cross_entropy(logits, labels, stride, loss_stride=1):
     target = stack_padded(labels, height, width, IGNORE_INDEX)[
         :, loss_stride // 2 :: loss_stride, loss_stride // 2 :: loss_stride
     ]
-    target = target.long()
     if not (target != IGNORE_INDEX).any():
         return None
     logits = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
+    return _cross_entropy(logits, target.long())
+
+
+def _cross_entropy(logits, target):
+    """Logits [N, C, H, W] and labels int64 [N, H, W] -> mean over the pixels that are not to be ignored."""
+    if logits.device.type == "cpu":
+        # In the channels-last layout a pixel's logits lie together: a softmax along them takes half the time there
+        logits, target = logits.permute(0, 2, 3, 1).flatten(0, 2), target.flatten()
     return mean_cross_entropy(logits, target, IGNORE_INDEX)
 
 

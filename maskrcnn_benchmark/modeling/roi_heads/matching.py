@@ -2,27 +2,44 @@
 
 import torch
 
-from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
+from maskrcnn_benchmark.modeling.utils import pad_rows
+from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 
 def match_proposals(matcher, proposals, truth):
-    """The best ground-truth box of each proposal.
+    """The best ground-truth box of each proposal of a batch, all images at once.
 
     Args:
         matcher: `Matcher`.
-        proposals, truth: `BoxList`s of one image. Crowds (field "iscrowd" of `truth`) match nothing.
+        proposals: float [N, P, 4], xyxy.
+        truth: one `BoxList` of ground truth per image, or None. Crowds (field "iscrowd") match nothing.
 
     Returns:
-        int64 [P]: index into `truth`, or one of the matcher's negative codes.
+        int64 [N, P]: index into the image's ground truth, or one of the matcher's negative codes.
     """
-    quality = boxlist_iou(truth, proposals)
-    if truth.has_field("iscrowd"):
-        quality = quality.masked_fill(truth.get_field("iscrowd").bool()[:, None], 0)
-    return matcher(quality)
+    corners, single = [], []
+    for boxes in truth:
+        corners.append(proposals[0, :0] if boxes is None else boxes.convert("xyxy").bbox)
+        single.append(torch.ones_like(corners[-1][:, 0], dtype=torch.bool))
+        if boxes is not None and boxes.has_field("iscrowd"):
+            single[-1] = ~boxes.get_field("iscrowd").bool()
+    quality = box_iou(pad_rows(corners), proposals)
+    return matcher(quality.masked_fill_(~pad_rows(single, False)[:, :, None], -1))
 
 
-def draw(indices, limit):
-    """At most `limit` of the indices, chosen at random; 0 keeps all."""
-    if not limit or len(indices) <= limit:
-        return indices
-    return indices[torch.randperm(len(indices), device=indices.device)[:limit]]
+def draw(candidates, limit):
+    """At most `limit` candidates of each row, chosen at random; 0 keeps all. Nothing waits for the device.
+
+    Args:
+        candidates: bool [N, P].
+
+    Returns:
+        index int64 [N, L] and chosen bool [N, L]: the chosen ones come first in their row, what follows them is not
+        meant. Without a limit, or with one of at least P, they are in ascending order.
+    """
+    if not limit or limit >= candidates.shape[1]:
+        order = torch.argsort(candidates.to(torch.uint8), dim=1, descending=True, stable=True)
+        return order, candidates.gather(1, order)
+    key = torch.rand(candidates.shape, device=candidates.device).masked_fill_(~candidates, -1)
+    key, index = key.topk(limit, dim=1)
+    return index, key >= 0

@@ -1,9 +1,15 @@
 """Region features of chosen boxes, and answers for some boxes spread over all: what the per-detection heads share."""
 
+from functools import lru_cache
+from itertools import accumulate
+
 import torch
 
-from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.modeling.utils import cat, pad_rows
 from maskrcnn_benchmark.utils.errors import UserError
+
+# Fills up rows of labels
+NO_LABEL = -1
 
 
 def region_features(feature_extractor, features, boxes):
@@ -19,21 +25,39 @@ def region_features(feature_extractor, features, boxes):
     return feature_extractor(features, boxes)
 
 
-def spread(answers, chosen, default):
+def with_labels(boxes, wanted):
+    """Which boxes of a batch have one of the labels wanted.
+
+    Args:
+        boxes: one `BoxList` per image, with field labels.
+        wanted: set of int, or None for every label.
+
+    Returns:
+        One int64 [C_i] per image, ascending. The device is waited for once, for all images; not at all for every label.
+    """
+    if wanted is None:
+        return [torch.arange(len(b), device=b.bbox.device) for b in boxes]
+    chosen = has_label(pad_rows([b.get_field("labels") for b in boxes], NO_LABEL), wanted)
+    index = torch.argsort(chosen.to(torch.uint8), dim=1, descending=True, stable=True)
+    return [row[:count] for row, count in zip(index, chosen.sum(dim=1).tolist())]
+
+
+def spread(answers, chosen, counts, default):
     """Answers for all boxes of each image, from the answers for the chosen ones.
 
     Args:
         answers: [C, ...], the answers for the chosen boxes, image after image.
-        chosen: one bool [R_i] per image; C boxes are chosen in all.
+        chosen: one int64 [C_i] per image, the chosen ones of its boxes.
+        counts: number of boxes of each image.
         default: [...], the answer for the others.
 
     Returns:
         List of [R_i, ...].
     """
-    everywhere = cat(list(chosen))
-    full = default.to(answers).expand(len(everywhere), *answers.shape[1:]).clone()
-    full[torch.nonzero(everywhere).squeeze(1)] = answers
-    return list(full.split([len(c) for c in chosen]))
+    starts = accumulate(counts, initial=0)
+    places = cat([index + start for index, start in zip(chosen, starts)])
+    full = default.to(answers).expand(sum(counts), *answers.shape[1:]).clone()
+    return list(full.index_copy_(0, places, answers).split(counts))
 
 
 def check_resolution(maps, resolution, node):
@@ -45,9 +69,20 @@ def check_resolution(maps, resolution, node):
         )
 
 
-def has_label(boxes, labels):
-    """bool [R]: whether each box's label is among the given ones; None: every box."""
-    own = boxes.get_field("labels")
-    if labels is None:
-        return torch.ones_like(own, dtype=torch.bool)
-    return torch.isin(own, torch.tensor(sorted(labels), dtype=own.dtype, device=own.device))
+def has_label(labels, wanted):
+    """Whether each label is one of those wanted: bool [...].
+
+    Args:
+        labels: int64 [...].
+        wanted: set of int, or None for every label.
+    """
+    if wanted is None:
+        return torch.ones_like(labels, dtype=torch.bool)
+    return torch.isin(labels, _labels_on(frozenset(wanted), labels.dtype, labels.device))
+
+
+@lru_cache(maxsize=64)
+def _labels_on(labels, dtype, device):
+    """Labels as a tensor, which a network asks for in every step: brought to the device once."""
+    with torch.inference_mode(False):
+        return torch.tensor(sorted(labels), dtype=dtype, device=device)

@@ -8,10 +8,16 @@ import torch
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.fpn_heads.boundary import weighted_edge_loss
 from maskrcnn_benchmark.modeling.fpn_heads.classification import soft_maximum
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseTrunk, stack_padded, valid_mask
-from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder, EdgePredictor
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import (
+    DenseFeatures,
+    DenseTrunk,
+    stack_padded,
+    valid_mask,
+    without_unlabelled,
+)
+from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder, EdgePredictor, predict_together
 from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
-from maskrcnn_benchmark.modeling.fpn_heads.occlusion import attention_loss, direction_loss
+from maskrcnn_benchmark.modeling.fpn_heads.occlusion import OcclusionHead, attention_loss, direction_loss
 from maskrcnn_benchmark.modeling.fpn_heads.semantic import pixel_cross_entropy
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -194,12 +200,11 @@ def test_attention_loss_has_a_finite_slope_where_it_is_right():
 
 
 def test_direction_loss_by_hand():
-    edges = torch.ones(1, 1, 1, dtype=torch.bool)
-    truth = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1)
-    assert direction_loss(3 * truth, truth, edges).item() == pytest.approx(0)
-    assert direction_loss(-truth, truth, edges).item() == pytest.approx(3.5)  # squared chord 4
-    quarter = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
-    assert direction_loss(quarter, truth, edges).item() == pytest.approx(1.5)  # squared chord 2
+    truth = torch.tensor([[0.0, 1.0]])
+    assert direction_loss(3 * truth, truth).item() == pytest.approx(0)
+    assert direction_loss(-truth, truth).item() == pytest.approx(3.5)  # squared chord 4
+    quarter = torch.tensor([[1.0, 0.0]])
+    assert direction_loss(quarter, truth).item() == pytest.approx(1.5)  # squared chord 2
 
 
 def test_valid_mask_and_padding():
@@ -214,3 +219,60 @@ def test_soft_maximum_lies_between_mean_and_maximum_and_ignores_the_padding():
     expected = math.log(sum(math.exp(4 * x) for x in (1, 2, 3)) / 3) / 4
     assert soft_maximum(scores, inside).item() == pytest.approx(expected)
     assert 2 < expected < 3
+
+
+def test_the_trunk_adds_its_levels_at_the_finest_size():
+    """The definition: each level passes its stages, each but the finest followed by an enlargement; then the sum."""
+    trunk = DenseTrunk(CHANNELS, 16)
+    pyramid = [torch.randn(1, CHANNELS, h, w) for h, w in ((25, 33), (13, 17), (7, 9), (4, 5), (2, 3))]
+    total = trunk.levels[0][0](pyramid[0])
+    for level in (1, 2, 3):
+        x = pyramid[level]
+        for index, stage in enumerate(trunk.levels[level]):
+            size = pyramid[level - 1 - index].shape[-2:]
+            x = torch.nn.functional.interpolate(stage(x), size=size, mode="bilinear", align_corners=False)
+        total = total + x
+    torch.testing.assert_close(trunk(pyramid), total, rtol=1e-5, atol=1e-5)
+
+
+def test_predicting_together_is_predicting_each():
+    predictors = [EdgePredictor(8, 1, 2), EdgePredictor(8, 3, 2)]
+    fine = torch.randn(2, 8, 6, 10)
+    together = predict_together(predictors, fine)
+    for predictor in predictors:
+        spread = torch.nn.functional.pixel_shuffle(together[predictor], 2)
+        torch.testing.assert_close(spread, predictor(fine), rtol=1e-5, atol=1e-6)
+
+
+def test_a_head_without_labels_gets_no_gradient_beside_one_that_has_them(heads, batch):
+    images, pyramid = batch
+    targets = [annotations(size, boundary=1) for size in SIZES]
+    sum(heads(pyramid, images, targets)[1].values()).backward()
+    assert all(p.grad is not None for p in heads.heads["boundary"].parameters())
+    assert all(p.grad is None for p in heads.heads["occlusion"].parameters())
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_directions_are_read_at_the_edge_pixels(heads, batch, stride):
+    """The loss is that of the enlarged maps, wherever the convolution leaves their cells."""
+    images, pyramid = batch
+    head = OcclusionHead(8, stride)
+    height, width = images.tensors.shape[-2:]
+    generator = torch.Generator().manual_seed(2)
+    features = DenseFeatures(pyramid, images.image_sizes, fine=torch.randn(2, 8, height // stride, width // stride))
+    angle = torch.rand(*SIZES[1], generator=generator) * 6
+    edges = (torch.rand(*SIZES[1], generator=generator) < 0.1).byte()
+    target = ImageAnnotations(
+        SIZES[1][::-1], occlusion=OcclusionMap(edges, torch.stack([angle.sin(), angle.cos()]) * edges)
+    )
+    losses = head(features, None, [annotations(SIZES[0]), target])[1]
+    raw = head.predictor(features.fine)[1, 1:, : SIZES[1][0], : SIZES[1][1]]
+    rows, columns = edges.nonzero(as_tuple=True)
+    expected = direction_loss(raw[:, rows, columns].t(), target.occlusion.direction[:, rows, columns].t())
+    torch.testing.assert_close(losses["loss_occlusion_direction"], expected)
+
+
+def test_what_is_not_labelled_is_left_out_of_a_mask():
+    inside = torch.ones(3, 2, dtype=torch.bool)
+    assert without_unlabelled(inside, [1, None, 1]).tolist() == [[True, True], [False, False], [True, True]]
+    assert without_unlabelled(inside, [1, 1, 1]) is inside and inside.all()

@@ -2,13 +2,15 @@
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.roi_heads.regions import spread
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.structures.keypoint import Keypoints
 
-# Cells of the largest intermediate tensor: 16 MiB, which a processor's cache almost holds
-CHUNK_CELLS = 1 << 22
+# Cells of the largest intermediate tensor: what a processor's cache almost holds, and what keeps a GPU busy
+CHUNK_CELLS = 1 << 20
+CHUNK_CELLS_ELSEWHERE = 1 << 26
 
 # Coefficient of the bicubic kernel (Keys 1981), the value that OpenCV and torch use
 CUBIC_A = -0.75
@@ -25,33 +27,38 @@ class KeypointPostProcessor(nn.Module):
         super().__init__()
         self.joints = joints
 
-    def forward(self, heatmaps, boxes, asked):
+    def forward(self, heatmaps, boxes, asked, up_scale=1):
         """Decode.
 
         Args:
             heatmaps: logits [A, K, M, M] of the boxes asked for, image after image.
             boxes: one `BoxList` per image, which gets the field.
-            asked: one bool [D] per image: the boxes that have joints. The joints of the others are (0, 0, 0).
+            asked: one int64 [A_i] per image: the boxes that have joints. The joints of the others are (0, 0, 0).
+            up_scale: as `heatmaps_to_keypoints` has it.
 
         Returns:
             The boxes.
         """
         corners = cat([b.bbox[chosen] for b, chosen in zip(boxes, asked)])
-        keypoints, scores = heatmaps_to_keypoints(heatmaps.detach(), corners.detach())
+        keypoints, scores = heatmaps_to_keypoints(heatmaps.detach(), corners.detach(), up_scale)
         empty = keypoints.new_zeros(keypoints.shape[1:])
-        for b, joints, logits in zip(boxes, spread(keypoints, asked, empty), spread(scores, asked, empty[:, 0])):
+        counts = [len(b) for b in boxes]
+        places, values = spread(keypoints, asked, counts, empty), spread(scores, asked, counts, empty[:, 0])
+        for b, joints, logits in zip(boxes, places, values):
             field = Keypoints(joints, b.size, joints=self.joints)
             field.add_field("logits", logits)
             b.add_field("keypoints", field)
         return boxes
 
 
-def heatmaps_to_keypoints(maps, rois):
+def heatmaps_to_keypoints(maps, rois, up_scale=1):
     """The place of each joint: the greatest cell of its heat map, resized bicubically to the pixels of its box.
 
     Args:
         maps: float [N, K, M, M], logits.
         rois: float [N, 4], xyxy.
+        up_scale: the maps are so many times smaller than those that are meant, which come of them by bilinear
+            enlargement; larger than 1 saves making these.
 
     Returns:
         float [N, K, 3] (x, y in the image, 1) and float [N, K]: the resized map's value there. The numbers are those of
@@ -62,43 +69,73 @@ def heatmaps_to_keypoints(maps, rois):
     count, num_keypoints = maps.shape[:2]
     extent = (rois[:, 2:] - rois[:, :2]).clamp(min=1)
     pixels = extent.ceil()
-    cell = maps.new_zeros((count, num_keypoints, 2))
-    scores = maps.new_zeros((count, num_keypoints))
+    if not count:
+        return maps.new_zeros(0, num_keypoints, 3), maps.new_zeros(0, num_keypoints)
+    order = pixels.amax(dim=1).argsort(descending=True)
+    # boxes that are resized together are of like size; their sizes are all that the device is waited for
+    chunks = _chunks(pixels[order].long().tolist(), num_keypoints, maps.device)
+    rows_first = maps.transpose(1, 2)
+    found = []
     # Mixed precision would make the resize, a matrix product, too coarse to tell neighbouring pixels apart
     with torch.autocast(maps.device.type, enabled=False):
-        for chunk in _chunks_of_like_size(pixels, num_keypoints):
-            cell[chunk], scores[chunk] = _greatest_cell(maps[chunk], pixels[chunk])
+        for start, end, longest in chunks:
+            chunk = order[start:end]
+            found.append(_greatest_cell(rows_first[chunk], pixels[chunk], *longest, up_scale))
+    cell, scores = (torch.empty_like(part).index_copy_(0, order, part) for part in map(torch.cat, zip(*found)))
     place = (cell + 0.5) * (extent / pixels)[:, None] + rois[:, None, :2]
     return torch.cat((place, torch.ones_like(scores)[..., None]), dim=-1), scores
 
 
-def _chunks_of_like_size(pixels, num_keypoints):
-    """Yield index tensors that together name all boxes, largest first, in portions of about `CHUNK_CELLS` cells."""
-    longest, order = pixels.amax(dim=1).sort(descending=True)
-    start = 0
-    while start < len(order):
-        step = max(1, int(CHUNK_CELLS // (num_keypoints * longest[start].item() ** 2)))
-        yield order[start : start + step]
-        start += step
+def _chunks(sizes, num_keypoints, device):
+    """[(first, end, (width, height))]: runs of boxes of about `CHUNK_CELLS` cells, and the longest sides in each.
+
+    Args:
+        sizes: list of (width, height) of the boxes in pixels, those with the longest side first.
+    """
+    cells = CHUNK_CELLS if device.type == "cpu" else CHUNK_CELLS_ELSEWHERE
+    chunks, start = [], 0
+    while start < len(sizes):
+        end = start + max(1, cells // (num_keypoints * max(sizes[start]) ** 2))
+        chunks.append((start, min(end, len(sizes)), tuple(map(max, zip(*sizes[start:end])))))
+        start = end
+    return chunks
 
 
-def _greatest_cell(maps, pixels):
-    """(x, y) [n, K, 2] and value [n, K] of the maximum of each map, resized to its own (width, height) in `pixels`."""
-    width, height = (int(v) for v in pixels.amax(dim=0))
-    columns = bicubic_weights(pixels[:, 0], width, maps.shape[-1])
-    rows = bicubic_weights(pixels[:, 1], height, maps.shape[-2])
-    resized = torch.matmul(torch.matmul(rows[:, None], maps), columns[:, None].transpose(2, 3))
-    outside_x = torch.arange(width, device=maps.device) >= pixels[:, :1]
-    outside_y = torch.arange(height, device=maps.device) >= pixels[:, 1:]
-    resized.masked_fill_((outside_y[:, :, None] | outside_x[:, None, :])[:, None], -torch.inf)
-    value, index = resized.flatten(2).max(dim=2)
-    return torch.stack((index % width, torch.div(index, width, rounding_mode="floor")), dim=-1).to(maps.dtype), value
+def _greatest_cell(maps, pixels, width, height, up_scale):
+    """(x, y) [n, K, 2] and value [n, K] of the maximum of each map, resized to its own (width, height) in `pixels`.
+
+    Args:
+        maps: float [n, M, K, M]: rows, then keypoints, so that each axis is resized by one product for all keypoints.
+        pixels: float [n, 2]. width, height: their maxima.
+        up_scale: see `heatmaps_to_keypoints`.
+    """
+    count, _, num_keypoints, side = maps.shape
+    rows = _enlarging_weights(pixels[:, 1], height, maps.shape[1], up_scale)
+    columns = _enlarging_weights(pixels[:, 0], width, side, up_scale)
+    resized = torch.bmm(rows, maps.flatten(2)).view(count, height * num_keypoints, side)
+    resized = torch.bmm(resized, columns.transpose(1, 2)).view(count, height, num_keypoints, width)
+    # The row first: to find where a maximum is takes several times as long as to find it
+    value, y = resized.amax(dim=3).max(dim=1)
+    line = resized.gather(1, y[:, None, :, None].expand(-1, -1, -1, width)).squeeze(1)
+    return torch.stack((line.max(dim=2).indices, y), dim=-1).to(maps.dtype), value
+
+
+def _enlarging_weights(lengths, longest, side, up_scale):
+    """`bicubic_weights` of `side` cells that are enlarged bilinearly to `up_scale` times as many first."""
+    weights = bicubic_weights(lengths, longest, side * up_scale)
+    if up_scale == 1:
+        return weights
+    one_cell_each = torch.eye(side, device=lengths.device)[None]
+    return weights @ F.interpolate(one_cell_each, scale_factor=up_scale, mode="linear", align_corners=False)[0].t()
 
 
 def bicubic_weights(lengths, longest, side):
-    """Weights [n, longest, side] that resize `side` cells to lengths[i] pixels; half-pixel centres, clamped borders."""
-    target = torch.arange(longest, device=lengths.device) + 0.5
-    source = target * (side / lengths)[:, None] - 0.5
+    """Weights [n, longest, side] that resize `side` cells to lengths[i] pixels; half-pixel centres, clamped borders.
+
+    Beyond the lengths[i] pixels the last of them is repeated.
+    """
+    pixel = torch.minimum(torch.arange(longest, device=lengths.device), lengths[:, None] - 1)
+    source = (pixel + 0.5) * (side / lengths)[:, None] - 0.5
     first = source.floor()
     t = (source - first)[..., None]
     distance = torch.cat((1 + t, t, 1 - t, 2 - t), dim=-1)

@@ -8,7 +8,7 @@ from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_feature_ex
     make_roi_keypoint_feature_extractor,
 )
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_predictors import make_roi_keypoint_predictor
-from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, has_label, region_features
+from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, region_features, with_labels
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 
 
@@ -46,17 +46,22 @@ class ROIKeypointHead(nn.Module):
             empty where the batch has no region with a visible joint.
         """
         if targets is None:
-            asked = [has_label(boxes, self.keypoint_labels) for boxes in proposals]
-            people = [boxes[chosen] for boxes, chosen in zip(proposals, asked)]
-            heatmaps = self.predictor(self.feature_extractor(features, people))
-            return self.post_processor(heatmaps, proposals, asked), {}
-        positives = self.loss_evaluator.select(proposals, targets)
+            asked = with_labels(proposals, self.keypoint_labels)
+            people = [boxes.copy_with_fields([])[chosen] for boxes, chosen in zip(proposals, asked)]
+            heatmaps, up_scale = self._coarsest_maps(self.feature_extractor(features, people))
+            return self.post_processor(heatmaps, proposals, asked, up_scale), {}
+        positives = self.loss_evaluator.select(proposals, targets, self.resolution)
         if not any(len(boxes) for boxes in positives):
             return proposals, {}
         logits = self.predictor(region_features(self.feature_extractor, features, positives))
         check_resolution(logits, self.resolution, "MODEL.ROI_KEYPOINT_HEAD")
-        loss = self.loss_evaluator(logits, positives)
-        return proposals, {} if loss is None else {"loss_kp": loss}
+        return proposals, {"loss_kp": self.loss_evaluator(logits, positives)}
+
+    def _coarsest_maps(self, x):
+        """Region features -> (heat maps, how many times they are to be enlarged): the maps are large, and many."""
+        if hasattr(self.predictor, "coarse"):
+            return self.predictor.coarse(x), self.predictor.up_scale
+        return self.predictor(x), 1
 
 
 def build_roi_keypoint_head(cfg, in_channels, joints=None, keypoint_labels=None):

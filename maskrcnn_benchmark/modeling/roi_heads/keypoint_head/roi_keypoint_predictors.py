@@ -29,8 +29,11 @@ class KeypointRCNNPredictor(nn.Module):
 
     def forward(self, x):
         """[R, in_channels, s, s] -> logits [R, num_keypoints, 4 s, 4 s]."""
-        x = self.kps_score_lowres(x)
-        return F.interpolate(x, scale_factor=self.up_scale, mode="bilinear", align_corners=False)
+        return F.interpolate(self.coarse(x), scale_factor=self.up_scale, mode="bilinear", align_corners=False)
+
+    def coarse(self, x):
+        """The logits before their bilinear enlargement by `up_scale`: [R, num_keypoints, 2 s, 2 s]."""
+        return self.kps_score_lowres(x)
 
 
 registry.ROI_KEYPOINT_PREDICTOR.register("KeypointRCNNPredictor", KeypointRCNNPredictor.from_config)

@@ -1,10 +1,9 @@
 """Which regions the mask head trains on, and its loss (Mask R-CNN, He et al. 2017)."""
 
-import torch
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
-from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.segmentation_mask import crop_and_resize_masks
 
 
 class MaskRCNNLossComputation:
@@ -36,13 +35,11 @@ class MaskRCNNLossComputation:
         Returns:
             Mean over the cells of the R maps.
         """
-        truth = cat(self._targets(proposals, targets, mask_logits.shape[-1])).to(mask_logits.device)
-        return F.binary_cross_entropy_with_logits(mask_logits.float(), truth.float())
-
-    @torch.no_grad()
-    def _targets(self, proposals, targets, resolution):
-        return [
-            target.instances.get_field("masks")[boxes.get_field("matched_idxs")].crop_and_resize(boxes.bbox, resolution)
-            for boxes, target in zip(proposals, targets)
-            if len(boxes)
-        ]
+        filled = [(boxes, target) for boxes, target in zip(proposals, targets) if len(boxes)]
+        truth = crop_and_resize_masks(
+            [target.instances.get_field("masks") for _, target in filled],
+            [boxes.get_field("matched_idxs") for boxes, _ in filled],
+            [boxes.bbox for boxes, _ in filled],
+            mask_logits.shape[-1],
+        )
+        return F.binary_cross_entropy_with_logits(mask_logits.float(), truth)

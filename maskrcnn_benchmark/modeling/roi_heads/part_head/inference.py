@@ -32,7 +32,7 @@ class PartPostProcessor(nn.Module):
 
         Args:
             boxes: one `BoxList` with labels per image.
-            asked: one bool [D] per image: the boxes that have logits. The others are all background.
+            asked: one int64 [A_i] per image: the boxes that have logits. The others are all background.
         """
         logits = x.float()
         if self.owned is not None and len(logits):
@@ -40,7 +40,7 @@ class PartPostProcessor(nn.Module):
             logits = logits.masked_fill(~self.owned[labels][:, :, None, None], -torch.inf)
         background = logits.new_zeros(logits.shape[1:])
         background[0] = 1
-        for b, probabilities in zip(boxes, spread(logits.softmax(dim=1), asked, background)):
+        for b, probabilities in zip(boxes, spread(logits.softmax(dim=1), asked, [len(b) for b in boxes], background)):
             b.add_field("parts", probabilities)
         return boxes
 

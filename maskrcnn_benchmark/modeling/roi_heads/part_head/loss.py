@@ -5,7 +5,10 @@ import torch
 from maskrcnn_benchmark.layers import mean_cross_entropy
 from maskrcnn_benchmark.modeling.roi_heads.matching import draw
 from maskrcnn_benchmark.modeling.roi_heads.regions import has_label
-from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
+from maskrcnn_benchmark.modeling.utils import pad_rows
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.part_mask import crop_and_resize_parts
 
 
 class PartRCNNLossComputation:
@@ -29,17 +32,28 @@ class PartRCNNLossComputation:
             targets: one `ImageAnnotations` per image.
 
         Returns:
-            One `BoxList` per image.
+            One `BoxList` per image, with field matched_idxs int64 [R]. The device is waited for once, for their
+            numbers.
         """
-        return [self._select(boxes, target.instances) for boxes, target in zip(proposals, targets)]
-
-    def _select(self, boxes, instances):
-        if instances is None or not len(instances) or not instances.has_field("parts"):
-            return boxes[:0]
-        annotated = instances.get_field("parts").annotated.to(boxes.bbox.device)
-        qualifies = (boxes.get_field("labels") > 0) & has_label(boxes, self.part_labels)
-        qualifies &= annotated[boxes.get_field("matched_idxs").clamp(min=0)]
-        return boxes[draw(torch.nonzero(qualifies).squeeze(1), self.max_rois_per_image)]
+        instances = [_with_parts(target.instances) for target in targets]
+        positives = [boxes[:0] if known is None else positives_of(boxes) for boxes, known in zip(proposals, instances)]
+        if not any(len(boxes) for boxes in positives):
+            return positives
+        none = torch.zeros(0, dtype=torch.bool, device=positives[0].bbox.device)
+        annotated = pad_rows([none if known is None else known.get_field("parts").annotated for known in instances])
+        labels, matched = (pad_rows([b.get_field(name) for b in positives]) for name in ("labels", "matched_idxs"))
+        qualifies = (labels > 0) & annotated.gather(1, matched)
+        if self.part_labels is not None:
+            qualifies &= has_label(labels, self.part_labels)
+        index, chosen = draw(qualifies, self.max_rois_per_image)
+        corners = pad_rows([boxes.bbox for boxes in positives]).gather(1, index[:, :, None].expand(-1, -1, 4))
+        matched = matched.gather(1, index)
+        regions = []
+        for image, (boxes, count) in enumerate(zip(positives, chosen.sum(dim=1).tolist())):
+            of_image = BoxList(corners[image, :count], boxes.size)
+            of_image.add_field("matched_idxs", matched[image, :count])
+            regions.append(of_image)
+        return regions
 
     def __call__(self, part_logits, proposals, targets):
         """The loss.
@@ -52,13 +66,16 @@ class PartRCNNLossComputation:
         Returns:
             Mean over all cells of all regions.
         """
-        truth = cat(self._targets(proposals, targets, part_logits.shape[-1])).to(part_logits.device)
+        filled = [(boxes, target) for boxes, target in zip(proposals, targets) if len(boxes)]
+        truth = crop_and_resize_parts(
+            [target.instances.get_field("parts") for _, target in filled],
+            [boxes.get_field("matched_idxs") for boxes, _ in filled],
+            [boxes.bbox for boxes, _ in filled],
+            part_logits.shape[-1],
+        )
         return mean_cross_entropy(part_logits.float(), truth)
 
-    @torch.no_grad()
-    def _targets(self, proposals, targets, resolution):
-        return [
-            target.instances.get_field("parts")[boxes.get_field("matched_idxs")].crop_and_resize(boxes.bbox, resolution)
-            for boxes, target in zip(proposals, targets)
-            if len(boxes)
-        ]
+
+def _with_parts(instances):
+    """The instances of an image, or None where there are none or nobody drew their parts."""
+    return instances if instances is not None and len(instances) and instances.has_field("parts") else None

@@ -6,7 +6,7 @@ from maskrcnn_benchmark.modeling.roi_heads.part_head.inference import PartPostPr
 from maskrcnn_benchmark.modeling.roi_heads.part_head.loss import PartRCNNLossComputation
 from maskrcnn_benchmark.modeling.roi_heads.part_head.roi_part_feature_extractors import make_roi_part_feature_extractor
 from maskrcnn_benchmark.modeling.roi_heads.part_head.roi_part_predictors import make_roi_part_predictor
-from maskrcnn_benchmark.modeling.roi_heads.regions import has_label
+from maskrcnn_benchmark.modeling.roi_heads.regions import with_labels
 
 
 class ROIPartHead(nn.Module):
@@ -41,8 +41,8 @@ class ROIPartHead(nn.Module):
             empty where the batch has no region of an object with annotated parts.
         """
         if targets is None:
-            asked = [has_label(boxes, self.part_labels) for boxes in proposals]
-            owners = [boxes[chosen] for boxes, chosen in zip(proposals, asked)]
+            asked = with_labels(proposals, self.part_labels)
+            owners = [boxes.copy_with_fields([])[chosen] for boxes, chosen in zip(proposals, asked)]
             logits = self.predictor(self.feature_extractor(features, owners))
             return self.post_processor(logits, proposals, asked), {}
         chosen = self.loss_evaluator.select(proposals, targets)

@@ -57,6 +57,21 @@ def test_decoding_equals_a_bicubic_resize_of_each_box(monkeypatch, chunk_cells):
     torch.testing.assert_close(scores, expected[..., 3], atol=1e-4, rtol=0)
 
 
+def test_decoding_small_maps_equals_decoding_the_enlarged_ones():
+    rois = random_rois(20, seed=3)
+    small = torch.randn(20, 5, 14, 14, generator=torch.Generator().manual_seed(4))
+    large = torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
+    keypoints, scores = heatmaps_to_keypoints(small, rois, up_scale=2)
+    expected, expected_scores = heatmaps_to_keypoints(large, rois)
+    torch.testing.assert_close(keypoints, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(scores, expected_scores, atol=1e-5, rtol=1e-5)
+
+
+def test_of_equal_pixels_the_first_is_the_joint():
+    keypoints, _ = heatmaps_to_keypoints(torch.zeros(1, 2, 28, 28), torch.tensor([[10.0, 20.0, 18.0, 40.0]]))
+    assert keypoints.tolist() == [[[10.5, 20.5, 1.0]] * 2]
+
+
 def test_joints_survive_the_way_to_heat_maps_and_back():
     rois = random_rois(30, seed=1)
     rois[:, 2:] += 60  # boxes larger than the map, or a single hot cell could fall between two pixels
@@ -87,31 +102,32 @@ def people_boxes(make_target):
 def test_regions_of_people_with_a_visible_joint_are_trained(people_boxes):
     target, boxes = people_boxes
     loss = KeypointRCNNLossComputation(Matcher(0.5, 0.5))
-    chosen = loss.select([boxes], [target])[0]
+    chosen = loss.select([boxes], [target], 28)[0]
     torch.testing.assert_close(chosen.bbox, boxes.bbox[:2])
     joints = target.people.get_field("keypoints").keypoints
-    torch.testing.assert_close(chosen.get_field("keypoints"), joints.repeat(2, 1, 1))
+    cells, _ = keypoints_to_heat_map(joints.repeat(2, 1, 1), boxes.bbox[:2], 28)
+    assert torch.equal(chosen.get_field("keypoint_cells"), cells)
     joints[..., 2] = 0
-    assert len(loss.select([boxes], [target])[0]) == 0
+    assert len(loss.select([boxes], [target], 28)[0]) == 0
 
 
 def test_a_person_whose_joints_lie_outside_the_box_is_not_trained(people_boxes):
     target, boxes = people_boxes
     target.people.get_field("keypoints").keypoints[..., 0] = 2.0
-    assert len(KeypointRCNNLossComputation(Matcher(0.5, 0.5)).select([boxes], [target])[0]) == 0
+    assert len(KeypointRCNNLossComputation(Matcher(0.5, 0.5)).select([boxes], [target], 28)[0]) == 0
 
 
 def test_the_number_of_regions_per_image_is_bounded(people_boxes):
     target, boxes = people_boxes
     loss = KeypointRCNNLossComputation(Matcher(0.5, 0.5), max_rois_per_image=1)
-    assert len(loss.select([boxes], [target])[0]) == 1
+    assert len(loss.select([boxes], [target], 28)[0]) == 1
 
 
 def test_the_loss_counts_only_visible_joints(people_boxes):
     target, boxes = people_boxes
     target.people.get_field("keypoints").keypoints[0, 1:, 2] = 0
     loss = KeypointRCNNLossComputation(Matcher(0.5, 0.5))
-    chosen = loss.select([boxes[:1]], [target])
+    chosen = loss.select([boxes[:1]], [target], 28)
     cells, _ = keypoints_to_heat_map(target.people.get_field("keypoints").keypoints, boxes.bbox[:1], 28)
     logits = torch.randn(1, 14, 28, 28)
     expected = torch.nn.functional.cross_entropy(logits[:, 0].flatten(1), cells[:, 0])
