@@ -8,7 +8,6 @@ import torch
 
 from benchmarks.multitask import Network
 from checks.networks import MINI, TINY, first_batches, read_config
-from checks.stage import Findings, Setting
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.loss_combiner import LEVELS
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS

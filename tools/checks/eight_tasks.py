@@ -1,4 +1,4 @@
-"""Stage: the full-size step of eight tasks beside Mask R-CNN's: time, memory, kernels, waits, the device's busy share."""
+"""Stage: the full-size step of eight tasks beside Mask R-CNN's: time, memory, kernels, waits, busy share."""
 
 import gc
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 from benchmarks.multitask import EIGHT_TASKS, MASK_RCNN, Network, with_tasks
 from benchmarks.timing import medians, take_turns
 from checks.measuring import clock_of, peak_mib, synchronisations, trace
-from checks.networks import FULL, first_batches, read_config, tame
+from checks.networks import FULL, MINI, first_batches, read_config, tame
 from checks.precision import tf32
 from checks.stage import Findings, Setting
 from maskrcnn_benchmark.multitask.tasks import TASKS
@@ -18,15 +18,16 @@ TIMES_MASK_RCNN = {"train": 1.5, "infer": 2.0}
 MOST_WAITS = {EIGHT_TASKS: 60, MASK_RCNN: 40}
 PLACES = 5
 # (DTYPE, TF32, what the rows call it); the shipped configuration's comes first
-PRECISIONS = (("bfloat16", False, "bfloat16"), ("float32", True, "TF32"))
+PRECISIONS = (("bfloat16", True, "bfloat16"), ("float32", True, "TF32"))
 PRECISIONS_ON_CPU = (("float32", False, "float32"),)
 
 
 def full_size(setting: Setting, *options):
-    """(config, `Vocabulary`) of the shipped configuration with 2 images of its size; small: of a size for a CPU."""
-    shorter, longer = (128, 192) if setting.small else (800, 1333)
-    size = ("INPUT.MIN_SIZE_TRAIN", (shorter,), "INPUT.MAX_SIZE_TRAIN", longer, "SOLVER.IMS_PER_BATCH", 2)
-    return read_config(setting, FULL, (*size, "SOLVER.BASE_LR", LEARNING_RATE, *options))
+    """(config, `Vocabulary`) of the shipped configuration with 2 images of its size; small: of the mini configuration."""
+    common = ("SOLVER.IMS_PER_BATCH", 2, "SOLVER.BASE_LR", LEARNING_RATE, *options)
+    if setting.small:
+        return read_config(setting, MINI, common)
+    return read_config(setting, FULL, ("INPUT.MIN_SIZE_TRAIN", (800,), "INPUT.MAX_SIZE_TRAIN", 1333, *common))
 
 
 def build_network(cfg, vocabulary) -> Network:
@@ -38,7 +39,7 @@ def build_network(cfg, vocabulary) -> Network:
 
 def check(setting: Setting, findings: Findings) -> None:
     """Both networks on the same images, in turn, in each precision; one training step of each is looked into."""
-    rounds, warmup = (1, 1) if setting.small else (8, 3)
+    rounds, warmup = (3, 1) if setting.small else (8, 3)
     for number, (dtype, rounded, name) in enumerate(PRECISIONS if setting.on_cuda else PRECISIONS_ON_CPU):
         cfg, vocabulary = full_size(setting, "DTYPE", dtype)
         (batch,) = first_batches(cfg, 1)
@@ -48,8 +49,8 @@ def check(setting: Setting, findings: Findings) -> None:
             findings.note("images", " x ".join(map(str, batch[0].tensors.shape)))
         actions = {}
         for key, network in networks.items():
-            actions[f"{key}, train"] = lambda turn, network=network: network.train_step(batch)
-            actions[f"{key}, infer"] = lambda turn, network=network: network.infer(batch)
+            actions[f"{key}, train"] = lambda turn, network=network, batch=batch: network.train_step(batch)
+            actions[f"{key}, infer"] = lambda turn, network=network, batch=batch: network.infer(batch)
         with tf32(rounded):
             seconds = medians(take_turns(actions, rounds, warmup, clock_of(setting.device)))
             for action, taken in seconds.items():

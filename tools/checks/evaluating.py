@@ -16,7 +16,9 @@ SAME = 0.02
 
 def check(setting: Setting, findings: Findings) -> None:
     """Score the same network on both; of a CPU alone, twice."""
-    cfg, vocabulary = read_config(setting, MINI, (*TINY, "TEST.IMS_PER_BATCH", 4), device="cpu")
+    cfg, vocabulary = read_config(
+        setting, MINI, (*TINY, "TEST.IMS_PER_BATCH", 4, "TEST.EDGE_THRESHOLDS", 9), device="cpu"
+    )
     ((batch,), _) = training_batches(cfg, 1, own_data=True)
     model = build_model(cfg, vocabulary, batch)
     on_cpu, here = (evaluate(cfg, model.to(device), device) for device in ("cpu", setting.device))

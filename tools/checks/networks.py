@@ -34,6 +34,8 @@ NOTHING_DRAWN = (
 TRAINING_IMAGES, TEST_IMAGES = 48, 8
 RESIDUAL_SCALE = 0.2  # keeps a residual network with frozen norms and random weights in range
 SCORE_SPREAD = 2.0  # standard deviation of random scores: far enough apart that rounding does not change their order
+# A direction is a vector brought to length one, whose gradient has no bound near zero: so many deviations away from it
+CLEAR = 4.0
 
 
 def data_folder(setting: Setting) -> str:
@@ -71,7 +73,7 @@ def build_model(cfg, vocabulary, batch) -> nn.Module:
     """The config's network, on the CPU, with random weights that behave like trained ones.
 
     Batch norms know the statistics of a batch, (`ImageList`, targets) on the CPU; frozen ones keep activations in
-    range; scores of anchors and of classes are far apart.
+    range; scores of anchors and of classes are far apart, and directions of occlusion are clear.
     """
     torch.manual_seed(0)
     model = build_detection_model(cfg, vocabulary)
@@ -87,21 +89,23 @@ def build_model(cfg, vocabulary, batch) -> nn.Module:
             norm.momentum = momentum
         model.eval()
         for layer in (model.rpn.head.cls_logits, model.roi_heads.box.predictor.cls_score):
-            _spread(layer, lambda: model(batch[0]))
+            layer.weight.mul_(SCORE_SPREAD / _deviation(layer, lambda: model(batch[0])))
+        edges = model.fpn_heads.heads.occlusion.predictor
+        edges.predict.bias[edges.stride**2 :] += CLEAR * _deviation(edges.predict, lambda: model(batch[0]))
     return model
 
 
 def tame(model: nn.Module) -> None:
-    """Make the frozen norms at the end of residual blocks small, so that activations do not grow from block to block."""
+    """Make the frozen norms at the end of residual blocks small, so that activations do not grow with depth."""
     for name, module in model.named_modules():
         if name.endswith("bn3") and isinstance(module, FrozenBatchNorm2d):
             module.weight.fill_(RESIDUAL_SCALE)
 
 
-def _spread(layer, run):
-    """Scale a layer so that what it gives during `run()` deviates by `SCORE_SPREAD`."""
+def _deviation(layer, run):
+    """Standard deviation of what a layer gives during `run()`."""
     seen = []
     hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output.float().flatten()))
     run()
     hook.remove()
-    layer.weight.mul_(SCORE_SPREAD / torch.cat(seen).std())
+    return torch.cat(seen).std()

@@ -40,7 +40,7 @@ def _check_nms(setting, findings, size, generator):
     expected = ops.nms(inclusive_to_exclusive(boxes), scores, IOU)
     found = nms(*here[:2], IOU).cpu()
     findings.require("NMS keeps the same boxes", found.equal(expected), f"{len(found)} of {len(expected)} expected")
-    expected = ops.batched_nms(inclusive_to_exclusive(boxes).double(), scores, groups, IOU)
+    expected = ops.batched_nms(inclusive_to_exclusive(boxes).double(), scores.double(), groups, IOU)
     found = grouped_nms(*here, IOU).cpu()
     text = f"{len(found)} of {len(expected)} expected"
     findings.require("NMS by level keeps the same boxes", found.equal(expected), text)

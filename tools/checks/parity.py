@@ -27,7 +27,7 @@ LOSS_SCALES = (2.0**14, 2.0**10, 2.0**6, 1.0)
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest differences that rounding explains: of outputs, losses and gradient norms, relative; of boxes, a share."""
+    """Largest differences that rounding explains: relative of outputs, losses and gradient norms, a share of boxes."""
 
     outputs: float
     losses: float
@@ -54,7 +54,7 @@ HALF = Limits(2e-2, 1e-2, 3e-2, 0.1)
 ON_CUDA = (
     Variant("float32", SINGLE),
     Variant("TF32", HALF, tf32=True),
-    Variant("bfloat16", Limits(1e-1, 5e-2, 1e-1, 0.3), dtype="bfloat16"),
+    Variant("bfloat16", Limits(1e-1, 5e-2, 2e-1, 0.3), dtype="bfloat16"),
     Variant("float16", Limits(2e-2, 2e-2, 5e-2, 0.1), dtype="float16"),
 )
 ON_CPU = (

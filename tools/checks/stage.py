@@ -61,8 +61,8 @@ class Findings:
         self._send(Row(name, float(value), unit, most, "" if value <= most else MISS, group))
 
     def require(self, name: str, holds: bool, text: str = "", group: str = "") -> None:
-        """Something that must hold; the text says what was found."""
-        self._send(Row(name, text, verdict=PASS if holds else FAIL, group=group))
+        """Something that must hold; the text, by default yes or no, says what was found."""
+        self._send(Row(name, text or ("yes" if holds else "no"), verdict=PASS if holds else FAIL, group=group))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Stage: a short training by `tools/train_net.py`, whole, and killed and started again: the weights must be the same."""
+"""Stage: a short training by `tools/train_net.py`, whole, and killed and resumed: the weights must be the same."""
 
 import os
 import re

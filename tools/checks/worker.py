@@ -12,6 +12,7 @@ import traceback
 from multiprocessing.connection import wait
 
 import torch
+from tqdm import tqdm
 
 from checks.precision import use_tf32
 from checks.stage import Findings, Skipped
@@ -38,6 +39,7 @@ def work(connection, device, log):
     faulthandler.enable()
     faulthandler.register(SHOW_STACKS, all_threads=True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own is shared by processes, and one that is ended would leave it behind
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     connection.send((READY, None))
