@@ -40,3 +40,9 @@ def be_slow(setting, findings):
 
 def leave_out(setting, findings):
     raise Skipped("built without NCCL")
+
+
+def go_on(setting, findings):
+    with findings.attempt("float16"):
+        raise ValueError("a loss is nan\nand more")
+    findings.note("bfloat16", 0.5)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -32,12 +33,11 @@ def tool():
 @pytest.fixture(scope="module")
 def stage(tool):
     """Makes a stage of a function of `fake_stages`."""
-    import fake_stages
 
     from checks.stage import Stage
 
     def make(name, function, **options):
-        return Stage(name, f"to {name}", getattr(fake_stages, function), weight=1, **options)
+        return Stage(name, f"to {name}", f"fake_stages:{function}", weight=1, **options)
 
     return make
 
@@ -96,8 +96,12 @@ def test_a_stage_that_fails_hangs_or_dies_takes_no_other_along(check, stage, mon
 
 
 def test_a_limit_fails_and_a_missed_goal_does_not(check, stage):
-    status, output, found = check(stage("wrong", "be_wrong"), stage("slow", "be_slow"), stage("out", "leave_out"))
+    status, output, found = check(
+        stage("wrong", "be_wrong"), stage("slow", "be_slow"), stage("out", "leave_out"), stage("on", "go_on")
+    )
     assert status == 1
+    assert values(found["on"]) == {"float16": "ValueError: a loss is nan", "bfloat16": 0.5}
+    assert found["on"]["verdict"] == "FAIL" and "Traceback" in found["on"]["output"]
     assert found["wrong"]["reason"] == "not as it should be: loss_mask, loss_part"
     assert [row["verdict"] for row in found["wrong"]["rows"]] == ["FAIL", "PASS", "FAIL", "PASS"]
     assert found["wrong"]["rows"][2]["value"] == "nan"
@@ -169,6 +173,11 @@ def test_an_interruption_keeps_what_was_found(tmp_path):
 def test_mistakes_are_refused_before_anything_is_run(tool, words, message):
     with pytest.raises(UserError, match=message):
         tool.main(["--device", "cpu", *words])
+
+
+def test_each_stage_has_a_function_and_a_name_of_its_own(tool):
+    assert all(callable(pkgutil.resolve_name(each.check)) for each in tool.STAGES)
+    assert len({each.name for each in tool.STAGES}) == len(tool.STAGES)
 
 
 def test_the_stages_are_listed(tool, capsys):

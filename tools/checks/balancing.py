@@ -26,10 +26,11 @@ def _check(setting, findings, option, methods):
         for level in LEVELS:
             changed = cfg.clone()
             changed.merge_from_list([f"MULTITASK.{option}", method, "MULTITASK.GRADIENTS_AT", level])
-            start = time.perf_counter()
-            fault = try_method(changed, vocabulary, batches)
-            seconds = time.perf_counter() - start
-            findings.require(method, not fault, fault or f"{seconds:.2f} s", group=f"at {level}")
+            with findings.attempt(method, f"at {level}"):
+                start = time.perf_counter()
+                fault = try_method(changed, vocabulary, batches)
+                seconds = time.perf_counter() - start
+                findings.require(method, not fault, fault or f"{seconds:.2f} s", f"at {level}")
 
 
 check_weightings = partial(_check, option="WEIGHTING", methods=tuple(WEIGHTINGS))

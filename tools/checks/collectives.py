@@ -9,9 +9,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from benchmarks.multitask import Network, training_batches
+from benchmarks.multitask import Network
 from benchmarks.timing import wait_for
-from checks.networks import MINI, NOTHING_DRAWN, TINY, read_config
+from checks.networks import MINI, NOTHING_DRAWN, TINY, first_batches, read_config
 from checks.precision import use_tf32
 from checks.stage import Findings, Setting, Skipped
 from maskrcnn_benchmark.engine.data_parallel import broadcast_state
@@ -21,13 +21,13 @@ BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # as training chooses 
 SECONDS = 60  # for processes to find one another
 MESSAGE_MIB = 100
 ROUNDS = 5
-LARGEST = 1e-5  # difference of a weight after a step of two processes, and of one
+LARGEST = 1e-5  # difference of a weight after a step of several processes, and of one
 # A plain step, without momentum's and AdamW's ways to make much of little
 PLAIN = ("SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 0.01, "SOLVER.CLIP_GRADIENT_NORM", 0.0)
 
 
 def check(setting: Setting, findings: Findings) -> None:
-    """A world of one; then one of all GPUs, or of two processes on a CPU, and a step of two of them beside one's."""
+    """A world of one; then one of all GPUs, or of two processes on a CPU, and their step beside that of one process."""
     if setting.on_cuda and not dist.is_nccl_available():
         raise Skipped("this PyTorch is built without NCCL")
     mib = 4 if setting.small else MESSAGE_MIB
@@ -36,8 +36,15 @@ def check(setting: Setting, findings: Findings) -> None:
     if most == 1:
         findings.note("several processes", "there is one GPU, and NCCL wants one for each process")
         return
-    _report(findings, setting, run_together(setting, most, _communicate, mib), mib)
-    _compare_steps(setting, findings)
+    cfg, vocabulary, images, alone, before = _alone(setting, most)
+    found = run_together(setting, most, _communicate_and_step, mib, cfg, vocabulary, images)
+    _report(findings, setting, found, mib)
+    weights = [seen["weights"] for seen in found]
+    same = all(torch.equal(one, other) for others in weights[1:] for one, other in zip(weights[0], others))
+    findings.require("all processes hold the same weights after a step", same)
+    findings.require("the step moves weights", largest_difference(alone, before) > LARGEST)
+    difference = largest_difference(alone, weights[0])
+    findings.limit(f"{most} processes beside one, largest difference of a weight", difference, LARGEST)
 
 
 def _report(findings, setting, found, mib):
@@ -127,36 +134,36 @@ def _communicate(rank, device, mib):
     return {"right": right, "sum_seconds": min(seconds)}
 
 
-def _compare_steps(setting, findings):
-    """A step of two processes with an image each, beside one of a single process that adds up both images."""
-    cfg, vocabulary = read_config(setting, MINI, (*TINY, *NOTHING_DRAWN, *PLAIN, "SOLVER.ACCUMULATE_STEPS", 2))
-    ((batch,), _) = training_batches(cfg, 1, own_data=True)
+def _alone(setting, count):
+    """A step of one process that adds up as many images as there will be processes.
+
+    Returns:
+        the config of one of these processes, `Vocabulary`, each one's batch, and all weights after the step and before.
+    """
+    options = (*TINY, *NOTHING_DRAWN, *PLAIN, "SOLVER.IMS_PER_BATCH", count, "SOLVER.ACCUMULATE_STEPS", count)
+    cfg, vocabulary = read_config(setting, MINI, options)
+    ((images, targets),) = first_batches(cfg, 1)
     network = Network(cfg, vocabulary)
-    before = _parameters(network)
-    network.train_step(batch)
-    expected = _parameters(network)
-    images, targets = batch
-    halves = [
+    before = _weights(network)
+    network.train_step((images, targets))
+    cfg.SOLVER.ACCUMULATE_STEPS = 1
+    shares = [
         (ImageList(images.tensors[i : i + 1].cpu(), images.image_sizes[i : i + 1]), [target.to("cpu")])
         for i, target in enumerate(targets)
     ]
-    cfg.SOLVER.ACCUMULATE_STEPS = 1
-    first, second = (seen["parameters"] for seen in run_together(setting, 2, _step, cfg, vocabulary, halves))
-    findings.require("two processes hold the same weights after a step", all(map(torch.equal, first, second)))
-    findings.require("the step moves weights", largest_difference(expected, before) > LARGEST)
-    difference = largest_difference(expected, first)
-    findings.limit("two processes beside one, largest difference of a weight", difference, LARGEST)
+    return cfg, vocabulary, shares, _weights(network), before
 
 
-def _step(rank, device, cfg, vocabulary, halves):
-    """A training step on this rank's image; all weights."""
+def _communicate_and_step(rank, device, mib, cfg, vocabulary, shares):
+    """What `_communicate` returns, and all weights after a training step on this rank's image."""
     cfg = cfg.clone()
     cfg.MODEL.DEVICE = str(device)
+    found = _communicate(rank, device, mib)
     network = Network(cfg, vocabulary)
     broadcast_state(network.model, network.step.loss_combiner)
-    images, targets = halves[rank]
+    images, targets = shares[rank]
     network.train_step((images.to(device), [target.to(device) for target in targets]))
-    return {"parameters": _parameters(network)}
+    return {**found, "weights": _weights(network)}
 
 
 def largest_difference(one: list, other: list) -> float:
@@ -164,6 +171,6 @@ def largest_difference(one: list, other: list) -> float:
     return max((a - b).abs().max().item() for a, b in zip(one, other))
 
 
-def _parameters(network):
+def _weights(network):
     """All weights, on the CPU."""
     return [p.detach().cpu().clone() for p in network.model.parameters()]

@@ -7,13 +7,14 @@ import torch
 
 from benchmarks.multitask import EIGHT_TASKS, MASK_RCNN, Network, with_tasks
 from benchmarks.timing import medians, take_turns
-from checks.measuring import clock_of, peak_mib, synchronisations, trace
+from checks.measuring import clock_of, median_ms, peak_mib, synchronisations, trace
 from checks.networks import FULL, MINI, first_batches, read_config, tame
 from checks.precision import tf32
 from checks.stage import Findings, Setting
 from maskrcnn_benchmark.multitask.tasks import TASKS
 
 LEARNING_RATE = 1e-5  # small, so that random weights stay as they are while they are timed
+COMPARED = {EIGHT_TASKS: tuple(TASKS), MASK_RCNN: ("detection", "instance")}
 TIMES_MASK_RCNN = {"train": 1.5, "infer": 2.0}
 MOST_WAITS = {EIGHT_TASKS: 60, MASK_RCNN: 40}
 PLACES = 5
@@ -23,7 +24,7 @@ PRECISIONS_ON_CPU = (("float32", False, "float32"),)
 
 
 def full_size(setting: Setting, *options):
-    """(config, `Vocabulary`) of the shipped configuration with 2 images of its size; small: of the mini configuration."""
+    """(config, `Vocabulary`) of the shipped configuration and 2 images of its size; small: of the mini one."""
     common = ("SOLVER.IMS_PER_BATCH", 2, "SOLVER.BASE_LR", LEARNING_RATE, *options)
     if setting.small:
         return read_config(setting, MINI, common)
@@ -38,54 +39,87 @@ def build_network(cfg, vocabulary) -> Network:
 
 
 def check(setting: Setting, findings: Findings) -> None:
-    """Both networks on the same images, in turn, in each precision; one training step of each is looked into."""
-    rounds, warmup = (3, 1) if setting.small else (8, 3)
-    for number, (dtype, rounded, name) in enumerate(PRECISIONS if setting.on_cuda else PRECISIONS_ON_CPU):
-        cfg, vocabulary = full_size(setting, "DTYPE", dtype)
-        (batch,) = first_batches(cfg, 1)
-        variants = {EIGHT_TASKS: with_tasks(cfg, TASKS), MASK_RCNN: with_tasks(cfg, ("detection", "instance"))}
-        networks = {key: build_network(variant, vocabulary) for key, variant in variants.items()}
-        if number == 0:
-            findings.note("images", " x ".join(map(str, batch[0].tensors.shape)))
-        actions = {}
-        for key, network in networks.items():
-            actions[f"{key}, train"] = lambda turn, network=network, batch=batch: network.train_step(batch)
-            actions[f"{key}, infer"] = lambda turn, network=network, batch=batch: network.infer(batch)
-        with tf32(rounded):
-            seconds = medians(take_turns(actions, rounds, warmup, clock_of(setting.device)))
-            for action, taken in seconds.items():
-                findings.note(action, 1000 * taken, "ms", name)
-            for kind, most in TIMES_MASK_RCNN.items():
-                ratio = seconds[f"{EIGHT_TASKS}, {kind}"] / seconds[f"{MASK_RCNN}, {kind}"]
-                findings.goal(f"{EIGHT_TASKS} over {MASK_RCNN}, {kind}", ratio, most, "times", name)
-            if number == 0:
-                for key in networks:
-                    look_into(setting, findings, actions[f"{key}, train"], seconds[f"{key}, train"], key)
-        del networks, actions
-        gc.collect()
-        if setting.on_cuda:
-            torch.cuda.empty_cache()
+    """Both networks on the same images, in turn, in each precision; then a training step of each alone, looked into."""
+    precisions = PRECISIONS if setting.on_cuda else PRECISIONS_ON_CPU
+    for dtype, rounded, name in precisions:
+        with findings.attempt("runs", name), tf32(rounded):
+            _time(setting, findings, dtype, name)
+        free_memory(setting)
+    dtype, rounded, name = precisions[0]
+    for key in COMPARED:
+        group = f"{key}, {name}"
+        with findings.attempt("runs", group), tf32(rounded):
+            network, batch = _network(setting, dtype, key)
+            look_into(setting, findings, lambda network=network, batch=batch: network.train_step(batch), group)
+        network = batch = None
+        free_memory(setting)
 
 
-def look_into(setting: Setting, findings: Findings, action: Callable, seconds: float, name: str) -> None:
-    """What one training step does besides taking time.
+def _network(setting, dtype, key):
+    """One of `COMPARED` and a batch for it."""
+    cfg, vocabulary = full_size(setting, "DTYPE", dtype)
+    (batch,) = first_batches(cfg, 1)
+    return build_network(with_tasks(cfg, COMPARED[key]), vocabulary), batch
+
+
+def _time(setting, findings, dtype, group):
+    networks = {key: _network(setting, dtype, key) for key in COMPARED}  # the same images, from one seed
+    actions = {}
+    for key, (network, batch) in networks.items():
+        findings.note(f"{key}, images", " x ".join(map(str, batch[0].tensors.shape)), group=group)
+        actions[f"{key}, train"] = lambda turn, network=network, batch=batch: network.train_step(batch)
+        actions[f"{key}, infer"] = lambda turn, network=network, batch=batch: network.infer(batch)
+    compare_times(setting, findings, actions, group, TIMES_MASK_RCNN, EIGHT_TASKS, MASK_RCNN)
+
+
+def compare_times(setting: Setting, findings: Findings, actions: dict, group: str, goals: dict, ours: str, peer: str):
+    """Time actions in turn, as medians, and hold the ratios of the pairs against goals.
 
     Args:
-        action: function of a number.
-        seconds: that it takes when nobody looks.
-        name: of the rows' column.
+        actions: {"OURS, KIND" and "PEER, KIND": function of the turn's number}.
+        goals: {kind: largest ratio of ours over the peer's}.
     """
-    findings.note("peak memory", peak_mib(lambda: action(0), setting.device), "MiB", name)
-    seen = trace(lambda: action(0), setting.device)
-    findings.note("kernels" if setting.on_cuda else "operations", seen.kernels, "", name)
+    rounds, warmup = (2, 1) if setting.small else (8, 3)
+    seconds = medians(take_turns(actions, rounds, warmup, clock_of(setting.device)))
+    for action, taken in seconds.items():
+        findings.note(action, 1000 * taken, "ms", group)
+    for kind, most in goals.items():
+        ratio = seconds[f"{ours}, {kind}"] / seconds[f"{peer}, {kind}"]
+        findings.goal(f"{ours} over {peer}, {kind}", ratio, most, "times", group)
+
+
+def look_into(setting: Setting, findings: Findings, action: Callable[[], object], group: str) -> None:
+    """What a training step does besides taking time, on a device that holds nothing else.
+
+    Args:
+        action: the step, which waits for the device.
+        group: of the rows.
+    """
+    action()
     if not setting.on_cuda:
+        findings.note("operations", trace(action, setting.device).kernels, "", group)
         return
-    findings.note("copies and fills", seen.copies, "", name)
-    findings.note("busy share of the device", seen.busy_ms / (1000 * seconds), "", name)
+    findings.note("peak memory", peak_mib(action, setting.device), "MiB", group)
+    milliseconds = median_ms(action, setting.device, rounds=3, warmup=0)
+    seen = trace(action, setting.device)
+    findings.note("kernels", seen.kernels, "", group)
+    findings.note("copies and fills", seen.copies, "", group)
+    findings.note("busy share of the device", seen.busy_ms / milliseconds, "", group)
     with synchronisations() as places:
-        action(0)
-    findings.goal("waits for the device", sum(places.values()), MOST_WAITS.get(name, float("inf")), "", name)
+        action()
+    waits, most = sum(places.values()), next((n for name, n in MOST_WAITS.items() if group.startswith(name)), None)
+    if most is None:
+        findings.note("waits for the device", waits, "", group)
+    else:
+        findings.goal("waits for the device", waits, most, "", group)
     for index, (place, count) in enumerate(places.most_common(PLACES)):
-        findings.note(f"most waits, {index + 1}", f"{count} at {place}", group=name)
-    for index, (kernel, milliseconds, count) in enumerate(seen.slowest):
-        findings.note(f"most time, {index + 1}", f"{milliseconds:.2f} ms, {count} of {kernel[:40]}", group=name)
+        findings.note(f"most waits, {index + 1}", f"{count} at {place}", group=group)
+    for index, (kernel, total, count) in enumerate(seen.slowest):
+        findings.note(f"most time, {index + 1}", f"{total:.2f} ms, {count} of {kernel[:40]}", group=group)
+
+
+def free_memory(setting: Setting) -> None:
+    """Give the device back what nobody holds any more."""
+    gc.collect()
+    if setting.on_cuda:
+        torch.cuda.empty_cache()

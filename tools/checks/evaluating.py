@@ -17,7 +17,7 @@ SAME = 0.02
 def check(setting: Setting, findings: Findings) -> None:
     """Score the same network on both; of a CPU alone, twice."""
     cfg, vocabulary = read_config(
-        setting, MINI, (*TINY, "TEST.IMS_PER_BATCH", 4, "TEST.EDGE_THRESHOLDS", 9), device="cpu"
+        setting, MINI, (*TINY, "TEST.IMS_PER_BATCH", 4, "TEST.EDGE_THRESHOLDS", 39), device="cpu"
     )
     ((batch,), _) = training_batches(cfg, 1, own_data=True)
     model = build_model(cfg, vocabulary, batch)

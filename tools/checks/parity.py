@@ -103,10 +103,11 @@ def check(setting: Setting, findings: Findings) -> None:
 
     expected = run(Variant("reference", SINGLE), "cpu")
     for variant in ON_CUDA if setting.on_cuda else ON_CPU:
-        with tf32(variant.tf32), _threads(variant.other_threads):
-            found = run(variant, setting.device, expected)
-        for name, value, limit in compare(expected, found, variant.limits):
-            findings.limit(name, value, limit, group=variant.name)
+        with findings.attempt("runs", variant.name):
+            with tf32(variant.tf32), _threads(variant.other_threads):
+                found = run(variant, setting.device, expected)
+            for name, value, limit in compare(expected, found, variant.limits):
+                findings.limit(name, value, limit, group=variant.name)
 
 
 def outcome_of(model, batch, device: str, dtype: str, given: Outcome | None = None) -> Outcome:

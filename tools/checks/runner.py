@@ -82,8 +82,7 @@ class Runner:
         seconds = time.monotonic() - start
         if word == RAISED:
             self._close()
-            reason, stack = _one_line(value[0]), value[1]
-            return Result(stage, FAIL, seconds, limit, rows, reason, stack, self._output(written))
+            return Result(stage, FAIL, seconds, limit, rows, *value, self._output(written))
         if word == SKIPPED:
             return self._skipped(stage, seconds, limit, rows, value)
         wrong = [row.name for row in rows if row.verdict == FAIL]
@@ -163,7 +162,3 @@ def _ending(code):
     if code is not None and code < 0:
         return signal.Signals(-code).name
     return f"code {code}"
-
-
-def _one_line(text):
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")

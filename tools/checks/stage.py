@@ -1,7 +1,9 @@
 """A stage of the check: what it is given, and how it says what it found while it is still running."""
 
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 PASS, FAIL, SKIP, MISS = "PASS", "FAIL", "SKIP", "MISS"
@@ -9,6 +11,12 @@ PASS, FAIL, SKIP, MISS = "PASS", "FAIL", "SKIP", "MISS"
 
 class Skipped(Exception):
     """Raised by a stage that cannot run here; the message says why and what would let it run."""
+
+
+def describe(error: Exception) -> str:
+    """An error in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,17 @@ class Findings:
         """Something that must hold; the text, by default yes or no, says what was found."""
         self._send(Row(name, text or ("yes" if holds else "no"), verdict=PASS if holds else FAIL, group=group))
 
+    @contextmanager
+    def attempt(self, name: str, group: str = "") -> Iterator[None]:
+        """Go on after an error in the block: it is found as FAIL, and its stack is in the stage's output."""
+        try:
+            yield
+        except Skipped:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self.require(name, False, describe(error), group)
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -97,7 +116,8 @@ class Stage:
     Attributes:
         name: one word, for --only.
         summary: what it proves.
-        check: function of `Setting` and `Findings`; it raises what it cannot bear, and `Skipped`.
+        check: "module:name" of a function of `Setting` and `Findings`; it raises what it cannot bear, and `Skipped`. By
+            name, for a library that cannot be imported shall fail the stages that need it and no others.
         weight: its share of the time, in seconds of a machine with a GPU.
         on_device: it says something of the device, so that on a CUDA machine leaving it out is a FAIL.
         module, extra: a library that it needs, and the extra of pyproject.toml that brings it.
@@ -105,7 +125,7 @@ class Stage:
 
     name: str
     summary: str
-    check: Callable[[Setting, Findings], None]
+    check: str
     weight: float
     on_device: bool = True
     module: str = ""

@@ -5,6 +5,7 @@ import faulthandler
 import gc
 import multiprocessing
 import os
+import pkgutil
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from checks.precision import use_tf32
-from checks.stage import Findings, Skipped
+from checks.stage import Findings, Skipped, describe
 
 READY, ROW, DONE, SKIPPED, RAISED = "ready", "row", "done", "skipped", "raised"
 SHOW_STACKS = signal.SIGUSR1
@@ -53,13 +54,13 @@ def _run(stage, setting, send):
     torch.manual_seed(0)
     use_tf32(False)
     try:
-        stage.check(setting, Findings(send))
+        pkgutil.resolve_name(stage.check)(setting, Findings(send))
         if setting.on_cuda:
             torch.cuda.synchronize()  # an error of a kernel is raised at the next wait, which should be this stage's
     except Skipped as reason:
         return SKIPPED, str(reason)
     except Exception as error:
-        return RAISED, (f"{type(error).__name__}: {error}", traceback.format_exc())
+        return RAISED, (describe(error), traceback.format_exc())
     finally:
         gc.collect()
     if setting.on_cuda:
