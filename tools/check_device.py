@@ -1,6 +1,6 @@
 """Prove a machine: that training, predicting and evaluating start there, are right there, and how fast they are.
 
-python tools/check_device.py
+python tools/check_device.py --minutes 8
 python tools/check_device.py --only versions,parity --minutes 2
 python tools/check_device.py --list
 """

@@ -80,7 +80,7 @@ def test_a_stage_that_fails_hangs_or_dies_takes_no_other_along(check, stage, mon
     processes = [values(found[name])["process"] for name in ("one", "two", "three", "last")]
     assert processes[0] == processes[1] and len(set(processes)) == 3  # kept while all is well, else made anew
     broken = found["broken"]
-    assert broken["reason"] == "RuntimeError: CUDA error: device-side assert triggered"
+    assert broken["reason"].startswith("RuntimeError: CUDA error: device-side assert triggered (fake_stages.py:")
     assert "in break_down" in broken["traceback"] and "what a library wrote" in broken["output"]
     assert values(broken) == {"before": 1.5}
     hanging = found["hanging"]
@@ -100,17 +100,17 @@ def test_a_limit_fails_and_a_missed_goal_does_not(check, stage):
         stage("wrong", "be_wrong"), stage("slow", "be_slow"), stage("out", "leave_out"), stage("on", "go_on")
     )
     assert status == 1
-    assert values(found["on"]) == {"float16": "ValueError: a loss is nan", "bfloat16": 0.5}
+    assert values(found["on"])["float16"].startswith("ValueError: a loss is nan (fake_stages.py:")
+    assert values(found["on"])["bfloat16"] == 0.5
     assert found["on"]["verdict"] == "FAIL" and "Traceback" in found["on"]["output"]
     assert found["wrong"]["reason"] == "not as it should be: loss_mask, loss_part"
     assert [row["verdict"] for row in found["wrong"]["rows"]] == ["FAIL", "PASS", "FAIL", "PASS"]
     assert found["wrong"]["rows"][2]["value"] == "nan"
     assert found["slow"]["verdict"] == "PASS" and found["slow"]["rows"][0]["verdict"] == "MISS"
     assert (found["out"]["verdict"], found["out"]["reason"]) == ("SKIP", "built without NCCL")
-    lines = [line.strip() for line in output.splitlines()]
-    assert "in place  yes" in lines
-    assert "loss_mask  0.002 of 0.001 FAIL  0.002 of 0.01" in lines
-    assert "loss_part                      nan of 0.001 FAIL" in lines
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert "in place yes" in lines
+    assert "loss_mask 0.002 of 0.001 FAIL 0.002 of 0.01" in lines and "loss_part nan of 0.001 FAIL" in lines
     assert lines.count("ours over torchvision: 1.25 of 1 times MISS") == 1  # in the table at the end
 
 
@@ -207,7 +207,8 @@ def test_waits_are_counted_by_the_line_of_this_package(tool, monkeypatch):
     modes = []
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
     monkeypatch.setattr(
-        "maskrcnn_benchmark.layers.nms.exclusive_nms",
+        sys.modules["maskrcnn_benchmark.layers.nms"],
+        "exclusive_nms",
         lambda boxes, scores, threshold: warnings.warn("called a synchronizing CUDA operation", stacklevel=1),
     )
     with synchronisations() as places:
@@ -298,7 +299,7 @@ def test_a_difference_is_counted_where_it_arises(tiny):
         model.rpn.head.bbox_pred.bias.add_(0.1)
     changed = compare(expected, outcome_of(model, batch, "cpu", "float32", expected), SINGLE)
     beyond = {name for name, value, limit in changed if not value <= limit}
-    assert {"proposals, share of others", "loss_rpn_box_reg", "loss_mask", "gradient norm, rpn"} <= beyond
+    assert {"proposals, share of others", "loss_rpn_box_reg", "loss_mask"} <= beyond
     assert not {"features", "detections, share of others", "loss_classifier", "loss_part", "semantic"} & beyond
 
 

@@ -79,7 +79,7 @@ def compare_times(setting: Setting, findings: Findings, actions: dict, group: st
         actions: {"OURS, KIND" and "PEER, KIND": function of the turn's number}.
         goals: {kind: largest ratio of ours over the peer's}.
     """
-    rounds, warmup = (2, 1) if setting.small else (8, 3)
+    rounds, warmup = (1, 1) if setting.small else (8, 3)
     seconds = medians(take_turns(actions, rounds, warmup, clock_of(setting.device)))
     for action, taken in seconds.items():
         findings.note(action, 1000 * taken, "ms", group)

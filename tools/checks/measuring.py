@@ -9,18 +9,27 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
+import torchvision
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+import maskrcnn_benchmark
+from benchmarks import timing
 from benchmarks.memory import Growth
 from benchmarks.timing import wait_for
 
 MIB = 2**20
 SYNCHRONISES = "called a synchronizing"  # how PyTorch's warning begins
-OURS = f"{os.sep}maskrcnn_benchmark{os.sep}"
-NOT_OURS = f"{os.sep}benchmarks{os.sep}"  # the tools wait for the device themselves
+OURS, PEER = (f"{Path(package.__file__).parent}{os.sep}" for package in (maskrcnn_benchmark, torchvision))
+TOOLS, TIMING = f"{Path(__file__).parents[1]}{os.sep}", timing.__file__  # installed, the tools lie in the package
+# What the profiler itself does on the device's time line
+OVERHEADS = {
+    *("Activity Buffer Request", "Buffer Flush", "Command Buffer Full", "Driver Compiler", "Instrumentation"),
+    *("Lazy Function Loading", "Resource", "Runtime Triggered Module Loading"),
+}
 
 
 class _Moment:
@@ -69,15 +78,14 @@ def peak_mib(action: Callable[[], object], device: str) -> float:
 def synchronisations():
     """Counts where the host waits for the CUDA device within a block: a `Counter` of "file:line".
 
-    PyTorch tells of explicit waits, such as of `item` and `nonzero`, and of copies to pageable memory that block.
+    PyTorch tells of waits of its own, such as of `item` and `nonzero`, and of copies from and to pageable memory.
     """
     places = Counter()
 
     def take(message, category, filename, lineno, file=None, line=None):
-        if SYNCHRONISES in str(message):
-            place = _place()
-            if NOT_OURS not in place:
-                places[place.rpartition(OURS)[2]] += 1
+        place = _place(f"{filename}:{lineno}") if SYNCHRONISES in str(message) else ""
+        if place:
+            places[place] += 1
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -89,15 +97,19 @@ def synchronisations():
             torch.cuda.set_sync_debug_mode("default")
 
 
-def _place():
-    """ "file:line" of the innermost code of this package that is running, or of whoever calls PyTorch."""
-    frame = outside = sys._getframe(2)
+def _place(otherwise):
+    """Where in this package, else in torchvision, else anywhere the host waits; "" for a tool that times the device."""
+    frame, peer = sys._getframe(2), ""
     while frame is not None:
         name = frame.f_code.co_filename
-        if OURS in name or NOT_OURS in name:
-            return f"{name}:{frame.f_lineno}"
+        if name == TIMING:
+            return peer
+        if name.startswith(OURS) and not name.startswith(TOOLS):
+            return f"{name.removeprefix(OURS)}:{frame.f_lineno}"
+        if name.startswith(PEER) and not peer:
+            peer = f"{name.removeprefix(PEER)}:{frame.f_lineno}"
         frame = frame.f_back
-    return f"{outside.f_code.co_filename}:{outside.f_lineno}"
+    return peer or otherwise
 
 
 @dataclass
@@ -126,8 +138,12 @@ def trace(action: Callable[[], object], device: str, most: int = 5) -> Trace:
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         action()
         wait_for(device)
-    events = [e for e in profiler.events() if e.device_type == DeviceType.CUDA and not e.is_user_annotation]
-    return summarise([(e.name, e.time_range.start, e.time_range.end) for e in events], most)
+    spans = [
+        (event.name, event.time_range.start, event.time_range.end)
+        for event in profiler.events()
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation and event.name not in OVERHEADS
+    ]
+    return summarise(spans, most)
 
 
 def summarise(spans: list, most: int) -> Trace:

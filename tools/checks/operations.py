@@ -18,6 +18,7 @@ ROUNDS = 10
 LEVELS = 5
 STRIDES = (4, 8, 16, 32, 64)
 ALIGNED, GRADIENT = 1e-4, 1e-3  # differences, of sums whose order is free, relative to the largest value
+OTHER_BOXES = 0.005  # share that rounding of an IoU may exchange
 LOST = 0.01  # share of proposals that rounding may exchange: their scores are close to one another
 SAME_PIXELS = 0.1
 
@@ -37,14 +38,15 @@ def _check_nms(setting, findings, size, generator):
     boxes, scores = _boxes(size.boxes, size.side, generator), torch.rand(size.boxes, generator=generator)
     groups = torch.randint(LEVELS, (size.boxes,), generator=generator)
     here = [tensor.to(setting.device) for tensor in (boxes, scores, groups)]
-    expected = ops.nms(inclusive_to_exclusive(boxes), scores, IOU)
-    found = nms(*here[:2], IOU).cpu()
-    findings.require("NMS keeps the same boxes", found.equal(expected), f"{len(found)} of {len(expected)} expected")
-    expected = ops.batched_nms(inclusive_to_exclusive(boxes).double(), scores.double(), groups, IOU)
-    found = grouped_nms(*here, IOU).cpu()
-    text = f"{len(found)} of {len(expected)} expected"
-    findings.require("NMS by level keeps the same boxes", found.equal(expected), text)
-    for name, action in (("NMS", lambda: nms(*here[:2], IOU)), ("NMS by level", lambda: grouped_nms(*here, IOU))):
+    exclusive = inclusive_to_exclusive(boxes)
+    expected = {
+        "NMS": ops.nms(exclusive, scores, IOU),
+        "NMS by level": ops.batched_nms(exclusive.double(), scores.double(), groups, IOU),
+    }
+    actions = {"NMS": lambda: nms(*here[:2], IOU), "NMS by level": lambda: grouped_nms(*here, IOU)}
+    for name, action in actions.items():
+        kept, right = set(action().tolist()), set(expected[name].tolist())
+        findings.limit(f"{name}, share of other boxes", len(kept ^ right) / len(right), OTHER_BOXES)
         findings.note(f"{name}, {size.boxes} boxes", median_ms(action, setting.device, ROUNDS), "ms")
 
 
@@ -71,7 +73,7 @@ def _check_rpn(setting, findings, size, generator):
     cfg, _ = read_config(setting, FULL, ("MODEL.RPN.FPN_POST_NMS_TOP_N_TEST", 300))
     torch.manual_seed(0)
     rpn = build_rpn(cfg, size.channels).eval()
-    torch.nn.init.normal_(rpn.head.cls_logits.weight, std=1.0)  # scores that are no near ties
+    torch.nn.init.normal_(rpn.head.cls_logits.weight, std=0.3)  # scores far apart, and none that rounds to 1
     shapes = [[-(-side // stride) for side in size.side] for stride in STRIDES]
     maps = [torch.randn(1, size.channels, *shape, generator=generator) for shape in shapes]
 

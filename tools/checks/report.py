@@ -21,7 +21,7 @@ def format_rows(rows: Sequence[Row]) -> list[str]:
     plain = [row for row in rows if not row.group]
     width = max((len(row.name) for row in plain), default=0)
     lines = [f"{row.name:{width}}  {_cell(row)}".rstrip() for row in plain]
-    return lines + _table([row for row in rows if row.group])
+    return lines + _tables([row for row in rows if row.group])
 
 
 def format_summary(results: Sequence[Result], seconds: float) -> str:
@@ -47,15 +47,22 @@ def _line(result, width):
     return f"{result.verdict:4}  {result.stage.name:{width}}  {result.seconds:6.1f} s  {result.stage.summary}"
 
 
-def _table(rows):
-    """Names down, groups across; one cell for each row."""
-    if not rows:
-        return []
-    names, groups = (list(dict.fromkeys(getattr(row, key) for row in rows)) for key in ("name", "group"))
-    cells = {(row.name, row.group): _cell(row) for row in rows}
-    table = [["", *groups], *([name, *(cells.get((name, group), "") for group in groups)] for name in names)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths)).rstrip() for line in table]
+def _tables(rows):
+    """Lines of tables, names down and groups across; groups that have no name in common are in tables of their own."""
+    tables = []
+    for group in dict.fromkeys(row.group for row in rows):
+        cells = {row.name: _cell(row) for row in rows if row.group == group}
+        if not tables or not any(cells.keys() & other.keys() for other in tables[-1].values()):
+            tables.append({})
+        tables[-1][group] = cells
+    return [line for table in tables for line in _table(table)]
+
+
+def _table(columns):
+    names = dict.fromkeys(name for cells in columns.values() for name in cells)
+    lines = [["", *columns], *([name, *(cells.get(name, "") for cells in columns.values())] for name in names)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines]
 
 
 def _cell(row):

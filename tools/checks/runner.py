@@ -88,6 +88,8 @@ class Runner:
         wrong = [row.name for row in rows if row.verdict == FAIL]
         reason = f"not as it should be: {', '.join(dict.fromkeys(wrong))}" if wrong else ""
         output = self._output(written) if wrong else ""
+        if wrong:
+            self._close()
         return Result(stage, FAIL if wrong else PASS, seconds, limit, rows, reason, output=output)
 
     def _skipped(self, stage, seconds, limit, rows, reason):

@@ -1,5 +1,6 @@
 """A stage of the check: what it is given, and how it says what it found while it is still running."""
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 PASS, FAIL, SKIP, MISS = "PASS", "FAIL", "SKIP", "MISS"
+TORCH = f"{os.sep}torch{os.sep}"
 
 
 class Skipped(Exception):
@@ -14,9 +16,12 @@ class Skipped(Exception):
 
 
 def describe(error: Exception) -> str:
-    """An error in one line."""
+    """An error in one line, with the place in code that is not PyTorch's own."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in frames if TORCH not in frame.filename] or frames
+    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"{': '.join([type(error).__name__, *lines[:1]])}{place}"
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ STAGES = (
     Stage("evaluation", "prediction and evaluation of all tasks", "checks.evaluating:check", 20),
     Stage("weightings", "every weighting, gradients taken at both levels", "checks.balancing:check_weightings", 20),
     Stage(
-        "aggregations", "every aggregation without an extra, at both levels", "checks.balancing:check_aggregations", 25
+        "aggregations",
+        "every aggregation of the base install, at both levels",
+        "checks.balancing:check_aggregations",
+        25,
     ),
     Stage(
         "torchjd",
-        "every aggregation of torchjd, at both levels",
+        "every aggregation of torchjd, likewise",
         "checks.balancing:check_torchjd",
         25,
         module="torchjd",

@@ -27,8 +27,9 @@ def check(setting: Setting, findings: Findings) -> None:
     """Train, train and kill, go on; then compare."""
     iterations, period = (10, 3) if setting.small else (24, 4)
     deterministic = "DETERMINISTIC" in default_cfg.SOLVER
+    device = setting.device.removesuffix(":0")  # the first GPU as shipped configurations call it
     options = [
-        *("DATASETS.DATA_DIR", data_folder(setting), "MODEL.DEVICE", setting.device, "SOLVER.MAX_ITER", iterations),
+        *("DATASETS.DATA_DIR", data_folder(setting), "MODEL.DEVICE", device, "SOLVER.MAX_ITER", iterations),
         *("SOLVER.CHECKPOINT_PERIOD", period, "SOLVER.IMS_PER_BATCH", 4, "SOLVER.LOG_PERIOD", 1),
         *("MULTITASK.LOG_PERIOD", 0, *((DETERMINISTIC, True) if deterministic else ())),
     ]
