@@ -20,6 +20,15 @@ def pytest_configure(config):
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
 
+def pytest_collection_modifyitems(items):
+    if torch.cuda.is_available():
+        return
+    lacking = pytest.mark.skip(reason="needs a CUDA device, and PyTorch finds none here")
+    for item in items:
+        if item.get_closest_marker("cuda"):
+            item.add_marker(lacking)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real data sets that DETAIL_REAL_DATA names; the test is skipped where there is none."""

@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 
 from benchmarks.multitask import Network
 from benchmarks.timing import wait_for
-from checks.networks import MINI, NOTHING_DRAWN, TINY, first_batches, read_config
+from checks.networks import MINI, NOTHING_DRAWN, TINY, first_batches, precision_options, read_config
 from checks.precision import use_tf32
 from checks.stage import Findings, Setting, Skipped
 from maskrcnn_benchmark.engine.data_parallel import broadcast_state
@@ -24,6 +24,7 @@ ROUNDS = 5
 LARGEST = 1e-5  # difference of a weight after a step of several processes, and of one
 # A plain step, without momentum's and AdamW's ways to make much of little
 PLAIN = ("SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 0.01, "SOLVER.CLIP_GRADIENT_NORM", 0.0)
+PLAIN += precision_options("float32", False)
 
 
 def check(setting: Setting, findings: Findings) -> None:

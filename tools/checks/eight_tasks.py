@@ -8,7 +8,7 @@ import torch
 from benchmarks.multitask import EIGHT_TASKS, MASK_RCNN, Network, with_tasks
 from benchmarks.timing import medians, take_turns
 from checks.measuring import clock_of, median_ms, peak_mib, synchronisations, trace
-from checks.networks import FULL, MINI, first_batches, read_config, tame
+from checks.networks import FULL, MINI, first_batches, precision_options, read_config, tame
 from checks.precision import tf32
 from checks.stage import Findings, Setting
 from maskrcnn_benchmark.multitask.tasks import TASKS
@@ -43,27 +43,27 @@ def check(setting: Setting, findings: Findings) -> None:
     precisions = PRECISIONS if setting.on_cuda else PRECISIONS_ON_CPU
     for dtype, rounded, name in precisions:
         with findings.attempt("runs", name), tf32(rounded):
-            _time(setting, findings, dtype, name)
+            _time(setting, findings, dtype, rounded, name)
         free_memory(setting)
     dtype, rounded, name = precisions[0]
     for key in COMPARED:
         group = f"{key}, {name}"
         with findings.attempt("runs", group), tf32(rounded):
-            network, batch = _network(setting, dtype, key)
+            network, batch = _network(setting, dtype, rounded, key)
             look_into(setting, findings, lambda network=network, batch=batch: network.train_step(batch), group)
         network = batch = None
         free_memory(setting)
 
 
-def _network(setting, dtype, key):
+def _network(setting, dtype, rounded, key):
     """One of `COMPARED` and a batch for it."""
-    cfg, vocabulary = full_size(setting, "DTYPE", dtype)
+    cfg, vocabulary = full_size(setting, *precision_options(dtype, rounded))
     (batch,) = first_batches(cfg, 1)
     return build_network(with_tasks(cfg, COMPARED[key]), vocabulary), batch
 
 
-def _time(setting, findings, dtype, group):
-    networks = {key: _network(setting, dtype, key) for key in COMPARED}  # the same images, from one seed
+def _time(setting, findings, dtype, rounded, group):
+    networks = {key: _network(setting, dtype, rounded, key) for key in COMPARED}  # the same images, from one seed
     actions = {}
     for key, (network, batch) in networks.items():
         findings.note(f"{key}, images", " x ".join(map(str, batch[0].tensors.shape)), group=group)
