@@ -23,7 +23,7 @@ OUTPUT_CHARACTERS = 6000  # of what a failed stage wrote
 
 
 class _Gone(Exception):
-    """The process ended, or did not answer in time."""
+    """The process ended, or said nothing in time."""
 
 
 class Runner:

@@ -26,6 +26,11 @@ STAGES = (
         extra="balancing",
     ),
     Stage("collectives", "processes that train together", "checks.collectives:check", 45),
-    Stage("looks", "memory with and without a look at the tasks' gradients", "checks.looks:check", 25),
+    Stage(
+        "gradient_statistics",
+        "memory with and without statistics of the tasks' gradients",
+        "checks.gradient_statistics:check",
+        25,
+    ),
     Stage("loading", "the loader against the step", "checks.loading:check", 40),
 )

@@ -125,7 +125,7 @@ def _driver():
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"unknown: nvidia-smi gave no answer in {NVIDIA_SECONDS} s"
+        return f"unknown: nvidia-smi said nothing in {NVIDIA_SECONDS} s"
     return ", ".join(dict.fromkeys(done.stdout.split())) or f"unknown: {done.stderr.strip()}"
 
 
