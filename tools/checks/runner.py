@@ -17,7 +17,7 @@ from checks.worker import RAISED, READY, ROW, SHOW_STACKS, SKIPPED, work
 GENEROSITY = 2.0
 SHORTEST_SECONDS = 5.0  # with less there is no point in beginning a stage
 START_SECONDS = 120.0  # for a process to import PyTorch and open the device
-END_SECONDS = 5.0  # for a process to end by itself
+END_SECONDS = 5.0  # for a process to end, by itself or killed
 STACK_SECONDS = 1.0  # for a process that hangs to write where
 OUTPUT_CHARACTERS = 6000  # of what a failed stage wrote
 
@@ -75,7 +75,7 @@ class Runner:
             written = self._log.stat().st_size
             self._connection.send((stage, replace(self.setting, deadline=start + limit)))
             word, value = self._follow(stage, start + limit, limit, rows, found)
-        except _Gone as gone:
+        except (_Gone, ConnectionError) as gone:
             self._close()
             reason, output = str(gone), self._output()
             return Result(stage, FAIL, time.monotonic() - start, limit, rows, reason, output=output)
@@ -150,7 +150,7 @@ class Runner:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()  # it may not have made a group of its own yet
-        self._process.join()
+        self._process.join(END_SECONDS)  # one that waits within a driver cannot even be killed
         self._process = None
 
 
