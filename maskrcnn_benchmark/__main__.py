@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "demo",
     "ablate": "ablate_tasks",
     "convert": "convert_weights",
+    "check": "check_device",
 }
 
 
@@ -43,6 +44,7 @@ def main(words=None):
 
     script = script_of(words[0])
     sys.argv = [f"{PROGRAM} {words[0]}", *words[1:]]
+    sys.path.insert(0, str(script.parent))  # as for any script that Python runs: it may import its neighbours
     run_tool(import_file(script.stem, script, make_importable=True).main)
 
 

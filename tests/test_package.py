@@ -45,6 +45,11 @@ def test_a_wheel_holds_the_tools_and_all_configs(tmp_path):
     )
     assert done.stdout.strip() == str(tmp_path / "site" / "maskrcnn_benchmark" / "tools" / "train_net.py")
     assert done.stderr.startswith("error: no such config file: configs/gone.yaml")
+    script = "from maskrcnn_benchmark.__main__ import main; main(['check', '--list'])"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script], cwd=tmp_path, env={"PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("versions "), done.stderr
 
 
 def test_training_testing_and_predicting_import_no_extra():

@@ -1,0 +1,125 @@
+"""Stage: the full-size step of eight tasks beside Mask R-CNN's: time, memory, kernels, waits, busy share."""
+
+import gc
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.multitask import EIGHT_TASKS, MASK_RCNN, Network, with_tasks
+from benchmarks.timing import medians, take_turns
+from checks.measuring import clock_of, median_ms, peak_mib, synchronisations, trace
+from checks.networks import FULL, MINI, first_batches, precision_options, read_config, tame
+from checks.precision import tf32
+from checks.stage import Findings, Setting
+from maskrcnn_benchmark.multitask.tasks import TASKS
+
+LEARNING_RATE = 1e-5  # small, so that random weights stay as they are while they are timed
+COMPARED = {EIGHT_TASKS: tuple(TASKS), MASK_RCNN: ("detection", "instance")}
+TIMES_MASK_RCNN = {"train": 1.5, "infer": 2.0}
+MOST_WAITS = {EIGHT_TASKS: 60, MASK_RCNN: 40}
+PLACES = 5
+# (DTYPE, TF32, what the rows call it); the shipped configuration's comes first
+PRECISIONS = (("bfloat16", True, "bfloat16"), ("float32", True, "TF32"))
+PRECISIONS_ON_CPU = (("float32", False, "float32"),)
+
+
+def full_size(setting: Setting, *options):
+    """(config, `Vocabulary`) of the shipped configuration and 2 images of its size; small: of the mini one."""
+    common = ("SOLVER.IMS_PER_BATCH", 2, "SOLVER.BASE_LR", LEARNING_RATE, *options)
+    if setting.small:
+        return read_config(setting, MINI, common)
+    return read_config(setting, FULL, ("INPUT.MIN_SIZE_TRAIN", (800,), "INPUT.MAX_SIZE_TRAIN", 1333, *common))
+
+
+def build_network(cfg, vocabulary) -> Network:
+    """A `benchmarks.multitask.Network` whose activations stay in range."""
+    network = Network(cfg, vocabulary)
+    tame(network.model)
+    return network
+
+
+def check(setting: Setting, findings: Findings) -> None:
+    """Both networks on the same images, in turn, in each precision; then a training step of each alone, looked into."""
+    precisions = PRECISIONS if setting.on_cuda else PRECISIONS_ON_CPU
+    for dtype, rounded, name in precisions:
+        with findings.attempt("runs", name), tf32(rounded):
+            _time(setting, findings, dtype, rounded, name)
+        free_memory(setting)
+    dtype, rounded, name = precisions[0]
+    for key in COMPARED:
+        group = f"{key}, {name}"
+        with findings.attempt("runs", group), tf32(rounded):
+            network, batch = _network(setting, dtype, rounded, key)
+            look_into(setting, findings, lambda network=network, batch=batch: network.train_step(batch), group)
+        network = batch = None
+        free_memory(setting)
+
+
+def _network(setting, dtype, rounded, key):
+    """One of `COMPARED` and a batch for it."""
+    cfg, vocabulary = full_size(setting, *precision_options(dtype, rounded))
+    (batch,) = first_batches(cfg, 1)
+    return build_network(with_tasks(cfg, COMPARED[key]), vocabulary), batch
+
+
+def _time(setting, findings, dtype, rounded, group):
+    networks = {key: _network(setting, dtype, rounded, key) for key in COMPARED}  # the same images, from one seed
+    actions = {}
+    for key, (network, batch) in networks.items():
+        findings.note(f"{key}, images", " x ".join(map(str, batch[0].tensors.shape)), group=group)
+        actions[f"{key}, train"] = lambda turn, network=network, batch=batch: network.train_step(batch)
+        actions[f"{key}, infer"] = lambda turn, network=network, batch=batch: network.infer(batch)
+    compare_times(setting, findings, actions, group, TIMES_MASK_RCNN, EIGHT_TASKS, MASK_RCNN)
+
+
+def compare_times(setting: Setting, findings: Findings, actions: dict, group: str, goals: dict, ours: str, peer: str):
+    """Time actions in turn, as medians, and hold the ratios of the pairs against goals.
+
+    Args:
+        actions: {"OURS, KIND" and "PEER, KIND": function of the turn's number}.
+        goals: {kind: largest ratio of ours over the peer's}.
+    """
+    rounds, warmup = (1, 1) if setting.small else (8, 3)
+    seconds = medians(take_turns(actions, rounds, warmup, clock_of(setting.device)))
+    for action, taken in seconds.items():
+        findings.note(action, 1000 * taken, "ms", group)
+    for kind, most in goals.items():
+        ratio = seconds[f"{ours}, {kind}"] / seconds[f"{peer}, {kind}"]
+        findings.goal(f"{ours} over {peer}, {kind}", ratio, most, "times", group)
+
+
+def look_into(setting: Setting, findings: Findings, action: Callable[[], object], group: str) -> None:
+    """What a training step does besides taking time, on a device that holds nothing else.
+
+    Args:
+        action: the step, which waits for the device.
+        group: of the rows.
+    """
+    action()
+    if not setting.on_cuda:
+        findings.note("operations", trace(action, setting.device).kernels, "", group)
+        return
+    findings.note("peak memory", peak_mib(action, setting.device), "MiB", group)
+    milliseconds = median_ms(action, setting.device, rounds=3, warmup=0)
+    seen = trace(action, setting.device)
+    findings.note("kernels", seen.kernels, "", group)
+    findings.note("copies and fills", seen.copies, "", group)
+    findings.note("busy share of the device", seen.busy_ms / milliseconds, "", group)
+    with synchronisations() as places:
+        action()
+    waits, most = sum(places.values()), next((n for name, n in MOST_WAITS.items() if group.startswith(name)), None)
+    if most is None:
+        findings.note("waits for the device", waits, "", group)
+    else:
+        findings.goal("waits for the device", waits, most, "", group)
+    for index, (place, count) in enumerate(places.most_common(PLACES)):
+        findings.note(f"most waits, {index + 1}", f"{count} at {place}", group=group)
+    for index, (kernel, total, count) in enumerate(seen.slowest):
+        findings.note(f"most time, {index + 1}", f"{total:.2f} ms, {count} of {kernel[:40]}", group=group)
+
+
+def free_memory(setting: Setting) -> None:
+    """Give the device back what nobody holds any more."""
+    gc.collect()
+    if setting.on_cuda:
+        torch.cuda.empty_cache()

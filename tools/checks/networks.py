@@ -1,0 +1,121 @@
+"""The networks, configs and images that stages use: everything is drawn here, nothing is fetched."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks.multitask import training_batches
+from checks.stage import Setting
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
+from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.layers import FrozenBatchNorm2d
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+
+ROOT = Path(__file__).parents[2]  # of the checkout, or of the installed package
+MINI = "configs/detail/mini_R_18_FPN.yaml"
+FULL = "configs/detail/e2e_multitask_R_50_FPN_1x.yaml"
+
+# The mini configuration at its smallest, for what is tried in many variants
+TINY = (
+    *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8, "MODEL.RESNETS.RES2_OUT_CHANNELS", 8),
+    *("MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 16, "MODEL.DENSE_TRUNK.CHANNELS", 16),
+    *("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 32, "MODEL.ROI_HEADS.DETECTIONS_PER_IMG", 10),
+    *("INPUT.MIN_SIZE_TRAIN", (96,), "INPUT.MAX_SIZE_TRAIN", 128, "SOLVER.IMS_PER_BATCH", 2),
+)
+# Anchors and regions are drawn at random, on the device: who compares two devices trains all of them
+NOTHING_DRAWN = (
+    *("MODEL.RPN.BATCH_SIZE_PER_IMAGE", 10**6, "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 10**6),
+    *("MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE", 0, "MODEL.ROI_PART_HEAD.MAX_ROIS_PER_IMAGE", 0),
+    *("MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN", 200, "MODEL.RPN.FPN_POST_NMS_PER_BATCH", False),
+)
+TRAINING_IMAGES, TEST_IMAGES = 48, 8
+RESIDUAL_SCALE = 0.2  # keeps a residual network with frozen norms and random weights in range
+SCORE_SPREAD = 2.0  # standard deviation of random scores: far enough apart that rounding does not change their order
+# A direction is a vector brought to length one, whose gradient has no bound near zero: so many deviations away from it
+CLEAR = 4.0
+
+
+def data_folder(setting: Setting) -> str:
+    """The folder, for DATASETS.DATA_DIR, with a small mini_detail in it; the first stage that asks draws it."""
+    folder = Path(setting.folder) / "data"
+    write_mini_detail(folder / "mini_detail", TRAINING_IMAGES, TEST_IMAGES, seed=0)
+    return str(folder)
+
+
+def read_config(setting: Setting, file: str, options: Sequence = (), device: str = ""):
+    """A config of configs/ on the drawn images, from random weights, with class counts filled in.
+
+    Returns:
+        (config, `Vocabulary`).
+    """
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(str(ROOT / file))
+    given = (
+        *("DATASETS.DATA_DIR", data_folder(setting), "DATASETS.TRAIN", ("mini_detail_train",)),
+        *("DATASETS.TEST", ("mini_detail_val",), "MODEL.DEVICE", device or setting.device, "MODEL.WEIGHT", ""),
+        *("DATALOADER.NUM_WORKERS", 0, "MULTITASK.LOG_PERIOD", 0),
+    )
+    cfg.merge_from_list([*given, *options])
+    vocabulary = load_vocabulary(cfg)
+    bind_vocabulary(cfg, vocabulary)
+    return cfg, vocabulary
+
+
+def precision_options(dtype: str, rounded: bool) -> tuple:
+    """Options for a precision of training and of testing alike; `rounded` is whether float32 may be TF32.
+
+    A configuration without the options of TF32 leaves that to `checks.precision.tf32`.
+    """
+    if "TF32" not in default_cfg:
+        return ("DTYPE", dtype)
+    return ("DTYPE", dtype, "TF32", rounded, "TEST.DTYPE", dtype, "TEST.TF32", rounded)
+
+
+def first_batches(cfg, count: int) -> list:
+    """[(`ImageList`, list of `ImageAnnotations`)], the first batches of training on the config's device."""
+    return training_batches(cfg, count, own_data=True)[0]
+
+
+def build_model(cfg, vocabulary, batch) -> nn.Module:
+    """The config's network, on the CPU, with random weights that behave like trained ones.
+
+    Batch norms know the statistics of a batch, (`ImageList`, targets) on the CPU; frozen ones keep activations in
+    range; scores of anchors and of classes are far apart, and directions of occlusion are clear.
+    """
+    torch.manual_seed(0)
+    model = build_detection_model(cfg, vocabulary)
+    tame(model)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    with torch.no_grad():
+        for norm in norms:
+            norm.momentum = 1.0
+        model.train()
+        model(*batch)
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
+        model.eval()
+        for layer in (model.rpn.head.cls_logits, model.roi_heads.box.predictor.cls_score):
+            layer.weight.mul_(SCORE_SPREAD / _deviation(layer, lambda: model(batch[0])))
+        edges = model.fpn_heads.heads.occlusion.predictor
+        edges.predict.bias[edges.stride**2 :] += CLEAR * _deviation(edges.predict, lambda: model(batch[0]))
+    return model
+
+
+def tame(model: nn.Module) -> None:
+    """Make the frozen norms at the end of residual blocks small, so that activations do not grow with depth."""
+    for name, module in model.named_modules():
+        if name.endswith("bn3") and isinstance(module, FrozenBatchNorm2d):
+            module.weight.fill_(RESIDUAL_SCALE)
+
+
+def _deviation(layer, run):
+    """Standard deviation of what a layer gives during `run()`."""
+    seen = []
+    hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output.float().flatten()))
+    run()
+    hook.remove()
+    return torch.cat(seen).std()
