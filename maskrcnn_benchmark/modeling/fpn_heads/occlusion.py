@@ -56,10 +56,9 @@ class OcclusionHead(EdgeHead):
         if len(image):
             # Directions are needed at few pixels: they are read where the convolution left them
             cell = (row % stride) * stride + column % stride
-            raw = [subpixels[image, part * stride**2 + cell, row // stride, column // stride] for part in (1, 2)]
-            losses["loss_occlusion_direction"] = direction_loss(
-                torch.stack(raw, dim=1).float(), direction[image, :, row, column]
-            )
+            part = torch.arange(1, 3, device=cell.device)[:, None]  # 0 is the edge's probability
+            raw = subpixels[image, part * stride**2 + cell, row // stride, column // stride]
+            losses["loss_occlusion_direction"] = direction_loss(raw.t().float(), direction[image, :, row, column])
         return None, losses
 
     def scores(self, features):
