@@ -109,7 +109,8 @@ def test_windows_that_wait_are_what_whole_maps_would_be_at_once(data):
     assert maps.size == (width, height)
     assert np.array_equal(maps.tensor, expected)
     which, y, x = torch.tensor([1, 0, 1]), torch.arange(height).expand(3, -1), torch.arange(width).expand(3, -1)
-    assert np.array_equal(maps.at(which, y, x), expected[[1, 0, 1]])
+    values = values_at([maps.windows], [which], *maps.in_source(y, x))
+    assert np.array_equal(values, expected[[1, 0, 1]])
     assert np.array_equal(maps.map(lambda values: 2 * values).tensor, 2 * expected)
 
 

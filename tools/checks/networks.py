@@ -65,12 +65,7 @@ def read_config(setting: Setting, file: str, options: Sequence = (), device: str
 
 
 def precision_options(dtype: str, rounded: bool) -> tuple:
-    """Options for a precision of training and of testing alike; `rounded` is whether float32 may be TF32.
-
-    A configuration without the options of TF32 leaves that to `checks.precision.tf32`.
-    """
-    if "TF32" not in default_cfg:
-        return ("DTYPE", dtype)
+    """Options for a precision of training and of testing alike; `rounded` is whether float32 may be TF32."""
     return ("DTYPE", dtype, "TF32", rounded, "TEST.DTYPE", dtype, "TEST.TF32", rounded)
 
 
