@@ -22,8 +22,8 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
         float [R, C, height, width].
     """
     size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    # torchvision's CUDA kernel adds its gradients in any order, and what replaces it where that is forbidden wants a
-    # compiler; a bag of rows has one order
+    # Also where deterministic algorithms are demanded: torchvision's CUDA kernel adds its gradients in any order, and
+    # what it offers instead wants a compiler; a bag of rows has one order
     by_rows = input.device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
     if by_rows and sampling_ratio > 0 and len(boxes):
         return _align_rows(input, boxes, size, spatial_scale, sampling_ratio, aligned)

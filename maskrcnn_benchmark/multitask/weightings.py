@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.optimizers import Adam
 from maskrcnn_benchmark.utils.registry import Registry
 
 WEIGHTINGS = Registry("weighting", "MULTITASK.WEIGHTING")
@@ -237,7 +238,7 @@ class _OwnLogits(Weighting):
         if lr < 0 or weight_decay < 0:
             raise UserError(f"{option}: LR {lr} and WEIGHT_DECAY {weight_decay} must not be negative")
         self.logits = nn.ParameterDict({key: nn.Parameter(torch.zeros(())) for key in tasks})
-        self.optimizer = torch.optim.Adam(self.logits.values(), lr=lr, weight_decay=weight_decay)
+        self.optimizer = Adam(self.logits.values(), lr=lr, weight_decay=weight_decay)
 
     def _move(self, gradients):
         """A step of Adam; a task without a gradient keeps its logit and its moments."""

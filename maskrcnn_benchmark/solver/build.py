@@ -7,6 +7,7 @@ import torch
 from maskrcnn_benchmark.multitask.tasks import TASKS, own_parameters
 from maskrcnn_benchmark.solver.lr_scheduler import WARMUP_METHODS, WarmupCosineLR, WarmupMultiStepLR
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.optimizers import AdamW
 
 
 def make_optimizer(cfg, model, loss_combiner=None):
@@ -60,7 +61,7 @@ def make_optimizer(cfg, model, loss_combiner=None):
             optimizer.register_step_pre_hook(_begin_momentum)
         return optimizer
     if solver.OPTIMIZER == "AdamW":
-        return torch.optim.AdamW(groups, lr=solver.BASE_LR, fused=True)
+        return AdamW(groups, lr=solver.BASE_LR, fused=True)
     raise UserError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, but must be "SGD" or "AdamW"')
 
 

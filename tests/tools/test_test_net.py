@@ -94,7 +94,7 @@ def test_a_checkpoint_alone_is_enough(trained, tmp_path, monkeypatch):
     weights = tmp_path / "elsewhere" / "model.pth"
     weights.parent.mkdir()
     weights.write_bytes((trained / "model_final.pth").read_bytes())
-    monkeypatch.setattr(sys, "argv", ["tool", "--ckpt", str(weights)])
+    monkeypatch.setattr(sys, "argv", ["tool", "--ckpt", str(weights), "MODEL.DEVICE", "cpu"])
     with pytest.raises(SystemExit) as caught:
         run_tool(test_net.main)
     assert caught.value.code == 0
