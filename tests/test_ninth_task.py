@@ -176,6 +176,7 @@ def test_gradients_of_nine_tasks_are_joined(folder, tmp_path):
 
 def test_an_image_without_a_label_adds_no_loss(folder, tmp_path):
     model, (images, targets) = network(nine_cfg(folder, tmp_path))
+    images = model.batch(images)
     features = model.backbone(images.tensors)
     head = model.fpn_heads
     both = head(features, images, targets)[1]["loss_saliency"]

@@ -94,9 +94,10 @@ def build_model(cfg, vocabulary, batch) -> nn.Module:
             norm.momentum = momentum
         model.eval()
         for layer in (model.rpn.head.cls_logits, model.roi_heads.box.predictor.cls_score):
-            layer.weight.mul_(SCORE_SPREAD / _deviation(layer, lambda: model(batch[0])))
+            layer.weight.mul_(SCORE_SPREAD / _outputs(layer, lambda: model(batch[0])).std())
         edges = model.fpn_heads.heads.occlusion.predictor
-        edges.predict.bias[edges.stride**2 :] += CLEAR * _deviation(edges.predict, lambda: model(batch[0]))
+        fine = _outputs(model.fpn_heads.edge_decoder, lambda: model(batch[0]))
+        edges.predict.bias[edges.stride**2 :] += CLEAR * edges.predict(fine).std()
     return model
 
 
@@ -107,10 +108,10 @@ def tame(model: nn.Module) -> None:
             module.weight.fill_(RESIDUAL_SCALE)
 
 
-def _deviation(layer, run):
-    """Standard deviation of what a layer gives during `run()`."""
+def _outputs(layer, run):
+    """All that a layer gives during `run()`, in single precision: its output, or those of several calls in a row."""
     seen = []
-    hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output.float().flatten()))
+    hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output.float()))
     run()
     hook.remove()
-    return torch.cat(seen).std()
+    return seen[0] if len(seen) == 1 else torch.cat([output.flatten() for output in seen])

@@ -34,6 +34,8 @@ class DenseFeatures:
     def inside(self, height: int, width: int, stride: int) -> torch.Tensor:
         """`valid_mask` of a map of the batch, made once for all heads that ask for it: not to be written to."""
         key = height, width, stride
+        if torch.compiler.is_compiling():  # where sides may be symbols, which are no keys
+            return valid_mask(self.image_sizes, *key, self.pyramid[0].device)
         if key not in self._inside:
             self._inside[key] = valid_mask(self.image_sizes, *key, self.pyramid[0].device)
         return self._inside[key]
