@@ -37,8 +37,11 @@ class MaskPredictor(nn.Module):
             parts = zip(x.split(REGIONS_AT_ONCE), labels.split(REGIONS_AT_ONCE))
             return torch.cat([self.of_labels(*part) for part in parts])
         x, last = self.hidden(x), self.mask_fcn_logits
-        weight = last.weight.flatten(1)[labels]
-        maps = torch.baddbmm(last.bias[labels][:, None, None], weight[:, None], x.flatten(2))
+        weight, bias = last.weight.flatten(1)[labels], last.bias[labels][:, None, None]
+        if x.is_contiguous(memory_format=torch.channels_last):  # read as it lies, so that its gradient lies likewise
+            maps = torch.baddbmm(bias, x.permute(0, 2, 3, 1).flatten(1, 2), weight[:, :, None])
+        else:
+            maps = torch.baddbmm(bias, weight[:, None], x.flatten(2))
         return maps.view(x.shape[0], *x.shape[2:])
 
 
