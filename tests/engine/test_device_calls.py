@@ -65,14 +65,17 @@ def only(*keys):
     return [word for key, task in TASKS.items() for word in (f"MODEL.{task.switch}", key in keys)]
 
 
-# A wait for each image or for each field of a target, and a constant made anew in every step, are what these limits are
-# to notice. On a CPU suppression is a call for each level of each image, on a GPU one for each image.
-@pytest.mark.parametrize("images, limit", [(2, 60), (8, 120)])
-def test_a_step_of_eight_tasks_rarely_waits_for_the_device(counted_step, images, limit):
+# Limits are what was counted and a few: a wait for each image or for each field of a target, a constant that is made anew
+# in every step, and a loop over images are what they are to notice. On a GPU it is less than on a CPU, where suppression
+# is a call for each level of each image, and ROIAlign is made of many operations.
+@pytest.mark.parametrize("images, waits, calls", [(2, 28, 2550), (8, 64, 3150)])
+def test_a_step_of_eight_tasks_rarely_waits_for_the_device(counted_step, images, waits, calls):
     counter = counted_step(images)
-    assert counter.waits.total() <= limit, counter.report()
+    assert counter.waits.total() <= waits, counter.report()
+    assert counter.calls.total() <= calls, counter.calls.most_common(20)
 
 
 def test_a_step_of_mask_rcnn_rarely_waits_for_the_device(counted_step):
     counter = counted_step(2, *only("detection", "instance"))
-    assert counter.waits.total() <= 40, counter.report()
+    assert counter.waits.total() <= 22, counter.report()
+    assert counter.calls.total() <= 1400, counter.calls.most_common(20)
