@@ -65,9 +65,9 @@ def only(*keys):
     return [word for key, task in TASKS.items() for word in (f"MODEL.{task.switch}", key in keys)]
 
 
-# Limits are what was counted and a few: a wait for each image or for each field of a target, a constant that is made anew
-# in every step, and a loop over images are what they are to notice. On a GPU it is less than on a CPU, where suppression
-# is a call for each level of each image, and ROIAlign is made of many operations.
+# Limits are what was counted and a few: a wait for each image or for each field of a target, a constant that is made
+# anew in every step, and a loop over images are what they are to notice. On a GPU it is less than on a CPU, where
+# suppression is a call for each level of each image, and ROIAlign is made of many operations.
 @pytest.mark.parametrize("images, waits, calls", [(2, 28, 2550), (8, 64, 3150)])
 def test_a_step_of_eight_tasks_rarely_waits_for_the_device(counted_step, images, waits, calls):
     counter = counted_step(images)
