@@ -10,12 +10,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from maskrcnn_benchmark import __version__
+
+# isort: split (the package chooses PyTorch's threads, and has to come before it)
 from benchmarks.timing import write_json
 from checks.report import format_result, format_summary, verdict_of
 from checks.runner import Runner
 from checks.stage import FAIL, Setting
 from checks.stages import STAGES
-from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
