@@ -7,7 +7,8 @@ from pathlib import Path
 
 from maskrcnn_benchmark.utils.cli import run_tool
 
-# isort: split (the package chooses PyTorch's threads, and has to come before it)
+# The package chooses the threads of PyTorch, which has to come after it
+# isort: split
 import torch
 
 from benchmarks import balancing, coco_dataset, dataset, detector, evaluation, multitask, predict

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from maskrcnn_benchmark import __version__
 
-# isort: split (the package chooses PyTorch's threads, and has to come before it)
+# The package chooses the threads of PyTorch, which has to come after it
+# isort: split
 from benchmarks.timing import write_json
 from checks.report import format_result, format_summary, verdict_of
 from checks.runner import Runner
