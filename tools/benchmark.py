@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskrcnn_benchmark.utils.cli import run_tool
+
+# The package chooses the threads of PyTorch, which has to come after it
+# isort: split
 import torch
 
 from benchmarks import balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
 from benchmarks.timing import machine, positive, write_json
-from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 

@@ -10,15 +10,17 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
+from maskrcnn_benchmark import __version__
 
+# The package chooses the threads of PyTorch, which has to come after it
+# isort: split
 from benchmarks.timing import write_json
 from checks.report import format_result, format_summary, verdict_of
 from checks.runner import Runner
 from checks.stage import FAIL, Setting
 from checks.stages import STAGES
-from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 
 REPORT = "check_device.json"
@@ -27,7 +29,9 @@ REWRITE_SECONDS = 1.0
 
 def parse_arguments(argv=None):
     parser = ToolParser(__doc__)
-    parser.add_argument("--device", default="", help="cuda, cuda:1, cpu (default: cuda where there is one, else cpu)")
+    parser.add_argument(
+        "--device", default=AUTO, help="auto, cuda, cuda:1, cpu (default auto: cuda where there is one, else cpu)"
+    )
     parser.add_argument("--minutes", type=float, default=8.0, help="that all stages together may take (default 8)")
     parser.add_argument(
         "--json", default=REPORT, metavar="FILE", help="everything that was found (default %(default)s)"
@@ -36,26 +40,6 @@ def parse_arguments(argv=None):
     parser.add_argument("--size", choices=("small", "full"), help="of networks and images (default: full with a GPU)")
     parser.add_argument("--list", action="store_true", help="name the stages and end")
     return parser.parse_args(argv)
-
-
-def choose_device(name):
-    """ "cpu" or "cuda:N". Raises `UserError` for what is not there."""
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"--device {name} is no device; use cpu, cuda, cuda:1, ...") from None
-    if device.type == "cpu":
-        return "cpu"
-    if device.type != "cuda":
-        raise UserError(f"--device {name}: only cpu and CUDA devices can be checked")
-    number = device.index or 0
-    if number >= torch.cuda.device_count():
-        raise UserError(
-            f"--device {name}, but PyTorch sees {torch.cuda.device_count()} CUDA devices; --device cpu --only versions "
-            "says more about that"
-        )
-    return f"cuda:{number}"
 
 
 def choose_stages(stages, names):
@@ -102,7 +86,7 @@ def main(argv=None, stages=STAGES):
         width = max(len(stage.name) for stage in stages)
         print("\n".join(f"{stage.name:{width}}  {stage.summary}" for stage in stages))
         return 0
-    chosen, device = choose_stages(stages, args.only), choose_device(args.device)
+    chosen, device = choose_stages(stages, args.only), str(resolve_device(args.device, "--device"))
     if args.minutes <= 0:
         raise UserError(f"--minutes {args.minutes:g} must be above 0")
     if not Path(args.json).absolute().parent.is_dir():

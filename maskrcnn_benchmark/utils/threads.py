@@ -81,7 +81,7 @@ def keep_threads(count: int) -> str:
 def allowed_cores() -> int:
     """Cores that this process may keep busy: its affinity, one for two hyperthreads, within a container's quota."""
     cores = len(_physical_cores())
-    quota = _cgroup_quota()
+    quota = cgroup_quota()
     return cores if quota is None else max(1, min(cores, int(quota)))
 
 
@@ -131,7 +131,7 @@ def _ticks():
     return counted
 
 
-def _cgroup_quota():
+def cgroup_quota():
     """Processor time per time that the control groups of this process may use, in cores, or None without a limit."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()

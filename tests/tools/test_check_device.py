@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +17,11 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.layers import nms
+from maskrcnn_benchmark.structures.target_batch import TargetBatch
+from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
+from maskrcnn_benchmark.utils.threads import allowed_cores
 
 TOOL = Path(__file__).parents[2] / "tools" / "check_device.py"
 
@@ -84,7 +89,8 @@ def test_a_stage_that_fails_hangs_or_dies_takes_no_other_along(check, stage, mon
     assert "in break_down" in broken["traceback"] and "what a library wrote" in broken["output"]
     assert values(broken) == {"before": 1.5}
     hanging = found["hanging"]
-    assert hanging["reason"] == "ended after the 3 s that it was given" and "in hang" in hanging["output"]
+    assert hanging["reason"].startswith("out of time, ended after the 3 s that it was given; ")
+    assert "more --minutes" in hanging["reason"] and "in hang" in hanging["output"]
     with pytest.raises(ProcessLookupError):
         os.kill(values(hanging)["child"], 0)
     assert found["dead"]["reason"] == "its process ended with code 7"
@@ -163,8 +169,8 @@ def test_an_interruption_keeps_what_was_found(tmp_path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--device", "gpu"], "--device gpu is no device; use cpu, cuda"),
-        (["--device", "cuda:99"], "but PyTorch sees"),
+        (["--device", "gpu"], "--device is 'gpu', but must be auto, cpu, cuda or cuda:NUMBER"),
+        (["--device", "cuda:99"], "cuda:99.*, but"),
         (["--only", "speed"], "--only speed: there are the stages versions, operations, training"),
         (["--minutes", "0"], "--minutes 0 must be above 0"),
         (["--json", "no/such/folder/a.json"], "there is no folder"),
@@ -173,6 +179,12 @@ def test_an_interruption_keeps_what_was_found(tmp_path):
 def test_mistakes_are_refused_before_anything_is_run(tool, words, message):
     with pytest.raises(UserError, match=message):
         tool.main(["--device", "cpu", *words])
+
+
+def test_the_device_is_chosen_as_every_tool_does(tool, stage, tmp_path):
+    file = tmp_path / "check.json"
+    assert tool.main(["--device", "auto", "--json", str(file)], [stage("one", "tell_process")]) == 0
+    assert json.loads(file.read_text())["device"] == str(resolve_device("auto"))
 
 
 def test_each_stage_has_a_function_and_a_name_of_its_own(tool):
@@ -246,6 +258,43 @@ def test_a_device_is_timed_by_its_own_events(tool, monkeypatch):
     assert clock_of("cpu") is time.perf_counter
 
 
+def test_a_step_is_looked_into_with_a_batch_of_another_shape_than_the_first(tool, tmp_path):
+    from checks.networks import MINI, TINY, loaded_batches, read_config
+    from checks.stage import Setting
+
+    cfg, _ = read_config(Setting("cpu", True, str(tmp_path)), MINI, TINY)
+    (images, targets), (others, _) = loaded_batches(cfg)
+    assert images.tensors.dtype == torch.uint8 and images.tensors.shape != others.tensors.shape
+    assert isinstance(targets, TargetBatch) and len(targets) == len(images) == 2
+
+
+def test_waits_are_those_of_the_first_step_on_the_second_batch(tool, monkeypatch):
+    from checks import eight_tasks
+    from checks.stage import Findings, Setting
+
+    steps, rows, places = [], [], Counter()
+
+    @contextmanager
+    def counting():
+        before = len(steps)
+        yield places
+        places.update(steps[before:])
+
+    monkeypatch.setattr(eight_tasks, "synchronisations", counting)
+    monkeypatch.setattr(eight_tasks, "peak_mib", lambda action, device: 1.0)
+    monkeypatch.setattr(eight_tasks, "median_ms", lambda action, device, rounds, warmup: 2.0)
+    monkeypatch.setattr(eight_tasks, "trace", lambda action, device: Trace(5, 3, 1.0))
+    Trace = sys.modules["checks.measuring"].Trace
+    findings = Findings(rows.append)
+    eight_tasks.look_into(
+        Setting("cuda:0", False, ""), findings, steps.append, ("wide", "upright"), "eight tasks, TF32"
+    )
+    found = {row.name: row.value for row in rows}
+    assert steps[:2] == ["wide", "upright"] and places == {"upright": 1}
+    assert found["waits for the device"] == 1 and found["most waits, 1"] == "1 at upright"
+    assert (found["kernels"], found["copies and fills"], found["busy share of the device"]) == (5, 3, 0.5)
+
+
 @pytest.fixture(scope="module")
 def tiny(tool, tmp_path_factory):
     """(config, vocabulary, two batches) of the network that methods are tried on."""
@@ -309,7 +358,9 @@ def test_real_stages_pass_on_a_cpu(tool, tmp_path, capsys):
     written = json.loads(file.read_text())
     versions, operations = written["stages"]
     assert values(versions)["torch"].startswith(torch.__version__) and values(versions)["GPU"]
+    assert f"on {allowed_cores()} cores that this process may use" in values(versions)["threads"]
     assert values(operations)["ROIAlign, largest difference"] < 1e-4
+    assert values(operations)["NMS of a batch's levels, share of other boxes"] == 0
     output = capsys.readouterr().out
     assert output.startswith("checking cpu, small sizes, 2 stages") and "2 PASS in " in output
 

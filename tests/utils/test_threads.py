@@ -57,7 +57,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(threads.os, "environ", {})
         monkeypatch.delitem(sys.modules, "torch")
         monkeypatch.setattr(threads, "_physical_cores", lambda: set(range(cores)))
-        monkeypatch.setattr(threads, "_cgroup_quota", lambda: quota)
+        monkeypatch.setattr(threads, "cgroup_quota", lambda: quota)
         monkeypatch.setattr(threads, "busy_cores", lambda: busy)
         threads.choose_threads()
         chosen = int(os.environ["OMP_NUM_THREADS"])
@@ -107,7 +107,7 @@ def test_the_quota_of_a_container_is_read(tmp_path, monkeypatch, cgroup, files, 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(threads, "Path", lambda path: tmp_path / str(path).lstrip("/"))
-    assert threads._cgroup_quota() == quota
+    assert threads.cgroup_quota() == quota
 
 
 def test_a_resumed_training_computes_with_the_threads_that_it_began_with(monkeypatch):

@@ -139,7 +139,7 @@ def format_figures(result):
         ("targets in the heads", f"{result['heads_ms']:.1f} ms", "of a training step on the CPU, after the sample"),
         ("images on their way", f"{result['image_mib']:.1f} MiB", batch),
         ("targets on their way", f"{result['target_mib']:.1f} MiB", batch),
-        ("loader", "images/s", f"by workers, {loaders}"),
+        ("loader", "images/s", f"by workers, {loaders}; one thread each, without workers, too"),
         ("loader, two workers to none", f"{result['loader_scaling_2']:.2f}", "times as many images"),
     ]
     return "\n".join(f"{what:28}{figure:>12}  {remark}" for what, figure, remark in rows)

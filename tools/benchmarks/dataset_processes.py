@@ -6,6 +6,7 @@ import statistics
 import time
 from pathlib import Path
 
+import cv2
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
@@ -245,8 +246,13 @@ def _use_as_heads_do(annotations):
 
 
 def loader_throughput(folder, workers, images):
-    """Images a second that the training loader delivers with so many workers, after it has got into its stride."""
+    """Images a second that the training loader delivers with so many workers, after it has got into its stride.
+
+    Without workers this process loads with one thread, as a worker does: loaders are compared by their processes, not
+    by the threads that resize.
+    """
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     batch = 4
     ahead = 2 * workers + 2  # batches that are under way when the first arrives, and two
     options = {

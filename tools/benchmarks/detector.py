@@ -8,7 +8,6 @@ and a frozen stem and first stage like it.
 """
 
 import argparse
-import gc
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
-from benchmarks.timing import format_table, medians, positive, take_turns, wait_for
+from benchmarks.timing import format_table, free_memory, medians, positive, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.precision import autocast, check_precision, float32_precision, inference_precision
 from maskrcnn_benchmark.engine.step import TrainingStep
@@ -105,13 +104,6 @@ def time_training(args):
         targets = network.targets_of(batch)
         actions[f"{name}, train"] = lambda turn, run=network.train_step, targets=targets: run(batch[0], targets)
     return take_turns(actions, args.rounds, args.warmup)
-
-
-def free_memory():
-    """Give back what the networks of a phase held, so that the next finds the memory of a device as the first did."""
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
 
 
 def ratios_of(median, memory):

@@ -1,6 +1,7 @@
 """What every subject of the benchmark shares: taking turns, medians, the table, the file."""
 
 import argparse
+import gc
 import json
 import platform
 import random
@@ -82,6 +83,13 @@ def wait_for(device):
     """Return when the device has done what was asked of it: a GPU works on after the call."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def free_memory():
+    """Give back what nobody holds any more, so that what follows finds the memory of a device as it was at first."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def positive(text):

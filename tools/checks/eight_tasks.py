@@ -1,14 +1,11 @@
 """Stage: the full-size step of eight tasks beside Mask R-CNN's: time, memory, kernels, waits, busy share."""
 
-import gc
-from collections.abc import Callable
-
-import torch
+from collections.abc import Callable, Sequence
 
 from benchmarks.multitask import EIGHT_TASKS, MASK_RCNN, Network, with_tasks
-from benchmarks.timing import medians, take_turns
+from benchmarks.timing import free_memory, medians, take_turns
 from checks.measuring import clock_of, median_ms, peak_mib, synchronisations, trace
-from checks.networks import FULL, MINI, first_batches, precision_options, read_config, tame
+from checks.networks import FULL, MINI, first_batches, loaded_batches, precision_options, read_config, tame
 from checks.precision import tf32
 from checks.stage import Findings, Setting
 from maskrcnn_benchmark.multitask.tasks import TASKS
@@ -44,15 +41,16 @@ def check(setting: Setting, findings: Findings) -> None:
     for dtype, rounded, name in precisions:
         with findings.attempt("runs", name), tf32(rounded):
             _time(setting, findings, dtype, rounded, name)
-        free_memory(setting)
+        free_memory()
     dtype, rounded, name = precisions[0]
     for key in COMPARED:
         group = f"{key}, {name}"
         with findings.attempt("runs", group), tf32(rounded):
-            network, batch = _network(setting, dtype, rounded, key)
-            look_into(setting, findings, lambda network=network, batch=batch: network.train_step(batch), group)
-        network = batch = None
-        free_memory(setting)
+            cfg, vocabulary = full_size(setting, *precision_options(dtype, rounded))
+            network = build_network(with_tasks(cfg, COMPARED[key]), vocabulary)
+            look_into(setting, findings, network.train_step, loaded_batches(cfg), group)
+        network = None
+        free_memory()
 
 
 def _network(setting, dtype, rounded, key):
@@ -88,25 +86,22 @@ def compare_times(setting: Setting, findings: Findings, actions: dict, group: st
         findings.goal(f"{ours} over {peer}, {kind}", ratio, most, "times", group)
 
 
-def look_into(setting: Setting, findings: Findings, action: Callable[[], object], group: str) -> None:
+def look_into(setting: Setting, findings: Findings, step: Callable, batches: Sequence, group: str) -> None:
     """What a training step does besides taking time, on a device that holds nothing else.
 
     Args:
-        action: the step, which waits for the device.
+        step: function of a batch, which waits for the device.
+        batches: two of them, of images of different shapes and on the CPU, in pinned memory for a GPU, so that the
+            copies count. After the first has been trained on, the waits are those of the first step on the second.
         group: of the rows.
     """
-    action()
+    first, second = batches
+    step(first)
     if not setting.on_cuda:
-        findings.note("operations", trace(action, setting.device).kernels, "", group)
+        findings.note("operations", trace(lambda: step(second), setting.device).kernels, "", group)
         return
-    findings.note("peak memory", peak_mib(action, setting.device), "MiB", group)
-    milliseconds = median_ms(action, setting.device, rounds=3, warmup=0)
-    seen = trace(action, setting.device)
-    findings.note("kernels", seen.kernels, "", group)
-    findings.note("copies and fills", seen.copies, "", group)
-    findings.note("busy share of the device", seen.busy_ms / milliseconds, "", group)
     with synchronisations() as places:
-        action()
+        step(second)
     waits, most = sum(places.values()), next((n for name, n in MOST_WAITS.items() if group.startswith(name)), None)
     if most is None:
         findings.note("waits for the device", waits, "", group)
@@ -114,12 +109,11 @@ def look_into(setting: Setting, findings: Findings, action: Callable[[], object]
         findings.goal("waits for the device", waits, most, "", group)
     for index, (place, count) in enumerate(places.most_common(PLACES)):
         findings.note(f"most waits, {index + 1}", f"{count} at {place}", group=group)
+    findings.note("peak memory", peak_mib(lambda: step(second), setting.device), "MiB", group)
+    milliseconds = median_ms(lambda: step(second), setting.device, rounds=3, warmup=0)
+    seen = trace(lambda: step(second), setting.device)
+    findings.note("kernels", seen.kernels, "", group)
+    findings.note("copies and fills", seen.copies, "", group)
+    findings.note("busy share of the device", seen.busy_ms / milliseconds, "", group)
     for index, (kernel, total, count) in enumerate(seen.slowest):
         findings.note(f"most time, {index + 1}", f"{total:.2f} ms, {count} of {kernel[:40]}", group=group)
-
-
-def free_memory(setting: Setting) -> None:
-    """Give the device back what nobody holds any more."""
-    gc.collect()
-    if setting.on_cuda:
-        torch.cuda.empty_cache()

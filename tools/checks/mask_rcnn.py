@@ -2,19 +2,12 @@
 
 from types import SimpleNamespace
 
-import torch
-
 from benchmarks import detector
-from benchmarks.timing import wait_for
-from checks.eight_tasks import compare_times, free_memory, look_into
+from benchmarks.timing import free_memory
+from checks.eight_tasks import compare_times, look_into
 from checks.networks import precision_options
-from checks.precision import tf32
 from checks.stage import Findings, Setting
-from maskrcnn_benchmark.engine.step import autocast
-from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.image_list import ImageList
-from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.structures.target_batch import TargetBatch
 
 MOST_TIMES = {"train": 1.0, "infer": 1.0}  # not slower than torchvision
 FULL = {"height": 800, "width": 1088, "batch": 2, "objects": 8}
@@ -28,104 +21,69 @@ def check(setting: Setting, findings: Findings) -> None:
     """Both networks in turn in each precision; then a training step of each alone, looked into."""
     precisions = PRECISIONS if setting.on_cuda else PRECISIONS_ON_CPU
     for dtype, rounded, name in precisions:
-        with findings.attempt("runs", name), tf32(rounded):
-            actions = {}
-            for key, side in SIDES.items():
-                built = side(setting, dtype, rounded)
-                actions |= {f"{key}, train": built.train, f"{key}, infer": built.infer}
-            compare_times(setting, findings, actions, name, MOST_TIMES, "ours", "torchvision")
-        actions = built = None
-        free_memory(setting)
+        with findings.attempt("runs", name):
+            _time(setting, findings, _arguments(setting, dtype, rounded), name)
+        free_memory()
     dtype, rounded, name = precisions[0]
-    for key, side in SIDES.items():
+    for key, step_of in STEPS.items():
         group = f"{key}, {name}"
-        with findings.attempt("runs", group), tf32(rounded):
-            look_into(setting, findings, side(setting, dtype, rounded).train, group)
-        free_memory(setting)
+        with findings.attempt("runs", group):
+            args = _arguments(setting, dtype, rounded)
+            network = detector.NETWORKS[key](args, detector.random_weights(args))
+            look_into(setting, findings, step_of(network), _upright_and_wide(setting, args), group)
+        network = None
+        free_memory()
 
 
-class _Side:
-    """A network and what it is given, which lies on the device before any clock starts.
-
-    Args:
-        name: of a network of `benchmarks.detector`.
-        dtype, rounded: DTYPE and TF32.
-    """
-
-    def __init__(self, name, setting, dtype, rounded):
-        size = SimpleNamespace(**(SMALL if setting.small else FULL), device=setting.device)
-        size.opts = list(precision_options(dtype, rounded))
-        self.device, self.dtype = setting.device, dtype
-        self.network = detector.NETWORKS[name](size, detector.random_weights(size))
-        images, objects = detector.make_batch(size, size.batch)
-        self.images, self.size = images.to(self.device), (size.width, size.height)
-        self.objects = [
-            tuple(tensor.to(self.device) for tensor in (boxes, labels, _bitmaps(polygons, self.size)))
-            for boxes, labels, polygons in objects
-        ]
-
-    def _predict(self, images):
-        self.network.model.eval()
-        with torch.no_grad(), autocast(self.dtype, self.device):
-            found = self.network.model(images)
-        return found
+def _arguments(setting, dtype, rounded):
+    """What `benchmarks.detector` takes from its command line."""
+    size = SMALL if setting.small else FULL
+    return SimpleNamespace(**size, device=setting.device, opts=list(precision_options(dtype, rounded)))
 
 
-class Ours(_Side):
-    """Our network, trained by our training step; in inference with its masks pasted into the image."""
-
-    def __init__(self, setting, dtype, rounded):
-        super().__init__("ours", setting, dtype, rounded)
-        self.targets = [self._target(*each) for each in self.objects]
-
-    def train(self, turn=0):
-        """A training step."""
-        self.network.model.train()
-        self.network.step(self._list(len(self.images)), self.targets, lambda: ["an image of the check"])
-        wait_for(self.device)
-
-    def infer(self, turn=0):
-        """Detections of one image."""
-        (found,) = self._predict(self._list(1))
-        self.network.masker([found.get_field("mask")], [found])
-        wait_for(self.device)
-
-    def _list(self, count):
-        return ImageList(self.images[:count], [image.shape[-2:] for image in self.images[:count]])
-
-    def _target(self, boxes, labels, masks):
-        instances = BoxList(boxes, self.size)
-        instances.add_field("labels", labels)
-        instances.add_field("masks", SegmentationMask(masks, self.size, mode="mask"))
-        return ImageAnnotations(self.size, instances=instances)
+def _time(setting, findings, args, group):
+    images, objects = detector.make_batch(args, args.batch)
+    images, objects = images.to(args.device), detector.drawn(objects, args.width, args.height, args.device)
+    actions = {}
+    for key, network in detector.build_networks(args).items():
+        targets = network.targets_of((images, objects))
+        actions[f"{key}, train"] = lambda turn, run=network.train_step, targets=targets: run(images, targets)
+        actions[f"{key}, infer"] = lambda turn, run=network.infer: run(images[:1])
+    compare_times(setting, findings, actions, group, MOST_TIMES, "ours", "torchvision")
 
 
-class Torchvision(_Side):
-    """torchvision's network, driven as its reference training does."""
-
-    def __init__(self, setting, dtype, rounded):
-        super().__init__("torchvision", setting, dtype, rounded)
-        self.targets = [dict(zip(("boxes", "labels", "masks"), each)) for each in self.objects]
-
-    def train(self, turn=0):
-        """A training step."""
-        self.network.model.train()
-        self.network.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.dtype, self.device):
-            losses = self.network.model(list(self.images), self.targets)
-        sum(losses.values()).backward()
-        self.network.optimizer.step()
-        wait_for(self.device)
-
-    def infer(self, turn=0):
-        """Detections of one image."""
-        self._predict(list(self.images[:1]))
-        wait_for(self.device)
+def _upright_and_wide(setting, args):
+    """Two batches, (images, objects) of `benchmarks.detector` on the CPU, in pinned memory for a GPU."""
+    batches = []
+    for height, width in ((args.width, args.height), (args.height, args.width)):
+        turned = SimpleNamespace(**{**vars(args), "height": height, "width": width})
+        images, objects = detector.make_batch(turned, args.batch)
+        objects = detector.drawn(objects, width, height, "cpu")
+        if setting.on_cuda:
+            images, objects = images.pin_memory(), [tuple(each.pin_memory() for each in of) for of in objects]
+        batches.append((images, objects))
+    return batches
 
 
-SIDES = {"ours": Ours, "torchvision": Torchvision}
+def _step_of_ours(network):
+    """A training step on a batch as a loader delivers it, copies included: the step itself moves it."""
+
+    def step(batch):
+        targets = TargetBatch.of(network.targets_of(batch))
+        network.train_step(batch[0], targets.pin_memory() if network.device.type == "cuda" else targets)
+
+    return step
 
 
-def _bitmaps(polygons, size):
-    """uint8 [O, H, W] of the polygons of O objects."""
-    return SegmentationMask(polygons, size).get_mask_tensor()
+def _step_of_torchvision(network):
+    """A training step on a batch as a loader delivers it, copies included, tensor by tensor as its reference has it."""
+
+    def step(batch):
+        images = batch[0].to(network.device, non_blocking=True)
+        objects = [tuple(each.to(network.device, non_blocking=True) for each in of) for of in batch[1]]
+        network.train_step(images, network.targets_of((images, objects)))
+
+    return step
+
+
+STEPS = {"ours": _step_of_ours, "torchvision": _step_of_torchvision}

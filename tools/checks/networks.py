@@ -9,10 +9,11 @@ from torch import nn
 from benchmarks.multitask import training_batches
 from checks.stage import Setting
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
+from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.layers import FrozenBatchNorm2d
 from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.utils.devices import names_cuda
 
 ROOT = Path(__file__).parents[2]  # of the checkout, or of the installed package
 MINI = "configs/detail/mini_R_18_FPN.yaml"
@@ -72,6 +73,28 @@ def precision_options(dtype: str, rounded: bool) -> tuple:
 def first_batches(cfg, count: int) -> list:
     """[(`ImageList`, list of `ImageAnnotations`)], the first batches of training on the config's device."""
     return training_batches(cfg, count, own_data=True)[0]
+
+
+def loaded_batches(cfg) -> list:
+    """Two batches of training, of images of different shapes, as a loader delivers them on the way to the device.
+
+    Returns:
+        [(`ImageList` of uint8, `TargetBatch`)] on the CPU; for a config on CUDA in pinned memory.
+    """
+    cfg = cfg.clone()
+    cfg.SOLVER.SEED = 0
+    found = {}
+    for images, targets, _ in make_data_loader(cfg, is_train=True):
+        found.setdefault(images.tensors.shape, (images, targets))
+        if len(found) == 2:
+            break
+    if len(found) < 2:
+        raise RuntimeError(f"all batches of {', '.join(cfg.DATASETS.TRAIN)} have one shape, {list(found)}")
+    on_cuda = names_cuda(cfg.MODEL.DEVICE)
+    return [
+        (images.pin_memory(), targets.pin_memory()) if on_cuda else (images, targets)
+        for images, targets in found.values()
+    ]
 
 
 def build_model(cfg, vocabulary, batch) -> nn.Module:

@@ -1,5 +1,6 @@
 """Stage: NMS, RPN and ROIAlign alone, beside the CPU (on a CPU: beside torchvision's operations), and their time."""
 
+import math
 from types import SimpleNamespace
 
 import torch
@@ -8,15 +9,16 @@ from torchvision import ops
 from checks.measuring import median_ms
 from checks.networks import FULL, read_config
 from checks.stage import Findings, Setting
-from maskrcnn_benchmark.layers import grouped_nms, nms, roi_align
-from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive
+from maskrcnn_benchmark.layers import nms, roi_align
+from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive, level_nms
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
 from maskrcnn_benchmark.structures.image_list import ImageList
 
 IOU = 0.7
 ROUNDS = 10
-LEVELS = 5
+IMAGES = 2
 STRIDES = (4, 8, 16, 32, 64)
+ASPECT_RATIOS = 3  # of the anchors at a place
 ALIGNED, GRADIENT = 1e-4, 1e-3  # differences, of sums whose order is free, relative to the largest value
 OTHER_BOXES = 0.005  # share that rounding of an IoU may exchange
 LOST = 0.01  # share of proposals that rounding may exchange: their scores are close to one another
@@ -25,29 +27,47 @@ SAME_PIXELS = 0.1
 
 def check(setting: Setting, findings: Findings) -> None:
     """Each operation: the largest difference, then milliseconds."""
-    size = SimpleNamespace(boxes=1000, channels=32, side=(192, 256), regions=128)
+    size = SimpleNamespace(boxes=1000, candidates=300, channels=32, side=(192, 256), regions=128)
     if not setting.small:
-        size = SimpleNamespace(boxes=8000, channels=256, side=(800, 1088), regions=1024)
+        size = SimpleNamespace(boxes=8000, candidates=2000, channels=256, side=(800, 1088), regions=1024)
     generator = torch.Generator().manual_seed(0)
     _check_nms(setting, findings, size, generator)
+    _check_level_nms(setting, findings, size, generator)
     _check_roi_align(setting, findings, size, generator)
     _check_rpn(setting, findings, size, generator)
 
 
 def _check_nms(setting, findings, size, generator):
     boxes, scores = _boxes(size.boxes, size.side, generator), torch.rand(size.boxes, generator=generator)
-    groups = torch.randint(LEVELS, (size.boxes,), generator=generator)
-    here = [tensor.to(setting.device) for tensor in (boxes, scores, groups)]
-    exclusive = inclusive_to_exclusive(boxes)
-    expected = {
-        "NMS": ops.nms(exclusive, scores, IOU),
-        "NMS by level": ops.batched_nms(exclusive.double(), scores.double(), groups, IOU),
-    }
-    actions = {"NMS": lambda: nms(*here[:2], IOU), "NMS by level": lambda: grouped_nms(*here, IOU)}
-    for name, action in actions.items():
-        kept, right = set(action().tolist()), set(expected[name].tolist())
-        findings.limit(f"{name}, share of other boxes", len(kept ^ right) / len(right), OTHER_BOXES)
-        findings.note(f"{name}, {size.boxes} boxes", median_ms(action, setting.device, ROUNDS), "ms")
+    here = [tensor.to(setting.device) for tensor in (boxes, scores)]
+    kept, right = (
+        set(each.tolist()) for each in (nms(*here, IOU), ops.nms(inclusive_to_exclusive(boxes), scores, IOU))
+    )
+    findings.limit("NMS, share of other boxes", len(kept ^ right) / len(right), OTHER_BOXES)
+    findings.note(f"NMS, {size.boxes} boxes", median_ms(lambda: nms(*here, IOU), setting.device, ROUNDS), "ms")
+
+
+def _check_level_nms(setting, findings, size, generator):
+    """The candidates of a batch as the RPN has them: the best of each level, beside torchvision level by level."""
+    sizes = [min(size.candidates, _anchors(size.side, stride)) for stride in STRIDES]
+    boxes = torch.stack([_boxes(sum(sizes), size.side, generator) for _ in range(IMAGES)])
+    scores = torch.rand(IMAGES, sum(sizes), generator=generator)
+    levels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    here = [tensor.to(setting.device) for tensor in (boxes, scores)]
+    other = among = 0
+    for image, kept in enumerate(level_nms(*here, sizes, IOU)):
+        exclusive = inclusive_to_exclusive(boxes[image]).double()
+        right = set(ops.batched_nms(exclusive, scores[image].double(), levels, IOU).tolist())
+        other, among = other + len(set(kept.tolist()) ^ right), among + len(right)
+    name = "NMS of a batch's levels"
+    findings.limit(f"{name}, share of other boxes", other / among, OTHER_BOXES)
+    milliseconds = median_ms(lambda: level_nms(*here, sizes, IOU), setting.device, ROUNDS)
+    findings.note(f"{name}, {IMAGES} images of {sum(sizes)} boxes", milliseconds, "ms")
+
+
+def _anchors(side, stride):
+    """Anchors of a level."""
+    return ASPECT_RATIOS * math.prod(-(-length // stride) for length in side)
 
 
 def _check_roi_align(setting, findings, size, generator):

@@ -115,7 +115,9 @@ class Runner:
 
     def _follow(self, stage, deadline, limit, rows, found):
         """Take in rows until the stage is over; returns its last message."""
-        late = f"ended after the {limit:.0f} s that it was given"
+        late = (
+            f"out of time, ended after the {limit:.0f} s that it was given; a slow or busy machine needs more --minutes"
+        )
         while True:
             word, value = self._receive(deadline, late)
             if word != ROW:

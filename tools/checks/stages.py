@@ -5,7 +5,7 @@ from checks.stage import Stage
 STAGES = (
     Stage("versions", "versions, processors, memory; the device multiplies", "checks.versions:check", 10, False),
     Stage("operations", "NMS, RPN and ROIAlign alone", "checks.operations:check", 15),
-    Stage("training", "a short training, killed and resumed", "checks.training:check", 60),
+    Stage("training", "a short training, killed and resumed", "checks.training:check", 100),
     Stage("parity", "the same weights and images on CPU and device, in each precision", "checks.parity:check", 60),
     Stage("eight_tasks", "the step of eight tasks beside Mask R-CNN's", "checks.eight_tasks:check", 60),
     Stage("mask_rcnn", "Mask R-CNN beside torchvision's", "checks.mask_rcnn:check", 50),
@@ -32,5 +32,5 @@ STAGES = (
         "checks.gradient_statistics:check",
         25,
     ),
-    Stage("loading", "the loader against the step", "checks.loading:check", 40),
+    Stage("loading", "the loader against the step", "checks.loading:check", 50),
 )

@@ -16,6 +16,7 @@ from checks.stage import Findings, Setting
 from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.utils.collect_env import collect_environment
 from maskrcnn_benchmark.utils.git import collect_git_state
+from maskrcnn_benchmark.utils.threads import allowed_cores, cgroup_quota, describe_threads
 
 GIB = 2**30
 SIDE = 512  # of the matrices that are multiplied
@@ -45,9 +46,10 @@ def _software(findings):
 
 def _host(findings):
     findings.note("processor", _processor())
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    findings.note("cores", f"{os.cpu_count()}, {allowed} allowed, {_quota()}, load {os.getloadavg()[0]:.1f}")
-    findings.note("threads", f"PyTorch {torch.get_num_threads()}, OpenCV {cv2.getNumThreads()}")
+    quota = cgroup_quota()
+    limit = "no quota" if quota is None else f"quota of {quota:g}"
+    findings.note("cores", f"{os.cpu_count()}, {allowed_cores()} allowed, {limit}, load {os.getloadavg()[0]:.1f}")
+    findings.note("threads", f"{describe_threads()}; OpenCV {cv2.getNumThreads()}")
     variables = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
     findings.note("environment", ", ".join(variables) or f"none of {', '.join(THREAD_VARIABLES)}")
     memory = {
@@ -132,17 +134,6 @@ def _driver():
 def _processor():
     names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _quota():
-    """Cores that a container may use."""
-    for line in _lines("/sys/fs/cgroup/cpu.max"):
-        quota, period = line.split()
-        return "no quota" if quota == "max" else f"quota of {int(quota) / int(period):g}"
-    quota, period = (_lines(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period"))
-    if not quota or int(quota[0]) <= 0:
-        return "no quota"
-    return f"quota of {int(quota[0]) / int(period[0]):g}"
 
 
 def _limit(*paths):
