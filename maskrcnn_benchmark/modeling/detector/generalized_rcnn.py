@@ -20,8 +20,9 @@ class GeneralizedRCNN(nn.Module):
         rpn: (images, features, targets) -> (one `BoxList` of proposals per image, losses); None without region tasks.
         roi_heads: (features, proposals, targets) -> (one `BoxList` of detections per image, losses), or None.
         fpn_heads: (features, images, targets) -> ({name: one answer per image}, losses), or None.
-        channels_last: keep weights and activations in the channels-last layout, whatever layout images come in. The
-            numbers are the same; convolutions are faster on CPUs and on tensor cores.
+        channels_last: keep weights and activations in the channels-last layout, else in the contiguous one, whatever
+            layout images come in. The numbers are the same; channels-last convolutions are faster on CPUs and on tensor
+            cores.
         normalize: `ImageList` of uint8 RGB -> of normalised floats, as `pixels.PixelNormalizer`; None if images always
             come as floats.
     """
@@ -33,7 +34,8 @@ class GeneralizedRCNN(nn.Module):
         self.roi_heads = roi_heads
         self.fpn_heads = fpn_heads
         self.normalize = normalize
-        self.layout = torch.channels_last if channels_last else torch.preserve_format
+        # bytes come with the channels of a pixel side by side, which is not to decide how the network computes
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.layout)
 
     def batch(self, images):
