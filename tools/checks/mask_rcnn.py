@@ -8,13 +8,13 @@ from benchmarks import detector
 from benchmarks.timing import wait_for
 from checks.eight_tasks import compare_times, free_memory, look_into
 from checks.networks import precision_options
-from checks.precision import tf32
 from checks.stage import Findings, Setting
-from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.engine.precision import autocast
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.utils.precision import float32_precision as tf32
 
 MOST_TIMES = {"train": 1.0, "infer": 1.0}  # not slower than torchvision
 FULL = {"height": 800, "width": 1088, "batch": 2, "objects": 8}
