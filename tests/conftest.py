@@ -17,6 +17,8 @@ settings.load_profile("default for this project")
 
 
 def pytest_configure(config):
+    # cuBLAS reads it once, at the first product of the process, whichever test that is in
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
 

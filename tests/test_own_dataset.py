@@ -18,7 +18,9 @@ def shapes_config():
     cfg = default_cfg.clone()
     cfg.merge_from_file(ROOT / "configs/detail/mini_instance_R_18_FPN.yaml")
     names = ["DATASETS.TRAIN", "shapes_train", "DATASETS.TEST", "shapes_val"]
-    cfg.merge_from_list(["PATHS_CATALOG", str(EXAMPLE), *names, "MODEL.SEMANTIC_ON", True, "SOLVER.MAX_ITER", 1])
+    cfg.merge_from_list(
+        ["MODEL.DEVICE", "cpu", "PATHS_CATALOG", str(EXAMPLE), *names, "MODEL.SEMANTIC_ON", True, "SOLVER.MAX_ITER", 1]
+    )
     return cfg
 
 

@@ -5,6 +5,8 @@ processes each run their share of the batch; `GradientAverage` makes their gradi
 """
 
 import contextlib
+import weakref
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -45,9 +47,14 @@ class GradientAverage:
         self._bucket_of = {id(p): bucket for bucket in self.buckets for p in bucket.parameters}
         self._is_last_pass = False
         self._sent = 0
-        for bucket in self.buckets:
-            for parameter in bucket.parameters:
-                parameter.register_post_accumulate_grad_hook(self._arrived)
+        # the parameters outlive it, and so would its buffers if their hooks held it
+        hook = partial(_tell, weakref.WeakMethod(self._arrived))
+        handles = [
+            parameter.register_post_accumulate_grad_hook(hook)
+            for bucket in self.buckets
+            for parameter in bucket.parameters
+        ]
+        weakref.finalize(self, _remove, handles)
 
     def begin(self):
         """Begin a step; no parameter has a gradient yet."""
@@ -124,6 +131,16 @@ class GradientAverage:
         while self._sent < len(self.buckets) and not self.buckets[self._sent].missing:
             self.buckets[self._sent].send()
             self._sent += 1
+
+
+def _tell(arrived, parameter):
+    """Hook of a parameter; `arrived` is a weak reference to a method, which lives as long as the hook."""
+    arrived()(parameter)
+
+
+def _remove(handles):
+    for handle in handles:
+        handle.remove()
 
 
 class _Bucket:

@@ -34,7 +34,8 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
     """If wanted, every operation inside the block has one result for one input; afterwards all is as before.
 
     Raises:
-        UserError: an operation has no such kernel; the message names it.
+        UserError: an operation has no such kernel, and the message names it; or cuBLAS has begun without the workspace
+            that `fix_cublas_workspace` asks for.
     """
     if not wanted:
         yield
@@ -47,6 +48,11 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if WORKSPACE_VARIABLE in str(error):
+            raise UserError(
+                "SOLVER.DETERMINISTIC: CUDA has computed in this process already, in no fixed order; set "
+                f"{WORKSPACE_VARIABLE}={WORKSPACES[0]} before starting it"
+            ) from None
         operation = _REFUSED.search(str(error))
         if operation is None:
             raise

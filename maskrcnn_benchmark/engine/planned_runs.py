@@ -21,7 +21,7 @@ from maskrcnn_benchmark.utils.checkpoint import POINTER
 from maskrcnn_benchmark.utils.devices import AUTO, names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
-from maskrcnn_benchmark.utils.threads import allowed_cores
+from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores
 
 LOCK = ".lock"
 
@@ -91,15 +91,22 @@ def make_places(cfg, jobs, gpus):
         jobs: trainings at a time; None: one for each GPU, or one.
         gpus: numbers of GPUs as CUDA_VISIBLE_DEVICES has them, taken in turn; [] leaves that variable alone.
     """
-    on_cpu = not names_cuda(cfg.MODEL.DEVICE)
+    name = cfg.MODEL.DEVICE
+    on_cpu = not names_cuda(name)
     if gpus and on_cpu:
-        where = ", and PyTorch finds no CUDA device here" if cfg.MODEL.DEVICE == AUTO else ""
-        raise UserError(f"--gpus: MODEL.DEVICE is {cfg.MODEL.DEVICE}{where}; add MODEL.DEVICE cuda to the command")
+        where = ", and PyTorch finds no CUDA device here" if name == AUTO else ""
+        raise UserError(f"--gpus: MODEL.DEVICE is {name}{where}; add MODEL.DEVICE cuda to the command")
+    if gpus and ":" in name:
+        raise UserError(
+            f"--gpus: MODEL.DEVICE is {name}, but each training sees one GPU of --gpus alone; add MODEL.DEVICE cuda to "
+            "the command, or leave --gpus out"
+        )
     jobs = jobs or max(1, len(gpus))
     places = [{"CUDA_VISIBLE_DEVICES": str(gpus[place % len(gpus)])} if gpus else {} for place in range(jobs)]
     if on_cpu and jobs > 1:
-        for place in places:
-            place["OMP_NUM_THREADS"] = str(max(1, allowed_cores() // jobs))
+        threads = str(max(1, allowed_cores() // jobs))
+        for place in places:  # the second says that the first is no person's choice
+            place.update({"OMP_NUM_THREADS": threads, CHOICE_VARIABLE: threads})
     return places
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import torch
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.precision import float32_precision
+
+__all__ = ["PRECISIONS", "autocast", "check_precision", "float32_precision", "inference_precision"]
 
 PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -22,25 +25,6 @@ def autocast(dtype: str, device: str | torch.device) -> contextlib.AbstractConte
     if PRECISIONS[dtype] is None:
         return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, PRECISIONS[dtype])
-
-
-@contextlib.contextmanager
-def float32_precision(tf32: bool) -> Iterator[None]:
-    """How CUDA multiplies float32 matrices and convolves float32 maps inside the block; afterwards as before.
-
-    Args:
-        tf32: TensorFloat-32, with 10 bits of mantissa instead of 23 and several times the speed on tensor cores;
-            otherwise float32 as IEEE 754 has it.
-    """
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    before = [backend.fp32_precision for backend in backends]
-    for backend in backends:
-        backend.fp32_precision = "tf32" if tf32 else "ieee"
-    try:
-        yield
-    finally:
-        for backend, precision in zip(backends, before):
-            backend.fp32_precision = precision
 
 
 @contextlib.contextmanager

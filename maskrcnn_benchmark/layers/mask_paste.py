@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.layers.largest_channel import Places, largest_channel
+from maskrcnn_benchmark.utils.precision import float32_precision
 
 # Cells of the largest intermediate tensor: bounds the memory to some tens of MiB whatever the image and number of boxes
 CHUNK_CELLS = 1 << 22
@@ -111,7 +112,8 @@ def _masks_in_chunks(masks, boxes, size, padding):
             continue
         rows = _bilinear_weights(corners[index, 1], corners[index, 3], start, end, masks.shape[-2])
         columns = _bilinear_weights(corners[index, 0], corners[index, 2], 0, width, masks.shape[-1])
-        with torch.autocast(masks.device.type, enabled=False):  # a pixel near the threshold needs every digit
+        # a pixel near the threshold needs every digit
+        with torch.autocast(masks.device.type, enabled=False), float32_precision(False):
             soft = torch.bmm(torch.bmm(rows, masks[index]), columns.transpose(1, 2))
         yield index, slice(start, end), soft
 

@@ -6,6 +6,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.precision import float32_precision
 
 # What a message calls those who want gradients by task
 WANTED_BY = "MULTITASK.AGGREGATION, FREEZE_TRUNK, LOG_PERIOD and the weighting gradnorm"
@@ -142,7 +143,8 @@ class GradientRows:
                 continue
             for pieces in zip(*(self.rows[tasks[i]][index].split(CHUNK) for i in known)):
                 chunk = torch.stack(pieces).float()
-                product = (chunk @ chunk.T).double()
+                with float32_precision(False):  # whatever the step computes in: an angle takes every digit
+                    product = (chunk @ chunk.T).double()
                 sums[known] = sums[known].add_(product) if known in sums else product
         total = torch.zeros(len(tasks), len(tasks), dtype=torch.float64)
         if not sums:

@@ -70,7 +70,7 @@ class Weighting(nn.Module):
     def _by_task(self, numbers):
         """{task key: float} as float [2, K], beside the first buffer: the numbers, 0 for a missing one, and whether."""
         rows = [[numbers.get(key, 0.0) for key in self.tasks], [float(key in numbers) for key in self.tasks]]
-        return torch.tensor(rows).to(next(self.buffers()).device)
+        return torch.tensor(rows).to(next(self.buffers()).device, non_blocking=True)
 
 
 @WEIGHTINGS.register("fixed")

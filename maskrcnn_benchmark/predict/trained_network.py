@@ -65,9 +65,11 @@ def load_network(path, config_file="", options=(), device=None):
     Raises:
         UserError: the file is no whole network of its config, or there is no config or no names for it.
     """
-    if device is None:
-        device = dict(zip(options[::2], options[1::2])).get("MODEL.DEVICE")
-    device = choose_device(device)
+    of_options = dict(zip(options[::2], options[1::2])).get("MODEL.DEVICE")
+    if device is None and of_options is not None:
+        device = resolve_device(of_options, "MODEL.DEVICE")
+    else:
+        device = choose_device(device)
     file = local_file(str(path))
     weights, rest = split_checkpoint(read_checkpoint(file), file)
     cfg = config_of(file, rest, config_file, options)

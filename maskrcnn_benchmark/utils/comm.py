@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import os
+import re
 
 import torch
 import torch.distributed as dist
@@ -57,12 +58,18 @@ def _patient_group():
     return _patient[1]
 
 
+# Where gloo, whose errors are plain RuntimeErrors, says that a connection is closed or silent
+_OF_GLOO = re.compile(r"gloo[/\\]transport")
+
+
 @contextlib.contextmanager
 def _told_of_the_end_of_others():
     """Whoever waits for a process that has ended ends with one line, for the reason is told where it lies."""
     try:
         yield
     except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or _OF_GLOO.search(str(error))):
+            raise  # this process's own, such as memory that does not suffice
         raise UserError("another process of this run has ended; its last lines say why") from error
 
 
@@ -108,10 +115,11 @@ def average_over_ranks(tensors, bucket_bytes=BUCKET_BYTES):
 
 
 def buckets_of(tensors, limit):
-    """Neighbours of the same dtype, together at most `limit` bytes unless one alone is larger."""
+    """Neighbours of the same dtype and device, together at most `limit` bytes unless one alone is larger."""
     bucket, size = [], 0
     for tensor in tensors:
-        if bucket and (size + tensor.nbytes > limit or bucket[0].dtype != tensor.dtype):
+        alike = not bucket or (bucket[0].dtype, bucket[0].device) == (tensor.dtype, tensor.device)
+        if bucket and (size + tensor.nbytes > limit or not alike):
             yield bucket
             bucket, size = [], 0
         bucket.append(tensor)

@@ -10,9 +10,18 @@ class _NoDeviceOnCpu:
     it, some hundred megabytes of a GPU that this process does not use.
     """
 
+    # PyTorch's own name for the question, by version, is not public: each of the two is overridden, and the one that a
+    # version does not know is never called
     def _accelerator_graph_capture_health_check(self):
-        if any(p.device.type != "cpu" for group in self.param_groups for p in group["params"]):
+        if self._is_on_a_device():
             super()._accelerator_graph_capture_health_check()
+
+    def _cuda_graph_capture_health_check(self):  # that of PyTorch 2.9
+        if self._is_on_a_device():
+            super()._cuda_graph_capture_health_check()
+
+    def _is_on_a_device(self):
+        return any(p.device.type != "cpu" for group in self.param_groups for p in group["params"])
 
 
 class Adam(_NoDeviceOnCpu, torch.optim.Adam):

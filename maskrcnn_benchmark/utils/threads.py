@@ -61,6 +61,8 @@ def describe_threads() -> str:
 def keep_threads(count: int) -> str:
     """Compute with as many threads as a training on the processor began with, for its sums depend on their number.
 
+    Unless somebody chose another number, or this process may use fewer cores.
+
     Returns:
         what happened, for the log: "" where nothing changes.
     """
@@ -69,10 +71,12 @@ def keep_threads(count: int) -> str:
     now = torch.get_num_threads()
     if count == now:
         return ""
-    if chosen_by_user():
+    chosen, cores = chosen_by_user(), allowed_cores()
+    if chosen or count > cores:
+        why = f"by {chosen}" if chosen else f"for this process may use {cores} core{'s' if cores != 1 else ''}"
         return (
-            f"this training began with another number of threads, {count}, and goes on with {now}, by "
-            f"{chosen_by_user()}: sums are added in another order, so that it will not end with the same numbers"
+            f"this training began with another number of threads, {count}, and goes on with {now}, {why}: sums are "
+            "added in another order, so that it will not end with the same numbers"
         )
     torch.set_num_threads(count)
     return f"computing with {count} instead of {now} threads, as this training began; OMP_NUM_THREADS chooses others"

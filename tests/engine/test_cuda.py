@@ -17,6 +17,7 @@ from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.structures.target_batch import TargetBatch
 
 pytestmark = pytest.mark.cuda
 
@@ -34,8 +35,18 @@ def batches(network):
     return [batch[:2] for batch in itertools.islice(make_data_loader(network.cfg), 3)]
 
 
-def run_steps(network, batches, device, dtype="float32", tf32=False):
-    """The `StepOutcome`s of training steps, each from the same random numbers, and the trained model."""
+def copied(batch):
+    """Images and a list of targets that a step may change; the batch stays as it is."""
+    images, targets = batch
+    return copy.copy(images), [copy.copy(target) for target in targets]
+
+
+def run_steps(network, batches, device, dtype="float32", tf32=False, hand_over=copied):
+    """The `StepOutcome`s of training steps, each from the same random numbers, and the trained model.
+
+    Args:
+        hand_over: makes what a step gets of a batch.
+    """
     torch.manual_seed(0)
     model = build_detection_model(network.cfg, network.vocabulary)
     model.load_state_dict(network.model.state_dict())
@@ -43,10 +54,10 @@ def run_steps(network, batches, device, dtype="float32", tf32=False):
     combiner = build_loss_combiner(network.cfg).to(device)
     step = TrainingStep(model, combiner, make_optimizer(network.cfg, model, combiner), device, dtype, clip_norm=10.0)
     outcomes = []
-    for images, targets in batches:
+    for batch in batches:
         seed_everything(1)
         with float32_precision(tf32):
-            outcomes.append(step(copy.copy(images), [copy.copy(target) for target in targets], list))
+            outcomes.append(step(*hand_over(batch), list))
     return outcomes, model
 
 
@@ -69,12 +80,22 @@ def test_the_first_losses_are_those_of_the_cpu(network, batches):
 @pytest.mark.parametrize(("dtype", "tf32"), [("float32", True), ("bfloat16", True), ("float16", True)])
 def test_lower_precision_trains(network, batches, dtype, tf32):
     exact, _ = run_steps(network, batches[:1], CUDA)
+    # of float16 the first steps are skipped, and the scale of the loss halved, until it fits
+    batches = list(itertools.islice(itertools.cycle(batches), 20 if dtype == "float16" else 3))
     outcomes, model = run_steps(network, batches, CUDA, dtype, tf32)
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
     assert outcomes[0].losses["loss_semantic"] == pytest.approx(exact[0].losses["loss_semantic"], rel=0.05)
     before = network.model.state_dict()
-    moved = any(not torch.equal(p.cpu(), before[name]) for name, p in model.named_parameters())
-    assert moved or dtype == "float16"  # whose first steps are skipped until the scale of the loss fits
+    assert any(not torch.equal(p.cpu(), before[name]) for name, p in model.named_parameters())
+
+
+def test_a_pinned_batch_is_moved_as_a_whole_and_has_the_losses_of_its_copies(network, batches):
+    (copies, *_), _ = run_steps(network, batches[:1], CUDA)
+    images, targets = batches[0]
+    pinned = images.pin_memory(), targets.pin_memory()
+    assert isinstance(pinned[1], TargetBatch) and pinned[0].tensors.is_pinned()
+    (whole, *_), _ = run_steps(network, [pinned], CUDA, hand_over=lambda batch: batch)
+    assert whole.losses == pytest.approx(copies.losses, rel=1e-3)
 
 
 def test_random_numbers_of_the_device_go_on_from_a_saved_state(tmp_path):

@@ -1,8 +1,13 @@
 """Two processes train as one, whatever labels either of them lacks."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 import two_processes
+
+from maskrcnn_benchmark.engine.data_parallel import GradientAverage
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +23,18 @@ def test_gradients_are_means_with_zero_for_a_rank_that_has_none(ranks):
         both, second_only, nobody, grid = rank["gradients"]
         assert both.tolist() == [1.5] * 3 and second_only.tolist() == [2.0] * 3 and nobody is None
         assert grid.equal(torch.arange(8.0, dtype=torch.float64).reshape(1, 2, 2, 2) * 1.5)
+
+
+def test_an_average_that_nobody_holds_leaves_the_parameters_and_its_buffers():
+    layer = torch.nn.Linear(3, 2)
+    average = GradientAverage([list(layer.parameters())])
+    held = weakref.ref(average.buckets[0])
+    layer(torch.ones(1, 3)).sum().backward()
+    del average
+    gc.collect()
+    assert held() is None
+    layer(torch.ones(1, 3)).sum().backward()
+    assert layer.bias.grad.tolist() == [2.0, 2.0]
 
 
 def test_only_an_average_that_overlaps_sends_before_the_end_of_the_backward_pass(ranks):

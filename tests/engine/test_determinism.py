@@ -35,6 +35,21 @@ def test_an_operation_without_such_a_kernel_is_named_in_one_line():
     assert settings() == before
 
 
+def test_a_product_on_a_gpu_before_the_workspace_was_chosen_is_told_in_one_line():
+    before = settings()
+    told = (
+        "Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or "
+        "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic because it uses "
+        "CuBLAS and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an environment "
+        "variable before running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or "
+        "CUBLAS_WORKSPACE_CONFIG=:16:8."
+    )
+    expected = r"^SOLVER.DETERMINISTIC: CUDA has computed .*; set CUBLAS_WORKSPACE_CONFIG=:4096:8 before starting it$"
+    with pytest.raises(UserError, match=expected), deterministic_kernels(True):
+        raise RuntimeError(told)
+    assert settings() == before
+
+
 def test_other_errors_come_through():
     with pytest.raises(RuntimeError, match="shape"), deterministic_kernels(True):
         torch.zeros(3).view(2)

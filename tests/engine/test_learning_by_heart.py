@@ -39,6 +39,7 @@ def test_sixteen_photographs_are_learnt_by_heart(real_data, tmp_path):
     config.merge_from_file(CONFIG)
     config.merge_from_list(
         [
+            *("MODEL.DEVICE", "cpu"),
             *("DATASETS.DATA_DIR", str(tmp_path / "data")),
             *("DATASETS.TRAIN", ("sixteen_train",), "DATASETS.TEST", ("sixteen_train",)),
             *("OUTPUT_DIR", str(tmp_path / "run")),

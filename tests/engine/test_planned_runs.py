@@ -16,7 +16,8 @@ def test_cores_are_shared_and_gpus_taken_in_turn():
     cores = allowed_cores()
     on_cpu, on_gpu = read_config(MINI, ["MODEL.DEVICE", "cpu"]), read_config(MINI, ["MODEL.DEVICE", "cuda"])
     assert make_places(on_cpu, None, []) == [{}]
-    assert make_places(on_cpu, 2, []) == [{"OMP_NUM_THREADS": str(max(1, cores // 2))}] * 2
+    share = str(max(1, cores // 2))
+    assert make_places(on_cpu, 2, []) == [{"OMP_NUM_THREADS": share, "MASKRCNN_BENCHMARK_THREADS": share}] * 2
     two = [{"CUDA_VISIBLE_DEVICES": "4"}, {"CUDA_VISIBLE_DEVICES": "6"}]
     assert make_places(on_gpu, None, ["4", "6"]) == two
     assert make_places(on_gpu, 3, ["4", "6"]) == [*two, two[0]]
@@ -30,6 +31,13 @@ def test_gpus_are_refused_where_the_device_is_left_open_and_there_is_none(monkey
         make_places(read_config(MINI), None, ["0"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert make_places(read_config(MINI), None, ["3"]) == [{"CUDA_VISIBLE_DEVICES": "3"}]
+
+
+def test_gpus_are_refused_beside_a_device_with_a_number():
+    of_one = read_config(MINI, ["MODEL.DEVICE", "cuda:1"])
+    with pytest.raises(UserError, match=r"^--gpus: MODEL\.DEVICE is cuda:1, but each .* add MODEL\.DEVICE cuda to"):
+        make_places(of_one, None, ["0", "1"])
+    assert make_places(of_one, None, []) == [{}]
 
 
 def test_a_log_without_a_word(tmp_path):

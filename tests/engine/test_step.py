@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from maskrcnn_benchmark.engine.step import TrainingStep, autocast
+from maskrcnn_benchmark.engine.precision import autocast
+from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.utils.errors import UserError

@@ -130,3 +130,8 @@ def test_the_device_of_the_options_counts(small, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     network = load_network(small.checkpoint, options=["MODEL.DEVICE", "cpu"])
     assert network.cfg.MODEL.DEVICE == "cpu" and next(network.model.parameters()).device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"^MODEL\.DEVICE is cuda, but .*; add MODEL\.DEVICE cpu to the command"):
+        load_network(small.checkpoint, options=["MODEL.DEVICE", "cuda"])
+    with pytest.raises(UserError, match=r"^--device is cuda, but"):
+        load_network(small.checkpoint, options=["MODEL.DEVICE", "cpu"], device="cuda")

@@ -11,6 +11,13 @@ from maskrcnn_benchmark.utils import comm
 from maskrcnn_benchmark.utils.errors import UserError
 
 
+class TooLarge:
+    """Does not fit into the memory of the process that would send it."""
+
+    def __reduce__(self):
+        raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+
+
 def main(rank, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=2)
@@ -26,7 +33,12 @@ def main(rank, port, folder):
         message = None
     except UserError as error:
         message = str(error)
-    torch.save((gathered, reduced, once, message), f"{folder}/{rank}.pth")
+    try:
+        comm.all_gather(TooLarge())
+        own = None
+    except torch.OutOfMemoryError as error:
+        own = str(error)
+    torch.save((gathered, reduced, once, message, own), f"{folder}/{rank}.pth")
     dist.destroy_process_group()
 
 

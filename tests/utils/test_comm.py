@@ -16,6 +16,12 @@ def test_one_process_communicates_nothing():
     assert comm.run_once(lambda: 7) == 7
 
 
+def test_tensors_of_one_buffer_have_its_type_and_device():
+    kinds = [("cpu", torch.float32)] * 3 + [("meta", torch.float32)] * 2 + [("cpu", torch.float64)]
+    tensors = [torch.empty(4, device=device, dtype=dtype) for device, dtype in kinds]
+    assert [len(bucket) for bucket in comm.buckets_of(tensors, 32)] == [2, 1, 2, 1]
+
+
 def test_run_once_lets_the_users_error_through():
     def fail():
         raise UserError("no such file: x")
@@ -31,6 +37,7 @@ def test_two_processes_gather_reduce_and_fail_together(tmp_path, in_two_processe
     assert first[1]["b"] == 0.5 and first[1]["a"] == 3.0
     assert (first[2], second[2]) == ("ran", None)
     assert first[3] == second[3] == "rank 0 could not"
+    assert first[4] == second[4] == "tried to allocate 9 GiB"
 
 
 def test_a_process_that_works_is_waited_for_beyond_the_limit_of_collectives(tmp_path, in_two_processes):

@@ -12,10 +12,10 @@ import torch.multiprocessing as mp
 from benchmarks.multitask import Network
 from benchmarks.timing import wait_for
 from checks.networks import MINI, NOTHING_DRAWN, TINY, first_batches, precision_options, read_config
-from checks.precision import use_tf32
 from checks.stage import Findings, Setting, Skipped
 from maskrcnn_benchmark.engine.data_parallel import broadcast_state
 from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.utils.precision import set_float32_precision as use_tf32
 
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # as training chooses them
 SECONDS = 60  # for processes to find one another

@@ -6,9 +6,9 @@ from benchmarks.multitask import EIGHT_TASKS, MASK_RCNN, Network, with_tasks
 from benchmarks.timing import free_memory, medians, take_turns
 from checks.measuring import clock_of, median_ms, peak_mib, synchronisations, trace
 from checks.networks import FULL, MINI, first_batches, loaded_batches, precision_options, read_config, tame
-from checks.precision import tf32
 from checks.stage import Findings, Setting
 from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.utils.precision import float32_precision as tf32
 
 LEARNING_RATE = 1e-5  # small, so that random weights stay as they are while they are timed
 COMPARED = {EIGHT_TASKS: tuple(TASKS), MASK_RCNN: ("detection", "instance")}

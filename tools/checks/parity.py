@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 
 from checks.networks import FULL, MINI, NOTHING_DRAWN, build_model, first_batches, read_config
-from checks.precision import tf32
 from checks.stage import Findings, Setting
-from maskrcnn_benchmark.engine.step import autocast
+from maskrcnn_benchmark.engine.precision import autocast
 from maskrcnn_benchmark.export.parity import same_objects
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.utils.precision import float32_precision as tf32
 
 SAME_PIXELS = 1.0
 BEST_PROPOSALS = 100  # of an image, which are compared

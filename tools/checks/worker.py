@@ -15,8 +15,8 @@ from multiprocessing.connection import wait
 import torch
 from tqdm import tqdm
 
-from checks.precision import use_tf32
 from checks.stage import Findings, Skipped, describe
+from maskrcnn_benchmark.utils.precision import set_float32_precision as use_tf32
 
 READY, ROW, DONE, SKIPPED, RAISED = "ready", "row", "done", "skipped", "raised"
 SHOW_STACKS = signal.SIGUSR1

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.modeling.roi_heads.regions import spread
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.structures.keypoint import Keypoints
+from maskrcnn_benchmark.utils.precision import float32_precision
 
 # Cells of the largest intermediate tensor: what a processor's cache almost holds, and what keeps a GPU busy
 CHUNK_CELLS = 1 << 20
@@ -76,8 +77,8 @@ def heatmaps_to_keypoints(maps, rois, up_scale=1):
     chunks = _chunks(pixels[order].long().tolist(), num_keypoints, maps.device)
     rows_first = maps.transpose(1, 2)
     found = []
-    # Mixed precision would make the resize, a matrix product, too coarse to tell neighbouring pixels apart
-    with torch.autocast(maps.device.type, enabled=False):
+    # Mixed precision or TF32 would make the resize, a matrix product, too coarse to tell neighbouring pixels apart
+    with torch.autocast(maps.device.type, enabled=False), float32_precision(False):
         for start, end, longest in chunks:
             chunk = order[start:end]
             found.append(_greatest_cell(rows_first[chunk], pixels[chunk], *longest, up_scale))
