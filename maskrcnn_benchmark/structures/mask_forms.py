@@ -27,7 +27,7 @@ class BinaryMaskList(TensorHolder):
         index: int64 [N], the bitmap of each object; None for all in order.
     """
 
-    def __init__(self, masks, size, index=None):
+    def __init__(self, masks: torch.Tensor, size: tuple[int, int], index: torch.Tensor | None = None) -> None:
         if masks.ndim != 3 or (masks.shape[2], masks.shape[1]) != tuple(size):
             raise ValueError(f"bitmaps for an image of {tuple(size)} (width, height) cannot be {list(masks.shape)}")
         self._windows = MaskWindows.of_frames(masks if masks.dtype == torch.uint8 else (masks != 0).to(torch.uint8))

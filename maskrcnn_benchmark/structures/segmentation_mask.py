@@ -1,6 +1,7 @@
 """Instance masks, whatever their encoding was: polygons, run-length encodings or bitmaps, behind one interface."""
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 
@@ -11,6 +12,7 @@ from maskrcnn_benchmark.structures.mask_forms import (
     crop_and_resize_bitmaps,
     crop_and_resize_polygons,
 )
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 
@@ -46,7 +48,7 @@ class SegmentationMask(TensorHolder):
         self.mode = mode
 
     @classmethod
-    def of_windows(cls, windows):
+    def of_windows(cls, windows: MaskWindows) -> Self:
         """The masks of `mask_windows.MaskWindows`, in the form "mask"."""
         return cls(BinaryMaskList.of_windows(windows), windows.size, "mask")
 

@@ -94,13 +94,13 @@ class TargetBatch(list):
         return self.from_outlines(outlines, self.buffer[start:end].pin_memory(), start, pinned)
 
     def __getitem__(self, item: Any) -> Any:
-        """A target, or of a slice a `TargetBatch` in the same buffer."""
+        """A target, or of a slice a batch of the same class in the same buffer."""
         found = super().__getitem__(item)
-        return TargetBatch(found, self.buffer) if isinstance(item, slice) else found
+        return type(self)(found, self.buffer) if isinstance(item, slice) else found
 
     def __reduce__(self):
         outlines, start, end = self._outlines()
-        return TargetBatch.from_outlines, (outlines, self.buffer[start:end], start)
+        return type(self).from_outlines, (outlines, self.buffer[start:end], start)
 
     def _outlines(self, on_host=None):
         """(targets with `TensorSlot`s for views of the buffer, first byte that they take up, last byte + 1).
@@ -119,6 +119,14 @@ class TargetBatch(list):
         outlines = [map_tensors(target, slot_of, on_host) for target in self]
         start = min((slot.start for slot in slots), default=0)
         return outlines, start - start % ALIGNMENT, max((slot.end for slot in slots), default=0)
+
+
+class HostTargets(TargetBatch):
+    """Targets of test images: predictions are compared with them on the host, so a loader does not pin them."""
+
+    def pin_memory(self) -> Self:
+        """The targets as they are."""
+        return self
 
 
 def _is_plain(leaf):

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
-from maskrcnn_benchmark.structures.target_batch import TargetBatch
+from maskrcnn_benchmark.structures.target_batch import HostTargets, TargetBatch
 from maskrcnn_benchmark.structures.tensors import map_tensors
 
 TYPES = (torch.uint8, torch.bool, torch.int16, torch.float16, torch.int32, torch.float32, torch.int64, torch.complex128)
 
 
 def all_tensors(target, on_host=None):
-    """Every tensor of a structure in the order in which it is found; without those of the host if there is `on_host`."""
+    """Every tensor of a structure in the order in which it is found; with `on_host` only those that move."""
     found = []
     map_tensors(target, lambda tensor: found.append(tensor) or tensor, on_host)
     return found
@@ -163,3 +163,12 @@ def test_pinned_targets_are_the_same_and_arrive_without_waiting(full_annotations
     moving = all_tensors(alone, on_host=lambda leaf: leaf)
     assert all(tensor.is_pinned() for tensor in moving if tensor.numel())
     assert_same_bits([alone], targets[:1], same_bits)
+
+
+def test_targets_of_the_host_are_not_pinned_and_keep_their_kind(full_annotations, same_bits):
+    targets = [full_annotations(0), full_annotations(1)]
+    batch = HostTargets.of(targets)
+    assert batch.pin_memory() is batch
+    for version in (batch[:], pickle.loads(pickle.dumps(batch)), batch.to("cpu")):
+        assert isinstance(version, HostTargets)
+        assert_same_bits(version, targets, same_bits)
