@@ -130,7 +130,7 @@ def in_masks(counter):
 def test_polygons_of_a_batch_are_drawn_after_one_wait(counted_coco_step, images):
     counter = counted_coco_step(images)
     assert 0 < in_masks(counter) <= 4, counter.report()
-    assert counter.waits.total() <= 40 + 5 * images, counter.report()
+    assert counter.waits.total() <= 14 + 5 * images, counter.report()
 
 
 def test_images_with_run_lengths_do_not_slow_down_those_with_polygons(counted_coco_step):
