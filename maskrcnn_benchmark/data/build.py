@@ -31,6 +31,7 @@ from maskrcnn_benchmark.data.samplers import (
 )
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+from maskrcnn_benchmark.structures.target_batch import HostTargets
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
@@ -44,9 +45,10 @@ def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_
     """The loader of training batches, or the loaders of test batches.
 
     A batch is (`ImageList` of uint8 RGB, `TargetBatch` of `ImageAnnotations`, list of indices into the loader's
-    `dataset`); with test-time augmentation the images are a list of PIL images. `modeling.detector.pixels` makes
-    normalised floats of bytes, as the network itself does. In training, annotations are transformed along with the
-    image; in testing they stay in the original pixels, where predictions are judged.
+    `dataset`); with test-time augmentation the images are a list of PIL images. The targets of a test batch are
+    `HostTargets`, which are not pinned. `modeling.detector.pixels` makes normalised floats of bytes, as the network
+    itself does. In training, annotations are transformed along with the image; in testing they stay in the original
+    pixels, where predictions are judged.
 
     Args:
         cfg: the config. SOLVER.IMS_PER_BATCH and TEST.IMS_PER_BATCH count the images of all processes.
@@ -190,7 +192,10 @@ def _training_sampler(cfg, dataset):
 def _test_loader(cfg, dataset, images_per_process, processes, rank):
     sampler = DistributedSampler(dataset, processes, rank, shuffle=False, pad=False)
     batches = _batch_sampler(cfg, dataset, sampler, images_per_process)
-    collator = BBoxAugCollator() if cfg.TEST.BBOX_AUG.ENABLED else BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY)
+    if cfg.TEST.BBOX_AUG.ENABLED:
+        collator = BBoxAugCollator()
+    else:
+        collator = BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY, HostTargets)
     return _loader(cfg, dataset, batches, collator)
 
 

@@ -15,6 +15,7 @@ from maskrcnn_benchmark.multitask.interactions import TrunkGradients
 from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.target_batch import TargetBatch
+from maskrcnn_benchmark.structures.tensors import sent
 from maskrcnn_benchmark.utils.comm import BUCKET_BYTES, all_gather, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -211,9 +212,7 @@ class TrainingStep:
     def _flags_of_all(self, losses, wants_stop):
         """float [2 + parameters], above 0 where it holds in any process: a bad loss, a stop, a gradient."""
         flags = torch.tensor([0.0, wants_stop, *self.average.present()])
-        if self.device.type == "cuda":
-            flags = flags.pin_memory()
-        flags = flags.to(self.device, non_blocking=True)
+        flags = sent(flags, self.device)
         if losses is not None:
             flags[0] = ~losses.isfinite().all()
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)

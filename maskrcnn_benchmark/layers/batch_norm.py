@@ -1,11 +1,14 @@
 """Batch norm with fixed statistics, for backbones that start from trained weights."""
 
 import math
+from typing import Self
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torchvision import ops
+
+from maskrcnn_benchmark.utils.tensor_cache import is_traced, outliving
 
 
 class FrozenBatchNorm2d(ops.FrozenBatchNorm2d):
@@ -14,16 +17,17 @@ class FrozenBatchNorm2d(ops.FrozenBatchNorm2d):
     The original library adds no epsilon to the variance, unlike torchvision; released weights rely on it.
     """
 
-    def __init__(self, num_features, eps=0.0):
+    def __init__(self, num_features: int, eps: float = 0.0) -> None:
         super().__init__(num_features, eps)
         self._seen = ()
         self._affine = {}
 
-    def affine(self, dtype=torch.float32):
+    def affine(self, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
         """The norm as x * scale + shift.
 
         It is computed in single precision, and again only when a buffer was replaced or written to: a network has
-        dozens of such norms, and each would cost six small kernels in every step.
+        dozens of such norms, and each would cost six small kernels in every step. Tensors do not count what is written
+        in place through `.data` (`norm.bias.data.copy_(...)`): that is seen after the next `train()` or `eval()`.
 
         Args:
             dtype: of the shift, which is added to activations.
@@ -31,25 +35,26 @@ class FrozenBatchNorm2d(ops.FrozenBatchNorm2d):
         Returns:
             scale float32 [C] and shift [C] of `dtype`. Not to be written to.
         """
-        if torch.compiler.is_compiling():  # a compiler fuses these operations, and cannot follow the cache
-            scale, shift = self._compute_affine()
-            return scale, shift.to(dtype)
         buffers = (self.weight, self.bias, self.running_mean, self.running_var)
-        seen = tuple((buffer, _version(buffer)) for buffer in buffers)
+        if is_traced(*buffers):  # a compiler fuses these operations, and cannot follow the cache
+            return self._compute_affine(dtype)
+        seen = tuple((buffer, _version(buffer), _address(buffer)) for buffer in buffers)
         if not _same(self._seen, seen):
             self._seen, self._affine = seen, {}
         if dtype not in self._affine:
-            # The result outlives this call, which may be in inference mode
-            with torch.inference_mode(False), torch.no_grad():
-                scale, shift = self._compute_affine()
-                self._affine[dtype] = scale, shift.to(dtype)
+            self._affine[dtype] = outliving(lambda: self._compute_affine(dtype))
         return self._affine[dtype]
 
-    def _compute_affine(self):
+    def _compute_affine(self, dtype):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
-        return scale, self.bias - self.running_mean * scale
+        return scale, (self.bias - self.running_mean * scale).to(dtype)
 
-    def forward(self, x):
+    def train(self, mode: bool = True) -> Self:
+        """As of `nn.Module`; the affine form is computed anew afterwards."""
+        self._seen, self._affine = (), {}
+        return super().train(mode)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] -> the same shape and dtype."""
         scale, shift = self.affine(x.dtype)
         # Nothing of x or of the product is kept for the gradient, so the sum can take the product's place.
@@ -64,11 +69,16 @@ def _version(tensor):
     return math.nan if tensor.is_inference() else tensor._version
 
 
+def _address(tensor):
+    """Tells that `.data` was replaced, which no count of writes tells; subclasses may have no memory of their own."""
+    return tensor.data_ptr() if type(tensor) is torch.Tensor else 0
+
+
 def _same(before, now):
-    return len(before) == len(now) and all(a[0] is b[0] and a[1] == b[1] for a, b in zip(before, now))
+    return len(before) == len(now) and all(a[0] is b[0] and a[1:] == b[1:] for a, b in zip(before, now))
 
 
-def conv_norm(conv, norm, x):
+def conv_norm(conv: nn.Module, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """`norm(conv(x))`, in a single convolution where the norm is frozen.
 
     A frozen norm is a constant affine map, so it can be folded into the convolution's weight at every step: exact but

@@ -1,10 +1,11 @@
 """Non-maximum suppression on inclusive boxes."""
 
-import functools
 from collections.abc import Sequence
 
 import torch
 from torchvision.ops import nms as exclusive_nms
+
+from maskrcnn_benchmark.utils.tensor_cache import TensorCache
 
 # torchvision's boxes end where the next pixel starts; ours end on their last pixel.
 TO_REMOVE = 1
@@ -14,6 +15,9 @@ MANY_BOXES = 1000
 
 # Levels that one call keeps apart: areas of the last are within the range of single precision
 MAX_LEVELS = 12
+
+# `_factors_of_levels` of the pyramids that a network sees
+_FACTORS = TensorCache(maxsize=64)
 
 
 def inclusive_to_exclusive(boxes):
@@ -35,7 +39,7 @@ def nms(boxes, scores, threshold):
     return exclusive_nms(inclusive_to_exclusive(boxes.float()), scores.float(), threshold)
 
 
-def level_nms(boxes, scores, sizes, threshold):
+def level_nms(boxes: torch.Tensor, scores: torch.Tensor, sizes: Sequence[int], threshold: float) -> list[torch.Tensor]:
     """`nms` within each level of each image: one call an image on a GPU, a call a level on a CPU, where that is faster.
 
     Args:
@@ -65,22 +69,22 @@ def levels_apart(boxes: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
         boxes: float32 [..., K, 4], xyxy, exclusive, from 0 up to 2^14 pixels.
         sizes: number of boxes of each level, K in all; twelve levels at most.
     """
-    factors = _factors_of_levels(tuple(sizes), boxes.device)
+    sizes, device = tuple(sizes), boxes.device
+    factors = _FACTORS.get((sizes, device), lambda: _factors_of_levels(sizes, device))
     low, high = boxes[..., :2] * factors, boxes[..., 2:] * factors
     return torch.cat((torch.minimum(low, high), torch.maximum(low, high)), dim=-1)
 
 
-@functools.lru_cache(maxsize=64)
 def _factors_of_levels(sizes, device):
-    """float32 [K, 2]: what the x and the y of each box are multiplied with; kept from step to step."""
+    """float32 [K, 2]: what the x and the y of each box are multiplied with."""
     if len(sizes) > MAX_LEVELS:
         raise ValueError(f"{len(sizes)} levels cannot be kept apart in single precision; at most {MAX_LEVELS} can")
     rows = [
         (2.0 ** (20 * (level // 4)) * (-1) ** (level % 2), 2.0 ** (20 * (level // 4)) * (-1) ** (level // 2 % 2))
         for level in range(len(sizes))
     ]
-    with torch.inference_mode(False):  # it outlives the call, which may be in inference mode
-        return torch.repeat_interleave(torch.tensor(rows), torch.tensor(sizes), dim=0).to(device)
+    factors = torch.repeat_interleave(torch.tensor(rows), torch.tensor(sizes), dim=0, output_size=sum(sizes))
+    return factors.to(device)
 
 
 def _nms_level_by_level(boxes, scores, sizes, threshold):

@@ -1,5 +1,7 @@
 """Small tensor helpers that several parts of the model share."""
 
+from collections.abc import Sequence
+
 import torch
 
 
@@ -10,7 +12,7 @@ def cat(tensors, dim=0):
     return torch.cat(tensors, dim)
 
 
-def pad_rows(parts, fill=0):
+def pad_rows(parts: Sequence[torch.Tensor], fill: float = 0) -> torch.Tensor:
     """Tensors [K_i, ...] as one [N, max K_i, ...] of the first one's type, filled up by `fill`."""
     padded = parts[0].new_full((len(parts), max(map(len, parts)), *parts[0].shape[1:]), fill)
     for row, part in zip(padded, parts):

@@ -5,23 +5,19 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
+from maskrcnn_benchmark.utils.tensor_cache import TensorCache
+
 
 class ImageSizes(list):
     """The sizes of a batch's images, (height, width) each, which are brought to a device once for all who read them."""
 
     def __init__(self, sizes: Iterable[tuple[int, int]] = ()):
         super().__init__(sizes)
-        self._tensors = {}
+        self._tensors = TensorCache(maxsize=8)
 
     def on(self, device: torch.device) -> torch.Tensor:
         """int64 [N, 2] on a device. Not to be written to, nor are the sizes to be changed afterwards."""
-        if device not in self._tensors:
-            with torch.inference_mode(False):
-                self._tensors[device] = _sizes_tensor(self, device)
-        return self._tensors[device]
-
-    def __getstate__(self):
-        return {"_tensors": {}}
+        return self._tensors.get(device, lambda: _sizes_tensor(self, device))
 
 
 def sizes_on(image_sizes: Sequence[tuple[int, int]], device: torch.device) -> torch.Tensor:
@@ -32,7 +28,23 @@ def sizes_on(image_sizes: Sequence[tuple[int, int]], device: torch.device) -> to
 
 
 def _sizes_tensor(sizes, device):
-    return torch.tensor([[int(height), int(width)] for height, width in sizes], device=device).reshape(-1, 2)
+    # sides are not made plain numbers: an export keeps them open
+    rows = [[height, width] for height, width in sizes]
+    return torch.tensor(rows, dtype=torch.int64, device=device).reshape(-1, 2)
+
+
+def valid_mask(
+    sizes: Sequence[tuple[int, int]], height: int, width: int, stride: int, device: torch.device
+) -> torch.Tensor:
+    """Which cells of a padded map lie in their image: bool [N, height, width] for cells of `stride` pixels.
+
+    Args:
+        sizes: N pairs (height, width); those of an `ImageList` are on the device already or are brought there once.
+    """
+    limits = sizes_on(sizes, device)
+    rows = torch.arange(0, height * stride, stride, device=device)[None, :] < limits[:, :1]
+    columns = torch.arange(0, width * stride, stride, device=device)[None, :] < limits[:, 1:]
+    return rows[:, :, None] & columns[:, None, :]
 
 
 class ImageList:

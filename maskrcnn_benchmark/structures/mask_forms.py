@@ -1,5 +1,8 @@
 """The two forms in which instance masks are kept: bitmaps and polygons. `SegmentationMask` is their public face."""
 
+from collections.abc import Iterable, Sequence
+from typing import Self
+
 import cv2
 import numpy as np
 import torch
@@ -9,7 +12,7 @@ from pycocotools import mask as coco_mask
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows, sample_bilinear
 from maskrcnn_benchmark.structures.resampling import region_grid
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import LeafFunction, TensorHolder, sent
 
 
 class BinaryMaskList(TensorHolder):
@@ -24,7 +27,7 @@ class BinaryMaskList(TensorHolder):
         index: int64 [N], the bitmap of each object; None for all in order.
     """
 
-    def __init__(self, masks, size, index=None):
+    def __init__(self, masks: torch.Tensor, size: tuple[int, int], index: torch.Tensor | None = None) -> None:
         if masks.ndim != 3 or (masks.shape[2], masks.shape[1]) != tuple(size):
             raise ValueError(f"bitmaps for an image of {tuple(size)} (width, height) cannot be {list(masks.shape)}")
         self._windows = MaskWindows.of_frames(masks if masks.dtype == torch.uint8 else (masks != 0).to(torch.uint8))
@@ -39,7 +42,7 @@ class BinaryMaskList(TensorHolder):
         return cls(torch.cat([part.masks for part in parts]), parts[0].size)
 
     @classmethod
-    def of_windows(cls, windows):
+    def of_windows(cls, windows: MaskWindows) -> Self:
         """From `MaskWindows`, in place of whole bitmaps."""
         return cls._of(windows, None)
 
@@ -98,7 +101,9 @@ class BinaryMaskList(TensorHolder):
         return made
 
 
-def crop_and_resize_bitmaps(bitmaps, objects, boxes, resolution):
+def crop_and_resize_bitmaps(
+    bitmaps: Sequence[BinaryMaskList], objects: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], resolution: int
+) -> torch.Tensor:
     """`SegmentationMask.crop_and_resize` for the regions of several images with bitmaps at once.
 
     Args:
@@ -130,17 +135,24 @@ class PolygonList(TensorHolder):
     that of a box's x, which is the index of a pixel, is width - 1 - x: then a polygon and its bitmap have the same
     mirror image.
 
+    Only the host can draw polygons, so the points stay in its memory wherever the list is moved to. Bitmaps made of it
+    are on the device that it was moved to.
+
     Args:
         points: float32 [T, 2] (x, y), polygon after polygon.
         lengths: for each object a tuple with the number of points of each of its polygons.
         size: (width, height).
+
+    Attributes:
+        points: as above, on the CPU.
     """
 
-    def __init__(self, points, lengths, size):
-        self.points = points
+    def __init__(self, points: torch.Tensor, lengths: Iterable[tuple[int, ...]], size: tuple[float, float]) -> None:
+        self.points = points.cpu()
         self.lengths = tuple(lengths)
         self.size = tuple(size)
         self._mirror_origin = None
+        self._place = torch.empty(0, dtype=torch.uint8, device=points.device)
 
     @classmethod
     def from_lists(cls, objects, size):
@@ -163,7 +175,7 @@ class PolygonList(TensorHolder):
     @classmethod
     def cat(cls, parts):
         lengths = [length for part in parts for length in part.lengths]
-        return cls(torch.cat([part.points for part in parts]), lengths, parts[0].size)
+        return parts[0]._with(torch.cat([part.points for part in parts]), lengths, parts[0].size)
 
     @property
     def polygons(self):
@@ -176,64 +188,111 @@ class PolygonList(TensorHolder):
 
     def to_bitmaps(self):
         width, height = (max(round(side), 1) for side in self.size)
-        masks = draw_polygons(self.points.cpu(), self.lengths, (width, height))
-        return BinaryMaskList(masks.to(self.points.device), (width, height))
+        masks = draw_polygons(self.points, self.lengths, (width, height))
+        return BinaryMaskList(masks.to(self._place.device), (width, height))
 
     def crop(self, box):
         x1, y1, x2, y2 = clamp_window([_plain(side) for side in box], self.size)
-        return PolygonList(self.points - self.points.new_tensor([x1, y1]), self.lengths, (x2 - x1, y2 - y1))
+        return self._with(self.points - self.points.new_tensor([x1, y1]), self.lengths, (x2 - x1, y2 - y1))
 
     def resize(self, size):
         ratios = [float(new) / float(old) for new, old in zip(size, self.size)]
-        return PolygonList(self.points * self.points.new_tensor(ratios), self.lengths, size)
+        return self._with(self.points * self.points.new_tensor(ratios), self.lengths, size)
 
     def pad(self, size):
         beyond = (self.points < 0) | (self.points > self.points.new_tensor(self.size))
         if not beyond.any():
-            return PolygonList(self.points, self.lengths, size)
+            return self._with(self.points, self.lengths, size)
         # What a crop left beyond the old border must not become visible
         clipped = [[clip_polygon(polygon.reshape(-1, 2), self.size) for polygon in each] for each in self.polygons]
-        return PolygonList.from_lists(clipped, size).to(self.points.device)
+        return PolygonList.from_lists(clipped, size).to(self._place.device)
 
     def transpose(self, method):
         points, origin = mirror_exactly(self.points, self._mirror_origin, method, self._reflect)
-        mirrored = PolygonList(points, self.lengths, self.size)
+        mirrored = self._with(points, self.lengths, self.size)
         mirrored._mirror_origin = origin
         return mirrored
 
-    def crop_and_resize(self, boxes, resolution):
-        x1, y1 = (boxes[:, axis].float().clamp(0, extent - 1) for axis, extent in enumerate(self.size))
-        x2, y2 = (boxes[:, axis + 2].float().clamp(0, extent) for axis, extent in enumerate(self.size))
-        starts = torch.stack((x1, y1), 1).cpu()
-        # Rounded from double precision as the original does, so that the same cells are drawn
-        ratios = (resolution / torch.stack((x2 - x1, y2 - y1), 1).double().clamp(min=1)).float().cpu()
-        owner = torch.repeat_interleave(torch.tensor([sum(lengths) for lengths in self.lengths], dtype=torch.int64))
-        points = (self.points.cpu() - starts[owner]) * ratios[owner]
-        return draw_polygons(points, self.lengths, (resolution, resolution)).to(boxes.device).float()
+    def crop_and_resize(self, boxes: torch.Tensor, resolution: int) -> torch.Tensor:
+        return crop_and_resize_polygons([self], [torch.arange(len(self), device=boxes.device)], [boxes], resolution)
+
+    def map_tensors(self, function: LeafFunction, on_host: LeafFunction | None = None) -> Self:
+        mapped = self._map(on_host or function, self.lengths)
+        mapped._place = function(self._place)
+        return mapped
 
     def __len__(self):
         return len(self.lengths)
 
     def __getitem__(self, item):
         item = item.cpu() if isinstance(item, torch.Tensor) else item
-        chosen = torch.arange(len(self))[item].reshape(-1)
-        counts = torch.tensor([sum(lengths) for lengths in self.lengths], dtype=torch.int64)
-        starts = counts.cumsum(0) - counts
-        sizes = counts[chosen]
-        first = torch.repeat_interleave(starts[chosen] - (sizes.cumsum(0) - sizes), sizes)
-        rows = (first + torch.arange(len(first))).to(self.points.device)
-        return self._map(lambda points: points[rows], [self.lengths[i] for i in chosen.tolist()])
+        chosen = torch.arange(len(self))[item].reshape(-1).numpy()
+        rows = torch.from_numpy(_rows_of_objects(self.lengths, chosen))
+        return self._map(lambda points: points[rows], [self.lengths[i] for i in chosen])
 
     def _map(self, function, lengths):
-        mapped = PolygonList(function(self.points), lengths, self.size)
+        mapped = self._with(function(self.points), lengths, self.size)
         mapped._mirror_origin = self._mirror_origin and self._mirror_origin.map(function)
         return mapped
+
+    def _with(self, points, lengths, size):
+        """Other polygons, for the same device."""
+        made = PolygonList.__new__(PolygonList)
+        made.points, made.lengths, made.size = points, tuple(lengths), tuple(size)
+        made._mirror_origin, made._place = None, self._place
+        return made
 
     def _reflect(self, points, method):
         x, y = points.unbind(-1)
         if method == FLIP_LEFT_RIGHT:
             return torch.stack((self.size[0] - x, y), -1)
         return torch.stack((x, self.size[1] - y), -1)
+
+
+def crop_and_resize_polygons(
+    polygons: Sequence[PolygonList], objects: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], resolution: int
+) -> torch.Tensor:
+    """`SegmentationMask.crop_and_resize` for the regions of several images with polygons at once.
+
+    The host draws: it waits for the device once, and sends what it has drawn in one copy.
+
+    Args:
+        polygons: one `PolygonList` per image.
+        objects: one int64 [R_i] per image, whose polygons each region is of.
+        boxes: one float [R_i, 4] per image, xyxy.
+        resolution: side M of the targets.
+
+    Returns:
+        float32 [R, M, M] of 0 and 1, image after image, on the device of the boxes.
+    """
+    device = boxes[0].device
+    # Double precision holds boxes and indices alike
+    regions = torch.cat((torch.cat(objects).to(device).double()[:, None], torch.cat(boxes).double()), dim=1)
+    regions = regions.cpu().numpy()
+    counts = [len(of_image) for of_image in boxes]
+    firsts = np.cumsum([0, *(len(form) for form in polygons[:-1])])
+    chosen = regions[:, 0].astype(np.int64) + np.repeat(firsts, counts)
+    corners = regions[:, 1:].astype(np.float32)
+    sizes = np.repeat(np.array([form.size for form in polygons], dtype=np.float64), counts, axis=0)
+    starts = np.minimum(np.maximum(corners[:, :2], 0), (sizes - 1).astype(np.float32))
+    ends = np.minimum(np.maximum(corners[:, 2:], 0), sizes.astype(np.float32))
+    # Rounded from double precision as the original does, so that the same cells are drawn
+    ratios = (resolution / np.maximum((ends - starts).astype(np.float64), 1)).astype(np.float32)
+    lengths = [of_object for form in polygons for of_object in form.lengths]
+    points = torch.cat([form.points for form in polygons]).numpy()[_rows_of_objects(lengths, chosen)]
+    drawn = [lengths[i] for i in chosen]
+    owner = np.repeat(np.arange(len(drawn)), [sum(of_object) for of_object in drawn])
+    points = (points - starts[owner]) * ratios[owner]
+    masks = draw_polygons(torch.from_numpy(points), drawn, (resolution, resolution))
+    return sent(masks, device).float()
+
+
+def _rows_of_objects(lengths, chosen):
+    """Where the points of the chosen objects, int64 array [C], lie among those of all: int64 array."""
+    counts = np.array([sum(of_object) for of_object in lengths], dtype=np.int64)
+    sizes = counts[chosen]
+    shifts = (counts.cumsum() - counts)[chosen] - (sizes.cumsum() - sizes)
+    return np.repeat(shifts, sizes) + np.arange(sizes.sum())
 
 
 def clamp_window(box, size):

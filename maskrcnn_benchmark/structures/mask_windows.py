@@ -1,6 +1,8 @@
 """Maps of the objects of one image, of each only the window that holds it: most objects are small."""
 
+from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import Self
 
 import cv2
 import numpy as np
@@ -9,6 +11,9 @@ from numba import njit
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
 from maskrcnn_benchmark.structures.tensors import TensorHolder
+
+# x, y, width and height in pixels
+Window = tuple[int, int, int, int]
 
 
 class ObjectWindows(TensorHolder):
@@ -23,7 +28,7 @@ class ObjectWindows(TensorHolder):
         size: (width, height) of the image.
     """
 
-    def __init__(self, pixels, windows, size):
+    def __init__(self, pixels: torch.Tensor, windows: Sequence[Window], size: tuple[int, int]) -> None:
         self._pixels = pixels
         self.windows = windows
         self.size = tuple(size)
@@ -33,17 +38,17 @@ class ObjectWindows(TensorHolder):
         self._table = torch.tensor(rows, dtype=torch.int64, device=pixels.device).reshape(-1, 7)
 
     @classmethod
-    def of_frames(cls, frames):
+    def of_frames(cls, frames: torch.Tensor) -> Self:
         """From whole maps uint8 [M, H, W], which are not copied."""
         height, width = frames.shape[1:]
         return cls(frames.reshape(-1), [(0, 0, width, height)] * len(frames), (width, height))
 
     @property
-    def pixels(self):
+    def pixels(self) -> torch.Tensor:
         """uint8 [T], the windows one after the other, each row by row."""
         return self._pixels
 
-    def frames(self):
+    def frames(self) -> torch.Tensor:
         """uint8 [M, H, W]; not a copy where the windows are whole images."""
         width, height = self.size
         if all(window == (0, 0, width, height) for window in self.windows):
@@ -53,31 +58,31 @@ class ObjectWindows(TensorHolder):
             frame[y : y + h, x : x + w] = patch
         return frames
 
-    def patches(self):
+    def patches(self) -> list[torch.Tensor]:
         """The windows as M tensors uint8 [h, w]."""
         parts = self.pixels.split([w * h for _, _, w, h in self.windows]) if self.windows else ()
         return [part.reshape(h, w) for part, (_, _, w, h) in zip(parts, self.windows)]
 
-    def at(self, places):
+    def at(self, places: torch.Tensor) -> torch.Tensor:
         """The numbers at places among the pixels, int64 of any shape: uint8 of the same."""
         return self.pixels[places]
 
-    def rows(self, index):
+    def rows(self, index: torch.Tensor) -> torch.Tensor:
         """int64 [N, 7], of the objects `index` [N] x, y, width and height of the window, its first pixel among all, and
         width and height of the image.
         """
         return self._table.to(index.device)[index]
 
-    def map(self, function):
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Self:
         """The maps after a function of each pixel alone that leaves 0 as it is: uint8 [T] -> the same."""
         return type(self)(function(self.pixels), self.windows, self.size)
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         """Where the maps are."""
         return self._table.device
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.windows)
 
 
@@ -91,26 +96,26 @@ class MaskWindows(ObjectWindows):
     _bits = None
 
     @classmethod
-    def of_bits(cls, bits, windows, size):
+    def of_bits(cls, bits: torch.Tensor, windows: Sequence[Window], size: tuple[int, int]) -> Self:
         """From uint8 [(T + 7) // 8], eight pixels in a byte, the first in its lowest bit."""
         made = cls(bits, windows, size)
         made._pixels, made._bits = None, bits
         return made
 
     @property
-    def pixels(self):
+    def pixels(self) -> torch.Tensor:
         """uint8 [T] of 0 and 1, the windows one after the other, each row by row."""
         if self._bits is None:
             return self._pixels
         return unpack_bits(self._bits, sum(w * h for _, _, w, h in self.windows))
 
-    def at(self, places):
+    def at(self, places: torch.Tensor) -> torch.Tensor:
         """The numbers at places among the pixels, int64 of any shape: uint8 of the same."""
         if self._bits is None:
             return self._pixels[places]
         return (self._bits[places >> 3] >> (places & 7).to(torch.uint8)) & 1
 
-    def resize(self, size):
+    def resize(self, size: tuple[int, int]) -> "MaskWindows":
         """The bitmaps resized to (width, height), bilinear and cut at a half."""
         size = tuple(size)
         columns, rows = (_bilinear_axis(old, new) for old, new in zip(self.size, size))
@@ -125,7 +130,7 @@ class MaskWindows(ObjectWindows):
         bits = np.packbits(np.concatenate(patches), bitorder="little")
         return MaskWindows.of_bits(torch.from_numpy(bits).to(self.device), windows, size)
 
-    def transpose(self, method):
+    def transpose(self, method: int) -> "MaskWindows":
         check_flip(method)
         width, height = self.size
         if method == FLIP_LEFT_RIGHT:
@@ -140,7 +145,7 @@ class MaskWindows(ObjectWindows):
         return MaskWindows.of_bits(bits.to(self.device), windows, self.size)
 
 
-def unpack_bits(bits, count):
+def unpack_bits(bits: torch.Tensor, count: int) -> torch.Tensor:
     """uint8 [(count + 7) // 8], eight numbers in a byte, the first in its lowest bit -> uint8 [count] of 0 and 1."""
     if bits.is_cpu:
         return torch.from_numpy(np.unpackbits(bits.numpy(), count=count, bitorder="little"))
@@ -148,7 +153,7 @@ def unpack_bits(bits, count):
     return ((bits[:, None] >> places) & 1).reshape(-1)[:count]
 
 
-def within(place, first, length):
+def within(place: torch.Tensor, first: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     """Pixels [N, R] of an image, counted within windows that begin at `first` [N] and have `length` [N] pixels.
 
     Those beyond a window become its nearest one.
@@ -156,18 +161,20 @@ def within(place, first, length):
     return torch.minimum((place - first[:, None]).clamp(min=0), (length - 1)[:, None])
 
 
-def enclosing_window(x, y, width, height, size):
+def enclosing_window(x: int, y: int, width: int, height: int, size: tuple[int, int]) -> Window:
     """A window (x, y, width, height) and one pixel around it, as far as an image of `size` has it."""
     left, top = max(x - 1, 0), max(y - 1, 0)
     return left, top, min(x + width + 1, size[0]) - left, min(y + height + 1, size[1]) - top
 
 
-def at_most(values, limit):
+def at_most(values: torch.Tensor, limit: float | torch.Tensor) -> torch.Tensor:
     """Values clamped to a number, or to a tensor that broadcasts with them."""
     return torch.minimum(values, limit) if isinstance(limit, torch.Tensor) else values.clamp(max=limit)
 
 
-def values_at(sources, objects, y, x):
+def values_at(
+    sources: Sequence[ObjectWindows], objects: Sequence[torch.Tensor], y: torch.Tensor, x: torch.Tensor
+) -> torch.Tensor:
     """What maps of several images have at pixels, of each object a grid of its own.
 
     Args:
@@ -184,7 +191,9 @@ def values_at(sources, objects, y, x):
     return torch.cat([source.at(p) for source, p in zip(sources, places.split([len(i) for i in objects]))])
 
 
-def sample_bilinear(sources, objects, grid):
+def sample_bilinear(
+    sources: Sequence[ObjectWindows], objects: Sequence[torch.Tensor], grid: Callable[..., Sequence[torch.Tensor]]
+) -> torch.Tensor:
     """Bilinear samples of the bitmaps of several images, each at a grid of its own.
 
     Coordinates are continuous (pixel k spans k .. k + 1); beyond the outermost pixel centres the edge is repeated.

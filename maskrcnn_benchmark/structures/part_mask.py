@@ -1,7 +1,9 @@
 """Parts of objects: which there are, how they group and mirror, and where they lie on each instance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 
@@ -160,7 +162,7 @@ class PartMask(TensorHolder):
         self.part_set = part_set
 
     @classmethod
-    def of_windows(cls, windows, annotated, part_set):
+    def of_windows(cls, windows: ObjectWindows, annotated: torch.Tensor, part_set: PartSet) -> Self:
         """From `ObjectWindows` of the labels, in place of whole maps; `annotated` bool [N] and `part_set` as above."""
         made = cls.__new__(cls)
         made._maps, made._index, made.annotated = NearestWindows(windows), None, annotated
@@ -240,7 +242,9 @@ class PartMask(TensorHolder):
         return made
 
 
-def crop_and_resize_parts(parts, instances, boxes, size):
+def crop_and_resize_parts(
+    parts: Sequence[PartMask], instances: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], size: int
+) -> torch.Tensor:
     """`PartMask.crop_and_resize` for the regions of several images at once.
 
     Args:

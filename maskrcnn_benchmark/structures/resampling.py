@@ -1,7 +1,6 @@
 """Where the pixels of a resized map or of a region come from: index arithmetic that the maps and masks share."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +8,10 @@ import torch.nn.functional as F
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
 from maskrcnn_benchmark.structures.mask_windows import ObjectWindows, at_most
 from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.utils.tensor_cache import TensorCache
+
+# The maps of an image have their axes in common, and so have many images; 1 KiB to 10 KiB each
+_INDICES = TensorCache(maxsize=256)
 
 
 def nearest_index(source, target, device=None):
@@ -49,15 +52,12 @@ class _Axis:
 
     def index(self, device):
         """int64 [length]: the pixel of the source behind each pixel. It is cached: not to be written to."""
-        return _index_of(self, device)
+        return _INDICES.get((self, device), lambda: _index_of(self, device))
 
 
-# The maps of an image have their axes in common, and so have many images; 1 KiB to 10 KiB each
-@lru_cache(maxsize=256)
 def _index_of(axis, device):
-    with torch.inference_mode(False):
-        seen = nearest_index(axis.source, axis.target, device)[axis.start : axis.start + axis.length]
-        return seen.flip(0) if axis.mirrored else seen
+    seen = nearest_index(axis.source, axis.target, device)[axis.start : axis.start + axis.length]
+    return seen.flip(0) if axis.mirrored else seen
 
 
 class NearestMaps(TensorHolder):

@@ -1,9 +1,18 @@
 """Instance masks, whatever their encoding was: polygons, run-length encodings or bitmaps, behind one interface."""
 
+from collections.abc import Sequence
+from typing import Self
+
 import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
-from maskrcnn_benchmark.structures.mask_forms import BinaryMaskList, PolygonList, crop_and_resize_bitmaps
+from maskrcnn_benchmark.structures.mask_forms import (
+    BinaryMaskList,
+    PolygonList,
+    crop_and_resize_bitmaps,
+    crop_and_resize_polygons,
+)
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 
@@ -12,6 +21,9 @@ __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "SegmentationMask"]
 
 class SegmentationMask(TensorHolder):
     """The masks of the N objects of one image.
+
+    Moved to a GPU, polygons keep their points in the host's memory, since only the host can draw them; bitmaps and
+    targets made of them are on the GPU.
 
     Args:
         instances: one of
@@ -36,7 +48,7 @@ class SegmentationMask(TensorHolder):
         self.mode = mode
 
     @classmethod
-    def of_windows(cls, windows):
+    def of_windows(cls, windows: MaskWindows) -> Self:
         """The masks of `mask_windows.MaskWindows`, in the form "mask"."""
         return cls(BinaryMaskList.of_windows(windows), windows.size, "mask")
 
@@ -106,7 +118,9 @@ class SegmentationMask(TensorHolder):
         return wrapped
 
 
-def crop_and_resize_masks(masks, objects, boxes, size):
+def crop_and_resize_masks(
+    masks: Sequence[SegmentationMask], objects: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], size: int
+) -> torch.Tensor:
     """`SegmentationMask.crop_and_resize` for the regions of several images at once.
 
     Args:
@@ -119,9 +133,14 @@ def crop_and_resize_masks(masks, objects, boxes, size):
         float32 [R, M, M] of 0 and 1, image after image.
     """
     forms = [of_image.instances for of_image in masks]
-    if all(isinstance(form, BinaryMaskList) for form in forms):
-        return crop_and_resize_bitmaps(forms, objects, boxes, size)
-    return torch.cat([form[index].crop_and_resize(b, size) for form, index, b in zip(forms, objects, boxes)])
+    targets = [None] * len(forms)
+    for kind, crop_and_resize in ((BinaryMaskList, crop_and_resize_bitmaps), (PolygonList, crop_and_resize_polygons)):
+        images = [k for k, form in enumerate(forms) if isinstance(form, kind)]
+        if images:
+            of_kind = crop_and_resize(*([rows[k] for k in images] for rows in (forms, objects, boxes)), size)
+            for k, target in zip(images, of_kind.split([len(boxes[k]) for k in images])):
+                targets[k] = target
+    return torch.cat(targets)
 
 
 def _read(instances, size, mode):

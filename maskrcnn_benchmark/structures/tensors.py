@@ -1,8 +1,14 @@
 """What every structure shares: all its tensors can be handed to one function, to move, pin or gather them."""
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
+
+# What `map_tensors` calls: with a tensor, what stands for one (`TensorSlot`), or a foreign object that can move `to`
+LeafFunction = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,46 +40,75 @@ class TensorSlot:
         return buffer[self.start - offset : self.end - offset].view(self.dtype).view(self.shape)
 
 
-def map_tensors(value, function):
+def map_tensors(value: Any, function: LeafFunction, on_host: LeafFunction | None = None) -> Any:
     """`value` with each of its tensors replaced by what `function` makes of it; everything else is shared.
 
-    Tensors are looked for in dictionaries and `TensorHolder`s. An object of another class that can move `to` a device
-    but does not say which tensors it holds is handed to `function` as it is.
+    Tensors are looked for in dictionaries, lists, tuples (named ones too) and `TensorHolder`s; lists and tuples keep
+    their type. An object of another class that can move `to` a device but does not say which tensors it holds is handed
+    to `function` as it is.
+
+    Args:
+        value: anything.
+        function: tensor -> tensor of the same shape, or what stands for one (`TensorSlot`).
+        on_host: the same for tensors that stay in the host's memory wherever their structure goes, as the points of
+            polygons do, which only the host can draw. None: `function`.
     """
     if isinstance(value, TensorHolder):
-        return value.map_tensors(function)
+        return value.map_tensors(function, on_host)
     if isinstance(value, torch.Tensor | TensorSlot):
         return function(value)
     if isinstance(value, dict):
-        return {name: map_tensors(member, function) for name, member in value.items()}
+        return {name: map_tensors(member, function, on_host) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        members = [map_tensors(member, function, on_host) for member in value]
+        same = all(new is old for new, old in zip(members, value))
+        return value if same else _like(value, members)
     if hasattr(value, "map_tensors"):
         return value.map_tensors(function)
     return function(value) if hasattr(value, "to") else value
 
 
 class TensorHolder:
-    """A structure with tensors among its attributes, or in structures and dictionaries that are its attributes."""
+    """A structure with tensors among its attributes, or in structures and collections that are its attributes."""
 
-    def map_tensors(self, function):
-        """The same structure with other tensors.
-
-        Args:
-            function: tensor -> tensor of the same shape, or what stands for one (`TensorSlot`). It is called for
-                foreign objects as well that can only move `to` a device.
-        """
+    def map_tensors(self, function: LeafFunction, on_host: LeafFunction | None = None) -> Self:
+        """The same structure with other tensors; arguments as of `map_tensors`."""
         mapped = object.__new__(type(self))
-        vars(mapped).update((name, map_tensors(value, function)) for name, value in vars(self).items())
+        vars(mapped).update((name, map_tensors(value, function, on_host)) for name, value in vars(self).items())
         return mapped
 
-    def to(self, *args, **kwargs):
+    def to(self, *args: Any, **kwargs: Any) -> Self:
         """The structure on another device; arguments as of `torch.Tensor.to`."""
-        return self.map_tensors(lambda leaf: leaf.to(*args, **kwargs))
+        return self.map_tensors(lambda leaf: leaf.to(*args, **kwargs), itself)
 
-    def pin_memory(self):
+    def pin_memory(self) -> Self:
         """The structure in pinned memory, from which a GPU can copy while the host goes on."""
-        return self.map_tensors(pinned)
+        return self.map_tensors(pinned, itself)
 
 
-def pinned(leaf):
+def _like(sequence, members):
+    """A list or tuple of the same type with other members."""
+    if hasattr(sequence, "_fields"):
+        return type(sequence)(*members)
+    if isinstance(sequence, tuple):
+        return type(sequence)(members)
+    made = copy.copy(sequence)
+    made[:] = members
+    return made
+
+
+def itself(leaf: Any) -> Any:
+    """What leaves a tensor as it is."""
+    return leaf
+
+
+def pinned(leaf: Any) -> Any:
     """A tensor in pinned memory; a foreign object if it can do that itself, else as it is."""
     return leaf.pin_memory() if hasattr(leaf, "pin_memory") else leaf
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the host on a device, which the host does not wait for."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -11,7 +11,7 @@ from maskrcnn_benchmark.data import build as build_module
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary
 from maskrcnn_benchmark.structures.image_list import ImageList
-from maskrcnn_benchmark.structures.target_batch import TargetBatch
+from maskrcnn_benchmark.structures.target_batch import HostTargets, TargetBatch
 from maskrcnn_benchmark.structures.tensors import map_tensors
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
@@ -140,6 +140,16 @@ def test_testing_leaves_annotations_in_original_pixels_and_keeps_crowds(tiny_cfg
     annotations, size = found[14]
     assert annotations.size == (16, 16) and tuple(size) == (24, 24)
     assert annotations.instances.get_field("iscrowd").tolist() == [False, True]
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_annotations_of_test_images_are_delivered_and_stay_unpinned(tiny_cfg, augmented):
+    tiny_cfg.TEST.BBOX_AUG.ENABLED = augmented
+    (loader,) = make_data_loader(tiny_cfg, is_train=False)
+    for _, targets, ids in loader:
+        assert isinstance(targets, HostTargets) and targets.pin_memory() is targets
+        for target, index in zip(targets, ids):
+            assert target.instances.bbox.equal(loader.dataset[index][1].instances.bbox)
 
 
 def test_one_loader_over_all_test_sets_for_evaluation_in_training(tiny_cfg):

@@ -112,3 +112,14 @@ def test_a_copied_norm_is_its_own():
     copied = copy.deepcopy(norm)
     copied.bias.add_(1)
     assert torch.allclose(copied(x), norm(x) + 1)
+
+
+def test_a_norm_follows_data_that_is_replaced_and_after_a_change_of_mode_data_that_is_written():
+    norm, x = filled(), torch.ones(1, 2, 1, 1)
+    before = norm(x)
+    norm.bias.data = norm.bias + 1
+    assert torch.allclose(norm(x), before + 1)
+    norm.bias.data.add_(1)
+    assert torch.allclose(norm.eval()(x), before + 2)
+    norm.bias.data.add_(1)
+    assert torch.allclose(norm.train()(x), before + 3)

@@ -8,10 +8,11 @@ from maskrcnn_benchmark.engine.determinism import deterministic_kernels
 from maskrcnn_benchmark.layers import mean_cross_entropy
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("deterministic", [False, True])
-def test_it_is_the_mean_over_the_pixels_that_count(deterministic):
+def test_it_is_the_mean_over_the_pixels_that_count(deterministic, layout):
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 5, 6, 7, generator=generator, dtype=torch.float64)
+    logits = torch.randn(2, 5, 6, 7, generator=generator, dtype=torch.float64).contiguous(memory_format=layout)
     target = torch.randint(0, 5, (2, 6, 7), generator=generator)
     target[0, :3] = 255
     ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
@@ -22,3 +23,11 @@ def test_it_is_the_mean_over_the_pixels_that_count(deterministic):
     expected.backward()
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("shape", [(9,), (3, 4), (2, 2, 2, 2)])
+def test_there_may_be_any_number_of_sides(shape):
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 5, shape, generator=generator)
+    logits = torch.randn(shape[0], 5, *shape[1:], generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(mean_cross_entropy(logits, target), F.cross_entropy(logits, target))

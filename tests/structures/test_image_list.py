@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from maskrcnn_benchmark.structures.image_list import ImageList, sizes_on, to_image_list
+from maskrcnn_benchmark.structures.image_list import ImageList, sizes_on, to_image_list, valid_mask
 
 
 def test_images_are_padded_to_the_largest_with_zeros():
@@ -64,3 +64,10 @@ def test_a_pinned_batch_is_the_same():
     pinned = batch.pin_memory()
     assert pinned.tensors.is_pinned() and pinned.tensors.equal(batch.tensors)
     assert pinned.image_sizes == batch.image_sizes
+
+
+def test_valid_mask_is_true_where_the_begin_of_a_cell_lies_in_the_image():
+    assert valid_mask([(5, 3), (8, 8)], 2, 2, 4, torch.device("cpu")).tolist() == [
+        [[True, False], [True, False]],
+        [[True, True], [True, True]],
+    ]

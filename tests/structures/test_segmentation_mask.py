@@ -284,11 +284,29 @@ def test_an_object_without_polygons_has_an_empty_mask():
     assert masks.crop_and_resize(torch.tensor([[2.0, 1, 5, 4]] * 3), 2).sum(dim=(1, 2)).tolist() == [0, 4, 0]
 
 
-@pytest.mark.parametrize("modes", [("mask", "mask"), ("mask", "poly")])
+@pytest.mark.parametrize("modes", [("mask", "mask"), ("poly", "poly"), ("mask", "poly"), ("poly", "mask", "poly")])
 def test_regions_of_several_images_are_cropped_together(modes):
-    masks = [SegmentationMask(SQUARE, (8, 6)).convert(modes[0]), SegmentationMask(SQUARE, (8, 6)).convert(modes[1])]
-    masks[0] = masks[0].resize((16, 12))
-    objects = [torch.tensor([0, 0]), torch.tensor([0])]
-    boxes = [torch.tensor([[1.0, 1, 9, 7], [0, 0, 15, 11]]), torch.tensor([[1.0, 0, 6, 5]])]
+    random = torch.Generator().manual_seed(0)
+    masks, objects, boxes = [], [], []
+    for seed, mode in enumerate(modes):
+        polygons, of_image = stars(5, (90 + 30 * seed, 70), seed)
+        masks.append(polygons.convert(mode))
+        objects.append(torch.randint(5, (4 + seed,), generator=random))
+        boxes.append(of_image[objects[-1]] + torch.randn(4 + seed, 4, generator=random).cumsum(1))
     each = [mask[index].crop_and_resize(b, 7) for mask, index, b in zip(masks, objects, boxes)]
-    assert torch.equal(crop_and_resize_masks(masks, objects, boxes, 7), torch.cat(each))
+    together = crop_and_resize_masks(masks, objects, boxes, 7)
+    assert torch.equal(together, torch.cat(each)) and 0 < together.mean() < 1
+
+
+def test_targets_of_polygons_are_scaled_in_single_precision_and_drawn():
+    masks, boxes = stars(40, (640, 480))
+    boxes = boxes + torch.linspace(-30, 30, 160).reshape(40, 4)
+    boxes[:, 2:] = torch.maximum(boxes[:, :2], boxes[:, 2:])
+    limits = torch.tensor([640.0, 480])
+    expected = []
+    for polygons, box in zip(masks.instances.polygons, boxes):
+        start, end = box[:2].clamp(min=0).minimum(limits - 1), box[2:].clamp(min=0).minimum(limits)
+        ratio = (28 / (end - start).double().clamp(min=1)).float()
+        scaled = [((polygon.view(-1, 2) - start) * ratio).double().view(-1).tolist() for polygon in polygons]
+        expected.append(coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(scaled, 28, 28))))
+    assert torch.equal(masks.crop_and_resize(boxes, 28), torch.tensor(np.array(expected)).float())

@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.target_batch import TargetBatch
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.structures.target_batch import HostTargets, TargetBatch
 from maskrcnn_benchmark.structures.tensors import map_tensors
 
 TYPES = (torch.uint8, torch.bool, torch.int16, torch.float16, torch.int32, torch.float32, torch.int64, torch.complex128)
 
 
-def all_tensors(target):
-    """Every tensor of a structure in the order in which it is found."""
+def all_tensors(target, on_host=None):
+    """Every tensor of a structure in the order in which it is found; with `on_host` only those that move."""
     found = []
-    map_tensors(target, lambda tensor: found.append(tensor) or tensor)
+    map_tensors(target, lambda tensor: found.append(tensor) or tensor, on_host)
     return found
 
 
@@ -97,8 +98,23 @@ def test_it_is_a_list_whose_members_may_be_changed(full_annotations):
 
 
 def test_everything_arrives_on_another_device(full_annotations):
-    moved = TargetBatch.of([full_annotations(0), full_annotations(1)]).to("meta")
-    assert all(tensor.is_meta for target in moved for tensor in all_tensors(target))
+    targets = [full_annotations(0), full_annotations(1)]
+    moved = TargetBatch.of(targets).to("meta")
+    assert all(tensor.is_meta for target in moved for tensor in all_tensors(target, on_host=lambda leaf: leaf))
+    for one, other in zip(moved, targets):
+        points, expected = (each.instances.get_field("outlines").instances.points for each in (one, other))
+        assert points.equal(expected)
+
+
+def test_what_stays_with_the_host_is_not_moved_along():
+    polygon = [float(k % 7) for k in range(2000)]
+    masks = SegmentationMask([[polygon]], (8, 6))
+    batch = TargetBatch.of([{"masks": masks, "labels": torch.ones(3)}, {"masks": masks[:1], "labels": torch.ones(2)}])
+    assert batch.buffer.numel() > 16000 and batch.to("meta").buffer.numel() < 256
+    again = pickle.loads(pickle.dumps(batch[1:])).to("meta")
+    assert again[0]["masks"].instances.points.equal(masks.instances.points) and again[0]["labels"].is_meta
+    twice = batch.to("cpu").to("meta")
+    assert twice[0]["masks"].instances.points.equal(masks.instances.points) and twice[0]["labels"].is_meta
 
 
 class Depth:
@@ -144,5 +160,15 @@ def test_pinned_targets_are_the_same_and_arrive_without_waiting(full_annotations
     assert_same_bits(pinned, targets, same_bits)
     assert_same_bits(pinned.to("cuda", non_blocking=True), targets, same_bits)
     alone = targets[0].pin_memory()
-    assert all(tensor.is_pinned() for tensor in all_tensors(alone) if tensor.numel())
+    moving = all_tensors(alone, on_host=lambda leaf: leaf)
+    assert all(tensor.is_pinned() for tensor in moving if tensor.numel())
     assert_same_bits([alone], targets[:1], same_bits)
+
+
+def test_targets_of_the_host_are_not_pinned_and_keep_their_kind(full_annotations, same_bits):
+    targets = [full_annotations(0), full_annotations(1)]
+    batch = HostTargets.of(targets)
+    assert batch.pin_memory() is batch
+    for version in (batch[:], pickle.loads(pickle.dumps(batch)), batch.to("cpu")):
+        assert isinstance(version, HostTargets)
+        assert_same_bits(version, targets, same_bits)

@@ -1,10 +1,13 @@
 """Structures hand all their tensors to one function, whatever else they hold."""
 
+from typing import NamedTuple
+
 import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import DetailKeypoints
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.tensors import TensorSlot, map_tensors
 
 
@@ -51,3 +54,34 @@ def test_a_slot_is_the_part_of_a_buffer_that_its_tensor_fills():
 def test_dictionaries_are_searched_and_other_values_kept():
     mapped = map_tensors({"a": torch.ones(1), "b": {"c": torch.zeros(1)}, "d": "text"}, lambda tensor: tensor + 1)
     assert mapped == {"a": torch.tensor([2.0]), "b": {"c": torch.tensor([1.0])}, "d": "text"}
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+class Row(list):
+    """A list of somebody's own."""
+
+
+def test_lists_and_tuples_are_searched_and_keep_their_type():
+    one = torch.ones(1)
+    value = {"a": [one, "text"], "b": (one, {"c": [one]}), "d": Pair(one, 5), "e": Row([one])}
+    mapped = map_tensors(value, lambda tensor: tensor + 1)
+    assert mapped == {"a": [2, "text"], "b": (2, {"c": [2]}), "d": Pair(2, 5), "e": Row([2])}
+    assert isinstance(mapped["d"], Pair) and isinstance(mapped["e"], Row)
+    assert value["e"] == [one] and value["a"][0] is one
+
+
+def test_a_sequence_without_tensors_is_shared():
+    windows = [(1, 2, 3, 4), torch.Size((5, 6))]
+    assert map_tensors({"windows": windows}, lambda tensor: tensor + 1)["windows"] is windows
+
+
+def test_points_of_polygons_stay_with_the_host():
+    masks = SegmentationMask([[[2, 1, 5, 1, 5, 4, 2, 4]]], (8, 6)).transpose(0)
+    moved = masks.to("meta")
+    assert moved.instances.points.equal(masks.instances.points) and moved.instances.points.device.type == "cpu"
+    assert moved.get_mask_tensor().is_meta and moved[0].resize((16, 12)).get_mask_tensor().is_meta
+    assert moved.transpose(0).instances.points.tolist() == [[2, 1], [5, 1], [5, 4], [2, 4]]

@@ -8,22 +8,6 @@ from numba import njit
 TANGENT_REACH = 3
 
 
-def chains_to_maps(chains, labels, size):
-    """Draw occlusion chains. Arguments and errors are those of `chains_to_edges`.
-
-    Returns:
-        edges: uint8 [H, W], 1 on the chains.
-        direction: float32 [2, H, W], as of `chains_to_edges` on the edges, 0 off them.
-    """
-    width, height = size
-    places, tangents = chains_to_edges(chains, labels, size)
-    direction = np.zeros((2, width * height), np.float32)
-    direction[:, places] = tangents
-    edges = np.zeros(width * height, np.uint8)
-    edges[places] = 1
-    return edges.reshape(height, width), direction.reshape(2, height, width)
-
-
 def chains_to_edges(chains, labels, size):
     """The pixels of occlusion chains, and their directions.
 
@@ -74,7 +58,7 @@ def _tangents(columns, rows, lengths):
 
 
 def maps_to_chains(edges, direction):
-    """Follow the edges of a map: what `chains_to_maps` draws again.
+    """Follow the edges of a map: what `chains_to_edges` places again.
 
     At a junction the straightest line goes on and the others end; chains also end where the occluder changes sides.
     Every edge pixel lies on one chain; only where a chain would be a single pixel, which says nothing of a direction,

@@ -1,5 +1,7 @@
 """Batch samplers for training on any number of processes: the same batches, each process taking its part of each."""
 
+from collections.abc import Iterable, Iterator
+
 from torch.utils.data.sampler import BatchSampler
 
 
@@ -21,14 +23,21 @@ class WholeBatchSampler(BatchSampler):
         ValueError: while iterating, for a sampler without an index.
     """
 
-    def __init__(self, sampler, batch_size, num_iterations, start_iter=0, group_ids=None):
+    def __init__(
+        self,
+        sampler: Iterable[int],
+        batch_size: int,
+        num_iterations: int,
+        start_iter: int = 0,
+        group_ids: Iterable[int] | None = None,
+    ) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
         self.num_iterations = num_iterations
         self.start_iter = start_iter
         self.group_ids = None if group_ids is None else [int(group) for group in group_ids]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[int]]:
         iteration, open_batches = 0, {}
         for index in self._indices():
             if iteration == self.num_iterations:
@@ -42,7 +51,7 @@ class WholeBatchSampler(BatchSampler):
                 yield list(batch)
             batch.clear()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_iterations
 
     def _indices(self):
@@ -66,16 +75,16 @@ class PartOfBatchSampler(BatchSampler):
         num_replicas, rank: number of processes and number of this one.
     """
 
-    def __init__(self, batch_sampler, num_replicas, rank):
+    def __init__(self, batch_sampler: BatchSampler, num_replicas: int, rank: int) -> None:
         if not 0 <= rank < num_replicas:
             raise ValueError(f"rank {rank} is not among {num_replicas} processes")
         self.batch_sampler = batch_sampler
         self.num_replicas = num_replicas
         self.rank = rank
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[int]]:
         for batch in self.batch_sampler:
             yield batch[len(batch) * self.rank // self.num_replicas : len(batch) * (self.rank + 1) // self.num_replicas]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.batch_sampler)

@@ -1,5 +1,6 @@
 """The transforms that a config asks for."""
 
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.transforms.transforms import (
     AsBytes,
     ColorJitter,
@@ -24,7 +25,7 @@ def build_transforms(cfg, is_train=True):
     return Compose([*colours, *shapes, ToTensor(), normalize])
 
 
-def build_byte_transforms(cfg, is_train=True):
+def build_byte_transforms(cfg: ConfigNode, is_train: bool = True) -> Compose:
     """As `build_transforms`, but ending in uint8 [3, H, W] RGB, which `build_detection_model`'s networks normalise.
 
     The channels of a pixel lie side by side in memory. Resized values are those of `build_transforms` within 1.

@@ -1,9 +1,11 @@
 """Images as a loader delivers them, bytes, -> what the network computes with."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
-from maskrcnn_benchmark.structures.image_list import ImageList, sizes_on
+from maskrcnn_benchmark.structures.image_list import ImageList, valid_mask
 
 
 class PixelNormalizer(nn.Module):
@@ -19,33 +21,22 @@ class PixelNormalizer(nn.Module):
             0..1.
     """
 
-    def __init__(self, mean, std, to_bgr255=True):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], to_bgr255: bool = True) -> None:
         super().__init__()
         mean, std = (torch.tensor(numbers, dtype=torch.float64).view(1, -1, 1, 1) for numbers in (mean, std))
         self.is_bgr = to_bgr255
         self.register_buffer("scale", (1 / (std if to_bgr255 else 255 * std)).float(), persistent=False)
         self.register_buffer("shift", (-mean / std).float(), persistent=False)
 
-    def forward(self, images):
+    def forward(self, images: ImageList) -> ImageList:
         """`ImageList` of uint8 RGB [N, 3, H, W] -> of float32 in the same memory layout; padding becomes 0."""
         pixels = images.tensors.flip(1) if self.is_bgr else images.tensors
         normal = torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
-        outside = _padding(images.image_sizes, *pixels.shape[-2:], pixels.device)
-        return ImageList(normal if outside is None else normal.masked_fill_(outside, 0), images.image_sizes)
+        height, width = pixels.shape[-2:]
+        if any((int(h), int(w)) != (height, width) for h, w in images.image_sizes):
+            inside = valid_mask(images.image_sizes, height, width, 1, pixels.device)
+            normal.masked_fill_(~inside[:, None], 0)
+        return ImageList(normal, images.image_sizes)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"to_bgr255={self.is_bgr}"
-
-
-def _padding(sizes, height, width, device):
-    """Where a padded batch shows no image, bool [N, 1, height, width]; None if the images fill it.
-
-    Args:
-        sizes: N pairs (height, width).
-    """
-    if all((int(h), int(w)) == (height, width) for h, w in sizes):
-        return None
-    ends = sizes_on(sizes, device)[:, :, None]
-    below = torch.arange(height, device=device) >= ends[:, 0]
-    beside = torch.arange(width, device=device) >= ends[:, 1]
-    return (below[:, :, None] | beside[:, None, :])[:, None]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.structures.image_list import ImageSizes
+from maskrcnn_benchmark.structures.image_list import valid_mask
 
 TRUNK_STRIDE = 4
 NUM_TRUNK_LEVELS = 4  # P2..P5; the coarser levels of a pyramid exist for anchors alone
@@ -108,21 +108,6 @@ class DenseTrunk(nn.Module):
 def _enlarge(x, finer):
     """Bilinearly to the size of a finer map, which need not be exactly twice as large."""
     return F.interpolate(x, size=finer.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def valid_mask(sizes, height, width, stride, device):
-    """Which cells of a padded map lie in their image: bool [N, height, width] for cells of `stride` pixels.
-
-    Args:
-        sizes: N pairs (height, width); those of an `ImageList` are on the device already or are brought there once.
-    """
-    # not `sizes_on`, which would make plain numbers of the sizes that an export keeps open
-    limits = (
-        sizes.on(device) if isinstance(sizes, ImageSizes) else torch.tensor([[h, w] for h, w in sizes], device=device)
-    )
-    rows = torch.arange(0, height * stride, stride, device=device)[None, :] < limits[:, :1]
-    columns = torch.arange(0, width * stride, stride, device=device)[None, :] < limits[:, 1:]
-    return rows[:, :, None] & columns[:, None, :]
 
 
 def of_images(features, indices):

@@ -69,15 +69,7 @@ def pixel_cross_entropy(logits, labels, stride, loss_stride=1):
     if not (target != IGNORE_INDEX).any():
         return None
     logits = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
-    return _cross_entropy(logits, target.long())
-
-
-def _cross_entropy(logits, target):
-    """Logits [N, C, H, W] and labels int64 [N, H, W] -> mean over the pixels that are not to be ignored."""
-    if logits.device.type == "cpu":
-        # In the channels-last layout a pixel's logits lie together: a softmax along them takes half the time there
-        logits, target = logits.permute(0, 2, 3, 1).flatten(0, 2), target.flatten()
-    return mean_cross_entropy(logits, target, IGNORE_INDEX)
+    return mean_cross_entropy(logits, target.long(), IGNORE_INDEX)
 
 
 def semantic_labels(annotations):

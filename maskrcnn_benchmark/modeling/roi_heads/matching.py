@@ -1,12 +1,17 @@
 """What the region heads share in training: which ground truth a proposal answers to, and a bounded random choice."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 
 from maskrcnn_benchmark.modeling.utils import pad_rows
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 
-def match_proposals(matcher, proposals, truth):
+def match_proposals(
+    matcher: Callable[[torch.Tensor], torch.Tensor], proposals: torch.Tensor, truth: Sequence[BoxList | None]
+) -> torch.Tensor:
     """The best ground-truth box of each proposal of a batch, all images at once.
 
     Args:
@@ -27,7 +32,7 @@ def match_proposals(matcher, proposals, truth):
     return matcher(quality.masked_fill_(~pad_rows(single, False)[:, :, None], -1))
 
 
-def draw(candidates, limit):
+def draw(candidates: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
     """At most `limit` candidates of each row, chosen at random; 0 keeps all. Nothing waits for the device.
 
     Args:

@@ -1,18 +1,27 @@
 """Region features of chosen boxes, and answers for some boxes spread over all: what the per-detection heads share."""
 
-from functools import lru_cache
+from collections.abc import Callable, Sequence, Set
 from itertools import accumulate
 
 import torch
 
 from maskrcnn_benchmark.modeling.utils import cat, pad_rows
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.tensor_cache import TensorCache
 
 # Fills up rows of labels
 NO_LABEL = -1
 
+# Labels that a network asks for in every step
+_LABELS = TensorCache(maxsize=64)
 
-def region_features(feature_extractor, features, boxes):
+
+def region_features(
+    feature_extractor: Callable[[Sequence[torch.Tensor], Sequence[BoxList]], torch.Tensor],
+    features: Sequence[torch.Tensor],
+    boxes: Sequence[BoxList],
+) -> torch.Tensor:
     """Features of each box: those that came along from the box head as field "roi_features", else pooled afresh.
 
     Args:
@@ -25,7 +34,7 @@ def region_features(feature_extractor, features, boxes):
     return feature_extractor(features, boxes)
 
 
-def with_labels(boxes, wanted):
+def with_labels(boxes: Sequence[BoxList], wanted: Set[int] | None) -> list[torch.Tensor]:
     """Which boxes of a batch have one of the labels wanted.
 
     Args:
@@ -42,7 +51,9 @@ def with_labels(boxes, wanted):
     return [row[:count] for row, count in zip(index, chosen.sum(dim=1).tolist())]
 
 
-def spread(answers, chosen, counts, default):
+def spread(
+    answers: torch.Tensor, chosen: Sequence[torch.Tensor], counts: Sequence[int], default: torch.Tensor
+) -> list[torch.Tensor]:
     """Answers for all boxes of each image, from the answers for the chosen ones.
 
     Args:
@@ -60,7 +71,7 @@ def spread(answers, chosen, counts, default):
     return list(full.index_copy_(0, places, answers).split(counts))
 
 
-def check_resolution(maps, resolution, node):
+def check_resolution(maps: torch.Tensor, resolution: int, node: str) -> None:
     """Raise `UserError` when maps [..., M, M] are not of the resolution that the config promises."""
     if maps.shape[-1] != resolution:
         raise UserError(
@@ -69,7 +80,7 @@ def check_resolution(maps, resolution, node):
         )
 
 
-def has_label(labels, wanted):
+def has_label(labels: torch.Tensor, wanted: Set[int] | None) -> torch.Tensor:
     """Whether each label is one of those wanted: bool [...].
 
     Args:
@@ -78,11 +89,6 @@ def has_label(labels, wanted):
     """
     if wanted is None:
         return torch.ones_like(labels, dtype=torch.bool)
-    return torch.isin(labels, _labels_on(frozenset(wanted), labels.dtype, labels.device))
-
-
-@lru_cache(maxsize=64)
-def _labels_on(labels, dtype, device):
-    """Labels as a tensor, which a network asks for in every step: brought to the device once."""
-    with torch.inference_mode(False):
-        return torch.tensor(sorted(labels), dtype=dtype, device=device)
+    key = frozenset(wanted), labels.dtype, labels.device
+    among = _LABELS.get(key, lambda: torch.tensor(sorted(wanted), dtype=labels.dtype, device=labels.device))
+    return torch.isin(labels, among)

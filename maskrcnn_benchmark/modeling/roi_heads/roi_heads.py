@@ -1,13 +1,19 @@
 """All heads with one answer per region, run one after the other."""
 
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
 from torch import nn
 
 from maskrcnn_benchmark.layers.roi_align import maps_to_pool
+from maskrcnn_benchmark.modeling.poolers import Pooler
 from maskrcnn_benchmark.modeling.roi_heads.box_head.box_head import build_roi_box_head
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import build_roi_keypoint_head
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import build_roi_mask_head
 from maskrcnn_benchmark.modeling.roi_heads.part_head.part_head import build_roi_part_head
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import cat_boxlist
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 # The class that joints belong to
 PERSON = "person"
@@ -21,13 +27,20 @@ class CombinedROIHeads(nn.ModuleDict):
         shared: names of the heads that read the box head's region features instead of their own.
     """
 
-    def __init__(self, heads, shared=()):
+    def __init__(self, heads: Mapping[str, nn.Module], shared: Iterable[str] = ()) -> None:
         super().__init__(heads)
         for name in shared:
             self[name].feature_extractor = self["box"].feature_extractor
         self["box"].keep_roi_features = bool(shared)
+        scales = [len(module.scales) for module in self.modules() if isinstance(module, Pooler)]
+        self._num_pooled = max(scales, default=0)
 
-    def forward(self, features, proposals, targets=None):
+    def forward(
+        self,
+        features: Sequence[torch.Tensor],
+        proposals: Sequence[BoxList],
+        targets: Sequence[ImageAnnotations] | None = None,
+    ) -> tuple[list[BoxList], dict[str, torch.Tensor]]:
         """Detections, or losses.
 
         Args:
@@ -39,7 +52,7 @@ class CombinedROIHeads(nn.ModuleDict):
             Without targets: N `BoxList`s with fields scores, labels and those of the heads: mask, keypoints, parts; and
             {}. With targets: the proposals sampled by the box head, and {loss name: scalar} of what is annotated.
         """
-        features = maps_to_pool(features)
+        features = self._to_pool(features)
         boxes, losses = self["box"](features, proposals, targets)
         for name, head in self.items():
             if name == "box":
@@ -51,18 +64,22 @@ class CombinedROIHeads(nn.ModuleDict):
             losses.update(head_losses)
         return boxes, losses
 
-    def describe(self, features, detections):
+    def describe(self, features: Sequence[torch.Tensor], detections: Sequence[BoxList]) -> list[BoxList]:
         """Given detections, wherever they come from, with the fields of all heads but "box": mask, keypoints, parts.
 
         Args:
             features: list of feature maps [N, C, H, W], finest first.
             detections: N `BoxList`s with field labels, in pixels of the images that the features are of.
         """
-        features = maps_to_pool(features)
+        features = self._to_pool(features)
         for name, head in self.items():
             if name != "box":
                 detections, _ = head(features, detections)
         return detections
+
+    def _to_pool(self, features):
+        """The maps that poolers read, in the form in which they do; coarser ones, which anchors need, as they are."""
+        return [*maps_to_pool(features[: self._num_pooled]), *features[self._num_pooled :]]
 
 
 def _regions_of_people(sampled, proposals, targets):

@@ -1,8 +1,8 @@
 """Anchors: the reference boxes at each position of each feature map."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,8 +10,9 @@ from torch import nn
 
 from maskrcnn_benchmark.structures.image_list import sizes_on
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.tensor_cache import TensorCache
 
-# Batches come in a few shapes; beyond this many the cached grids are dropped, so that memory stays bounded.
+# Batches come in a few shapes; beyond this many the oldest are dropped, so that memory stays bounded.
 MAX_CACHED_GRIDS = 32
 
 
@@ -30,8 +31,7 @@ class BufferList(nn.Module):
         return iter(self._buffers.values())
 
 
-@dataclass(frozen=True)
-class AnchorGrid:
+class AnchorGrid(NamedTuple):
     """The anchors of a batch, which all its images share. It is cached: not to be written to.
 
     Attributes:
@@ -74,7 +74,7 @@ class AnchorGenerator(nn.Module):
             generate_anchors(stride, size if isinstance(size, tuple | list) else (size,), aspect_ratios)
             for stride, size in zip(anchor_strides, sizes)
         )
-        self._grids = {}
+        self._grids = TensorCache(MAX_CACHED_GRIDS)
         self.register_load_state_dict_post_hook(_drop_grids)
 
     def num_anchors_per_location(self):
@@ -95,12 +95,7 @@ class AnchorGenerator(nn.Module):
             raise ValueError(f"anchors have {len(self.strides)} strides, but {len(feature_maps)} feature maps came")
         shapes = tuple(tuple(features.shape[-2:]) for features in feature_maps)
         key = (shapes, feature_maps[0].device)
-        if key not in self._grids:
-            if len(self._grids) >= MAX_CACHED_GRIDS:
-                self._grids.clear()
-            with torch.inference_mode(False):  # the cache outlives this call, which may be in inference mode
-                self._grids[key] = self._make_grid(*key)
-        return self._grids[key]
+        return self._grids.get(key, lambda: self._make_grid(*key))
 
     def _make_grid(self, shapes, device):
         levels = [

@@ -12,7 +12,6 @@ from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import (
     DenseFeatures,
     DenseTrunk,
     stack_padded,
-    valid_mask,
     without_unlabelled,
 )
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder, EdgePredictor, predict_together
@@ -21,7 +20,7 @@ from maskrcnn_benchmark.modeling.fpn_heads.occlusion import OcclusionHead, atten
 from maskrcnn_benchmark.modeling.fpn_heads.semantic import pixel_cross_entropy
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.image_list import to_image_list, valid_mask
 from maskrcnn_benchmark.utils.errors import UserError
 
 CHANNELS = 16

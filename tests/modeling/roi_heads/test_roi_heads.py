@@ -172,3 +172,15 @@ def test_a_resolution_that_the_head_does_not_have_is_the_users_error(make_config
     heads = build_roi_heads(make_config("MODEL.ROI_KEYPOINT_HEAD.RESOLUTION", 56), CHANNELS)
     with pytest.raises(UserError, match=r"MODEL.ROI_KEYPOINT_HEAD.RESOLUTION is 56, .* 28 cells"):
         heads(features, proposals, targets)
+
+
+def test_maps_that_no_pooler_reads_are_not_converted(heads, features, proposals, monkeypatch):
+    seen = []
+    forward = heads["box"].forward
+    monkeypatch.setattr(heads["box"], "forward", lambda maps, *rest: seen.extend(maps) or forward(maps, *rest))
+    scales = len(heads["box"].feature_extractor.pooler.scales)
+    maps = [level.bfloat16() for level in (*features[:scales], features[-1][:, :, :1, :1])]
+    with torch.autocast("cpu", torch.bfloat16):
+        heads.eval()(maps, proposals)
+    assert [level.dtype for level in seen] == [torch.float32] * scales + [torch.bfloat16]
+    assert seen[-1] is maps[-1]
