@@ -1,7 +1,6 @@
 """Batch norm with fixed statistics, for backbones that start from trained weights."""
 
 import math
-from typing import Self
 
 import torch
 from torch import nn
@@ -49,7 +48,7 @@ class FrozenBatchNorm2d(ops.FrozenBatchNorm2d):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, (self.bias - self.running_mean * scale).to(dtype)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "FrozenBatchNorm2d":
         """As of `nn.Module`; the affine form is computed anew afterwards."""
         self._seen, self._affine = (), {}
         return super().train(mode)

@@ -1,7 +1,6 @@
 """The two forms in which instance masks are kept: bitmaps and polygons. `SegmentationMask` is their public face."""
 
 from collections.abc import Iterable, Sequence
-from typing import Self
 
 import cv2
 import numpy as np
@@ -42,7 +41,7 @@ class BinaryMaskList(TensorHolder):
         return cls(torch.cat([part.masks for part in parts]), parts[0].size)
 
     @classmethod
-    def of_windows(cls, windows: MaskWindows) -> Self:
+    def of_windows(cls, windows: MaskWindows) -> "BinaryMaskList":
         """From `MaskWindows`, in place of whole bitmaps."""
         return cls._of(windows, None)
 
@@ -216,7 +215,7 @@ class PolygonList(TensorHolder):
     def crop_and_resize(self, boxes: torch.Tensor, resolution: int) -> torch.Tensor:
         return crop_and_resize_polygons([self], [torch.arange(len(self), device=boxes.device)], [boxes], resolution)
 
-    def map_tensors(self, function: LeafFunction, on_host: LeafFunction | None = None) -> Self:
+    def map_tensors(self, function: LeafFunction, on_host: LeafFunction | None = None) -> "PolygonList":
         mapped = self._map(on_host or function, self.lengths)
         mapped._place = function(self._place)
         return mapped

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Self
 
 import cv2
 import numpy as np
@@ -38,7 +37,7 @@ class ObjectWindows(TensorHolder):
         self._table = torch.tensor(rows, dtype=torch.int64, device=pixels.device).reshape(-1, 7)
 
     @classmethod
-    def of_frames(cls, frames: torch.Tensor) -> Self:
+    def of_frames(cls, frames: torch.Tensor) -> "ObjectWindows":
         """From whole maps uint8 [M, H, W], which are not copied."""
         height, width = frames.shape[1:]
         return cls(frames.reshape(-1), [(0, 0, width, height)] * len(frames), (width, height))
@@ -73,7 +72,7 @@ class ObjectWindows(TensorHolder):
         """
         return self._table.to(index.device)[index]
 
-    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "ObjectWindows":
         """The maps after a function of each pixel alone that leaves 0 as it is: uint8 [T] -> the same."""
         return type(self)(function(self.pixels), self.windows, self.size)
 
@@ -96,7 +95,7 @@ class MaskWindows(ObjectWindows):
     _bits = None
 
     @classmethod
-    def of_bits(cls, bits: torch.Tensor, windows: Sequence[Window], size: tuple[int, int]) -> Self:
+    def of_bits(cls, bits: torch.Tensor, windows: Sequence[Window], size: tuple[int, int]) -> "MaskWindows":
         """From uint8 [(T + 7) // 8], eight pixels in a byte, the first in its lowest bit."""
         made = cls(bits, windows, size)
         made._pixels, made._bits = None, bits

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import torch
 
@@ -162,7 +161,7 @@ class PartMask(TensorHolder):
         self.part_set = part_set
 
     @classmethod
-    def of_windows(cls, windows: ObjectWindows, annotated: torch.Tensor, part_set: PartSet) -> Self:
+    def of_windows(cls, windows: ObjectWindows, annotated: torch.Tensor, part_set: PartSet) -> "PartMask":
         """From `ObjectWindows` of the labels, in place of whole maps; `annotated` bool [N] and `part_set` as above."""
         made = cls.__new__(cls)
         made._maps, made._index, made.annotated = NearestWindows(windows), None, annotated

@@ -1,7 +1,6 @@
 """Instance masks, whatever their encoding was: polygons, run-length encodings or bitmaps, behind one interface."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 
@@ -48,7 +47,7 @@ class SegmentationMask(TensorHolder):
         self.mode = mode
 
     @classmethod
-    def of_windows(cls, windows: MaskWindows) -> Self:
+    def of_windows(cls, windows: MaskWindows) -> "SegmentationMask":
         """The masks of `mask_windows.MaskWindows`, in the form "mask"."""
         return cls(BinaryMaskList.of_windows(windows), windows.size, "mask")
 

@@ -1,7 +1,7 @@
 """The targets of a batch, with all their tensors in one buffer: it travels to the device in one copy."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -30,7 +30,7 @@ class TargetBatch(list):
         self.buffer = buffer
 
     @classmethod
-    def of(cls, targets: Iterable[Any], memory: Callable[..., torch.Tensor] = torch.zeros) -> Self:
+    def of(cls, targets: Iterable[Any], memory: Callable[..., torch.Tensor] = torch.zeros) -> "TargetBatch":
         """Targets with copies of their tensors, one after the other in a new buffer on the CPU.
 
         A view takes with it what it shows, not what it is a view of.
@@ -66,7 +66,7 @@ class TargetBatch(list):
         offset: int = 0,
         move: LeafFunction = itself,
         on_host: LeafFunction | None = None,
-    ) -> Self:
+    ) -> "TargetBatch":
         """Targets of which the tensors lie in a buffer.
 
         Args:
@@ -82,13 +82,13 @@ class TargetBatch(list):
 
         return cls([map_tensors(outline, fill, on_host) for outline in outlines], buffer)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "TargetBatch":
         """The targets on another device, in one copy of the part of the buffer that they take up there."""
         outlines, start, end = self._outlines(on_host=itself)
         part = self.buffer[start:end].to(device, non_blocking=non_blocking)
         return self.from_outlines(outlines, part, start, lambda leaf: leaf.to(device), on_host=itself)
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self) -> "TargetBatch":
         """The targets in pinned memory, from which a GPU can copy while the host goes on."""
         outlines, start, end = self._outlines()
         return self.from_outlines(outlines, self.buffer[start:end].pin_memory(), start, pinned)
@@ -124,7 +124,7 @@ class TargetBatch(list):
 class HostTargets(TargetBatch):
     """Targets of test images: predictions are compared with them on the host, so a loader does not pin them."""
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self) -> "HostTargets":
         """The targets as they are."""
         return self
 

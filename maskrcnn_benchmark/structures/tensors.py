@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -71,17 +71,17 @@ def map_tensors(value: Any, function: LeafFunction, on_host: LeafFunction | None
 class TensorHolder:
     """A structure with tensors among its attributes, or in structures and collections that are its attributes."""
 
-    def map_tensors(self, function: LeafFunction, on_host: LeafFunction | None = None) -> Self:
+    def map_tensors(self, function: LeafFunction, on_host: LeafFunction | None = None) -> "TensorHolder":
         """The same structure with other tensors; arguments as of `map_tensors`."""
         mapped = object.__new__(type(self))
         vars(mapped).update((name, map_tensors(value, function, on_host)) for name, value in vars(self).items())
         return mapped
 
-    def to(self, *args: Any, **kwargs: Any) -> Self:
+    def to(self, *args: Any, **kwargs: Any) -> "TensorHolder":
         """The structure on another device; arguments as of `torch.Tensor.to`."""
         return self.map_tensors(lambda leaf: leaf.to(*args, **kwargs), itself)
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self) -> "TensorHolder":
         """The structure in pinned memory, from which a GPU can copy while the host goes on."""
         return self.map_tensors(pinned, itself)
 

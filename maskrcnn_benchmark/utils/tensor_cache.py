@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch._subclasses import FakeTensor
@@ -52,7 +52,7 @@ class TensorCache:
     def __getstate__(self) -> dict[str, Any]:
         return {"maxsize": self.maxsize, "_kept": OrderedDict()}
 
-    def __deepcopy__(self, memo: dict) -> Self:
+    def __deepcopy__(self, memo: dict) -> "TensorCache":
         return type(self)(self.maxsize)
 
 
