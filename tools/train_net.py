@@ -87,7 +87,7 @@ def sweep(arguments):
         raise UserError(f"--jobs {arguments.jobs} must be 1 or more")
     config_file = choose_config_file(arguments.config_file, arguments.opts)
     base, runs = plan_sweep(config_file, arguments.sweep, arguments.opts, arguments.skip_test)
-    gpus = [number for number in arguments.gpus.split(",") if number]
+    gpus = arguments.gpus.split(",") if arguments.gpus else []
     places = make_places(read_config(config_file, arguments.opts), arguments.jobs, gpus)
     done = sum(map(is_done, runs))
     print(f"{len(runs)} runs in {base}, of which {done} are done; {len(places)} at a time", flush=True)

@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from maskrcnn_benchmark.config import cfg as default_cfg
@@ -21,7 +22,7 @@ from maskrcnn_benchmark.utils.checkpoint import POINTER
 from maskrcnn_benchmark.utils.devices import AUTO, names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
-from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores
+from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores, chosen_by_user
 
 LOCK = ".lock"
 
@@ -101,13 +102,29 @@ def make_places(cfg, jobs, gpus):
             f"--gpus: MODEL.DEVICE is {name}, but each training sees one GPU of --gpus alone; add MODEL.DEVICE cuda to "
             "the command, or leave --gpus out"
         )
+    _check_gpus(gpus)
     jobs = jobs or max(1, len(gpus))
     places = [{"CUDA_VISIBLE_DEVICES": str(gpus[place % len(gpus)])} if gpus else {} for place in range(jobs)]
-    if on_cpu and jobs > 1:
+    if on_cpu and jobs > 1 and not chosen_by_user():
         threads = str(max(1, allowed_cores() // jobs))
         for place in places:  # the second says that the first is no person's choice
             place.update({"OMP_NUM_THREADS": threads, CHOICE_VARIABLE: threads})
     return places
+
+
+def _check_gpus(gpus):
+    """Refuse before the first training what would end each of them after its start."""
+    names = [str(gpu) for gpu in gpus]
+    wrong = [name for name in names if not name.isdigit() and not name.startswith(("GPU-", "MIG-"))]
+    if wrong:
+        raise UserError(f"--gpus: {wrong[0]!r} is no GPU; give numbers, such as 0 1 or 0,1")
+    if names and not torch.cuda.is_available():
+        raise UserError("--gpus: PyTorch finds no CUDA device here; leave it out and add MODEL.DEVICE cpu")
+    there = torch.cuda.device_count() if names else 0
+    # where the user has chosen among the GPUs, the numbers that PyTorch counts are others
+    missing = [name for name in names if name.isdigit() and int(name) >= there]
+    if missing and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        raise UserError(f"--gpus: there is no GPU {missing[0]}; this machine has {there}, numbered from 0")
 
 
 def remove_checkpoints(run):

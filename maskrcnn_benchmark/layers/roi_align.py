@@ -31,14 +31,15 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
 
 
 def maps_to_pool(features: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Maps [N, C, H, W] in the form that `roi_align` reads: float32 and, on a GPU, contiguous.
+    """Maps [N, C, H, W] in the form that `roi_align` reads: on a GPU contiguous, in mixed precision float32.
 
-    For several heads that pool from the same maps: each would make that copy of every map for itself.
+    For several heads that pool from the same maps: each would make that copy of every map for itself. Outside of mixed
+    precision maps keep their type, which is that of the heads' weights.
     """
-    return [
-        level.to(torch.float32, memory_format=torch.preserve_format if level.device.type == "cpu" else CONTIGUOUS)
-        for level in features
-    ]
+    device = features[0].device.type
+    layout = torch.preserve_format if device == "cpu" else CONTIGUOUS
+    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return [level.to(torch.float32 if mixed else level.dtype, memory_format=layout) for level in features]
 
 
 class ROIAlign(ops.RoIAlign):

@@ -12,7 +12,11 @@ from maskrcnn_benchmark.utils.threads import allowed_cores
 MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 
 
-def test_cores_are_shared_and_gpus_taken_in_turn():
+def test_cores_are_shared_and_gpus_taken_in_turn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
     cores = allowed_cores()
     on_cpu, on_gpu = read_config(MINI, ["MODEL.DEVICE", "cpu"]), read_config(MINI, ["MODEL.DEVICE", "cuda"])
     assert make_places(on_cpu, None, []) == [{}]
@@ -30,6 +34,7 @@ def test_gpus_are_refused_where_the_device_is_left_open_and_there_is_none(monkey
     with pytest.raises(UserError, match=r"--gpus: MODEL\.DEVICE is auto, and PyTorch finds no CUDA device here"):
         make_places(read_config(MINI), None, ["0"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     assert make_places(read_config(MINI), None, ["3"]) == [{"CUDA_VISIBLE_DEVICES": "3"}]
 
 
@@ -63,3 +68,20 @@ def test_the_last_words_are_those_after_a_progress_bar(tmp_path):
 )
 def test_seconds_as_people_say_them(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "gpus, count, words",
+    [
+        (["a", "b"], 2, "'a' is no GPU"),
+        (["", "", ""], 2, "'' is no GPU"),
+        (["0"], 0, "PyTorch finds no CUDA device here"),
+        (["0", "7"], 2, "there is no GPU 7; this machine has 2"),
+    ],
+)
+def test_gpus_that_are_not_there_are_refused_before_the_first_run(monkeypatch, gpus, count, words):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(UserError, match=f"--gpus: {words}"):
+        make_places(read_config(MINI, ["MODEL.DEVICE", "cuda"]), None, gpus)

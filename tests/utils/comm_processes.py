@@ -81,3 +81,4 @@ def wait_for_one_that_ends(rank, port, folder):
         comm.run_once(lambda: None)
     except UserError as error:
         torch.save(str(error), f"{folder}/message.pth")
+    os._exit(0)  # gloo's threads, whose other side is gone, may end the process while Python takes it down

@@ -34,9 +34,14 @@ class GeneralizedRCNN(nn.Module):
         self.roi_heads = roi_heads
         self.fpn_heads = fpn_heads
         self.normalize = normalize
-        # bytes come with the channels of a pixel side by side, which is not to decide how the network computes
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.channels_last = channels_last
         self.to(memory_format=self.layout)
+
+    @property
+    def layout(self):
+        """`torch.memory_format` of weights and activations: no attribute, since `torch.save` cannot pickle one."""
+        # bytes come with the channels of a pixel side by side, which is not to decide how the network computes
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def batch(self, images):
         """Images in any form that `forward` takes -> `ImageList` of floats in the network's memory layout."""

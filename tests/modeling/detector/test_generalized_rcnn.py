@@ -256,3 +256,26 @@ def test_bytes_give_the_losses_of_the_floats_that_they_become():
     assert ours.keys() == theirs.keys()
     for name in ours:
         assert ours[name].item() == pytest.approx(theirs[name].item(), rel=1e-5), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_type_predicts_in_that_type(dtype):
+    config = cfg.clone()
+    config.merge_from_list(TINY.split())
+    config.merge_from_list(["MODEL.MASK_ON", True])
+    torch.manual_seed(0)
+    model = build_detection_model(config).eval().to(dtype)
+    with torch.no_grad():
+        (prediction,) = model(torch.rand(1, 3, 64, 96, dtype=dtype))
+    assert len(prediction) == 5 and prediction.get_field("mask").isfinite().all()
+
+
+def test_a_whole_network_can_be_saved(tmp_path):
+    config = cfg.clone()
+    config.merge_from_list(TINY.split())
+    model = build_detection_model(config).eval()
+    torch.save(model, tmp_path / "model.pt")
+    loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        assert torch.equal(loaded(image)[0].bbox, model(image)[0].bbox)
