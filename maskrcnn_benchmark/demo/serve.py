@@ -59,6 +59,9 @@ def serve_demo(predictor, host="127.0.0.1", port=7860, samples="", most_pixels=N
         if not _is_local(host):
             ready(f"listening on {host}: whoever can reach this machine can use the demo")
         shown_host = f"[{host}]" if ":" in host else host
+        # Before anybody knows the address. A stop signal is raised again once the server is down: as an exception, so
+        # that the folder is removed
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         ready(f"the demo is at http://{shown_host}:{found}/ until Ctrl-C")
         _run(app, listener)
 
@@ -169,8 +172,6 @@ def _own_folder():
 def _run(app, listener):
     import uvicorn
 
-    # A stop signal is raised again once the server is down: as an exception, so that the folder is removed
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, access_log=False)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
