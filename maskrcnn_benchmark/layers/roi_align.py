@@ -1,5 +1,7 @@
 """ROIAlign: torchvision's; on a CPU the same numbers from weighted sums of feature rows, which take a tenth."""
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch.nn import functional as F
 from torchvision import ops
@@ -30,16 +32,22 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
     return ops.roi_align(input, boxes, size, spatial_scale, sampling_ratio, aligned)
 
 
-def maps_to_pool(features: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Maps [N, C, H, W] in the form that `roi_align` reads: on a GPU contiguous, in mixed precision float32.
+class MapsToPool(list):
+    """Feature maps in the form that `roi_align` reads, as `maps_to_pool` makes them; `dtype` is that of before."""
 
-    For several heads that pool from the same maps: each would make that copy of every map for itself. Outside of mixed
-    precision maps keep their type, which is that of the heads' weights.
+    def __init__(self, maps: Iterable[torch.Tensor], dtype: torch.dtype) -> None:
+        super().__init__(maps)
+        self.dtype = dtype
+
+
+def maps_to_pool(features: Sequence[torch.Tensor], count: int) -> MapsToPool:
+    """Maps [N, C, H, W], of which the first `count` become float32 and, on a GPU, contiguous; others stay as they are.
+
+    For several heads that pool from the same maps: each would make that copy of every map for itself.
     """
-    device = features[0].device.type
-    layout = torch.preserve_format if device == "cpu" else CONTIGUOUS
-    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    return [level.to(torch.float32 if mixed else level.dtype, memory_format=layout) for level in features]
+    layout = torch.preserve_format if features[0].device.type == "cpu" else CONTIGUOUS
+    read = [level.to(torch.float32, memory_format=layout) for level in features[:count]]
+    return MapsToPool([*read, *features[count:]], features[0].dtype)
 
 
 class ROIAlign(ops.RoIAlign):

@@ -57,12 +57,15 @@ class Pooler(nn.Module):
         """Pool.
 
         Args:
-            x: feature maps [N, C, H, W], finest first; only the first `len(scales)` are read.
+            x: feature maps [N, C, H, W], finest first, or `MapsToPool`; only the first `len(scales)` are read.
             boxes: N `BoxList`s, in input pixels.
 
         Returns:
-            [R, C, *output_size]: features of all boxes, image after image.
+            [R, C, *output_size]: features of all boxes, image after image, in the dtype of the maps.
         """
+        return self._pool_levels(x, boxes).to(getattr(x, "dtype", x[0].dtype))
+
+    def _pool_levels(self, x, boxes):
         if len(x) < len(self.scales):
             raise ValueError(f"the pooler has {len(self.scales)} scales, but only {len(x)} feature maps came")
         rois = convert_to_roi_format(boxes)
@@ -82,8 +85,7 @@ class Pooler(nn.Module):
 
     def _pool(self, features, rois, scale):
         # In single precision whatever the features are in: half of it cannot tell neighbouring pixels apart.
-        pooled = roi_align(features.float(), rois.float(), self.output_size, scale, self.sampling_ratio, aligned=False)
-        return pooled.to(features.dtype)
+        return roi_align(features.float(), rois.float(), self.output_size, scale, self.sampling_ratio, aligned=False)
 
 
 def convert_to_roi_format(boxlists):

@@ -5,6 +5,7 @@ import torch
 from torchvision import ops
 
 from maskrcnn_benchmark.layers import ROIAlign, roi_align
+from maskrcnn_benchmark.layers.roi_align import maps_to_pool
 
 
 def boxes_around(n, height, width, count=40, seed=0):
@@ -50,3 +51,12 @@ def test_as_a_module():
     features, boxes = torch.randn(1, 3, 16, 16), boxes_around(1, 32, 32)
     module = ROIAlign((7, 7), spatial_scale=0.5, sampling_ratio=2)
     torch.testing.assert_close(module(features, boxes), ops.roi_align(features, boxes, (7, 7), 0.5, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_maps_to_pool_are_in_single_precision_and_say_what_they_were_in(dtype):
+    maps = [torch.rand(1, 2, side, side).to(dtype) for side in (8, 4, 2)]
+    read = maps_to_pool(maps, 2)
+    assert read.dtype == dtype
+    assert [level.dtype for level in read] == [torch.float32, torch.float32, dtype]
+    assert all(torch.equal(level.float(), before.float()) for level, before in zip(read, maps))

@@ -79,7 +79,7 @@ class CombinedROIHeads(nn.ModuleDict):
 
     def _to_pool(self, features):
         """The maps that poolers read, in the form in which they do; coarser ones, which anchors need, as they are."""
-        return [*maps_to_pool(features[: self._num_pooled]), *features[self._num_pooled :]]
+        return maps_to_pool(features, self._num_pooled)
 
 
 def _regions_of_people(sampled, proposals, targets):
