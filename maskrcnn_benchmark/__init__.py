@@ -1,10 +1,12 @@
 """One network for the eight tasks of PASCAL in Detail, on a pure-Python maskrcnn-benchmark."""
 
+from maskrcnn_benchmark.utils.stop_signals import end_at_once_in_tools
 from maskrcnn_benchmark.utils.threads import choose_threads
 
 __version__ = "0.1.0"
 __all__ = ["Predictor", "__version__"]
 
+end_at_once_in_tools()  # first: what a tool imports next takes seconds
 choose_threads()  # here, for every tool imports this package before PyTorch, which reads it once
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from maskrcnn_benchmark import __version__
+from maskrcnn_benchmark.utils.stop_signals import end_at_once
 
 PROGRAM = "maskrcnn-benchmark"
 COMMANDS = {
@@ -27,7 +28,9 @@ COMMANDS = {
 
 def main(words=None):
     """Run the command that the words name; leaves the process with its exit code, 2 where there is no such command."""
-    words = sys.argv[1:] if words is None else list(words)
+    if words is None:  # as a program of its own, whose signals are this package's business
+        end_at_once()
+        words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         print(describe_commands())
         sys.exit(0)

@@ -14,6 +14,7 @@ from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
 from maskrcnn_benchmark.engine.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.engine.random_state import seed_everything
+from maskrcnn_benchmark.engine.rank_agreement import check_same, digest
 from maskrcnn_benchmark.engine.run_record import record_run
 from maskrcnn_benchmark.engine.setup import drawn_seed, make_missing_mini_detail, start_run
 from maskrcnn_benchmark.engine.trainer import do_train
@@ -50,7 +51,11 @@ def train(cfg, skip_test=False):
     Returns:
         the trained model.
     """
-    device = start_run(cfg)
+    with start_run(cfg) as device:
+        return _train(cfg, skip_test, device)
+
+
+def _train(cfg, skip_test, device):
     make_missing_mini_detail(cfg)
     vocabulary = load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)
@@ -75,6 +80,13 @@ def train(cfg, skip_test=False):
             f"{checkpointer.get_checkpoint_file()} was trained on other classes than those of {learned}; "
             "choose another OUTPUT_DIR"
         )
+    check_same(
+        {
+            "the iteration to go on from,": arguments["iteration"],
+            "classes with the digest": digest(vocabulary.to_dict()),
+        },
+        "OUTPUT_DIR must be a folder that all processes see, and all must have the same data",
+    )
     if not seed_is_given:
         cfg.SOLVER.SEED = arguments.get("seed", cfg.SOLVER.SEED)
     save_config(cfg, Path(cfg.OUTPUT_DIR) / "config.yml")
@@ -98,6 +110,7 @@ def train(cfg, skip_test=False):
             old = [Path(cfg.OUTPUT_DIR) / name for name in (RESULTS, PAGE, CONFLICTS)]
             run_once(lambda: [path.unlink(missing_ok=True) for path in old])
             loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
+            check_same({"images to train on:": len(loader.dataset)}, "all processes must have the same data")
             for each in (loader, *test_loaders):
                 each.worker_init_fn = partial(_start_worker, each.worker_init_fn)
             do_train(
@@ -136,7 +149,11 @@ def test(cfg, checkpoint=None, vocabulary=None):
     Returns:
         what `evaluate` returns.
     """
-    device = start_run(cfg)
+    with start_run(cfg) as device:
+        return _test(cfg, checkpoint, vocabulary, device)
+
+
+def _test(cfg, checkpoint, vocabulary, device):
     make_missing_mini_detail(cfg)
     vocabulary = vocabulary or load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)

@@ -5,18 +5,19 @@ import json
 import logging
 import os
 import shlex
-import socket
 import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 from maskrcnn_benchmark import __version__
+from maskrcnn_benchmark.engine.interruption import StopRequest
 from maskrcnn_benchmark.utils.collect_env import collect_environment
 from maskrcnn_benchmark.utils.comm import get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.git import collect_git_state
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.processes import is_there, this_process
 
 RECORD = "run.json"
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
@@ -53,8 +54,9 @@ def record_run(cfg, arguments, device=None):
     if not is_main_process() or record.is_complete():
         yield record
         return
-    record.begin()
+    record.describe_start()
     try:
+        record.begin()
         yield record
     except (Interrupted, KeyboardInterrupt, SystemExit):
         record.end(INTERRUPTED)
@@ -62,7 +64,8 @@ def record_run(cfg, arguments, device=None):
     except BaseException as error:
         record.end(FAILED, one_line(error))
         raise
-    record.end(FINISHED)
+    with StopRequest():  # a request that comes now finds the run finished, and ends what follows
+        record.end(FINISHED)
 
 
 class RunRecord:
@@ -83,21 +86,22 @@ class RunRecord:
         """Take the time: what follows is evaluation."""
         self.training_seconds = time.monotonic() - self.clock
 
-    def begin(self):
+    def describe_start(self):
         self.start = {
             "command": shlex.join(sys.orig_argv),
             "folder": os.getcwd(),
             "git": collect_git_state(),
             "environment": collect_environment(self.device),
             "version": __version__,
-            "host": socket.gethostname(),
-            "process": process_identity(os.getpid()),
+            **this_process(),
             "processes": get_world_size(),
             "seed": self.seed,
             "started": _now(),
             "ended": None,
             "from_iteration": self.arguments["iteration"],
         }
+
+    def begin(self):
         self._write(RUNNING)
 
     def end(self, state, error=None):
@@ -148,36 +152,11 @@ def _is_start(start):
 def is_at_work(record):
     """Whether the process of a record's last start is there, as far as this machine can tell: bool.
 
-    A run that was killed had no time to say so. On another machine the record is believed.
+    A run that was killed had no time to say so. Where it cannot be told, on another machine, the record is believed.
     """
-    start = record["starts"][-1]
     if record["state"] != RUNNING:
         return False
-    if start.get("host") != socket.gethostname():
-        return True
-    identity = start.get("process") or {}
-    return bool(identity) and process_identity(identity.get("id", -1)) == identity
-
-
-def process_identity(number):
-    """{"id": number, "born": when in the machine's ticks since it was started, or None where nothing says so}, or None.
-
-    The number alone would be taken for another process's after a while. None: there is no such process.
-    """
-    try:
-        if number <= 0:
-            return None
-        os.kill(number, 0)
-    except PermissionError:
-        pass  # it is there, and somebody else's
-    except (OSError, OverflowError):
-        return None
-    try:
-        # what follows the name, which may hold anything, in its brackets: proc(5), field 22
-        fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return {"id": number, "born": int(fields[19])}
-    except (OSError, IndexError, ValueError):
-        return {"id": number, "born": None}
+    return is_there(record["starts"][-1]) is not False
 
 
 def one_line(error):

@@ -19,8 +19,8 @@ from maskrcnn_benchmark.engine.random_state import (
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize
-from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize, told_of_lost_processes
+from maskrcnn_benchmark.utils.errors import Interrupted, LostProcess, UserError
 from maskrcnn_benchmark.utils.threads import keep_threads
 
 FINAL = "model_final"
@@ -28,6 +28,7 @@ FINAL = "model_final"
 logger = logging.getLogger(__name__)
 
 
+@told_of_lost_processes()
 def do_train(
     cfg,
     model,
@@ -66,7 +67,9 @@ def do_train(
 
     Raises:
         UserError: a loss or a gradient was not finite.
-        Interrupted: SIGINT or SIGTERM came; a checkpoint was saved.
+        LostProcess: another process has ended.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; a checkpoint was saved. An evaluation is not waited for: the
+            checkpoint is that of the iteration before it, and the run that goes on does not repeat the evaluation.
     """
     solver = cfg.SOLVER
     start, end = arguments["iteration"], solver.MAX_ITER
@@ -87,17 +90,36 @@ def do_train(
     _keep_threads(arguments.pop("threads", None), torch.device(device))
     broadcast_state(model, loss_combiner)
 
-    def save(name, iteration):
+    def state(iteration):
+        """What a checkpoint holds beside weights, optimizer and schedule; all processes take part."""
         average_batch_norm_statistics(model)
-        arguments["iteration"] = iteration
-        checkpointer.save(
-            name,
+        return {
             **arguments,
-            loss_combiner=loss_combiner.state_dict(),
-            grad_scaler=step.scaler.state_dict(),
-            random_states=all_gather(get_random_state(device)),
-            threads=torch.get_num_threads(),
-        )
+            "iteration": iteration,
+            "loss_combiner": loss_combiner.state_dict(),
+            "grad_scaler": step.scaler.state_dict(),
+            "random_states": all_gather(get_random_state(device)),
+            "threads": torch.get_num_threads(),
+        }
+
+    def save(iteration):
+        checkpointer.save(FINAL if iteration == end else _checkpoint_name(iteration), **state(iteration))
+        arguments["iteration"] = iteration
+
+    def evaluate_between(iteration, unsaved):
+        """Evaluate; if that is cut short, `unsaved`, the `state` of an iteration that has no checkpoint, is saved."""
+        try:
+            with stop.raised():
+                with untouched_random_state(device):
+                    progress.results(iteration, evaluate() or {})
+                synchronize()  # patiently: the next step's collectives have a time limit
+        except (KeyboardInterrupt, LostProcess) as ending:
+            if unsaved is not None:
+                checkpointer.save_alone(_checkpoint_name(iteration), **unsaved)
+                arguments["iteration"] = iteration
+            if isinstance(ending, LostProcess):
+                raise
+            raise Interrupted(_stopped(f"amid the evaluation after iteration {iteration} of {end}")) from None
 
     logger.info("Start training at iteration %d of %d", start, end)
     model.train()
@@ -117,21 +139,23 @@ def do_train(
             scheduler.step()
             progress.step(iteration, outcome, lr, len(targets))
 
-            if iteration == end:
-                save(FINAL, iteration)
-            elif outcome.stop or (checkpoint_period and iteration % checkpoint_period == 0):
-                save(f"model_{iteration:07d}", iteration)
+            saves = iteration == end or outcome.stop or (checkpoint_period and iteration % checkpoint_period == 0)
+            if saves:
+                save(iteration)
             if outcome.stop:
-                raise Interrupted(
-                    f"stopped after iteration {iteration} of {end}; run the same command again to go on from there"
-                )
+                raise Interrupted(_stopped(f"after iteration {iteration} of {end}"))
             if evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation:
-                average_batch_norm_statistics(model)
-                with untouched_random_state(device):
-                    progress.results(iteration, evaluate() or {})
-                synchronize()  # patiently: the next step's collectives have a time limit
+                evaluate_between(iteration, None if saves else state(iteration))
                 model.train()
                 progress.restart_clock()
+
+
+def _checkpoint_name(iteration):
+    return f"model_{iteration:07d}"
+
+
+def _stopped(when):
+    return f"stopped {when}; run the same command again to go on from there"
 
 
 def _restore(arguments, loss_combiner, step):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from maskrcnn_benchmark.utils.comm import run_once
+from maskrcnn_benchmark.utils.comm import is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, strip_prefix_if_present
@@ -44,6 +44,11 @@ class Checkpointer:
         if not self.save_dir:
             return
         run_once(lambda: self._write(name, kwargs) if self.save_to_disk else None)
+
+    def save_alone(self, name, **kwargs):
+        """`save` for where the other processes may not come: the main one writes, and nobody waits for it."""
+        if self.save_to_disk and is_main_process():
+            self._write(name, kwargs)
 
     def _write(self, name, extra):
         data = {"model": self.model.state_dict(), **extra}

@@ -6,8 +6,9 @@ import re
 import sys
 import warnings
 
-from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
+from maskrcnn_benchmark.utils.comm import get_rank, get_world_size, told_of_lost_processes
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.stop_signals import LINE, STOPPED, raised
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -26,20 +27,40 @@ class ToolParser(argparse.ArgumentParser):
 
 
 def run_tool(main):
-    """Run `main()` and leave the process with its code, 2 after a `UserError`, or 130 after an interruption."""
+    """Run `main()` and leave the process with its code, 2 after a `UserError`, or 130 after a request to stop.
+
+    Such a request (SIGINT, SIGTERM or SIGHUP, see `utils.stop_signals`) is a KeyboardInterrupt in `main`, except where
+    that takes it by itself, and one line here. An error that is nobody's wish or mistake keeps its trace, and code 1.
+    """
     warnings.showwarning = _show_in_one_line
     try:
-        code = main() or 0
+        with raised():
+            code = _code_of(main)
+    except KeyboardInterrupt:
+        _say(LINE)
+        code = STOPPED
+    if code and get_world_size() > 1:
+        _leave_at_once(code)
+    sys.exit(code)
+
+
+def _code_of(main):
+    try:
+        with told_of_lost_processes():
+            return main() or 0
     except UserError as error:
         _say(f"error: {_one_line(error)}")
-        code = 2
+        return 2
     except Interrupted as stop:
         _say(str(stop))
-        code = 130
-    except KeyboardInterrupt:
-        _say("interrupted")
-        code = 130
-    sys.exit(code)
+        return STOPPED
+
+
+def _leave_at_once(code):
+    """End without taking Python down: a thread that waits for another process would end this one by a signal then."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _one_line(error):

@@ -4,11 +4,13 @@ import contextlib
 import datetime
 import os
 import re
+import threading
+from concurrent.futures import Future
 
 import torch
 import torch.distributed as dist
 
-from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.errors import LostProcess, UserError
 
 
 def _is_distributed():
@@ -62,26 +64,53 @@ def _patient_group():
 _OF_GLOO = re.compile(r"gloo[/\\]transport")
 
 
+def is_of_others(error):
+    """Whether an error says that other processes are gone or cannot be reached: that of a collective, or of meeting."""
+    return isinstance(error, dist.DistError) or bool(_OF_GLOO.search(str(error)))
+
+
 @contextlib.contextmanager
-def _told_of_the_end_of_others():
-    """Whoever waits for a process that has ended ends with one line, for the reason is told where it lies."""
+def told_of_lost_processes():
+    """Whoever waits for a process that has ended ends with one line, for the reason is told where it lies.
+
+    The error of a collective is a `LostProcess` outside the block.
+    """
     try:
         yield
     except RuntimeError as error:
-        if not (isinstance(error, dist.DistError) or _OF_GLOO.search(str(error))):
+        if not is_of_others(error):
             raise  # this process's own, such as memory that does not suffice
-        raise UserError("another process of this run has ended; its last lines say why") from error
+        raise LostProcess("another process of this run has ended; its last lines say why") from error
+
+
+def wait_for_others(function, *arguments):
+    """Call a function that waits for other processes: `function(*arguments)`. Signals are heard meanwhile.
+
+    Python hears them between its own instructions, of which there are none in a collective. So another thread makes the
+    call, and is left behind where a signal ends the wait: nothing can be sent to the other processes afterwards.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function(*arguments)
+    outcome = Future()
+
+    def call():
+        try:
+            outcome.set_result(function(*arguments))
+        except Exception as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return outcome.result()
 
 
 def synchronize():
     """Wait until all processes have come here, however long that takes.
 
-    Raises `UserError` if one of them ends instead, as do `all_gather` and `run_once`.
+    Raises `LostProcess` if one of them ends instead, as do `all_gather` and `run_once`.
     """
     if get_world_size() > 1:
-        group = _patient_group()
-        with _told_of_the_end_of_others():
-            dist.barrier(group)
+        with told_of_lost_processes():
+            wait_for_others(lambda: dist.barrier(_patient_group()))
 
 
 def all_gather(data):
@@ -92,9 +121,8 @@ def all_gather(data):
     if get_world_size() == 1:
         return [data]
     gathered = [None] * get_world_size()
-    group = _patient_group()
-    with _told_of_the_end_of_others():
-        dist.all_gather_object(gathered, data, group)
+    with told_of_lost_processes():
+        wait_for_others(lambda: dist.all_gather_object(gathered, data, _patient_group()))
     return gathered
 
 

@@ -8,5 +8,9 @@ class UserError(Exception):
     """
 
 
+class LostProcess(UserError):
+    """Another process of this run has ended, so that this one cannot go on; the other says why."""
+
+
 class Interrupted(Exception):
     """A run that was asked to stop and did so in good order. The message says how to resume it."""

@@ -64,7 +64,8 @@ def run_steps(network, batches, device, dtype="float32", tf32=False, hand_over=c
 def test_a_run_starts_there_in_one_process(network, tmp_path):
     cfg = network.cfg.clone()
     cfg.merge_from_list(["MODEL.DEVICE", "cuda", "OUTPUT_DIR", str(tmp_path)])
-    assert start_run(cfg) == CUDA and torch.cuda.current_device() == 0
+    with start_run(cfg) as device:
+        assert device == CUDA and torch.cuda.current_device() == 0
     log = (tmp_path / "log.txt").read_text()
     assert "this one on cuda:0" in log and torch.cuda.get_device_name(0) in log
 

@@ -6,15 +6,18 @@ import signal
 import pytest
 
 from maskrcnn_benchmark.engine.interruption import StopRequest, leave_signals_to_parent
+from maskrcnn_benchmark.utils.stop_signals import SIGNALS
 
 
-def test_the_first_signal_asks_and_the_second_acts():
-    with StopRequest() as stop:
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_asks_and_the_second_acts(number):
+    with pytest.raises(ZeroDivisionError), StopRequest() as stop:
         assert not stop.requested
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+        raise ZeroDivisionError
 
 
 def test_the_former_handlers_are_back_afterwards():

@@ -11,17 +11,22 @@ from maskrcnn_benchmark.engine import setup
 from maskrcnn_benchmark.utils.errors import UserError
 
 
+def started(cfg):
+    with setup.start_run(cfg) as device:
+        return device
+
+
 def test_cuda_without_cuda_names_the_remedy(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"MODEL\.DEVICE is cuda.*add MODEL\.DEVICE cpu"):
-        setup.start_run(default_cfg.clone())
+        started(default_cfg.clone())
 
 
 def test_a_device_that_does_not_exist_is_the_users_error():
     cfg = default_cfg.clone()
     cfg.MODEL.DEVICE = "gpu"
     with pytest.raises(UserError, match=r"MODEL\.DEVICE is 'gpu'"):
-        setup.start_run(cfg)
+        started(cfg)
 
 
 @pytest.fixture
@@ -37,6 +42,7 @@ def two_gpus(monkeypatch):
     return chosen
 
 
+WORLD = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 GPUS = [SimpleNamespace(name="GPU of the test", total_memory=gib << 30) for gib in (16, 141)]
 
 
@@ -63,7 +69,7 @@ def test_a_run_starts_on_a_gpu_with_its_index(two_gpus, monkeypatch, tmp_path, n
     cfg = default_cfg.clone()
     cfg.merge_from_list(["MODEL.DEVICE", name, "OUTPUT_DIR", str(tmp_path)])
     device = torch.device("cuda", index)
-    assert setup.start_run(cfg) == device and two_gpus == [device]
+    assert started(cfg) == device and two_gpus == [device]
     log = (tmp_path / "log.txt").read_text()
     assert f"this one on cuda:{index}" in log
     assert "GPU 0: GPU of the test, 16 GiB" in log and "GPU 1: GPU of the test, 141 GiB" in log
@@ -72,11 +78,11 @@ def test_a_run_starts_on_a_gpu_with_its_index(two_gpus, monkeypatch, tmp_path, n
 def test_each_process_of_torchrun_takes_the_gpu_of_its_number(two_gpus, monkeypatch, tmp_path):
     groups = []
     monkeypatch.setattr(setup.dist, "init_process_group", groups.append)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    for name, value in {**WORLD, "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
     cfg = default_cfg.clone()
     cfg.OUTPUT_DIR = str(tmp_path)
-    assert setup.start_run(cfg) == torch.device("cuda", 1) and two_gpus == [torch.device("cuda", 1)]
+    assert started(cfg) == torch.device("cuda", 1) and two_gpus == [torch.device("cuda", 1)]
     assert groups == ["cpu:gloo,cuda:nccl"]
 
 
@@ -88,7 +94,7 @@ def test_a_run_on_the_cpu_never_starts_cuda(two_gpus, monkeypatch, tmp_path):
         monkeypatch.setattr(torch.cuda, name, refuse)
     cfg = default_cfg.clone()
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path)])
-    assert setup.start_run(cfg) == torch.device("cpu") and two_gpus == []
+    assert started(cfg) == torch.device("cpu") and two_gpus == []
 
 
 def test_the_workspace_of_cublas_is_fixed_before_a_deterministic_run(two_gpus, monkeypatch, tmp_path):
@@ -96,11 +102,11 @@ def test_the_workspace_of_cublas_is_fixed_before_a_deterministic_run(two_gpus, m
     cfg = default_cfg.clone()
     cfg.merge_from_list(["OUTPUT_DIR", str(tmp_path), "SOLVER.DETERMINISTIC", True])
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: two_gpus.append(os.environ["CUBLAS_WORKSPACE_CONFIG"]))
-    setup.start_run(cfg)
+    started(cfg)
     assert two_gpus == [":4096:8"]
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")
     with pytest.raises(UserError, match="CUBLAS_WORKSPACE_CONFIG is ':0:0', with which cuBLAS is not deterministic"):
-        setup.start_run(cfg)
+        started(cfg)
 
 
 @pytest.mark.parametrize("option", ["DTYPE", "TEST.DTYPE"])
@@ -108,7 +114,7 @@ def test_a_precision_that_does_not_exist_is_the_users_error(option):
     cfg = default_cfg.clone()
     cfg.merge_from_list([option, "float8"])
     with pytest.raises(UserError, match=f"^{option} is 'float8', but must be one of float32, float16, bfloat16"):
-        setup.start_run(cfg)
+        started(cfg)
 
 
 def test_a_negative_seed_is_drawn():
