@@ -38,13 +38,3 @@ class StopRequest:
             return
         self.requested = True
         self._restore()
-
-
-def leave_signals_to_parent(worker_id):
-    """`worker_init_fn` of a loader: a signal to the whole group of processes does not take the workers from the parent.
-
-    torchrun and batch systems send SIGTERM to all processes at once, but the parent still needs batches to end in good
-    order. A worker whose parent is gone ends by itself.
-    """
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
