@@ -13,6 +13,7 @@ from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.datasets import ConcatDataset
 from maskrcnn_benchmark.data.datasets.image_sizes import image_sizes
+from maskrcnn_benchmark.data.handover import HandedOver
 from maskrcnn_benchmark.data.mixing import (
     in_learned_vocabulary,
     learned_vocabulary,
@@ -36,6 +37,7 @@ from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.heap import keep_freed_memory
+from maskrcnn_benchmark.utils.workers import leave_signals_to_parent, start_method
 
 # Upright images in one group, wide ones in the other
 ASPECT_RATIO_BOUNDS = (1.0,)
@@ -224,7 +226,8 @@ def _loader(cfg, dataset, batch_sampler, collator):
         dataset,
         batch_sampler=batch_sampler,
         num_workers=workers,
-        collate_fn=collator,
+        collate_fn=HandedOver(collator),
+        multiprocessing_context=start_method() if workers else None,
         worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
         pin_memory=names_cuda(cfg.MODEL.DEVICE) and torch.cuda.is_available(),
@@ -232,6 +235,7 @@ def _loader(cfg, dataset, batch_sampler, collator):
 
 
 def _start_worker(worker):
+    leave_signals_to_parent()
     keep_freed_memory()
 
 
@@ -240,6 +244,7 @@ def _allow_open_files():
 
     Every tensor that a worker hands over holds a file open. A batch is two, but those of structures that do not say
     which tensors they hold (`structures.tensors`) come one by one: the usual limit of 1024 is reached with few workers.
+    Where it still does not suffice, `data.handover` says so.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

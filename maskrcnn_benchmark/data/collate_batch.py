@@ -7,6 +7,7 @@ import torch
 from PIL.Image import Image
 from torch.utils.data import get_worker_info
 
+from maskrcnn_benchmark.data.handover import shared_zeros
 from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
 from maskrcnn_benchmark.structures.target_batch import HostTargets, TargetBatch
 
@@ -45,11 +46,4 @@ def batch_memory() -> Callable[..., torch.Tensor]:
     Returns:
         a function with the arguments of `torch.zeros`.
     """
-    return torch.zeros if get_worker_info() is None else _shared
-
-
-def _shared(count, dtype, device="cpu"):
-    # as torch.utils.data.default_collate does it: torch offers nothing public that does not copy. The pages of a new
-    # shared file are zeros
-    storage = torch.UntypedStorage._new_shared(count * dtype.itemsize, device=device)
-    return torch.empty(0, dtype=dtype, device=device).set_(storage, 0, (count,))
+    return torch.zeros if get_worker_info() is None else shared_zeros

@@ -9,6 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from maskrcnn_benchmark.config import cfg as global_cfg
+from maskrcnn_benchmark.data.batches import Batches
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_results, report_files
 from maskrcnn_benchmark.engine.original_dataset import as_evaluable
@@ -93,8 +94,12 @@ def inference(
     start = time.perf_counter()
     evaluators = build_evaluators(tasks, dataset.vocabulary, protocols)
     augmentation = augmentation if bbox_aug else None
-    with _writer(output_folder, dataset, tasks) as writer, ScoringPool(evaluators, dataset, workers) as pool:
-        for predictions, indices in predict(model, data_loader, device, dtype, augmentation, tf32):
+    with (
+        _writer(output_folder, dataset, tasks) as writer,
+        ScoringPool(evaluators, dataset, workers) as pool,
+        Batches(data_loader) as batches,
+    ):
+        for predictions, indices in predict(model, batches, device, dtype, augmentation, tf32):
             for prediction, index in zip(predictions, indices):
                 # Evaluators see what is written, so that a score from memory and one from the files are the same
                 answers = _answers(prediction, evaluators, dataset.get_img_info(index))
@@ -152,6 +157,7 @@ def predict(model, data_loader, device, dtype="float32", augmentation=None, tf32
     """Run a model over a loader, with a progress bar.
 
     Args:
+        data_loader: as `inference` takes it, or the `Batches` of one: those end its workers after an error.
         augmentation: `BoxAugmentation` that answers in the model's place, or None.
         dtype, tf32: as `inference` takes them.
 

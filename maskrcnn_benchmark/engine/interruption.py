@@ -2,11 +2,9 @@
 
 import contextlib
 import os
-import signal
 from collections.abc import Iterator
 
 from maskrcnn_benchmark.utils.stop_signals import (
-    SIGNALS,
     handled_by,
     leave_the_next_to,
     second_handler,
@@ -66,13 +64,3 @@ class StopRequest:
         leave_the_next_to(self._second())
         if self._raises:
             raise KeyboardInterrupt
-
-
-def leave_signals_to_parent(worker_id):
-    """`worker_init_fn` of a loader: a signal to the whole group of processes does not take the workers from the parent.
-
-    torchrun and batch systems send SIGTERM to all processes at once, but the parent still needs batches to end in good
-    order. A worker whose parent is gone ends by itself.
-    """
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)

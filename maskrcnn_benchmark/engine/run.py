@@ -1,9 +1,9 @@
 """A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
 
 import logging
-from functools import partial
 from pathlib import Path
 
+from maskrcnn_benchmark.data.batches import ending_workers
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
@@ -11,7 +11,6 @@ from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
 from maskrcnn_benchmark.engine.inference import inference
-from maskrcnn_benchmark.engine.interruption import leave_signals_to_parent
 from maskrcnn_benchmark.engine.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.rank_agreement import check_same, digest
@@ -96,7 +95,7 @@ def _train(cfg, skip_test, device):
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
         check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders])
-    with record_run(cfg, arguments, device) as record:
+    with record_run(cfg, arguments, device) as record, ending_workers(*test_loaders):
         if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
             logger.info(
                 "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
@@ -111,23 +110,22 @@ def _train(cfg, skip_test, device):
             run_once(lambda: [path.unlink(missing_ok=True) for path in old])
             loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
             check_same({"images to train on:": len(loader.dataset)}, "all processes must have the same data")
-            for each in (loader, *test_loaders):
-                each.worker_init_fn = partial(_start_worker, each.worker_init_fn)
-            do_train(
-                cfg,
-                synchronize_batch_norm(model, device),
-                loader,
-                None,
-                optimizer,
-                scheduler,
-                checkpointer,
-                device,
-                cfg.SOLVER.CHECKPOINT_PERIOD,
-                cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
-                arguments,
-                loss_combiner=loss_combiner,
-                evaluate=lambda: _validate(cfg, model, test_loaders, device),
-            )
+            with ending_workers(loader):
+                do_train(
+                    cfg,
+                    synchronize_batch_norm(model, device),
+                    loader,
+                    None,
+                    optimizer,
+                    scheduler,
+                    checkpointer,
+                    device,
+                    cfg.SOLVER.CHECKPOINT_PERIOD,
+                    cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
+                    arguments,
+                    loss_combiner=loss_combiner,
+                    evaluate=lambda: _validate(cfg, model, test_loaders, device),
+                )
             record.trained()
             interactions = loss_combiner.interactions.summary()
         average_batch_norm_statistics(model)
@@ -164,7 +162,8 @@ def _test(cfg, checkpoint, vocabulary, device):
     arguments = checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
     loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
     check_test_vocabularies(cfg, vocabulary, [each.dataset for each in loaders])
-    results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, _interactions(arguments))
+    with ending_workers(*loaders):
+        results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, _interactions(arguments))
     for name, result in (results or {}).items():
         logger.info("Results on %s:\n%s", name, format_table(result))
         logger.info("Answers, curves and report: %s", _result_folder(cfg, name))
@@ -297,11 +296,6 @@ def _finish(cfg, model, loaders, device, interactions):
     report = _result_folder(cfg, cfg.DATASETS.TEST[0]) / REPORT
     if report.is_file():
         logger.info("Report with curves, classes, the worst and the best images: %s", report)
-
-
-def _start_worker(then, worker_id):
-    leave_signals_to_parent(worker_id)
-    then(worker_id)
 
 
 def _build_model(cfg, vocabulary, device):

@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 
+from maskrcnn_benchmark.data.batches import Batches, StopWaiting
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, broadcast_state
 from maskrcnn_benchmark.engine.determinism import deterministic_kernels
 from maskrcnn_benchmark.engine.interruption import StopRequest
@@ -24,6 +25,8 @@ from maskrcnn_benchmark.utils.errors import Interrupted, LostProcess, UserError
 from maskrcnn_benchmark.utils.threads import keep_threads
 
 FINAL = "model_final"
+
+_PATIENCE = 10  # seconds that one process of several waits for its batch when it is asked to stop
 
 logger = logging.getLogger(__name__)
 
@@ -123,12 +126,20 @@ def do_train(
 
     logger.info("Start training at iteration %d of %d", start, end)
     model.train()
-    with StopRequest() as stop, Progress(start, end, solver.LOG_PERIOD, checkpointer.save_dir, device) as progress:
-        batches = iter(data_loader)
+    saved = start
+    with (
+        StopRequest() as stop,
+        Progress(start, end, solver.LOG_PERIOD, checkpointer.save_dir, device) as progress,
+        # the others need this process's step to end theirs in good order
+        Batches(data_loader, lambda: stop.requested, _PATIENCE if get_world_size() > 1 else 0) as batches,
+    ):
         # only now: starting the loader has drawn random numbers
         _start_random_numbers(random_states, solver.SEED, start, device)
         for iteration in range(start + 1, end + 1):
-            images, targets, indices = next(batches)
+            try:
+                images, targets, indices = next(batches)
+            except StopWaiting:
+                raise _stopped_without_a_batch(iteration - 1, end, saved, save) from None
             names = partial(_image_names, data_loader.dataset, indices)
             try:
                 with float32_precision(cfg.TF32), deterministic_kernels(solver.DETERMINISTIC):
@@ -142,6 +153,7 @@ def do_train(
             saves = iteration == end or outcome.stop or (checkpoint_period and iteration % checkpoint_period == 0)
             if saves:
                 save(iteration)
+                saved = iteration
             if outcome.stop:
                 raise Interrupted(_stopped(f"after iteration {iteration} of {end}"))
             if evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation:
@@ -156,6 +168,18 @@ def _checkpoint_name(iteration):
 
 def _stopped(when):
     return f"stopped {when}; run the same command again to go on from there"
+
+
+def _stopped_without_a_batch(iteration, end, saved, save):
+    """`Interrupted`, of a training that waits for a batch after that iteration; one process saves where it is."""
+    if get_world_size() > 1:
+        return Interrupted(
+            f"stopped after iteration {iteration} of {end}: no batch had come {_PATIENCE} s after the request to stop; "
+            "run the same command again to go on from the last checkpoint"
+        )
+    if iteration > saved:
+        save(iteration)
+    return Interrupted(_stopped(f"after iteration {iteration} of {end}, waiting for a batch"))
 
 
 def _restore(arguments, loss_combiner, step):

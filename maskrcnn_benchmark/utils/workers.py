@@ -4,17 +4,21 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import queue
 import signal
 import threading
+import traceback
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
 
 import cv2
 import torch
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.limits import told_of_limits
+from maskrcnn_benchmark.utils.stop_signals import SIGNALS
 
 # Calls per worker that may wait to be taken: enough to keep it busy, little enough to hold in memory
 _BACKLOG = 4
@@ -23,36 +27,38 @@ _BACKLOG = 4
 class Workers:
     """Calls a function in other processes. Used as a context; results come in the order of the calls.
 
-    Workers leave interruptions to this process and do not outlive it.
+    Workers leave interruptions to this process and do not outlive it. At the end of the context they are killed, for
+    what they were doing is not wanted any more: an error ends the context at once, whatever a worker is at.
+
+    Each worker has a pipe of its own, and here a thread that talks to it: nothing is shared that a killed worker could
+    leave locked, and the end of its pipe tells that it is gone.
 
     Args:
         function: what it holds on to is handed to the workers once; where processes are forked, they share it.
-        workers: number of processes; 0 calls it in this one.
+        workers: number of processes; 0 calls it in this one. They start with the first call.
     """
 
     def __init__(self, function, workers):
         self._function = function
-        self._pool = None
+        self._workers = workers
         self._waiting = deque()
         self._limit = _BACKLOG * workers
-        self._threads = cv2.getNumThreads()
-        if workers:
-            # A garbage collection in a fork would touch, and so copy, all pages of what the function holds; and a fork
-            # would wait for OpenCV's threads, which do not live on in it
-            gc.collect()
-            gc.freeze()
-            cv2.setNumThreads(1)
-            method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-            self._pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start, (function,))
+        self._processes = []
+        self._idle = queue.SimpleQueue()
+        self._threads = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            gc.unfreeze()
-            cv2.setNumThreads(self._threads)
+        if self._threads is None:
+            return
+        for process in self._processes:
+            process.kill()
+        self._threads.shutdown(cancel_futures=True)  # the pipes are closed now, so nobody waits
+        end_processes(self._processes)
+        gc.unfreeze()
+        cv2.setNumThreads(self._cv2_threads)
 
     def call(self, *arguments):
         """Call the function. Returns the results, of this and earlier calls, for which there is no more room to wait.
@@ -62,20 +68,52 @@ class Workers:
 
         Raises what the function raised in one of those calls, and `UserError` if a worker was killed.
         """
-        if self._pool is None:
+        if not self._workers:
             return [self._function(*arguments)]
-        with _told_of_lost_workers():
-            self._waiting.append(self._pool.submit(_work, *arguments))
-        return [self._take() for _ in range(len(self._waiting) - self._limit)]
+        if self._threads is None:
+            self._start()
+        self._waiting.append(self._threads.submit(self._ask, arguments))
+        return [self._waiting.popleft().result() for _ in range(len(self._waiting) - self._limit)]
 
     def rest(self):
         """Yield the results of all calls that were not returned yet; raises as `call`."""
         while self._waiting:
-            yield self._take()
+            yield self._waiting.popleft().result()
 
-    def _take(self):
-        with _told_of_lost_workers():
-            return self._waiting.popleft().result()
+    def _start(self):
+        # A garbage collection in a fork would touch, and so copy, all pages of what the function holds; and a fork
+        # would wait for OpenCV's threads, which do not live on in it
+        gc.collect()
+        gc.freeze()
+        self._cv2_threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        self._threads = ThreadPoolExecutor(self._workers)
+        context = multiprocessing.get_context(start_method())
+        with told_of_limits("use fewer workers"):
+            for _ in range(self._workers):
+                here, there = context.Pipe()
+                process = context.Process(target=_serve, args=(self._function, there), daemon=True)
+                process.start()
+                there.close()  # before the next one is forked: no other process holds this end open
+                self._processes.append(process)
+                self._idle.put((process, here))
+
+    def _ask(self, arguments):
+        """One call, in a thread: there are as many threads as workers, so that one of these is free."""
+        worker = self._idle.get()
+        try:
+            process, connection = worker
+            connection.send(arguments)
+            succeeded, result = connection.recv()
+        except (EOFError, ConnectionError):
+            process.join(1)
+            raise UserError(describe_loss(process, "use fewer workers")) from None
+        finally:
+            self._idle.put(worker)
+        if succeeded:
+            return result
+        error, trace = result
+        raise error from _WorkerTrace(trace)
 
 
 def work_through(function, jobs, workers):
@@ -86,24 +124,48 @@ def work_through(function, jobs, workers):
         yield from pool.rest()
 
 
-@contextlib.contextmanager
-def _told_of_lost_workers():
-    try:
-        yield
-    except BrokenProcessPool:
-        raise UserError("a worker was ended from outside, most likely for lack of memory: use fewer workers") from None
+def start_method():
+    """How worker processes start: as forks, which share what this process holds in memory, where there are any."""
+    return "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-_function = None
+def describe_loss(process, remedy):
+    """One line on a worker, a `Process`, that has ended although nobody asked it to."""
+    code = process.exitcode
+    if code is None or code >= 0:
+        return f"worker {process.pid} has ended by itself (exit code {code}); its last lines say why"
+    name = signal.Signals(-code).name
+    if code == -signal.SIGKILL:
+        return f"worker {process.pid} was ended from outside ({name}), most likely for lack of memory: {remedy}"
+    return f"worker {process.pid} was ended by {name}: {remedy}"
 
 
-def _start(function):
-    """Make this process a worker, for which one processor core is enough."""
-    global _function
-    _function = function
-    torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def end_processes(processes, seconds=5):
+    """Kill processes, and wait for their end as long as the system may take."""
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join(seconds)
+
+
+def leave_signals_to_parent():
+    """Make this process one that ends with its parent, or when that wants it, and for nobody else.
+
+    A Ctrl-C, torchrun and batch systems send their signal to all processes at once, but the parent still needs its
+    workers to end in good order. So stop requests are ignored, but for a SIGTERM that the parent itself sent:
+    Python sends it at its end, and then waits for these processes.
+
+    Called in the main thread of a process of `multiprocessing`, before it starts others.
+    """
+    if hasattr(signal, "sigwaitinfo"):
+        # Blocked, and only then neither handled nor ignored: so they wait for the thread that looks at their sender
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        threading.Thread(target=_heed_parent, daemon=True).start()
+    else:  # the system does not tell who sent a signal, and the parent has to kill
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -112,5 +174,41 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _work(*arguments):
-    return _function(*arguments)
+def _heed_parent():
+    parent = os.getppid()
+    while True:
+        heard = signal.sigwaitinfo(SIGNALS)
+        if heard.si_signo == signal.SIGTERM and heard.si_pid == parent:
+            os._exit(0)
+
+
+def _serve(function, connection):
+    """Answer calls until the process is ended. One processor core is enough for it."""
+    torch.set_num_threads(1)
+    leave_signals_to_parent()
+    with contextlib.suppress(EOFError):
+        while True:
+            arguments = connection.recv()
+            try:
+                reply = ForkingPickler.dumps((True, function(*arguments)))
+            except Exception as error:
+                reply = _refusal(error)
+            connection.send_bytes(reply)
+
+
+def _refusal(error):
+    """A pickled answer for an error, which comes with the trace that it has here."""
+    trace = "".join(traceback.format_exception(error))
+    try:
+        reply = ForkingPickler.dumps((False, (error, trace)))
+        ForkingPickler.loads(reply)  # some errors can be written and not read
+    except Exception:
+        reply = ForkingPickler.dumps((False, (RuntimeError(f"{type(error).__name__}: {error}"), trace)))
+    return reply
+
+
+class _WorkerTrace(Exception):
+    """The trace of an error in the worker that it comes from; shown above the one of this process."""
+
+    def __str__(self):
+        return f"\n{self.args[0]}"

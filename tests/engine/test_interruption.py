@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from maskrcnn_benchmark.engine.interruption import StopRequest, leave_signals_to_parent
+from maskrcnn_benchmark.engine.interruption import StopRequest
 from maskrcnn_benchmark.utils.stop_signals import SIGNALS
 
 
@@ -36,14 +36,3 @@ def test_a_forked_worker_ignores_ctrl_c_and_dies_of_terminate():
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert os.WTERMSIG(status) == signal.SIGTERM and not stop.requested
-
-
-def test_a_loader_worker_outlives_the_signals_of_its_group():
-    child = os.fork()
-    if child == 0:
-        leave_signals_to_parent(0)
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-        os._exit(7)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 7
