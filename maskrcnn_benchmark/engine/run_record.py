@@ -15,8 +15,9 @@ from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.utils.collect_env import collect_environment
 from maskrcnn_benchmark.utils.comm import get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.files import NotWritten, atomic_write
 from maskrcnn_benchmark.utils.git import collect_git_state
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.processes import process_identity
 
 RECORD = "run.json"
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
@@ -74,6 +75,7 @@ class RunRecord:
         self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
         self.before = _former(self.path, arguments["iteration"]) if is_main_process() else {}
         self.clock, self.training_seconds = time.monotonic(), None
+        self._is_told = False  # that it cannot be written
 
     def is_complete(self):
         """Whether the file says that there is nothing left to do."""
@@ -122,8 +124,10 @@ class RunRecord:
         try:
             with atomic_write(self.path) as file:
                 file.write(text.encode() + b"\n")
-        except UserError as problem:
-            logger.warning("the run goes on without its record: %s", problem)
+        except NotWritten as problem:
+            if not self._is_told:
+                logger.warning("the run goes on without its record: %s", problem)
+            self._is_told = True
 
 
 def read_record(path):
@@ -157,27 +161,6 @@ def is_at_work(record):
         return True
     identity = start.get("process") or {}
     return bool(identity) and process_identity(identity.get("id", -1)) == identity
-
-
-def process_identity(number):
-    """{"id": number, "born": when in the machine's ticks since it was started, or None where nothing says so}, or None.
-
-    The number alone would be taken for another process's after a while. None: there is no such process.
-    """
-    try:
-        if number <= 0:
-            return None
-        os.kill(number, 0)
-    except PermissionError:
-        pass  # it is there, and somebody else's
-    except (OSError, OverflowError):
-        return None
-    try:
-        # what follows the name, which may hold anything, in its brackets: proc(5), field 22
-        fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return {"id": number, "born": int(fields[19])}
-    except (OSError, IndexError, ValueError):
-        return {"id": number, "born": None}
 
 
 def one_line(error):

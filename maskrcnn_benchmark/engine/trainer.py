@@ -21,6 +21,7 @@ from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.files import NotWritten
 from maskrcnn_benchmark.utils.threads import keep_threads
 
 FINAL = "model_final"
@@ -127,8 +128,16 @@ def do_train(
                 )
             if evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation:
                 average_batch_norm_statistics(model)
-                with untouched_random_state(device):
-                    progress.results(iteration, evaluate() or {})
+                try:
+                    with untouched_random_state(device):
+                        progress.results(iteration, evaluate() or {})
+                except NotWritten as error:
+                    # several processes are not all at this place, which saving would need
+                    if get_world_size() == 1 and arguments["iteration"] < iteration:
+                        save(f"model_{iteration:07d}", iteration)
+                    raise NotWritten(
+                        f"{error}. Saved to iteration {arguments['iteration']}: the same command goes on"
+                    ) from None
                 synchronize()  # patiently: the next step's collectives have a time limit
                 model.train()
                 progress.restart_clock()
