@@ -21,7 +21,7 @@ from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.utils.checkpoint import POINTER
 from maskrcnn_benchmark.utils.devices import AUTO, names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_lock, open_to_append
 from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores, chosen_by_user
 
 LOCK = ".lock"
@@ -166,7 +166,7 @@ def sole_owner(folder):
     Raises `UserError` while other planned runs, or a training that outlived a killed command, are at work there.
     """
     mkdir(folder)
-    with open(Path(folder) / LOCK, "w") as lock:
+    with open(open_lock(Path(folder) / LOCK), "r+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -239,7 +239,7 @@ class Launcher:
         with atomic_write(run.folder / run.purpose.options_file) as file:
             file.write(json.dumps(options, indent=2).encode() + b"\n")
         words = [*self.command, "--config-file", str(self.config_file), "OUTPUT_DIR", str(run.folder), *run.options]
-        with open(run.folder / run.purpose.log, "ab") as log:
+        with open(open_to_append(run.folder / run.purpose.log), "ab") as log:
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from maskrcnn_benchmark.engine.event_log import EventLog
 from maskrcnn_benchmark.multitask.tasks import TASKS, task_of_loss
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
@@ -39,22 +40,23 @@ class Progress:
         main = is_main_process()
         # tqdm's None: a bar on a terminal only; a log file has the lines instead
         self.bar = tqdm(total=end, initial=start, disable=None if main else True, unit="it", dynamic_ncols=True)
-        self.writer = _open_writer(folder, start) if main and folder else None
+        # points that a killed run had written beyond its last checkpoint are hidden by those that are to come
+        self.events = EventLog(Path(folder) / EVENTS, start + 1 if start else None) if main and folder else None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self.bar.close()
-        if self.writer is not None:
-            self.writer.close()
+        self._on_bar(self.bar.close)
+        if self.events is not None:
+            self.events.close()
 
     def step(self, iteration, outcome, lr, num_images):
         """Take in a `StepOutcome` of `num_images` images on this rank; all ranks call it in every iteration."""
         values = _values(outcome)
         self.meters.update(**values)
         self.images += num_images
-        self.bar.update()
+        self._on_bar(self.bar.update)
         if iteration % self.period == 0 or iteration == self.end:
             self._report(iteration, lr)
         if outcome.trunk_gradients is not None:  # alike in all processes, which is why they may communicate here
@@ -62,16 +64,23 @@ class Progress:
 
     def results(self, iteration, results):
         """Show an evaluation's {task: {"metrics": {name: value}}} in TensorBoard."""
-        if self.writer is None:
+        if self.events is None:
             return
-        for key, result in results.items():
-            for name, value in result["metrics"].items():
-                self.writer.add_scalar(f"val/{key}/{name}", value, iteration)
-        self.writer.flush()
+        metrics = {key: result["metrics"] for key, result in results.items()}
+        values = {f"val/{key}/{name}": value for key, found in metrics.items() for name, value in found.items()}
+        self.events.add(values, iteration)
 
     def restart_clock(self):
         """Leave what happened since the last report, such as an evaluation, out of the speed."""
         self.images, self.since = 0, time.perf_counter()
+
+    def _on_bar(self, action, *arguments):
+        """Do something to the bar, as long as the terminal is there that shows it."""
+        try:
+            action(*arguments)
+        except OSError as error:
+            self.bar.disable = True
+            logger.warning("the progress bar is not shown any longer: %s", error)
 
     def _report(self, iteration, lr):
         means = _means_over_ranks(self.meters)
@@ -82,7 +91,7 @@ class Progress:
         self.restart_clock()
         if not is_main_process():
             return
-        self.bar.set_postfix_str(f"loss {means['total']:.3f}, {speed:.1f} images/s")
+        self._on_bar(self.bar.set_postfix_str, f"loss {means['total']:.3f}, {speed:.1f} images/s")
         eta = datetime.timedelta(seconds=int(seconds / steps * (self.end - iteration)))
         tasks = "  ".join(f"{n.removeprefix('task/')} {v:.3f}" for n, v in means.items() if n.startswith("task/"))
         memory = ""
@@ -92,9 +101,9 @@ class Progress:
             "iteration %d/%d  eta %s  loss %.4f  %s  lr %.6f  %.1f images/s%s",
             *(iteration, self.end, eta, means["total"], tasks, lr, speed, memory),
         )
-        if self.writer is not None:
-            for name, value in {**means, "lr": lr, "images_per_second": speed}.items():
-                self.writer.add_scalar(f"train/{name}", value, iteration)
+        if self.events is not None:
+            values = {**means, "lr": lr, "images_per_second": speed}
+            self.events.add({f"train/{name}": value for name, value in values.items()}, iteration)
 
     def _show_gradients(self, iteration, values, gradients):
         """The table of tasks at an iteration of these values, and its `TrunkGradients` in TensorBoard."""
@@ -106,11 +115,10 @@ class Progress:
         table = format_gradients(means, gradients)
         if table:
             logger.info("what the tasks do to one another at iteration %d:\n%s", iteration, table)
-        if self.writer is not None:
-            for key, norm in gradients.norms.items():
-                self.writer.add_scalar(f"train/trunk_gradient/{key}", norm, iteration)
-            for (a, b), cosine in gradients.cosines.items():
-                self.writer.add_scalar(f"train/cosine/{a}-{b}", cosine, iteration)
+        if self.events is not None:
+            norms = {f"train/trunk_gradient/{key}": norm for key, norm in gradients.norms.items()}
+            cosines = {f"train/cosine/{a}-{b}": cosine for (a, b), cosine in gradients.cosines.items()}
+            self.events.add({**norms, **cosines}, iteration)
 
 
 def _values(outcome):
@@ -184,11 +192,3 @@ def _means_over_ranks(meters):
             before = totals.get(name, (0.0, 0))
             totals[name] = (before[0] + total, before[1] + count)
     return {name: total / count for name, (total, count) in totals.items()}
-
-
-def _open_writer(folder, start):
-    # imported here: it takes a second that no other tool should wait for
-    from torch.utils.tensorboard import SummaryWriter
-
-    # points that a killed run had written beyond its last checkpoint are hidden by those that are to come
-    return SummaryWriter(str(Path(folder) / EVENTS), purge_step=start + 1 if start else None)

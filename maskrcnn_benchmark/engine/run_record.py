@@ -15,8 +15,8 @@ from maskrcnn_benchmark.engine.interruption import StopRequest
 from maskrcnn_benchmark.utils.collect_env import collect_environment
 from maskrcnn_benchmark.utils.comm import get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.files import NotWritten, atomic_write
 from maskrcnn_benchmark.utils.git import collect_git_state
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 from maskrcnn_benchmark.utils.processes import is_there, this_process
 
 RECORD = "run.json"
@@ -77,6 +77,7 @@ class RunRecord:
         self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
         self.before = _former(self.path, arguments["iteration"]) if is_main_process() else {}
         self.clock, self.training_seconds = time.monotonic(), None
+        self._is_told = False  # that it cannot be written
 
     def is_complete(self):
         """Whether the file says that there is nothing left to do."""
@@ -126,8 +127,10 @@ class RunRecord:
         try:
             with atomic_write(self.path) as file:
                 file.write(text.encode() + b"\n")
-        except UserError as problem:
-            logger.warning("the run goes on without its record: %s", problem)
+        except NotWritten as problem:
+            if not self._is_told:
+                logger.warning("the run goes on without its record: %s", problem)
+            self._is_told = True
 
 
 def read_record(path):

@@ -22,6 +22,7 @@ from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize, told_of_lost_processes
 from maskrcnn_benchmark.utils.errors import Interrupted, LostProcess, UserError
+from maskrcnn_benchmark.utils.files import NotWritten
 from maskrcnn_benchmark.utils.threads import keep_threads
 
 FINAL = "model_final"
@@ -116,10 +117,12 @@ def do_train(
                 with untouched_random_state(device):
                     progress.results(iteration, evaluate() or {})
                 synchronize()  # patiently: the next step's collectives have a time limit
-        except (KeyboardInterrupt, LostProcess) as ending:
+        except (KeyboardInterrupt, LostProcess, NotWritten) as ending:
             if unsaved is not None:
                 checkpointer.save_alone(_checkpoint_name(iteration), **unsaved)
                 arguments["iteration"] = iteration
+            if isinstance(ending, NotWritten):
+                raise NotWritten(f"{ending}. Saved to iteration {iteration}: the same command goes on") from None
             if isinstance(ending, LostProcess):
                 raise
             raise Interrupted(_stopped(f"amid the evaluation after iteration {iteration} of {end}")) from None

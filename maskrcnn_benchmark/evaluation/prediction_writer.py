@@ -17,9 +17,9 @@ from maskrcnn_benchmark.evaluation.result_layout import (
     image_names,
     is_detail,
 )
-from maskrcnn_benchmark.utils.comm import all_gather, get_rank, run_once
+from maskrcnn_benchmark.utils.comm import all_gather, run_once
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_output, temporary_file, writing
 
 _PRED = ('{"pred": [', "]}")
 _PLAIN = ("[", "]")
@@ -44,6 +44,7 @@ class PredictionWriter:
         self._names = image_names(dataset) if names is None else names
         self._answer_rows = AnswerRows(dataset)
         self._row_files = {}
+        self._stack = contextlib.ExitStack()
         mkdir(self.folder)
         for task in tasks:
             if task in MAPS:
@@ -55,9 +56,7 @@ class PredictionWriter:
         return self
 
     def __exit__(self, *error):
-        for rows in self._row_files.values():
-            rows.close()
-            rows.path.unlink(missing_ok=True)
+        return self._stack.__exit__(*error)
 
     def write(self, index, answers):
         """Take in the answers on the image at an index of the data set.
@@ -74,13 +73,14 @@ class PredictionWriter:
     def finish(self):
         """Join the lists of all processes. Every process has to call it, even one without any image."""
         for rows in self._row_files.values():
-            rows.close()
+            rows.flush()
         shares = all_gather({kind: str(rows.path) for kind, rows in self._row_files.items()})
         run_once(lambda: self._join(shares))
 
     def _rows(self, kind):
         if kind not in self._row_files:
-            self._row_files[kind] = _RowsOfProcess(self.folder / f".{kind}.{get_rank()}.rows")
+            rows = _rows_of_process(self.folder / LISTS[kind])
+            self._row_files[kind] = self._stack.enter_context(rows)
         return self._row_files[kind]
 
     def _join(self, shares):
@@ -98,12 +98,20 @@ class PredictionWriter:
             file.write(json.dumps(describe(self.dataset), indent=1).encode())
 
 
+@contextlib.contextmanager
+def _rows_of_process(target):
+    """This process's share of the list at `target`, which is gone afterwards."""
+    with temporary_file(target) as path, open_output(path, "wb", target) as file:
+        yield _RowsOfProcess(path, target, file)
+
+
 class _RowsOfProcess:
     """One process's share of a list on disk: a line per image, its index and its rows."""
 
-    def __init__(self, path):
+    def __init__(self, path, target, file):
         self.path = path
-        self._file = open(path, "wb")  # noqa: SIM115  it stays open until the last image
+        self._target = target
+        self._file = file
         self._seen = set()
 
     def add(self, index, rows):
@@ -111,10 +119,12 @@ class _RowsOfProcess:
             return
         self._seen.add(index)
         text = json.dumps(rows, allow_nan=False, separators=(",", ":"))[1:-1]
-        self._file.write(f"{index} {text}\n".encode())
+        with writing(self._target):
+            self._file.write(f"{index} {text}\n".encode())
 
-    def close(self):
-        self._file.close()
+    def flush(self):
+        with writing(self._target):
+            self._file.flush()
 
 
 def _join_rows(paths, target, brackets):

@@ -18,7 +18,7 @@ from maskrcnn_benchmark.export.refusals import check_exportable, check_packages
 from maskrcnn_benchmark.export.report import report_lines
 from maskrcnn_benchmark.predict.sources import Frame, frames_of
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
+from maskrcnn_benchmark.utils.files import mkdir, open_output, put_in_place, temporary_file, writing
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Format:
 
     Attributes:
         name: that of the file.
-        write: function (`TrainedNetwork`, tasks, path).
+        write: function (`TrainedNetwork`, tasks, open binary file).
         read: function path -> (function image uint8 [3, H, W] -> {output: array}, with an attribute `metadata`).
     """
 
@@ -82,7 +82,7 @@ def export_network(predictor, formats, output, images=(), check_only=False, say=
 
 def drawn_frames():
     """Images to check with where nobody has any: drawn scenes, wide, upright and of odd size."""
-    with tempfile.TemporaryDirectory() as folder:
+    with writing("the folder of temporary files"), tempfile.TemporaryDirectory() as folder:
         drawn = write_mini_detail(Path(folder) / "drawn", num_train=0, num_val=DRAWN_IMAGES)
         frames = list(frames_of(str(drawn / "images")))
     frames[1] = Frame(frames[1].image.transpose(Image.Transpose.ROTATE_90), f"{frames[1].name} upright")
@@ -102,21 +102,19 @@ def _answers_of_network(reference, frames):
 
 
 def _write_checked(network, tasks, path, kind, expected, say):
-    temporary = path.with_name(f".{path.name}")
-    try:
+    with temporary_file(path, path.suffix) as temporary:
         start = time.perf_counter()
-        kind.write(network, tasks, temporary)
+        with open_output(temporary, "wb", path) as file:
+            kind.write(network, tasks, file)
         say(f"wrote {path.name} in {time.perf_counter() - start:.1f} s, {temporary.stat().st_size / 1e6:.1f} MB")
         same = _is_same(temporary, kind, expected, say)
         if same:
-            temporary.replace(path)
+            put_in_place(temporary, path)
             say(f"{path} answers as the network does")
         else:
             path.unlink(missing_ok=True)  # an older one is of another network, or of other options
             say(f"{path.name} is not kept")
         return same
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _is_same(path, kind, expected, say):

@@ -15,8 +15,15 @@ from maskrcnn_benchmark.utils.errors import UserError
 OPSET = 20  # the first with a DeformConv and everything else that the graphs need, and known to runtimes since 2023
 
 
-def write_onnx(network, tasks, path):
-    """Write a `TrainedNetwork` on a CPU as one ONNX file, with its metadata as `metadata_props`."""
+def write_onnx(network, tasks, file):
+    """Write a `TrainedNetwork` on a CPU as one ONNX file, with its metadata as `metadata_props`.
+
+    Args:
+        network, tasks: what to write.
+        file: a path, or a binary file that is open.
+    """
+    import onnx
+
     from maskrcnn_benchmark.export.onnx_operations import TRANSLATIONS
 
     program, names = trace(network.model, network.cfg, onnx_nms)
@@ -44,7 +51,7 @@ def write_onnx(network, tasks, path):
                 value.shape = None
     exported.model.producer_name = "maskrcnn_benchmark"
     exported.model.metadata_props.update(metadata(network, tasks, names))
-    exported.save(path, external_data=False)
+    onnx.save(exported.model_proto, file)
 
 
 def _name_sides(graph):

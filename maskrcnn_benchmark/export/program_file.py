@@ -16,11 +16,16 @@ from maskrcnn_benchmark.utils.errors import UserError
 METADATA_FILE = "metadata.json"
 
 
-def write_program(network, tasks, path):
-    """Write a `TrainedNetwork` on a CPU as a program of `torch.export`, with its metadata as an extra file."""
+def write_program(network, tasks, file):
+    """Write a `TrainedNetwork` on a CPU as a program of `torch.export`, with its metadata as an extra file.
+
+    Args:
+        network, tasks: what to write.
+        file: a path, or a binary file that is open.
+    """
     program, names = trace(network.model, network.cfg, apart_nms)
     extra = {METADATA_FILE: json.dumps(metadata(network, tasks, names))}
-    torch.export.save(program, path, extra_files=extra)
+    torch.export.save(program, file, extra_files=extra)
 
 
 def read_program(path):

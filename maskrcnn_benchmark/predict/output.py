@@ -14,7 +14,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.predict.result_files import ResultWriter
 from maskrcnn_benchmark.predict.video import VideoFile
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 LAYOUTS = ("overlay", "grid", "panels", "none")
 JPEG_QUALITY = 92
@@ -60,7 +60,10 @@ def write_results(predictor, source, writers, total=None, **how):
         tqdm.write(f"skipped: {reason}", file=sys.stderr)
 
     try:
-        with bar:
+        with contextlib.ExitStack() as stack:
+            for writer in writers:
+                stack.callback(writer.finish)  # each of them, whatever another one's disk says
+            stack.enter_context(bar)
             for result in predictor.stream(source, skipped=skipped, **how):
                 wants_to_stop = [writer.add(result) for writer in writers]
                 done.images += 1
@@ -69,9 +72,6 @@ def write_results(predictor, source, writers, total=None, **how):
                     break
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted after {done.images} images; what was answered until then is written") from None
-    finally:
-        for writer in writers:
-            writer.finish()
     done.seconds = time.perf_counter() - start
     return done
 
@@ -102,9 +102,10 @@ class PictureFiles:
 
     def finish(self):
         """Close the videos."""
-        for video in self._videos.values():
-            video.close()
-        self._videos = {}
+        with contextlib.ExitStack() as stack:
+            for video in self._videos.values():
+                stack.callback(video.close)
+            self._videos = {}
 
     def _write_image(self, name, picture, source):
         fits = max(picture.size) <= LARGEST_JPEG

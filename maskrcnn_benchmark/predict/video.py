@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import NotWritten, open_output, put_in_place, temporary_file
 
 # FFmpeg prints about damaged files by itself, which an error here says; OpenCV reads this when it first uses FFmpeg
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -21,6 +22,8 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpe
 CODECS = ("avc1", "mp4v")  # H.264 plays everywhere but is in few builds of OpenCV; MPEG-4 is in all
 USUAL_RATE = 25.0  # frames per second where a video does not say
 WEBCAM_RATE = 10.0  # of the file that a webcam's pictures go to
+_FRAMES_BETWEEN_LOOKS = 25  # at how full the disk is
+_PROBE_BYTES = 1 << 20  # more than fits into what is left of a disk that has just refused some frames
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def read_video(path, every=1, cut_short=None):
             number += 1
     if not number:
         raise UserError(f"{path} holds no frame that can be decoded; it is damaged, or OpenCV lacks its codec")
-    if number + max(2, told // 100) < told:  # what files promise is often off by one or two
+    if number + _uncertainty(told) < told:
         reason = f"{path} gave {number} of the {told} frames that it promises; it is cut short or damaged"
         if cut_short is None:
             warnings.warn(reason, stacklevel=2)
@@ -121,6 +124,8 @@ def read_webcam(number, every=1):
 class VideoFile:
     """An .mp4 that takes the place of `path` when it is closed. Pictures are all of the size of the first.
 
+    OpenCV says nothing of a disk that takes no more, so that it is looked at here.
+
     Args:
         path: the file.
         clip: the `Clip` that the pictures are of.
@@ -129,16 +134,23 @@ class VideoFile:
     def __init__(self, path, clip):
         self.path = Path(path)
         self.clip = clip
-        self._part = self.path.with_name(f".{self.path.stem}.part.mp4")
+        self._part = None
+        self._temporary = contextlib.ExitStack()
         self._writer = None
         self._written = 0
 
     def add(self, picture, seconds):
-        """Write a picture, uint8 [H, W, 3] RGB; of a live clip so often that the file keeps pace with the clock."""
+        """Write a picture, uint8 [H, W, 3] RGB; of a live clip so often that the file keeps pace with the clock.
+
+        Raises `NotWritten` once the disk is full.
+        """
         height, width = (side + side % 2 for side in picture.shape[:2])  # codecs want even sides
         if self._writer is None:
             self._size = width, height
+            self._part = self._temporary.enter_context(temporary_file(self.path, ".mp4"))
             self._writer = _open_writer(self._part, self.clip.rate, self._size)
+        if self._written % _FRAMES_BETWEEN_LOOKS == 0:
+            _check_room(self.path)
         if (width, height) != self._size:
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
         below, beside = height - picture.shape[0], width - picture.shape[1]
@@ -152,15 +164,40 @@ class VideoFile:
         self._written = due
 
     def close(self):
-        """Finish the file, of the pictures that came."""
+        """Finish the file, of the pictures that came. Raises `NotWritten` for one that is not whole."""
         if self._writer is None:
+            self._temporary.close()
             return
         self._writer.release()
         self._writer = None
-        try:
-            os.replace(self._part, self.path)
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror or error}") from None
+        with self._temporary:
+            _check_whole(self._part, self.path, self._written)
+            put_in_place(self._part, self.path)
+
+
+def _check_room(path):
+    """Raise `NotWritten` if the disk of a file to be is full; OpenCV would go on for hours."""
+    disk = os.statvfs(path.parent)
+    if disk.f_blocks and not disk.f_bavail:  # some file systems do not say how large they are
+        with temporary_file(path) as probe:
+            _append(probe, path)
+
+
+def _check_whole(part, path, frames):
+    """Raise `NotWritten` unless a video that was written has its index, which comes last and counts its frames."""
+    with _quiet_opencv():
+        capture = cv2.VideoCapture(str(part.resolve()), cv2.CAP_FFMPEG)
+    told = _told_count(capture) if capture.isOpened() else 0
+    capture.release()
+    if not told or told + _uncertainty(frames) < frames:
+        _append(part, path)
+        raise NotWritten(f"cannot write {path}: OpenCV wrote {told} of {frames} frames; choose another folder")
+
+
+def _append(part, path):
+    """Have the disk say why it takes no more of a file that will not be used, if it takes no more: `NotWritten`."""
+    with open_output(part, "ab", path, durable=True) as file:
+        file.write(bytes(_PROBE_BYTES))
 
 
 def can_show_windows():
@@ -211,6 +248,11 @@ def _told_count(capture):
     return int(count) if math.isfinite(count) and 0 < count < 1 << 31 else 0
 
 
+def _uncertainty(count):
+    """How many frames more or less than it promises a whole file may have."""
+    return max(2, count // 100)
+
+
 def _as_pil(picture):
     """A PIL RGB image of OpenCV's uint8 [H, W, 3] BGR."""
     return Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1]))
@@ -222,4 +264,4 @@ def _open_writer(path, rate, size):
             writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, size)
             if writer.isOpened():
                 return writer
-    raise UserError(f"cannot write {path}: this OpenCV knows none of {', '.join(CODECS)}, or the folder is read-only")
+    raise UserError(f"cannot write a video: this OpenCV knows none of {', '.join(CODECS)}; choose --layout none")

@@ -8,7 +8,7 @@ import torch
 
 from maskrcnn_benchmark.utils.comm import is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import NotWritten, atomic_write, mkdir
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, strip_prefix_if_present
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.optimizer_state import regroup
@@ -39,7 +39,8 @@ class Checkpointer:
     def save(self, name, **kwargs):
         """Write `save_dir/name.pth` with the model, the optimizer, the schedule and `kwargs`, in one instant.
 
-        All processes must call it; the main one writes. Raises `UserError` if the disk does not take the file.
+        All processes must call it; the main one writes. Raises `UserError` if the disk does not take the file: it names
+        the last whole checkpoint, which stays.
         """
         if not self.save_dir:
             return
@@ -59,9 +60,19 @@ class Checkpointer:
         mkdir(self.save_dir)
         path = Path(self.save_dir) / f"{name}.pth"
         self.logger.info("Saving checkpoint to %s", path)
-        with atomic_write(path) as file:
-            torch.save(data, file)
-        self.tag_last_checkpoint(str(path))
+        try:
+            with atomic_write(path) as file:
+                torch.save(data, file)
+            self.tag_last_checkpoint(str(path))
+        except NotWritten as error:
+            raise NotWritten(f"{error}. {self._what_is_left()}") from None
+
+    def _what_is_left(self):
+        """What a run that cannot save goes on from, in words."""
+        last = Path(self.get_checkpoint_file())
+        if not last.is_file():
+            return "No checkpoint was saved before"
+        return f"The last whole checkpoint is {last}; the same command goes on from there"
 
     def load(self, f=None, use_latest=True, only_weights=False):
         """Load `save_dir`'s latest checkpoint or, if there is none or `use_latest` is false, the file `f`.

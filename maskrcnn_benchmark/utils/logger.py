@@ -1,23 +1,64 @@
 """Logging to the screen and to a file, from the main process only."""
 
 import logging
-import os
 import sys
+from pathlib import Path
 
 from tqdm import tqdm
+
+from maskrcnn_benchmark.utils.log_file import LogFile
 
 FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 
 
 class _ScreenHandler(logging.StreamHandler):
-    """Writes above a progress bar, if one is being shown, instead of through it."""
+    """Writes above a progress bar, if one is being shown, instead of through it.
+
+    A screen that is gone, or a file in its place on a full disk, is no reason to end: what it does not take is lost,
+    which is said once to those handlers that are left.
+    """
+
+    _is_told = False
 
     def emit(self, record):
         try:
-            tqdm.write(self.format(record), file=self.stream)
-            self.flush()
-        except (OSError, ValueError):
+            text = self.format(record)
+        except Exception:
             self.handleError(record)
+            return
+        try:
+            tqdm.write(text, file=self.stream)
+            self.flush()
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            if not self._is_told:
+                self._is_told = True  # first, for the warning comes here again
+                logging.getLogger(__name__).warning("the screen does not take all lines: %s", error)
+
+
+class _FileHandler(logging.Handler):
+    """Writes to a `LogFile`. Where lines are missing, the next one that its disk takes says how many."""
+
+    def __init__(self, path):
+        super().__init__()
+        self._file = LogFile(path, "line")
+        self._file.open()
+        self._missing = 0
+
+    def emit(self, record):
+        try:
+            text = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        gap = f"({self._missing} lines are missing here: the disk did not take them)\n" if self._missing else ""
+        if self._file.append(f"{gap}{text}\n".encode(errors="backslashreplace")):
+            self._missing = 0
+        else:
+            self._missing += 1
+
+    def close(self):
+        self._file.close()
+        super().close()
 
 
 def setup_logger(name, save_dir, distributed_rank, filename="log.txt"):
@@ -25,6 +66,8 @@ def setup_logger(name, save_dir, distributed_rank, filename="log.txt"):
 
     The file has everything, the screen what is not for debugging only. Processes with a rank
     above 0 get a logger that writes nothing. Calling it again replaces the handlers.
+
+    Raises `UserError` if nothing can be written to `save_dir`. Later, a file that cannot be written is a warning.
     """
     logger = logging.getLogger(name)
     logger.setLevel(logging.DEBUG)
@@ -38,8 +81,7 @@ def setup_logger(name, save_dir, distributed_rank, filename="log.txt"):
     handlers = [_ScreenHandler(sys.stdout)]
     handlers[0].setLevel(logging.INFO)
     if save_dir:
-        os.makedirs(save_dir, exist_ok=True)
-        handlers.append(logging.FileHandler(os.path.join(save_dir, filename), encoding="utf-8"))
+        handlers.append(_FileHandler(Path(save_dir) / filename))
     for handler in handlers:
         handler.setFormatter(logging.Formatter(FORMAT))
         logger.addHandler(handler)

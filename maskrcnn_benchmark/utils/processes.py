@@ -1,7 +1,9 @@
 """Which process something belongs to, and whether that process is still there, as far as this machine can tell."""
 
+import hashlib
 import os
 import socket
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -63,6 +65,17 @@ def process_identity(number: int) -> dict | None:
         return None if fields[0] == "Z" else {"id": number, "born": int(fields[19])}  # a zombie works no more
     except (OSError, IndexError, ValueError):
         return {"id": number, "born": None}
+
+
+@lru_cache(maxsize=1)
+def machine_identity() -> str:
+    """Eight hexadecimal digits that are the same for all processes that see one another's numbers, and for no others.
+
+    They depend on the machine and, in a container, on the container.
+    """
+    # a system that has no such file or link has no containers of this kind either
+    parts = socket.gethostname(), _text("/etc/machine-id") or "", _link("/proc/self/ns/pid") or ""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def _agree(one, other):

@@ -1,9 +1,8 @@
 """A made-up file of the size of PASCAL in Detail: drawn scenes, repeated, streamed to disk section by section."""
 
+import io
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from benchmarks.detail_tables import CATEGORY_IDS, PART_IDS, STUFF, category_row
 from benchmarks.photograph_scenes import SIZE, photograph_like
 from maskrcnn_benchmark.data.datasets import mini_detail
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
+from maskrcnn_benchmark.utils.files import copy_file, mkdir, open_output, temporary_folder, writing
 
 VERSION = 1  # raise it with every change to what is drawn or written: older folders are then refused
 JPEG_QUALITY = 92
@@ -62,17 +61,13 @@ def write_full_size(folder, images=10100, seed=0, unique=200):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} holds something else; remove it or choose another --out")
     mkdir(folder.absolute().parent)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.absolute().parent))
-    try:
+    with temporary_folder(folder.absolute()) as workshop, writing(folder):
         finished = workshop / folder.name
         (finished / "images").mkdir(parents=True)
         counts = _write(finished, images, seed, unique)
-        (finished / RECIPE_FILE).write_text(json.dumps({**recipe, "counts": counts}))
+        with open_output(finished / RECIPE_FILE) as file:
+            file.write(json.dumps({**recipe, "counts": counts}).encode())
         finished.rename(folder)  # an empty folder gives way
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(workshop)
     return counts
 
 
@@ -83,8 +78,11 @@ def _write(folder, images, seed, unique):
     for number in range(len(drawings), images):
         _link(folder / "images" / names[number % len(drawings)], folder / "images" / names[number])
     path = folder / "annotations.json"
-    with open(path, "w", encoding="ascii") as file:
-        counts = _write_sections(file, names, drawings)
+    with open_output(path) as file:
+        text = io.TextIOWrapper(file, "ascii")
+        counts = _write_sections(text, names, drawings)
+        text.flush()
+        text.detach()
     return {**counts, "bytes": path.stat().st_size}
 
 
@@ -92,14 +90,15 @@ def _link(source, target):
     try:
         os.link(source, target)
     except OSError:  # the file system has no hard links, or no more of them for this file
-        shutil.copyfile(source, target)
+        copy_file(source, target)
 
 
 def _draw(path, rng):
     """Draw a scene, write its picture and return its records."""
     scene = photograph_like(rng)
     _, encoded = cv2.imencode(".jpg", scene.picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    path.write_bytes(encoded.tobytes())
+    with open_output(path) as file:
+        file.write(encoded.tobytes())
     boundary, occlusion = mini_detail.boundary_annotation(scene, 0), mini_detail.occlusion_annotation(scene, 0, rng)
     joints = mini_detail.joint_annotations(scene, 0)
     sections = (_instances(scene), _stuff(scene), [boundary], [occlusion], joints)

@@ -7,7 +7,6 @@ from pathlib import Path
 from maskrcnn_benchmark.data.datasets.coco_file import CocoFile
 from maskrcnn_benchmark.data.datasets.coco_index import CocoIndex
 from maskrcnn_benchmark.data.preparation.index_file import (
-    IndexNotWritten,
     NotIndexable,
     cached_index_path_of,
     index_path_of,
@@ -17,6 +16,7 @@ from maskrcnn_benchmark.data.preparation.index_file import (
     learn_time,
 )
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import NotWritten, mkdir
 
 SMALL = 4 << 20  # bytes of JSON up to which a file is read faster than a user notices, and nothing is written
 # What every process pays at every start for a file without an index, for each byte of it
@@ -73,7 +73,7 @@ def _open_current(index, path):
         return None
     try:
         learn_time(index, path)
-    except IndexNotWritten as error:
+    except NotWritten as error:
         logger.warning("%s; the file's contents are compared at every start", error)
     status = index.stat()
     try:
@@ -105,7 +105,7 @@ def _open_with_new_index(path):
     index = index_path_of(path)
     if not is_writable(path.parent):
         index = cached_index_path_of(path)
-        _make_folder(index.parent)
+        mkdir(index.parent)
     occasion = "read again, since its index is out of date or damaged" if index.exists() else "read for the first time"
     logger.info("%s is %s: its index is written to %s", path, occasion, index)
     prepare_sound_coco(path, index, lambda: _open_current(index, path) is not None, progress=True)
@@ -113,10 +113,3 @@ def _open_with_new_index(path):
     if file is None:
         raise UserError(f"{path} or its index {index} was changed while it was read; start again")
     return file
-
-
-def _make_folder(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IndexNotWritten(f"cannot make the folder {folder}: {error.strerror}") from None

@@ -14,7 +14,7 @@ from maskrcnn_benchmark.data.preparation.index_file import (
     learn_time,
 )
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
+from maskrcnn_benchmark.utils.files import NotWritten, mkdir
 
 __all__ = ["SECTIONS", "DetailIndex", "is_silhouette", "open_detail_file"]
 
@@ -63,11 +63,16 @@ def _make_index(path):
 
     beside = is_writable(path.parent)
     index = index_path_of(path) if beside else cached_index_path_of(path)
-    if not beside:
-        mkdir(index.parent)
     hint = "; this takes minutes, tools/prepare_detail.py does it with every core" if _is_large(path) else ""
     logging.getLogger(__name__).info("%s is read for the first time: its index is written to %s%s", path, index, hint)
-    return prepare(path, index, progress=_is_large(path))[0]
+    try:
+        mkdir(index.parent)
+        return prepare(path, index, progress=_is_large(path))[0]
+    except NotWritten as error:
+        raise NotWritten(
+            f"{error}. The index can lie elsewhere: tools/prepare_detail.py --out DIR makes it there, and "
+            "XDG_CACHE_HOME names the cache"
+        ) from None
 
 
 def _is_large(path):

@@ -6,9 +6,7 @@ python -m maskrcnn_benchmark.data.datasets.mini_detail --out datasets/mini_detai
 import argparse
 import json
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import cv2
@@ -19,6 +17,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.datasets.mini_detail_edges import boundary_map, occlusion_chains
 from maskrcnn_benchmark.data.datasets.mini_detail_scene import draw_scene
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import mkdir, open_output, temporary_folder, writing
 
 GENERATOR_VERSION = 3  # raise it with every change to what is drawn or written: old folders are then made anew
 JPEG_QUALITY = 92
@@ -195,7 +194,7 @@ def _draw_image(folder, seed, split, index, first_number):
     image_id = 2008 * 10**6 + number
     name = f"2008_{number:06d}.jpg"
     _, encoded = cv2.imencode(".jpg", scene.picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    (folder / name).write_bytes(encoded.tobytes())
+    _write(folder / name, encoded.tobytes())
     height, width = scene.regions.shape
     occlusion = occlusion_annotation(scene, image_id, rng)
     lacks = {section: rng.random() < share for section, share in MISSING[split].items()}
@@ -257,7 +256,12 @@ def _write_set(folder, num_train, num_val, seed):
         "annos_occlusion": section("occlusion"),
         "annos_joints": [{"person_id": n, **entry} for n, entry in enumerate(joints, 1)],
     }
-    (folder / "annotations.json").write_text(json.dumps(content, separators=(",", ":")))
+    _write(folder / "annotations.json", json.dumps(content, separators=(",", ":")).encode())
+
+
+def _write(path, data):
+    with open_output(path) as file:
+        file.write(data)
 
 
 def _is_complete(root, recipe):
@@ -272,15 +276,17 @@ def _is_complete(root, recipe):
     return made_by == recipe and len(os.listdir(root / "images")) == recipe["num_train"] + recipe["num_val"]
 
 
-def _put_in_place(finished, root):
-    """Moves the finished folder to root, in the place of an older set."""
-    if root.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{root.name}.old-", dir=root.parent))
-        root.rename(old / root.name)
+def _put_in_place(finished, root, workshop, recipe):
+    """Moves the finished folder to root, in the place of an older set, which the workshop takes up."""
+    if _is_complete(root, recipe):
+        return  # another process was faster
+    try:
+        if root.exists():
+            root.rename(workshop / "old")
         finished.rename(root)
-        shutil.rmtree(old)
-    else:
-        finished.rename(root)
+    except OSError:
+        if not _is_complete(root, recipe):
+            raise
 
 
 def write_mini_detail(root, num_train=2000, num_val=100, seed=0):
@@ -298,7 +304,7 @@ def write_mini_detail(root, num_train=2000, num_val=100, seed=0):
         Path of root.
 
     Raises:
-        UserError: root exists and is not a mini_detail folder, or a number is out of range.
+        UserError: root exists and is not a mini_detail folder, a number is out of range, or the disk takes no more.
     """
     root = Path(root)
     for name, number in (("num_train", num_train), ("num_val", num_val), ("seed", seed)):
@@ -309,16 +315,13 @@ def write_mini_detail(root, num_train=2000, num_val=100, seed=0):
         return root
     if root.exists() and not (root / "generator.json").is_file() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and was not made by mini_detail; choose another folder or remove this one")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{root.name}.partial-", dir=root.parent))
-    try:
+    mkdir(root.parent)
+    with temporary_folder(root) as workshop, writing(root):
         finished = workshop / root.name
         finished.mkdir()
         _write_set(finished, num_train, num_val, seed)
-        (finished / "generator.json").write_text(json.dumps(recipe))
-        _put_in_place(finished, root)
-    finally:
-        shutil.rmtree(workshop)
+        _write(finished / "generator.json", json.dumps(recipe).encode())
+        _put_in_place(finished, root, workshop, recipe)
     return root
 
 

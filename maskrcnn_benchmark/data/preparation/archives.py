@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import open_output
 
 _CHUNK = 1 << 20
 # What the readers of archives raise for files that are cut off, damaged, encrypted or packed by an unknown method
@@ -90,7 +91,7 @@ def copy_files(path, targets, sizes):
     with bar:
         for entry in _entries(path):
             if entry.is_file and entry.name in targets:
-                with _reading(path), entry.open() as stream, open(targets[entry.name], "wb") as file:
+                with _reading(path), entry.open() as stream, open_output(targets[entry.name]) as file:
                     left = sizes[entry.name]
                     while chunk := stream.read(min(_CHUNK, left + 1)):
                         left -= len(chunk)

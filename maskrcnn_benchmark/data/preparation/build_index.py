@@ -80,7 +80,7 @@ def prepare_sound_coco(source, index, will_do, progress=False):
 
     Raises:
         NotIndexable, UserError: something in the file cannot be kept as it is; reading the file says what.
-        IndexNotWritten: the place cannot be written to.
+        NotWritten: the place cannot be written to.
     """
     with replacing(index, will_do) as partial:
         if partial is not None:

@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import logging
 import os
-import shutil
 import sqlite3
 import stat
 import threading
@@ -14,15 +13,12 @@ from urllib.parse import quote
 
 from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSIONS
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import NotWritten, copy_file, open_lock, put_in_place, temporary_file
 
 SUFFIX = ".index.sqlite"
 _MMAP_LIMIT = 0x7FFF0000  # bytes, the most that SQLite maps
 _MAGIC = b"SQLite format 3\x00"
 _PAGE_SIZE, _PAGES = slice(16, 18), slice(28, 32)  # big-endian numbers in SQLite's header
-
-
-class IndexNotWritten(UserError):
-    """An index cannot be written where it should be: no right to, no room on the disk, no locks on the file system."""
 
 
 class NotIndexable(Exception):
@@ -153,7 +149,8 @@ def learn_time(index, source):
         return
     with replacing(index) as partial:
         # a copy, for other processes have mapped the pages of the index itself
-        shutil.copyfile(index, partial)
+        partial.unlink()
+        copy_file(index, partial)
         with contextlib.closing(connect(partial, writable=True)) as connection:
             connection.execute("PRAGMA journal_mode = OFF")
             connection.execute("UPDATE meta SET value = ? WHERE key = 'mtime_ns'", (modified,))
@@ -163,72 +160,70 @@ def learn_time(index, source):
 def replacing(path, will_do=lambda: False):
     """Yields the path of an empty file that takes the place of `path` in one instant when the block ends well.
 
-    Of several processes one at a time gets through. The file to write is also their lock, so that one that was killed
-    leaves nothing else behind, and the next starts it anew.
+    Of several processes one at a time gets through. One that was killed leaves a lock, which the next one takes over,
+    and a temporary file, which it removes.
 
     Args:
         path: the file.
         will_do: whether what is at `path` will do, asked once it is this process's turn; None is yielded then.
 
     Raises:
-        IndexNotWritten: the file cannot be written.
+        NotWritten: the file cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f"{path.name}.partial")
-    lock = _lock(partial)
-    done = False
-    try:
+    with _lock(path):
         if will_do():
             yield None
             return
-        os.ftruncate(lock, 0)
-        yield partial
-        _settle(lock, partial, path)
-        done = True
-    except sqlite3.OperationalError as error:
-        raise IndexNotWritten(f"cannot write {path}: {error}; is there room on the disk?") from None
-    finally:
-        if not done:
-            partial.unlink(missing_ok=True)
-        os.close(lock)
+        with temporary_file(path) as partial:
+            try:
+                yield partial
+            except sqlite3.OperationalError as error:
+                if not any(words in str(error) for words in _SQLITE_ON_DISKS):
+                    raise
+                raise NotWritten(
+                    f"cannot write {path}: {error}; is there room on the disk? Free some, or choose another folder"
+                ) from None
+            put_in_place(partial, path)
 
 
-def _settle(descriptor, partial, path):
-    """Bring what was written to the disk and to its place."""
+# What SQLite says of a disk that does not take its file; Python 3.10 does not hand on the numbers of its errors
+_SQLITE_ON_DISKS = ("disk is full", "disk I/O error", "unable to open", "readonly database")
+
+
+@contextlib.contextmanager
+def _lock(path):
+    """Hold the lock of a file to write, which lies beside it and is gone afterwards."""
+    name = path.with_name(f".{path.name}.lock")
+    descriptor = _locked(name, path)
     try:
-        os.fsync(descriptor)
-        os.replace(partial, path)
-    except OSError as error:
-        raise IndexNotWritten(f"cannot write {path}: {error.strerror}; is there room on the disk?") from None
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # a disk that has become read-only keeps it, and it hinders nobody
+            name.unlink()  # while it is held: whoever waits for it sees that it is another one now
+        os.close(descriptor)
 
 
-def _lock(partial):
-    """Open the file to write, once nobody else is writing it: its descriptor."""
+def _locked(name, path):
+    """The descriptor of a lock once nobody else has it."""
     while True:
+        descriptor = open_lock(name)
         try:
-            lock = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+            _wait_for(descriptor, path)
         except OSError as error:
-            raise IndexNotWritten(
-                f"cannot write {partial}: {error.strerror}; choose another folder for the index"
-            ) from None
-        try:
-            _wait_for(lock, partial)
-        except OSError as error:
-            os.close(lock)
-            raise IndexNotWritten(
-                f"cannot lock {partial}: {error.strerror}; choose another folder for the index"
-            ) from None
+            os.close(descriptor)
+            raise NotWritten(f"cannot lock {name}: {error.strerror}; choose another folder for the index") from None
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock), os.stat(partial)):
-                return lock
-        os.close(lock)  # it was finished and moved to its place meanwhile
+            if os.path.samestat(os.fstat(descriptor), os.stat(name)):
+                return descriptor
+        os.close(descriptor)  # who had it has ended, and removed it
 
 
-def _wait_for(lock, partial):
+def _wait_for(lock, path):
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        logging.getLogger(__name__).info("waiting for another process that writes %s", partial)
+        logging.getLogger(__name__).info("waiting for another process that writes %s", path)
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 

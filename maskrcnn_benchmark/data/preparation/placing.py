@@ -3,11 +3,11 @@
 import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 
 from maskrcnn_benchmark.data.preparation.archives import Limits, copy_files, is_archive, list_files
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import copy_file, temporary_folder, writing
 
 ANNOTATIONS, IMAGES = "annotations.json", "images"
 JPEG_FOLDER = "JPEGImages"
@@ -64,7 +64,7 @@ def place_images(voc, folder, copy=False):
                 copy_files(voc, {files[name]: fresh / name for name in missing}, {files[n]: sizes[n] for n in missing})
             else:
                 for name in missing:
-                    shutil.copyfile(files[name], fresh / name)
+                    copy_file(files[name], fresh / name)
             if target.exists():
                 for name in missing:
                     os.rename(fresh / name, target / name)
@@ -105,7 +105,7 @@ def place_annotations(source, folder, copy=False):
         if packed:
             copy_files(source, {name: fresh}, sizes)
         else:
-            shutil.copyfile(source, fresh)
+            copy_file(source, fresh)
         os.rename(fresh, target)
     return f"{target}: {name} of {source}"
 
@@ -164,23 +164,9 @@ def _link(source, target):
 
 @contextlib.contextmanager
 def _workshop(target, size):
-    """A path to make something at that is then renamed to `target`; it is gone afterwards, whatever happens.
-
-    What a killed run has left is removed first.
-    """
-    prefix = f".{target.name}.partial-"
-    for left in target.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """A path to make something at that is then renamed to `target`; it is gone afterwards, whatever happens."""
     free = shutil.disk_usage(target.parent).free
     if free < size:
         raise UserError(f"{target.parent} has {free / 2**30:.1f} GiB free, but {size / 2**30:.1f} GiB are needed")
-    try:
-        place = tempfile.mkdtemp(prefix=prefix, dir=target.parent)
-        try:
-            yield Path(place) / target.name
-        finally:
-            shutil.rmtree(place)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {target}: {error.strerror or error}; free some space or choose --data-dir"
-        ) from None
+    with temporary_folder(target) as place, writing(target):
+        yield place / target.name

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.utils.comm import run_once
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_output, put_in_place, temporary_file
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +97,14 @@ def _fetch(url, path, progress):
     if fault:
         logger.warning("%s %s: it is downloaded again", path, fault)
     mkdir(path.parent)
-    part = path.with_name(f".{path.name[-LONGEST_NAME:]}.{os.getpid()}.part")
     try:
-        _download(url, part, progress)
-        digest = _sha256(part)
-        if not digest.startswith(_hash_prefix(path.name)):
-            raise UserError(f"what came from {url} has the SHA-256 {digest[:16]}..., not that of its name")
-        size = part.stat().st_size
-        os.replace(part, path)
+        with temporary_file(path) as part:
+            _download(url, part, progress)
+            digest = _sha256(part)
+            if not digest.startswith(_hash_prefix(path.name)):
+                raise UserError(f"what came from {url} has the SHA-256 {digest[:16]}..., not that of its name")
+            size = part.stat().st_size
+            put_in_place(part, path)
         _write_record(path, {"url": url, "size": size, "sha256": digest})
     except (UserError, OSError, _Broken) as error:
         cached = f"the cached file {fault}, and " if fault else ""
@@ -112,8 +112,6 @@ def _fetch(url, path, progress):
             f"{cached}cannot download {url} ({error}); put the file at {path} by hand, or start from random "
             'weights with MODEL.WEIGHT ""'
         ) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fault_of(path):
@@ -164,7 +162,6 @@ def _sha256(path):
 
 def _download(url, part, progress):
     """Write the file at `url` to `part`, in as many attempts as there are delays, and one."""
-    part.unlink(missing_ok=True)
     validator = None
     for delay in (*RETRY_DELAYS, None):
         try:
@@ -188,7 +185,7 @@ def _download(url, part, progress):
 def _open(url, part, validator):
     """The server's answer: of the rest of the file where a part of the same version is there, else of the whole."""
     headers = {"User-Agent": "maskrcnn_benchmark", "Accept-Encoding": "identity"}
-    done = part.stat().st_size if part.exists() else 0
+    done = part.stat().st_size
     if done and validator and not validator.startswith("W/"):
         headers |= {"Range": f"bytes={done}-", "If-Range": validator}
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
@@ -197,7 +194,7 @@ def _open(url, part, validator):
 def _receive(answer, part, progress):
     if urlsplit(answer.url).scheme not in ("http", "https"):
         raise UserError(f"it leads to {answer.url}")
-    done = part.stat().st_size if part.exists() else 0
+    done = part.stat().st_size
     resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
     start = done if resumed else 0
     length = answer.headers.get("Content-Length")
@@ -206,7 +203,7 @@ def _receive(answer, part, progress):
         raise UserError(f"the disk has no room for its {total} bytes")
     if total is not None and total > MAX_BYTES:
         raise UserError(f"it has more than {MAX_BYTES} bytes")
-    with open(part, "ab" if resumed else "wb") as file:
+    with open_output(part, "ab" if resumed else "wb") as file:
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.name[1:40], disable=not progress)
         with bar:
             received = start
@@ -215,6 +212,7 @@ def _receive(answer, part, progress):
                 if received > MAX_BYTES:
                     raise UserError(f"it has more than {MAX_BYTES} bytes")
                 file.write(block)
+                file.flush()  # where the connection breaks, the next attempt goes on from here
                 bar.update(len(block))
     if total is not None and received != total:
         raise _Broken(f"only {received} of {total} bytes came")
