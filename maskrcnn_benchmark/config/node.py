@@ -1,14 +1,16 @@
 """The config tree: yacs, with errors that name the nearest valid key and a record of what was set by hand."""
 
 import ast
+import copy
 import difflib
 import warnings
 from pathlib import Path
 
-import yaml
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.options import Option, Text, shown
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 # Options of the original library that have no meaning here. They are accepted so that its users' files load.
 OBSOLETE_PREFIXES = ("MODEL.FBNET", "MODEL.ROI_BOX_HEAD.FBNET", "AMP_VERBOSE")
@@ -21,20 +23,67 @@ COMPLETIONS = 5
 
 # In a yaml file, not an option but the file to build on
 BASE_KEY = "_BASE_"
+BASE_PATH = Text(1024, what="the path of one file")
+# Files that build on one another, at most
+LONGEST_CHAIN = 16
+
+# A value typed as Python writes it has at most so many characters; longer text is taken as it is
+LONGEST_TYPED = 4096
 
 
 class ConfigNode(CfgNode):
-    """A yacs `CfgNode` whose merges check key and type, and remember which keys were given.
+    """A yacs `CfgNode` whose merges check key, type and range, and remember which keys were given.
 
-    Values of a yaml file or of the command line replace the defaults only where the key exists and the type agrees;
-    an integer may stand for a float and a list for a tuple. Anything else raises `UserError` in one line.
+    Values of a yaml file or of the command line replace the defaults only where the key exists, the type agrees and
+    the value is in the range of the option's record, if it has one; an integer may stand for a float and a list for a
+    tuple. Anything else raises `UserError` in one line.
     """
 
-    GIVEN = "__given_keys__"  # lives in __dict__ as yacs's own flags do, so it is no option and is copied by clone()
+    # These live in __dict__ as yacs's own flags do, so they are no options and are copied by clone()
+    GIVEN = "__given_keys__"
+    RECORDS = "__records__"
 
     def __init__(self, init_dict=None, key_list=None, new_allowed=False):
         super().__init__(init_dict, key_list, new_allowed)
         self.__dict__[ConfigNode.GIVEN] = set()
+        self.__dict__[ConfigNode.RECORDS] = {}
+
+    def add(self, option: Option) -> None:
+        """Add an option with its default and its range, and the groups that its key names where they are missing.
+
+        The same record once more is no error. An option may also be added without a range, by setting the attribute.
+
+        Raises:
+            ValueError: the config is frozen, there is another option or a group of that name, or the default is out of
+                range.
+        """
+        if self.record_of(option.key) == option:
+            return
+        if self.is_frozen():
+            raise ValueError(f"the config is frozen, so {option.key} cannot be added; add it before the config is read")
+        problem = option.problem(option.default)
+        if problem is not None:
+            raise ValueError(f"the default of {problem}")
+        *groups, name = option.key.split(".")
+        node = self
+        for group in groups:
+            if group not in node:
+                node[group] = ConfigNode()
+            node = node[group]
+            if not isinstance(node, CfgNode):
+                raise ValueError(f"{option.key} cannot be added: {group} is an option, not a group")
+        if name in node:
+            raise ValueError(f"{option.key} is there already; choose another name")
+        node[name] = copy.deepcopy(option.default)
+        self.__dict__[ConfigNode.RECORDS][option.key] = option
+
+    def record_of(self, key: str) -> Option | None:
+        """The record of an option; None where it was added without one."""
+        return self.__dict__[ConfigNode.RECORDS].get(key)
+
+    def records(self) -> list[Option]:
+        """The records of all options that have one, in the order in which they were added."""
+        return list(self.__dict__[ConfigNode.RECORDS].values())
 
     def merge_from_file(self, cfg_filename):
         """Merge a yaml file.
@@ -83,11 +132,15 @@ class ConfigNode(CfgNode):
         if path.resolve() in [builder.resolve() for builder in builders]:
             chain = " -> ".join(str(p) for p in (*builders, path))
             raise UserError(f"a config file builds on itself through _BASE_: {chain}; break the circle")
+        if len(builders) == LONGEST_CHAIN:
+            raise UserError(
+                f"{builders[0]}: more than {LONGEST_CHAIN} files build on one another through _BASE_; join some"
+            )
         tree = _read_tree(path, builders)
         base = tree.pop(BASE_KEY, None)
         if base is not None:
-            if not isinstance(base, str):
-                raise UserError(f"{path}: _BASE_ takes the path of one file, not the {type(base).__name__} {base!r}")
+            if not BASE_PATH.holds(base):
+                raise UserError(f"{path}: _BASE_ takes {BASE_PATH.what}, not the {type(base).__name__} {shown(base)}")
             self._merge_file(path.parent / base, (*builders, path))
         self._merge_tree(tree, (), str(path))
 
@@ -117,7 +170,10 @@ class ConfigNode(CfgNode):
         parent = _find(self, path[:-1]) if len(path) > 1 else self
         if parent.is_frozen():
             raise UserError(f"{source}: the config is frozen, {key} cannot change any more")
-        parent[path[-1]] = _coerce(_decode(value), current, key, source)
+        value, record = _coerce(_decode(value, current), current, key, source), self.record_of(key)
+        if record is not None:
+            record.check(value, source)
+        parent[path[-1]] = value
         self.__dict__[ConfigNode.GIVEN].add(key)
 
     def _unknown(self, key, source):
@@ -156,15 +212,16 @@ _MISSING = object()
 
 def _read_tree(path, builders):
     """The options that a yaml file holds, as nested dictionaries; `builders` as for `ConfigNode._merge_file`."""
-    if not path.is_file():
+    whose = f", which {builders[-1]} names as its _BASE_" if builders else ""
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise UserError(f"cannot read the config file {shown(str(path))}{whose}: {error.strerror}") from None
+    if not is_there:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-        whose = f", which {builders[-1]} names as its _BASE_" if builders else ""
         raise UserError(f"no such config file: {path}{whose}{hint}")
-    try:
-        tree = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid yaml: {' '.join(str(error).split())}") from None
+    tree = read_yaml(path) or {}
     if not isinstance(tree, dict):
         raise UserError(f"{path} must hold a tree of options, but holds a {type(tree).__name__}")
     return tree
@@ -190,14 +247,17 @@ def _obsolete(key):
     return any(key == prefix or key.startswith(prefix + ".") for prefix in OBSOLETE_PREFIXES)
 
 
-def _decode(value):
-    """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number, "R-50-FPN" stays text."""
-    if not isinstance(value, str):
+def _decode(value, current):
+    """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number; for an option that takes text it stays text."""
+    if not isinstance(value, str) or len(value) > LONGEST_TYPED:
         return value
     try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        typed = ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that it raises for a text
         return value
+    if isinstance(current, str) and not isinstance(typed, str | None):
+        return value
+    return typed
 
 
 def _coerce(value, current, key, source):
@@ -213,6 +273,7 @@ def _coerce(value, current, key, source):
         return ""
     if type(value) is not wanted:
         raise UserError(
-            f"{source}: {key} takes a {wanted.__name__} such as {current!r}, not the {type(value).__name__} {value!r}"
+            f"{source}: {key} takes a {wanted.__name__} such as {current!r}, not the {type(value).__name__} "
+            f"{shown(value)}"
         )
     return value

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
@@ -19,9 +18,11 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.yaml_file import parse_yaml, read_yaml
 
 logger = logging.getLogger(__name__)
 
+_ANOTHER_CONFIG = "name another with --config-file FILE"
 CONFIG_BESIDE = "config.yml"  # what a run leaves in the folder of its checkpoints
 # Of a checkpoint's config, what belongs to the machine and the run that made it; a file that PATHS_CATALOG names would
 # be run as a program
@@ -125,10 +126,11 @@ def config_of(file, rest, config_file="", options=()):
     if config_file:
         cfg.merge_from_file(config_file)
     elif isinstance(rest.get("config"), str):
-        _merge_text(cfg, rest["config"], f"the config in {file}")
+        source = f"the config in {file}"
+        _merge_tree(cfg, parse_yaml(rest["config"], source, _ANOTHER_CONFIG), source)
     elif beside.is_file():
         logger.info("%s carries no config; taking %s", file, beside)
-        _merge_text(cfg, beside.read_text(), str(beside))
+        _merge_tree(cfg, read_yaml(beside), str(beside))
     else:
         raise UserError(f"{file} carries no config, and there is no {beside}; name one with --config-file FILE")
     cfg.merge_from_list(options)
@@ -156,14 +158,10 @@ def vocabulary_of(file, rest, cfg):
         ) from None
 
 
-def _merge_text(cfg, text, source):
-    """Merge the yaml of a config that came along with weights, except what belongs to the machine that wrote it."""
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError:
-        tree = None
+def _merge_tree(cfg, tree, source):
+    """Merge the options of a config that came along with weights, except what is of the machine that wrote it."""
     if not isinstance(tree, dict):
-        raise UserError(f"{source} is no tree of options; name another with --config-file FILE")
+        raise UserError(f"{source} is no tree of options; {_ANOTHER_CONFIG}")
     drop_options(tree, _NOT_TAKEN)
     cfg.merge_from_tree(tree, source)
 
