@@ -13,7 +13,8 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.describe import options, show_default
+from maskrcnn_benchmark.config.defaults import OPTIONS
+from maskrcnn_benchmark.config.options import show_default
 from maskrcnn_benchmark.multitask.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,7 +66,7 @@ def on_page_content(content, page, config, files):
 def options_tables():
     """Markdown of all options: a heading for each section of the file and each group of options, and its table."""
     text, seen = [], set()
-    for section, members in itertools.groupby(options(), lambda option: option.section):
+    for section, members in itertools.groupby(OPTIONS, lambda option: option.section):
         text.append(f"## {section}\n")
         groups = {}
         for option in members:
@@ -98,15 +99,18 @@ def task_table(task):
 
 
 def _table(rows):
-    lines = ['<table class="options"><thead><tr><th>option</th><th>default</th><th></th></tr></thead><tbody>']
+    lines = [
+        '<table class="options"><thead><tr><th>option</th><th>default</th><th>range</th><th></th></tr></thead><tbody>'
+    ]
     for comment, alike in itertools.groupby(rows, lambda option: option.comment):
         alike = list(alike)
         for index, option in enumerate(alike):
             group, dot, name = option.key.rpartition(".")
             key = f'<code><span class="group">{group}{dot}</span>{name}</code>'
             value = f"<code>{html.escape(show_default(option.default))}</code>"
+            values = html.escape(option.range.short, quote=False)
             words = f'<td rowspan="{len(alike)}">{_comment(comment)}</td>' if index == 0 else ""
-            lines.append(f'<tr id="{option.key}"><td>{key}</td><td>{value}</td>{words}</tr>')
+            lines.append(f'<tr id="{option.key}"><td>{key}</td><td>{value}</td><td>{values}</td>{words}</tr>')
     return "\n".join([*lines, "</tbody></table>\n"])
 
 
@@ -123,7 +127,7 @@ def _group(option):
 @functools.cache
 def _linkable():
     """Names that have a row or a heading on the page of options."""
-    return {name for option in options() for name in (option.key, _group(option)) if name}
+    return {name for option in OPTIONS for name in (option.key, _group(option)) if name}
 
 
 def _titles(nav):

@@ -1,536 +1,997 @@
-"""Every option, its default and what it does. Names and defaults shared with maskrcnn-benchmark are unchanged."""
+"""Every option: its default, its range and what it does. Those of maskrcnn-benchmark keep their names and defaults.
+
+Upper bounds are generous: far beyond what anybody trains with, and low enough that a slip of the keyboard cannot ask
+for more than a machine has. Names that others may add to, such as those of heads, are looked up where they are used.
+"""
 
 import os
 
 from maskrcnn_benchmark.config.node import ConfigNode as CN
+from maskrcnn_benchmark.config.options import (
+    Choice,
+    Either,
+    Flag,
+    Integer,
+    Number,
+    Option,
+    Row,
+    Sequence,
+    Text,
+    section,
+)
 
-_C = CN()
+FLAG = Flag()
+FRACTION = Number(0, 1)
+INSIDE_FRACTION = Number(0, 1, above=True, below=True)
+STRENGTH = Number(0, 10)
+FACTOR = Number(0, 1e6)
+ITERATIONS = Integer(0, 10**9)
+PERIOD = Integer(1, 10**9)
+PIXELS = Integer(1, 2**14)  # boxes are exact up to here, see `layers.nms`
+CHANNELS = Integer(1, 2**13)
+DILATION = Integer(1, 32)
+GROUPS = Integer(1, 2**10)
+BOXES = Integer(1, 10**6)
+BOXES_KEPT = Integer(0, 10**6)
+REGIONS = Integer(1, 2**16)
+CLASSES = Integer(1, 2**14)
+CLASSES_AND_BACKGROUND = Integer(2, 2**14)
+IMAGES = Integer(1, 2**16)
+PICTURES = Integer(0, 10**4)
+CELLS = Integer(1, 64)
+SAMPLES = Integer(0, 16)
+LAYERS = Integer(0, 64)
+WIDTHS = Sequence(CHANNELS, 1, 32)
+SIDE = Number(0, 2**14, above=True)
+ASPECT_RATIOS = Sequence(Number(0, 100, above=True), 1, 32)
+STRIDES = Sequence(Integer(1, 2**10), 1, 12)
+SCALES = Sequence(Number(0, 1, above=True), 1, 8)
+NAME = Text()
+NAME_OR_NONE = Text(empty=True)
+NAMES = Sequence(NAME)
+PATH = Text(4096, what="a path")
+PATH_OR_NONE = Text(4096, empty=True, what="a path")
+PRECISION = Choice("float32", "float16", "bfloat16")
+MEAN_AND_DEVIATION = ("mean", Number()), ("standard deviation", Number(0))
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Model: which tasks, which trunk
-# ---------------------------------------------------------------------------------------------------------------------
-_C.MODEL = CN()
-# Stop after the region proposals: the model's answer is its proposals
-_C.MODEL.RPN_ONLY = False
-# Tasks. Instance masks, keypoints and ROI parts are answers per detected box, so they need DETECTION_ON
-_C.MODEL.DETECTION_ON = True
-_C.MODEL.MASK_ON = False
-_C.MODEL.KEYPOINT_ON = False
-_C.MODEL.PART_ON = False
-# Tasks with one answer per image, on a shared dense trunk over the feature pyramid
-_C.MODEL.SEMANTIC_ON = False
-_C.MODEL.BOUNDARY_ON = False
-_C.MODEL.OCCLUSION_ON = False
-_C.MODEL.CLASSIFICATION_ON = False
-# One-stage RetinaNet instead of RPN and ROI heads
-_C.MODEL.RETINANET_ON = False
-# "cuda", "cuda:1", "cpu", or "auto": CUDA where there is a device, else the processor. A config that asks for CUDA on a
-# machine without it is an error; of several processes each takes the GPU of its number
-_C.MODEL.DEVICE = "cuda"
-# The only one there is
-_C.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
-# One box regression for all classes instead of one per class
-_C.MODEL.CLS_AGNOSTIC_BBOX_REG = False
-# Initial weights: a path, an address, or a name such as catalog://ImageNetPretrained/MSRA/R-50 (docs/weights.md lists
-# them); "" starts from random weights
-_C.MODEL.WEIGHT = ""
-# Compile the trunk with torch.compile: faster steps on GPUs after minutes of compiling at each image shape
-_C.MODEL.COMPILE = False
-# Memory layout of weights and activations: channels last is faster for convolutions on CPUs and tensor cores
-_C.MODEL.CHANNELS_LAST = True
-
-_C.MODEL.BACKBONE = CN()
-# A name in modeling.registry.BACKBONES: R-18-FPN, R-34-FPN, R-50-FPN, R-101-FPN, R-50-C4, ...
-_C.MODEL.BACKBONE.CONV_BODY = "R-50-C4"
-# Freeze the trunk's first stages: 0 none, 1 the stem, 2 the stem and layer1, ...
-_C.MODEL.BACKBONE.FREEZE_CONV_BODY_AT = 2
-
-_C.MODEL.FPN = CN()
-# Group norm after the convolutions of the feature pyramid, and a ReLU
-_C.MODEL.FPN.USE_GN = False
-_C.MODEL.FPN.USE_RELU = False
-
-_C.MODEL.GROUP_NORM = CN()
-# Channels per group; -1 to give the number of groups instead
-_C.MODEL.GROUP_NORM.DIM_PER_GP = -1
-# Groups, where DIM_PER_GP is -1
-_C.MODEL.GROUP_NORM.NUM_GROUPS = 32
-# Added to the variance
-_C.MODEL.GROUP_NORM.EPSILON = 1e-5
-
-_C.MODEL.RESNETS = CN()
-# ResNeXt: groups of the 3x3 convolution and channels in each
-_C.MODEL.RESNETS.NUM_GROUPS = 1
-_C.MODEL.RESNETS.WIDTH_PER_GROUP = 64
-# Stride of a stage in its first 1x1 convolution (original MSRA) or in its 3x3 (torchvision)
-_C.MODEL.RESNETS.STRIDE_IN_1X1 = True
-# BottleneckWith{FixedBatchNorm,GN,BatchNorm} or, for R-18 and R-34, BasicBlockWith{FixedBatchNorm,GN,BatchNorm}
-_C.MODEL.RESNETS.TRANS_FUNC = "BottleneckWithFixedBatchNorm"
-# StemWith{FixedBatchNorm,GN,BatchNorm}
-_C.MODEL.RESNETS.STEM_FUNC = "StemWithFixedBatchNorm"
-# Dilation of the last stage
-_C.MODEL.RESNETS.RES5_DILATION = 1
-# Channels of the pyramid levels (FPN) or of the C4 feature map
-_C.MODEL.RESNETS.BACKBONE_OUT_CHANNELS = 256 * 4
-# Output channels of layer1, doubled by each later stage; R-18 and R-34 read the default, 256, as their own 64
-_C.MODEL.RESNETS.RES2_OUT_CHANNELS = 256
-# Output channels of the stem
-_C.MODEL.RESNETS.STEM_OUT_CHANNELS = 64
-# Deformable convolution in stages 2..5
-_C.MODEL.RESNETS.STAGE_WITH_DCN = (False, False, False, False)
-# Its modulated form (version 2), with a weight for each sample
-_C.MODEL.RESNETS.WITH_MODULATED_DCN = False
-# Groups of channels that share their offsets
-_C.MODEL.RESNETS.DEFORMABLE_GROUPS = 1
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Region proposals
-# ---------------------------------------------------------------------------------------------------------------------
-_C.MODEL.RPN = CN()
-# One stride and one size of anchors per level of a feature pyramid, instead of one feature map with all sizes
-_C.MODEL.RPN.USE_FPN = False
-# Anchor side in pixels, one per level with FPN
-_C.MODEL.RPN.ANCHOR_SIZES = (32, 64, 128, 256, 512)
-# Pixels between anchors, one number per level
-_C.MODEL.RPN.ANCHOR_STRIDE = (16,)
-# Height by width of the anchors at each place
-_C.MODEL.RPN.ASPECT_RATIOS = (0.5, 1.0, 2.0)
-# Anchors that leave the image by more pixels than this are not trained; -1 keeps all
-_C.MODEL.RPN.STRADDLE_THRESH = 0
-# IoU from which an anchor is positive, and below which it is negative
-_C.MODEL.RPN.FG_IOU_THRESHOLD = 0.7
-_C.MODEL.RPN.BG_IOU_THRESHOLD = 0.3
-# Anchors sampled per image, and the share of positives among them
-_C.MODEL.RPN.BATCH_SIZE_PER_IMAGE = 256
-_C.MODEL.RPN.POSITIVE_FRACTION = 0.5
-# Proposals kept before and after non-maximum suppression (per level with FPN)
-_C.MODEL.RPN.PRE_NMS_TOP_N_TRAIN = 12000
-_C.MODEL.RPN.PRE_NMS_TOP_N_TEST = 6000
-_C.MODEL.RPN.POST_NMS_TOP_N_TRAIN = 2000
-_C.MODEL.RPN.POST_NMS_TOP_N_TEST = 1000
-# IoU above which the lower of two proposals is dropped
-_C.MODEL.RPN.NMS_THRESH = 0.7
-# Proposals with a smaller side (pixels) are dropped
-_C.MODEL.RPN.MIN_SIZE = 0
-# Proposals kept over all levels
-_C.MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN = 2000
-_C.MODEL.RPN.FPN_POST_NMS_TOP_N_TEST = 2000
-# In training the limit above holds for the batch (as in the original) or for each image
-_C.MODEL.RPN.FPN_POST_NMS_PER_BATCH = True
-# A name in modeling.registry.RPN_HEADS
-_C.MODEL.RPN.RPN_HEAD = "SingleConvRPNHead"
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Heads with one answer per region
-# ---------------------------------------------------------------------------------------------------------------------
-_C.MODEL.ROI_HEADS = CN()
-# Not read: POOLER_SCALES of each head say which levels it pools from. Kept for the original's files
-_C.MODEL.ROI_HEADS.USE_FPN = False
-# IoU from which a proposal is an object's, and below which it is background
-_C.MODEL.ROI_HEADS.FG_IOU_THRESHOLD = 0.5
-_C.MODEL.ROI_HEADS.BG_IOU_THRESHOLD = 0.5
-# Factors of the box codes: of the centre's x and y, of width and height
-_C.MODEL.ROI_HEADS.BBOX_REG_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
-# Regions sampled per image, and the share of positives among them
-_C.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 512
-_C.MODEL.ROI_HEADS.POSITIVE_FRACTION = 0.25
-# At test time: least score, IoU of class-wise non-maximum suppression, detections kept per image
-_C.MODEL.ROI_HEADS.SCORE_THRESH = 0.05
-_C.MODEL.ROI_HEADS.NMS = 0.5
-_C.MODEL.ROI_HEADS.DETECTIONS_PER_IMG = 100
-
-_C.MODEL.ROI_BOX_HEAD = CN()
-# Names in modeling.registry.ROI_BOX_FEATURE_EXTRACTORS and ROI_BOX_PREDICTOR
-_C.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR = "ResNet50Conv5ROIFeatureExtractor"
-_C.MODEL.ROI_BOX_HEAD.PREDICTOR = "FastRCNNPredictor"
-# ROIAlign: cells along each side, samples in each (0: as many as the region's size asks for), and the scale of each
-# feature map that it pools from
-_C.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = 14
-_C.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO = 0
-_C.MODEL.ROI_BOX_HEAD.POOLER_SCALES = (1.0 / 16,)
-# Classes and background. Taken from the data set unless a file or the command line sets it
-_C.MODEL.ROI_BOX_HEAD.NUM_CLASSES = 81
-# Width of the fully connected layers
-_C.MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM = 1024
-# Group norm in the head
-_C.MODEL.ROI_BOX_HEAD.USE_GN = False
-# Of FPNXconv1fcFeatureExtractor: dilation, channels and number of its convolutions
-_C.MODEL.ROI_BOX_HEAD.DILATION = 1
-_C.MODEL.ROI_BOX_HEAD.CONV_HEAD_DIM = 256
-_C.MODEL.ROI_BOX_HEAD.NUM_STACKED_CONVS = 4
-
-_C.MODEL.ROI_MASK_HEAD = CN()
-# Names in modeling.registry.ROI_MASK_FEATURE_EXTRACTORS and ROI_MASK_PREDICTOR
-_C.MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR = "ResNet50Conv5ROIFeatureExtractor"
-_C.MODEL.ROI_MASK_HEAD.PREDICTOR = "MaskRCNNC4Predictor"
-# ROIAlign, as of ROI_BOX_HEAD
-_C.MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION = 14
-_C.MODEL.ROI_MASK_HEAD.POOLER_SAMPLING_RATIO = 0
-_C.MODEL.ROI_MASK_HEAD.POOLER_SCALES = (1.0 / 16,)
-# Not read; kept for the original's files
-_C.MODEL.ROI_MASK_HEAD.MLP_HEAD_DIM = 1024
-# Channels of each convolution of MaskRCNNFPNFeatureExtractor; the predictor has the last number as well
-_C.MODEL.ROI_MASK_HEAD.CONV_LAYERS = (256, 256, 256, 256)
-# Side of the predicted mask
-_C.MODEL.ROI_MASK_HEAD.RESOLUTION = 14
-# Masks are read from the box head's features of the regions instead of features of their own
-_C.MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR = True
-# Paste masks into the image inside the model, with this threshold
-_C.MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS = False
-_C.MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS_THRESHOLD = 0.5
-# Dilation of the convolutions, and group norm after each
-_C.MODEL.ROI_MASK_HEAD.DILATION = 1
-_C.MODEL.ROI_MASK_HEAD.USE_GN = False
-
-_C.MODEL.ROI_KEYPOINT_HEAD = CN()
-# Names in modeling.registry.ROI_KEYPOINT_FEATURE_EXTRACTORS and ROI_KEYPOINT_PREDICTOR
-_C.MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR = "KeypointRCNNFeatureExtractor"
-_C.MODEL.ROI_KEYPOINT_HEAD.PREDICTOR = "KeypointRCNNPredictor"
-# ROIAlign, as of ROI_BOX_HEAD
-_C.MODEL.ROI_KEYPOINT_HEAD.POOLER_RESOLUTION = 14
-_C.MODEL.ROI_KEYPOINT_HEAD.POOLER_SAMPLING_RATIO = 0
-_C.MODEL.ROI_KEYPOINT_HEAD.POOLER_SCALES = (1.0 / 16,)
-# Not read; kept for the original's files
-_C.MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM = 1024
-# Channels of each convolution
-_C.MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS = (512,) * 8
-# Side of the predicted heat map
-_C.MODEL.ROI_KEYPOINT_HEAD.RESOLUTION = 14
-# Joints. Taken from the data set unless set
-_C.MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES = 17
-# Joints are read from the box head's features of the regions instead of features of their own
-_C.MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR = True
-# Regions trained per image at most; 0 trains every positive region, as the original does
-_C.MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE = 0
-
-# Part segmentation per region
-_C.MODEL.ROI_PART_HEAD = CN()
-# Names in modeling.registry.ROI_PART_FEATURE_EXTRACTORS and ROI_PART_PREDICTOR
-_C.MODEL.ROI_PART_HEAD.FEATURE_EXTRACTOR = "PartRCNNFeatureExtractor"
-_C.MODEL.ROI_PART_HEAD.PREDICTOR = "PartRCNNPredictor"
-# ROIAlign, as of ROI_BOX_HEAD
-_C.MODEL.ROI_PART_HEAD.POOLER_RESOLUTION = 14
-_C.MODEL.ROI_PART_HEAD.POOLER_SAMPLING_RATIO = 2
-_C.MODEL.ROI_PART_HEAD.POOLER_SCALES = (1.0 / 16,)
-# Channels of each convolution
-_C.MODEL.ROI_PART_HEAD.CONV_LAYERS = (256, 256, 256, 256)
-# Side of the predicted part map: twice or four times POOLER_RESOLUTION
-_C.MODEL.ROI_PART_HEAD.RESOLUTION = 56
-# Part labels and background. Taken from the data set unless set
-_C.MODEL.ROI_PART_HEAD.NUM_CLASSES = 7
-# Regions trained per image at most (Parsing R-CNN: 16); 0 trains every positive region with part labels
-_C.MODEL.ROI_PART_HEAD.MAX_ROIS_PER_IMAGE = 16
-
-# Parts are answered per region ("roi") or once for the whole image on the dense trunk ("fpn")
-_C.MODEL.PART_HEAD = "roi"
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Heads with one answer per image
-# ---------------------------------------------------------------------------------------------------------------------
-# The shared trunk: every pyramid level brought to stride 4 and added (Panoptic FPN, Kirillov et al. 2019)
-_C.MODEL.DENSE_TRUNK = CN()
-_C.MODEL.DENSE_TRUNK.CHANNELS = 128
-# "GN", "BN" or "" for none
-_C.MODEL.DENSE_TRUNK.NORM = "GN"
-# Pixel classes are compared with the labels at every so many pixels: 1, 2 or 4. Predictions are at full resolution all
-# the same; 2 takes a quarter of the memory, which the number of classes makes large
-_C.MODEL.DENSE_TRUNK.LOSS_STRIDE = 2
-
-_C.MODEL.SEMANTIC_HEAD = CN()
-# Classes; unlabelled pixels have no class and are ignored. Taken from the data set unless set
-_C.MODEL.SEMANTIC_HEAD.NUM_CLASSES = 59
-
-# Boundary and occlusion share a fine decoder: the trunk enlarged and joined with a shallow stem on the image itself
-_C.MODEL.EDGE_DECODER = CN()
-# Image pixels per cell of the decoder: 1, 2 or 4. Predictions are at full resolution all the same
-_C.MODEL.EDGE_DECODER.STRIDE = 2
-# Channels of the stem on the image (STRIDE 4 has none) and of the decoder
-_C.MODEL.EDGE_DECODER.STEM_CHANNELS = 16
-_C.MODEL.EDGE_DECODER.CHANNELS = 32
-
-_C.MODEL.BOUNDARY_HEAD = CN()
-# Weight of edge pixels in the cross-entropy, 1 - it for the others (0.95: the field's value on PASCAL-Context)
-_C.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT = 0.95
-
-_C.MODEL.OCCLUSION_HEAD = CN()
-# Attention loss of DOOBNet (Wang et al. 2018): base and exponent of the focus on hard pixels
-_C.MODEL.OCCLUSION_HEAD.ATTENTION_BETA = 4.0
-_C.MODEL.OCCLUSION_HEAD.ATTENTION_GAMMA = 0.5
-
-_C.MODEL.CLASSIFICATION_HEAD = CN()
-# Image labels. Taken from the data set unless set
-_C.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES = 59
-
-# ---------------------------------------------------------------------------------------------------------------------
-# RetinaNet
-# ---------------------------------------------------------------------------------------------------------------------
-_C.MODEL.RETINANET = CN()
-# Classes and background. Taken from the data set unless a file or the command line sets it
-_C.MODEL.RETINANET.NUM_CLASSES = 81
-# Smallest anchor side in pixels of each level, height by width of the anchors, and pixels between them on each level
-_C.MODEL.RETINANET.ANCHOR_SIZES = (32, 64, 128, 256, 512)
-_C.MODEL.RETINANET.ASPECT_RATIOS = (0.5, 1.0, 2.0)
-_C.MODEL.RETINANET.ANCHOR_STRIDES = (8, 16, 32, 64, 128)
-# Has no effect: anchors that leave the image are trained, as in the original
-_C.MODEL.RETINANET.STRADDLE_THRESH = 0
-# Sizes of anchors on a level: SCALES_PER_OCTAVE of them, from ANCHOR_SIZES up to OCTAVE times as large
-_C.MODEL.RETINANET.OCTAVE = 2.0
-_C.MODEL.RETINANET.SCALES_PER_OCTAVE = 3
-# P6 from C5 (True) or from P5
-_C.MODEL.RETINANET.USE_C5 = True
-# 3x3 convolutions of each of the two branches
-_C.MODEL.RETINANET.NUM_CONVS = 4
-# Divisor of the box loss, and where its smooth L1 turns linear
-_C.MODEL.RETINANET.BBOX_REG_WEIGHT = 4.0
-_C.MODEL.RETINANET.BBOX_REG_BETA = 0.11
-# Pairs of anchor and class that are decoded per image and level
-_C.MODEL.RETINANET.PRE_NMS_TOP_N = 1000
-# IoU from which an anchor is positive, and below which it is negative
-_C.MODEL.RETINANET.FG_IOU_THRESHOLD = 0.5
-_C.MODEL.RETINANET.BG_IOU_THRESHOLD = 0.4
-# Focal loss: weight of the positives, exponent
-_C.MODEL.RETINANET.LOSS_ALPHA = 0.25
-_C.MODEL.RETINANET.LOSS_GAMMA = 2.0
-# Initial probability of every class
-_C.MODEL.RETINANET.PRIOR_PROB = 0.01
-# At test time: least score, and IoU above which the lower of two boxes of a class is dropped
-_C.MODEL.RETINANET.INFERENCE_TH = 0.05
-_C.MODEL.RETINANET.NMS_TH = 0.4
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Input
-# ---------------------------------------------------------------------------------------------------------------------
-_C.INPUT = CN()
-# Shorter side in pixels (several: one is drawn per image) and the limit of the longer side
-_C.INPUT.MIN_SIZE_TRAIN = (800,)
-_C.INPUT.MAX_SIZE_TRAIN = 1333
-_C.INPUT.MIN_SIZE_TEST = 800
-_C.INPUT.MAX_SIZE_TEST = 1333
-# What is subtracted from the channels, and what they are then divided by, in TO_BGR255's order and range
-_C.INPUT.PIXEL_MEAN = [102.9801, 115.9465, 122.7717]
-_C.INPUT.PIXEL_STD = [1.0, 1.0, 1.0]
-# BGR 0..255 (Caffe2 weights) or RGB 0..1 (torchvision weights)
-_C.INPUT.TO_BGR255 = True
-# Colour jitter: strength of each, 0 is off
-_C.INPUT.BRIGHTNESS = 0.0
-_C.INPUT.CONTRAST = 0.0
-_C.INPUT.SATURATION = 0.0
-_C.INPUT.HUE = 0.0
-# Probability of a mirror, left to right and upside down
-_C.INPUT.HORIZONTAL_FLIP_PROB_TRAIN = 0.5
-_C.INPUT.VERTICAL_FLIP_PROB_TRAIN = 0.0
-# Large-scale jitter (Ghiasi et al. 2021): the image is scaled by a factor from this range, then cropped or padded to
-# its size before scaling; (1.0, 1.0) is off
-_C.INPUT.SCALE_JITTER = (1.0, 1.0)
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Data
-# ---------------------------------------------------------------------------------------------------------------------
-_C.DATASETS = CN()
-# Names in config/paths_catalog.py, or NAME_train, NAME_val, NAME_trainval of a folder DATA_DIR/NAME
-_C.DATASETS.TRAIN = ()
-_C.DATASETS.TEST = ()
-# The data set whose classes, parts and joints the network learns; those of DATASETS.TRAIN that have others are mapped
-# by name. "": that of DATASETS.TRAIN, or the first of DATASETS.TEST where they differ
-_C.DATASETS.VOCABULARY = ""
-# Shares of images drawn from each of DATASETS.TRAIN, such as (1.0, 3.0); () draws every image as often
-_C.DATASETS.RATIOS = ()
-# Where data sets lie
-_C.DATASETS.DATA_DIR = "datasets"
-# Classes of PASCAL in Detail: "voc20" (the 20 with instances), "context59" (the official 59) or "all" (whatever the
-# file lists); regions of others are ignored
-_C.DATASETS.CLASSES = "all"
-# Part labels of PASCAL in Detail: "person6" (the six of PASCAL-Person-Part), "person24" (every named part of people;
-# also called "person"), "superparts" (whole heads, arms, legs, ... of every class) or "all" (every named part of it)
-_C.DATASETS.PARTS = "person6"
-
-_C.DATALOADER = CN()
-# Processes that load images and, in a test, as many that score answers; 0 does both in the main process
-_C.DATALOADER.NUM_WORKERS = 4
-# Batches are padded to a multiple of this
-_C.DATALOADER.SIZE_DIVISIBILITY = 0
-# Batches hold only upright or only wide images
-_C.DATALOADER.ASPECT_RATIO_GROUPING = True
-# Images without boxes are left out of training; False keeps them as background
-_C.DATALOADER.FILTER_EMPTY_ANNOTATIONS = True
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Many tasks, one step
-# ---------------------------------------------------------------------------------------------------------------------
-_TASKS = (
+TASKS = (
     *("DETECTION", "INSTANCE", "KEYPOINT", "PART"),
     *("SEMANTIC", "BOUNDARY", "OCCLUSION", "CLASSIFICATION"),
 )
-_C.MULTITASK = CN()
-# How the tasks' losses become one number: "fixed" (the weights below), or on top of them a weighting that follows the
-# training: "uncertainty", "dwa", "random", "geometric_mean", "imtl_l", "famo", "gradnorm", "stch", or one of your own
-# (docs/multitask.md)
-_C.MULTITASK.WEIGHTING = "fixed"
-# How the shared trunk joins the tasks' gradients: "" (their sum), "pcgrad", "gradvac", "cagrad", "mgda", "imtl_g",
-# "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", or one of your own
-_C.MULTITASK.AGGREGATION = ""
-# Where those gradients are taken: at the shared "features", with one backward pass through the trunk, or at the trunk's
-# "parameters", with one for each task
-_C.MULTITASK.GRADIENTS_AT = "features"
-# Fixed weight of each task's losses
-_C.MULTITASK.LOSS_WEIGHTS = CN()
-_C.MULTITASK.LOSS_WEIGHTS.DETECTION = 1.0
-_C.MULTITASK.LOSS_WEIGHTS.INSTANCE = 1.0
-_C.MULTITASK.LOSS_WEIGHTS.KEYPOINT = 1.0
-_C.MULTITASK.LOSS_WEIGHTS.PART = 1.0
-_C.MULTITASK.LOSS_WEIGHTS.SEMANTIC = 1.0
-_C.MULTITASK.LOSS_WEIGHTS.BOUNDARY = 1.0
-_C.MULTITASK.LOSS_WEIGHTS.OCCLUSION = 1.0
-_C.MULTITASK.LOSS_WEIGHTS.CLASSIFICATION = 1.0
-# Fixed weight of each single loss within its task
-_C.MULTITASK.SINGLE_LOSS_WEIGHTS = CN()
-for _loss in (
-    *("OBJECTNESS", "RPN_BOX_REG", "CLASSIFIER", "BOX_REG", "RETINA_CLS", "RETINA_REG", "MASK", "KP", "PART"),
-    *("SEMANTIC", "BOUNDARY", "OCCLUSION_EDGE", "OCCLUSION_DIRECTION", "CLASSIFICATION"),
-):
-    _C.MULTITASK.SINGLE_LOSS_WEIGHTS[f"LOSS_{_loss}"] = 1.0
-# First and last iteration that a task's losses count in; a last one of -1 is never
-_C.MULTITASK.START = CN()
-_C.MULTITASK.STOP = CN()
-# Factor of the learning rate of each task's own layers
-_C.MULTITASK.LR_FACTORS = CN()
-for _task in _TASKS:
-    _C.MULTITASK.START[_task] = 1
-    _C.MULTITASK.STOP[_task] = -1
-    _C.MULTITASK.LR_FACTORS[_task] = 1.0
-# Tasks, such as ("keypoint",), whose losses train their own layers and leave the trunk alone
-_C.MULTITASK.FREEZE_TRUNK = ()
-# Train so many tasks in each step, drawn anew; 0 trains all of them
-_C.MULTITASK.TASKS_PER_STEP = 0
-# Iterations between two looks at what the tasks do to one another: norms of their gradients on the trunk and the
-# cosines between them. Such an iteration costs as much as one with GRADIENTS_AT "parameters". 0 never looks
-_C.MULTITASK.LOG_PERIOD = 0
-# Options of single methods. Dynamic weight average: iterations that losses are averaged over, temperature
-_C.MULTITASK.DWA = CN()
-_C.MULTITASK.DWA.PERIOD = 100
-_C.MULTITASK.DWA.TEMPERATURE = 2.0
-# FAMO: rate and decay of its own weights
-_C.MULTITASK.FAMO = CN()
-_C.MULTITASK.FAMO.LR = 0.025
-_C.MULTITASK.FAMO.WEIGHT_DECAY = 0.001
-# GradNorm: pull towards equal training rates, rate of its own weights
-_C.MULTITASK.GRADNORM = CN()
-_C.MULTITASK.GRADNORM.ALPHA = 1.5
-_C.MULTITASK.GRADNORM.LR = 0.025
-# Smooth Tchebycheff: smoothness, iterations that a task's nadir is averaged over
-_C.MULTITASK.STCH = CN()
-_C.MULTITASK.STCH.MU = 1.0
-_C.MULTITASK.STCH.WARMUP = 100
-# CAGrad: radius of its ball around the mean gradient, in norms of that gradient
-_C.MULTITASK.CAGRAD = CN()
-_C.MULTITASK.CAGRAD.C = 0.5
-# GradVac: share of the newest cosine in the running mean
-_C.MULTITASK.GRADVAC = CN()
-_C.MULTITASK.GRADVAC.BETA = 0.5
-# FairGrad: 1 is proportional fairness (Nash-MTL), larger is nearer to max-min
-_C.MULTITASK.FAIRGRAD = CN()
-_C.MULTITASK.FAIRGRAD.ALPHA = 2.0
+LOSSES = (
+    *("LOSS_OBJECTNESS", "LOSS_RPN_BOX_REG", "LOSS_CLASSIFIER", "LOSS_BOX_REG", "LOSS_RETINA_CLS", "LOSS_RETINA_REG"),
+    *("LOSS_MASK", "LOSS_KP", "LOSS_PART", "LOSS_SEMANTIC", "LOSS_BOUNDARY"),
+    *("LOSS_OCCLUSION_EDGE", "LOSS_OCCLUSION_DIRECTION", "LOSS_CLASSIFICATION"),
+)
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Training
-# ---------------------------------------------------------------------------------------------------------------------
-_C.SOLVER = CN()
-# "SGD" or "AdamW"
-_C.SOLVER.OPTIMIZER = "SGD"
-# Optimizer steps
-_C.SOLVER.MAX_ITER = 40000
-# Learning rate of weights, and its factor for biases. Scale it with IMS_PER_BATCH
-_C.SOLVER.BASE_LR = 0.001
-_C.SOLVER.BIAS_LR_FACTOR = 2
-# Of SGD
-_C.SOLVER.MOMENTUM = 0.9
-# Of weights and of biases
-_C.SOLVER.WEIGHT_DECAY = 0.0005
-_C.SOLVER.WEIGHT_DECAY_BIAS = 0.0
-# "step" (times GAMMA at each of STEPS) or "cosine" (down to 0 at MAX_ITER)
-_C.SOLVER.SCHEDULE = "step"
-# Factor and iterations of the steps
-_C.SOLVER.GAMMA = 0.1
-_C.SOLVER.STEPS = (30000,)
-# The rate begins with this factor and has its full height after WARMUP_ITERS iterations
-_C.SOLVER.WARMUP_FACTOR = 1.0 / 3
-_C.SOLVER.WARMUP_ITERS = 500
-# "linear" or "constant"
-_C.SOLVER.WARMUP_METHOD = "linear"
-# Iterations between two checkpoints; one is saved at the end in any case
-_C.SOLVER.CHECKPOINT_PERIOD = 2500
-# Evaluate on DATASETS.TEST every so many iterations; 0 only at the end
-_C.SOLVER.TEST_PERIOD = 0
-# Images per optimizer step, over all processes
-_C.SOLVER.IMS_PER_BATCH = 16
-# A step's images are run in this many portions whose gradients are added
-_C.SOLVER.ACCUMULATE_STEPS = 1
-# Largest norm of the gradient over all parameters; 0 is off
-_C.SOLVER.CLIP_GRADIENT_NORM = 0.0
-# Seed of weights, order and augmentation; -1 draws one and logs it
-_C.SOLVER.SEED = 0
-# Iterations between two lines of the log and points of TensorBoard
-_C.SOLVER.LOG_PERIOD = 20
-# On CUDA, train with kernels that add in a fixed order: the same command on the same machine, or a run that is resumed,
-# ends with the same weights, bit for bit. Slower; an operation without such a kernel ends the run with its name
-_C.SOLVER.DETERMINISTIC = False
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Testing
-# ---------------------------------------------------------------------------------------------------------------------
-_C.TEST = CN()
-# [[data set, task, metric, mean, standard deviation], ...], or the original's [[kind, metric, [mean, standard
-# deviation]], ...] with a kind of bbox, segm, keypoints or box_proposal. A result outside the tolerance is an error in
-# the log
-_C.TEST.EXPECTED_RESULTS = []
-# The tolerance, in standard deviations
-_C.TEST.EXPECTED_RESULTS_SIGMA_TOL = 4
-# Images per batch, over all processes
-_C.TEST.IMS_PER_BATCH = 8
-# Precision of evaluations and predictions, whatever DTYPE trained in: "float32", "float16" or "bfloat16"
-_C.TEST.DTYPE = "float32"
-# Whether float32 may be TensorFloat-32 there, as TF32 says for training
-_C.TEST.TF32 = False
-# Detections kept per image by RetinaNet; MODEL.ROI_HEADS has its own
-_C.TEST.DETECTIONS_PER_IMG = 100
-# Test-time augmentation: boxes from several views of an image, as it is, mirrored (H_FLIP), at further SCALES of the
-# shorter side (at most MAX_SIZE for the longer one), and these mirrored (SCALE_H_FLIP)
-_C.TEST.BBOX_AUG = CN()
-_C.TEST.BBOX_AUG.ENABLED = False
-_C.TEST.BBOX_AUG.H_FLIP = False
-_C.TEST.BBOX_AUG.SCALES = ()
-_C.TEST.BBOX_AUG.MAX_SIZE = 4000
-_C.TEST.BBOX_AUG.SCALE_H_FLIP = False
-# How boxes and masks are scored: "coco", or "detail" as PASCAL in Detail's own program does it: no ranges of size, any
-# number of detections per image
-_C.TEST.DETECTION_PROTOCOL = "coco"
-# Thresholds of the boundary and occlusion curves (the published protocol: 99)
-_C.TEST.EDGE_THRESHOLDS = 99
-# Greatest distance of a predicted from an annotated edge pixel, as a share of the image diagonal (0.011 for NYUD)
-_C.TEST.EDGE_MAX_DISTANCE = 0.0075
-# Reduce soft edge maps to ridges before they are thinned
-_C.TEST.EDGE_NMS = True
-# "bsds" (Berkeley: the best F is interpolated between thresholds) or "seism" (the best F of the thresholds themselves)
-_C.TEST.EDGE_CONVENTIONS = "bsds"
-# JSON file with the headline metrics of single-task networks, to state Delta_m against them; "" for none
-# (docs/evaluation.md)
-_C.TEST.SINGLE_TASK_RESULTS = ""
-# Measure what a predictor scores that never looks at the image, once for each OUTPUT_DIR; False leaves that column out
-_C.TEST.TRIVIAL = True
-# Images that the report of a test shows at either end of each task's ranking, the worst and the best; 0 shows none
-_C.TEST.NUM_EXAMPLES = 3
-# Validation images drawn on the page of pictures at the end of training; 0 draws none
-_C.TEST.NUM_PICTURES = 6
+def task_switch(name: str, comment: str, default: bool = False) -> Option:
+    """The option under MODEL that turns a task on."""
+    return Option(f"MODEL.{name}", default, FLAG, comment)
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The rest
-# ---------------------------------------------------------------------------------------------------------------------
-# What a run leaves
-_C.OUTPUT_DIR = "."
-# The module that maps data set names to files
-_C.PATHS_CATALOG = os.path.join(os.path.dirname(__file__), "paths_catalog.py")
-# Training in "float32", or in mixed precision with "float16" or "bfloat16"; TEST.DTYPE is for what comes after
-_C.DTYPE = "float32"
-# In training on CUDA, let float32 convolutions and matrix products take TensorFloat-32: 10 bits of mantissa instead of
-# 23, several times the speed. False trains in float32 as IEEE 754 has it
-_C.TF32 = True
+
+def loss_weight(task: str) -> Option:
+    """The weight of a task's losses, for a task's key in capitals."""
+    return Option(f"MULTITASK.LOSS_WEIGHTS.{task}", 1.0, FACTOR, "Fixed weight of the task's losses")
+
+
+def single_loss_weight(loss: str) -> Option:
+    """The weight of one loss, for its name in capitals."""
+    comment = "Fixed weight of this loss within its task"
+    return Option(f"MULTITASK.SINGLE_LOSS_WEIGHTS.{loss}", 1.0, FACTOR, comment)
+
+
+def first_iteration(task: str) -> Option:
+    """When a task's training begins, for its key in capitals."""
+    return Option(f"MULTITASK.START.{task}", 1, PERIOD, "First iteration that the task's losses count in")
+
+
+def last_iteration(task: str) -> Option:
+    """When a task's training ends, for its key in capitals."""
+    comment = "Last iteration that the task's losses count in; -1 is never"
+    return Option(f"MULTITASK.STOP.{task}", -1, Integer(-1, 10**9), comment)
+
+
+def rate_factor(task: str) -> Option:
+    """How fast a task's own layers learn, for its key in capitals."""
+    comment = "Factor of the learning rate of the task's own layers; 0 freezes them"
+    return Option(f"MULTITASK.LR_FACTORS.{task}", 1.0, FACTOR, comment)
+
+
+def region_pooling(head: str, sampling_ratio: int = 0) -> list[Option]:
+    """ROIAlign of a head, such as "ROI_BOX_HEAD"."""
+    return [
+        Option(f"MODEL.{head}.POOLER_RESOLUTION", 14, CELLS, "ROIAlign: cells along each side"),
+        Option(
+            f"MODEL.{head}.POOLER_SAMPLING_RATIO",
+            sampling_ratio,
+            SAMPLES,
+            "ROIAlign: samples in each cell along each side; 0: as many as the region's size asks for",
+        ),
+        Option(
+            f"MODEL.{head}.POOLER_SCALES",
+            (1.0 / 16,),
+            SCALES,
+            "ROIAlign: the scale of each feature map that it pools from, finest first, each half of the one before",
+        ),
+    ]
+
+
+OPTIONS = [
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Model: which tasks, which trunk",
+        Option("MODEL.RPN_ONLY", False, FLAG, "Stop after the region proposals: the model's answer is its proposals"),
+        task_switch(
+            "DETECTION_ON",
+            "Task: detection. Instance masks, keypoints and ROI parts are answers per detected box, so they need it",
+            True,
+        ),
+        task_switch("MASK_ON", "Task: instance masks, per detected box"),
+        task_switch("KEYPOINT_ON", "Task: human keypoints, per detected box"),
+        task_switch("PART_ON", "Task: parts, per detected box or once per image (MODEL.PART_HEAD)"),
+        task_switch(
+            "SEMANTIC_ON",
+            "Task: semantic segmentation, with one answer per image, on a shared dense trunk over the feature pyramid",
+        ),
+        task_switch(
+            "BOUNDARY_ON", "Task: boundaries, with one answer per image, on the dense trunk and a fine decoder"
+        ),
+        task_switch(
+            "OCCLUSION_ON", "Task: occlusion edges, with one answer per image, on the dense trunk and a fine decoder"
+        ),
+        task_switch("CLASSIFICATION_ON", "Task: image labels, one answer per image"),
+        Option("MODEL.RETINANET_ON", False, FLAG, "One-stage RetinaNet instead of RPN and ROI heads"),
+        Option(
+            "MODEL.DEVICE",
+            "cuda",
+            Text(32, pattern=r"auto|cpu(:\d{1,3})?|cuda(:\d{1,3})?", what="auto, cpu, cuda or cuda:NUMBER"),
+            '"cuda", "cuda:1", "cpu", or "auto": CUDA where there is a device, else the processor. A config that asks '
+            "for CUDA on a machine without it is an error; of several processes each takes the GPU of its number",
+        ),
+        Option("MODEL.META_ARCHITECTURE", "GeneralizedRCNN", Choice("GeneralizedRCNN"), "The only one there is"),
+        Option(
+            "MODEL.CLS_AGNOSTIC_BBOX_REG",
+            False,
+            FLAG,
+            "One box regression for all classes instead of one per class",
+        ),
+        Option(
+            "MODEL.WEIGHT",
+            "",
+            PATH_OR_NONE,
+            "Initial weights: a path, an address, or a name such as catalog://ImageNetPretrained/MSRA/R-50 "
+            '(docs/weights.md lists them); "" starts from random weights',
+        ),
+        Option(
+            "MODEL.COMPILE",
+            False,
+            FLAG,
+            "Compile the trunk with torch.compile: faster steps on GPUs after minutes of compiling at each image shape",
+        ),
+        Option(
+            "MODEL.CHANNELS_LAST",
+            True,
+            FLAG,
+            "Memory layout of weights and activations: channels last is faster for convolutions on CPUs and tensor "
+            "cores",
+        ),
+        Option(
+            "MODEL.BACKBONE.CONV_BODY",
+            "R-50-C4",
+            NAME,
+            "A name in modeling.registry.BACKBONES: R-18-FPN, R-34-FPN, R-50-FPN, R-101-FPN, R-50-C4, ...",
+        ),
+        Option(
+            "MODEL.BACKBONE.FREEZE_CONV_BODY_AT",
+            2,
+            Integer(0, 5),
+            "Freeze the trunk's first stages: 0 none, 1 the stem, 2 the stem and layer1, ...",
+        ),
+        Option("MODEL.FPN.USE_GN", False, FLAG, "Group norm after the convolutions of the feature pyramid"),
+        Option("MODEL.FPN.USE_RELU", False, FLAG, "A ReLU after the convolutions of the feature pyramid"),
+        Option(
+            "MODEL.GROUP_NORM.DIM_PER_GP",
+            -1,
+            Integer(-1, 2**13),
+            "Channels per group; -1 to give the number of groups instead",
+        ),
+        Option("MODEL.GROUP_NORM.NUM_GROUPS", 32, GROUPS, "Groups, where DIM_PER_GP is -1"),
+        Option("MODEL.GROUP_NORM.EPSILON", 1e-5, Number(0, 1, above=True), "Added to the variance"),
+        Option("MODEL.RESNETS.NUM_GROUPS", 1, GROUPS, "ResNeXt: groups of the 3x3 convolution"),
+        Option("MODEL.RESNETS.WIDTH_PER_GROUP", 64, CHANNELS, "ResNeXt: channels in each group of the 3x3 convolution"),
+        Option(
+            "MODEL.RESNETS.STRIDE_IN_1X1",
+            True,
+            FLAG,
+            "Stride of a stage in its first 1x1 convolution (original MSRA) or in its 3x3 (torchvision)",
+        ),
+        Option(
+            "MODEL.RESNETS.TRANS_FUNC",
+            "BottleneckWithFixedBatchNorm",
+            NAME,
+            "BottleneckWith{FixedBatchNorm,GN,BatchNorm} or, for R-18 and R-34, "
+            "BasicBlockWith{FixedBatchNorm,GN,BatchNorm}",
+        ),
+        Option("MODEL.RESNETS.STEM_FUNC", "StemWithFixedBatchNorm", NAME, "StemWith{FixedBatchNorm,GN,BatchNorm}"),
+        Option("MODEL.RESNETS.RES5_DILATION", 1, DILATION, "Dilation of the last stage"),
+        Option(
+            "MODEL.RESNETS.BACKBONE_OUT_CHANNELS",
+            256 * 4,
+            CHANNELS,
+            "Channels of the pyramid levels (FPN) or of the C4 feature map",
+        ),
+        Option(
+            "MODEL.RESNETS.RES2_OUT_CHANNELS",
+            256,
+            CHANNELS,
+            "Output channels of layer1, doubled by each later stage; R-18 and R-34 read the default, 256, as their own "
+            "64",
+        ),
+        Option("MODEL.RESNETS.STEM_OUT_CHANNELS", 64, CHANNELS, "Output channels of the stem"),
+        Option(
+            "MODEL.RESNETS.STAGE_WITH_DCN",
+            (False, False, False, False),
+            Sequence(FLAG, 4, 4),
+            "Deformable convolution in stages 2..5",
+        ),
+        Option(
+            "MODEL.RESNETS.WITH_MODULATED_DCN",
+            False,
+            FLAG,
+            "The modulated form of deformable convolution (version 2), with a weight for each sample",
+        ),
+        Option(
+            "MODEL.RESNETS.DEFORMABLE_GROUPS",
+            1,
+            GROUPS,
+            "Deformable convolution: groups of channels that share their offsets",
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Region proposals",
+        Option(
+            "MODEL.RPN.USE_FPN",
+            False,
+            FLAG,
+            "One stride and one size of anchors per level of a feature pyramid, instead of one feature map with all "
+            "sizes",
+        ),
+        Option(
+            "MODEL.RPN.ANCHOR_SIZES",
+            (32, 64, 128, 256, 512),
+            Sequence(Either(SIDE, Sequence(SIDE, 1, 12)), 1, 12),
+            "Anchor side in pixels, one per level with FPN",
+        ),
+        Option("MODEL.RPN.ANCHOR_STRIDE", (16,), STRIDES, "Pixels between anchors, one number per level"),
+        Option(
+            "MODEL.RPN.ASPECT_RATIOS", (0.5, 1.0, 2.0), ASPECT_RATIOS, "Height by width of the anchors at each place"
+        ),
+        Option(
+            "MODEL.RPN.STRADDLE_THRESH",
+            0,
+            Integer(-1, 2**14),
+            "Anchors that leave the image by more pixels than this are not trained; -1 keeps all",
+        ),
+        Option("MODEL.RPN.FG_IOU_THRESHOLD", 0.7, FRACTION, "IoU from which an anchor is positive"),
+        Option("MODEL.RPN.BG_IOU_THRESHOLD", 0.3, FRACTION, "IoU below which an anchor is negative"),
+        Option("MODEL.RPN.BATCH_SIZE_PER_IMAGE", 256, REGIONS, "Anchors sampled per image"),
+        Option("MODEL.RPN.POSITIVE_FRACTION", 0.5, FRACTION, "Share of positives among the sampled anchors, at most"),
+        Option(
+            "MODEL.RPN.PRE_NMS_TOP_N_TRAIN",
+            12000,
+            BOXES,
+            "Training: proposals kept before non-maximum suppression (per level with FPN)",
+        ),
+        Option(
+            "MODEL.RPN.PRE_NMS_TOP_N_TEST",
+            6000,
+            BOXES,
+            "Testing: proposals kept before non-maximum suppression (per level with FPN)",
+        ),
+        Option(
+            "MODEL.RPN.POST_NMS_TOP_N_TRAIN",
+            2000,
+            BOXES,
+            "Training: proposals kept after non-maximum suppression (per level with FPN)",
+        ),
+        Option(
+            "MODEL.RPN.POST_NMS_TOP_N_TEST",
+            1000,
+            BOXES,
+            "Testing: proposals kept after non-maximum suppression (per level with FPN)",
+        ),
+        Option(
+            "MODEL.RPN.NMS_THRESH", 0.7, FRACTION, "IoU above which the lower of two proposals is dropped; 0 keeps all"
+        ),
+        Option("MODEL.RPN.MIN_SIZE", 0, Integer(0, 2**14), "Proposals with a smaller side (pixels) are dropped"),
+        Option("MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN", 2000, BOXES, "Training: proposals kept over all levels"),
+        Option("MODEL.RPN.FPN_POST_NMS_TOP_N_TEST", 2000, BOXES, "Testing: proposals kept over all levels"),
+        Option(
+            "MODEL.RPN.FPN_POST_NMS_PER_BATCH",
+            True,
+            FLAG,
+            "In training FPN_POST_NMS_TOP_N_TRAIN holds for the batch (as in the original) or for each image",
+        ),
+        Option("MODEL.RPN.RPN_HEAD", "SingleConvRPNHead", NAME, "A name in modeling.registry.RPN_HEADS"),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Heads with one answer per region",
+        Option(
+            "MODEL.ROI_HEADS.USE_FPN",
+            False,
+            FLAG,
+            "Not read: POOLER_SCALES of each head say which levels it pools from. Kept for the original's files",
+        ),
+        Option("MODEL.ROI_HEADS.FG_IOU_THRESHOLD", 0.5, FRACTION, "IoU from which a proposal is an object's"),
+        Option("MODEL.ROI_HEADS.BG_IOU_THRESHOLD", 0.5, FRACTION, "IoU below which a proposal is background"),
+        Option(
+            "MODEL.ROI_HEADS.BBOX_REG_WEIGHTS",
+            (10.0, 10.0, 5.0, 5.0),
+            Sequence(Number(0, 1000, above=True), 4, 4),
+            "Factors of the box codes: of the centre's x and y, of width and height",
+        ),
+        Option("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 512, REGIONS, "Regions sampled per image"),
+        Option(
+            "MODEL.ROI_HEADS.POSITIVE_FRACTION", 0.25, FRACTION, "Share of positives among the sampled regions, at most"
+        ),
+        Option("MODEL.ROI_HEADS.SCORE_THRESH", 0.05, FRACTION, "At test time: least score"),
+        Option(
+            "MODEL.ROI_HEADS.NMS",
+            0.5,
+            FRACTION,
+            "At test time: IoU of class-wise non-maximum suppression; 0 keeps all",
+        ),
+        Option(
+            "MODEL.ROI_HEADS.DETECTIONS_PER_IMG",
+            100,
+            BOXES_KEPT,
+            "At test time: detections kept per image; 0 keeps all",
+        ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR",
+            "ResNet50Conv5ROIFeatureExtractor",
+            NAME,
+            "A name in modeling.registry.ROI_BOX_FEATURE_EXTRACTORS",
+        ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.PREDICTOR", "FastRCNNPredictor", NAME, "A name in modeling.registry.ROI_BOX_PREDICTOR"
+        ),
+        region_pooling("ROI_BOX_HEAD"),
+        Option(
+            "MODEL.ROI_BOX_HEAD.NUM_CLASSES",
+            81,
+            CLASSES_AND_BACKGROUND,
+            "Classes and background. Taken from the data set unless a file or the command line sets it",
+        ),
+        Option("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Width of the fully connected layers"),
+        Option("MODEL.ROI_BOX_HEAD.USE_GN", False, FLAG, "Group norm in the head"),
+        Option(
+            "MODEL.ROI_BOX_HEAD.DILATION", 1, DILATION, "Of FPNXconv1fcFeatureExtractor: dilation of its convolutions"
+        ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.CONV_HEAD_DIM",
+            256,
+            CHANNELS,
+            "Of FPNXconv1fcFeatureExtractor: channels of its convolutions",
+        ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.NUM_STACKED_CONVS",
+            4,
+            LAYERS,
+            "Of FPNXconv1fcFeatureExtractor: number of its convolutions",
+        ),
+        Option(
+            "MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR",
+            "ResNet50Conv5ROIFeatureExtractor",
+            NAME,
+            "A name in modeling.registry.ROI_MASK_FEATURE_EXTRACTORS",
+        ),
+        Option(
+            "MODEL.ROI_MASK_HEAD.PREDICTOR",
+            "MaskRCNNC4Predictor",
+            NAME,
+            "A name in modeling.registry.ROI_MASK_PREDICTOR",
+        ),
+        region_pooling("ROI_MASK_HEAD"),
+        Option("MODEL.ROI_MASK_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
+        Option(
+            "MODEL.ROI_MASK_HEAD.CONV_LAYERS",
+            (256, 256, 256, 256),
+            WIDTHS,
+            "Channels of each convolution of MaskRCNNFPNFeatureExtractor; the predictor has the last number as well",
+        ),
+        Option("MODEL.ROI_MASK_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted mask"),
+        Option(
+            "MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
+            True,
+            FLAG,
+            "Masks are read from the box head's features of the regions instead of features of their own",
+        ),
+        Option("MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS", False, FLAG, "Paste masks into the image inside the model"),
+        Option(
+            "MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS_THRESHOLD",
+            0.5,
+            FRACTION,
+            "Threshold of the masks that POSTPROCESS_MASKS pastes",
+        ),
+        Option("MODEL.ROI_MASK_HEAD.DILATION", 1, DILATION, "Dilation of the convolutions"),
+        Option("MODEL.ROI_MASK_HEAD.USE_GN", False, FLAG, "Group norm after each convolution"),
+        Option(
+            "MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR",
+            "KeypointRCNNFeatureExtractor",
+            NAME,
+            "A name in modeling.registry.ROI_KEYPOINT_FEATURE_EXTRACTORS",
+        ),
+        Option(
+            "MODEL.ROI_KEYPOINT_HEAD.PREDICTOR",
+            "KeypointRCNNPredictor",
+            NAME,
+            "A name in modeling.registry.ROI_KEYPOINT_PREDICTOR",
+        ),
+        region_pooling("ROI_KEYPOINT_HEAD"),
+        Option("MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
+        Option("MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS", (512,) * 8, WIDTHS, "Channels of each convolution"),
+        Option("MODEL.ROI_KEYPOINT_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted heat map"),
+        Option("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", 17, CLASSES, "Joints. Taken from the data set unless set"),
+        Option(
+            "MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
+            True,
+            FLAG,
+            "Joints are read from the box head's features of the regions instead of features of their own",
+        ),
+        Option(
+            "MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE",
+            0,
+            Integer(0, 2**16),
+            "Regions trained per image at most; 0 trains every positive region, as the original does",
+        ),
+        Option(
+            "MODEL.ROI_PART_HEAD.FEATURE_EXTRACTOR",
+            "PartRCNNFeatureExtractor",
+            NAME,
+            "Part segmentation per region: a name in modeling.registry.ROI_PART_FEATURE_EXTRACTORS",
+        ),
+        Option(
+            "MODEL.ROI_PART_HEAD.PREDICTOR", "PartRCNNPredictor", NAME, "A name in modeling.registry.ROI_PART_PREDICTOR"
+        ),
+        region_pooling("ROI_PART_HEAD", sampling_ratio=2),
+        Option("MODEL.ROI_PART_HEAD.CONV_LAYERS", (256, 256, 256, 256), WIDTHS, "Channels of each convolution"),
+        Option(
+            "MODEL.ROI_PART_HEAD.RESOLUTION",
+            56,
+            Integer(1, 512),
+            "Side of the predicted part map: twice or four times POOLER_RESOLUTION",
+        ),
+        Option(
+            "MODEL.ROI_PART_HEAD.NUM_CLASSES",
+            7,
+            CLASSES_AND_BACKGROUND,
+            "Part labels and background. Taken from the data set unless set",
+        ),
+        Option(
+            "MODEL.ROI_PART_HEAD.MAX_ROIS_PER_IMAGE",
+            16,
+            Integer(0, 2**16),
+            "Regions trained per image at most (Parsing R-CNN: 16); 0 trains every positive region with part labels",
+        ),
+        Option(
+            "MODEL.PART_HEAD",
+            "roi",
+            Choice("roi", "fpn"),
+            'Parts are answered per region ("roi") or once for the whole image on the dense trunk ("fpn")',
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Heads with one answer per image",
+        Option(
+            "MODEL.DENSE_TRUNK.CHANNELS",
+            128,
+            CHANNELS,
+            "Channels of the shared trunk: every pyramid level brought to stride 4 and added (Panoptic FPN, Kirillov "
+            "et al. 2019)",
+        ),
+        Option(
+            "MODEL.DENSE_TRUNK.NORM",
+            "GN",
+            Choice("GN", "BN", ""),
+            'Normalisation in the trunk and in the fine decoder: "GN", "BN" or "" for none',
+        ),
+        Option(
+            "MODEL.DENSE_TRUNK.LOSS_STRIDE",
+            2,
+            Choice(1, 2, 4),
+            "Pixel classes are compared with the labels at every so many pixels: 1, 2 or 4. Predictions are at full "
+            "resolution all the same; 2 takes a quarter of the memory, which the number of classes makes large",
+        ),
+        Option(
+            "MODEL.SEMANTIC_HEAD.NUM_CLASSES",
+            59,
+            CLASSES,
+            "Classes; unlabelled pixels have no class and are ignored. Taken from the data set unless set",
+        ),
+        Option(
+            "MODEL.EDGE_DECODER.STRIDE",
+            2,
+            Choice(1, 2, 4),
+            "Boundary and occlusion share a fine decoder, the trunk enlarged and joined with a shallow stem on the "
+            "image itself: image pixels per cell of it, 1, 2 or 4. Predictions are at full resolution all the same",
+        ),
+        Option(
+            "MODEL.EDGE_DECODER.STEM_CHANNELS",
+            16,
+            CHANNELS,
+            "Channels of the fine decoder's stem on the image (STRIDE 4 has none)",
+        ),
+        Option("MODEL.EDGE_DECODER.CHANNELS", 32, CHANNELS, "Channels of the fine decoder"),
+        Option(
+            "MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT",
+            0.95,
+            INSIDE_FRACTION,
+            "Weight of edge pixels in the cross-entropy, 1 - it for the others (0.95: the field's value on "
+            "PASCAL-Context)",
+        ),
+        Option(
+            "MODEL.OCCLUSION_HEAD.ATTENTION_BETA",
+            4.0,
+            Number(0, 1000, above=True),
+            "Attention loss of DOOBNet (Wang et al. 2018): base of the focus on hard pixels",
+        ),
+        Option(
+            "MODEL.OCCLUSION_HEAD.ATTENTION_GAMMA",
+            0.5,
+            Number(0, 100),
+            "Attention loss of DOOBNet: exponent of the focus on hard pixels",
+        ),
+        Option(
+            "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES", 59, CLASSES, "Image labels. Taken from the data set unless set"
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "RetinaNet",
+        Option(
+            "MODEL.RETINANET.NUM_CLASSES",
+            81,
+            CLASSES_AND_BACKGROUND,
+            "Classes and background. Taken from the data set unless a file or the command line sets it",
+        ),
+        Option(
+            "MODEL.RETINANET.ANCHOR_SIZES",
+            (32, 64, 128, 256, 512),
+            Sequence(SIDE, 1, 12),
+            "Smallest anchor side in pixels of each level",
+        ),
+        Option(
+            "MODEL.RETINANET.ASPECT_RATIOS",
+            (0.5, 1.0, 2.0),
+            ASPECT_RATIOS,
+            "Height by width of the anchors at each place",
+        ),
+        Option("MODEL.RETINANET.ANCHOR_STRIDES", (8, 16, 32, 64, 128), STRIDES, "Pixels between anchors on each level"),
+        Option(
+            "MODEL.RETINANET.STRADDLE_THRESH",
+            0,
+            Integer(-1, 2**14),
+            "Has no effect: anchors that leave the image are trained, as in the original",
+        ),
+        Option(
+            "MODEL.RETINANET.OCTAVE",
+            2.0,
+            Number(1, 16),
+            "Sizes of anchors on a level go from ANCHOR_SIZES up to OCTAVE times as large",
+        ),
+        Option("MODEL.RETINANET.SCALES_PER_OCTAVE", 3, Integer(1, 16), "Sizes of anchors on a level: so many of them"),
+        Option("MODEL.RETINANET.USE_C5", True, FLAG, "P6 from C5 (True) or from P5"),
+        Option("MODEL.RETINANET.NUM_CONVS", 4, LAYERS, "3x3 convolutions of each of the two branches"),
+        Option("MODEL.RETINANET.BBOX_REG_WEIGHT", 4.0, Number(0, 1e6, above=True), "Divisor of the box loss"),
+        Option(
+            "MODEL.RETINANET.BBOX_REG_BETA",
+            0.11,
+            Number(0, 1000, above=True),
+            "Where the smooth L1 of the box loss turns linear",
+        ),
+        Option(
+            "MODEL.RETINANET.PRE_NMS_TOP_N",
+            1000,
+            BOXES,
+            "Pairs of anchor and class that are decoded per image and level",
+        ),
+        Option("MODEL.RETINANET.FG_IOU_THRESHOLD", 0.5, FRACTION, "IoU from which an anchor is positive"),
+        Option("MODEL.RETINANET.BG_IOU_THRESHOLD", 0.4, FRACTION, "IoU below which an anchor is negative"),
+        Option("MODEL.RETINANET.LOSS_ALPHA", 0.25, FRACTION, "Focal loss: weight of the positives"),
+        Option("MODEL.RETINANET.LOSS_GAMMA", 2.0, Number(0, 16), "Focal loss: exponent"),
+        Option("MODEL.RETINANET.PRIOR_PROB", 0.01, INSIDE_FRACTION, "Initial probability of every class"),
+        Option("MODEL.RETINANET.INFERENCE_TH", 0.05, FRACTION, "At test time: least score"),
+        Option(
+            "MODEL.RETINANET.NMS_TH",
+            0.4,
+            FRACTION,
+            "At test time: IoU above which the lower of two boxes of a class is dropped; 0 keeps all",
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Input",
+        Option(
+            "INPUT.MIN_SIZE_TRAIN",
+            (800,),
+            Sequence(PIXELS, 1),
+            "Training: shorter side in pixels (several: one is drawn per image)",
+        ),
+        Option("INPUT.MAX_SIZE_TRAIN", 1333, PIXELS, "Training: limit of the longer side in pixels"),
+        Option("INPUT.MIN_SIZE_TEST", 800, PIXELS, "Testing: shorter side in pixels"),
+        Option("INPUT.MAX_SIZE_TEST", 1333, PIXELS, "Testing: limit of the longer side in pixels"),
+        Option(
+            "INPUT.PIXEL_MEAN",
+            [102.9801, 115.9465, 122.7717],
+            Sequence(Number(-1000, 1000), 3, 3),
+            "What is subtracted from the channels, in TO_BGR255's order and range",
+        ),
+        Option(
+            "INPUT.PIXEL_STD",
+            [1.0, 1.0, 1.0],
+            Sequence(Number(1e-3, 1000), 3, 3),
+            "What the channels are then divided by, in TO_BGR255's order and range",
+        ),
+        Option("INPUT.TO_BGR255", True, FLAG, "BGR 0..255 (Caffe2 weights) or RGB 0..1 (torchvision weights)"),
+        Option("INPUT.BRIGHTNESS", 0.0, STRENGTH, "Colour jitter: strength of the change in brightness, 0 is off"),
+        Option("INPUT.CONTRAST", 0.0, STRENGTH, "Colour jitter: strength of the change in contrast, 0 is off"),
+        Option("INPUT.SATURATION", 0.0, STRENGTH, "Colour jitter: strength of the change in saturation, 0 is off"),
+        Option(
+            "INPUT.HUE",
+            0.0,
+            Number(0, 0.5),
+            "Colour jitter: greatest shift of the hue, in turns of the colour wheel, 0 is off",
+        ),
+        Option("INPUT.HORIZONTAL_FLIP_PROB_TRAIN", 0.5, FRACTION, "Probability of a mirror, left to right"),
+        Option("INPUT.VERTICAL_FLIP_PROB_TRAIN", 0.0, FRACTION, "Probability of a mirror, upside down"),
+        Option(
+            "INPUT.SCALE_JITTER",
+            (1.0, 1.0),
+            Sequence(Number(0.01, 4), 2, 2),
+            "Large-scale jitter (Ghiasi et al. 2021): the image is scaled by a factor from this range, then cropped or "
+            "padded to its size before scaling; (1.0, 1.0) is off",
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Data",
+        Option(
+            "DATASETS.TRAIN",
+            (),
+            NAMES,
+            "Data sets to train on: names in config/paths_catalog.py, or NAME_train, NAME_val, NAME_trainval of a "
+            "folder DATA_DIR/NAME",
+        ),
+        Option("DATASETS.TEST", (), NAMES, "Data sets to test on, named as in DATASETS.TRAIN"),
+        Option(
+            "DATASETS.VOCABULARY",
+            "",
+            NAME_OR_NONE,
+            "The data set whose classes, parts and joints the network learns; those of DATASETS.TRAIN that have others "
+            'are mapped by name. "": that of DATASETS.TRAIN, or the first of DATASETS.TEST where they differ',
+        ),
+        Option(
+            "DATASETS.RATIOS",
+            (),
+            Sequence(Number(0, 1e9)),
+            "Shares of images drawn from each of DATASETS.TRAIN, such as (1.0, 3.0); () draws every image as often",
+        ),
+        Option("DATASETS.DATA_DIR", "datasets", PATH_OR_NONE, "Where data sets lie"),
+        Option(
+            "DATASETS.CLASSES",
+            "all",
+            Choice("all", "voc20", "context59"),
+            'Classes of PASCAL in Detail: "voc20" (the 20 with instances), "context59" (the official 59) or "all" '
+            "(whatever the file lists); regions of others are ignored",
+        ),
+        Option(
+            "DATASETS.PARTS",
+            "person6",
+            Choice("person6", "person24", "person", "superparts", "all"),
+            'Part labels of PASCAL in Detail: "person6" (the six of PASCAL-Person-Part), "person24" (every named part '
+            'of people; also called "person"), "superparts" (whole heads, arms, legs, ... of every class) or "all" '
+            "(every named part of it)",
+        ),
+        Option(
+            "DATALOADER.NUM_WORKERS",
+            4,
+            Integer(0, 512),
+            "Processes that load images and, in a test, as many that score answers; 0 does both in the main process",
+        ),
+        Option("DATALOADER.SIZE_DIVISIBILITY", 0, Integer(0, 1024), "Batches are padded to a multiple of this"),
+        Option("DATALOADER.ASPECT_RATIO_GROUPING", True, FLAG, "Batches hold only upright or only wide images"),
+        Option(
+            "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
+            True,
+            FLAG,
+            "Images without boxes are left out of training; False keeps them as background",
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Many tasks, one step",
+        Option(
+            "MULTITASK.WEIGHTING",
+            "fixed",
+            NAME,
+            'How the tasks\' losses become one number: "fixed" (the weights below), or on top of them a weighting that '
+            'follows the training: "uncertainty", "dwa", "random", "geometric_mean", "imtl_l", "famo", "gradnorm", '
+            '"stch", or one of your own (docs/multitask.md)',
+        ),
+        Option(
+            "MULTITASK.AGGREGATION",
+            "",
+            NAME_OR_NONE,
+            'How the shared trunk joins the tasks\' gradients: "" (their sum), "pcgrad", "gradvac", "cagrad", "mgda", '
+            '"imtl_g", "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", or one of '
+            "your own",
+        ),
+        Option(
+            "MULTITASK.GRADIENTS_AT",
+            "features",
+            Choice("features", "parameters"),
+            'Where those gradients are taken: at the shared "features", with one backward pass through the trunk, or '
+            'at the trunk\'s "parameters", with one for each task',
+        ),
+        map(loss_weight, TASKS),
+        map(single_loss_weight, LOSSES),
+        map(first_iteration, TASKS),
+        map(last_iteration, TASKS),
+        map(rate_factor, TASKS),
+        Option(
+            "MULTITASK.FREEZE_TRUNK",
+            (),
+            NAMES,
+            'Tasks, such as ("keypoint",), whose losses train their own layers and leave the trunk alone',
+        ),
+        Option(
+            "MULTITASK.TASKS_PER_STEP",
+            0,
+            Integer(0, 1000),
+            "Train so many tasks in each step, drawn anew; 0 trains all of them",
+        ),
+        Option(
+            "MULTITASK.LOG_PERIOD",
+            0,
+            ITERATIONS,
+            "Iterations between two looks at what the tasks do to one another: norms of their gradients on the trunk "
+            'and the cosines between them. Such an iteration costs as much as one with GRADIENTS_AT "parameters". 0 '
+            "never looks",
+        ),
+        Option("MULTITASK.DWA.PERIOD", 100, PERIOD, "Dynamic weight average: iterations that losses are averaged over"),
+        Option("MULTITASK.DWA.TEMPERATURE", 2.0, Number(1e-3, 1e6), "Dynamic weight average: temperature"),
+        Option("MULTITASK.FAMO.LR", 0.025, Number(0, 1000), "FAMO: rate of its own weights"),
+        Option("MULTITASK.FAMO.WEIGHT_DECAY", 0.001, Number(0, 1000), "FAMO: decay of its own weights"),
+        Option("MULTITASK.GRADNORM.ALPHA", 1.5, Number(0, 1000), "GradNorm: pull towards equal training rates"),
+        Option("MULTITASK.GRADNORM.LR", 0.025, Number(0, 1000), "GradNorm: rate of its own weights"),
+        Option("MULTITASK.STCH.MU", 1.0, Number(1e-6, 1e6), "Smooth Tchebycheff: smoothness"),
+        Option(
+            "MULTITASK.STCH.WARMUP", 100, PERIOD, "Smooth Tchebycheff: iterations that a task's nadir is averaged over"
+        ),
+        Option(
+            "MULTITASK.CAGRAD.C",
+            0.5,
+            Number(0, 1000),
+            "CAGrad: radius of its ball around the mean gradient, in norms of that gradient",
+        ),
+        Option("MULTITASK.GRADVAC.BETA", 0.5, FRACTION, "GradVac: share of the newest cosine in the running mean"),
+        Option(
+            "MULTITASK.FAIRGRAD.ALPHA",
+            2.0,
+            Number(0, 1000, above=True),
+            "FairGrad: 1 is proportional fairness (Nash-MTL), larger is nearer to max-min",
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Training",
+        Option("SOLVER.OPTIMIZER", "SGD", Choice("SGD", "AdamW"), '"SGD" or "AdamW"'),
+        Option("SOLVER.MAX_ITER", 40000, ITERATIONS, "Optimizer steps"),
+        Option("SOLVER.BASE_LR", 0.001, Number(0, 1000), "Learning rate of weights. Scale it with IMS_PER_BATCH"),
+        Option("SOLVER.BIAS_LR_FACTOR", 2, Integer(0, 1000), "Factor of the learning rate for biases"),
+        Option("SOLVER.MOMENTUM", 0.9, Number(0, 1, below=True), "Of SGD"),
+        Option("SOLVER.WEIGHT_DECAY", 0.0005, Number(0, 10), "Weight decay of weights"),
+        Option("SOLVER.WEIGHT_DECAY_BIAS", 0.0, Number(0, 10), "Weight decay of biases"),
+        Option(
+            "SOLVER.SCHEDULE",
+            "step",
+            Choice("step", "cosine"),
+            '"step" (times GAMMA at each of STEPS) or "cosine" (down to 0 at MAX_ITER)',
+        ),
+        Option("SOLVER.GAMMA", 0.1, Number(0, 10), "Factor of the steps"),
+        Option("SOLVER.STEPS", (30000,), Sequence(ITERATIONS, 0, 1000), "Iterations of the steps"),
+        Option("SOLVER.WARMUP_FACTOR", 1.0 / 3, FRACTION, "The rate begins with this factor"),
+        Option("SOLVER.WARMUP_ITERS", 500, ITERATIONS, "The rate has its full height after so many iterations"),
+        Option("SOLVER.WARMUP_METHOD", "linear", Choice("linear", "constant"), '"linear" or "constant"'),
+        Option(
+            "SOLVER.CHECKPOINT_PERIOD",
+            2500,
+            ITERATIONS,
+            "Iterations between two checkpoints; one is saved at the end in any case, and with 0 only there",
+        ),
+        Option(
+            "SOLVER.TEST_PERIOD",
+            0,
+            ITERATIONS,
+            "Evaluate on DATASETS.TEST every so many iterations; 0 only at the end",
+        ),
+        Option("SOLVER.IMS_PER_BATCH", 16, IMAGES, "Images per optimizer step, over all processes"),
+        Option(
+            "SOLVER.ACCUMULATE_STEPS",
+            1,
+            IMAGES,
+            "A step's images are run in this many portions whose gradients are added",
+        ),
+        Option(
+            "SOLVER.CLIP_GRADIENT_NORM",
+            0.0,
+            Number(0, 1e9),
+            "Largest norm of the gradient over all parameters; 0 is off",
+        ),
+        Option(
+            "SOLVER.SEED",
+            0,
+            Integer(-1, 2**32 - 1),
+            "Seed of weights, order and augmentation; -1 draws one and logs it",
+        ),
+        Option("SOLVER.LOG_PERIOD", 20, PERIOD, "Iterations between two lines of the log and points of TensorBoard"),
+        Option(
+            "SOLVER.DETERMINISTIC",
+            False,
+            FLAG,
+            "On CUDA, train with kernels that add in a fixed order: the same command on the same machine, or a run "
+            "that is resumed, ends with the same weights, bit for bit. Slower; an operation without such a kernel ends "
+            "the run with its name",
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "Testing",
+        Option(
+            "TEST.EXPECTED_RESULTS",
+            [],
+            Sequence(
+                Either(
+                    Row(("data set", NAME), ("task", NAME), ("metric", NAME), *MEAN_AND_DEVIATION),
+                    Row(("kind", NAME), ("metric", NAME), ("[mean, standard deviation]", Row(*MEAN_AND_DEVIATION))),
+                ),
+                0,
+                1000,
+            ),
+            "[[data set, task, metric, mean, standard deviation], ...], or the original's [[kind, metric, [mean, "
+            "standard deviation]], ...] with a kind of bbox, segm, keypoints or box_proposal. A result outside the "
+            "tolerance is an error in the log",
+        ),
+        Option(
+            "TEST.EXPECTED_RESULTS_SIGMA_TOL",
+            4,
+            Integer(0, 10**6),
+            "The tolerance, in standard deviations",
+        ),
+        Option("TEST.IMS_PER_BATCH", 8, IMAGES, "Images per batch, over all processes"),
+        Option(
+            "TEST.DTYPE",
+            "float32",
+            PRECISION,
+            'Precision of evaluations and predictions, whatever DTYPE trained in: "float32", "float16" or "bfloat16"',
+        ),
+        Option("TEST.TF32", False, FLAG, "Whether float32 may be TensorFloat-32 there, as TF32 says for training"),
+        Option(
+            "TEST.DETECTIONS_PER_IMG",
+            100,
+            BOXES_KEPT,
+            "Detections kept per image by RetinaNet, 0 keeps all; MODEL.ROI_HEADS has its own",
+        ),
+        Option(
+            "TEST.BBOX_AUG.ENABLED",
+            False,
+            FLAG,
+            "Test-time augmentation: boxes from several views of an image, as it is and as the options below say",
+        ),
+        Option("TEST.BBOX_AUG.H_FLIP", False, FLAG, "Test-time augmentation: a mirrored view"),
+        Option(
+            "TEST.BBOX_AUG.SCALES",
+            (),
+            Sequence(PIXELS),
+            "Test-time augmentation: views at further scales, the shorter side in pixels",
+        ),
+        Option(
+            "TEST.BBOX_AUG.MAX_SIZE",
+            4000,
+            PIXELS,
+            "Test-time augmentation: limit of the longer side of the views at further scales",
+        ),
+        Option(
+            "TEST.BBOX_AUG.SCALE_H_FLIP", False, FLAG, "Test-time augmentation: the views at further scales mirrored"
+        ),
+        Option(
+            "TEST.DETECTION_PROTOCOL",
+            "coco",
+            Choice("coco", "detail"),
+            'How boxes and masks are scored: "coco", or "detail" as PASCAL in Detail\'s own program does it: no ranges '
+            "of size, any number of detections per image",
+        ),
+        Option(
+            "TEST.EDGE_THRESHOLDS",
+            99,
+            Integer(1, 999),
+            "Thresholds of the boundary and occlusion curves (the published protocol: 99)",
+        ),
+        Option(
+            "TEST.EDGE_MAX_DISTANCE",
+            0.0075,
+            INSIDE_FRACTION,
+            "Greatest distance of a predicted from an annotated edge pixel, as a share of the image diagonal (0.011 "
+            "for NYUD)",
+        ),
+        Option("TEST.EDGE_NMS", True, FLAG, "Reduce soft edge maps to ridges before they are thinned"),
+        Option(
+            "TEST.EDGE_CONVENTIONS",
+            "bsds",
+            Choice("bsds", "seism"),
+            '"bsds" (Berkeley: the best F is interpolated between thresholds) or "seism" (the best F of the thresholds '
+            "themselves)",
+        ),
+        Option(
+            "TEST.SINGLE_TASK_RESULTS",
+            "",
+            PATH_OR_NONE,
+            'JSON file with the headline metrics of single-task networks, to state Delta_m against them; "" for none '
+            "(docs/evaluation.md)",
+        ),
+        Option(
+            "TEST.TRIVIAL",
+            True,
+            FLAG,
+            "Measure what a predictor scores that never looks at the image, once for each OUTPUT_DIR; False leaves "
+            "that column out",
+        ),
+        Option(
+            "TEST.NUM_EXAMPLES",
+            3,
+            PICTURES,
+            "Images that the report of a test shows at either end of each task's ranking, the worst and the best; 0 "
+            "shows none",
+        ),
+        Option(
+            "TEST.NUM_PICTURES",
+            6,
+            PICTURES,
+            "Validation images drawn on the page of pictures at the end of training; 0 draws none",
+        ),
+    ),
+    # -----------------------------------------------------------------------------------------------------------------
+    *section(
+        "The rest",
+        Option("OUTPUT_DIR", ".", PATH_OR_NONE, "What a run leaves"),
+        Option(
+            "PATHS_CATALOG",
+            os.path.join(os.path.dirname(__file__), "paths_catalog.py"),
+            PATH,
+            "The module that maps data set names to files",
+        ),
+        Option(
+            "DTYPE",
+            "float32",
+            PRECISION,
+            'Training in "float32", or in mixed precision with "float16" or "bfloat16"; TEST.DTYPE is for what comes '
+            "after",
+        ),
+        Option(
+            "TF32",
+            True,
+            FLAG,
+            "In training on CUDA, let float32 convolutions and matrix products take TensorFloat-32: 10 bits of "
+            "mantissa instead of 23, several times the speed. False trains in float32 as IEEE 754 has it",
+        ),
+    ),
+]
+
+_C = CN()
+for _option in OPTIONS:
+    _C.add(_option)

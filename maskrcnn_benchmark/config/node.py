@@ -1,6 +1,7 @@
 """The config tree: yacs, with errors that name the nearest valid key and a record of what was set by hand."""
 
 import ast
+import copy
 import difflib
 import warnings
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import yaml
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.options import Option, shown
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Options of the original library that have no meaning here. They are accepted so that its users' files load.
@@ -24,17 +26,58 @@ BASE_KEY = "_BASE_"
 
 
 class ConfigNode(CfgNode):
-    """A yacs `CfgNode` whose merges check key and type, and remember which keys were given.
+    """A yacs `CfgNode` whose merges check key, type and range, and remember which keys were given.
 
-    Values of a yaml file or of the command line replace the defaults only where the key exists and the type agrees;
-    an integer may stand for a float and a list for a tuple. Anything else raises `UserError` in one line.
+    Values of a yaml file or of the command line replace the defaults only where the key exists, the type agrees and
+    the value is in the range of the option's record, if it has one; an integer may stand for a float and a list for a
+    tuple. Anything else raises `UserError` in one line.
     """
 
-    GIVEN = "__given_keys__"  # lives in __dict__ as yacs's own flags do, so it is no option and is copied by clone()
+    # These live in __dict__ as yacs's own flags do, so they are no options and are copied by clone()
+    GIVEN = "__given_keys__"
+    RECORDS = "__records__"
 
     def __init__(self, init_dict=None, key_list=None, new_allowed=False):
         super().__init__(init_dict, key_list, new_allowed)
         self.__dict__[ConfigNode.GIVEN] = set()
+        self.__dict__[ConfigNode.RECORDS] = {}
+
+    def add(self, option: Option) -> None:
+        """Add an option with its default and its range, and the groups that its key names where they are missing.
+
+        The same record once more is no error. An option may also be added without a range, by setting the attribute.
+
+        Raises:
+            ValueError: the config is frozen, there is another option or a group of that name, or the default is out of
+                range.
+        """
+        if self.record_of(option.key) == option:
+            return
+        if self.is_frozen():
+            raise ValueError(f"the config is frozen, so {option.key} cannot be added; add it before the config is read")
+        problem = option.problem(option.default)
+        if problem is not None:
+            raise ValueError(f"the default of {problem}")
+        *groups, name = option.key.split(".")
+        node = self
+        for group in groups:
+            if group not in node:
+                node[group] = ConfigNode()
+            node = node[group]
+            if not isinstance(node, CfgNode):
+                raise ValueError(f"{option.key} cannot be added: {group} is an option, not a group")
+        if name in node:
+            raise ValueError(f"{option.key} is there already; choose another name")
+        node[name] = copy.deepcopy(option.default)
+        self.__dict__[ConfigNode.RECORDS][option.key] = option
+
+    def record_of(self, key: str) -> Option | None:
+        """The record of an option; None where it was added without one."""
+        return self.__dict__[ConfigNode.RECORDS].get(key)
+
+    def records(self) -> list[Option]:
+        """The records of all options that have one, in the order in which they were added."""
+        return list(self.__dict__[ConfigNode.RECORDS].values())
 
     def merge_from_file(self, cfg_filename):
         """Merge a yaml file.
@@ -117,7 +160,10 @@ class ConfigNode(CfgNode):
         parent = _find(self, path[:-1]) if len(path) > 1 else self
         if parent.is_frozen():
             raise UserError(f"{source}: the config is frozen, {key} cannot change any more")
-        parent[path[-1]] = _coerce(_decode(value), current, key, source)
+        value, record = _coerce(_decode(value), current, key, source), self.record_of(key)
+        if record is not None:
+            record.check(value, source)
+        parent[path[-1]] = value
         self.__dict__[ConfigNode.GIVEN].add(key)
 
     def _unknown(self, key, source):
@@ -213,6 +259,7 @@ def _coerce(value, current, key, source):
         return ""
     if type(value) is not wanted:
         raise UserError(
-            f"{source}: {key} takes a {wanted.__name__} such as {current!r}, not the {type(value).__name__} {value!r}"
+            f"{source}: {key} takes a {wanted.__name__} such as {current!r}, not the {type(value).__name__} "
+            f"{shown(value)}"
         )
     return value

@@ -7,6 +7,14 @@ The loss combiner, the report, the logs and the pictures read this table. It hol
 from dataclasses import dataclass
 
 from maskrcnn_benchmark.config import cfg as global_cfg
+from maskrcnn_benchmark.config.defaults import (
+    first_iteration,
+    last_iteration,
+    loss_weight,
+    rate_factor,
+    single_loss_weight,
+    task_switch,
+)
 
 
 @dataclass(frozen=True)
@@ -148,12 +156,11 @@ def register_task(task):
 
 def _add_options(cfg, task):
     """Give an added task the options that `config/defaults.py` gives each of the package's own, in place."""
-    if cfg.is_frozen():
-        raise ValueError(f"the config is frozen, so {task.switch} cannot be added; register the task before it is read")
-    cfg.MODEL[task.switch] = False
-    for group, value in (("LOSS_WEIGHTS", 1.0), ("START", 1), ("STOP", -1), ("LR_FACTORS", 1.0)):
-        cfg.MULTITASK[group][task.key.upper()] = value
-    cfg.MULTITASK.SINGLE_LOSS_WEIGHTS.update({name.upper(): 1.0 for name in task.losses})
+    cfg.add(task_switch(task.switch, f"Task: {task.title}"))
+    for make in (loss_weight, first_iteration, last_iteration, rate_factor):
+        cfg.add(make(task.key.upper()))
+    for loss in task.losses:
+        cfg.add(single_loss_weight(loss.upper()))
 
 
 def enabled_tasks(cfg):
