@@ -6,11 +6,11 @@ import difflib
 import warnings
 from pathlib import Path
 
-import yaml
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.options import Option, shown
+from maskrcnn_benchmark.config.options import Option, Text, shown
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 # Options of the original library that have no meaning here. They are accepted so that its users' files load.
 OBSOLETE_PREFIXES = ("MODEL.FBNET", "MODEL.ROI_BOX_HEAD.FBNET", "AMP_VERBOSE")
@@ -23,6 +23,12 @@ COMPLETIONS = 5
 
 # In a yaml file, not an option but the file to build on
 BASE_KEY = "_BASE_"
+BASE_PATH = Text(1024, what="the path of one file")
+# Files that build on one another, at most
+LONGEST_CHAIN = 16
+
+# A value typed as Python writes it has at most so many characters; longer text is taken as it is
+LONGEST_TYPED = 4096
 
 
 class ConfigNode(CfgNode):
@@ -126,11 +132,15 @@ class ConfigNode(CfgNode):
         if path.resolve() in [builder.resolve() for builder in builders]:
             chain = " -> ".join(str(p) for p in (*builders, path))
             raise UserError(f"a config file builds on itself through _BASE_: {chain}; break the circle")
+        if len(builders) == LONGEST_CHAIN:
+            raise UserError(
+                f"{builders[0]}: more than {LONGEST_CHAIN} files build on one another through _BASE_; join some"
+            )
         tree = _read_tree(path, builders)
         base = tree.pop(BASE_KEY, None)
         if base is not None:
-            if not isinstance(base, str):
-                raise UserError(f"{path}: _BASE_ takes the path of one file, not the {type(base).__name__} {base!r}")
+            if not BASE_PATH.holds(base):
+                raise UserError(f"{path}: _BASE_ takes {BASE_PATH.what}, not the {type(base).__name__} {shown(base)}")
             self._merge_file(path.parent / base, (*builders, path))
         self._merge_tree(tree, (), str(path))
 
@@ -160,7 +170,7 @@ class ConfigNode(CfgNode):
         parent = _find(self, path[:-1]) if len(path) > 1 else self
         if parent.is_frozen():
             raise UserError(f"{source}: the config is frozen, {key} cannot change any more")
-        value, record = _coerce(_decode(value), current, key, source), self.record_of(key)
+        value, record = _coerce(_decode(value, current), current, key, source), self.record_of(key)
         if record is not None:
             record.check(value, source)
         parent[path[-1]] = value
@@ -202,15 +212,16 @@ _MISSING = object()
 
 def _read_tree(path, builders):
     """The options that a yaml file holds, as nested dictionaries; `builders` as for `ConfigNode._merge_file`."""
-    if not path.is_file():
+    whose = f", which {builders[-1]} names as its _BASE_" if builders else ""
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise UserError(f"cannot read the config file {shown(str(path))}{whose}: {error.strerror}") from None
+    if not is_there:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-        whose = f", which {builders[-1]} names as its _BASE_" if builders else ""
         raise UserError(f"no such config file: {path}{whose}{hint}")
-    try:
-        tree = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid yaml: {' '.join(str(error).split())}") from None
+    tree = read_yaml(path) or {}
     if not isinstance(tree, dict):
         raise UserError(f"{path} must hold a tree of options, but holds a {type(tree).__name__}")
     return tree
@@ -236,14 +247,17 @@ def _obsolete(key):
     return any(key == prefix or key.startswith(prefix + ".") for prefix in OBSOLETE_PREFIXES)
 
 
-def _decode(value):
-    """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number, "R-50-FPN" stays text."""
-    if not isinstance(value, str):
+def _decode(value, current):
+    """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number; for an option that takes text it stays text."""
+    if not isinstance(value, str) or len(value) > LONGEST_TYPED:
         return value
     try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        typed = ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that it raises for a text
         return value
+    if isinstance(current, str) and not isinstance(typed, str | None):
+        return value
+    return typed
 
 
 def _coerce(value, current, key, source):

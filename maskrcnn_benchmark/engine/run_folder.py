@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.engine.learning_curves import TOTAL, logged_seconds, read_curves
 from maskrcnn_benchmark.engine.planned_runs import last_line
@@ -13,6 +11,7 @@ from maskrcnn_benchmark.engine.run_record import FINISHED, RECORD, RUNNING, is_a
 from maskrcnn_benchmark.engine.trainer import FINAL
 from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 CONFIG = "config.yml"
 TRAINED, KILLED, UNFINISHED = "trained", "killed", "not finished"
@@ -133,9 +132,9 @@ def _read(run, name, read, missing=None):
 
 def _read_options(path):
     try:
-        tree = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError, OSError):
-        tree = None
+        tree = read_yaml(path)
+    except UserError as error:
+        raise UserError(f"{path} is damaged: it holds no options ({error})") from None
     if not isinstance(tree, dict) or not tree:
         raise UserError(f"{path} is damaged: it holds no options")
     return dict(_leaves(tree, ""))

@@ -7,6 +7,7 @@ import yaml
 
 from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.config.node import drop_options
+from maskrcnn_benchmark.utils.yaml_file import parse_yaml
 
 INPUT_NAME = "image"
 # Of a config, what says something about the machine that wrote it rather than about the network
@@ -84,6 +85,6 @@ def metadata(network, tasks, outputs):
 
 
 def _config_text(cfg):
-    tree = yaml.safe_load(cfg.dump())
+    tree = parse_yaml(cfg.dump(), "the config")
     drop_options(tree, _LEFT_OUT)
     return yaml.safe_dump(tree)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
@@ -22,9 +21,11 @@ from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.schema import Unfit
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.yaml_file import parse_yaml, read_yaml
 
 logger = logging.getLogger(__name__)
 
+_ANOTHER_CONFIG = "name another with --config-file FILE"
 CONFIG_BESIDE = "config.yml"  # what a run leaves in the folder of its checkpoints
 # Bytes of a network's parameters for each byte of the file that fills them: one tensor may fill several, as the layers
 # that two heads share
@@ -136,10 +137,10 @@ def config_of(file, rest, config_file="", options=()):
         cfg.merge_from_file(config_file)
     elif isinstance(rest.get("config"), str):
         source = f"the config in {file}"
-        _merge_tree(cfg, yaml.safe_load(rest["config"]), source, given, vocabulary)
+        _merge_tree(cfg, parse_yaml(rest["config"], source, _ANOTHER_CONFIG), source, given, vocabulary)
     elif beside.is_file():
         logger.info("%s carries no config; taking %s", file, beside)
-        _merge_tree(cfg, yaml.safe_load(beside.read_text()), str(beside), given, vocabulary)
+        _merge_tree(cfg, read_yaml(beside), str(beside), given, vocabulary)
     else:
         raise UserError(f"{file} carries no config, and there is no {beside}; name one with --config-file FILE")
     cfg.merge_from_list(options)
@@ -183,7 +184,7 @@ def vocabulary_of(file, rest, cfg):
 def _merge_tree(cfg, tree, source, given, vocabulary):
     """Merge what may be taken of a config that came along with weights."""
     if not isinstance(tree, dict):
-        raise UserError(f"{source} is no tree of options; name another with --config-file FILE")
+        raise UserError(f"{source} is no tree of options; {_ANOTHER_CONFIG}")
     take_options(cfg, tree, source, given, vocabulary)
 
 
