@@ -17,6 +17,7 @@ from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
 
 
@@ -38,7 +39,9 @@ def main(arguments=None):
     weights, _ = split_checkpoint(read_checkpoint(path), path)
     model = build_detection_model(cfg)
     converted = to_our_names(weights, model, cfg, path)
-    report = load_state_dict(model, weights if converted is None else converted)
+    weights = weights if converted is None else converted
+    check_weights(model, weights, path)
+    report = load_state_dict(model, weights)
     if not report.matched:
         raise UserError(f"{path}: none of its {len(weights)} tensors fits the network of {arguments.config_file}")
     own = model.state_dict()

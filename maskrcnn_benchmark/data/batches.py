@@ -132,7 +132,7 @@ def ending_workers(*loaders: Any) -> Iterator[None]:
 
 
 def end_workers(loader: Any) -> None:
-    """End the worker processes that a `DataLoader` has kept, at once. It starts others when it is iterated over again."""
+    """End the worker processes that a `DataLoader` has kept, at once; it starts others when it is used again."""
     iterator = getattr(loader, "_iterator", None)
     if _workers_of(iterator):
         _end(loader, iterator)

@@ -30,6 +30,7 @@ from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir, save_config
+from maskrcnn_benchmark.utils.schema import Unfit
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
 CONFLICTS = "interactions.png"  # within OUTPUT_DIR
@@ -73,7 +74,11 @@ def _train(cfg, skip_test, device):
             "keeps its first stages random",
             frozen,
         )
-    if Vocabulary.from_dict(arguments.setdefault("vocabulary", vocabulary.to_dict())) != vocabulary:
+    try:
+        learned_vocabulary = Vocabulary.from_dict(arguments.setdefault("vocabulary", vocabulary.to_dict()))
+    except Unfit as fault:
+        raise checkpointer.damaged("vocabulary", fault) from None
+    if learned_vocabulary != vocabulary:
         learned = cfg.DATASETS.VOCABULARY or cfg.DATASETS.TRAIN
         raise UserError(
             f"{checkpointer.get_checkpoint_file()} was trained on other classes than those of {learned}; "
@@ -252,7 +257,14 @@ def _trivial(cfg, test_set, name, tasks, folder):
 
 def _interactions(arguments):
     """What the tasks did to one another in the training of a checkpoint with these arguments, or None."""
-    interactions = Interactions.of_state(arguments.get("loss_combiner", {}))
+    try:
+        interactions = Interactions.of_state(arguments.get("loss_combiner", {}))
+    except Unfit as fault:
+        logger.warning(
+            "the checkpoint does not say what its tasks did to one another, for its entry loss_combiner is damaged: %s",
+            fault,
+        )
+        return None
     return None if interactions is None else interactions.summary()
 
 

@@ -23,6 +23,8 @@ from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize, told_of_lost_processes
 from maskrcnn_benchmark.utils.errors import Interrupted, LostProcess, UserError
 from maskrcnn_benchmark.utils.files import NotWritten
+from maskrcnn_benchmark.utils.resume_state import check_module_state
+from maskrcnn_benchmark.utils.schema import Unfit
 from maskrcnn_benchmark.utils.threads import keep_threads
 
 FINAL = "model_final"
@@ -90,7 +92,7 @@ def do_train(
         accumulate=solver.ACCUMULATE_STEPS,
         clip_norm=solver.CLIP_GRADIENT_NORM,
     )
-    random_states = _restore(arguments, loss_combiner, step)
+    random_states = _restore(arguments, loss_combiner, step, checkpointer)
     _keep_threads(arguments.pop("threads", None), torch.device(device))
     broadcast_state(model, loss_combiner)
 
@@ -185,15 +187,23 @@ def _stopped_without_a_batch(iteration, end, saved, save):
     return Interrupted(_stopped(f"after iteration {iteration} of {end}, waiting for a batch"))
 
 
-def _restore(arguments, loss_combiner, step):
-    """Hand the loop's own entries of a checkpoint to their owners; returns the random states, if there are any."""
+def _restore(arguments, loss_combiner, step, checkpointer):
+    """Hand the loop's own entries of a checkpoint to their owners; returns the random states, if there are any.
+
+    `utils.resume_state.ENTRIES` has been compared with them before.
+    """
     if "loss_combiner" in arguments:
+        state = arguments.pop("loss_combiner")
         try:
-            loss_combiner.load_state_dict(arguments.pop("loss_combiner"))
+            check_module_state(state, loss_combiner)
+            loss_combiner.load_state_dict(state)
+        except Unfit as fault:
+            raise checkpointer.damaged("loss_combiner", fault) from None
         except (RuntimeError, KeyError, TypeError, ValueError):
             raise UserError(
-                "the last checkpoint is of a training that combines its losses in another way (MULTITASK.WEIGHTING, "
-                "MULTITASK.AGGREGATION or other tasks); go on with those options, or choose another OUTPUT_DIR"
+                f"{checkpointer.get_checkpoint_file()}: its entry loss_combiner is of a training that combines its "
+                "losses in another way (MULTITASK.WEIGHTING, MULTITASK.AGGREGATION or other tasks); go on with those "
+                "options, or choose another OUTPUT_DIR"
             ) from None
     if arguments.get("grad_scaler"):
         step.scaler.load_state_dict(arguments["grad_scaler"])

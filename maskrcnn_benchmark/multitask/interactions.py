@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.schema import ListOf, Record, Tensor, Text
 
 INTERACTIONS = "interactions"  # the summary's entry in results.json, and the module's prefix in a combiner's state
+EXTRA_STATE = Record({"tasks": ListOf(Text(), 0, 1000)})
 
 
 @dataclass
@@ -55,12 +57,23 @@ class Interactions(nn.Module):
 
     @classmethod
     def of_state(cls, state):
-        """Those that a `LossCombiner.state_dict()` holds, such as a checkpoint's; None if it holds none."""
+        """Those that a `LossCombiner.state_dict()` holds, such as a checkpoint's; None if it holds none.
+
+        Raises `Unfit` for what no such state holds.
+        """
+        Record().check(state)
         prefix = f"{INTERACTIONS}."
-        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        names = [name for name in state if isinstance(name, str) and name.startswith(prefix)]
+        own = {name.removeprefix(prefix): state[name] for name in names}
         if "_extra_state" not in own:
             return None
-        interactions = cls(own["_extra_state"]["tasks"])
+        EXTRA_STATE.check(own["_extra_state"])
+        tasks = own["_extra_state"]["tasks"]
+        square, row = (len(tasks), len(tasks)), (len(tasks),)
+        shapes = {"cosines": square, "conflicts": square, "together": square, "norms": row, "seen": row}
+        buffers = {name: Tensor(torch.float64, shape) for name, shape in shapes.items()}
+        Record({"_extra_state": EXTRA_STATE, **buffers}, closed=True).check(own)
+        interactions = cls(tasks)
         interactions.load_state_dict(own)
         return interactions
 
@@ -68,6 +81,7 @@ class Interactions(nn.Module):
         return {"tasks": self.tasks}
 
     def set_extra_state(self, state):
+        EXTRA_STATE.check(state)
         if state["tasks"] != self.tasks:
             raise UserError(
                 f"the checkpoint was trained on the tasks {', '.join(state['tasks'])}, and this config turns on "

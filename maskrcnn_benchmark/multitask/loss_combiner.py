@@ -17,6 +17,8 @@ from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, own_paramet
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.resume_state import MOST_ITERATIONS
+from maskrcnn_benchmark.utils.schema import Record, Whole
 
 LEVELS = ("features", "parameters")
 
@@ -116,6 +118,7 @@ class LossCombiner(nn.Module):
         return {"iteration": self.iteration, "seed": self.seed}
 
     def set_extra_state(self, state):
+        Record({"iteration": Whole(0, MOST_ITERATIONS), "seed": Whole(0, 2**64 - 1)}).check(state)
         self.iteration, self.seed = state["iteration"], state["seed"]
 
     def begin(self):

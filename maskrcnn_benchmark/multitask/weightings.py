@@ -13,6 +13,7 @@ from torch import nn
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import Adam
 from maskrcnn_benchmark.utils.registry import Registry
+from maskrcnn_benchmark.utils.resume_state import check_optimizer_state
 
 WEIGHTINGS = Registry("weighting", "MULTITASK.WEIGHTING")
 
@@ -257,6 +258,7 @@ class _OwnLogits(Weighting):
         return self.optimizer.state_dict()
 
     def set_extra_state(self, state):
+        check_optimizer_state(state, self.optimizer)
         self.optimizer.load_state_dict(copy.deepcopy(state))  # it would keep, and then change, the tensors given
 
 

@@ -24,6 +24,7 @@ from maskrcnn_benchmark.predict.video import (
 )
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import unique_name
+from maskrcnn_benchmark.utils.web import checked_address, without_secrets
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
 
@@ -124,8 +125,9 @@ def _frames(item, name, skipped, rotate, every):
     elif not isinstance(item, str | Path):
         yield Frame(_as_image(item), name)
     else:
-        image = decode_image(fetch(item), item) if is_address(item) else read_image(item)
-        yield Frame(ImageOps.exif_transpose(image) if rotate else image, name, str(item))
+        told = without_secrets(item) if is_address(item) else str(item)
+        image = decode_image(fetch(item), told) if is_address(item) else read_image(item)
+        yield Frame(ImageOps.exif_transpose(image) if rotate else image, name, told)
 
 
 def _name_of(item, taken):
@@ -133,7 +135,12 @@ def _name_of(item, taken):
     if webcam_number(item) is not None:
         name = f"webcam{webcam_number(item)}"
     elif is_address(item):
-        name = re.sub(r"[^\w.-]", "_", Path(posixpath.basename(unquote(urlsplit(item).path))).stem)[:100] or "image"
+        name = (
+            re.sub(
+                r"[^\w.-]", "_", Path(posixpath.basename(unquote(urlsplit(checked_address(item, "images")).path))).stem
+            )[:100]
+            or "image"
+        )
     elif isinstance(item, str | Path):
         name = Path(item).stem
     else:
@@ -151,8 +158,10 @@ def _expanded(source, recursive, allow_urls):
     elif is_address(source):
         if not allow_urls:
             raise UserError(
-                f"{source} is an address, and nothing is fetched unasked; save it first, or allow it (--allow-urls)"
+                f"{without_secrets(source)} is an address, and nothing is fetched unasked; save it first, or allow it "
+                "(--allow-urls)"
             )
+        checked_address(source, "images")
         yield source
     else:
         yield from _paths(source, recursive)

@@ -8,15 +8,18 @@ import torch
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.node import ConfigNode, drop_options
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.data.datasets.known_names import known_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.predict.taken_options import check_names, take_options
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names
 from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
 from maskrcnn_benchmark.utils.yaml_file import parse_yaml, read_yaml
 
@@ -24,9 +27,10 @@ logger = logging.getLogger(__name__)
 
 _ANOTHER_CONFIG = "name another with --config-file FILE"
 CONFIG_BESIDE = "config.yml"  # what a run leaves in the folder of its checkpoints
-# Of a checkpoint's config, what belongs to the machine and the run that made it; a file that PATHS_CATALOG names would
-# be run as a program
-_NOT_TAKEN = ("PATHS_CATALOG", "OUTPUT_DIR", "MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")
+# Bytes of a network's parameters for each byte of the file that fills them: one tensor may fill several, as the layers
+# that two heads share
+_BYTES_PER_BYTE = 4
+_SMALL = 64 << 20
 
 # Tensors of a state dict that other libraries do not write, for they are computed and not learned
 _MADE_ANEW = ("cell_anchors.", "num_batches_tracked")
@@ -56,6 +60,9 @@ def load_network(path, config_file="", options=(), device=None):
     `config_file` or, without one, from a `config.yml` beside it, and its names from the data set that the config was
     trained on: COCO, PASCAL VOC and Cityscapes are known, any other has to be in place.
 
+    Of a config that came along with the weights only what `predict.taken_options` lists is taken, within its bounds;
+    `config_file` and `options` are the user's, who is believed.
+
     Args:
         path: a file, an address or a name of the catalog (docs/weights.md).
         config_file: a yaml in place of the checkpoint's own config.
@@ -82,6 +89,7 @@ def load_network(path, config_file="", options=(), device=None):
     converted = to_our_names(weights, skeleton, cfg, file)
     weights = weights if converted is None else converted
     _check_complete(skeleton, weights, file)
+    check_weights(skeleton, weights, file)
     model = build_detection_model(cfg, vocabulary)
     load_state_dict(model, weights)
     return TrainedNetwork(model.to(device).eval(), cfg, vocabulary, str(path))
@@ -105,7 +113,7 @@ def testing_config(path, options=()):
         cfg.MODEL.DEVICE = AUTO
     if not cfg.is_given("OUTPUT_DIR"):
         cfg.OUTPUT_DIR = str(Path(file).parent)
-    return cfg, vocabulary_of(file, rest, cfg) if "vocabulary" in rest else None
+    return cfg, vocabulary_in(file, rest)
 
 
 def choose_device(name=None):
@@ -123,27 +131,42 @@ def config_of(file, rest, config_file="", options=()):
     """
     cfg = default_cfg.clone()
     beside = Path(file).with_name(CONFIG_BESIDE)
+    given = [str(key) for key in options[::2]]
+    vocabulary = vocabulary_in(file, rest)
     if config_file:
         cfg.merge_from_file(config_file)
     elif isinstance(rest.get("config"), str):
         source = f"the config in {file}"
-        _merge_tree(cfg, parse_yaml(rest["config"], source, _ANOTHER_CONFIG), source)
+        _merge_tree(cfg, parse_yaml(rest["config"], source, _ANOTHER_CONFIG), source, given, vocabulary)
     elif beside.is_file():
         logger.info("%s carries no config; taking %s", file, beside)
-        _merge_tree(cfg, read_yaml(beside), str(beside))
+        _merge_tree(cfg, read_yaml(beside), str(beside), given, vocabulary)
     else:
         raise UserError(f"{file} carries no config, and there is no {beside}; name one with --config-file FILE")
     cfg.merge_from_list(options)
     return cfg
 
 
+def vocabulary_in(file, rest):
+    """The `Vocabulary` that a checkpoint carries, or None.
+
+    Raises `UserError` for one that is damaged or far too large.
+    """
+    if rest.get("vocabulary") is None:
+        return None
+    try:
+        vocabulary = Vocabulary.from_dict(rest["vocabulary"])
+    except Unfit as fault:
+        raise UserError(f"{file}: its entry 'vocabulary' is damaged: {fault}; take another checkpoint") from None
+    check_names(vocabulary, str(file))
+    return vocabulary
+
+
 def vocabulary_of(file, rest, cfg):
     """The names of a checkpoint's answers: its own, else those of the data set that its config was trained on."""
-    if isinstance(rest.get("vocabulary"), dict):
-        try:
-            return Vocabulary.from_dict(rest["vocabulary"])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise UserError(f"{file}: its entry 'vocabulary' is damaged; take another checkpoint") from None
+    vocabulary = vocabulary_in(file, rest)
+    if vocabulary is not None:
+        return vocabulary
     names = [name for name in (cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST) if name]
     known = next((found for found in map(known_vocabulary, names) if found is not None), None)
     if known is not None:
@@ -158,12 +181,11 @@ def vocabulary_of(file, rest, cfg):
         ) from None
 
 
-def _merge_tree(cfg, tree, source):
-    """Merge the options of a config that came along with weights, except what is of the machine that wrote it."""
+def _merge_tree(cfg, tree, source, given, vocabulary):
+    """Merge what may be taken of a config that came along with weights."""
     if not isinstance(tree, dict):
         raise UserError(f"{source} is no tree of options; {_ANOTHER_CONFIG}")
-    drop_options(tree, _NOT_TAKEN)
-    cfg.merge_from_tree(tree, source)
+    take_options(cfg, tree, source, given, vocabulary)
 
 
 def _check_complete(model, weights, file):
@@ -175,4 +197,11 @@ def _check_complete(model, weights, file):
         raise UserError(
             f"{file} is not a whole network of its config: {len(lacking)} of {len(model.state_dict())} tensors are "
             f"missing or of another shape, such as {lacking[0]}; name its config with --config-file FILE"
+        )
+    asked = sum(p.numel() * p.element_size() for p in model.parameters())
+    there = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    if asked > _BYTES_PER_BYTE * there + _SMALL:
+        raise UserError(
+            f"{file} has {there >> 20} MiB of weights, and the network of its config {asked >> 20}; name its config "
+            "with --config-file FILE"
         )

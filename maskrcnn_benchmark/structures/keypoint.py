@@ -6,6 +6,20 @@ import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
 from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.utils.schema import Fixed, ListOf, Real, Record, Text, Unfit, Whole
+
+# Whole-body sets have 133
+MOST_JOINTS = 1000
+_PAIRS = ListOf(Fixed((Whole(0, MOST_JOINTS), Whole(0, MOST_JOINTS))), 0, 10 * MOST_JOINTS)
+STORED = Record(
+    {
+        "name": Text(),
+        "names": ListOf(Text(), 0, MOST_JOINTS),
+        "flip_pairs": _PAIRS,
+        "skeleton": _PAIRS,
+        "sigmas": ListOf(Real(0, above=True), 0, MOST_JOINTS),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,18 @@ class JointSet:
         }
 
     @classmethod
-    def from_dict(cls, tree):
+    def from_dict(cls, tree, where=""):
+        """The set that `to_dict` described. Raises `Unfit`, a ValueError, for anything else, at `where` in its file."""
+        STORED.check(tree, where)
+        count = len(tree["names"])
+        if len(tree["sigmas"]) != count:
+            raise Unfit(f"{where}.sigmas has {len(tree['sigmas'])} entries for {count} names".lstrip("."))
+        for key in ("flip_pairs", "skeleton"):
+            if any(index >= count for pair in tree[key] for index in pair):
+                raise Unfit(f"{where}.{key} names a joint beyond the {count} there are".lstrip("."))
+        mirrored = [index for pair in tree["flip_pairs"] for index in pair]
+        if len(set(mirrored)) != len(mirrored):
+            raise Unfit(f"{where}.flip_pairs name a joint twice".lstrip("."))
         return cls(
             tree["name"],
             tuple(tree["names"]),

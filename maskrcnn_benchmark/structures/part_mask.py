@@ -17,6 +17,7 @@ from maskrcnn_benchmark.structures.part_groups import (
 )
 from maskrcnn_benchmark.structures.resampling import NearestWindows, region_grid
 from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.utils.schema import ListOf, OneOf, Record, Text, Unfit, Whole
 
 PART_SETS = ("person6", "person24", "superparts", "all")
 # Other names that are accepted for a set: what older configs and checkpoints call it
@@ -25,6 +26,17 @@ PART_SET_ALIASES = {"person": "person24"}
 NO_PARTS = ("silh",)
 # Part maps are bytes; 0 is background and 255 is kept free for "ignore"
 MAX_LABELS = 254
+
+_WORDS = ListOf(Text(), 0, 1000)
+STORED = Record(
+    {
+        "name": OneOf((*PART_SETS, *PART_SET_ALIASES)),
+        "labels": ListOf(Text(), 0, MAX_LABELS),
+        "flip_indices": ListOf(Whole(0, MAX_LABELS), 1, MAX_LABELS + 1),
+        "owners": ListOf(_WORDS, 0, MAX_LABELS),
+    },
+    {"members": ListOf(_WORDS, 0, MAX_LABELS)},
+)
 
 _PERSON6_GROUP = {part: group for group, parts in enumerate(PERSON6.values(), 1) for part in parts}
 
@@ -126,8 +138,19 @@ class PartSet:
         }
 
     @classmethod
-    def from_dict(cls, tree):
-        """The set that `to_dict` described; older ones, without "members", had no label of several parts but six."""
+    def from_dict(cls, tree, where=""):
+        """The set that `to_dict` described; older ones, without "members", had no label of several parts but six.
+
+        Raises `Unfit`, a ValueError, for anything else, which lies at `where` in its file.
+        """
+        STORED.check(tree, where)
+        count = len(tree["labels"])
+        for key in ("owners", "members"):
+            if key in tree and len(tree[key]) != count:
+                raise Unfit(f"{where}.{key} has {len(tree[key])} entries for {count} labels".lstrip("."))
+        flips = tree["flip_indices"]
+        if len(flips) != count + 1 or flips[0] != 0 or any(i > count or flips[i] != k for k, i in enumerate(flips)):
+            raise Unfit(f"{where}.flip_indices are no mirror of {count} labels".lstrip("."))
         name, labels = PART_SET_ALIASES.get(tree["name"], tree["name"]), tuple(tree["labels"])
         own = PERSON6.values() if name == "person6" else ([label.rsplit("/", 1)[-1]] for label in labels)
         owners, members = (tuple(map(tuple, rows)) for rows in (tree["owners"], tree.get("members", own)))

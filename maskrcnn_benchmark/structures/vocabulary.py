@@ -4,6 +4,20 @@ from dataclasses import dataclass
 
 from maskrcnn_benchmark.structures.keypoint import JointSet
 from maskrcnn_benchmark.structures.part_mask import PartSet
+from maskrcnn_benchmark.utils.schema import ListOf, Maybe, Record, Text
+
+# Far more than any data set has, and few enough to walk through
+MOST_NAMES = 65536
+_NAMES = ListOf(Text(), 0, MOST_NAMES)
+STORED = Record(
+    {
+        "thing_names": _NAMES,
+        "semantic_names": _NAMES,
+        "image_label_names": _NAMES,
+        "parts": Maybe(Record()),
+        "joints": Maybe(Record()),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +55,12 @@ class Vocabulary:
 
     @classmethod
     def from_dict(cls, tree):
-        """The vocabulary that `to_dict` described."""
+        """The vocabulary that `to_dict` described. Raises `Unfit`, a ValueError, for anything else."""
+        STORED.check(tree)
         return cls(
             tuple(tree["thing_names"]),
             tuple(tree["semantic_names"]),
             tuple(tree["image_label_names"]),
-            None if tree["parts"] is None else PartSet.from_dict(tree["parts"]),
-            None if tree["joints"] is None else JointSet.from_dict(tree["joints"]),
+            None if tree["parts"] is None else PartSet.from_dict(tree["parts"], "parts"),
+            None if tree["joints"] is None else JointSet.from_dict(tree["joints"], "joints"),
         )

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from pathlib import Path
 
 import torch
@@ -12,9 +13,22 @@ from maskrcnn_benchmark.utils.files import NotWritten, atomic_write, mkdir
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, strip_prefix_if_present
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.optimizer_state import regroup
+from maskrcnn_benchmark.utils.resume_state import (
+    check_entries,
+    check_optimizer_state,
+    check_scheduler_state,
+    damaged_entry,
+)
+from maskrcnn_benchmark.utils.schema import Unfit, is_text, printable
+from maskrcnn_benchmark.utils.web import without_secrets
+from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
 
 POINTER = "last_checkpoint"
+# Bytes that a path has at most on the systems that we know, and some space around it
+LONGEST_POINTER = 4096 + 64
+# Checkpoints that are read in search of a whole one, the newest first
+MOST_TRIED = 8
 
 
 class Checkpointer:
@@ -92,10 +106,13 @@ class Checkpointer:
         if not f:
             self.logger.info("No checkpoint found. Initializing model from scratch")
             return {}
-        self.logger.info("Loading checkpoint from %s", f)
+        self.logger.info("Loading checkpoint from %s", without_secrets(str(f)))
         weights, rest = self._load_file(f)
+        takes_all = resuming or not only_weights
+        if takes_all and self.optimizer is not None:
+            self._check_entries(rest, f, resuming)
         self._load_model(weights, f, resuming)
-        if only_weights and not resuming:
+        if not takes_all:
             return {}
         if "optimizer" in rest and self.optimizer is not None:
             self._load_state(self.optimizer, self._regrouped(rest.pop("optimizer"), weights, f), "optimizer", f)
@@ -104,33 +121,64 @@ class Checkpointer:
         return rest
 
     def has_checkpoint(self):
-        """Whether `save_dir` names a latest checkpoint."""
-        return bool(self.save_dir) and (Path(self.save_dir) / POINTER).is_file()
+        """Whether `save_dir` has a file that names the latest checkpoint, whatever that file holds."""
+        return bool(self.save_dir) and os.path.lexists(Path(self.save_dir) / POINTER)
 
     def get_checkpoint_file(self):
         """The path that `last_checkpoint` holds, or "" if there is none.
 
-        A folder that was moved since still works: a file of the same name beside `last_checkpoint` stands in.
+        A folder that was moved since still works: a file of the same name beside `last_checkpoint` stands in. Raises
+        `UserError` for a `last_checkpoint` that holds no path; one that is there must never mean a new beginning.
         """
         if not self.has_checkpoint():
             return ""
-        written = (Path(self.save_dir) / POINTER).read_text().strip()
-        beside = Path(self.save_dir) / Path(written).name
-        return str(beside) if written and not Path(written).is_file() and beside.is_file() else written
+        pointer = Path(self.save_dir) / POINTER
+        written = _read_pointer(pointer)
+        beside = pointer.with_name(Path(written).name)
+        return str(beside) if not os.path.isfile(written) and beside.is_file() else written
 
     def tag_last_checkpoint(self, last_filename):
         """Make `last_checkpoint` hold `last_filename`."""
         with atomic_write(Path(self.save_dir) / POINTER) as file:
-            file.write(last_filename.encode())
+            file.write(os.fsencode(last_filename))
+
+    def damaged(self, entry, fault):
+        """The `UserError` of the latest checkpoint whose `entry` cannot be resumed, with what can still be used.
+
+        Args:
+            entry: the name of the entry.
+            fault: what is wrong with it: text or an `Unfit`.
+        """
+        f = self.get_checkpoint_file()
+        return damaged_entry(f, entry, fault, _remedy(f, self.save_dir))
 
     def _load_file(self, f):
         """({name: tensor} under our names, what else the file holds)."""
-        checkpoint = read_checkpoint(f, _remedy(f, self.save_dir))
+        checkpoint = self._read(f)
         if "model" not in checkpoint:
             raise UserError(f"{f} holds no entry 'model', so it is not a checkpoint of this library")
         return split_checkpoint(checkpoint, f)
 
+    def _read(self, f):
+        try:
+            return read_checkpoint(f)
+        except UserError as error:
+            raise UserError(f"{error}{_remedy(f, self.save_dir)}") from None
+
+    def _check_entries(self, rest, f, resuming):
+        """Refuse damaged entries; whoever saves others than our own trainings looks at them himself."""
+        for name, owner, check in (
+            ("optimizer", self.optimizer, check_optimizer_state),
+            ("scheduler", self.scheduler, check_scheduler_state),
+        ):
+            if name in rest and owner is not None:
+                try:
+                    check(rest[name], owner)
+                except Unfit as fault:
+                    raise damaged_entry(f, name, fault, _remedy(f, self.save_dir)) from None
+
     def _load_model(self, weights, f, resuming):
+        check_weights(self.model, weights, f)
         report = load_state_dict(self.model, weights)
         trained = {name for name, _ in self.model.named_parameters()} or report.matched.keys()
         if not trained & report.matched.keys():
@@ -178,22 +226,92 @@ class DetectronCheckpointer(Checkpointer):
     def _load_file(self, f):
         path = local_file(str(f), self.cfg.PATHS_CATALOG)
         if path != str(f):
-            self.logger.info("%s lies at %s", f, path)
-        weights, rest = split_checkpoint(read_checkpoint(path, _remedy(path, self.save_dir)), path)
+            self.logger.info("%s lies at %s", without_secrets(str(f)), path)
+        weights, rest = split_checkpoint(self._read(path), path)
         converted = to_our_names(weights, self.model, self.cfg, path)
         # what another library says of its optimizer and schedule means nothing here
         return (weights, rest) if converted is None else (converted, {})
 
+    def _check_entries(self, rest, f, resuming):
+        try:
+            check_entries(rest, f)
+        except UserError:
+            # again with the remedy, which takes reading other checkpoints
+            check_entries(rest, f, _remedy(f, self.save_dir))
+        if resuming and "iteration" not in rest:
+            fault = "it is not there, so that nothing says where to go on"
+            raise damaged_entry(f, "iteration", fault, _remedy(f, self.save_dir))
+        super()._check_entries(rest, f, resuming)
+
+
+def _read_pointer(pointer):
+    """The path in a file `last_checkpoint`. Raises `UserError` with what can be done for one that holds none."""
+    fault = ""
+    if not pointer.is_file():
+        fault = "is no file"
+    else:
+        try:
+            with open(pointer, "rb") as file:
+                data = file.read(LONGEST_POINTER + 1)
+        except OSError as error:
+            fault = f"cannot be read ({error.strerror})"
+    if not fault:
+        written = os.fsdecode(data.strip())
+        if not written:
+            fault = "is empty"
+        elif len(data) > LONGEST_POINTER or not is_text(written):
+            fault = f"holds {printable(written, 40)!r}, which is no path on one line"
+        elif os.path.isdir(written):
+            fault = f"names the folder {printable(written)}, not a checkpoint"
+        else:
+            return written
+    newest = _newest_whole(pointer.parent)
+    if newest is None:
+        raise UserError(f"{pointer} {fault}; there is no whole checkpoint beside it: remove it to start over")
+    raise UserError(
+        f"{pointer} {fault}; the newest whole checkpoint beside it is {newest}: write that path into it to go on from "
+        "there, or remove it to start over"
+    )
+
+
+def _names(pointer, f):
+    """Whether a file `last_checkpoint` names the file `f`."""
+    try:
+        return os.path.lexists(pointer) and Path(_read_pointer(pointer)).name == Path(f).name
+    except UserError:
+        return False
+
+
+def _newest_whole(folder, other_than=None):
+    """The newest `.pth` of a folder that a training can go on from, of those that are tried; None without one."""
+    times = {}
+    for path in folder.glob("*.pth"):
+        with contextlib.suppress(OSError):  # one that has gone since
+            times[path] = path.stat().st_mtime
+    others = [path for path in sorted(times, key=lambda p: (times[p], p.name), reverse=True) if path != other_than]
+    for path in others[:MOST_TRIED]:
+        try:
+            _, rest = split_checkpoint(read_checkpoint(path), path)
+            check_entries(rest, path)
+        except UserError:
+            continue
+        return path
+    return None
+
 
 def _remedy(f, save_dir):
-    """ "; use X" with the newest other checkpoint of the same folder, if any."""
+    """ "; ..." with the newest whole checkpoint beside a bad one, `f`, and what to do to go on from there."""
     folder = Path(f).parent
+    pointer = Path(save_dir or folder) / POINTER
+    if not folder.is_dir() and save_dir:
+        folder = Path(save_dir)
     if not folder.is_dir():
         return ""
-    others = sorted((p for p in folder.glob("*.pth") if p != Path(f)), key=lambda p: p.stat().st_mtime)
-    if not others:
-        return "; there is no other checkpoint beside it"
-    pointer = Path(save_dir or folder) / POINTER
-    if pointer.is_file() and Path(pointer.read_text().strip()).name == Path(f).name:
-        return f"; the newest beside it is {others[-1]}: write that path into {pointer} to go on from there"
-    return f"; the newest beside it is {others[-1]}"
+    newest = _newest_whole(folder, Path(f))
+    is_named = _names(pointer, f)
+    if newest is None:
+        start = f": remove {pointer} to start over" if is_named else ""
+        return f"; there is no other whole checkpoint beside it{start}"
+    if is_named:
+        return f"; the newest whole one beside it is {newest}: write that path into {pointer} to go on from there"
+    return f"; the newest whole one beside it is {newest}"

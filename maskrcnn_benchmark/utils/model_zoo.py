@@ -1,13 +1,13 @@
 """Where the weights are that a config names: a path, an address or a name in the catalog."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from maskrcnn_benchmark.config import model_catalog
 from maskrcnn_benchmark.config.model_catalog import CATALOG_PREFIX
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
+from maskrcnn_benchmark.utils.web import is_address, without_secrets
 from maskrcnn_benchmark.utils.weights.download import cache_url
 
 __all__ = ["cache_url", "catalog_address", "local_file"]
@@ -28,11 +28,13 @@ def local_file(name, paths_catalog=""):
     if name.startswith(DETECTRON2_PREFIX):
         name = DETECTRON2 + name.removeprefix(DETECTRON2_PREFIX)
     if name.startswith("file://"):
-        parts = urlsplit(name)
-        if parts.netloc not in ("", "localhost"):
-            raise UserError(f"{name} lies on another machine; give a path, or an http or https address")
-        return url2pathname(parts.path)
-    return cache_url(name) if "://" in name else name
+        host, _, path = name.removeprefix("file://").partition("/")
+        if host not in ("", "localhost"):
+            raise UserError(
+                f"{without_secrets(name)} lies on another machine; give a path, or an http or https address"
+            )
+        return url2pathname(f"/{path}")
+    return cache_url(name) if is_address(name) else name
 
 
 def catalog_address(name, paths_catalog=""):

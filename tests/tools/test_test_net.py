@@ -90,11 +90,12 @@ def test_named_weights_and_flags_after_the_options(call, trained, tmp_path):
     assert f"Loading checkpoint from {trained}" in call(test_net, trained, "MODEL.WEIGHT", "")
 
 
-def test_a_checkpoint_alone_is_enough(trained, tmp_path, monkeypatch):
+def test_a_checkpoint_and_the_place_of_the_data_are_enough(trained, place, tmp_path, monkeypatch):
+    places = ("DATASETS.DATA_DIR", str(place / "data"))
     weights = tmp_path / "elsewhere" / "model.pth"
     weights.parent.mkdir()
     weights.write_bytes((trained / "model_final.pth").read_bytes())
-    monkeypatch.setattr(sys, "argv", ["tool", "--ckpt", str(weights), "MODEL.DEVICE", "cpu"])
+    monkeypatch.setattr(sys, "argv", ["tool", "--ckpt", str(weights), "MODEL.DEVICE", "cpu", *places])
     with pytest.raises(SystemExit) as caught:
         run_tool(test_net.main)
     assert caught.value.code == 0

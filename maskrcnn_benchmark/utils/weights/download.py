@@ -15,7 +15,6 @@ import re
 import shutil
 import time
 import urllib.error
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,12 +24,13 @@ from tqdm import tqdm
 from maskrcnn_benchmark.utils.comm import run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_output, put_in_place, temporary_file
+from maskrcnn_benchmark.utils.schema import is_text
+from maskrcnn_benchmark.utils.web import checked_address, open_address, reason_of, without_secrets
 
 logger = logging.getLogger(__name__)
 
 # Seconds to wait before each further attempt
 RETRY_DELAYS = (0, 2, 5)
-TIMEOUT = 30
 BLOCK = 1 << 20
 # No published detector comes near it; an endless answer must not fill the disk
 MAX_BYTES = 16 << 30
@@ -55,10 +55,7 @@ def cache_url(url, model_dir=None, progress=True):
     Raises:
         UserError: the file cannot be had; the message says where to put it by hand.
     """
-    if not url.lower().startswith(("http://", "https://")):
-        raise UserError(
-            f"{url}: weights are downloaded over http and https only; give the path of a local file instead"
-        )
+    url = checked_address(url, "weights")
     path = cached_path(url, model_dir)
     run_once(lambda: _fetch(url, path, progress), on_each_machine=True)
     return str(path)
@@ -102,15 +99,15 @@ def _fetch(url, path, progress):
             _download(url, part, progress)
             digest = _sha256(part)
             if not digest.startswith(_hash_prefix(path.name)):
-                raise UserError(f"what came from {url} has the SHA-256 {digest[:16]}..., not that of its name")
+                raise UserError(f"what came has the SHA-256 {digest[:16]}..., not that of its name")
             size = part.stat().st_size
             put_in_place(part, path)
-        _write_record(path, {"url": url, "size": size, "sha256": digest})
-    except (UserError, OSError, _Broken) as error:
+        _write_record(path, {"url": without_secrets(url), "size": size, "sha256": digest})
+    except (UserError, OSError, http.client.HTTPException, _Broken) as error:
         cached = f"the cached file {fault}, and " if fault else ""
         raise UserError(
-            f"{cached}cannot download {url} ({error}); put the file at {path} by hand, or start from random "
-            'weights with MODEL.WEIGHT ""'
+            f"{cached}cannot download {without_secrets(url)} ({reason_of(error)}); put the file at {path} by hand, "
+            'or start from random weights with MODEL.WEIGHT ""'
         ) from None
 
 
@@ -165,7 +162,7 @@ def _download(url, part, progress):
     validator = None
     for delay in (*RETRY_DELAYS, None):
         try:
-            with _open(url, part, validator) as answer:
+            with open_address(url, "weights", _headers(part, validator)) as answer:
                 validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
                 _receive(answer, part, progress)
                 return
@@ -173,41 +170,38 @@ def _download(url, part, progress):
             # nobody answers, or the server does not want to; it may have recovered from its own errors soon
             if getattr(error, "code", 0) < 500 or delay is None:
                 raise
-            reason = error
+            reason = reason_of(error)
         except (_Broken, OSError, http.client.HTTPException) as error:
+            reason = reason_of(error)
             if delay is None:
-                raise _Broken(str(error) or type(error).__name__) from None
-            reason = error
-        logger.warning("%s: %s; trying again", url, reason)
+                raise _Broken(reason) from None
+        logger.warning("%s: %s; trying again", without_secrets(url), reason)
         time.sleep(delay)
 
 
-def _open(url, part, validator):
-    """The server's answer: of the rest of the file where a part of the same version is there, else of the whole."""
-    headers = {"User-Agent": "maskrcnn_benchmark", "Accept-Encoding": "identity"}
+def _headers(part, validator):
+    """Of a request for the rest of the file where a part of the same version is there, else for the whole."""
+    headers = {"Accept-Encoding": "identity"}
     done = part.stat().st_size
-    if done and validator and not validator.startswith("W/"):
+    if done and validator and not validator.startswith("W/") and is_text(validator):
         headers |= {"Range": f"bytes={done}-", "If-Range": validator}
-    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+    return headers
 
 
 def _receive(answer, part, progress):
-    if urlsplit(answer.url).scheme not in ("http", "https"):
-        raise UserError(f"it leads to {answer.url}")
     done = part.stat().st_size
     resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
     start = done if resumed else 0
-    length = answer.headers.get("Content-Length")
-    total = start + int(length) if length and length.isdecimal() else None
-    if total is not None and total - start > shutil.disk_usage(part.parent).free:
-        raise UserError(f"the disk has no room for its {total} bytes")
+    total = None if answer.length is None else start + answer.length
     if total is not None and total > MAX_BYTES:
         raise UserError(f"it has more than {MAX_BYTES} bytes")
+    if total is not None and total - start > shutil.disk_usage(part.parent).free:
+        raise UserError(f"the disk has no room for its {total} bytes")
     with open_output(part, "ab" if resumed else "wb") as file:
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.name[1:40], disable=not progress)
         with bar:
             received = start
-            while block := answer.read(BLOCK):
+            for block in answer.blocks():
                 received += len(block)
                 if received > MAX_BYTES:
                     raise UserError(f"it has more than {MAX_BYTES} bytes")
