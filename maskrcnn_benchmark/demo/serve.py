@@ -207,23 +207,30 @@ class _Server:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, daemon=True)
+        self._listener = listener
+        # Not `Thread.join`: an exception of a signal's handler that arrives in it marks the thread as ended
+        self._ended = threading.Event()
 
     def run(self):
         """Serve until an exception, such as that of a signal, ends it."""
-        self._thread.start()
-        while self._thread.is_alive():
-            self._thread.join(1)
+        threading.Thread(target=self._serve, daemon=True).start()
+        while not self._ended.wait(1):
+            pass
         raise RuntimeError("the web server ended by itself")
 
     def close(self):
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it would tell of each page that is open
         self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join(GRACE)
+        self._ended.wait(GRACE)
 
     def is_alive(self):
-        return self._thread.is_alive()
+        return not self._ended.is_set()
+
+    def _serve(self):
+        try:
+            self._server.run(sockets=[self._listener])
+        finally:
+            self._ended.set()
 
 
 class _Stopped(BaseException):
