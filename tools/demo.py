@@ -3,11 +3,14 @@
 python tools/demo.py output/mini_R_18_FPN/model_final.pth
 python tools/demo.py model_final.pth --port 8000 --device cuda --samples photos TEST.BBOX_AUG.ENABLED True
 
-The page is at this machine's own address, so that nobody else can reach it; --host lets others in.
+The page is at this machine's own address, and its link holds a token that it asks for; --host lets others in. The
+environment's DEMO_TOKEN gives a token of your own.
 """
 
+import os
 from pathlib import Path
 
+from maskrcnn_benchmark.demo.access import TOKEN_VARIABLE, access_for
 from maskrcnn_benchmark.demo.serve import check_gradio, serve_demo
 from maskrcnn_benchmark.demo.uploads import MOST_PIXELS
 from maskrcnn_benchmark.predict.predictor import Predictor
@@ -23,6 +26,10 @@ def parse_arguments(arguments=None):
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=int, default=7860, help="the first port to try, 0 for any (default: %(default)s)"
+    )
+    parser.add_argument("--no-token", action="store_true", help="let in whoever can reach the address")
+    parser.add_argument(
+        "--public-url", default="", metavar="URL", help="the address at which a proxy of yours offers the demo"
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     parser.add_argument("--samples", default="", metavar="DIR", help="images to pick from (default: some are drawn)")
@@ -47,8 +54,10 @@ def main(arguments=None):
         raise UserError(f"--max-pixels must be 1 or more, not {options.max_pixels}")
     if "://" not in options.checkpoint and not Path(options.checkpoint).is_file():
         raise UserError(f"{options.checkpoint} is not there; `make train` trains a network and puts it into output/")
+    token = "" if options.no_token else os.environ.get(TOKEN_VARIABLE) or None
+    access = access_for(options.host, token, options.public_url)
     predictor = Predictor(options.checkpoint, options.config_file, options.opts, options.device)
-    serve_demo(predictor, options.host, options.port, options.samples, options.max_pixels, ready=_say)
+    serve_demo(predictor, options.host, options.port, options.samples, options.max_pixels, _say, access)
 
 
 def _say(line):

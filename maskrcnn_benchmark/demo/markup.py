@@ -22,6 +22,14 @@ def header(network, tasks):
     return f"<header><h1>One network, {_count(len(tasks), 'task')}</h1><dl>{items}</dl></header>"
 
 
+def upload():
+    """The place for an image to be dropped or chosen: the input takes drops itself, for it covers the place."""
+    return (
+        '<label class="upload"><input type="file" accept="image/*" aria-label="Image">'
+        "<span>Drop, paste or choose an image</span></label>"
+    )
+
+
 def samples(thumbnails):
     """Buttons, one per sample: list of (name, JPEG bytes)."""
     buttons = [

@@ -6,7 +6,8 @@ import gradio as gr
 
 from maskrcnn_benchmark.demo import markup
 from maskrcnn_benchmark.demo.session import LAYOUTS
-from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT
+from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT, upload_script
+from maskrcnn_benchmark.demo.uploads import read_upload
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.result import OTHER_THRESHOLD
 from maskrcnn_benchmark.utils.errors import UserError
@@ -14,7 +15,8 @@ from maskrcnn_benchmark.utils.errors import UserError
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 64  # events of all users
-DELETED_EVERY, DELETED_AFTER = 60, 600  # seconds; an upload is read at once, but may have waited
+MOST_SESSIONS = 256  # whose page gradio remembers
+READERS = 3  # images at a time that are read; the network takes them one by one, a slow file must not stop the others
 
 
 class Page:
@@ -22,17 +24,20 @@ class Page:
 
     Args:
         demo: the `Demo`.
-        thumbnails: list of (name, JPEG bytes) of its samples.
+        inbox: the `Inbox` of uploads.
+        reader: the `Reader` of uploads.
+        thumbnails: list of (name, JPEG bytes) of the samples.
     """
 
-    def __init__(self, demo, thumbnails):
+    def __init__(self, demo, inbox, reader, thumbnails):
         self.demo = demo
+        self._inbox = inbox
+        self._reader = reader
         self._versions = 0
         with gr.Blocks(
             title="One network, many tasks",
             analytics_enabled=False,
             fill_width=True,
-            delete_cache=(DELETED_EVERY, DELETED_AFTER),
         ) as self.blocks:
             gr.HTML(markup.header(demo.predictor.network, demo.tasks), apply_default_css=False)
             with gr.Row(elem_id="columns"):
@@ -42,9 +47,19 @@ class Page:
                     self._build_answers()
             self._connect()
         self.blocks.queue(max_size=MOST_WAITING, api_open=False)
+        self.blocks.state_session_capacity = MOST_SESSIONS
+        # gradio's check that a request names no file but an upload waits for this, which mounting does not set
+        self.blocks.has_launched = True
+
+    @property
+    def events(self):
+        """{number of an event: how many values the page sends with it}."""
+        return {number: len(event.inputs) for number, event in self.blocks.fns.items()}
 
     def _build_controls(self, thumbnails):
-        self.upload = gr.File(label="Image", elem_id="upload", height=132, show_label=False)
+        self.upload = gr.HTML(
+            markup.upload(), elem_id="upload", apply_default_css=False, js_on_load=upload_script(self.demo.most_bytes)
+        )
         self.samples = gr.HTML(
             markup.samples(thumbnails), elem_id="samples", apply_default_css=False, js_on_load=SAMPLES_SCRIPT
         )
@@ -85,16 +100,17 @@ class Page:
         self.tables = gr.HTML("", elem_id="tables", apply_default_css=False)
 
     def _connect(self):
-        """Tie events to functions: one image at a time through the network, one drawing at a time beside it."""
+        """Tie events to functions: a few images at a time to be answered, one drawing at a time beside them."""
         shown = [self.message, self.summary, self.pictures, self.tables]
         view = [*self.switches, *self.sliders, self.layout]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        network = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
+        network = {"concurrency_id": "network", "concurrency_limit": READERS, "api_visibility": "private"}
         self.upload.upload(
             self._on_upload,
-            [self.upload, self.token, *view],
-            [self.upload, self.token, *shown],
+            [self.token, *view],
+            [self.token, *shown],
             show_progress_on=self.pictures,
+            trigger_mode="always_last",
             **network,
         )
         self.samples.click(
@@ -111,18 +127,20 @@ class Page:
                 **quiet,
             )
 
-    def _on_upload(self, path, token, *controls):
-        """Answer an upload, and make room for the next."""
-        if path is None:
-            return [None, token, *self._after_error(UserError("nothing was uploaded"))]
-        return [None, *self._answered(path, token, controls)]
+    def _on_upload(self, event: gr.EventData, request: gr.Request, token, *controls):
+        session = request.request.scope["state"]["session"]
+        try:
+            with self._inbox.taken(session, getattr(event, "key", None)) as path:
+                return self._answered(path, token, controls, self._reader)
+        except UserError as error:
+            return [token, *self._after_error(error)]
 
     def _on_sample(self, event: gr.EventData, token, *controls):
         try:
             path = self.demo.sample(getattr(event, "index", None))
         except UserError as error:
             return [token, *self._after_error(error)]
-        return self._answered(path, token, controls)
+        return self._answered(path, token, controls, read_upload)
 
     def _on_change(self, token, *controls):
         if token is None:
@@ -132,10 +150,10 @@ class Page:
         except Exception as error:  # as below
             return self._after_error(error)
 
-    def _answered(self, path, token, controls):
+    def _answered(self, path, token, controls, read):
         """[token, what is shown]: of the new image, or of the old one below a sentence about what went wrong."""
         try:
-            new = self.demo.answer(path)
+            new = self.demo.answer(path, read)
             drawn = self._drawn(new, controls)
         except Exception as error:  # whatever it is, the page must live on, and the terminal says where it went wrong
             return [token, *self._after_error(error)]

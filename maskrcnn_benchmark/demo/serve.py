@@ -2,19 +2,21 @@
 
 import contextlib
 import importlib.util
-import ipaddress
 import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.demo.access import access_for
+from maskrcnn_benchmark.demo.reader import Reader
 from maskrcnn_benchmark.demo.session import Demo
 from maskrcnn_benchmark.demo.uploads import read_upload
 from maskrcnn_benchmark.predict.sources import IMAGE_SUFFIXES
@@ -27,6 +29,9 @@ PORTS_TRIED = 50
 SAMPLES_SHOWN = 12
 SAMPLES_DRAWN = 8
 THUMBNAIL = (224, 168)
+MOST_CONNECTIONS = 256  # beyond them requests are refused; an open page holds one or two
+GRACE = 3  # seconds for requests at work to end, after a stop signal
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def check_gradio():
@@ -35,8 +40,10 @@ def check_gradio():
         raise UserError('the demo needs gradio; pip install "maskrcnn-benchmark[demo]"')
 
 
-def serve_demo(predictor, host="127.0.0.1", port=7860, samples="", most_pixels=None, ready=print):
-    """Serve the demo of a `Predictor` until the process is asked to stop.
+def serve_demo(predictor, host="127.0.0.1", port=7860, samples="", most_pixels=None, ready=print, access=None):
+    """Serve the demo of a `Predictor` until SIGINT, SIGTERM or SIGHUP; to be called in the main thread.
+
+    A request that is at work then has `GRACE` seconds to end; where it does not, the process is left with code 0.
 
     Args:
         host: the address to listen on; any but this machine's own lets others in.
@@ -44,26 +51,34 @@ def serve_demo(predictor, host="127.0.0.1", port=7860, samples="", most_pixels=N
         samples: a folder of images to pick from; "" draws a few of the embedded data set.
         most_pixels: of an upload; None has the usual limit.
         ready: function called with lines for the user, the last of which names the address.
+        access: an `Access`, who is let in; None is `access_for(host)`, which draws a token.
 
     Raises:
         UserError: gradio is missing, no port is free, or a folder holds no image.
     """
     check_gradio()
-    with _own_folder() as folder, contextlib.closing(listening_socket(host, port)) as listener:
+    access = access or access_for(host)
+    server = None
+    with _until_stopped(), _own_folder() as folder, contextlib.closing(listening_socket(host, port)) as listener:
         limits = {} if most_pixels is None else {"most_pixels": most_pixels}
         demo = Demo(predictor, sample_files(samples, folder), **limits)
-        app = build_app(demo, local=_is_local(host))
-        found = listener.getsockname()[1]
-        if port not in (0, found):
-            ready(f"port {port} is taken, so {found} is used")
-        if not _is_local(host):
-            ready(f"listening on {host}: whoever can reach this machine can use the demo")
-        shown_host = f"[{host}]" if ":" in host else host
-        # Before anybody knows the address. A stop signal is raised again once the server is down: as an exception, so
-        # that the folder is removed
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        ready(f"the demo is at http://{shown_host}:{found}/ until Ctrl-C")
-        _run(app, listener)
+        with contextlib.closing(Reader()) as reader:
+            app = build_app(demo, access, Path(folder) / "uploads", reader)
+            found = listener.getsockname()[1]
+            if port not in (0, found):
+                ready(f"port {port} is taken, so {found} is used")
+            if not access.is_local:
+                whoever = "whoever has the link" if access.token else "whoever can reach this machine"
+                ready(f"listening on {host}: {whoever} can use the demo")
+            server = _Server(app, listener)
+            with contextlib.closing(server):
+                ready(f"the demo is at {access.link(host, found)} until Ctrl-C")
+                server.run()
+    if server is not None and server.is_alive():  # its thread is in a decoder or the network, and would be waited for
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def listening_socket(host, port):
@@ -115,36 +130,40 @@ def thumbnails(demo):
     return found
 
 
-def build_app(demo, local=True):
-    """The ASGI application of a `Demo`: gradio's page, and the files to download.
+def build_app(demo, access, folder, reader):
+    """The ASGI application of a `Demo`: gradio's page, uploads and the files to download, behind a `Guard`.
 
     Args:
-        local: answer only browsers that address this machine by one of its own names, so that no page of the net can
-            reach the demo through a name that it points here.
+        access: an `Access`, who is let in.
+        folder: where uploads wait.
+        reader: reads uploads, such as a `Reader`.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
     os.environ["GRADIO_RUN_HISTORY"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio
     from fastapi import FastAPI
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from maskrcnn_benchmark.demo.downloads import add_downloads
+    from maskrcnn_benchmark.demo.guard import Guard
+    from maskrcnn_benchmark.demo.inbox import Inbox, add_inbox
     from maskrcnn_benchmark.demo.page import Page
     from maskrcnn_benchmark.demo.style import head
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    if local:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "::1", "[::1]"])
+    inbox = Inbox(folder, demo.most_bytes)
     add_downloads(app, demo)
+    add_inbox(app, inbox)
+    page = Page(demo, inbox, reader, thumbnails(demo))
     font = ("system-ui", "sans-serif")
-    return gradio.mount_gradio_app(
+    gradio.mount_gradio_app(
         app,
-        Page(demo, thumbnails(demo)).blocks,
+        page.blocks,
         path="/",
         theme=gradio.themes.Base(primary_hue="blue", font=font, font_mono=("ui-monospace", "monospace")),
-        head=head(demo.most_bytes),
-        max_file_size=demo.most_bytes,
+        head=head(),
+        max_file_size=0,  # uploads do not go its way
+        root_path=access.public_url or None,
         footer_links=[],
         enable_monitoring=False,
         ssr_mode=False,
@@ -152,14 +171,16 @@ def build_app(demo, local=True):
         mcp_server=False,
         show_error=False,
     )
+    return Guard(app, access, page.events)
 
 
 @contextlib.contextmanager
 def _own_folder():
     """A folder for all that the demo writes, uploads included, removed when the process ends in any orderly way."""
     before = tempfile.tempdir, os.environ.get("GRADIO_TEMP_DIR")
-    with tempfile.TemporaryDirectory(prefix="maskrcnn-benchmark-demo-") as folder:
-        tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"] = folder
+    with tempfile.TemporaryDirectory(prefix="maskrcnn-benchmark-demo-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "gradio")
         try:
             yield folder
         finally:
@@ -169,15 +190,69 @@ def _own_folder():
                 os.environ["GRADIO_TEMP_DIR"] = before[1]
 
 
-def _run(app, listener):
-    import uvicorn
+class _Server:
+    """A web server in a thread of its own, so that this one hears signals whatever a request does."""
 
-    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, access_log=False)
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+    def __init__(self, app, listener):
+        import uvicorn
+
+        config = uvicorn.Config(
+            app,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._listener = listener
+        # Not `Thread.join`: an exception of a signal's handler that arrives in it marks the thread as ended
+        self._ended = threading.Event()
+
+    def run(self):
+        """Serve until an exception, such as that of a signal, ends it."""
+        threading.Thread(target=self._serve, daemon=True).start()
+        while not self._ended.wait(1):
+            pass
+        raise RuntimeError("the web server ended by itself")
+
+    def close(self):
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it would tell of each page that is open
+        self._server.should_exit = True
+        self._ended.wait(GRACE)
+
+    def is_alive(self):
+        return not self._ended.is_set()
+
+    def _serve(self):
+        try:
+            self._server.run(sockets=[self._listener])
+        finally:
+            self._ended.set()
 
 
-def _is_local(host):
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+class _Stopped(BaseException):
+    """A signal asked the demo to end."""
+
+
+@contextlib.contextmanager
+def _until_stopped():
+    """Leave the block in good order at the first signal; those after it change nothing. Ignored ones stay ignored."""
+    former = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    former = {number: handler for number, handler in former.items() if handler is not signal.SIG_IGN}
+
+    def stop(number, frame):
+        for each in former:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped
+
+    try:
+        with contextlib.suppress(_Stopped):
+            for number in former:
+                signal.signal(number, stop)
+            yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -184,9 +184,13 @@ class Demo:
         self.seconds = None
         self._lock = threading.Lock()
 
-    def answer(self, path):
-        """Answer the image in a file and keep it: its token. Raises `UserError`, a sentence for the user."""
-        upload = read_upload(path, self.most_pixels, self.most_bytes)
+    def answer(self, path, read=read_upload):
+        """Answer the image in a file and keep it: its token. Raises `UserError`, a sentence for the user.
+
+        Args:
+            read: reads the file, such as a `demo.reader.Reader` for those of strangers.
+        """
+        upload = read(path, self.most_pixels, self.most_bytes)
         with self._lock:
             start = time.perf_counter()
             (result,) = self.predictor.answer([Frame(upload.image, upload.name)])

@@ -7,8 +7,39 @@ element.addEventListener("click", event => {
   if (button) trigger("click", { index: Number(button.dataset.index) });
 });
 """
-# A click on a picture shows it large; a pasted image goes the way of an upload; a file that the server would refuse for
-# its size is not sent
+# A chosen file is sent, and the server told by which key it has it; what it would refuse for its size is not sent
+UPLOAD_SCRIPT = """
+const say = sentence => {
+  document.querySelector("#refused")?.remove();
+  if (!sentence) return;
+  const words = document.createElement("p");
+  words.id = "refused"; words.className = "message error"; words.role = "alert"; words.textContent = sentence;
+  document.querySelector("#answers").prepend(words);
+};
+const send = async file => {
+  const address = "uploads?name=" + encodeURIComponent(file.name);
+  const response = await fetch(address, { method: "POST", body: file }).catch(() => null);
+  const answer = await response?.json().catch(() => null);
+  if (answer?.key) trigger("upload", { key: answer.key });
+  else say(answer?.message ?? `${file.name} was not sent; open the demo again by its link`);
+};
+element.addEventListener("change", async event => {
+  const file = event.target.files?.[0], megabytes = bytes => Math.round(bytes / 1e6) + " MB";
+  if (!file) return;
+  const place = event.target.closest("label");
+  say("");
+  if (file.size > MOST_BYTES)
+    say(`${file.name} has ${megabytes(file.size)}; at most ${megabytes(MOST_BYTES)} are read`);
+  else {
+    place.classList.add("sending");
+    await send(file);
+    place.classList.remove("sending");
+  }
+  event.target.value = "";
+});
+document.addEventListener("click", event => { if (event.target.closest(".samples")) say(""); }, true);
+"""
+# A click on a picture shows it large; a pasted image goes the way of a chosen file
 PAGE_SCRIPT = """
 document.addEventListener("click", event => {
   const image = event.target.closest(".panels button")?.querySelector("img");
@@ -21,20 +52,6 @@ document.addEventListener("click", event => {
   view.addEventListener("close", () => view.remove());
   view.showModal();
 });
-const refuse = event => {
-  document.querySelector("#refused")?.remove();
-  if (!event.target.closest?.("#upload")) return;
-  const files = event.dataTransfer?.files ?? event.target.files ?? [];
-  const file = [...files].find(file => file.size > MOST_BYTES);
-  if (!file) return;
-  event.preventDefault(); event.stopImmediatePropagation();
-  if (event.target.value) event.target.value = "";
-  const words = document.createElement("p"), megabytes = bytes => Math.round(bytes / 1e6) + " MB";
-  words.id = "refused"; words.className = "message error"; words.role = "alert";
-  words.textContent = `${file.name} has ${megabytes(file.size)}; at most ${megabytes(MOST_BYTES)} are read`;
-  document.querySelector("#answers").prepend(words);
-};
-for (const kind of ["change", "drop", "click"]) document.addEventListener(kind, refuse, true);
 document.addEventListener("paste", event => {
   const file = [...event.clipboardData.files].find(file => file.type.startsWith("image/"));
   const input = document.querySelector("#upload input[type=file]");
@@ -61,11 +78,12 @@ header dt { color: var(--body-text-color-subdued); } header dd { margin: 0; }
 .gradio-container .html-container, .gradio-container header { padding: 0 !important; }
 #controls { padding: 0; }
 #answers .block:has(.html-container > div:empty) { display: none; }
-#upload { border-radius: 12px; }
-#upload [data-testid=upload-text] { font-size: 0; min-height: 0; }
-#upload [data-testid=upload-text] * { font-size: 0; }
-#upload [data-testid=upload-text]::after { content: "Drop, paste or choose an image"; font-size: .9rem; }
-#upload [data-testid=upload-icon] { width: 26px; margin: 0 auto .4rem; }
+.upload { position: relative; display: grid; place-items: center; height: 132px; border-radius: 12px;
+  border: 1px dashed var(--border-color-primary); background: var(--background-fill-secondary); font-size: .9rem; }
+.upload input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; cursor: pointer; }
+.upload:hover, .upload:focus-within { border-color: var(--color-accent); }
+.upload:focus-within { outline: 3px solid var(--color-accent); outline-offset: 2px; }
+.upload.sending { opacity: .5; }
 #layout { border: 0; padding: 0; background: none; box-shadow: none; }
 #tasks { gap: .1rem; }
 #tasks .task { gap: .75rem; align-items: center; flex-wrap: nowrap; }
@@ -132,6 +150,11 @@ dialog.large img { max-width: 96vw; max-height: 96vh; min-width: min(70vw, 1000p
 """
 
 
-def head(most_bytes):
-    """What goes into the page's head; files of more than `most_bytes` are not sent."""
-    return f"<style>{STYLE}</style><script>const MOST_BYTES = {int(most_bytes)};{PAGE_SCRIPT}</script>"
+def upload_script(most_bytes):
+    """The script of the upload's place; files of more than `most_bytes` are not sent."""
+    return f"const MOST_BYTES = {int(most_bytes)};{UPLOAD_SCRIPT}"
+
+
+def head():
+    """What goes into the page's head."""
+    return f"<style>{STYLE}</style><script>{PAGE_SCRIPT}</script>"

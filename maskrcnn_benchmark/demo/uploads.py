@@ -1,6 +1,7 @@
 """Reading a file that a stranger sent: an RGB image and what was changed in it, or a sentence about what is wrong."""
 
 import math
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +62,10 @@ def read_upload(path, most_pixels=MOST_PIXELS, most_bytes=MOST_BYTES):
 
 
 def _check_bytes(path, most_bytes):
-    size = path.stat().st_size
+    found = path.stat()
+    size = found.st_size
+    if not stat.S_ISREG(found.st_mode):  # a device or a pipe may never end
+        raise UserError(f"{path.name} is no file of bytes; choose an image")
     if not size:
         raise UserError(f"{path.name} is empty")
     if size > most_bytes:
