@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from maskrcnn_benchmark.data.datasets.image_file import decode_image, read_image
 from maskrcnn_benchmark.predict.remote import fetch, is_address
@@ -24,6 +24,7 @@ from maskrcnn_benchmark.predict.video import (
 )
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import unique_name
+from maskrcnn_benchmark.utils.pictures import upright
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
 
@@ -125,7 +126,7 @@ def _frames(item, name, skipped, rotate, every):
         yield Frame(_as_image(item), name)
     else:
         image = decode_image(fetch(item), item) if is_address(item) else read_image(item)
-        yield Frame(ImageOps.exif_transpose(image) if rotate else image, name, str(item))
+        yield Frame(upright(image, item) if rotate else image, name, str(item))
 
 
 def _name_of(item, taken):
