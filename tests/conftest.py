@@ -32,6 +32,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
+def fuzzing():
+    """The module of seeded damage, `fuzzing.py`."""
+    return import_file("fuzzing", Path(__file__).with_name("fuzzing.py"))
+
+
+@pytest.fixture(scope="session")
 def real_data():
     """The folder of real data sets that DETAIL_REAL_DATA names; the test is skipped where there is none."""
     folder = os.environ.get("DETAIL_REAL_DATA", "")

@@ -1,24 +1,25 @@
 """Reading a file that a stranger sent: an RGB image and what was changed in it, or a sentence about what is wrong."""
 
+import contextlib
 import math
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.pictures import NoPicture, decoding, opened_picture, upright
 
-# What Pillow may take a file for. It knows more, but some of that starts other programs (EPS) or is rarely tested
-Image.init()
-FORMATS = [name for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN]
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MOST_BYTES = 32 << 20
 MOST_PIXELS = 24_000_000  # a photograph of today's cameras; decoded, 72 MB
 KEPT_PIXELS = 1_000_000  # larger images are shrunk to this: networks look at about as much, pictures show no more
 LONGEST_RATIO = 10  # of the longer to the shorter side
 # The brands of a HEIF file (ISO/IEC 23008-12) that hold HEVC, which Pillow does not decode
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_DAMAGED = "it is truncated or damaged; send it again, or save it anew"
 _GREY16 = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -49,16 +50,19 @@ def read_upload(path, most_pixels=MOST_PIXELS, most_bytes=MOST_BYTES):
     """
     path = Path(path)
     _check_bytes(path, most_bytes)
+    with _opened(path) as image:
+        _check_size(path.name, image.size, most_pixels)
+        return _as_upload(image, path)
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """The PIL image of a file whose name alone the sender knows."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check_size(path.name, image.size, most_pixels)
-            return _as_upload(image, path)
-    except Image.DecompressionBombError:
-        raise UserError(f"{path.name} has far too many pixels; make it smaller") from None
-    except UnidentifiedImageError:
+        with opened_picture(path, path.name, FORMATS, _DAMAGED) as image:
+            yield image
+    except NoPicture:
         raise UserError(_unknown(path)) from None
-    except (OSError, SyntaxError, ValueError, EOFError):
-        raise UserError(f"{path.name} is truncated or damaged; send it again, or save it anew") from None
 
 
 def _check_bytes(path, most_bytes):
@@ -93,9 +97,13 @@ def _unknown(path):
 
 def _as_upload(image, path):
     notes = []
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # an MPO's others are previews and depths
-        notes.append(f"Of its {image.n_frames} frames, the first is shown.")
-    image = ImageOps.exif_transpose(image)
+    with decoding(path.name, _DAMAGED):
+        # an MPO's others are previews and depths. To count frames may take as long as to decode them
+        has_several = image.format != "MPO" and getattr(image, "is_animated", False)
+        image.load()
+    if has_several:
+        notes.append("Of its frames, the first is shown.")
+    image = upright(image, path.name)
     image = _in_rgb(image, notes)
     if image.width * image.height > KEPT_PIXELS:
         full, image = image.size, _shrunk(image)

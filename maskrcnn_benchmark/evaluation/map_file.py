@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,13 @@ from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.pictures import decoding, opened_picture
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
 # Level 1 of zlib: on label maps a third larger than the best, at a fraction of the time
 _COMPRESSION = 1
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_REMEDY = "it is cut off or damaged, write it again"
 
 
 def write_map(path, values, palette=None):
@@ -89,23 +89,19 @@ def read_direction(path, size):
 def _read(path, size):
     """(values [H, W], bits per pixel, PNG's colour type); the size is compared before anything is decoded."""
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            head = file.read(33)
-            if not head.startswith(_SIGNATURE) or len(head) < 33 or head[12:16] != b"IHDR":
-                raise UserError(f"{path} is not a PNG; save maps as PNG, which keeps every number")
-            width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
-            if (width, height) != tuple(size):
-                raise UserError(
-                    f"{path} is {width}x{height} pixels, but its image is {size[0]}x{size[1]}; resize the map"
-                )
-            if colour not in (_GREY, _PALETTE):
-                raise UserError(f"{path} holds colours; save one number per pixel, as a grey PNG or with a palette")
-            file.seek(0)
-            with Image.open(file, formats=("PNG",)) as image:
-                values = np.asarray(image)
-    except _DAMAGED as error:
-        raise UserError(f"{path} cannot be decoded ({error}); it is cut off or damaged, write it again") from None
+    with decoding(path, _REMEDY), open(path, "rb") as file:
+        head = file.read(33)
+    if not head.startswith(_SIGNATURE) or len(head) < 33 or head[12:16] != b"IHDR":
+        raise UserError(f"{path} is not a PNG; save maps as PNG, which keeps every number")
+    width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
+    if (width, height) != tuple(size):
+        raise UserError(f"{path} is {width}x{height} pixels, but its image is {size[0]}x{size[1]}; resize the map")
+    if colour not in (_GREY, _PALETTE):
+        raise UserError(f"{path} holds colours; save one number per pixel, as a grey PNG or with a palette")
+    with opened_picture(path, path, ("PNG",), _REMEDY) as image, decoding(path, _REMEDY):
+        values = np.asarray(image)
+    if values.shape != (height, width):
+        raise UserError(f"{path} cannot be decoded (it has a second head); {_REMEDY}")
     return values, depth, colour
 
 

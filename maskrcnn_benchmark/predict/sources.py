@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from maskrcnn_benchmark.data.datasets.image_file import decode_image, read_image
 from maskrcnn_benchmark.predict.remote import fetch, is_address
@@ -24,6 +24,7 @@ from maskrcnn_benchmark.predict.video import (
 )
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import unique_name
+from maskrcnn_benchmark.utils.pictures import upright
 from maskrcnn_benchmark.utils.web import checked_address, without_secrets
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
@@ -127,7 +128,7 @@ def _frames(item, name, skipped, rotate, every):
     else:
         told = without_secrets(item) if is_address(item) else str(item)
         image = decode_image(fetch(item), told) if is_address(item) else read_image(item)
-        yield Frame(ImageOps.exif_transpose(image) if rotate else image, name, told)
+        yield Frame(upright(image, told) if rotate else image, name, told)
 
 
 def _name_of(item, taken):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import NotWritten, open_output, put_in_place, temporary_file
+from maskrcnn_benchmark.utils.pictures import decoding
 
 # FFmpeg prints about damaged files by itself, which an error here says; OpenCV reads this when it first uses FFmpeg
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -21,6 +22,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 CODECS = ("avc1", "mp4v")  # H.264 plays everywhere but is in few builds of OpenCV; MPEG-4 is in all
 USUAL_RATE = 25.0  # frames per second where a video does not say
+MOST_PIXELS = 1 << 26  # of a frame: twice that of 8K. FFmpeg holds a dozen of them
 WEBCAM_RATE = 10.0  # of the file that a webcam's pictures go to
 _FRAMES_BETWEEN_LOOKS = 25  # at how full the disk is
 _PROBE_BYTES = 1 << 20  # more than fits into what is left of a disk that has just refused some frames
@@ -83,13 +85,13 @@ def read_video(path, every=1, cut_short=None):
     with _capture(path) as capture:
         rate, told, number = _rate(capture), _told_count(capture), 0
         clip = Clip(Path(path).stem, rate / every)
-        while capture.grab():
+        while _grab(capture, path):
             if number % every == 0:
                 seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or number / rate
-                good, picture = capture.retrieve()
-                if not good:
+                picture = _picture(capture, path)
+                if picture is None:
                     break
-                yield number, seconds, _as_pil(picture), clip
+                yield number, seconds, picture, clip
             number += 1
     if not number:
         raise UserError(f"{path} holds no frame that can be decoded; it is damaged, or OpenCV lacks its codec")
@@ -110,12 +112,12 @@ def read_webcam(number, every=1):
     try:
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # what is old when it is its turn is of no use
         clip, start, seen = Clip(f"webcam{number}", WEBCAM_RATE, is_live=True), time.monotonic(), 0
-        while capture.grab():
+        while _grab(capture, f"webcam {number}"):
             if seen % every == 0:
-                good, picture = capture.retrieve()
-                if not good:
+                picture = _picture(capture, f"webcam {number}")
+                if picture is None:
                     break
-                yield seen, time.monotonic() - start, _as_pil(picture), clip
+                yield seen, time.monotonic() - start, picture, clip
             seen += 1
     finally:
         capture.release()
@@ -214,13 +216,16 @@ def _capture(path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such video: {path}")
-    with _quiet_opencv():
+    with _quiet_opencv(), decoding(path):
         capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)  # no other back end: some read NAME%d as many
     try:
         if not capture.isOpened():
             raise UserError(
                 f"{path} cannot be opened as a video; it is damaged or cut short, or OpenCV lacks its codec"
             )
+        width, height = (capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > MOST_PIXELS:
+            raise UserError(f"{path} has frames of {width:.0f}x{height:.0f} pixels; at most {MOST_PIXELS} are read")
         yield capture
     finally:
         capture.release()
@@ -253,9 +258,17 @@ def _uncertainty(count):
     return max(2, count // 100)
 
 
-def _as_pil(picture):
-    """A PIL RGB image of OpenCV's uint8 [H, W, 3] BGR."""
-    return Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1]))
+def _grab(capture, name):
+    """Whether there is one more frame."""
+    with decoding(name):
+        return capture.grab()
+
+
+def _picture(capture, name):
+    """The frame that was grabbed as a PIL RGB image, or None if it cannot be decoded."""
+    with decoding(name):
+        good, picture = capture.retrieve()
+    return Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])) if good else None
 
 
 def _open_writer(path, rate, size):

@@ -41,7 +41,7 @@ def test_the_first_frame_of_an_animation_is_taken_and_said(tmp_path):
     frames = [Image.new("RGB", (9, 9), colour) for colour in (RED, "blue", "green")]
     upload = read_upload(saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:]))
     assert upload.image.mode == "RGB" and upload.image.getpixel((4, 4)) == RED
-    assert upload.notes == ["Of its 3 frames, the first is shown."]
+    assert upload.notes == ["Of its frames, the first is shown."]
 
 
 def test_print_colours_become_rgb_and_it_is_said(tmp_path):

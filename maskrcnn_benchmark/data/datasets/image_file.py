@@ -2,12 +2,13 @@
 
 import contextlib
 import io
+import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.pictures import decoding, opened_picture
 
 # Modes in which a pixel is one number: 8 bits, an index into a palette, 16 bits, 32 bits
 LABEL_MODES = ("L", "P", "I;16", "I;16B", "I")
@@ -17,14 +18,14 @@ def read_image(path, size=None):
     """The image at `path` as a PIL RGB image.
 
     Args:
-        path: a JPEG, PNG or anything that PIL reads.
+        path: a JPEG, PNG or anything else of `utils.pictures.FORMATS`.
         size: (width, height) that the annotations promise, or None. EXIF rotation is not applied: annotations are
             made on the stored pixels.
 
     Raises `UserError` for a file that is missing, truncated, no image, larger than PIL's limit against decompression
     bombs, or of another size than promised.
     """
-    with _opened(path, size) as image:
+    with _opened(path, size) as image, decoding(path):
         return image.convert("RGB")
 
 
@@ -39,7 +40,8 @@ def read_labels(path, size=None):
                 f"{path} holds colours (mode {image.mode}), not one label per pixel; take the original PNG, for some "
                 "programs save palettes as colours"
             )
-        labels = np.array(image)
+        with decoding(path):
+            labels = np.array(image)
     return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
 
 
@@ -56,44 +58,28 @@ def decoded_size(path):
     """
     with _opened(path, None) as image:
         size = image.size
-        image.draft(None, (1, 1))
-        image.load()
+        with decoding(path):
+            image.draft(None, (1, 1))
+            image.load()
     return size
 
 
 def decode_image(data, name):
     """As `read_image`, of the bytes of a file that errors call `name`."""
-    with _decoded(io.BytesIO(data), name, None) as image:
+    with opened_picture(io.BytesIO(data), name) as image, decoding(name):
         return image.convert("RGB")
 
 
-def _opened(path, size):
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no such image: {path}; unpack the data set's images into {path.parent}")
-    return _decoded(path, path, size)
-
-
 @contextlib.contextmanager
-def _decoded(file, path, size):
-    """The PIL image of a path or an open file that errors call `path`."""
-    try:
-        with Image.open(file) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise UserError(
-                    f"{path} has {image.width}x{image.height} pixels, more than PIL's limit of {limit} against "
-                    "decompression bombs; make it smaller"
-                )
-            if size is not None and image.size != tuple(size):
-                raise UserError(
-                    f"{path} is {image.width}x{image.height} pixels, but its annotations are for {size[0]}x{size[1]}; "
-                    "take image and annotations from the same release"
-                )
-            yield image
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: {error}; make it smaller") from None
-    except UnidentifiedImageError:
-        raise UserError(f"{path} is not an image that PIL can read; replace it") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be decoded ({error}); it is truncated or damaged, replace it") from None
+def _opened(path, size):
+    """The PIL image of a file, which is of the size promised."""
+    path = Path(path)
+    if not os.path.isfile(path):
+        raise UserError(f"no such image: {path}; unpack the data set's images into {path.parent}")
+    with opened_picture(path, path) as image:
+        if size is not None and image.size != tuple(size):
+            raise UserError(
+                f"{path} is {image.width}x{image.height} pixels, but its annotations are for {size[0]}x{size[1]}; "
+                "take image and annotations from the same release"
+            )
+        yield image

@@ -1,10 +1,12 @@
 """Checks of an image's row in the annotation file, and of the image file."""
 
+import os
 from pathlib import Path, PureWindowsPath
 
 from maskrcnn_benchmark.data.datasets.image_file import decoded_size
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_size, is_text, shown
+from maskrcnn_benchmark.utils.errors import UserError
 
 PHASES = ("train", "val", "test")
 LONGEST_NAME = 255  # bytes of a file's or folder's name; file systems have no longer ones
@@ -47,12 +49,12 @@ def check_file(row, path, findings):
     if path.is_dir():
         path = path / row["file_name"]
     where = f"{path} of image {findings.image_id}"
+    if not os.path.isfile(path):
+        findings.add(kinds.FILE_MISSING, where)
+        return False
     try:
-        if not path.is_file():
-            findings.add(kinds.FILE_MISSING, where)
-            return False
         size = decoded_size(path)
-    except Exception as error:  # on damaged files PIL raises nearly anything; that it did is the finding
+    except UserError as error:
         findings.add(kinds.FILE_DAMAGED, where, str(error))
         return False
     if size != (row["width"], row["height"]):
