@@ -17,6 +17,7 @@ from maskrcnn_benchmark.utils.processes import is_same_machine, is_there, this_p
 
 LOCK = "run.lock"
 _LONGEST = 100_000  # bytes of a lock file; a command may be long
+_LONGEST_SHOWN = 300  # letters of a command
 
 
 @contextlib.contextmanager
@@ -150,7 +151,8 @@ def name_owner(owner: dict | None) -> str:
     """The owner in words, for a line to the user."""
     if owner is None:
         return "a process that its lock does not name"
-    return f"process {owner['process']['id']} on {owner['host']}, since {owner.get('since')} ({owner.get('command')})"
+    command = " ".join(str(owner.get("command")).split())[:_LONGEST_SHOWN]
+    return f"process {owner['process']['id']} on {owner['host']}, since {owner.get('since')} ({command})"
 
 
 def _open(path):
