@@ -90,10 +90,8 @@ class RunLock:
             return file
 
     def _write(self, file):
-        text = json.dumps(describe_owner()).encode()
         try:
-            os.ftruncate(file, 0)
-            os.pwrite(file, text, 0)
+            write_owner(file)
         except OSError:
             self.path.unlink()
             raise
@@ -135,6 +133,13 @@ def describe_owner() -> dict:
     """What a lock file says of its owner: what `this_process` returns, "command", and "since" when (ISO 8601)."""
     since = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
     return {**this_process(), "command": shlex.join(sys.orig_argv), "since": since}
+
+
+def write_owner(file: int) -> None:
+    """Write `describe_owner` into an open lock file, in the place of what it holds."""
+    text = json.dumps(describe_owner()).encode()
+    os.ftruncate(file, 0)
+    os.pwrite(file, text, 0)
 
 
 def read_owner(file: int) -> dict | None:
