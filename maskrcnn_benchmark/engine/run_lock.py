@@ -70,7 +70,8 @@ class RunLock:
         if os.getpid() != self._owner:
             return
         with contextlib.suppress(OSError):  # it stays behind, and the next run sees that its owner has ended
-            self.path.unlink()
+            if _is_still(self._file, self.path):  # it may have been removed by hand, and another run's be there
+                self.path.unlink()
         os.close(self._file)
 
     def _take(self):

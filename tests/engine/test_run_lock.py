@@ -133,6 +133,13 @@ def test_an_owner_that_has_ended_is_not(tmp_path, owned, changes):
         assert "process" in taken_from
 
 
+def test_another_runs_lock_is_left_alone(tmp_path, owned):
+    with run_lock(tmp_path):
+        (tmp_path / LOCK).unlink()
+        owned(host="elsewhere", boot="its own")
+    assert "elsewhere" in (tmp_path / LOCK).read_text()
+
+
 def test_this_process_takes_a_folder_once(tmp_path):
     with run_lock(tmp_path):
         with pytest.raises(UserError, match=f"in use by process {os.getpid()}"), run_lock(tmp_path):
