@@ -5,7 +5,6 @@ python tools/check_device.py --only versions,parity --minutes 2
 python tools/check_device.py --list
 """
 
-import signal
 import tempfile
 import time
 from pathlib import Path
@@ -106,7 +105,6 @@ def main(argv=None, stages=STAGES):
     report.write("RUNNING")
     width = max(len(stage.name) for stage in chosen)
     interrupted = None
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside is interrupted, too
     with tempfile.TemporaryDirectory(prefix="check_device_", ignore_cleanup_errors=True) as folder:
         try:
             with Runner(Setting(device, small, folder), 60 * args.minutes) as runner:
@@ -116,8 +114,6 @@ def main(argv=None, stages=STAGES):
                     print(format_result(result, width), flush=True)
         except KeyboardInterrupt as interruption:
             interrupted = interruption
-        finally:
-            signal.signal(signal.SIGTERM, former)
     verdict = verdict_of(results)
     report.write("INTERRUPTED" if interrupted else verdict)
     print(f"\n{format_summary(results, time.monotonic() - start)}\nwrote {args.json}", flush=True)

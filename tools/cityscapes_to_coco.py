@@ -10,13 +10,16 @@ import json
 import os
 from pathlib import Path
 
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+
+# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
+# isort: split
 import numpy as np
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.datasets.cityscapes import IMAGE, CityScapesDataset, read_instance_ids
 from maskrcnn_benchmark.structures.mask_forms import outline_polygons
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 

@@ -7,11 +7,14 @@ IN is a path, an address or catalog://NAME. The config decides on the network; t
 
 import argparse
 
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+
+# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
+# isort: split
 import torch
 
 from maskrcnn_benchmark.config import cfg as defaults
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write

@@ -11,6 +11,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+
+# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
+# isort: split
 import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
@@ -23,7 +27,6 @@ from maskrcnn_benchmark.data.datasets.image_file import image_size
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
 

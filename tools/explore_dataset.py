@@ -8,13 +8,16 @@ import os
 from functools import partial
 from pathlib import Path
 
+from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+
+# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
+# isort: split
 import numpy as np
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
 from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
 from maskrcnn_benchmark.multitask.tasks import TASKS
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger

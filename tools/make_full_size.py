@@ -2,9 +2,12 @@
 
 import argparse
 
+from maskrcnn_benchmark.utils.cli import run_tool
+
+# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
+# isort: split
 from benchmarks.full_size import write_full_size
 from benchmarks.timing import positive
-from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 
 

@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -18,16 +17,17 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
+from maskrcnn_benchmark.engine.run_lock import name_owner, read_owner, write_owner
 from maskrcnn_benchmark.utils.checkpoint import POINTER
 from maskrcnn_benchmark.utils.devices import AUTO, names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_lock, open_to_append
+from maskrcnn_benchmark.utils.stop_signals import handled_by
 from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores, chosen_by_user
 
 LOCK = ".lock"
 
 _POLL_SECONDS = 0.1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -163,14 +163,24 @@ def check_same_options(run, cfg):
 def sole_owner(folder):
     """Hold a folder for this process and those that it starts with `pass_fds` of what is yielded.
 
+    Unlike `run_lock.run_lock`, which each of the trainings holds for its own folder, this one outlives its process in
+    those that it has started.
+
     Raises `UserError` while other planned runs, or a training that outlived a killed command, are at work there.
     """
     mkdir(folder)
-    with open(open_lock(Path(folder) / LOCK), "r+b") as lock:
+    path = Path(folder) / LOCK
+    with open(open_lock(path), "r+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another command, or a training that it left, is at work in {folder}; wait") from None
+        except BlockingIOError:
+            raise UserError(
+                f"another command, or a training that it left, is at work in {folder}: "
+                f"{name_owner(read_owner(lock.fileno()))}; wait for its end, or choose another folder"
+            ) from None
+        except OSError as error:
+            raise UserError(f"cannot lock {path}: {error.strerror}; choose a folder on another file system") from None
+        write_owner(lock.fileno())
         yield lock
 
 
@@ -210,7 +220,7 @@ class Launcher:
         free = list(reversed(self.places))
         purpose = runs[0].purpose.name if runs else ""
         bar = tqdm(total=done + len(runs), initial=done, unit="run", desc=purpose)
-        with self._signals(), _ended_with_us(running), bar:
+        with handled_by(self._ask_to_stop), _ended_with_us(running), bar:
             while running or (waiting and not self.asked_to_stop):
                 while free and waiting and not self.asked_to_stop:
                     running.append(self._start(waiting.popleft(), free.pop()))
@@ -250,17 +260,6 @@ class Launcher:
                 pass_fds=[] if self.lock is None else [self.lock.fileno()],
             )
         return _Child(run, place, process)
-
-    @contextlib.contextmanager
-    def _signals(self):
-        # what nohup or a shell in the background made this process deaf to stays unheard
-        heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        former = {number: signal.signal(number, self._ask_to_stop) for number in heard}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
 
     def _ask_to_stop(self, number, frame):
         self.asked_to_stop += 1

@@ -17,6 +17,7 @@ from maskrcnn_benchmark.utils.processes import is_same_machine, is_there, this_p
 
 LOCK = "run.lock"
 _LONGEST = 100_000  # bytes of a lock file; a command may be long
+_LONGEST_SHOWN = 300  # letters of a command
 
 
 @contextlib.contextmanager
@@ -69,7 +70,8 @@ class RunLock:
         if os.getpid() != self._owner:
             return
         with contextlib.suppress(OSError):  # it stays behind, and the next run sees that its owner has ended
-            self.path.unlink()
+            if _is_still(self._file, self.path):  # it may have been removed by hand, and another run's be there
+                self.path.unlink()
         os.close(self._file)
 
     def _take(self):
@@ -89,10 +91,8 @@ class RunLock:
             return file
 
     def _write(self, file):
-        text = json.dumps(describe_owner()).encode()
         try:
-            os.ftruncate(file, 0)
-            os.pwrite(file, text, 0)
+            write_owner(file)
         except OSError:
             self.path.unlink()
             raise
@@ -136,6 +136,13 @@ def describe_owner() -> dict:
     return {**this_process(), "command": shlex.join(sys.orig_argv), "since": since}
 
 
+def write_owner(file: int) -> None:
+    """Write `describe_owner` into an open lock file, in the place of what it holds."""
+    text = json.dumps(describe_owner()).encode()
+    os.ftruncate(file, 0)
+    os.pwrite(file, text, 0)
+
+
 def read_owner(file: int) -> dict | None:
     """What `describe_owner` returned, from an open lock file; None where it says nothing that can be read."""
     try:
@@ -150,7 +157,8 @@ def name_owner(owner: dict | None) -> str:
     """The owner in words, for a line to the user."""
     if owner is None:
         return "a process that its lock does not name"
-    return f"process {owner['process']['id']} on {owner['host']}, since {owner.get('since')} ({owner.get('command')})"
+    command = " ".join(str(owner.get("command")).split())[:_LONGEST_SHOWN]
+    return f"process {owner['process']['id']} on {owner['host']}, since {owner.get('since')} ({command})"
 
 
 def _open(path):

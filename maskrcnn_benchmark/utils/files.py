@@ -258,7 +258,7 @@ def copy_file(source, target):
 
 
 def open_lock(path):
-    """The descriptor of a file to lock, which is made if need be; it is never written to, and no link is followed.
+    """The descriptor of a file to lock, which is made if need be; no link is followed.
 
     Raises:
         NotWritten: it cannot be made.

@@ -1,6 +1,7 @@
 """An ablation from beginning to end, with a training that leaves its results at once."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -172,7 +173,7 @@ def test_results_without_the_tasks_are_an_error(ablate):
 
 
 def test_one_ablation_at_a_time_works_in_a_folder(ablate):
-    with sole_owner(ablate.output), pytest.raises(UserError, match="another command"):
+    with sole_owner(ablate.output), pytest.raises(UserError, match=f"another command.*: process {os.getpid()} on"):
         ablate(SCORES, tasks=["semantic"], seeds=[0])
     assert ablate(SCORES, tasks=["semantic"], seeds=[0]) == {}
 

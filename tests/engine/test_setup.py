@@ -138,3 +138,75 @@ def test_mini_detail_is_made_only_where_it_is_named_and_missing(tmp_path, monkey
     (tmp_path / "mini_detail").mkdir()
     setup.make_missing_mini_detail(cfg)
     assert len(made) == 1
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """Sets torchrun's variables, those that are given alone."""
+
+    def change(**variables):
+        for name in WORLD:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("variables", "size"), [({}, 1), (WORLD, 2), ({"RANK": "0", "WORLD_SIZE": "1"}, 1), ({"WORLD_SIZE": "1"}, 1)]
+)
+def test_the_environment_says_how_many_processes_there_are(world, variables, size):
+    world(**variables)
+    assert setup.world_size_of_environment() == size
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        *(
+            ({name: None}, f"but {name} is missing in the environment: start them all with torchrun")
+            for name in ("RANK", "MASTER_ADDR", "MASTER_PORT")
+        ),
+        ({"RANK": "1", "WORLD_SIZE": None}, "but WORLD_SIZE is missing"),
+        ({"RANK": "2"}, "RANK is 2, but WORLD_SIZE 2"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', but must be a number"),
+        ({"LOCAL_RANK": "-1"}, "LOCAL_RANK is '-1', but must be a number"),
+        ({"MASTER_PORT": "x"}, "MASTER_PORT is 'x', but must be a number"),
+    ],
+)
+def test_an_incomplete_environment_is_the_users_error_before_anything_is_made(world, tmp_path, changes, line):
+    variables = {**WORLD, **changes}
+    world(**{name: value for name, value in variables.items() if value is not None})
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "output")])
+    with pytest.raises(UserError, match=line):
+        started(cfg)
+    assert not (tmp_path / "output").exists()
+
+
+def test_processes_that_cannot_meet_are_named(world, monkeypatch):
+    def fail(backend):
+        raise setup.dist.DistNetworkError("The client socket has failed to connect\nto 127.0.0.1:1")
+
+    world(**WORLD)
+    monkeypatch.setattr(setup.dist, "init_process_group", fail)
+    cfg = default_cfg.clone()
+    cfg.MODEL.DEVICE = "cpu"
+    with pytest.raises(
+        UserError, match=r"cannot meet \(RANK 0, WORLD_SIZE 2, .*\): The client socket .* 127"
+    ) as caught:
+        started(cfg)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_folder_is_this_runs_and_a_file_is_no_folder(tmp_path):
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "output")])
+    with setup.start_run(cfg):
+        assert (tmp_path / "output" / "run.lock").is_file()
+    assert not (tmp_path / "output" / "run.lock").exists()
+    (tmp_path / "output" / "run.lock").write_text("{}")
+    cfg.OUTPUT_DIR = str(tmp_path / "output" / "log.txt")
+    with pytest.raises(UserError, match=r"log\.txt: File exists; choose another OUTPUT_DIR"):
+        started(cfg)

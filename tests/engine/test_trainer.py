@@ -75,7 +75,7 @@ def test_going_on_with_another_way_to_balance_is_the_users_error(tmp_path, other
         run_training(make_cfg(tmp_path, *other))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, number):
     whole = run_training(make_cfg(tmp_path / "whole"))
     cfg = make_cfg(tmp_path / "stopped")
@@ -83,6 +83,40 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, number):
         run_training(cfg, before_forward=at_call(3, lambda: os.kill(os.getpid(), number)))
     assert (tmp_path / "stopped" / "last_checkpoint").read_text().endswith("model_0000003.pth")
     assert_same_weights(run_training(cfg), whole)
+
+
+@pytest.mark.parametrize(("period", "saved"), [(3, "model_0000003.pth"), (2, "model_0000002.pth")])
+def test_an_evaluation_is_cut_short_and_the_resumed_training_equals_uninterrupted_bit_for_bit(tmp_path, period, saved):
+    def evaluate():
+        torch.rand(5)  # which the training must not notice
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the evaluation went on")
+
+    whole = run_training(make_cfg(tmp_path / "whole", "SOLVER.TEST_PERIOD", period), evaluate=dict)
+    cfg = make_cfg(tmp_path / "stopped", "SOLVER.TEST_PERIOD", period)
+    with pytest.raises(Interrupted, match=f"amid the evaluation after iteration {period} of 6; run the same command"):
+        run_training(cfg, evaluate=evaluate)
+    assert (tmp_path / "stopped" / "last_checkpoint").read_text().endswith(saved)
+    assert_same_weights(run_training(cfg, evaluate=dict), whole)
+
+
+def test_a_request_that_comes_after_the_last_step_is_not_lost(tmp_path):
+    class SignalledAtTheEnd(TwoTasks):
+        def state_dict(self, *args, **options):
+            if self.steps == 6:  # that is, while the last checkpoint is written
+                self.steps = 0
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().state_dict(*args, **options)
+
+    model = SignalledAtTheEnd()
+    model.steps = 0
+
+    def count():
+        model.steps += 1
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(make_cfg(tmp_path), before_forward=count, model=model)
+    assert (tmp_path / "last_checkpoint").read_text().endswith("model_final.pth")
 
 
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):

@@ -1,9 +1,12 @@
 """How a tool ends."""
 
+import os
+
 import pytest
 
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.stop_signals import SIGNALS
 
 
 def ending_of(main, capsys):
@@ -43,3 +46,30 @@ def test_an_interruption_is_130(capsys):
 def test_a_fault_of_the_program_keeps_its_trace(capsys):
     with pytest.raises(ZeroDivisionError):
         run_tool(lambda: 1 / 0)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_request_to_stop_is_an_interruption(number, capsys):
+    assert ending_of(lambda: os.kill(os.getpid(), number), capsys) == (130, "interrupted\n")
+
+
+def test_a_tool_that_takes_a_request_itself_says_its_own_line(capsys):
+    def main():
+        try:
+            os.kill(os.getpid(), SIGNALS[-1])
+        except KeyboardInterrupt:
+            raise Interrupted("what was done until then is written") from None
+
+    assert ending_of(main, capsys) == (130, "what was done until then is written\n")
+
+
+def test_a_lost_process_is_one_line(capsys):
+    error = RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]")
+    line = "error: another process of this run has ended; its last lines say why\n"
+    assert ending_of(raising(error), capsys) == (2, line)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), AttributeError("x"), RuntimeError("x")])
+def test_an_error_of_the_program_keeps_its_trace(error):
+    with pytest.raises(type(error), match=r"^x$"):
+        run_tool(raising(error))
