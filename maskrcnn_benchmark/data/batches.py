@@ -1,12 +1,15 @@
 """Waiting for the batches of a loader: a stop request is heard, a dead worker is named, and none is left behind."""
 
 import contextlib
+import multiprocessing
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from torch.utils.data import DataLoader
 
 from maskrcnn_benchmark.data.handover import REMEDY
 from maskrcnn_benchmark.utils.errors import UserError
@@ -55,6 +58,7 @@ class Batches:
 
     def __enter__(self) -> "Batches":
         with told_of_limits(REMEDY):
+            _try_locks(self.loader)
             self._iterator = iter(self.loader)
         self._processes = _workers_of(self._iterator)
         if self._processes:
@@ -132,10 +136,17 @@ def ending_workers(*loaders: Any) -> Iterator[None]:
 
 
 def end_workers(loader: Any) -> None:
-    """End the worker processes that a `DataLoader` has kept, at once. It starts others when it is iterated over again."""
+    """End the worker processes that a `DataLoader` has kept, at once; it starts others when it is needed again."""
     iterator = getattr(loader, "_iterator", None)
     if _workers_of(iterator):
         _end(loader, iterator)
+
+
+def _try_locks(loader):
+    """Raise what the system raises if it has no room for a loader's locks: PyTorch's iterator fails at its end, too."""
+    if isinstance(loader, DataLoader) and loader.num_workers and getattr(loader, "_iterator", None) is None:
+        context = loader.multiprocessing_context or multiprocessing
+        _ = [context.Queue() for _ in range(loader.num_workers + 1)], context.Event()
 
 
 def _workers_of(iterator):

@@ -22,6 +22,9 @@ from maskrcnn_benchmark.utils.limits import told_of_limits
 # Calls per worker that may wait to be taken: enough to keep it busy, little enough to hold in memory
 _BACKLOG = 4
 
+# Calls per worker that are on their way: the one that it is at and the next
+_CALLS = 2
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -31,7 +34,7 @@ class Workers:
     Workers leave interruptions to this process and do not outlive it. At the end of the context they are killed, for
     what they were doing is not wanted any more: an error ends the context at once, whatever a worker is at.
 
-    Each worker has a pipe of its own, and here a thread that talks to it: nothing is shared that a killed worker could
+    Each worker has a pipe of its own, and here threads that talk to it: nothing is shared that a killed worker could
     leave locked, and the end of its pipe tells that it is gone.
 
     Args:
@@ -45,8 +48,9 @@ class Workers:
         self._waiting = deque()
         self._limit = _BACKLOG * workers
         self._processes = []
-        self._idle = queue.SimpleQueue()
+        self._free = queue.SimpleQueue()
         self._threads = None
+        self._cv2_threads = cv2.getNumThreads()
 
     def __enter__(self):
         return self
@@ -62,7 +66,7 @@ class Workers:
         cv2.setNumThreads(self._cv2_threads)
 
     def call(self, *arguments):
-        """Call the function. Returns the results, of this and earlier calls, for which there is no more room to wait.
+        """Call the function. Returns the results, of this and earlier calls, that are there or have no room to wait.
 
         Returns:
             list, often of one result.
@@ -74,7 +78,10 @@ class Workers:
         if self._threads is None:
             self._start()
         self._waiting.append(self._threads.submit(self._ask, arguments))
-        return [self._waiting.popleft().result() for _ in range(len(self._waiting) - self._limit)]
+        results = []
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > self._limit):
+            results.append(self._waiting.popleft().result())
+        return results
 
     def rest(self):
         """Yield the results of all calls that were not returned yet; raises as `call`."""
@@ -86,10 +93,10 @@ class Workers:
         # would wait for OpenCV's threads, which do not live on in it
         gc.collect()
         gc.freeze()
-        self._cv2_threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
-        self._threads = ThreadPoolExecutor(self._workers)
+        self._threads = ThreadPoolExecutor(_CALLS * self._workers)
         context = multiprocessing.get_context(start_method())
+        lines = []
         with told_of_limits("use fewer workers"):
             for _ in range(self._workers):
                 here, there = context.Pipe()
@@ -97,24 +104,44 @@ class Workers:
                 process.start()
                 there.close()  # before the next one is forked: no other process holds this end open
                 self._processes.append(process)
-                self._idle.put((process, here))
+                lines.append(_Line(process, here))
+        for line in lines * _CALLS:
+            self._free.put(line)
 
     def _ask(self, arguments):
-        """One call, in a thread: there are as many threads as workers, so that one of these is free."""
-        worker = self._idle.get()
+        """One call, in a thread: there are no more threads than calls that the workers take, so that a line is free."""
+        line = self._free.get()
         try:
-            process, connection = worker
-            connection.send(arguments)
-            succeeded, result = connection.recv()
-        except (EOFError, ConnectionError):
-            process.join(1)
-            raise UserError(describe_loss(process, "use fewer workers")) from None
+            succeeded, result = line.ask(arguments)
         finally:
-            self._idle.put(worker)
+            self._free.put(line)
         if succeeded:
             return result
         error, trace = result
         raise error from _WorkerTrace(trace)
+
+
+class _Line:
+    """The pipe to a worker; while that is at one call, the next one is sent, so that it need not wait."""
+
+    def __init__(self, process, connection):
+        self._process = process
+        self._connection = connection
+        self._sending, self._receiving = threading.Lock(), threading.Lock()
+
+    def ask(self, arguments):
+        try:
+            # The turn to receive is taken before that to send is given away: replies come in the order of the calls
+            with self._sending:
+                self._connection.send(arguments)
+                self._receiving.acquire()
+            try:
+                return self._connection.recv()
+            finally:
+                self._receiving.release()
+        except (EOFError, ConnectionError):
+            self._process.join(1)
+            raise UserError(describe_loss(self._process, "use fewer workers")) from None
 
 
 def work_through(function, jobs, workers):
