@@ -25,7 +25,7 @@ _BACKLOG = 4
 # Calls per worker that are on their way: the one that it is at and the next
 _CALLS = 2
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Workers:
@@ -180,8 +180,8 @@ def leave_signals_to_parent():
     """Make this process one that ends with its parent, or when that wants it, and for nobody else.
 
     A Ctrl-C, torchrun and batch systems send their signal to all processes at once, but the parent still needs its
-    workers to end in good order. So SIGINT and SIGTERM are ignored, but for a SIGTERM that the parent itself sent:
-    Python sends it at its end, and then waits for these processes.
+    workers to end in good order. So SIGINT, SIGTERM and SIGHUP are ignored, but for a SIGTERM that the parent itself
+    sent: Python sends it at its end, and then waits for these processes.
 
     Called in the main thread of a process of `multiprocessing`, before it starts others.
     """
