@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from maskrcnn_benchmark.data.handover import REMEDY
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.limits import told_of_limits
-from maskrcnn_benchmark.utils.workers import describe_loss, end_processes
+from maskrcnn_benchmark.utils.workers import describe_loss, end_processes, kill_workers_at_exit
 
 _POLL_SECONDS = 0.5
 _SHUTDOWN_SECONDS = 5
@@ -62,6 +62,7 @@ class Batches:
             self._iterator = iter(self.loader)
         self._processes = _workers_of(self._iterator)
         if self._processes:
+            kill_workers_at_exit()
             arguments = self._iterator, self._wanted, self._taken
             threading.Thread(target=_take, args=arguments, name="batches", daemon=True).start()
         return self

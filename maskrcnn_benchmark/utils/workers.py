@@ -1,6 +1,7 @@
 """Worker processes that all call one function, with the results in order."""
 
 import contextlib
+import functools
 import gc
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
+from multiprocessing.util import Finalize
 
 import cv2
 import torch
@@ -94,6 +96,7 @@ class Workers:
         gc.collect()
         gc.freeze()
         cv2.setNumThreads(1)
+        kill_workers_at_exit()
         self._threads = ThreadPoolExecutor(_CALLS * self._workers)
         context = multiprocessing.get_context(start_method())
         lines = []
@@ -177,23 +180,15 @@ def end_processes(processes, seconds=5):
 
 
 def leave_signals_to_parent():
-    """Make this process one that ends with its parent, or when that wants it, and for nobody else.
+    """Make this process one that ends with its parent, or is killed by it, and is deaf to all else.
 
     A Ctrl-C, torchrun and batch systems send their signal to all processes at once, but the parent still needs its
-    workers to end in good order. So SIGINT, SIGTERM and SIGHUP are ignored, but for a SIGTERM that the parent itself
-    sent: Python sends it at its end, and then waits for these processes.
+    workers to end in good order. Such a parent calls `kill_workers_at_exit`.
 
-    Called in the main thread of a process of `multiprocessing`, before it starts others.
+    Called in the main thread of a process of `multiprocessing`.
     """
-    if hasattr(signal, "sigwaitinfo"):
-        # Blocked, and only then neither handled nor ignored: so they wait for the thread that looks at their sender
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        threading.Thread(target=_heed_parent, daemon=True).start()
-    else:  # the system does not tell who sent a signal, and the parent has to kill
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -202,12 +197,24 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _heed_parent():
-    parent = os.getppid()
-    while True:
-        heard = signal.sigwaitinfo(_SIGNALS)
-        if heard.si_signo == signal.SIGTERM and heard.si_pid == parent:
-            os._exit(0)
+def kill_workers_at_exit():
+    """Kill what daemonic processes of `multiprocessing` there still are when this process ends.
+
+    Python sends them a SIGTERM then and waits for their end, which would not come: they are deaf to it, stand still, or
+    are within a library. Nothing can tell them who sent it, for it may come to any thread that a library has started.
+    """
+    _kill_at_exit_of(os.getpid())
+
+
+@functools.cache
+def _kill_at_exit_of(pid):  # a fork has to ask anew
+    Finalize(None, _kill_workers, exitpriority=0)  # before Python waits, also in a process of multiprocessing
+
+
+def _kill_workers():
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise an error
+    end_processes([process for process in multiprocessing.active_children() if process.daemon])
 
 
 def _serve(function, connection):

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.workers import Workers, leave_signals_to_parent, work_through
+from maskrcnn_benchmark.utils.workers import Workers, kill_workers_at_exit, leave_signals_to_parent, work_through
 
 
 def square(number):
@@ -115,23 +115,38 @@ def test_errors_that_cannot_be_sent_come_in_words_and_all_with_their_trace(end_o
     assert code == 1 and 'raise Unreadable("what went wrong", 2)' in said
 
 
-def test_a_worker_ends_for_its_parent_and_for_nobody_else():
+def wait_deaf(connection):
+    leave_signals_to_parent()
+    connection.send(None)
+    wait_for_ever(None)
+
+
+def start_deaf():
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
-
-    def work():
-        leave_signals_to_parent()
-        there.send(None)
-        there.recv()  # which never comes
-
-    worker = context.Process(target=work, daemon=True)
+    worker = context.Process(target=wait_deaf, args=(there,), daemon=True)
     worker.start()
     here.recv()
+    return worker
+
+
+def test_a_worker_is_deaf_to_signals_and_can_be_killed():
+    worker = start_deaf()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        subprocess.run([sys.executable, "-c", f"import os; os.kill({worker.pid}, {int(number)})"], check=True)
-    worker.terminate()
+        os.kill(worker.pid, number)
+    worker.kill()
     worker.join(60)
-    assert worker.exitcode == 0  # and not that of a process that a signal has ended
+    assert worker.exitcode == -signal.SIGKILL  # and none of the others
+
+
+def test_a_process_does_not_wait_at_its_end_for_workers_that_are_deaf(end_of):
+    def main():
+        kill_workers_at_exit()
+        start_deaf()
+        return 1 // 0
+
+    code, said = end_of(main)
+    assert code == 1 and "ZeroDivisionError" in said
 
 
 def test_workers_do_not_outlive_a_killed_parent():
