@@ -75,3 +75,9 @@ def in_two_processes():
         mp.start_processes(main, (port, *args), nprocs=2, start_method=start_method)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def end_of():
+    """Function of a function: (exit code, standard error) of running it as a tool in a process of its own."""
+    return import_file("forked", Path(__file__).with_name("forked.py")).end_of

@@ -1,6 +1,7 @@
 """Waiting for the batches of a loader: a stop request is heard, a dead worker is named, and none is left behind."""
 
 import contextlib
+import multiprocessing
 import queue
 import signal
 import threading
@@ -8,10 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from torch.utils.data import DataLoader
+
 from maskrcnn_benchmark.data.handover import REMEDY
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.limits import told_of_limits
-from maskrcnn_benchmark.utils.workers import describe_loss, end_processes
+from maskrcnn_benchmark.utils.workers import describe_loss, end_processes, kill_workers_at_exit
 
 _POLL_SECONDS = 0.5
 _SHUTDOWN_SECONDS = 5
@@ -55,9 +58,11 @@ class Batches:
 
     def __enter__(self) -> "Batches":
         with told_of_limits(REMEDY):
+            _try_locks(self.loader)
             self._iterator = iter(self.loader)
         self._processes = _workers_of(self._iterator)
         if self._processes:
+            kill_workers_at_exit()
             arguments = self._iterator, self._wanted, self._taken
             threading.Thread(target=_take, args=arguments, name="batches", daemon=True).start()
         return self
@@ -136,6 +141,13 @@ def end_workers(loader: Any) -> None:
     iterator = getattr(loader, "_iterator", None)
     if _workers_of(iterator):
         _end(loader, iterator)
+
+
+def _try_locks(loader):
+    """Raise what the system raises if it has no room for a loader's locks: PyTorch's iterator fails at its end, too."""
+    if isinstance(loader, DataLoader) and loader.num_workers and getattr(loader, "_iterator", None) is None:
+        context = loader.multiprocessing_context or multiprocessing
+        _ = [context.Queue() for _ in range(loader.num_workers + 1)], context.Event()
 
 
 def _workers_of(iterator):

@@ -37,7 +37,7 @@ from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.heap import keep_freed_memory
-from maskrcnn_benchmark.utils.workers import leave_signals_to_parent, start_method
+from maskrcnn_benchmark.utils.workers import kill_workers_at_exit, leave_signals_to_parent, start_method
 
 # Upright images in one group, wide ones in the other
 ASPECT_RATIO_BOUNDS = (1.0,)
@@ -216,6 +216,7 @@ def _aspect_ratio_groups(dataset):
 def _loader(cfg, dataset, batch_sampler, collator):
     workers = cfg.DATALOADER.NUM_WORKERS
     if workers:
+        kill_workers_at_exit()
         _allow_open_files()
         # Workers are forks that share the annotations: a collection in one would touch, and so copy, all their pages
         gc.collect()

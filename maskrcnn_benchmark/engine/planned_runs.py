@@ -28,6 +28,7 @@ from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores, cho
 LOCK = ".lock"
 
 _POLL_SECONDS = 0.1
+_SECONDS_TO_END = 15  # for a step and its checkpoint, when this process fails
 
 
 @dataclass(frozen=True)
@@ -281,14 +282,19 @@ class _Child:
 
 @contextlib.contextmanager
 def _ended_with_us(running):
-    """No training goes on unwatched when this process fails."""
+    """No training goes on unwatched when this process fails: each may save a checkpoint, but not stay."""
     try:
         yield
     finally:
         for child in running:
             child.process.terminate()
+        given_up = time.monotonic() + _SECONDS_TO_END
         for child in running:
-            child.process.wait()
+            try:
+                child.process.wait(max(0.0, given_up - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
 
 
 def last_line(path):

@@ -2,15 +2,18 @@
 
 import queue
 import threading
+import time
 
 _END = object()
+_SECONDS_TO_END = 5
 
 
 def ahead(items, count):
     """The items of an iterator, of which a thread makes up to `count` in advance.
 
     For items whose making leaves Python's lock, as the decoding of images does. An error of the iterator is raised
-    where its item would have come. Whoever stops early ends the thread by closing this generator.
+    where its item would have come. Whoever stops early ends the thread by closing this generator. A thread that is at
+    an item then is waited for, though not for ever: what it reads may never come, and nothing can end it.
 
     Args:
         items: an iterator that nobody else uses.
@@ -29,7 +32,8 @@ def ahead(items, count):
             yield item
     finally:
         stopped.set()
-        while thread.is_alive():  # it may wait for a free place
+        given_up = time.monotonic() + _SECONDS_TO_END
+        while thread.is_alive() and time.monotonic() < given_up:  # it may wait for a free place
             while not made.empty():
                 made.get()
             thread.join(0.01)

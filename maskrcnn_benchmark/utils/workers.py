@@ -1,6 +1,7 @@
 """Worker processes that all call one function, with the results in order."""
 
 import contextlib
+import functools
 import gc
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
+from multiprocessing.util import Finalize
 
 import cv2
 import torch
@@ -23,6 +25,9 @@ from maskrcnn_benchmark.utils.stop_signals import SIGNALS
 # Calls per worker that may wait to be taken: enough to keep it busy, little enough to hold in memory
 _BACKLOG = 4
 
+# Calls per worker that are on their way: the one that it is at and the next
+_CALLS = 2
+
 
 class Workers:
     """Calls a function in other processes. Used as a context; results come in the order of the calls.
@@ -30,7 +35,7 @@ class Workers:
     Workers leave interruptions to this process and do not outlive it. At the end of the context they are killed, for
     what they were doing is not wanted any more: an error ends the context at once, whatever a worker is at.
 
-    Each worker has a pipe of its own, and here a thread that talks to it: nothing is shared that a killed worker could
+    Each worker has a pipe of its own, and here threads that talk to it: nothing is shared that a killed worker could
     leave locked, and the end of its pipe tells that it is gone.
 
     Args:
@@ -44,8 +49,9 @@ class Workers:
         self._waiting = deque()
         self._limit = _BACKLOG * workers
         self._processes = []
-        self._idle = queue.SimpleQueue()
+        self._free = queue.SimpleQueue()
         self._threads = None
+        self._cv2_threads = cv2.getNumThreads()
 
     def __enter__(self):
         return self
@@ -61,7 +67,7 @@ class Workers:
         cv2.setNumThreads(self._cv2_threads)
 
     def call(self, *arguments):
-        """Call the function. Returns the results, of this and earlier calls, for which there is no more room to wait.
+        """Call the function. Returns the results, of this and earlier calls, that are there or have no room to wait.
 
         Returns:
             list, often of one result.
@@ -73,7 +79,10 @@ class Workers:
         if self._threads is None:
             self._start()
         self._waiting.append(self._threads.submit(self._ask, arguments))
-        return [self._waiting.popleft().result() for _ in range(len(self._waiting) - self._limit)]
+        results = []
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > self._limit):
+            results.append(self._waiting.popleft().result())
+        return results
 
     def rest(self):
         """Yield the results of all calls that were not returned yet; raises as `call`."""
@@ -85,10 +94,11 @@ class Workers:
         # would wait for OpenCV's threads, which do not live on in it
         gc.collect()
         gc.freeze()
-        self._cv2_threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
-        self._threads = ThreadPoolExecutor(self._workers)
+        kill_workers_at_exit()
+        self._threads = ThreadPoolExecutor(_CALLS * self._workers)
         context = multiprocessing.get_context(start_method())
+        lines = []
         with told_of_limits("use fewer workers"):
             for _ in range(self._workers):
                 here, there = context.Pipe()
@@ -96,24 +106,44 @@ class Workers:
                 process.start()
                 there.close()  # before the next one is forked: no other process holds this end open
                 self._processes.append(process)
-                self._idle.put((process, here))
+                lines.append(_Line(process, here))
+        for line in lines * _CALLS:
+            self._free.put(line)
 
     def _ask(self, arguments):
-        """One call, in a thread: there are as many threads as workers, so that one of these is free."""
-        worker = self._idle.get()
+        """One call, in a thread: there are no more threads than calls that the workers take, so that a line is free."""
+        line = self._free.get()
         try:
-            process, connection = worker
-            connection.send(arguments)
-            succeeded, result = connection.recv()
-        except (EOFError, ConnectionError):
-            process.join(1)
-            raise UserError(describe_loss(process, "use fewer workers")) from None
+            succeeded, result = line.ask(arguments)
         finally:
-            self._idle.put(worker)
+            self._free.put(line)
         if succeeded:
             return result
         error, trace = result
         raise error from _WorkerTrace(trace)
+
+
+class _Line:
+    """The pipe to a worker; while that is at one call, the next one is sent, so that it need not wait."""
+
+    def __init__(self, process, connection):
+        self._process = process
+        self._connection = connection
+        self._sending, self._receiving = threading.Lock(), threading.Lock()
+
+    def ask(self, arguments):
+        try:
+            # The turn to receive is taken before that to send is given away: replies come in the order of the calls
+            with self._sending:
+                self._connection.send(arguments)
+                self._receiving.acquire()
+            try:
+                return self._connection.recv()
+            finally:
+                self._receiving.release()
+        except (EOFError, ConnectionError):
+            self._process.join(1)
+            raise UserError(describe_loss(self._process, "use fewer workers")) from None
 
 
 def work_through(function, jobs, workers):
@@ -149,23 +179,15 @@ def end_processes(processes, seconds=5):
 
 
 def leave_signals_to_parent():
-    """Make this process one that ends with its parent, or when that wants it, and for nobody else.
+    """Make this process one that ends with its parent, or is killed by it, and is deaf to all else.
 
     A Ctrl-C, torchrun and batch systems send their signal to all processes at once, but the parent still needs its
-    workers to end in good order. So stop requests are ignored, but for a SIGTERM that the parent itself sent:
-    Python sends it at its end, and then waits for these processes.
+    workers to end in good order. Such a parent calls `kill_workers_at_exit`.
 
-    Called in the main thread of a process of `multiprocessing`, before it starts others.
+    Called in the main thread of a process of `multiprocessing`.
     """
-    if hasattr(signal, "sigwaitinfo"):
-        # Blocked, and only then neither handled nor ignored: so they wait for the thread that looks at their sender
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        threading.Thread(target=_heed_parent, daemon=True).start()
-    else:  # the system does not tell who sent a signal, and the parent has to kill
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -174,12 +196,24 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _heed_parent():
-    parent = os.getppid()
-    while True:
-        heard = signal.sigwaitinfo(SIGNALS)
-        if heard.si_signo == signal.SIGTERM and heard.si_pid == parent:
-            os._exit(0)
+def kill_workers_at_exit():
+    """Kill what daemonic processes of `multiprocessing` there still are when this process ends.
+
+    Python sends them a SIGTERM then and waits for their end, which would not come: they are deaf to it, stand still, or
+    are within a library. Nothing can tell them who sent it, for it may come to any thread that a library has started.
+    """
+    _kill_at_exit_of(os.getpid())
+
+
+@functools.cache
+def _kill_at_exit_of(pid):  # a fork has to ask anew
+    Finalize(None, _kill_workers, exitpriority=0)  # before Python waits, also in a process of multiprocessing
+
+
+def _kill_workers():
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise an error
+    end_processes([process for process in multiprocessing.active_children() if process.daemon])
 
 
 def _serve(function, connection):

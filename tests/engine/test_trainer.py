@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 
 import pytest
 import torch
@@ -155,6 +156,23 @@ def test_loader_workers_do_not_change_the_weights_and_survive_a_stop(tmp_path):
 
     with pytest.raises(Interrupted):
         run_training(cfg, before_forward=at_call(2, stop_all), workers=1)
+    assert_same_weights(run_training(cfg), whole)
+
+
+def test_a_stop_while_no_batch_comes_saves_what_is_trained(tmp_path):
+    whole = run_training(make_cfg(tmp_path / "whole"))
+    cfg = make_cfg(tmp_path / "stopped", "SOLVER.CHECKPOINT_PERIOD", 0)
+
+    def stop_with_workers_that_stand_still():
+        for worker in torch.multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGSTOP)
+        threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    with pytest.raises(Interrupted, match=r"stopped after iteration \d of 6, waiting for a batch"):
+        run_training(cfg, before_forward=at_call(2, stop_with_workers_that_stand_still), workers=1)
+    assert torch.multiprocessing.active_children() == []
+    (saved,) = (tmp_path / "stopped").glob("model_*.pth")
+    assert torch.load(saved, weights_only=True)["iteration"] in (2, 3, 4)
     assert_same_weights(run_training(cfg), whole)
 
 

@@ -41,6 +41,20 @@ def test_stopping_early_ends_the_thread_and_closes_the_iterator():
     assert threading.active_count() == before and len(closed) == 1
 
 
+def test_stopping_is_not_held_up_by_an_item_that_never_comes(monkeypatch):
+    monkeypatch.setattr("maskrcnn_benchmark.predict.ahead._SECONDS_TO_END", 0.1)
+    never = threading.Event()
+
+    def waiting():
+        yield 1
+        never.wait()
+
+    items = ahead(waiting(), 1)
+    assert next(items) == 1
+    items.close()
+    never.set()
+
+
 def test_no_more_than_asked_are_made_in_advance():
     made = []
 
