@@ -1,5 +1,6 @@
 """Writing files: whole or not at all, under names of their own, and in one line where the disk takes no more."""
 
+import contextlib
 import errno
 import json
 import multiprocessing
@@ -36,8 +37,8 @@ def full(monkeypatch):
         def fail(*arguments):
             raise OSError(number, os.strerror(number))
 
-        def open_full(path, flags, mode=0o777):
-            descriptor = real(path, flags, mode)
+        def open_full(path, flags, mode=0o777, **folder):
+            descriptor = real(path, flags, mode, **folder)
             if flags & os.O_EXCL:
                 os.dup2(real("/dev/full", os.O_WRONLY), descriptor)
             return descriptor
@@ -80,10 +81,8 @@ def test_the_runtime_error_of_torch_on_a_full_disk_is_the_disks(tmp_path, full):
 def test_an_error_that_a_library_keeps_to_itself_is_raised_all_the_same(tmp_path, full):
     full("write")
     with pytest.raises(NotWritten, match="No space left on device"), atomic_write(tmp_path / "x") as file:
-        try:
+        with contextlib.suppress(OSError):
             file.write(bytes(100_000))
-        except OSError:
-            pass
     assert os.listdir(tmp_path) == []
 
 
@@ -101,9 +100,9 @@ def test_an_error_that_is_no_disks_stays_what_it_is(tmp_path, error):
 def test_a_file_of_the_user_that_cannot_be_written_is_never_another_files_fault(tmp_path):
     with pytest.raises(FileNotFoundError), writing(tmp_path / "x"):
         open(tmp_path / "missing")  # noqa: SIM115
-    with pytest.raises(NotWritten, match=r"cannot write .*x: Read-only file system; that file system is read-only"):
-        with writing(tmp_path / "x"):
-            raise OSError(errno.EROFS, "Read-only file system")
+    words = r"cannot write .*x: Read-only file system; that file system is read-only"
+    with pytest.raises(NotWritten, match=words), writing(tmp_path / "x"):
+        raise OSError(errno.EROFS, "Read-only file system")
 
 
 def test_a_limit_on_the_size_of_files_is_said(tmp_path):
@@ -111,7 +110,7 @@ def test_a_limit_on_the_size_of_files_is_said(tmp_path):
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, former[1]))
     try:
-        with pytest.raises(NotWritten, match="File too large; .*ulimit -f"), atomic_write(tmp_path / "x") as file:
+        with pytest.raises(NotWritten, match=r"File too large; .*ulimit -f"), atomic_write(tmp_path / "x") as file:
             file.write(bytes(100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, former)
