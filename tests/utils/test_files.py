@@ -80,9 +80,9 @@ def test_the_runtime_error_of_torch_on_a_full_disk_is_the_disks(tmp_path, full):
 
 def test_an_error_that_a_library_keeps_to_itself_is_raised_all_the_same(tmp_path, full):
     full("write")
-    with pytest.raises(NotWritten, match="No space left on device"), atomic_write(tmp_path / "x") as file:
-        with contextlib.suppress(OSError):
-            file.write(bytes(100_000))
+    refused = pytest.raises(NotWritten, match="No space left on device")
+    with refused, atomic_write(tmp_path / "x") as file, contextlib.suppress(OSError):
+        file.write(bytes(100_000))
     assert os.listdir(tmp_path) == []
 
 
