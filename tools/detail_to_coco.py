@@ -245,7 +245,7 @@ def _write_png(labels, path):
     mkdir(path.parent)
     buffer = io.BytesIO()
     Image.fromarray(labels).save(buffer, "png")
-    with atomic_write(path) as file:
+    with atomic_write(path, durable=False) as file:
         file.write(buffer.getvalue())
 
 

@@ -161,8 +161,9 @@ class VideoFile:
         if self.clip.is_live:
             due = max(due, math.floor(seconds * self.clip.rate) + 1)
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-        for _ in range(due - self._written):
-            self._writer.write(bgr)
+        with _quiet_opencv():  # it prints that a frame was not written, which `close` finds out and says
+            for _ in range(due - self._written):
+                self._writer.write(bgr)
         self._written = due
 
     def close(self):
@@ -170,7 +171,8 @@ class VideoFile:
         if self._writer is None:
             self._temporary.close()
             return
-        self._writer.release()
+        with _quiet_opencv():
+            self._writer.release()
         self._writer = None
         with self._temporary:
             _check_whole(self._part, self.path, self._written)

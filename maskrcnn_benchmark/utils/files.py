@@ -208,10 +208,10 @@ def temporary_file(path, suffix=""):
 
 
 @contextlib.contextmanager
-def temporary_folder(path):
-    """The path of a new folder beside `path`, to make something in that is then renamed to `path`.
+def workshop(path):
+    """The path of what is to be made and then renamed to `path`, in a new folder of its own beside it.
 
-    It is removed after the block with what is still in it, and nobody else may look into it.
+    That folder is removed after the block with what is still in it. Errors call what is in it by the name to be.
 
     Raises:
         NotWritten: it cannot be made.
@@ -223,8 +223,11 @@ def temporary_folder(path):
         os.mkdir(temporary, 0o700)
     except OSError as error:
         raise not_written(path, error) from None
+    place = temporary / path.name
     try:
-        yield temporary
+        yield place
+    except NotWritten as error:
+        raise NotWritten(str(error).replace(str(place), str(path))) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # what stays is a left-over, which the next one removes
 

@@ -29,7 +29,9 @@ class _ScreenHandler(logging.StreamHandler):
         try:
             tqdm.write(text, file=self.stream)
             self.flush()
-        except (OSError, ValueError) as error:  # ValueError: it is closed
+        except ValueError:  # it was closed, which no disk does
+            self.handleError(record)
+        except OSError as error:
             if not self._is_told:
                 self._is_told = True  # first, for the warning comes here again
                 logging.getLogger(__name__).warning("the screen does not take all lines: %s", error)

@@ -1,5 +1,8 @@
 """What is shown of a training."""
 
+import errno
+import os
+
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -114,3 +117,32 @@ def test_a_task_without_a_gradient_is_a_row_and_no_column():
         ["keypoint", "2.0000", "-", "1", "."],
     ]
     assert format_gradients({}, TrunkGradients({}, {})) == ""
+
+
+def test_a_disk_that_takes_no_more_points_is_one_warning_and_the_training_goes_on(tmp_path, caplog, monkeypatch):
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with caplog.at_level("WARNING"), Progress(0, 6, 1, str(tmp_path)) as progress:
+        progress.step(1, outcome(1.0), 0.1, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            progress.step(2, outcome(2.0), 0.1, 1)
+            progress.step(3, outcome(3.0), 0.1, 1)
+            progress.results(3, {"part": {"metrics": {"mIoU": 0.5}}})
+        progress.step(4, outcome(4.0), 0.1, 1)
+    assert scalars(tmp_path)["train/total"] == [(1, 1.0), (4, 4.0)]
+    (line,) = caplog.messages
+    assert "tfevents" in line and "No space left on device" in line and "tries again with every report" in line
+
+
+def test_a_terminal_that_is_gone_ends_the_bar_and_not_the_training(tmp_path, caplog):
+    with caplog.at_level("WARNING"), Progress(0, 3, 1, "") as progress:
+
+        def gone(*arguments):
+            raise OSError(errno.EIO, "Input/output error")
+
+        progress.bar.update = gone
+        for iteration in (1, 2, 3):
+            progress.step(iteration, outcome(1.0), 0.1, 1)
+    assert "the progress bar is not shown any longer" in caplog.messages[0]

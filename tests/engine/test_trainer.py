@@ -10,6 +10,7 @@ import torch
 from fakes import Numbers, TwoTasks, make_cfg, run_training
 
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.files import NotWritten
 
 
 def assert_same_weights(first, second):
@@ -276,3 +277,17 @@ def test_training_learns(tmp_path):
     options = ("SOLVER.MAX_ITER", 100, "SOLVER.STEPS", (90,), "SOLVER.CHECKPOINT_PERIOD", 0, "SOLVER.LOG_PERIOD", 100)
     run_training(make_cfg(tmp_path, *options), model=model)
     assert sum(losses[-30:]) < 0.5 * sum(losses[:30])
+
+
+def test_an_evaluation_that_the_disk_does_not_take_ends_the_training_with_what_it_had_come_to(tmp_path):
+    whole = run_training(make_cfg(tmp_path / "whole"))
+
+    def full():
+        torch.rand(5)
+        raise NotWritten("cannot write predictions.json: No space left on device; free some space there")
+
+    cfg = make_cfg(tmp_path / "run", "SOLVER.TEST_PERIOD", 3)
+    with pytest.raises(NotWritten, match=r"predictions\.json: No space .*\. Saved to iteration 3: the same command"):
+        run_training(cfg, evaluate=full)
+    assert (tmp_path / "run" / "last_checkpoint").read_text().endswith("model_0000003.pth")
+    assert_same_weights(whole, run_training(make_cfg(tmp_path / "run")))

@@ -3,7 +3,10 @@
 import http.server
 import io
 import itertools
+import os
+import resource
 import threading
+import types
 
 import cv2
 import numpy as np
@@ -280,3 +283,38 @@ def test_an_address_of_another_kind_or_too_much(server, monkeypatch):
     monkeypatch.setattr(remote, "MOST_BYTES", 20)
     with pytest.raises(UserError, match="which is no image to answer"):
         names(f"{server}/photo.png", allow_urls=True)
+
+
+def test_a_video_that_the_disk_does_not_take_whole_is_one_line_and_leaves_nothing(tmp_path):
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (tmp_path / "out.mp4").write_bytes(b"the former")
+    video = VideoFile(tmp_path / "out.mp4", Clip("out", 8.0))
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, former[1]))
+    try:
+        for k in range(30):
+            video.add(np.roll(noise, k, 0), k / 8)
+        with pytest.raises(UserError, match=r"cannot write .*out\.mp4: File too large; "):
+            video.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert os.listdir(tmp_path) == ["out.mp4"] and (tmp_path / "out.mp4").read_bytes() == b"the former"
+
+
+def test_a_video_ends_when_the_disk_is_full(tmp_path, monkeypatch):
+    video = VideoFile(tmp_path / "out.mp4", Clip("out", 8.0))
+    picture = np.zeros((32, 48, 3), np.uint8)
+    video.add(picture, 0.0)
+    real = os.open
+
+    def open_full(path, flags, mode=0o777, **folder):
+        return real("/dev/full" if flags & os.O_APPEND else path, flags & ~os.O_EXCL, mode, **folder)
+
+    monkeypatch.setattr(os, "statvfs", lambda path: types.SimpleNamespace(f_blocks=9, f_bavail=0))
+    monkeypatch.setattr(os, "open", open_full)
+    with pytest.raises(UserError, match=r"cannot write .*out\.mp4: No space left on device"):
+        for k in range(1, 60):
+            video.add(picture, k / 8)
+    monkeypatch.undo()
+    video.close()
+    assert os.listdir(tmp_path) == ["out.mp4"]

@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import io
 import json
+import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -21,6 +22,7 @@ from maskrcnn_benchmark.data.preparation import archives, placing
 from maskrcnn_benchmark.data.preparation.archives import Limits, list_files
 from maskrcnn_benchmark.data.preparation.placing import place_annotations, place_images
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import workshop
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 VOC = "VOCdevkit/VOC2010/"
@@ -321,6 +323,19 @@ def test_of_several_years_the_right_one_is_taken(tmp_path, detail):
     assert contents(detail / "images") == PICTURES
 
 
+def _make_and_be_killed(path):
+    """What a killed run leaves beside a path."""
+
+    def make():
+        with workshop(path):
+            os._exit(9)
+
+    process = multiprocessing.get_context("fork").Process(target=make)
+    process.start()
+    process.join()
+    assert [left.name for left in path.parent.glob(".*.tmp")]
+
+
 def test_an_interruption_leaves_nothing_half_made_and_a_second_run_ends_it(voc, detail, monkeypatch):
     real, calls = os.rename, []
 
@@ -335,7 +350,7 @@ def test_an_interruption_leaves_nothing_half_made_and_a_second_run_ends_it(voc, 
     with pytest.raises(KeyboardInterrupt):
         place_images(voc, detail)
     assert contents(detail / "images").items() < PICTURES.items()
-    (detail / ".images.partial-killed").mkdir()  # as a killed run leaves it
+    _make_and_be_killed(detail / "images")
     assert place_images(voc, detail).endswith("3 images put there, 1 were there")
     assert contents(detail / "images") == PICTURES
 

@@ -111,14 +111,15 @@ def test_a_tool_that_is_stopped_leaves_nothing_that_looks_finished(run, data, nu
     content["annos_segmentation"] = [{**row, "id": None} for row in regions for _ in range(1500)]  # work for a while
     (data / "annotations.json").write_text(json.dumps(content))
     process = start("--annotations", data / "annotations.json", "--workers", 2)
-    while process.poll() is None and not (data / "annotations.index.sqlite.partial").exists():
+    while process.poll() is None and not list(data.glob(".annotations.index.sqlite.*.tmp")):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.01)
     process.send_signal(number)
     process.communicate()
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    left = {"annotations.index.sqlite.partial"} if number == signal.SIGKILL else set()
-    assert set(os.listdir(data)) == {"annotations.json", "images", *left}
+    hidden = {name for name in os.listdir(data) if name.startswith(".")}
+    assert set(os.listdir(data)) == {"annotations.json", "images", *hidden}
+    assert len(hidden) == (2 if number == signal.SIGKILL else 0)  # a part of the index, and its lock
     (data / "annotations.json").write_text(json.dumps({**content, "annos_segmentation": regions}))
     code, _, errors = run("--annotations", data / "annotations.json", "--workers", 0)
     assert code == 0, errors

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import resource
+import threading
 
 import pytest
 import torch
@@ -102,6 +104,34 @@ def test_a_failed_write_leaves_the_former_checkpoint(tmp_path, monkeypatch):
         checkpointer.save("x", iteration=2)
     assert checkpointer.load() == {"iteration": 1}
     assert sorted(os.listdir(tmp_path)) == ["last_checkpoint", "x.pth"]
+
+
+@pytest.fixture
+def small_files():
+    """Files may not become larger than 8 KiB, which is as good as a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_checkpoint_that_the_disk_does_not_take_names_the_last_whole_one(tmp_path, small_files):
+    checkpointer = Checkpointer(model_of_two(), save_dir=str(tmp_path))
+    large = torch.zeros(100_000)
+    with pytest.raises(UserError, match=r"b\.pth: File too large; .*\. No checkpoint was saved before$"):
+        checkpointer.save("b", large=large)
+    checkpointer.save("a", iteration=1)
+    with pytest.raises(UserError, match=r"b\.pth: File too large; .*\. The last whole checkpoint is .*a\.pth; "):
+        checkpointer.save("b", large=large)
+    assert checkpointer.load() == {"iteration": 1}
+    assert sorted(os.listdir(tmp_path)) == ["a.pth", "last_checkpoint"]
+
+
+def test_what_cannot_be_saved_by_its_kind_is_no_fault_of_the_disk(tmp_path):
+    checkpointer = Checkpointer(model_of_two(), save_dir=str(tmp_path))
+    with pytest.raises(TypeError, match="pickle"):
+        checkpointer.save("x", lock=threading.Lock())
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_moved_output_folder_still_resumes(tmp_path):

@@ -15,7 +15,7 @@ from benchmarks.detail_tables import CATEGORY_IDS, PART_IDS, STUFF, category_row
 from benchmarks.photograph_scenes import SIZE, photograph_like
 from maskrcnn_benchmark.data.datasets import mini_detail
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import copy_file, mkdir, open_output, temporary_folder, writing
+from maskrcnn_benchmark.utils.files import copy_file, mkdir, open_output, workshop, writing
 
 VERSION = 1  # raise it with every change to what is drawn or written: older folders are then refused
 JPEG_QUALITY = 92
@@ -61,8 +61,7 @@ def write_full_size(folder, images=10100, seed=0, unique=200):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} holds something else; remove it or choose another --out")
     mkdir(folder.absolute().parent)
-    with temporary_folder(folder.absolute()) as workshop, writing(folder):
-        finished = workshop / folder.name
+    with workshop(folder.absolute()) as finished, writing(folder):
         (finished / "images").mkdir(parents=True)
         counts = _write(finished, images, seed, unique)
         with open_output(finished / RECIPE_FILE) as file:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.datasets.mini_detail_edges import boundary_map, occlusion_chains
 from maskrcnn_benchmark.data.datasets.mini_detail_scene import draw_scene
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import mkdir, open_output, temporary_folder, writing
+from maskrcnn_benchmark.utils.files import mkdir, open_output, workshop, writing
 
 GENERATOR_VERSION = 3  # raise it with every change to what is drawn or written: old folders are then made anew
 JPEG_QUALITY = 92
@@ -276,13 +276,13 @@ def _is_complete(root, recipe):
     return made_by == recipe and len(os.listdir(root / "images")) == recipe["num_train"] + recipe["num_val"]
 
 
-def _put_in_place(finished, root, workshop, recipe):
-    """Moves the finished folder to root, in the place of an older set, which the workshop takes up."""
+def _put_in_place(finished, root, recipe):
+    """Moves the finished folder to root, in the place of an older set, which its workshop takes up."""
     if _is_complete(root, recipe):
         return  # another process was faster
     try:
         if root.exists():
-            root.rename(workshop / "old")
+            root.rename(finished.parent / "old")
         finished.rename(root)
     except OSError:
         if not _is_complete(root, recipe):
@@ -316,12 +316,11 @@ def write_mini_detail(root, num_train=2000, num_val=100, seed=0):
     if root.exists() and not (root / "generator.json").is_file() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and was not made by mini_detail; choose another folder or remove this one")
     mkdir(root.parent)
-    with temporary_folder(root) as workshop, writing(root):
-        finished = workshop / root.name
+    with workshop(root) as finished, writing(root):
         finished.mkdir()
         _write_set(finished, num_train, num_val, seed)
         _write(finished / "generator.json", json.dumps(recipe).encode())
-        _put_in_place(finished, root, workshop, recipe)
+        _put_in_place(finished, root, recipe)
     return root
 
 

@@ -91,7 +91,7 @@ def copy_files(path, targets, sizes):
     with bar:
         for entry in _entries(path):
             if entry.is_file and entry.name in targets:
-                with _reading(path), entry.open() as stream, open_output(targets[entry.name]) as file:
+                with _reading(path), entry.open() as stream, open_output(targets[entry.name], "wb") as file:
                     left = sizes[entry.name]
                     while chunk := stream.read(min(_CHUNK, left + 1)):
                         left -= len(chunk)

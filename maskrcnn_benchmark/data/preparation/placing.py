@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from maskrcnn_benchmark.data.preparation.archives import Limits, copy_files, is_archive, list_files
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import copy_file, temporary_folder, writing
+from maskrcnn_benchmark.utils.files import copy_file, workshop, writing
 
 ANNOTATIONS, IMAGES = "annotations.json", "images"
 JPEG_FOLDER = "JPEGImages"
@@ -168,5 +168,5 @@ def _workshop(target, size):
     free = shutil.disk_usage(target.parent).free
     if free < size:
         raise UserError(f"{target.parent} has {free / 2**30:.1f} GiB free, but {size / 2**30:.1f} GiB are needed")
-    with temporary_folder(target) as place, writing(target):
-        yield place / target.name
+    with workshop(target) as fresh, writing(target):
+        yield fresh

@@ -1,6 +1,9 @@
 """mini_detail: what is written is exact, complete, repeatable and in PASCAL in Detail's layout."""
 
 import json
+import multiprocessing
+import os
+import resource
 
 import cv2
 import numpy as np
@@ -358,3 +361,29 @@ def test_the_loader_reads_back_what_was_drawn(root, content):
         else:
             assert annotations.instances is None and annotations.semantic is None
     assert {task for n in range(NUM_TRAIN) for task in dataset.get_annotations(n).annotated_tasks()} == set(TASKS)
+
+
+def _draw_and_be_killed(root):
+    mini_detail.boundary_map = lambda *_: os._exit(9)
+    mini_detail.write_mini_detail(root, 1, 0)
+
+
+def test_what_a_killed_drawing_left_is_removed_by_the_next_and_a_full_disk_leaves_nothing(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=_draw_and_be_killed, args=(tmp_path / "set",))
+    process.start()
+    process.join()
+    assert process.exitcode == 9 and len(os.listdir(tmp_path)) == 1
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*/set/images/2008_000001\.jpg: File too large; "):
+            mini_detail.write_mini_detail(tmp_path / "set", 1, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_older_set_gives_way_to_a_new_one(tmp_path):
+    mini_detail.write_mini_detail(tmp_path / "set", 1, 0)
+    mini_detail.write_mini_detail(tmp_path / "set", 0, 1)
+    assert os.listdir(tmp_path / "set" / "images") == ["2008_000001.jpg"] and os.listdir(tmp_path) == ["set"]
