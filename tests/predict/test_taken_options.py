@@ -251,7 +251,8 @@ def test_one_tensor_cannot_fill_a_network_of_gigabytes(small, tmp_path):
     weights = {name: tensor for name, tensor in weights.items() if "keypoint.feature_extractor" not in name}
     base = "roi_heads.keypoint.feature_extractor"
     weights |= {f"{base}.conv_fcn1.weight": torch.zeros(512, 16, 3, 3), "weight": torch.zeros(512, 512, 3, 3)}
-    weights |= {"bias": torch.zeros(512)}
+    weights |= {"bias": torch.zeros(512), "kps_score_lowres.weight": torch.zeros(512, 14, 4, 4)}
+    del weights["roi_heads.keypoint.predictor.kps_score_lowres.weight"]
     path = rewritten(small, tmp_path, model=weights, config=config.dump())
     with pytest.raises(UserError, match=r"MiB of weights, and the network of its config \d+; name"):
         load_network(path, device="cpu")
