@@ -47,6 +47,7 @@ NOT_TAKEN = ("MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")
 # Dropped options that change what a test does are named first
 _TELLING = ("DATASETS.DATA_DIR", "TEST.", "PATHS_CATALOG")
 _NAMED = 4
+_TRUSTED = "or a config that you trust with --config-file FILE"
 
 _DATA_SET = Text(100, pattern=r"[A-Za-z0-9][\w.-]*", what="the name of a data set: letters, digits, _ . -")
 _DATA_SET_OR_NONE = Text(100, empty=True, pattern=_DATA_SET.pattern, what=_DATA_SET.what)
@@ -248,7 +249,10 @@ def take_options(
             node = node.setdefault(group, {})
         node[path[-1]] = value
     _tell_left(cfg, left, source)
-    cfg.merge_from_tree(taken, source)
+    try:
+        cfg.merge_from_tree(taken, source)
+    except UserError as error:
+        raise UserError(f"{error}; or give another with KEY VALUE, {_TRUSTED}") from None
     _check_bounds(cfg if vocabulary is None else _with_names(cfg, vocabulary), source)
 
 
@@ -330,7 +334,6 @@ def _plain(value):
 
 
 def _check_bounds(cfg, source):
-    remedy = "or a config that you trust with --config-file FILE"
     for key in cfg.keys_of_options():
         if not is_taken(key):
             continue
@@ -341,7 +344,7 @@ def _check_bounds(cfg, source):
         if problem is not None:
             raise UserError(
                 f"{source}: {key} is {shown(value)}, but in a config that comes along with weights it {problem}; give "
-                f"another with {key} VALUE, {remedy}"
+                f"another with {key} VALUE, {_TRUSTED}"
             )
     for demand in DEMANDS:
         amount = demand.of(cfg)
@@ -349,5 +352,5 @@ def _check_bounds(cfg, source):
             raise UserError(
                 f"{source}: its options ask for {amount / demand.scale:,.1f} {demand.unit} of {demand.what} for one "
                 f"image, and those that come along with weights may ask for {demand.most / demand.scale:,.0f} "
-                f"({', '.join(demand.options)}); give smaller values with KEY VALUE, {remedy}"
+                f"({', '.join(demand.options)}); give smaller values with KEY VALUE, {_TRUSTED}"
             )

@@ -135,7 +135,9 @@ def config_of(file, rest, config_file="", options=()):
     vocabulary = vocabulary_in(file, rest)
     if config_file:
         cfg.merge_from_file(config_file)
-    elif isinstance(rest.get("config"), str):
+    elif rest.get("config") is not None:
+        if not isinstance(rest["config"], str):
+            raise UserError(f"{file}: its entry 'config' is damaged: it is no text; {_ANOTHER_CONFIG}")
         source = f"the config in {file}"
         _merge_tree(cfg, parse_yaml(rest["config"], source, _ANOTHER_CONFIG), source, given, vocabulary)
     elif beside.is_file():

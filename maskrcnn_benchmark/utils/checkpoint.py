@@ -103,6 +103,8 @@ class Checkpointer:
         resuming = use_latest and self.has_checkpoint()
         if resuming:
             f = self.get_checkpoint_file()
+        elif use_latest and self.save_dir and self.optimizer is not None:
+            self._warn_of_others()
         if not f:
             self.logger.info("No checkpoint found. Initializing model from scratch")
             return {}
@@ -151,6 +153,18 @@ class Checkpointer:
         """
         f = self.get_checkpoint_file()
         return damaged_entry(f, entry, fault, _remedy(f, self.save_dir))
+
+    def _warn_of_others(self):
+        """Say that a new training begins where checkpoints of another lie."""
+        others = sorted(Path(self.save_dir).glob("model_*.pth"))
+        if others:
+            self.logger.warning(
+                "%s has checkpoints, such as %s, but no %s: a new training begins and will write over those of the "
+                "same names; stop it and write the path of one into that file to go on from there",
+                self.save_dir,
+                others[-1].name,
+                POINTER,
+            )
 
     def _load_file(self, f):
         """({name: tensor} under our names, what else the file holds)."""
@@ -259,7 +273,7 @@ def _read_pointer(pointer):
         written = os.fsdecode(data.strip())
         if not written:
             fault = "is empty"
-        elif len(data) > LONGEST_POINTER or not is_text(written):
+        elif len(data) > LONGEST_POINTER or not is_text(os.fsencode(written).decode("utf-8", "replace")):
             fault = f"holds {printable(written, 40)!r}, which is no path on one line"
         elif os.path.isdir(written):
             fault = f"names the folder {printable(written)}, not a checkpoint"

@@ -168,13 +168,14 @@ def damaged_entry(file: object, entry: object, fault: object, remedy: str = "") 
 # What the optimizers of this library and of PyTorch keep for a parameter, and in a group of parameters, by name
 _MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 _SQUARES = ("exp_avg_sq", "max_exp_avg_sq")
+_MOST = 1e9
 _GROUP = {
-    "lr": Real(0),
-    "initial_lr": Real(0),
-    "weight_decay": Real(0),
-    "momentum": Real(0),
-    "dampening": Real(),
-    "eps": Real(0),
+    "lr": Real(0, _MOST),
+    "initial_lr": Real(0, _MOST),
+    "weight_decay": Real(0, _MOST),
+    "momentum": Real(0, _MOST),
+    "dampening": Real(-_MOST, _MOST),
+    "eps": Real(0, _MOST),
     "betas": Fixed((Real(0, 1), Real(0, 1))),
     "amsgrad": Flag(),
     "nesterov": Flag(),
@@ -186,7 +187,7 @@ _GROUP = {
     "fused": Maybe(Flag()),
 }
 # Flags that change what a step computes; no option sets one, so that another value than the optimizer's is damage
-_MEANINGS = ("amsgrad", "nesterov", "maximize", "decoupled_weight_decay")
+_MEANINGS = ("amsgrad", "nesterov", "maximize", "decoupled_weight_decay", "capturable", "differentiable")
 
 
 def check_optimizer_state(state: object, optimizer: torch.optim.Optimizer) -> None:
@@ -237,9 +238,11 @@ def _check_moments(entry, where):
 
 def _check_step(value, place):
     if isinstance(value, torch.Tensor):
-        Tensor(value.dtype, (), 0, MOST_ITERATIONS).check(value, place)
+        Tensor(None, (), 0, MOST_ITERATIONS).check(value, place)
         value = value.item()
     Real(0, MOST_ITERATIONS).check(value, place)
+    if value != int(value):
+        raise unfit(place, value, "a number of steps")
 
 
 def _check_completeness(entries, optimizer):
@@ -284,6 +287,8 @@ def _check_like(own, saved, where):
             raise unfit(where, saved, "an integer")
         if own >= 0 > saved:
             raise unfit(where, saved, "a number of at least 0")
+        if bounded and abs(own) <= _MOST < abs(saved):
+            raise unfit(where, saved, f"a number of at most {_MOST:g}")
     elif isinstance(own, str):
         Text().check(saved, where)
 

@@ -291,3 +291,18 @@ def test_an_evaluation_that_the_disk_does_not_take_ends_the_training_with_what_i
         run_training(cfg, evaluate=full)
     assert (tmp_path / "run" / "last_checkpoint").read_text().endswith("model_0000003.pth")
     assert_same_weights(whole, run_training(make_cfg(tmp_path / "run")))
+
+
+def test_a_damaged_way_to_balance_is_named_with_the_checkpoint(tmp_path):
+    cfg = make_cfg(tmp_path, "MULTITASK.WEIGHTING", "famo")
+    with pytest.raises(Interrupted):
+        run_training(cfg, before_forward=at_call(5, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    path = tmp_path / "model_0000003.pth"
+    checkpoint = torch.load(path, weights_only=True)
+    for name, value in (
+        ("_extra_state", {"iteration": -1, "seed": 0}),
+        ("weighting.logits.semantic", torch.tensor(1j)),
+    ):
+        torch.save({**checkpoint, "loss_combiner": {**checkpoint["loss_combiner"], name: value}}, path)
+        with pytest.raises(UserError, match=r"model_0000003\.pth: its entry loss_combiner is damaged: .*0000002\.pth"):
+            run_training(cfg)

@@ -69,7 +69,8 @@ def cached_path(url, model_dir=None):
     if _hash_prefix(names[-1]):
         return folder / _safe_name(names[-1])
     if parts.query:
-        names[-1] = f"{parts.query}_{names[-1]}"
+        # which may be a key to the file, so that it stands in no name
+        names[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:12]}_{names[-1]}"
     host = parts.netloc.rpartition("@")[2].replace(":", "_").strip(".") or "host"
     return folder.joinpath(*(_safe_name(name) for name in (host, *names)))
 

@@ -75,7 +75,7 @@ class _ArrayMachine(PickleMachine):
     def __init__(self, bytes_left):
         super().__init__()
         self.bytes_left = bytes_left
-        self.values_left = MAX_VALUES
+        self.values_left = self.copies_left = MAX_VALUES
 
     def load(self, file):
         return self._finish(self.run(file), MAX_DEPTH)
@@ -132,6 +132,9 @@ class _ArrayMachine(PickleMachine):
     def _make_dict(self, items=()):
         if not isinstance(items, list | tuple) or not all(isinstance(i, list | tuple) and len(i) == 2 for i in items):
             raise ValueError("an ordered dictionary is no list of pairs")
+        self.copies_left -= len(items)
+        if self.copies_left < 0:
+            raise PickleRefused(f"its calls make more than {MAX_VALUES} copies")
         return {check_key(key): value for key, value in items}
 
     CALLS = {

@@ -2,8 +2,8 @@
 
 `torch.load(weights_only=True)` runs no code of the file, but it believes what the file says about sizes. So the pickle
 inside is first followed without obeying it, and refused if it names anything but tensors and plain containers, hashes
-nested values or declares a storage larger than what lies in the file. A file may unpack to `UNPACKED_PER_BYTE` times
-its size at most.
+nested values, declares a storage larger than what lies in the file, or makes copy after copy of what it holds. A file
+may unpack to `UNPACKED_PER_BYTE` times its size at most.
 """
 
 import io
@@ -79,7 +79,8 @@ def _inspect(path):
 def _inspect_zip(path):
     with zipfile.ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if len(sizes) != len(archive.infolist()):
+        # PyTorch looks entries up without regard to capitals: it must not find others than were looked at
+        if len({name.lower() for name in sizes}) != len(archive.infolist()):
             raise PickleRefused("it holds two entries of the same name")
         if sum(sizes.values()) > UNPACKED_PER_BYTE * path.stat().st_size:
             raise PickleRefused(f"it unpacks to more than {UNPACKED_PER_BYTE} times its size")
@@ -88,18 +89,23 @@ def _inspect_zip(path):
             raise ValueError("it holds no entry data.pkl")
         folder = pickles[0].removesuffix("data.pkl") + "data/"
         storages = {name.removeprefix(folder): size for name, size in sizes.items() if name.startswith(folder)}
-        _TensorMachine(lambda key: storages.get(key, 0)).run(io.BytesIO(archive.read(pickles[0])))
+        copies = UNPACKED_PER_BYTE * path.stat().st_size
+        _TensorMachine(lambda key: storages.get(key, 0), copies).run(io.BytesIO(archive.read(pickles[0])))
 
 
 def _inspect_legacy(path):
     size = path.stat().st_size
-    machine = _TensorMachine(lambda key: size)
+    machine = _TensorMachine(lambda key: size, UNPACKED_PER_BYTE * size)
     with open(path, "rb") as file:
         rest = BoundedFile(file, size)
         for _ in range(LEGACY_PICKLES):
             machine.run(rest)
     if machine.declared > UNPACKED_PER_BYTE * size:
         raise PickleRefused("its storages are larger than the file")
+
+
+# Bytes of what a call may copy, for each character or element
+_SIZES = {str: 1, bytes: 1, bytearray: 1, list: 16, tuple: 16, dict: 16}
 
 
 class _Opaque:
@@ -115,11 +121,13 @@ class _TensorMachine(PickleMachine):
 
     Args:
         bytes_of: function key of a storage -> bytes that lie in the file for it.
+        copies_left: bytes that calls may copy: the same text, list or dictionary may be handed to call after call.
     """
 
-    def __init__(self, bytes_of):
+    def __init__(self, bytes_of, copies_left):
         super().__init__()
         self.bytes_of = bytes_of
+        self.copies_left = copies_left
         self.declared = 0
         self.seen = set()
 
@@ -132,6 +140,9 @@ class _TensorMachine(PickleMachine):
             return super().call(function, arguments)
         if function == "collections.OrderedDict" and not arguments:
             return {}
+        self.copies_left -= sum(len(part) * _SIZES[type(part)] for part in arguments if type(part) in _SIZES)
+        if self.copies_left < 0:
+            raise PickleRefused("its calls make more copies than the file has bytes")
         # what a set or a counter is made of is hashed, and the first of each pair that makes a dictionary
         for values in arguments if function.startswith(("builtins.set", "collections.")) else ():
             for value in values if isinstance(values, list | tuple) else ():

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
+from maskrcnn_benchmark.utils.schema import printable, shown
 from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, torchvision_weights
 from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
 from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START, load_tensors
@@ -26,9 +28,9 @@ def read_checkpoint(path, remedy=""):
 
     Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else.
     """
+    if not os.path.isfile(path):  # also of what no path can be
+        raise UserError(f"no such checkpoint: {printable(str(path), 300)}{remedy}")
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no such checkpoint: {path}{remedy}")
     value = load_arrays(path, remedy) if _is_array_pickle(path) else load_tensors(path, remedy)
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a {type(value).__name__}, not a dictionary of weights{remedy}")
@@ -57,7 +59,7 @@ def split_checkpoint(checkpoint, path):
     tensors = {name: _as_tensor(value) for name, value in weights.items()}
     odd = next((name for name, value in tensors.items() if not isinstance(value, torch.Tensor)), None)
     if odd is not None or not all(isinstance(name, str) for name in tensors):
-        raise UserError(f"{path}: the weights are not a dictionary of tensors (look at {str(odd)[:80]!r})")
+        raise UserError(f"{path}: the weights are not a dictionary of tensors (look at {shown(odd)})")
     return strip_prefix_if_present(tensors, "module."), rest if key else {}
 
 

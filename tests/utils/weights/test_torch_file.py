@@ -147,3 +147,27 @@ def test_a_truncation_is_an_error(path, is_zip):
 def test_a_plain_pickle_is_no_torch_file(path):
     path.write_bytes(pickle.dumps({"w": 1}))
     assert "is damaged or no PyTorch file" in refusal(path)
+
+
+# "x" * 100,000, encoded again and again; a list of a thousand numbers, counted again and again
+TEXT = (
+    b"\x80\x02]q\x00(c_codecs\nencode\nq\x01X\xa0\x86\x01\x00" + b"x" * 100_000 + b"X\x06\x00\x00\x00latin1\x86q\x02R"
+)
+ENCODINGS = TEXT + b"h\x01h\x02R" * 100 + b"e."
+LIST = b"\x80\x02]q\x00(ccollections\nCounter\nq\x01](" + b"K\x01" * 1000 + b"e\x85q\x02R"
+COUNTERS = LIST + b"h\x01h\x02R" * 10_000 + b"e."
+
+
+@pytest.mark.parametrize("data", [ENCODINGS, COUNTERS], ids=["text", "list"])
+def test_copies_without_end_are_refused(path, data):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3")
+    assert "more copies than the file has bytes" in refusal(path)
+
+
+def test_entries_that_differ_in_capitals_alone_are_refused(path):
+    torch.save({"w": torch.zeros(3)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("weights/DATA.pkl", b"\x80\x02}.")
+    assert "two entries of the same name" in refusal(path)
