@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.engine.determinism import fix_cublas_workspace
-from maskrcnn_benchmark.engine.precision import check_precision
 from maskrcnn_benchmark.utils.collect_env import collect_env_info
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, run_once, synchronize
 from maskrcnn_benchmark.utils.devices import resolve_device
@@ -25,7 +25,7 @@ def start_run(cfg):
     Returns:
         `torch.device` of this process, on CUDA with its index; it is PyTorch's current device from now on.
     """
-    check_precision(cfg)
+    check_options(cfg)
     device = resolve_device(cfg.MODEL.DEVICE)
     if cfg.SOLVER.DETERMINISTIC:
         fix_cublas_workspace()  # before a handle is made, which reads it

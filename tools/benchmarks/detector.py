@@ -20,7 +20,8 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from benchmarks.timing import format_table, free_memory, medians, positive, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.precision import autocast, check_precision, float32_precision, inference_precision
+from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.engine.precision import autocast, float32_precision, inference_precision
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import Masker
@@ -226,7 +227,7 @@ def read_config(args):
     cfg.merge_from_file(ROOT / CONFIG)
     cfg.merge_from_list(["MODEL.WEIGHT", "", "MODEL.DEVICE", args.device, "SOLVER.BASE_LR", LEARNING_RATE])
     cfg.merge_from_list(args.opts)
-    check_precision(cfg)
+    check_options(cfg)
     return cfg
 
 
