@@ -18,6 +18,9 @@ OBSOLETE_PREFIXES = ("MODEL.FBNET", "MODEL.ROI_BOX_HEAD.FBNET", "AMP_VERBOSE")
 # An installed package carries the folder configs/ within itself
 PACKAGE = Path(__file__).resolve().parents[1]
 
+# Longer words are no option's name
+LONGEST_KEY = 200
+
 # Options that an error names where only the beginning of one was given
 COMPLETIONS = 5
 
@@ -177,6 +180,8 @@ class ConfigNode(CfgNode):
         self.__dict__[ConfigNode.GIVEN].add(key)
 
     def _unknown(self, key, source):
+        if len(key) > LONGEST_KEY or not key.isprintable():
+            return f"{source}: unknown option {shown(key)}"
         options = self.keys_of_options()
         begun = [option for option in options if option.startswith(key)]
         if begun:
