@@ -13,6 +13,8 @@ from maskrcnn_benchmark.utils.errors import UserError
 # The feature maps of the package's own backbones: P2..P6 of a pyramid, one of the others
 PYRAMID_SUFFIX, PYRAMID_LEVELS = "-FPN", 5
 SINGLE_MAP_SUFFIXES = ("-C4", "-C5")
+# Feature extractors of the box head that end in one vector per region
+EXTRACTORS_OF_VECTORS = ("FPN2MLPFeatureExtractor", "FPNXconv1fcFeatureExtractor")
 HEADS_OF_SWITCHES = {
     "DETECTION_ON": "ROI_BOX_HEAD",
     "MASK_ON": "ROI_MASK_HEAD",
@@ -76,6 +78,17 @@ def _pooling(cfg: ConfigNode) -> Iterator[str]:
             )
 
 
+def _shared_features(cfg: ConfigNode) -> Iterator[str]:
+    """Masks and joints are read from maps, which the box heads with fully connected layers do not hand on."""
+    extractor = cfg.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR
+    for switch, head in (("MASK_ON", "ROI_MASK_HEAD"), ("KEYPOINT_ON", "ROI_KEYPOINT_HEAD")):
+        if cfg.MODEL[switch] and cfg.MODEL[head].SHARE_BOX_FEATURE_EXTRACTOR and extractor in EXTRACTORS_OF_VECTORS:
+            yield (
+                f"MODEL.{head}.SHARE_BOX_FEATURE_EXTRACTOR is True, but {extractor} of MODEL.ROI_BOX_HEAD makes no "
+                "maps that others could read; set it to False"
+            )
+
+
 def _pyramid(cfg: ConfigNode) -> Iterator[str]:
     """A pyramid adds levels of which each is twice as large as the next, which a dilated last stage is not."""
     body, dilation = cfg.MODEL.BACKBONE.CONV_BODY, cfg.MODEL.RESNETS.RES5_DILATION
@@ -116,6 +129,7 @@ RULES: tuple[Callable[[ConfigNode], Iterator[str]], ...] = (
     _thresholds,
     _anchors,
     _pooling,
+    _shared_features,
     _pyramid,
     _deformable,
     _input,

@@ -148,7 +148,10 @@ def test_nonsense_is_refused(key, value):
             ["MODEL.RPN.ASPECT_RATIOS", (100.0,), "MODEL.RPN.ANCHOR_STRIDE", (4,)],
             "100.0 at the stride 4 .* without an area",
         ),
-        (["MODEL.RETINANET.ASPECT_RATIOS", (0.001,)], "0.001 at the stride 8 .* without an area"),
+        (
+            ["MODEL.RETINANET.ASPECT_RATIOS", (0.01,), "MODEL.RETINANET.ANCHOR_STRIDES", (4,)],
+            "0.01 at the stride 4 .* an area",
+        ),
         (
             ["MODEL.ROI_BOX_HEAD.POOLER_SCALES", (0.25, 0.125)],
             "has 2 scales, but .*CONV_BODY R-50-C4 gives 1 feature map;",
@@ -168,6 +171,10 @@ def test_nonsense_is_refused(key, value):
         (
             ["MODEL.RESNETS.STAGE_WITH_DCN", (False, True, False, False), "MODEL.RESNETS.DEFORMABLE_GROUPS", 3],
             "DEFORMABLE_GROUPS is 3, into which the 128 channels of stage 3 do not divide",
+        ),
+        (
+            ["MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR", "FPN2MLPFeatureExtractor", "MODEL.KEYPOINT_ON", True],
+            r"ROI_KEYPOINT_HEAD\.SHARE_BOX_FEATURE_EXTRACTOR is True, but FPN2MLP.*; set it to False",
         ),
         (["INPUT.SCALE_JITTER", (2.0, 0.5)], r"SCALE_JITTER is \(2\.0, 0\.5\), but the smaller factor comes first"),
         (["SOLVER.STEPS", (5, 3)], r"SOLVER\.STEPS must be increasing iterations, not \(5, 3\)"),
