@@ -17,9 +17,9 @@ from maskrcnn_benchmark.engine.planned_runs import describe_runs, make_places, r
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
+from maskrcnn_benchmark.utils.arguments import jobs, seed
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
-from maskrcnn_benchmark.utils.errors import UserError
 
 TRAIN = [sys.executable, str(Path(__file__).resolve().with_name("train_net.py"))]
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
@@ -52,8 +52,8 @@ def parse_arguments(arguments=None):
         metavar=("NAME", '"KEY VALUE ..."'),
         help="one more method, made by options; may be given several times",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="(default: 0)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="trainings at a time (default: one per GPU, else 1)")
+    parser.add_argument("--seeds", nargs="+", type=seed, default=[0], metavar="N", help="(default: 0)")
+    parser.add_argument("--jobs", type=jobs, metavar="N", help="trainings at a time (default: one per GPU, else 1)")
     parser.add_argument("--gpus", nargs="+", default=[], metavar="N", help="GPUs to share out among them")
     parser.add_argument(
         "--baseline", default="", metavar="FILE", help="single-task results to compare with (default: the runs' own)"
@@ -83,8 +83,6 @@ def split_options(words):
 def main():
     setup_environment()
     arguments, options = parse_arguments()
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise UserError(f"--jobs {arguments.jobs} must be 1 or more")
     methods = [resolve_method(name, WEIGHTINGS, AGGREGATIONS) for name in arguments.methods]
     methods += [make_variant(name, shlex.split(text)) for name, text in arguments.variant]
     place = arguments.config_file, arguments.output

@@ -12,7 +12,8 @@ from maskrcnn_benchmark.utils.cli import run_tool
 import torch
 
 from benchmarks import balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
-from benchmarks.timing import machine, positive, write_json
+from benchmarks.timing import machine, write_json
+from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 

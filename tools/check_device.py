@@ -18,6 +18,8 @@ from checks.report import format_result, format_summary, verdict_of
 from checks.runner import Runner
 from checks.stage import FAIL, Setting
 from checks.stages import STAGES
+from maskrcnn_benchmark.config.options import Number
+from maskrcnn_benchmark.utils.arguments import in_range
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
@@ -31,7 +33,12 @@ def parse_arguments(argv=None):
     parser.add_argument(
         "--device", default=AUTO, help="auto, cuda, cuda:1, cpu (default auto: cuda where there is one, else cpu)"
     )
-    parser.add_argument("--minutes", type=float, default=8.0, help="that all stages together may take (default 8)")
+    parser.add_argument(
+        "--minutes",
+        type=in_range(Number(0, 1440, above=True)),
+        default=8.0,
+        help="that all stages together may take (default 8)",
+    )
     parser.add_argument(
         "--json", default=REPORT, metavar="FILE", help="everything that was found (default %(default)s)"
     )

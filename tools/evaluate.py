@@ -8,6 +8,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS, compare_results, leave_results, report_run
 from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
 from maskrcnn_benchmark.engine.score_files import score_files
@@ -24,6 +25,7 @@ from maskrcnn_benchmark.evaluation.report import format_table
 from maskrcnn_benchmark.evaluation.result_files import write_summary
 from maskrcnn_benchmark.evaluation.result_layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.utils.arguments import in_range, workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
@@ -54,18 +56,27 @@ def parse_arguments(arguments=None):
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(truth, split="val", images_help="which scores do not need")
     how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
-    how.add_argument("--edge-thresholds", type=int, metavar="N")
+    how.add_argument(
+        "--edge-thresholds", type=in_range(default_cfg.record_of("TEST.EDGE_THRESHOLDS").range), metavar="N"
+    )
     how.add_argument("--edge-conventions", choices=EDGE_CONVENTIONS)
-    how.add_argument("--edge-max-distance", type=float, metavar="SHARE", help="tolerance, as a share of the diagonal")
+    how.add_argument(
+        "--edge-max-distance",
+        type=in_range(default_cfg.record_of("TEST.EDGE_MAX_DISTANCE").range),
+        metavar="SHARE",
+        help="tolerance, as a share of the diagonal",
+    )
     how.add_argument("--no-edge-nms", action="store_true", help="take soft edge maps without thinning them to ridges")
     how.add_argument("--detection-protocol", choices=DETECTION_PROTOCOLS)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
+    )
     parser.add_argument(
         "--single-task", metavar="FILE", default="", help="results of single-task networks, to state Delta_m"
     )
     parser.add_argument(
         "--examples",
-        type=int,
+        type=in_range(default_cfg.record_of("TEST.NUM_EXAMPLES").range),
         default=3,
         metavar="N",
         help="worst and best images of the report (default: 3)",
@@ -78,8 +89,6 @@ def main():
     setup_environment()
     arguments = parse_arguments()
     setup_logger("maskrcnn_benchmark", "", 0)
-    if arguments.workers < 0:
-        raise UserError(f"--workers {arguments.workers} must be 0 or more")
     if arguments.single_task:
         read_single_task(arguments.single_task)  # before minutes are spent
     sources = find_sources(arguments)
@@ -141,11 +150,7 @@ def choose_protocols(arguments, cfg):
         "suppress_non_maxima": False if arguments.no_edge_nms else None,
     }
     edges = {name: value for name, value in edges.items() if value is not None}
-    try:
-        edges = dataclasses.replace(protocols.edges, **edges)
-    except ValueError as error:
-        raise UserError(f"--edge-*: {error}") from None
-    return Protocols(edges, arguments.detection_protocol or protocols.detection)
+    return Protocols(dataclasses.replace(protocols.edges, **edges), arguments.detection_protocol or protocols.detection)
 
 
 if __name__ == "__main__":

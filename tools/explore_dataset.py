@@ -18,6 +18,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
 from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
 from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.utils.arguments import natural, positive, workers
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
@@ -35,19 +36,16 @@ def parse_arguments(arguments=None):
     data = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(data, split="trainval", images_help="without which the annotations are drawn on grey")
     parser.add_argument(
-        "--sample", type=int, default=24, metavar="N", help="images to leaf through (default: %(default)s)"
+        "--sample", type=natural, default=24, metavar="N", help="images to leaf through (default: %(default)s)"
     )
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="images to count, evenly spread over the data set (default: all)"
+        "--limit", type=positive, metavar="N", help="images to count, evenly spread over the data set (default: all)"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
+    )
     parser.add_argument("--output", default="dataset.html", metavar="FILE", help="the page (default: %(default)s)")
-    options = parser.parse_intermixed_args(arguments)
-    for name, least in (("sample", 0), ("limit", 1), ("workers", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name} {value} must be {least} or more")
-    return options
+    return parser.parse_intermixed_args(arguments)
 
 
 def main():

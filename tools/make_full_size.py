@@ -7,8 +7,7 @@ from maskrcnn_benchmark.utils.cli import run_tool
 # The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
 # isort: split
 from benchmarks.full_size import write_full_size
-from benchmarks.timing import positive
-from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.arguments import positive, seed
 
 
 def parse_arguments(argv=None):
@@ -18,7 +17,7 @@ def parse_arguments(argv=None):
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make: annotations.json and images/")
     parser.add_argument("--images", type=positive, default=10100, metavar="N", help="images (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same bytes (default %(default)s)")
     parser.add_argument(
         "--unique", type=positive, default=200, metavar="N", help="different scenes among them (default %(default)s)"
     )
@@ -28,8 +27,6 @@ def parse_arguments(argv=None):
 def main(argv=None):
     """Write the set and say what is in it."""
     args = parse_arguments(argv)
-    if args.seed < 0:
-        raise UserError(f"--seed {args.seed} must not be negative")
     counts = write_full_size(args.out, args.images, args.seed, args.unique)
     numbers = ", ".join(f"{counts[key]:,} {key}" for key in ("images", "regions", "objects", "parts", "people"))
     print(f"{args.out}: {numbers}, {counts['bytes'] / 1e6:,.0f} MB of JSON")

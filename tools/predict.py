@@ -12,12 +12,14 @@ every task. What cannot be read is named and passed over, and the exit status is
 import re
 from pathlib import Path
 
+from maskrcnn_benchmark.config.options import Integer, Number
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.output import LAYOUTS, AnswerFolder, JsonFiles, PictureFiles, Window, write_results
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.result import THRESHOLDS, merge_thresholds
 from maskrcnn_benchmark.predict.sources import count_frames, is_live
 from maskrcnn_benchmark.predict.video import can_show_windows, webcam_number
+from maskrcnn_benchmark.utils.arguments import in_range, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
@@ -28,7 +30,6 @@ OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 def parse_arguments(arguments=None):
     parser = ToolParser(__doc__)
-    parser.error = _refuse
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained network, such as model_final.pth")
     parser.add_argument(
         "words", nargs="+", metavar="SOURCE", help="images, folders, patterns, videos, webcam:0; then KEY VALUE ..."
@@ -44,13 +45,20 @@ def parse_arguments(arguments=None):
         help="what has to be reached to be shown; a number alone is for detection, instance, keypoint and part",
     )
     parser.add_argument("--show", choices=LAYOUTS, default="overlay", help="pictures to make (default: %(default)s)")
-    parser.add_argument("--scale", type=float, metavar="X", help="pixels of a picture per pixel of the image")
+    parser.add_argument(
+        "--scale",
+        type=in_range(Number(0, 100, above=True)),
+        metavar="X",
+        help="pixels of a picture per pixel of the image",
+    )
     parser.add_argument("--json", action="store_true", help="write all answers on each image into NAME.json")
     parser.add_argument("--save-answers", metavar="DIR", help="write a folder that tools/evaluate.py reads")
     parser.add_argument("--output", default="predictions", metavar="DIR", help="for the rest (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=in_range(Integer(1, 2**16)), default=1, metavar="N", help="(default: %(default)s)"
+    )
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="of a video, take each N-th frame")
+    parser.add_argument("--every", type=positive, default=1, metavar="N", help="of a video, take each N-th frame")
     parser.add_argument("--recursive", action="store_true", help="look into subfolders, too")
     parser.add_argument("--rotate", action="store_true", help="turn photographs as their EXIF data says")
     parser.add_argument("--allow-urls", action="store_true", help="fetch sources that are http(s) addresses")
@@ -107,11 +115,6 @@ def read_thresholds(words):
 
 def check(arguments):
     """Refuse what makes no sense before a network is loaded."""
-    for name, least in (("batch_size", 1), ("every", 1)):
-        if getattr(arguments, name) < least:
-            raise UserError(f"--{name.replace('_', '-')} must be {least} or more, not {getattr(arguments, name)}")
-    if arguments.scale is not None and not 0 < arguments.scale <= 100:
-        raise UserError(f"--scale must be above 0 and at most 100, not {arguments.scale}")
     if arguments.show == "none" and not (arguments.json or arguments.save_answers):
         raise UserError("--show none leaves nothing to write; add --json or --save-answers DIR")
     live = [source for source in arguments.sources if webcam_number(source) is not None]
@@ -148,10 +151,6 @@ def describe(done, total, arguments):
     if done.skipped:
         count = f"{done.images} of {max(total or 0, done.images + len(done.skipped))} images"
     return f"{count}, {done.seconds / max(1, done.images):.3f} s each, in {' and '.join(folders)}"
-
-
-def _refuse(message):
-    raise UserError(f"{message}; --help says more")
 
 
 if __name__ == "__main__":

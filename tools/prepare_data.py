@@ -15,6 +15,7 @@ from pathlib import Path
 from maskrcnn_benchmark.config.paths_catalog import DEFAULT_DATA_DIR
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
+from maskrcnn_benchmark.utils.arguments import natural, workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
@@ -59,9 +60,11 @@ def parse_arguments(arguments=None):
     parser.add_argument("--name", default="detail", help="the data set's folder in DIR (default: %(default)s)")
     parser.add_argument("--copy", action="store_true", help="copy what is unpacked already, instead of links to it")
     parser.add_argument(
-        "--expect", type=int, default=VOC2010_IMAGES, metavar="N", help="images of VOC2010 (default: %(default)s)"
+        "--expect", type=natural, default=VOC2010_IMAGES, metavar="N", help="images of VOC2010 (default: %(default)s)"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
+    )
     return parser.parse_args(arguments)
 
 

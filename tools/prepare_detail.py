@@ -12,8 +12,8 @@ from pathlib import Path
 from maskrcnn_benchmark.data.preparation.build_index import LAYOUTS, prepare
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.data.preparation.summary import summarize
+from maskrcnn_benchmark.utils.arguments import workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
@@ -26,15 +26,15 @@ def parse_arguments(arguments=None):
     parser.add_argument("--out", metavar="DIR", help="folder of the index (default: that of the annotations)")
     parser.add_argument("--strict", action="store_true", help="anything wrong is an error, and no index is written")
     parser.add_argument("--problems", metavar="FILE", help="write everything that was wrong to a CSV file")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
+    )
     return parser.parse_args(arguments)
 
 
 def main(arguments=None):
     arguments = parse_arguments(arguments)
     setup_logger("maskrcnn_benchmark", "", 0)
-    if arguments.workers < 0:
-        raise UserError(f"--workers {arguments.workers} must be 0 or more")
     if arguments.out:
         mkdir(arguments.out)
     index, made = prepare(

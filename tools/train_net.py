@@ -15,6 +15,7 @@ from maskrcnn_benchmark.engine.planned_runs import describe_runs, is_done, make_
 from maskrcnn_benchmark.engine.run import train
 from maskrcnn_benchmark.engine.setup import end_run
 from maskrcnn_benchmark.engine.sweep import plan_sweep, run_sweep
+from maskrcnn_benchmark.utils.arguments import jobs
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.env import setup_environment
@@ -42,7 +43,7 @@ def parse_arguments(arguments=None):
         metavar="KEY=A,B,C",
         help="a run for each value; given several times, for each combination. (1,2),(3,4) are two values",
     )
-    sweep.add_argument("--jobs", type=int, metavar="N", help="trainings at a time (default: one per GPU, else 1)")
+    sweep.add_argument("--jobs", type=jobs, metavar="N", help="trainings at a time (default: one per GPU, else 1)")
     sweep.add_argument("--gpus", default="", metavar="N,N", help="GPUs to share out among them, such as 0,1,2")
     sweep.add_argument("--dry-run", action="store_true", help="only list the runs and their options")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")

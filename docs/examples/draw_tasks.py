@@ -11,6 +11,7 @@ from PIL import Image
 
 from maskrcnn_benchmark import Predictor
 from maskrcnn_benchmark.data.build_dataset import build_dataset
+from maskrcnn_benchmark.utils.arguments import natural
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
@@ -23,7 +24,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("checkpoint", help="a trained network")
     parser.add_argument("output", help="the folder of the pictures")
     parser.add_argument(
-        "--index", type=int, default=0, help="number of the image in the first data set of DATASETS.TEST"
+        "--index", type=natural, default=0, help="number of the image in the first data set of DATASETS.TEST"
     )
     return parser.parse_args(arguments)
 

@@ -18,6 +18,9 @@ OBSOLETE_PREFIXES = ("MODEL.FBNET", "MODEL.ROI_BOX_HEAD.FBNET", "AMP_VERBOSE")
 # An installed package carries the folder configs/ within itself
 PACKAGE = Path(__file__).resolve().parents[1]
 
+# Longer words are no option's name
+LONGEST_KEY = 200
+
 # Options that an error names where only the beginning of one was given
 COMPLETIONS = 5
 
@@ -170,13 +173,16 @@ class ConfigNode(CfgNode):
         parent = _find(self, path[:-1]) if len(path) > 1 else self
         if parent.is_frozen():
             raise UserError(f"{source}: the config is frozen, {key} cannot change any more")
-        value, record = _coerce(_decode(value, current), current, key, source), self.record_of(key)
+        record = self.record_of(key)
+        value = _coerce(_decode(value, current), current, record, f"{source}: {key}")
         if record is not None:
             record.check(value, source)
         parent[path[-1]] = value
         self.__dict__[ConfigNode.GIVEN].add(key)
 
     def _unknown(self, key, source):
+        if len(key) > LONGEST_KEY or not key.isprintable():
+            return f"{source}: unknown option {shown(key)}"
         options = self.keys_of_options()
         begun = [option for option in options if option.startswith(key)]
         if begun:
@@ -260,7 +266,8 @@ def _decode(value, current):
     return typed
 
 
-def _coerce(value, current, key, source):
+def _coerce(value, current, record, place):
+    """A value in the type of an option; `UserError` where it cannot be, which begins with `place`."""
     wanted = type(current)
     if isinstance(value, list | tuple) and isinstance(current, list | tuple):
         numbers = current and all(isinstance(c, float) for c in current)
@@ -272,8 +279,9 @@ def _coerce(value, current, key, source):
     if wanted is str and value is None:
         return ""
     if type(value) is not wanted:
+        range_ = "" if record is None else f", {record.range.words}"
         raise UserError(
-            f"{source}: {key} takes a {wanted.__name__} such as {current!r}, not the {type(value).__name__} "
+            f"{place} takes a {wanted.__name__}{range_}, such as {shown(current)}, not the {type(value).__name__} "
             f"{shown(value)}"
         )
     return value

@@ -121,7 +121,7 @@ class Choice(Range):
 
     @property
     def short(self):
-        return ", ".join(shown(value) for value in self.values)
+        return ", ".join(value if isinstance(value, str) and value else shown(value) for value in self.values)
 
     def holds(self, value):
         return any(type(value) is type(each) and value == each for each in self.values)
@@ -189,7 +189,7 @@ class Sequence(Range):
             return f"must be a tuple of {self.words}"
         for index, element in enumerate(value):
             if not self.of.holds(element):
-                return f"must be a tuple of {self.words}, but element {index} is {shown(element)}"
+                return f"must be a tuple of {self.words}; element {index} is {shown(element)}"
         return None
 
     def _count(self):

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.sampler import BatchSampler
 
+from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.datasets import ConcatDataset
@@ -63,11 +64,12 @@ def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_
     Returns:
         a `DataLoader` for training or `is_for_period`, otherwise a list with one for each of DATASETS.TEST.
     """
+    check_options(cfg)
     processes, rank = (get_world_size(), get_rank()) if is_distributed else (1, 0)
     option = "SOLVER.IMS_PER_BATCH" if is_train else "TEST.IMS_PER_BATCH"
     images = cfg.SOLVER.IMS_PER_BATCH if is_train else cfg.TEST.IMS_PER_BATCH
-    if images < 1 or images % processes:
-        raise UserError(f"{option} {images} must be a positive multiple of the number of processes, {processes}")
+    if images % processes:
+        raise UserError(f"{option} {images} must be a multiple of the number of processes, {processes}")
     datasets = build_datasets(cfg, is_train, joined=is_train or is_for_period)
     if is_train:
         return _training_loader(cfg, datasets[0], processes, rank, start_iter)

@@ -1,7 +1,6 @@
 """Several data sets in one training: whose names the network learns, what each teaches, how often each is drawn."""
 
 import logging
-import math
 
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
@@ -119,9 +118,8 @@ def sampling_ratios(cfg):
         raise UserError(
             f"DATASETS.RATIOS has {len(ratios)} numbers, but DATASETS.TRAIN has {len(names)} data sets; give each one"
         )
-    numbers = all(type(ratio) in (int, float) and math.isfinite(ratio) and ratio >= 0 for ratio in ratios)
-    if not numbers or not sum(ratios):
-        raise UserError(f"DATASETS.RATIOS is {ratios}; give numbers of 0 or more, of which one at least is more")
+    if not any(ratios):
+        raise UserError(f"DATASETS.RATIOS is {ratios}, so that no image is drawn; make one of them more than 0")
     return ratios
 
 

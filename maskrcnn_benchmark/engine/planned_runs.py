@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def make_places(cfg, jobs, gpus):
 def _check_gpus(gpus):
     """Refuse before the first training what would end each of them after its start."""
     names = [str(gpu) for gpu in gpus]
-    wrong = [name for name in names if not name.isdigit() and not name.startswith(("GPU-", "MIG-"))]
+    wrong = [name for name in names if not re.fullmatch(r"[0-9]{1,4}|(GPU|MIG)-.+", name)]
     if wrong:
         raise UserError(f"--gpus: {wrong[0]!r} is no GPU; give numbers, such as 0 1 or 0,1")
     if names and not torch.cuda.is_available():

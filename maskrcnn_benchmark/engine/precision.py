@@ -8,20 +8,15 @@ import torch
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.precision import float32_precision
 
-__all__ = ["PRECISIONS", "autocast", "check_precision", "float32_precision", "inference_precision"]
+__all__ = ["PRECISIONS", "autocast", "float32_precision", "inference_precision"]
 
 PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def check_precision(cfg) -> None:
-    """Raise `UserError` if the config names a precision that there is not, hours before it would be used."""
-    for option in ("DTYPE", "TEST.DTYPE"):
-        _check(cfg.value_of(option), option)
-
-
 def autocast(dtype: str, device: str | torch.device) -> contextlib.AbstractContextManager:
     """The context of a forward pass in the precision that the option DTYPE names; nothing at all for "float32"."""
-    _check(dtype, "DTYPE")
+    if dtype not in PRECISIONS:
+        raise UserError(f"DTYPE is {dtype!r}, but must be one of {', '.join(PRECISIONS)}")
     if PRECISIONS[dtype] is None:
         return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, PRECISIONS[dtype])
@@ -32,8 +27,3 @@ def inference_precision(dtype: str, tf32: bool, device: str | torch.device) -> I
     """The context of a forward pass without gradients: `autocast` and `float32_precision` together."""
     with float32_precision(tf32), autocast(dtype, device):
         yield
-
-
-def _check(dtype, option):
-    if dtype not in PRECISIONS:
-        raise UserError(f"{option} is {dtype!r}, but must be one of {', '.join(PRECISIONS)}")

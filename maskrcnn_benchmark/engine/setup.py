@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.engine.determinism import fix_cublas_workspace
-from maskrcnn_benchmark.engine.precision import check_precision
 from maskrcnn_benchmark.engine.rank_agreement import check_same_command
 from maskrcnn_benchmark.engine.run_lock import run_lock
 from maskrcnn_benchmark.utils.collect_env import collect_env_info
@@ -46,7 +46,7 @@ def start_run(cfg):
         UserError: the device or a precision does not exist, the processes do not agree or cannot meet, or the folder
             cannot be written into or is in use. Nothing was made then but the folder.
     """
-    check_precision(cfg)
+    check_options(cfg)
     processes = 1 if dist.is_initialized() else world_size_of_environment()
     device = resolve_device(cfg.MODEL.DEVICE)
     if cfg.SOLVER.DETERMINISTIC:

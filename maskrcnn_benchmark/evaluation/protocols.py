@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.config.check import check_options
 
 BSDS, SEISM = "bsds", "seism"
 EDGE_CONVENTIONS = (BSDS, SEISM)
@@ -62,10 +62,8 @@ class Protocols:
 
 
 def build_protocols(cfg):
-    """The `Protocols` of a config . Raises `UserError` for a value that is none."""
+    """The `Protocols` of a config. Raises `UserError` where an option is out of range."""
+    check_options(cfg)
     test = cfg.TEST
-    try:
-        edges = EdgeProtocol(test.EDGE_THRESHOLDS, test.EDGE_MAX_DISTANCE, test.EDGE_NMS, test.EDGE_CONVENTIONS)
-        return Protocols(edges, test.DETECTION_PROTOCOL)
-    except ValueError as error:
-        raise UserError(f"TEST.EDGE_* or TEST.DETECTION_PROTOCOL: {error}") from None
+    edges = EdgeProtocol(test.EDGE_THRESHOLDS, test.EDGE_MAX_DISTANCE, test.EDGE_NMS, test.EDGE_CONVENTIONS)
+    return Protocols(edges, test.DETECTION_PROTOCOL)

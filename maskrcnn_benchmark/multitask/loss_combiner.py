@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
 from maskrcnn_benchmark.multitask.shares import whole
@@ -19,8 +20,6 @@ from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, me
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.resume_state import MOST_ITERATIONS
 from maskrcnn_benchmark.utils.schema import Record, Whole
-
-LEVELS = ("features", "parameters")
 
 
 def _alone(complete):
@@ -438,15 +437,12 @@ def _scale_of(scaler):
 
 def build_loss_combiner(cfg):
     """The combiner of `cfg.MULTITASK` for the tasks that the config turns on."""
+    check_options(cfg)
     node = cfg.MULTITASK
     keys = [task.key for task in enabled_tasks(cfg)]
-    if node.GRADIENTS_AT not in LEVELS:
-        raise UserError(f"MULTITASK.GRADIENTS_AT is {node.GRADIENTS_AT!r}, but must be one of {', '.join(LEVELS)}")
     unknown = [key for key in node.FREEZE_TRUNK if key not in TASKS]
     if unknown:
         raise UserError(f"MULTITASK.FREEZE_TRUNK names {unknown[0]!r}; there are the tasks {', '.join(TASKS)}")
-    if node.LOG_PERIOD < 0:
-        raise UserError(f"MULTITASK.LOG_PERIOD is {node.LOG_PERIOD}, but must not be negative")
     seed = max(0, cfg.SOLVER.SEED)
     start, stop = ({key: option[key.upper()] for key in keys} for option in (node.START, node.STOP))
     return LossCombiner(

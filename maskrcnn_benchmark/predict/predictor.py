@@ -8,9 +8,10 @@ import os
 import numpy as np
 import torch
 
+from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
-from maskrcnn_benchmark.engine.precision import check_precision, inference_precision
+from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.multitask.tasks import PER_REGION, TASKS, enabled_tasks
 from maskrcnn_benchmark.predict.ahead import ahead
 from maskrcnn_benchmark.predict.folding import fold_batch_norm
@@ -62,7 +63,7 @@ class Predictor:
         self.vocabulary = network.vocabulary
         self.thresholds = merge_thresholds(THRESHOLDS, thresholds)
         cfg = network.cfg
-        check_precision(cfg)
+        check_options(cfg)
         if cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
             raise UserError(f"{network.path} ends after its proposals (MODEL.RPN_ONLY), which are no answer to a task")
         self.tasks = tuple(task.key for task in enabled_tasks(cfg) if tasks is None or task.key in tasks)

@@ -1,11 +1,10 @@
 """Build the optimizer and the schedule that the SOLVER options ask for."""
 
-import math
-
 import torch
 
+from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.multitask.tasks import TASKS, own_parameters
-from maskrcnn_benchmark.solver.lr_scheduler import WARMUP_METHODS, WarmupCosineLR, WarmupMultiStepLR
+from maskrcnn_benchmark.solver.lr_scheduler import WarmupCosineLR, WarmupMultiStepLR
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import AdamW
 
@@ -28,8 +27,10 @@ def make_optimizer(cfg, model, loss_combiner=None):
         then those of each other factor, and last the combiner's; none of them is empty.
 
     Raises:
-        UserError: nothing is left to train, or a factor is negative or of a task without layers of its own.
+        UserError: an option is out of range, nothing is left to train, or a factor is of a task without layers of its
+            own.
     """
+    check_options(cfg)
     solver = cfg.SOLVER
     factors = _rate_factors(cfg, model)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -60,9 +61,7 @@ def make_optimizer(cfg, model, loss_combiner=None):
         if on_gpu and solver.MOMENTUM:
             optimizer.register_step_pre_hook(_begin_momentum)
         return optimizer
-    if solver.OPTIMIZER == "AdamW":
-        return AdamW(groups, lr=solver.BASE_LR, fused=True)
-    raise UserError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, but must be "SGD" or "AdamW"')
+    return AdamW(groups, lr=solver.BASE_LR, fused=True)
 
 
 def _begin_momentum(optimizer, arguments, options):
@@ -81,8 +80,6 @@ def _rate_factors(cfg, model):
     own, found = own_parameters(model), {}
     for key, parameters in own.items():
         option, factor = f"MULTITASK.LR_FACTORS.{key.upper()}", cfg.MULTITASK.LR_FACTORS[key.upper()]
-        if not (math.isfinite(factor) and factor >= 0):
-            raise UserError(f"{option} is {factor}, but must be a number of at least 0")
         if factor == 1:
             continue
         if not parameters:
@@ -97,10 +94,12 @@ def _rate_factors(cfg, model):
 
 
 def make_lr_scheduler(cfg, optimizer):
-    """The schedule over `optimizer`, to be stepped once after every optimizer step."""
+    """The schedule over `optimizer`, to be stepped once after every optimizer step.
+
+    Raises `UserError` where an option is out of range.
+    """
+    check_options(cfg)
     solver = cfg.SOLVER
-    if solver.WARMUP_METHOD not in WARMUP_METHODS:
-        raise UserError(f"SOLVER.WARMUP_METHOD is {solver.WARMUP_METHOD!r}, but must be one of {WARMUP_METHODS}")
     warmup = {
         "warmup_factor": solver.WARMUP_FACTOR,
         "warmup_iters": solver.WARMUP_ITERS,
@@ -108,8 +107,4 @@ def make_lr_scheduler(cfg, optimizer):
     }
     if solver.SCHEDULE == "cosine":
         return WarmupCosineLR(optimizer, max(1, solver.MAX_ITER), **warmup)
-    if solver.SCHEDULE != "step":
-        raise UserError(f'SOLVER.SCHEDULE is {solver.SCHEDULE!r}, but must be "step" or "cosine"')
-    if list(solver.STEPS) != sorted(solver.STEPS):
-        raise UserError(f"SOLVER.STEPS must be increasing iterations, not {tuple(solver.STEPS)}")
     return WarmupMultiStepLR(optimizer, solver.STEPS, solver.GAMMA, **warmup)

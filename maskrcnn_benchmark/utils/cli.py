@@ -25,6 +25,10 @@ class ToolParser(argparse.ArgumentParser):
         examples = re.sub(r"python tools/\w+\.py", name, doc) if " " in name else doc
         super().__init__(name, description=examples, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
+    def error(self, message):
+        """A wrong argument is a user's mistake like any other: one line, and exit code 2."""
+        raise UserError(f"{message}; --help says more")
+
 
 def run_tool(main):
     """Run `main()` and leave the process with its code, 2 after a `UserError`, or 130 after a request to stop.

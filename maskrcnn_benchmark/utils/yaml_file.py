@@ -7,7 +7,6 @@ out; a date is text. What is wrong is said in one line with the file and the lin
 
 import os
 import stat
-from pathlib import Path
 
 import yaml
 
@@ -70,11 +69,14 @@ def parse_yaml(text: str, source: str | os.PathLike, remedy: str = "correct it")
 
 def _read(path):
     """The bytes of a regular file, one more than `MAX_BYTES` at most; a pipe or a device is not waited for."""
-    handle = os.open(Path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise UserError(f"cannot read {path}: it is not a regular file; give a yaml file")
-        return file.read(MAX_BYTES + 1)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(handle)
 
 
 class _Loader(yaml.SafeLoader):

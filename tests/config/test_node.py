@@ -1,10 +1,13 @@
 """Merging options: types, nearest names, and the record of what was given."""
 
 import copy
+import os
+import pickle
 
 import pytest
 
 from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.config.options import Number, Option
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -129,3 +132,102 @@ def test_a_frozen_config_refuses_changes(config):
     config.freeze()
     with pytest.raises(UserError, match="frozen"):
         config.merge_from_list(["MODEL.MASK_ON", True])
+
+
+def test_an_added_option_is_one_of_all_copies_and_of_no_other_config(config):
+    option = Option("MODEL.FLOW_HEAD.SCALE", 1.0, Number(0, 2), "Of the flow")
+    config.add(option)
+    config.add(option)  # once more is no error
+    copies = config.clone(), pickle.loads(pickle.dumps(config))
+    assert [each.record_of(option.key) == option for each in (config, *copies, cfg)] == [True, True, True, False]
+    assert config.records()[-1] == option
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (Option("SOLVER.BASE_LR", 1.0, Number(0, 2), ""), "SOLVER.BASE_LR is there already"),
+        (Option("MODEL.RPN", 1.0, Number(0, 2), ""), "MODEL.RPN is there already"),
+        (Option("SOLVER.BASE_LR.FAST", 1.0, Number(0, 2), ""), "BASE_LR is an option, not a group"),
+        (Option("MODEL.FLOW", 3.0, Number(0, 2), ""), "the default of MODEL.FLOW is 3.0, but must be"),
+    ],
+)
+def test_an_option_that_cannot_be_added_is_named(config, option, message):
+    with pytest.raises(ValueError, match=message):
+        config.add(option)
+
+
+def test_a_frozen_config_takes_no_option(config):
+    config.freeze()
+    with pytest.raises(ValueError, match=r"the config is frozen, so MODEL\.FLOW cannot be added"):
+        config.add(Option("MODEL.FLOW", 1.0, Number(0, 2), ""))
+
+
+@pytest.mark.parametrize("text", ["{[1]}", "2021", "1j", "b'x'", "{1: 2}", "(1, 2)", "0x" + "f" * 5000, "..."])
+def test_an_option_of_text_takes_what_was_typed(config, text):
+    config.merge_from_list(["MODEL.WEIGHT", text[:4000]])
+    assert text[:4000] == config.MODEL.WEIGHT
+
+
+def test_quotes_around_a_text_are_no_part_of_it(config):
+    config.merge_from_list(["MODEL.WEIGHT", "'a b.pth'", "OUTPUT_DIR", '"(1, 2)"'])
+    assert (config.MODEL.WEIGHT, config.OUTPUT_DIR) == ("a b.pth", "(1, 2)")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{[1]}",
+        "(" * 3000,
+        "-" * 4000 + "1",
+        "[" * 5000,
+        "9" * 5000,
+        "1" * 100_000,
+        "\0",
+        "{1, 2}",
+        "1j",
+        "b''",
+        {},
+        {1: 2},
+    ],
+)
+def test_whatever_is_typed_for_a_number_is_one_short_line(config, value):
+    for key in ("SOLVER.BASE_LR", "SOLVER.MAX_ITER", "INPUT.MIN_SIZE_TRAIN", "MODEL.MASK_ON"):
+        with pytest.raises(UserError, match=f"the command line: {key} ") as error:
+            config.merge_from_list([key, value])
+        assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("key", ["X" * 100_000, "A.B\nC", "." * 5000, "", "MODEL."])
+def test_an_unknown_option_is_one_short_line(config, key):
+    with pytest.raises(UserError, match="unknown option") as error:
+        config.merge_from_list([key, 1])
+    assert "\n" not in str(error.value) and len(str(error.value)) < 700
+
+
+def test_a_chain_of_bases_has_an_end(config, tmp_path):
+    for number in range(100):
+        (tmp_path / f"{number}.yaml").write_text(f"_BASE_: {number + 1}.yaml\n")
+    with pytest.raises(UserError, match=r"0\.yaml: more than 16 files build on one another through _BASE_"):
+        config.merge_from_file(tmp_path / "0.yaml")
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("/dev/zero", "cannot read /dev/zero: it is not a regular file"),
+        ("'{folder}'", "is not a regular file"),
+        ("'{pipe}'", "is not a regular file"),
+        ("x" * 900, "cannot read the config file .*, which .*a.yaml names as its _BASE_: File name too long"),
+        ("x" * 5000, "a.yaml: _BASE_ takes the path of one file, not the str 'xxx"),
+        ('"a\\0b"', "a.yaml: _BASE_ takes the path of one file"),
+        ("''", "a.yaml: _BASE_ takes the path of one file"),
+    ],
+)
+def test_a_base_is_a_file_that_can_be_read(config, tmp_path, base, message):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "a.yaml").write_text(f"_BASE_: {base.format(folder=tmp_path, pipe=pipe)}\n")
+    with pytest.raises(UserError, match=message) as error:
+        config.merge_from_file(tmp_path / "a.yaml")
+    assert len(str(error.value)) < 500

@@ -60,8 +60,8 @@ def test_a_range_tells_values_inside_from_values_outside(range_, inside, outside
         (Number(), "a number, neither nan nor infinite", "finite"),
         (Integer(-1, 2**14), "an integer from -1 to 16,384", "-1 … 16,384"),
         (Flag(), "True or False", "True, False"),
-        (Choice("a", "b"), "one of 'a', 'b'", "'a', 'b'"),
-        (Choice("only"), "'only'", "'only'"),
+        (Choice("a", "b"), "one of a, b", "a, b"),
+        (Choice("only"), "only", "only"),
         (Text(9), "text of at most 9 characters", "text"),
         (Text(9, empty=True, what="a path"), 'a path of at most 9 characters or ""', 'a path or ""'),
         (Text(pattern="a|b", what="a or b"), "a or b", "a or b"),
@@ -77,7 +77,7 @@ def test_a_range_in_words(range_, words, short):
 
 def test_a_sequence_names_its_wrong_element():
     assert Sequence(Number(0, 1), 0, 3).problem((0.5, NAN)) == (
-        "must be a tuple of 0 to 3 elements, each a number from 0 to 1, but element 1 is nan"
+        "must be a tuple of 0 to 3 elements, each a number from 0 to 1; element 1 is nan"
     )
 
 

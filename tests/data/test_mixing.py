@@ -146,10 +146,10 @@ def test_images_are_drawn_by_the_ratios_and_the_log_tells_of_each_data_set(mixed
 def test_ratios_that_do_not_fit_are_one_line_each(mixed_cfg):
     for ratios, message in (
         ((1.0,), r"RATIOS has 1 numbers, but DATASETS\.TRAIN has 2 data sets"),
-        ((1.0, -1.0), r"RATIOS is \(1\.0, -1\.0\); give numbers of 0 or more"),
-        ((0, 0), r"RATIOS is \(0, 0\); give numbers of 0 or more, of which one at least is more"),
-        ((1.0, "many"), r"RATIOS is \(1\.0, 'many'\); give numbers"),
-        ((1.0, float("nan")), r"RATIOS is \(1\.0, nan\); give numbers"),
+        ((1.0, -1.0), r"RATIOS is \(1\.0, -1\.0\), but .*a number from 0 to .*; element 1 is -1\.0"),
+        ((0, 0), r"RATIOS is \(0, 0\), so that no image is drawn; make one of them more than 0"),
+        ((1.0, "many"), r"RATIOS is .*; element 1 is 'many'"),
+        ((1.0, float("nan")), r"RATIOS is .*; element 1 is nan"),
     ):
         mixed_cfg.DATASETS.RATIOS = ratios
         with pytest.raises(UserError, match=message):

@@ -112,8 +112,11 @@ def test_the_workspace_of_cublas_is_fixed_before_a_deterministic_run(two_gpus, m
 @pytest.mark.parametrize("option", ["DTYPE", "TEST.DTYPE"])
 def test_a_precision_that_does_not_exist_is_the_users_error(option):
     cfg = default_cfg.clone()
-    cfg.merge_from_list([option, "float8"])
-    with pytest.raises(UserError, match=f"^{option} is 'float8', but must be one of float32, float16, bfloat16"):
+    group = cfg.TEST if option.startswith("TEST.") else cfg
+    group.DTYPE = "float8"  # by attribute, which nothing has checked so far
+    with pytest.raises(
+        UserError, match=f"^the config: {option} is 'float8', but must be one of float32, float16, bfloat16"
+    ):
         started(cfg)
 
 

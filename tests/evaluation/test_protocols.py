@@ -26,14 +26,14 @@ def test_every_choice_reaches_the_protocol_and_its_words():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("EDGE_THRESHOLDS", 0, "at least one threshold"),
-        ("EDGE_MAX_DISTANCE", 7.5, "share of the image diagonal"),
-        ("EDGE_CONVENTIONS", "dollar", "bsds and seism, not 'dollar'"),
-        ("DETECTION_PROTOCOL", "voc", "coco and detail, not 'voc'"),
+        ("EDGE_THRESHOLDS", 0, "is 0, but must be an integer from 1 to 999"),
+        ("EDGE_MAX_DISTANCE", 7.5, "is 7.5, but must be a number above 0 and below 1"),
+        ("EDGE_CONVENTIONS", "dollar", "is 'dollar', but must be one of bsds, seism"),
+        ("DETECTION_PROTOCOL", "voc", "is 'voc', but must be one of coco, detail"),
     ],
 )
 def test_a_choice_that_does_not_exist_is_refused(key, value, message):
     cfg = default_cfg.clone()
-    cfg.merge_from_list([f"TEST.{key}", value])
-    with pytest.raises(UserError, match=message):
+    cfg.TEST[key] = value
+    with pytest.raises(UserError, match=f"TEST.{key} {message}"):
         build_protocols(cfg)

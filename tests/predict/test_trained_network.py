@@ -99,7 +99,11 @@ def without_a_layer(weights):
     ("changes", "message"),
     [
         (lambda c: {"model": without_a_layer(c["model"])}, r"2 of \d+ tensors are missing.*mask_fcn_logits"),
-        (lambda c: {"config": c["config"].replace("MLP_HEAD_DIM: 32", "MLP_HEAD_DIM: 8000")}, "another shape"),
+        (lambda c: {"config": c["config"].replace("MLP_HEAD_DIM: 32", "MLP_HEAD_DIM: 8192")}, "another shape"),
+        (
+            lambda c: {"config": c["config"].replace("MLP_HEAD_DIM: 32", "MLP_HEAD_DIM: 1000000000")},
+            "MLP_HEAD_DIM is 1000000000, but must be an integer from 1 to 8,192",
+        ),
         (lambda c: {"config": "[1, 2]"}, "is no tree of options"),
         (lambda c: {"config": "MODEL: {MASKS_ON: True}"}, "unknown option MODEL.MASKS_ON; did you mean MODEL.MASK_ON?"),
         (lambda c: {"vocabulary": {"thing_names": 3}}, "entry 'vocabulary' is damaged"),

@@ -258,13 +258,13 @@ def test_the_schedule_multiplies_each_groups_own_rate(cfg):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("INSTANCE", -0.5), r"MULTITASK\.LR_FACTORS\.INSTANCE is -0.5, but must be a number of at least 0"),
+        (("INSTANCE", -0.5), r"MULTITASK\.LR_FACTORS\.INSTANCE is -0.5, but must be a number from 0 to 1,000,000"),
         (("INSTANCE", float("nan")), "INSTANCE is nan, but must be"),
         (("PART", 0.5), r"MULTITASK\.LR_FACTORS\.PART is 0.5, but the task is off \(MODEL\.PART_ON\); set it to 1.0"),
         (("SEMANTIC", 0.0), "SEMANTIC is 0.0, but the task has no layers of its own"),
     ],
 )
 def test_factors_that_mean_nothing_are_the_users_errors(cfg, options, message):
-    cfg.merge_from_list(["MODEL.SEMANTIC_ON", True, f"MULTITASK.LR_FACTORS.{options[0]}", options[1]])
+    cfg.MODEL.SEMANTIC_ON, cfg.MULTITASK.LR_FACTORS[options[0]] = True, options[1]
     with pytest.raises(UserError, match=message):
         make_optimizer(cfg, Heads())

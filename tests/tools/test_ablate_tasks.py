@@ -60,7 +60,7 @@ def test_a_dry_run_lists_the_runs_and_touches_nothing(call, tmp_path):
     [
         (["--tasks", "depth"], "--tasks depth: there is no task 'depth'"),
         (["--methods", "pcgrd"], "--methods pcgrd: there is no method 'pcgrd'"),
-        (["--jobs", "0"], "--jobs 0 must be 1 or more"),
+        (["--jobs", "0"], "argument --jobs: '0' is not an integer from 1 to 512"),
         (["--gpus", "0", "MODEL.DEVICE", "cpu"], "--gpus: MODEL.DEVICE is cpu"),
         (["--variant", "x", "weights"], "--variant x: give its options in quotes"),
         (["--baseline", "gone.json"], "cannot read the single-task results gone.json"),

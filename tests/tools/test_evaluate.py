@@ -135,8 +135,11 @@ def test_a_coco_file_without_images(call, tmp_path):
         ((*ALL, *FILE, "--config-file", "@mini.yaml"), "name the annotations: either"),
         ((*ALL, *FILE, "--dataset", "mini_val"), "--dataset and KEY VALUE go with --config-file"),
         ((*ALL, *FILE, "--tasks", "depth"), "--tasks: 'depth' is unknown; there are detection"),
-        ((*ALL, *FILE, "--edge-thresholds", "0"), "--edge-*: edge curves need at least one threshold, got 0"),
-        ((*ALL, *FILE, "--workers", "-1"), "--workers -1 must be 0 or more"),
+        (
+            (*ALL, *FILE, "--edge-thresholds", "0"),
+            "argument --edge-thresholds: '0' is not an integer from 1 to 999; --help says more",
+        ),
+        ((*ALL, *FILE, "--workers", "-1"), "argument --workers: '-1' is not an integer from 0 to 512"),
         ((*ALL, *FILE, "--single-task", "@absent.json"), "cannot read the single-task results"),
         ((*ALL, "--annotations", "@absent.json"), "no such annotation file"),
         ((*ALL, *FILE, "--split", "train"), "has no image of split 'train'"),

@@ -83,8 +83,8 @@ def test_a_file_in_cocos_layout(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("--sample", "-1"), "--sample -1 must be 0 or more"),
-        (("--limit", "0"), "--limit 0 must be 1 or more"),
+        (("--sample", "-1"), "argument --sample: '-1' is not an integer from 0 to"),
+        (("--limit", "0"), "argument --limit: '0' is not an integer from 1 to"),
         ((), "either --config-file FILE or --annotations FILE"),
         (("--annotations", "a.json", "--dataset", "b"), "--dataset and KEY VALUE go with --config-file"),
         (("--annotations", "nowhere.json"), "nowhere.json"),

@@ -91,7 +91,10 @@ def test_damage_is_shown_by_kind_and_listed_in_a_file(run, data):
     [
         (["--annotations", "{data}/none.json"], "no such annotation file"),
         (["--annotations", "{data}/annotations.json", "--images", "{data}/none"], "no such folder of images"),
-        (["--annotations", "{data}/annotations.json", "--workers", "-1"], "--workers -1 must be 0 or more"),
+        (
+            ["--annotations", "{data}/annotations.json", "--workers", "-1"],
+            "argument --workers: '-1' is not an integer from 0 to 512",
+        ),
         (["--annotations", "{data}/cut.json"], "cut.json: .*cut off or damaged"),
     ],
 )

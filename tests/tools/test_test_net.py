@@ -141,12 +141,15 @@ def test_joints_train_and_test(call, tmp_path):
     assert (tmp_path / "inference" / "keypoints_coco_2017_val" / "keypoints.json").is_file()
 
 
-def test_a_batch_that_does_not_divide_among_the_processes_names_the_option(place, monkeypatch, capsys, tmp_path):
+def test_an_option_out_of_range_is_one_line_before_anything_is_made(place, monkeypatch, capsys, tmp_path):
     words = ["tool", "--config-file", str(place / "toy.yaml"), "DATASETS.DATA_DIR", str(place / "data")]
     monkeypatch.setattr(sys, "argv", [*words, "OUTPUT_DIR", str(tmp_path), "SOLVER.IMS_PER_BATCH", "0"])
     with pytest.raises(SystemExit):
         run_tool(train_net.main)
-    assert capsys.readouterr().err.startswith("error: SOLVER.IMS_PER_BATCH 0 must be a positive multiple of the number")
+    assert capsys.readouterr().err == (
+        "error: the command line: SOLVER.IMS_PER_BATCH is 0, but must be an integer from 1 to 65,536; correct it, or "
+        "leave it out for the default, 16\n"
+    )
 
 
 @pytest.mark.slow

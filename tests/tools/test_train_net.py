@@ -50,7 +50,11 @@ def test_a_mistake_is_one_line_and_exit_code_2_for_a_shell(tmp_path):
         (train_net, ["--config-file", MINI, "TEST.DTYPE", "float8"], "TEST.DTYPE is 'float8'"),
         (train_net, ["--config-file", MINI, "--sweep", "SOLVER.BASE_LRR=1,2"], "did you mean SOLVER.BASE_LR?"),
         (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1,x"], "SOLVER.SEED takes a int"),
-        (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1", "--jobs", "0"], "--jobs 0 must be 1 or more"),
+        (
+            train_net,
+            ["--config-file", MINI, "--sweep", "SOLVER.SEED=1", "--jobs", "0"],
+            "argument --jobs: '0' is not an integer from 1 to 512",
+        ),
         (
             train_net,
             ["--config-file", MINI, "--sweep", "SOLVER.SEED=1", "--gpus", "0", "MODEL.DEVICE", "cpu"],

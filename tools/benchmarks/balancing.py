@@ -7,7 +7,7 @@ import statistics
 import torch
 
 from benchmarks.multitask import Network, training_batches, with_tasks
-from benchmarks.timing import format_table, medians, positive, take_turns, wait_for
+from benchmarks.timing import format_table, medians, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary
 from maskrcnn_benchmark.engine.precision import autocast, float32_precision
@@ -18,6 +18,7 @@ from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.multitask.tasks import TASKS, task_of_loss
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 

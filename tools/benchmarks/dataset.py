@@ -22,7 +22,7 @@ from benchmarks.dataset_processes import (
 )
 from benchmarks.full_size import write_full_size
 from benchmarks.memory import in_fresh_process
-from benchmarks.timing import positive
+from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import mkdir
 

@@ -18,9 +18,10 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
-from benchmarks.timing import format_table, free_memory, medians, positive, take_turns, wait_for
+from benchmarks.timing import format_table, free_memory, medians, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.precision import autocast, check_precision, float32_precision, inference_precision
+from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.engine.precision import autocast, float32_precision, inference_precision
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import Masker
@@ -30,6 +31,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.weights.torchvision_weights import convert
 
@@ -226,7 +228,7 @@ def read_config(args):
     cfg.merge_from_file(ROOT / CONFIG)
     cfg.merge_from_list(["MODEL.WEIGHT", "", "MODEL.DEVICE", args.device, "SOLVER.BASE_LR", LEARNING_RATE])
     cfg.merge_from_list(args.opts)
-    check_precision(cfg)
+    check_options(cfg)
     return cfg
 
 

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from benchmarks.evaluation_data import imperfect_answers, write_annotations
 from benchmarks.memory import PeakMemory
 from benchmarks.photograph_scenes import SIZE
-from benchmarks.timing import format_table, medians, positive, take_turns
+from benchmarks.timing import format_table, medians, take_turns
 from maskrcnn_benchmark.data.datasets.detail import DetailDataset
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.evaluation.answers import ImageAnswers
@@ -30,6 +30,7 @@ from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
+from maskrcnn_benchmark.utils.arguments import positive
 
 SUMMARY = "the evaluation of all tasks: beside pycocotools, per image, and for all of PASCAL in Detail's val"
 

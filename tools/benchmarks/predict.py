@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from benchmarks.photograph_scenes import SIZE, photograph_like
-from benchmarks.timing import format_table, medians, positive, take_turns, wait_for
+from benchmarks.timing import format_table, medians, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
@@ -21,6 +21,7 @@ from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 

@@ -1,6 +1,5 @@
 """What every subject of the benchmark shares: taking turns, medians, the table, the file."""
 
-import argparse
 import gc
 import json
 import platform
@@ -90,10 +89,3 @@ def free_memory():
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-def positive(text):
-    """A whole number of at least 1 from the command line."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)

@@ -14,8 +14,10 @@ import numpy as np
 from pycocotools import mask as run_length
 from tqdm import tqdm
 
+from maskrcnn_benchmark.config.options import Integer
 from maskrcnn_benchmark.data.datasets.mini_detail_edges import boundary_map, occlusion_chains
 from maskrcnn_benchmark.data.datasets.mini_detail_scene import draw_scene
+from maskrcnn_benchmark.utils.arguments import in_range, seed
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, workshop, writing
 
@@ -326,10 +328,13 @@ def write_mini_detail(root, num_train=2000, num_val=100, seed=0):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Make the embedded data set mini_detail.")
+    images = in_range(Integer(0, 10**6))
     parser.add_argument("--out", default="datasets/mini_detail", help="the folder to make (default: %(default)s)")
-    parser.add_argument("--train", type=int, default=2000, metavar="N", help="training images (default: %(default)s)")
-    parser.add_argument("--val", type=int, default=100, metavar="N", help="validation images (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
+    parser.add_argument(
+        "--train", type=images, default=2000, metavar="N", help="training images (default: %(default)s)"
+    )
+    parser.add_argument("--val", type=images, default=100, metavar="N", help="validation images (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same bytes (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         root = write_mini_detail(options.out, options.train, options.val, options.seed)

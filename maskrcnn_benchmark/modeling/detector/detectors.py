@@ -3,6 +3,7 @@
 import torch._functorch.config
 from torch import nn
 
+from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.modeling.backbone import build_backbone
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN
 from maskrcnn_benchmark.modeling.detector.pixels import PixelNormalizer
@@ -24,8 +25,9 @@ def build_detection_model(cfg, vocabulary=None):
             detection is given both.
 
     Raises:
-        UserError: the tasks that are turned on contradict each other or the trunk.
+        UserError: an option is out of range, or the tasks that are turned on contradict each other or the trunk.
     """
+    check_options(cfg)
     _check_tasks(cfg)
     backbone = build_backbone(cfg)
     if cfg.MODEL.COMPILE:
@@ -58,10 +60,6 @@ def compile_trunk(backbone, **options):
 
 def _check_tasks(cfg):
     model = cfg.MODEL
-    if model.META_ARCHITECTURE != "GeneralizedRCNN":
-        raise UserError(f"MODEL.META_ARCHITECTURE {model.META_ARCHITECTURE!r} is unknown; there is GeneralizedRCNN")
-    if model.PART_HEAD not in ("roi", "fpn"):
-        raise UserError(f'MODEL.PART_HEAD is "roi" or "fpn", not {model.PART_HEAD!r}')
     per_region = [switch for switch in REGION_SWITCHES if getattr(model, switch)]
     if model.PART_ON and model.PART_HEAD == "roi":
         per_region.append('PART_ON with PART_HEAD "roi"')

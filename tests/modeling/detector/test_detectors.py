@@ -135,5 +135,5 @@ def test_each_family_runs_in_evaluation_with_gradients_on(name):
 def test_an_unknown_architecture_is_the_users_error():
     config = copy.deepcopy(cfg)
     config.MODEL.META_ARCHITECTURE = "GeneralizedRCN"
-    with pytest.raises(UserError, match=r"MODEL\.META_ARCHITECTURE 'GeneralizedRCN' is unknown"):
+    with pytest.raises(UserError, match=r"MODEL\.META_ARCHITECTURE is 'GeneralizedRCN', but must be GeneralizedRCNN"):
         build_detection_model(config)

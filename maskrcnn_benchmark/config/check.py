@@ -1,0 +1,137 @@
+"""A config as a whole: every value in its option's range, however it was set, and values that go together.
+
+Merging checks what files and the command line say. A value that a program sets by attribute, and what only two options
+together show, is found here, before anything is made of the config.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.utils.errors import UserError
+
+# The feature maps of the package's own backbones: P2..P6 of a pyramid, one of the others
+PYRAMID_SUFFIX, PYRAMID_LEVELS = "-FPN", 5
+SINGLE_MAP_SUFFIXES = ("-C4", "-C5")
+# Feature extractors of the box head that end in one vector per region
+EXTRACTORS_OF_VECTORS = ("FPN2MLPFeatureExtractor", "FPNXconv1fcFeatureExtractor")
+HEADS_OF_SWITCHES = {
+    "DETECTION_ON": "ROI_BOX_HEAD",
+    "MASK_ON": "ROI_MASK_HEAD",
+    "KEYPOINT_ON": "ROI_KEYPOINT_HEAD",
+    "PART_ON": "ROI_PART_HEAD",
+}
+
+
+def check_options(cfg: ConfigNode) -> None:
+    """Raise `UserError` in one line that names an option, its value, what is right and the remedy.
+
+    Options without a record, which somebody added by setting an attribute, may have any value.
+    """
+    for option in cfg.records():
+        option.check(cfg.value_of(option.key), "the config")
+    for rule in RULES:
+        for problem in rule(cfg):
+            raise UserError(f"the config: {problem}")
+
+
+def _thresholds(cfg: ConfigNode) -> Iterator[str]:
+    """What is background overlaps less than what is an object."""
+    for group in ("RPN", "ROI_HEADS", "RETINANET"):
+        low, high = cfg.MODEL[group].BG_IOU_THRESHOLD, cfg.MODEL[group].FG_IOU_THRESHOLD
+        if low > high:
+            yield (
+                f"MODEL.{group}.BG_IOU_THRESHOLD {low} is above MODEL.{group}.FG_IOU_THRESHOLD {high}, so that a box "
+                "would be background and an object; lower the first or raise the second"
+            )
+
+
+def _anchors(cfg: ConfigNode) -> Iterator[str]:
+    """Anchors have an area: `anchor_generator.generate_anchors` rounds their sides at the size of the stride."""
+    for group, strides in (("RPN", "ANCHOR_STRIDE"), ("RETINANET", "ANCHOR_STRIDES")):
+        for stride in cfg.MODEL[group][strides]:
+            for ratio in cfg.MODEL[group].ASPECT_RATIOS:
+                width = round((stride * stride / ratio) ** 0.5)
+                if round(width * ratio) < 1:
+                    yield (
+                        f"MODEL.{group}.ASPECT_RATIOS {ratio} at the stride {stride} of MODEL.{group}.{strides} makes "
+                        "anchors without an area; take a ratio nearer to 1 or a larger stride"
+                    )
+
+
+def _pooling(cfg: ConfigNode) -> Iterator[str]:
+    """Region features are pooled from levels that there are, each half as large as the one before."""
+    model, body = cfg.MODEL, cfg.MODEL.BACKBONE.CONV_BODY
+    if model.RPN_ONLY or model.RETINANET_ON:
+        return
+    for switch, head in HEADS_OF_SWITCHES.items():
+        if not model[switch] or (head == "ROI_PART_HEAD" and model.PART_HEAD != "roi"):
+            continue
+        scales = model[head].POOLER_SCALES
+        if any(abs(finer - 2 * coarser) > 1e-6 * finer for finer, coarser in pairwise(scales)):
+            yield f"MODEL.{head}.POOLER_SCALES is {scales}, but each scale must be half of the one before; correct it"
+        levels = PYRAMID_LEVELS if body.endswith(PYRAMID_SUFFIX) else 1 if body.endswith(SINGLE_MAP_SUFFIXES) else None
+        if levels is not None and len(scales) > levels:
+            yield (
+                f"MODEL.{head}.POOLER_SCALES has {len(scales)} scales, but MODEL.BACKBONE.CONV_BODY {body} gives "
+                f"{levels} feature map{'s' if levels > 1 else ''}; leave some out"
+            )
+
+
+def _shared_features(cfg: ConfigNode) -> Iterator[str]:
+    """Masks and joints are read from maps, which the box heads with fully connected layers do not hand on."""
+    extractor = cfg.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR
+    for switch, head in (("MASK_ON", "ROI_MASK_HEAD"), ("KEYPOINT_ON", "ROI_KEYPOINT_HEAD")):
+        if cfg.MODEL[switch] and cfg.MODEL[head].SHARE_BOX_FEATURE_EXTRACTOR and extractor in EXTRACTORS_OF_VECTORS:
+            yield (
+                f"MODEL.{head}.SHARE_BOX_FEATURE_EXTRACTOR is True, but {extractor} of MODEL.ROI_BOX_HEAD makes no "
+                "maps that others could read; set it to False"
+            )
+
+
+def _pyramid(cfg: ConfigNode) -> Iterator[str]:
+    """A pyramid adds levels of which each is twice as large as the next, which a dilated last stage is not."""
+    body, dilation = cfg.MODEL.BACKBONE.CONV_BODY, cfg.MODEL.RESNETS.RES5_DILATION
+    if dilation > 1 and "-FPN" in body:
+        yield (
+            f"MODEL.RESNETS.RES5_DILATION is {dilation}, which keeps the last stage as large as the one before, but "
+            f"MODEL.BACKBONE.CONV_BODY {body} makes a pyramid of both; set it to 1 or take a -C5 backbone"
+        )
+
+
+def _deformable(cfg: ConfigNode) -> Iterator[str]:
+    """The channels of a deformable convolution divide into its groups."""
+    resnets = cfg.MODEL.RESNETS
+    for stage, used in enumerate(resnets.STAGE_WITH_DCN):
+        width = resnets.NUM_GROUPS * resnets.WIDTH_PER_GROUP * 2**stage
+        if used and resnets.TRANS_FUNC.startswith("Bottleneck") and width % resnets.DEFORMABLE_GROUPS:
+            yield (
+                f"MODEL.RESNETS.DEFORMABLE_GROUPS is {resnets.DEFORMABLE_GROUPS}, into which the {width} channels of "
+                f"stage {stage + 2} do not divide; take a divisor of them"
+            )
+
+
+def _input(cfg: ConfigNode) -> Iterator[str]:
+    """The range of the jitter is a range."""
+    low, high = cfg.INPUT.SCALE_JITTER
+    if low > high:
+        yield f"INPUT.SCALE_JITTER is {cfg.INPUT.SCALE_JITTER}, but the smaller factor comes first; exchange them"
+
+
+def _schedule(cfg: ConfigNode) -> Iterator[str]:
+    """Steps come one after the other."""
+    steps = list(cfg.SOLVER.STEPS)
+    if steps != sorted(steps):
+        yield f"SOLVER.STEPS must be increasing iterations, not {tuple(steps)}; sort them"
+
+
+RULES: tuple[Callable[[ConfigNode], Iterator[str]], ...] = (
+    _thresholds,
+    _anchors,
+    _pooling,
+    _shared_features,
+    _pyramid,
+    _deformable,
+    _input,
+    _schedule,
+)
