@@ -49,12 +49,16 @@ class Served:
 
 @pytest.fixture(scope="session")
 def serve(small):
-    """`serve(folder, *options)`: a context manager of a `Served`, which is killed at the end if it still runs."""
+    """`serve(folder, *options)`: a context manager of a `Served`, which is killed at the end if it still runs.
+
+    Its `first` is Python code to run before the tool.
+    """
 
     @contextlib.contextmanager
-    def serve(folder, *options):
+    def serve(folder, *options, first=""):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(ROOT / "tools" / "demo.py"), str(small.checkpoint), "--device", "cpu", *options]
+        code = f"{first}\nimport runpy; runpy.run_path({str(ROOT / 'tools' / 'demo.py')!r}, run_name='__main__')"
+        command = [sys.executable, "-c", code, str(small.checkpoint), "--device", "cpu", *options]
         process = subprocess.Popen(
             command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
