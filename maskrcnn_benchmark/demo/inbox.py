@@ -19,7 +19,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 MOST_ALL_BYTES = 256 << 20  # of all sessions' uploads together
 MOST_OF_SESSION = 4  # uploads of one session that wait
-MOST_RECEIVED = 4  # uploads that arrive at a time: they are in memory meanwhile
+MOST_RECEIVED = 4  # uploads that arrive at a time, one of a session: they are in memory meanwhile
 PATIENCE = 120  # seconds for an upload to arrive
 LONGEST_NAME = 60  # characters; a file system takes 255 bytes
 UNKNOWN = "this upload is not there; send the image again"
@@ -95,7 +95,7 @@ def add_inbox(app, inbox):
     The bytes of a file are the request's body; its name is a parameter. The response is {"key": ...} for `Inbox.taken`,
     or {"message": ...}, a sentence for the user.
     """
-    arriving = anyio.CapacityLimiter(MOST_RECEIVED)
+    sending = set()  # sessions
     app.add_exception_handler(Refused, lambda request, refused: JSONResponse({"message": str(refused)}, refused.status))
 
     @app.post("/uploads")
@@ -105,15 +105,17 @@ def add_inbox(app, inbox):
             raise Refused(411, "an upload says how long it is")
         if len(announced) > 15 or int(announced) > inbox.most_bytes:
             raise Refused(413, f"at most {inbox.most_bytes / 1e6:.0f} MB are read")
-        try:
-            arriving.acquire_on_behalf_of_nowait(request)
-        except anyio.WouldBlock:
-            raise Refused(503, "others are sending images; try again in a moment") from None
+        session = request.state.session
+        if session in sending:
+            raise Refused(429, "the image before is still on its way")
+        if len(sending) >= MOST_RECEIVED:
+            raise Refused(503, "others are sending images; try again in a moment")
+        sending.add(session)
         try:
             data = await read_body(request.receive, inbox.most_bytes, PATIENCE)
-            key = await anyio.to_thread.run_sync(inbox.put, request.state.session, name, data)
+            key = await anyio.to_thread.run_sync(inbox.put, session, name, data)
         finally:
-            arriving.release_on_behalf_of(request)
+            sending.discard(session)
         return JSONResponse({"key": key})
 
 

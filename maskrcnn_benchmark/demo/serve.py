@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def serve_demo(predictor, host="127.0.0.1", port=7860, samples="", most_pixels=N
             with contextlib.closing(server):
                 ready(f"the demo is at {access.link(host, found)} until Ctrl-C")
                 server.run()
-    if server is not None and server.is_alive():  # its thread is in a decoder or the network, and would be waited for
+    if server is not None and server.is_at_work():  # one of its threads is in the network, and would be waited for
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -210,10 +211,11 @@ class _Server:
         self._listener = listener
         # Not `Thread.join`: an exception of a signal's handler that arrives in it marks the thread as ended
         self._ended = threading.Event()
+        self._others = set(threading.enumerate())
 
     def run(self):
         """Serve until an exception, such as that of a signal, ends it."""
-        threading.Thread(target=self._serve, daemon=True).start()
+        threading.Thread(target=self._serve, name="web server").start()
         while not self._ended.wait(1):
             pass
         raise RuntimeError("the web server ended by itself")
@@ -221,10 +223,16 @@ class _Server:
     def close(self):
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it would tell of each page that is open
         self._server.should_exit = True
-        self._ended.wait(GRACE)
+        end = time.monotonic() + GRACE
+        for thread in self._threads():
+            thread.join(max(0, end - time.monotonic()))
 
-    def is_alive(self):
-        return not self._ended.is_set()
+    def is_at_work(self):
+        """Whether a thread of it, of those that Python waits for, did not end."""
+        return bool(self._threads())
+
+    def _threads(self):
+        return [thread for thread in set(threading.enumerate()) - self._others if not thread.daemon]
 
     def _serve(self):
         try:

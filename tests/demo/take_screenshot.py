@@ -23,7 +23,7 @@ def main():
     command = [sys.executable, str(ROOT / "tools" / "demo.py"), str(CHECKPOINT), "--port", "0", "--device", "cpu"]
     process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
     try:
-        address = re.search(r"http://\S+/", process.stdout.readline())[0]
+        address = re.search(r"http://\S+", process.stdout.readline())[0]
         picture = take(address, chromium)
     finally:
         process.terminate()

@@ -1,13 +1,16 @@
 """Uploads that wait: whose they are, how many, and what they are called."""
 
+import asyncio
 import errno
 
 import pytest
 
 pytest.importorskip("gradio")
 
+from fastapi import FastAPI
+
 from maskrcnn_benchmark.demo.guard import Refused
-from maskrcnn_benchmark.demo.inbox import MOST_OF_SESSION, Inbox, safe_name
+from maskrcnn_benchmark.demo.inbox import MOST_OF_SESSION, MOST_RECEIVED, Inbox, add_inbox, safe_name
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -76,6 +79,55 @@ def test_a_full_disk_is_told_and_leaves_nothing(inbox, tmp_path, monkeypatch):
     with pytest.raises(Refused, match="cannot keep the image: No space left on device") as caught:
         inbox.put("mine", "a.jpg", b"1")
     assert caught.value.status == 507 and list((tmp_path / "inbox").iterdir()) == []
+
+
+async def sent(app, session, body):
+    """The status that an upload of a session gets; `body` yields its pieces."""
+    pieces = aiter(body)
+    statuses = []
+
+    async def receive():
+        return {"type": "http.request", "body": await anext(pieces), "more_body": False}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/uploads",
+        "query_string": b"name=a.jpg",
+        "headers": [(b"content-length", b"1")],
+        "state": {"session": session},
+    }
+    await app(scope, receive, send)
+    return statuses[0]
+
+
+def test_a_session_sends_one_upload_at_a_time_and_all_together_a_few(inbox):
+    app = FastAPI()
+    add_inbox(app, inbox)
+
+    async def main():
+        arrived, waited_for = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def slow():
+            waited_for.release()
+            await arrived.wait()
+            yield b"1"
+
+        async def quick():
+            yield b"1"
+
+        slowly = [asyncio.ensure_future(sent(app, f"session {k}", slow())) for k in range(MOST_RECEIVED)]
+        for _ in slowly:
+            await waited_for.acquire()
+        refused = [await sent(app, session, quick()) for session in ("session 0", "another")]
+        arrived.set()
+        return refused, [await task for task in slowly], await sent(app, "another", quick())
+
+    assert asyncio.run(main()) == ([429, 503], [200] * MOST_RECEIVED, 200)
 
 
 @pytest.mark.parametrize(

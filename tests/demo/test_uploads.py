@@ -1,6 +1,7 @@
 """What strangers send: every kind of file becomes an RGB image or a sentence."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -123,6 +124,16 @@ def test_a_large_file_is_refused_before_it_is_opened(tmp_path):
     (tmp_path / "a.jpg").write_bytes(bytes(3_000_000))
     with pytest.raises(UserError, match=r"a\.jpg has 3 MB; at most 1 MB are read"):
         read_upload(tmp_path / "a.jpg", most_bytes=1_000_000)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are those of POSIX")
+def test_what_may_never_end_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    (tmp_path / "folder.jpg").mkdir()
+    for name in ("pipe.jpg", "device.jpg", "folder.jpg"):
+        with pytest.raises(UserError, match=f"{name} is no file of bytes"):
+            read_upload(tmp_path / name)
 
 
 def test_a_strip_is_refused(tmp_path):
