@@ -114,7 +114,7 @@ def problem_of_annotation(row, images, categories, joints):
         return f"has the bbox {repr(row['bbox'])[:40]} and the area {repr(row.get('area'))[:40]}"
     if row.get("segmentation") is not None and (problem := problem_of_segmentation(row["segmentation"])):
         return f"has a segmentation that {problem}"
-    if row.get("keypoints") is not None and (problem := problem_of_keypoints(row["keypoints"], 3 * len(joints))):
+    if row.get("keypoints") is not None and (problem := problem_of_keypoints(row["keypoints"], 3 * len(joints or ()))):
         return f"has keypoints that {problem}"
     return None
 
