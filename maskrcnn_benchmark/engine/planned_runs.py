@@ -22,6 +22,7 @@ from maskrcnn_benchmark.utils.checkpoint import POINTER
 from maskrcnn_benchmark.utils.devices import AUTO, names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.small_json import read_small_json
 from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores, chosen_by_user
 
 LOCK = ".lock"
@@ -148,8 +149,10 @@ def check_same_options(run, cfg):
     path = run.folder / run.purpose.options_file
     remedy = f"choose another {run.purpose.folder_flag} or remove that folder"
     try:
-        before = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        before = read_small_json(path)
+    except UserError:
+        before = None
+    if not isinstance(before, dict):
         raise UserError(
             f"{run.folder} has a training of unknown options ({path.name} cannot be read): {remedy}"
         ) from None

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.utils.comm import run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +141,8 @@ def _record_path(path):
 
 def _read_record(path):
     try:
-        record = json.loads(_record_path(path).read_text())
-    except (OSError, ValueError):
+        record = read_small_json(_record_path(path))
+    except UserError:
         return None
     return record if isinstance(record, dict) and isinstance(record.get("size"), int) else None
 
