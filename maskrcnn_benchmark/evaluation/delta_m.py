@@ -99,7 +99,10 @@ def read_single_task(path):
 
 
 def _load(path):
-    content = read_small_json(path, "give the results.json of a network")
+    try:
+        content = read_small_json(path, "give the results.json of a network")
+    except UserError as error:
+        raise UserError(f"the single-task results cannot be used: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no object: give {{task: value}} or a results.json")
     return content

@@ -59,7 +59,7 @@ def parse_small_json(data):
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON ({error.msg} at character {error.pos})") from None
+        raise ValueError(f"it is not valid JSON ({error.msg} at character {error.pos})") from None
     except RecursionError:
         raise ValueError(f"it nests more than {DEEPEST} levels") from None
     return _plain(value, DEEPEST)
