@@ -1,5 +1,6 @@
 """What a training logged on its way, as series: losses, learning rate, periodic tests; from TensorBoard or log.txt."""
 
+import contextlib
 import logging
 import re
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ import numpy as np
 from maskrcnn_benchmark.engine.progress import EVENTS
 from maskrcnn_benchmark.multitask.tasks import task_of_loss
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.small_json import printable
 
 LOG = "log.txt"
+_LONGEST_LINE = 1 << 16  # characters
+_MOST_BYTES = 1 << 30  # of a TensorBoard log
 TOTAL, RATE = "total", "lr"
 # Curves of a task are called so much and its key; those of tests also have the metric, "test/semantic/mIoU"
 TASK, TEST = "task/", "test/"
 
 _TIME = r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \S+ INFO: "
-_START = re.compile(_TIME + r"Start training at iteration (\d+) of \d+$")
-_LINE = re.compile(_TIME + r"iteration (\d+)/\d+ .* loss (\S+) .* lr (\S+) ")
+_START = re.compile(_TIME + r"Start training at iteration (\d{1,15}) of \d+$")
+_LINE = re.compile(_TIME + r"iteration (\d{1,15})/\d+ .* loss (\S+) .* lr (\S+) ")
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,12 @@ def logged_seconds(folder):
     seconds, start, last = 0.0, None, None
     for line in _log_lines(Path(folder) / LOG):
         begin, step = _START.match(line), _LINE.match(line)
-        if begin:
+        time = _time(begin or step)
+        if begin and time:
             seconds += (last - start).total_seconds() if last else 0.0
-            start, last = _time(begin), None
-        elif step and start:
-            last = _time(step)
+            start, last = time, None
+        elif step and start and time and time >= start:
+            last = time
     if start is None:
         return None
     return seconds + ((last - start).total_seconds() if last else 0.0)
@@ -88,11 +93,15 @@ def _read_events(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of restarted runs, which are no fault
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    if size > _MOST_BYTES:
+        raise UserError(f"{folder} has {size} bytes, more than a TensorBoard log; there are no learning curves of it")
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     try:
         events.Reload()
         return {
-            tag: {event.step: float(event.value) for event in events.Scalars(tag)} for tag in events.Tags()["scalars"]
+            printable(tag): {event.step: float(event.value) for event in events.Scalars(tag)}
+            for tag in events.Tags()["scalars"]
         }
     except Exception as error:  # whatever a damaged file makes the reader stumble over
         raise UserError(
@@ -116,16 +125,29 @@ def _of_log(path):
         if start:  # what a killed training had logged beyond its last checkpoint was done anew
             found = {name: {s: v for s, v in points.items() if s <= int(start[2])} for name, points in found.items()}
         elif step:
-            found[TOTAL][int(step[2])], found[RATE][int(step[2])] = float(step[3]), float(step[4])
+            with contextlib.suppress(ValueError):  # a line that was cut off or is another program's
+                total, rate = float(step[3]), float(step[4])
+                found[TOTAL][int(step[2])], found[RATE][int(step[2])] = total, rate
     return found
 
 
 def _log_lines(path):
-    return path.read_text(errors="replace").splitlines() if path.is_file() else []
+    """The lines of a log, one in memory at a time and none longer than any that is written."""
+    if not path.is_file():
+        return
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            while line := file.readline(_LONGEST_LINE):
+                yield line.rstrip("\n")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _time(match):
-    return datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S,%f")
+    """The time that a line begins with; None for one that is no time."""
+    with contextlib.suppress(ValueError, TypeError):
+        return datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S,%f")
+    return None
 
 
 def _curve(points):

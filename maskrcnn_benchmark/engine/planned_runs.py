@@ -23,6 +23,7 @@ from maskrcnn_benchmark.utils.checkpoint import POINTER
 from maskrcnn_benchmark.utils.devices import AUTO, names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_lock, open_to_append
+from maskrcnn_benchmark.utils.small_json import read_small_json
 from maskrcnn_benchmark.utils.stop_signals import handled_by
 from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores, chosen_by_user
 
@@ -150,8 +151,10 @@ def check_same_options(run, cfg):
     path = run.folder / run.purpose.options_file
     remedy = f"choose another {run.purpose.folder_flag} or remove that folder"
     try:
-        before = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        before = read_small_json(path)
+    except UserError:
+        before = None
+    if not isinstance(before, dict):
         raise UserError(
             f"{run.folder} has a training of unknown options ({path.name} cannot be read): {remedy}"
         ) from None

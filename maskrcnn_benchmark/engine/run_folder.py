@@ -11,10 +11,12 @@ from maskrcnn_benchmark.engine.run_record import FINISHED, RECORD, RUNNING, is_a
 from maskrcnn_benchmark.engine.trainer import FINAL
 from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.small_json import printable
 from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 CONFIG = "config.yml"
 TRAINED, KILLED, UNFINISHED = "trained", "killed", "not finished"
+_DEEPEST_OPTION = 8
 _DEPTH = 5  # of folders that are looked through for runs: an ablation's are runs/TASKS/METHOD/seedN
 
 
@@ -65,7 +67,7 @@ class RunFolder:
     def test_set(self):
         """Name of the data set that its results are of; None where that is unknown."""
         names = (self.options or {}).get("DATASETS.TEST")
-        return names[0] if names else None
+        return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
 
 def find_runs(folder):
@@ -108,7 +110,7 @@ def read_run(folder):
     """The `RunFolder` of an OUTPUT_DIR; what cannot be read is in its `problems`, and the rest is there."""
     run = RunFolder(Path(folder))
     run.options = _read(run, CONFIG, _read_options, missing=f"{run.folder / CONFIG}: there is no such file")
-    run.results = _read(run, RESULTS, _checked_results) or {}
+    run.results = _read(run, RESULTS, read_results) or {}
     run.record = _read(run, RECORD, read_record)
     run.curves = _read(run, "", read_curves) or {}
     run.state = _state(run)
@@ -137,28 +139,28 @@ def _read_options(path):
         raise UserError(f"{path} is damaged: it holds no options ({error})") from None
     if not isinstance(tree, dict) or not tree:
         raise UserError(f"{path} is damaged: it holds no options")
-    return dict(_leaves(tree, ""))
+    return dict(_leaves(tree, "", path, _DEEPEST_OPTION))
 
 
-def _leaves(tree, path):
+def _leaves(tree, group, path, levels):
     for name, value in tree.items():
+        if isinstance(value, dict) and not levels:
+            raise UserError(f"{path} is damaged: {group[:40]} has groups of options in groups without end")
         if isinstance(value, dict):
-            yield from _leaves(value, f"{path}{name}.")
+            yield from _leaves(value, f"{group}{name}.", path, levels - 1)
         else:
-            yield f"{path}{name}", value
+            yield printable(f"{group}{name}"), _plain(value, path, levels)
 
 
-def _checked_results(path):
-    results = read_results(path)
-    for key, result in results.items():
-        metrics = result["metrics"]
-        if (
-            not isinstance(metrics, dict)
-            or result["headline"] not in metrics
-            or not all(isinstance(value, int | float) for value in metrics.values())
-        ):
-            raise UserError(f"{path} is damaged: {key} has no figures; remove it and run again to evaluate anew")
-    return results
+def _plain(value, path, levels):
+    """An option's value, which is a number, a text or a list of such."""
+    if isinstance(value, list) and levels:
+        return [_plain(item, path, levels - 1) for item in value]
+    if isinstance(value, str):
+        return printable(value)
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**64):
+        return value
+    raise UserError(f"{path} is damaged: an option has a value that no option has")
 
 
 def _state(run):

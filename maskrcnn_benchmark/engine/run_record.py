@@ -18,6 +18,7 @@ from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import NotWritten, atomic_write
 from maskrcnn_benchmark.utils.git import collect_git_state
 from maskrcnn_benchmark.utils.processes import is_there, this_process
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
 RECORD = "run.json"
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
@@ -135,21 +136,50 @@ class RunRecord:
 
 def read_record(path):
     """What `record_run` wrote: a dictionary. Raises `UserError` for a file that holds something else."""
-    try:
-        record = json.loads(Path(path).read_bytes())
-        known = isinstance(record["state"], str) and all(map(_is_start, record["starts"]))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        known = False
-    if not known or not record["starts"]:
+    record = read_small_json(path)
+    states = (RUNNING, FINISHED, INTERRUPTED, FAILED)
+    starts = record.get("starts") if isinstance(record, dict) and _has_types(record, _STATE) else None
+    if (
+        not isinstance(starts, list)
+        or not starts
+        or not all(map(_is_start, starts))
+        or record.get("state") not in states
+    ):
         raise UserError(f"{path} is damaged: it holds no record of a run; remove it")
     return record
 
 
+# What a record and its parts hold, as far as somebody reads it: all may be missing
+_NUMBER, _TEXT, _DICT = (int, float, type(None)), (str, type(None)), (dict, type(None))
+_STATE = {"state": _TEXT, "error": _TEXT, "iteration": _NUMBER, "seconds": _NUMBER, "training_seconds": _NUMBER}
+_START = {
+    **_STATE,
+    "started": (str,),
+    "ended": _TEXT,
+    "host": _TEXT,
+    **dict.fromkeys(("git", "environment", "process"), _DICT),
+}
+_PARTS = {
+    "git": {"commit": _TEXT, "diff_stat": (list,)},
+    "environment": {"packages": _DICT, "gpus": (list, type(None))},
+    "process": {"id": (int,), "born": (int, type(None))},
+}
+
+
 def _is_start(start):
-    parts = ("git", "environment", "process")
-    return isinstance(start, dict) and all(isinstance(start.get(part), dict | None) for part in parts)
+    if not isinstance(start, dict) or not _has_types(start, _START):
+        return False
+    parts = {name: start.get(name) or {} for name in _PARTS}
+    return (
+        all(_has_types(parts[name], kinds) for name, kinds in _PARTS.items())
+        and all(isinstance(line, str) for line in parts["git"].get("diff_stat", []))
+        and all(isinstance(gpu, dict) for gpu in parts["environment"].get("gpus") or [])
+    )
+
+
+def _has_types(found, kinds):
+    """Whether a dictionary has values of these types where it has any."""
+    return all(type(found[key]) in types for key, types in kinds.items() if key in found)
 
 
 def is_at_work(record):

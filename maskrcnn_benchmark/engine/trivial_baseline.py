@@ -13,7 +13,9 @@ from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor, is_offered
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
 TRIVIAL = "trivial.json"
 FIT_IMAGES = 1000  # means of more training images hardly differ, and reading them all takes long
@@ -104,13 +106,19 @@ def _load(path):
     if not Path(path).is_file():
         return None
     try:
-        content = json.loads(Path(path).read_text())
-        if isinstance(content["key"], dict) and all(isinstance(each, dict) for each in content["metrics"].values()):
-            return content
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
+        content = read_small_json(path)
+    except UserError as error:
+        logger.warning("%s; it is passed over", error)
+        return None
+    key, metrics = (content.get(name) if isinstance(content, dict) else None for name in ("key", "metrics"))
+    if isinstance(key, dict) and isinstance(metrics, dict) and all(map(_are_metrics, metrics.values())):
+        return content
     logger.warning("%s is damaged and is passed over", path)
     return None
+
+
+def _are_metrics(values):
+    return isinstance(values, dict) and all(type(value) in (int, float, type(None)) for value in values.values())
 
 
 def _swap(metrics, is_it, other):

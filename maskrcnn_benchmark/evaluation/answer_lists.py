@@ -1,6 +1,5 @@
 """The lists of answers that files hold, one class per kind: what an entry must be, and the answer it stands for."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from maskrcnn_benchmark.evaluation.result_layout import CLASSES, category_ids, i
 from maskrcnn_benchmark.evaluation.row_file import RowFile, shown
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
 _LARGEST = 1e9  # beyond any coordinate and any score; also leaves out nan and infinity
 
@@ -239,11 +239,31 @@ def _labels_of_file(path, dataset):
     if not classes.is_file():
         return labels
     places = {name: label for label, name in enumerate(dataset.vocabulary.thing_names, 1)}
-    try:
-        things = [(entry["category_id"], entry["name"]) for entry in json.loads(classes.read_bytes())["things"]]
-        return {key: places[name] for key, name in things if name in places}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"{classes} is damaged; remove it if {path} is numbered as the data set is") from None
+    things = read_classes(classes, "things", path)
+    if not all(type(entry.get("category_id")) in (int, str) for entry in things):
+        raise UserError(f"{classes} is damaged: a thing has no category_id; {_classes_remedy(path)}")
+    return {entry["category_id"]: places[entry["name"]] for entry in things if entry["name"] in places}
+
+
+def read_classes(path, field, numbered):
+    """The entries of a `classes.json` under a field, each an object with a name: list of dict.
+
+    Args:
+        path: the file.
+        field: "things", "semantic" or "part".
+        numbered: the file or folder whose numbers it explains, for an error.
+    """
+    content = read_small_json(path, _classes_remedy(numbered))
+    entries = content.get(field) if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries
+    ):
+        raise UserError(f"{path} is damaged: it has no names under {field!r}; {_classes_remedy(numbered)}")
+    return entries
+
+
+def _classes_remedy(numbered):
+    return f"remove it if {numbered} is numbered as the data set is"
 
 
 def _member(row, key):

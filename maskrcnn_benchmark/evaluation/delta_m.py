@@ -1,12 +1,12 @@
 """Delta_m: what training tasks together gains or loses against networks of one task each."""
 
-import json
 import math
 from pathlib import Path
 
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.multitask.tasks import TASKS, Task
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
 # No task of its own: the line of the results that compares all tasks
 DELTA_M = Task("all", "all tasks", "", (), "delta_m")
@@ -100,11 +100,9 @@ def read_single_task(path):
 
 def _load(path):
     try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read the single-task results {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error})") from None
+        content = read_small_json(path, "give the results.json of a network")
+    except UserError as error:
+        raise UserError(f"the single-task results cannot be used: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no object: give {{task: value}} or a results.json")
     return content

@@ -1,12 +1,11 @@
 """Answers back from files, ours or anybody's, image by image in the form that evaluators score."""
 
-import json
 import logging
 from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.evaluation.answer_lists import LIST_KINDS
+from maskrcnn_benchmark.evaluation.answer_lists import LIST_KINDS, read_classes
 from maskrcnn_benchmark.evaluation.answers import ImageAnswers, OcclusionAnswer, PartAnswer
 from maskrcnn_benchmark.evaluation.map_file import read_direction, read_labels, read_strength
 from maskrcnn_benchmark.evaluation.part import SCORE_THRESHOLD
@@ -204,10 +203,7 @@ def _check_classes(dataset, sources):
         path = Path(sources[key]).parent / CLASSES if key in sources else None
         if path is None or not path.is_file():
             continue
-        try:
-            theirs = [entry["name"] for entry in json.loads(path.read_bytes())[field]]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise UserError(f"{path} is damaged; remove it if {sources[key]} is numbered as the data set is") from None
+        theirs = [entry.get("name") for entry in read_classes(path, field, sources[key])]
         ours = [entry["name"] for entry in describe(dataset)[field]]
         if theirs != ours:
             same = [*(one == other for one, other in zip(theirs, ours)), False]

@@ -13,6 +13,7 @@ from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.multitask.tasks import PROPOSALS, TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
 _logger = logging.getLogger(__name__)
 
@@ -56,8 +57,9 @@ def gather_results(scores, trivial):
 
 
 def title_of(key):
-    """What people call a line of the results."""
-    return _lines()[key].title
+    """What people call a line of the results; one of a task that this package does not know is called by its key."""
+    lines = _lines()
+    return lines[key].title if key in lines else key
 
 
 def format_table(results):
@@ -69,7 +71,7 @@ def format_table(results):
     for key, result in results.items():
         shown = [result["metrics"][name] for name in (result["headline"], *_others(result))]
         if result.get("reason") and any(math.isnan(value) for value in shown):
-            lines.append(f"{_lines()[key].title}: {result['reason']}")
+            lines.append(f"{title_of(key)}: {result['reason']}")
     return "\n".join(lines)
 
 
@@ -84,7 +86,7 @@ def table_rows(results):
         headline, metrics = result["headline"], result["metrics"]
         rows.append(
             (
-                _lines()[key].title,
+                title_of(key),
                 headline,
                 _percent(metrics[headline]),
                 _percent(result["trivial"].get(headline, math.nan)),
@@ -145,16 +147,57 @@ def read_interactions(path):
 
 def _read(path):
     """(results, interactions or None) of a file."""
-    try:
-        results = _with_nan(json.loads(Path(path).read_bytes()))
-        interactions = results.pop(INTERACTIONS, None)
-        for result in results.values():
-            _ = result["headline"], result["metrics"], result["trivial"]
-        return results, interactions
-    except OSError as error:
-        raise UserError(f"cannot read the results {path}: {error.strerror}") from None
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise UserError(f"{path} is damaged; remove it and run again to evaluate anew") from None
+    remedy = "remove it and run again to evaluate anew"
+    results = _with_nan(read_small_json(path, remedy))
+    if not isinstance(results, dict):
+        raise UserError(f"{path} is damaged: it holds no object with tasks; {remedy}")
+    interactions = results.pop(INTERACTIONS, None)
+    problems = [(key, _problem_of(result)) for key, result in results.items()]
+    problems.append((INTERACTIONS, None if interactions is None else _problem_of_interactions(interactions)))
+    for key, problem in problems:
+        if problem:
+            raise UserError(f"{path} is damaged: {key[:40]} {problem}; {remedy}")
+    return results, interactions
+
+
+def _problem_of(result):
+    """What is wrong with a task's entry, in words that follow its key; None for a sound one."""
+    if not isinstance(result, dict):
+        return "has no figures"
+    headline, metrics, per_class = result.get("headline"), result.get("metrics"), result.get("per_class", {})
+    if not isinstance(headline, str) or not _are_figures(metrics) or headline not in metrics:
+        return "has no figures"
+    if not _are_figures(result.get("trivial")):
+        return "has odd figures of the trivial predictor"
+    if not isinstance(per_class, dict) or not all(map(_are_figures, per_class.values())):
+        return "has odd figures of classes"
+    if not all(isinstance(result.get(name, ""), str) for name in ("protocol", "reason")):
+        return "has a protocol or reason that is no text"
+    if not all(_is_figure(result.get(name, 0)) for name in (SINGLE_TASK, GAIN)):
+        return "has an odd comparison with single tasks"
+    return None
+
+
+def _problem_of_interactions(found):
+    names = ("looks", "norm", "cosine", "conflict")
+    tasks, *columns = (found.get(name) for name in ("tasks", *names)) if isinstance(found, dict) else [None]
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+        return "have no tasks"
+    for name, column in zip(names, columns):
+        if not isinstance(column, list) or len(column) != len(tasks):
+            return f"have no {name} for each task"
+        for row in column if name in ("cosine", "conflict") else [column]:
+            if not isinstance(row, list) or len(row) != len(tasks) or not all(map(_is_figure, row)):
+                return f"have an odd {name}"
+    return None
+
+
+def _are_figures(values):
+    return isinstance(values, dict) and all(map(_is_figure, values.values()))
+
+
+def _is_figure(value):
+    return type(value) in (int, float)
 
 
 def _with_nan(value):

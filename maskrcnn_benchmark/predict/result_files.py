@@ -8,6 +8,7 @@ from maskrcnn_benchmark.evaluation.map_file import encode_map
 from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
 from maskrcnn_benchmark.evaluation.result_layout import CLASSES, LISTS, describe
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
 
 class PredictedImages:
@@ -69,14 +70,15 @@ class ResultWriter(PredictionWriter):
         classes = self.folder / CLASSES
         if not classes.is_file():
             return {}
-        if _load(classes) != json.loads(json.dumps(describe(self.dataset))):
+        remedy = "choose another folder, or remove it"
+        if read_small_json(classes, remedy) != json.loads(json.dumps(describe(self.dataset))):
             raise UserError(f"{self.folder} holds answers that are numbered in another way; choose another folder")
         known = {}
         for kind, name in LISTS.items():
             if (self.folder / name).is_file():
                 rows = _load(self.folder / name)
                 rows = rows["pred"] if isinstance(rows, dict) and "pred" in rows else rows
-                if not isinstance(rows, list) or not all(isinstance(row, dict) and "image_id" in row for row in rows):
+                if not isinstance(rows, list) or not all(map(_is_row, rows)):
                     raise UserError(f"{self.folder / name} is no list of answers; choose another folder, or remove it")
                 known[kind] = rows
         return known
@@ -101,6 +103,10 @@ def image_entry(result):
         "maps": maps,
         "classes": describe(images),
     }
+
+
+def _is_row(row):
+    return isinstance(row, dict) and type(row.get("image_id")) in (int, str)
 
 
 def _load(path):

@@ -205,12 +205,14 @@ def _compressed(encoding, size, names, index):
     width, height = size
     try:
         shape, counts = [int(side) for side in encoding["size"]], encoding["counts"]
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         expected = '{"size": [h, w], "counts": ...}'
         raise UserError(f"{names(index)}: a mask must be {expected}, not {repr(encoding)[:80]}") from None
     if shape != [height, width]:
         raise UserError(f"{names(index)}: its mask is {shape[::-1]} pixels (w, h), but its image is {[width, height]}")
     if isinstance(counts, list):
+        if not all(type(count) is int and 0 <= count <= width * height for count in counts):
+            raise UserError(f"{names(index)}: its run-length code holds what is no length; mend or remove it")
         counts = coco_mask.frPyObjects({"size": shape, "counts": counts}, height, width)["counts"]
     if isinstance(counts, bytes):
         return counts

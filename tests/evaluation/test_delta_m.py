@@ -78,7 +78,7 @@ def test_three_forms_of_a_file_say_the_same(results, tmp_path):
         ('{"semantic": 68.3}', "semantic is 68.3; give a value in 0..1"),
         ('{"semantic": true}', "semantic is True"),
         ('{"semantic": {"fwIoU": 0.5}}', "semantic has no 'mIoU'"),
-        ('{"semantic": "other.json"}', "cannot read the single-task results .*other.json"),
+        ('{"semantic": "other.json"}', "single-task results cannot be used: cannot read .*other.json"),
         ("[0.5]", "holds no object"),
         ('{"semantic": ', "not valid JSON"),
     ],

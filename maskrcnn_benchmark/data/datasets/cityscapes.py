@@ -264,7 +264,10 @@ def read_instance_ids(path, size, classes):
 def read_polygons(path):
     """A *_polygons.json without what was deleted: {"imgWidth", "imgHeight", "objects": [{"label", "polygon"}, ...]}."""
     content = read_json(path, required=("imgWidth", "imgHeight", "objects"))
-    objects = [obj for obj in content["objects"] if not obj.get("deleted", 0)]
+    objects = content["objects"]
+    if not isinstance(objects, list) or not all(isinstance(obj, dict) for obj in objects):
+        raise UserError(f"{path}: 'objects' must be a list of objects; fetch the file again")
+    objects = [obj for obj in objects if not obj.get("deleted", 0)]
     for i, obj in enumerate(objects):
         if not isinstance(obj.get("label"), str) or not _is_polygon(obj.get("polygon")):
             raise UserError(f"{path}: object {i} needs a 'label' and a 'polygon' [[x, y], ...]; fetch the file again")
@@ -274,6 +277,6 @@ def read_polygons(path):
 def _is_polygon(points):
     try:
         points = np.asarray(points, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return points.ndim == 2 and points.shape[1] == 2 and len(points) > 0 and bool((np.abs(points) <= FARTHEST).all())

@@ -14,6 +14,7 @@ from maskrcnn_benchmark.data.datasets.coco_records import (
     problem_of_keypoints,
     problem_of_segmentation,
     read_joints,
+    shown,
 )
 from maskrcnn_benchmark.data.datasets.json_file import read_json
 from maskrcnn_benchmark.utils.errors import UserError
@@ -81,8 +82,10 @@ class CocoFile:
             if not isinstance(row, dict):
                 raise UserError(f"{self.path}: entry {i} of {section!r} must be an object, not a {type(row).__name__}")
             for key in ("id", "image_id", "category_id"):
-                if not isinstance(row.get(key, 0), int | str):
-                    raise UserError(f"{self.path}: entry {i} of {section!r} has the {key} {row[key]!r}; give a number")
+                if type(row.get(key, 0)) not in (int, str):
+                    raise UserError(
+                        f"{self.path}: entry {i} of {section!r} has the {key} {shown(row[key])}; give a number"
+                    )
         return rows
 
     def _table(self, content, section, required):
@@ -100,18 +103,22 @@ class CocoFile:
     def _image(self, row):
         """An image's row, with a file name: of its own, or the last part of the address where it can be fetched."""
         for key in ("width", "height"):
-            if not isinstance(row.get(key), int) or row[key] < 1:
+            if type(row.get(key)) is not int or row[key] < 1:
                 raise UserError(
-                    f"{self.path}: image {row['id']} has the {key} {row.get(key)!r}; write its size in pixels into the "
-                    "file, which is needed before the image is opened"
+                    f"{self.path}: image {row['id']} has the {key} {shown(row.get(key))}; write its size in pixels "
+                    "into the file, which is needed before the image is opened"
                 )
         if Image.MAX_IMAGE_PIXELS is not None and row["width"] * row["height"] > Image.MAX_IMAGE_PIXELS:
             raise UserError(
                 f"{self.path}: image {row['id']} has {row['width']}x{row['height']} pixels, more than PIL's limit of "
                 f"{Image.MAX_IMAGE_PIXELS} against decompression bombs; make it smaller"
             )
-        if "file_name" in row:
+        if isinstance(row.get("file_name"), str) and "\0" not in row["file_name"]:
             return row
+        if "file_name" in row:
+            raise UserError(
+                f"{self.path}: image {row['id']} has the file_name {shown(row['file_name'])}; give a file's name"
+            )
         if not isinstance(row.get("coco_url"), str):
             raise UserError(f"{self.path}: image {row['id']} has no 'file_name'; add it")
         return {**row, "file_name": row["coco_url"].rsplit("/", 1)[-1]}
@@ -138,8 +145,9 @@ class CocoFile:
         row = next((row for row in rows if not is_box(row["bbox"]) or not is_size(row.get("area", 0))), None)
         if row is not None:
             raise UserError(
-                f"{self.name_of(row)} has the bbox {row['bbox']!r} and the area {row.get('area')!r}; they must be "
-                "[x, y, width, height] and a number, all finite and no size negative: mend or remove the entry"
+                f"{self.name_of(row)} has the bbox {shown(row['bbox'])} and the area {shown(row.get('area'))}; they "
+                "must be [x, y, width, height] and a number, all finite, near the image and no size negative: mend or "
+                "remove the entry"
             )
 
     def _read_joints(self, rows):

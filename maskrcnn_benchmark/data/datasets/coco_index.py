@@ -7,11 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.data.datasets.coco_records import file_name_of, pack, read_joints
-from maskrcnn_benchmark.data.preparation.index_file import IndexConnection, open_meta
+from maskrcnn_benchmark.data.datasets.coco_records import (
+    file_name_of,
+    pack,
+    problem_of_annotation,
+    problem_of_image,
+    read_joints,
+)
+from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, IndexConnection, open_meta
 from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
-from maskrcnn_benchmark.data.preparation.summary import group_problems
-from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.data.preparation.summary import PROBLEMS, group_problems
+
+_JSON = (str, bytes)  # what a column that holds JSON may be
 
 
 class CocoIndex:
@@ -36,16 +43,32 @@ class CocoIndex:
         self._connection = IndexConnection(self.index)
         query = self._connection.query
         self.images = ImageTable(self._connection)
-        rows = query("SELECT row FROM categories ORDER BY position")
-        self.category_rows = [_parsed(self.index, row) for (row,) in rows]
+        facts = [meta.get(name) for name in ("annotated", "has_masks", "has_keypoints")]
+        if not all(fact in (0, 1) for fact in facts):
+            raise DamagedIndex(self.index, 'its table "meta" does not say what it holds')
+        self.annotated, self.has_masks, has_keypoints = map(bool, facts)
+        rows = query("SELECT category_id, row FROM categories ORDER BY position", types=((int, str), _JSON))
+        self.category_rows = [_parsed(self.index, row, dict, {"id": key}) for key, row in rows]
+        if not all(isinstance(row.get("name"), str) for row in self.category_rows):
+            raise DamagedIndex(self.index, "a category has no name")
         self.categories = {row["id"]: row["name"] for row in self.category_rows}
-        self.annotated, self.has_masks = bool(meta["annotated"]), bool(meta["has_masks"])
-        self.joints = read_joints(self.path, self.category_rows, bool(meta["has_keypoints"]))
+        self.joints = read_joints(self.path, self.category_rows, has_keypoints)
 
     def records(self, image_id):
         """The annotations of one image in file order; polygons are arrays of float64."""
-        rows = self._connection.query("SELECT records FROM rows WHERE image_id = ?", image_id)
-        return _parsed(self.index, rows[0][0]) if rows else []
+        rows = self._connection.query("SELECT records FROM rows WHERE image_id = ?", image_id, types=(_JSON,))
+        if not rows:
+            if image_id in self.images:
+                raise DamagedIndex(self.index, f"image {image_id!r} has no row")
+            return []
+        records = _parsed(self.index, rows[0][0], list)
+        for record in records:
+            problem = "it is no object"
+            if isinstance(record, dict):
+                problem = problem_of_annotation(record, (image_id,), self.categories, self.joints)
+            if problem:
+                raise DamagedIndex(self.index, f"an annotation of image {image_id!r}: it {problem}")
+        return records
 
     def ordered_ids(self):
         """The image ids: numbers ascending, then texts."""
@@ -61,7 +84,7 @@ class CocoIndex:
 
     def problems(self):
         """What was wrong with the file when it was prepared, by kind: list of (what, what was done, number, first)."""
-        return group_problems(self._connection.connection())
+        return group_problems(self._connection.query(PROBLEMS, types=[(str,)] * 3))
 
     def name_of(self, row):
         """The words by which an error names a record: "FILE: annotation 12 of image 30"."""
@@ -79,15 +102,16 @@ class ImageTable(Mapping):
 
     def __init__(self, connection):
         self._connection = connection
-        columns = dict(connection.query("SELECT name, data FROM columns"))
-        try:
-            self.ids = json.loads(columns["ids"])
-            arrays = {name: np.frombuffer(columns[name], dtype) for name, dtype in COLUMN_TYPES.items()}
-            self.sizes = arrays["sizes"].reshape(len(self.ids), 2)
-        except (KeyError, TypeError, ValueError) as error:
-            raise _damage(connection.path, error) from None
-        self.valid, self.positions = arrays["valid"].astype(bool), arrays["positions"]
+        columns = dict(connection.query("SELECT name, data FROM columns", types=((str,), (str, bytes))))
+        self.ids = _parsed(connection.path, columns.get("ids"), list)
+        if not all(type(image_id) in (int, str) for image_id in self.ids):
+            raise DamagedIndex(connection.path, "the id of an image is neither a number nor text")
         self._number_of = {image_id: number for number, image_id in enumerate(self.ids)}
+        arrays = {name: _column(connection.path, columns, name, len(self._number_of)) for name in COLUMN_TYPES}
+        if len(self._number_of) < len(self.ids) or arrays["sizes"].min(initial=1) < 1:
+            raise DamagedIndex(connection.path, "an image is there twice or has no size")
+        self.sizes, self.positions = arrays["sizes"].reshape(-1, 2), arrays["positions"]
+        self.valid = arrays["valid"].astype(bool)
 
     @cached_property
     def _in_file_order(self):
@@ -96,8 +120,13 @@ class ImageTable(Mapping):
     def __getitem__(self, image_id):
         if image_id not in self._number_of:
             raise KeyError(image_id)
-        row = self._connection.query("SELECT row FROM rows WHERE image_id = ?", image_id)[0][0]
-        row = _parsed(self._connection.path, row)
+        rows = self._connection.query("SELECT row FROM rows WHERE image_id = ?", image_id, types=(_JSON,))
+        if not rows:
+            raise DamagedIndex(self._connection.path, f"image {image_id!r} has no row")
+        row = _parsed(self._connection.path, rows[0][0], dict, {"id": image_id})
+        problem = problem_of_image(row)
+        if problem or [row["width"], row["height"]] != self.sizes[self._number_of[image_id]].tolist():
+            raise DamagedIndex(self._connection.path, f"image {image_id!r} {problem or 'has two sizes'}")
         return row if "file_name" in row else {**row, "file_name": file_name_of(row)}
 
     def __iter__(self):
@@ -114,13 +143,21 @@ class ImageTable(Mapping):
         return np.array([self._number_of[image_id] for image_id in image_ids], np.int64)
 
 
-def _parsed(index, text):
-    """What a row of the index holds as JSON; polygons are arrays of float64."""
+def _parsed(index, text, kind, expected=None):
+    """What a row of the index holds as JSON, a `kind` that has what is `expected`; polygons are arrays of float64."""
     try:
-        return json.loads(text, object_hook=pack)
-    except (TypeError, ValueError) as error:
-        raise _damage(index, error) from None
+        value = json.loads(text, object_hook=pack)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DamagedIndex(index, error) from None
+    if not isinstance(value, kind) or any(value.get(key) != found for key, found in (expected or {}).items()):
+        raise DamagedIndex(index, f"{str(text)[:40]!r} is not what should be there")
+    return value
 
 
-def _damage(index, error):
-    return UserError(f"{index} is damaged ({error}); delete it, and it is made again")
+def _column(index, columns, name, count):
+    """An array of the table "columns", of `count` images."""
+    data, kind = columns.get(name), np.dtype(COLUMN_TYPES[name])
+    wanted = count * kind.itemsize * (2 if name == "sizes" else 1)
+    if not isinstance(data, bytes) or len(data) != wanted:
+        raise DamagedIndex(index, f"column {name!r} is not of {count} images")
+    return np.frombuffer(data, kind)

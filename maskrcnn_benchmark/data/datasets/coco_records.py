@@ -12,6 +12,9 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 # Coordinates of polygons in pixels: filling one takes memory in proportion to its outline, also outside of the image
 FARTHEST = 1e6
+# Coordinates of boxes and keypoints in pixels: beyond any image that can be decoded, and its surroundings
+FARTHEST_BOX = 2**18
+_LARGEST_AREA = 1e12
 MIN_VISIBLE_KEYPOINTS = 10  # an image with fewer in all is no use for training keypoints (Detectron's rule)
 
 
@@ -33,7 +36,7 @@ def _joints_of_category(path, row):
         if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
             raise ValueError
         pairs = [(int(a) - 1, int(b) - 1) for a, b in row.get("skeleton") or ()]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(
             f"{path}: the keypoints or skeleton of category {row['name']!r} are not a list of different names "
             "and a list of pairs of their numbers; mend them"
@@ -79,8 +82,8 @@ def has_valid_annotation(records):
 def problem_of_image(row):
     """What is wrong with an image's row, in words that follow "it": str, or None."""
     for key in ("width", "height"):
-        if not isinstance(row.get(key), int) or row[key] < 1:
-            return f"has the {key} {row.get(key)!r}"
+        if type(row.get(key)) is not int or row[key] < 1:
+            return f"has the {key} {shown(row.get(key))}"
     if Image.MAX_IMAGE_PIXELS is not None and row["width"] * row["height"] > Image.MAX_IMAGE_PIXELS:
         return f"has more pixels than PIL's limit of {Image.MAX_IMAGE_PIXELS} against decompression bombs"
     return None if file_name_of(row) else "has no file_name"
@@ -107,14 +110,14 @@ def problem_of_annotation(row, images, categories, joints):
     if row["image_id"] not in images:
         return "is of an image that is not listed"
     if not isinstance(row["category_id"], int | str) or row["category_id"] not in categories:
-        return f"has category {repr(row['category_id'])[:40]}, which is not listed"
+        return f"has category {shown(row['category_id'])}, which is not listed"
     if not isinstance(row["id"], int | str):
-        return f"has the id {repr(row['id'])[:40]}"
+        return f"has the id {shown(row['id'])}"
     if not is_box(row["bbox"]) or not is_size(row.get("area", 0)):
-        return f"has the bbox {repr(row['bbox'])[:40]} and the area {repr(row.get('area'))[:40]}"
+        return f"has the bbox {shown(row['bbox'])} and the area {shown(row.get('area'))}"
     if row.get("segmentation") is not None and (problem := problem_of_segmentation(row["segmentation"])):
         return f"has a segmentation that {problem}"
-    if row.get("keypoints") is not None and (problem := problem_of_keypoints(row["keypoints"], 3 * len(joints))):
+    if row.get("keypoints") is not None and (problem := problem_of_keypoints(row["keypoints"], 3 * len(joints or ()))):
         return f"has keypoints that {problem}"
     return None
 
@@ -145,7 +148,7 @@ def _numbers(polygon):
 def problem_of_segmentation(segmentation):
     """What is wrong with a segmentation as far as it shows without decoding: str, or None."""
     if isinstance(segmentation, dict):
-        return None if {"size", "counts"} <= set(segmentation) else "is a run-length code without 'size' or 'counts'"
+        return _problem_of_code(segmentation)
     if not isinstance(segmentation, list):
         return f"is a {type(segmentation).__name__}, neither a list of polygons nor a run-length code"
     for polygon in segmentation:
@@ -160,23 +163,53 @@ def problem_of_segmentation(segmentation):
     return None
 
 
+def _problem_of_code(code):
+    """What is wrong with a run-length code, whatever its image is."""
+    if not {"size", "counts"} <= set(code):
+        return "is a run-length code without 'size' or 'counts'"
+    size, counts = code["size"], code["counts"]
+    if not isinstance(size, list) or len(size) != 2 or any(type(side) is not int or side < 1 for side in size):
+        return f"is a run-length code of the size {shown(size)}, not [height, width]"
+    pixels = size[0] * size[1]
+    if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
+        return f"is a run-length code of {size[1]}x{size[0]} pixels, more than PIL's limit of {Image.MAX_IMAGE_PIXELS}"
+    if isinstance(counts, list):
+        sound = all(type(count) is int and 0 <= count <= pixels for count in counts)
+        return None if sound else f"is a run-length code whose counts are not lengths of up to {pixels} pixels"
+    if not isinstance(counts, str) or not counts.isascii():
+        return f"is a run-length code with the counts {shown(counts)}, neither a list nor COCO's text"
+    return None
+
+
 def problem_of_keypoints(keypoints, length):
     if not isinstance(keypoints, list) or len(keypoints) != length:
         found = len(keypoints) if isinstance(keypoints, list) else type(keypoints).__name__
         return f"are not {length} numbers x, y, visibility of {length // 3} joints, but {found}"
-    try:
-        return None if math.isfinite(sum(keypoints)) else "have a coordinate that is not finite"
-    except TypeError:
+    if not {int, float}.issuperset(map(type, keypoints)):
         return "are not all numbers"
+    if any(number != number or number in (math.inf, -math.inf) for number in keypoints):
+        return "have a coordinate that is not finite"
+    farthest = max(map(abs, keypoints), default=0)
+    if farthest > FARTHEST_BOX:
+        return f"have the coordinate {shown(farthest)}, beyond any image"
+    if not {0, 1, 2}.issuperset(keypoints[2::3]):
+        odd = next(value for value in keypoints[2::3] if value not in (0, 1, 2))
+        return f"have the visibility {odd:g}, which is not 0, 1 or 2"
+    return None
 
 
 def is_box(box):
-    try:
-        x, y, width, height = box
-        return math.isfinite(x + y) and is_size(width) and is_size(height)
-    except (TypeError, ValueError):
+    """Whether it is [x, y, width, height] of numbers that a box on or about an image can have."""
+    if not isinstance(box, list) or len(box) != 4 or not {int, float}.issuperset(map(type, box)):
         return False
+    return all(-FARTHEST_BOX <= number <= FARTHEST_BOX for number in box) and min(box[2:]) >= 0
 
 
 def is_size(number):
-    return isinstance(number, int | float) and 0 <= number < math.inf
+    """Whether it is a number that an area can be."""
+    return type(number) in (int, float) and 0 <= number <= _LARGEST_AREA
+
+
+def shown(value):
+    """A value in a few words, however large it is."""
+    return "a huge number" if type(value) is int and abs(value) > _LARGEST_AREA else repr(value)[:60]

@@ -1,11 +1,13 @@
 """Opening an annotation file of PASCAL in Detail by its index, which is made where there is none."""
 
+import contextlib
 import logging
 from functools import lru_cache
 from pathlib import Path
 
 from maskrcnn_benchmark.data.datasets.detail_index import SECTIONS, DetailIndex, is_silhouette
 from maskrcnn_benchmark.data.preparation.index_file import (
+    DamagedIndex,
     cached_index_path_of,
     index_path_of,
     is_current,
@@ -35,7 +37,12 @@ def open_detail_file(path):
     status = path.stat()
     if is_sqlite(path):
         return _open(path, path, status.st_mtime_ns, status.st_size)
-    return _open(_find_index(path) or _make_index(path), path, status.st_mtime_ns, status.st_size)
+    state = path, status.st_mtime_ns, status.st_size
+    index = _find_index(path)
+    if index is not None:
+        with contextlib.suppress(DamagedIndex):  # who makes it again says so
+            return _open(index, *state)
+    return _open(_make_index(path, lambda made: _is_sound(made, state)), *state)
 
 
 @lru_cache(maxsize=2)
@@ -57,22 +64,33 @@ def _find_index(path):
     return None
 
 
-def _make_index(path):
+def _is_sound(index, state):
+    """Whether the index of a file can be read, as far as opening it tells."""
+    if not is_current(index, state[0]):
+        return False
+    with contextlib.suppress(DamagedIndex):
+        return _open(index, *state) is not None
+    return False
+
+
+def _make_index(path, will_do):
     # Preparation is only loaded where it is needed: opening a prepared set should cost next to nothing
-    from maskrcnn_benchmark.data.preparation.build_index import prepare
+    from maskrcnn_benchmark.data.preparation.build_index import prepare_again
 
     beside = is_writable(path.parent)
     index = index_path_of(path) if beside else cached_index_path_of(path)
     hint = "; this takes minutes, tools/prepare_detail.py does it with every core" if _is_large(path) else ""
-    logging.getLogger(__name__).info("%s is read for the first time: its index is written to %s%s", path, index, hint)
+    occasion = "read again, since its index is out of date or damaged" if index.exists() else "read for the first time"
+    logging.getLogger(__name__).info("%s is %s: its index is written to %s%s", path, occasion, index, hint)
     try:
         mkdir(index.parent)
-        return prepare(path, index, progress=_is_large(path))[0]
+        prepare_again(path, index, will_do, progress=_is_large(path))
     except NotWritten as error:
         raise NotWritten(
             f"{error}. The index can lie elsewhere: tools/prepare_detail.py --out DIR makes it there, and "
             "XDG_CACHE_HOME names the cache"
         ) from None
+    return index
 
 
 def _is_large(path):

@@ -9,13 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.data.preparation.index_file import IndexConnection, open_meta
+from maskrcnn_benchmark.data.preparation.check_images import is_safe_name
+from maskrcnn_benchmark.data.preparation.check_values import is_size
+from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, IndexConnection, open_meta
 from maskrcnn_benchmark.data.preparation.schema import SECTION_TABLES
-from maskrcnn_benchmark.data.preparation.summary import group_problems
+from maskrcnn_benchmark.data.preparation.summary import PROBLEMS, group_problems
 from maskrcnn_benchmark.utils.errors import UserError
 
 SECTIONS = tuple(SECTION_TABLES)
 COUNTS = ("regions", "people", "joints", "boundaries", "resized_boundaries", "occlusions")
+# Types that columns may have
+_INTEGER, _TEXT, _BYTES, _ID = (int,), (str,), (bytes,), (int, str)
+_NO_NUMBER, _NO_ID = (int, float, type(None)), (int, str, type(None))
+_FARTHEST = 1e9  # pixels; beyond every coordinate of an image
 
 
 class DetailIndex:
@@ -45,39 +51,45 @@ class DetailIndex:
     def __init__(self, index, source=None):
         self.index = Path(index)
         self.path = self.index if source is None else Path(source)
-        self.occlusion_base = open_meta(self.index, "detail")["occlusion_base"]
+        self.occlusion_base = open_meta(self.index, "detail").get("occlusion_base")
         self._connection = IndexConnection(self.index)
         query = self._connection.query
-        self.images = ImageTable(query)
+        rows = query(
+            "SELECT category_id, name, supercategory, onlysemantic, parts FROM categories ORDER BY position",
+            types=(_ID, _TEXT, _TEXT, _INTEGER, _TEXT),
+        )
         self.categories = {
-            key: {"name": name, "supercategory": above, "onlysemantic": bool(only), "parts": json.loads(parts)}
-            for key, name, above, only, parts in query(
-                "SELECT category_id, name, supercategory, onlysemantic, parts FROM categories ORDER BY position"
-            )
+            key: {"name": name, "supercategory": above, "onlysemantic": bool(only), "parts": self._part_ids(parts)}
+            for key, name, above, only, parts in rows
         }
-        rows = query("SELECT part_id, name, superpart FROM parts ORDER BY position")
+        rows = query("SELECT part_id, name, superpart FROM parts ORDER BY position", types=(_ID, _TEXT, _TEXT))
         self.parts = {key: name for key, name, _ in rows}
         self.superparts = {key: superpart for key, _, superpart in rows}
-        self.category_parts = query("SELECT category_id, part_id FROM category_parts ORDER BY number")
+        self.category_parts = query("SELECT category_id, part_id FROM category_parts ORDER BY number", types=(_ID, _ID))
+        self.images = ImageTable(self._connection, len(self.category_parts))
+        if self.occlusion_base not in (0, 1):
+            raise DamagedIndex(self.index, f"its occlusion_base is {self.occlusion_base!r}")
 
     def records(self, section, image_id):
         """The records of one image in a section of `SECTIONS`, in file order: a list, empty if nobody annotated it.
 
         They are dictionaries as in the file, but chains of occlusion records are int32 arrays.
         """
-        return _READERS[section](self._connection.query, image_id)
+        return _READERS[section](self._connection, image_id)
 
     def links(self, image_id):
         """The region of each joint record of an image: list of (position among its segmentation records or None,
         whether another one fits nearly as well)."""
         rows = self._connection.query(
-            "SELECT segmentation_position, ambiguous FROM joints WHERE image_id = ?", image_id
+            "SELECT segmentation_position, ambiguous FROM joints WHERE image_id = ? ORDER BY position",
+            image_id,
+            types=((int, type(None)), _INTEGER),
         )
         return [(position, bool(ambiguous)) for position, ambiguous in rows]
 
     def problems(self):
         """What was wrong with the file when it was prepared, by kind: list of (what, what was done, number, first)."""
-        return group_problems(self._connection.connection())
+        return group_problems(self._connection.query(PROBLEMS, types=[_TEXT] * 3))
 
     def field(self, record, key, kind):
         """`record[key]`. Raises `UserError` that names the record, a `kind` of annotation, if it has no such key."""
@@ -95,6 +107,16 @@ class DetailIndex:
         image = self.images[record["image_id"]]
         height, width = record.get("imsize") or (image["height"], image["width"])
         return int(width), int(height)
+
+    def _part_ids(self, text):
+        """The part ids of a category, which are kept as JSON."""
+        try:
+            parts = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DamagedIndex(self.index, error) from None
+        if not isinstance(parts, list) or not all(type(part) in _ID for part in parts):
+            raise DamagedIndex(self.index, f"parts of a category are {text[:40]!r}")
+        return parts
 
     @cached_property
     def parts_of_things(self):
@@ -121,17 +143,25 @@ class ImageTable(Mapping):
             joint records, boundary masks, those of another size than the image, occlusion records.
     """
 
-    def __init__(self, query):
-        rows = query(
+    def __init__(self, connection, number_of_pairs):
+        rows = connection.query(
             f"SELECT image_id, file_name, phase, category_parts, width, height, {', '.join(COUNTS)} FROM images "
-            "ORDER BY position"
+            "ORDER BY position",
+            types=(_ID, _TEXT, (str, type(None)), _BYTES, *[_INTEGER] * (2 + len(COUNTS))),
         )
         self._ids, self._names, phases, pairs = map(list, list(zip(*rows))[:4]) if rows else ([], [], [], [])
         self._phases = [None if phase is None else sys.intern(phase) for phase in phases]
-        numbers = np.array([row[4:] for row in rows], np.int32).reshape(len(rows), 2 + len(COUNTS))
+        numbers = np.array([row[4:] for row in rows], np.int64).reshape(len(rows), 2 + len(COUNTS))
+        if numbers.size and (numbers.min() < 0 or numbers.max() >= 2**31 or not numbers[:, :2].all()):
+            raise DamagedIndex(connection.path, "an image has no size, or numbers that cannot be")
+        numbers = numbers.astype(np.int32)
         self._sizes, self.counts = numbers[:, :2], np.ascontiguousarray(numbers[:, 2:])
         self._row_of = {image_id: row for row, image_id in enumerate(self._ids)}
-        self._pairs = np.frombuffer(b"".join(pairs), "<u4")
+        if len(self._row_of) < len(rows) or any(map(_leads_out, self._names)):
+            raise DamagedIndex(connection.path, "an image is there twice, or its file name leads out of the folder")
+        self._pairs = _array(connection.path, b"".join(pairs), "<u4")
+        if self._pairs.size and self._pairs.max() >= number_of_pairs:
+            raise DamagedIndex(connection.path, "an image has a pair of category and part that is not listed")
         self._image_of_pair = np.repeat(np.arange(len(rows)), [len(numbers) // 4 for numbers in pairs])
 
     def __getitem__(self, image_id):
@@ -181,27 +211,56 @@ def is_silhouette(part_id, name):
     return part_id == 255 or name == "silh"
 
 
-def _regions(query, image_id):
+def _leads_out(name):
+    """Whether a file name may lead out of the folder of images; nearly all are told to be harmless at a glance."""
+    return ("\0" in name or ".." in name or ":" in name or name[:1] in "/\\") and not is_safe_name(name)
+
+
+def _array(path, data, dtype):
+    """An array of bytes of the index, whose number has to fit."""
+    if len(data) % np.dtype(dtype).itemsize:
+        raise DamagedIndex(path, f"{len(data)} bytes are no whole numbers of {np.dtype(dtype).itemsize}")
+    return np.frombuffer(data, dtype)
+
+
+def _mask(path, height, width, counts):
+    if not is_size([height, width]):
+        raise DamagedIndex(path, f"a mask of {width}x{height} pixels")
+    return {"size": [height, width], "counts": counts}
+
+
+def _box(path, box):
+    """The box of a record, None where the file had none."""
+    if box == [None] * 4:
+        return None
+    if None in box or not all(-_FARTHEST <= value <= _FARTHEST for value in box):
+        raise DamagedIndex(path, f"the box {box}")
+    return box
+
+
+def _regions(connection, image_id):
     parts = defaultdict(list)
-    for position, part_id, height, width, counts in query(
+    for position, part_id, height, width, counts in connection.query(
         "SELECT segmentation_position, part_id, height, width, counts FROM part_masks WHERE image_id = ? "
         "ORDER BY segmentation_position, position",
         image_id,
+        types=(_INTEGER, _ID, _INTEGER, _INTEGER, _TEXT),
     ):
-        parts[position].append({"part_id": part_id, "segmentation": {"size": [height, width], "counts": counts}})
+        parts[position].append({"part_id": part_id, "segmentation": _mask(connection.path, height, width, counts)})
     records = []
-    for position, number, category_id, crowd, area, *box, has_parts, height, width, counts in query(
+    for position, number, category_id, crowd, area, *box, has_parts, height, width, counts in connection.query(
         "SELECT position, id, category_id, iscrowd, area, x, y, w, h, has_parts, height, width, counts "
         "FROM segmentation WHERE image_id = ? ORDER BY position",
         image_id,
+        types=(_INTEGER, _NO_ID, _ID, *[_NO_NUMBER] * 6, _INTEGER, _INTEGER, _INTEGER, _TEXT),
     ):
         record = {
             "id": number,
             "image_id": image_id,
             "category_id": category_id,
-            "segmentation": {"size": [height, width], "counts": counts},
+            "segmentation": _mask(connection.path, height, width, counts),
             "area": area,
-            "bbox": None if box[0] is None else box,
+            "bbox": _box(connection.path, box),
             "iscrowd": crowd,
             "parts": parts[position] if has_parts else None,
         }
@@ -209,45 +268,55 @@ def _regions(query, image_id):
     return records
 
 
-def _boundaries(query, image_id):
-    rows = query("SELECT height, width, counts FROM boundary WHERE image_id = ? ORDER BY position", image_id)
-    return [{"image_id": image_id, "boundary_mask": {"size": [h, w], "counts": counts}} for h, w, counts in rows]
+def _boundaries(connection, image_id):
+    rows = connection.query(
+        "SELECT height, width, counts FROM boundary WHERE image_id = ? ORDER BY position",
+        image_id,
+        types=(_INTEGER, _INTEGER, _TEXT),
+    )
+    return [{"image_id": image_id, "boundary_mask": _mask(connection.path, *row)} for row in rows]
 
 
-def _occlusions(query, image_id):
-    rows = query(
+def _occlusions(connection, image_id):
+    rows = connection.query(
         "SELECT ne, height, width, chains, lengths, labels FROM occlusion WHERE image_id = ? ORDER BY position",
         image_id,
+        types=((int, float, type(None)), *[(int, type(None))] * 2, _BYTES, _BYTES, _BYTES),
     )
-    records = []
-    for ne, height, width, chains, lengths, labels in rows:
-        ends = np.cumsum(np.frombuffer(lengths, "<i4"))
-        indices = np.split(np.frombuffer(chains, "<i4"), ends[:-1]) if len(ends) else []
-        edges = {"indices": indices, "edgelabel": np.frombuffer(labels, "<i4").tolist()}
-        size = None if height is None else [height, width]
+    path, records = connection.path, []
+    for ne, height, width, *columns in rows:
+        chains, lengths, labels = (_array(path, data, "<i4") for data in columns)
+        if lengths.sum() != len(chains) or (lengths < 0).any():
+            raise DamagedIndex(path, f"{len(lengths)} chains of {lengths.sum()} pixels in {len(chains)}")
+        size = None if height is None else _mask(path, height, width, "")["size"]
+        indices = np.split(chains, np.cumsum(lengths)[:-1]) if len(lengths) else []
+        edges = {"indices": indices, "edgelabel": labels.tolist()}
         records.append(_present({"image_id": image_id, "ne": ne, "imsize": size, "edges": edges}))
     return records
 
 
-def _people(query, image_id):
-    rows = query(
+def _people(connection, image_id):
+    rows = connection.query(
         "SELECT person_id, category_id, x, y, w, h, num_keypoints, keypoints FROM joints WHERE image_id = ? "
         "ORDER BY position",
         image_id,
+        types=(_NO_ID, _NO_ID, *[_NO_NUMBER] * 5, _BYTES),
     )
-    return [
-        _present(
-            {
-                "image_id": image_id,
-                "person_id": person_id,
-                "category_id": category_id,
-                "bbox": box,
-                "num_keypoints": number,
-                "keypoints": np.frombuffer(keypoints, "<f8").tolist(),
-            }
-        )
-        for person_id, category_id, *box, number, keypoints in rows
-    ]
+    records = []
+    for person_id, category_id, *box, number, data in rows:
+        keypoints = _array(connection.path, data, "<f8")
+        if not (np.abs(keypoints) <= _FARTHEST).all():
+            raise DamagedIndex(connection.path, f"keypoints of image {image_id} are beyond any image")
+        record = {
+            "image_id": image_id,
+            "person_id": person_id,
+            "category_id": category_id,
+            "bbox": _box(connection.path, box),
+            "num_keypoints": number,
+            "keypoints": keypoints.tolist(),
+        }
+        records.append(_present(record))
+    return records
 
 
 def _present(record):

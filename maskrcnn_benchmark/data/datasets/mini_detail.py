@@ -20,6 +20,7 @@ from maskrcnn_benchmark.data.datasets.mini_detail_scene import draw_scene
 from maskrcnn_benchmark.utils.arguments import in_range, seed
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, workshop, writing
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
 GENERATOR_VERSION = 3  # raise it with every change to what is drawn or written: old folders are then made anew
 JPEG_QUALITY = 92
@@ -272,8 +273,8 @@ def _is_complete(root, recipe):
     if not note.is_file() or not (root / "annotations.json").is_file() or not (root / "images").is_dir():
         return False
     try:
-        made_by = json.loads(note.read_text())
-    except json.JSONDecodeError:
+        made_by = read_small_json(note)
+    except UserError:
         return False
     return made_by == recipe and len(os.listdir(root / "images")) == recipe["num_train"] + recipe["num_val"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.ndimage import find_objects
 from scipy.optimize import linear_sum_assignment
 
@@ -254,6 +255,11 @@ def _read_bytes(path, size):
 
 
 def _size(root):
-    """(width, height) that the XML file gives, or None: some programs leave it out or write 0."""
-    texts = [root.findtext(f"size/{side}", "") for side in ("width", "height")]
-    return tuple(int(text) for text in texts) if all(t.strip().isdecimal() and int(t) for t in texts) else None
+    """(width, height) that the XML file gives, or None: some programs leave it out, or write 0 or nonsense."""
+    texts = [root.findtext(f"size/{side}", "").strip() for side in ("width", "height")]
+    if not all(text.isdecimal() and len(text) < 10 and int(text) for text in texts):
+        return None
+    width, height = map(int, texts)
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        return None
+    return width, height

@@ -1,13 +1,14 @@
 """Taking files out of archives that nobody vouches for: what is in them, checked before anything is written."""
 
+import bz2
 import contextlib
+import errno
 import gzip
 import lzma
 import os
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,15 +16,17 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import open_output
 
 _CHUNK = 1 << 20
-# What the readers of archives raise for files that are cut off, damaged, encrypted or packed by an unknown method
-_UNREADABLE = (
-    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
-    *(EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError),
-)
+_END = object()
+# What a tar archive may be packed by: its first bytes, and what unpacks it
+_PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open), (b"", open))
+_LONGEST_READ = 16 << 20  # bytes at once: a header that claims more, for names and the like, is a trap
+# The last record of a zip archive and of a large one: how it begins, and place and length of the directory's size in it
+_ZIP_END, _ZIP64_END = (b"PK\x05\x06", 12, 4), (b"PK\x06\x06", 40, 8)
+_ZIP_END_BYTES, _ZIP_ENTRY_BYTES = 65536 + 22 + 20 + 56, 46
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def list_files(path, limits):
             write outside of a folder: absolute names, "..", links that lead out, devices, names that occur twice.
     """
     files, total = {}, 0
+    _check_directory(path, limits)
     for count, entry in enumerate(_entries(path), 1):
         danger = entry.danger or _danger_of_name(entry.name)
         if danger:
@@ -91,25 +95,26 @@ def copy_files(path, targets, sizes):
     with bar:
         for entry in _entries(path):
             if entry.is_file and entry.name in targets:
-                with _reading(path), entry.open() as stream, open_output(targets[entry.name], "wb") as file:
+                with open_output(targets[entry.name], "wb") as file:
                     left = sizes[entry.name]
-                    while chunk := stream.read(min(_CHUNK, left + 1)):
+                    for chunk in _contents(path, entry, left + 1):
                         left -= len(chunk)
                         if left < 0:
                             break
                         file.write(chunk)
                         bar.update(len(chunk))
                     if left:
-                        raise EOFError(f"{entry.name} has another length than its entry says")
+                        problem = f"{entry.name[:80]} has another length than its entry says"
+                        raise UserError(f"{path} cannot be read ({problem}); it is cut off or damaged, fetch it again")
 
 
 def _kind(path):
-    with contextlib.suppress(*_UNREADABLE):
-        if tarfile.is_tarfile(path):
-            return _tar_entries
-    if zipfile.is_zipfile(path):
-        return _zip_entries
-    with open(path, "rb") as file:
+    with contextlib.suppress(UserError), _reading(path), _opened_tar(path):
+        return _tar_entries
+    with contextlib.suppress(UserError), _reading(path):
+        if zipfile.is_zipfile(path):
+            return _zip_entries
+    with _reading(path), open(path, "rb") as file:
         return _gzip_entries if file.read(2) == b"\x1f\x8b" else None
 
 
@@ -117,30 +122,90 @@ def _entries(path):
     kind = _kind(path)
     if kind is None:
         raise UserError(f"{path} is no tar, zip or gzip archive; it is damaged or another kind of file")
-    try:
-        with _reading(path):
-            yield from kind(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    return kind(path)
 
 
 @contextlib.contextmanager
 def _reading(path):
+    """Whatever the readers of archives raise inside of the block is one line: nothing else belongs there.
+
+    On files that are cut off, damaged, encrypted or packed by an unknown method, they raise nearly anything.
+    """
     try:
         yield
-    except _UNREADABLE as error:
-        raise UserError(f"{path} cannot be read ({error}); it is cut off or damaged, fetch it again") from None
+    except (UserError, Interrupted):
+        raise
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # to seek before the beginning is what damaged numbers lead to
+            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
+    except Exception as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path, error):
+    words = " ".join(str(error).split())[:200] or type(error).__name__
+    return UserError(f"{path} cannot be read ({words}); it is cut off or damaged, fetch it again")
+
+
+def _steps(path, iterator):
+    """What an iterator of a reader of archives gives."""
+    while True:
+        with _reading(path):
+            item = next(iterator, _END)
+        if item is _END:
+            return
+        yield item
+
+
+def _contents(path, entry, limit):
+    """The bytes of a file in an archive, in pieces, no more than about `limit`."""
+    with _reading(path):
+        stream = entry.open()
+    with stream:
+        while limit > 0:
+            with _reading(path):
+                chunk = stream.read(min(_CHUNK, limit))
+            if not chunk:
+                return
+            limit -= len(chunk)
+            yield chunk
 
 
 def _tar_entries(path):
-    with tarfile.open(path) as archive:
-        for member in archive:
+    with _reading(path):
+        opened = contextlib.ExitStack()
+        archive = opened.enter_context(_opened_tar(path))
+    with opened:
+        for member in _steps(path, iter(archive)):
             size = member.size if member.isfile() else 0
             yield _Entry(member.name, member.isfile(), size, _danger_in_tar(member), partial(_open, archive, member))
 
 
 def _open(archive, member):
     return archive.extractfile(member)
+
+
+@contextlib.contextmanager
+def _opened_tar(path):
+    with open(path, "rb") as file:
+        head = file.read(8)
+    unpack = next(unpack for start, unpack in _PACKED if head.startswith(start))
+    with unpack(path, "rb") as file, tarfile.open(fileobj=_BoundedReads(file), mode="r:") as archive:
+        yield archive
+
+
+class _BoundedReads:
+    """A file of which nobody reads more at once than fits into memory, whatever a header says."""
+
+    def __init__(self, file):
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size):
+        if size > _LONGEST_READ:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
 
 
 def _danger_in_tar(member):
@@ -162,11 +227,26 @@ def _danger_in_tar(member):
 
 
 def _zip_entries(path):
-    with zipfile.ZipFile(path) as archive:
+    with _reading(path):
+        archive = zipfile.ZipFile(path)
+    with archive:
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             danger = None if kind in (0, stat.S_IFREG, stat.S_IFDIR) else "is a link or a special file"
-            yield _Entry(info.filename, not info.is_dir(), info.file_size, danger, partial(archive.open, info))
+            is_file = not info.filename.endswith("/")
+            yield _Entry(info.filename, is_file, info.file_size, danger, partial(archive.open, info))
+
+
+def _check_directory(path, limits):
+    """Refuse a zip archive by the size of its directory, which is read as a whole before its entries can be counted."""
+    with _reading(path), open(path, "rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - _ZIP_END_BYTES, 0))
+        tail = file.read()
+    for start, offset, length in (_ZIP_END, _ZIP64_END):
+        place = tail.rfind(start)
+        size = int.from_bytes(tail[place + offset : place + offset + length], "little") if place >= 0 else 0
+        if size // _ZIP_ENTRY_BYTES > limits.entries and size < 2 ** (8 * length) - 1 and _kind(path) is _zip_entries:
+            raise UserError(f"{path} holds more than {limits.entries} entries; it is not the expected archive")
 
 
 def _gzip_entries(path):
@@ -175,15 +255,13 @@ def _gzip_entries(path):
 
 def _measure(path, entry, limit):
     """The size of a file by reading it, as far as the limit."""
-    size = 0
-    with _reading(path), entry.open() as stream:
-        while size <= limit and (chunk := stream.read(_CHUNK)):
-            size += len(chunk)
-    return size
+    return sum(map(len, _contents(path, entry, limit + 1)))
 
 
 def _danger_of_name(name):
     parts = PurePosixPath(name).parts
+    if not parts:
+        return "has no name"
     if name.startswith("/") or ".." in parts:
         return "leads out of the archive"
     if "\\" in name or "\0" in name or (parts and parts[0].endswith(":")):

@@ -18,6 +18,8 @@ from maskrcnn_benchmark.data.preparation.index_file import (
     learn_time,
     read_meta,
     replacing,
+    seal,
+    time_of_seal,
 )
 from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSIONS, create_tables, insert
 from maskrcnn_benchmark.data.preparation.summary import first_problem, write_problems
@@ -65,6 +67,23 @@ def prepare(
     with contextlib.closing(connect(index)) as connection:
         _report_problems(connection, source, strict, problems_csv)
     return index, False
+
+
+def prepare_again(source, index, will_do, progress=False):
+    """Make the index of a file of PASCAL in Detail, whatever is there.
+
+    Args:
+        source: the JSON file.
+        index: the file to write.
+        will_do: function of the index to whether what is there will do, asked when no other process is making it (any
+            longer).
+        progress: show bars.
+
+    Raises `UserError` as `prepare`.
+    """
+    with replacing(index, lambda: will_do(index)) as partial:
+        if partial is not None:
+            _build(DetailContent, "detail", Path(source), partial, progress=progress)
 
 
 def prepare_sound_coco(source, index, will_do, progress=False):
@@ -142,9 +161,11 @@ def _build(
                 "images_mtime_ns": folder_time if writer.has_problems(IMAGE_FILE_KINDS) else None,
                 "info": json.dumps(scan.info),
                 "seconds": round(time.perf_counter() - started, 1),
+                "sealed_ns": time_of_seal(time.time_ns()),
                 **content.meta(),
             }
         )
+    seal(partial)
 
 
 class _Writer:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from maskrcnn_benchmark.data.preparation.check_values import is_size
 from maskrcnn_benchmark.data.preparation.checks import Tables, check_image, check_tables
 from maskrcnn_benchmark.data.preparation.record_rows import ImageRows
 from maskrcnn_benchmark.data.preparation.scan import Scan
@@ -57,11 +58,10 @@ class DetailScan(Scan):
             image = self.images.get(image_id)
             if image is None or smallest is None:
                 continue
-            try:
-                height, width = size or (image["height"], image["width"])
-                pixels = height * width
-            except (KeyError, TypeError, ValueError):
+            size = size or [image.get("height"), image.get("width")]
+            if not is_size(size):
                 continue  # the checks of image and record say what is wrong with them
+            pixels = size[0] * size[1]
             if smallest == 0:
                 proofs.add(0)
             if largest == pixels:

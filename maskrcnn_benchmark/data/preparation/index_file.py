@@ -8,6 +8,8 @@ import os
 import sqlite3
 import stat
 import threading
+import zlib
+from functools import lru_cache, partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,9 +18,27 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import NotWritten, copy_file, open_lock, put_in_place, temporary_file
 
 SUFFIX = ".index.sqlite"
-_MMAP_LIMIT = 0x7FFF0000  # bytes, the most that SQLite maps
 _MAGIC = b"SQLite format 3\x00"
-_PAGE_SIZE, _PAGES = slice(16, 18), slice(28, 32)  # big-endian numbers in SQLite's header
+# Big-endian numbers in SQLite's header. The last is for the programs that use SQLite: the checksum of an index
+_PAGE_SIZE, _PAGES, _CHECKSUM = slice(16, 18), slice(28, 32), slice(68, 72)
+# What every index says about itself in its table "meta"
+_META = {
+    "layout": str,
+    "schema_version": int,
+    "source": str,
+    "size": int,
+    "mtime_ns": int,
+    "sha256": str,
+    "sealed_ns": int,
+}
+_SEAL_STEP = 2 * 10**9  # ns: every file system and archive keeps times of so many seconds
+
+
+class DamagedIndex(UserError):
+    """An index holds what no index holds. The file that it is of is whole; where that is there, a new one is made."""
+
+    def __init__(self, path, problem):
+        super().__init__(f"{path} is damaged ({problem}); remove it, and it is made again")
 
 
 class NotIndexable(Exception):
@@ -60,16 +80,66 @@ def connect(path, writable=False):
 
 
 def read_meta(path):
-    """The table "meta" of an index: dict, or None if the file is missing, cut off or no index of this version."""
-    if not Path(path).is_file() or not _is_whole(path):
+    """The table "meta" of an index: dict, or None if the file is missing, damaged or no index of this version."""
+    if not os.path.isfile(path) or not _is_whole(path):
         return None
     try:
         with contextlib.closing(connect(path)) as connection:
             meta = dict(connection.execute("SELECT key, value FROM meta"))
     except sqlite3.Error:
         return None
-    version = SCHEMA_VERSIONS.get(meta.get("layout"))
-    return meta if version is not None and meta.get("schema_version") == version else None
+    if any(type(meta.get(key)) is not kind for key, kind in _META.items()):
+        return None
+    return meta if SCHEMA_VERSIONS.get(meta["layout"]) == meta["schema_version"] and _is_untouched(path, meta) else None
+
+
+def time_of_seal(time_ns):
+    """The time that an index finished at `time_ns` gets: what its "meta" has to hold as "sealed_ns"."""
+    return time_ns // _SEAL_STEP * _SEAL_STEP
+
+
+def seal(path):
+    """Make an index that was written recognisable as what was written: the last change that is made to it.
+
+    Its checksum goes into its head, and its time of change becomes the one that it names itself. Whoever writes into
+    the file gives it another time, and whoever opens it then compares the checksum: an index of any size is opened at
+    once, and one that was changed, cut or overwritten is noticed however well-formed its rows are.
+    """
+    with contextlib.closing(connect(path)) as connection:
+        (time_ns,) = connection.execute("SELECT value FROM meta WHERE key = 'sealed_ns'").fetchone()
+    with open(path, "r+b") as file:
+        file.seek(_CHECKSUM.start)
+        file.write(_checksum_of(path).to_bytes(4, "big"))
+    os.utime(path, ns=(time_ns, time_ns))
+
+
+def _is_untouched(path, meta):
+    """Whether an index is as it was sealed: its time tells or, as after copying, its checksum."""
+    status = os.stat(path)
+    if status.st_mtime_ns == meta["sealed_ns"]:
+        return True
+    if not _has_its_checksum(path, (status.st_ino, status.st_size, status.st_mtime_ns)):
+        return False
+    with contextlib.suppress(OSError):  # another's, or read-only: its checksum is compared at the next start, too
+        os.utime(path, ns=(status.st_atime_ns, meta["sealed_ns"]))
+    return True
+
+
+@lru_cache(maxsize=8)
+def _has_its_checksum(path, state):
+    with open(path, "rb") as file:
+        return int.from_bytes(file.read(_CHECKSUM.stop)[_CHECKSUM], "big") == _checksum_of(path)
+
+
+def _checksum_of(path):
+    """CRC-32 of a file without the place of its checksum."""
+    with open(path, "rb") as file:
+        head = bytearray(file.read(_CHECKSUM.stop))
+        head[_CHECKSUM] = bytes(4)
+        value = zlib.crc32(head)
+        while piece := file.read(1 << 20):
+            value = zlib.crc32(piece, value)
+    return value
 
 
 def _is_whole(path):
@@ -86,7 +156,10 @@ def open_meta(path, layout):
     meta = read_meta(path)
     if meta is None:
         version = SCHEMA_VERSIONS[layout]
-        raise UserError(f"{path} is no index of version {version}, or is damaged; make it with tools/prepare_detail.py")
+        raise UserError(
+            f"{path} is no index of version {version}, or is damaged; remove it, and make it again with "
+            "tools/prepare_detail.py"
+        )
     if meta.get("layout") != layout:
         raise UserError(f"{path} is the index of a file in the layout {meta.get('layout')!r}, not {layout!r}")
     return meta
@@ -94,6 +167,9 @@ def open_meta(path, layout):
 
 class IndexConnection:
     """Reads an index, in any process and thread: each has a connection of its own, made when it is first needed.
+
+    Pages are read, not mapped: of a mapped file that somebody cuts short, every process that reads it would die of
+    SIGBUS. The operating system keeps them once for all processes; a connection copies 512 KiB at most.
 
     Args:
         path: the index.
@@ -103,23 +179,46 @@ class IndexConnection:
         self.path = Path(path)
         self._local = threading.local()
 
-    def query(self, statement, *values):
-        """The rows that an SQL statement answers with: list of tuples. Raises `UserError` for a damaged index."""
-        try:
-            return self.connection().execute(statement, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise UserError(f"{self.path} is damaged ({error}); delete it, and it is made again") from None
+    def query(self, statement, *values, types=None):
+        """The rows that an SQL statement answers with: list of tuples.
 
-    def connection(self):
+        Args:
+            statement: SQL.
+            values: of its question marks.
+            types: for each column a tuple of the types that its values may have; None does not look at them.
+
+        Raises `DamagedIndex` for a damaged index, one that was cut short since it was opened, and a value of another
+        type.
+        """
+        try:
+            rows = self._connection().execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise DamagedIndex(self.path, error) from None
+        # SQLite takes what lies beyond the end of the file for zeros
+        if os.fstat(self._local.file.fileno()).st_size < self._local.size:
+            raise DamagedIndex(self.path, "it was cut short while it was read")
+        if types is not None:
+            self._check(rows, types)
+        return rows
+
+    def _check(self, rows, types):
+        for kinds in set(map(tuple, map(partial(map, type), rows))):
+            for number, (kind, allowed) in enumerate(zip(kinds, types)):
+                if kind not in allowed:
+                    raise DamagedIndex(self.path, f"column {number} of {len(types)} is a {kind.__name__}")
+
+    def _connection(self):
         """This thread's connection; it must not be used by another one, or after a fork."""
-        if getattr(self._local, "process", None) != os.getpid():
+        local = self._local
+        if getattr(local, "process", None) != os.getpid():
+            file = open(self.path, "rb")  # noqa: SIM115
             connection = connect(self.path)
-            # pages are read where the operating system has them, which every process shares, and few are copied
-            connection.execute(f"PRAGMA mmap_size = {_MMAP_LIMIT}")
+            connection.execute("PRAGMA mmap_size = 0")
             connection.execute("PRAGMA cache_size = -512")
             connection.execute("PRAGMA query_only = ON")
-            self._local.connection, self._local.process = connection, os.getpid()
-        return self._local.connection
+            local.connection, local.file, local.process = connection, file, os.getpid()
+            local.size = os.fstat(file.fileno()).st_size
+        return local.connection
 
     def __getstate__(self):
         return {"path": self.path}
@@ -148,12 +247,13 @@ def learn_time(index, source):
     if read_meta(index)["mtime_ns"] == modified or not is_writable(Path(index).parent):
         return
     with replacing(index) as partial:
-        # a copy, for other processes have mapped the pages of the index itself
+        # a copy, for other processes read the index itself
         partial.unlink()
         copy_file(index, partial)
         with contextlib.closing(connect(partial, writable=True)) as connection:
             connection.execute("PRAGMA journal_mode = OFF")
             connection.execute("UPDATE meta SET value = ? WHERE key = 'mtime_ns'", (modified,))
+        seal(partial)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,13 @@ import contextlib
 import csv
 import io
 import json
+import sqlite3
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.data.preparation.index_file import connect, read_meta
+from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, connect, read_meta
 from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
 from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 
@@ -24,13 +25,17 @@ _TASKS = (
 _THINGS = (
     "WHERE category_id IN (SELECT category_id FROM categories WHERE NOT onlysemantic) AND NOT COALESCE(iscrowd, 0)"
 )
+PROBLEMS = "SELECT what, place, action FROM problems ORDER BY position"
 
 
 def summarize(index):
     """Images by phase, annotations by task and by class, and problems by kind, of an index: str of several lines."""
     meta = read_meta(index)
-    with contextlib.closing(connect(index)) as connection:
-        blocks = [block(connection) for block in _BLOCKS[meta["layout"]]]
+    try:
+        with contextlib.closing(connect(index)) as connection:
+            blocks = [block(connection) for block in _BLOCKS[meta["layout"]]]
+    except sqlite3.Error as error:
+        raise DamagedIndex(index, error) from None
     size = Path(index).stat().st_size
     last = (
         f"{meta['source']}: {meta['size'] / 2**20:.1f} MiB, index: {size / 2**20:.1f} MiB, made in {meta['seconds']} s"
@@ -52,13 +57,13 @@ def count_problems(connection):
     return connection.execute("SELECT COUNT(*) FROM problems").fetchone()[0]
 
 
-def group_problems(connection):
+def group_problems(rows):
     """Problems by kind, in order of first occurrence: list of (what, what was done, number, first place).
 
-    What was done is the action's first words: those up to a colon.
+    What was done is the action's first words: those up to a colon. `rows` are what `PROBLEMS` selects, all text.
     """
     groups = {}
-    for what, place, action in connection.execute("SELECT what, place, action FROM problems ORDER BY position"):
+    for what, place, action in rows:
         key = (what, action.partition(":")[0])
         number, first = groups.get(key, (0, place))
         groups[key] = (number + 1, first)
@@ -125,7 +130,9 @@ def _coco_classes(connection):
 
 
 def _problems(connection):
-    rows = [(what, action, number, place) for what, action, number, place in group_problems(connection)]
+    rows = [
+        (what, action, number, place) for what, action, number, place in group_problems(connection.execute(PROBLEMS))
+    ]
     return _table(("problem", "done", "number", "the first"), rows) if rows else "no problems were found"
 
 

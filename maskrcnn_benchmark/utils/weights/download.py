@@ -25,6 +25,7 @@ from maskrcnn_benchmark.utils.comm import run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_output, put_in_place, temporary_file
 from maskrcnn_benchmark.utils.schema import is_text
+from maskrcnn_benchmark.utils.small_json import read_small_json
 from maskrcnn_benchmark.utils.web import checked_address, open_address, reason_of, without_secrets
 
 logger = logging.getLogger(__name__)
@@ -136,8 +137,8 @@ def _record_path(path):
 
 def _read_record(path):
     try:
-        record = json.loads(_record_path(path).read_text())
-    except (OSError, ValueError):
+        record = read_small_json(_record_path(path))
+    except UserError:
         return None
     return record if isinstance(record, dict) and isinstance(record.get("size"), int) else None
 

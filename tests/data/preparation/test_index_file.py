@@ -10,10 +10,11 @@ import pytest
 from detail_files import by_image, kinds_of, of_file, problems_of, read_back, written
 from PIL import Image
 
-from maskrcnn_benchmark.data.datasets.detail_index import DetailIndex
+from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
+from maskrcnn_benchmark.data.datasets.detail_index import SECTIONS, DetailIndex
 from maskrcnn_benchmark.data.preparation import detail_content
 from maskrcnn_benchmark.data.preparation.build_index import prepare
-from maskrcnn_benchmark.data.preparation.index_file import connect, index_path_of, replacing
+from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, connect, index_path_of, replacing, seal
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -152,3 +153,58 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, content, mon
     with pytest.raises(UserError, match="was changed while it was read"):
         prepare(path)
     assert os.listdir(tmp_path) == ["annotations.json"]
+
+
+def test_whatever_was_written_into_an_index_it_is_made_again(tmp_path, content, fuzzing):
+    path = written(tmp_path, content)
+    index, _ = prepare(path)
+    sound = read_back(index, content)
+    for rng in fuzzing.seeds("index", 25):
+        fuzzing.damage_database(index, rng)
+        assert read_back(open_detail_file(path).index, content) == sound
+
+
+def test_an_index_that_a_stranger_sealed_is_read_or_named(tmp_path, content, fuzzing):
+    index, _ = prepare(written(tmp_path, content))
+    good, refused = index.read_bytes(), 0
+    for rng in fuzzing.seeds("sealed", 60):
+        other = tmp_path / "other.sqlite"
+        other.write_bytes(good)
+        fuzzing.damage_database(other, rng)
+        with contextlib.suppress(sqlite3.Error, TypeError):
+            seal(other)
+        try:
+            file = DetailIndex(other)
+            for image_id in file.images:
+                file.links(image_id)
+                for section in SECTIONS:
+                    file.records(section, image_id)
+        except UserError as error:
+            refused += 1
+            assert "other.sqlite" in str(error)
+    assert refused > 10
+
+
+def test_an_index_that_is_cut_short_while_it_is_read_is_one_line(tmp_path, content):
+    index, _ = prepare(written(tmp_path, content))
+    file = DetailIndex(index)
+    with open(index, "r+b") as opened:
+        opened.truncate(4096)
+    with pytest.raises(
+        DamagedIndex, match=r"annotations\.index\.sqlite is damaged .*; remove it, and it is made again"
+    ):
+        file.records("annos_segmentation", 10)
+
+
+def test_a_copied_index_is_known_by_its_checksum(tmp_path, content):
+    index, _ = prepare(written(tmp_path, content))
+    copy = tmp_path / "copy.sqlite"
+    copy.write_bytes(index.read_bytes())
+    os.utime(copy, ns=(7, 7))
+    assert list(DetailIndex(copy).images) == [30, 10, 20]
+    assert copy.stat().st_mtime_ns == index.stat().st_mtime_ns  # so that it is not read as a whole again
+    with open(copy, "r+b") as opened:
+        opened.seek(-1, os.SEEK_END)
+        opened.write(b"?")
+    with pytest.raises(UserError, match=r"copy\.sqlite is no index of version 1, or is damaged; remove it"):
+        DetailIndex(copy)
