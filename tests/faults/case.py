@@ -22,7 +22,8 @@ class FaultClass:
         try_case: (`Case`) -> (what was done in words, list of problems).
         skip: () -> why it cannot be tried here, "" if it can.
         chunk: cases that a lane takes at a time.
-        weight: seconds that a case takes, roughly; long ones begin first.
+        weight: seconds that a case takes, roughly.
+        try_cases: as `try_case` of a list of cases, with the results in a list, where that is cheaper; or None.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FaultClass:
     skip: Callable = lambda: ""
     chunk: int = 1
     weight: float = 10.0
+    try_cases: Callable | None = None
 
 
 @dataclass
@@ -42,12 +44,14 @@ class Case:
         folder: its own, empty.
         number: within its class, from 0.
         random: a `random.Random` that the suite's seed, the class and the number determine.
+        seed: what it was made from.
     """
 
     workplace: Workplace
     folder: Path
     number: int
     random: random.Random
+    seed: str = ""
     _children: list = field(default_factory=list)
 
     @property
@@ -57,7 +61,14 @@ class Case:
 
     def settings(self, **more):
         """`inside.Settings` that watch this case's folder."""
-        allowed = [self.folder, "/dev/null", "/dev/shm", "/dev/tty", "/proc/self", self.workplace.folder / "home/.cache"]
+        allowed = [
+            self.folder,
+            "/dev/null",
+            "/dev/shm",
+            "/dev/tty",
+            "/proc/self",
+            self.workplace.folder / "home/.cache",
+        ]
         fixed = {"record": str(self.folder / "outside.txt"), "counted": str(self.out)}
         return inside.Settings(allowed=[str(path) for path in allowed], **{**fixed, **more})
 
@@ -79,6 +90,12 @@ class Case:
     def run(self, function, settings=None, limits=None, **options):
         """Run a function in a child of this case: `child.Outcome`."""
         return self.start(function, settings, limits, **options).wait()
+
+    def again(self):
+        """The same case from its beginning, in an empty folder."""
+        self.end()
+        self.folder.mkdir()
+        return Case(self.workplace, self.folder, self.number, random.Random(self.seed), self.seed)
 
     def end(self):
         """Kill what still runs and remove the folder."""

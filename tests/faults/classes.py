@@ -3,6 +3,18 @@
 import importlib
 
 from faults import kills, signals
+from faults.mutations import (
+    annotations,
+    archives,
+    checkpoints,
+    images,
+    index,
+    options,
+    predictions,
+    runs,
+    weights,
+    yaml_files,
+)
 
 # What the tools import, so that a fork has it already
 for _name in (
@@ -16,8 +28,14 @@ for _name in (
     "maskrcnn_benchmark.predict.output",
     "maskrcnn_benchmark.export.export",
     "maskrcnn_benchmark.visualization.dataset_page",
+    "maskrcnn_benchmark.demo.uploads",
     "torch.utils.tensorboard",
+    "torch._dynamo",
+    "torch._functorch.aot_autograd",
+    "torch.export.passes",
+    "onnxruntime",
 ):
     importlib.import_module(_name)
 
-CLASSES = [*kills.CLASSES, *signals.CLASSES]
+MUTATIONS = [annotations, checkpoints, weights, index, images, predictions, runs, yaml_files, options, archives]
+CLASSES = [*kills.CLASSES, *signals.CLASSES, *(each for module in MUTATIONS for each in module.CLASSES)]

@@ -176,7 +176,9 @@ def _fill_disk(settings):
                 spend(memoryview(data).nbytes)
                 return super().write(data)
 
-        def open_file(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+        def open_file(
+            file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None
+        ):
             inside = below(file) or (isinstance(file, int) and file in mine)
             if not set(mode) & set("wax+") or not inside:
                 return plain_open(file, mode, buffering, encoding, errors, newline, closefd, opener)

@@ -11,18 +11,27 @@ _REMEDY = re.compile(
     r"prepare|unpack|download|move|repair|restore|allow|lift|drop|wait|stop|end|go on|look at|cut|send|try|"
     r"train|keep|fit|fetch|copy|open|draw|delete|replace|enlarge|reduce|leave|correct|see|needs?|must|should|"
     r"expects?|expected|at most|at least|between|from|is one of|one of|there (is|are)|did you mean|has to|"
-    r"have to|can be|are read|instead)\b",
+    r"have to|can be|are read|are taken|only|mend|resize|has one|no such|unknown option|instead)\b",
     re.IGNORECASE,
 )
 _LONGEST_LINE = 2000
 
 
-def check_line(message, names=()):
+# Where in a file of thousands of records the fault is: what to mend is there
+_PLACE = re.compile(
+    r"\b(byte|line|entry|record|annotation|image|object|category|row|column|section|part|position|frame) "
+    r"?[-'\w]*\d|\b(at byte|at line|line \d+)|\b(annotation|image|object|category|entry|section)s? '",
+    re.IGNORECASE,
+)
+
+
+def check_line(message, names=(), place=False):
     """What is wrong with the line of an error: list of problems.
 
     Args:
         message: the text.
         names: texts of which it has to hold one: the file, the key or the option; () asks for none.
+        place: whether saying where in a file the fault is will do for a remedy: in data, what to mend is there.
     """
     problems = []
     if "\n" in message.strip():
@@ -33,7 +42,7 @@ def check_line(message, names=()):
         problems.append(f"the error has {len(message)} characters: {message[:200]!r}...")
     if names and not any(str(name) in message for name in names):
         problems.append(f"the error names none of {', '.join(map(str, names))}: {message[:300]!r}")
-    if not _REMEDY.search(message):
+    if not _REMEDY.search(message) and not (place and _PLACE.search(message)):
         problems.append(f"the error holds no remedy: {message[:300]!r}")
     return problems
 

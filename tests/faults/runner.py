@@ -40,10 +40,15 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser("make fault-test", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of all cases (default: %(default)s)")
     parser.add_argument(
-        "--only", default="", metavar="A,B", help="classes, or the beginnings of their names, such as kills,mutations.yaml"
+        "--only",
+        default="",
+        metavar="A,B",
+        help="classes, or the beginnings of their names, such as kills,mutations.yaml",
     )
     parser.add_argument("--case", type=int, metavar="N", help="this case of a class alone; keeps its folder")
-    parser.add_argument("--share", type=float, default=1.0, metavar="X", help="of the cases, such as 0.1 for a quick look")
+    parser.add_argument(
+        "--share", type=float, default=1.0, metavar="X", help="of the cases, such as 0.1 for a quick look"
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="at most (default: %(default)s)")
     parser.add_argument("--lanes", type=int, default=LANES, metavar="N", help="cases at a time (default: %(default)s)")
     parser.add_argument("--report", default="", metavar="FILE", help="every failure as JSON")
@@ -119,7 +124,9 @@ def report(rows, options, seconds, interrupted, folder):
         Path(options.report).write_text(json.dumps({"seed": options.seed, "failures": tree}, indent=1, default=str))
     untried = sum(row.planned - row.tried for row in rows if not row.skipped)
     failed = sum(row.failed for row in rows)
-    words = f"{failed} failures of {sum(row.tried for row in rows)} cases, seed {options.seed}, {seconds / 60:.1f} minutes"
+    words = (
+        f"{failed} failures of {sum(row.tried for row in rows)} cases, seed {options.seed}, {seconds / 60:.1f} minutes"
+    )
     if untried:
         words += f"; {untried} cases were not tried ({'interrupted' if interrupted else 'out of time'})"
     if options.case is not None:
@@ -189,8 +196,8 @@ def _work(connection, workplace, classes, options):
         sentinel = Sentinel([workplace.folder / "home", workplace.folder / "cwd", workplace.shared])
         while True:
             name, numbers = connection.recv()
-            for number in numbers:
-                connection.send((name, *_try(classes[name], number, workplace, options, sentinel)))
+            for result in _try(classes[name], numbers, workplace, options, sentinel):
+                connection.send((name, *result))
             connection.send(None)
     except EOFError:
         pass
@@ -200,25 +207,39 @@ def _work(connection, workplace, classes, options):
         os._exit(0)
 
 
-def _try(fault_class, number, workplace, options, sentinel):
-    """(case number, what, problems, seconds) of a case."""
-    folder = workplace.folder / "cases" / f"{fault_class.name}-{number}"
-    folder.mkdir()
-    case = Case(workplace, folder, number, random.Random(f"{options.seed}/{fault_class.name}/{number}"))
-    began = time.monotonic()
-    try:
-        what, problems = fault_class.try_case(case)
-    except Exception:
-        what, problems = "the suite itself failed", [traceback.format_exc()]
-    finally:
-        if options.case is None:
-            case.end()
+def _try(fault_class, numbers, workplace, options, sentinel):
+    """Yield (case number, what, problems, seconds) of cases."""
+    together = fault_class.try_cases is not None and len(numbers) > 1
+    for some in [numbers] if together else [[number] for number in numbers]:
+        cases, began = [_case(fault_class, number, workplace, options) for number in some], _processor_seconds()
+        try:
+            results = fault_class.try_cases(cases) if together else [fault_class.try_case(cases[0])]
+        except Exception:
+            results = [("the suite itself failed", [traceback.format_exc()])] * len(cases)
+        for case in cases:
+            if options.case is None:
+                case.end()
         while _reaped_orphan():
             pass
-    changed = [path for path in sentinel.changes() if "/cases/" not in path]
-    if changed:
-        problems = [*problems, f"changed outside its folder: {', '.join(changed[:4])}"]
-    return number, what, problems, time.monotonic() - began
+        changed = [path for path in sentinel.changes() if "/cases/" not in path]
+        if changed:
+            words = f"changed outside its folder: {', '.join(changed[:4])}"
+            results = [(what, [*problems, words]) for what, problems in results]
+        seconds = (_processor_seconds() - began) / len(cases)
+        for case, (what, problems) in zip(cases, results):
+            yield case.number, what, problems, seconds
+
+
+def _case(fault_class, number, workplace, options):
+    folder = workplace.folder / "cases" / f"{fault_class.name}-{number}"
+    folder.mkdir()
+    seed = f"{options.seed}/{fault_class.name}/{number}"
+    return Case(workplace, folder, number, random.Random(seed), seed)
+
+
+def _processor_seconds():
+    """Of this process and of those below it that have ended."""
+    return sum(os.times()[:4])
 
 
 def _reaped_orphan():
@@ -256,7 +277,9 @@ def hand_out(lanes, jobs, rows, began, seconds):
             last = now
             tried, planned = sum(row.tried for row in rows.values()), sum(row.planned for row in rows.values())
             failed = sum(row.failed for row in rows.values())
-            at_work = ", ".join(f"{lane.busy} ({rows[lane.busy].tried}/{rows[lane.busy].planned})" for lane in lanes if lane.busy)
+            at_work = ", ".join(
+                f"{lane.busy} ({rows[lane.busy].tried}/{rows[lane.busy].planned})" for lane in lanes if lane.busy
+            )
             say(f"{(now - began) / 60:4.1f} min  {tried}/{planned} tried, {failed} failed; now {at_work}")
 
 

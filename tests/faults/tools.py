@@ -93,7 +93,17 @@ def _copy_annotations(workplace, out):
 
 def _evaluate(workplace, out):
     data = ("DATASETS.DATA_DIR", workplace.data)
-    return ["--config-file", workplace.config, "--predictions", workplace.answers, "--output", out, "--workers", 1, *data]
+    return [
+        "--config-file",
+        workplace.config,
+        "--predictions",
+        workplace.answers,
+        "--output",
+        out,
+        "--workers",
+        1,
+        *data,
+    ]
 
 
 def _export(workplace, out):
