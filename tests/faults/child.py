@@ -6,6 +6,7 @@ an interpreter does. It leads a session of its own and dies with this process.
 
 import atexit
 import contextlib
+import io
 import os
 import pickle
 import select
@@ -66,21 +67,26 @@ class Child:
         log: path of a file that takes what it says.
         settings: the `inside.Settings`, or None.
         limits: `Limits`.
-        baseline: bytes that it has from the start; by default those of this process.
+        baseline: bytes that it has from the start; by default what a fork begins with.
     """
 
     def __init__(self, function, log, settings=None, limits=None, baseline=None):
         self.log, self.settings, self.limits = str(log), settings, limits or Limits()
-        self.baseline = processes.resident(os.getpid()) if baseline is None else baseline
-        self.began = time.monotonic()
-        self.known, self.spent, self.active = set(), 0.0, self.began
+        self.known, self.spent = set(), 0.0
         self.stopped, self.outcome = "", None
-        read, write = os.pipe()
+        (read, write), (ready, is_ready) = os.pipe(), os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(read)
-            _be_child(function, self.log, settings, write)
+            os.close(ready)
+            _be_child(function, self.log, settings, write, is_ready)
         os.close(write)
+        os.close(is_ready)
+        with open(ready, "rb") as pipe:
+            pipe.read()  # its moments are counted from where the tool begins
+        self.began = self.active = time.monotonic()
+        # what of this process it has in its own tables: files that are mapped are not
+        self.baseline = processes.resident(self.pid) if baseline is None else baseline
         self._result = read
         self._handle = os.pidfd_open(self.pid)
         self._looked = self.began
@@ -212,7 +218,7 @@ def fresh(arguments, environment=(), settings=None):
     return become
 
 
-def _be_child(function, log, settings, result):
+def _be_child(function, log, settings, result, is_ready):
     """What a forked process does; never returns."""
     code = 70
     try:
@@ -226,11 +232,14 @@ def _be_child(function, log, settings, result):
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        sys.stdout = open(1, "w", buffering=1, closefd=False, errors="backslashreplace")
-        sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")
+        sys.stdout, sys.stderr = (
+            io.TextIOWrapper(io.FileIO(number, "w", closefd=False), errors="backslashreplace", write_through=True)
+            for number in (1, 2)
+        )
         os.set_inheritable(result, False)
         if settings is not None:
             inside.enter(settings)
+        os.close(is_ready)
         code = _end_like_interpreter(function, result)
     except BaseException:
         traceback.print_exc()

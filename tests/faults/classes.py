@@ -2,7 +2,7 @@
 
 import importlib
 
-from faults import kills, signals
+from faults import demo_probe, disk, errors, kills, limits, ranks, signals, workers
 from faults.mutations import (
     annotations,
     archives,
@@ -38,4 +38,5 @@ for _name in (
     importlib.import_module(_name)
 
 MUTATIONS = [annotations, checkpoints, weights, index, images, predictions, runs, yaml_files, options, archives]
-CLASSES = [*kills.CLASSES, *signals.CLASSES, *(each for module in MUTATIONS for each in module.CLASSES)]
+OTHERS = [demo_probe, kills, signals, workers, errors, ranks, disk, limits]
+CLASSES = [each for module in (*OTHERS, *MUTATIONS) for each in module.CLASSES]

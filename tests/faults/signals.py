@@ -49,7 +49,7 @@ def _check_record(path, outcome):
 
 
 def _same_names(case, reference, tool):
-    """The undisturbed folder; a training that was asked to stop has a checkpoint more, at the iteration where it did."""
+    """The undisturbed folder; a training that was asked to stop has a checkpoint more, where it did."""
     if tool is TRAIN:
         wanted = {path.name for path in reference.folder.glob("model_*.pth")}
         extra = [path for path in case.out.glob("model_*.pth") if path.name not in wanted]

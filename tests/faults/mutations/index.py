@@ -60,7 +60,7 @@ def damage_database(random, path):
         value = odd_value(random)
         if isinstance(value, list | dict | bool) or (isinstance(value, int) and abs(value) >= 2**63):
             value = str(value)[:4000].encode() if random.random() < 0.5 else str(value)[:4000]
-        where = "" if random.random() < 0.5 else " WHERE rowid = (SELECT max(rowid) FROM {0})".format(f'"{table}"')
+        where = "" if random.random() < 0.5 else f' WHERE rowid = (SELECT max(rowid) FROM "{table}")'
         with contextlib.suppress(sqlite3.OperationalError, sqlite3.IntegrityError):  # a table without row ids
             connection.execute(f'UPDATE OR IGNORE "{table}" SET "{column}" = ?{where}', (value,))
         return f"{table}.{column} = {short(value)}"
