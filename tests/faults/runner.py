@@ -83,6 +83,9 @@ def main(arguments=None):
         shutil.rmtree(folder)
         print("\n".join(f"{each.name:24} {each.planned}" for each in classes))
         return 0
+    # whatever the package does with signals at its import, here they end the suite, with its table
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     workplace = Workplace(folder)
     rows = {each.name: Row(each.name, max(1, round(each.planned * options.share))) for each in classes}
     if options.case is not None:
