@@ -10,9 +10,10 @@ from faults.child import Limits
 from faults.judge import check_end
 from faults.tools import TOOLS, check_same
 
+# Batches of some 20 MB: those that two workers keep ready do not fit into 64 MB
 _LARGE = (
-    *("DATALOADER.NUM_WORKERS", 2, "SOLVER.MAX_ITER", 2, "SOLVER.IMS_PER_BATCH", 6),
-    *("INPUT.MIN_SIZE_TRAIN", "(900,)", "INPUT.MAX_SIZE_TRAIN", 1200),
+    *("DATALOADER.NUM_WORKERS", 2, "SOLVER.MAX_ITER", 3, "SOLVER.IMS_PER_BATCH", 4),
+    *("INPUT.MIN_SIZE_TRAIN", "(600,)", "INPUT.MAX_SIZE_TRAIN", 800),
 )
 
 

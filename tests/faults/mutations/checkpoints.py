@@ -282,8 +282,8 @@ def _payload(random, canary):
 
 
 CLASSES = [
-    mutation_class("resume", 300, resume, together=False),
+    mutation_class("resume", 150, resume, together=False),
     mutation_class("network", 300, network),
-    mutation_class("config", 250, config, together=False),
+    mutation_class("config", 150, config, together=False),
     mutation_class("hostile", 100, hostile),
 ]

@@ -76,4 +76,4 @@ def option(case):
     return Attempt(f"{key} {str(value)[:60]!r}", door, (key, key.rsplit(".", 1)[-1]))
 
 
-CLASSES = [mutation_class("options", 400, option, seconds=60.0, together=False)]
+CLASSES = [mutation_class("options", 250, option, seconds=60.0, together=False)]
