@@ -11,7 +11,7 @@ _REMEDY = re.compile(
     r"prepare|unpack|download|move|repair|restore|allow|lift|drop|wait|stop|end|go on|look at|cut|send|try|"
     r"train|keep|fit|fetch|copy|open|draw|delete|replace|enlarge|reduce|leave|correct|see|needs?|must|should|"
     r"expects?|expected|at most|at least|between|from|is one of|one of|there (is|are)|did you mean|has to|"
-    r"have to|can be|are read|are taken|only|mend|resize|has one|no such|unknown option|instead)\b",
+    r"have to|can be|are read|are taken|only|mend|resize|has one|no such|unknown option|not an option|instead)\b",
     re.IGNORECASE,
 )
 _LONGEST_LINE = 2000

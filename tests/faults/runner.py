@@ -76,8 +76,11 @@ def main(arguments=None):
         (folder / name).mkdir()
     prepare_environment(folder)
     processes.adopt_orphans()
-    from faults.classes import CLASSES  # imports the package, and PyTorch with it
-
+    try:
+        from faults.classes import CLASSES  # imports the package, and PyTorch with it
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
     classes = choose(CLASSES, options.only)
     if options.list:
         shutil.rmtree(folder)
