@@ -78,10 +78,11 @@ def main(arguments=None):
     processes.adopt_orphans()
     try:
         from faults.classes import CLASSES  # imports the package, and PyTorch with it
+
+        classes = choose(CLASSES, options.only)
     except BaseException:
         shutil.rmtree(folder)
         raise
-    classes = choose(CLASSES, options.only)
     if options.list:
         shutil.rmtree(folder)
         print("\n".join(f"{each.name:24} {each.planned}" for each in classes))
