@@ -4,6 +4,7 @@ import copy
 import io
 import os
 import pickle
+import re
 import shutil
 import zipfile
 
@@ -220,7 +221,9 @@ def config(case):
         Predictor(path, device="cpu")(image)
         return ["drew into a folder that a stranger named"] if (case.folder / "planted").exists() else []
 
-    return Attempt(what, door, (path.name, *([key] if key else ())))
+    # options of which the words of the damage speak
+    options_named = [word for word in re.split(r"[/ ,]", what) if re.fullmatch(r"[A-Z][A-Z0-9_]+", word)]
+    return Attempt(what, door, (path.name, *([key] if key else options_named)))
 
 
 def hostile(case):

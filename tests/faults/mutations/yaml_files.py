@@ -31,6 +31,8 @@ def yaml_file(case):
         "beside": ("config.yml",),
         "run": (),
     }[which]
+    if what.startswith("_BASE_ "):
+        names = (*names, what.removeprefix("_BASE_ "))
     path = case.out / ("config.yml" if which in ("beside", "run") else "config.yaml")
     path.write_bytes(text)
     value, key = random.choice(_SCALARS), random.choice(_KEYS[:7])
