@@ -1,5 +1,6 @@
 # make train    install, make the embedded data set, train one network on all eight tasks, evaluate, draw
 # make test     install and run the tests
+# make fault-test  kills, full disks, dead workers, damaged and hostile files, by chance
 # make demo     the web demo of a trained network, on this machine's own address
 # make data     put PASCAL in Detail in place: DETAIL_JSON=its annotation file VOC=the archive of VOC2010
 # make help     the rest
@@ -30,7 +31,7 @@ VOC ?=
 # make demo: the checkpoint to show
 MODEL ?= output/mini_R_18_FPN/model_final.pth
 
-.PHONY: train test slow-test demo docs data lint format install clean help
+.PHONY: train test slow-test fault-test demo docs data lint format install clean help
 
 train: $(VENV)/.base
 	@$(LAUNCH) tools/train_net.py --config-file $(CONFIG) $(ARGS)
@@ -40,6 +41,9 @@ test: $(VENV)/.dev
 
 slow-test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+fault-test: $(VENV)/.dev
+	@PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
 
 demo: $(VENV)/.demo
 	@$(BIN)/python tools/demo.py $(MODEL) $(ARGS)
@@ -84,4 +88,5 @@ help:
 	@echo 'make data DETAIL_JSON=FILE VOC=FILE  put PASCAL in Detail in place, prepare it, check it; without files only check'
 	@echo 'make demo MODEL=FILE                the web demo of a checkpoint (default: $(MODEL))'
 	@echo 'make docs                           the documentation as a site, in site/'
+	@echo 'make fault-test ARGS="--seed 7"       kills, full disks, dead workers, damaged files, with seeds; at most 20 minutes'
 	@echo 'make test, make slow-test, make lint, make format, make install, make clean'
