@@ -92,7 +92,8 @@ def problem_of_image(row):
 def file_name_of(row):
     """The file name of an image: of its own, or the last part of the address where it can be fetched; or None."""
     if "file_name" in row:
-        return row["file_name"] if isinstance(row["file_name"], str) else None
+        is_name = isinstance(row["file_name"], str) and "\0" not in row["file_name"]
+        return row["file_name"] if is_name else None
     return row["coco_url"].rsplit("/", 1)[-1] if isinstance(row.get("coco_url"), str) else None
 
 
