@@ -54,7 +54,8 @@ class Batches:
         self._iterator = None
         self._processes = []
         self._wanted = queue.SimpleQueue()
-        self._taken = queue.SimpleQueue()
+        # Of a `SimpleQueue` a wait with a limit has none any more when a signal's handler outlasts it (CPython 3.11)
+        self._taken = queue.Queue()
 
     def __enter__(self) -> "Batches":
         with told_of_limits(REMEDY):

@@ -179,7 +179,7 @@ def test_testing_without_weights_is_the_users_error(data, tmp_path):
 
 def test_damaged_results_are_the_users_error(tmp_path):
     (tmp_path / "results.json").write_text("{")
-    with pytest.raises(UserError, match=r"results\.json is damaged; remove it"):
+    with pytest.raises(UserError, match=r"results\.json is damaged: it is not valid JSON .*; remove it"):
         read_results(tmp_path / "results.json")
 
 

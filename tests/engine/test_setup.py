@@ -211,5 +211,5 @@ def test_the_folder_is_this_runs_and_a_file_is_no_folder(tmp_path):
     assert not (tmp_path / "output" / "run.lock").exists()
     (tmp_path / "output" / "run.lock").write_text("{}")
     cfg.OUTPUT_DIR = str(tmp_path / "output" / "log.txt")
-    with pytest.raises(UserError, match=r"log\.txt: File exists; choose another OUTPUT_DIR"):
+    with pytest.raises(UserError, match=r"log\.txt: File exists; choose another folder \(OUTPUT_DIR"):
         started(cfg)

@@ -196,7 +196,9 @@ def test_without_a_window_a_webcam_goes_into_a_file(run, tmp_path, monkeypatch):
         def release(self):
             pass
 
-    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    # the video that is written is opened by its name, to see whether it is whole
+    of_file = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda what, *how: of_file(what, *how) if how else Camera(what))
     monkeypatch.setattr(predict, "can_show_windows", lambda: False)
     status, screen, _ = run("webcam:0", "--output", tmp_path)
     assert status == 0 and screen.startswith("no window can be shown here") and "\n3 images, " in screen

@@ -46,7 +46,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_for_a_shell(tmp_path):
         (train_net, ["--config-file", MINI, "DATASETS.TRAIN", "('mini_detial_train',)"], "mini_detail_train"),
         (train_net, ["--config-file", MINI, "MODEL.DEVICE", "gpu"], "MODEL.DEVICE is 'gpu'"),
         (train_net, ["--config-file", MINI, "MODEL.WEIGHT", "gone.pth"], "no such checkpoint: gone.pth"),
-        (train_net, ["--config-file", MINI, "DTYPE", "float8"], "error: DTYPE is 'float8'"),
+        (train_net, ["--config-file", MINI, "DTYPE", "float8"], "error: the command line: DTYPE is 'float8'"),
         (train_net, ["--config-file", MINI, "TEST.DTYPE", "float8"], "TEST.DTYPE is 'float8'"),
         (train_net, ["--config-file", MINI, "--sweep", "SOLVER.BASE_LRR=1,2"], "did you mean SOLVER.BASE_LR?"),
         (train_net, ["--config-file", MINI, "--sweep", "SOLVER.SEED=1,x"], "SOLVER.SEED takes a int"),
