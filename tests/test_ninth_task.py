@@ -14,6 +14,7 @@ from PIL import Image
 
 from maskrcnn_benchmark import Predictor
 from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.datasets.label_sources import LABEL_SOURCES
@@ -66,7 +67,8 @@ def saliency():
     """The example, registered for the tests of this file alone."""
     groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
     options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
-    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, *options]
+    records = default_cfg.__dict__[ConfigNode.RECORDS]
+    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
     before = [dict(table) for table in tables]
     module = import_file("saliency_example", EXAMPLE, make_importable=True)
     module.setup_environment()

@@ -210,7 +210,7 @@ def fresh(arguments, environment=(), settings=None):
     def become():
         variables = {**os.environ, **dict(environment)}
         if settings is not None:
-            place = os.path.join(os.path.dirname(__file__), "site")
+            place = os.path.join(os.path.dirname(__file__), "startup")
             variables["PYTHONPATH"] = os.pathsep.join([place, variables.get("PYTHONPATH", "")]).rstrip(os.pathsep)
             variables.update(settings.to_environment())
         os.execve(sys.executable, [sys.executable, *arguments], variables)

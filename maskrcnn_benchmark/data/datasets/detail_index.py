@@ -19,8 +19,8 @@ from maskrcnn_benchmark.utils.errors import UserError
 SECTIONS = tuple(SECTION_TABLES)
 COUNTS = ("regions", "people", "joints", "boundaries", "resized_boundaries", "occlusions")
 # Types that columns may have
-_INTEGER, _TEXT, _BYTES, _ID = (int,), (str,), (bytes,), (int, str)
-_NO_NUMBER, _NO_ID = (int, float, type(None)), (int, str, type(None))
+_INTEGER, _TEXT, _BYTES, _ID = (int,), (str,), (bytes,), (int, float, str)  # an id may be 3.0
+_NO_NUMBER, _NO_ID = (int, float, type(None)), (int, float, str, type(None))
 _FARTHEST = 1e9  # pixels; beyond every coordinate of an image
 
 

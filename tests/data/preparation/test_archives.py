@@ -11,6 +11,7 @@ import pytest
 
 from maskrcnn_benchmark.data.preparation.archives import Limits, copy_files, is_archive, list_files
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import NotWritten
 
 LIMITS = Limits(100, 1 << 20)
 FILES = {f"d/{i}.txt": b"some words " * (9 * i + 1) for i in range(4)}
@@ -102,5 +103,5 @@ def test_a_header_that_claims_gigabytes_is_no_reason_to_read_them(tmp_path):
 def test_a_full_disk_is_not_said_to_be_the_archives_fault(tmp_path):
     path = written(tmp_path, zipped())
     sizes = list_files(path, LIMITS)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(NotWritten, match=r"^cannot write .*nowhere/file: No such file or directory"):
         copy_files(path, {"d/1.txt": tmp_path / "nowhere" / "file"}, sizes)
