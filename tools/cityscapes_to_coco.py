@@ -21,7 +21,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.datasets.cityscapes import IMAGE, CityScapesDataset, read_instance_ids
 from maskrcnn_benchmark.structures.mask_forms import outline_polygons
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 
 def parse_arguments(arguments=None):

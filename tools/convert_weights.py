@@ -16,8 +16,8 @@ import torch
 from maskrcnn_benchmark.config import cfg as defaults
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights

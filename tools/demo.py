@@ -10,10 +10,12 @@ environment's DEMO_TOKEN gives a token of your own.
 import os
 from pathlib import Path
 
+from maskrcnn_benchmark.config.options import Integer
 from maskrcnn_benchmark.demo.access import TOKEN_VARIABLE, access_for
 from maskrcnn_benchmark.demo.serve import check_gradio, serve_demo
 from maskrcnn_benchmark.demo.uploads import MOST_PIXELS
 from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.utils.arguments import in_range, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
@@ -25,7 +27,10 @@ def parse_arguments(arguments=None):
     parser.add_argument("--config-file", default="", metavar="FILE", help="a yaml in place of the checkpoint's config")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=7860, help="the first port to try, 0 for any (default: %(default)s)"
+        "--port",
+        type=in_range(Integer(0, 65535)),
+        default=7860,
+        help="the first port to try, 0 for any (default: %(default)s)",
     )
     parser.add_argument("--no-token", action="store_true", help="let in whoever can reach the address")
     parser.add_argument(
@@ -35,7 +40,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--samples", default="", metavar="DIR", help="images to pick from (default: some are drawn)")
     parser.add_argument(
         "--max-pixels",
-        type=int,
+        type=positive,
         default=MOST_PIXELS,
         metavar="N",
         help="larger uploads are refused (default: %(default)s)",
@@ -48,10 +53,6 @@ def main(arguments=None):
     setup_environment()
     options = parse_arguments(arguments)
     check_gradio()
-    if not 0 <= options.port <= 65535:
-        raise UserError(f"--port must be from 0 to 65535, not {options.port}")
-    if options.max_pixels < 1:
-        raise UserError(f"--max-pixels must be 1 or more, not {options.max_pixels}")
     if "://" not in options.checkpoint and not Path(options.checkpoint).is_file():
         raise UserError(f"{options.checkpoint} is not there; `make train` trains a network and puts it into output/")
     token = "" if options.no_token else os.environ.get(TOKEN_VARIABLE) or None

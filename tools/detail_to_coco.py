@@ -28,7 +28,7 @@ from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 KINDS = ("instances", "keypoints", "semantic")
 COCO_VISIBILITY = {0: 0, 1: 2, 2: 1}  # Detail: 1 visible, 2 occluded; COCO: 1 occluded, 2 visible

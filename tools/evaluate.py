@@ -29,8 +29,8 @@ from maskrcnn_benchmark.utils.arguments import in_range, workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
 # Options that name one kind of answers: key of `result_layout.LISTS` or `MAPS` and what is expected
 SINGLE_SOURCES = {

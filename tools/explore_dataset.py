@@ -21,8 +21,8 @@ from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.utils.arguments import natural, positive, workers
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
 from maskrcnn_benchmark.utils.workers import work_through
 from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
 from maskrcnn_benchmark.visualization.dataset_page import write_dataset_page

@@ -17,7 +17,7 @@ from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
 from maskrcnn_benchmark.utils.arguments import natural, workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
+from maskrcnn_benchmark.utils.files import mkdir
 
 VOC2010_IMAGES = 10_103  # trainval of VOC2010; PASCAL in Detail annotates all but three of them
 # Table of the index: (section of the JSON, what its rows are, what cannot be had without it)

@@ -14,8 +14,8 @@ from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.arguments import workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
 
 def parse_arguments(arguments=None):

@@ -22,6 +22,7 @@ from maskrcnn_benchmark.demo.session import Demo
 from maskrcnn_benchmark.demo.uploads import read_upload
 from maskrcnn_benchmark.predict.sources import IMAGE_SUFFIXES
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.stop_signals import handled_by, heard, set_handlers
 from maskrcnn_benchmark.visualization.html_page import encoded
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ SAMPLES_DRAWN = 8
 THUMBNAIL = (224, 168)
 MOST_CONNECTIONS = 256  # beyond them requests are refused; an open page holds one or two
 GRACE = 3  # seconds for requests at work to end, after a stop signal
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def check_gradio():
@@ -248,19 +248,11 @@ class _Stopped(BaseException):
 @contextlib.contextmanager
 def _until_stopped():
     """Leave the block in good order at the first signal; those after it change nothing. Ignored ones stay ignored."""
-    former = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    former = {number: handler for number, handler in former.items() if handler is not signal.SIG_IGN}
+    numbers = heard()
 
     def stop(number, frame):
-        for each in former:
-            signal.signal(each, signal.SIG_IGN)
+        set_handlers(dict.fromkeys(numbers, signal.SIG_IGN))
         raise _Stopped
 
-    try:
-        with contextlib.suppress(_Stopped):
-            for number in former:
-                signal.signal(number, stop)
-            yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    with contextlib.suppress(_Stopped), handled_by(stop):
+        yield

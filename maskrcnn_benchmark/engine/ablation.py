@@ -25,7 +25,7 @@ from maskrcnn_benchmark.evaluation.report import read_results, write_results
 from maskrcnn_benchmark.evaluation.seed_statistics import Network
 from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.visualization.ablation_charts import draw_ablation
 
 FIGURES, PAGE, PICTURE, SINGLE_TASK = "ablation.json", "ablation.md", "ablation.png", "single_task.json"

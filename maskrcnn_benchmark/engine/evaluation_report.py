@@ -12,7 +12,7 @@ from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, fi
 from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, title_of, write_class_table, write_results
 from maskrcnn_benchmark.evaluation.result_layout import MAPS
 from maskrcnn_benchmark.multitask.tasks import OWN_TASKS
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, write_report

@@ -29,7 +29,8 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir, save_config
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.miscellaneous import save_config
 from maskrcnn_benchmark.utils.schema import Unfit
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from maskrcnn_benchmark.utils.comm import run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.processes import is_same_machine, is_there, this_process
+from maskrcnn_benchmark.utils.text import printable
 
 LOCK = "run.lock"
 _LONGEST = 100_000  # bytes of a lock file; a command may be long
@@ -157,8 +158,9 @@ def name_owner(owner: dict | None) -> str:
     """The owner in words, for a line to the user."""
     if owner is None:
         return "a process that its lock does not name"
-    command = " ".join(str(owner.get("command")).split())[:_LONGEST_SHOWN]
-    return f"process {owner['process']['id']} on {owner['host']}, since {owner.get('since')} ({command})"
+    command = printable(" ".join(str(owner.get("command")).split()), _LONGEST_SHOWN)
+    host, since = printable(owner["host"]), printable(str(owner.get("since")), 40)
+    return f"process {printable(str(owner['process']['id']), 20)} on {host}, since {since} ({command})"
 
 
 def _open(path):

@@ -14,7 +14,7 @@ from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.engine.interruption import StopRequest
 from maskrcnn_benchmark.utils.collect_env import collect_environment
 from maskrcnn_benchmark.utils.comm import get_world_size, is_main_process
-from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.files import NotWritten, atomic_write
 from maskrcnn_benchmark.utils.git import collect_git_state
 from maskrcnn_benchmark.utils.processes import is_there, this_process
@@ -194,7 +194,7 @@ def is_at_work(record):
 
 def one_line(error):
     """An exception as a line: a user's error says it itself, any other with the name of its kind."""
-    words = " ".join(str(error).split())
+    words = line_of(error)
     return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}".rstrip(": ")
 
 

@@ -25,8 +25,8 @@ from maskrcnn_benchmark.utils.comm import (
 )
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
 
 WORLD_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them
 

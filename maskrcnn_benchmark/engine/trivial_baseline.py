@@ -14,7 +14,7 @@ from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor, is_offered
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.small_json import read_small_json
 
 TRIVIAL = "trivial.json"

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.pictures import decoding, opened_picture
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -12,7 +12,7 @@ from maskrcnn_benchmark.evaluation.delta_m import DELTA_M, GAIN, SINGLE_TASK
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.multitask.tasks import PROPOSALS, TASKS
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.small_json import read_small_json
 
 _logger = logging.getLogger(__name__)

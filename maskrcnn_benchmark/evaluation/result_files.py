@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from maskrcnn_benchmark.evaluation.coco_style import CocoStyleEvaluator
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.files import atomic_write
 
 SUMMARY = "coco_summary.txt"
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.predict.result_files import ResultWriter
 from maskrcnn_benchmark.predict.video import VideoFile
-from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 LAYOUTS = ("overlay", "grid", "panels", "none")
@@ -57,7 +57,7 @@ def write_results(predictor, source, writers, total=None, **how):
     def skipped(path, reason):
         done.skipped.append(reason)
         bar.update()
-        tqdm.write(f"skipped: {reason}", file=sys.stderr)
+        tqdm.write(f"skipped: {line_of(reason)}", file=sys.stderr)
 
     try:
         with contextlib.ExitStack() as stack:

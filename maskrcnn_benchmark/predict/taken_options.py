@@ -14,7 +14,7 @@ from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.config.options import Integer, Number, Range, Sequence, Text, shown
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.schema import printable
+from maskrcnn_benchmark.utils.text import printable
 
 logger = logging.getLogger(__name__)
 

@@ -279,4 +279,4 @@ def _open_writer(path, rate, size):
             writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, size)
             if writer.isOpened():
                 return writer
-    raise UserError(f"cannot write a video: this OpenCV knows none of {', '.join(CODECS)}; choose --layout none")
+    raise UserError(f"cannot write a video: this OpenCV knows none of {', '.join(CODECS)}; choose --show none")

@@ -19,7 +19,8 @@ from maskrcnn_benchmark.utils.resume_state import (
     check_scheduler_state,
     damaged_entry,
 )
-from maskrcnn_benchmark.utils.schema import Unfit, is_text, printable
+from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.text import is_text, printable
 from maskrcnn_benchmark.utils.web import without_secrets
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
@@ -220,7 +221,7 @@ def _misfit(name, f):
     """Turn the error of an optimizer or a schedule that does not take a saved state into the user's."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError) as error:
         raise UserError(
             f"{f}: its {name} does not fit this config ({error}); choose another OUTPUT_DIR, or start from its weights "
             f"alone with MODEL.WEIGHT {f}"

@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size, told_of_lost_processes
-from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.stop_signals import LINE, STOPPED, raised
 
 
@@ -53,10 +53,10 @@ def _code_of(main):
         with told_of_lost_processes():
             return main() or 0
     except UserError as error:
-        _say(f"error: {_one_line(error)}")
+        _say(f"error: {line_of(error)}")
         return 2
     except Interrupted as stop:
-        _say(str(stop))
+        _say(line_of(stop))
         return STOPPED
 
 
@@ -67,15 +67,10 @@ def _leave_at_once(code):
     os._exit(code)
 
 
-def _one_line(error):
-    """The message alone: PyTorch puts a worker process's whole stack trace before it."""
-    return " ".join(str(error).rsplit(f"{UserError.__name__}: ", 1)[-1].split())
-
-
 def _say(text):
     rank = f"[rank {get_rank()}] " if get_world_size() > 1 else ""
     print(f"{rank}{text}", file=sys.stderr, flush=True)
 
 
 def _show_in_one_line(message, category, filename, lineno, file=None, line=None):
-    print(f"warning: {message}", file=file or sys.stderr)
+    print(f"warning: {line_of(message)}", file=file or sys.stderr)

@@ -7,8 +7,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maskrcnn_benchmark.utils.log_file import LogFile
+from maskrcnn_benchmark.utils.text import printable_lines
 
 FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
+
+
+class _Formatter(logging.Formatter):
+    """Names from strange files, traces included, cannot steer the terminal that shows the log."""
+
+    def format(self, record):
+        return printable_lines(super().format(record))
 
 
 class _ScreenHandler(logging.StreamHandler):
@@ -85,6 +93,6 @@ def setup_logger(name, save_dir, distributed_rank, filename="log.txt"):
     if save_dir:
         handlers.append(_FileHandler(Path(save_dir) / filename))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(FORMAT))
+        handler.setFormatter(_Formatter(FORMAT))
         logger.addHandler(handler)
     return logger

@@ -6,38 +6,20 @@ by the description, whatever the value is: nothing is converted, hashed or print
 
 import math
 import sys
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
+from maskrcnn_benchmark.utils.text import is_text, printable
+
 LONGEST_SHOWN = 60
 # Digits of an integer that is shown; Python refuses to print one of thousands
 MOST_DIGITS = 30
-# Unicode's categories of controls, lone halves of a pair, and separators of lines
-_NOT_TEXT = ("Cc", "Cs", "Zl", "Zp")
-# Characters that turn the direction of what stands behind them, so that a name is read as another
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Unfit(ValueError):
     """A value is not what its description says; the message says where and how, on one short line."""
-
-
-def printable(text: str, longest: int = 200) -> str:
-    """`text` on one line, without controls, cut off after `longest` characters."""
-    cut = text[:longest]
-    safe = "".join(c if is_text(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in cut)
-    return safe if len(text) <= longest else f"{safe}..."
-
-
-def is_text(text: str, multiline: bool = False) -> bool:
-    """Whether a text is free of controls; `multiline` allows the end of a line and the tabulator."""
-    if text.isascii() and text.isprintable():
-        return True
-    allowed = "\n\t" if multiline else ""
-    return not any((unicodedata.category(c) in _NOT_TEXT and c not in allowed) or c in _TURNS for c in text)
 
 
 def shown(value: object) -> str:

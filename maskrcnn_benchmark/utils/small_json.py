@@ -7,16 +7,13 @@ to look at types only. Files of any size are read by `utils.json_stream`.
 import json
 import math
 import os
-import re
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import printable_lines
 
 MOST_BYTES = 32 << 20
 DEEPEST = 32
 _LARGEST = 2**64
-# What would steer a terminal or turn the direction of writing: control characters but tab and line feed, bidirectional
-# overrides. Half characters (of two that are one) can be neither printed nor written
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def read_small_json(path, remedy="remove it"):
@@ -65,11 +62,6 @@ def parse_small_json(data):
     return _plain(value, DEEPEST)
 
 
-def printable(text):
-    """A text in which what would steer a terminal is replaced by its escape."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 def _integer(text):
     if len(text) > 20 or not -_LARGEST < int(text) < _LARGEST:
         raise ValueError(f"it holds a whole number of {len(text)} digits")
@@ -96,11 +88,11 @@ def _object(pairs):
 
 def _plain(value, levels):
     if isinstance(value, str):
-        return printable(value)
+        return printable_lines(value)
     if not isinstance(value, dict | list):
         return value
     if not levels:
         raise ValueError(f"it nests more than {DEEPEST} levels")
     if isinstance(value, list):
         return [_plain(item, levels - 1) for item in value]
-    return {printable(key): _plain(item, levels - 1) for key, item in value.items()}
+    return {printable_lines(key): _plain(item, levels - 1) for key, item in value.items()}

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.schema import is_text, printable
+from maskrcnn_benchmark.utils.text import is_text, printable
 
 SCHEMES = ("http", "https")
 MOST_REDIRECTS = 10

@@ -20,6 +20,9 @@ MAX_DIGITS = 64
 # Characters of a parser's complaint at most, which may quote what it read
 LONGEST_PROBLEM = 200
 
+# Systems without pipes that are files have no flag against waiting for one
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
@@ -69,7 +72,7 @@ def parse_yaml(text: str, source: str | os.PathLike, remedy: str = "correct it")
 
 def _read(path):
     """The bytes of a regular file, one more than `MAX_BYTES` at most; a pipe or a device is not waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = os.open(path, _FLAGS)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise UserError(f"cannot read {path}: it is not a regular file; give a yaml file")

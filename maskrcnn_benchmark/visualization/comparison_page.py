@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.html_page import document, embedded
 from maskrcnn_benchmark.visualization.learning_curves import style_of
 

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from maskrcnn_benchmark.multitask.tasks import TASKS
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir, unique_name
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.miscellaneous import unique_name
 from maskrcnn_benchmark.visualization.canvas import Canvas, text_strip
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.html_page import document, encoded, figure, legend

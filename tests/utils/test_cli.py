@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.stop_signals import SIGNALS
@@ -36,6 +37,16 @@ def test_an_error_from_a_loader_worker_is_one_line_too(capsys):
         "maskrcnn_benchmark.utils.errors.UserError: no such image: a.jpg\n"
     )
     assert ending_of(raising(UserError(text)), capsys) == (2, "error: no such image: a.jpg\n")
+
+
+def test_so_is_one_of_a_kind_of_its_own(capsys):
+    text = "Caught DamagedIndex in DataLoader worker process 0.\n  File x\na.b.DamagedIndex: UserError: a is damaged\n"
+    assert ending_of(raising(DamagedIndex(text)), capsys) == (2, "error: UserError: a is damaged\n")
+
+
+def test_a_name_from_a_strange_file_does_not_steer_the_terminal(capsys):
+    assert ending_of(raising(UserError("no \x1b[2J\u202e")), capsys) == (2, "error: no \\x1b[2J\\u202e\n")
+    assert ending_of(raising(Interrupted("at \x1b]0;")), capsys) == (130, "at \\x1b]0;\n")
 
 
 def test_an_interruption_is_130(capsys):

@@ -25,6 +25,19 @@ def test_other_processes_write_nothing(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_names_from_strange_files_do_not_steer_the_terminal(tmp_path, capsys):
+    logger = setup_logger("test_logger_controls", str(tmp_path), 0)
+    logger.info("table:\n%s", "a\x1b[2J\tb\u202e")
+    try:
+        raise ValueError("\x9b")
+    except ValueError:
+        logger.exception("fault")
+    setup_logger("test_logger_controls", "", 0)
+    text = (tmp_path / "log.txt").read_text()
+    assert text == capsys.readouterr().out
+    assert "INFO: table:\na\\x1b[2J\tb\\u202e\n" in text and "Traceback" in text and "ValueError: \\x9b\n" in text
+
+
 def test_messages_reach_the_screen(capsys):
     setup_logger("test_logger_screen", "", 0).info("shown")
     assert "shown" in capsys.readouterr().out

@@ -18,7 +18,6 @@ from maskrcnn_benchmark.utils.schema import (
     Unfit,
     Whole,
     all_finite,
-    printable,
 )
 
 TREE = Record({"step": Whole(0, 9), "pair": Fixed((Real(), Flag()))}, {"names": ListOf(Text(5), 0, 2)})
@@ -86,10 +85,6 @@ def test_a_value_that_holds_itself_is_no_endless_work():
     value["names"] = [value, value]
     with pytest.raises(Unfit, match=r"names\[0\] is a dict of 3"):
         TREE.check(value)
-
-
-def test_text_is_shown_on_one_line():
-    assert printable("a\nb\x00\u202e") == "a\\nb\\x00\\u202e" and printable("x" * 300, 5) == "xxxxx..."
 
 
 def test_sums_beyond_the_range_of_floats_are_finite_numbers():

@@ -19,7 +19,7 @@ from maskrcnn_benchmark.data.datasets.coco_file import CocoFile
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
+from maskrcnn_benchmark.utils.files import mkdir
 
 SUMMARY = "an annotation file of COCO's size: its first and every later opening, beside json.load"
 NAME = "instances_train.json"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write, mkdir
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 IMAGES, ANNOTATIONS = 118_287, 860_001  # of instances_train2017.json
 _CLASSES = 80

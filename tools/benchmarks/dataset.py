@@ -24,7 +24,7 @@ from benchmarks.full_size import write_full_size
 from benchmarks.memory import in_fresh_process
 from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.miscellaneous import mkdir
+from maskrcnn_benchmark.utils.files import mkdir
 
 SUMMARY = "a data set of PASCAL in Detail's size: preparing, opening and sampling it, beside json.load"
 

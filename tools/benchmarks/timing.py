@@ -10,7 +10,7 @@ import time
 import torch
 from tqdm import tqdm
 
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.files import atomic_write
 
 
 def take_turns(actions, rounds, warmup, clock=time.perf_counter, shuffled=False):

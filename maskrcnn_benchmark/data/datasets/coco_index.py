@@ -45,12 +45,12 @@ class CocoIndex:
         self.images = ImageTable(self._connection)
         facts = [meta.get(name) for name in ("annotated", "has_masks", "has_keypoints")]
         if not all(fact in (0, 1) for fact in facts):
-            raise DamagedIndex(self.index, 'its table "meta" does not say what it holds')
+            raise DamagedIndex.of(self.index, 'its table "meta" does not say what it holds')
         self.annotated, self.has_masks, has_keypoints = map(bool, facts)
         rows = query("SELECT category_id, row FROM categories ORDER BY position", types=((int, str), _JSON))
         self.category_rows = [_parsed(self.index, row, dict, {"id": key}) for key, row in rows]
         if not all(isinstance(row.get("name"), str) for row in self.category_rows):
-            raise DamagedIndex(self.index, "a category has no name")
+            raise DamagedIndex.of(self.index, "a category has no name")
         self.categories = {row["id"]: row["name"] for row in self.category_rows}
         self.joints = read_joints(self.path, self.category_rows, has_keypoints)
 
@@ -59,7 +59,7 @@ class CocoIndex:
         rows = self._connection.query("SELECT records FROM rows WHERE image_id = ?", image_id, types=(_JSON,))
         if not rows:
             if image_id in self.images:
-                raise DamagedIndex(self.index, f"image {image_id!r} has no row")
+                raise DamagedIndex.of(self.index, f"image {image_id!r} has no row")
             return []
         records = _parsed(self.index, rows[0][0], list)
         for record in records:
@@ -67,7 +67,7 @@ class CocoIndex:
             if isinstance(record, dict):
                 problem = problem_of_annotation(record, (image_id,), self.categories, self.joints)
             if problem:
-                raise DamagedIndex(self.index, f"an annotation of image {image_id!r}: it {problem}")
+                raise DamagedIndex.of(self.index, f"an annotation of image {image_id!r}: it {problem}")
         return records
 
     def ordered_ids(self):
@@ -105,11 +105,11 @@ class ImageTable(Mapping):
         columns = dict(connection.query("SELECT name, data FROM columns", types=((str,), (str, bytes))))
         self.ids = _parsed(connection.path, columns.get("ids"), list)
         if not all(type(image_id) in (int, str) for image_id in self.ids):
-            raise DamagedIndex(connection.path, "the id of an image is neither a number nor text")
+            raise DamagedIndex.of(connection.path, "the id of an image is neither a number nor text")
         self._number_of = {image_id: number for number, image_id in enumerate(self.ids)}
         arrays = {name: _column(connection.path, columns, name, len(self._number_of)) for name in COLUMN_TYPES}
         if len(self._number_of) < len(self.ids) or arrays["sizes"].min(initial=1) < 1:
-            raise DamagedIndex(connection.path, "an image is there twice or has no size")
+            raise DamagedIndex.of(connection.path, "an image is there twice or has no size")
         self.sizes, self.positions = arrays["sizes"].reshape(-1, 2), arrays["positions"]
         self.valid = arrays["valid"].astype(bool)
 
@@ -122,11 +122,11 @@ class ImageTable(Mapping):
             raise KeyError(image_id)
         rows = self._connection.query("SELECT row FROM rows WHERE image_id = ?", image_id, types=(_JSON,))
         if not rows:
-            raise DamagedIndex(self._connection.path, f"image {image_id!r} has no row")
+            raise DamagedIndex.of(self._connection.path, f"image {image_id!r} has no row")
         row = _parsed(self._connection.path, rows[0][0], dict, {"id": image_id})
         problem = problem_of_image(row)
         if problem or [row["width"], row["height"]] != self.sizes[self._number_of[image_id]].tolist():
-            raise DamagedIndex(self._connection.path, f"image {image_id!r} {problem or 'has two sizes'}")
+            raise DamagedIndex.of(self._connection.path, f"image {image_id!r} {problem or 'has two sizes'}")
         return row if "file_name" in row else {**row, "file_name": file_name_of(row)}
 
     def __iter__(self):
@@ -148,9 +148,9 @@ def _parsed(index, text, kind, expected=None):
     try:
         value = json.loads(text, object_hook=pack)
     except (TypeError, ValueError, RecursionError) as error:
-        raise DamagedIndex(index, error) from None
+        raise DamagedIndex.of(index, error) from None
     if not isinstance(value, kind) or any(value.get(key) != found for key, found in (expected or {}).items()):
-        raise DamagedIndex(index, f"{str(text)[:40]!r} is not what should be there")
+        raise DamagedIndex.of(index, f"{str(text)[:40]!r} is not what should be there")
     return value
 
 
@@ -159,5 +159,5 @@ def _column(index, columns, name, count):
     data, kind = columns.get(name), np.dtype(COLUMN_TYPES[name])
     wanted = count * kind.itemsize * (2 if name == "sizes" else 1)
     if not isinstance(data, bytes) or len(data) != wanted:
-        raise DamagedIndex(index, f"column {name!r} is not of {count} images")
+        raise DamagedIndex.of(index, f"column {name!r} is not of {count} images")
     return np.frombuffer(data, kind)

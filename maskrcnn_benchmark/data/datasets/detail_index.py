@@ -68,7 +68,7 @@ class DetailIndex:
         self.category_parts = query("SELECT category_id, part_id FROM category_parts ORDER BY number", types=(_ID, _ID))
         self.images = ImageTable(self._connection, len(self.category_parts))
         if self.occlusion_base not in (0, 1):
-            raise DamagedIndex(self.index, f"its occlusion_base is {self.occlusion_base!r}")
+            raise DamagedIndex.of(self.index, f"its occlusion_base is {self.occlusion_base!r}")
 
     def records(self, section, image_id):
         """The records of one image in a section of `SECTIONS`, in file order: a list, empty if nobody annotated it.
@@ -113,9 +113,9 @@ class DetailIndex:
         try:
             parts = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise DamagedIndex(self.index, error) from None
+            raise DamagedIndex.of(self.index, error) from None
         if not isinstance(parts, list) or not all(type(part) in _ID for part in parts):
-            raise DamagedIndex(self.index, f"parts of a category are {text[:40]!r}")
+            raise DamagedIndex.of(self.index, f"parts of a category are {text[:40]!r}")
         return parts
 
     @cached_property
@@ -153,15 +153,15 @@ class ImageTable(Mapping):
         self._phases = [None if phase is None else sys.intern(phase) for phase in phases]
         numbers = np.array([row[4:] for row in rows], np.int64).reshape(len(rows), 2 + len(COUNTS))
         if numbers.size and (numbers.min() < 0 or numbers.max() >= 2**31 or not numbers[:, :2].all()):
-            raise DamagedIndex(connection.path, "an image has no size, or numbers that cannot be")
+            raise DamagedIndex.of(connection.path, "an image has no size, or numbers that cannot be")
         numbers = numbers.astype(np.int32)
         self._sizes, self.counts = numbers[:, :2], np.ascontiguousarray(numbers[:, 2:])
         self._row_of = {image_id: row for row, image_id in enumerate(self._ids)}
         if len(self._row_of) < len(rows) or any(map(_leads_out, self._names)):
-            raise DamagedIndex(connection.path, "an image is there twice, or its file name leads out of the folder")
+            raise DamagedIndex.of(connection.path, "an image is there twice, or its file name leads out of the folder")
         self._pairs = _array(connection.path, b"".join(pairs), "<u4")
         if self._pairs.size and self._pairs.max() >= number_of_pairs:
-            raise DamagedIndex(connection.path, "an image has a pair of category and part that is not listed")
+            raise DamagedIndex.of(connection.path, "an image has a pair of category and part that is not listed")
         self._image_of_pair = np.repeat(np.arange(len(rows)), [len(numbers) // 4 for numbers in pairs])
 
     def __getitem__(self, image_id):
@@ -219,13 +219,13 @@ def _leads_out(name):
 def _array(path, data, dtype):
     """An array of bytes of the index, whose number has to fit."""
     if len(data) % np.dtype(dtype).itemsize:
-        raise DamagedIndex(path, f"{len(data)} bytes are no whole numbers of {np.dtype(dtype).itemsize}")
+        raise DamagedIndex.of(path, f"{len(data)} bytes are no whole numbers of {np.dtype(dtype).itemsize}")
     return np.frombuffer(data, dtype)
 
 
 def _mask(path, height, width, counts):
     if not is_size([height, width]):
-        raise DamagedIndex(path, f"a mask of {width}x{height} pixels")
+        raise DamagedIndex.of(path, f"a mask of {width}x{height} pixels")
     return {"size": [height, width], "counts": counts}
 
 
@@ -234,7 +234,7 @@ def _box(path, box):
     if box == [None] * 4:
         return None
     if None in box or not all(-_FARTHEST <= value <= _FARTHEST for value in box):
-        raise DamagedIndex(path, f"the box {box}")
+        raise DamagedIndex.of(path, f"the box {box}")
     return box
 
 
@@ -287,7 +287,7 @@ def _occlusions(connection, image_id):
     for ne, height, width, *columns in rows:
         chains, lengths, labels = (_array(path, data, "<i4") for data in columns)
         if lengths.sum() != len(chains) or (lengths < 0).any():
-            raise DamagedIndex(path, f"{len(lengths)} chains of {lengths.sum()} pixels in {len(chains)}")
+            raise DamagedIndex.of(path, f"{len(lengths)} chains of {lengths.sum()} pixels in {len(chains)}")
         size = None if height is None else _mask(path, height, width, "")["size"]
         indices = np.split(chains, np.cumsum(lengths)[:-1]) if len(lengths) else []
         edges = {"indices": indices, "edgelabel": labels.tolist()}
@@ -306,7 +306,7 @@ def _people(connection, image_id):
     for person_id, category_id, *box, number, data in rows:
         keypoints = _array(connection.path, data, "<f8")
         if not (np.abs(keypoints) <= _FARTHEST).all():
-            raise DamagedIndex(connection.path, f"keypoints of image {image_id} are beyond any image")
+            raise DamagedIndex.of(connection.path, f"keypoints of image {image_id} are beyond any image")
         record = {
             "image_id": image_id,
             "person_id": person_id,

@@ -37,8 +37,10 @@ _SEAL_STEP = 2 * 10**9  # ns: every file system and archive keeps times of so ma
 class DamagedIndex(UserError):
     """An index holds what no index holds. The file that it is of is whole; where that is there, a new one is made."""
 
-    def __init__(self, path, problem):
-        super().__init__(f"{path} is damaged ({problem}); remove it, and it is made again")
+    @classmethod
+    def of(cls, path, problem):
+        """The error of an index at `path`; not made by `__init__`, for a worker's error is made anew of its message."""
+        return cls(f"{path} is damaged ({problem}); remove it, and it is made again")
 
 
 class NotIndexable(Exception):
@@ -193,10 +195,10 @@ class IndexConnection:
         try:
             rows = self._connection().execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise DamagedIndex(self.path, error) from None
+            raise DamagedIndex.of(self.path, error) from None
         # SQLite takes what lies beyond the end of the file for zeros
         if os.fstat(self._local.file.fileno()).st_size < self._local.size:
-            raise DamagedIndex(self.path, "it was cut short while it was read")
+            raise DamagedIndex.of(self.path, "it was cut short while it was read")
         if types is not None:
             self._check(rows, types)
         return rows
@@ -205,7 +207,7 @@ class IndexConnection:
         for kinds in set(map(tuple, map(partial(map, type), rows))):
             for number, (kind, allowed) in enumerate(zip(kinds, types)):
                 if kind not in allowed:
-                    raise DamagedIndex(self.path, f"column {number} of {len(types)} is a {kind.__name__}")
+                    raise DamagedIndex.of(self.path, f"column {number} of {len(types)} is a {kind.__name__}")
 
     def _connection(self):
         """This thread's connection; it must not be used by another one, or after a fork."""

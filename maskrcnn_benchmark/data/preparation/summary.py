@@ -12,7 +12,7 @@ import numpy as np
 
 from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, connect, read_meta
 from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
-from maskrcnn_benchmark.utils.miscellaneous import atomic_write
+from maskrcnn_benchmark.utils.files import atomic_write
 
 _TASKS = (
     ("detection, instance", "objects", "SELECT COUNT(DISTINCT image_id), COUNT(*) FROM segmentation {things}"),
@@ -35,7 +35,7 @@ def summarize(index):
         with contextlib.closing(connect(index)) as connection:
             blocks = [block(connection) for block in _BLOCKS[meta["layout"]]]
     except sqlite3.Error as error:
-        raise DamagedIndex(index, error) from None
+        raise DamagedIndex.of(index, error) from None
     size = Path(index).stat().st_size
     last = (
         f"{meta['source']}: {meta['size'] / 2**20:.1f} MiB, index: {size / 2**20:.1f} MiB, made in {meta['seconds']} s"

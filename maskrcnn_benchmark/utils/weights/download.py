@@ -24,8 +24,8 @@ from tqdm import tqdm
 from maskrcnn_benchmark.utils.comm import run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_output, put_in_place, temporary_file
-from maskrcnn_benchmark.utils.schema import is_text
 from maskrcnn_benchmark.utils.small_json import read_small_json
+from maskrcnn_benchmark.utils.text import is_text
 from maskrcnn_benchmark.utils.web import checked_address, open_address, reason_of, without_secrets
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,8 @@ means is decided by a subclass.
 
 import pickletools
 
+from maskrcnn_benchmark.utils.text import printable
+
 # A checkpoint of a thousand tensors and their momenta takes some hundred thousand
 MAX_OPERATIONS = 2_000_000
 
@@ -65,7 +67,7 @@ class PickleMachine:
 
     def find_name(self, module, name):
         """What stands on the stack for the global `module.name`."""
-        raise PickleRefused(f"it asks for {_printable(module)}.{_printable(name)}")
+        raise PickleRefused(f"it asks for {printable(module, 100)}.{printable(name, 100)}")
 
     def call(self, function, arguments):
         """The result of calling what `find_name` answered with a tuple of arguments."""
@@ -191,11 +193,6 @@ def check_key(key):
     if not all(isinstance(part, KEY_TYPES) for part in flat):
         raise PickleRefused("a key of a dictionary is neither text nor a number")
     return key
-
-
-def _printable(text):
-    """A name from the file, on one line of plain characters."""
-    return text.encode("unicode_escape").decode()[:100]
 
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}

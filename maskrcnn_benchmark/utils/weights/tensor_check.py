@@ -5,7 +5,8 @@ from torch import nn
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import match_names
-from maskrcnn_benchmark.utils.schema import all_finite, printable
+from maskrcnn_benchmark.utils.schema import all_finite
+from maskrcnn_benchmark.utils.text import printable
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)

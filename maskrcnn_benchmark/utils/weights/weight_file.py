@@ -10,7 +10,8 @@ import torch
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
-from maskrcnn_benchmark.utils.schema import printable, shown
+from maskrcnn_benchmark.utils.schema import shown
+from maskrcnn_benchmark.utils.text import printable
 from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, torchvision_weights
 from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
 from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START, load_tensors

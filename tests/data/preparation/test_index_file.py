@@ -3,12 +3,14 @@
 import contextlib
 import multiprocessing
 import os
+import pickle
 import sqlite3
 import threading
 
 import pytest
 from detail_files import by_image, kinds_of, of_file, problems_of, read_back, written
 from PIL import Image
+from torch._utils import ExceptionWrapper
 
 from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
 from maskrcnn_benchmark.data.datasets.detail_index import SECTIONS, DetailIndex
@@ -208,3 +210,15 @@ def test_a_copied_index_is_known_by_its_checksum(tmp_path, content):
         opened.write(b"?")
     with pytest.raises(UserError, match=r"copy\.sqlite is no index of version 1, or is damaged; remove it"):
         DetailIndex(copy)
+
+
+def test_a_damaged_index_is_told_from_a_worker_as_it_is_here(tmp_path):
+    error = DamagedIndex.of(tmp_path / "a.index.sqlite", "its rows are gone")
+    (there,) = pickle.loads(pickle.dumps([error]))
+    assert type(there) is DamagedIndex and str(there) == str(error)
+    try:
+        raise error
+    except DamagedIndex:
+        wrapped = ExceptionWrapper(where="in a worker")
+    with pytest.raises(DamagedIndex, match="its rows are gone"):
+        wrapped.reraise()

@@ -1,0 +1,29 @@
+"""Text of strangers in messages and logs: without what would steer a terminal or have a name read as another."""
+
+import re
+
+# Control characters, ends of lines of Unicode, characters that turn the direction of writing, and lone halves of a
+# pair, which can be neither printed nor written
+_UNPRINTABLE = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_ON_ONE_LINE = re.compile(f"[{_UNPRINTABLE}]")
+_ON_LINES = re.compile(rf"(?![\n\t])[{_UNPRINTABLE}]")
+
+
+def printable(text: str, longest: int = 200) -> str:
+    """`text` on one line, with escapes such as "\\x1b" for controls, cut off after `longest` characters."""
+    safe = _ON_ONE_LINE.sub(_escape, text[:longest])
+    return safe if len(text) <= longest else f"{safe}..."
+
+
+def printable_lines(text: str) -> str:
+    """The whole of `text` with escapes for controls; ends of lines and tabulators, as those of a table, stay."""
+    return _ON_LINES.sub(_escape, text)
+
+
+def is_text(text: str, multiline: bool = False) -> bool:
+    """Whether a text is free of controls; `multiline` allows the end of a line and the tabulator."""
+    return not (_ON_LINES if multiline else _ON_ONE_LINE).search(text)
+
+
+def _escape(found):
+    return found[0].encode("unicode_escape").decode()
