@@ -13,6 +13,7 @@ from maskrcnn_benchmark.engine.comparison_files import write_comparison
 from maskrcnn_benchmark.engine.comparison_report import format_text
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.errors import line_of
 
 
 def parse_arguments(arguments=None):
@@ -33,7 +34,7 @@ def main(arguments=None):
     for path in write_comparison(comparison, arguments.output, arguments.json):
         print(f"written: {path}")
     for line in comparison.problems:
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {line_of(line)}", file=sys.stderr)
     return 1 if comparison.problems else 0
 
 

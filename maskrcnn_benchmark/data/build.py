@@ -2,6 +2,7 @@
 
 import gc
 import resource
+import sys
 
 import cv2
 import numpy as np
@@ -230,7 +231,8 @@ def _loader(cfg, dataset, batch_sampler, collator):
         batch_sampler=batch_sampler,
         num_workers=workers,
         collate_fn=HandedOver(collator),
-        multiprocessing_context=start_method() if workers else None,
+        # libraries of macOS do not survive a fork: Python's own way there is taken
+        multiprocessing_context=start_method() if workers and sys.platform != "darwin" else None,
         worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
         pin_memory=names_cuda(cfg.MODEL.DEVICE) and torch.cuda.is_available(),

@@ -12,7 +12,7 @@ import numpy as np
 from maskrcnn_benchmark.engine.progress import EVENTS
 from maskrcnn_benchmark.multitask.tasks import task_of_loss
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.text import printable_lines
+from maskrcnn_benchmark.utils.text import printable
 
 LOG = "log.txt"
 _LONGEST_LINE = 1 << 16  # characters
@@ -100,7 +100,7 @@ def _read_events(folder):
     try:
         events.Reload()
         return {
-            printable_lines(tag): {event.step: float(event.value) for event in events.Scalars(tag)}
+            printable(tag): {event.step: float(event.value) for event in events.Scalars(tag)}
             for tag in events.Tags()["scalars"]
         }
     except Exception as error:  # whatever a damaged file makes the reader stumble over

@@ -25,6 +25,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_lock, open_to_append
 from maskrcnn_benchmark.utils.small_json import read_small_json
 from maskrcnn_benchmark.utils.stop_signals import handled_by
+from maskrcnn_benchmark.utils.text import printable
 from maskrcnn_benchmark.utils.threads import CHOICE_VARIABLE, allowed_cores, chosen_by_user
 
 LOCK = ".lock"
@@ -302,9 +303,9 @@ def _ended_with_us(running):
 
 
 def last_line(path):
-    """The last line of a log that says anything, without what a progress bar overwrote."""
+    """The last line of a log that says anything, for a terminal, without what a progress bar overwrote."""
     lines = Path(path).read_text(errors="replace").replace("\r", "\n").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), f"nothing; see {path}")
+    return next((printable(line.strip(), 1000) for line in reversed(lines) if line.strip()), f"nothing; see {path}")
 
 
 def duration(seconds):

@@ -11,7 +11,7 @@ from maskrcnn_benchmark.engine.run_record import FINISHED, RECORD, RUNNING, is_a
 from maskrcnn_benchmark.engine.trainer import FINAL
 from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.text import printable_lines
+from maskrcnn_benchmark.utils.text import printable, printable_lines
 from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 CONFIG = "config.yml"
@@ -149,7 +149,7 @@ def _leaves(tree, group, path, levels):
         if isinstance(value, dict):
             yield from _leaves(value, f"{group}{name}.", path, levels - 1)
         else:
-            yield printable_lines(f"{group}{name}"), _plain(value, path, levels)
+            yield printable(f"{group}{name}"), _plain(value, path, levels)
 
 
 def _plain(value, path, levels):

@@ -30,7 +30,7 @@ from maskrcnn_benchmark.engine.run_folder import CONFIG
 from maskrcnn_benchmark.engine.setup import make_missing_mini_detail
 from maskrcnn_benchmark.engine.trainer import FINAL
 from maskrcnn_benchmark.evaluation.report import read_results
-from maskrcnn_benchmark.utils.errors import Interrupted, UserError
+from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 
 OUTPUT = "OUTPUT_DIR"
 SWEEP = Purpose("sweep", OUTPUT)
@@ -221,7 +221,7 @@ def _compare(runs, base):
     page, figures = write_comparison(comparison, base / PAGE, base / FIGURES)
     print(f"Comparison: {page}, figures: {figures}", flush=True)
     for line in comparison.problems:
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {line_of(line)}", file=sys.stderr)
 
 
 def _tell(run, seconds):

@@ -144,9 +144,15 @@ def end_at_once() -> None:
 
 
 def end_at_once_in_tools() -> None:
-    """`end_at_once`, if the program that imports this package is a script of its tools/; any other is left alone."""
+    """`end_at_once`, if the program that imports this package is a script of its tools/; any other is left alone.
+
+    So is one of somebody's own that lies there, as those of the original's users do: unlike the package's, it does not
+    hand itself to `run_tool`, which takes the signals over.
+    """
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     package = Path(__file__).resolve().parents[1]
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if program and in_main_thread and Path(program).resolve().parent in (package / "tools", package.parent / "tools"):
+    if not program or threading.current_thread() is not threading.main_thread():
+        return
+    script = Path(program).resolve()
+    if script.parent in (package / "tools", package.parent / "tools") and b"run_tool(main)" in script.read_bytes():
         end_at_once()

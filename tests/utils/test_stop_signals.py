@@ -1,6 +1,7 @@
 """A request to stop: in a program that is being imported, in a tool at work, and in programs that are not ours."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,3 +175,15 @@ def test_any_other_program_that_imports_the_package_keeps_its_handlers(tmp_path)
     (tmp_path / "own.py").write_text("from maskrcnn_benchmark.utils.cli import run_tool")
     code, _, errors = run_signalled(tmp_path, [tmp_path / "own.py"])
     assert code == -signal.SIGINT and "KeyboardInterrupt" in errors
+
+
+@pytest.mark.parametrize(("last", "code"), [("main()", -signal.SIGINT), ("run_tool(main)", 130)])
+def test_a_script_of_ones_own_among_the_tools_keeps_its_handlers(tmp_path, last, code):
+    for folder in ("tools", "package/utils"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "maskrcnn_benchmark" / "utils" / "stop_signals.py", tmp_path / "package" / "utils")
+    start = "from package.utils.stop_signals import end_at_once_in_tools\nend_at_once_in_tools()\n"
+    (tmp_path / "package" / "__init__.py").write_text(start)
+    (tmp_path / "tools" / "own.py").write_text(f"import package\nimport numpy\n{last}\n")
+    found, _, errors = run_signalled(tmp_path, [tmp_path / "tools" / "own.py"])
+    assert found == code and ("KeyboardInterrupt" in errors) == (code < 0)
