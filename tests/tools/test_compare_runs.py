@@ -67,7 +67,8 @@ def test_what_is_no_run_is_one_line_and_the_others_are_compared(call):
     assert code == 1 and "40.0" in screen
     assert errors.splitlines() == [
         "error: gone: there is no such folder",
-        "error: b/results.json is damaged; remove it and run again to evaluate anew",
+        "error: b/results.json is damaged: it is not valid JSON (Expecting property name enclosed in double quotes at "
+        "character 1); remove it and run again to evaluate anew",
     ]
 
 

@@ -14,9 +14,9 @@ from maskrcnn_benchmark.data.datasets.coco_records import (
     problem_of_keypoints,
     problem_of_segmentation,
     read_joints,
-    shown,
 )
 from maskrcnn_benchmark.data.datasets.json_file import read_json
+from maskrcnn_benchmark.data.preparation.check_values import shown
 from maskrcnn_benchmark.utils.errors import UserError
 
 

@@ -7,6 +7,7 @@ from array import array
 
 from PIL import Image
 
+from maskrcnn_benchmark.data.preparation.check_values import shown
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -209,8 +210,3 @@ def is_box(box):
 def is_size(number):
     """Whether it is a number that an area can be."""
     return type(number) in (int, float) and 0 <= number <= _LARGEST_AREA
-
-
-def shown(value):
-    """A value in a few words, however large it is."""
-    return "a huge number" if type(value) is int and abs(value) > _LARGEST_AREA else repr(value)[:60]
