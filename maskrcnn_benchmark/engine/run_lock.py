@@ -20,6 +20,10 @@ LOCK = "run.lock"
 _LONGEST = 100_000  # bytes of a lock file; a command may be long
 _LONGEST_SHOWN = 300  # letters of a command
 
+# {(number of the process, path of a lock file): its descriptor}. A process must not open its own file again: closing
+# any descriptor of it gives the system's lock back (fcntl(2))
+_held = {}
+
 
 @contextlib.contextmanager
 def run_lock(folder: str | Path) -> Iterator[str]:
@@ -58,6 +62,9 @@ class RunLock:
         self.path = self.folder / LOCK
         self.taken_from = ""
         self._owner = os.getpid()
+        self._key = self._owner, os.path.realpath(self.path)
+        if self._key in _held:
+            raise UserError(self._in_use(read_owner(_held[self._key]), "wait for its end"))
         try:
             self._file = self._take()
         except OSError as error:
@@ -65,6 +72,7 @@ class RunLock:
                 f"cannot write into OUTPUT_DIR {folder}: {error.strerror}; choose another OUTPUT_DIR, or make it "
                 "writable for you"
             ) from None
+        _held[self._key] = self._file
 
     def release(self):
         """Give the folder back; the file is removed. In a fork of the owner it does nothing."""
@@ -73,6 +81,7 @@ class RunLock:
         with contextlib.suppress(OSError):  # it stays behind, and the next run sees that its owner has ended
             if _is_still(self._file, self.path):  # it may have been removed by hand, and another run's be there
                 self.path.unlink()
+        del _held[self._key]
         os.close(self._file)
 
     def _take(self):

@@ -145,6 +145,13 @@ def test_this_process_takes_a_folder_once(tmp_path):
         with pytest.raises(UserError, match=f"in use by process {os.getpid()}"), run_lock(tmp_path):
             pass
         assert (tmp_path / LOCK).exists()
+        # and what is asked for in vain gives nothing back: the system still keeps other processes out
+        attempt = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        command = [sys.executable, "-c", attempt, str(tmp_path / LOCK)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1 and "BlockingIOError" in done.stderr
+    with run_lock(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"process": 3}', "\0" * 9])
