@@ -7,6 +7,8 @@ together show, is found here, before anything is made of the config.
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -23,12 +25,13 @@ HEADS_OF_SWITCHES = {
 }
 
 
-def check_options(cfg: ConfigNode) -> None:
+def check_options(cfg: CfgNode) -> None:
     """Raise `UserError` in one line that names an option, its value, what is right and the remedy.
 
-    Options without a record, which somebody added by setting an attribute, may have any value.
+    Options without a record, which somebody added by setting an attribute, may have any value; those of a plain yacs
+    tree, which a program of one's own may have made, have none.
     """
-    for option in cfg.records():
+    for option in cfg.records() if isinstance(cfg, ConfigNode) else ():
         option.check(cfg.value_of(option.key), "the config")
     for rule in RULES:
         for problem in rule(cfg):

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.check import check_options
@@ -217,3 +218,12 @@ def test_an_option_without_a_record_has_any_value_and_one_with_a_record_its_rang
     with pytest.raises(UserError, match=r"the config: MODEL\.FLOW_HEAD\.CHANNELS is 0, but must be an integer"):
         check_options(config)
     assert "FLOW_HEAD" not in default_cfg.MODEL
+
+
+def test_a_plain_tree_of_a_program_of_ones_own_has_no_ranges_and_the_rules_of_all():
+    plain = CfgNode(dict(default_cfg.clone()))
+    plain.SOLVER.BASE_LR = -1.0
+    check_options(plain)
+    plain.INPUT.SCALE_JITTER = (2.0, 1.0)
+    with pytest.raises(UserError, match="the smaller factor comes first"):
+        check_options(plain)
