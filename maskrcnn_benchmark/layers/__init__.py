@@ -1,11 +1,12 @@
 """The layers of a detector under the original library's names: torchvision's operations and a few losses."""
 
-from torch.nn import BatchNorm2d, Conv2d, ConvTranspose2d
+from torch.nn import BatchNorm2d, ConvTranspose2d
 from torch.nn.functional import interpolate
 from torchvision.ops import RoIPool as ROIPool
 from torchvision.ops import roi_pool
 
 from maskrcnn_benchmark.layers.batch_norm import FrozenBatchNorm2d, conv_norm
+from maskrcnn_benchmark.layers.conv import Conv2d
 from maskrcnn_benchmark.layers.cross_entropy import mean_cross_entropy
 from maskrcnn_benchmark.layers.deform_conv import DFConv2d
 from maskrcnn_benchmark.layers.nms import grouped_nms, nms

@@ -4,9 +4,9 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torchvision import ops
 
+from maskrcnn_benchmark.layers.conv import conv2d
 from maskrcnn_benchmark.utils.tensor_cache import is_traced, outliving
 
 
@@ -98,7 +98,7 @@ def conv_norm(conv: nn.Module, norm: nn.Module, x: torch.Tensor) -> torch.Tensor
     if conv.bias is not None:
         shift = shift + conv.bias * scale
     weight = conv.weight * scale[:, None, None, None]
-    return F.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return conv2d(x, weight, shift, conv)
 
 
 def _dtype_of_convolutions(x):

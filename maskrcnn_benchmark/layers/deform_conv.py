@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torchvision.ops import deform_conv2d
 
+from maskrcnn_benchmark.layers.conv import Conv2d
+
 
 class DFConv2d(nn.Module):
     """Deformable convolution (Dai et al. 2017), or modulated (Zhu et al. 2019), with the convolution of its offsets.
@@ -38,7 +40,7 @@ class DFConv2d(nn.Module):
         cells = kernel_size * kernel_size * deformable_groups
         self.offset_channels = 2 * cells
         channels = 3 * cells if with_modulated_dcn else 2 * cells
-        self.offset = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, dilation)
+        self.offset = Conv2d(in_channels, channels, kernel_size, stride, padding, dilation)
         nn.init.kaiming_uniform_(self.offset.weight, a=1)
         nn.init.zeros_(self.offset.bias)
         # Holds the weights and the geometry; its forward is never called.

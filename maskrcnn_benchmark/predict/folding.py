@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from maskrcnn_benchmark.layers import FrozenBatchNorm2d
+from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d
 
 
 def fold_batch_norm(model):
@@ -43,7 +43,7 @@ def _pairs(module):
 
 
 def _foldable(conv, norm):
-    is_plain = type(conv).forward is nn.Conv2d.forward and conv.padding_mode == "zeros"
+    is_plain = type(conv).forward in (nn.Conv2d.forward, Conv2d.forward) and conv.padding_mode == "zeros"
     return is_plain and isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d) and norm.running_mean is not None
 
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.layers import Conv2d
 from maskrcnn_benchmark.modeling.make_layers import (
     conv_with_kaiming_uniform,
     group_norm,
@@ -41,7 +42,7 @@ def test_bare_layers_have_bare_names_and_zero_bias():
 
 def test_group_norm_and_relu_follow_the_layer():
     layer = conv_with_kaiming_uniform(use_gn=True, use_relu=True)(4, 64, 3)
-    assert [type(part) for part in layer] == [nn.Conv2d, nn.GroupNorm, nn.ReLU]
+    assert [type(part) for part in layer] == [Conv2d, nn.GroupNorm, nn.ReLU]
     assert list(layer.state_dict()) == ["0.weight", "1.weight", "1.bias"]
     assert layer(torch.randn(1, 4, 5, 5)).shape == (1, 64, 5, 5)
     assert list(make_fc(4, 64, use_gn=True).state_dict()) == ["0.weight", "1.weight", "1.bias"]
