@@ -158,7 +158,7 @@ def _plain(value, path, levels):
         return [_plain(item, path, levels - 1) for item in value]
     if isinstance(value, str):
         return printable_lines(value)
-    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**64):
+    if value is None or (isinstance(value, int | float) and abs(value) < 2**64):  # not for infinity, not for NaN
         return value
     raise UserError(f"{path} is damaged: an option has a value that no option has")
 

@@ -171,7 +171,10 @@ class PredictionReader:
         lacking = [index for index in lacking if task in _annotated_tasks(self._dataset, index)]
         if lacking:
             name = f"{self._names[lacking[0]]}.png" if what == "no PNG" else repr(image_id(self._dataset, lacking[0]))
-            raise UserError(f"{where} has {what} for {len(lacking)} images that are annotated for {task}: first {name}")
+            raise UserError(
+                f"{where} has {what} for {len(lacking)} images that are annotated for {task}: first {name}; add what "
+                "the network said of them, if only that there is nothing"
+            )
 
 
 def _annotated_tasks(dataset, index):

@@ -102,7 +102,7 @@ def _entries(path):
             number += 1
         after = stream.character()
         if after and (opening == "[" or after not in "},"):
-            raise UserError(f"{path} goes on after its list of {number} answers; it is damaged")
+            raise UserError(f"{path} goes on after its list of {number} predictions; it is damaged, write it again")
 
 
 def _skip_to_list(stream):

@@ -83,7 +83,10 @@ def load_network(path, config_file="", options=(), device=None):
     cfg = config_of(file, rest, config_file, options)
     cfg.MODEL.DEVICE = str(device)
     vocabulary = vocabulary_of(file, rest, cfg)
-    bind_vocabulary(cfg, vocabulary)
+    try:
+        bind_vocabulary(cfg, vocabulary)
+    except UserError as error:
+        raise UserError(f"{file}: its classes are not those that its config counts ({error})") from None
     with torch.device("meta"):  # takes no memory, whatever sizes the config asks for
         skeleton = build_detection_model(cfg, vocabulary)
     converted = to_our_names(weights, skeleton, cfg, file)

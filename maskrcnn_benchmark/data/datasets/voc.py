@@ -147,7 +147,11 @@ class PascalVOCDataset(torch.utils.data.Dataset):
             there = sorted(p.stem for p in path.parent.glob("*.txt") if "_" not in p.stem)
             hint = f"; there are {', '.join(there)}" if there else "; unpack VOC's ImageSets there"
             raise UserError(f"no such list of images: {path}{hint}")
-        ids = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
+        ids = [line.split()[0] for line in lines if line.strip()]
         if not ids:
             raise UserError(f"{path} lists no image")
         return ids
@@ -177,7 +181,7 @@ class PascalVOCDataset(torch.utils.data.Dataset):
         if not label:
             near = difflib.get_close_matches(name, self.CLASSES[1:], 1)
             hint = f"did you mean {near[0]}?" if near else f"VOC's are {', '.join(self.CLASSES[1:])}"
-            raise UserError(f"{where} has the class {name!r}, which is not one of VOC; {hint}")
+            raise UserError(f"{where} has the class {name[:40]!r}, which is not one of VOC; {hint}")
         sides = ("xmin", "ymin", "xmax", "ymax")
         values = [element.findtext(f"bndbox/{side}") for side in sides]
         try:

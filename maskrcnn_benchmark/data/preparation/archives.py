@@ -121,7 +121,7 @@ def _kind(path):
 def _entries(path):
     kind = _kind(path)
     if kind is None:
-        raise UserError(f"{path} is no tar, zip or gzip archive; it is damaged or another kind of file")
+        raise UserError(f"{path} is no tar, zip or gzip archive; it is damaged or another kind of file, fetch it again")
     return kind(path)
 
 

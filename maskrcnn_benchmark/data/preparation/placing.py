@@ -148,7 +148,7 @@ def _json_in_archive(archive, names):
     found = [name for name in found if not name.startswith("__MACOSX/")]
     known = [name for best in JSON_NAMES for name in found if PurePosixPath(name).name == best]
     if not known and len(found) != 1:
-        listed = ", ".join(found[:5]) or "none"
+        listed = ", ".join(name[:80] for name in found[:5]) or "none"
         raise UserError(f"{archive} must hold one annotation file, but its JSON files are: {listed}")
     return (known or found)[0]
 

@@ -24,7 +24,7 @@ LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
 WEIGHTS_KEYS = ("model", "blobs", "state_dict")
 
 
-def read_checkpoint(path, remedy=""):
+def read_checkpoint(path, remedy="; take another copy of the file"):
     """The dictionary in a file: a pickle of arrays if it is called .pkl, a torch file otherwise; nothing in it is run.
 
     Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else.

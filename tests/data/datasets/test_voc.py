@@ -141,6 +141,9 @@ def test_a_missing_list_names_those_that_are_there(root):
     write_list(root, "val", "")
     with pytest.raises(UserError, match="lists no image"):
         PascalVOCDataset(root, "val")
+    (root / "ImageSets" / "Main" / "val.txt").write_bytes("a b\nümlaut".encode("latin-1"))
+    with pytest.raises(UserError, match=r"Main/val\.txt is not UTF-8 text at byte 4; save it as UTF-8"):
+        PascalVOCDataset(root, "val")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def detail(case):
         dataset = DetailDataset(index, folder / "images", parts="person6")
         return read_all(dataset)
 
-    return Attempt(what, door, (path.name, "the.index.sqlite", ".jpg"), place=True)
+    return Attempt(what, door, (path.name, "the.index.sqlite", ".jpg", "no such image: "), place=True)
 
 
 def coco(case):
@@ -42,7 +42,7 @@ def coco(case):
         dataset = COCODataset(source, case.workplace.few / "mini_detail" / "images", not testing, keep_crowd=testing)
         return read_all(dataset)
 
-    return Attempt(what, door, (path.name, "the.index.sqlite", ".jpg"), place=True)
+    return Attempt(what, door, (path.name, "the.index.sqlite", ".jpg", "no such image: "), place=True)
 
 
 def voc(case):
