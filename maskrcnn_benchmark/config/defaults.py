@@ -33,7 +33,6 @@ DILATION = Integer(1, 32)
 GROUPS = Integer(1, 2**10)
 BOXES = Integer(1, 10**6)
 BOXES_KEPT = Integer(0, 10**6)
-REGIONS = Integer(1, 2**16)
 CLASSES = Integer(1, 2**14)
 CLASSES_AND_BACKGROUND = Integer(2, 2**14)
 IMAGES = Integer(1, 2**16)
@@ -276,7 +275,7 @@ OPTIONS = [
         ),
         Option("MODEL.RPN.FG_IOU_THRESHOLD", 0.7, FRACTION, "IoU from which an anchor is positive"),
         Option("MODEL.RPN.BG_IOU_THRESHOLD", 0.3, FRACTION, "IoU below which an anchor is negative"),
-        Option("MODEL.RPN.BATCH_SIZE_PER_IMAGE", 256, REGIONS, "Anchors sampled per image"),
+        Option("MODEL.RPN.BATCH_SIZE_PER_IMAGE", 256, BOXES, "Anchors sampled per image"),
         Option("MODEL.RPN.POSITIVE_FRACTION", 0.5, FRACTION, "Share of positives among the sampled anchors, at most"),
         Option(
             "MODEL.RPN.PRE_NMS_TOP_N_TRAIN",
@@ -333,7 +332,7 @@ OPTIONS = [
             Sequence(Number(0, 1000, above=True), 4, 4),
             "Factors of the box codes: of the centre's x and y, of width and height",
         ),
-        Option("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 512, REGIONS, "Regions sampled per image"),
+        Option("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 512, BOXES, "Regions sampled per image"),
         Option(
             "MODEL.ROI_HEADS.POSITIVE_FRACTION", 0.25, FRACTION, "Share of positives among the sampled regions, at most"
         ),

@@ -154,5 +154,7 @@ def end_at_once_in_tools() -> None:
     if not program or threading.current_thread() is not threading.main_thread():
         return
     script = Path(program).resolve()
-    if script.parent in (package / "tools", package.parent / "tools") and b"run_tool(main)" in script.read_bytes():
+    if script.parent not in (package / "tools", package.parent / "tools"):
+        return
+    if script.is_file() and b"run_tool(main)" in script.read_bytes():  # typed into Python, it is none
         end_at_once()

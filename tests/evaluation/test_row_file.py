@@ -67,7 +67,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
         ('[{"image": 1} {"image": 2}]', "byte 14 should be ','"),
         ('[{"image": 1}, {"ima', "entry 1 is not valid JSON"),
         ('[{"image": 1},]', "entry 1 is not valid JSON"),
-        ('[{"image": 1}] [', "goes on after its list of 1 answers"),
+        ('[{"image": 1}] [', "goes on after its list of 1 predictions"),
         ('[{"image": 1}, [2]]', r"entry 1 is \[2\]; each must be an object"),
         ('[{"image": 1}, {"other": 2}]', "entry 1 has no image"),
         ('[{"image": ' + "9" * 5000 + "}]", "entry 0 is not valid JSON"),

@@ -63,7 +63,7 @@ def test_a_dry_run_lists_the_runs_and_touches_nothing(call, tmp_path):
         (["--jobs", "0"], "argument --jobs: '0' is not an integer from 1 to 512"),
         (["--gpus", "0", "MODEL.DEVICE", "cpu"], "--gpus: MODEL.DEVICE is cpu"),
         (["--variant", "x", "weights"], "--variant x: give its options in quotes"),
-        (["--baseline", "gone.json"], "cannot read the single-task results gone.json"),
+        (["--baseline", "gone.json"], "the single-task results cannot be used: cannot read gone.json"),
         (["SOLVER.MAX_ITERS", "3"], "did you mean SOLVER.MAX_ITER?"),
         (["SOLVER.MAX_ITER"], "options come in pairs"),
         (["SOLVER.SEED", "3"], "give --seeds in its place"),

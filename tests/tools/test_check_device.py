@@ -172,7 +172,7 @@ def test_an_interruption_keeps_what_was_found(tmp_path):
         (["--device", "gpu"], "--device is 'gpu', but must be auto, cpu, cuda or cuda:NUMBER"),
         (["--device", "cuda:99"], "cuda:99.*, but"),
         (["--only", "speed"], "--only speed: there are the stages versions, operations, training"),
-        (["--minutes", "0"], "--minutes 0 must be above 0"),
+        (["--minutes", "0"], "argument --minutes: '0' is not a number above 0"),
         (["--json", "no/such/folder/a.json"], "there is no folder"),
     ],
 )

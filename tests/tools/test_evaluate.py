@@ -140,7 +140,7 @@ def test_a_coco_file_without_images(call, tmp_path):
             "argument --edge-thresholds: '0' is not an integer from 1 to 999; --help says more",
         ),
         ((*ALL, *FILE, "--workers", "-1"), "argument --workers: '-1' is not an integer from 0 to 512"),
-        ((*ALL, *FILE, "--single-task", "@absent.json"), "cannot read the single-task results"),
+        ((*ALL, *FILE, "--single-task", "@absent.json"), "the single-task results cannot be used: cannot read "),
         ((*ALL, "--annotations", "@absent.json"), "no such annotation file"),
         ((*ALL, *FILE, "--split", "train"), "has no image of split 'train'"),
         ((*ALL, *FILE, "--parts", "person"), "names 6 classes for part"),

@@ -9,7 +9,6 @@ import torch
 from benchmarks.multitask import Network
 from checks.networks import MINI, TINY, first_batches, read_config
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
-from maskrcnn_benchmark.multitask.loss_combiner import LEVELS
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 
 TORCHJD = ("pcgrad", "cagrad", "aligned_mtl", "upgrad", "dualproj", "graddrop")  # the extra "balancing" brings it
@@ -23,7 +22,7 @@ def _check(setting, findings, option, methods):
     cfg, vocabulary = read_config(setting, MINI, TINY)
     batches = first_batches(cfg, STEPS)
     for method in methods:
-        for level in LEVELS:
+        for level in cfg.record_of("MULTITASK.GRADIENTS_AT").range.values:
             changed = cfg.clone()
             changed.merge_from_list([f"MULTITASK.{option}", method, "MULTITASK.GRADIENTS_AT", level])
             with findings.attempt(method, f"at {level}"):
