@@ -197,7 +197,9 @@ class Checkpointer:
         report = load_state_dict(self.model, weights)
         trained = {name for name, _ in self.model.named_parameters()} or report.matched.keys()
         if not trained & report.matched.keys():
-            raise UserError(f"{f}: none of its {len(weights)} tensors fits this model; is it another network's?")
+            raise UserError(
+                f"{f}: none of its {len(weights)} tensors fits this model; give the config of its own network"
+            )
         odd = [entry[0] for entry in report.mismatched] + report.missing + report.unused
         if resuming and odd:
             raise UserError(

@@ -213,7 +213,7 @@ class DetailDataset(torch.utils.data.Dataset):
                 ids.append(image_id)
         if not ids:
             counts = ", ".join(f"{number} of phase {phase!r}" for phase, number in phases.items()) or "none at all"
-            raise UserError(f"{self.file.path} has no image of split {split!r}; its images: {counts}")
+            raise UserError(f"{self.file.path} has no image of split {split!r}; name another (its images: {counts})")
         return ids
 
     def _read_vocabulary(self, parts, classes):

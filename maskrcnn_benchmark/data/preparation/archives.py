@@ -27,6 +27,7 @@ _LONGEST_READ = 16 << 20  # bytes at once: a header that claims more, for names 
 # The last record of a zip archive and of a large one: how it begins, and place and length of the directory's size in it
 _ZIP_END, _ZIP64_END = (b"PK\x05\x06", 12, 4), (b"PK\x06\x06", 40, 8)
 _ZIP_END_BYTES, _ZIP_ENTRY_BYTES = 65536 + 22 + 20 + 56, 46
+_NOTHING = "nothing of this archive is unpacked, fetch it again from where it is published"
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ def list_files(path, limits):
     for count, entry in enumerate(_entries(path), 1):
         danger = entry.danger or _danger_of_name(entry.name)
         if danger:
-            raise UserError(f"{path}: its entry {entry.name[:80]!r} {danger}; nothing of this archive is unpacked")
+            raise UserError(f"{path}: its entry {entry.name[:80]!r} {danger}; {_NOTHING}")
         if entry.name in files:
-            raise UserError(f"{path}: its entry {entry.name[:80]!r} occurs twice; nothing of this archive is unpacked")
+            raise UserError(f"{path}: its entry {entry.name[:80]!r} occurs twice; {_NOTHING}")
         if count > limits.entries:
             raise UserError(f"{path} holds more than {limits.entries} entries; it is not the expected archive")
         if entry.is_file:

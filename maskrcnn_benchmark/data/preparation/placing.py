@@ -136,7 +136,7 @@ def _jpegs_in_archive(archive):
     folders = [each for each in found if "VOC2010" in each.parts] or list(found)
     if len(folders) != 1:
         what = "no folder" if not folders else "several folders"
-        raise UserError(f"{archive} holds {what} {JPEG_FOLDER} with images; is it VOCtrainval_03-May-2010.tar?")
+        raise UserError(f"{archive} holds {what} {JPEG_FOLDER} with images; give VOCtrainval_03-May-2010.tar")
     images = found[folders[0]]
     return {name: entry for name, (entry, _) in images.items()}, {name: size for name, (_, size) in images.items()}
 
