@@ -246,6 +246,7 @@ def test_the_first_use_says_so_and_the_next_is_silent(tmp_path, content, none_is
 
 def test_a_file_that_changed_gets_a_new_index(tmp_path, content, none_is_small, caplog):
     open_coco_file(written(tmp_path, content))
+    caplog.clear()
     del content["annotations"][0]
     with caplog.at_level(logging.INFO):
         file = open_coco_file(written(tmp_path, content))
@@ -294,6 +295,7 @@ def test_an_index_that_is_damaged_or_none_is_made_again(tmp_path, content, none_
     path = written(tmp_path, content)
     expected = facts(open_coco_file(path))
     spoil(tmp_path / INDEX)
+    caplog.clear()
     with caplog.at_level(logging.INFO):
         again = open_coco_file(path)
     assert facts(again) == expected and open_coco_file(path) is again

@@ -93,7 +93,7 @@ def test_an_image_without_a_size_is_left_out_and_told_of(tiny, content, caplog):
 
 def test_split_without_images_says_what_there_is(tiny, content):
     content["images"] = content["images"][:3]
-    with pytest.raises(UserError, match="no image of split 'val'; name another .its images: 3 of phase 'train'"):
+    with pytest.raises(UserError, match=r"no image of split 'val'; name another \(its images: 3 of phase 'train'"):
         opened(tiny, content, split="val")
 
 
