@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import wait
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -18,6 +19,7 @@ from maskrcnn_benchmark.utils.workers import describe_loss, end_processes, kill_
 
 _POLL_SECONDS = 0.5
 _SHUTDOWN_SECONDS = 5
+_SECONDS_TO_BE_SEEN = 1
 
 # How PyTorch begins what it says of a worker that has ended. It may say so anywhere in this thread, for its source is
 # the signal of a child's end
@@ -90,10 +92,21 @@ class Batches:
         batch, error = self._wait()
         try:
             if error is not None:
-                raise error
+                raise self._told(error)
             return batch
         finally:
             del error  # it holds this frame by its trace
+
+    def _told(self, error):
+        """The error to raise for one of taking a batch: a killed worker also takes the way to what it had sent."""
+        if isinstance(error, EOFError | OSError):
+            # its files are closed a moment before it is seen to have ended
+            ended = wait([process.sentinel for process in self._processes], _SECONDS_TO_BE_SEEN)
+            for process in self._processes:
+                if process.sentinel in ended:
+                    process.join(_SECONDS_TO_BE_SEEN)
+                    return UserError(describe_loss(process, REMEDY))
+        return error
 
     def _wait(self):
         asked = None

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from maskrcnn_benchmark.data.batches import Batches, StopWaiting, end_workers, ending_workers
 from maskrcnn_benchmark.data.collate_batch import BatchCollator
 from maskrcnn_benchmark.data.handover import HandedOver
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.workers import leave_signals_to_parent
 
 
@@ -115,6 +116,28 @@ def test_a_killed_worker_is_one_line_with_the_remedy(end_of, where):
     code, said = end_of(lambda: go_through(make_loader(dataset), with_each))
     assert code == 2 and len(said.splitlines()) == 1
     assert "SIGKILL" in said and "lower DATALOADER.NUM_WORKERS" in said
+
+
+def test_what_a_killed_worker_had_sent_is_lost_with_it():
+    worker = multiprocessing.get_context("fork").Process(target=os._exit, args=(3,))
+    worker.start()
+
+    class OfDeadWorkers:
+        _workers = [worker]
+
+        def __next__(self):
+            raise ConnectionRefusedError("of the socket that would hand its files over")
+
+        def _shutdown_workers(self):
+            pass
+
+    class Loader:
+        def __iter__(self):
+            return OfDeadWorkers()
+
+    line = rf"^worker {worker.pid} has ended by itself \(exit code 3\)"
+    with pytest.raises(UserError, match=line), Batches(Loader()) as batches:
+        next(batches)
 
 
 def test_a_killed_worker_of_another_loader_is_one_line_too(end_of):
