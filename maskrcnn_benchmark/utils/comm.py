@@ -99,7 +99,10 @@ def wait_for_others(function, *arguments):
         except Exception as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=call, daemon=True).start()
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    outcome.exception()  # this is where it waits, and where a signal is raised
+    thread.join()  # Python must not end while it is on its way out of a library
     return outcome.result()
 
 
