@@ -1,11 +1,12 @@
 """Seeded damage for readers: bytes, JSON values, databases and pictures as chance or a stranger would leave them.
 
-Every function takes a `random.Random`, so that a seed repeats a case. The quick tests of the readers take a sample, the
-fault suite takes thousands.
+Every function takes a `random.Random`, so that a seed repeats a case, and says in words what it did. The quick tests of
+the readers take a sample, the suite of faults takes thousands.
 """
 
 import copy
 import io
+import math
 import random
 import sqlite3
 import struct
@@ -15,93 +16,132 @@ from contextlib import closing
 import numpy as np
 from PIL import Image
 
-# What a value of JSON is replaced by: other types, other signs, what no field expects
-ODD_VALUES = (
-    *(None, True, False, 0, 1, -1, 0.5, -0.0, 2**31, 2**63, -(2**63) - 1, 10**400, 1e308, -1e308),
-    *(float("nan"), float("inf"), float("-inf"), "", "0", "nan", "-1", "a" * 5000, "../../x", "/etc/passwd"),
-    *(
-        "a\x00b",
-        "\x1b[2J\x1b]0;x\x07",
-        "<script>alert(1)</script>",
-        "\ud800",
-        "\u202ex",
-        [],
-        {},
-        [[]],
-        [None],
-        {"": None},
-    ),
-    *([0] * 5, [1e9, 1e9, 1e9, 1e9], {"size": [10**9, 10**9], "counts": "0"}),
+DEEP = 400
+ODD_NUMBERS = (0, -1, 1, 2, 255, 2**31, 2**63, -(2**63), 2**70, 10**40, 10**400, 0.5, -0.5, -0.0, 1e308, 1e-300)
+NOT_FINITE = (math.nan, math.inf, -math.inf)
+ODD_TEXTS = (
+    *("", " ", "x", "x" * 5000, "\0", "../../../etc/passwd", "/etc/passwd", "1", "nan", "é\u202e", "person", "-"),
+    *("\x1b[2J\x1b]0;x\x07", "<script>alert(1)</script>", "\ud800"),
+)
+ODD_TREES = (
+    *(None, True, False, [], {}, [[]], [None], {"": None}, {"a": 1}, [1, 2, 3], ["a", "b"], [1e9] * 4),
+    {"size": [10**9, 10**9], "counts": "0"},
 )
 
 
-def damage_bytes(data, rng):
-    """`data` cut off, with flipped, repeated, removed, inserted or overwritten bytes: bytes, never the same object."""
-    data = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 5, 20))):
-        kind = rng.randrange(7)
-        place = rng.randrange(len(data) + 1)
-        if rng.random() < 0.3:
-            place = min(place, rng.randrange(64))  # heads decide more than bodies
-        length = rng.choice((1, 2, 4, 8, 64))
-        if kind == 0:
-            del data[place:]
-        elif kind == 1:
-            data[place : place + 1] = bytes([rng.randrange(256)])
-        elif kind == 2:
-            data[place : place + 4] = rng.choice(
-                (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f")
-            )
-        elif kind == 3:
-            data[place:place] = data[place : place + length]
-        elif kind == 4:
-            del data[place : place + length]
-        elif kind == 5:
-            data[place:place] = rng.randbytes(length)
-        elif len(data):
-            bit = rng.randrange(8 * len(data))
-            data[bit // 8] ^= 1 << bit % 8
-    return bytes(data)
+def odd_value(rng):
+    """A value that has no business where it is put."""
+    kind = rng.randrange(8)
+    if kind < 3:
+        return rng.choice(ODD_NUMBERS)
+    if kind == 3:
+        return rng.choice(NOT_FINITE)
+    if kind < 6:
+        return rng.choice(ODD_TEXTS)
+    return nested(DEEP) if kind == 6 and rng.random() < 0.2 else copy.deepcopy(rng.choice(ODD_TREES))
 
 
-def damage_value(value, rng, odd_values=ODD_VALUES):
-    """A copy of a JSON value in which one to three places at any depth hold something else, are gone or are doubled."""
-    value = copy.deepcopy(value)
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        places = list(_places(value))
-        if not places:
-            return rng.choice(odd_values)
-        owner, key = rng.choice(places)
-        kind = rng.randrange(8)
-        if kind == 0 and isinstance(owner, dict):
-            del owner[key]
-        elif kind == 1 and isinstance(owner, dict):
-            owner[rng.choice(("", "x", "<b>", "\x1b[31m", "__class__", "a" * 300))] = owner.pop(key)
-        elif kind == 2 and isinstance(owner, list):
-            owner.insert(key, copy.deepcopy(owner[key]))
-        elif kind == 3 and isinstance(owner, list):
-            del owner[key]
-        elif kind == 4 and type(owner[key]) in (int, float):
-            owner[key] = rng.choice(
-                (-owner[key], owner[key] + 1, owner[key] * 10**6, float(owner[key]), str(owner[key]))
-            )
-        else:
-            owner[key] = copy.deepcopy(rng.choice(odd_values))
+def nested(depth):
+    """A list in a list in a list ..."""
+    value = []
+    for _ in range(depth):
+        value = [value]
     return value
 
 
-def _places(value):
-    """(container, key) of every value inside a JSON value."""
-    found = [value]
-    while found:
-        owner = found.pop()
-        keys = list(owner) if isinstance(owner, dict) else range(len(owner)) if isinstance(owner, list) else ()
-        for key in keys:
-            yield owner, key
-            found.append(owner[key])
+def random_place(rng, tree):
+    """(container, key, path) of a value, by a walk from the top, so that what is near it comes often."""
+    node, path = tree, []
+    while True:
+        keys = list(node) if isinstance(node, dict) else range(len(node))
+        if not keys:
+            return None
+        key = rng.choice(keys)
+        path.append(str(key))
+        child = node[key]
+        if not isinstance(child, dict | list) or not child or rng.random() < 0.12:
+            return node, key, "/".join(path)
+        node = child
 
 
-def damage_database(path, rng):
+def damage_tree(rng, tree):
+    """Damage nested dictionaries and lists in place, once to thrice; returns what was done in words."""
+    words = []
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        place = random_place(rng, tree)
+        if place is None:
+            break
+        node, key, path = place
+        kind = rng.randrange(10)
+        if kind < 5:
+            node[key] = odd_value(rng)
+            words.append(f"{path} = {short(node[key])}")
+        elif kind == 5:
+            del node[key]
+            words.append(f"without {path}")
+        elif kind == 6 and isinstance(node, list):
+            node.insert(key, copy.deepcopy(node[key]))
+            words.append(f"{path} twice")
+        elif kind == 7 and isinstance(node, dict):
+            node[str(key) + "x"] = node.pop(key)
+            words.append(f"{path} renamed")
+        elif isinstance(node[key], bool | int | float) and math.isfinite(node[key]):
+            node[key] = rng.choice((-node[key], node[key] * 1000 + 1, str(node[key]), [node[key]], node[key] + 0.5))
+            words.append(f"{path} = {short(node[key])}")
+        else:
+            node[key] = rng.choice((short(node[key]), [node[key]], {"value": node[key]}))
+            words.append(f"{path} of another type")
+    return ", ".join(words)
+
+
+def damage_bytes(rng, data):
+    """(damaged bytes, what was done in words)."""
+    data = bytearray(data)
+    kind = rng.randrange(9)
+    length = len(data)
+    at = rng.randrange(length) if length else 0
+    span = min(length - at, rng.choice((1, 2, 4, 16, 64, 512)))
+    if kind == 0 or not length:
+        return bytes(data[:at]), f"cut after {at} bytes"
+    if kind == 1:
+        for _ in range(rng.choice((1, 3, 10, 100))):
+            data[rng.randrange(length)] ^= 1 << rng.randrange(8)
+        return bytes(data), "bits turned"
+    if kind == 2:
+        data[at : at + span] = bytes(span)
+        return bytes(data), f"{span} zeros at {at}"
+    if kind == 3:
+        data[at : at + span] = b"\xff" * span
+        return bytes(data), f"{span} bytes 255 at {at}"
+    if kind == 4:
+        data[at:at] = bytes(rng.randrange(256) for _ in range(span))
+        return bytes(data), f"{span} bytes put in at {at}"
+    if kind == 5:
+        del data[at : at + span]
+        return bytes(data), f"{span} bytes taken out at {at}"
+    if kind == 6:
+        data[at : at + span] = bytes(rng.randrange(256) for _ in range(span))
+        return bytes(data), f"{span} random bytes at {at}"
+    if kind == 7:
+        near = min(length, 64)  # headers decide most
+        for _ in range(rng.choice((1, 2, 4))):
+            data[rng.randrange(near)] = rng.choice((0, 1, 127, 128, 254, 255, rng.randrange(256)))
+        return bytes(data), "its head changed"
+    other = rng.randrange(length)
+    data[at : at + span] = data[other : other + span]
+    return bytes(data), f"{span} bytes of {other} at {at}"
+
+
+def short(value):
+    """A value in at most 60 letters; it may be nested deeper than `repr` can go."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "a deep list"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def damage_database(rng, path):
     """Change an SQLite file in place so that it stays a database: a table or a column dropped, cells of other types.
 
     Returns what was done, in words.
@@ -137,7 +177,7 @@ def damage_database(path, rng):
 def _other_cell(value, rng):
     if isinstance(value, bytes | str) and value and rng.random() < 0.5:
         data = value if isinstance(value, bytes) else value.encode()
-        data = damage_bytes(data, rng) if rng.random() < 0.5 else data[: rng.randrange(len(data))]
+        data = damage_bytes(rng, data)[0] if rng.random() < 0.5 else data[: rng.randrange(len(data))]
         return data if isinstance(value, bytes) else data.decode("latin-1")
     if isinstance(value, int | float) and rng.random() < 0.4:
         return rng.choice((-value - 1, value + 1, value * 1000, 2**31, 2**62, float(value) + 0.5, str(value)))

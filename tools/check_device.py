@@ -18,11 +18,11 @@ from checks.report import format_result, format_summary, verdict_of
 from checks.runner import Runner
 from checks.stage import FAIL, Setting
 from checks.stages import STAGES
-from maskrcnn_benchmark.config.options import Number
 from maskrcnn_benchmark.utils.arguments import in_range
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Number
 
 REPORT = "check_device.json"
 REWRITE_SECONDS = 1.0

@@ -10,7 +10,6 @@ environment's DEMO_TOKEN gives a token of your own.
 import os
 from pathlib import Path
 
-from maskrcnn_benchmark.config.options import Integer
 from maskrcnn_benchmark.demo.access import TOKEN_VARIABLE, access_for
 from maskrcnn_benchmark.demo.serve import check_gradio, serve_demo
 from maskrcnn_benchmark.demo.uploads import MOST_PIXELS
@@ -19,6 +18,7 @@ from maskrcnn_benchmark.utils.arguments import in_range, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer
 
 
 def parse_arguments(arguments=None):

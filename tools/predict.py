@@ -12,7 +12,6 @@ every task. What cannot be read is named and passed over, and the exit status is
 import re
 from pathlib import Path
 
-from maskrcnn_benchmark.config.options import Integer, Number
 from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.output import LAYOUTS, AnswerFolder, JsonFiles, PictureFiles, Window, write_results
 from maskrcnn_benchmark.predict.predictor import Predictor
@@ -23,6 +22,7 @@ from maskrcnn_benchmark.utils.arguments import in_range, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer, Number
 
 OBJECT_TASKS = ("detection", "instance", "keypoint", "part")
 OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")

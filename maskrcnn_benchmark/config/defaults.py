@@ -7,18 +7,8 @@ for more than a machine has. Names that others may add to, such as those of head
 import os
 
 from maskrcnn_benchmark.config.node import ConfigNode as CN
-from maskrcnn_benchmark.config.options import (
-    Choice,
-    Either,
-    Flag,
-    Integer,
-    Number,
-    Option,
-    Row,
-    Sequence,
-    Text,
-    section,
-)
+from maskrcnn_benchmark.config.options import Option, section
+from maskrcnn_benchmark.utils.ranges import Choice, Either, Flag, Integer, Number, Row, Sequence, Text
 
 FLAG = Flag()
 FRACTION = Number(0, 1)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.options import Option, Text, shown
+from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Text, shown
 from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 # Options of the original library that have no meaning here. They are accepted so that its users' files load.

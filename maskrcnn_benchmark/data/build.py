@@ -35,6 +35,7 @@ from maskrcnn_benchmark.data.samplers import (
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.multitask.tasks import enabled_tasks
 from maskrcnn_benchmark.structures.target_batch import HostTargets
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
@@ -111,7 +112,7 @@ def bind_vocabulary(cfg, vocabulary):
     Raises `UserError` if a task is on for which the data set has no classes, and if an option of a task that is on
     was set by hand to another number; the message names both.
     """
-    counts = _class_counts(vocabulary)
+    counts = class_counts(vocabulary)
     on = {task.switch for task in enabled_tasks(cfg)}
     frozen = cfg.is_frozen()
     cfg.defrost()
@@ -133,7 +134,7 @@ def bind_vocabulary(cfg, vocabulary):
         cfg.freeze()
 
 
-def _class_counts(vocabulary):
+def class_counts(vocabulary: Vocabulary) -> dict[str, tuple[str, int, str]]:
     """{option: (switch of its task, number of classes or 0 without any, what they are)}."""
     things, stuff = len(vocabulary.thing_names), len(vocabulary.semantic_names)
     parts = len(vocabulary.parts.labels) if vocabulary.parts else 0

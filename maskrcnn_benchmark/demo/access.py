@@ -36,16 +36,18 @@ class Access:
     def __post_init__(self):
         if self.token and len(self.token) < SHORTEST_TOKEN:
             raise UserError(f"{TOKEN_VARIABLE} has {len(self.token)} characters; take {SHORTEST_TOKEN} or more")
+        if not (self.token.isascii() and self.token.isprintable()):
+            raise UserError(f"{TOKEN_VARIABLE} has characters that no address has; take letters and digits")
         if self.public_url:
             _split(self.public_url)
 
-    def link(self, host, port):
+    def link(self, host: str, port: int) -> str:
         """The address to open, with the token, of a demo that listens on `host`."""
         shown = socket.gethostname() if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         address = self.public_url.rstrip("/") + "/" if self.public_url else f"http://{shown}:{port}/"
         return f"{address}?{urlencode({'token': self.token})}" if self.token else address
 
-    def knows(self, host):
+    def knows(self, host: str) -> bool:
         """Whether a Host header names this machine. A page of the net can have a name point here, but no number."""
         match = _HOST.fullmatch(host)
         if match is None:
@@ -59,7 +61,7 @@ class Access:
             return False
         return address.is_loopback or not self.is_local
 
-    def is_own(self, origin, host):
+    def is_own(self, origin: str, host: str) -> bool:
         """Whether the value of an Origin header is the demo's own page, as a browser that asks `host` has it."""
         own = {f"http://{host}".lower(), f"https://{host}".lower()}
         if self.public_url:
@@ -67,7 +69,7 @@ class Access:
             own.add(f"{url.scheme}://{url.netloc}".lower())
         return origin.lower() in own
 
-    def new_cookie(self, port):
+    def new_cookie(self, port: int) -> tuple[str, tuple[bytes, bytes]]:
         """(session, the header that gives a browser the cookie of it)."""
         session = secrets.token_urlsafe(16)
         url = _split(self.public_url) if self.public_url else None
@@ -76,7 +78,7 @@ class Access:
         cookie = f"{_cookie_name(port)}={session}.{self._sign(session)}; Path={path}; HttpOnly; SameSite=Lax{secure}"
         return session, (b"set-cookie", cookie.encode())
 
-    def session_of(self, cookies, port):
+    def session_of(self, cookies: str, port: int) -> str | None:
         """The session of a Cookie header that this demo gave out, or None."""
         for part in cookies.split(";"):
             name, _, value = part.strip().partition("=")
@@ -85,7 +87,7 @@ class Access:
                 return session
         return None
 
-    def opens_with(self, token):
+    def opens_with(self, token: str) -> bool:
         """Whether a token is the right one, in a time that tells nothing of it."""
         return bool(self.token) and _same(token, self.token)
 
@@ -93,7 +95,7 @@ class Access:
         return hmac.new(self.secret, session.encode(), hashlib.sha256).hexdigest()
 
 
-def access_for(host, token=None, public_url=""):
+def access_for(host: str, token: str | None = None, public_url: str = "") -> Access:
     """The `Access` of a demo that listens on `host`. A token of None is drawn; "" asks nobody for one."""
     try:
         is_local = ipaddress.ip_address(host).is_loopback

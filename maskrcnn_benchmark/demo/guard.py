@@ -7,10 +7,13 @@ import asyncio
 import json
 import re
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+
+from maskrcnn_benchmark.demo.access import Access
 
 MOST_EVENT_BYTES = 64 << 10  # what a page sends when something is clicked; it is some 200 bytes
 MOST_TEXT = 200  # characters of a text in it
@@ -81,7 +84,7 @@ ROUTES = (
 class Refused(Exception):
     """A request that is not passed on: a status and a sentence that says nothing of what was asked for."""
 
-    def __init__(self, status, sentence):
+    def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
 
@@ -95,7 +98,7 @@ class Guard:
         events: {number of an event: how many values its page sends with it}.
     """
 
-    def __init__(self, app, access, events):
+    def __init__(self, app: Callable, access: Access, events: Mapping[int, int]) -> None:
         self._app = app
         self._access = access
         self._events = events
@@ -185,7 +188,7 @@ class Guard:
             self._sessions.popitem(last=False)
 
 
-def checked_event(body, events):
+def checked_event(body: bytes, events: Mapping[int, int]) -> dict:
     """What a page sent when something was clicked, in the form that gradio takes; raises `Refused`.
 
     Values are numbers, switches and short texts. gradio takes a dictionary among them for a file, which it would look
@@ -238,7 +241,7 @@ def _route(scope):
     raise Refused(404, "not found")
 
 
-async def read_body(receive, most_bytes, seconds):
+async def read_body(receive: Callable, most_bytes: int, seconds: float) -> bytes:
     """The bytes of a request; raises `Refused` for one of more than `most_bytes`, or that takes longer to arrive."""
     try:
         return await asyncio.wait_for(_whole(receive, most_bytes), seconds)

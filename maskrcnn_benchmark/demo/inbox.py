@@ -1,16 +1,18 @@
 """Uploads on their way from a browser to the network: few, not for long, and each for its own session alone."""
 
 import contextlib
+import os
 import re
 import secrets
 import shutil
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from maskrcnn_benchmark.demo.guard import Refused, read_body
@@ -41,7 +43,9 @@ class Inbox:
         most_all_bytes: of all of them.
     """
 
-    def __init__(self, folder, most_bytes=MOST_BYTES, most_all_bytes=MOST_ALL_BYTES):
+    def __init__(
+        self, folder: str | os.PathLike, most_bytes: int = MOST_BYTES, most_all_bytes: int = MOST_ALL_BYTES
+    ) -> None:
         self.most_bytes = most_bytes
         self._most_all_bytes = most_all_bytes
         self._folder = Path(folder)
@@ -52,7 +56,7 @@ class Inbox:
     def __len__(self):
         return len(self._waiting)
 
-    def put(self, session, name, data):
+    def put(self, session: str, name: str, data: bytes) -> str:
         """Keep the bytes of a file for a session; returns the key by which the session can have it read, once."""
         key = secrets.token_urlsafe(16)
         path = self._folder / key / safe_name(name)
@@ -73,7 +77,7 @@ class Inbox:
         return key
 
     @contextlib.contextmanager
-    def taken(self, session, key):
+    def taken(self, session: str, key: object) -> Iterator[Path]:
         """The path of an upload, which is removed after the block. Raises `UserError` for any but the session's own."""
         with self._lock:
             found = self._waiting.get(key) if isinstance(key, str) else None
@@ -89,7 +93,7 @@ class Inbox:
         return sum(waiting.size for waiting in self._waiting.values())
 
 
-def add_inbox(app, inbox):
+def add_inbox(app: FastAPI, inbox: Inbox) -> None:
     """Give a FastAPI application behind a `Guard` the address that the page's uploads go to.
 
     The bytes of a file are the request's body; its name is a parameter. The response is {"key": ...} for `Inbox.taken`,
@@ -119,7 +123,7 @@ def add_inbox(app, inbox):
         return JSONResponse({"key": key})
 
 
-def safe_name(name):
+def safe_name(name: str) -> str:
     """A file's name as it is used here: the last part of its sender's, without what a file system or terminal minds."""
     last = re.split(r"[/\\]", name)[-1]
     kept = re.sub(r"[^\w .()+-]+", "_", last).strip(" .")

@@ -22,7 +22,7 @@ def header(network, tasks):
     return f"<header><h1>One network, {_count(len(tasks), 'task')}</h1><dl>{items}</dl></header>"
 
 
-def upload():
+def upload() -> str:
     """The place for an image to be dropped or chosen: the input takes drops itself, for it covers the place."""
     return (
         '<label class="upload"><input type="file" accept="image/*" aria-label="Image">'

@@ -52,7 +52,7 @@ class Page:
         self.blocks.has_launched = True
 
     @property
-    def events(self):
+    def events(self) -> dict[int, int]:
         """{number of an event: how many values the page sends with it}."""
         return {number: len(event.inputs) for number, event in self.blocks.fns.items()}
 

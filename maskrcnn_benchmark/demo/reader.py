@@ -31,13 +31,13 @@ class Reader:
         seconds: longer ones are ended.
     """
 
-    def __init__(self, seconds=SECONDS):
+    def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._running = set()
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def __call__(self, path, most_pixels=MOST_PIXELS, most_bytes=MOST_BYTES):
+    def __call__(self, path: str | os.PathLike, most_pixels: int = MOST_PIXELS, most_bytes: int = MOST_BYTES) -> Upload:
         """The `Upload` of a file. Raises `UserError` as `read_upload`, and for what takes too long or crashes."""
         name = Path(path).name
         with self._started(path, most_pixels, most_bytes) as process:
@@ -56,7 +56,7 @@ class Reader:
             raise UserError(head["message"])
         return Upload(Image.frombytes("RGB", head["size"], pixels), head["name"], head["notes"])
 
-    def close(self):
+    def close(self) -> None:
         """End all that are at work, and read nothing any more."""
         with self._lock:
             self._is_closed = True
@@ -88,7 +88,7 @@ class Reader:
                     self._running.discard(process)
 
 
-def main():
+def main() -> None:
     """The process: reads the file of its arguments, writes a line of JSON and the pixels of the image, or a message."""
     path, most_pixels, most_bytes, seconds = sys.argv[1:]
     _limit(float(seconds))

@@ -150,7 +150,7 @@ dialog.large img { max-width: 96vw; max-height: 96vh; min-width: min(70vw, 1000p
 """
 
 
-def upload_script(most_bytes):
+def upload_script(most_bytes: int) -> str:
     """The script of the upload's place; files of more than `most_bytes` are not sent."""
     return f"const MOST_BYTES = {int(most_bytes)};{UPLOAD_SCRIPT}"
 

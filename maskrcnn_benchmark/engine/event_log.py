@@ -5,6 +5,7 @@ import itertools
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from maskrcnn_benchmark.utils.log_file import LogFile
@@ -23,14 +24,14 @@ class EventLog:
         purge_step: earlier files' points from this iteration on are hidden; None hides nothing.
     """
 
-    def __init__(self, folder, purge_step=None):
+    def __init__(self, folder: str | os.PathLike, purge_step: int | None = None) -> None:
         self._purge_step = purge_step
         # the name by which TensorBoard knows such files, and the order to read them in
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self._file = LogFile(Path(folder) / name, "report")
         self._is_begun = False
 
-    def add(self, values, iteration):
+    def add(self, values: Mapping[str, float], iteration: int) -> None:
         """Write a report: {name: number} at an iteration."""
         # imported here: it takes a while that no other tool should wait for
         from tensorboard.compat.proto.event_pb2 import Event
@@ -41,7 +42,7 @@ class EventLog:
         events.append(Event(wall_time=time.time(), step=int(iteration), summary=Summary(value=points)))
         self._is_begun |= self._file.append(_records(events))
 
-    def close(self):
+    def close(self) -> None:
         """Close the file."""
         self._file.close()
 

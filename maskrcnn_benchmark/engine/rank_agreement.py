@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from maskrcnn_benchmark import __version__
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.utils.collect_env import collect_environment
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size
 from maskrcnn_benchmark.utils.errors import UserError
@@ -31,7 +32,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _MOST_NAMED = 3
 
 
-def check_same_command(cfg, device: torch.device) -> None:
+def check_same_command(cfg: ConfigNode, device: torch.device) -> None:
     """Raise `UserError` in all processes unless they have the same options, code, versions and kind of device.
 
     Options that name a place on a machine's own disk, or say how fast it loads, are left out (`OWN_OPTIONS`). The
@@ -76,7 +77,7 @@ def check_same(facts: dict, remedy: str) -> None:
     raise UserError(f"rank {rank} has {'; '.join(parts)}{more}: {remedy}")
 
 
-def digest(value) -> str:
+def digest(value: object) -> str:
     """Some letters and digits that stand for what JSON can hold; the order of a dictionary does not matter."""
     return _digest(json.dumps(value, sort_keys=True).encode())
 

@@ -74,7 +74,7 @@ class RunLock:
             ) from None
         _held[self._key] = self._file
 
-    def release(self):
+    def release(self) -> None:
         """Give the folder back; the file is removed. In a fork of the owner it does nothing."""
         if os.getpid() != self._owner:
             return

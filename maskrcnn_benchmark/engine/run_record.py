@@ -88,7 +88,7 @@ class RunRecord:
         """Take the time: what follows is evaluation."""
         self.training_seconds = time.monotonic() - self.clock
 
-    def describe_start(self):
+    def describe_start(self) -> None:
         self.start = {
             "command": shlex.join(sys.orig_argv),
             "folder": os.getcwd(),

@@ -3,12 +3,14 @@
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
 from maskrcnn_benchmark.engine.determinism import fix_cublas_workspace
 from maskrcnn_benchmark.engine.rank_agreement import check_same_command
@@ -34,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def start_run(cfg):
+def start_run(cfg: ConfigNode) -> Iterator[torch.device]:
     """Join the other processes of this run, if torchrun started several, take the output folder, and open the log.
 
     The folder is this run's until the block ends: see `engine.run_lock`.
@@ -65,7 +67,7 @@ def start_run(cfg):
         yield device
 
 
-def join_processes(device):
+def join_processes(device: torch.device) -> None:
     """Make the group of the processes that torchrun's variables speak of; raises `UserError` if they cannot meet."""
     # objects travel by gloo, so that gathering an evaluation's records takes no GPU memory
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
@@ -78,7 +80,7 @@ def join_processes(device):
         raise UserError(f"the processes of this run cannot meet ({where}): {' '.join(str(error).split())}") from None
 
 
-def world_size_of_environment():
+def world_size_of_environment() -> int:
     """The number of processes by torchrun's variables, 1 without them; raises `UserError` if they are incomplete."""
     given = {name: os.environ[name] for name in WORLD_VARIABLES if name in os.environ}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"):

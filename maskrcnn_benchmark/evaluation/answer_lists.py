@@ -1,5 +1,6 @@
 """The lists of answers that files hold, one class per kind: what an entry must be, and the answer it stands for."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -245,7 +246,7 @@ def _labels_of_file(path, dataset):
     return {entry["category_id"]: places[entry["name"]] for entry in things if entry["name"] in places}
 
 
-def read_classes(path, field, numbered):
+def read_classes(path: str | os.PathLike, field: str, numbered: object) -> list[dict]:
     """The entries of a `classes.json` under a field, each an object with a name: list of dict.
 
     Args:

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.schema import ListOf, Record, Tensor, Text
+from maskrcnn_benchmark.utils.schema import TEXT, ListOf, Record, Tensor
 
 INTERACTIONS = "interactions"  # the summary's entry in results.json, and the module's prefix in a combiner's state
-EXTRA_STATE = Record({"tasks": ListOf(Text(), 0, 1000)})
+EXTRA_STATE = Record({"tasks": ListOf(TEXT, 0, 1000)})
 
 
 @dataclass

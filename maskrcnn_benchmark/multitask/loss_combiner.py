@@ -18,8 +18,9 @@ from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, own_paramet
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.utils.resume_state import MOST_ITERATIONS
-from maskrcnn_benchmark.utils.schema import Record, Whole
+from maskrcnn_benchmark.utils.schema import Record
 
 
 def _alone(complete):
@@ -117,7 +118,7 @@ class LossCombiner(nn.Module):
         return {"iteration": self.iteration, "seed": self.seed}
 
     def set_extra_state(self, state):
-        Record({"iteration": Whole(0, MOST_ITERATIONS), "seed": Whole(0, 2**64 - 1)}).check(state)
+        Record({"iteration": Integer(0, MOST_ITERATIONS), "seed": Integer(0, 2**64 - 1)}).check(state)
         self.iteration, self.seed = state["iteration"], state["seed"]
 
     def begin(self):

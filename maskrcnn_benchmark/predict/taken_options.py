@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from maskrcnn_benchmark.config.node import ConfigNode
-from maskrcnn_benchmark.config.options import Integer, Number, Range, Sequence, Text, shown
+from maskrcnn_benchmark.data.build import class_counts
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer, Number, Range, Sequence, Text, shown
 from maskrcnn_benchmark.utils.text import printable
 
 logger = logging.getLogger(__name__)
@@ -268,15 +269,7 @@ def check_names(vocabulary: Vocabulary, source: str) -> None:
 
 def _counts(vocabulary):
     """{option: number of classes, background included where the option counts it, or 0 without any}."""
-    things = len(vocabulary.thing_names)
-    return {
-        "MODEL.ROI_BOX_HEAD.NUM_CLASSES": things and things + 1,
-        "MODEL.RETINANET.NUM_CLASSES": things and things + 1,
-        "MODEL.SEMANTIC_HEAD.NUM_CLASSES": len(vocabulary.semantic_names),
-        "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES": len(vocabulary.image_label_names),
-        "MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES": len(vocabulary.joints.names) if vocabulary.joints else 0,
-        "MODEL.ROI_PART_HEAD.NUM_CLASSES": len(vocabulary.parts.labels) + 1 if vocabulary.parts else 0,
-    }
+    return {option: count for option, (_, count, _) in class_counts(vocabulary).items()}
 
 
 def _with_names(cfg, vocabulary):

@@ -152,7 +152,7 @@ def config_of(file, rest, config_file="", options=()):
     return cfg
 
 
-def vocabulary_in(file, rest):
+def vocabulary_in(file: object, rest: dict) -> Vocabulary | None:
     """The `Vocabulary` that a checkpoint carries, or None.
 
     Raises `UserError` for one that is damaged or far too large.

@@ -6,18 +6,19 @@ import torch
 
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
 from maskrcnn_benchmark.structures.tensors import TensorHolder
-from maskrcnn_benchmark.utils.schema import Fixed, ListOf, Real, Record, Text, Unfit, Whole
+from maskrcnn_benchmark.utils.ranges import Integer, Number
+from maskrcnn_benchmark.utils.schema import TEXT, Fixed, ListOf, Record, Unfit
 
 # Whole-body sets have 133
 MOST_JOINTS = 1000
-_PAIRS = ListOf(Fixed((Whole(0, MOST_JOINTS), Whole(0, MOST_JOINTS))), 0, 10 * MOST_JOINTS)
+_PAIRS = ListOf(Fixed((Integer(0, MOST_JOINTS), Integer(0, MOST_JOINTS))), 0, 10 * MOST_JOINTS)
 STORED = Record(
     {
-        "name": Text(),
-        "names": ListOf(Text(), 0, MOST_JOINTS),
+        "name": TEXT,
+        "names": ListOf(TEXT, 0, MOST_JOINTS),
         "flip_pairs": _PAIRS,
         "skeleton": _PAIRS,
-        "sigmas": ListOf(Real(0, above=True), 0, MOST_JOINTS),
+        "sigmas": ListOf(Number(0, above=True), 0, MOST_JOINTS),
     }
 )
 

@@ -17,7 +17,8 @@ from maskrcnn_benchmark.structures.part_groups import (
 )
 from maskrcnn_benchmark.structures.resampling import NearestWindows, region_grid
 from maskrcnn_benchmark.structures.tensors import TensorHolder
-from maskrcnn_benchmark.utils.schema import ListOf, OneOf, Record, Text, Unfit, Whole
+from maskrcnn_benchmark.utils.ranges import Choice, Integer
+from maskrcnn_benchmark.utils.schema import TEXT, ListOf, Record, Unfit
 
 PART_SETS = ("person6", "person24", "superparts", "all")
 # Other names that are accepted for a set: what older configs and checkpoints call it
@@ -27,12 +28,12 @@ NO_PARTS = ("silh",)
 # Part maps are bytes; 0 is background and 255 is kept free for "ignore"
 MAX_LABELS = 254
 
-_WORDS = ListOf(Text(), 0, 1000)
+_WORDS = ListOf(TEXT, 0, 1000)
 STORED = Record(
     {
-        "name": OneOf((*PART_SETS, *PART_SET_ALIASES)),
-        "labels": ListOf(Text(), 0, MAX_LABELS),
-        "flip_indices": ListOf(Whole(0, MAX_LABELS), 1, MAX_LABELS + 1),
+        "name": Choice(*PART_SETS, *PART_SET_ALIASES),
+        "labels": ListOf(TEXT, 0, MAX_LABELS),
+        "flip_indices": ListOf(Integer(0, MAX_LABELS), 1, MAX_LABELS + 1),
         "owners": ListOf(_WORDS, 0, MAX_LABELS),
     },
     {"members": ListOf(_WORDS, 0, MAX_LABELS)},

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from maskrcnn_benchmark.structures.keypoint import JointSet
 from maskrcnn_benchmark.structures.part_mask import PartSet
-from maskrcnn_benchmark.utils.schema import ListOf, Maybe, Record, Text
+from maskrcnn_benchmark.utils.schema import TEXT, ListOf, Maybe, Record
 
 # Far more than any data set has, and few enough to walk through
 MOST_NAMES = 65536
-_NAMES = ListOf(Text(), 0, MOST_NAMES)
+_NAMES = ListOf(TEXT, 0, MOST_NAMES)
 STORED = Record(
     {
         "thing_names": _NAMES,

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from maskrcnn_benchmark.config.options import Integer, Number, shown
+from maskrcnn_benchmark.utils.ranges import Integer, Number, shown
 
 
 def in_range(of: Number) -> Callable[[str], int | float]:

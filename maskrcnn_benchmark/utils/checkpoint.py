@@ -61,7 +61,7 @@ class Checkpointer:
             return
         run_once(lambda: self._write(name, kwargs) if self.save_to_disk else None)
 
-    def save_alone(self, name, **kwargs):
+    def save_alone(self, name: str, **kwargs: object) -> None:
         """`save` for where the other processes may not come: the main one writes, and nobody waits for it."""
         if self.save_to_disk and is_main_process():
             self._write(name, kwargs)
@@ -145,7 +145,7 @@ class Checkpointer:
         with atomic_write(Path(self.save_dir) / POINTER) as file:
             file.write(os.fsencode(last_filename))
 
-    def damaged(self, entry, fault):
+    def damaged(self, entry: str, fault: object) -> UserError:
         """The `UserError` of the latest checkpoint whose `entry` cannot be resumed, with what can still be used.
 
         Args:

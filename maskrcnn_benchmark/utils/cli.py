@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import warnings
+from typing import NoReturn
 
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size, told_of_lost_processes
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
@@ -25,7 +26,7 @@ class ToolParser(argparse.ArgumentParser):
         examples = re.sub(r"python tools/\w+\.py", name, doc) if " " in name else doc
         super().__init__(name, description=examples, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """A wrong argument is a user's mistake like any other: one line, and exit code 2."""
         raise UserError(f"{message}; --help says more")
 

@@ -5,7 +5,9 @@ import datetime
 import os
 import re
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -64,13 +66,13 @@ def _patient_group():
 _OF_GLOO = re.compile(r"gloo[/\\]transport")
 
 
-def is_of_others(error):
+def is_of_others(error: BaseException) -> bool:
     """Whether an error says that other processes are gone or cannot be reached: that of a collective, or of meeting."""
     return isinstance(error, dist.DistError) or bool(_OF_GLOO.search(str(error)))
 
 
 @contextlib.contextmanager
-def told_of_lost_processes():
+def told_of_lost_processes() -> Iterator[None]:
     """Whoever waits for a process that has ended ends with one line, for the reason is told where it lies.
 
     The error of a collective is a `LostProcess` outside the block.
@@ -83,7 +85,7 @@ def told_of_lost_processes():
         raise LostProcess("another process of this run has ended; its last lines say why") from error
 
 
-def wait_for_others(function, *arguments):
+def wait_for_others(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function that waits for other processes: `function(*arguments)`. Signals are heard meanwhile.
 
     Python hears them between its own instructions, of which there are none in a collective. So another thread makes the

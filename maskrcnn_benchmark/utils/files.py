@@ -16,8 +16,10 @@ import re
 import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.processes import machine_identity, process_identity
@@ -54,14 +56,14 @@ class NotWritten(UserError):
     """A file cannot be written. The message names it, what the disk said, and the remedy."""
 
 
-def not_written(path, error):
+def not_written(path: str | os.PathLike, error: OSError) -> NotWritten:
     """The `NotWritten` of an `OSError` that was raised while `path` was written."""
     words = error.strerror or str(error) or type(error).__name__
     return NotWritten(f"cannot write {path}: {words}; {_REMEDIES.get(error.errno, _ANY_REMEDY)}")
 
 
 @contextlib.contextmanager
-def writing(path):
+def writing(path: str | os.PathLike) -> Iterator[None]:
     """Inside the block, an `OSError` by which a disk refuses to be written to is raised as `NotWritten` of `path`.
 
     It is for what makes, moves and links; a file's contents are better written to an `open_output`.
@@ -74,7 +76,7 @@ def writing(path):
         raise not_written(path, error) from None
 
 
-def mkdir(path):
+def mkdir(path: str | os.PathLike) -> None:
     """Make a folder with its parents; one that is there already is fine."""
     try:
         os.makedirs(path, exist_ok=True)
@@ -111,7 +113,9 @@ class _Remembering(io.FileIO):
 
 
 @contextlib.contextmanager
-def open_output(path, mode="xb", shown=None, durable=False):
+def open_output(
+    path: str | os.PathLike, mode: str = "xb", shown: str | os.PathLike | None = None, durable: bool = False
+) -> Iterator[BinaryIO]:
     """A binary file to write to, of which every error of the disk is raised as `NotWritten` when the block ends.
 
     That holds whatever a library that writes to it makes of the error. Symbolic links are not followed. Where the block
@@ -152,7 +156,7 @@ def _open(path, flags):
 
 
 @contextlib.contextmanager
-def atomic_write(path, durable=True):
+def atomic_write(path: str | os.PathLike, durable: bool = True) -> Iterator[BinaryIO]:
     """A binary file to write to, which takes the place of `path` in one instant when the block ends without an error.
 
     A crash, a full disk or a killed process leaves the former `path` as it was. Of several that write it at a time,
@@ -181,7 +185,7 @@ def atomic_write(path, durable=True):
 
 
 @contextlib.contextmanager
-def temporary_file(path, suffix=""):
+def temporary_file(path: str | os.PathLike, suffix: str = "") -> Iterator[Path]:
     """The path of a new, empty file beside `path`, for what can only write to a path; it is removed after the block.
 
     `put_in_place` makes it `path` before.
@@ -208,7 +212,7 @@ def temporary_file(path, suffix=""):
 
 
 @contextlib.contextmanager
-def workshop(path):
+def workshop(path: str | os.PathLike) -> Iterator[Path]:
     """The path of what is to be made and then renamed to `path`, in a new folder of its own beside it.
 
     That folder is removed after the block with what is still in it. Errors call what is in it by the name to be.
@@ -232,7 +236,7 @@ def workshop(path):
         shutil.rmtree(temporary, ignore_errors=True)  # what stays is a left-over, which the next one removes
 
 
-def put_in_place(temporary, path, durable=True):
+def put_in_place(temporary: str | os.PathLike, path: str | os.PathLike, durable: bool = True) -> None:
     """Give a whole file, such as a `temporary_file`, its place; `durable` as in `atomic_write`.
 
     Raises:
@@ -246,7 +250,7 @@ def put_in_place(temporary, path, durable=True):
     _move(temporary, path, durable)
 
 
-def copy_file(source, target):
+def copy_file(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """Write a new file, `target`, with the contents of another one.
 
     Raises:
@@ -260,7 +264,7 @@ def copy_file(source, target):
         raise UserError(f"cannot read {source}: {error.strerror or error}") from None
 
 
-def open_lock(path):
+def open_lock(path: str | os.PathLike) -> int:
     """The descriptor of a file to lock, which is made if need be; no link is followed.
 
     Raises:
@@ -272,7 +276,7 @@ def open_lock(path):
         raise not_written(path, error) from None
 
 
-def open_to_append(path):
+def open_to_append(path: str | os.PathLike) -> int:
     """The descriptor of a file that is written to at its end, and made if need be; no link is followed.
 
     Raises:
@@ -284,7 +288,7 @@ def open_to_append(path):
         raise not_written(path, error) from None
 
 
-def remove_left_overs(folder):
+def remove_left_overs(folder: str | os.PathLike) -> int:
     """Remove the temporary files and folders of processes that ended on this machine before they were done.
 
     What belongs to a process that is at work stays, and so does what another machine or container has made.

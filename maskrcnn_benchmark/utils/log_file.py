@@ -21,19 +21,19 @@ class LogFile:
         entry: what is appended at a time, for the warning: "line".
     """
 
-    def __init__(self, path, entry):
+    def __init__(self, path: str | os.PathLike, entry: str) -> None:
         self.path = Path(path)
         self._entry = entry
         self._descriptor = None
         self._is_told = False
 
-    def open(self):
+    def open(self) -> None:
         """Open it now, and make its folder if need be. Raises `NotWritten`."""
         if self._descriptor is None:
             mkdir(self.path.parent)
             self._descriptor = open_to_append(self.path)
 
-    def append(self, data):
+    def append(self, data: bytes) -> bool:
         """Write bytes to the end; returns whether the disk took them."""
         try:
             self.open()
@@ -46,7 +46,7 @@ class LogFile:
             return False
         return True
 
-    def close(self):
+    def close(self) -> None:
         """Close it; it is opened again by the next call."""
         if self._descriptor is None:
             return

@@ -19,24 +19,34 @@ class _Formatter(logging.Formatter):
         return printable_lines(super().format(record))
 
 
-class _ScreenHandler(logging.StreamHandler):
-    """Writes above a progress bar, if one is being shown, instead of through it.
-
-    A screen that is gone, or a file in its place on a full disk, is no reason to end: what it does not take is lost,
-    which is said once to those handlers that are left.
-    """
-
-    _is_told = False
+class _LineHandler(logging.Handler):
+    """Hands each record on as text; one that cannot be formatted is the program's mistake, which logging shows."""
 
     def emit(self, record):
         try:
             text = self.format(record)
         except Exception:
             self.handleError(record)
-            return
+        else:
+            self.write(text, record)
+
+
+class _ScreenHandler(_LineHandler):
+    """Writes above a progress bar, if one is being shown, instead of through it.
+
+    A screen that is gone, or a file in its place on a full disk, is no reason to end: what it does not take is lost,
+    which is said once to those handlers that are left.
+    """
+
+    def __init__(self, stream):
+        super().__init__()
+        self.stream = stream
+        self._is_told = False
+
+    def write(self, text, record):
         try:
             tqdm.write(text, file=self.stream)
-            self.flush()
+            self.stream.flush()
         except ValueError:  # it was closed, which no disk does
             self.handleError(record)
         except OSError as error:
@@ -45,7 +55,7 @@ class _ScreenHandler(logging.StreamHandler):
                 logging.getLogger(__name__).warning("the screen does not take all lines: %s", error)
 
 
-class _FileHandler(logging.Handler):
+class _FileHandler(_LineHandler):
     """Writes to a `LogFile`. Where lines are missing, the next one that its disk takes says how many."""
 
     def __init__(self, path):
@@ -54,12 +64,7 @@ class _FileHandler(logging.Handler):
         self._file.open()
         self._missing = 0
 
-    def emit(self, record):
-        try:
-            text = self.format(record)
-        except Exception:
-            self.handleError(record)
-            return
+    def write(self, text, record):
         gap = f"({self._missing} lines are missing here: the disk did not take them)\n" if self._missing else ""
         if self._file.append(f"{gap}{text}\n".encode(errors="backslashreplace")):
             self._missing = 0

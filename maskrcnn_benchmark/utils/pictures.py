@@ -9,6 +9,8 @@ our own code keeps its stack trace.
 import contextlib
 import os
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -39,7 +41,7 @@ class NoPicture(UserError):
 
 
 @contextlib.contextmanager
-def decoding(name, remedy=_DAMAGED):
+def decoding(name: object, remedy: str = _DAMAGED) -> Iterator[None]:
     """Whatever a decoder raises in the block is a `UserError`: "NAME cannot be decoded (REASON); REMEDY"."""
     try:
         yield
@@ -56,7 +58,9 @@ def decoding(name, remedy=_DAMAGED):
 
 
 @contextlib.contextmanager
-def opened_picture(file, name, formats=FORMATS, remedy=_DAMAGED):
+def opened_picture(
+    file: str | os.PathLike | BinaryIO, name: object, formats: Sequence[str] = FORMATS, remedy: str = _DAMAGED
+) -> Iterator[Image.Image]:
     """The PIL image of a file, of which only the head is decoded; the rest is to be decoded inside of `decoding`.
 
     Args:
@@ -80,7 +84,7 @@ def opened_picture(file, name, formats=FORMATS, remedy=_DAMAGED):
         yield image
 
 
-def upright(image, name):
+def upright(image: Image.Image, name: object) -> Image.Image:
     """A PIL image turned as its EXIF data says."""
     with decoding(name, "its EXIF data is damaged, save it anew without"):
         return ImageOps.exif_transpose(image)

@@ -10,20 +10,18 @@ Another library's checkpoint has fewer entries, and its own optimizer's names: w
 import torch
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Choice, Flag, Integer, Number, Range, Text
 from maskrcnn_benchmark.utils.schema import (
+    TEXT,
     Fixed,
-    Flag,
     Kind,
     ListOf,
     Maybe,
-    OneOf,
-    Real,
     Record,
     Tensor,
-    Text,
     Unfit,
-    Whole,
     all_finite,
+    check,
     shown,
     unfit,
 )
@@ -34,7 +32,7 @@ MOST_PROCESSES = 65536
 WORDS = 624
 
 
-class _Twister(Kind):
+class _Twister(Range):
     """The words of a Mersenne Twister and the place of the next one, as Python keeps them: 625 integers."""
 
     words = f"a list of {WORDS + 1} words of 32 bits, not all zero"
@@ -47,7 +45,7 @@ class _Twister(Kind):
         return value[-1] <= WORDS and any(value[:-1])
 
 
-class _NumpyWords(Kind):
+class _NumpyWords(Range):
     """The words of NumPy's Mersenne Twister, as `get_random_state` stores them."""
 
     words = f"an int64 tensor of {WORDS} words of 32 bits, not all zero"
@@ -61,7 +59,7 @@ class _NumpyWords(Kind):
         return bool(value.any())
 
 
-class _TorchState(Kind):
+class _TorchState(Range):
     """The state of a generator of PyTorch on the CPU: one that such a generator takes."""
 
     words = "the state of a random number generator of PyTorch"
@@ -76,7 +74,7 @@ class _TorchState(Kind):
         return True
 
 
-class _CudaState(Kind):
+class _CudaState(Range):
     """The state of a generator on a GPU: a seed and an offset of 8 bytes each; the offset counts by fours."""
 
     words = "the state of a random number generator on a GPU"
@@ -89,19 +87,19 @@ class _CudaState(Kind):
 
 RANDOM_STATE = Record(
     {
-        "python": Fixed((OneOf((3,)), _Twister(), Maybe(Real()))),
-        "numpy": Fixed((OneOf(("MT19937",)), _NumpyWords(), Whole(0, WORDS), Whole(0, 1), Real())),
+        "python": Fixed((Choice(3), _Twister(), Maybe(Number()))),
+        "numpy": Fixed((Choice("MT19937"), _NumpyWords(), Integer(0, WORDS), Integer(0, 1), Number())),
         "torch": _TorchState(),
         "cuda": Maybe(_CudaState()),
     }
 )
 GRAD_SCALER = Record(
     {
-        "scale": Real(0, above=True),
-        "growth_factor": Real(1, above=True),
-        "backoff_factor": Real(0, 1, above=True),
-        "growth_interval": Whole(1, MOST_ITERATIONS),
-        "_growth_tracker": Whole(0, MOST_ITERATIONS),
+        "scale": Number(0, above=True),
+        "growth_factor": Number(1, above=True),
+        "backoff_factor": Number(0, 1, above=True),
+        "growth_interval": Integer(1, MOST_ITERATIONS),
+        "_growth_tracker": Integer(0, MOST_ITERATIONS),
     }
 )
 
@@ -118,10 +116,10 @@ class _Scaler(Kind):
 
 # The entries that stand by themselves. What others save along goes through a training untouched
 ENTRIES = {
-    "iteration": Whole(0, MOST_ITERATIONS),
-    "seed": Whole(0, 2**64 - 1),
-    "threads": Whole(1, MOST_PROCESSES),
-    "config": Text(1 << 20, multiline=True),
+    "iteration": Integer(0, MOST_ITERATIONS),
+    "seed": Integer(0, 2**64 - 1),
+    "threads": Integer(1, MOST_PROCESSES),
+    "config": Text(1 << 20, empty=True, multiline=True),
     "vocabulary": Record(),
     "grad_scaler": _Scaler(),
     "random_states": ListOf(RANDOM_STATE, 1, MOST_PROCESSES),
@@ -144,7 +142,7 @@ def check_entries(entries: dict, file: str, remedy: str = "") -> None:
     for name, kind in ENTRIES.items():
         if name in entries:
             try:
-                kind.check(entries[name])
+                check(kind, entries[name])
             except Unfit as fault:
                 raise damaged_entry(file, name, fault, remedy) from None
 
@@ -170,13 +168,13 @@ _MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 _SQUARES = ("exp_avg_sq", "max_exp_avg_sq")
 _MOST = 1e9
 _GROUP = {
-    "lr": Real(0, _MOST),
-    "initial_lr": Real(0, _MOST),
-    "weight_decay": Real(0, _MOST),
-    "momentum": Real(0, _MOST),
-    "dampening": Real(-_MOST, _MOST),
-    "eps": Real(0, _MOST),
-    "betas": Fixed((Real(0, 1), Real(0, 1))),
+    "lr": Number(0, _MOST),
+    "initial_lr": Number(0, _MOST),
+    "weight_decay": Number(0, _MOST),
+    "momentum": Number(0, _MOST),
+    "dampening": Number(-_MOST, _MOST),
+    "eps": Number(0, _MOST),
+    "betas": Fixed((Number(0, 1), Number(0, 1))),
     "amsgrad": Flag(),
     "nesterov": Flag(),
     "maximize": Flag(),
@@ -196,7 +194,7 @@ def check_optimizer_state(state: object, optimizer: torch.optim.Optimizer) -> No
     Numbers of the groups, what is kept for each parameter, and which parameter it is kept for are looked at; whether
     groups and shapes are those of `optimizer` is asked when it is loaded.
     """
-    group = Record({"params": ListOf(Whole(0, 2**64 - 1), 0, 1_000_000)}, _GROUP)
+    group = Record({"params": ListOf(Integer(0, 2**64 - 1), 0, 1_000_000)}, _GROUP)
     Record({"state": Record(), "param_groups": ListOf(group, 1, 1_000_000)}).check(state)
     numbers = [number for each in state["param_groups"] for number in each["params"]]
     if len(set(numbers)) != len(numbers):
@@ -240,7 +238,7 @@ def _check_step(value, place):
     if isinstance(value, torch.Tensor):
         Tensor(None, (), 0, MOST_ITERATIONS).check(value, place)
         value = value.item()
-    Real(0, MOST_ITERATIONS).check(value, place)
+    check(Number(0, MOST_ITERATIONS), value, place)
     if value != int(value):
         raise unfit(place, value, "a number of steps")
 
@@ -261,7 +259,7 @@ def _check_completeness(entries, optimizer):
 
 def check_scheduler_state(state: object, scheduler: object) -> None:
     """Raise `Unfit` unless `state` is one that a schedule like this may have saved: its iteration, and finite rates."""
-    Record({"last_epoch": Whole(0, MOST_ITERATIONS)}).check(state)
+    Record({"last_epoch": Integer(0, MOST_ITERATIONS)}).check(state)
     _check_like(scheduler.state_dict(), state, "")
 
 
@@ -278,11 +276,11 @@ def _check_like(own, saved, where):
         for index, (a, b) in enumerate(zip(own, saved)):
             _check_like(a, b, f"{where}[{index}]")
     elif isinstance(own, bool):
-        Flag().check(saved, where)
+        check(Flag(), saved, where)
     elif isinstance(own, int | float):
         bounded = isinstance(own, int) or abs(own) != torch.inf
         if bounded or type(saved) not in (int, float):
-            Real().check(saved, where)
+            check(Number(), saved, where)
         if isinstance(own, int) and type(saved) is not int:
             raise unfit(where, saved, "an integer")
         if own >= 0 > saved:
@@ -290,7 +288,7 @@ def _check_like(own, saved, where):
         if bounded and abs(own) <= _MOST < abs(saved):
             raise unfit(where, saved, f"a number of at most {_MOST:g}")
     elif isinstance(own, str):
-        Text().check(saved, where)
+        check(TEXT, saved, where)
 
 
 # Buffers that count, by the last part of their names

@@ -1,21 +1,26 @@
 """Describe what a value from a file must be, nested as it may be, and say where and how one differs.
 
-A description is a tree of `Kind`s, which are plain data. The work of a check and the length of its message are bounded
-by the description, whatever the value is: nothing is converted, hashed or printed whole.
+A description is a tree of `Kind`s whose leaves are ranges (`utils.ranges`), all of them plain data. The work of a check
+and the length of its message are bounded by the description, whatever the value is: nothing is converted, hashed or
+printed whole.
 """
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
-from maskrcnn_benchmark.utils.text import is_text, printable
+from maskrcnn_benchmark.utils.ranges import Range, Text
+from maskrcnn_benchmark.utils.text import printable
 
 LONGEST_SHOWN = 60
 # Digits of an integer that is shown; Python refuses to print one of thousands
 MOST_DIGITS = 30
+
+
+# A name or a few words
+TEXT = Text(200, empty=True)
 
 
 class Unfit(ValueError):
@@ -38,21 +43,21 @@ def shown(value: object) -> str:
 
 
 class Kind:
-    """What a value must be. `check` raises `Unfit` for one that is something else."""
+    """What a value with parts must be. `check` raises `Unfit` for one that is something else."""
 
-    @property
-    def words(self) -> str:
-        """Completes "must be ..."."""
-        raise NotImplementedError
+    words: str  # completes "must be ..."
 
     def check(self, value: object, where: str = "") -> None:
         """Raise `Unfit` unless `value`, which lies at `where` ("[0].scale") in its file's entry, is of this kind."""
-        if not self.holds(value):
-            raise unfit(where, value, self.words)
-
-    def holds(self, value: object) -> bool:
-        """Whether a value without parts is of this kind."""
         raise NotImplementedError
+
+
+def check(kind: "Kind | Range", value: object, where: str = "") -> None:
+    """Raise `Unfit` unless a value, which lies at `where` in its file's entry, is of a kind or in a range."""
+    if isinstance(kind, Kind):
+        kind.check(value, where)
+    elif not kind.holds(value):
+        raise unfit(where, value, kind.words)
 
 
 def unfit(where: str, value: object, words: str) -> Unfit:
@@ -62,131 +67,56 @@ def unfit(where: str, value: object, words: str) -> Unfit:
 
 
 @dataclass(frozen=True)
-class Whole(Kind):
-    """An integer, and no boolean, from `low` to `high`."""
-
-    low: int = 0
-    high: int = 2**63 - 1
-
-    @property
-    def words(self):
-        return f"an integer from {self.low} to {self.high}"
-
-    def holds(self, value):
-        return type(value) is int and self.low <= value <= self.high
-
-
-@dataclass(frozen=True)
-class Real(Kind):
-    """A finite number, and no boolean, from `low` to `high`; `above` leaves `low` itself out."""
-
-    low: float = -math.inf
-    high: float = math.inf
-    above: bool = False
-
-    @property
-    def words(self):
-        if math.isinf(self.low) and math.isinf(self.high):
-            return "a finite number"
-        least = f"above {self.low:g}" if self.above else f"of at least {self.low:g}"
-        return f"a finite number {least}" + ("" if math.isinf(self.high) else f" and at most {self.high:g}")
-
-    def holds(self, value):
-        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
-            return False
-        return self.low <= value <= self.high and not (self.above and value == self.low)
-
-
-@dataclass(frozen=True)
-class Flag(Kind):
-    """True or False."""
-
-    words = "True or False"
-
-    def holds(self, value):
-        return type(value) is bool
-
-
-@dataclass(frozen=True)
-class Text(Kind):
-    """Text of at most `longest` characters, without controls; `multiline` allows ends of lines."""
-
-    longest: int = 200
-    multiline: bool = False
-
-    @property
-    def words(self):
-        return f"text of at most {self.longest} characters without control characters"
-
-    def holds(self, value):
-        return type(value) is str and len(value) <= self.longest and is_text(value, self.multiline)
-
-
-@dataclass(frozen=True)
-class OneOf(Kind):
-    """One of a few values, told apart by their types, too."""
-
-    values: tuple
-
-    @property
-    def words(self):
-        return f"one of {', '.join(map(shown, self.values))}"
-
-    def holds(self, value):
-        return any(type(value) is type(each) and value == each for each in self.values)
-
-
-@dataclass(frozen=True)
 class Maybe(Kind):
     """None, or of a kind."""
 
-    kind: Kind
+    kind: Kind | Range
 
     @property
-    def words(self):
+    def words(self) -> str:
         return f"None or {self.kind.words}"
 
-    def check(self, value, where=""):
+    def check(self, value: object, where: str = "") -> None:
         if value is not None:
-            self.kind.check(value, where)
+            check(self.kind, value, where)
 
 
 @dataclass(frozen=True)
 class ListOf(Kind):
     """A list or tuple of `least` to `most` values of one kind."""
 
-    item: Kind
+    item: Kind | Range
     least: int = 0
     most: int = 65536
 
     @property
-    def words(self):
+    def words(self) -> str:
         if self.least == self.most:
             return f"a list of {self.least}"
         return f"a list of {self.least} to {self.most}"
 
-    def check(self, value, where=""):
+    def check(self, value: object, where: str = "") -> None:
         if type(value) not in (list, tuple) or not self.least <= len(value) <= self.most:
             raise unfit(where, value, self.words)
         for index, each in enumerate(value):
-            self.item.check(each, f"{where}[{index}]")
+            check(self.item, each, f"{where}[{index}]")
 
 
 @dataclass(frozen=True)
 class Fixed(Kind):
     """A list or tuple with a kind for each of its places."""
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[Kind | Range, ...]
 
     @property
-    def words(self):
+    def words(self) -> str:
         return f"a list of {len(self.kinds)}"
 
-    def check(self, value, where=""):
+    def check(self, value: object, where: str = "") -> None:
         if type(value) not in (list, tuple) or len(value) != len(self.kinds):
             raise unfit(where, value, self.words)
         for index, (kind, each) in enumerate(zip(self.kinds, value)):
-            kind.check(each, f"{where}[{index}]")
+            check(kind, each, f"{where}[{index}]")
 
 
 @dataclass(frozen=True)
@@ -205,7 +135,7 @@ class Record(Kind):
 
     words = "a dictionary"
 
-    def check(self, value, where=""):
+    def check(self, value: object, where: str = "") -> None:
         if not isinstance(value, dict):
             raise unfit(where, value, self.words)
         missing = next((key for key in self.needed if key not in value), None)
@@ -213,7 +143,7 @@ class Record(Kind):
             raise Unfit(f"{where.lstrip('.') or 'it'} has no {missing!r}")
         for key, kind in {**self.needed, **self.possible}.items():
             if key in value:
-                kind.check(value[key], f"{where}.{key}")
+                check(kind, value[key], f"{where}.{key}")
         extra = next((key for key in value if key not in self.needed and key not in self.possible), None)
         if self.closed and extra is not None:
             raise Unfit(f"{where.lstrip('.') or 'it'} has {shown(extra)}, which nothing here has")
@@ -235,11 +165,11 @@ class Tensor(Kind):
     high: float = math.inf
 
     @property
-    def words(self):
+    def words(self) -> str:
         kind = "floats" if self.dtype is None else str(self.dtype).removeprefix("torch.")
         return f"a tensor of {kind}" + ("" if self.shape is None else f" and shape {list(self.shape)}")
 
-    def check(self, value, where=""):
+    def check(self, value: object, where: str = "") -> None:
         if (
             not isinstance(value, torch.Tensor)
             or value.layout != torch.strided

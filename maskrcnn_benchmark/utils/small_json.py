@@ -16,7 +16,7 @@ DEEPEST = 32
 _LARGEST = 2**64
 
 
-def read_small_json(path, remedy="remove it"):
+def read_small_json(path: str | os.PathLike, remedy: str = "remove it") -> object:
     """The value that the JSON file at `path` holds.
 
     Characters of texts and keys that would steer a terminal come back as their escapes, such as "\\x1b".
@@ -43,7 +43,7 @@ def read_small_json(path, remedy="remove it"):
         raise UserError(f"{path} is damaged: {error}; {remedy}") from None
 
 
-def parse_small_json(data):
+def parse_small_json(data: bytes) -> object:
     """The value of JSON in bytes, see `read_small_json`. Raises `ValueError` with what is wrong with it in words."""
     try:
         value = json.loads(

@@ -76,7 +76,7 @@ def taken_in_a_fork(number: int, owner: int) -> bool:
     return True
 
 
-def second_handler(handler):
+def second_handler(handler: Callable | int) -> Callable | int:
     """Who takes the second request where `handler` would have taken the first: nobody, if that is a tool's."""
     return signal.SIG_DFL if isinstance(handler, _Raising) else handler
 

@@ -135,7 +135,7 @@ def _ticks():
     return counted
 
 
-def cgroup_quota():
+def cgroup_quota() -> float | None:
     """Processor time per time that the control groups of this process may use, in cores, or None without a limit."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()

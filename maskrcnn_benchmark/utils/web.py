@@ -23,7 +23,7 @@ from maskrcnn_benchmark.utils.text import is_text, printable
 
 SCHEMES = ("http", "https")
 MOST_REDIRECTS = 10
-# Seconds for one reply of the network, for a server to begin its answer, redirects included, and the bytes that must
+# Seconds for one reply of the network, for a server to begin its response, redirects included, and the bytes that must
 # come within each so many seconds then
 TIMEOUT = 30.0
 LONGEST_BEGINNING = 60.0
@@ -36,7 +36,7 @@ MOST_DIGITS = 15
 _AGENT = "maskrcnn_benchmark"
 
 
-class SlowAnswer(OSError):
+class SlowResponse(OSError):
     """A server that did not get on."""
 
 
@@ -101,22 +101,22 @@ def checked_address(address: str, what: str) -> str:
     return urlunsplit((scheme, place, path or "/", query, ""))
 
 
-class Answer:
+class Response:
     """What a server sends, see `open_address`.
 
     Attributes:
         status: 200, 206, ...
-        headers: of the answer.
+        headers: of the response.
         length: bytes that are to come as the server says; None if it does not.
     """
 
-    def __init__(self, response, pace):
+    def __init__(self, response: http.client.HTTPResponse, pace: "_Pace") -> None:
         self._response, self._pace = response, pace
         self.status, self.headers = response.status, response.headers
         self.length = None if response.chunked else _declared_length(response.headers.get_all("Content-Length") or [])
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes, in pieces as they come. Raises `SlowAnswer` for a server that does not get on."""
+        """The bytes, in pieces as they come. Raises `SlowResponse` for a server that does not get on."""
         while True:
             with self._pace.explained():
                 block = self._response.read1(BLOCK)
@@ -130,8 +130,8 @@ class Answer:
 @contextlib.contextmanager
 def open_address(
     address: str, what: str, headers: dict | None = None, longest: float | None = None
-) -> Iterator[Answer]:
-    """The answer to a GET of an address, within the block.
+) -> Iterator[Response]:
+    """The response to a GET of an address, within the block.
 
     Args:
         address, what: as for `checked_address`.
@@ -164,11 +164,11 @@ def open_address(
         opener.add_handler(handler)
     with pace:
         with pace.explained():
-            response = opener.open(request, timeout=TIMEOUT)
-        with contextlib.closing(response):
-            answer = Answer(response, pace)
+            opened = opener.open(request, timeout=TIMEOUT)
+        with contextlib.closing(opened):
+            response = Response(opened, pace)
             pace.answered()
-            yield answer
+            yield response
 
 
 def _declared_length(values):
@@ -266,7 +266,7 @@ class _Pace:
         return Watched
 
     def answered(self):
-        """The server has begun its answer."""
+        """The server has begun its response."""
         self._begun = True
 
     def advance(self, count):
@@ -274,13 +274,13 @@ class _Pace:
         self._received += count
 
     def check(self):
-        """Raise `SlowAnswer` if the connection was ended."""
+        """Raise `SlowResponse` if the connection was ended."""
         if self.fault:
-            raise SlowAnswer(self.fault)
+            raise SlowResponse(self.fault)
 
     @contextlib.contextmanager
     def explained(self):
-        """An error inside the block that comes of an ended connection is raised as `SlowAnswer`."""
+        """An error inside the block that comes of an ended connection is raised as `SlowResponse`."""
         try:
             yield
         except (OSError, http.client.HTTPException, ValueError):
@@ -296,7 +296,7 @@ class _Pace:
                 return self._end(f"it did not come within {self.longest:.0f} s")
             if not self._begun:
                 if now - start > LONGEST_BEGINNING:
-                    return self._end(f"the server did not begin its answer within {LONGEST_BEGINNING:.0f} s")
+                    return self._end(f"the server did not begin its response within {LONGEST_BEGINNING:.0f} s")
                 window, before = now, self._received
             elif now - window > WINDOW:
                 if self._received - before < LEAST_PER_WINDOW:

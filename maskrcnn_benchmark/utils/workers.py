@@ -10,10 +10,13 @@ import signal
 import threading
 import traceback
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
+from typing import Any
 
 import cv2
 import torch
@@ -43,7 +46,7 @@ class Workers:
         workers: number of processes; 0 calls it in this one. They start with the first call.
     """
 
-    def __init__(self, function, workers):
+    def __init__(self, function: Callable[..., Any], workers: int) -> None:
         self._function = function
         self._workers = workers
         self._waiting = deque()
@@ -66,7 +69,7 @@ class Workers:
         gc.unfreeze()
         cv2.setNumThreads(self._cv2_threads)
 
-    def call(self, *arguments):
+    def call(self, *arguments: Any) -> list:
         """Call the function. Returns the results, of this and earlier calls, that are there or have no room to wait.
 
         Returns:
@@ -84,7 +87,7 @@ class Workers:
             results.append(self._waiting.popleft().result())
         return results
 
-    def rest(self):
+    def rest(self) -> Iterator[Any]:
         """Yield the results of all calls that were not returned yet; raises as `call`."""
         while self._waiting:
             yield self._waiting.popleft().result()
@@ -146,7 +149,7 @@ class _Line:
             raise UserError(describe_loss(self._process, "use fewer workers")) from None
 
 
-def work_through(function, jobs, workers):
+def work_through(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) -> Iterator[Any]:
     """Yield `function(job)` of each job, in order, from that many worker processes; see `Workers`."""
     with Workers(function, workers) as pool:
         for job in jobs:
@@ -154,12 +157,12 @@ def work_through(function, jobs, workers):
         yield from pool.rest()
 
 
-def start_method():
+def start_method() -> str:
     """How worker processes start: as forks, which share what this process holds in memory, where there are any."""
     return "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def describe_loss(process, remedy):
+def describe_loss(process: BaseProcess, remedy: str) -> str:
     """One line on a worker, a `Process`, that has ended although nobody asked it to."""
     code = process.exitcode
     if code is None or code >= 0:
@@ -170,7 +173,7 @@ def describe_loss(process, remedy):
     return f"worker {process.pid} was ended by {name}: {remedy}"
 
 
-def end_processes(processes, seconds=5):
+def end_processes(processes: Sequence[BaseProcess], seconds: float = 5) -> None:
     """Kill processes, and wait for their end as long as the system may take."""
     for process in processes:
         process.kill()
@@ -178,7 +181,7 @@ def end_processes(processes, seconds=5):
         process.join(seconds)
 
 
-def leave_signals_to_parent():
+def leave_signals_to_parent() -> None:
     """Make this process one that ends with its parent, or is killed by it, and is deaf to all else.
 
     A Ctrl-C, torchrun and batch systems send their signal to all processes at once, but the parent still needs its
@@ -196,7 +199,7 @@ def _end_with_parent():
     os._exit(1)
 
 
-def kill_workers_at_exit():
+def kill_workers_at_exit() -> None:
     """Kill what daemonic processes of `multiprocessing` there still are when this process ends.
 
     Python sends them a SIGTERM then and waits for their end, which would not come: they are deaf to it, stand still, or

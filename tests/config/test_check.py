@@ -9,8 +9,9 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.config.defaults import OPTIONS
-from maskrcnn_benchmark.config.options import Choice, Either, Flag, Integer, Number, Option, Row, Sequence, Text
+from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Choice, Either, Flag, Integer, Number, Row, Sequence, Text
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
 

@@ -7,8 +7,9 @@ import pickle
 import pytest
 
 from maskrcnn_benchmark.config import cfg
-from maskrcnn_benchmark.config.options import Number, Option
+from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Number
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ def test_without_a_token_no_token_opens():
 
 
 def test_a_short_token_is_refused():
+    with pytest.raises(UserError, match="DEMO_TOKEN has characters that no address has"):
+        Access("\udcff" * 20)  # as Python reads bytes of the environment that are no UTF-8
     with pytest.raises(UserError, match="DEMO_TOKEN has 15 characters; take 16 or more"):
         access_for("127.0.0.1", token="a" * 15)
 

@@ -4,10 +4,10 @@ import argparse
 
 import pytest
 
-from maskrcnn_benchmark.config.options import Integer, Number
 from maskrcnn_benchmark.utils.arguments import in_range
 from maskrcnn_benchmark.utils.cli import ToolParser
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer, Number
 
 
 def test_a_number_is_of_the_type_of_its_range():

@@ -67,7 +67,7 @@ def test_damaged_pictures_of_every_kind_are_one_line_that_names_them(tmp_path, f
     for rng in fuzzing.seeds("pictures", 250):
         name = rng.choice(sorted(sound))
         path = tmp_path / f"x.{rng.choice(('jpg', 'png'))}"
-        path.write_bytes(fuzzing.damage_bytes(sound[name], rng))
+        path.write_bytes(fuzzing.damage_bytes(rng, sound[name])[0])
         for read in (read_image, read_labels, decoded_size, read_upload):
             try:
                 read(path)

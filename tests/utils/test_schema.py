@@ -5,33 +5,23 @@ import math
 import pytest
 import torch
 
-from maskrcnn_benchmark.utils.schema import (
-    Fixed,
-    Flag,
-    ListOf,
-    Maybe,
-    OneOf,
-    Real,
-    Record,
-    Tensor,
-    Text,
-    Unfit,
-    Whole,
-    all_finite,
-)
+from maskrcnn_benchmark.utils.ranges import Choice, Flag, Integer, Number, Text
+from maskrcnn_benchmark.utils.schema import TEXT, Fixed, ListOf, Maybe, Record, Tensor, Unfit, all_finite, check
 
-TREE = Record({"step": Whole(0, 9), "pair": Fixed((Real(), Flag()))}, {"names": ListOf(Text(5), 0, 2)})
+COUNT = Integer(0, 2**63 - 1)
+
+TREE = Record({"step": Integer(0, 9), "pair": Fixed((Number(), Flag()))}, {"names": ListOf(Text(5), 0, 2)})
 
 
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (Whole(1, 3), 3),
-        (Real(), 5),
-        (Real(0, 1, above=True), 0.5),
-        (Text(), "Zürich — 東京 👩‍🚀"),
+        (Integer(1, 3), 3),
+        (Number(), 5),
+        (Number(0, 1, above=True), 0.5),
+        (TEXT, "Zürich — 東京 👩‍🚀"),
         (Text(multiline=True), "a: 1\n\tb"),
-        (OneOf((3, "x")), "x"),
+        (Choice(3, "x"), "x"),
         (Maybe(Flag()), None),
         (Tensor(torch.int64, (2,), 0, 5), torch.tensor([0, 5])),
         (Tensor(), torch.zeros(0)),
@@ -39,26 +29,26 @@ TREE = Record({"step": Whole(0, 9), "pair": Fixed((Real(), Flag()))}, {"names": 
     ],
 )
 def test_what_fits_is_taken(kind, value):
-    kind.check(value)
+    check(kind, value)
 
 
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
-        (Whole(1, 3), 4, "it is 4, but must be an integer from 1 to 3"),
-        (Whole(), True, "it is True, but"),
-        (Whole(), 2.0, "it is 2.0, but"),
-        pytest.param(Whole(), 10**5000, "it is an integer of 16610 bits", id="5001 digits"),
-        (Real(), math.nan, "it is nan, but must be a finite number"),
-        (Real(), 10**400, "finite number"),
-        (Real(0, above=True), 0, "above 0"),
+        (Integer(1, 3), 4, "it is 4, but must be an integer from 1 to 3"),
+        (COUNT, True, "it is True, but"),
+        (COUNT, 2.0, "it is 2.0, but"),
+        pytest.param(COUNT, 10**5000, "it is an integer of 16610 bits", id="5001 digits"),
+        (Number(), math.nan, "it is nan, but must be a finite number"),
+        (Number(), 10**400, "finite number"),
+        (Number(0, above=True), 0, "above 0"),
         (Text(3), "abcd", "at most 3 characters"),
-        (Text(), "a\nb", r"it is 'a\\nb', but must be text"),
-        (Text(), "a\u202eb", "without control characters"),
-        (Text(), "\udc80", "text"),
-        (OneOf((1, "x")), True, "one of 1, 'x'"),
-        (ListOf(Whole(), 1, 2), [], "a list of 0, but must be a list of 1 to 2"),
-        (ListOf(Whole(0, 5), 1, 2), [1, 7], r"\[1\] is 7, but"),
+        (TEXT, "a\nb", r"it is 'a\\nb', but must be text"),
+        (TEXT, "a\u202eb", "without control characters"),
+        (TEXT, "\udc80", "text"),
+        (Choice(1, "x"), True, "one of 1, x"),
+        (ListOf(COUNT, 1, 2), [], "a list of 0, but must be a list of 1 to 2"),
+        (ListOf(Integer(0, 5), 1, 2), [1, 7], r"\[1\] is 7, but"),
         (Tensor(torch.int64), torch.zeros(2), "a tensor of float32 and shape \\[2\\], but must be a tensor of int64"),
         (Tensor(shape=(2, 2)), torch.zeros(2), "shape \\[2, 2\\]"),
         (Tensor(), torch.tensor([1.0, math.inf]), "not finite"),
@@ -76,7 +66,7 @@ def test_what_fits_is_taken(kind, value):
 )
 def test_what_does_not_fit_is_said_with_its_place(kind, value, message):
     with pytest.raises(Unfit, match=message) as caught:
-        kind.check(value)
+        check(kind, value)
     assert len(str(caught.value)) < 400 and str(caught.value).isprintable()
 
 

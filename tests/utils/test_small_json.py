@@ -1,5 +1,6 @@
 """Small JSON files of strangers: plain values come back, or one line that names the file."""
 
+import copy
 import json
 
 import pytest
@@ -71,7 +72,9 @@ def test_plain_values_come_back_and_nothing_steers_a_terminal(tmp_path):
 def test_damaged_results_and_records_are_sound_or_one_line(tmp_path, fuzzing, name, sound):
     path, refused = tmp_path / name, 0
     for rng in fuzzing.seeds(name, 300):
-        path.write_text(json.dumps(fuzzing.damage_value(sound, rng)))
+        damaged = copy.deepcopy(sound)
+        fuzzing.damage_tree(rng, damaged)
+        path.write_text(json.dumps(damaged))
         try:
             if name == "run.json":
                 record = read_record(path)

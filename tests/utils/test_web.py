@@ -188,7 +188,7 @@ def test_bytes_that_drip_end(server, cache):
 def test_an_answer_that_never_begins_ends(server, begin):
     piece = begin if b"100" in begin else b"X"
     server.answer = lambda: server.drip(begin, piece)
-    assert "did not begin its answer within" in fetched(server)
+    assert "did not begin its response within" in fetched(server)
 
 
 def test_headers_without_end_are_refused(server):
@@ -248,7 +248,7 @@ def test_an_error_of_our_own_is_no_error_of_the_net(server, monkeypatch):
     def broken(self):
         raise AttributeError("a slip of ours")
 
-    monkeypatch.setattr(web.Answer, "blocks", broken)
+    monkeypatch.setattr(web.Response, "blocks", broken)
     server.answer = lambda: [whole(b"hello", "Content-Length: 5")]
     with pytest.raises(AttributeError, match="a slip of ours"):
         fetch(f"{server.url}/a.png")

@@ -14,12 +14,12 @@ import numpy as np
 from pycocotools import mask as run_length
 from tqdm import tqdm
 
-from maskrcnn_benchmark.config.options import Integer
 from maskrcnn_benchmark.data.datasets.mini_detail_edges import boundary_map, occlusion_chains
 from maskrcnn_benchmark.data.datasets.mini_detail_scene import draw_scene
 from maskrcnn_benchmark.utils.arguments import in_range, seed
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, workshop, writing
+from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.utils.small_json import read_small_json
 
 GENERATOR_VERSION = 3  # raise it with every change to what is drawn or written: old folders are then made anew

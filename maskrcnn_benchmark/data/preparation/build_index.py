@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -69,7 +71,9 @@ def prepare(
     return index, False
 
 
-def prepare_again(source, index, will_do, progress=False):
+def prepare_again(
+    source: str | os.PathLike, index: str | os.PathLike, will_do: Callable[[Path], bool], progress: bool = False
+) -> None:
     """Make the index of a file of PASCAL in Detail, whatever is there.
 
     Args:

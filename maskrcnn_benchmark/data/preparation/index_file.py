@@ -38,7 +38,7 @@ class DamagedIndex(UserError):
     """An index holds what no index holds. The file that it is of is whole; where that is there, a new one is made."""
 
     @classmethod
-    def of(cls, path, problem):
+    def of(cls, path: str | os.PathLike, problem: object) -> "DamagedIndex":
         """The error of an index at `path`; not made by `__init__`, for a worker's error is made anew of its message."""
         return cls(f"{path} is damaged ({problem}); remove it, and it is made again")
 
@@ -95,12 +95,12 @@ def read_meta(path):
     return meta if SCHEMA_VERSIONS.get(meta["layout"]) == meta["schema_version"] and _is_untouched(path, meta) else None
 
 
-def time_of_seal(time_ns):
+def time_of_seal(time_ns: int) -> int:
     """The time that an index finished at `time_ns` gets: what its "meta" has to hold as "sealed_ns"."""
     return time_ns // _SEAL_STEP * _SEAL_STEP
 
 
-def seal(path):
+def seal(path: str | os.PathLike) -> None:
     """Make an index that was written recognisable as what was written: the last change that is made to it.
 
     Its checksum goes into its head, and its time of change becomes the one that it names itself. Whoever writes into

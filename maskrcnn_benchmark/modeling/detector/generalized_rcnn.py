@@ -38,7 +38,7 @@ class GeneralizedRCNN(nn.Module):
         self.to(memory_format=self.layout)
 
     @property
-    def layout(self):
+    def layout(self) -> torch.memory_format:
         """`torch.memory_format` of weights and activations: no attribute, since `torch.save` cannot pickle one."""
         # bytes come with the channels of a pixel side by side, which is not to decide how the network computes
         return torch.channels_last if self.channels_last else torch.contiguous_format

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 # Seconds to wait before each further attempt
 RETRY_DELAYS = (0, 2, 5)
 BLOCK = 1 << 20
-# No published detector comes near it; an endless answer must not fill the disk
+# No published detector comes near it; an endless response must not fill the disk
 MAX_BYTES = 16 << 30
 LONGEST_NAME = 200
 
@@ -164,9 +164,9 @@ def _download(url, part, progress):
     validator = None
     for delay in (*RETRY_DELAYS, None):
         try:
-            with open_address(url, "weights", _headers(part, validator)) as answer:
-                validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-                _receive(answer, part, progress)
+            with open_address(url, "weights", _headers(part, validator)) as response:
+                validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
+                _receive(response, part, progress)
                 return
         except urllib.error.URLError as error:
             # nobody answers, or the server does not want to; it may have recovered from its own errors soon
@@ -190,11 +190,11 @@ def _headers(part, validator):
     return headers
 
 
-def _receive(answer, part, progress):
+def _receive(response, part, progress):
     done = part.stat().st_size
-    resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+    resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
     start = done if resumed else 0
-    total = None if answer.length is None else start + answer.length
+    total = None if response.length is None else start + response.length
     if total is not None and total > MAX_BYTES:
         raise UserError(f"it has more than {MAX_BYTES} bytes")
     if total is not None and total - start > shutil.disk_usage(part.parent).free:
@@ -203,7 +203,7 @@ def _receive(answer, part, progress):
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.name[1:40], disable=not progress)
         with bar:
             received = start
-            for block in answer.blocks():
+            for block in response.blocks():
                 received += len(block)
                 if received > MAX_BYTES:
                     raise UserError(f"it has more than {MAX_BYTES} bytes")

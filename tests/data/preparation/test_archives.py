@@ -64,7 +64,7 @@ def test_damaged_archives_are_one_line_that_names_them(tmp_path, fuzzing):
     sound.append(gzip.compress(b"words" * 99))
     refused = 0
     for rng in fuzzing.seeds("archives", 300):
-        path = written(tmp_path, fuzzing.damage_bytes(rng.choice(sound), rng))
+        path = written(tmp_path, fuzzing.damage_bytes(rng, rng.choice(sound))[0])
         try:
             if is_archive(path):
                 unpacked(path, tmp_path)

@@ -162,7 +162,7 @@ def test_whatever_was_written_into_an_index_it_is_made_again(tmp_path, content, 
     index, _ = prepare(path)
     sound = read_back(index, content)
     for rng in fuzzing.seeds("index", 25):
-        fuzzing.damage_database(index, rng)
+        fuzzing.damage_database(rng, index)
         assert read_back(open_detail_file(path).index, content) == sound
 
 
@@ -172,7 +172,7 @@ def test_an_index_that_a_stranger_sealed_is_read_or_named(tmp_path, content, fuz
     for rng in fuzzing.seeds("sealed", 60):
         other = tmp_path / "other.sqlite"
         other.write_bytes(good)
-        fuzzing.damage_database(other, rng)
+        fuzzing.damage_database(rng, other)
         with contextlib.suppress(sqlite3.Error, TypeError):
             seal(other)
         try:

@@ -3,8 +3,9 @@
 import json
 import shutil
 
+from fuzzing import DEEP, damage_bytes, damage_tree
+
 from faults.mutations.attempt import Attempt, mutation_class
-from faults.mutations.mutators import DEEP, damage_bytes, damage_tree
 
 
 def detail(case):

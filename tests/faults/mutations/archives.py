@@ -6,8 +6,9 @@ import os
 import tarfile
 import zipfile
 
+from fuzzing import damage_bytes
+
 from faults.mutations.attempt import Attempt, mutation_class
-from faults.mutations.mutators import damage_bytes
 
 _NAMES = ("../escaped.json", "/escaped.json", "a/../../escaped.json", "C:\\x.json", "x\0y.json", "x" * 4000 + ".json")
 

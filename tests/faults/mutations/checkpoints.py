@@ -8,8 +8,9 @@ import re
 import shutil
 import zipfile
 
+from fuzzing import damage_bytes, damage_tree, odd_value, short
+
 from faults.mutations.attempt import Attempt, mutation_class
-from faults.mutations.mutators import damage_bytes, damage_tree, odd_value, short
 from faults.workplace import MINI, PERIOD
 
 RESUMED = 3 * PERIOD
@@ -82,8 +83,7 @@ def damage_entry(random, tree):
 def _damage_values(random, tree):
     """As `damage_tree`, with tensors damaged as tensors."""
     import torch
-
-    from faults.mutations.mutators import random_place
+    from fuzzing import random_place
 
     node, key, path = random_place(random, tree)
     if isinstance(node[key], torch.Tensor) and random.random() < 0.7:

@@ -1,31 +1,17 @@
 """Damaged images of every format, before each reader."""
 
-import io
+import random
+
+from fuzzing import bombs, damage_bytes, pictures
 
 from faults.mutations.attempt import Attempt, mutation_class
-from faults.mutations.mutators import damage_bytes
 
-FORMATS = ("JPEG", "PNG", "GIF", "animated GIF", "WEBP", "AVIF", "TIFF", "BMP")
-_SUFFIXES = {"JPEG": "jpg", "animated GIF": "gif", "TIFF": "tif"}
 _made = {}
 
 
 def warm(workplace):
-    """Encode a picture in every format."""
-    from PIL import Image, features
-
-    pictures = [Image.open(path).convert("RGB") for path in sorted((workplace.few / "mini_detail/images").iterdir())]
-    pictures = [picture.resize((64, 48)) for picture in pictures[:3]]
-    for name in FORMATS:
-        if name == "AVIF" and not features.check("avif"):
-            continue
-        file, options = io.BytesIO(), {}
-        if name == "animated GIF":
-            options = {"save_all": True, "append_images": pictures[1:]}
-        elif name == "TIFF":
-            options = {"compression": "tiff_lzw"}
-        pictures[0].save(file, name.removeprefix("animated "), **options)
-        _made[name] = file.getvalue()
+    """Encode a picture in every format, and small files that declare large ones."""
+    _made.update({**pictures(random.Random(0)), **bombs()})
 
 
 def image(case):
@@ -36,7 +22,7 @@ def image(case):
 
     name = case.random.choice(sorted(_made))
     data, what = damage_bytes(case.random, _made[name])
-    suffix = "jpg" if case.random.random() < 0.3 else _SUFFIXES.get(name, name.lower())
+    suffix = "jpg" if case.random.random() < 0.3 else name.rpartition(".")[2]
     path = case.out / f"picture.{suffix}"
     path.write_bytes(data)
     skipped = []

@@ -1,13 +1,12 @@
 """Damaged index files, and one that is cut while it is open."""
 
-import contextlib
 import os
 import shutil
-import sqlite3
+
+from fuzzing import damage_bytes, damage_database
 
 from faults.mutations.annotations import read_all
 from faults.mutations.attempt import Attempt, mutation_class
-from faults.mutations.mutators import damage_bytes, odd_value, short
 
 
 def index(case):
@@ -38,32 +37,6 @@ def index(case):
         return read_all(dataset)
 
     return Attempt(what, door, (path.name, "annotations.json"), place=True)
-
-
-def damage_database(random, path):
-    """Damage tables, columns or values of an SQLite file; returns what was done in words."""
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        table = random.choice(tables)
-        columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
-        column = random.choice(columns)
-        kind = random.randrange(6)
-        if kind == 0:
-            connection.execute(f'DROP TABLE "{table}"')
-            return f"without table {table}"
-        if kind == 1:
-            connection.execute(f'ALTER TABLE "{table}" RENAME COLUMN "{column}" TO other')
-            return f"{table}.{column} renamed"
-        if kind == 2:
-            connection.execute(f'DELETE FROM "{table}" WHERE rowid % 2 = 0 OR {random.randrange(2)}')
-            return f"rows of {table} gone"
-        value = odd_value(random)
-        if isinstance(value, list | dict | bool) or (isinstance(value, int) and abs(value) >= 2**63):
-            value = str(value)[:4000].encode() if random.random() < 0.5 else str(value)[:4000]
-        where = "" if random.random() < 0.5 else f' WHERE rowid = (SELECT max(rowid) FROM "{table}")'
-        with contextlib.suppress(sqlite3.OperationalError, sqlite3.IntegrityError):  # a table without row ids
-            connection.execute(f'UPDATE OR IGNORE "{table}" SET "{column}" = ?{where}', (value,))
-        return f"{table}.{column} = {short(value)}"
 
 
 CLASSES = [mutation_class("index", 450, index)]

@@ -1,7 +1,8 @@
 """Options beyond their range: refused before anything is made, naming the option."""
 
+from fuzzing import ODD_NUMBERS
+
 from faults.mutations.attempt import Attempt, mutation_class
-from faults.mutations.mutators import ODD_NUMBERS
 from faults.workplace import MINI
 
 # Values that no training can mean: taking them silently is a failure, too

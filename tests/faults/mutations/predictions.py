@@ -3,8 +3,9 @@
 import json
 import shutil
 
+from fuzzing import damage_bytes, damage_tree
+
 from faults.mutations.attempt import Attempt, mutation_class
-from faults.mutations.mutators import damage_bytes, damage_tree
 
 _SKIPPED = ("report.html", "results.json", "summary.json")
 

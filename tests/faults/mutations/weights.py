@@ -3,9 +3,10 @@
 import copy
 import pickle
 
+from fuzzing import damage_bytes, odd_value, short
+
 from faults.mutations.attempt import Attempt, mutation_class
 from faults.mutations.checkpoints import odd_tensor
-from faults.mutations.mutators import damage_bytes, odd_value, short
 
 _model = []
 

@@ -1,7 +1,8 @@
 """Odd yaml: bombs, depth, dates, numbers, tags; as a config, in a checkpoint, in a run's folder."""
 
+from fuzzing import DEEP, damage_bytes
+
 from faults.mutations.attempt import Attempt, mutation_class
-from faults.mutations.mutators import DEEP, damage_bytes
 
 _SCALARS = (
     *("2021-99-99", "2021-02-30", "0001-01-01T99:99:99Z", "9" * 5000, "-" + "9" * 5000, "0x" + "f" * 6000, "1e999999"),

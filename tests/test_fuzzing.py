@@ -4,8 +4,7 @@ import copy
 import random
 
 import pytest
-
-from faults.mutations.mutators import damage_bytes, damage_tree, nested, short
+from fuzzing import damage_bytes, damage_tree, nested, short
 
 TREE = {"images": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], "info": {"year": 2010, "parts": [0.5, True, None]}}
 
