@@ -38,7 +38,7 @@ def odd_value(rng):
         return rng.choice(NOT_FINITE)
     if kind < 6:
         return rng.choice(ODD_TEXTS)
-    return nested(DEEP) if kind == 6 and rng.random() < 0.2 else copy.deepcopy(rng.choice(ODD_TREES))
+    return nested(100) if kind == 6 and rng.random() < 0.2 else copy.deepcopy(rng.choice(ODD_TREES))
 
 
 def nested(depth):
@@ -85,7 +85,7 @@ def damage_tree(rng, tree):
         elif kind == 7 and isinstance(node, dict):
             node[str(key) + "x"] = node.pop(key)
             words.append(f"{path} renamed")
-        elif isinstance(node[key], bool | int | float) and math.isfinite(node[key]):
+        elif isinstance(node[key], bool | int | float) and abs(node[key]) < 1e300:
             node[key] = rng.choice((-node[key], node[key] * 1000 + 1, str(node[key]), [node[key]], node[key] + 0.5))
             words.append(f"{path} = {short(node[key])}")
         else:

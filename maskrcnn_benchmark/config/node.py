@@ -3,6 +3,7 @@
 import ast
 import copy
 import difflib
+import sys
 import warnings
 from pathlib import Path
 
@@ -135,7 +136,7 @@ class ConfigNode(CfgNode):
         """Merge a file; `builders` are the files that name it, each the base of the one before."""
         if path.resolve() in [builder.resolve() for builder in builders]:
             chain = " -> ".join(str(p) for p in (*builders, path))
-            raise UserError(f"a config file builds on itself through _BASE_: {chain}; break the circle")
+            raise UserError(f"a config file builds on itself through _BASE_: {chain}; remove _BASE_ from one of them")
         if len(builders) == LONGEST_CHAIN:
             raise UserError(
                 f"{builders[0]}: more than {LONGEST_CHAIN} files build on one another through _BASE_; join some"
@@ -267,13 +268,18 @@ def _decode(value, current):
     return typed
 
 
+def _is_float(value):
+    """Whether a value is an integer that may stand for a float."""
+    return type(value) is int and abs(value) <= sys.float_info.max
+
+
 def _coerce(value, current, record, place):
     """A value in the type of an option; `UserError` where it cannot be, which begins with `place`."""
     wanted = type(current)
     if isinstance(value, list | tuple) and isinstance(current, list | tuple):
         numbers = current and all(isinstance(c, float) for c in current)
-        return wanted(float(v) if numbers and type(v) is int else v for v in value)
-    if wanted is float and type(value) is int:
+        return wanted(float(v) if numbers and _is_float(v) else v for v in value)
+    if wanted is float and _is_float(value):
         return float(value)
     if wanted is tuple and type(value) in (int, float, str):
         return (value,) if value != "" else ()

@@ -75,6 +75,7 @@ def test_a_base_is_one_path(config, tmp_path):
         (["MODEL.SALIENCY_ON", True], "TORCH_DETECTRON_ENV_MODULE names the file that adds it"),
         (["MODEL.MAS", True], "unknown option MODEL.MAS; options that begin so: MODEL.MASK_ON"),
         (["SOLVER.BASE_LR", "fast"], "SOLVER.BASE_LR takes a float"),
+        (["SOLVER.BASE_LR", 10**400], "SOLVER.BASE_LR takes a float"),
         (["MODEL.MASK_ON", 1], "MODEL.MASK_ON takes a bool"),
         (["MODEL.RPN", 1], "MODEL.RPN is a group of options"),
         (["SOLVER.BASE_LR"], "options come in pairs"),

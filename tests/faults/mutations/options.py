@@ -48,7 +48,7 @@ _ODD = {
     list: ("[]", "[None]", "[-1]", "[0]", "['x']", "[[1]]", "x", "1"),
 }
 # What a value may lead to elsewhere is no business of a training with one process on the CPU
-_ELSEWHERE = ("OUTPUT_DIR", "PATHS_CATALOG", "MODEL.COMPILE")
+_ELSEWHERE = ("OUTPUT_DIR", "DATASETS.DATA_DIR", "PATHS_CATALOG", "MODEL.COMPILE")
 
 
 def option(case):
