@@ -15,7 +15,7 @@ from mkdocs.structure.files import File
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.defaults import OPTIONS
 from maskrcnn_benchmark.config.options import show_default
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS_PAGE = "options.md"

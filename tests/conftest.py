@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import torch.multiprocessing as mp
 from hypothesis import settings
 
 from maskrcnn_benchmark.utils.imports import import_file
+
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))  # what several folders of tests import
 
 # No deadline: the first example of a test pays for what torch loads late, and a busy machine for its neighbours
 settings.register_profile("default for this project", deadline=None, max_examples=40)

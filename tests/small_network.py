@@ -7,7 +7,7 @@ import torch
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 
 MINI = Path(__file__).parents[1] / "configs" / "detail" / "mini_R_18_FPN.yaml"

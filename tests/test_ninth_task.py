@@ -17,25 +17,25 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.datasets.label_sources import LABEL_SOURCES
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
-from maskrcnn_benchmark.data.datasets.vocabulary_map import VocabularyMap
-from maskrcnn_benchmark.engine.run import test as run_test
-from maskrcnn_benchmark.engine.run import train
+from maskrcnn_benchmark.data.label_sources import LABEL_SOURCES
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
+from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.evaluation.build import EVALUATORS
-from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.evaluation.report import format_table, read_results
-from maskrcnn_benchmark.evaluation.result_layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS, TrivialPredictor
+from maskrcnn_benchmark.experiments.run import test as run_test
+from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, TASKS
+from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -184,7 +184,7 @@ def test_an_image_without_a_label_adds_no_loss(folder, tmp_path):
     both = head(features, images, targets)[1]["loss_saliency"]
     alone = []
     for absent in (0, 1):
-        labels = [ImageAnnotations(t.size, further={} if i == absent else t.further) for i, t in enumerate(targets)]
+        labels = [ImageAnnotations(t.size, labels={} if i == absent else t.labels) for i, t in enumerate(targets)]
         alone.append(head(features, images, labels)[1]["loss_saliency"])
     pixels = [target.size[0] * target.size[1] for target in targets]
     assert both.item() == pytest.approx((alone[1] * pixels[0] + alone[0] * pixels[1]).item() / sum(pixels), rel=1e-5)
@@ -193,11 +193,11 @@ def test_an_image_without_a_label_adds_no_loss(folder, tmp_path):
 
 def test_labels_go_through_every_transform():
     label = torch.tensor([[0, 1, 1], [0, 0, 1]], dtype=torch.uint8)
-    annotations = ImageAnnotations((3, 2), further={"saliency": SemanticMap(label)})
-    assert annotations.annotated_tasks() == {"saliency"}
+    annotations = ImageAnnotations((3, 2), labels={"saliency": SemanticMap(label)})
+    assert annotated_tasks(annotations) == {"saliency"}
 
     def after(changed):
-        return changed.further["saliency"].labels.tolist()
+        return changed.labels["saliency"].labels.tolist()
 
     assert after(annotations.transpose(0)) == [[1, 1, 0], [1, 0, 0]]
     assert after(annotations.transpose(0).transpose(0)) == label.tolist()
@@ -211,10 +211,10 @@ def test_the_largest_object_of_the_embedded_data_set_is_its_label(folder):
     assert dataset.tasks == {"saliency", "instance"}
     annotations = dataset.get_annotations(0)
     masks = annotations.instances.get_field("masks").get_mask_tensor().reshape(len(annotations.instances), -1)
-    assert annotations.further["saliency"].labels.sum() == masks.sum(1).max()
+    assert annotations.labels["saliency"].labels.sum() == masks.sum(1).max()
     alone = open_mini(folder, tasks=("saliency",)).get_annotations(0)
-    assert alone.instances is None and alone.annotated_tasks() == {"saliency"}
-    assert "saliency" not in open_mini(folder, tasks=("boundary",)).get_annotations(0).annotated_tasks()
+    assert alone.instances is None and annotated_tasks(alone) == {"saliency"}
+    assert "saliency" not in annotated_tasks(open_mini(folder, tasks=("boundary",)).get_annotations(0))
 
 
 def write_maps(folder, names, size=None):
@@ -232,10 +232,10 @@ def test_maps_beside_the_images_come_before_anything_else(tmp_path):
     write_mini_detail(tmp_path / "mini_detail", num_train=4, num_val=1, seed=1)
     write_maps(tmp_path, names=[255, 128])
     dataset = open_mini(tmp_path, tasks=("saliency",))
-    label = dataset.get_annotations(1).further["saliency"].labels
+    label = dataset.get_annotations(1).labels["saliency"].labels
     half = label.shape[1] // 2
     assert label[:, :half].eq(1).all() and label[:, half:].eq(0).all()
-    assert dataset.get_annotations(2).annotated_tasks() == dataset.tasks_of(2) - OWN_TASKS == set()
+    assert annotated_tasks(dataset.get_annotations(2)) == dataset.tasks_of(2) - OWN_TASKS == set()
     assert dataset.leave_out_unannotated() == 2 and len(dataset) == 2
 
 
@@ -259,15 +259,15 @@ def test_other_names_leave_the_label_alone(folder):
     names = VocabularyMap(dataset.vocabulary, dataset.vocabulary)
     annotations = dataset.get_annotations(0)
     assert "saliency" in names.tasks()
-    assert names(annotations).further["saliency"] is annotations.further["saliency"]
+    assert names(annotations).labels["saliency"] is annotations.labels["saliency"]
 
 
 def test_the_trivial_answer_is_the_mean_label(folder):
     dataset = open_mini(folder, tasks=("saliency",))
     left, none = torch.zeros(64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
     left[:, :32] = 1
-    labels = [ImageAnnotations((64, 64), further={"saliency": SemanticMap(label)}) for label in (left, none)]
-    answer = TrivialPredictor(dataset.vocabulary).fit(labels).predict((64, 64)).further["saliency"].scores
+    labels = [ImageAnnotations((64, 64), labels={"saliency": SemanticMap(label)}) for label in (left, none)]
+    answer = TrivialPredictor(dataset.vocabulary).fit(labels).predict((64, 64)).outputs["saliency"].scores
     assert answer.shape == (1, 64, 64)
     assert answer[0, :, :30].eq(0.5).all() and answer[0, :, 34:].eq(0).all()
 
@@ -297,8 +297,8 @@ def test_a_checkpoint_alone_answers_all_nine(folder, run, tmp_path):
 def test_figures_are_those_of_a_case_worked_by_hand(saliency):
     evaluator = saliency.SaliencyEvaluator()
     truth = torch.tensor([[1, 1, 0, IGNORE_INDEX]], dtype=torch.uint8)
-    target = ImageAnnotations((4, 1), image_id=1, further={"saliency": SemanticMap(truth)})
-    nothing = ImageAnnotations((4, 1), image_id=2, further={"saliency": SemanticMap(torch.zeros(1, 4).byte())})
+    target = ImageAnnotations((4, 1), image_id=1, labels={"saliency": SemanticMap(truth)})
+    nothing = ImageAnnotations((4, 1), image_id=2, labels={"saliency": SemanticMap(torch.zeros(1, 4).byte())})
     records = [
         evaluator.record(np.array([[255, 51, 102, 255]], np.uint8), target),
         evaluator.record(np.array([[0, 0, 255, 255]], np.uint8), nothing),

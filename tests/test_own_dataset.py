@@ -8,6 +8,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.tasks.task import annotated_tasks
 from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +48,7 @@ def test_its_annotations_agree_with_one_another():
             extent = columns.min(), rows.min(), columns.max(), rows.max()
             assert (left, top, right, bottom) == tuple(float(side) for side in extent)
             assert (annotations.semantic.labels[mask] == label).all()
-        assert dataset[index][1].annotated_tasks() == {"detection", "instance", "semantic"}
+        assert annotated_tasks(dataset[index][1]) == {"detection", "instance", "semantic"}
 
 
 def test_names_of_the_package_are_known_as_before(tmp_path):

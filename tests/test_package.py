@@ -54,7 +54,7 @@ def test_a_wheel_holds_the_tools_and_all_configs(tmp_path):
 
 def test_training_testing_and_predicting_import_no_extra():
     script = (
-        "import sys, maskrcnn_benchmark.engine.run, maskrcnn_benchmark.predict.predictor\n"
+        "import sys, maskrcnn_benchmark.experiments.run, maskrcnn_benchmark.predict.predictor\n"
         f"print([name for name in {EXTRAS!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

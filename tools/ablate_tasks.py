@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.ablation import plan_ablation, run_ablation, summarize_runs
-from maskrcnn_benchmark.engine.ablation_plan import GROUPS, make_variant, resolve_method
-from maskrcnn_benchmark.engine.planned_runs import describe_runs, make_places, read_config
+from maskrcnn_benchmark.experiments.ablation import plan_ablation, run_ablation, summarize_runs
+from maskrcnn_benchmark.experiments.ablation_plan import GROUPS, make_variant, resolve_method
+from maskrcnn_benchmark.experiments.planned_runs import describe_runs, make_places, read_config
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.arguments import jobs, seed
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment

@@ -18,7 +18,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
-from maskrcnn_benchmark.data.datasets.cityscapes import IMAGE, CityScapesDataset, read_instance_ids
+from maskrcnn_benchmark.data.cityscapes import IMAGE, CityScapesDataset, read_instance_ids
 from maskrcnn_benchmark.structures.mask_forms import outline_polygons
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir

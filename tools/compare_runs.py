@@ -8,9 +8,9 @@ python tools/compare_runs.py output/mini_R_18_FPN output/other --output comparis
 import shutil
 import sys
 
-from maskrcnn_benchmark.engine.comparison import compare_folders
-from maskrcnn_benchmark.engine.comparison_files import write_comparison
-from maskrcnn_benchmark.engine.comparison_report import format_text
+from maskrcnn_benchmark.experiments.comparison import compare_folders
+from maskrcnn_benchmark.experiments.comparison_files import write_comparison
+from maskrcnn_benchmark.experiments.comparison_report import format_text
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import line_of

@@ -20,10 +20,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
-from maskrcnn_benchmark.data.datasets.detail import SPLITS
-from maskrcnn_benchmark.data.datasets.detail_categories import in_official_order
-from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
-from maskrcnn_benchmark.data.datasets.image_file import image_size
+from maskrcnn_benchmark.data.detail.categories import in_official_order
+from maskrcnn_benchmark.data.detail.dataset import SPLITS
+from maskrcnn_benchmark.data.detail.file import open_detail_file
+from maskrcnn_benchmark.data.image_file import image_size
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major

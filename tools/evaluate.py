@@ -10,11 +10,10 @@ from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS, compare_results, leave_results, report_run
-from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
+from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
 from maskrcnn_benchmark.evaluation.delta_m import read_single_task
-from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.evaluation.protocols import (
     DETECTION_PROTOCOLS,
     EDGE_CONVENTIONS,
@@ -22,9 +21,15 @@ from maskrcnn_benchmark.evaluation.protocols import (
     build_protocols,
 )
 from maskrcnn_benchmark.evaluation.report import format_table
-from maskrcnn_benchmark.evaluation.result_files import write_summary
-from maskrcnn_benchmark.evaluation.result_layout import ENCODINGS, MAPS
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.experiments.open_dataset import (
+    add_dataset_arguments,
+    dataset_config,
+    dataset_name,
+    open_dataset,
+)
+from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.arguments import in_range, workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment

@@ -16,8 +16,13 @@ import numpy as np
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
-from maskrcnn_benchmark.engine.open_dataset import add_dataset_arguments, dataset_config, dataset_name, open_dataset
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.experiments.open_dataset import (
+    add_dataset_arguments,
+    dataset_config,
+    dataset_name,
+    open_dataset,
+)
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.arguments import natural, positive, workers
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError

@@ -8,8 +8,8 @@ A file is kept only if it answers as the network does, image by image; the exit 
 """
 
 from maskrcnn_benchmark.export.export import FORMATS, export_network
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 

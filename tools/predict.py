@@ -12,12 +12,12 @@ every task. What cannot be read is named and passed over, and the exit status is
 import re
 from pathlib import Path
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.output import LAYOUTS, AnswerFolder, JsonFiles, PictureFiles, Window, write_results
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.result import THRESHOLDS, merge_thresholds
 from maskrcnn_benchmark.predict.sources import count_frames, is_live
 from maskrcnn_benchmark.predict.video import can_show_windows, webcam_number
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.arguments import in_range, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment

@@ -7,8 +7,8 @@ A checkpoint of this library carries its config, so it is enough; --config-file 
 """
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.run import test
-from maskrcnn_benchmark.engine.setup import end_run
+from maskrcnn_benchmark.experiments.run import test
+from maskrcnn_benchmark.experiments.setup import end_run
 from maskrcnn_benchmark.predict.trained_network import testing_config
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment

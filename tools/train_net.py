@@ -11,10 +11,10 @@ from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.selection import choose_config
-from maskrcnn_benchmark.engine.planned_runs import describe_runs, is_done, make_places
-from maskrcnn_benchmark.engine.run import train
-from maskrcnn_benchmark.engine.setup import end_run
-from maskrcnn_benchmark.engine.sweep import plan_sweep, run_sweep
+from maskrcnn_benchmark.experiments.planned_runs import describe_runs, is_done, make_places
+from maskrcnn_benchmark.experiments.run import train
+from maskrcnn_benchmark.experiments.setup import end_run
+from maskrcnn_benchmark.experiments.sweep import plan_sweep, run_sweep
 from maskrcnn_benchmark.utils.arguments import jobs
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device

@@ -12,27 +12,38 @@ from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.datasets.label_sources import LABEL_SOURCES, read_annotations
-from maskrcnn_benchmark.evaluation.answers import encode_strength
+from maskrcnn_benchmark.data.label_sources import LABEL_SOURCES, read_annotations
 from maskrcnn_benchmark.evaluation.build import EVALUATORS
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.map_file import read_strength
-from maskrcnn_benchmark.evaluation.result_layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
-from maskrcnn_benchmark.multitask.tasks import Task, register_task
+from maskrcnn_benchmark.prediction_files.encodings import encode_strength
+from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.prediction_files.map_file import read_strength
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.region_drawers import missing_panel
 
 KEY = "saliency"
-SALIENCY = Task(
-    KEY, "saliency", "SALIENCY_ON", ("loss_saliency",), headline="maxF", modules=("fpn_heads.heads.saliency.",)
-)
+
+
+class Saliency(Task):
+    """What stands out in an image."""
+
+    key = KEY
+    title = "saliency"
+    switch = "SALIENCY_ON"
+    losses = ("loss_saliency",)
+    headline = "maxF"
+    parameter_prefixes = ("fpn_heads.heads.saliency.",)
+
+
+SALIENCY = Saliency()
 
 
 # Labels: a `SemanticMap` with 1 where the image is salient and 0 elsewhere
@@ -93,7 +104,7 @@ class SaliencyHead(nn.Module):
             probability = self.predict(features.trunk).float().sigmoid()
             sizes = [(width, height) for height, width in features.image_sizes]
             return [ScoreMap(p, size, TRUNK_STRIDE) for p, size in zip(probability, sizes)], {}
-        labels = {i: target.further[KEY].labels for i, target in enumerate(targets) if KEY in target.further}
+        labels = {i: target.labels[KEY].labels for i, target in enumerate(targets) if KEY in target.labels}
         if not labels:
             return None, {}  # nobody looked at these images: no loss, which is not a loss of zero
         logits = self.predict(of_images(features.trunk, list(labels))).float()
@@ -127,7 +138,7 @@ class SaliencyEvaluator(Evaluator):
 
     def record(self, answer, target):
         """int64 [2, 256]: other and salient pixels of an image, counted by the strength that they are given."""
-        truth = target.further[KEY].labels.cpu().numpy()
+        truth = target.labels[KEY].labels.cpu().numpy()
         return np.stack([np.bincount(answer[truth == value], minlength=256) for value in (0, 1)])
 
     def summarize(self, records):
@@ -166,13 +177,13 @@ def mean_error(record):
 
 def draw_saliency(image, answer, vocabulary, threshold=0.5, scale=None):
     """The image in light where it is salient and in the dark elsewhere, with an outline at the threshold."""
-    if KEY not in answer.further:
+    if KEY not in (answer.outputs if isinstance(answer, ImagePrediction) else answer.labels):
         return missing_panel(image, answer, scale)
     canvas = Canvas(image, scale=scale)
     if isinstance(answer, ImagePrediction):
-        light = answer.further[KEY].resize(canvas.size).scores[0].float().cpu().numpy()
+        light = answer.outputs[KEY].resize(canvas.size).scores[0].float().cpu().numpy()
     else:
-        light = (enlarge_labels(answer.further[KEY].labels.cpu().numpy(), canvas.size) == 1).astype(np.float32)
+        light = (enlarge_labels(answer.labels[KEY].labels.cpu().numpy(), canvas.size) == 1).astype(np.float32)
     canvas.pixels = np.round(canvas.pixels * (0.2 + 0.8 * light[:, :, None])).astype(np.uint8)
     canvas.outline(light >= threshold, (255, 176, 0))
     return canvas.finish()

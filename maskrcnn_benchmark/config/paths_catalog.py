@@ -9,7 +9,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 DEFAULT_DATA_DIR = "datasets"
 SPLITS = ("train", "val", "trainval")
 HOW_TO_MAKE = {
-    "mini_detail": "python -m maskrcnn_benchmark.data.datasets.mini_detail",
+    "mini_detail": "python -m maskrcnn_benchmark.data.mini_detail",
     "detail": "make data DETAIL_JSON=FILE VOC=FILE",
 }
 

@@ -14,8 +14,8 @@ from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.datasets import ConcatDataset
-from maskrcnn_benchmark.data.datasets.image_sizes import image_sizes
 from maskrcnn_benchmark.data.handover import HandedOver
+from maskrcnn_benchmark.data.image_sizes import image_sizes
 from maskrcnn_benchmark.data.mixing import (
     in_learned_vocabulary,
     learned_vocabulary,
@@ -33,9 +33,9 @@ from maskrcnn_benchmark.data.samplers import (
     WholeBatchSampler,
 )
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
-from maskrcnn_benchmark.multitask.tasks import enabled_tasks
 from maskrcnn_benchmark.structures.target_batch import HostTargets
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError

@@ -12,9 +12,9 @@ from maskrcnn_benchmark.data.datasets import (
     DetailDataset,
     PascalVOCDataset,
 )
-from maskrcnn_benchmark.data.datasets.class_sets import CLASS_SETS
-from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 

@@ -4,8 +4,8 @@ import logging
 
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
-from maskrcnn_benchmark.data.datasets.mapped_dataset import in_vocabulary
-from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, enabled_tasks, evaluated_tasks
+from maskrcnn_benchmark.data.mapped_dataset import in_vocabulary
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, enabled_tasks, evaluated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
 
 USUAL_PHASES = ("train", "val", "test")
 VISIBILITY_CODES = 3  # 0 not annotated; what 1 and 2 mean is the joint set's own
@@ -75,7 +75,7 @@ def count_image(annotations, vocabulary):
         members["boundary_pixels"] = int(np.count_nonzero(annotations.boundary.edges.numpy()))
     if annotations.occlusion is not None:
         members["occlusion_pixels"] = int(np.count_nonzero(annotations.occlusion.edges.numpy()))
-    tasks = frozenset(annotations.annotated_tasks())
+    tasks = frozenset(annotated_tasks(annotations))
     return ImageCounts(tuple(annotations.size), tasks, _classes_of(members, vocabulary), **members)
 
 

@@ -4,7 +4,7 @@ import html
 
 import numpy as np
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.html_page import embedded
 from maskrcnn_benchmark.visualization.palette import class_colours
 

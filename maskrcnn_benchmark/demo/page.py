@@ -8,8 +8,8 @@ from maskrcnn_benchmark.demo import markup
 from maskrcnn_benchmark.demo.session import LAYOUTS
 from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT, upload_script
 from maskrcnn_benchmark.demo.uploads import read_upload
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.result import OTHER_THRESHOLD
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.demo.access import access_for
 from maskrcnn_benchmark.demo.reader import Reader
 from maskrcnn_benchmark.demo.session import Demo

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.evaluation.as_prediction import to_prediction
 from maskrcnn_benchmark.evaluation.delta_m import add_delta_m, read_single_task
-from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, title_of, write_class_table, write_results
-from maskrcnn_benchmark.evaluation.result_layout import MAPS
-from maskrcnn_benchmark.multitask.tasks import OWN_TASKS
+from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
+from maskrcnn_benchmark.prediction_files.layout import MAPS
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.tasks.task import OWN_TASKS
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.drawers import DRAWERS

@@ -15,12 +15,12 @@ from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_r
 from maskrcnn_benchmark.engine.original_dataset import as_evaluable
 from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.engine.scoring import ScoringPool
-from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.build import build_evaluators
-from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
+from maskrcnn_benchmark.evaluation.coco.summaries import summaries, write_summary
 from maskrcnn_benchmark.evaluation.report import TASK_OF_IOU_TYPE, check_expected_results
-from maskrcnn_benchmark.evaluation.result_files import summaries, write_summary
-from maskrcnn_benchmark.evaluation.result_layout import is_detail
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
+from maskrcnn_benchmark.prediction_files.layout import is_detail
+from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
@@ -65,7 +65,7 @@ def inference(
         bbox_aug: test-time augmentation; the loader then yields PIL images.
         device: where the model is.
         expected_results, expected_results_sigma_tol: as TEST.EXPECTED_RESULTS.
-        output_folder: if given, the answers of all images (`evaluation.prediction_writer`), the results and what makes
+        output_folder: if given, the answers of all images (`prediction_files.writer`), the results and what makes
             them readable (`engine.evaluation_report`) and pycocotools' own summary are written here.
         tasks: task keys to evaluate.
         protocols: the `evaluation.protocols.Protocols`; by default those of published figures.

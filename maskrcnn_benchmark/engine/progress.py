@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from maskrcnn_benchmark.engine.event_log import EventLog
-from maskrcnn_benchmark.multitask.tasks import TASKS, task_of_loss
+from maskrcnn_benchmark.tasks.task import TASKS, task_of_loss
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
 

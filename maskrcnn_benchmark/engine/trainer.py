@@ -248,7 +248,7 @@ def _evaluation_on(cfg, model, data_loader, device):
     from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
     from maskrcnn_benchmark.engine.inference import inference
     from maskrcnn_benchmark.evaluation.report import format_table
-    from maskrcnn_benchmark.multitask.tasks import evaluated_tasks
+    from maskrcnn_benchmark.tasks.task import evaluated_tasks
 
     def evaluate():
         results = inference(

@@ -1,15 +1,15 @@
 """From tasks and a vocabulary to evaluators: the one place that knows which evaluator scores which task."""
 
-from maskrcnn_benchmark.evaluation.boundary import BoundaryEvaluator
 from maskrcnn_benchmark.evaluation.classification import ClassificationEvaluator
-from maskrcnn_benchmark.evaluation.coco_keypoint import KeypointEvaluator
-from maskrcnn_benchmark.evaluation.coco_style import InstanceEvaluator
-from maskrcnn_benchmark.evaluation.occlusion import OcclusionEvaluator
-from maskrcnn_benchmark.evaluation.part import PartEvaluator
-from maskrcnn_benchmark.evaluation.proposals import ProposalEvaluator
+from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco.proposals import ProposalEvaluator
+from maskrcnn_benchmark.evaluation.coco.style import InstanceEvaluator
+from maskrcnn_benchmark.evaluation.coco.voc import DetectionAndVocEvaluator
+from maskrcnn_benchmark.evaluation.dense.semantic import SemanticEvaluator
+from maskrcnn_benchmark.evaluation.edges.boundary import BoundaryEvaluator
+from maskrcnn_benchmark.evaluation.edges.occlusion import OcclusionEvaluator
+from maskrcnn_benchmark.evaluation.parts.part import PartEvaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
-from maskrcnn_benchmark.evaluation.semantic import SemanticEvaluator
-from maskrcnn_benchmark.evaluation.voc import DetectionAndVocEvaluator
 from maskrcnn_benchmark.utils.errors import UserError
 
 # {task key: function (Vocabulary, Protocols) -> Evaluator}; an added task's goes in here, too
@@ -32,7 +32,7 @@ def build_evaluators(tasks, vocabulary, protocols=None):
     """An evaluator for each task.
 
     Args:
-        tasks: keys of `multitask.tasks.TASKS` and "box_proposal".
+        tasks: keys of `tasks.TASKS` and "box_proposal".
         vocabulary: the data set's Vocabulary.
         protocols: the `Protocols`; by default those of published figures.
 

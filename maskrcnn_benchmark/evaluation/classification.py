@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from maskrcnn_benchmark.evaluation.confusion import mean_or_nan
+from maskrcnn_benchmark.evaluation.dense.confusion import mean_or_nan
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.utils.errors import UserError

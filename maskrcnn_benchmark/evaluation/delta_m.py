@@ -1,15 +1,25 @@
 """Delta_m: what training tasks together gains or loses against networks of one task each."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
-from maskrcnn_benchmark.multitask.tasks import TASKS, Task
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.small_json import read_small_json
 
-# No task of its own: the line of the results that compares all tasks
-DELTA_M = Task("all", "all tasks", "", (), "delta_m")
+
+@dataclass(frozen=True)
+class Comparison:
+    """A line of the results that is no task of its own."""
+
+    key: str
+    title: str
+    headline: str
+
+
+DELTA_M = Comparison("all", "all tasks", "delta_m")
 
 # What a task's results hold of the comparison
 SINGLE_TASK, GAIN = "single_task", "gain"

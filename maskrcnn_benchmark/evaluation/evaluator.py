@@ -3,13 +3,14 @@
 import math
 from dataclasses import replace
 
-from maskrcnn_benchmark.evaluation.answers import ImageAnswers
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
+from maskrcnn_benchmark.tasks.task import annotated_tasks
 
 
 class Evaluator:
     """Turns predictions and annotations into metrics, one image at a time.
 
-    A subclass names its `task` (a key of `multitask.tasks.TASKS`) and its `protocol`, and says `answer`, `record`,
+    A subclass names its `task` (a key of `tasks.TASKS`) and its `protocol`, and says `answer`, `record`,
     `summarize` and `image_score`. Only records are kept, never maps, so memory stays small; an image is known by its id
     and counted once however often it is seen.
 
@@ -78,7 +79,7 @@ class Evaluator:
 
     def is_annotated(self, target):
         """Whether somebody looked for what this task asks for on an image."""
-        return self.task in target.annotated_tasks()
+        return self.task in annotated_tasks(target)
 
     def merge(self, states):
         """Take in the images of other processes.
@@ -91,7 +92,7 @@ class Evaluator:
                 self._records.setdefault(key, record)
 
     def answer(self, prediction):
-        """The answer of an ImagePrediction in the form of `evaluation.answers`."""
+        """The answer of an ImagePrediction in the form of `prediction_files.encodings`."""
         raise NotImplementedError
 
     def record(self, answer, target):
@@ -107,8 +108,8 @@ class Evaluator:
         return math.nan
 
     def member(self, prediction, name):
-        """A member of an ImagePrediction or its `further`; raises `ValueError` where the network did not answer it."""
-        value = getattr(prediction, name) if name in prediction.ANSWERS else prediction.further.get(name)
+        """The output of a task, by key or attribute; raises `ValueError` where the network did not predict it."""
+        value = getattr(prediction, name) if hasattr(prediction, name) else prediction.outputs.get(name)
         if value is None:
             raise ValueError(f"{self.task}: the prediction has no {name}; evaluate only what the network answers")
         return value

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from maskrcnn_benchmark.evaluation.delta_m import DELTA_M, GAIN, SINGLE_TASK
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
-from maskrcnn_benchmark.multitask.tasks import PROPOSALS, TASKS
+from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.small_json import read_small_json

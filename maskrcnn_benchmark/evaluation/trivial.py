@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, one_hot
 
-from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, PER_REGION, PROPOSALS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.keypoint import Keypoints
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, PER_REGION, PROPOSALS
 
 # Cells across the image, per side, of mean dense maps; cells across a box of mean masks and part layouts
 _SEMANTIC_GRID = 16
@@ -71,8 +71,8 @@ class TrivialPredictor:
             if target.classes is not None:
                 self._classes = _sum(self._classes, target.classes.float())
                 self._num_classified += 1
-            for key in target.further.keys() & TRIVIAL_MAPS.keys():
-                planes = _pooled(TRIVIAL_MAPS[key](target.further[key]))
+            for key in target.labels.keys() & TRIVIAL_MAPS.keys():
+                planes = _pooled(TRIVIAL_MAPS[key](target.labels[key]))
                 self._further[key] = _sum(self._further.get(key), planes)
                 self._num_further[key] += 1
         self._objects.cluster()
@@ -98,7 +98,7 @@ class TrivialPredictor:
             boundary=boundary,
             occlusion=occlusion,
             classes=None if self._classes is None else self._classes / self._num_classified,
-            further={key: _score_map(sums / self._num_further[key], size) for key, sums in self._further.items()},
+            outputs={key: _score_map(sums / self._num_further[key], size) for key, sums in self._further.items()},
         )
 
     def can_answer(self, task):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.export.onnx_file import read_onnx, write_onnx
 from maskrcnn_benchmark.export.parity import Parity
 from maskrcnn_benchmark.export.program_file import read_program, write_program

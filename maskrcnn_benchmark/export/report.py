@@ -1,6 +1,6 @@
 """The differences between a network and its exported file, as lines of text."""
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 
 MOST_FAULTS = 10
 

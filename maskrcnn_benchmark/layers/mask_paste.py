@@ -71,7 +71,7 @@ def paste_parts(parts, boxes, scores, size):
             continue
         rows = _places(y1, y2, *window.shape[:1], part)
         columns = _places(x1, x2, *window.shape[1:], part)
-        # columns before rows, as in `evaluation.part_runs`
+        # columns before rows, as in `evaluation.parts.runs`
         label = largest_channel(part.transpose(1, 2), columns, rows).t()
         torch.where(label > 0, label, window, out=window)
     return pasted

@@ -14,8 +14,8 @@ from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradien
 from maskrcnn_benchmark.multitask.shares import whole
 from maskrcnn_benchmark.multitask.task_gradients import GradientRows, Seam
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
-from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks, own_parameters, task_of_loss
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, own_parameters, task_of_loss
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer

@@ -6,6 +6,7 @@ import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.tasks.task import annotated_tasks
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 
 
@@ -63,5 +64,5 @@ def _divide(tasks, row, total):
 
 def _tasks_of(target):
     if isinstance(target, ImageAnnotations | BoxList):
-        return ImageAnnotations.of(target).annotated_tasks()
+        return annotated_tasks(ImageAnnotations.of(target))
     return set()

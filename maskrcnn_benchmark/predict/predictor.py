@@ -12,7 +12,6 @@ from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.precision import inference_precision
-from maskrcnn_benchmark.multitask.tasks import PER_REGION, TASKS, enabled_tasks
 from maskrcnn_benchmark.predict.ahead import ahead
 from maskrcnn_benchmark.predict.folding import fold_batch_norm
 from maskrcnn_benchmark.predict.result import THRESHOLDS, Result, merge_thresholds
@@ -20,6 +19,7 @@ from maskrcnn_benchmark.predict.sources import frames_of, holds_several, is_live
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork, load_network
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.tasks.task import PER_REGION, TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Of one image at the size in which the network sees it: at most this many pixels, some GiB of activations

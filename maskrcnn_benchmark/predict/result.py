@@ -8,13 +8,13 @@ from functools import cached_property
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.layers.mask_paste import paste_masks, paste_parts
-from maskrcnn_benchmark.multitask.tasks import OWN_TASKS, TASKS
 from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import label_probability
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import canvas_scale
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -141,7 +141,7 @@ class Result:
             return None
         if task in OWN_TASKS:
             return getattr(self, f"_{task}")
-        answer = self._enlarged.further[task]
+        answer = self._enlarged.outputs[task]
         return getattr(answer, "scores", answer)
 
     def __getattr__(self, name):

@@ -3,10 +3,10 @@
 import base64
 import json
 
-from maskrcnn_benchmark.evaluation.answer_rows import AnswerRows
-from maskrcnn_benchmark.evaluation.map_file import encode_map
-from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
-from maskrcnn_benchmark.evaluation.result_layout import CLASSES, LISTS, describe
+from maskrcnn_benchmark.prediction_files.layout import CLASSES, LISTS, describe
+from maskrcnn_benchmark.prediction_files.map_file import encode_map
+from maskrcnn_benchmark.prediction_files.rows import AnswerRows
+from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.small_json import read_small_json
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.data.datasets.image_file import decode_image, read_image
+from maskrcnn_benchmark.data.image_file import decode_image, read_image
 from maskrcnn_benchmark.predict.remote import fetch, is_address
 from maskrcnn_benchmark.predict.video import (
     VIDEO_SUFFIXES,

@@ -10,7 +10,7 @@ from torch import nn
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
-from maskrcnn_benchmark.data.datasets.known_names import known_vocabulary
+from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.taken_options import check_names, take_options
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary

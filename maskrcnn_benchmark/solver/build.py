@@ -3,8 +3,8 @@
 import torch
 
 from maskrcnn_benchmark.config.check import check_options
-from maskrcnn_benchmark.multitask.tasks import TASKS, own_parameters
 from maskrcnn_benchmark.solver.lr_scheduler import WarmupCosineLR, WarmupMultiStepLR
+from maskrcnn_benchmark.tasks.task import TASKS, own_parameters
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import AdamW
 

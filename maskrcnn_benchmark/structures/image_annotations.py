@@ -1,8 +1,12 @@
 """All that is annotated on one image. None means that nobody looked, an empty structure that nothing was there."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.members import member_of
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 
 
@@ -12,7 +16,7 @@ class ImageAnnotations(TensorHolder):
     Args:
         size: (width, height) of the image.
         instances: `BoxList` with labels int64 [N] (1..K) and, where annotated, masks (`SegmentationMask`), parts
-            (`PartMask`), iscrowd bool [N].
+            (`PartMask`), iscrowd bool [N] and what added tasks per region have as their field.
         people: `BoxList` with labels (all 1) and keypoints (`Keypoints`): the joint records, which are not linked to
             instances.
         semantic: `SemanticMap`.
@@ -23,42 +27,49 @@ class ImageAnnotations(TensorHolder):
         known_labels: bool [K + 1], for background and each label 1..K of instances whether the data set annotates it;
             None: all of them. Where a label is not known its objects may be there without a box, so no region is
             background for certain. Background itself is always known.
-        further: {task key: label} of tasks that are not of this package. A label is a tensor that says something of the
-            image as a whole, which a transform does not change, or a structure for this size that can `resize`,
-            `transpose`, `crop`, `pad` and move `to` a device, such as `SemanticMap`. One that is None is left out.
+        labels: {task key: label} of other tasks. A label is a tensor that says something of the image as a whole, which
+            a transform does not change, or a structure for this size that can `resize`, `transpose`, `crop`, `pad` and
+            move `to` a device, such as `SemanticMap`. One that is None is left out.
+
+    Attributes:
+        labels: {task key: label}, also of the tasks that have an attribute of their own, which reads and sets it here:
+            instances is the label of "detection", people that of "keypoint", classes that of "classification". The
+            label of a task per region is a field of the instances.
 
     Raises:
-        ValueError: if a member is for another image size.
+        ValueError: if a label is for another image size.
     """
 
-    MEMBERS = ("instances", "people", "semantic", "boundary", "occlusion")
+    instances = member_of("labels", "detection")
+    people = member_of("labels", "keypoint")
+    semantic = member_of("labels", "semantic")
+    boundary = member_of("labels", "boundary")
+    occlusion = member_of("labels", "occlusion")
+    classes = member_of("labels", "classification")
 
     def __init__(
         self,
-        size,
-        instances=None,
-        people=None,
-        semantic=None,
-        boundary=None,
-        occlusion=None,
-        classes=None,
-        image_id=None,
-        known_labels=None,
-        further=None,
-    ):
+        size: Sequence[int],
+        instances: BoxList | None = None,
+        people: BoxList | None = None,
+        semantic: Any = None,
+        boundary: Any = None,
+        occlusion: Any = None,
+        classes: torch.Tensor | None = None,
+        image_id: Any = None,
+        known_labels: torch.Tensor | None = None,
+        labels: Mapping[str, Any] | None = None,
+    ) -> None:
         self.size = tuple(size)
-        self.instances = instances
-        self.people = people
-        self.semantic = semantic
-        self.boundary = boundary
-        self.occlusion = occlusion
-        self.classes = classes
+        self.labels: dict[str, Any] = {}
         self.image_id = image_id
         self.known_labels = known_labels
-        self.further = {name: label for name, label in (further or {}).items() if label is not None}
-        for name, member in (*self._present(), *self._further().items()):
-            if tuple(member.size) != self.size:
-                raise ValueError(f"{name} is for an image of {tuple(member.size)}, not {self.size} (width, height)")
+        self.instances, self.people, self.semantic = instances, people, semantic
+        self.boundary, self.occlusion, self.classes = boundary, occlusion, classes
+        self.labels.update((key, label) for key, label in (labels or {}).items() if label is not None)
+        for key, label in self.labels.items():
+            if not isinstance(label, torch.Tensor) and tuple(label.size) != self.size:
+                raise ValueError(f"{key} is for an image of {tuple(label.size)}, not {self.size} (width, height)")
 
     @classmethod
     def of(cls, target):
@@ -75,20 +86,6 @@ class ImageAnnotations(TensorHolder):
             people = target.copy_with_fields("keypoints")
             people.add_field("labels", torch.ones(len(target), dtype=torch.int64, device=target.bbox.device))
         return cls(target.size, instances=target, people=people)
-
-    def annotated_tasks(self):
-        """Keys of the tasks (multitask/tasks.py) that are annotated on this image: set of str."""
-        tasks = {
-            "detection": self.instances is not None,
-            "instance": self.instances is not None and self.instances.has_field("masks"),
-            "keypoint": self.people is not None,
-            "part": self._has_parts(),
-            "semantic": self.semantic is not None,
-            "boundary": self.boundary is not None,
-            "occlusion": self.occlusion is not None,
-            "classification": self.classes is not None,
-        }
-        return {*(task for task, annotated in tasks.items() if annotated), *self.further}
 
     def resize(self, size):
         """The annotations of the image resized to (width, height)."""
@@ -124,25 +121,12 @@ class ImageAnnotations(TensorHolder):
             raise ValueError(f"an image of {self.size} (width, height) cannot be padded to {tuple(size)}")
         return self._transformed(size, lambda member: member.pad(size))
 
-    def __repr__(self):
-        return f"ImageAnnotations(size={self.size}, image_id={self.image_id}, tasks={sorted(self.annotated_tasks())})"
-
-    def _present(self):
-        return [(name, getattr(self, name)) for name in self.MEMBERS if getattr(self, name) is not None]
-
-    def _further(self):
-        """The further labels that a transform changes."""
-        return {name: label for name, label in self.further.items() if not isinstance(label, torch.Tensor)}
-
-    def _has_parts(self):
-        has_field = self.instances is not None and self.instances.has_field("parts")
-        return has_field and bool(self.instances.get_field("parts").annotated.any())
+    def __repr__(self) -> str:
+        return f"ImageAnnotations(size={self.size}, image_id={self.image_id}, labels={sorted(self.labels)})"
 
     def _transformed(self, size, transform):
-        members = {name: transform(member) for name, member in self._present()}
-        further = {**self.further, **{name: transform(label) for name, label in self._further().items()}}
-        kept = {name: getattr(self, name) for name in ("classes", "image_id", "known_labels")}
-        return ImageAnnotations(size, **members, **kept, further=further)
+        labels = {key: x if isinstance(x, torch.Tensor) else transform(x) for key, x in self.labels.items()}
+        return ImageAnnotations(size, image_id=self.image_id, known_labels=self.known_labels, labels=labels)
 
 
 def _crop_boxes(boxes, window):

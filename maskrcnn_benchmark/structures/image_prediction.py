@@ -1,12 +1,15 @@
-"""All that a network says about one image. None means that it was not asked."""
+"""All that a network says about one image. What it was not asked is not there."""
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 
 from maskrcnn_benchmark.layers.largest_channel import Places, interpolate_at, largest_channel
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.members import member_of
 
 
 class ScoreMap:
@@ -94,49 +97,54 @@ def label_probability(logits):
 
 
 class ImagePrediction:
-    """The answers of all tasks for one image.
+    """What a network says about one image: the outputs of all its tasks.
 
     Args:
         size: (width, height) of the image.
         instances: `BoxList` with scores, labels and, by task, mask float [N, 1, M, M] probabilities, keypoints, parts
-            float [N, P + 1, R, R] probabilities (0 is background).
+            float [N, P + 1, R, R] probabilities (0 is background), and the fields of added tasks per region.
         semantic: `ScoreMap` of C logits.
         boundary: `ScoreMap` of 1 probability.
         occlusion: `ScoreMap` of edge probability, sin theta, cos theta.
         classes: float [C] probabilities.
-        part_map: `ScoreMap` of P + 1 logits, from the part head that answers for the whole image.
+        part_map: `ScoreMap` of P + 1 logits, from the part head for the whole image.
         image_id: what the data set calls the image.
-        further: {task key: answer} of tasks that are not of this package: a tensor that says something of the image as
-            a whole, or what can `resize` and move `to` a device, such as `ScoreMap`. One that is None is left out.
+        outputs: {task key: output} of other tasks: a tensor that says something of the image as a whole, or what can
+            `resize` and move `to` a device, such as `ScoreMap`. One that is None is left out.
+
+    Attributes:
+        outputs: {task key: output}, also of the tasks that have an attribute of their own, which reads and sets it
+            here: instances is the output of "detection", classes that of "classification", part_map that of "part".
     """
 
-    MEMBERS = ("instances", "semantic", "boundary", "occlusion", "part_map")
-    ANSWERS = (*MEMBERS, "classes")
+    instances = member_of("outputs", "detection")
+    semantic = member_of("outputs", "semantic")
+    boundary = member_of("outputs", "boundary")
+    occlusion = member_of("outputs", "occlusion")
+    classes = member_of("outputs", "classification")
+    part_map = member_of("outputs", "part")
 
     def __init__(
         self,
-        size,
-        instances=None,
-        semantic=None,
-        boundary=None,
-        occlusion=None,
-        classes=None,
-        part_map=None,
-        image_id=None,
-        further=None,
-    ):
+        size: Sequence[int],
+        instances: BoxList | None = None,
+        semantic: Any = None,
+        boundary: Any = None,
+        occlusion: Any = None,
+        classes: torch.Tensor | None = None,
+        part_map: Any = None,
+        image_id: Any = None,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> None:
         self.size = tuple(size)
-        self.instances = instances
-        self.semantic = semantic
-        self.boundary = boundary
-        self.occlusion = occlusion
-        self.classes = classes
-        self.part_map = part_map
+        self.outputs: dict[str, Any] = {}
         self.image_id = image_id
-        self.further = {name: answer for name, answer in (further or {}).items() if answer is not None}
+        self.instances, self.semantic, self.boundary = instances, semantic, boundary
+        self.occlusion, self.classes, self.part_map = occlusion, classes, part_map
+        self.outputs.update((key, output) for key, output in (outputs or {}).items() if output is not None)
 
     @classmethod
-    def of(cls, prediction):
+    def of(cls, prediction: "ImagePrediction | BoxList") -> "ImagePrediction":
         """`prediction` itself if it is an `ImagePrediction`; else its `BoxList` as the instances."""
         if isinstance(prediction, cls):
             return prediction
@@ -144,25 +152,15 @@ class ImagePrediction:
             raise TypeError(f"a prediction is an ImagePrediction or a BoxList, not a {type(prediction).__name__}")
         return cls(prediction.size, instances=prediction)
 
-    def resize(self, size):
-        """The answers for the image at (width, height): maps get one cell per pixel."""
-        return self._transformed(size, lambda member: member.resize(size))
+    def resize(self, size: Sequence[int]) -> "ImagePrediction":
+        """The prediction for the image at (width, height): maps get one cell per pixel."""
+        outputs = {key: x if isinstance(x, torch.Tensor) else x.resize(size) for key, x in self.outputs.items()}
+        return ImagePrediction(size, image_id=self.image_id, outputs=outputs)
 
-    def to(self, device):
-        moved = self._transformed(self.size, lambda member: member.to(device))
-        moved.classes = None if self.classes is None else self.classes.to(device)
-        moved.further = {name: answer.to(device) for name, answer in self.further.items()}
-        return moved
+    def to(self, device: torch.device | str) -> "ImagePrediction":
+        """The prediction on another device."""
+        outputs = {key: output.to(device) for key, output in self.outputs.items()}
+        return ImagePrediction(self.size, image_id=self.image_id, outputs=outputs)
 
-    def __repr__(self):
-        present = [*(name for name in self.ANSWERS if getattr(self, name) is not None), *self.further]
-        return f"ImagePrediction(size={self.size}, image_id={self.image_id}, answers={present})"
-
-    def _transformed(self, size, transform):
-        present = {name: getattr(self, name) for name in self.MEMBERS if getattr(self, name) is not None}
-        members = {name: transform(member) for name, member in present.items()}
-        further = {
-            name: answer if isinstance(answer, torch.Tensor) else transform(answer)
-            for name, answer in self.further.items()
-        }
-        return ImagePrediction(size, **members, classes=self.classes, image_id=self.image_id, further=further)
+    def __repr__(self) -> str:
+        return f"ImagePrediction(size={self.size}, image_id={self.image_id}, outputs={sorted(self.outputs)})"

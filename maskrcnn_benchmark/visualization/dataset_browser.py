@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from maskrcnn_benchmark.data.statistics import class_names, count_image
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.charts import thousands
 from maskrcnn_benchmark.visualization.drawers import DRAWERS

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from maskrcnn_benchmark.data.statistics import histogram_of_numbers, histogram_of_ratios, histogram_of_shares
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.visualization import charts, dataset_browser, dataset_tables
 from maskrcnn_benchmark.visualization.charts import bubble_chart, heat_map, histogram_chart, short_number, thousands

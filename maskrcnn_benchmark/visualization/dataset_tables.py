@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.charts import short_number, thousands
 from maskrcnn_benchmark.visualization.palette import class_colours, part_colours
 

@@ -1,4 +1,4 @@
-"""The table of drawing functions, one per task, keyed as `multitask.tasks.TASKS`."""
+"""The table of drawing functions, one per task, keyed as `tasks.TASKS`."""
 
 from maskrcnn_benchmark.visualization.image_drawers import (
     draw_boundary,

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 
 # Inches: a cell of the matrices and what they measure at least, the bars, the names of tasks beside and below, the gaps
 CELL, LEAST_SIDE, BARS = 0.62, 2.8, 2.2

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from maskrcnn_benchmark.multitask.tasks import OWN_TASKS
+from maskrcnn_benchmark.tasks.task import OWN_TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas, canvas_scale, text_strip
 from maskrcnn_benchmark.visualization.image_drawers import (

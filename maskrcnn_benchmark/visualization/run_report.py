@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.html_page import document, embedded, figure, legend

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from maskrcnn_benchmark.config import cfg
-from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 
 ROOT = Path(__file__).parents[2] / "configs"
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.yaml"))

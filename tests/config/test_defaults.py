@@ -4,7 +4,7 @@ import pytest
 
 from maskrcnn_benchmark.config import defaults
 from maskrcnn_benchmark.config.options import show_default
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 
 
 def test_every_option_has_one_record_in_the_order_of_the_tree():

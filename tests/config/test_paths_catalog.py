@@ -156,7 +156,7 @@ def test_missing_data_say_which_path_and_how_to_get_them(tmp_path):
     with pytest.raises(UserError) as error:
         DatasetCatalog.get("mini_detail_train", tmp_path)
     assert f"{tmp_path}/mini_detail/annotations.json does not exist" in str(error.value)
-    assert "python -m maskrcnn_benchmark.data.datasets.mini_detail" in str(error.value)
+    assert "python -m maskrcnn_benchmark.data.mini_detail" in str(error.value)
     assert "\n" not in str(error.value)
     with pytest.raises(
         UserError, match=r"coco/annotations/instances_train2017\.json does not exist.*DATASETS\.DATA_DIR"

@@ -153,3 +153,9 @@ def tiny_cfg(tiny):
     cfg.SOLVER.MAX_ITER = 7
     cfg.TEST.IMS_PER_BATCH = 2
     return cfg
+
+
+@pytest.fixture
+def content(tiny):
+    """The annotation file of the tiny data set as a dictionary."""
+    return json.loads((tiny / "annotations.json").read_text())

@@ -12,6 +12,7 @@ from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary
 from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
+from maskrcnn_benchmark.tasks.task import annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -54,7 +55,7 @@ def test_the_network_learns_the_names_of_the_test_set_where_training_sets_differ
     assert labels == [[], [1, 2], [], [2], [1, 3]]
     known = [dataset.get_annotations(i).known_labels for i in (1, 4)]
     assert known[0].tolist() == [True, True, True, False] and known[1] is None
-    assert dataset.get_annotations(0).annotated_tasks() == {"detection", "instance"}
+    assert annotated_tasks(dataset.get_annotations(0)) == {"detection", "instance"}
 
 
 def test_the_option_chooses_whose_names_and_one_data_set_may_be_mapped(mixed_cfg):

@@ -14,9 +14,9 @@ from maskrcnn_benchmark.data.statistics import (
     histogram_of_shares,
     nice_step,
 )
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS
 
 PHASES = ["train", "train", "train", "val", "val"]
 

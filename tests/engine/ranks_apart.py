@@ -10,8 +10,8 @@ from fakes import make_cfg, run_training
 
 from maskrcnn_benchmark.engine import rank_agreement
 from maskrcnn_benchmark.engine.rank_agreement import check_same_command
-from maskrcnn_benchmark.engine.run_record import record_run
-from maskrcnn_benchmark.engine.setup import end_run, start_run
+from maskrcnn_benchmark.experiments.run_record import record_run
+from maskrcnn_benchmark.experiments.setup import end_run, start_run
 from maskrcnn_benchmark.utils.errors import Interrupted, LostProcess, UserError
 
 CPU = torch.device("cpu")

@@ -10,9 +10,9 @@ from maskrcnn_benchmark.data.build import make_data_loader
 from maskrcnn_benchmark.engine.determinism import deterministic_kernels, fix_cublas_workspace
 from maskrcnn_benchmark.engine.precision import float32_precision
 from maskrcnn_benchmark.engine.random_state import get_random_state, seed_everything, set_random_state
-from maskrcnn_benchmark.engine.run import train
-from maskrcnn_benchmark.engine.setup import start_run
 from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.experiments.run import train
+from maskrcnn_benchmark.experiments.setup import start_run
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.predict.predictor import Predictor

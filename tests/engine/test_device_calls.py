@@ -10,12 +10,12 @@ from toy_coco import YAML, write_coco
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary, make_data_loader
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.tasks.task import TASKS
 
 FULL_SIZE = Path(__file__).parents[2] / "configs" / "detail" / "e2e_multitask_R_50_FPN_1x.yaml"
 # As many operations on as many regions, but each of them small

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_results, report_run
-from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary

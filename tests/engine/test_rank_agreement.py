@@ -7,7 +7,7 @@ import ranks_apart
 import torch
 
 from maskrcnn_benchmark.engine.rank_agreement import check_same, check_same_command, digest, source_digests
-from maskrcnn_benchmark.engine.run_folder import read_run
+from maskrcnn_benchmark.experiments.run_folder import read_run
 
 
 @pytest.fixture(scope="module")

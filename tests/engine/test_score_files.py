@@ -6,17 +6,17 @@ import torch
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.score_files import score_files
-from maskrcnn_benchmark.evaluation.answers import ImageAnswers, OcclusionAnswer, PartAnswer
 from maskrcnn_benchmark.evaluation.build import build_evaluators
-from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
-from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers, OcclusionAnswer, PartAnswer
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 QUICK = Protocols(EdgeProtocol(thresholds=5))

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.evaluation.answers import ImageAnswers
 from maskrcnn_benchmark.evaluation.classification import (
     ClassificationEvaluator,
     average_precision,
     precision_at_recalls,
 )
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.utils.errors import UserError

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from maskrcnn_benchmark.evaluation.part import PartEvaluator
+from maskrcnn_benchmark.evaluation.parts.part import PartEvaluator
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS, Keypoints
+from maskrcnn_benchmark.tasks.task import TASKS
 
 
 def boxes(corners, labels, size):

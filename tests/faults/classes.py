@@ -18,9 +18,9 @@ from faults.mutations import (
 
 # What the tools import, so that a fork has it already
 for _name in (
-    "maskrcnn_benchmark.engine.run",
-    "maskrcnn_benchmark.engine.comparison_files",
-    "maskrcnn_benchmark.engine.open_dataset",
+    "maskrcnn_benchmark.experiments.run",
+    "maskrcnn_benchmark.experiments.comparison_files",
+    "maskrcnn_benchmark.experiments.open_dataset",
     "maskrcnn_benchmark.engine.score_files",
     "maskrcnn_benchmark.data.preparation.build_index",
     "maskrcnn_benchmark.data.statistics",

@@ -63,7 +63,7 @@ def test_an_injected_error_wants_its_trace():
 
 def test_where_a_trace_ends():
     output = (
-        'Traceback (most recent call last):\n  File "/a/maskrcnn_benchmark/engine/run.py", line 3, in f\n    g()\n'
+        'Traceback (most recent call last):\n  File "/a/maskrcnn_benchmark/experiments/run.py", line 3, in f\n    g()\n'
         '  File "/usr/lib/json.py", line 9, in g\n    h()\nValueError: bad\n'
     )
-    assert trace_end(output) == "ValueError: bad at engine/run.py:3"
+    assert trace_end(output) == "ValueError: bad at experiments/run.py:3"

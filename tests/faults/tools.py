@@ -134,7 +134,7 @@ OTHERS = (
     Tool("explore", "explore_dataset.py", _explore),
     Tool(
         "mini_detail",
-        "maskrcnn_benchmark.data.datasets.mini_detail",
+        "maskrcnn_benchmark.data.mini_detail",
         _mini_detail,
         same=("mini_detail/annotations.json", "mini_detail/images/*.jpg"),
     ),

@@ -93,7 +93,7 @@ def make_files(workplace):
     """Make what is shared but for the runs; imports PyTorch and draws images."""
     from small_network import save_small_network
 
-    from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+    from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
     from maskrcnn_benchmark.data.preparation.build_index import prepare
 
     workplace.shared.mkdir(parents=True)

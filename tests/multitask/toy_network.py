@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.tasks.task import annotated_tasks
 
 SIZE = (8, 6)  # width, height
 TASKS = ("semantic", "boundary", "classification")
@@ -34,7 +35,7 @@ class ToyNetwork(nn.Module):
         }
         losses = {}
         for key, answer in answers.items():
-            known = [i for i, target in enumerate(targets) if key in target.annotated_tasks()]
+            known = [i for i, target in enumerate(targets) if key in annotated_tasks(target)]
             if known:
                 wanted = torch.tensor([value_of(targets[i], key) for i in known], device=answer.device)
                 losses[f"loss_{key}"] = F.mse_loss(answer[known].float(), wanted)

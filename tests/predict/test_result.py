@@ -13,12 +13,12 @@ from pycocotools import mask as coco_mask
 from maskrcnn_benchmark.data.build import make_data_loader
 from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.score_files import score_files
-from maskrcnn_benchmark.evaluation.part import SCORE_THRESHOLD
-from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.evaluation.parts.part import SCORE_THRESHOLD
 from maskrcnn_benchmark.evaluation.protocols import Protocols
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.result import THRESHOLDS
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 EVERYTHING = dict.fromkeys(("detection", "instance", "keypoint", "part"), 0.0)

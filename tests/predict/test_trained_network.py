@@ -61,7 +61,7 @@ def test_a_model_of_torchvision_gets_the_names_of_coco(tmp_path):
 
 
 def test_known_names_of_joints():
-    from maskrcnn_benchmark.data.datasets.known_names import known_vocabulary
+    from maskrcnn_benchmark.data.known_names import known_vocabulary
 
     people = known_vocabulary("keypoints_coco_2014_train")
     assert people.thing_names == ("person",) and people.joints == COCO_JOINTS

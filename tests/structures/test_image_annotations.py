@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import PersonKeypoints
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -53,7 +53,7 @@ def test_resize_crop_and_pad_reach_every_task(full_annotations):
         members += [changed.instances.get_field(name) for name in ("masks", "parts", "outlines")]
         members.append(changed.people.get_field("keypoints"))
         assert {tuple(member.size) for member in (changed, *members)} == {size}
-        assert changed.annotated_tasks() == set(TASKS)
+        assert annotated_tasks(changed) == set(TASKS)
 
 
 def test_a_crop_drops_the_boxes_that_it_leaves_nothing_of():
@@ -90,18 +90,18 @@ def test_a_window_outside_the_image_and_a_smaller_padding_are_refused():
 def test_what_nobody_annotated_stays_none():
     annotations = ImageAnnotations((10, 10), semantic=SemanticMap(torch.zeros(10, 10, dtype=torch.uint8)))
     changed = annotations.resize((20, 20)).transpose(0).crop((0, 0, 5, 5)).pad((6, 6)).to("cpu")
-    assert changed.annotated_tasks() == {"semantic"}
+    assert annotated_tasks(changed) == {"semantic"}
     assert [changed.instances, changed.people, changed.boundary, changed.occlusion, changed.classes] == [None] * 5
 
 
 def test_the_tasks_that_count_as_annotated(full_annotations):
     annotations = full_annotations()
-    assert annotations.annotated_tasks() == set(TASKS)
+    assert annotated_tasks(annotations) == set(TASKS)
     annotations.instances.get_field("parts").annotated[:] = False
-    assert annotations.annotated_tasks() == set(TASKS) - {"part"}
+    assert annotated_tasks(annotations) == set(TASKS) - {"part"}
     empty = ImageAnnotations((10, 10), instances=BoxList([], (10, 10)), people=BoxList([], (10, 10)))
-    assert empty.annotated_tasks() == {"detection", "keypoint"}
-    assert ImageAnnotations((10, 10)).annotated_tasks() == set()
+    assert annotated_tasks(empty) == {"detection", "keypoint"}
+    assert annotated_tasks(ImageAnnotations((10, 10))) == set()
 
 
 def test_a_boxlist_of_the_original_library_becomes_instances_and_people():
@@ -117,7 +117,7 @@ def test_a_boxlist_of_the_original_library_becomes_instances_and_people():
 
 
 def test_members_must_be_for_the_same_image():
-    with pytest.raises(ValueError, match="instances is for an image of"):
+    with pytest.raises(ValueError, match="detection is for an image of"):
         ImageAnnotations((10, 10), instances=BoxList([], (10, 11)))
 
 
@@ -136,11 +136,11 @@ def test_known_labels_go_wherever_the_image_goes():
     assert ImageAnnotations((10, 8)).transpose(0).known_labels is None
 
 
-def test_a_further_label_of_the_whole_image_is_kept_as_it_is_and_one_of_its_pixels_is_not():
+def test_a_label_of_the_whole_image_is_kept_as_it_is_and_one_of_its_pixels_is_not():
     scene, maps = torch.tensor(3), SemanticMap(torch.tensor([[0, 1, 2]], dtype=torch.uint8))
-    annotations = ImageAnnotations((3, 1), further={"scene": scene, "saliency": maps, "depth": None})
-    assert annotations.annotated_tasks() == {"scene", "saliency"}
+    annotations = ImageAnnotations((3, 1), labels={"scene": scene, "saliency": maps, "depth": None})
+    assert set(annotations.labels) == {"scene", "saliency"}
     changed = annotations.transpose(0).crop((0, 0, 2, 1)).to("cpu")
-    assert changed.further["scene"] == 3 and changed.further["saliency"].labels.tolist() == [[2, 1]]
+    assert changed.labels["scene"] == 3 and changed.labels["saliency"].labels.tolist() == [[2, 1]]
     with pytest.raises(ValueError, match=r"saliency is for an image of \(3, 1\), not \(4, 1\)"):
-        ImageAnnotations((4, 1), further={"saliency": maps})
+        ImageAnnotations((4, 1), labels={"saliency": maps})

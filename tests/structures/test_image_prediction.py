@@ -76,11 +76,11 @@ def test_boxes_alone_are_a_prediction():
 
 def test_further_answers_are_resized_and_moved_along():
     scores, scene = ScoreMap(torch.arange(4.0).reshape(1, 2, 2), (8, 8), 4), torch.tensor([0.25, 0.75])
-    prediction = ImagePrediction((8, 8), further={"saliency": scores, "scene": scene, "depth": None})
+    prediction = ImagePrediction((8, 8), outputs={"saliency": scores, "scene": scene, "depth": None})
     resized = prediction.resize((4, 4)).to("cpu")
-    assert set(resized.further) == {"saliency", "scene"} and "saliency" in repr(resized)
-    assert torch.equal(resized.further["saliency"].scores, scores.resize((4, 4)).scores)
-    assert torch.equal(resized.further["scene"], scene)
+    assert set(resized.outputs) == {"saliency", "scene"} and "saliency" in repr(resized)
+    assert torch.equal(resized.outputs["saliency"].scores, scores.resize((4, 4)).scores)
+    assert torch.equal(resized.outputs["scene"], scene)
 
 
 def test_labels_of_a_resized_map_are_the_argmax_of_its_scores():

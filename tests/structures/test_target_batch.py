@@ -13,6 +13,7 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.target_batch import HostTargets, TargetBatch
 from maskrcnn_benchmark.structures.tensors import map_tensors
+from maskrcnn_benchmark.tasks.task import annotated_tasks
 
 TYPES = (torch.uint8, torch.bool, torch.int16, torch.float16, torch.int32, torch.float32, torch.int64, torch.complex128)
 
@@ -51,7 +52,7 @@ def test_annotations_of_every_task_come_back_bit_for_bit(
         assert_same_bits(version, targets, same_bits)
     for version in versions:  # afterwards: maps that are looked at are resized in place
         for ours, theirs in zip(version, targets):
-            assert ours.image_id == theirs.image_id and ours.annotated_tasks() == theirs.annotated_tasks()
+            assert ours.image_id == theirs.image_id and annotated_tasks(ours) == annotated_tasks(theirs)
             ours, theirs = tensors_of(ours), tensors_of(theirs)
             assert all(same_bits(ours[name], theirs[name]) for name in theirs)
 
@@ -130,11 +131,11 @@ class Depth:
 
 
 def test_structures_that_can_only_move_do_so_by_themselves():
-    targets = [ImageAnnotations((17, 11), classes=torch.ones(2), further={"depth": Depth(torch.ones(11, 17))}), None]
+    targets = [ImageAnnotations((17, 11), classes=torch.ones(2), labels={"depth": Depth(torch.ones(11, 17))}), None]
     batch = pickle.loads(pickle.dumps(TargetBatch.of(targets)))
     moved = batch.to("meta")
-    assert moved[0].further["depth"].metres.is_meta and moved[0].classes.is_meta and moved[1] is None
-    assert batch[0].further["depth"].metres.equal(torch.ones(11, 17))
+    assert moved[0].labels["depth"].metres.is_meta and moved[0].classes.is_meta and moved[1] is None
+    assert batch[0].labels["depth"].metres.equal(torch.ones(11, 17))
 
 
 def test_tensors_that_are_more_than_their_numbers_stay_by_themselves():

@@ -38,9 +38,9 @@ def test_every_tensor_of_boxes_is_mapped_and_nothing_else():
 def test_what_can_only_move_is_moved_as_a_whole():
     label = Mover([1, 2])
     label.size = (8, 6)
-    moved = ImageAnnotations((8, 6), further={"depth": label, "scene": torch.ones(2)}).to("meta")
-    assert moved.further["depth"].device == "meta" and moved.further["depth"].values is label.values
-    assert moved.further["scene"].is_meta
+    moved = ImageAnnotations((8, 6), labels={"depth": label, "scene": torch.ones(2)}).to("meta")
+    assert moved.labels["depth"].device == "meta" and moved.labels["depth"].values is label.values
+    assert moved.labels["scene"].is_meta
 
 
 def test_a_slot_is_the_part_of_a_buffer_that_its_tensor_fills():

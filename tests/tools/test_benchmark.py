@@ -16,8 +16,8 @@ import torch
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
-from maskrcnn_benchmark.multitask.tasks import TASKS, enabled_tasks
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.utils.errors import UserError
 

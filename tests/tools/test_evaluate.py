@@ -6,21 +6,21 @@ import sys
 from pathlib import Path
 
 import pytest
+import toy_coco
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
-from maskrcnn_benchmark.evaluation.answers import ImageAnswers
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.evaluation.build import build_evaluators
-from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
+from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[2]
 evaluate = import_file("evaluate", ROOT / "tools" / "evaluate.py")
-toy_coco = import_file("toy_coco", ROOT / "tests" / "engine" / "toy_coco.py")
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrcnn_benchmark.evaluation.prediction_reader import find_predictions
 from maskrcnn_benchmark.predict import output
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.video import read_video
+from maskrcnn_benchmark.prediction_files.reader import find_predictions
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.imports import import_file
 

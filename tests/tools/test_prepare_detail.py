@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.utils.cli import run_tool
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_detail.py"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import toy_coco
 
 from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.utils.cli import run_tool
@@ -14,7 +15,6 @@ from maskrcnn_benchmark.utils.imports import import_file
 ROOT = Path(__file__).parents[2]
 train_net = import_file("train_net", ROOT / "tools" / "train_net.py")
 test_net = import_file("test_net", ROOT / "tools" / "test_net.py")
-toy_coco = import_file("toy_coco", ROOT / "tests" / "engine" / "toy_coco.py")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from maskrcnn_benchmark.data.datasets.image_file import decode_image, decoded_size, read_image, read_labels
+from maskrcnn_benchmark.data.image_file import decode_image, decoded_size, read_image, read_labels
 from maskrcnn_benchmark.demo.uploads import read_upload
 from maskrcnn_benchmark.predict.sources import frames_of
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image, histogram_of_numbers, histogram_of_ratios
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.charts import bubble_chart, heat_map, histogram_chart, short_number
 from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
 from maskrcnn_benchmark.visualization.dataset_page import write_dataset_page

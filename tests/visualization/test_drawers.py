@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.canvas import message_panel
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
 

@@ -14,8 +14,8 @@ from benchmarks.memory import Growth, in_fresh_process
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.paths_catalog import DatasetCatalog
 from maskrcnn_benchmark.data import make_data_loader
+from maskrcnn_benchmark.data.coco.file import CocoFile
 from maskrcnn_benchmark.data.datasets import COCODataset
-from maskrcnn_benchmark.data.datasets.coco_file import CocoFile
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.errors import UserError

@@ -14,8 +14,8 @@ from benchmarks.memory import MIB, Growth, own_mib
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.collate_batch import BatchCollator
-from maskrcnn_benchmark.data.datasets.detail import DetailDataset
-from maskrcnn_benchmark.data.datasets.image_file import read_image
+from maskrcnn_benchmark.data.detail.dataset import DetailDataset
+from maskrcnn_benchmark.data.image_file import read_image
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.data.transforms.transforms import resize_both
 from maskrcnn_benchmark.utils.heap import keep_freed_memory

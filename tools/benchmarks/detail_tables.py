@@ -1,6 +1,6 @@
 """The tables of PASCAL in Detail's annotation file: its 59 categories and 82 parts with their real ids."""
 
-from maskrcnn_benchmark.data.datasets.detail_categories import OFFICIAL_ORDER
+from maskrcnn_benchmark.data.detail.categories import OFFICIAL_ORDER
 
 THINGS, STUFF = OFFICIAL_ORDER[:20], OFFICIAL_ORDER[20:]
 CATEGORY_IDS = dict(

@@ -16,20 +16,20 @@ from benchmarks.evaluation_data import imperfect_answers, write_annotations
 from benchmarks.memory import PeakMemory
 from benchmarks.photograph_scenes import SIZE
 from benchmarks.timing import format_table, medians, take_turns
-from maskrcnn_benchmark.data.datasets.detail import DetailDataset
+from maskrcnn_benchmark.data.detail.dataset import DetailDataset
 from maskrcnn_benchmark.engine.score_files import score_files
-from maskrcnn_benchmark.evaluation.answers import ImageAnswers
-from maskrcnn_benchmark.evaluation.boundary import BoundaryEvaluator
-from maskrcnn_benchmark.evaluation.coco_keypoint import KeypointEvaluator
-from maskrcnn_benchmark.evaluation.coco_rows import FILE_ROWS
-from maskrcnn_benchmark.evaluation.coco_style import DetectionEvaluator, InstanceEvaluator
-from maskrcnn_benchmark.evaluation.confusion import count_pairs
-from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions
-from maskrcnn_benchmark.evaluation.prediction_writer import PredictionWriter
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
+from maskrcnn_benchmark.evaluation.coco.rows import FILE_ROWS
+from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
+from maskrcnn_benchmark.evaluation.dense.confusion import count_pairs
+from maskrcnn_benchmark.evaluation.edges.boundary import BoundaryEvaluator
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.arguments import positive
 
 SUMMARY = "the evaluation of all tasks: beside pycocotools, per image, and for all of PASCAL in Detail's val"

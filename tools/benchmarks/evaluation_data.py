@@ -8,9 +8,9 @@ from pycocotools import mask as run_length
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.photograph_scenes import SIZE, enlarge
-from maskrcnn_benchmark.data.datasets import mini_detail
-from maskrcnn_benchmark.data.datasets.mini_detail_scene import draw_scene
-from maskrcnn_benchmark.evaluation.answers import (
+from maskrcnn_benchmark.data.mini_detail import writing as mini_detail
+from maskrcnn_benchmark.data.mini_detail.scene import draw_scene
+from maskrcnn_benchmark.prediction_files.encodings import (
     ImageAnswers,
     OcclusionAnswer,
     PartAnswer,

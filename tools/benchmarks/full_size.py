@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmarks.detail_tables import CATEGORY_IDS, PART_IDS, STUFF, category_rows, part_rows
 from benchmarks.photograph_scenes import SIZE, photograph_like
-from maskrcnn_benchmark.data.datasets import mini_detail
+from maskrcnn_benchmark.data.mini_detail import writing as mini_detail
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import copy_file, mkdir, open_output, workshop, writing
 

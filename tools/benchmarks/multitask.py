@@ -10,13 +10,13 @@ import torch
 from benchmarks.timing import format_table, medians, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary, make_data_loader
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.engine.precision import float32_precision, inference_precision
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.multitask.tasks import TASKS
 from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.devices import resolve_device

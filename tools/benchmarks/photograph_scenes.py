@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from benchmarks.detail_tables import CLASS_PARTS, STUFF
-from maskrcnn_benchmark.data.datasets.mini_detail_scene import Scene, draw_scene
+from maskrcnn_benchmark.data.mini_detail.scene import Scene, draw_scene
 
 SIZE = (500, 375)  # of most images of VOC 2010, in pixels
 LEAST_SEEN_PIXELS = 60

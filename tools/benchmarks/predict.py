@@ -15,7 +15,7 @@ from benchmarks.photograph_scenes import SIZE, photograph_like
 from benchmarks.timing import format_table, medians, take_turns, wait_for
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
-from maskrcnn_benchmark.data.datasets.mini_detail import write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.modeling.detector import build_detection_model

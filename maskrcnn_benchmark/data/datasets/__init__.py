@@ -1,10 +1,10 @@
 """The data sets, each an indexable of (image, `ImageAnnotations`, index)."""
 
-from maskrcnn_benchmark.data.datasets.cityscapes import CityScapesDataset
+from maskrcnn_benchmark.data.cityscapes import CityScapesDataset
 from maskrcnn_benchmark.data.datasets.coco import COCODataset
 from maskrcnn_benchmark.data.datasets.concat_dataset import ConcatDataset
-from maskrcnn_benchmark.data.datasets.detail import DetailDataset
-from maskrcnn_benchmark.data.datasets.mapped_dataset import MappedDataset
 from maskrcnn_benchmark.data.datasets.voc import PascalVOCDataset
+from maskrcnn_benchmark.data.detail.dataset import DetailDataset
+from maskrcnn_benchmark.data.mapped_dataset import MappedDataset
 
 __all__ = ["COCODataset", "CityScapesDataset", "ConcatDataset", "DetailDataset", "MappedDataset", "PascalVOCDataset"]

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from pycocotools.coco import COCO
 
-from maskrcnn_benchmark.data.datasets.coco_opening import open_coco_file
-from maskrcnn_benchmark.data.datasets.coco_records import plain_record
-from maskrcnn_benchmark.data.datasets.image_file import read_image
-from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
+from maskrcnn_benchmark.data.coco.opening import open_coco_file
+from maskrcnn_benchmark.data.coco.records import plain_record
+from maskrcnn_benchmark.data.image_file import read_image
+from maskrcnn_benchmark.data.label_sources import further_labels, open_label_sources
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, DETAIL_JOINTS, Keypoints, PersonKeypoints
@@ -51,7 +51,7 @@ class COCODataset(torch.utils.data.Dataset):
                 where the records have keypoints, with fewer than 10 labelled keypoints in all. Those that an added task
                 has a label for stay (`label_sources`).
             transforms: called as `transforms(image, annotations)`, or None.
-            tasks: keys of `multitask.tasks.TASKS` whose annotations are wanted; None wants all that COCO has.
+            tasks: keys of `tasks.TASKS` whose annotations are wanted; None wants all that COCO has.
             keep_crowd: for testing: keep every record, `iscrowd` and those without area too, and the file's own rows as
                 the field "coco_records". Training leaves those records out.
         """
@@ -111,7 +111,7 @@ class COCODataset(torch.utils.data.Dataset):
         size = (info["width"], info["height"])
         further = further_labels(self, idx)
         if not self.tasks & TASKS or not self.file.annotated:
-            return ImageAnnotations(size, image_id=info["image_id"], further=further)
+            return ImageAnnotations(size, image_id=info["image_id"], labels=further)
         records = self.file.records(info["image_id"])
         records = [record for record in records if self.keep_crowd or not record.get("iscrowd", 0)]
         instances = self._boxes(records, size)
@@ -122,7 +122,7 @@ class COCODataset(torch.utils.data.Dataset):
         if self.file.joints is not None and "keypoint" in self.tasks:
             people = self._people([record for record in records if record.get("keypoints") is not None], size)
         instances = self._with_area(instances)
-        return ImageAnnotations(size, instances, people, image_id=info["image_id"], further=further)
+        return ImageAnnotations(size, instances, people, image_id=info["image_id"], labels=further)
 
     @cached_property
     def coco(self):

@@ -3,7 +3,7 @@
 import numpy as np
 from torch.utils.data import ConcatDataset as TorchConcatDataset
 
-from maskrcnn_benchmark.data.datasets.image_sizes import image_sizes
+from maskrcnn_benchmark.data.image_sizes import image_sizes
 from maskrcnn_benchmark.utils.errors import UserError
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 from scipy.ndimage import find_objects
 from scipy.optimize import linear_sum_assignment
 
-from maskrcnn_benchmark.data.datasets.image_file import image_size, read_image, read_labels
-from maskrcnn_benchmark.data.datasets.label_sources import further_labels, open_label_sources
-from maskrcnn_benchmark.data.datasets.xml_file import read_xml
+from maskrcnn_benchmark.data.image_file import image_size, read_image, read_labels
+from maskrcnn_benchmark.data.label_sources import further_labels, open_label_sources
+from maskrcnn_benchmark.data.xml_file import read_xml
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
@@ -55,7 +55,7 @@ class PascalVOCDataset(torch.utils.data.Dataset):
             use_difficult: for testing: keep objects marked as difficult, which are neither required nor counted against
                 a prediction, and objects without area. Training leaves both out.
             transforms: called as `transforms(image, annotations)`, or None.
-            tasks: keys of `multitask.tasks.TASKS` whose annotations are wanted; None wants all that VOC has.
+            tasks: keys of `tasks.TASKS` whose annotations are wanted; None wants all that VOC has.
         """
         self.root = Path(data_dir)
         self.split = split
@@ -130,7 +130,7 @@ class PascalVOCDataset(torch.utils.data.Dataset):
                 instances = instances[~instances.get_field("difficult")]
             instances = instances.clip_to_image(remove_empty=not self.keep_difficult)
         further = further_labels(self, idx)
-        return ImageAnnotations(size, instances=instances, semantic=semantic, image_id=self.ids[idx], further=further)
+        return ImageAnnotations(size, instances=instances, semantic=semantic, image_id=self.ids[idx], labels=further)
 
     def _teaches(self, idx):
         """Whether an image is annotated for anything but boxes that is wanted."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from maskrcnn_benchmark.data.coco.as_it_is import SoundContent
+from maskrcnn_benchmark.data.coco.content import CocoContent
+from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_FILE_KINDS
-from maskrcnn_benchmark.data.preparation.coco_as_it_is import SoundContent
-from maskrcnn_benchmark.data.preparation.coco_content import CocoContent
-from maskrcnn_benchmark.data.preparation.detail_content import DetailContent
 from maskrcnn_benchmark.data.preparation.index_file import (
     connect,
     index_path_of,

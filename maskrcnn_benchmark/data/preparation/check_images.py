@@ -3,7 +3,7 @@
 import os
 from pathlib import Path, PureWindowsPath
 
-from maskrcnn_benchmark.data.datasets.image_file import decoded_size
+from maskrcnn_benchmark.data.image_file import decoded_size
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_size, is_text, shown
 from maskrcnn_benchmark.utils.errors import UserError

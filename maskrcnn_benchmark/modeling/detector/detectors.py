@@ -10,7 +10,7 @@ from maskrcnn_benchmark.modeling.detector.pixels import PixelNormalizer
 from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
 from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
-from maskrcnn_benchmark.multitask.tasks import enabled_tasks
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 REGION_SWITCHES = ("MASK_ON", "KEYPOINT_ON")

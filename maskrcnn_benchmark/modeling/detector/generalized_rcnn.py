@@ -98,13 +98,12 @@ def join_answers(images, detections, dense):
     """
     if dense is None:
         return detections
-    further = [name for name in dense if name not in ImagePrediction.ANSWERS]
+    keys = {"part_map": "part", "classes": "classification"}
     return [
         ImagePrediction(
             (int(width), int(height)),
             instances=None if detections is None else detections[i],
-            **{name: answers[i] for name, answers in dense.items() if name not in further},
-            further={name: dense[name][i] for name in further},
+            outputs={keys.get(name, name): outputs[i] for name, outputs in dense.items()},
         )
         for i, (height, width) in enumerate(images.image_sizes)
     ]
@@ -148,5 +147,6 @@ def _has_crowd_field(target):
 def _with_objects(target, any_crowd):
     instances = without_crowds(target.instances) if any_crowd else target.instances
     copied = copy.copy(target)
+    copied.labels = dict(target.labels)
     copied.instances = instances.copy_with_fields([name for name in instances.fields() if name != "iscrowd"])
     return copied

@@ -9,7 +9,7 @@ from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder, Edge
 from maskrcnn_benchmark.modeling.fpn_heads.occlusion import OcclusionHead
 from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier, part_labels, semantic_labels
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
-from maskrcnn_benchmark.multitask.tasks import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 

@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
+from maskrcnn_benchmark.tasks.task import annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 SQUARE = [[1.0, 1.0, 5.0, 1.0, 5.0, 5.0, 1.0, 5.0]]
@@ -64,7 +65,7 @@ def test_boxes_are_inclusive_and_crowds_kept_only_on_request(tmp_path, content):
 def test_an_image_without_records_holds_nothing_and_was_looked_at(tmp_path, content):
     annotations = opened(tmp_path, content).get_annotations(2)
     assert len(annotations.instances) == 0 and annotations.people is None and annotations.semantic is None
-    assert annotations.annotated_tasks() == {"detection", "instance"}
+    assert annotated_tasks(annotations) == {"detection", "instance"}
 
 
 def test_images_without_a_box_of_some_area_are_removed_on_request(tmp_path, content):
@@ -88,12 +89,12 @@ def test_people_carry_keypoints_and_need_ten_to_be_useful(tmp_path, content):
     keypoints = people.get_field("keypoints").keypoints
     assert people.bbox.tolist() == [[1, 1, 4, 4]] and keypoints.shape == (1, 17, 3)
     assert keypoints[0, 0].tolist() == [2, 3, 2] and keypoints[0, 16].tolist() == [0, 0, 0]
-    assert dataset.get_annotations(0).annotated_tasks() == {"detection", "instance", "keypoint"}
+    assert annotated_tasks(dataset.get_annotations(0)) == {"detection", "instance", "keypoint"}
 
 
 def test_only_wanted_tasks_are_read(tmp_path, content):
     dataset = opened(tmp_path, content, tasks={"detection", "semantic"})
-    assert dataset.get_annotations(0).annotated_tasks() == {"detection"}
+    assert annotated_tasks(dataset.get_annotations(0)) == {"detection"}
 
 
 def test_unknown_category_and_damaged_mask_name_the_annotation(tmp_path, content):
@@ -130,8 +131,8 @@ def test_pycocotools_index_of_the_file_is_at_hand(tmp_path, content):
 def test_boxes_without_masks_are_not_annotated_for_instance_segmentation(tmp_path, content):
     del content["annotations"][2]["segmentation"]
     dataset = opened(tmp_path, content)
-    assert dataset.get_annotations(0).annotated_tasks() == {"detection", "instance"}
-    assert dataset.get_annotations(1).annotated_tasks() == {"detection"}
+    assert annotated_tasks(dataset.get_annotations(0)) == {"detection", "instance"}
+    assert annotated_tasks(dataset.get_annotations(1)) == {"detection"}
     content["annotations"].append(annotation(4, 20, 1, [1.0, 1.0, 4.0, 4.0], SQUARE))
     with pytest.raises(UserError, match="annotation 3 of image 20 has no segmentation, but others of its image have"):
         opened(tmp_path, content).get_annotations(1)
@@ -146,7 +147,7 @@ def test_polygons_that_enclose_nothing_are_empty_masks_beside_run_lengths(tmp_pa
 def test_a_list_of_test_images_knows_nothing_of_them(tmp_path, content):
     del content["annotations"]
     dataset = opened(tmp_path, content, keep_crowd=True)
-    assert len(dataset) == 3 and dataset.get_annotations(0).annotated_tasks() == set()
+    assert len(dataset) == 3 and annotated_tasks(dataset.get_annotations(0)) == set()
 
 
 def test_images_of_any_colours_and_folders_are_read_as_rgb(tmp_path, content):

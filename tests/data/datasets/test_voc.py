@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from maskrcnn_benchmark.data.datasets import ConcatDataset, PascalVOCDataset
+from maskrcnn_benchmark.tasks.task import annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -98,9 +99,9 @@ def test_semantic_map_has_the_background_and_ignores_the_void(root):
 
 def test_an_image_that_is_not_segmented_is_not_annotated_with_masks(root):
     dataset = PascalVOCDataset(root, "train")
-    assert dataset.get_annotations(0).annotated_tasks() == {"detection", "instance", "semantic"}
+    assert annotated_tasks(dataset.get_annotations(0)) == {"detection", "instance", "semantic"}
     annotations = dataset.get_annotations(1)
-    assert annotations.annotated_tasks() == {"detection"} and annotations.semantic is None
+    assert annotated_tasks(annotations) == {"detection"} and annotations.semantic is None
     assert annotations.instances.bbox.tolist() == [[14, 4, 19, 11]]  # what sticks out of the image is cut off
     dataset = PascalVOCDataset(root, "train", tasks={"semantic"})
     assert dataset.leave_out_unannotated() == 1 and dataset.ids == ["2007_000001"]
@@ -121,7 +122,7 @@ def test_test_images_may_have_no_annotation_and_others_must(root):
     write_list(root, "test", "2012_000009")
     Image.new("RGB", (7, 5)).save(root / "JPEGImages" / "2012_000009.jpg")
     dataset = PascalVOCDataset(root, "test", use_difficult=True)
-    assert dataset.get_img_info(0)["width"] == 7 and dataset.get_annotations(0).annotated_tasks() == set()
+    assert dataset.get_img_info(0)["width"] == 7 and annotated_tasks(dataset.get_annotations(0)) == set()
     with pytest.raises(UserError, match=r"2012_000009\.xml; VOC keeps that of 2012 secret"):
         dataset.get_groundtruth(0)
     write_list(root, "val", "2012_000009")

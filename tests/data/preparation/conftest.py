@@ -1,12 +1,6 @@
-"""Lets the tests of this folder import what they share, and a small valid file."""
-
-import sys
-from pathlib import Path
+"""A small valid annotation file."""
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from detail_files import CATEGORIES, DOG, PARTS, PERSON, SKY, person, rectangle, region
 
 

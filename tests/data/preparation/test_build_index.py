@@ -8,7 +8,7 @@ import os
 import pytest
 from detail_files import DOG, by_image, of_file, problems_of, read_back, region, written
 
-from maskrcnn_benchmark.data.datasets.detail_index import DetailIndex
+from maskrcnn_benchmark.data.detail.index import DetailIndex
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.index_file import connect, index_path_of
 from maskrcnn_benchmark.data.preparation.summary import summarize

@@ -22,7 +22,7 @@ from detail_files import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.data.datasets.detail_index import SECTIONS, DetailIndex
+from maskrcnn_benchmark.data.detail.index import SECTIONS, DetailIndex
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.errors import UserError

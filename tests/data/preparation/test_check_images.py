@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from sound_records import HEIGHT, ROW, TABLES, WIDTH, check, sound
 
-from maskrcnn_benchmark.data.preparation.checks import check_image
+from maskrcnn_benchmark.data.detail.checks import check_image
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from detail_files import by_image, kinds_of, of_file, problems_of, read_back, wr
 from PIL import Image
 from torch._utils import ExceptionWrapper
 
-from maskrcnn_benchmark.data.datasets.detail_file import open_detail_file
-from maskrcnn_benchmark.data.datasets.detail_index import SECTIONS, DetailIndex
-from maskrcnn_benchmark.data.preparation import detail_content
+from maskrcnn_benchmark.data.detail import content as detail_content
+from maskrcnn_benchmark.data.detail.file import open_detail_file
+from maskrcnn_benchmark.data.detail.index import SECTIONS, DetailIndex
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, connect, index_path_of, replacing, seal
 from maskrcnn_benchmark.utils.errors import UserError

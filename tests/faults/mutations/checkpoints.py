@@ -25,7 +25,7 @@ def resume(case):
     import torch
 
     from maskrcnn_benchmark.config import cfg as default_cfg
-    from maskrcnn_benchmark.engine.run import train
+    from maskrcnn_benchmark.experiments.run import train
 
     reference = case.workplace.references["train"].folder
     path = case.out / f"model_{RESUMED:07d}.pth"

@@ -16,7 +16,7 @@ def warm(workplace):
 
 def image(case):
     """A damaged image, under its own name or another's, before a reader."""
-    from maskrcnn_benchmark.data.datasets.image_file import decoded_size, image_size, read_image, read_labels
+    from maskrcnn_benchmark.data.image_file import decoded_size, image_size, read_image, read_labels
     from maskrcnn_benchmark.demo.uploads import read_upload
     from maskrcnn_benchmark.predict.sources import frames_of
 

@@ -54,7 +54,7 @@ _ELSEWHERE = ("OUTPUT_DIR", "DATASETS.DATA_DIR", "PATHS_CATALOG", "MODEL.COMPILE
 def option(case):
     """One option with an odd value, and a training of one step where it is taken."""
     from maskrcnn_benchmark.config import cfg as default_cfg
-    from maskrcnn_benchmark.engine.run import train
+    from maskrcnn_benchmark.experiments.run import train
 
     cfg = default_cfg.clone()
     cfg.merge_from_file(str(MINI))

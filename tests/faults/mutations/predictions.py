@@ -14,7 +14,7 @@ def predictions(case):
     """A folder of predictions with one damaged file."""
     from maskrcnn_benchmark.data.datasets import DetailDataset
     from maskrcnn_benchmark.engine.score_files import score_files
-    from maskrcnn_benchmark.evaluation.prediction_reader import PredictionReader, find_predictions, tasks_of
+    from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
 
     folder = case.out / "answers"
     shutil.copytree(case.workplace.answers, folder)

@@ -10,9 +10,9 @@ from faults.mutations.attempt import Attempt, mutation_class
 
 def runs(case):
     """Two runs side by side, one of which has a damaged file."""
-    from maskrcnn_benchmark.engine.comparison import compare_folders
-    from maskrcnn_benchmark.engine.comparison_files import write_comparison
-    from maskrcnn_benchmark.engine.comparison_report import format_text
+    from maskrcnn_benchmark.experiments.comparison import compare_folders
+    from maskrcnn_benchmark.experiments.comparison_files import write_comparison
+    from maskrcnn_benchmark.experiments.comparison_report import format_text
 
     folder = case.out / "run"
     shutil.copytree(case.workplace.runs / "a", folder)

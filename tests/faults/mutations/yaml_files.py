@@ -19,7 +19,7 @@ _KEYS = (
 def yaml_file(case):
     """An odd text before one of the readers of yaml."""
     from maskrcnn_benchmark.config import cfg as default_cfg
-    from maskrcnn_benchmark.engine.run_folder import read_run
+    from maskrcnn_benchmark.experiments.run_folder import read_run
     from maskrcnn_benchmark.predict.trained_network import config_of
 
     random = case.random

@@ -8,7 +8,6 @@ import torch
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.data.transforms import Normalize
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.multitask.tasks import TASKS, task_of_loss
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -17,6 +16,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import DetailKeypoints
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.tasks.task import TASKS, task_of_loss
 from maskrcnn_benchmark.utils.errors import UserError
 
 SIZE = (96, 64)  # width, height

@@ -1,0 +1,280 @@
+"""Cityscapes in its own layout: instance masks from bitmaps or polygons, and the semantic map of 19 classes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import find_objects
+
+from maskrcnn_benchmark.data.cityscapes_labels import GROUP, PER_LABEL, SEMANTIC, instance_classes
+from maskrcnn_benchmark.data.coco.records import FARTHEST
+from maskrcnn_benchmark.data.image_file import image_size, read_image, read_labels
+from maskrcnn_benchmark.data.json_file import read_json
+from maskrcnn_benchmark.data.label_sources import further_labels, open_label_sources
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.errors import UserError
+
+IMAGE = "_leftImg8bit.png"
+ANNOTATIONS = {"mask": "instanceIds.png", "poly": "polygons.json"}
+LABELS = "labelIds.png"
+TASKS = frozenset(("detection", "instance", "semantic"))
+
+
+class CityScapesDataset(torch.utils.data.Dataset):
+    """Images of Cityscapes.
+
+    Groups ("cargroup", ...), in which nobody told the objects apart, are left out of training; testing has them as
+    `iscrowd`.
+
+    Attributes:
+        CLASSES: names by label; 0 is the background. name_to_id and id_to_name map them.
+        img_paths, ann_paths: files of each image.
+        ids: names of the images, such as "aachen_000000_000019"; id_to_img_map: index -> name.
+        vocabulary: classes of instances, and the 19 of the semantic map.
+    """
+
+    def __init__(
+        self,
+        img_dir,
+        ann_dir,
+        split,
+        mode="mask",
+        transforms=None,
+        min_area=0,
+        mini=None,
+        tasks=None,
+        keep_crowd=False,
+        evaluated_only=False,
+    ):
+        """Open a data set.
+
+        Args:
+            img_dir: folder leftImg8bit, in which each split has a folder per city.
+            ann_dir: folder gtFine (or gtCoarse), the same.
+            split: "train", "val" or "test".
+            mode: where boxes and masks come from: "mask", what is visible of an object, from *_instanceIds.png; "poly",
+                its outline, also where something is in front, from *_polygons.json.
+            transforms: called as `transforms(image, annotations)`, or None.
+            min_area: objects whose box (width - 1 times height - 1) is smaller are left out.
+            mini: evenly spread over the split, take no more than about so many images.
+            tasks: keys of `tasks.TASKS` whose annotations are wanted; None wants all that Cityscapes has.
+            keep_crowd: for testing: keep groups and objects without area; training leaves both out.
+            evaluated_only: the eight classes that the benchmark evaluates, without caravan and trailer.
+        """
+        if mode not in ANNOTATIONS:
+            raise ValueError(f"mode must be one of {', '.join(ANNOTATIONS)}, not {mode!r}")
+        self.root, self.ann_dir = Path(img_dir) / split, Path(ann_dir) / split
+        self.mode = mode
+        self.split = split
+        self.transforms = transforms
+        self.min_area = int(min_area)
+        own = TASKS if tasks is None else TASKS & set(tasks)
+        self.keep_crowd = keep_crowd
+        classes = instance_classes(evaluated_only)
+        self.CLASSES = ["__background__", *classes.values()]
+        self.name_to_id = {name: label for label, name in enumerate(self.CLASSES)}
+        self.id_to_name = dict(enumerate(self.CLASSES))
+        self.cityscapesID_to_ind = {number: self.name_to_id[name] for number, name in classes.items()}
+        self.vocabulary = Vocabulary(tuple(classes.values()), tuple(name for _, name in SEMANTIC))
+        self._use(self._find_images(mini))
+        self._sizes = {}
+        self.label_readers = open_label_sources(self, tasks)
+        self.tasks = own.union(self.label_readers)
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, idx):
+        """(image, annotations, idx): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
+        info = self.get_img_info(idx)
+        image = read_image(info["img_path"], (info["width"], info["height"]))
+        annotations = self.get_annotations(idx)
+        if self.transforms is not None:
+            image, annotations = self.transforms(image, annotations)
+        return image, annotations, idx
+
+    def get_img_info(self, idx):
+        """{"height", "width" in pixels, "idx", "img_path", "ann_path", "file_name" below the split, "image_id"}."""
+        path = self.img_paths[idx]
+        if idx not in self._sizes:
+            self._sizes[idx] = image_size(path)
+        width, height = self._sizes[idx]
+        return {
+            "height": height,
+            "width": width,
+            "idx": idx,
+            "img_path": str(path),
+            "ann_path": str(self.ann_paths[idx]),
+            "file_name": str(path.relative_to(self.root)),
+            "image_id": self.ids[idx],
+        }
+
+    def leave_out_empty(self):
+        """Drop the images without an object to learn from, in training. Returns how many.
+
+        Polygons tell it, also in the mode "mask": decoding every bitmap would take minutes.
+        """
+        kept = [path for idx, path in enumerate(self.img_paths) if self._has_objects(idx)]
+        number = len(self.img_paths) - len(kept)
+        if not kept:
+            raise UserError(f"{self.root}: none of its {number} images has an object to learn from")
+        self._use(kept)
+        self._sizes = {}
+        return number
+
+    def get_annotations(self, idx):
+        """`ImageAnnotations` of an image in its own pixels, without opening the photograph."""
+        info = self.get_img_info(idx)
+        size = (info["width"], info["height"])
+        instances = semantic = None
+        if self.tasks & {"detection", "instance"}:
+            read = self._read_bitmaps if self.mode == "mask" else self._read_polygons
+            instances = read(self.ann_paths[idx], size)
+            x1, y1, x2, y2 = instances.bbox.unbind(1)
+            keep = (x2 - x1) * (y2 - y1) >= self.min_area
+            if not self.keep_crowd:
+                keep &= ~instances.get_field("iscrowd")
+            instances = instances[keep].clip_to_image(remove_empty=not self.keep_crowd)
+        if "semantic" in self.tasks:
+            semantic = self._read_semantic(self._beside(self.ann_paths[idx], LABELS), size)
+        further = further_labels(self, idx)
+        return ImageAnnotations(size, instances=instances, semantic=semantic, image_id=info["image_id"], labels=further)
+
+    def _find_images(self, mini):
+        paths = sorted(self.root.glob(f"*/*{IMAGE}"))
+        if not paths:
+            raise UserError(f"no image {self.root}/CITY/*{IMAGE}; unpack Cityscapes' leftImg8bit there")
+        return paths if mini is None else paths[:: len(paths) // mini + 1]
+
+    def _use(self, img_paths):
+        self.img_paths = list(img_paths)
+        self.ids = [path.name.removesuffix(IMAGE) for path in self.img_paths]
+        self.id_to_img_map = dict(enumerate(self.ids))
+        self.ann_paths = [self._annotation_of(path, name) for path, name in zip(self.img_paths, self.ids)]
+
+    def _annotation_of(self, path, name):
+        """The annotation file of an image, of gtFine or gtCoarse."""
+        folder, ending = self.ann_dir / path.parent.name, ANNOTATIONS[self.mode]
+        candidates = [folder / f"{name}_{kind}_{ending}" for kind in ("gtFine", "gtCoarse")]
+        found = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if found is None:
+            raise UserError(f"{path} has no annotation {candidates[0]}; unpack Cityscapes' gtFine there")
+        return found
+
+    def _beside(self, path, ending):
+        """Another of the files that Cityscapes gives for an image."""
+        return path.with_name(path.name.removesuffix(ANNOTATIONS[self.mode]) + ending)
+
+    def _has_objects(self, idx):
+        path = self._beside(self.ann_paths[idx], ANNOTATIONS["poly"])
+        if path.is_file():
+            return any(obj["label"] in self.name_to_id for obj in read_polygons(path)["objects"])
+        labels = np.unique(read_labels(self.ann_paths[idx]) // PER_LABEL)
+        return bool(np.isin(labels, list(self.cityscapesID_to_ind)).any())
+
+    def _read_bitmaps(self, path, size):
+        """Visible objects and groups, in the order of their numbers: BoxList with labels, iscrowd and masks."""
+        found = read_instance_ids(path, size, self.cityscapesID_to_ind)
+        boxes = torch.tensor(found["boxes"], dtype=torch.float32).reshape(-1, 4)
+        labels = [self.cityscapesID_to_ind[number] for number in found["classes"]]
+        instances = self._boxes(boxes, labels, found["groups"], size)
+        if "instance" in self.tasks:
+            masks = torch.zeros((len(labels), size[1], size[0]), dtype=torch.uint8)
+            for mask, (window, visible) in zip(masks, found["masks"]):
+                mask[window] = torch.from_numpy(visible)
+            instances.add_field("masks", SegmentationMask(masks, size, mode="mask"))
+        return instances
+
+    def _read_polygons(self, path, size):
+        """Outlined objects and groups, in the order of drawing: BoxList with labels, iscrowd and masks."""
+        content = read_polygons(path)
+        if (content["imgWidth"], content["imgHeight"]) != size:
+            raise UserError(
+                f"{path} is for an image of {content['imgWidth']}x{content['imgHeight']} pixels, but the image has "
+                f"{size[0]}x{size[1]}; take both from the same release"
+            )
+        names = [obj["label"].removesuffix(GROUP) for obj in content["objects"]]
+        chosen = [
+            (self.name_to_id[name], name != obj["label"], obj["polygon"])
+            for name, obj in zip(names, content["objects"])
+            if name in self.name_to_id
+        ]
+        labels, groups, polygons = zip(*chosen) if chosen else ((), (), ())
+        corners = [(*np.min(polygon, 0), *np.max(polygon, 0)) for polygon in polygons]
+        boxes = torch.from_numpy(np.array(corners, np.float32).reshape(-1, 4)).trunc()
+        instances = self._boxes(boxes, labels, groups, size)
+        if "instance" in self.tasks:
+            flat = [[np.ravel(polygon).tolist()] for polygon in polygons]
+            instances.add_field("masks", SegmentationMask(flat, size, mode="poly"))
+        return instances
+
+    def _boxes(self, boxes, labels, groups, size):
+        instances = BoxList(boxes, size)
+        instances.add_field("labels", torch.tensor(labels, dtype=torch.int64))
+        instances.add_field("iscrowd", torch.tensor(groups, dtype=torch.bool))
+        return instances
+
+    def _read_semantic(self, path, size):
+        """The map of the benchmark's 19 classes, all else ignored, or None if the file is not there."""
+        if not path.is_file():
+            return None
+        labels = read_labels(path, size).clip(0, 255)
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        table[[number for number, _ in SEMANTIC]] = np.arange(len(SEMANTIC))
+        return SemanticMap(torch.from_numpy(table[labels]))
+
+
+def read_instance_ids(path, size, classes):
+    """The objects of an *_instanceIds.png, in the order of their numbers.
+
+    Args:
+        path: the file.
+        size: (width, height) of the image.
+        classes: numbers of the classes that are wanted.
+
+    Returns:
+        {"classes": list of class numbers, "groups": list of bool, "boxes": list of [x1, y1, x2, y2], tight and with the
+        last pixel, "masks": list of (window as two slices, bool array of the window)}.
+    """
+    ids = read_labels(path, size).astype(np.int32)
+    limit = PER_LABEL * (max(classes) + 1)
+    if ids.min() < 0 or ids.max() >= limit:
+        ids = np.where((ids >= 0) & (ids < limit), ids, 0)
+    present = np.flatnonzero(np.bincount(ids.ravel(), minlength=limit))
+    number = np.where(present < PER_LABEL, present, present // PER_LABEL)
+    present, number = (values[np.isin(number, list(classes))] for values in (present, number))
+    table = np.zeros(limit, np.int32)
+    table[present] = np.arange(1, len(present) + 1)
+    ranks = table[ids]
+    windows = find_objects(ranks)
+    return {
+        "classes": number.tolist(),
+        "groups": (present < PER_LABEL).tolist(),
+        "boxes": [[x.start, y.start, x.stop - 1, y.stop - 1] for y, x in windows],
+        "masks": [(window, ranks[window] == rank) for rank, window in enumerate(windows, 1)],
+    }
+
+
+def read_polygons(path):
+    """A *_polygons.json without what was deleted: {"imgWidth", "imgHeight", "objects": [{"label", "polygon"}, ...]}."""
+    content = read_json(path, required=("imgWidth", "imgHeight", "objects"))
+    objects = content["objects"]
+    if not isinstance(objects, list) or not all(isinstance(obj, dict) for obj in objects):
+        raise UserError(f"{path}: 'objects' must be a list of objects; fetch the file again")
+    objects = [obj for obj in objects if not obj.get("deleted", 0)]
+    for i, obj in enumerate(objects):
+        if not isinstance(obj.get("label"), str) or not _is_polygon(obj.get("polygon")):
+            raise UserError(f"{path}: object {i} needs a 'label' and a 'polygon' [[x, y], ...]; fetch the file again")
+    return {**content, "objects": objects}
+
+
+def _is_polygon(points):
+    try:
+        points = np.asarray(points, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return points.ndim == 2 and points.shape[1] == 2 and len(points) > 0 and bool((np.abs(points) <= FARTHEST).all())

@@ -1,0 +1,192 @@
+"""A file in COCO's layout in which nothing is wrong, on its way into an index: parsed once, and kept as it is."""
+
+import os
+from array import array
+
+import numpy as np
+
+from maskrcnn_benchmark.data.coco.content import category_rows, column_rows
+from maskrcnn_benchmark.data.coco.records import (
+    ImageUse,
+    is_box,
+    is_size,
+    pack,
+    problem_of_image,
+    problem_of_keypoints,
+    problem_of_segmentation,
+    read_joints,
+)
+from maskrcnn_benchmark.data.preparation.check_values import is_integer, is_text
+from maskrcnn_benchmark.data.preparation.index_file import NotIndexable
+from maskrcnn_benchmark.data.preparation.scan import Scan
+
+
+class SoundScan(Scan):
+    """The one pass over a file in COCO's layout: checks every entry, and keeps some 50 bytes of each.
+
+    What is refused here is at least what `CocoFile` refuses, which says it in its own words.
+
+    Args and attributes are those of `Scan`, but that `images` has no rows: {image id: number}.
+
+    Raises:
+        NotIndexable: at the first entry that is not as an index needs it.
+        UserError: the file is damaged.
+    """
+
+    TABLES = ("images", "categories")
+    SECTIONS = ("annotations",)
+    IGNORED = ("licenses", "type")
+
+    def __init__(self, path, progress=False):
+        self.has_masks = False
+        self.rows = []  # of "categories"
+        # of the images in file order: number, width and height, place of the row
+        self._listed, self._sizes = array("i"), array("q")
+        self._row_starts, self._row_lengths = array("q"), array("i")
+        self._uses = []  # by image number
+        # of the annotations: number of the image, place, number of the category, whether it is a crowd
+        self._owners, self._starts, self._lengths = array("i"), array("q"), array("i")
+        self._labels, self._crowds = array("i"), array("b")
+        self._number_of_label, self._ids = {}, set()
+        self._keypoints = set()  # lengths of the lists that occur
+        super().__init__(path, progress)
+
+    def read_tables(self, rows):
+        """Check what only shows once the whole file is read."""
+        for problem in self.problems:
+            _require(problem.what == "unknown section", f"{problem.what}: {problem.where}")
+        self.images = self._number_of
+        _require(len(set(self._listed)) == len(self._listed), "an id occurs twice in 'images'")
+        _require(len(self.images) == len(self._listed), "an annotation is of an image that is not listed")
+        self.categories = {row["id"]: row for row in self.rows}
+        _require(len(self.categories) == len(self.rows), "an id occurs twice in 'categories'")
+        _require(self._number_of_label.keys() <= self.categories.keys(), "a category is not listed")
+        _require(len(self._ids) == len(self._owners), "an id occurs twice in 'annotations'")
+        self.joints = read_joints(self.path, self.rows, bool(self._keypoints))
+        _require(self._keypoints <= {3 * len(self.joints or ())}, "keypoints are not those of the joints")
+        self.annotated = "annotations" in self.found
+        self._sort()
+
+    def raw(self, descriptor, image_id):
+        """The image's row and the list of its annotations, both JSON as bytes, from the file, opened."""
+        number = self.images[image_id]
+        low, high = self._bounds[number : number + 2]
+        places = zip(self._lengths[low:high].tolist(), self._starts[low:high].tolist())
+        records = [os.pread(descriptor, *place) for place in places]
+        return os.pread(descriptor, *self._row_places[number].tolist()), b"[%b]" % b", ".join(records)
+
+    def columns(self):
+        """{name: array [N]} of the table "columns", for the images in the order of the index, but for "ids"."""
+        order = np.array([self.images[key] for key in self.ordered_ids()], np.int64)
+        return {
+            "positions": self._positions[order],
+            "sizes": np.array(self._sizes).reshape(-1, 2)[self._positions[order]],
+            "annotations": np.diff(self._bounds)[order],
+            "valid": np.array([use.is_valid for use in self._uses], bool)[order],
+        }
+
+    def class_counts(self):
+        """{category id: (images, objects, crowds)} of the categories that occur."""
+        labels, crowds = np.array(self._labels), np.array(self._crowds, bool)
+        count = len(self._number_of_label)
+        pairs = np.unique(np.array(self._owners, np.int64) * count + labels)  # of image and category
+        images = np.bincount(pairs % max(count, 1), minlength=count)
+        objects, merged = (np.bincount(labels[chosen], minlength=count) for chosen in (~crowds, crowds))
+        numbers = zip(images.tolist(), objects.tolist(), merged.tolist())
+        return dict(zip(self._number_of_label, numbers))
+
+    def _read_section(self, stream, section):
+        take = {"images": self._take_image, "categories": self._take_category, "annotations": self._take_annotation}
+        take = take[section]
+        for start, length, value in stream.elements(lambda i: f"entry {i} of {section!r}"):
+            _require(isinstance(value, dict), "an entry of a section is no object")
+            take(start, length, value)
+
+    def _take_image(self, start, length, row):
+        number = self._number(row.get("id"))
+        _require(problem_of_image(row) is None, "an image has no sound size or file name")
+        self._listed.append(number)
+        self._sizes.extend((row["width"], row["height"]))
+        self._row_starts.append(start)
+        self._row_lengths.append(length)
+
+    def _take_category(self, start, length, row):
+        _require(_is_key(row.get("id")) and is_text(row.get("name")), "a category has an odd id or name")
+        self.rows.append(pack(row))
+
+    def _take_annotation(self, start, length, row):
+        number, label, key = self._number(row.get("image_id")), row.get("category_id"), row.get("id")
+        _require(_is_key(label) and _is_key(key), "an annotation has an odd id or category")
+        _require(is_box(row.get("bbox")) and is_size(row.get("area", 0)), "an annotation has an odd box or area")
+        segmentation = pack(row).get("segmentation")
+        if segmentation is not None:
+            _require(not problem_of_segmentation(segmentation), "an annotation has an odd segmentation")
+            self.has_masks = True
+        keypoints = row.get("keypoints")
+        if keypoints is not None:
+            _require(isinstance(keypoints, list), "keypoints are no list")
+            _require(not problem_of_keypoints(keypoints, len(keypoints)), "keypoints are not finite numbers")
+            self._keypoints.add(len(keypoints))
+        self._uses[number].add(row)
+        self._owners.append(number)
+        self._starts.append(start)
+        self._lengths.append(length)
+        self._labels.append(self._number_of_label.setdefault(label, len(self._number_of_label)))
+        self._crowds.append(bool(row.get("iscrowd", 0)))
+        self._ids.add(key)
+
+    def _number(self, image_id):
+        """The number of an image, which is that of its first mention in the file."""
+        _require(_is_key(image_id), "an image has an odd id")
+        number = self._number_of.setdefault(image_id, len(self._uses))
+        if number == len(self._uses):
+            self._uses.append(ImageUse())
+        return number
+
+    def _sort(self):
+        """Bring places into the order of image numbers, those of annotations within an image into that of the file."""
+        owners = np.array(self._owners)
+        order = np.argsort(owners, kind="stable")
+        self._bounds = np.searchsorted(owners[order], np.arange(len(self.images) + 1))
+        self._starts, self._lengths = np.array(self._starts)[order], np.array(self._lengths)[order]
+        self._positions = np.argsort(np.array(self._listed))
+        self._row_places = np.stack([self._row_lengths, self._row_starts], axis=1)[self._positions]
+
+    def _sort_records(self):
+        """Nothing: `read_tables` has done it."""
+
+
+class SoundContent:
+    """The rows of an index of a file in which nothing is wrong. Args and methods are those of `DetailContent`."""
+
+    def __init__(self, source, images, progress):
+        self.scan = SoundScan(source, progress)
+
+    def rows_of(self, ids):
+        with open(self.scan.path, "rb", buffering=0) as file:
+            return {"rows": [(image_id, *self.scan.raw(file.fileno(), image_id)) for image_id in ids]}, []
+
+    def completed(self, rows):
+        return rows
+
+    def tables(self):
+        columns = column_rows(self.scan.ordered_ids(), **self.scan.columns())
+        return {"columns": columns, "categories": category_rows(self.scan.categories, self.scan.class_counts())}
+
+    def meta(self):
+        return {
+            "annotated": int(self.scan.annotated),
+            "has_masks": int(self.scan.has_masks),
+            "has_keypoints": int(self.scan.joints is not None),
+            "checked": 0,
+        }
+
+
+def _is_key(value):
+    """Whether it is an id that means the same in an index as in the file: neither 1.0 nor true."""
+    return is_integer(value) if type(value) is int else is_text(value)
+
+
+def _require(holds, problem):
+    if not holds:
+        raise NotIndexable(problem)

@@ -1,0 +1,165 @@
+"""A file in COCO's layout: its tables, checked, and its records by image."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from maskrcnn_benchmark.data.coco.records import (
+    has_valid_annotation,
+    is_box,
+    is_size,
+    pack,
+    problem_of_keypoints,
+    problem_of_segmentation,
+    read_joints,
+)
+from maskrcnn_benchmark.data.json_file import read_json
+from maskrcnn_benchmark.data.preparation.check_values import shown
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+class CocoFile:
+    """One annotation file, opened and checked. Everything that reads the file goes through this class.
+
+    Attributes:
+        path: Path of the file.
+        images: {image id: its row, with file_name, width and height} in file order.
+        categories: {category id: name} in file order; category_rows: their rows.
+        annotated: whether the file has a section of annotations at all; COCO's lists of test images have none.
+        has_masks: whether a record has a segmentation.
+        joints: the `JointSet` that the records' keypoints are of, or None if the file has none.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        content = read_json(self.path, required=("images", "categories"), object_hook=pack)
+        self.annotated = "annotations" in content
+        rows = self._rows(content, "annotations")
+        categories = self._table(content, "categories", ("name",))
+        self.category_rows = list(categories.values())
+        self.categories = {key: row["name"] for key, row in categories.items()}
+        self.images = {key: self._image(row) for key, row in self._table(content, "images", ()).items()}
+        self._check_records(rows)
+        self._by_image = defaultdict(list)
+        for row in rows:
+            self._by_image[row["image_id"]].append(row)
+        self._by_image.default_factory = None
+        self.has_masks = any(row.get("segmentation") is not None for row in rows)
+        self.joints = self._read_joints(rows)
+
+    def records(self, image_id):
+        """The annotations of one image in file order; a list of rows, which must not be changed.
+
+        Polygons are arrays of float64, not lists: millions of Python numbers would take four times the memory.
+        """
+        return self._by_image.get(image_id, [])
+
+    def ordered_ids(self):
+        """The image ids: numbers ascending, then texts."""
+        return sorted(self.images, key=lambda image_id: (isinstance(image_id, str), image_id))
+
+    def are_valid(self, image_ids):
+        """bool [len(image_ids)]: whether training can learn from images, see `coco_records.ImageUse`."""
+        return np.array([has_valid_annotation(self.records(image_id)) for image_id in image_ids], bool)
+
+    def sizes_of(self, image_ids):
+        """int64 [len(image_ids), 2]: widths and heights in pixels."""
+        rows = map(self.images.__getitem__, image_ids)
+        return np.array([(row["width"], row["height"]) for row in rows], np.int64).reshape(-1, 2)
+
+    def name_of(self, row):
+        """The words by which an error names a record: "FILE: annotation 12 of image 30"."""
+        return f"{self.path}: annotation {row.get('id')} of image {row.get('image_id')}"
+
+    def _rows(self, content, section):
+        """The rows of a section. Raises `UserError` for one that is no object or whose id is no number or text."""
+        rows = content.get(section, [])
+        if not isinstance(rows, list):
+            raise UserError(f"{self.path}: {section!r} must be a list, not a {type(rows).__name__}")
+        for i, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise UserError(f"{self.path}: entry {i} of {section!r} must be an object, not a {type(row).__name__}")
+            for key in ("id", "image_id", "category_id"):
+                if type(row.get(key, 0)) not in (int, str):
+                    raise UserError(
+                        f"{self.path}: entry {i} of {section!r} has the {key} {shown(row[key])}; give a number"
+                    )
+        return rows
+
+    def _table(self, content, section, required):
+        """The rows of a section by their id. Raises `UserError` for one that lacks a key or has another's id."""
+        rows = self._rows(content, section)
+        for i, row in enumerate(rows):
+            missing = next((key for key in ("id", *required) if key not in row), None)
+            if missing:
+                raise UserError(f"{self.path}: entry {i} of {section!r} has no {missing!r}; add it")
+        table = {row["id"]: row for row in rows}
+        if len(table) < len(rows):
+            raise UserError(f"{self.path}: id {_first_twice(rows)!r} occurs twice in {section!r}; make ids unique")
+        return table
+
+    def _image(self, row):
+        """An image's row, with a file name: of its own, or the last part of the address where it can be fetched."""
+        for key in ("width", "height"):
+            if type(row.get(key)) is not int or row[key] < 1:
+                raise UserError(
+                    f"{self.path}: image {row['id']} has the {key} {shown(row.get(key))}; write its size in pixels "
+                    "into the file, which is needed before the image is opened"
+                )
+        if Image.MAX_IMAGE_PIXELS is not None and row["width"] * row["height"] > Image.MAX_IMAGE_PIXELS:
+            raise UserError(
+                f"{self.path}: image {row['id']} has {row['width']}x{row['height']} pixels, more than PIL's limit of "
+                f"{Image.MAX_IMAGE_PIXELS} against decompression bombs; make it smaller"
+            )
+        if isinstance(row.get("file_name"), str) and "\0" not in row["file_name"]:
+            return row
+        if "file_name" in row:
+            raise UserError(
+                f"{self.path}: image {row['id']} has the file_name {shown(row['file_name'])}; give a file's name"
+            )
+        if not isinstance(row.get("coco_url"), str):
+            raise UserError(f"{self.path}: image {row['id']} has no 'file_name'; add it")
+        return {**row, "file_name": row["coco_url"].rsplit("/", 1)[-1]}
+
+    def _check_records(self, rows):
+        """Raise `UserError` for the first record that cannot be used as it is."""
+        for i, row in enumerate(rows):
+            missing = next((key for key in ("id", "image_id", "category_id", "bbox") if key not in row), None)
+            if missing:
+                name = self.name_of(row) if "id" in row else f"{self.path}: entry {i} of 'annotations'"
+                raise UserError(f"{name} has no {missing!r}; add it or remove the entry")
+            if row["image_id"] not in self.images:
+                raise UserError(f"{self.name_of(row)}: 'images' does not list that image; remove one or add the other")
+            if row["category_id"] not in self.categories:
+                raise UserError(
+                    f"{self.name_of(row)} has category {row['category_id']!r}, which 'categories' does not list; add it"
+                )
+            segmentation = row.get("segmentation")
+            problem = None if segmentation is None else problem_of_segmentation(segmentation)
+            if problem:
+                raise UserError(f"{self.name_of(row)}: its segmentation {problem}; mend or remove it")
+        if len({row["id"] for row in rows}) < len(rows):
+            raise UserError(f"{self.path}: id {_first_twice(rows)!r} occurs twice in 'annotations'; make ids unique")
+        row = next((row for row in rows if not is_box(row["bbox"]) or not is_size(row.get("area", 0))), None)
+        if row is not None:
+            raise UserError(
+                f"{self.name_of(row)} has the bbox {shown(row['bbox'])} and the area {shown(row.get('area'))}; they "
+                "must be [x, y, width, height] and a number, all finite, near the image and no size negative: mend or "
+                "remove the entry"
+            )
+
+    def _read_joints(self, rows):
+        """The joints of the file; every record's keypoints are of them."""
+        with_joints = [row for row in rows if row.get("keypoints") is not None]
+        joints = read_joints(self.path, self.category_rows, bool(with_joints))
+        for row in with_joints:
+            problem = problem_of_keypoints(row["keypoints"], 3 * len(joints))
+            if problem:
+                raise UserError(f"{self.name_of(row)}: its keypoints {problem}; mend or remove the entry")
+        return joints
+
+
+def _first_twice(rows):
+    return next(key for key, number in Counter(row["id"] for row in rows).items() if number > 1)

@@ -1,0 +1,1 @@
+"""The embedded data set: drawn scenes, written in PASCAL in Detail's layout."""

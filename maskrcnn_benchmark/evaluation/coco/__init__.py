@@ -1,0 +1,1 @@
+"""Boxes, masks and keypoints by the definitions of COCO and VOC."""

@@ -1,0 +1,252 @@
+"""Average precision of people's joints as COCO defines it, as PASCAL in Detail does, and correct keypoints (PCK)."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from maskrcnn_benchmark.evaluation.coco.matching import ImageMatches, match_objects, num_overlaps
+from maskrcnn_benchmark.evaluation.coco.pck import assign_people, count_joints, definitions
+from maskrcnn_benchmark.evaluation.coco.precision import accumulate
+from maskrcnn_benchmark.evaluation.coco.rows import (
+    FILE_ROWS,
+    labels_and_scores,
+    numbers,
+    objects_of_boxes,
+    objects_of_rows,
+)
+from maskrcnn_benchmark.evaluation.coco.style import CocoStyleEvaluator, predicted_rows
+from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.utils.errors import UserError
+
+# Places of the figures in COCOeval.stats
+_STATS = {
+    "AP": 0,
+    "AP50": 1,
+    "AP75": 2,
+    "APm": 3,
+    "APl": 4,
+    "AR": 5,
+    "AR50": 6,
+    "AR75": 7,
+    "ARm": 8,
+    "ARl": 9,
+}
+# PASCAL in Detail's own program has one sigma for all joints (detaileval_kpt.py)
+DETAIL_SIGMA = 0.5
+# Similarity with that sigma from which a prediction is of a person, well posed or not
+_SAME_PERSON = 0.5
+_DETAIL_OKS = {"AP-detail-OKS": None, "AP50-detail-OKS": 0.5, "AP75-detail-OKS": 0.75}
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointRecord:
+    """What is kept of one image.
+
+    Attributes:
+        matches: what the image adds to average precision.
+        detail: the matches under PASCAL in Detail's similarity, None for other sets of joints.
+        joints: int64 [P, 2, J], correct and annotated joints under each of P definitions of PCK.
+    """
+
+    matches: ImageMatches
+    detail: ImageMatches | None
+    joints: np.ndarray
+
+
+class KeypointEvaluator(CocoStyleEvaluator):
+    """AP of people's joints by object keypoint similarity (OKS), and the share of joints that are correct (PCK).
+
+    The ground truth is the image's joint records. A person's area is what the file says, as in COCO, else that of the
+    box, about twice as large: PASCAL in Detail links no mask to a joint record. Joints count whose visibility is not 0;
+    people without any need not be found.
+
+    "AP" and its kin use the joint set's sigmas, see `protocol`. PASCAL in Detail's 14 joints have COCO's for limbs
+    (shoulder .079, elbow .072, wrist .062, hip .107, knee .087, ankle .089) and the shoulder's for head and neck, which
+    COCO lacks. "AP-detail-OKS" and its kin, on that set alone, use what PASCAL in Detail's own program does: a sigma of
+    0.5 for every joint, under which nearly any pose of the right person is right, and the box's area.
+
+    "PCKh@0.2" and "PCK@0.2-torso" are shares of the annotated joints that lie within 0.2 units of where they should, on
+    sets that name the joints of the unit, see `pck.definitions`. Each prediction, the best scored first, is assigned to
+    the free person that it is most similar to, if it is of that person at all: if its similarity is at least 0.5 with a
+    sigma of 0.5 for every joint, where joints lie about a body's size off. A person whom none is assigned to has all
+    joints wrong, one without the joints of the unit is left out.
+
+    Args:
+        joints: the `JointSet`.
+        person_label: the label whose predictions are scored; other predicted objects have no joints to compare.
+    """
+
+    task = "keypoint"
+    iou_type = "keypoints"
+    stats = _STATS
+    subject, measure = "person with joints", "OKS"
+
+    def __init__(self, joints, person_label):
+        self.joints = joints
+        self.sigmas = np.asarray(joints.sigmas, dtype=np.float64)
+        self.person_label = person_label
+        self.pcks = definitions(joints)
+        super().__init__()
+        self.params.kpt_oks_sigmas = self.sigmas
+
+    @property
+    def protocol(self):
+        sigmas = ", ".join(f"{name} {sigma:g}" for name, sigma in zip(self.joints.names, self.sigmas))
+        units = "".join(f"; {pck.name} in units of {pck.words}" for pck in self.pcks)
+        detail = f"; AP-detail-OKS with {DETAIL_SIGMA} for all joints and box areas" if self._is_detail else ""
+        return f"COCO: AP over OKS .50:.05:.95, at most 20 people per image, sigmas {sigmas}{detail}{units}"
+
+    def record(self, answer, target):
+        where = f"{self.task}: image {target.image_id}"
+        labels, scores = labels_and_scores(answer, where)
+        values = numbers(answer, "keypoints", (3 * len(self.joints),), where)
+        places = values.reshape(len(values), len(self.joints), 3)[:, :, :2]
+        truth = self.objects(target)
+        areas = _extents(places)
+        matches = match_objects(labels, scores, areas, truth, _overlap(places, truth, self.sigmas), self.params)
+        detail = None
+        if self._is_detail:
+            by_box = replace(truth, areas=truth.boxes[:, 2] * truth.boxes[:, 3])
+            overlap = _overlap(places, by_box, np.full(len(self.joints), DETAIL_SIGMA))
+            detail = match_objects(labels, scores, areas, by_box, overlap, self.params)
+        return KeypointRecord(matches, detail, self._count_joints(labels, scores, places, truth))
+
+    def matches(self, record):
+        return record.matches
+
+    def objects(self, target):
+        people = target.people
+        if len(people) == 0:
+            joints, found = np.zeros((0, len(self.joints), 3)), objects_of_boxes(people, [])
+        elif people.has_field(FILE_ROWS):
+            rows = people.get_field(FILE_ROWS)
+            joints, found = self._annotated(rows, target), objects_of_rows(rows, np.zeros(len(rows)))
+            counts = [row.get("num_keypoints", int((v > 0).sum())) for row, v in zip(rows, joints[:, :, 2])]
+        else:
+            joints = people.get_field("keypoints").keypoints.cpu().double().numpy()
+            found, counts = objects_of_boxes(people, people.area().cpu().numpy()), (joints[:, :, 2] > 0).sum(axis=1)
+        if len(people):
+            found = replace(found, ignored=found.crowd | (np.asarray(counts) == 0))
+        return replace(found, labels=np.full(len(people), self.person_label, np.int32), values=joints)
+
+    def answer(self, prediction):
+        instances = self.member(prediction, "instances")
+        people = instances[instances.get_field("labels") == self.person_label]
+        if len(people) == 0:
+            return []
+        joints = people.get_field("keypoints").keypoints.cpu().double().numpy()
+        return predicted_rows(people, "keypoints", joints.reshape(len(people), -1).tolist())
+
+    def summarize(self, records):
+        scores = super().summarize(records)
+        metrics, reasons = dict(scores.metrics), [scores.reason] if scores.reason else []
+        per_class = {}
+        also = {}
+        for pck, (correct, annotated) in zip(self.pcks, self._joint_counts(records)):
+            also[pck.name] = float(correct.sum() / annotated.sum()) if annotated.sum() else np.nan
+            shares = np.divide(correct, annotated, out=np.full(len(annotated), np.nan), where=annotated > 0)
+            per_class[pck.name] = dict(zip(self.joints.names, shares.tolist()))
+            if not annotated.sum():
+                reasons.append(f"no person has the joints {pck.words}")
+        if self._is_detail:
+            tables = accumulate([record.detail for record in records], self.params, [self.person_label])
+            also |= {name: tables.average_precision(overlap) for name, overlap in _DETAIL_OKS.items()}
+        # the table has room for a few metrics after the headline
+        metrics = {"AP": metrics["AP"], **also, **metrics}
+        return Scores(metrics, per_class, scores.curves, "; ".join(reasons), scores.text)
+
+    @property
+    def _is_detail(self):
+        return self.joints.name == "detail"
+
+    def _annotated(self, rows, target):
+        """Joints of a file's rows: float64 [G, J, 3]."""
+        for row in rows:
+            if len(row["keypoints"]) != 3 * len(self.joints):
+                raise UserError(
+                    f"{self.task}: image {target.image_id}: annotation {row.get('id')} has {len(row['keypoints'])} "
+                    f"numbers as 'keypoints', not x, y, v of each of {len(self.joints)} joints"
+                )
+        return np.array([row["keypoints"] for row in rows], np.float64).reshape(len(rows), -1, 3)
+
+    def _count_joints(self, labels, scores, places, truth):
+        people = np.flatnonzero(~truth.ignored)
+        order = np.flatnonzero(labels == self.person_label)
+        order = order[np.argsort(-scores[order], kind="stable")]
+        compared = places[order], truth.values[people], truth.boxes[people], truth.areas[people]
+        similarity = object_keypoint_similarity(*compared, self.sigmas)
+        lax = object_keypoint_similarity(*compared, np.full(len(self.joints), DETAIL_SIGMA))
+        owner = assign_people(np.where(lax >= _SAME_PERSON, similarity, -1))
+        counts = [count_joints(places[order], owner, truth.values[people], pck.start, pck.end) for pck in self.pcks]
+        return np.array(counts, np.int64).reshape(len(self.pcks), 2, len(self.joints))
+
+    def _joint_counts(self, records):
+        """int64 [P, 2, J], over all images."""
+        return sum((record.joints for record in records), np.zeros((len(self.pcks), 2, len(self.joints)), np.int64))
+
+
+def object_keypoint_similarity(places, people, boxes, areas, sigmas):
+    """COCO's OKS of predicted with annotated people, with pycocotools' order of operations and so its last bit.
+
+    Distances of a person without joints are those from a box of thrice the size, as in pycocotools.
+
+    Args:
+        places: float64 [D, J, 2], the predicted joints.
+        people: float64 [G, J, 3], x, y, visibility.
+        boxes: float64 [G, 4], x, y, width, height.
+        areas: float64 [G].
+        sigmas: float64 [J].
+
+    Returns:
+        float64 [D, G], in 0..1.
+    """
+    similarity = np.zeros((len(places), len(people)))
+    if not len(places):
+        return similarity
+    x, y = places[:, :, 0], places[:, :, 1]
+    variances = (sigmas * 2) ** 2
+    # person by person, since each has joints of its own to sum over
+    for g, (person, (left, top, width, height), area) in enumerate(zip(people, boxes, areas)):
+        shown = person[:, 2] > 0
+        if shown.any():
+            dx, dy = x - person[:, 0], y - person[:, 1]
+        else:
+            dx = _outside(x, left - width, left + width * 2)
+            dy = _outside(y, top - height, top + height * 2)
+        error = (dx**2 + dy**2) / variances / (area + np.spacing(1)) / 2
+        if shown.any():
+            error = np.ascontiguousarray(error[:, shown])
+        similarity[:, g] = np.exp(-error).sum(axis=1) / error.shape[1]
+    return similarity
+
+
+def _extents(places):
+    """As in COCO a predicted person is as large as the box of its joints: float64 [D] from [D, J, 2]."""
+    x, y = places[:, :, 0], places[:, :, 1]
+    return (x.max(axis=1) - x.min(axis=1)) * (y.max(axis=1) - y.min(axis=1))
+
+
+def _outside(values, low, high):
+    """How far values lie outside of low .. high."""
+    return np.maximum(0, low - values) + np.maximum(0, values - high)
+
+
+def _overlap(places, truth, sigmas):
+    """The function of overlaps that `match_objects` asks for."""
+
+    def overlap(predictions, objects, blocks):
+        overlaps = np.zeros(num_overlaps(blocks))
+        for d0, d1, g0, g1, start in blocks.tolist():
+            if d1 > d0 and g1 > g0:
+                members = objects[g0:g1]
+                block = object_keypoint_similarity(
+                    places[predictions[d0:d1]],
+                    truth.values[members],
+                    truth.boxes[members],
+                    truth.areas[members],
+                    sigmas,
+                )
+                overlaps[start : start + block.size] = block.reshape(-1)
+        return overlaps
+
+    return overlap

@@ -1,0 +1,239 @@
+"""Average precision of boxes and instance masks as COCO defines it, equal to pycocotools' to the last bit."""
+
+from dataclasses import replace
+
+import numpy as np
+from pycocotools import mask as rle
+
+from maskrcnn_benchmark.evaluation.coco.matching import (
+    box_overlaps,
+    match_objects,
+    matching_params,
+    num_overlaps,
+)
+from maskrcnn_benchmark.evaluation.coco.precision import accumulate, image_average_precision, required_objects
+from maskrcnn_benchmark.evaluation.coco.rows import (
+    FILE_ROWS,
+    annotated_areas,
+    answered_masks,
+    bitmaps,
+    encode,
+    labels_and_scores,
+    numbers,
+    objects_of_boxes,
+    objects_of_rows,
+    run_lengths,
+    xywh,
+)
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.tasks.task import TASKS
+
+# Places of the figures in COCOeval.stats
+_STATS = {
+    "AP": 0,
+    "AP50": 1,
+    "AP75": 2,
+    "APs": 3,
+    "APm": 4,
+    "APl": 5,
+    "AR": 8,
+    "AR@1": 6,
+    "AR@10": 7,
+    "ARs": 9,
+    "ARm": 10,
+    "ARl": 11,
+}
+
+
+class CocoStyleEvaluator(Evaluator):
+    """AP over IoU (or OKS) .50:.05:.95, AP50, AP75, by size, and average recall, as COCO defines them.
+
+    Annotated objects that carry the rows of their file (field "coco_records") are scored against these rows, so that
+    the figures are those of pycocotools on that file: areas, unclipped boxes, polygons and order included. Crowd
+    regions are neither required nor counted against a prediction. Predictions are paired with objects image by image
+    when they are recorded; `evaluate` only adds up.
+
+    Args:
+        class_names: name of each label from 1.
+        protocol: "coco" or "detail", see `evaluation.protocols`. The latter's AP and AR are those of any number of
+            detections, AR@100 that of a hundred, and there are no figures by size.
+
+    Attributes:
+        iou_type: pycocotools' name of what is compared.
+        params: pycocotools' parameters.
+    """
+
+    iou_type = None
+    stats = _STATS
+    # What is compared, in words, and in letters
+    subject, measure = "object", "IoU"
+
+    def __init__(self, class_names=(), protocol="coco"):
+        self.class_names = tuple(class_names)
+        self.detection_protocol = protocol
+        self.params = matching_params(self.iou_type, protocol)
+        super().__init__()
+
+    @property
+    def protocol(self):
+        if self.detection_protocol == "detail":
+            return "PASCAL in Detail: AP over IoU .50:.05:.95, any number of detections, objects of any size"
+        return f"COCO: AP over IoU .50:.05:.95, at most {self.params.maxDets[-1]} detections per image and class"
+
+    def record(self, answer, target):
+        """`coco_matching.ImageMatches`, or a record that has them, see `matches`."""
+        where = f"{self.task}: image {target.image_id}"
+        labels, scores = labels_and_scores(answer, where)
+        truth = self.objects(target)
+        areas, overlap = self.compare(answer, truth, target.size, where)
+        return match_objects(labels, scores, areas, truth, overlap, self.params)
+
+    def objects(self, target):
+        """The annotated `coco_rows.Objects` of an image."""
+        raise NotImplementedError
+
+    def compare(self, answer, truth, size, where):
+        """How an answer compares with the annotated objects.
+
+        Args:
+            answer: list of rows.
+            truth: `coco_rows.Objects`.
+            size: (width, height) of the image.
+            where: which image this is, for errors.
+
+        Returns:
+            areas float64 [N], and the function of overlaps that `match_objects` asks for.
+        """
+        raise NotImplementedError
+
+    def matches(self, record):
+        """What a record adds to average precision."""
+        return record
+
+    def accumulate(self, records):
+        """The `coco_precision.PrecisionTables` of records, of the classes that have a name and of others that occur."""
+        images = [self.matches(record) for record in records]
+        found = np.concatenate([np.arange(1, len(self.class_names) + 1), *(image.classes for image in images)])
+        return accumulate(images, self.params, np.unique(found))
+
+    def summarize(self, records):
+        tables = self.accumulate(records)
+        names = self.stats if self.detection_protocol == "coco" else ("AP", "AP50", "AP75", "AR", *_DETAIL_RECALLS)
+        reason = self.missing(records)
+        if np.isnan(tables.average_precision()):
+            return Scores(dict.fromkeys(names, np.nan), reason=reason)
+        if self.detection_protocol == "coco":
+            stats, text = tables.summary()
+            # pycocotools says -1 where there was nothing to score
+            metrics = {name: float(stats[k]) if stats[k] >= 0 else np.nan for name, k in self.stats.items()}
+        else:
+            metrics, text = _detail_metrics(tables), ""
+        per_class = {"AP": tables.of_classes(self.class_names), "AP50": tables.of_classes(self.class_names, 0.5)}
+        title = f"{TASKS[self.task].title.capitalize()}: precision over recall"
+        curves = [tables.curve(f"{self.task}_precision_recall", title, self.measure)]
+        return Scores(metrics, per_class if self.class_names else {}, curves, reason, text)
+
+    def missing(self, records):
+        """Why figures are nan, in words; "" where none is."""
+        images = [self.matches(record) for record in records]
+        labels = np.unique(np.concatenate([np.zeros(0, np.int32), *(image.classes for image in images)]))
+        counts = required_objects(images, labels).sum(axis=1) if images else np.zeros(1, np.int64)
+        if counts[0] == 0:
+            return f"no image has an annotated {self.subject} that counts"
+        absent = [label for label, count in zip(self.params.areaRngLbl, counts) if count == 0]
+        return f"no annotated {self.subject} is {' or '.join(absent)}" if absent else ""
+
+    def image_score(self, record):
+        return image_average_precision(self.matches(record), self.params)
+
+
+class DetectionEvaluator(CocoStyleEvaluator):
+    """AP of boxes. An object's size is its mask's area where it has one, as in COCO, else its box's."""
+
+    task = "detection"
+    iou_type = "bbox"
+
+    def objects(self, target):
+        boxes = target.instances
+        if boxes.has_field(FILE_ROWS):
+            return objects_of_rows(boxes.get_field(FILE_ROWS), boxes.get_field("labels"))
+        return objects_of_boxes(boxes, annotated_areas(boxes))
+
+    def compare(self, answer, truth, size, where):
+        boxes = numbers(answer, "bbox", (4,), where)
+
+        def overlap(predictions, objects, blocks):
+            return box_overlaps(boxes[predictions], truth.boxes[objects], truth.crowd[objects], blocks)
+
+        return boxes[:, 2] * boxes[:, 3], overlap
+
+    def answer(self, prediction):
+        instances = self.member(prediction, "instances")
+        return predicted_rows(instances, "bbox", xywh(instances).tolist())
+
+
+class InstanceEvaluator(CocoStyleEvaluator):
+    """AP of instance masks. Predicted masks are pasted into the image at their boxes and cut at one half."""
+
+    task = "instance"
+    iou_type = "segm"
+    subject = "mask"
+
+    def is_annotated(self, target):
+        if target.instances is None or not target.instances.has_field(FILE_ROWS):
+            return super().is_annotated(target)
+        return all("segmentation" in row for row in target.instances.get_field(FILE_ROWS))
+
+    def objects(self, target):
+        boxes = target.instances
+        if boxes.has_field(FILE_ROWS):
+            rows = boxes.get_field(FILE_ROWS)
+            codes = [run_lengths(row["segmentation"], target.size) for row in rows]
+            return replace(objects_of_rows(rows, boxes.get_field("labels")), values=codes)
+        codes = encode(bitmaps(boxes))
+        return replace(objects_of_boxes(boxes, rle.area(codes)), values=codes)
+
+    def compare(self, answer, truth, size, where):
+        codes = answered_masks(answer, size, where)
+
+        def overlap(predictions, objects, blocks):
+            overlaps = np.zeros(num_overlaps(blocks))
+            for d0, d1, g0, g1, start in blocks.tolist():
+                if d1 > d0 and g1 > g0:
+                    found, sought = [codes[d] for d in predictions[d0:d1]], [truth.values[g] for g in objects[g0:g1]]
+                    block = rle.iou(found, sought, truth.crowd[objects[g0:g1]].tolist())
+                    overlaps[start : start + block.size] = block.reshape(-1)
+            return overlaps
+
+        return np.asarray(rle.area(codes), np.float64), overlap
+
+    def answer(self, prediction):
+        instances = self.member(prediction, "instances")
+        if len(instances) == 0:
+            return []
+        masks, (width, height) = instances.get_field("mask"), instances.size
+        if tuple(masks.shape[-2:]) == (height, width):
+            pasted = masks[:, 0] > 0.5  # the network has pasted them itself (POSTPROCESS_MASKS)
+        else:
+            pasted = paste_masks(masks, instances.convert("xyxy").bbox, instances.size, threshold=0.5, padding=1)
+        return predicted_rows(instances, "segmentation", encode(pasted.cpu().numpy()))
+
+
+def predicted_rows(boxlist, key, values):
+    """Rows of predicted objects with labels and scores: list of {"category_id", key: value, "score"}."""
+    labels, scores = boxlist.get_field("labels").tolist(), boxlist.get_field("scores").tolist()
+    return [{"category_id": label, key: value, "score": score} for label, value, score in zip(labels, values, scores)]
+
+
+_DETAIL_RECALLS = {"AR@1": 1, "AR@10": 10, "AR@100": 100}
+
+
+def _detail_metrics(tables):
+    precision = {"AP": None, "AP50": 0.5, "AP75": 0.75}
+    return {
+        **{name: tables.average_precision(overlap) for name, overlap in precision.items()},
+        "AR": tables.average_recall(tables.params.maxDets[-1]),
+        **{name: tables.average_recall(limit) for name, limit in _DETAIL_RECALLS.items()},
+    }

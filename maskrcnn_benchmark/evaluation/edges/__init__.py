@@ -1,0 +1,1 @@
+"""Thinned edge maps against annotated edges."""

@@ -1,0 +1,1 @@
+"""Part segmentation: by pixels and by persons."""

@@ -1,0 +1,1 @@
+"""Whole runs from a config: what a run records, sweeps, ablations, comparisons."""

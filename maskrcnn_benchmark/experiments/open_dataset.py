@@ -1,0 +1,89 @@
+"""The data set that a command line names: one of a config's catalog, or an annotation file and its images."""
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.data.build_dataset import build_dataset
+from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
+from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
+from maskrcnn_benchmark.data.detail.dataset import SPLITS
+from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
+from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
+from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+def add_dataset_arguments(group, split, images_help):
+    """Add the arguments that name a data set, --config-file to KEY VALUE, to a parser.
+
+    Args:
+        group: an `argparse` parser or a group of its arguments; the parser reads with `parse_intermixed_args`.
+        split: the default of --split.
+        images_help: what the tool wants the images for.
+    """
+    group.add_argument("--config-file", metavar="FILE", help="a yaml of configs/ or OUTPUT_DIR/config.yml")
+    group.add_argument("--dataset", metavar="NAME", help="a name of the catalog; by default the first of DATASETS.TEST")
+    group.add_argument("--annotations", metavar="FILE", help="a JSON file, in a config's place")
+    group.add_argument("--images", metavar="DIR", help=f"its images, {images_help}")
+    group.add_argument(
+        "--layout", choices=("detail", "coco"), default="detail", help="its layout (default: %(default)s)"
+    )
+    group.add_argument("--split", choices=SPLITS, default=split, help="of Detail's layout (default: %(default)s)")
+    part_sets = (*PART_SETS, *PART_SET_ALIASES)
+    group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
+    group.add_argument("--classes", choices=CLASS_SETS, help="classes of Detail's layout (default: all)")
+    group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+
+
+def dataset_config(arguments, tasks):
+    """The config of --config-file with just the given tasks turned on, or None where --annotations is given.
+
+    DATASETS.TEST is the one data set that is wanted.
+    """
+    if bool(arguments.annotations) == bool(arguments.config_file):
+        raise UserError("name the annotations: either --config-file FILE or --annotations FILE")
+    if arguments.annotations:
+        if arguments.dataset or arguments.opts:
+            raise UserError("--dataset and KEY VALUE go with --config-file, not with --annotations")
+        return None
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(arguments.config_file)
+    cfg.merge_from_list(arguments.opts)
+    for task in TASKS.values():
+        cfg.MODEL[task.switch] = task.key in tasks
+    if arguments.parts:
+        cfg.DATASETS.PARTS = arguments.parts
+    if arguments.classes:
+        cfg.DATASETS.CLASSES = arguments.classes
+    if arguments.dataset:
+        cfg.DATASETS.TEST = (arguments.dataset,)
+    if not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TEST is empty; name a data set with --dataset")
+    cfg.DATASETS.TEST = tuple(cfg.DATASETS.TEST[:1])
+    cfg.DATASETS.TRAIN = ()
+    return cfg
+
+
+def open_dataset(arguments, cfg, tasks, images=False):
+    """The data set, every record of it, with the annotations of the given tasks alone.
+
+    Args:
+        arguments: of `add_dataset_arguments`.
+        cfg: of `dataset_config`.
+        tasks: keys of `TASKS`.
+        images: whether the images of a config's data set have to be there.
+    """
+    if cfg is not None:
+        make_missing_mini_detail(cfg)
+        return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=images)
+    if "detection" in tasks:
+        tasks = [*tasks, "instance"]  # an object is as large as its mask, whether or not masks are looked at
+    if arguments.layout == "coco":
+        if arguments.parts or arguments.classes:
+            raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
+        return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
+    sets = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
+    return DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
+
+
+def dataset_name(arguments, cfg):
+    """What a page calls the data set: its name in the catalog, or its file."""
+    return arguments.annotations if cfg is None else cfg.DATASETS.TEST[0]

@@ -1,0 +1,316 @@
+"""A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
+
+import logging
+from pathlib import Path
+
+from maskrcnn_benchmark.data.batches import ending_workers
+from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
+from maskrcnn_benchmark.data.datasets import COCODataset
+from maskrcnn_benchmark.data.mixing import check_test_vocabularies
+from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
+from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
+from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
+from maskrcnn_benchmark.engine.inference import inference
+from maskrcnn_benchmark.engine.random_state import seed_everything
+from maskrcnn_benchmark.engine.rank_agreement import check_same, digest
+from maskrcnn_benchmark.engine.trainer import do_train
+from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
+from maskrcnn_benchmark.evaluation.protocols import build_protocols
+from maskrcnn_benchmark.evaluation.report import format_table, read_results, write_results
+from maskrcnn_benchmark.experiments.pictures import PAGE, draw_pictures
+from maskrcnn_benchmark.experiments.run_record import record_run
+from maskrcnn_benchmark.experiments.setup import drawn_seed, make_missing_mini_detail, start_run
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.multitask.interactions import Interactions
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS, evaluated_tasks
+from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
+from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, run_once
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.miscellaneous import save_config
+from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.visualization.interactions import draw_interactions
+
+CONFLICTS = "interactions.png"  # within OUTPUT_DIR
+
+logger = logging.getLogger(__name__)
+
+
+def train(cfg, skip_test=False):
+    """Train the network of a config, evaluate it and draw its answers.
+
+    A run goes on from OUTPUT_DIR's last checkpoint if there is one. A run that has reached
+    SOLVER.MAX_ITER is not trained again, and only what is missing of its results is made.
+
+    Args:
+        cfg: the config; seed and class counts are filled in.
+        skip_test: leave evaluation and pictures out.
+
+    Returns:
+        the trained model.
+    """
+    with start_run(cfg) as device:
+        return _train(cfg, skip_test, device)
+
+
+def _train(cfg, skip_test, device):
+    make_missing_mini_detail(cfg)
+    vocabulary = load_vocabulary(cfg)
+    bind_vocabulary(cfg, vocabulary)
+    seed_is_given = cfg.SOLVER.SEED >= 0
+    cfg.SOLVER.SEED = drawn_seed(cfg)
+    model = _build_model(cfg, vocabulary, device)
+    loss_combiner = build_loss_combiner(cfg).to(device)
+    optimizer = make_optimizer(cfg, model, loss_combiner)
+    scheduler = make_lr_scheduler(cfg, optimizer)
+    checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)
+    arguments = {"iteration": 0, **checkpointer.load(cfg.MODEL.WEIGHT, only_weights=True)}
+    frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
+    if frozen and not cfg.MODEL.WEIGHT and not checkpointer.has_checkpoint():
+        logger.warning(
+            "MODEL.WEIGHT is empty: the trunk starts from random weights, and MODEL.BACKBONE.FREEZE_CONV_BODY_AT %d "
+            "keeps its first stages random",
+            frozen,
+        )
+    try:
+        learned_vocabulary = Vocabulary.from_dict(arguments.setdefault("vocabulary", vocabulary.to_dict()))
+    except Unfit as fault:
+        raise checkpointer.damaged("vocabulary", fault) from None
+    if learned_vocabulary != vocabulary:
+        learned = cfg.DATASETS.VOCABULARY or cfg.DATASETS.TRAIN
+        raise UserError(
+            f"{checkpointer.get_checkpoint_file()} was trained on other classes than those of {learned}; "
+            "choose another OUTPUT_DIR"
+        )
+    check_same(
+        {
+            "the iteration to go on from,": arguments["iteration"],
+            "classes with the digest": digest(vocabulary.to_dict()),
+        },
+        "OUTPUT_DIR must be a folder that all processes see, and all must have the same data",
+    )
+    if not seed_is_given:
+        cfg.SOLVER.SEED = arguments.get("seed", cfg.SOLVER.SEED)
+    save_config(cfg, Path(cfg.OUTPUT_DIR) / "config.yml")
+    arguments.update(seed=cfg.SOLVER.SEED, config=cfg.dump())
+
+    test_loaders = []
+    if cfg.DATASETS.TEST and not skip_test:
+        test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
+        check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders])
+    with record_run(cfg, arguments, device) as record, ending_workers(*test_loaders):
+        if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
+            logger.info(
+                "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
+                "another OUTPUT_DIR or remove %s",
+                arguments["iteration"],
+                cfg.OUTPUT_DIR,
+            )
+            interactions = _interactions(arguments)
+        else:
+            # figures of an earlier, shorter training must not outlive it
+            old = [Path(cfg.OUTPUT_DIR) / name for name in (RESULTS, PAGE, CONFLICTS)]
+            run_once(lambda: [path.unlink(missing_ok=True) for path in old])
+            loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
+            check_same({"images to train on:": len(loader.dataset)}, "all processes must have the same data")
+            with ending_workers(loader):
+                do_train(
+                    cfg,
+                    synchronize_batch_norm(model, device),
+                    loader,
+                    None,
+                    optimizer,
+                    scheduler,
+                    checkpointer,
+                    device,
+                    cfg.SOLVER.CHECKPOINT_PERIOD,
+                    cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
+                    arguments,
+                    loss_combiner=loss_combiner,
+                    evaluate=lambda: _validate(cfg, model, test_loaders, device),
+                )
+            record.trained()
+            interactions = loss_combiner.interactions.summary()
+        average_batch_norm_statistics(model)
+        if test_loaders:
+            _finish(cfg, model, test_loaders, device, interactions)
+        if interactions is not None and is_main_process():
+            _show_interactions(interactions, Path(cfg.OUTPUT_DIR) / CONFLICTS)
+    return model
+
+
+def test(cfg, checkpoint=None, vocabulary=None):
+    """Evaluate the network of a config and show the table.
+
+    Args:
+        cfg: the config; class counts are filled in.
+        checkpoint: the weights; None or "": OUTPUT_DIR's last checkpoint, else MODEL.WEIGHT.
+        vocabulary: the `Vocabulary` that the network learned; by default that of the config's training data.
+
+    Returns:
+        what `evaluate` returns.
+    """
+    with start_run(cfg) as device:
+        return _test(cfg, checkpoint, vocabulary, device)
+
+
+def _test(cfg, checkpoint, vocabulary, device):
+    make_missing_mini_detail(cfg)
+    vocabulary = vocabulary or load_vocabulary(cfg)
+    bind_vocabulary(cfg, vocabulary)
+    model = _build_model(cfg, vocabulary, device)
+    checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)
+    if not (checkpoint or checkpointer.has_checkpoint() or cfg.MODEL.WEIGHT):
+        raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
+    arguments = checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
+    loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
+    check_test_vocabularies(cfg, vocabulary, [each.dataset for each in loaders])
+    with ending_workers(*loaders):
+        results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, _interactions(arguments))
+    for name, result in (results or {}).items():
+        logger.info("Results on %s:\n%s", name, format_table(result))
+        logger.info("Answers, curves and report: %s", _result_folder(cfg, name))
+    return results
+
+
+def evaluate(cfg, model, loaders, device, num_examples=0, interactions=None):
+    """Evaluate on data sets, beside the trivial predictor.
+
+    Args:
+        loaders: loaders of DATASETS.TEST, in its order.
+        num_examples, interactions: as `inference` takes them.
+
+    Returns:
+        {data set name: results as `inference` returns them} in the main process, None in the others; they and the
+        answers are also written to OUTPUT_DIR/inference/NAME.
+    """
+    tasks = [task.key for task in evaluated_tasks(cfg)]
+    augmentation = _augmentation(cfg, model)
+    results = {}
+    for name, loader in zip(cfg.DATASETS.TEST, loaders):
+        folder = _result_folder(cfg, name)
+        run_once(lambda folder=folder: mkdir(folder))
+        results[name] = inference(
+            model,
+            loader,
+            name,
+            bbox_aug=cfg.TEST.BBOX_AUG.ENABLED,
+            device=device,
+            expected_results=cfg.TEST.EXPECTED_RESULTS,
+            expected_results_sigma_tol=cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
+            output_folder=folder,
+            tasks=tasks,
+            protocols=build_protocols(cfg),
+            dtype=cfg.TEST.DTYPE,
+            tf32=cfg.TEST.TF32,
+            trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
+            augmentation=augmentation,
+            workers=cfg.DATALOADER.NUM_WORKERS,
+            single_task=cfg.TEST.SINGLE_TASK_RESULTS,
+            num_examples=num_examples,
+            interactions=interactions,
+        )
+    return results if is_main_process() else None
+
+
+def _result_folder(cfg, name):
+    return Path(cfg.OUTPUT_DIR) / "inference" / name
+
+
+def _augmentation(cfg, model):
+    return build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None
+
+
+def _validate(cfg, model, loaders, device):
+    """Evaluate on the first data set, on the way; returns {task key: ...} in the main process."""
+    results = evaluate(cfg, model, loaders[:1], device)
+    if results is None:
+        return None
+    (result,) = results.values()
+    logger.info("Results so far on %s:\n%s", cfg.DATASETS.TEST[0], format_table(result))
+    return result
+
+
+def _trivial(cfg, test_set, name, tasks, folder):
+    if not cfg.TEST.TRIVIAL:
+        return {}
+    if isinstance(test_set, COCODataset):
+        return {}  # its thousands of images would take longer than testing the network, and its figures are well known
+    key = {"train": list(cfg.DATASETS.TRAIN), "test": name, "parts": cfg.DATASETS.PARTS}
+    try:
+        return trivial_metrics(
+            lambda: build_datasets(cfg, is_train=True)[0],
+            test_set,
+            tasks,
+            build_protocols(cfg),
+            folder / TRIVIAL,
+            key,
+            cfg.DATALOADER.NUM_WORKERS,
+        )
+    except UserError as error:
+        # whoever has the weights and a test set alone can still test
+        logger.warning("no figures of a trivial predictor, for it needs the training annotations: %s", error)
+        return {}
+
+
+def _interactions(arguments):
+    """What the tasks did to one another in the training of a checkpoint with these arguments, or None."""
+    try:
+        interactions = Interactions.of_state(arguments.get("loss_combiner", {}))
+    except Unfit as fault:
+        logger.warning(
+            "the checkpoint does not say what its tasks did to one another, for its entry loss_combiner is damaged: %s",
+            fault,
+        )
+        return None
+    return None if interactions is None else interactions.summary()
+
+
+def _show_interactions(interactions, path):
+    if not path.is_file():
+        with atomic_write(path) as file:
+            file.write(draw_interactions(interactions))
+    logger.info("What the tasks did to one another: %s", path)
+
+
+def _finish(cfg, model, loaders, device, interactions):
+    """Make what is missing of the results and the pictures, and show both."""
+    path, page = Path(cfg.OUTPUT_DIR) / RESULTS, Path(cfg.OUTPUT_DIR) / PAGE
+    if not all_gather(path.is_file())[0]:
+        results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, interactions)
+        if is_main_process():
+            write_results(results[cfg.DATASETS.TEST[0]], path, interactions)
+    if not is_main_process():
+        return
+    drawn = [task.key for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture
+    if drawn and cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
+        draw_pictures(
+            model,
+            loaders[0].dataset,
+            drawn,
+            page,
+            cfg.TEST.NUM_PICTURES,
+            device,
+            cfg.DATALOADER.SIZE_DIVISIBILITY,
+            cfg.TEST.DTYPE,
+            _augmentation(cfg, model),
+            tf32=cfg.TEST.TF32,
+        )
+    for name in cfg.DATASETS.TEST:
+        file = path if name == cfg.DATASETS.TEST[0] else _result_folder(cfg, name) / RESULTS
+        if file.is_file():
+            logger.info("Results on %s:\n%s", name, format_table(read_results(file)))
+    logger.info("Results: %s", path)
+    if page.is_file():
+        logger.info("Pictures, truth beside prediction: %s", page)
+    report = _result_folder(cfg, cfg.DATASETS.TEST[0]) / REPORT
+    if report.is_file():
+        logger.info("Report with curves, classes, the worst and the best images: %s", report)
+
+
+def _build_model(cfg, vocabulary, device):
+    seed_everything(max(0, cfg.SOLVER.SEED))
+    return build_detection_model(cfg, vocabulary).to(device)

@@ -1,0 +1,1 @@
+"""Predictions on disk: lists and maps, written and read."""

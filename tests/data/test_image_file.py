@@ -1,0 +1,71 @@
+"""Reading photographs: damaged, missing and oversized files end in one clear line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskrcnn_benchmark.data.image_file import image_size, read_image, read_labels
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+@pytest.fixture
+def jpeg(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(path)
+    return path
+
+
+def test_grey_palette_and_transparent_images_become_rgb(tmp_path):
+    for mode in ("L", "P", "RGBA", "CMYK"):
+        path = tmp_path / f"{mode}.{'tif' if mode == 'CMYK' else 'png'}"
+        Image.new(mode, (5, 4)).save(path)
+        assert read_image(path, (5, 4)).mode == "RGB"
+
+
+def test_truncated_jpeg_is_an_error_that_names_the_file(jpeg):
+    jpeg.write_bytes(jpeg.read_bytes()[:700])
+    with pytest.raises(UserError, match=r"photo\.jpg cannot be decoded.*truncated or damaged"):
+        read_image(jpeg)
+
+
+def test_missing_file_and_other_content_are_errors(tmp_path, jpeg):
+    with pytest.raises(UserError, match=r"no such image: .*absent\.jpg"):
+        read_image(tmp_path / "absent.jpg")
+    jpeg.write_text("a page of html")
+    with pytest.raises(UserError, match=r"photo\.jpg is not an image"):
+        read_image(jpeg)
+
+
+def test_image_of_another_size_than_annotated_is_an_error(jpeg):
+    assert read_image(jpeg, (60, 40)).size == (60, 40)
+    with pytest.raises(UserError, match="60x40 pixels, but its annotations are for 40x60"):
+        read_image(jpeg, (40, 60))
+
+
+@pytest.mark.parametrize("limit", [2000, 1000])  # PIL itself warns above the limit and refuses above twice that
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_decompression_bomb_is_refused(jpeg, monkeypatch, limit):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(UserError, match=r"photo\.jpg.*make it smaller"):
+        read_image(jpeg)
+
+
+def test_labels_are_the_numbers_of_palettes_and_of_deep_pixels(tmp_path):
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    palette = Image.fromarray(labels)
+    palette.putpalette([7] * 768)
+    assert palette.mode == "P"
+    palette.save(tmp_path / "palette.png")
+    Image.fromarray(labels.astype(np.uint16) * 5000).save(tmp_path / "deep.png")
+    assert np.array_equal(read_labels(tmp_path / "palette.png", (4, 3)), labels)
+    deep = read_labels(tmp_path / "deep.png")
+    assert np.array_equal(deep, labels.astype(np.int32) * 5000) and deep.dtype == np.int32
+    assert image_size(tmp_path / "deep.png") == (4, 3)
+
+
+def test_colours_are_no_labels(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "colours.png")
+    with pytest.raises(UserError, match=r"colours\.png holds colours \(mode RGB\), not one label per pixel"):
+        read_labels(tmp_path / "colours.png")
+    with pytest.raises(UserError, match=r"no such image: .*absent\.png"):
+        image_size(tmp_path / "absent.png")

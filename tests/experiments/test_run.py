@@ -1,0 +1,207 @@
+"""A whole run on a few drawn images: train, evaluate, draw, run again, resume, test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
+from maskrcnn_benchmark.evaluation.report import read_interactions, read_results
+from maskrcnn_benchmark.experiments.comparison import compare_folders
+from maskrcnn_benchmark.experiments.comparison_report import format_text
+from maskrcnn_benchmark.experiments.run import test as run_test
+from maskrcnn_benchmark.experiments.run import train
+from maskrcnn_benchmark.utils.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+MINI = ROOT / "configs" / "detail" / "mini_R_18_FPN.yaml"
+
+
+def make_cfg(folder, data, *options):
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(MINI)
+    cfg.merge_from_list(["DATASETS.DATA_DIR", str(data), "OUTPUT_DIR", str(folder), *SMALL, *options])
+    return cfg
+
+
+# two dense tasks on a thin trunk: everything but the region heads, which have tests of their own
+SMALL = (
+    *("MODEL.DEVICE", "cpu"),
+    *("MODEL.DETECTION_ON", False, "MODEL.MASK_ON", False, "MODEL.KEYPOINT_ON", False, "MODEL.PART_ON", False),
+    *("MODEL.BOUNDARY_ON", False, "MODEL.OCCLUSION_ON", False, "MODEL.RESNETS.STEM_OUT_CHANNELS", 8),
+    *("MODEL.RESNETS.RES2_OUT_CHANNELS", 8, "MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 32),
+    *("INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.MIN_SIZE_TEST", 64, "DATALOADER.NUM_WORKERS", 0),
+    *("SOLVER.MAX_ITER", 3, "SOLVER.IMS_PER_BATCH", 2, "SOLVER.CHECKPOINT_PERIOD", 2, "SOLVER.TEST_PERIOD", 2),
+    *("TEST.NUM_PICTURES", 2, "TEST.NUM_EXAMPLES", 1, "MULTITASK.LOG_PERIOD", 2),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("datasets")
+    write_mini_detail(folder / "mini_detail", num_train=6, num_val=4, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data):
+    """(output folder, model) of a finished run."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, train(make_cfg(folder, data))
+
+
+def test_a_run_leaves_everything_that_is_promised(finished):
+    folder, _ = finished
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        *("config.yml", "log.txt", "last_checkpoint", "model_0000002.pth", "model_final.pth", "results.json"),
+        *("tensorboard", "pictures.html", "pictures", "interactions.png", "inference", "run.json"),
+    }
+    assert len(list((folder / "pictures").iterdir())) == 2
+    results = json.loads((folder / "results.json").read_text())
+    assert list(results) == ["semantic", "classification", "interactions"]
+    for result in (results["semantic"], results["classification"]):
+        assert (
+            set(result) >= {"headline", "metrics", "trivial", "protocol", "per_class"}
+            and result["headline"] in result["metrics"]
+        )
+        assert result["metrics"].keys() == result["trivial"].keys()
+    log = (folder / "log.txt").read_text()
+    assert "semantic segmentation" in log and str(folder / "pictures.html") in log
+    assert "what the tasks do to one another at iteration 2:" in log and str(folder / "interactions.png") in log
+
+
+def test_a_run_records_itself_and_can_be_compared(finished):
+    folder, _ = finished
+    comparison = compare_folders([folder])
+    (run,) = comparison.runs
+    assert comparison.problems == [] and (run.state, run.iteration, run.seed) == ("finished", 3, 0)
+    assert run.record["starts"][0]["from_iteration"] == 0 and run.record["starts"][0]["iteration"] == 3
+    assert 0 < run.training_seconds <= run.record["seconds"]
+    assert set(run.curves) >= {"total", "lr", "task/semantic", "task/classification", "test/semantic/mIoU"}
+    assert comparison.scores[0]["semantic"] == run.results["semantic"]["metrics"]["mIoU"]
+    assert "semantic segmentation mIoU" in format_text(comparison)
+
+
+def test_what_the_tasks_did_to_one_another_is_in_every_result_of_the_checkpoint(finished, data):
+    folder, _ = finished
+    written = json.loads((folder / "results.json").read_text())["interactions"]
+    assert written["tasks"] == ["semantic", "classification"] and written["looks"] == [1, 1]
+    (_, cosine), (again, _) = written["cosine"]
+    assert cosine == again and -1 <= cosine <= 1 and written["conflict"][0][1] == (cosine < 0)
+    assert all(norm > 0 for norm in written["norm"])
+    run_test(make_cfg(folder, data))
+    tested = folder / "inference" / "mini_detail_val"
+    assert read_interactions(tested / "results.json") == written
+    assert '<section id="interactions">' in (tested / "report.html").read_text()
+
+
+def test_a_finished_run_makes_its_conflict_matrix_again_from_the_checkpoint(finished, data, tmp_path):
+    folder, _ = finished
+    (tmp_path / "model_final.pth").write_bytes((folder / "model_final.pth").read_bytes())
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
+    train(make_cfg(tmp_path, data))
+    written = read_interactions(folder / "results.json")
+    assert written is not None and read_interactions(tmp_path / "results.json") == written
+    assert (tmp_path / "interactions.png").read_bytes() == (folder / "interactions.png").read_bytes()
+
+
+def test_the_saved_config_holds_the_class_counts_and_builds_the_same_run(finished, data):
+    folder, _ = finished
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(folder / "config.yml")
+    assert cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES == 21 and str(folder) == cfg.OUTPUT_DIR
+    results = run_test(cfg)
+    again = read_results(folder / "results.json")["semantic"]
+    assert results["mini_detail_val"]["semantic"]["metrics"] == again["metrics"]
+
+
+def test_the_trivial_predictor_can_be_left_out(finished, data, tmp_path):
+    folder, _ = finished
+    results = run_test(make_cfg(tmp_path, data, "TEST.TRIVIAL", False, "MODEL.WEIGHT", str(folder / "model_final.pth")))
+    assert all(result["trivial"] == {} for result in results["mini_detail_val"].values())
+    assert not list(tmp_path.rglob("trivial.json"))
+
+
+def test_a_finished_run_is_not_trained_again_and_makes_only_what_is_missing(finished, data, caplog):
+    folder, model = finished
+    before = (folder / "results.json").stat().st_mtime_ns
+    (folder / "pictures.html").unlink()
+    with caplog.at_level("INFO"):
+        again = train(make_cfg(folder, data))
+    assert "this training is finished (3 iterations)" in caplog.text and "Start training" not in caplog.text
+    assert "Start evaluation" not in caplog.text
+    assert (folder / "results.json").stat().st_mtime_ns == before and (folder / "pictures.html").is_file()
+    assert all(a.equal(b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
+
+
+def test_a_longer_training_goes_on_and_replaces_the_results(finished, data, tmp_path):
+    folder, _ = finished
+    for name in ("model_final.pth", "results.json", "run.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
+    train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5))
+    assert torch.load(tmp_path / "model_final.pth", weights_only=True)["iteration"] == 5
+    assert (tmp_path / "results.json").read_bytes() != (folder / "results.json").read_bytes()
+    assert read_interactions(tmp_path / "results.json")["looks"] == [2, 2]
+    starts = json.loads((tmp_path / "run.json").read_text())["starts"]
+    assert [(start["from_iteration"], start["iteration"]) for start in starts] == [(0, 3), (3, 5)]
+
+
+def test_skip_test_ends_after_training(data, tmp_path):
+    train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 1), skip_test=True)
+    assert (tmp_path / "model_final.pth").is_file() and not (tmp_path / "results.json").exists()
+    assert not (tmp_path / "interactions.png").exists()  # nobody looked
+
+
+def test_a_checkpoint_of_other_classes_is_refused(finished, data, tmp_path):
+    folder, _ = finished
+    checkpoint = torch.load(folder / "model_final.pth", weights_only=True)
+    checkpoint["vocabulary"]["semantic_names"][0] = "spaceship"
+    torch.save(checkpoint, tmp_path / "model_final.pth")
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
+    with pytest.raises(UserError, match=r"trained on other classes.*OUTPUT_DIR"):
+        train(make_cfg(tmp_path, data))
+    assert not (tmp_path / "run.json").exists()  # a refusal leaves the record of the run that is there alone
+
+
+def test_testing_without_weights_is_the_users_error(data, tmp_path):
+    with pytest.raises(UserError, match=r"no weights to test.*--ckpt"):
+        run_test(make_cfg(tmp_path, data))
+
+
+def test_damaged_results_are_the_users_error(tmp_path):
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(UserError, match=r"results\.json is damaged: it is not valid JSON .*; remove it"):
+        read_results(tmp_path / "results.json")
+
+
+def _weights(folder):
+    return torch.load(folder / "model_final.pth", weights_only=True)["model"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_all_eight_tasks_killed_and_resumed_equal_uninterrupted_bit_for_bit(tmp_path, data, number):
+    command = [sys.executable, ROOT / "tools" / "train_net.py", "--config-file", MINI, "--skip-test"]
+    command += ["DATASETS.DATA_DIR", data, "SOLVER.MAX_ITER", "8", "SOLVER.CHECKPOINT_PERIOD", "2"]
+    command += ["SOLVER.IMS_PER_BATCH", "2", "SOLVER.LOG_PERIOD", "1", "MULTITASK.LOG_PERIOD", "3", "OUTPUT_DIR"]
+    command = [str(word) for word in command]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True)
+    process = subprocess.Popen([*command, str(tmp_path / "killed")])
+    while not list((tmp_path / "killed").glob("model_0000004.pth")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    assert process.wait() == (130 if number == signal.SIGTERM else -signal.SIGKILL)
+    assert not (tmp_path / "killed" / "model_final.pth").exists()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True)
+    whole, killed = _weights(tmp_path / "whole"), _weights(tmp_path / "killed")
+    assert whole.keys() == killed.keys() and all(whole[name].equal(killed[name]) for name in whole)

@@ -1,0 +1,140 @@
+"""The table of tasks is consistent with itself and with the options."""
+
+from pathlib import Path
+
+import pytest
+
+from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.tasks import task as module
+from maskrcnn_benchmark.tasks.task import TASKS, Task, enabled_tasks, own_parameters, register_task, task_of_loss
+
+MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
+
+
+def test_eight_tasks_with_their_own_losses():
+    assert list(TASKS) == [
+        "detection",
+        "instance",
+        "keypoint",
+        "part",
+        "semantic",
+        "boundary",
+        "occlusion",
+        "classification",
+    ]
+    losses = [loss for task in TASKS.values() for loss in task.losses]
+    assert len(losses) == len(set(losses))
+    assert all(loss.startswith("loss_") for loss in losses)
+
+
+def test_loss_finds_its_task():
+    assert task_of_loss("loss_objectness").key == "detection"
+    assert task_of_loss("loss_occlusion_direction").key == "occlusion"
+    with pytest.raises(KeyError, match="loss_saliency"):
+        task_of_loss("loss_saliency")
+
+
+def test_switches_choose_the_tasks():
+    config = cfg.clone()
+    assert [task.key for task in enabled_tasks(config)] == ["detection"]
+    config.merge_from_list(["MODEL.DETECTION_ON", False, "MODEL.BOUNDARY_ON", True])
+    assert [task.key for task in enabled_tasks(config)] == ["boundary"]
+
+
+def names_by_task(*options):
+    """({task key: names of its own parameters}, names of those that are nobody's) of the mini network."""
+    config = cfg.clone()
+    config.merge_from_file(MINI)
+    config.merge_from_list(list(options))
+    model = build_detection_model(config)
+    names = {id(p): name for name, p in model.named_parameters()}
+    own = {key: [names.pop(id(p)) for p in found] for key, found in own_parameters(model).items()}
+    return own, list(names.values())
+
+
+def test_every_layer_behind_the_shared_ones_is_of_one_task():
+    own, shared = names_by_task()
+    assert all(own.values())
+    assert {name.split(".")[0] for name in own["detection"]} == {"rpn", "roi_heads"}
+    assert {".".join(name.split(".")[:2]) for name in own["part"]} == {"roi_heads.part"}
+    assert {".".join(name.split(".")[:3]) for name in own["classification"]} == {"fpn_heads.heads.classes"}
+    assert {name.split(".")[0] for name in shared if "fpn_heads" not in name} == {"backbone"}
+    assert {name.split(".")[1] for name in shared if "fpn_heads" in name} == {"trunk", "edge_decoder"}
+
+
+def test_a_part_head_for_the_whole_image_is_the_part_tasks_too():
+    own, _ = names_by_task("MODEL.PART_HEAD", "fpn")
+    assert {".".join(name.split(".")[:3]) for name in own["part"]} == {"fpn_heads.heads.part_map"}
+
+
+def test_region_features_that_masks_read_from_the_box_head_are_nobodys():
+    shares = ("MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR", True)
+    config = cfg.clone()
+    config.merge_from_list(["MODEL.MASK_ON", True, "MODEL.ROI_MASK_HEAD.PREDICTOR", "MaskRCNNC4Predictor", *shares])
+    model = build_detection_model(config)
+    own = {id(p) for found in own_parameters(model).values() for p in found}
+    extractor = list(model.roi_heads["box"].feature_extractor.parameters())
+    assert extractor and not any(id(p) in own for p in extractor)
+    assert all(id(p) in own for p in model.roi_heads["mask"].predictor.parameters())
+
+
+def test_a_retinanet_is_detections_own():
+    config = cfg.clone()
+    config.merge_from_file(MINI.parents[1] / "retinanet" / "retinanet_R-50-FPN_1x.yaml")
+    model = build_detection_model(config)
+    heads = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
+    assert len(own_parameters(model)["detection"]) == len(heads) > 0
+
+
+def depth(**attributes):
+    """A task of an own class with these attributes."""
+    given = {"key": "depth", "title": "depth", "switch": "DEPTH_ON", "losses": ("loss_depth",), **attributes}
+    return type("Depth", (Task,), {**given, "headline": "RMSE"})()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"key": "Depth"}, "lower case, not 'Depth'"),
+        ({"key": "semantic"}, "'semantic' in common with semantic segmentation"),
+        ({"switch": "MASK_ON"}, "'MASK_ON' in common with instance segmentation"),
+        ({"losses": ("loss_kp",)}, "'loss_kp' in common with human keypoints"),
+        ({"switch": "RETINANET_ON"}, "RETINANET_ON is an option already"),
+    ],
+)
+def test_a_task_that_meets_another_is_refused_and_changes_nothing(attributes, message):
+    options = cfg.keys_of_options()
+    with pytest.raises(ValueError, match=message):
+        register_task(depth(**attributes))
+    assert len(TASKS) == 8 and cfg.keys_of_options() == options
+
+
+def test_a_task_is_registered_with_its_options_once(monkeypatch):
+    node = cfg.clone()
+    monkeypatch.setattr(module, "_C", node)
+    try:
+        first = register_task(depth(losses=("loss_depth", "loss_depth_edge")))
+        assert register_task(depth()) is first and list(TASKS)[8:] == ["depth"]
+        assert node.MODEL.DEPTH_ON is False
+        assert set(node.keys_of_options()) - set(cfg.keys_of_options()) == {
+            "MODEL.DEPTH_ON",
+            *(f"MULTITASK.{group}.DEPTH" for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")),
+            *(f"MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_{name}" for name in ("DEPTH", "DEPTH_EDGE")),
+        }
+        for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS"):
+            assert node.MULTITASK[group].DEPTH == node.MULTITASK[group].SEMANTIC
+        other = type("Other", (Task,), {"key": "depth", "title": "another", "switch": "FAR_ON"})()
+        with pytest.raises(ValueError, match="'depth' in common with depth"):
+            register_task(other)
+    finally:
+        del TASKS["depth"]
+
+
+def test_a_frozen_config_takes_no_task(monkeypatch):
+    frozen = cfg.clone()
+    frozen.freeze()
+    monkeypatch.setattr(module, "_C", frozen)
+    with pytest.raises(ValueError, match="the config is frozen"):
+        register_task(depth())
+    assert "depth" not in TASKS
