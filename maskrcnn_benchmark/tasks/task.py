@@ -9,8 +9,6 @@ import importlib
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Literal
 
-import torch
-from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import add_options
@@ -255,27 +253,6 @@ def evaluated_tasks(cfg: CfgNode) -> list[Task]:
 def annotated_tasks(annotations: ImageAnnotations) -> set[str]:
     """Keys of the tasks that are annotated on an image."""
     return {task.key for task in TASKS.values() if task.is_annotated(annotations)}
-
-
-def own_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """{task key: list of a network's parameters that no other task and no shared layer uses}, for every task.
-
-    A parameter under two names, such as those of region features that masks read from the box head, is one of both
-    tasks, and so of neither.
-    """
-    owners: dict[int, set[str | None]] = {}
-    parameters: dict[int, torch.nn.Parameter] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        name = name.removeprefix("module.")  # as DistributedDataParallel has it
-        keys = {task.key for task in TASKS.values() if name.startswith(task.parameter_prefixes)}
-        owners.setdefault(id(parameter), set()).update(keys or {None})
-        parameters[id(parameter)] = parameter
-    own: dict[str, list[nn.Parameter]] = {key: [] for key in TASKS}
-    for place, keys in owners.items():
-        (first, *others) = keys
-        if first is not None and not others:
-            own[first].append(parameters[place])
-    return own
 
 
 def task_of_loss(name: str) -> Task:

@@ -68,11 +68,11 @@ def _check_tasks(cfg: CfgNode) -> None:
         by = [task.chosen_by(cfg) for task in tasks if needed.key in task.requirements(cfg)]
         if by and needed.key not in on:
             raise UserError(
-                f"MODEL.{needed.switch} is False, but {' and '.join(by)} need {needed.title}; turn it on, or those off"
+                f"MODEL.{needed.switch} is False, but needed for {' and '.join(by)}; turn it on, or turn those off"
             )
     on_regions = [task.chosen_by(cfg) for task in tasks if task.per == "region" and task.requirements(cfg)]
     if on_regions and cfg.MODEL.RETINANET_ON:
         raise UserError(
-            f"MODEL.RETINANET_ON is True, but {' and '.join(on_regions)} read the regions of a two-stage detector, "
-            "which RetinaNet has not; turn it off, or those"
+            "RetinaNet (MODEL.RETINANET_ON) has none of the regions of a two-stage detector, which are needed for "
+            f"{' and '.join(on_regions)}; turn it off, or turn those off"
         )

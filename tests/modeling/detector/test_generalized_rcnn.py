@@ -197,7 +197,11 @@ def test_targets_are_checked_at_the_door():
 
 @pytest.mark.parametrize(
     ("on", "message"),
-    [((), "no task is turned on"), (("instance",), "MASK_ON answer per detected box"), (("part",), "PART_ON with")],
+    [
+        ((), "no task is turned on"),
+        (("instance",), "DETECTION_ON is False, but MODEL.MASK_ON need"),
+        (("part",), 'but MODEL.PART_ON with MODEL.PART_HEAD "roi" need'),
+    ],
 )
 def test_contradicting_tasks_are_refused(on, message):
     with pytest.raises(UserError, match=message):
