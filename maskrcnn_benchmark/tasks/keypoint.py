@@ -60,7 +60,7 @@ class Keypoint(Task):
 
     def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
         count = len(vocabulary.joints.names) if vocabulary.joints else 0
-        return [ClassCount("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", count, "joints")]
+        return [ClassCount("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", count, "keypoints")]
 
     def region_options(self, cfg: CfgNode) -> CfgNode:
         return cfg.MODEL.ROI_KEYPOINT_HEAD

@@ -165,7 +165,7 @@ def test_a_task_without_losses_has_its_switch_alone(added):
     config = cfg.clone()
     config.merge_from_list(["MODEL.DEPTH_ON", True, "MODEL.SEMANTIC_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
     assert build_loss_combiner(config, enabled_tasks(config)).tasks == ["detection", "semantic"]
-    message = "MODEL.BOUNDARY_ON is False, but MODEL.DEPTH_ON need boundary detection; turn it on, or those off"
+    message = r"MODEL\.BOUNDARY_ON is False, but needed for MODEL\.DEPTH_ON; turn it on, or turn those off"
     with pytest.raises(UserError, match=message):
         build_detection_model(config)
 
@@ -187,7 +187,7 @@ def test_the_options_of_an_added_task_are_checked_where_it_is_on(added):
     config.MODEL.SEMANTIC_ON = True
     check_options(config)
     config.MODEL.DEPTH_ON = True
-    with pytest.raises(UserError, match="^the config: MODEL.DEPTH_ON and MODEL.SEMANTIC_ON contradict"):
+    with pytest.raises(UserError, match=r"^the config: MODEL\.DEPTH_ON and MODEL\.SEMANTIC_ON contradict"):
         check_options(config)
 
 
