@@ -35,7 +35,7 @@ from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_pr
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -161,7 +161,9 @@ def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(folder, run,
 def test_a_batch_is_learnt_by_heart(folder, tmp_path):
     cfg = nine_cfg(folder, tmp_path, "SOLVER.BASE_LR", 0.01)
     model, (images, targets) = network(cfg)
-    step = TrainingStep(model, build_loss_combiner(cfg), make_optimizer(cfg, model), "cpu", clip_norm=10.0)
+    step = TrainingStep(
+        model, build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu", clip_norm=10.0
+    )
     losses = [step(images, targets, list).losses["loss_saliency"] for _ in range(15)]
     assert losses[-1] < 0.7 * losses[0]
 
@@ -169,7 +171,7 @@ def test_a_batch_is_learnt_by_heart(folder, tmp_path):
 def test_gradients_of_nine_tasks_are_joined(folder, tmp_path):
     cfg = nine_cfg(folder, tmp_path, "MULTITASK.AGGREGATION", "pcgrad", "MULTITASK.LOG_PERIOD", 1)
     model, (images, targets) = network(cfg)
-    step = TrainingStep(model, build_loss_combiner(cfg), make_optimizer(cfg, model), "cpu")
+    step = TrainingStep(model, build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu")
     outcome = step(images, targets, list)
     assert outcome.tasks["saliency"] == pytest.approx(2 * outcome.losses["loss_saliency"])
     assert outcome.trunk_gradients.norms["saliency"] > 0

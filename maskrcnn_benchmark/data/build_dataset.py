@@ -14,7 +14,6 @@ from maskrcnn_benchmark.data.datasets import (
 )
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
-from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
@@ -46,6 +45,8 @@ def build_dataset(cfg, name, transforms, is_train, images=True):
             f"{cfg.PATHS_CATALOG}: data set {name!r} has the unknown factory {factory!r}; "
             f"there are {', '.join(BUILDERS)}"
         )
+    from maskrcnn_benchmark.tasks.task import enabled_tasks  # late: tasks are above this room
+
     tasks = {task.key for task in enabled_tasks(cfg)}
     try:
         return BUILDERS[factory](cfg, name, args, {"transforms": transforms, "tasks": tasks}, is_train)
@@ -121,9 +122,10 @@ def _build_detail(cfg, name, args, options, is_train):
     for option, sets in (("PARTS", (*PART_SETS, *PART_SET_ALIASES)), ("CLASSES", CLASS_SETS)):
         if cfg.DATASETS[option] not in sets:
             raise UserError(f"DATASETS.{option} is {cfg.DATASETS[option]!r}, but must be one of {', '.join(sets)}")
-    if not is_train and "detection" in options["tasks"]:
-        # an object is as large as its mask, whether or not masks are predicted
-        options = {**options, "tasks": {*options["tasks"], "instance"}}
+    if not is_train:
+        from maskrcnn_benchmark.tasks.task import scored_labels  # late: tasks are above this room
+
+        options = {**options, "tasks": scored_labels(options["tasks"])}
     sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
     dataset = _make(DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:

@@ -20,6 +20,7 @@ from maskrcnn_benchmark.engine.random_state import (
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize, told_of_lost_processes
 from maskrcnn_benchmark.utils.errors import Interrupted, LostProcess, UserError
 from maskrcnn_benchmark.utils.files import NotWritten
@@ -79,7 +80,9 @@ def do_train(
     """
     solver = cfg.SOLVER
     start, end = arguments["iteration"], solver.MAX_ITER
-    loss_combiner = (build_loss_combiner(cfg) if loss_combiner is None else loss_combiner).to(device)
+    loss_combiner = (build_loss_combiner(cfg, enabled_tasks(cfg)) if loss_combiner is None else loss_combiner).to(
+        device
+    )
     last_evaluation = end - 1  # whoever brings `evaluate` will evaluate the finished network anyway
     if evaluate is None and data_loader_val is not None:
         evaluate, last_evaluation = _evaluation_on(cfg, model, data_loader_val, device), end

@@ -25,7 +25,7 @@ from maskrcnn_benchmark.multitask.interactions import Interactions
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, evaluated_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, evaluated_tasks
 from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
@@ -63,7 +63,7 @@ def _train(cfg, skip_test, device):
     seed_is_given = cfg.SOLVER.SEED >= 0
     cfg.SOLVER.SEED = drawn_seed(cfg)
     model = _build_model(cfg, vocabulary, device)
-    loss_combiner = build_loss_combiner(cfg).to(device)
+    loss_combiner = build_loss_combiner(cfg, enabled_tasks(cfg)).to(device)
     optimizer = make_optimizer(cfg, model, loss_combiner)
     scheduler = make_lr_scheduler(cfg, optimizer)
     checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)

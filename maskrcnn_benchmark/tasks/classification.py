@@ -1,6 +1,12 @@
 """Image classification: which classes does the image show?"""
 
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
+from maskrcnn_benchmark.config.options import ClassCount, Option, section
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.ranges import Integer, Range
 
 
 class Classification(Task):
@@ -15,6 +21,27 @@ class Classification(Task):
     parameter_prefixes = ("fpn_heads.heads.classes.",)
 
     # Options ----------------------------------------------------------------------------------------------------------
+
+    def options(self) -> list[Option]:
+        return section(
+            IMAGE_HEADS,
+            Option(
+                "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES", 59, CLASSES, "Image labels. Taken from the data set unless set"
+            ),
+        )
+
+    def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
+        count = len(vocabulary.image_label_names)
+        return [ClassCount("MODEL.CLASSIFICATION_HEAD.NUM_CLASSES", count, "image labels")]
+
+    def dense_features(self, cfg: CfgNode) -> set[str]:
+        return {"pyramid"}
+
+    def planes(self, cfg: CfgNode) -> int:
+        return 0
+
+    def bounds(self) -> dict[str, Range]:
+        return {"MODEL.CLASSIFICATION_HEAD.NUM_CLASSES": Integer(1, 2**15)}
 
     # Labels -----------------------------------------------------------------------------------------------------------
 

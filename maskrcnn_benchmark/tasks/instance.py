@@ -1,7 +1,21 @@
 """Instance segmentation: a mask for every object."""
 
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.config.defaults import (
+    CHANNELS,
+    DILATION,
+    FLAG,
+    FRACTION,
+    NAME,
+    REGION_HEADS,
+    WIDTHS,
+    region_pooling,
+)
+from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.ranges import Integer
 
 
 class Instance(Task):
@@ -18,6 +32,55 @@ class Instance(Task):
     requires = ("detection",)
 
     # Options ----------------------------------------------------------------------------------------------------------
+
+    def options(self) -> list[Option]:
+        return section(
+            REGION_HEADS,
+            Option(
+                "MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR",
+                "ResNet50Conv5ROIFeatureExtractor",
+                NAME,
+                "A name in modeling.registry.ROI_MASK_FEATURE_EXTRACTORS",
+            ),
+            Option(
+                "MODEL.ROI_MASK_HEAD.PREDICTOR",
+                "MaskRCNNC4Predictor",
+                NAME,
+                "A name in modeling.registry.ROI_MASK_PREDICTOR",
+            ),
+            region_pooling("ROI_MASK_HEAD"),
+            Option("MODEL.ROI_MASK_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
+            Option(
+                "MODEL.ROI_MASK_HEAD.CONV_LAYERS",
+                (256, 256, 256, 256),
+                WIDTHS,
+                "Channels of each convolution of MaskRCNNFPNFeatureExtractor; the predictor has the last number as "
+                "well",
+            ),
+            Option("MODEL.ROI_MASK_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted mask"),
+            Option(
+                "MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
+                True,
+                FLAG,
+                "Masks are read from the box head's features of the regions instead of features of their own",
+            ),
+            Option("MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS", False, FLAG, "Paste masks into the image inside the model"),
+            Option(
+                "MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS_THRESHOLD",
+                0.5,
+                FRACTION,
+                "Threshold of the masks that POSTPROCESS_MASKS pastes",
+            ),
+            Option("MODEL.ROI_MASK_HEAD.DILATION", 1, DILATION, "Dilation of the convolutions"),
+            Option("MODEL.ROI_MASK_HEAD.USE_GN", False, FLAG, "Group norm after each convolution"),
+        )
+
+    def region_options(self, cfg: CfgNode) -> CfgNode:
+        return cfg.MODEL.ROI_MASK_HEAD
+
+    def planes(self, cfg: CfgNode) -> int:
+        """A mask for each class."""
+        return cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES
 
     # Labels -----------------------------------------------------------------------------------------------------------
 

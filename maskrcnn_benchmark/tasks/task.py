@@ -6,23 +6,17 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Literal
 
-import torch
-from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.defaults import (
-    _C,
-    first_iteration,
-    last_iteration,
-    loss_weight,
-    rate_factor,
-    single_loss_weight,
-    task_switch,
-)
+from maskrcnn_benchmark.config import add_options
+from maskrcnn_benchmark.config.defaults import task_options
+from maskrcnn_benchmark.config.options import ClassCount, Option
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.ranges import Range
 
 
 class Task:
@@ -34,32 +28,71 @@ class Task:
         title: its name for people.
         switch: the option under MODEL that turns it on.
         comment: what that option says of the task.
-        losses: names of the losses that its head returns in training.
+        on_by_default: whether that option is True where nobody sets it.
+        losses: names of the losses that its head returns in training; a task without any is not trained.
         headline: the metric that stands for it in the table.
         higher_is_better: direction of that metric, needed to compare networks (Delta_m).
         parameter_prefixes: what the names of the parameters begin with that may be its own. A parameter that several
             tasks share belongs to none, whatever its name.
         per: "image": a label and an output per image; "region": a field of every object, in labels and outputs alike;
             "derived": an output that is made from those of other tasks, without parameters or losses.
-        requires: keys of the tasks whose outputs this one's are made from or attached to, see `requirements`.
+        requires: keys of the tasks whose outputs this one's may be made from or attached to, see `requirements`.
+        scored_with: keys of other tasks whose labels its metrics read as well, whether or not those are predicted.
     """
 
     key: str = ""
     title: str = ""
     switch: str = ""
     comment: str = ""
+    on_by_default: bool = False
     losses: tuple[str, ...] = ()
     headline: str = ""
     higher_is_better: bool = True
     parameter_prefixes: tuple[str, ...] = ()
     per: Literal["image", "region", "derived"] = "image"
     requires: tuple[str, ...] = ()
+    scored_with: tuple[str, ...] = ()
 
     # Options ----------------------------------------------------------------------------------------------------------
 
     def requirements(self, cfg: CfgNode) -> tuple[str, ...]:
-        """Keys of the tasks that must be on as well where a config turns this one on."""
+        """Keys of the tasks, of `requires`, that must be on as well where a config turns this one on."""
         return self.requires
+
+    def chosen_by(self, cfg: CfgNode) -> str:
+        """The options that decide on `requirements`, for messages: "MODEL.MASK_ON"."""
+        return f"MODEL.{self.switch}"
+
+    def options(self) -> list[Option]:
+        """Its options beside those that every task has (`config.defaults.task_options`)."""
+        return []
+
+    def check(self, cfg: CfgNode) -> Iterator[str]:
+        """Problems between its options where it is on, each one line that names them and the remedy."""
+        return iter(())
+
+    def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
+        """The options with a number of classes that a vocabulary decides."""
+        return []
+
+    def region_options(self, cfg: CfgNode) -> CfgNode | None:
+        """The group under MODEL of its head on regions, with those of `region_pooling`; None without such a head."""
+        return None
+
+    def dense_features(self, cfg: CfgNode) -> set[str]:
+        """Which features per image its head reads, of "pyramid", "dense" and "fine"; for what an image costs."""
+        return {"dense"} if self.per == "image" else set()
+
+    def planes(self, cfg: CfgNode) -> int:
+        """Planes of its map per image or per region; for what an image costs. 0 without a map."""
+        return 1
+
+    def bounds(self) -> dict[str, Range]:
+        """{option: range} in a config that comes along with weights, where the option's own range costs too much.
+
+        POOLER_SAMPLING_RATIO and RESOLUTION of any group have such ranges already.
+        """
+        return {}
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
@@ -96,7 +129,9 @@ class Registry(MutableMapping[str, Task]):
         """Import the package's own tasks, unless that was done."""
         if not self._is_filled:
             self._is_filled = True
-            importlib.import_module("maskrcnn_benchmark.tasks.own")
+            own = importlib.import_module("maskrcnn_benchmark.tasks.own")
+            # whichever file was imported first, the order is that of `own`
+            self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
@@ -140,17 +175,20 @@ PROPOSALS = Proposals()
 def register_task(task: Task) -> Task:
     """Add a task to the registry, and its options to the global config; do so before the config is read.
 
-    Besides the task's own options these are its switch (off), MULTITASK.LOSS_WEIGHTS, START, STOP and LR_FACTORS, each
-    under the task's key in capitals, and MULTITASK.SINGLE_LOSS_WEIGHTS of its losses, with the defaults that every task
-    has. A task of the same class that is there already is no error.
+    These are its own `options` and those that every task has: its switch, and where it has losses
+    MULTITASK.LOSS_WEIGHTS, START, STOP and LR_FACTORS, each under the task's key in capitals, and
+    MULTITASK.SINGLE_LOSS_WEIGHTS of its losses. A task of the same class that is there already is no error.
 
     Returns:
         the task that is registered.
 
     Raises:
-        ValueError: another task has its key, its switch or one of its losses, or the key is no lower-case name.
+        ValueError: another task has its key, its switch or one of its losses, the key is no lower-case name, it
+            requires what is no task, another option is called as one of its own, or the config is frozen.
     """
-    TASKS.fill()
+    is_own = type(task).__module__.startswith(f"{__package__}.")
+    if not is_own:
+        TASKS.fill()  # the package's own are first
     known = TASKS._tasks.get(task.key)
     if known is not None and _name_of_class(known) == _name_of_class(task):
         return known
@@ -160,7 +198,12 @@ def register_task(task: Task) -> Task:
         shared = {task.key, task.switch, *task.losses} & {other.key, other.switch, *other.losses}
         if shared:
             raise ValueError(f"the task {task.key!r} has {sorted(shared)[0]!r} in common with {other.title}; rename it")
-    _add_options(_C, task)
+    unknown = [key for key in task.requires if key not in TASKS._tasks]
+    if unknown and not is_own:
+        raise ValueError(f"the task {task.key!r} requires {unknown[0]!r}, which is no task; register that one first")
+    comment = task.comment or f"Task: {task.title}"
+    shared_options = task_options(task.key, task.switch, comment, task.losses, task.on_by_default)
+    add_options([*shared_options, *task.options()])
     TASKS[task.key] = task
     return task
 
@@ -169,22 +212,35 @@ def _name_of_class(task: Task) -> tuple[str, str]:
     return type(task).__module__, type(task).__qualname__
 
 
-def _add_options(cfg: CfgNode, task: Task) -> None:
-    """Give a task the options that every task has, in place."""
-    if task.switch in cfg.MODEL:
-        if task.__class__.__module__.startswith("maskrcnn_benchmark.tasks."):
-            return
-        raise ValueError(f"MODEL.{task.switch} is an option already; choose another switch for {task.key!r}")
-    cfg.add(task_switch(task.switch, task.comment or f"Task: {task.title}"))
-    for make in (loss_weight, first_iteration, last_iteration, rate_factor):
-        cfg.add(make(task.key.upper()))
-    for loss in task.losses:
-        cfg.add(single_loss_weight(loss.upper()))
-
-
 def enabled_tasks(cfg: CfgNode) -> list[Task]:
     """The tasks that a config turns on, in the registry's order."""
     return [task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)]
+
+
+def with_requirements(keys: Iterable[str], cfg: CfgNode | None = None) -> set[str]:
+    """Keys of tasks and of those that they need to be on, by a config or, without one, in any config."""
+    found: set[str] = set()
+    open_keys = list(keys)
+    while open_keys:
+        key = open_keys.pop()
+        if key not in found:
+            found.add(key)
+            open_keys += TASKS[key].requires if cfg is None else TASKS[key].requirements(cfg)
+    return found
+
+
+def scored_labels(keys: Iterable[str]) -> set[str]:
+    """Keys of the tasks whose labels are read to score those given: themselves and their `scored_with`."""
+    keys = set(keys)
+    return keys.union(other for key in keys if key in TASKS for other in TASKS[key].scored_with)
+
+
+def region_heads(cfg: CfgNode) -> list[tuple[Task, CfgNode]]:
+    """The tasks that a config turns on and that have a head on regions, and the options of these heads."""
+    if cfg.MODEL.RPN_ONLY or cfg.MODEL.RETINANET_ON:
+        return []
+    groups = [(task, task.region_options(cfg)) for task in enabled_tasks(cfg)]
+    return [(task, group) for task, group in groups if group is not None]
 
 
 def evaluated_tasks(cfg: CfgNode) -> list[Task]:
@@ -197,27 +253,6 @@ def evaluated_tasks(cfg: CfgNode) -> list[Task]:
 def annotated_tasks(annotations: ImageAnnotations) -> set[str]:
     """Keys of the tasks that are annotated on an image."""
     return {task.key for task in TASKS.values() if task.is_annotated(annotations)}
-
-
-def own_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """{task key: list of a network's parameters that no other task and no shared layer uses}, for every task.
-
-    A parameter under two names, such as those of region features that masks read from the box head, is one of both
-    tasks, and so of neither.
-    """
-    owners: dict[int, set[str | None]] = {}
-    parameters: dict[int, torch.nn.Parameter] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        name = name.removeprefix("module.")  # as DistributedDataParallel has it
-        keys = {task.key for task in TASKS.values() if name.startswith(task.parameter_prefixes)}
-        owners.setdefault(id(parameter), set()).update(keys or {None})
-        parameters[id(parameter)] = parameter
-    own: dict[str, list[nn.Parameter]] = {key: [] for key in TASKS}
-    for place, keys in owners.items():
-        (first, *others) = keys
-        if first is not None and not others:
-            own[first].append(parameters[place])
-    return own
 
 
 def task_of_loss(name: str) -> Task:
