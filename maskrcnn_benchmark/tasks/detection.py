@@ -1,5 +1,6 @@
 """Detection: a box, a class and a score for every object."""
 
+from maskrcnn_benchmark.data.dataset import ObjectReader
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -25,6 +26,9 @@ class Detection(Task):
     # Options ----------------------------------------------------------------------------------------------------------
 
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_field = ""  # the label is the objects themselves
+    label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), ObjectReader)
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Instance segmentation: a mask for every object."""
 
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.data.dataset import MaskReader
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -21,8 +21,8 @@ class Instance(Task):
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
-    def is_annotated(self, annotations: ImageAnnotations) -> bool:
-        return annotations.instances is not None and annotations.instances.has_field("masks")
+    label_field = "masks"
+    label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), MaskReader)
 
     # Network ----------------------------------------------------------------------------------------------------------
 

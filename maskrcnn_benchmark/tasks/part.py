@@ -2,8 +2,23 @@
 
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.data.dataset import LabelReader
+from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.part_mask import PartMask
 from maskrcnn_benchmark.tasks.task import Task, register_task
+
+
+class DetailPartReader(LabelReader):
+    """Part labels of PASCAL in Detail's objects."""
+
+    needs = ("instance",)  # an object whose parts nobody drew is told from the background by its mask
+
+    def read(self, image: DetailImage) -> PartMask | None:
+        return image.parts
+
+    def has(self, image: DetailImage) -> bool:
+        return image.has_parts
 
 
 class Part(Task):
@@ -25,6 +40,9 @@ class Part(Task):
         return ("detection",) if cfg.MODEL.PART_HEAD == "roi" else ()
 
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_field = "parts"
+    label_readers = {"detail": DetailPartReader}
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         instances = annotations.instances

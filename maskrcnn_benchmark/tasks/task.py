@@ -6,8 +6,8 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
-from collections.abc import Iterator, MutableMapping
-from typing import Literal
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -23,6 +23,9 @@ from maskrcnn_benchmark.config.defaults import (
     task_switch,
 )
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
 
 
 class Task:
@@ -63,9 +66,27 @@ class Task:
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
+    # {layout of a data set: what reads the labels from it}, see `label_reader`
+    label_readers: "Mapping[str, type[LabelReader]]" = {}
+
+    @property
+    def label_field(self) -> str:
+        """The field of objects that holds the label, "" where the label is one of the image."""
+        return self.key if self.per == "region" else ""
+
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         """Whether somebody looked for what this task asks for on an image."""
-        return self.key in annotations.labels
+        if not self.label_field:
+            return self.key in annotations.labels
+        return annotations.instances is not None and annotations.instances.has_field(self.label_field)
+
+    def label_reader(self, dataset: "AnnotatedDataset") -> "LabelReader | None":
+        """How the labels are read from a data set that is being opened, None where it has none.
+
+        By default what `label_readers` has for its layout. A data set of a user's class sets the labels itself.
+        """
+        make = self.label_readers.get(dataset.layout)
+        return None if make is None else make(dataset)
 
     # Network ----------------------------------------------------------------------------------------------------------
 
