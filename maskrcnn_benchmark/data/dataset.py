@@ -262,7 +262,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         return annotations
 
     def tasks_of(self, index: int) -> set[str]:
-        """Keys of the wanted tasks that an image is annotated for, told without decoding labels where that is possible."""
+        """Keys of the wanted tasks that an image is annotated for, if possible without decoding labels."""
         if self._readers is None:
             from maskrcnn_benchmark.tasks.task import annotated_tasks
 
@@ -316,9 +316,9 @@ def as_dataset(dataset: Any) -> AnnotatedDataset:
     missing = [name for name in _ORIGINAL if not hasattr(dataset, name)]
     if missing:
         raise UserError(
-            f"a {type(dataset).__name__} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, or "
-            f"give it {', '.join(_OURS)} or, as the original's COCODataset has them, {', '.join(_ORIGINAL)}, of which "
-            f"it lacks {', '.join(missing)}"
+            f"a {type(dataset).__name__} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, "
+            f"or give it {', '.join(_OURS)} or, as the original's COCODataset has them, {', '.join(_ORIGINAL)}; it "
+            f"lacks {', '.join(missing)}"
         )
     return OriginalDataset(dataset)
 
@@ -340,10 +340,6 @@ class _Adapter(AnnotatedDataset):
     def ids(self) -> list[Any]:
         return [self.image_id(index) for index in range(len(self))]
 
-    @property
-    def has_images(self) -> bool:
-        return getattr(self.dataset, "root", "it opens them itself") is not None
-
     def get_img_info(self, index: int) -> dict[str, Any]:
         return self.dataset.get_img_info(index)
 
@@ -355,9 +351,6 @@ class _Adapter(AnnotatedDataset):
     def category_ids(self) -> dict[int, Any]:
         known = self._category_ids if self.layout else {}
         return {label: known.get(label, label) for label in super().category_ids()}
-
-    def open_image(self, index: int) -> Any:
-        return self.dataset[index][0]
 
 
 class _OwnDataset(_Adapter):
@@ -377,6 +370,13 @@ class _OwnDataset(_Adapter):
         if self.transforms is not None:
             image, annotations = self.transforms(image, annotations)
         return image, annotations, index
+
+    @property
+    def has_images(self) -> bool:
+        return hasattr(self.dataset, "transforms") and getattr(self.dataset, "root", "it opens them itself") is not None
+
+    def open_image(self, index: int) -> Image.Image:
+        return self.dataset[index][0]
 
     def get_annotations(self, index: int) -> ImageAnnotations:
         return self.dataset.get_annotations(index)
