@@ -152,7 +152,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
     image_class: type[AnnotatedImage] = AnnotatedImage
 
     _readers: Mapping[str, LabelReader] | None = None
-    _fields: Mapping[str, str] = {}  # {key of a task: the field of objects that holds its label, "" for none}
+    _fields: Mapping[str, str | None] = {}  # {key of a task: the field of objects that holds its label}
     _region_tasks: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
@@ -248,7 +248,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         labels = {}
         for key, reader in self._readers.items():
             field = self._fields[key]
-            if not field:
+            if field is None:
                 labels[key] = reader.read(image)
             elif objects is not None and (label := reader.read(image)) is not None:
                 if len(label) != len(objects):

@@ -27,7 +27,7 @@ class Detection(Task):
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
-    label_field = ""  # the label is the objects themselves
+    label_field = None  # the label is the objects themselves
     label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), ObjectReader)
 
     # Network ----------------------------------------------------------------------------------------------------------

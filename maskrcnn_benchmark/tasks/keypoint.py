@@ -89,7 +89,7 @@ class Keypoint(Task):
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
-    label_field = ""  # persons are a `BoxList` of their own
+    label_field = None  # persons are a `BoxList` of their own
     label_readers = {"detail": DetailKeypointReader, "coco": COCOKeypointReader}
 
     # Network ----------------------------------------------------------------------------------------------------------

@@ -70,13 +70,13 @@ class Task:
     label_readers: "Mapping[str, type[LabelReader]]" = {}
 
     @property
-    def label_field(self) -> str:
-        """The field of objects that holds the label, "" where the label is one of the image."""
-        return self.key if self.per == "region" else ""
+    def label_field(self) -> str | None:
+        """What its label is called among the fields of the objects; None: it has an entry of its own in `labels`."""
+        return self.key if self.per == "region" else None
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         """Whether somebody looked for what this task asks for on an image."""
-        if not self.label_field:
+        if self.label_field is None:
             return self.key in annotations.labels
         return annotations.instances is not None and annotations.instances.has_field(self.label_field)
 
@@ -117,7 +117,9 @@ class Registry(MutableMapping[str, Task]):
         """Import the package's own tasks, unless that was done."""
         if not self._is_filled:
             self._is_filled = True
-            importlib.import_module("maskrcnn_benchmark.tasks.own")
+            own = importlib.import_module("maskrcnn_benchmark.tasks.own")
+            # whichever file was imported first, the order is that of `own`
+            self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
