@@ -17,7 +17,6 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.label_sources import LABEL_SOURCES
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
 from maskrcnn_benchmark.engine.score_files import score_files
@@ -68,7 +67,7 @@ def saliency():
     groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
     options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
     records = default_cfg.__dict__[ConfigNode.RECORDS]
-    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
+    tables = [TASKS, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
     before = [dict(table) for table in tables]
     module = import_file("saliency_example", EXAMPLE, make_importable=True)
     module.setup_environment()
@@ -237,7 +236,7 @@ def test_maps_beside_the_images_come_before_anything_else(tmp_path):
     label = dataset.get_annotations(1).labels["saliency"].labels
     half = label.shape[1] // 2
     assert label[:, :half].eq(1).all() and label[:, half:].eq(0).all()
-    assert annotated_tasks(dataset.get_annotations(2)) == dataset.tasks_of(2) - OWN_TASKS == set()
+    assert annotated_tasks(dataset.get_annotations(2)) == dataset.tasks_of(2) == set()
     assert dataset.leave_out_unannotated() == 2 and len(dataset) == 2
 
 
@@ -249,7 +248,7 @@ def test_a_map_of_another_size_is_named(tmp_path):
 
 
 def test_a_data_set_without_labels_is_refused(folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(LABEL_SOURCES, "saliency", lambda dataset: None)
+    monkeypatch.setattr(type(TASKS["saliency"]), "label_reader", lambda self, dataset: None)
     with pytest.raises(
         UserError, match=r"MODEL\.SALIENCY_ON is on, but the task's source of labels finds none for data"
     ):

@@ -72,7 +72,7 @@ def main():
     mkdir(folder)
     title = f"Data set {Path(*Path(dataset_name(arguments, cfg)).parts[-2:])}"
     page = write_dataset_page(
-        arguments.output, title, facts_of(arguments, cfg, dataset, counted), counts, samples, has_no_images(dataset)
+        arguments.output, title, facts_of(arguments, cfg, dataset, counted), counts, samples, not dataset.has_images
     )
     print(f"{page}: {len(counted):,} images counted, {len(samples)} drawn, {page.stat().st_size / 1e6:.1f} MB")
 
@@ -104,14 +104,9 @@ def draw_one(dataset, index, phases, budget):
 
 def read_picture(dataset, index, info):
     """The image, uint8 [H, W, 3] RGB, or grey in its size."""
-    if has_no_images(dataset):
+    if not dataset.has_images:
         return np.full((info["height"], info["width"], 3), BLANK, np.uint8)
-    return np.asarray(dataset[index][0].convert("RGB"))
-
-
-def has_no_images(dataset):
-    """Whether a data set was opened without the folder of its images."""
-    return getattr(dataset, "root", "it opens them itself") is None
+    return np.asarray(dataset.open_image(index).convert("RGB"))
 
 
 def phases_of(dataset):

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.label_sources import LABEL_SOURCES, read_annotations
+from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.evaluation.build import EVALUATORS
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
@@ -42,45 +41,54 @@ class Saliency(Task):
     headline = "maxF"
     parameter_prefixes = ("fpn_heads.heads.saliency.",)
 
+    def label_reader(self, dataset):
+        """PNGs in a folder beside that of the images; the embedded data set, without any, has its largest objects."""
+        if dataset.root is not None and maps_folder(dataset).is_dir():
+            return PngReader(dataset)
+        if dataset.layout == "detail" and Path(dataset.file.path).parent.name == "mini_detail":
+            return LargestObjectReader(dataset)
+        return None
+
 
 SALIENCY = Saliency()
-
-
-# Labels: a `SemanticMap` with 1 where the image is salient and 0 elsewhere
-def saliency_source(dataset):
-    """What reads the labels of a data set, or None where it has none: PNGs in a folder beside that of its images."""
-    if dataset.root is not None and maps_folder(dataset).is_dir():
-        return read_png
-    if isinstance(dataset, DetailDataset) and Path(dataset.file.path).parent.name == "mini_detail":
-        return largest_object  # nobody annotated the embedded data set for saliency
-    return None
 
 
 def maps_folder(dataset):
     return Path(dataset.root).parent / "saliency"
 
 
-def read_png(dataset, index):
-    """The map saliency/NAME.png of an image, grey and of its size, salient from 128 on; None where there is no file."""
-    info = dataset.get_img_info(index)
-    path = maps_folder(dataset) / f"{Path(info['file_name']).stem}.png"
-    if not path.is_file():
-        return None
-    strength = read_strength(path, (info["width"], info["height"]))
-    return SemanticMap(torch.from_numpy((strength >= 128).astype(np.uint8)))
+# Labels: a `SemanticMap` with 1 where the image is salient and 0 elsewhere
+class PngReader(LabelReader):
+    """The map saliency/NAME.png of an image, grey and of its size, salient from 128 on."""
+
+    def read(self, image):
+        if not self.has(image):
+            return None
+        strength = read_strength(self.path(image), image.size)
+        return SemanticMap(torch.from_numpy((strength >= 128).astype(np.uint8)))
+
+    def has(self, image):
+        return self.path(image).is_file()
+
+    def path(self, image):
+        return maps_folder(image.dataset) / f"{Path(image.info['file_name']).stem}.png"
 
 
-def largest_object(dataset, index):
-    """The pixels of the largest object as the label; None where nobody drew objects."""
-    instances = read_annotations(dataset, index, {"instance"}).instances
-    if instances is None:
-        return None
-    width, height = instances.size
-    instances = instances[~instances.get_field("iscrowd")]
-    if not len(instances):
-        return SemanticMap(torch.zeros(height, width, dtype=torch.uint8))
-    masks = instances.get_field("masks").get_mask_tensor().reshape(-1, height, width)
-    return SemanticMap(masks[masks.flatten(1).sum(dim=1).argmax()].to(torch.uint8))
+class LargestObjectReader(LabelReader):
+    """The pixels of the largest object, whichever other tasks are on."""
+
+    def read(self, image):
+        if not self.has(image):
+            return None
+        width, height = image.size
+        single = ~image.objects.get_field("iscrowd")
+        if not single.any():
+            return SemanticMap(torch.zeros(height, width, dtype=torch.uint8))
+        masks = image.masks[single].get_mask_tensor().reshape(-1, height, width)
+        return SemanticMap(masks[masks.flatten(1).sum(dim=1).argmax()].to(torch.uint8))
+
+    def has(self, image):
+        return image.has_masks
 
 
 class SaliencyHead(nn.Module):
@@ -197,7 +205,6 @@ def mean_label(label):
 def setup_environment():
     """Add the task; the tools call this, and a script does after it has imported the file."""
     register_task(SALIENCY)
-    LABEL_SOURCES[KEY] = saliency_source
     FPN_HEADS[KEY] = build_saliency_head
     EVALUATORS[KEY] = lambda vocabulary, protocols: SaliencyEvaluator()
     DRAWERS[KEY] = draw_saliency

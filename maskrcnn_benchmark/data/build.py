@@ -17,7 +17,6 @@ from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.datasets import ConcatDataset
 from maskrcnn_benchmark.data.handover import HandedOver
-from maskrcnn_benchmark.data.image_sizes import image_sizes
 from maskrcnn_benchmark.data.mixing import (
     in_learned_vocabulary,
     learned_vocabulary,
@@ -202,7 +201,7 @@ def _batch_sampler(cfg, dataset, sampler, batch_size):
 
 def _aspect_ratio_groups(dataset):
     """For each image, how many of `ASPECT_RATIO_BOUNDS` its height by width reaches: int64 [N]."""
-    width, height = image_sizes(dataset).T
+    width, height = dataset.image_sizes().T
     return np.searchsorted(ASPECT_RATIO_BOUNDS, height / width, side="right")
 
 

@@ -2,9 +2,13 @@
 
 import inspect
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.config import paths_catalog
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, as_dataset
 from maskrcnn_benchmark.data.datasets import (
     CityScapesDataset,
     COCODataset,
@@ -22,7 +26,9 @@ CITYSCAPES_EVALUATED = 9  # classes of objects that Cityscapes evaluates, and ba
 logger = logging.getLogger(__name__)
 
 
-def build_dataset(cfg, name, transforms, is_train, images=True):
+def build_dataset(
+    cfg: CfgNode, name: str, transforms: Callable | None, is_train: bool, images: bool = True
+) -> AnnotatedDataset:
     """The data set that the config's catalog knows under a name.
 
     Args:
@@ -33,6 +39,8 @@ def build_dataset(cfg, name, transforms, is_train, images=True):
             DATALOADER.FILTER_EMPTY_ANNOTATIONS, images without boxes; images on which no enabled task is annotated.
         images: whether images will be opened; else a set of one annotation file may lack their folder.
     """
+    from maskrcnn_benchmark.tasks.task import enabled_tasks  # late, since tasks are above this room
+
     entry = _look_up(cfg, name, images)
     if not isinstance(entry, dict) or not {"factory", "args"} <= set(entry):
         raise UserError(
@@ -49,9 +57,13 @@ def build_dataset(cfg, name, transforms, is_train, images=True):
 
     tasks = {task.key for task in enabled_tasks(cfg)}
     try:
-        return BUILDERS[factory](cfg, name, args, {"transforms": transforms, "tasks": tasks}, is_train)
+        dataset = BUILDERS[factory](cfg, name, args, {"transforms": transforms, "tasks": tasks}, is_train)
     except _WrongArguments as error:
         raise UserError(f"{cfg.PATHS_CATALOG}: data set {name!r}: {factory} {error}") from None
+    try:
+        return as_dataset(dataset)
+    except UserError as error:
+        raise UserError(f"data set {name!r}: {error}") from None
 
 
 def _look_up(cfg, name, images):

@@ -1,6 +1,5 @@
 """What an evaluation leaves behind for people: the table of classes, the curves, and the report with its pictures."""
 
-import copy
 import math
 from pathlib import Path
 
@@ -129,8 +128,7 @@ class _Images:
     """Examples by task and index; an image that several tasks show is read once."""
 
     def __init__(self, dataset, predictions):
-        self.dataset = copy.copy(dataset)
-        self.dataset.transforms = None
+        self.dataset = dataset
         self.predictions = predictions
         self._pictures = {}
 
@@ -146,6 +144,6 @@ class _Images:
         return Example(str(info.get("file_name", info.get("image_id", index))), score, *drawn)
 
     def _picture(self, index, info):
-        if getattr(self.dataset, "root", None) is None:
+        if not self.dataset.has_images:
             return np.full((info["height"], info["width"], 3), 255, np.uint8)
-        return np.asarray(self.dataset[index][0].convert("RGB"))
+        return np.asarray(self.dataset.open_image(index).convert("RGB"))

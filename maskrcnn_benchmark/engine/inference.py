@@ -10,16 +10,15 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.config import cfg as global_cfg
 from maskrcnn_benchmark.data.batches import Batches
+from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_results, report_files
-from maskrcnn_benchmark.engine.original_dataset import as_evaluable
 from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.coco.summaries import summaries, write_summary
 from maskrcnn_benchmark.evaluation.report import TASK_OF_IOU_TYPE, check_expected_results
 from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
-from maskrcnn_benchmark.prediction_files.layout import is_detail
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -56,9 +55,8 @@ def inference(
 
     Args:
         model: images -> one answer per image, in the pixels of the network's input: `BoxList` or `ImagePrediction`.
-        data_loader: yields (`ImageList`, targets, image indices) once over the data set; its `dataset` has
-            `get_annotations(index)`, `get_img_info(index)` and `vocabulary`, or the original's interface
-            (`engine.original_dataset`).
+        data_loader: yields (`ImageList`, targets, image indices) once over the data set; its `dataset` is an
+            `AnnotatedDataset` or what `data.dataset.as_dataset` makes one of, such as the original's.
         dataset_name: name for the log.
         iou_types: the original's way of naming tasks, used when `tasks` is None.
         box_only: measure the recall of proposals instead of `iou_types`.
@@ -89,7 +87,7 @@ def inference(
         augmentation = build_bbox_aug(global_cfg, model)
     if tasks is None:
         tasks = _tasks(("box_proposal",) if box_only else iou_types)
-    dataset = as_evaluable(data_loader.dataset)
+    dataset = as_dataset(data_loader.dataset)
     logger.info("Start evaluation on %s (%d images)", dataset_name, len(dataset))
     start = time.perf_counter()
     evaluators = build_evaluators(tasks, dataset.vocabulary, protocols)
@@ -114,7 +112,7 @@ def inference(
     scores = merge_and_evaluate(evaluators)
     if scores is None:
         return None
-    level = logging.INFO if _is_of_coco_files(dataset) else logging.DEBUG
+    level = logging.INFO if dataset.layout == "coco" else logging.DEBUG
     for kind, text in summaries(evaluators).items():
         logger.log(level, "%s on %s, by pycocotools:\n%s", kind, dataset_name, text)
     results = compare_results(evaluators, trivial, single_task)
@@ -137,12 +135,6 @@ def _answers(prediction, evaluators, info):
     prediction = prediction.resize((info["width"], info["height"]))
     answers = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
     return ImageAnswers(prediction.size, answers, info.get("image_id"))
-
-
-def _is_of_coco_files(dataset):
-    """Who tests on files in COCO's layout knows pycocotools' lines; to others they are a detail beside the table."""
-    parts = getattr(dataset, "datasets", [dataset])
-    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts) and not is_detail(dataset)
 
 
 def _tasks(iou_types):

@@ -84,7 +84,7 @@ def kept_metrics(path, test, images, protocols):
 
 def _images_to_fit(train_set):
     """List of (data set, index); a small data set joined to a large one, which lacks its tasks, is not passed over."""
-    parts = getattr(train_set, "datasets", [train_set])
+    parts = train_set.members
     strides = [max(1, math.ceil(len(part) / FIT_IMAGES)) for part in parts]
     return [(part, i) for part, stride in zip(parts, strides) for i in range(0, len(part), stride)]
 

@@ -40,9 +40,7 @@ ENCODINGS = {
 
 def image_id(dataset, index):
     """What the data set's file calls the image at an index."""
-    if hasattr(dataset, "id_to_img_map"):
-        return dataset.id_to_img_map[index]
-    return dataset.get_img_info(index).get("image_id", index)
+    return dataset.image_id(index)
 
 
 def image_ids(dataset):
@@ -71,26 +69,23 @@ def image_names(dataset):
 
 def category_ids(dataset):
     """{label of a thing: what the file calls it}; labels themselves where the file has no numbers of its own."""
-    labels = range(1, len(dataset.vocabulary.thing_names) + 1)
-    known = getattr(dataset, "contiguous_category_id_to_json_id", {})
-    return {label: known.get(label, label) for label in labels}
+    return dataset.category_ids()
 
 
 def is_detail(dataset):
     """Whether a data set is in the layout of PASCAL in Detail."""
-    return all(hasattr(part, "category_ids") for part in getattr(dataset, "datasets", [dataset]))
+    return dataset.layout == "detail"
 
 
 def part_ids(dataset):
     """{part id: name} of the data set's file; {} where it has none."""
-    parts = getattr(dataset, "datasets", [dataset])
-    return dict(parts[0].file.parts) if parts and is_detail(dataset) else {}
+    return dataset.part_ids()
 
 
 def describe(dataset):
     """What every number in the files means: a dictionary of plain values, the content of `classes.json`."""
     vocabulary = dataset.vocabulary
-    ids = _ids_of_names(dataset)
+    ids = dataset.class_ids()
     return {
         "things": [
             {"category_id": key, "name": vocabulary.thing_names[k - 1]} for k, key in category_ids(dataset).items()
@@ -110,14 +105,6 @@ def describe(dataset):
         "image_labels": [{"name": name, "category_id": ids.get(name)} for name in vocabulary.image_label_names],
         "encodings": ENCODINGS,
     }
-
-
-def _ids_of_names(dataset):
-    """{class name: category id}, of things and, where the file numbers them, of everything else."""
-    first = getattr(dataset, "datasets", [dataset])[0]
-    if is_detail(dataset):
-        return first.category_ids
-    return {dataset.vocabulary.thing_names[label - 1]: key for label, key in category_ids(dataset).items()}
 
 
 def _is_name(name):

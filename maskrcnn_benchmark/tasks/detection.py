@@ -4,6 +4,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.options import ClassCount
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.data.dataset import ObjectReader
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
 
@@ -51,6 +52,9 @@ class Detection(Task):
         return {"MODEL.ROI_BOX_HEAD.NUM_CLASSES": classes, "MODEL.RETINANET.NUM_CLASSES": classes}
 
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_field = None  # the label is the objects themselves
+    label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), ObjectReader)
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from maskrcnn_benchmark.config.defaults import (
 )
 from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.data.dataset import MaskReader
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer
 
@@ -84,8 +85,8 @@ class Instance(Task):
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
-    def is_annotated(self, annotations: ImageAnnotations) -> bool:
-        return annotations.instances is not None and annotations.instances.has_field("masks")
+    label_field = "masks"
+    label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), MaskReader)
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,76 @@ from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
+import torch
+
+from maskrcnn_benchmark.data.dataset import LabelReader
+from maskrcnn_benchmark.data.datasets.coco import SWAPPED_VISIBILITY, COCOImage
+from maskrcnn_benchmark.data.detail.image import DetailImage
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.keypoint import (
+    COCO_JOINTS,
+    DETAIL_JOINTS,
+    DetailKeypoints,
+    Keypoints,
+    PersonKeypoints,
+)
+from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.errors import UserError
+
+
+class DetailKeypointReader(LabelReader):
+    """Joint records of PASCAL in Detail: `BoxList` with labels (all 1) and keypoints.
+
+    An image is annotated if it has a record, or no person who could have one.
+    """
+
+    def read(self, image: DetailImage) -> BoxList | None:
+        if not self.has(image):
+            return None
+        file, records = image.dataset.file, image.section("annos_joints")
+        width = 3 * len(DETAIL_JOINTS.names)
+        joints = [file.field(record, "keypoints", "joint") for record in records]
+        for record, numbers in zip(records, joints):
+            if len(numbers) != width:
+                name = file.name_of(record, "joint")
+                raise UserError(f"{name} has {len(numbers)} numbers in 'keypoints', not {width}")
+        joints = torch.tensor(joints, dtype=torch.float32).reshape(-1, width // 3, 3)
+        boxes = torch.tensor([file.field(r, "bbox", "joint") for r in records], dtype=torch.float32).reshape(-1, 4)
+        persons = BoxList(boxes, image.size, mode="xywh").convert("xyxy")
+        persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
+        persons.add_field("keypoints", DetailKeypoints(joints, image.size))
+        return image.kept(persons)
+
+    def has(self, image: DetailImage) -> bool:
+        return image.counts["joints"] > 0 or image.counts["people"] == 0
+
+    def teaches(self, image: DetailImage) -> bool:
+        return image.counts["joints"] > 0  # where nobody is there, no joint can be learnt
+
+
+class COCOKeypointReader(LabelReader):
+    """The records of a file in COCO's layout that have keypoints: `BoxList` with labels (all 1) and keypoints."""
+
+    def read(self, image: COCOImage) -> BoxList | None:
+        if not self.has(image):
+            return None
+        records = [record for record in image.records if record.get("keypoints") is not None]
+        joints = image.dataset.file.joints
+        persons = image.boxes_of(records)
+        persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
+        keypoints = torch.tensor([record["keypoints"] for record in records], dtype=torch.float32)
+        keypoints = keypoints.reshape(-1, len(joints), 3)
+        if joints == COCO_JOINTS:
+            keypoints = PersonKeypoints(keypoints, image.size)
+        else:
+            if joints == DETAIL_JOINTS:
+                keypoints[..., 2] = SWAPPED_VISIBILITY[keypoints[..., 2].long().clamp(0, 2)]
+            keypoints = Keypoints(keypoints, image.size, joints=joints)
+        persons.add_field("keypoints", keypoints)
+        return image.kept(persons)
+
+    def has(self, image: COCOImage) -> bool:
+        return image.has_objects and image.dataset.file.joints is not None
 
 
 class Keypoint(Task):
@@ -72,6 +142,9 @@ class Keypoint(Task):
         return {"MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES": Integer(1, 256)}
 
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_field = None  # persons are a `BoxList` of their own
+    label_readers = {"detail": DetailKeypointReader, "coco": COCOKeypointReader}
 
     # Network ----------------------------------------------------------------------------------------------------------
 

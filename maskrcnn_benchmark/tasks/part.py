@@ -6,8 +6,24 @@ from maskrcnn_benchmark.config.defaults import CLASSES_AND_BACKGROUND, NAME, REG
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.data.dataset import LabelReader
+from maskrcnn_benchmark.data.detail.image import DetailImage
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.part_mask import PartMask
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
+
+
+class DetailPartReader(LabelReader):
+    """Part labels of PASCAL in Detail's objects."""
+
+    needs = ("instance",)  # an object whose parts nobody drew is told from the background by its mask
+
+    def read(self, image: DetailImage) -> PartMask | None:
+        return image.parts
+
+    def has(self, image: DetailImage) -> bool:
+        return image.has_parts
 
 
 class Part(Task):
@@ -94,6 +110,9 @@ class Part(Task):
         return {"MODEL.ROI_PART_HEAD.NUM_CLASSES": Integer(1, 255)}
 
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_field = "parts"
+    label_readers = {"detail": DetailPartReader}
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         instances = annotations.instances

@@ -5,8 +5,64 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.data.cityscapes import CityScapesImage
+from maskrcnn_benchmark.data.cityscapes_labels import SEMANTIC as CITYSCAPES_CLASSES
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
+from maskrcnn_benchmark.data.datasets.voc import VOCImage
+from maskrcnn_benchmark.data.detail.image import DetailImage
+from maskrcnn_benchmark.data.image_file import read_labels
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
+from maskrcnn_benchmark.structures.run_length import row_major
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
+
+
+class DetailSemanticReader(LabelReader):
+    """All regions of PASCAL in Detail, painted in file order."""
+
+    def __init__(self, dataset: AnnotatedDataset) -> None:
+        self._values = {name: value for value, name in enumerate(dataset.vocabulary.semantic_names)}
+
+    def read(self, image: DetailImage) -> SemanticMap | None:
+        if not image.regions:
+            return None
+        width, height = image.size
+        canvas = np.full((1, width, height), IGNORE_INDEX, np.uint8)
+        # a region of no class is painted too: it may hide one that came before
+        values = [self._values.get(name, IGNORE_INDEX) for name in image.names]
+        image.runs.paint(canvas, range(len(values)), np.zeros(len(values)), values)
+        return SemanticMap(torch.from_numpy(row_major(canvas)[0]))
+
+    def has(self, image: DetailImage) -> bool:
+        return image.has_objects
+
+
+class VOCSemanticReader(LabelReader):
+    """VOC's SegmentationClass."""
+
+    def read(self, image: VOCImage) -> SemanticMap | None:
+        return SemanticMap(torch.from_numpy(image.classes)) if image.is_segmented else None
+
+    def has(self, image: VOCImage) -> bool:
+        return image.is_segmented
+
+
+class CityScapesSemanticReader(LabelReader):
+    """The benchmark's 19 classes from *_labelIds.png, all else ignored."""
+
+    def read(self, image: CityScapesImage) -> SemanticMap | None:
+        if not self.has(image):
+            return None
+        labels = read_labels(image.label_path, image.size).clip(0, 255)
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        table[[number for number, _ in CITYSCAPES_CLASSES]] = np.arange(len(CITYSCAPES_CLASSES))
+        return SemanticMap(torch.from_numpy(table[labels]))
+
+    def has(self, image: CityScapesImage) -> bool:
+        return image.label_path.is_file()
 
 
 class Semantic(Task):
@@ -43,6 +99,12 @@ class Semantic(Task):
         return {"MODEL.SEMANTIC_HEAD.NUM_CLASSES": Integer(1, 1024)}
 
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_readers = {
+        "detail": DetailSemanticReader,
+        "voc": VOCSemanticReader,
+        "cityscapes": CityScapesSemanticReader,
+    }
 
     # Network ----------------------------------------------------------------------------------------------------------
 

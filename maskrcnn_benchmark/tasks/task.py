@@ -8,6 +8,8 @@ this one are handed task objects and know none of them by name.
 import importlib
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Literal
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Literal
 
 from yacs.config import CfgNode
 
@@ -17,6 +19,9 @@ from maskrcnn_benchmark.config.options import ClassCount, Option
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.ranges import Range
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
 
 
 class Task:
@@ -96,9 +101,27 @@ class Task:
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
+    # {layout of a data set: what reads the labels from it}, see `label_reader`
+    label_readers: "Mapping[str, type[LabelReader]]" = {}
+
+    @property
+    def label_field(self) -> str | None:
+        """What its label is called among the fields of the objects; None: it has an entry of its own in `labels`."""
+        return self.key if self.per == "region" else None
+
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         """Whether somebody looked for what this task asks for on an image."""
-        return self.key in annotations.labels
+        if self.label_field is None:
+            return self.key in annotations.labels
+        return annotations.instances is not None and annotations.instances.has_field(self.label_field)
+
+    def label_reader(self, dataset: "AnnotatedDataset") -> "LabelReader | None":
+        """How the labels are read from a data set that is being opened, None where it has none.
+
+        By default what `label_readers` has for its layout. A data set of a user's class sets the labels itself.
+        """
+        make = self.label_readers.get(dataset.layout)
+        return None if make is None else make(dataset)
 
     # Network ----------------------------------------------------------------------------------------------------------
 
