@@ -1,12 +1,18 @@
 """A data set in the names of another, so that one network learns from both."""
 
 import copy
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from torch.utils.data import Dataset
 
 from maskrcnn_benchmark.data.datasets.concat_dataset import ConcatDataset
 from maskrcnn_benchmark.data.image_sizes import image_sizes
 from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.tasks.task import Task
 
 
 class MappedDataset(Dataset):
@@ -17,6 +23,7 @@ class MappedDataset(Dataset):
     Args:
         dataset: a data set of this folder; it is not changed.
         vocabulary: the `Vocabulary` wanted.
+        tasks: the tasks whose labels it may have; None: those of the registry.
 
     Attributes:
         vocabulary: as given.
@@ -25,11 +32,15 @@ class MappedDataset(Dataset):
         transforms: the data set's, called after the names are changed.
     """
 
-    def __init__(self, dataset, vocabulary):
+    def __init__(self, dataset: Dataset, vocabulary: Vocabulary, tasks: "Iterable[Task] | None" = None) -> None:
+        if tasks is None:
+            from maskrcnn_benchmark.tasks.task import TASKS
+
+            tasks = TASKS.values()
         self.dataset = copy.copy(dataset)
         self.transforms, self.dataset.transforms = dataset.transforms, None
         self.vocabulary = vocabulary
-        self.names = VocabularyMap(dataset.vocabulary, vocabulary)
+        self.names = VocabularyMap(dataset.vocabulary, vocabulary, tasks)
         self.tasks = frozenset(dataset.tasks & self.names.tasks())
 
     def __len__(self):
@@ -61,7 +72,7 @@ class MappedDataset(Dataset):
         return self.names(self.dataset.get_annotations(idx))
 
 
-def in_vocabulary(dataset, vocabulary):
+def in_vocabulary(dataset: Dataset, vocabulary: Vocabulary) -> Dataset:
     """A data set of the vocabulary wanted: itself if it has that, else mapped; of several as one, each by itself."""
     if dataset.vocabulary == vocabulary:
         return dataset

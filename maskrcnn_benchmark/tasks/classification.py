@@ -1,5 +1,13 @@
 """Image classification: which classes does the image show?"""
 
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+import torch
+
+from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -17,6 +25,17 @@ class Classification(Task):
     # Options ----------------------------------------------------------------------------------------------------------
 
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        return bool(vocabulary.image_label_names)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"image labels": vocabulary.image_label_names}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Labels say of each class whether it is there, so the source must know every one of the target's."""
+        places = match_names(target.image_label_names, source.image_label_names, SAME_CLASS)
+        return itemgetter(places) if places and None not in places else None
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """Instance segmentation: a mask for every object."""
 
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -21,8 +20,7 @@ class Instance(Task):
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
-    def is_annotated(self, annotations: ImageAnnotations) -> bool:
-        return annotations.instances is not None and annotations.instances.has_field("masks")
+    label_field = "masks"
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
-from collections.abc import Iterator, MutableMapping
-from typing import Literal
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ from maskrcnn_benchmark.config.defaults import (
     task_switch,
 )
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 
 class Task:
@@ -63,9 +64,37 @@ class Task:
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def label_field(self) -> str | None:
+        """What its label is called among the fields of the objects; None: it has an entry of its own in `labels`."""
+        return self.key if self.per == "region" else None
+
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         """Whether somebody looked for what this task asks for on an image."""
-        return self.key in annotations.labels
+        if self.label_field is None:
+            return self.key in annotations.labels
+        return annotations.instances is not None and annotations.instances.has_field(self.label_field)
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        """Whether a vocabulary has the classes that this task speaks of; a field of objects needs theirs."""
+        return self.label_field is None or bool(vocabulary.thing_names)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        """{what is named: the names} on which its metrics depend; those of a field of objects on the objects' classes.
+
+        A network is scored only on data sets of which these names are those that it learnt.
+        """
+        return {} if self.label_field is None else {"classes of objects": vocabulary.thing_names}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[Any], Any] | None:
+        """How labels in the names of one vocabulary read in those of another.
+
+        Returns:
+            function from a label, which it leaves as it is, to one in the target's names, or None where none of its
+            names is left. A task whose label is a field of the objects gets their `BoxList`, with the labels of the
+            source, and returns one with the field in the target's names. Unless a task says otherwise its labels stay.
+        """
+        return _same
 
     # Network ----------------------------------------------------------------------------------------------------------
 
@@ -79,6 +108,10 @@ class Task:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
+
+
+def _same(label: Any) -> Any:
+    return label
 
 
 class Registry(MutableMapping[str, Task]):
@@ -128,6 +161,7 @@ class Proposals(Task):
     switch = "RPN_ONLY"
     headline = "AR@1000"
     per = "region"
+    label_field = None
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         return annotations.instances is not None
