@@ -1,6 +1,10 @@
 """Boundary detection: is there a boundary at this pixel?"""
 
+import numpy as np
+
+from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.dataset_page import numbers_card
 
 
 class Boundary(Task):
@@ -17,6 +21,10 @@ class Boundary(Task):
     # Options ----------------------------------------------------------------------------------------------------------
 
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        pixels = np.array(counts.each(self.key, "edge pixels"))
+        return [numbers_card("Boundary pixels per image", pixels, "edge pixels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -5,15 +5,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped, parts_table
+from maskrcnn_benchmark.visualization.palette import part_colours
 
 
 class Part(Task):
@@ -53,6 +57,46 @@ class Part(Task):
         """
         labels, has_parts = _match_parts(source, target)
         return partial(_rename_parts, labels, has_parts, target.parts) if has_parts.any() else None
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Of each part label [P] the objects on which it is seen and its pixels; of each thing [K] the objects whose
+        parts are annotated. All int64.
+        """
+        labels = annotations.instances.get_field("labels").numpy()
+        parts, number = annotations.instances.get_field("parts"), len(vocabulary.parts)
+        annotated = parts.annotated.numpy()
+        maps = parts.labels.numpy().reshape(len(labels), -1)
+        place = np.flatnonzero(maps)
+        cells = (place // max(maps.shape[1], 1)) * (number + 1) + maps.reshape(-1)[place]
+        table = np.bincount(cells, minlength=len(labels) * (number + 1)).reshape(len(labels), number + 1)
+        table = table[annotated, 1:]
+        owners = np.bincount(labels[annotated] - 1, minlength=len(vocabulary.thing_names))
+        return {"objects": (table > 0).sum(0), "pixels": table.sum(0), "owners": owners}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        number = int(count["owners"].sum())
+        return [("parts", f"{count['objects'].sum()} on {number} object{'s' * (number != 1)}")]
+
+    def tiles(self, counts: DatasetCounts) -> list[tuple[str, int]]:
+        return [("parts on objects", int(sum(objects.sum() for objects in counts.each(self.key, "objects"))))]
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        return []
+
+    def sections(self, counts: DatasetCounts) -> list[tuple[str, str]]:
+        """Each part label: on how many objects of the things that have it, and how large it is there."""
+        vocabulary = counts.vocabulary
+        owners = counts.total(self.key, "owners", len(vocabulary.thing_names))
+        if not owners.sum():
+            return [("Parts", EMPTY)]
+        names = [label.rsplit("/", 1)[-1].replace("_", " ") for label in vocabulary.parts.labels]
+        of_thing = dict(zip(vocabulary.thing_names, owners.tolist()))
+        annotated = [sum(of_thing.get(thing, 0) for thing in things) for things in vocabulary.parts.owners]
+        objects, pixels = (counts.total(self.key, name, len(names)) for name in ("objects", "pixels"))
+        rows = list(zip(names, vocabulary.parts.owners, objects.tolist(), annotated, pixels.tolist()))
+        numbers = [f"{n:,} {escaped(thing)}" for thing, n in sorted(of_thing.items(), key=lambda i: -i[1]) if n]
+        lead = f"Label set “{escaped(vocabulary.parts.name)}”. Objects whose parts are annotated: {', '.join(numbers)}."
+        return [("Parts", parts_table(rows, part_colours(vocabulary).tolist()[1:], lead))]
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ this one are handed task objects and know none of them by name.
 
 import importlib
 from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -22,8 +22,12 @@ from maskrcnn_benchmark.config.defaults import (
     single_loss_weight,
     task_switch,
 )
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.statistics import DatasetCounts
 
 
 class Task:
@@ -95,6 +99,45 @@ class Task:
             source, and returns one with the field in the target's names. Unless a task says otherwise its labels stay.
         """
         return _same
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """What is worth counting on an image that is annotated, for the page about a data set.
+
+        Returns:
+            {name: number or small array}; under "classes" names of the vocabulary's classes that occur. Unless a task
+            says otherwise, a whole number or a float and a name that says of what.
+        """
+        if self.label_field is not None:
+            return {"objects": len(annotations.instances)}
+        label = annotations.labels[self.key]
+        if isinstance(label, torch.Tensor):
+            return {"mean" if label.numel() > 1 else "value": float(label.float().mean())}
+        if hasattr(label, "edges"):
+            return {"edge pixels": int(label.edges.count_nonzero())}
+        if hasattr(label, "labels"):
+            return {"share of labelled pixels": float((label.labels != IGNORE_INDEX).float().mean())}
+        return {}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        """What the page says below an image of its `count`: (name, text)."""
+        return [
+            (self.key, f"{number:,} {name}" if isinstance(number, int) else f"{name} {number:.3g}")
+            for name, number in count.items()
+        ]
+
+    def tiles(self, counts: "DatasetCounts") -> list[tuple[str, int]]:
+        """Total numbers that head the page: (name, number)."""
+        return []
+
+    def cards(self, counts: "DatasetCounts") -> list[str]:
+        """Charts of distributions, each the HTML of a `card` of `visualization.dataset_page`."""
+        from maskrcnn_benchmark.visualization.dataset_page import cards_of_numbers
+
+        return cards_of_numbers(self.key, self.title, counts)
+
+    def sections(self, counts: "DatasetCounts") -> list[tuple[str, str]]:
+        """Further sections of the page: (title, HTML)."""
+        return []
 
     # Network ----------------------------------------------------------------------------------------------------------
 
