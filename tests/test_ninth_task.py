@@ -249,15 +249,13 @@ def test_a_map_of_another_size_is_named(tmp_path):
 
 def test_a_data_set_without_labels_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(type(TASKS["saliency"]), "label_reader", lambda self, dataset: None)
-    with pytest.raises(
-        UserError, match=r"MODEL\.SALIENCY_ON is on, but the task's source of labels finds none for data"
-    ):
+    with pytest.raises(UserError, match=r"MODEL\.SALIENCY_ON is on, but data set \S+ has no labels for saliency; turn"):
         build_datasets(nine_cfg(folder, tmp_path))
 
 
 def test_other_names_leave_the_label_alone(folder):
     dataset = open_mini(folder)
-    names = VocabularyMap(dataset.vocabulary, dataset.vocabulary)
+    names = VocabularyMap(dataset.vocabulary, dataset.vocabulary, TASKS.values())
     annotations = dataset.get_annotations(0)
     assert "saliency" in names.tasks()
     assert names(annotations).labels["saliency"] is annotations.labels["saliency"]

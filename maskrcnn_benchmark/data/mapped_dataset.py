@@ -1,8 +1,9 @@
 """A data set in the names of another, so that one network learns from both."""
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,9 @@ from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.tasks.task import Task
+
 
 class MappedDataset(AnnotatedDataset):
     """A data set whose annotations are in another vocabulary, see `VocabularyMap` for what becomes of what.
@@ -22,6 +26,7 @@ class MappedDataset(AnnotatedDataset):
     Args:
         dataset: a data set of this folder; it is not changed.
         vocabulary: the `Vocabulary` wanted.
+        tasks: the tasks whose labels it may have; None: those of the registry.
 
     Attributes:
         vocabulary: as given.
@@ -30,11 +35,15 @@ class MappedDataset(AnnotatedDataset):
         transforms: the data set's, called after the names are changed.
     """
 
-    def __init__(self, dataset: Any, vocabulary: Vocabulary) -> None:
+    def __init__(self, dataset: Any, vocabulary: Vocabulary, tasks: "Iterable[Task] | None" = None) -> None:
+        if tasks is None:
+            from maskrcnn_benchmark.tasks.task import TASKS
+
+            tasks = TASKS.values()
         self.dataset = copy.copy(as_dataset(dataset))
         self.transforms, self.dataset.transforms = self.dataset.transforms, None
         self.vocabulary = vocabulary
-        self.names = VocabularyMap(self.dataset.vocabulary, vocabulary)
+        self.names = VocabularyMap(self.dataset.vocabulary, vocabulary, tasks)
         self.tasks = frozenset(self.dataset.tasks & self.names.tasks())
 
     @property

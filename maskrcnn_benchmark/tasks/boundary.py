@@ -55,6 +55,11 @@ def _size(mask: Any, name: str) -> tuple[int, int]:
         raise UserError(f"{name}: its mask has no 'size' [h, w]")
     height, width = mask["size"]
     return int(width), int(height)
+import numpy as np
+
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.dataset_page import numbers_card
 
 
 class Boundary(Task):
@@ -88,6 +93,9 @@ class Boundary(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailBoundaryReader}
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        pixels = np.array(counts.each(self.key, "edge pixels"))
+        return [numbers_card("Boundary pixels per image", pixels, "edge pixels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
 

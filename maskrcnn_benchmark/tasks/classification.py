@@ -28,6 +28,19 @@ class DetailClassificationReader(LabelReader):
 
     def has(self, image: DetailImage) -> bool:
         return image.has_objects
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.dataset_page import numbers_card
 
 
 class Classification(Task):
@@ -67,6 +80,26 @@ class Classification(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailClassificationReader}
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        return bool(vocabulary.image_label_names)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"image labels": vocabulary.image_label_names}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Labels say of each class whether it is there, so the source must know every one of the target's."""
+        places = match_names(target.image_label_names, source.image_label_names, SAME_CLASS)
+        return itemgetter(places) if places and None not in places else None
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"classes": [vocabulary.image_label_names[k] for k in np.flatnonzero(annotations.classes.numpy() > 0)]}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        return [("labels", ", ".join(count["classes"]) or "none")]
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        numbers = np.array([len(names) for names in counts.each(self.key, "classes")])
+        return [numbers_card("Labels per image", numbers, "labels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,24 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.data.dataset import ObjectReader
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.data.same_names import match_objects
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.charts import heat_map, ratio_tick
+from maskrcnn_benchmark.visualization.dataset_page import card, numbers_card, ratios_card
+
+AREA_LIMITS = ((32, "medium"), (96, "large"))  # COCO's ranges of size: sides of squares of 32^2 and 96^2 pixels
+CENTRE_CELLS = (20, 30)  # rows and columns of the map of centres
 
 
 class Detection(Task):
@@ -55,6 +73,59 @@ class Detection(Task):
 
     label_field = None  # the label is the objects themselves
     label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), ObjectReader)
+    label_field = None
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        return bool(vocabulary.thing_names)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"classes of objects": vocabulary.thing_names}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[BoxList], BoxList] | None:
+        """Objects of classes that the target lacks are dropped."""
+        labels = match_objects(source, target)
+        return partial(_rename_objects, torch.tensor(labels)) if any(labels) else None
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Labels 1..K of objects and of crowds; of objects that are no crowd, the square root of the box's area in
+        pixels, its width through its height where it has both, and its centre as shares of the image's sides.
+        """
+        objects = annotations.instances
+        labels = objects.get_field("labels").numpy()
+        crowd = objects.get_field("iscrowd").numpy() if objects.has_field("iscrowd") else np.zeros(len(labels), bool)
+        boxes = objects.convert("xywh").bbox.numpy()[~crowd]
+        width, height = boxes[:, 2:].astype(np.float64).T
+        has_extent = (width > 0) & (height > 0)
+        return {
+            "classes": [vocabulary.thing_names[label - 1] for label in np.unique(labels)],
+            "labels": labels[~crowd],
+            "crowds": labels[crowd],
+            "sizes": np.sqrt(width * height),
+            "ratios": width[has_extent] / height[has_extent],
+            "centres": (boxes[:, :2] + boxes[:, 2:] / 2) / np.maximum(annotations.size, 1),
+        }
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        objects, crowds = (_named_numbers(count[name], vocabulary.thing_names) for name in ("labels", "crowds"))
+        return [("objects", objects or "none"), *([("crowds", crowds)] if crowds else [])]
+
+    def tiles(self, counts: DatasetCounts) -> list[tuple[str, int]]:
+        return [
+            ("objects", len(counts.joined(self.key, "labels"))),
+            ("crowds", len(counts.joined(self.key, "crowds"))),
+        ]
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        numbers = np.array([len(labels) for labels in counts.each(self.key, "labels")])
+        sizes, ratios = counts.joined(self.key, "sizes"), counts.joined(self.key, "ratios")
+        return [
+            numbers_card("Objects per image", numbers, "objects", "images"),
+            ratios_card(
+                "Size of objects", sizes, "square root of the box's area, pixels", "objects", marks=AREA_LIMITS
+            ),
+            ratios_card("Aspect ratio of objects", ratios, "width : height", "objects", tick=ratio_tick),
+            _centres_card(counts.joined(self.key, "centres")),
+        ]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
@@ -65,6 +136,28 @@ class Detection(Task):
     # Pictures ---------------------------------------------------------------------------------------------------------
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+
+def _rename_objects(label_of: torch.Tensor, objects: BoxList) -> BoxList:
+    labels = label_of[objects.get_field("labels")]
+    kept = objects[labels > 0]
+    kept.add_field("labels", labels[labels > 0])
+    return kept
+
+
+def _named_numbers(labels: np.ndarray, names: Sequence[str]) -> str:
+    """Labels as "3 person, 1 dog"."""
+    numbers = np.bincount(labels - 1, minlength=len(names))
+    return ", ".join(f"{numbers[k]} {names[k]}" for k in np.argsort(-numbers, kind="stable") if numbers[k])
+
+
+def _centres_card(centres: np.ndarray) -> str:
+    if not len(centres):
+        return card("Where objects are", "", "")
+    x, y = centres.T
+    grid, _, _ = np.histogram2d(y, x, bins=CENTRE_CELLS, range=((0, 1), (0, 1)))
+    chart = heat_map(grid.astype(np.int64), "image width", "image height", "objects")
+    return card("Where objects are", "centres of boxes", chart)
 
 
 DETECTION = register_task(Detection())

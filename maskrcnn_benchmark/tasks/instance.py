@@ -17,6 +17,16 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.data.dataset import MaskReader
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.dataset_page import ratios_card, shares_card
 
 
 class Instance(Task):
@@ -87,6 +97,31 @@ class Instance(Task):
 
     label_field = "masks"
     label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), MaskReader)
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Of objects that are no crowd, the bytes of the mask's compressed run-length code, and the share of its box,
+        where that has an extent, that it fills.
+        """
+        objects = annotations.instances
+        if objects.has_field("iscrowd"):
+            objects = objects[~objects.get_field("iscrowd")]
+        masks = objects.get_field("masks").get_mask_tensor().numpy()
+        masks = masks.reshape(len(objects), *masks.shape[-2:])
+        codes = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0)))
+        pixels = coco_mask.area(codes).astype(np.int64) if codes else np.zeros(0, np.int64)
+        areas = objects.convert("xywh").bbox.numpy()[:, 2:].prod(1)
+        filled = np.minimum(pixels[areas > 0] / areas[areas > 0].astype(np.float64), 1.0)
+        return {"bytes": np.array([len(code["counts"]) for code in codes], np.int64), "filled": filled}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        return []
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        filled, lengths = counts.joined(self.key, "filled"), counts.joined(self.key, "bytes")
+        return [
+            shares_card("Share of its box that a mask fills", filled, "share", "objects"),
+            ratios_card("Run-length code of a mask", lengths, "bytes, COCO's compressed form", "objects", 2),
+        ]
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,11 @@ def _tangents(columns: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> tup
     dy = (rows[after] - rows[before]).astype(np.float64)
     norm = np.maximum(np.hypot(dx, dy), 1.0)  # 0 only where both vanish
     return dx / norm, dy / norm
+import numpy as np
+
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.dataset_page import numbers_card
 
 
 class Occlusion(Task):
@@ -131,6 +136,9 @@ class Occlusion(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailOcclusionReader}
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        pixels = np.array(counts.each(self.key, "edge pixels"))
+        return [numbers_card("Occlusion pixels per image", pixels, "edge pixels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,12 @@
 """Part segmentation: a part label for every pixel of the objects that have parts."""
 
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import CLASSES_AND_BACKGROUND, NAME, REGION_HEADS, WIDTHS, region_pooling
@@ -24,6 +31,15 @@ class DetailPartReader(LabelReader):
 
     def has(self, image: DetailImage) -> bool:
         return image.has_parts
+from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped, parts_table
+from maskrcnn_benchmark.visualization.palette import part_colours
 
 
 class Part(Task):
@@ -115,9 +131,60 @@ class Part(Task):
     label_readers = {"detail": DetailPartReader}
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
-        instances = annotations.instances
-        has_field = instances is not None and instances.has_field("parts")
-        return has_field and bool(instances.get_field("parts").annotated.any())
+        return super().is_annotated(annotations) and bool(annotations.instances.get_field("parts").annotated.any())
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        return bool(vocabulary.parts)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {**super().names(vocabulary), "parts": vocabulary.parts and vocabulary.parts.labels}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[BoxList], BoxList] | None:
+        """Parts cannot be ignored: those of a class stay annotated where the source tells all of the target's parts of
+        it apart and has no other.
+        """
+        labels, has_parts = _match_parts(source, target)
+        return partial(_rename_parts, labels, has_parts, target.parts) if has_parts.any() else None
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Of each part label [P] the objects on which it is seen and its pixels; of each thing [K] the objects whose
+        parts are annotated. All int64.
+        """
+        labels = annotations.instances.get_field("labels").numpy()
+        parts, number = annotations.instances.get_field("parts"), len(vocabulary.parts)
+        annotated = parts.annotated.numpy()
+        maps = parts.labels.numpy().reshape(len(labels), -1)
+        place = np.flatnonzero(maps)
+        cells = (place // max(maps.shape[1], 1)) * (number + 1) + maps.reshape(-1)[place]
+        table = np.bincount(cells, minlength=len(labels) * (number + 1)).reshape(len(labels), number + 1)
+        table = table[annotated, 1:]
+        owners = np.bincount(labels[annotated] - 1, minlength=len(vocabulary.thing_names))
+        return {"objects": (table > 0).sum(0), "pixels": table.sum(0), "owners": owners}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        number = int(count["owners"].sum())
+        return [("parts", f"{count['objects'].sum()} on {number} object{'s' * (number != 1)}")]
+
+    def tiles(self, counts: DatasetCounts) -> list[tuple[str, int]]:
+        return [("parts on objects", int(sum(objects.sum() for objects in counts.each(self.key, "objects"))))]
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        return []
+
+    def sections(self, counts: DatasetCounts) -> list[tuple[str, str]]:
+        """Each part label: on how many objects of the things that have it, and how large it is there."""
+        vocabulary = counts.vocabulary
+        owners = counts.total(self.key, "owners", len(vocabulary.thing_names))
+        if not owners.sum():
+            return [("Parts", EMPTY)]
+        names = [label.rsplit("/", 1)[-1].replace("_", " ") for label in vocabulary.parts.labels]
+        of_thing = dict(zip(vocabulary.thing_names, owners.tolist()))
+        annotated = [sum(of_thing.get(thing, 0) for thing in things) for things in vocabulary.parts.owners]
+        objects, pixels = (counts.total(self.key, name, len(names)) for name in ("objects", "pixels"))
+        rows = list(zip(names, vocabulary.parts.owners, objects.tolist(), annotated, pixels.tolist()))
+        numbers = [f"{n:,} {escaped(thing)}" for thing, n in sorted(of_thing.items(), key=lambda i: -i[1]) if n]
+        lead = f"Label set “{escaped(vocabulary.parts.name)}”. Objects whose parts are annotated: {', '.join(numbers)}."
+        return [("Parts", parts_table(rows, part_colours(vocabulary).tolist()[1:], lead))]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
@@ -128,6 +195,44 @@ class Part(Task):
     # Pictures ---------------------------------------------------------------------------------------------------------
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+
+def _rename_parts(label_of: torch.Tensor, has_parts: torch.Tensor, wanted: PartSet, objects: BoxList) -> BoxList:
+    parts = objects.get_field("parts")
+    annotated = parts.annotated & has_parts[objects.get_field("labels")]
+    renamed = objects.copy_with_fields([field for field in objects.fields() if field != "parts"])
+    if annotated.any():
+        renamed.add_field("parts", PartMask(label_of[parts.labels.int()], annotated, parts.size, wanted))
+    return renamed
+
+
+def _match_parts(source: Vocabulary, target: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
+    """The target's label for each of the source's, uint8 [P + 1]; the source's things that keep parts, bool [K + 1]."""
+    own, wanted = _labels_by_thing(source.parts), _labels_by_thing(target.parts)
+    label_of = torch.zeros(len(source.parts or ()) + 1, dtype=torch.uint8)
+    complete = torch.zeros(len(source.thing_names) + 1, dtype=torch.bool)
+    places = match_names(source.thing_names, tuple(wanted), SAME_CLASS)
+    for label, (thing, place) in enumerate(zip(source.thing_names, places), 1):
+        if thing not in own or place is None:
+            continue
+        theirs = wanted[tuple(wanted)[place]]
+        moves = {(mine, theirs.get(part)) for part, mine in own[thing].items()}
+        is_function = len({mine for mine, _ in moves}) == len(moves)
+        free = all(label_of[mine] in (0, new) for mine, new in moves if new)
+        if set(own[thing]) == set(theirs) and is_function and free:
+            for mine, new in moves:
+                label_of[mine] = new
+            complete[label] = True
+    return label_of, complete
+
+
+def _labels_by_thing(parts: PartSet | None) -> dict[str, dict[str, int]]:
+    """{thing: {part: label}}."""
+    labels: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for label, (things, members) in enumerate(zip(parts.owners, parts.members) if parts else (), 1):
+        for thing in things:
+            labels[thing].update(dict.fromkeys(members, label))
+    return dict(labels)
 
 
 PART = register_task(Part())

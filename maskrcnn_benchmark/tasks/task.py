@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Literal
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from yacs.config import CfgNode
 
@@ -22,6 +24,21 @@ from maskrcnn_benchmark.utils.ranges import Range
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
+from maskrcnn_benchmark.config.defaults import (
+    _C,
+    first_iteration,
+    last_iteration,
+    loss_weight,
+    rate_factor,
+    single_loss_weight,
+    task_switch,
+)
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.statistics import DatasetCounts
 
 
 class Task:
@@ -122,6 +139,65 @@ class Task:
         """
         make = self.label_readers.get(dataset.layout)
         return None if make is None else make(dataset)
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        """Whether a vocabulary has the classes that this task speaks of; a field of objects needs theirs."""
+        return self.label_field is None or bool(vocabulary.thing_names)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        """{what is named: the names} on which its metrics depend; those of a field of objects on the objects' classes.
+
+        A network is scored only on data sets of which these names are those that it learnt.
+        """
+        return {} if self.label_field is None else {"classes of objects": vocabulary.thing_names}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[Any], Any] | None:
+        """How labels in the names of one vocabulary read in those of another.
+
+        Returns:
+            function from a label, which it leaves as it is, to one in the target's names, or None where none of its
+            names is left. A task whose label is a field of the objects gets their `BoxList`, with the labels of the
+            source, and returns one with the field in the target's names. Unless a task says otherwise its labels stay.
+        """
+        return _same
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """What is worth counting on an image that is annotated, for the page about a data set.
+
+        Returns:
+            {name: number or small array}; under "classes" names of the vocabulary's classes that occur. Unless a task
+            says otherwise, a whole number or a float and a name that says of what.
+        """
+        if self.label_field is not None:
+            return {"objects": len(annotations.instances)}
+        label = annotations.labels[self.key]
+        if isinstance(label, torch.Tensor):
+            return {"mean" if label.numel() > 1 else "value": float(label.float().mean())}
+        if hasattr(label, "edges"):
+            return {"edge pixels": int(label.edges.count_nonzero())}
+        if hasattr(label, "labels"):
+            return {"share of labelled pixels": float((label.labels != IGNORE_INDEX).float().mean())}
+        return {}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        """What the page says below an image of its `count`: (name, text)."""
+        return [
+            (self.key, f"{number:,} {name}" if isinstance(number, int) else f"{name} {number:.3g}")
+            for name, number in count.items()
+        ]
+
+    def tiles(self, counts: "DatasetCounts") -> list[tuple[str, int]]:
+        """Total numbers that head the page: (name, number)."""
+        return []
+
+    def cards(self, counts: "DatasetCounts") -> list[str]:
+        """Charts of distributions, each the HTML of a `card` of `visualization.dataset_page`."""
+        from maskrcnn_benchmark.visualization.dataset_page import cards_of_numbers
+
+        return cards_of_numbers(self.key, self.title, counts)
+
+    def sections(self, counts: "DatasetCounts") -> list[tuple[str, str]]:
+        """Further sections of the page: (title, HTML)."""
+        return []
 
     # Network ----------------------------------------------------------------------------------------------------------
 
@@ -135,6 +211,10 @@ class Task:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
+
+
+def _same(label: Any) -> Any:
+    return label
 
 
 class Registry(MutableMapping[str, Task]):
@@ -186,6 +266,7 @@ class Proposals(Task):
     switch = "RPN_ONLY"
     headline = "AR@1000"
     per = "region"
+    label_field = None
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         return annotations.instances is not None
