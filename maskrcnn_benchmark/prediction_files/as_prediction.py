@@ -59,7 +59,7 @@ def strength_map(answer, size, vocabulary):
 FURTHER_MEMBERS = {}
 
 
-def to_prediction(answers, vocabulary, task=None):
+def to_prediction(given, size, vocabulary, task=None):
     """The prediction that answers on an image stand for, to be drawn.
 
     Boxes, masks and joints come from lists that need not speak of the same objects. Objects are those of `task`, or of
@@ -67,7 +67,8 @@ def to_prediction(answers, vocabulary, task=None):
     the same objects in the same order (joints: the people among them), and is left out otherwise.
 
     Args:
-        answers: `ImageAnswers`.
+        given: {task key: what `Task.encode` returns}.
+        size: (width, height) of the image.
         vocabulary: the `Vocabulary` of the data set.
         task: the task that will be drawn, or None to draw all from one prediction.
 
@@ -75,8 +76,7 @@ def to_prediction(answers, vocabulary, task=None):
         `ImagePrediction` of the image's size; objects are the best 100, with masks of the size of the image, and parts
         are a map of the whole image. Maps are `LabelMap` and `ScoreMap`.
     """
-    given, size = answers.answers, answers.size
-    prediction = ImagePrediction(size, _objects(given, size, vocabulary, task), image_id=answers.image_id)
+    prediction = ImagePrediction(size, _objects(given, size, vocabulary, task))
     if "semantic" in given:
         labels = given["semantic"]
         # 255 stands for no class, which drawings leave blank

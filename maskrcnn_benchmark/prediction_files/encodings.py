@@ -23,21 +23,6 @@ _DIRECTION_STEPS = 65534
 
 
 @dataclass(frozen=True)
-class ImageAnswers:
-    """The answers of several tasks on one image.
-
-    Attributes:
-        size: (width, height) of the image.
-        answers: {task key: answer in the form above}.
-        image_id: what the data set calls the image.
-    """
-
-    size: tuple[int, int]
-    answers: dict
-    image_id: object = None
-
-
-@dataclass(frozen=True)
 class PartAnswer:
     """Parts of one image.
 

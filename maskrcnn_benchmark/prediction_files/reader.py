@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from maskrcnn_benchmark.evaluation.parts.part import SCORE_THRESHOLD
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers, OcclusionAnswer, PartAnswer
+from maskrcnn_benchmark.prediction_files.encodings import OcclusionAnswer, PartAnswer
 from maskrcnn_benchmark.prediction_files.layout import (
     CLASSES,
     DETAIL_KEYPOINTS,
@@ -89,7 +89,7 @@ class PredictionReader:
         return len(self._names)
 
     def answers(self, index, tasks=None):
-        """`ImageAnswers` on the image at an index of the data set.
+        """What is stored of the image at an index of the data set: {task key: what `Task.encode` returns}.
 
         Args:
             index: which image.
@@ -99,8 +99,7 @@ class PredictionReader:
         """
         info = self._dataset.get_img_info(index)
         size = int(info["width"]), int(info["height"])
-        answers = {task: self._answer(task, index, size) for task in (self.tasks if tasks is None else tasks)}
-        return ImageAnswers(size, answers, image_id(self._dataset, index))
+        return {task: self._answer(task, index, size) for task in (self.tasks if tasks is None else tasks)}
 
     def _answer(self, task, index, size):
         if task == "part":

@@ -6,7 +6,7 @@ from maskrcnn_benchmark.tasks.task import OWN_TASKS
 
 
 class AnswerRows:
-    """Turns `ImageAnswers` into rows and maps.
+    """Turns {task key: what `Task.encode` returns} into rows and maps.
 
     Args:
         dataset: names categories and parts: anything with a `vocabulary`, and with the numbers of its file if it has
@@ -21,7 +21,7 @@ class AnswerRows:
 
     def rows(self, key, answers):
         """{key of `result_layout.LISTS`: list of rows, plain values} of an image that files call `key`."""
-        given, rows = answers.answers, {}
+        given, rows = answers, {}
         for task, field in (("detection", "bbox"), ("instance", "segmentation"), ("keypoint", "keypoints")):
             if task in given:
                 rows[task] = [self._object(key, row, {field: _plain(row[field])}) for row in given[task]]
@@ -36,7 +36,7 @@ class AnswerRows:
 
     def maps(self, answers):
         """{folder: (uint8 or uint16 [H, W], palette uint8 [256, 3] or None)} of an image."""
-        given, maps = answers.answers, {}
+        given, maps = answers, {}
         if "part" in given:
             maps[MAPS["part"]] = given["part"].labels, self._palette
         if "semantic" in given:

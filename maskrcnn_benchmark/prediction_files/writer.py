@@ -63,7 +63,7 @@ class PredictionWriter:
 
         Args:
             index: which image.
-            answers: `ImageAnswers`; tasks that no file is known for are passed over.
+            answers: {task key: what `Task.encode` returns}; tasks that no file is known for are passed over.
         """
         for kind, rows in self._answer_rows.rows(image_id(self.dataset, index), answers).items():
             self._rows(kind).add(index, rows)

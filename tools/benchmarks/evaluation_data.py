@@ -11,7 +11,6 @@ from benchmarks.photograph_scenes import SIZE, enlarge
 from maskrcnn_benchmark.data.mini_detail import writing as mini_detail
 from maskrcnn_benchmark.data.mini_detail.scene import draw_scene
 from maskrcnn_benchmark.prediction_files.encodings import (
-    ImageAnswers,
     OcclusionAnswer,
     PartAnswer,
     encode_direction,
@@ -72,7 +71,7 @@ def imperfect_answers(target, vocabulary, rng):
         rng: NumPy generator.
 
     Returns:
-        `ImageAnswers`.
+        {task key: what `Task.encode` returns}.
     """
     objects = _Objects(target, vocabulary, rng)
     strength = _soft_edges(target.boundary.edges.numpy(), rng)
@@ -83,20 +82,16 @@ def imperfect_answers(target, vocabulary, rng):
     labels[labels == IGNORE_INDEX] = 0
     x, y = rng.integers(0, SIZE[0] - 60), rng.integers(0, SIZE[1] - 60)
     labels[y : y + 60, x : x + 60] = rng.integers(len(vocabulary.semantic_names))
-    return ImageAnswers(
-        target.size,
-        {
-            "detection": objects.boxes(),
-            "instance": objects.masks(),
-            "keypoint": objects.joints(),
-            "part": objects.parts(),
-            "semantic": labels,
-            "boundary": encode_strength(strength),
-            "occlusion": OcclusionAnswer(encode_strength(occluding), encode_direction(sin + noise[0], cos + noise[1])),
-            "classification": np.clip(target.classes.numpy() + rng.normal(0, 0.6, len(target.classes)), 0, 1),
-        },
-        target.image_id,
-    )
+    return {
+        "detection": objects.boxes(),
+        "instance": objects.masks(),
+        "keypoint": objects.joints(),
+        "part": objects.parts(),
+        "semantic": labels,
+        "boundary": encode_strength(strength),
+        "occlusion": OcclusionAnswer(encode_strength(occluding), encode_direction(sin + noise[0], cos + noise[1])),
+        "classification": np.clip(target.classes.numpy() + rng.normal(0, 0.6, len(target.classes)), 0, 1),
+    }
 
 
 def _soft_edges(edges, rng):

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from maskrcnn_benchmark.evaluation.dense.semantic import SemanticEvaluator
+
 from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-
 from maskrcnn_benchmark.evaluation.edges.occlusion import OcclusionEvaluator
+
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
 from maskrcnn_benchmark.structures.dense_map import OcclusionMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
