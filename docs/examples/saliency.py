@@ -20,8 +20,8 @@ from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
 from maskrcnn_benchmark.prediction_files.encodings import encode_strength
-from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -41,6 +41,10 @@ class Saliency(Task):
     losses = ("loss_saliency",)
     headline = "maxF"
     parameter_prefixes = ("fpn_heads.heads.saliency.",)
+
+    def files(self):
+        """A folder of grey PNGs of 8 bits."""
+        return (ArrayMaps(KEY, encodings={KEY: "PNG of 8 bits: saliency times 255"}),)
 
 
 SALIENCY = Saliency()
@@ -201,6 +205,4 @@ def setup_environment():
     FPN_HEADS[KEY] = build_saliency_head
     EVALUATORS[KEY] = lambda vocabulary, protocols: SaliencyEvaluator()
     DRAWERS[KEY] = draw_saliency
-    MAPS[KEY] = "saliency"
-    ENCODINGS[KEY] = "PNG of 8 bits: saliency times 255"
     TRIVIAL_MAPS[KEY] = mean_label

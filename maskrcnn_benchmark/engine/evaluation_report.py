@@ -9,9 +9,8 @@ import numpy as np
 from maskrcnn_benchmark.evaluation.delta_m import add_delta_m, read_single_task
 from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, title_of, write_class_table, write_results
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
-from maskrcnn_benchmark.prediction_files.layout import MAPS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
-from maskrcnn_benchmark.tasks.task import OWN_TASKS
+from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -65,8 +64,8 @@ def report_files(evaluators, results, dataset, folder, name, count, interactions
     Returns:
         `Path` of the report.
     """
-    tasks = [key for key in evaluators if _is_drawn(key)]
-    reader = PredictionReader(dataset, find_predictions(folder), tasks) if tasks else None
+    tasks = [TASKS[key] for key in evaluators if _is_drawn(key)]
+    reader = PredictionReader(dataset, find_predictions(folder, tasks), tasks) if tasks else None
     facts = [("data set", name), ("images", str(len(dataset))), ("answers", str(folder))]
     title = f"Evaluation on {name}"
     return report_run(evaluators, results, dataset, reader, folder, title, facts, count, interactions)
@@ -79,7 +78,7 @@ def report_run(evaluators, results, dataset, predictions, folder, title, facts, 
         evaluators: {task key: evaluator that knows images by their index in the data set}.
         results: what `compare_results` returned.
         dataset: `dataset[index]` is (image, annotations, index); where its images are missing, their place stays white.
-        predictions: its `answers(index, tasks)` are the `ImageAnswers`, such as a `PredictionReader`.
+        predictions: its `read(index, tasks)` are the stored predictions, such as a `PredictionReader`.
         folder: where to.
         title: heading.
         facts: list of (name, text) said below it.
@@ -114,7 +113,7 @@ def report_run(evaluators, results, dataset, predictions, folder, title, facts, 
 
 def _is_drawn(key):
     """Whether a report shows a line's answers: a thousand proposals are no picture, an added task may have no files."""
-    return key in OWN_TASKS or key in MAPS
+    return bool(TASKS.get(key, PROPOSALS).files())
 
 
 def _extremes(scores, count):
@@ -138,7 +137,8 @@ class _Images:
         info = self.dataset.get_img_info(index)
         if index not in self._pictures:
             self._pictures[index] = self._picture(index, info)
-        prediction = to_prediction(self.predictions.answers(index, [task]), self.dataset.vocabulary, task)
+        stored, size = self.predictions.read(index, [task]), (info["width"], info["height"])
+        prediction = to_prediction(stored, size, self.dataset.vocabulary, [TASKS[task]])
         drawn = (
             DRAWERS[task](self._pictures[index], answer, self.dataset.vocabulary)
             for answer in (self.dataset.get_annotations(index), prediction)

@@ -19,10 +19,11 @@ from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.coco.summaries import summaries, write_summary
 from maskrcnn_benchmark.evaluation.report import TASK_OF_IOU_TYPE, check_expected_results
 from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
-from maskrcnn_benchmark.prediction_files.layout import is_detail
+from maskrcnn_benchmark.prediction_files.layout import layout_of
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -104,7 +105,7 @@ def inference(
                 # Evaluators see what is written, so that a score from memory and one from the files are the same
                 answers = _answers(prediction, evaluators, dataset.get_img_info(index))
                 if writer is not None:
-                    writer.write(index, answers)
+                    writer.write(index, answers.answers)
                 # by index: data sets that were joined may use the same image id
                 pool.submit(index, answers)
         if writer is not None:
@@ -129,7 +130,8 @@ def inference(
 
 
 def _writer(folder, dataset, tasks):
-    return PredictionWriter(folder, dataset, tasks) if folder else contextlib.nullcontext()
+    objects = [TASKS.get(key, PROPOSALS) for key in tasks]
+    return PredictionWriter(folder, dataset, objects) if folder else contextlib.nullcontext()
 
 
 def _answers(prediction, evaluators, info):
@@ -142,7 +144,7 @@ def _answers(prediction, evaluators, info):
 def _is_of_coco_files(dataset):
     """Who tests on files in COCO's layout knows pycocotools' lines; to others they are a detail beside the table."""
     parts = getattr(dataset, "datasets", [dataset])
-    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts) and not is_detail(dataset)
+    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts) and layout_of(dataset) != "detail"
 
 
 def _tasks(iou_types):

@@ -1,5 +1,6 @@
 """Boundary detection: is there a boundary at this pixel?"""
 
+from maskrcnn_benchmark.prediction_files.maps import MapFile, StrengthMaps
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -23,6 +24,10 @@ class Boundary(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[MapFile, ...]:
+        encodings = {self.key: "PNG of 8 bits: probability of a boundary times 255"}
+        return (StrengthMaps(self.key, text="a grey PNG per image: strength", encodings=encodings),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

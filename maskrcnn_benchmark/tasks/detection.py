@@ -1,5 +1,6 @@
 """Detection: a box, a class and a score for every object."""
 
+from maskrcnn_benchmark.prediction_files.lists import Box, ListFile, ObjectFile
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -31,6 +32,11 @@ class Detection(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[ListFile, ...]:
+        box = "[x, y, width, height] in pixels; x, y is the left upper corner of the first pixel, counted from 0"
+        text, fields = "boxes, as COCO's results", {"bbox": Box()}
+        return (ObjectFile(self.key, "bbox.json", option="--bbox", text=text, fields=fields, encodings={"bbox": box}),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

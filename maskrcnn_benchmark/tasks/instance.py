@@ -1,7 +1,27 @@
 """Instance segmentation: a mask for every object."""
 
+from pycocotools import mask as coco_mask
+
+from maskrcnn_benchmark.prediction_files.as_prediction import bitmaps, decode_objects
+from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, check_code, member, plain_code
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
+
+
+class Mask(Form):
+    """Run lengths of an object's pixels, from which its area follows."""
+
+    def plain(self, value, field, names):
+        return plain_code(value)
+
+    def check(self, row, field, index, opened):
+        check_code(member(row, field), opened.names.sizes[index], field)
+
+    def read(self, rows, field, index, opened):
+        areas, codes = opened.codes(index, [row[field] for _, row in rows], [number for number, _ in rows])
+        return [{field: code, "area": float(area), "iscrowd": 0} for code, area in zip(codes, areas)]
 
 
 class Instance(Task):
@@ -29,6 +49,19 @@ class Instance(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[ListFile, ...]:
+        encodings = {"segmentation": "COCO run lengths, {size: [height, width], counts: text}"}
+        fields, text = {"segmentation": Mask()}, "masks, as COCO's results"
+        return (ObjectFile(self.key, "segm.json", option="--segm", text=text, fields=fields, encodings=encodings),)
+
+    def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
+        """The objects, with their masks uint8 [N, 1, H, W] as large as the image."""
+
+        def mask(rows, size):
+            return bitmaps([row.get("segmentation") for row in rows], size)
+
+        return decode_objects(stored, size, lambda row: coco_mask.toBbox(row["segmentation"]).tolist(), mask=mask)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

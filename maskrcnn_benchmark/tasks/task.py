@@ -7,7 +7,7 @@ this one are handed task objects and know none of them by name.
 
 import importlib
 from collections.abc import Iterator, MutableMapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -22,7 +22,11 @@ from maskrcnn_benchmark.config.defaults import (
     single_loss_weight,
     task_switch,
 )
+from maskrcnn_benchmark.prediction_files.layout import PredictionFile
+from maskrcnn_benchmark.prediction_files.lists import ObjectFile
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 
 class Task:
@@ -67,11 +71,44 @@ class Task:
         """Whether somebody looked for what this task asks for on an image."""
         return self.key in annotations.labels
 
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        """Whether a vocabulary has the classes that this task speaks of."""
+        return True
+
     # Network ----------------------------------------------------------------------------------------------------------
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[PredictionFile, ...]:
+        """The lists and maps that hold its predictions; () where they are scored, but not written.
+
+        By default a grey PNG of 8 bits per image, or a list with a box and a value per object. An array of other
+        channels, dtype or range is `(ArrayMaps(self.key, dtype="float32", channels=3, low=-1, high=1),)`, a vector per
+        image `(VectorFile(self.key),)`.
+        """
+        return (ObjectFile(self.key),) if self.per == "region" else (ArrayMaps(self.key),)
+
+    def to_files(self, stored: Any) -> dict[str, Any]:
+        """{key of a file: what it holds} of a stored prediction; a file that is not in it has nothing of the image.
+
+        By default all of it is in the only file, and where there are several, it is such a dictionary itself.
+        """
+        files = self.files()
+        return {files[0].key: stored} if len(files) == 1 else stored
+
+    def from_files(self, held: dict[str, Any], size: tuple[int, int]) -> Any:
+        """What `to_files` was given, of an image of `size` (width, height); optional files may be missing."""
+        return next(iter(held.values())) if len(self.files()) == 1 else held
+
+    def decode(self, stored: Any, size: tuple[int, int], vocabulary: Vocabulary) -> Any:
+        """A stored prediction as its output in `ImagePrediction.outputs`, to be drawn; by default of the first file.
+
+        Of a task whose predictions are a list of objects this is a `BoxList` with labels, scores and its field.
+        """
+        file = self.files()[0]
+        return file.decode(self.to_files(stored)[file.key], size, vocabulary)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -131,6 +168,9 @@ class Proposals(Task):
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         return annotations.instances is not None
+
+    def files(self) -> tuple[PredictionFile, ...]:
+        return ()
 
 
 # No task of its own, and so not in the registry

@@ -244,14 +244,14 @@ def measure_whole(folder, count, workers):
     rng = np.random.default_rng(0)
     scenes = [imperfect_answers(dataset.get_annotations(i), dataset.vocabulary, rng) for i in range(distinct)]
     tasks = list(TASKS)
-    with PredictionWriter(predictions, dataset, tasks) as writer:
+    with PredictionWriter(predictions, dataset, TASKS.values()) as writer:
         for index in range(count):
-            writer.write(index, scenes[index % distinct])
+            writer.write(index, scenes[index % distinct].answers)
         writer.finish()
     del scenes
     with PeakMemory() as memory:
         start = time.perf_counter()
-        reader = PredictionReader(dataset, find_predictions(predictions), tasks)
+        reader = PredictionReader(dataset, find_predictions(predictions, TASKS.values()), TASKS.values())
         evaluators = score_files(dataset, reader, tasks, workers=workers)
         seconds = time.perf_counter() - start
     minutes = seconds / 60 * VAL_IMAGES / count

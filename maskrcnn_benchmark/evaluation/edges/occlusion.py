@@ -10,13 +10,8 @@ from maskrcnn_benchmark.evaluation.edges.matching import match_edges
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
 from maskrcnn_benchmark.evaluation.scores import Curve, Scores
-from maskrcnn_benchmark.prediction_files.encodings import (
-    OcclusionAnswer,
-    decode_direction,
-    decode_strength,
-    encode_direction,
-    encode_strength,
-)
+from maskrcnn_benchmark.prediction_files.encodings import decode_strength, encode_strength
+from maskrcnn_benchmark.tasks.occlusion import OcclusionPrediction, decode_direction, encode_direction
 
 # Name of a curve -> title, meaning of the vertical axis, its range
 _CURVES = {
@@ -56,7 +51,7 @@ class OcclusionEvaluator(Evaluator):
 
     def answer(self, prediction):
         strength, sin, cos = self.member(prediction, "occlusion").scores.cpu().numpy()
-        return OcclusionAnswer(encode_strength(strength), encode_direction(sin, cos))
+        return OcclusionPrediction(encode_strength(strength), encode_direction(sin, cos))
 
     def record(self, answer, target):
         """int32 [4, K]: pairs, annotated pixels, right pairs, predicted pixels."""

@@ -24,7 +24,6 @@ from maskrcnn_benchmark.evaluation.parts.people import (
 )
 from maskrcnn_benchmark.evaluation.parts.runs import paste_part_runs
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
-from maskrcnn_benchmark.prediction_files.encodings import PartAnswer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.part_mask import PERSON6_LABELS
 
@@ -106,14 +105,16 @@ class PartEvaluator(Evaluator):
         )
 
     def answer(self, prediction):
+        from maskrcnn_benchmark.tasks.part import PartPrediction
+
         if prediction.part_map is not None:
-            return PartAnswer(prediction.part_map.labels.cpu().numpy())
+            return PartPrediction(prediction.part_map.labels.cpu().numpy())
         instances = self.member(prediction, "instances")
         scores, labels = instances.get_field("scores"), instances.get_field("labels")
         owns_parts = torch.as_tensor(self.owns_parts, device=labels.device)
         chosen = instances[(scores >= INSTANCE_THRESHOLD) & owns_parts[labels]]
         if len(chosen) == 0:
-            return PartAnswer(np.zeros(prediction.size[::-1], np.uint8), [])
+            return PartPrediction(np.zeros(prediction.size[::-1], np.uint8), [])
         runs = paste_part_runs(chosen.get_field("parts"), chosen.convert("xyxy").bbox, prediction.size)
         scores, labels = chosen.get_field("scores").tolist(), chosen.get_field("labels").tolist()
         rows = {}
@@ -122,7 +123,7 @@ class PartEvaluator(Evaluator):
             row["parts"].append({"part": part, "segmentation": code})
         worst_first = np.argsort(-np.array(scores), kind="stable")[::-1]
         pasted = [box for box in worst_first if scores[box] >= SCORE_THRESHOLD]
-        return PartAnswer(runs.label_map(np.array(pasted, np.int64)), list(rows.values()))
+        return PartPrediction(runs.label_map(np.array(pasted, np.int64)), list(rows.values()))
 
     def record(self, answer, target):
         """`PartRecord`."""
