@@ -18,9 +18,8 @@ from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
-from maskrcnn_benchmark.prediction_files.encodings import encode_strength
-from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -48,9 +47,9 @@ class Saliency(Task):
         """The mean label at each place."""
         return MeanMap(self.key, mean_label)
 
-    def encode(self, prediction, vocabulary):
-        """What is scored and written: uint8 [H, W], saliency times 255."""
-        return encode_strength(self.output(prediction).scores[0].cpu().numpy())
+    def files(self):
+        """What is scored and written, uint8 [H, W]: a folder of grey PNGs of 8 bits."""
+        return (ArrayMaps(KEY, encodings={KEY: "PNG of 8 bits: saliency times 255"}),)
 
 
 SALIENCY = Saliency()
@@ -205,5 +204,3 @@ def setup_environment():
     LABEL_SOURCES[KEY] = saliency_source
     FPN_HEADS[KEY] = build_saliency_head
     DRAWERS[KEY] = draw_saliency
-    MAPS[KEY] = "saliency"
-    ENCODINGS[KEY] = "PNG of 8 bits: saliency times 255"

@@ -14,8 +14,8 @@ from maskrcnn_benchmark.engine.results import gather_results, table_rows, title_
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
-from maskrcnn_benchmark.prediction_files.layout import LISTS, MAPS
-from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.tasks.task import Task
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -78,16 +78,17 @@ class EvaluationReport:
             title: heading.
             facts: (name, text), said below it.
             count: number of images at either end; 0 draws none.
-            predictions: its `answers(index, tasks)` returns {task key: what is stored}; by default those that a
+            predictions: its `read(index, tasks)` returns {task key: what is stored}; by default those that a
                 `PredictionWriter` wrote into the folder.
 
         Returns:
             path of the report.
         """
         # a thousand proposals are no picture, and an added task may have no files
-        drawn = [key for key in tasks_of({**LISTS, **MAPS}) if key in self.evaluators]
+        drawn = {key: evaluator.task for key, evaluator in self.evaluators.items() if evaluator.task.files()}
         if predictions is None and drawn:
-            predictions = PredictionReader(self.dataset, find_predictions(folder), drawn)
+            wanted = list(drawn.values())
+            predictions = PredictionReader(self.dataset, find_predictions(folder, wanted), wanted)
         show = _Images(self.dataset, predictions)
         tasks = []
         for key, result in self.results.items():
@@ -102,7 +103,7 @@ class EvaluationReport:
                     result["metrics"],
                     result["per_class"],
                     [] if evaluator is None else evaluator.scores.curves,
-                    *([show(key, index, score) for index, score in end] for end in ends),
+                    *([show(drawn[key], index, score) for index, score in end] for end in ends),
                 )
             )
         rows = table_rows(self.results)
@@ -129,14 +130,14 @@ class _Images:
         self.predictions = predictions
         self._pictures: dict[int, np.ndarray] = {}
 
-    def __call__(self, task: str, index: int, score: float) -> Example:
+    def __call__(self, task: Task, index: int, score: float) -> Example:
         info = self.dataset.get_img_info(index)
         if index not in self._pictures:
             self._pictures[index] = self._picture(index, info)
         size, vocabulary = (info["width"], info["height"]), self.dataset.vocabulary
-        prediction = to_prediction(self.predictions.answers(index, [task]), size, vocabulary, task)
+        prediction = to_prediction(self.predictions.read(index, [task.key]), size, vocabulary, [task])
         drawn = (
-            DRAWERS[task](self._pictures[index], known, vocabulary)
+            DRAWERS[task.key](self._pictures[index], known, vocabulary)
             for known in (self.dataset.get_annotations(index), prediction)
         )
         return Example(str(info.get("file_name", info.get("image_id", index))), score, *drawn)

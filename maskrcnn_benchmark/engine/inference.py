@@ -25,7 +25,7 @@ from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.coco.summaries import summaries
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator, build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import Protocols, build_protocols
-from maskrcnn_benchmark.prediction_files.layout import is_detail
+from maskrcnn_benchmark.prediction_files.layout import layout_of
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -267,10 +267,10 @@ def merge_and_evaluate(evaluators: Mapping[str, Evaluator]) -> bool:
 
 
 def _writer(folder, dataset, tasks):
-    return PredictionWriter(folder, dataset, [task.key for task in tasks]) if folder else contextlib.nullcontext()
+    return PredictionWriter(folder, dataset, tasks) if folder else contextlib.nullcontext()
 
 
 def _is_of_coco_files(dataset):
     """Who tests on files in COCO's layout knows pycocotools' lines; to others they are a detail beside the table."""
     parts = getattr(dataset, "datasets", [dataset])
-    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts) and not is_detail(dataset)
+    return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts) and layout_of(dataset) != "detail"

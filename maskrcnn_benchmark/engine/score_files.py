@@ -16,7 +16,7 @@ def score_files(evaluation: Evaluation, dataset: Any, predictions: PredictionRea
     Args:
         evaluation: what is asked of them.
         dataset: has `get_annotations(index)`, `get_img_info(index)` and `vocabulary`; images are not opened.
-        predictions: its `answers(index, tasks)` returns {task key: what is stored}, such as a `PredictionReader`.
+        predictions: its `read(index, tasks)` returns {task key: what is stored}, such as a `PredictionReader`.
 
     Returns:
         {task key: evaluator}, each with its `scores` and the records of all annotated images by index.
@@ -25,7 +25,7 @@ def score_files(evaluation: Evaluation, dataset: Any, predictions: PredictionRea
         UserError: a prediction that does not fit its image, once it is read.
     """
     evaluators = build_evaluators(evaluation.tasks, dataset.vocabulary, evaluation.protocols)
-    with ScoringPool(evaluators, dataset, evaluation.workers, predictions.answers) as pool:
+    with ScoringPool(evaluators, dataset, evaluation.workers, predictions.read) as pool:
         for index in tqdm(range(len(dataset)), desc="score", unit="image", disable=None):
             pool.submit(index)
     for evaluator in tqdm(evaluators.values(), desc="metrics", unit="task", disable=None):

@@ -11,9 +11,9 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.scores import Curve, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap, relative_frequency
-from maskrcnn_benchmark.prediction_files.encodings import decode_strength, encode_strength
+from maskrcnn_benchmark.prediction_files.encodings import decode_strength
+from maskrcnn_benchmark.prediction_files.maps import MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
@@ -46,9 +46,9 @@ class Boundary(Task):
 
     # Files ------------------------------------------------------------------------------------------------------------
 
-    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> np.ndarray:
-        """uint8 [H, W], strength times 255."""
-        return encode_strength(self.output(prediction).scores[0].cpu().numpy())
+    def files(self) -> tuple[MapFile, ...]:
+        encodings = {self.key: "PNG of 8 bits: probability of a boundary times 255"}
+        return (StrengthMaps(self.key, text="a grey PNG per image: strength", encodings=encodings),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

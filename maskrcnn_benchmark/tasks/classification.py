@@ -8,6 +8,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanVector
+from maskrcnn_benchmark.prediction_files.lists import ListFile, VectorFile
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -15,6 +16,13 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 # Where precision is read off for the curve; the AP itself takes every recall
 _RECALLS = np.linspace(0, 1, 101)
+
+
+class LabelScores(VectorFile):
+    """The score of every image label."""
+
+    def length(self, vocabulary: Vocabulary) -> int:
+        return len(vocabulary.image_label_names)
 
 
 class Classification(Task):
@@ -48,6 +56,11 @@ class Classification(Task):
     def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> np.ndarray:
         """float64 [L], score of each image label in the vocabulary's order."""
         return self.output(prediction).cpu().double().numpy()
+
+    def files(self) -> tuple[ListFile, ...]:
+        text = 'image labels: {"pred": [{"image_id", "category_score"}]}'
+        encodings = {"category_score": "a score for each of 'image_labels', in their order"}
+        return (LabelScores(self.key, field="category_score", is_wrapped=True, text=text, encodings=encodings),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from maskrcnn_benchmark.evaluation.coco.voc import DetectionAndVocEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
+from maskrcnn_benchmark.prediction_files.lists import Box, ListFile, ObjectFile
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -53,6 +54,11 @@ class Detection(Task):
         """List of {"category_id": label 1..K, "bbox": [x, y, width, height] in pixels, "score": float}."""
         instances = self.output(prediction)
         return predicted_rows(instances, "bbox", xywh(instances).tolist())
+
+    def files(self) -> tuple[ListFile, ...]:
+        box = "[x, y, width, height] in pixels; x, y is the left upper corner of the first pixel, counted from 0"
+        text, fields = "boxes, as COCO's results", {"bbox": Box()}
+        return (ObjectFile(self.key, "bbox.json", option="--bbox", text=text, fields=fields, encodings={"bbox": box}),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

@@ -18,13 +18,25 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
+from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap
+from maskrcnn_benchmark.prediction_files.layout import CLASSES
+from maskrcnn_benchmark.prediction_files.maps import LabelMaps, MapFile
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 # Cells across the image, per side, of the trivial model
 _TRIVIAL_GRID = 16
+
+
+class ClassMaps(LabelMaps):
+    """1 + the class of every pixel."""
+
+    named = "semantic"
+
+    def numbers(self, vocabulary: Vocabulary) -> tuple[int, int, str]:
+        count = len(vocabulary.semantic_names)
+        return 1, count, f"each pixel needs a class: 1 to {count}, 1 + the class's place in {CLASSES}"
 
 
 class Semantic(Task):
@@ -56,9 +68,15 @@ class Semantic(Task):
 
     # Files ------------------------------------------------------------------------------------------------------------
 
-    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> np.ndarray:
-        """uint8 [H, W], class 0..C-1 of each pixel."""
-        return self.output(prediction).labels.cpu().numpy()
+    def files(self) -> tuple[MapFile, ...]:
+        text = "a PNG per image: 1 + class, see classes.json"
+        encoding = "PNG of 8 bits: a value of 'semantic', 0 unlabelled"
+        return (ClassMaps(self.key, shift=1, text=text, encodings={self.key: encoding}),)
+
+    def decode(self, stored: np.ndarray, size: tuple[int, int], vocabulary: Vocabulary) -> LabelMap:
+        """The labels; 255 stands for no class, which drawings leave blank."""
+        channels = IGNORE_INDEX + 1 if (stored == IGNORE_INDEX).any() else len(vocabulary.semantic_names)
+        return LabelMap(torch.from_numpy(stored), channels)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

@@ -24,10 +24,12 @@ from maskrcnn_benchmark.config.defaults import (
     task_switch,
 )
 from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
-from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
+from maskrcnn_benchmark.prediction_files.layout import PredictionFile
+from maskrcnn_benchmark.prediction_files.lists import ObjectFile
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
@@ -77,6 +79,10 @@ class Task:
         """Whether somebody looked for what this task asks for on an image."""
         return self.key in annotations.labels
 
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        """Whether a vocabulary has the classes that this task speaks of."""
+        return True
+
     # Network ----------------------------------------------------------------------------------------------------------
 
     # Evaluation -------------------------------------------------------------------------------------------------------
@@ -102,8 +108,8 @@ class Task:
     def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> Any:
         """What is stored of a prediction: it is scored and, as far as files hold it, written.
 
-        By default the numbers as they are: float [C, H, W] of a map, an array of a tensor, and of a task per region
-        list of {"category_id": label 1..K, key of the task: the object's field, "score": float}.
+        By default what its file holds, {key of a file: what it holds} of several, and without any the numbers as they
+        are.
 
         Args:
             prediction: at the image's own resolution.
@@ -112,11 +118,11 @@ class Task:
         Raises:
             ValueError: the prediction has no such output.
         """
-        if self.per == "region":
-            objects = self.output(prediction, "detection")
-            return predicted_rows(objects, self.key, objects.get_field(self.key).cpu().tolist())
-        output = self.output(prediction)
-        return getattr(output, "scores", output).cpu().numpy()
+        output = self.output(prediction, "detection" if self.per == "region" else None)
+        files = self.files()
+        if not files:
+            return getattr(output, "scores", output).cpu().numpy()
+        return files[0].hold(output) if len(files) == 1 else {file.key: file.hold(output) for file in files}
 
     def output(self, prediction: ImagePrediction, key: str | None = None) -> Any:
         """The output of this task, or of that named; raises `ValueError` where the network did not predict it."""
@@ -124,6 +130,35 @@ class Task:
         if key not in prediction.outputs:
             raise ValueError(f"{self.key}: the prediction has no {key}; evaluate only what the network predicts")
         return prediction.outputs[key]
+
+    def files(self) -> tuple[PredictionFile, ...]:
+        """The lists and maps that hold its predictions; () where they are scored, but not written.
+
+        By default a grey PNG of 8 bits per image, or a list with a box and a value per object. An array of other
+        channels, dtype or range is `(ArrayMaps(self.key, dtype="float32", channels=3, low=-1, high=1),)`, a vector per
+        image `(VectorFile(self.key),)`.
+        """
+        return (ObjectFile(self.key),) if self.per == "region" else (ArrayMaps(self.key),)
+
+    def to_files(self, stored: Any) -> dict[str, Any]:
+        """{key of a file: what it holds} of a stored prediction; a file that is not in it has nothing of the image.
+
+        By default all of it is in the only file, and where there are several, it is such a dictionary itself.
+        """
+        files = self.files()
+        return {files[0].key: stored} if len(files) == 1 else stored
+
+    def from_files(self, held: dict[str, Any], size: tuple[int, int]) -> Any:
+        """What `to_files` was given, of an image of `size` (width, height); optional files may be missing."""
+        return next(iter(held.values())) if len(self.files()) == 1 else held
+
+    def decode(self, stored: Any, size: tuple[int, int], vocabulary: Vocabulary) -> Any:
+        """A stored prediction as its output in `ImagePrediction.outputs`, to be drawn; by default of the first file.
+
+        Of a task whose predictions are a list of objects this is a `BoxList` with labels, scores and its field.
+        """
+        file = self.files()[0]
+        return file.decode(self.to_files(stored)[file.key], size, vocabulary)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -197,6 +232,9 @@ class Proposals(Task):
         proposals = self.output(prediction, "detection").convert("xyxy")
         scores = proposals.get_field("objectness" if proposals.has_field("objectness") else "scores")
         return proposals.bbox[scores.argsort(descending=True, stable=True)[:MOST_PROPOSALS]].cpu().numpy()
+
+    def files(self) -> tuple[PredictionFile, ...]:
+        return ()
 
 
 # No task of its own, and so not in the registry

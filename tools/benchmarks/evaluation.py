@@ -196,9 +196,9 @@ def measure_images(folder, rounds):
     actions = {
         "boundary": lambda turn: boundary.score(answers[turn], targets[turn]),
         "confusion, semantic": lambda turn: count_pairs(
-            targets[turn].semantic.labels.numpy(), answers[turn].answers["semantic"], classes
+            targets[turn].semantic.labels.numpy(), answers[turn]["semantic"], classes
         ),
-        "confusion, part": lambda turn: count_pairs(part_maps[turn], answers[turn].answers["part"].labels, parts),
+        "confusion, part": lambda turn: count_pairs(part_maps[turn], answers[turn]["part"].labels, parts),
     }
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -239,14 +239,14 @@ def measure_whole(folder, count, workers):
     rng = np.random.default_rng(0)
     scenes = [imperfect_answers(dataset.get_annotations(i), dataset.vocabulary, rng) for i in range(distinct)]
     tasks = list(TASKS)
-    with PredictionWriter(predictions, dataset, tasks) as writer:
+    with PredictionWriter(predictions, dataset, TASKS.values()) as writer:
         for index in range(count):
             writer.write(index, scenes[index % distinct])
         writer.finish()
     del scenes
     with PeakMemory() as memory:
         start = time.perf_counter()
-        reader = PredictionReader(dataset, find_predictions(predictions), tasks)
+        reader = PredictionReader(dataset, find_predictions(predictions, TASKS.values()), TASKS.values())
         evaluators = score_files(Evaluation(list(TASKS.values()), workers=workers), dataset, reader)
         seconds = time.perf_counter() - start
     minutes = seconds / 60 * VAL_IMAGES / count
