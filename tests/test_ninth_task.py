@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from maskrcnn_benchmark.evaluation.build import EVALUATORS
 from PIL import Image
 
 from maskrcnn_benchmark import Predictor
@@ -19,10 +20,9 @@ from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
+from maskrcnn_benchmark.engine.results import format_table, read_results
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.step import TrainingStep
-from maskrcnn_benchmark.evaluation.build import EVALUATORS
-from maskrcnn_benchmark.evaluation.report import format_table, read_results
 from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS, TrivialPredictor
 from maskrcnn_benchmark.experiments.run import test as run_test
 from maskrcnn_benchmark.experiments.run import train

@@ -3,7 +3,6 @@
 import ast
 from pathlib import Path
 
-
 PACKAGE = Path(__file__).parents[1] / "maskrcnn_benchmark"
 # From the ground up; rooms on one floor may know one another's modules as listed below
 FLOORS = (

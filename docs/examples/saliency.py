@@ -12,15 +12,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.data.dataset import LabelReader
-from maskrcnn_benchmark.evaluation.build import EVALUATORS
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
-from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS
+from maskrcnn_benchmark.evaluation.trivial import MeanMap
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
-from maskrcnn_benchmark.prediction_files.encodings import encode_strength
-from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -48,6 +46,17 @@ class Saliency(Task):
         if dataset.layout == "detail" and Path(dataset.file.path).parent.name == "mini_detail":
             return LargestObjectReader(dataset)
         return None
+
+    def build_evaluator(self, vocabulary, protocols):
+        return SaliencyEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary):
+        """The mean label at each place."""
+        return MeanMap(self.key, mean_label)
+
+    def files(self):
+        """What is scored and written, uint8 [H, W]: a folder of grey PNGs of 8 bits."""
+        return (ArrayMaps(KEY, encodings={KEY: "PNG of 8 bits: saliency times 255"}),)
 
 
 SALIENCY = Saliency()
@@ -137,17 +146,12 @@ class SaliencyEvaluator(Evaluator):
     (Perazzi et al. 2012; less is better). An image on which nothing is salient has no recall and counts in MAE alone.
     """
 
-    task = KEY
     protocol = "maxF with beta^2 = 0.3 and mIoU of means over images at 256 thresholds, MAE (Achanta et al. 2009)"
 
-    def answer(self, prediction):
-        """What is scored and written: uint8 [H, W], saliency times 255."""
-        return encode_strength(self.member(prediction, KEY).scores[0].cpu().numpy())
-
-    def record(self, answer, target):
+    def record(self, stored, target):
         """int64 [2, 256]: other and salient pixels of an image, counted by the strength that they are given."""
         truth = target.labels[KEY].labels.cpu().numpy()
-        return np.stack([np.bincount(answer[truth == value], minlength=256) for value in (0, 1)])
+        return np.stack([np.bincount(stored[truth == value], minlength=256) for value in (0, 1)])
 
     def summarize(self, records):
         errors = [mean_error(record) for record in records if record.any()]
@@ -206,8 +210,4 @@ def setup_environment():
     """Add the task; the tools call this, and a script does after it has imported the file."""
     register_task(SALIENCY)
     FPN_HEADS[KEY] = build_saliency_head
-    EVALUATORS[KEY] = lambda vocabulary, protocols: SaliencyEvaluator()
     DRAWERS[KEY] = draw_saliency
-    MAPS[KEY] = "saliency"
-    ENCODINGS[KEY] = "PNG of 8 bits: saliency times 255"
-    TRIVIAL_MAPS[KEY] = mean_label

@@ -32,5 +32,8 @@ def __getattr__(name: str) -> ConfigNode:
     # late: the tasks, which bring options of their own, are made of rooms that read this package
     from maskrcnn_benchmark.tasks.task import TASKS
 
-    TASKS.fill()
+    try:
+        TASKS.fill()
+    except AttributeError as error:  # which would read as if there were no `cfg`
+        raise RuntimeError(f"a task cannot be imported: {error}") from error
     return _global

@@ -53,7 +53,6 @@ def build_dataset(
             f"{cfg.PATHS_CATALOG}: data set {name!r} has the unknown factory {factory!r}; "
             f"there are {', '.join(BUILDERS)}"
         )
-    from maskrcnn_benchmark.tasks.task import enabled_tasks  # late: tasks are above this room
 
     tasks = {task.key for task in enabled_tasks(cfg)}
     try:

@@ -1,25 +1,29 @@
 """Detection: a box, a class and a score for every object."""
 
-from yacs.config import CfgNode
-
-from maskrcnn_benchmark.config.options import ClassCount
-from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.data.dataset import ObjectReader
-from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.utils.ranges import Integer, Range
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.options import ClassCount
+from maskrcnn_benchmark.data.dataset import ObjectReader
 from maskrcnn_benchmark.data.same_names import match_objects
 from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows, xywh
+from maskrcnn_benchmark.evaluation.coco.voc import DetectionAndVocEvaluator
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
+from maskrcnn_benchmark.prediction_files.lists import Box, ListFile, ObjectFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.charts import heat_map, ratio_tick
 from maskrcnn_benchmark.visualization.dataset_page import card, numbers_card, ratios_card
 
@@ -47,6 +51,7 @@ class Detection(Task):
     parameter_prefixes = ("rpn.", "roi_heads.box.")
     per = "region"
     scored_with = ("instance",)  # an object is as large as its mask
+    iou_type = "bbox"
 
     # Options ----------------------------------------------------------------------------------------------------------
 
@@ -73,7 +78,6 @@ class Detection(Task):
 
     label_field = None  # the label is the objects themselves
     label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), ObjectReader)
-    label_field = None
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return bool(vocabulary.thing_names)
@@ -131,7 +135,24 @@ class Detection(Task):
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return DetectionAndVocEvaluator(self, vocabulary, protocols.detection)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes with what lies in them."""
+        return ObjectMeans(vocabulary)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """List of {"category_id": label 1..K, "bbox": [x, y, width, height] in pixels, "score": float}."""
+        instances = self.output(prediction)
+        return predicted_rows(instances, "bbox", xywh(instances).tolist())
+
+    def files(self) -> tuple[ListFile, ...]:
+        box = "[x, y, width, height] in pixels; x, y is the left upper corner of the first pixel, counted from 0"
+        text, fields = "boxes, as COCO's results", {"bbox": Box()}
+        return (ObjectFile(self.key, "bbox.json", option="--bbox", text=text, fields=fields, encodings={"bbox": box}),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

@@ -1,23 +1,46 @@
 """Semantic segmentation: a class for every pixel."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate, one_hot
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
-from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-import numpy as np
-import torch
-
 from maskrcnn_benchmark.data.cityscapes import CityScapesImage
 from maskrcnn_benchmark.data.cityscapes_labels import SEMANTIC as CITYSCAPES_CLASSES
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
 from maskrcnn_benchmark.data.datasets.voc import VOCImage
 from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.data.image_file import read_labels
+from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.evaluation.dense.confusion import (
+    add_pairs,
+    class_accuracy,
+    count_pairs,
+    intersection_over_union,
+    mean_iou,
+    mean_or_nan,
+)
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.evaluation.trivial import MeanMap
+from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap
+from maskrcnn_benchmark.prediction_files.layout import CLASSES as NAMES_FILE
+from maskrcnn_benchmark.prediction_files.maps import LabelMaps, MapFile
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.run_length import row_major
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.visualization.dataset_page import shares_card
 
 
 class DetailSemanticReader(LabelReader):
@@ -63,20 +86,20 @@ class CityScapesSemanticReader(LabelReader):
 
     def has(self, image: CityScapesImage) -> bool:
         return image.label_path.is_file()
-from collections.abc import Callable
-from functools import partial
-from typing import Any
 
-import numpy as np
-import torch
 
-from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
-from maskrcnn_benchmark.data.statistics import DatasetCounts
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.visualization.dataset_page import shares_card
+# Cells across the image, per side, of the trivial model
+_TRIVIAL_GRID = 16
+
+
+class ClassMaps(LabelMaps):
+    """1 + the class of every pixel."""
+
+    named = "semantic"
+
+    def numbers(self, vocabulary: Vocabulary) -> tuple[int, int, str]:
+        count = len(vocabulary.semantic_names)
+        return 1, count, f"each pixel needs a class: 1 to {count}, 1 + the class's place in {NAMES_FILE}"
 
 
 class Semantic(Task):
@@ -119,6 +142,7 @@ class Semantic(Task):
         "voc": VOCSemanticReader,
         "cityscapes": CityScapesSemanticReader,
     }
+
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return bool(vocabulary.semantic_names)
 
@@ -152,7 +176,25 @@ class Semantic(Task):
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return SemanticEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> MeanMap:
+        """The majority class at each place."""
+        shares = partial(_class_planes, num_classes=len(vocabulary.semantic_names))
+        return MeanMap(self.key, shares, _TRIVIAL_GRID, finish=_sums)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[MapFile, ...]:
+        text = "a PNG per image: 1 + class, see classes.json"
+        encoding = "PNG of 8 bits: a value of 'semantic', 0 unlabelled"
+        return (ClassMaps(self.key, shift=1, text=text, encodings={self.key: encoding}),)
+
+    def decode(self, stored: np.ndarray, size: tuple[int, int], vocabulary: Vocabulary) -> LabelMap:
+        """The labels; 255 stands for no class, which drawings leave blank."""
+        channels = IGNORE_INDEX + 1 if (stored == IGNORE_INDEX).any() else len(vocabulary.semantic_names)
+        return LabelMap(torch.from_numpy(stored), channels)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -161,6 +203,66 @@ class Semantic(Task):
 
 def _rename_pixels(value_of: torch.Tensor, label: SemanticMap) -> SemanticMap:
     return SemanticMap(value_of[label.labels.int()])
+
+
+class SemanticEvaluator(Evaluator):
+    """mIoU, pixel accuracy, mean class accuracy and frequency-weighted IoU (Long et al. 2015) over all images at once.
+
+    Unlabelled pixels do not count, and means are over the classes that occur in the annotations.
+
+    Args:
+        task: the task that is scored.
+        vocabulary: names each value of the semantic map.
+    """
+
+    def __init__(self, task: Task, vocabulary: Vocabulary) -> None:
+        self.class_names = tuple(vocabulary.semantic_names)
+        self.num_classes = len(self.class_names)
+        super().__init__(task, vocabulary)
+
+    @property
+    def protocol(self):
+        return (
+            f"IoU and accuracy of {self.num_classes} classes from one confusion matrix of all images' labelled pixels, "
+            f"means over the classes that are annotated anywhere (Long et al. 2015)"
+        )
+
+    def record(self, stored, target):
+        """(cells, counts) of `count_pairs`."""
+        truth = target.semantic.labels.cpu().numpy()
+        return count_pairs(truth, stored, self.num_classes, f"{self.task.key}: image {target.image_id}")
+
+    def summarize(self, records):
+        confusion = add_pairs(records, self.num_classes)
+        pixels = confusion.sum()
+        iou, accuracy = intersection_over_union(confusion), class_accuracy(confusion)
+        metrics = {
+            "mIoU": mean_or_nan(iou),
+            "pixel-accuracy": float(np.trace(confusion) / pixels) if pixels else np.nan,
+            "mean-accuracy": mean_or_nan(accuracy),
+            "fwIoU": float(np.nansum(iou * confusion.sum(axis=1)) / pixels) if pixels else np.nan,
+        }
+        per_class = {
+            "IoU": dict(zip(self.class_names, iou.tolist())),
+            "accuracy": dict(zip(self.class_names, accuracy.tolist())),
+        }
+        return Scores(metrics, per_class, reason="" if pixels else "no image has a pixel with a semantic label")
+
+    def image_score(self, record):
+        """mIoU of the image over the classes that occur in it; nan where no pixel is labelled."""
+        return mean_iou(add_pairs([record], self.num_classes))
+
+
+def _class_planes(label: SemanticMap, num_classes: int) -> torch.Tensor:
+    """1 where a class is, at four points per side of a cell of the trivial model: float [C, h, w]."""
+    fine = 4 * _TRIVIAL_GRID
+    labels = interpolate(label.labels[None, None].float(), size=(fine, fine), mode="nearest")[0, 0].long()
+    labels[labels == IGNORE_INDEX] = num_classes
+    return one_hot(labels, num_classes + 1).permute(2, 0, 1)[:-1].float()
+
+
+def _sums(sums: torch.Tensor, count: int) -> torch.Tensor:
+    return sums  # the largest is that of the means
 
 
 SEMANTIC = register_task(Semantic())

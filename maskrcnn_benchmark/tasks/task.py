@@ -6,36 +6,31 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
-from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Literal
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Literal
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import torch
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import add_options
 from maskrcnn_benchmark.config.defaults import task_options
 from maskrcnn_benchmark.config.options import ClassCount, Option
+from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
+from maskrcnn_benchmark.prediction_files.layout import PredictionFile
+from maskrcnn_benchmark.prediction_files.lists import ObjectFile
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.ranges import Range
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
-from maskrcnn_benchmark.config.defaults import (
-    _C,
-    first_iteration,
-    last_iteration,
-    loss_weight,
-    rate_factor,
-    single_loss_weight,
-    task_switch,
-)
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.data.statistics import DatasetCounts
@@ -60,6 +55,8 @@ class Task:
             "derived": an output that is made from those of other tasks, without parameters or losses.
         requires: keys of the tasks whose outputs this one's may be made from or attached to, see `requirements`.
         scored_with: keys of other tasks whose labels its metrics read as well, whether or not those are predicted.
+        requires: keys of the tasks whose outputs this one's are made from or attached to, see `requirements`.
+        iou_type: what the original library calls it, "" for tasks that it does not have.
     """
 
     key: str = ""
@@ -74,6 +71,7 @@ class Task:
     per: Literal["image", "region", "derived"] = "image"
     requires: tuple[str, ...] = ()
     scored_with: tuple[str, ...] = ()
+    iou_type: str = ""
 
     # Options ----------------------------------------------------------------------------------------------------------
 
@@ -139,6 +137,7 @@ class Task:
         """
         make = self.label_readers.get(dataset.layout)
         return None if make is None else make(dataset)
+
     def has_names(self, vocabulary: Vocabulary) -> bool:
         """Whether a vocabulary has the classes that this task speaks of; a field of objects needs theirs."""
         return self.label_field is None or bool(vocabulary.thing_names)
@@ -203,7 +202,78 @@ class Task:
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        """What scores its predictions.
+
+        Args:
+            vocabulary: the data set's names.
+            protocols: the choices where the field has two definitions.
+
+        Raises:
+            UserError: the vocabulary lacks the names that the task speaks of.
+        """
+        raise NotImplementedError(f"the task {self.key!r} has no evaluator: give {type(self).__name__} build_evaluator")
+
+    def trivial(self, vocabulary: Vocabulary) -> TrivialModel | None:
+        """How its annotations usually lie, such as `evaluation.trivial.MeanMap` of them; None: no trivial scores."""
+        return None
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> Any:
+        """What is stored of a prediction: it is scored and, as far as files hold it, written.
+
+        By default what its file holds, {key of a file: what it holds} of several, and without any the numbers as they
+        are.
+
+        Args:
+            prediction: at the image's own resolution.
+            vocabulary: the network's names.
+
+        Raises:
+            ValueError: the prediction has no such output.
+        """
+        output = self.output(prediction, "detection" if self.per == "region" else None)
+        files = self.files()
+        if not files:
+            return getattr(output, "scores", output).cpu().numpy()
+        return files[0].hold(output) if len(files) == 1 else {file.key: file.hold(output) for file in files}
+
+    def output(self, prediction: ImagePrediction, key: str | None = None) -> Any:
+        """The output of this task, or of that named; raises `ValueError` where the network did not predict it."""
+        key = self.key if key is None else key
+        if key not in prediction.outputs:
+            raise ValueError(f"{self.key}: the prediction has no {key}; evaluate only what the network predicts")
+        return prediction.outputs[key]
+
+    def files(self) -> tuple[PredictionFile, ...]:
+        """The lists and maps that hold its predictions; () where they are scored, but not written.
+
+        By default a grey PNG of 8 bits per image, or a list with a box and a value per object. An array of other
+        channels, dtype or range is `(ArrayMaps(self.key, dtype="float32", channels=3, low=-1, high=1),)`, a vector per
+        image `(VectorFile(self.key),)`.
+        """
+        return (ObjectFile(self.key),) if self.per == "region" else (ArrayMaps(self.key),)
+
+    def to_files(self, stored: Any) -> dict[str, Any]:
+        """{key of a file: what it holds} of a stored prediction; a file that is not in it has nothing of the image.
+
+        By default all of it is in the only file, and where there are several, it is such a dictionary itself.
+        """
+        files = self.files()
+        return {files[0].key: stored} if len(files) == 1 else stored
+
+    def from_files(self, held: dict[str, Any], size: tuple[int, int]) -> Any:
+        """What `to_files` was given, of an image of `size` (width, height); optional files may be missing."""
+        return next(iter(held.values())) if len(self.files()) == 1 else held
+
+    def decode(self, stored: Any, size: tuple[int, int], vocabulary: Vocabulary) -> Any:
+        """A stored prediction as its output in `ImagePrediction.outputs`, to be drawn; by default of the first file.
+
+        Of a task whose predictions are a list of objects this is a `BoxList` with labels, scores and its field.
+        """
+        file = self.files()[0]
+        return file.decode(self.to_files(stored)[file.key], size, vocabulary)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -231,8 +301,12 @@ class Registry(MutableMapping[str, Task]):
     def fill(self) -> None:
         """Import the package's own tasks, unless that was done."""
         if not self._is_filled:
-            self._is_filled = True
-            own = importlib.import_module("maskrcnn_benchmark.tasks.own")
+            self._is_filled = True  # the tasks look at the registry, too
+            try:
+                own = importlib.import_module("maskrcnn_benchmark.tasks.own")
+            except BaseException:
+                self._is_filled = False
+                raise
             # whichever file was imported first, the order is that of `own`
             self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
 
@@ -267,9 +341,26 @@ class Proposals(Task):
     headline = "AR@1000"
     per = "region"
     label_field = None
+    iou_type = "box_proposal"
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         return annotations.instances is not None
+
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return ProposalEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes."""
+        return ObjectMeans(vocabulary)
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> np.ndarray:
+        """float32 [N, 4], boxes xyxy with the last pixel included, best first."""
+        proposals = self.output(prediction, "detection").convert("xyxy")
+        scores = proposals.get_field("objectness" if proposals.has_field("objectness") else "scores")
+        return proposals.bbox[scores.argsort(descending=True, stable=True)[:MOST_PROPOSALS]].cpu().numpy()
+
+    def files(self) -> tuple[PredictionFile, ...]:
+        return ()
 
 
 # No task of its own, and so not in the registry
