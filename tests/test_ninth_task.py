@@ -28,7 +28,6 @@ from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS, TrivialPredictor
 from maskrcnn_benchmark.experiments.run import test as run_test
 from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.modeling.registry import FPN_HEADS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
@@ -68,7 +67,7 @@ def saliency():
     groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
     options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
     records = default_cfg.__dict__[ConfigNode.RECORDS]
-    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
+    tables = [TASKS, LABEL_SOURCES, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
     before = [dict(table) for table in tables]
     module = import_file("saliency_example", EXAMPLE, make_importable=True)
     module.setup_environment()

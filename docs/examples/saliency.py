@@ -18,7 +18,6 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
-from maskrcnn_benchmark.modeling.registry import FPN_HEADS
 from maskrcnn_benchmark.prediction_files.encodings import encode_strength
 from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
@@ -41,6 +40,9 @@ class Saliency(Task):
     losses = ("loss_saliency",)
     headline = "maxF"
     parameter_prefixes = ("fpn_heads.heads.saliency.",)
+
+    def build_head(self, cfg, in_channels, vocabulary):
+        return SaliencyHead(in_channels)
 
 
 SALIENCY = Saliency()
@@ -84,13 +86,11 @@ def largest_object(dataset, index):
 
 
 class SaliencyHead(nn.Module):
-    """A 1x1 convolution on the dense trunk, trained by cross-entropy over the labelled pixels.
+    """A 1x1 convolution on the dense features, trained by cross-entropy over the labelled pixels.
 
     Args:
-        in_channels: channels of the trunk.
+        in_channels: channels of the dense features.
     """
-
-    reads = "trunk"  # or "pyramid", or "fine", see `DenseFeatures`
 
     def __init__(self, in_channels):
         super().__init__()
@@ -114,10 +114,6 @@ class SaliencyHead(nn.Module):
         known = (truth != IGNORE_INDEX).float()
         loss = F.binary_cross_entropy_with_logits(logits, (truth == 1).float(), known, reduction="sum")
         return None, {"loss_saliency": loss / known.sum().clamp(min=1)}
-
-
-def build_saliency_head(cfg, in_channels):
-    return SaliencyHead(cfg.MODEL.DENSE_TRUNK.CHANNELS) if cfg.MODEL.SALIENCY_ON else None
 
 
 class SaliencyEvaluator(Evaluator):
@@ -198,7 +194,6 @@ def setup_environment():
     """Add the task; the tools call this, and a script does after it has imported the file."""
     register_task(SALIENCY)
     LABEL_SOURCES[KEY] = saliency_source
-    FPN_HEADS[KEY] = build_saliency_head
     EVALUATORS[KEY] = lambda vocabulary, protocols: SaliencyEvaluator()
     DRAWERS[KEY] = draw_saliency
     MAPS[KEY] = "saliency"

@@ -1,5 +1,9 @@
 """Boundary detection: is there a boundary at this pixel?"""
 
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.modeling.fpn_heads.boundary import BoundaryHead
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -19,6 +23,15 @@ class Boundary(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    def reads(self, cfg: CfgNode) -> str:
+        """The edge decoder's features."""
+        return "fine"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> BoundaryHead:
+        """One edge probability per pixel."""
+        stride, weight = cfg.MODEL.EDGE_DECODER.STRIDE, cfg.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT
+        return BoundaryHead(in_channels, stride, self.label_of, weight)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,9 @@
 """Detection: a box, a class and a score for every object."""
 
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.modeling.roi_heads.box_head.box_head import ROIBoxHead, build_roi_box_head
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -27,6 +31,14 @@ class Detection(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    def head_name(self, cfg: CfgNode) -> str:
+        """As checkpoints have it."""
+        return "box"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIBoxHead:
+        """The second stage, whose regions and detections the heads of the other tasks per region get."""
+        return build_roi_box_head(cfg, in_channels)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

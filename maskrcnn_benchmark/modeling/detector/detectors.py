@@ -2,6 +2,7 @@
 
 import torch._functorch.config
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.modeling.backbone import build_backbone
@@ -9,14 +10,15 @@ from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCN
 from maskrcnn_benchmark.modeling.detector.pixels import PixelNormalizer
 from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
 from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
+from maskrcnn_benchmark.modeling.rpn.retinanet.retinanet import check_levels
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
-from maskrcnn_benchmark.tasks.task import enabled_tasks
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
 REGION_SWITCHES = ("MASK_ON", "KEYPOINT_ON")
 
 
-def build_detection_model(cfg, vocabulary=None):
+def build_detection_model(cfg: CfgNode, vocabulary: Vocabulary | None = None) -> GeneralizedRCNN:
     """Build the network that a config describes, on the CPU with random weights.
 
     Args:
@@ -25,19 +27,24 @@ def build_detection_model(cfg, vocabulary=None):
             detection is given both.
 
     Raises:
-        UserError: an option is out of range, or the tasks that are turned on contradict each other or the trunk.
+        UserError: an option is out of range, or the tasks that are turned on contradict each other or the backbone.
     """
+    from maskrcnn_benchmark.tasks.task import enabled_tasks
+
     check_options(cfg)
     _check_tasks(cfg)
+    tasks = enabled_tasks(cfg)
     backbone = build_backbone(cfg)
     if cfg.MODEL.COMPILE:
         compile_trunk(backbone)
     rpn = roi_heads = None
     if cfg.MODEL.DETECTION_ON:
+        if cfg.MODEL.RETINANET_ON:
+            check_levels(cfg, backbone.strides)
         rpn = build_rpn(cfg, backbone.out_channels)
         if not cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
-            roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary)
-    fpn_heads = build_fpn_heads(cfg, backbone.out_channels)
+            roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary, tasks)
+    fpn_heads = build_fpn_heads(cfg, backbone.out_channels, tasks, vocabulary, backbone.strides)
     normalize = PixelNormalizer(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD, cfg.INPUT.TO_BGR255)
     return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST, normalize)
 
@@ -73,5 +80,7 @@ def _check_tasks(cfg):
             f"MODEL.{' and MODEL.'.join(per_region)} read the regions of a two-stage detector, and RetinaNet has none; "
             "turn them off, or MODEL.RETINANET_ON"
         )
+    from maskrcnn_benchmark.tasks.task import enabled_tasks
+
     if not enabled_tasks(cfg):
         raise UserError("no task is turned on; set at least one of the switches MODEL.*_ON")

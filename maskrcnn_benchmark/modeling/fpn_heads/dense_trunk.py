@@ -1,12 +1,18 @@
 """The dense trunk and its features: what every head with one answer per image reads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import valid_mask
+
+# How a head gets its label: from `ImageAnnotations`, or None where nobody looked
+LabelFunction = Callable[[ImageAnnotations], Any]
 
 TRUNK_STRIDE = 4
 NUM_TRUNK_LEVELS = 4  # P2..P5; the coarser levels of a pyramid exist for anchors alone

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, conv_block
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, LabelFunction, conv_block
 
 
 class EdgeDecoder(nn.Module):
@@ -76,17 +76,13 @@ class EdgeHead(nn.Module):
         in_channels: channels of the edge decoder.
         out_channels: maps to predict.
         stride: stride of the edge decoder.
+        label_of: function from `ImageAnnotations` to the map that the head learns from, or to None.
     """
 
-    reads = "fine"
-
-    def __init__(self, in_channels, out_channels, stride):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, label_of: LabelFunction) -> None:
         super().__init__()
         self.predictor = EdgePredictor(in_channels, out_channels, stride)
-
-    def label_of(self, target):
-        """The map of an `ImageAnnotations` that the head learns from, or None."""
-        raise NotImplementedError
+        self.label_of = label_of
 
     def subpixels(self, features):
         """`DenseFeatures` -> the predictor's output before its cells are spread: [N, out_channels * s^2, H/s, W/s]."""
