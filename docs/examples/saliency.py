@@ -17,7 +17,7 @@ from maskrcnn_benchmark.evaluation.build import EVALUATORS
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.prediction_files.encodings import encode_strength
 from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
@@ -101,14 +101,14 @@ class SaliencyHead(nn.Module):
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, h, w] per image, {}) or (None, {loss_saliency})."""
         if targets is None:
-            probability = self.predict(features.trunk).float().sigmoid()
+            probability = self.predict(features.dense).float().sigmoid()
             sizes = [(width, height) for height, width in features.image_sizes]
-            return [ScoreMap(p, size, TRUNK_STRIDE) for p, size in zip(probability, sizes)], {}
+            return [ScoreMap(p, size, DENSE_STRIDE) for p, size in zip(probability, sizes)], {}
         labels = {i: target.labels[KEY].labels for i, target in enumerate(targets) if KEY in target.labels}
         if not labels:
             return None, {}  # nobody looked at these images: no loss, which is not a loss of zero
-        logits = self.predict(of_images(features.trunk, list(labels))).float()
-        height, width = (side * TRUNK_STRIDE for side in logits.shape[-2:])
+        logits = self.predict(of_images(features.dense, list(labels))).float()
+        height, width = (side * DENSE_STRIDE for side in logits.shape[-2:])
         logits = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[:, 0]
         truth = stack_padded(list(labels.values()), height, width, IGNORE_INDEX)
         known = (truth != IGNORE_INDEX).float()

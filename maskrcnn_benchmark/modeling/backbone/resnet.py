@@ -1,4 +1,4 @@
-"""ResNet and ResNeXt trunks with the original library's parameter names and conventions."""
+"""ResNets and ResNeXts with the original library's parameter names and conventions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class StageSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """What the blocks of a trunk have in common.
+    """What the blocks of a ResNet have in common.
 
     Attributes:
         kind: "Bottleneck" (1x1, 3x3, 1x1 convolutions) or "BasicBlock" (3x3, 3x3).

@@ -36,7 +36,7 @@ def build_detection_model(cfg: CfgNode, vocabulary: Vocabulary | None = None) ->
     tasks = enabled_tasks(cfg)
     backbone = build_backbone(cfg)
     if cfg.MODEL.COMPILE:
-        compile_trunk(backbone)
+        compile_backbone(backbone)
     rpn = roi_heads = None
     if cfg.MODEL.DETECTION_ON:
         if cfg.MODEL.RETINANET_ON:
@@ -49,17 +49,17 @@ def build_detection_model(cfg: CfgNode, vocabulary: Vocabulary | None = None) ->
     return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST, normalize)
 
 
-def compile_trunk(backbone, **options):
-    """Have the parts of a trunk compiled by torch.compile when they first run. Names of parameters stay.
+def compile_backbone(backbone, **options):
+    """Have the parts of a backbone compiled by torch.compile when they first run. Names of parameters stay.
 
-    The trunk itself is left as it is, so that hooks on it, such as the one that takes gradients by task, run as ever;
-    the heads' shapes differ from step to step and would be compiled again and again.
+    The backbone itself is left as it is, so that hooks on it, such as the one that takes gradients by task, run as
+    ever; the heads' shapes differ from step to step and would be compiled again and again.
 
     Args:
-        backbone: `nn.Sequential` of the parts.
+        backbone: a module whose children are the parts.
         options: of `torch.compile`.
     """
-    # a backward pass through the trunk for each task needs what the first one has used
+    # a backward pass through the backbone for each task needs what the first one has used
     torch._functorch.config.donated_buffer = False
     for part in backbone.children():
         nn.Module.compile(part, **options)

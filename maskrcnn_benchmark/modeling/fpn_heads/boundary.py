@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import LabelFunction, stack_padded, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction, stack_padded, without_unlabelled
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeHead
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 

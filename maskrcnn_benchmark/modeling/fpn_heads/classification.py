@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import LabelFunction, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction, without_unlabelled
 
 LEVELS = (1, 2, 3)  # P3, P4, P5
 SHARPNESS = 4.0  # of the soft maximum over places: towards 0 a mean, towards infinity the maximum

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseFeatures, DenseTrunk
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseDecoder, DenseFeatures
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeDecoder, EdgeHead, predict_together
 from maskrcnn_benchmark.modeling.utils import build_heads
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -25,7 +25,7 @@ class CombinedFPNHeads(nn.Module):
     Args:
         heads: {name: head}, (features: `DenseFeatures`, None, targets or None) -> (one output per image or None,
             losses). Those that are an `EdgeHead` are computed in one convolution.
-        trunk: `DenseTrunk` or None where no head needs it.
+        trunk: `DenseDecoder` or None where no head needs it.
         edge_decoder: `EdgeDecoder` or None where no head needs it.
         keys: {name: key of the task whose outputs the head makes}, where it is not the name.
     """
@@ -33,7 +33,7 @@ class CombinedFPNHeads(nn.Module):
     def __init__(
         self,
         heads: Mapping[str, nn.Module],
-        trunk: DenseTrunk | None = None,
+        trunk: DenseDecoder | None = None,
         edge_decoder: EdgeDecoder | None = None,
         keys: Mapping[str, str] | None = None,
     ) -> None:
@@ -80,9 +80,9 @@ class CombinedFPNHeads(nn.Module):
             raise ValueError(f"heads per image read maps of strides 4 to 32, but {len(pyramid)} of the backbone came")
         features = DenseFeatures(list(pyramid), image_sizes)
         if self.trunk is not None:
-            features.trunk = self.trunk(features.pyramid)
+            features.dense = self.trunk(features.pyramid)
         if self.edge_decoder is not None:
-            features.fine = self.edge_decoder(features.trunk, images)
+            features.fine = self.edge_decoder(features.dense, images)
         return features
 
 
@@ -105,9 +105,9 @@ def build_fpn_heads(
     Raises:
         UserError: the maps are no pyramid of strides 4 to 32.
     """
-    trunk_channels, norm = cfg.MODEL.DENSE_TRUNK.CHANNELS, cfg.MODEL.DENSE_TRUNK.NORM
+    dense_channels, norm = cfg.MODEL.DENSE_TRUNK.CHANNELS, cfg.MODEL.DENSE_TRUNK.NORM
     edge_channels, edge_stride = cfg.MODEL.EDGE_DECODER.CHANNELS, cfg.MODEL.EDGE_DECODER.STRIDE
-    channels = {"pyramid": in_channels, "dense": trunk_channels, "fine": edge_channels}
+    channels = {"pyramid": in_channels, "dense": dense_channels, "fine": edge_channels}
     built = build_heads(cfg, tasks, channels, vocabulary)
     if not built:
         return None
@@ -119,10 +119,10 @@ def build_fpn_heads(
     reads = {task.reads(cfg) for task, _ in built.values()}
     trunk = edge_decoder = None
     if reads & {"dense", "fine"}:
-        trunk = DenseTrunk(in_channels, trunk_channels, norm)
+        trunk = DenseDecoder(in_channels, dense_channels, norm)
     if "fine" in reads:
         edge_decoder = EdgeDecoder(
-            trunk_channels, edge_stride, cfg.MODEL.EDGE_DECODER.STEM_CHANNELS, edge_channels, norm
+            dense_channels, edge_stride, cfg.MODEL.EDGE_DECODER.STEM_CHANNELS, edge_channels, norm
         )
     heads = {name: head for name, (_, head) in built.items()}
     return CombinedFPNHeads(heads, trunk, edge_decoder, {name: task.key for name, (task, _) in built.items()})

@@ -1,19 +1,19 @@
-"""Dense classification of pixels: the semantic head, and the part head for a whole image."""
+"""Dense classification of pixels: the semantic head, and that of parts for a whole image."""
 
 from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.layers import mean_cross_entropy
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, LabelFunction, stack_padded
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, LabelFunction, stack_padded
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
 
 class PixelClassifier(nn.Module):
-    """1x1 convolution on the dense trunk, trained by cross-entropy.
+    """1x1 convolution on the dense features, trained by cross-entropy.
 
     Args:
-        in_channels: channels of the trunk.
+        in_channels: channels of the dense features.
         num_classes: maps to predict.
         loss_name: name under which the loss is returned.
         label_of: function from `ImageAnnotations` to a label map uint8 [H, W] with 255 for "ignore", or to None where
@@ -25,7 +25,7 @@ class PixelClassifier(nn.Module):
         self, in_channels: int, num_classes: int, loss_name: str, label_of: LabelFunction, loss_stride: int = 1
     ) -> None:
         super().__init__()
-        if loss_stride not in (1, 2, TRUNK_STRIDE):
+        if loss_stride not in (1, 2, DENSE_STRIDE):
             raise ValueError(f"the stride of the loss must be 1, 2 or 4, not {loss_stride}")
         self.loss_stride = loss_stride
         self.loss_name = loss_name
@@ -38,16 +38,16 @@ class PixelClassifier(nn.Module):
         """`DenseFeatures` -> (one `ScoreMap` of logits per image, {}) or, with targets, (None, {loss_name: scalar})."""
         if targets is None:
             maps = zip(self.scores(features), features.image_sizes)
-            return [ScoreMap(x, (w, h), TRUNK_STRIDE) for x, (h, w) in maps], {}
+            return [ScoreMap(x, (w, h), DENSE_STRIDE) for x, (h, w) in maps], {}
         labels = [self.label_of(target) for target in targets]
         if all(label is None for label in labels):
             return None, {}
-        loss = pixel_cross_entropy(self.predict(features.trunk), labels, TRUNK_STRIDE, self.loss_stride)
+        loss = pixel_cross_entropy(self.predict(features.dense), labels, DENSE_STRIDE, self.loss_stride)
         return None, {} if loss is None else {self.loss_name: loss}
 
     def scores(self, features):
         """`DenseFeatures` -> logits [N, num_classes, H / 4, W / 4] of the padded batch."""
-        return self.predict(features.trunk)
+        return self.predict(features.dense)
 
 
 def pixel_cross_entropy(logits, labels, stride, loss_stride=1):

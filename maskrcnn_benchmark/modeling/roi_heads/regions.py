@@ -21,18 +21,18 @@ _LABELS = TensorCache(maxsize=64)
 
 
 def region_features(
-    feature_extractor: Callable[[Sequence[torch.Tensor], Sequence[BoxList]], torch.Tensor],
+    feature_extractor: Callable[[Sequence[torch.Tensor], Sequence[BoxList]], torch.Tensor] | None,
     features: Sequence[torch.Tensor],
     boxes: Sequence[BoxList],
 ) -> torch.Tensor:
     """Features of each box: those that came along from the box head as field `ROI_FEATURES`, else pooled afresh.
 
     Args:
-        feature_extractor: (feature maps, list of `BoxList`) -> [R, C, h, w].
+        feature_extractor: (feature maps, list of `BoxList`) -> [R, C, h, w]; None: the field must be there.
         features: list of feature maps, finest first.
         boxes: one `BoxList` per image.
     """
-    if all(b.has_field(ROI_FEATURES) for b in boxes):
+    if feature_extractor is None or all(b.has_field(ROI_FEATURES) for b in boxes):
         return cat([b.get_field(ROI_FEATURES) for b in boxes])
     return feature_extractor(features, boxes)
 

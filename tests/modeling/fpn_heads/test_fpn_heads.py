@@ -8,9 +8,9 @@ import torch
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.fpn_heads.boundary import weighted_edge_loss
 from maskrcnn_benchmark.modeling.fpn_heads.classification import soft_maximum
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import (
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import (
+    DenseDecoder,
     DenseFeatures,
-    DenseTrunk,
     stack_padded,
     without_unlabelled,
 )
@@ -144,7 +144,7 @@ def test_no_dense_task_builds_nothing():
 
 
 def test_trunk_takes_pyramids_of_odd_sizes():
-    trunk = DenseTrunk(CHANNELS, 16)
+    trunk = DenseDecoder(CHANNELS, 16)
     pyramid = [torch.randn(1, CHANNELS, h, w) for h, w in ((25, 33), (13, 17), (7, 9), (4, 5), (2, 3))]
     assert trunk(pyramid).shape == (1, 16, 25, 33)
 
@@ -223,7 +223,7 @@ def test_soft_maximum_lies_between_mean_and_maximum_and_ignores_the_padding():
 
 def test_the_trunk_adds_its_levels_at_the_finest_size():
     """The definition: each level passes its stages, each but the finest followed by an enlargement; then the sum."""
-    trunk = DenseTrunk(CHANNELS, 16)
+    trunk = DenseDecoder(CHANNELS, 16)
     pyramid = [torch.randn(1, CHANNELS, h, w) for h, w in ((25, 33), (13, 17), (7, 9), (4, 5), (2, 3))]
     total = trunk.levels[0][0](pyramid[0])
     for level in (1, 2, 3):
