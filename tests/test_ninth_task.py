@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskrcnn_benchmark.evaluation.build import EVALUATORS
+from added_tasks import restored_tasks
 from PIL import Image
 
 from maskrcnn_benchmark import Predictor
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
@@ -27,9 +26,8 @@ from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS, TrivialPredictor
 from maskrcnn_benchmark.experiments.run import test as run_test
 from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.modeling.registry import FPN_HEADS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.prediction_files.layout import MAPS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
@@ -37,7 +35,6 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "saliency.py"
@@ -64,17 +61,10 @@ TEST: {{IMS_PER_BATCH: 2, NUM_PICTURES: 1, NUM_EXAMPLES: 1}}
 @pytest.fixture(scope="module", autouse=True)
 def saliency():
     """The example, registered for the tests of this file alone."""
-    groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
-    options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
-    records = default_cfg.__dict__[ConfigNode.RECORDS]
-    tables = [TASKS, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
-    before = [dict(table) for table in tables]
-    module = import_file("saliency_example", EXAMPLE, make_importable=True)
-    module.setup_environment()
-    yield module
-    for table, content in zip(tables, before):
-        table.clear()
-        table.update(content)
+    with restored_tasks():
+        module = import_file("saliency_example", EXAMPLE, make_importable=True)
+        module.setup_environment()
+        yield module
     del sys.modules["saliency_example"]
 
 

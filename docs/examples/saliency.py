@@ -15,8 +15,7 @@ from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
-from maskrcnn_benchmark.modeling.registry import FPN_HEADS
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
@@ -46,6 +45,9 @@ class Saliency(Task):
         if dataset.layout == "detail" and Path(dataset.file.path).parent.name == "mini_detail":
             return LargestObjectReader(dataset)
         return None
+
+    def build_head(self, cfg, in_channels, vocabulary):
+        return SaliencyHead(in_channels)
 
     def build_evaluator(self, vocabulary, protocols):
         return SaliencyEvaluator(self, vocabulary)
@@ -101,13 +103,11 @@ class LargestObjectReader(LabelReader):
 
 
 class SaliencyHead(nn.Module):
-    """A 1x1 convolution on the dense trunk, trained by cross-entropy over the labelled pixels.
+    """A 1x1 convolution on the dense features, trained by cross-entropy over the labelled pixels.
 
     Args:
-        in_channels: channels of the trunk.
+        in_channels: channels of the dense features.
     """
-
-    reads = "trunk"  # or "pyramid", or "fine", see `DenseFeatures`
 
     def __init__(self, in_channels):
         super().__init__()
@@ -118,23 +118,19 @@ class SaliencyHead(nn.Module):
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, h, w] per image, {}) or (None, {loss_saliency})."""
         if targets is None:
-            probability = self.predict(features.trunk).float().sigmoid()
+            probability = self.predict(features.dense).float().sigmoid()
             sizes = [(width, height) for height, width in features.image_sizes]
-            return [ScoreMap(p, size, TRUNK_STRIDE) for p, size in zip(probability, sizes)], {}
+            return [ScoreMap(p, size, DENSE_STRIDE) for p, size in zip(probability, sizes)], {}
         labels = {i: target.labels[KEY].labels for i, target in enumerate(targets) if KEY in target.labels}
         if not labels:
             return None, {}  # nobody looked at these images: no loss, which is not a loss of zero
-        logits = self.predict(of_images(features.trunk, list(labels))).float()
-        height, width = (side * TRUNK_STRIDE for side in logits.shape[-2:])
+        logits = self.predict(of_images(features.dense, list(labels))).float()
+        height, width = (side * DENSE_STRIDE for side in logits.shape[-2:])
         logits = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[:, 0]
         truth = stack_padded(list(labels.values()), height, width, IGNORE_INDEX)
         known = (truth != IGNORE_INDEX).float()
         loss = F.binary_cross_entropy_with_logits(logits, (truth == 1).float(), known, reduction="sum")
         return None, {"loss_saliency": loss / known.sum().clamp(min=1)}
-
-
-def build_saliency_head(cfg, in_channels):
-    return SaliencyHead(cfg.MODEL.DENSE_TRUNK.CHANNELS) if cfg.MODEL.SALIENCY_ON else None
 
 
 class SaliencyEvaluator(Evaluator):
@@ -209,5 +205,4 @@ def mean_label(label):
 def setup_environment():
     """Add the task; the tools call this, and a script does after it has imported the file."""
     register_task(SALIENCY)
-    FPN_HEADS[KEY] = build_saliency_head
     DRAWERS[KEY] = draw_saliency

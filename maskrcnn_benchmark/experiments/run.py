@@ -104,7 +104,8 @@ def _build_training(cfg, vocabulary, device):
     checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)
     arguments = {"iteration": 0, **checkpointer.load(cfg.MODEL.WEIGHT, only_weights=True)}
     frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
-    if frozen and not cfg.MODEL.WEIGHT and not checkpointer.has_checkpoint():
+    is_frozen = frozen and not all(parameter.requires_grad for parameter in model.backbone.parameters())
+    if is_frozen and not cfg.MODEL.WEIGHT and not checkpointer.has_checkpoint():
         logger.warning(
             "MODEL.WEIGHT is empty: the backbone starts from random weights, and MODEL.BACKBONE.FREEZE_CONV_BODY_AT %d "
             "keeps its first stages random",

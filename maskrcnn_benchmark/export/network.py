@@ -16,7 +16,7 @@ from maskrcnn_benchmark.export.regions import (
     propose,
 )
 from maskrcnn_benchmark.layers.largest_channel import Places, interpolate_at
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.modeling.poolers import Pooler
 
 
@@ -104,9 +104,9 @@ def _enlarged(scores, size):
     """As `ScoreMap.resize` to the image's own pixels: [C, h, w] at the trunk's stride -> [C, height, width]."""
     height, width = size
     # not -(-height // 4), which ONNX rounds the other way
-    cells = _first_cells(scores, *((side + TRUNK_STRIDE - 1) // TRUNK_STRIDE for side in size))
+    cells = _first_cells(scores, *((side + DENSE_STRIDE - 1) // DENSE_STRIDE for side in size))
     for axis, side in ((1, height), (2, width)):
-        places = Places.of_pixels(side, side / TRUNK_STRIDE, cells.shape[axis], cells.device)
+        places = Places.of_pixels(side, side / DENSE_STRIDE, cells.shape[axis], cells.device)
         cells = interpolate_at(cells, axis, places)
     return cells
 

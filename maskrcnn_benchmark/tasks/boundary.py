@@ -21,6 +21,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.scores import Curve, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap, relative_frequency
+from maskrcnn_benchmark.modeling.fpn_heads.boundary import BoundaryHead
 from maskrcnn_benchmark.prediction_files.encodings import decode_strength
 from maskrcnn_benchmark.prediction_files.maps import MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
@@ -107,6 +108,15 @@ class Boundary(Task):
         return [numbers_card("Boundary pixels per image", pixels, "edge pixels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    def reads(self, cfg: CfgNode) -> str:
+        """The edge decoder's features."""
+        return "fine"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> BoundaryHead:
+        """One edge probability per pixel."""
+        stride, weight = cfg.MODEL.EDGE_DECODER.STRIDE, cfg.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT
+        return BoundaryHead(in_channels, stride, self.label_of, weight)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

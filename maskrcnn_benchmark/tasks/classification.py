@@ -20,6 +20,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanVector
+from maskrcnn_benchmark.modeling.fpn_heads.classification import ClassificationHead
 from maskrcnn_benchmark.prediction_files.lists import ListFile, VectorFile
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -118,6 +119,18 @@ class Classification(Task):
         return [numbers_card("Labels per image", numbers, "labels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    def reads(self, cfg: CfgNode) -> str:
+        """The levels P3 to P5."""
+        return "pyramid"
+
+    def head_name(self, cfg: CfgNode) -> str:
+        """As checkpoints have it."""
+        return "classes"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ClassificationHead:
+        """A probability per image label."""
+        return ClassificationHead(in_channels, cfg.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES, self.label_of)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

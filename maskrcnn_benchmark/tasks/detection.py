@@ -17,6 +17,7 @@ from maskrcnn_benchmark.evaluation.coco.voc import DetectionAndVocEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
+from maskrcnn_benchmark.modeling.roi_heads.box_head.box_head import ROIBoxHead, build_roi_box_head
 from maskrcnn_benchmark.prediction_files.lists import Box, ListFile, ObjectFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -132,6 +133,14 @@ class Detection(Task):
         ]
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    def head_name(self, cfg: CfgNode) -> str:
+        """As checkpoints have it."""
+        return "box"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIBoxHead:
+        """The second stage, whose regions and detections the heads of the other tasks per region get."""
+        return build_roi_box_head(cfg, in_channels)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

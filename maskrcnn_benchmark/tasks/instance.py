@@ -25,6 +25,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead, build_roi_mask_head
 from maskrcnn_benchmark.prediction_files.as_prediction import bitmaps, decode_objects
 from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, check_code, member, plain_code
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -146,6 +147,18 @@ class Instance(Task):
         ]
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    def head_name(self, cfg: CfgNode) -> str:
+        """As checkpoints have it."""
+        return "mask"
+
+    def shares_box_features(self, cfg: CfgNode) -> bool:
+        """As the option says."""
+        return cfg.MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIMaskHead:
+        """A small mask per region."""
+        return build_roi_mask_head(cfg, in_channels)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

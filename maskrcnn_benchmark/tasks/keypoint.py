@@ -20,6 +20,7 @@ from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import ROIKeypointHead, build_roi_keypoint_head
 from maskrcnn_benchmark.prediction_files.as_prediction import decode_objects
 from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, are_numbers, member
 from maskrcnn_benchmark.prediction_files.row_file import shown
@@ -127,6 +128,10 @@ def extent_of(keypoints: list[float]) -> list[float]:
     places = np.reshape(np.asarray(keypoints, np.float64), (-1, 3))[:, :2]
     low, high = places.min(axis=0), places.max(axis=0)
     return [*low.tolist(), *(high - low).tolist()]
+
+
+# The class that joints belong to
+PERSON = "person"
 
 
 class Keypoint(Task):
@@ -247,6 +252,19 @@ class Keypoint(Task):
         return [card(title, f"of {people:,} people; the figure is the visible share", bars)]
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    def shares_box_features(self, cfg: CfgNode) -> bool:
+        """As the option says."""
+        return cfg.MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIKeypointHead:
+        """A heat map per joint and region; only detections of the class "person" are given joints."""
+        joints = labels = None
+        if vocabulary is not None:
+            joints = vocabulary.joints
+            if PERSON in vocabulary.thing_names:
+                labels = frozenset({vocabulary.thing_names.index(PERSON) + 1})
+        return build_roi_keypoint_head(cfg, in_channels, joints, labels)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

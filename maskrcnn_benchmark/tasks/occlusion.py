@@ -20,6 +20,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.scores import Curve, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap, relative_frequency
+from maskrcnn_benchmark.modeling.fpn_heads.occlusion import OcclusionHead
 from maskrcnn_benchmark.prediction_files.encodings import decode_strength, encode_strength
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps, MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import OcclusionMap
@@ -175,6 +176,15 @@ class Occlusion(Task):
         return [numbers_card("Occlusion pixels per image", pixels, "edge pixels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    def reads(self, cfg: CfgNode) -> str:
+        """The edge decoder's features."""
+        return "fine"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> OcclusionHead:
+        """An edge probability and a direction per pixel."""
+        stride, node = cfg.MODEL.EDGE_DECODER.STRIDE, cfg.MODEL.OCCLUSION_HEAD
+        return OcclusionHead(in_channels, stride, self.label_of, node.ATTENTION_BETA, node.ATTENTION_GAMMA)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
+from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import CLASSES_AND_BACKGROUND, NAME, REGION_HEADS, WIDTHS, region_pooling
@@ -22,11 +23,14 @@ from maskrcnn_benchmark.evaluation.parts.part import INSTANCE_THRESHOLD, SCORE_T
 from maskrcnn_benchmark.evaluation.parts.runs import paste_part_runs
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
+from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier
+from maskrcnn_benchmark.modeling.roi_heads.part_head.part_head import build_roi_part_head
 from maskrcnn_benchmark.prediction_files.layout import PredictionFile
 from maskrcnn_benchmark.prediction_files.lists import Form, ObjectFile, check_code, member, plain_code
 from maskrcnn_benchmark.prediction_files.maps import LabelMaps
 from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
@@ -279,6 +283,24 @@ class Part(Task):
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    # Of its head for the whole image
+    head_after = "semantic"
+
+    def reads(self, cfg: CfgNode) -> str:
+        """Feature maps, or the dense features."""
+        return "maps" if cfg.MODEL.PART_HEAD == "roi" else "dense"
+
+    def head_name(self, cfg: CfgNode) -> str:
+        """As checkpoints have it."""
+        return "part" if cfg.MODEL.PART_HEAD == "roi" else "part_map"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> nn.Module:
+        """A small map of parts per region, or one map for the whole image."""
+        if cfg.MODEL.PART_HEAD == "roi":
+            return build_roi_part_head(cfg, in_channels, owners_of_parts(vocabulary))
+        stride, count = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE, cfg.MODEL.ROI_PART_HEAD.NUM_CLASSES
+        return PixelClassifier(in_channels, count, "loss_part", part_labels, stride)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
@@ -396,6 +418,32 @@ def paint_parts(objects: list[dict], size: tuple[int, int]) -> np.ndarray:
 
 def _union(codes):
     return codes[0] if len(codes) == 1 else coco_mask.merge(codes)
+
+
+def owners_of_parts(vocabulary: Vocabulary | None) -> tuple[tuple[int, ...], ...] | None:
+    """For each part label 1..P the labels of the classes that own it, or None where the vocabulary does not say."""
+    if vocabulary is None or vocabulary.parts is None:
+        return None
+    label = {name: index for index, name in enumerate(vocabulary.thing_names, 1)}
+    return tuple(tuple(label[name] for name in names if name in label) for names in vocabulary.parts.owners)
+
+
+def part_labels(annotations: ImageAnnotations) -> torch.Tensor | None:
+    """One part map of the whole image, uint8 [H, W], 0 background; None where no instance has parts.
+
+    Pixels of instances whose parts nobody drew are ignored.
+    """
+    instances = annotations.instances
+    if instances is None or not instances.has_field("parts"):
+        return None
+    parts = instances.get_field("parts")
+    if not bool(parts.annotated.any()):
+        return None
+    flat = parts.labels.amax(dim=0)  # instance masks do not overlap, so at most one map speaks at a pixel
+    if instances.has_field("masks") and not bool(parts.annotated.all()):
+        masks = instances.get_field("masks").get_mask_tensor().reshape(len(instances), *flat.shape)
+        flat = torch.where(masks[~parts.annotated].amax(dim=0).bool(), torch.full_like(flat, IGNORE_INDEX), flat)
+    return flat
 
 
 PART = register_task(Part())

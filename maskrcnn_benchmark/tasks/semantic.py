@@ -31,6 +31,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
+from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier
 from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap
 from maskrcnn_benchmark.prediction_files.layout import CLASSES as NAMES_FILE
 from maskrcnn_benchmark.prediction_files.maps import LabelMaps, MapFile
@@ -174,6 +175,11 @@ class Semantic(Task):
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> PixelClassifier:
+        """Logits per class and cell of the dense features."""
+        stride, count = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE, cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES
+        return PixelClassifier(in_channels, count, "loss_semantic", _label_map, stride)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
@@ -263,6 +269,11 @@ def _class_planes(label: SemanticMap, num_classes: int) -> torch.Tensor:
 
 def _sums(sums: torch.Tensor, count: int) -> torch.Tensor:
     return sums  # the largest is that of the means
+
+
+def _label_map(annotations: ImageAnnotations) -> torch.Tensor | None:
+    """The label map of an image, uint8 [H, W], or None."""
+    return None if annotations.semantic is None else annotations.semantic.labels
 
 
 SEMANTIC = register_task(Semantic())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import add_options
@@ -31,8 +32,6 @@ from maskrcnn_benchmark.utils.ranges import Range
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
-
-if TYPE_CHECKING:
     from maskrcnn_benchmark.data.statistics import DatasetCounts
 
 
@@ -55,7 +54,6 @@ class Task:
             "derived": an output that is made from those of other tasks, without parameters or losses.
         requires: keys of the tasks whose outputs this one's may be made from or attached to, see `requirements`.
         scored_with: keys of other tasks whose labels its metrics read as well, whether or not those are predicted.
-        requires: keys of the tasks whose outputs this one's are made from or attached to, see `requirements`.
         iou_type: what the original library calls it, "" for tasks that it does not have.
     """
 
@@ -199,6 +197,59 @@ class Task:
         return []
 
     # Network ----------------------------------------------------------------------------------------------------------
+
+    # Key of the task behind whose head its own is made, and so draws its random weights; else the registry's order
+    head_after: str | None = None
+
+    def reads(self, cfg: CfgNode) -> str:
+        """What its head reads, and so where the head belongs and what `build_head` is told the channels of.
+
+        Heads with one output per image read "pyramid" (the backbone's maps of strides 4 to 32), "dense" (the features
+        that the dense decoder makes of them, at stride 4) or "fine" (the edge decoder's, at MODEL.EDGE_DECODER.STRIDE).
+        Heads with one output per region read "maps" (those of the backbone, which they pool themselves) or "box" (the
+        features by which the box head tells its regions apart: vectors [R, C] or maps [R, C, h, w]).
+        """
+        return "maps" if self.per == "region" else "dense"
+
+    def shares_box_features(self, cfg: CfgNode) -> bool:
+        """Whether its head gets the box head's region features, though it may have an extractor of its own."""
+        return self.reads(cfg) == "box"
+
+    def head_name(self, cfg: CfgNode) -> str:
+        """The name of its head in `fpn_heads.heads` or `roi_heads`, which names of parameters begin with."""
+        return self.key
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> nn.Module | None:
+        """The head, (features, proposals, targets) -> (outputs or regions, losses); None: the task has no head.
+
+        A head per image gets `DenseFeatures` and no proposals, and returns one output per image, or None and its losses
+        where there are targets, see `CombinedFPNHeads`. A head per region gets the backbone's maps and one `BoxList`
+        per image, and returns them with a field of outputs, or the losses, see `CombinedROIHeads`. Labels that are None
+        or unknown add no loss; without any the loss is left out.
+
+        Args:
+            cfg: the config.
+            in_channels: channels of what the head `reads`.
+            vocabulary: that of the training data; None where it is not known.
+        """
+        return None
+
+    def label_of(self, annotations: ImageAnnotations) -> Any:
+        """Its label on an image, or of the objects there if it is a field of theirs; None where nobody looked."""
+        if self.per != "region" or self.key in annotations.labels:
+            return annotations.labels.get(self.key)
+        instances = annotations.instances
+        return instances.get_field(self.key) if instances is not None and instances.has_field(self.key) else None
+
+    def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:
+        """A derived task's output on an image; what costs much is better left to a `ScoreMap.computed`.
+
+        Args:
+            outputs: {task key: output} of the image at the size that is asked for, those of `requires` among them. The
+                outputs of tasks per region are fields of the `BoxList` under "detection".
+            vocabulary: that of the network; None where it is not known.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is a derived task and must define derive")
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
@@ -448,6 +499,51 @@ def evaluated_tasks(cfg: CfgNode) -> list[Task]:
 def annotated_tasks(annotations: ImageAnnotations) -> set[str]:
     """Keys of the tasks that are annotated on an image."""
     return {task.key for task in TASKS.values() if task.is_annotated(annotations)}
+
+
+def derive_outputs(
+    prediction: ImagePrediction, tasks: Iterable[Task], vocabulary: Vocabulary | None
+) -> ImagePrediction:
+    """A prediction with the outputs of the derived tasks among `tasks`, where it has those that they are made from.
+
+    It is called on what a network predicts once that has been resized to the image. Derived tasks may be made from one
+    another.
+    """
+    derived = {task.key: task for task in tasks if task.per == "derived" and task.key not in prediction.outputs}
+    if not derived:
+        return prediction
+    made = ImagePrediction(prediction.size, image_id=prediction.image_id, outputs=prediction.outputs)
+
+    def is_there(key):
+        return ("detection" if TASKS[key].per == "region" and key not in made.outputs else key) in made.outputs
+
+    for _ in range(len(derived)):
+        for key in [key for key, task in derived.items() if all(is_there(other) for other in task.requires)]:
+            output = derived.pop(key).derive(made.outputs, vocabulary)
+            if output is not None:
+                made.outputs[key] = output
+    return made
+
+
+def own_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """{task key: list of a network's parameters that no other task and no shared layer uses}, for every task.
+
+    A parameter under two names, such as those of region features that masks read from the box head, is one of both
+    tasks, and so of neither.
+    """
+    owners: dict[int, set[str | None]] = {}
+    parameters: dict[int, torch.nn.Parameter] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        name = name.removeprefix("module.")  # as DistributedDataParallel has it
+        keys = {task.key for task in TASKS.values() if name.startswith(task.parameter_prefixes)}
+        owners.setdefault(id(parameter), set()).update(keys or {None})
+        parameters[id(parameter)] = parameter
+    own: dict[str, list[nn.Parameter]] = {key: [] for key in TASKS}
+    for place, keys in owners.items():
+        (first, *others) = keys
+        if first is not None and not others:
+            own[first].append(parameters[place])
+    return own
 
 
 def task_of_loss(name: str) -> Task:

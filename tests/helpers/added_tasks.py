@@ -1,10 +1,11 @@
 """Tasks that a test adds are gone after it, with their options."""
 
 import contextlib
+from collections.abc import Iterator
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.config.node import ConfigNode
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, Task, register_task
 
 
 @contextlib.contextmanager
@@ -30,3 +31,12 @@ def _drop_empty(node):
             _drop_empty(value)
             if not value:
                 del node[name]
+
+
+@contextlib.contextmanager
+def registered(*tasks: Task) -> Iterator[None]:
+    """The tasks are in the registry as long as the context lasts."""
+    with restored_tasks():
+        for task in tasks:
+            register_task(task)
+        yield

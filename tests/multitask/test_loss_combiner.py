@@ -10,7 +10,7 @@ from torch import nn
 from toy_network import PARTIAL, TASKS, WHOLE, ToyNetwork, annotations, images_of
 
 from maskrcnn_benchmark.config import cfg
-from maskrcnn_benchmark.modeling.detector.detectors import compile_trunk
+from maskrcnn_benchmark.modeling.detector.detectors import compile_backbone
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS, Aggregation
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner, build_loss_combiner
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
@@ -415,7 +415,7 @@ def test_a_network_without_a_trunk_or_with_a_frozen_one_is_the_users_error():
 def test_a_compiled_trunk_gives_the_same_gradients(level, backend):
     options = ("MULTITASK.AGGREGATION", "aligned_mtl", "MULTITASK.GRADIENTS_AT", level, "MULTITASK.LOG_PERIOD", 1)
     compiled, network = ToyNetwork(), ToyNetwork()
-    compile_trunk(compiled.backbone, backend=backend)
+    compile_backbone(compiled.backbone, backend=backend)
     one, other = step(combiner_of(*options), compiled), step(combiner_of(*options), network)
     assert_same_gradients(gradients(compiled), gradients(network), rtol=1e-4, atol=1e-6)
     assert one.gradients.cosines == pytest.approx(other.gradients.cosines, abs=1e-4)
