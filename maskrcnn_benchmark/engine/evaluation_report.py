@@ -11,10 +11,9 @@ from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, tit
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.layout import MAPS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
-from maskrcnn_benchmark.tasks.task import OWN_TASKS
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, write_report
 
 RESULTS, CLASS_TABLE, REPORT, CURVES = "results.json", "per_class.csv", "report.html", "curves"
@@ -109,7 +108,7 @@ def report_run(evaluators, results, dataset, predictions, folder, title, facts, 
             )
         )
     rows = table_rows(results)
-    return write_report(Path(folder) / REPORT, title, facts, rows, tasks, dataset.vocabulary, interactions)
+    return write_report(Path(folder) / REPORT, title, facts, rows, tasks, dataset.vocabulary, TASKS, interactions)
 
 
 def _is_drawn(key):
@@ -140,8 +139,8 @@ class _Images:
             self._pictures[index] = self._picture(index, info)
         prediction = to_prediction(self.predictions.answers(index, [task]), self.dataset.vocabulary, task)
         drawn = (
-            DRAWERS[task](self._pictures[index], answer, self.dataset.vocabulary)
-            for answer in (self.dataset.get_annotations(index), prediction)
+            TASKS[task].draw(self._pictures[index], known, self.dataset.vocabulary)
+            for known in (self.dataset.get_annotations(index), prediction)
         )
         return Example(str(info.get("file_name", info.get("image_id", index))), score, *drawn)
 

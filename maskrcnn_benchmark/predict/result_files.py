@@ -3,6 +3,7 @@
 import base64
 import json
 
+from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.prediction_files.layout import CLASSES, LISTS, describe
 from maskrcnn_benchmark.prediction_files.map_file import encode_map
 from maskrcnn_benchmark.prediction_files.rows import AnswerRows
@@ -52,9 +53,9 @@ class ResultWriter(PredictionWriter):
         self._known = self._read_lists()
 
     def add(self, result):
-        """Take in a `Result`."""
+        """Take in a `PredictedImage`."""
         self.dataset.names.append(result.name)
-        self.write(len(self.dataset) - 1, result.answers)
+        self.write(len(self.dataset) - 1, ImageAnswers(result.size, result.stored, result.name))
 
     def finish(self):
         """Write the lists."""
@@ -85,9 +86,9 @@ class ResultWriter(PredictionWriter):
 
 
 def image_entry(result):
-    """All answers of a `Result` as one dictionary of plain values, see docs/predicting.md."""
+    """The prediction of a `PredictedImage` as one dictionary of plain values, see docs/predicting.md."""
     images = PredictedImages(result.vocabulary, [result.name])
-    answers, files = result.answers, AnswerRows(images)
+    answers, files = ImageAnswers(result.size, result.stored, result.name), AnswerRows(images)
     maps = {
         folder: base64.b64encode(encode_map(values, palette)).decode()
         for folder, (values, palette) in files.maps(answers).items()

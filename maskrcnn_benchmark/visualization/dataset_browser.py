@@ -12,9 +12,7 @@ from maskrcnn_benchmark.data.statistics import class_names, count_image
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.charts import thousands
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.html_page import encoded, legend
-from maskrcnn_benchmark.visualization.region_drawers import occluded_code
 
 # (longest side in pixels, quality of JPEG), tried in turn until an image's pictures are small enough
 FILE_SIZES = ((1000, 85), (900, 78), (760, 72), (640, 66), (520, 60), (420, 52), (320, 45), (240, 35), (160, 25))
@@ -56,7 +54,7 @@ def draw_sample(image, annotations, vocabulary, name, phase="", budget=600_000):
     """
     counts = count_image(annotations, vocabulary)
     pictures = {"image": Canvas(image).finish()}
-    pictures.update({key: DRAWERS[key](image, annotations, vocabulary) for key in TASKS if key in counts.tasks})
+    pictures.update({k: task.draw(image, annotations, vocabulary) for k, task in TASKS.items() if k in counts.tasks})
     return Sample(
         name,
         phase or "",
@@ -140,7 +138,7 @@ def _named_numbers(labels, names):
 def _joint_text(counts, vocabulary):
     if not counts.people:
         return "nobody is there"
-    occluded = int(counts.joints[:, occluded_code(vocabulary.joints)].sum())
+    occluded = int(counts.joints[:, vocabulary.joints.occluded_code].sum())
     people = f"{counts.people} {'person' if counts.people == 1 else 'people'}"
     return f"{int(counts.joints[:, 1:].sum())} on {people}, {occluded} occluded"
 

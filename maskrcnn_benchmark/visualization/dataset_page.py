@@ -11,7 +11,6 @@ from maskrcnn_benchmark.visualization import charts, dataset_browser, dataset_ta
 from maskrcnn_benchmark.visualization.charts import bubble_chart, heat_map, histogram_chart, short_number, thousands
 from maskrcnn_benchmark.visualization.dataset_tables import escaped
 from maskrcnn_benchmark.visualization.html_page import document
-from maskrcnn_benchmark.visualization.region_drawers import occluded_code
 
 AREA_LIMITS = ((32, "medium"), (96, "large"))  # COCO's ranges of size: sides of squares of 32^2 and 96^2 pixels
 CENTRE_CELLS = (20, 30)  # rows and columns of the map of centres
@@ -174,7 +173,7 @@ def _joints_card(counts):
     if not counts.people:
         return _card(title, "", "")
     joints = counts.vocabulary.joints
-    occluded = occluded_code(joints)
+    occluded = joints.occluded_code
     table = counts.joints[:, [3 - occluded, occluded, 0]]
     shares = table / table.sum(1, keepdims=True)
     rows = ""
