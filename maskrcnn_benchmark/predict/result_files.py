@@ -41,7 +41,7 @@ class ResultWriter(PredictionWriter):
     Args:
         folder: where to.
         vocabulary: the network's `Vocabulary`.
-        tasks: keys of the tasks that will be answered.
+        tasks: keys of the tasks that will be predicted.
 
     Raises:
         UserError: the folder holds answers that are numbered in another way, or a damaged list.

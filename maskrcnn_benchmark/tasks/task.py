@@ -6,6 +6,7 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
+import inspect
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Literal
 
@@ -222,7 +223,7 @@ class Task:
 
 
 class Registry(MutableMapping[str, Task]):
-    """{key: task} in the order of registration, those of this package first.
+    """{key: task}: those of this package in the order in which `own` imports them, then others as they are registered.
 
     The package's own are imported when the registry is first looked at: the rooms that they are made of can so be
     imported before them.
@@ -230,13 +231,16 @@ class Registry(MutableMapping[str, Task]):
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
+        self._places: dict[str, int] = {}  # of the package's own, by module
         self._is_filled = False
 
     def fill(self) -> None:
         """Import the package's own tasks, unless that was done."""
         if not self._is_filled:
             self._is_filled = True
-            importlib.import_module("maskrcnn_benchmark.tasks.own")
+            modules = vars(importlib.import_module("maskrcnn_benchmark.tasks.own")).values()
+            names = (module.__name__ for module in modules if inspect.ismodule(module))
+            self._places = {name: place for place, name in enumerate(names)}
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
@@ -244,6 +248,10 @@ class Registry(MutableMapping[str, Task]):
 
     def __setitem__(self, key: str, task: Task) -> None:
         self._tasks[key] = task
+        # a module that was imported by itself is registered after all others
+        last = len(self._places)
+        order = sorted(self._tasks.values(), key=lambda task: self._places.get(type(task).__module__, last))
+        self._tasks = {task.key: task for task in order}
 
     def __delitem__(self, key: str) -> None:
         del self._tasks[key]
