@@ -1,4 +1,4 @@
-"""A page of pictures: for a handful of validation images, the truth beside what the network says."""
+"""A page of pictures: for a handful of validation images, the ground truth beside the prediction."""
 
 import copy
 import os
@@ -28,7 +28,7 @@ def draw_pictures(
     Args:
         network: what predicts.
         dataset: with the transforms that the network is tested with, and the attributes `transforms` and `vocabulary`.
-        tasks: task keys; each is a column.
+        tasks: the tasks to draw; each is a column.
         path: HTML file to write.
         count: number of images; all of them if the data set has fewer.
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
