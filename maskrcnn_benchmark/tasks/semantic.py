@@ -1,5 +1,9 @@
 """Semantic segmentation: a class for every pixel."""
 
+from torch import nn
+
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -27,6 +31,10 @@ class Semantic(Task):
     # Pictures ---------------------------------------------------------------------------------------------------------
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        meaning = "logits of vocabulary.semantic_names"
+        return {"semantic": ExportedOutput("float32 [C, height, width]", meaning, stride=TRUNK_STRIDE)}
 
 
 SEMANTIC = register_task(Semantic())

@@ -6,7 +6,7 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Literal
 
 import torch
@@ -22,7 +22,11 @@ from maskrcnn_benchmark.config.defaults import (
     single_loss_weight,
     task_switch,
 )
+from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, DenseFeatures
+from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 
 
 class Task:
@@ -76,6 +80,52 @@ class Task:
     # Pictures ---------------------------------------------------------------------------------------------------------
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        """{name: `ExportedOutput`}: what an exported network says of this task.
+
+        Args:
+            head: the task's head, whose `stride` is the pixels per cell of its map (4 where it does not say).
+        """
+        if self.per == "region":
+            return {self.key: ExportedOutput("float32 [objects, ...]", f"{self.title} of each object")}
+        return {self.key: ExportedOutput("float32", self.title, stride=getattr(head, "stride", TRUNK_STRIDE))}
+
+    def export_refusal(self, cfg: CfgNode, head: nn.Module) -> str | None:
+        """Why a network with this head cannot be exported, None where it can."""
+        if hasattr(head, "scores"):
+            return None
+        return f"the head of the task {self.key!r} ({type(head).__name__}) has no method `scores`"
+
+    def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
+        """The network's own prediction in the form of the exported outputs, which are checked against it.
+
+        Returns:
+            {name: tensor}. A map has a cell for every pixel of the image, what is said per object a row for each.
+        """
+        if self.per == "region":
+            return {self.key: prediction.instances.get_field(self.key)}
+        output = prediction.outputs[self.key]
+        return {self.key: output if isinstance(output, torch.Tensor) else output.resize(prediction.size).scores}
+
+    def export_tensors(
+        self, head: nn.Module, features: DenseFeatures | Sequence[torch.Tensor], regions: Detections | None
+    ) -> dict[str, torch.Tensor]:
+        """The outputs for one image in a form that can be traced: no Python here may look at a number.
+
+        Args:
+            head: the task's head. In its feature extractor, a pooler takes boxes float [R, 4] of one image.
+            features: the `DenseFeatures` of a batch of one image; for a head on regions the pyramid maps.
+            regions: the detections that a head on regions describes, R >= 1, the last of which is none: with boxes
+                float [R, 4] (xyxy, inclusive), scores float [R] and labels int64 [R]. None for a head on images.
+
+        Returns:
+            {name: tensor}. A map [..., h, w] is as coarse as its `ExportedOutput.stride` and as padded as the batch;
+            what is said of regions has a row for each.
+        """
+        if regions is None:
+            return {self.key: head.scores(features)[0]}
+        return {self.key: head.scores(features, regions.boxes)}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
