@@ -33,7 +33,11 @@ NETWORKS = {
 
 
 def differences(network, images, nms):
-    reference, exported, parity = Reference(network), ExportableNetwork(network.model, network.cfg, nms), Parity(signature_of(network.model))
+    reference, exported, parity = (
+        Reference(network),
+        ExportableNetwork(network.model, network.cfg, nms),
+        Parity(signature_of(network.model)),
+    )
     for image in images:
         with torch.no_grad():
             found = exported(torch.from_numpy(reference.input_of(image)))

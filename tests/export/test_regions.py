@@ -3,13 +3,13 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.traceable import keypoints_of_heatmaps
 
 from maskrcnn_benchmark.export.regions import NOTHING, Detections, TensorPooler, best, best_detections, clip
 from maskrcnn_benchmark.export.suppression import apart_nms, onnx_nms
 from maskrcnn_benchmark.layers import grouped_nms
 from maskrcnn_benchmark.modeling.poolers import Pooler
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.inference import heatmaps_to_keypoints
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.traceable import keypoints_of_heatmaps
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 
