@@ -24,7 +24,6 @@ from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Number
 
-OBJECT_TASKS = ("detection", "instance", "keypoint", "part")
 OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 
@@ -42,7 +41,7 @@ def parse_arguments(arguments=None):
         action="extend",
         default=[],
         metavar="TASK=X",
-        help="what has to be reached to be shown; a number alone is for detection, instance, keypoint and part",
+        help=f"what has to be reached to be shown; a number alone is for {', '.join(_tasks_per_region())}",
     )
     parser.add_argument("--show", choices=LAYOUTS, default="overlay", help="pictures to make (default: %(default)s)")
     parser.add_argument(
@@ -108,9 +107,13 @@ def read_thresholds(words):
             number = float(value)
         except ValueError:
             raise UserError(f"--threshold {word}: a threshold is TASK=NUMBER, such as detection=0.7") from None
-        thresholds.update(dict.fromkeys([task] if task else OBJECT_TASKS, number))
+        thresholds.update(dict.fromkeys([task] if task else _tasks_per_region(), number))
     merge_thresholds(THRESHOLDS, thresholds)
     return thresholds
+
+
+def _tasks_per_region():
+    return [key for key, task in TASKS.items() if task.per == "region"]
 
 
 def check(arguments):

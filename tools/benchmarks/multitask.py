@@ -30,15 +30,14 @@ MASK_RCNN = "Mask R-CNN"
 def variants_of(cfg):
     """The configs to compare, all with the trunk and the image size of `cfg`.
 
-    Answers per box need boxes, so the single-task networks of masks, joints and region parts detect, too.
+    A single-task network has what its task needs as well: those of masks, keypoints and region parts detect, too.
 
     Returns:
         {name: config}: the network of all tasks, Mask R-CNN, and "only KEY" for each task.
     """
-    per_box = {"instance", "keypoint"} | ({"part"} if cfg.MODEL.PART_HEAD == "roi" else set())
     variants = {EIGHT_TASKS: with_tasks(cfg, TASKS), MASK_RCNN: with_tasks(cfg, ("detection", "instance"))}
-    for key in TASKS:
-        variants[f"only {key}"] = with_tasks(cfg, ("detection", key) if key in per_box else (key,))
+    for key, task in TASKS.items():
+        variants[f"only {key}"] = with_tasks(cfg, (*task.requirements(cfg), key))
     return variants
 
 
