@@ -15,7 +15,7 @@ from maskrcnn_benchmark.export.regions import (
     propose,
     with_spare,
 )
-from maskrcnn_benchmark.export.signature import heads_of
+from maskrcnn_benchmark.export.signature import heads_of, reads_box_features
 from maskrcnn_benchmark.layers.largest_channel import Places, interpolate_at
 from maskrcnn_benchmark.modeling.poolers import Pooler
 
@@ -63,7 +63,10 @@ class ExportableNetwork(nn.Module):
                 made = task.export_tensors(head, features, None)
                 outputs.update((name, _to_pixels(tensor, strides[name], size)) for name, tensor in made.items())
             elif place not in _DETECTORS:
-                made = task.export_tensors(head, pyramid, regions)
+                read = pyramid
+                if reads_box_features(head):
+                    read = self.model.roi_heads["box"].feature_extractor(pyramid, regions.boxes)
+                made = task.export_tensors(head, read, regions)
                 outputs.update((name, rows[:-1]) for name, rows in made.items())
         return outputs
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.export.signature import heads_of
+from maskrcnn_benchmark.export.signature import heads_of, reads_box_features
 from maskrcnn_benchmark.modeling.poolers import Pooler
 from maskrcnn_benchmark.modeling.rpn.retinanet.retinanet import RetinaNetModule
 from maskrcnn_benchmark.modeling.rpn.rpn import RPNModule
@@ -50,9 +50,7 @@ def _modules(cfg: CfgNode, model: nn.Module) -> Iterator[str]:
             yield f"no task has the head {place} ({kind}) in its parameter_prefixes"
         elif reason := task.export_refusal(cfg, head):
             yield reason
-        elif is_regional and head is not model.rpn and not any(_has_pooler(module) for module in head.modules()):
-            yield f"the head {place} ({kind}) has no `Pooler` as the `pooler` of its feature extractor"
-
-
-def _has_pooler(module: nn.Module) -> bool:
-    return isinstance(getattr(module, "pooler", None), Pooler)
+        elif is_regional and head is not model.rpn and not reads_box_features(head):
+            extractor = head.feature_extractor
+            if not isinstance(getattr(extractor, "pooler", None), Pooler):
+                yield f"{type(extractor).__name__} of the head {place} has no `Pooler` as its `pooler`"

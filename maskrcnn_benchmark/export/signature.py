@@ -55,6 +55,11 @@ def heads_of(model: nn.Module) -> Iterator[Head]:
         yield Head(place, tasks[0] if tasks else None, head, place in regional)
 
 
+def reads_box_features(head: nn.Module) -> bool:
+    """Whether a head on regions reads what the box head's feature extractor makes of them, having none of its own."""
+    return getattr(head, "feature_extractor", None) is None
+
+
 def signature_of(model: nn.Module) -> dict[str, Signature]:
     """{name: `Signature`} of all outputs of a `GeneralizedRCNN`, each of whose heads is of a task, in their order."""
     return {

@@ -109,13 +109,17 @@ class Task:
         return {self.key: output if isinstance(output, torch.Tensor) else output.resize(prediction.size).scores}
 
     def export_tensors(
-        self, head: nn.Module, features: DenseFeatures | Sequence[torch.Tensor], regions: Detections | None
+        self,
+        head: nn.Module,
+        features: DenseFeatures | Sequence[torch.Tensor] | torch.Tensor,
+        regions: Detections | None,
     ) -> dict[str, torch.Tensor]:
         """The outputs for one image in a form that can be traced: no Python here may look at a number.
 
         Args:
-            head: the task's head. In its feature extractor, a pooler takes boxes float [R, 4] of one image.
-            features: the `DenseFeatures` of a batch of one image; for a head on regions the pyramid maps.
+            head: the task's head. In its `feature_extractor`, a pooler takes boxes float [R, 4] of one image.
+            features: the `DenseFeatures` of a batch of one image; for a head on regions the pyramid maps or, if it has
+                no `feature_extractor`, the features [R, ...] by which the box head tells the regions apart.
             regions: the detections that a head on regions describes, R >= 1, the last of which is none: with boxes
                 float [R, 4] (xyxy, inclusive), scores float [R] and labels int64 [R]. None for a head on images.
 
@@ -125,6 +129,8 @@ class Task:
         """
         if regions is None:
             return {self.key: head.scores(features)[0]}
+        if isinstance(features, torch.Tensor):
+            return {self.key: head.scores(features)}
         return {self.key: head.scores(features, regions.boxes)}
 
     def __repr__(self) -> str:

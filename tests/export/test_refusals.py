@@ -53,7 +53,7 @@ def test_modules_of_ones_own_are_named(make_network, small, monkeypatch, place, 
 
 def test_a_feature_extractor_without_a_pooler_is_named(small, monkeypatch):
     monkeypatch.setitem(small.model.roi_heads["part"]._modules, "feature_extractor", Foreign())
-    with pytest.raises(UserError, match=r"roi_heads\.part \(ROIPartHead\) has no `Pooler`"):
+    with pytest.raises(UserError, match=r"Foreign of the head roi_heads\.part has no `Pooler`"):
         check_exportable(small.cfg, small.model)
 
 
