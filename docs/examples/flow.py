@@ -26,7 +26,7 @@ KEY = "flow"
 
 
 class Flow(Task):
-    """How far right and below its object's centre a pixel lies, in halves of the box, and whether it is on an object."""
+    """How far right of and below its object's centre a pixel lies, in halves of the box, and whether it is on one."""
 
     key = KEY
     title = "flow from the centre"
