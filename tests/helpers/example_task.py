@@ -125,16 +125,16 @@ class ExampleRun:
         return Image.open(sorted(self.image_folder.iterdir())[index]).convert("RGB")
 
     def panels(self) -> dict[str, np.ndarray]:
-        """{"ground truth", "prediction", "overlay", "photograph": picture uint8 [h, w, 3]} of a validation image."""
+        """{"photograph", "overlay", "prediction", "ground truth": picture uint8 [H, W, 3]} of a validation image."""
         dataset = self.dataset(tasks=(self.key, *self.others))
         photograph, annotations, _ = dataset[0]
         predictor = self.predictor(thresholds={key: 0.0 for key in (self.key, *self.others)})
         predicted = predictor(photograph)
         return {
-            "photograph": np.asarray(predicted.draw([])),
-            "overlay": np.asarray(predicted.draw([self.key])),
-            "prediction": np.asarray(predicted.draw(self.key)),
-            "ground truth": self.task.draw(np.asarray(photograph), annotations, dataset.vocabulary),
+            "photograph": np.asarray(photograph),
+            "overlay": np.asarray(predicted.draw([self.key], layout="overlay", scale=1)),
+            "prediction": np.asarray(predicted.draw(self.key, scale=1)),
+            "ground truth": self.task.draw(np.asarray(photograph), annotations, dataset.vocabulary, scale=1),
         }
 
     def exported(self) -> Parity:
