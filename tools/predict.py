@@ -113,6 +113,10 @@ def read_thresholds(words):
     return thresholds
 
 
+def _tasks_per_region():
+    return [key for key, task in TASKS.items() if task.per == "region"]
+
+
 def check(arguments):
     """Refuse what makes no sense before a network is loaded."""
     if arguments.show == "none" and not (arguments.json or arguments.save_answers):

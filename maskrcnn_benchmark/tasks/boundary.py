@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import IMAGE_HEADS, INSIDE_FRACTION
@@ -24,12 +25,15 @@ from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.scores import Curve, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap, relative_frequency
 from maskrcnn_benchmark.modeling.fpn_heads.boundary import BoundaryHead
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures
+from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.prediction_files.encodings import decode_strength
 from maskrcnn_benchmark.prediction_files.maps import MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
@@ -169,6 +173,17 @@ class Boundary(Task):
         return None if prediction.boundary is None else prediction.boundary.scores[0]
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        return {"boundary": ExportedOutput("float32 [height, width]", "probability of a boundary")}
+
+    def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
+        return {"boundary": prediction.boundary.resize(prediction.size).scores[0]}
+
+    def export_tensors(
+        self, head: nn.Module, features: DenseFeatures, regions: Detections | None
+    ) -> dict[str, torch.Tensor]:
+        return {"boundary": head.scores(features)[0, 0]}
 
 
 class BoundaryEvaluator(Evaluator):

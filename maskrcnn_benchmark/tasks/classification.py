@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
@@ -21,10 +22,13 @@ from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanVector
 from maskrcnn_benchmark.modeling.fpn_heads.classification import ClassificationHead
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures
+from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.prediction_files.lists import ListFile, VectorFile
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Range
@@ -165,6 +169,17 @@ class Classification(Task):
         return [("classes", list(class_colours(vocabulary).items()))]
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        return {"classes": ExportedOutput("float32 [L]", "probabilities of vocabulary.image_label_names")}
+
+    def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
+        return {"classes": prediction.classes}
+
+    def export_tensors(
+        self, head: nn.Module, features: DenseFeatures, regions: Detections | None
+    ) -> dict[str, torch.Tensor]:
+        return {"classes": head.scores(features)[0]}
 
 
 class ClassificationEvaluator(Evaluator):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.options import ClassCount
@@ -18,12 +19,14 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.modeling.roi_heads.box_head.box_head import ROIBoxHead, build_roi_box_head
+from maskrcnn_benchmark.modeling.rpn.retinanet.retinanet import RetinaNetModule
 from maskrcnn_benchmark.prediction_files.lists import Box, ListFile, ObjectFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas
@@ -204,6 +207,26 @@ class Detection(Task):
         return Objects.of(best_first(prediction.instances, threshold), vocabulary)
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        return {
+            "boxes": ExportedOutput(
+                "float32 [objects, 4]",
+                "x1, y1, x2, y2 in pixels of the input; the last pixel is inside, so that a width is x2 - x1 + 1",
+                tolerance=0.1,
+            ),
+            "scores": ExportedOutput("float32 [objects]", "probability of the label"),
+            "labels": ExportedOutput(
+                "int64 [objects]", "label k is vocabulary.thing_names[k - 1]; objects stand by label"
+            ),
+        }
+
+    def export_refusal(self, cfg: CfgNode, head: nn.Module) -> str | None:
+        return no_tensor_form(head, ROIBoxHead, RetinaNetModule)
+
+    def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
+        objects = prediction.instances
+        return {"boxes": objects.bbox, **{name: objects.get_field(name) for name in ("scores", "labels")}}
 
 
 def _rename_objects(label_of: torch.Tensor, objects: BoxList) -> BoxList:

@@ -1,12 +1,13 @@
 """Instance segmentation: a mask for every object."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
+from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import (
@@ -29,6 +30,7 @@ from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead, build_roi_mask_head
+from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.prediction_files.as_prediction import bitmaps, decode_objects
 from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, check_code, member, plain_code
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -37,6 +39,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.visualization.canvas import Canvas
@@ -272,6 +275,25 @@ class Instance(Task):
         return Masks.of(objects, vocabulary, masks=masks)
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        return {"masks": ExportedOutput("float32 [objects, M, M]", "probability of the object in the cells of its box")}
+
+    def export_refusal(self, cfg: CfgNode, head: nn.Module) -> str | None:
+        if cfg.MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS:
+            return (
+                "MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS pastes masks into the image; set it to False to have small ones"
+            )
+        return no_tensor_form(head, ROIMaskHead)
+
+    def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
+        return {"masks": prediction.instances.get_field("mask")[:, 0]}
+
+    def export_tensors(
+        self, head: nn.Module, features: Sequence[torch.Tensor], regions: Detections
+    ) -> dict[str, torch.Tensor]:
+        logits = head.own_logits(head.feature_extractor(features, regions.boxes), regions.labels)
+        return {"masks": logits.float().sigmoid()}
 
 
 INSTANCE = register_task(Instance())

@@ -1,12 +1,13 @@
 """Human keypoints: the joints of every person."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import CHANNELS, CLASSES, FLAG, NAME, REGION_HEADS, WIDTHS, region_pooling
@@ -22,6 +23,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import ROIKeypointHead, build_roi_keypoint_head
+from maskrcnn_benchmark.modeling.roi_heads.regions import Detections, rows_with_labels
 from maskrcnn_benchmark.prediction_files.as_prediction import decode_objects
 from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, are_numbers, member
 from maskrcnn_benchmark.prediction_files.row_file import shown
@@ -38,6 +40,7 @@ from maskrcnn_benchmark.structures.keypoint import (
 )
 from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Range
@@ -45,7 +48,6 @@ from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import card, stacked_bars
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.objects import TAG, box_spots, canvas_boxes, shown_objects
-from maskrcnn_benchmark.visualization.region_drawers import occluded_code
 
 
 class DetailKeypointReader(LabelReader):
@@ -249,7 +251,7 @@ class Keypoint(Task):
         if not number:
             return [("joints", "nobody is there")]
         people = f"{number} {'person' if number == 1 else 'people'}"
-        occluded = joints[:, occluded_code(vocabulary.joints)].sum()
+        occluded = joints[:, vocabulary.joints.occluded_code].sum()
         return [("joints", f"{joints[:, 1:].sum()} on {people}, {occluded} occluded")]
 
     def tiles(self, counts: DatasetCounts) -> list[tuple[str, int]]:
@@ -263,7 +265,7 @@ class Keypoint(Task):
         if not people:
             return [card(title, "", "")]
         joints = counts.vocabulary.joints
-        occluded = occluded_code(joints)
+        occluded = joints.occluded_code
         table = counts.total(self.key, "joints", (len(joints), _VISIBILITY_CODES))[:, [3 - occluded, occluded, 0]]
         bars = stacked_bars(joints.names, table, ("visible", "occluded", "not annotated"))
         return [card(title, f"of {people:,} people; the figure is the visible share", bars)]
@@ -380,6 +382,38 @@ class Keypoint(Task):
         return Persons.of(persons, vocabulary, keypoints=persons.get_field("keypoints").keypoints)
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        return {
+            "keypoints": ExportedOutput(
+                "float32 [objects, K, 3]",
+                "x, y in pixels of the input and 1; 0, 0, 0: no person",
+                tolerance=1.0,
+                outliers=0.01,  # each is the greatest cell of a map: of two as great, rounding may choose either
+            ),
+            "keypoint_scores": ExportedOutput("float32 [objects, K]", "the heat map's logit there; 0: no person"),
+        }
+
+    def export_refusal(self, cfg: CfgNode, head: nn.Module) -> str | None:
+        return no_tensor_form(head, ROIKeypointHead)
+
+    def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
+        found = prediction.instances.get_field("keypoints")
+        return {"keypoints": found.keypoints, "keypoint_scores": found.get_field("logits")}
+
+    def export_tensors(
+        self, head: nn.Module, features: Sequence[torch.Tensor], regions: Detections
+    ) -> dict[str, torch.Tensor]:
+        from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.traceable import keypoints_of_heatmaps  # uses a loop
+
+        index = rows_with_labels(regions.labels, head.keypoint_labels)
+        boxes = regions.boxes.index_select(0, index)
+        maps = head.predictor(head.feature_extractor(features, boxes)).float()
+        count = regions.labels.shape[0]
+        return {
+            name: rows.new_zeros(count, *rows.shape[1:]).index_put((index,), rows)
+            for name, rows in zip(("keypoints", "keypoint_scores"), keypoints_of_heatmaps(maps, boxes))
+        }
 
 
 def _rename_joints(places: list[tuple[int, int]], wanted: JointSet, swaps_codes: bool, people: BoxList) -> BoxList:

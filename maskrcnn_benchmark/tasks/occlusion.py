@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import IMAGE_HEADS
@@ -27,6 +28,7 @@ from maskrcnn_benchmark.prediction_files.maps import ArrayMaps, MapFile, Strengt
 from maskrcnn_benchmark.structures.dense_map import OcclusionMap
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Number
@@ -259,6 +261,20 @@ class Occlusion(Task):
         return [("occlusion arrows", list(zip(words, direction_colours(np.arange(4) * np.pi / 2).tolist())))]
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        return {
+            "occlusion": ExportedOutput(
+                "float32 [3, height, width]",
+                "probability of an edge, sine and cosine of its direction, which has the occluder on its left",
+                comparable=_directions_by_edge,
+            )
+        }
+
+
+def _directions_by_edge(scores: np.ndarray) -> np.ndarray:
+    """A direction matters as much as its edge is probable, and is any where there is none."""
+    return np.concatenate((scores[:1], scores[1:] * scores[:1]))
 
 
 class OcclusionEvaluator(Evaluator):

@@ -1,7 +1,7 @@
 """Part segmentation: a part label for every pixel of the objects that have parts."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,8 +24,10 @@ from maskrcnn_benchmark.evaluation.parts.runs import paste_part_runs
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.layers.mask_paste import paste_parts
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, DenseFeatures
 from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier
-from maskrcnn_benchmark.modeling.roi_heads.part_head.part_head import build_roi_part_head
+from maskrcnn_benchmark.modeling.roi_heads.part_head.part_head import ROIPartHead, build_roi_part_head
+from maskrcnn_benchmark.modeling.roi_heads.regions import Detections, rows_with_labels
 from maskrcnn_benchmark.prediction_files.layout import PredictionFile
 from maskrcnn_benchmark.prediction_files.lists import Form, ObjectFile, check_code, member, plain_code
 from maskrcnn_benchmark.prediction_files.maps import LabelMaps
@@ -38,6 +40,7 @@ from maskrcnn_benchmark.structures.objects import best_first
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
@@ -423,6 +426,36 @@ class Part(Task):
         return cfg.MODEL.PART_HEAD != "fpn"
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        if isinstance(head, ROIPartHead):
+            shape = "float32 [objects, P + 1, R, R]"
+            return {"parts": ExportedOutput(shape, "probabilities in the cells of the box; 0 is background")}
+        meaning = "logits of the part labels; 0 is background"
+        return {"part_map": ExportedOutput("float32 [P + 1, height, width]", meaning, stride=DENSE_STRIDE)}
+
+    def export_refusal(self, cfg: CfgNode, head: nn.Module) -> str | None:
+        return no_tensor_form(head, ROIPartHead, PixelClassifier)
+
+    def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
+        if prediction.part_map is not None:
+            return {"part_map": prediction.part_map.resize(prediction.size).scores}
+        return {"parts": prediction.instances.get_field("parts")}
+
+    def export_tensors(
+        self, head: nn.Module, features: DenseFeatures | Sequence[torch.Tensor], regions: Detections | None
+    ) -> dict[str, torch.Tensor]:
+        if regions is None:
+            return {"part_map": head.scores(features)[0]}
+        index = rows_with_labels(regions.labels, head.part_labels)
+        logits = head.predictor(head.feature_extractor(features, regions.boxes.index_select(0, index))).float()
+        owned = head.post_processor.owned
+        if owned is not None:
+            labels = regions.labels.index_select(0, index)
+            logits = logits.masked_fill(~owned[labels][:, :, None, None], -torch.inf)
+        background = (torch.arange(logits.shape[1]) == 0).to(logits.dtype)[None, :, None, None]
+        everywhere = background.expand(regions.labels.shape[0], *logits.shape[1:]).clone()
+        return {"parts": everywhere.index_put((index,), logits.softmax(dim=1))}
 
 
 def _rename_parts(label_of: torch.Tensor, has_parts: torch.Tensor, wanted: PartSet, objects: BoxList) -> BoxList:

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import interpolate, one_hot
 from yacs.config import CfgNode
 
@@ -32,6 +33,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier
 from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap
 from maskrcnn_benchmark.prediction_files.layout import CLASSES as NAMES_FILE
@@ -41,6 +43,7 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap, label_probability
 from maskrcnn_benchmark.structures.run_length import row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
@@ -246,6 +249,10 @@ class Semantic(Task):
         return None if prediction.semantic is None else _confident_labels(prediction.semantic, threshold)
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        meaning = "logits of vocabulary.semantic_names"
+        return {"semantic": ExportedOutput("float32 [C, height, width]", meaning, stride=DENSE_STRIDE)}
 
 
 def _rename_pixels(value_of: torch.Tensor, label: SemanticMap) -> SemanticMap:

@@ -22,6 +22,8 @@ from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, Proposa
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, DenseFeatures
+from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.prediction_files.layout import PredictionFile
 from maskrcnn_benchmark.prediction_files.lists import ObjectFile
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
@@ -30,6 +32,7 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.objects import ObjectsWithValues, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.utils.ranges import Range
 from maskrcnn_benchmark.visualization import maps
 from maskrcnn_benchmark.visualization.canvas import Canvas
@@ -467,6 +470,58 @@ class Task:
         return True
 
     # Export -----------------------------------------------------------------------------------------------------------
+
+    def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
+        """{name: `ExportedOutput`}: what an exported network says of this task.
+
+        Args:
+            head: the task's head, whose `stride` is the pixels per cell of its map (4 where it does not say).
+        """
+        if self.per == "region":
+            return {self.key: ExportedOutput("float32 [objects, ...]", f"{self.title} of each object")}
+        return {self.key: ExportedOutput("float32", self.title, stride=getattr(head, "stride", DENSE_STRIDE))}
+
+    def export_refusal(self, cfg: CfgNode, head: nn.Module) -> str | None:
+        """Why a network with this head cannot be exported, None where it can."""
+        if hasattr(head, "scores"):
+            return None
+        return f"the head of the task {self.key!r} ({type(head).__name__}) has no method `scores`"
+
+    def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
+        """The network's own prediction in the form of the exported outputs, which are checked against it.
+
+        Returns:
+            {name: tensor}. A map has a cell for every pixel of the image, what is said per object a row for each.
+        """
+        if self.per == "region":
+            return {self.key: prediction.instances.get_field(self.key)}
+        output = prediction.outputs[self.key]
+        return {self.key: output if isinstance(output, torch.Tensor) else output.resize(prediction.size).scores}
+
+    def export_tensors(
+        self,
+        head: nn.Module,
+        features: DenseFeatures | Sequence[torch.Tensor] | torch.Tensor,
+        regions: Detections | None,
+    ) -> dict[str, torch.Tensor]:
+        """The outputs for one image in a form that can be traced: no Python here may look at a number.
+
+        Args:
+            head: the task's head. In its `feature_extractor`, a pooler takes boxes float [R, 4] of one image.
+            features: the `DenseFeatures` of a batch of one image; for a head on regions the pyramid maps or, if it has
+                no `feature_extractor`, the features [R, ...] by which the box head tells the regions apart.
+            regions: the detections that a head on regions describes, R >= 1, the last of which is none: with boxes
+                float [R, 4] (xyxy, inclusive), scores float [R] and labels int64 [R]. None for a head on images.
+
+        Returns:
+            {name: tensor}. A map [..., h, w] is as coarse as its `ExportedOutput.stride` and as padded as the batch;
+            what is said of regions has a row for each.
+        """
+        if regions is None:
+            return {self.key: head.scores(features)[0]}
+        if isinstance(features, torch.Tensor):
+            return {self.key: head.scores(features)}
+        return {self.key: head.scores(features, regions.boxes)}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"

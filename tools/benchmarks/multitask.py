@@ -30,7 +30,7 @@ MASK_RCNN = "Mask R-CNN"
 def variants_of(cfg):
     """The configs to compare, all with the trunk and the image size of `cfg`.
 
-    Answers per box need boxes, so the single-task networks of masks, joints and region parts detect, too.
+    A single-task network has what its task needs as well: those of masks, keypoints and region parts detect, too.
 
     Returns:
         {name: config}: the network of all tasks, Mask R-CNN, and "only KEY" for each task.

@@ -1,4 +1,4 @@
-"""From heat maps to joints, box after box in a loop of the graph."""
+"""From heat maps to keypoints in a form that can be traced: box after box, in a loop of the graph."""
 
 import torch
 from torch._higher_order_ops.while_loop import while_loop
@@ -6,7 +6,7 @@ from torch._higher_order_ops.while_loop import while_loop
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.inference import bicubic_weights
 
 
-def joints_of_heatmaps(maps, rois):
+def keypoints_of_heatmaps(maps: torch.Tensor, rois: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """As `keypoint_head.inference.heatmaps_to_keypoints`, with the same numbers.
 
     That function takes boxes of like size together, as many as fit into a cache. Here each box has a turn of the loop,
@@ -22,18 +22,18 @@ def joints_of_heatmaps(maps, rois):
     extent = (rois[:, 2:] - rois[:, :2]).clamp(min=1)
     pixels = extent.ceil()
 
-    def is_left(box, answers):
+    def is_left(box, found):
         return box < maps.shape[0]
 
-    def find(box, answers):
+    def find(box, found):
         index = box.reshape(1)
-        answer = _greatest_cell(maps.index_select(0, index), pixels.index_select(0, index))
-        return box + 1, answers.index_copy(0, index, answer)
+        cells = _greatest_cell(maps.index_select(0, index), pixels.index_select(0, index))
+        return box + 1, found.index_copy(0, index, cells)
 
     nothing = maps.new_zeros(maps.shape[0], maps.shape[1], 3)
-    _, answers = while_loop(is_left, find, (torch.zeros((), dtype=torch.int64), nothing))
-    place = (answers[..., :2] + 0.5) * (extent / pixels)[:, None] + rois[:, None, :2]
-    return torch.cat((place, torch.ones_like(place[..., :1])), dim=-1), answers[..., 2]
+    _, found = while_loop(is_left, find, (torch.zeros((), dtype=torch.int64), nothing))
+    place = (found[..., :2] + 0.5) * (extent / pixels)[:, None] + rois[:, None, :2]
+    return torch.cat((place, torch.ones_like(place[..., :1])), dim=-1), found[..., 2]
 
 
 def _greatest_cell(maps, pixels):
