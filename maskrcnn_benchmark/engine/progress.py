@@ -59,8 +59,8 @@ class Progress:
         self._on_bar(self.bar.update)
         if iteration % self.period == 0 or iteration == self.end:
             self._report(iteration, lr)
-        if outcome.trunk_gradients is not None:  # alike in all processes, which is why they may communicate here
-            self._show_gradients(iteration, values, outcome.trunk_gradients)
+        if outcome.gradient_statistics is not None:  # alike in all processes, which is why they may communicate here
+            self._show_gradients(iteration, values, outcome.gradient_statistics)
 
     def results(self, iteration, results):
         """Show an evaluation's {task: {"metrics": {name: value}}} in TensorBoard."""
@@ -106,7 +106,7 @@ class Progress:
             self.events.add({f"train/{name}": value for name, value in values.items()}, iteration)
 
     def _show_gradients(self, iteration, values, gradients):
-        """The table of tasks at an iteration of these values, and its `TrunkGradients` in TensorBoard."""
+        """The table of tasks at an iteration of these values, and its `GradientStatistics` in TensorBoard."""
         step = MetricLogger()
         step.update(**values)
         means = _means_over_ranks(step)
@@ -127,7 +127,7 @@ def _values(outcome):
         "task": outcome.tasks,
         "loss": outcome.losses,
         "weight": outcome.weights,
-        "trunk_weight": outcome.trunk_weights,
+        "trunk_weight": outcome.backbone_weights,
     }
     named = {f"{group}/{key}": value for group, values in groups.items() for key, value in values.items()}
     return {"total": outcome.total, "gradient_norm": outcome.gradient_norm, **named}
@@ -141,7 +141,7 @@ def format_gradients(values, gradients):
 
     Args:
         values: {"loss/<loss name>", "weight/<task key>", "trunk_weight/<task key>": number}.
-        gradients: the step's `TrunkGradients`.
+        gradients: the step's `GradientStatistics`.
     """
     losses = {}
     for name, value in values.items():
