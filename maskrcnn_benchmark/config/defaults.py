@@ -132,7 +132,8 @@ OPTIONS = [
             "MODEL.COMPILE",
             False,
             FLAG,
-            "Compile the backbone with torch.compile: faster steps on GPUs after minutes of compiling at each image shape",
+            "Compile the backbone with torch.compile: faster steps on GPUs after minutes of compiling at each image "
+            "shape",
         ),
         Option(
             "MODEL.CHANNELS_LAST",
@@ -376,8 +377,9 @@ OPTIONS = [
             "MODEL.EDGE_DECODER.STRIDE",
             2,
             Choice(1, 2, 4),
-            "Boundary and occlusion share a fine decoder, the dense features enlarged and joined with a shallow stem on the "
-            "image itself: image pixels per cell of it, 1, 2 or 4. Predictions are at full resolution all the same",
+            "Boundary and occlusion share a fine decoder, the dense features enlarged and joined with a shallow stem "
+            "on the image itself: image pixels per cell of it, 1, 2 or 4. Predictions are at full resolution all the "
+            "same",
         ),
         Option(
             "MODEL.EDGE_DECODER.STEM_CHANNELS",
@@ -509,7 +511,8 @@ OPTIONS = [
             "DATASETS.VOCABULARY",
             "",
             NAME_OR_NONE,
-            "The data set whose classes, parts and keypoints the network learns; those of DATASETS.TRAIN that have others "
+            "The data set whose classes, parts and keypoints the network learns; those of DATASETS.TRAIN that have "
+            "others "
             'are mapped by name. "": that of DATASETS.TRAIN, or the first of DATASETS.TEST where they differ',
         ),
         Option(
@@ -538,7 +541,8 @@ OPTIONS = [
             "DATALOADER.NUM_WORKERS",
             4,
             Integer(0, 512),
-            "Processes that load images and, in a test, as many that score predictions; 0 does both in the main process",
+            "Processes that load images and, in a test, as many that score predictions; 0 does both in the main "
+            "process",
         ),
         Option("DATALOADER.SIZE_DIVISIBILITY", 0, Integer(0, 1024), "Batches are padded to a multiple of this"),
         Option("DATALOADER.ASPECT_RATIO_GROUPING", True, FLAG, "Batches hold only upright or only wide images"),
@@ -564,8 +568,9 @@ OPTIONS = [
             "MULTITASK.AGGREGATION",
             "",
             NAME_OR_NONE,
-            'How the shared backbone joins the tasks\' gradients: "" (their sum), "pcgrad", "gradvac", "cagrad", "mgda", '
-            '"imtl_g", "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", or one of '
+            'How the shared backbone joins the tasks\' gradients: "" (their sum), "pcgrad", "gradvac", "cagrad", '
+            '"mgda", "imtl_g", "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", or '
+            "one of "
             "your own",
         ),
         Option(
@@ -591,8 +596,9 @@ OPTIONS = [
             "MULTITASK.LOG_PERIOD",
             0,
             ITERATIONS,
-            "Iterations between two that are sampled for gradient conflicts: norms of the tasks' gradients on the backbone "
-            'and the cosines between them. A sampled iteration costs as much as one with GRADIENTS_AT "parameters". 0 '
+            "Iterations between two that are sampled for gradient conflicts: norms of the tasks' gradients on the "
+            "backbone and the cosines between them. A sampled iteration costs as much as one with GRADIENTS_AT "
+            '"parameters". 0 '
             "samples none",
         ),
         Option("MULTITASK.DWA.PERIOD", 100, PERIOD, "Dynamic weight average: iterations that losses are averaged over"),
