@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class Progress:
     """Collects what the steps report and shows it, in the main process, every `period` iterations.
 
-    What the tasks do to one another is shown at once, in the iterations that looked at their gradients.
+    Gradient conflicts are shown at once, in the iterations that are sampled for them.
 
     Args:
         start, end: iterations done so far, and in all.
@@ -114,7 +114,7 @@ class Progress:
             return
         table = format_gradients(means, gradients)
         if table:
-            logger.info("what the tasks do to one another at iteration %d:\n%s", iteration, table)
+            logger.info("gradient conflicts at iteration %d:\n%s", iteration, table)
         if self.events is not None:
             norms = {f"train/trunk_gradient/{key}": norm for key, norm in gradients.norms.items()}
             cosines = {f"train/cosine/{a}-{b}": cosine for (a, b), cosine in gradients.cosines.items()}
@@ -134,7 +134,7 @@ def _values(outcome):
 
 
 def format_gradients(values, gradients):
-    """What the tasks do to one another in a step, as text: a row for each task that took part, "" if none did.
+    """The gradient conflicts of a step, as text: a row for each task that took part, "" if none did.
 
     Columns: the task; its loss, unweighted; the weight of that; the weight of its gradient on the trunk where an
     aggregation chose one; the norm of that gradient; its cosine with each other task's, below 0 where the two conflict.

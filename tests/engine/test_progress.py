@@ -77,10 +77,10 @@ def test_weights_reach_tensorboard_as_means_and_looks_where_they_were(tmp_path, 
     assert found["train/cosine/semantic-occlusion"] == [(1, -0.25)]
     lines = [record.getMessage().splitlines()[0] for record in caplog.records]
     assert [line.split("  ")[0] for line in lines] == [
-        "what the tasks do to one another at iteration 1:",
+        "gradient conflicts at iteration 1:",
         "iteration 2/4",
         "iteration 4/4",
-        "what the tasks do to one another at iteration 4:",
+        "gradient conflicts at iteration 4:",
     ]
 
 

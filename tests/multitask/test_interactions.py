@@ -1,4 +1,4 @@
-"""What the tasks do to one another is summed up over a training, and lies in its checkpoint."""
+"""Gradient conflicts are summed up over a training, and lies in its checkpoint."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 TASKS = ["part", "semantic", "boundary"]
 
 
-def test_a_look_is_norms_and_cosines_of_the_gradients_that_are_there():
+def test_the_statistics_are_norms_and_cosines_of_the_gradients_that_are_there():
     gradients = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]], dtype=torch.float64)
     look = GradientStatistics.of_gramian(gradients @ gradients.T, TASKS)
     assert look.norms == {"part": pytest.approx(5.0), "boundary": pytest.approx(2.0)}
