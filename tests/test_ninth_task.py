@@ -163,8 +163,8 @@ def test_gradients_of_nine_tasks_are_joined(folder, tmp_path):
     step = TrainingStep(model, build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu")
     outcome = step(images, targets, list)
     assert outcome.tasks["saliency"] == pytest.approx(2 * outcome.losses["loss_saliency"])
-    assert outcome.trunk_gradients.norms["saliency"] > 0
-    assert {("boundary", "saliency"), ("classification", "saliency")} <= set(outcome.trunk_gradients.cosines)
+    assert outcome.gradient_statistics.norms["saliency"] > 0
+    assert {("boundary", "saliency"), ("classification", "saliency")} <= set(outcome.gradient_statistics.cosines)
 
 
 def test_an_image_without_a_label_adds_no_loss(folder, tmp_path):

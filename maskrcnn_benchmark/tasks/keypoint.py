@@ -188,12 +188,12 @@ class Keypoint(Task):
             Option("MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
             Option("MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS", (512,) * 8, WIDTHS, "Channels of each convolution"),
             Option("MODEL.ROI_KEYPOINT_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted heat map"),
-            Option("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", 17, CLASSES, "Joints. Taken from the data set unless set"),
+            Option("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", 17, CLASSES, "Keypoints. Taken from the data set unless set"),
             Option(
                 "MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
                 True,
                 FLAG,
-                "Joints are read from the box head's features of the regions instead of features of their own",
+                "Keypoints are read from the box head's features of the regions instead of features of their own",
             ),
             Option(
                 "MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE",

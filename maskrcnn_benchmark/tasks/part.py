@@ -208,7 +208,7 @@ class Part(Task):
                 "MODEL.PART_HEAD",
                 "roi",
                 Choice("roi", "fpn"),
-                'Parts are answered per region ("roi") or once for the whole image on the dense trunk ("fpn")',
+                'Parts are predicted per region ("roi") or once for the whole image on the dense features ("fpn")',
             ),
         )
 
