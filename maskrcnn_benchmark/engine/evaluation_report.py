@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.evaluation.delta_m import add_delta_m, read_single_task
 from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, title_of, write_class_table, write_results
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
@@ -128,7 +129,7 @@ class _Images:
     """Examples by task and index; an image that several tasks show is read once."""
 
     def __init__(self, dataset, predictions):
-        self.dataset = dataset
+        self.dataset = as_dataset(dataset)
         self.predictions = predictions
         self._pictures = {}
 

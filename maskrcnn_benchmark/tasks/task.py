@@ -173,7 +173,9 @@ def register_task(task: Task) -> Task:
     Raises:
         ValueError: another task has its key, its switch or one of its losses, or the key is no lower-case name.
     """
-    TASKS.fill()
+    is_own = type(task).__module__.startswith(f"{__package__}.")
+    if not is_own:
+        TASKS.fill()  # the package's own are first
     known = TASKS._tasks.get(task.key)
     if known is not None and _name_of_class(known) == _name_of_class(task):
         return known
