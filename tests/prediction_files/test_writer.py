@@ -9,6 +9,7 @@ import torch.distributed as dist
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, DetailDataset
 from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers, OcclusionAnswer, PartAnswer
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
@@ -174,16 +175,14 @@ def test_joined_data_sets_name_maps_by_what_tells_their_images_apart(tmp_path):
     assert sorted(path.name for path in (alike / "boundary").iterdir()) == ["0.png", "1.png"]
 
 
-class Numbered:
-    """Ten images of which one has a name that leads out of the folder."""
+class Numbered(AnnotatedDataset):
+    """Ten images with ids that lead out of the folder."""
 
     vocabulary = Vocabulary(thing_names=("cat", "dog", "person"))
-
-    def __len__(self):
-        return 10
+    ids = tuple(f"../{index}" for index in range(10))
 
     def get_img_info(self, index):
-        return {"image_id": f"../{index}", "width": 6, "height": 4, "file_name": "same.jpg"}
+        return {"image_id": self.ids[index], "width": 6, "height": 4, "file_name": "same.jpg"}
 
 
 def test_ids_that_are_no_file_names_are_not_used_as_such(tmp_path):

@@ -11,6 +11,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
@@ -76,24 +77,26 @@ def draw_file(seed=0):
     }
 
 
-class OfFile:
+class OfFile(AnnotatedDataset):
     """The parts of a data set that evaluation asks for, on a file in COCO's layout."""
+
+    layout = "coco"
 
     def __init__(self, content, person=None):
         self.content = content
         self.infos = sorted(content["images"], key=lambda row: row["id"])
-        self.id_to_img_map = {k: row["id"] for k, row in enumerate(self.infos)}
+        self.ids = [row["id"] for row in self.infos]
         ids = sorted(row["id"] for row in content["categories"])
-        self.contiguous_category_id_to_json_id = dict(enumerate(ids, 1))
+        self.categories = dict(enumerate(ids, 1))
         self.label = {category: label for label, category in enumerate(ids, 1)}
         self.person = person
         self.vocabulary = Vocabulary(thing_names=tuple(row["name"] for row in content["categories"]))
 
-    def __len__(self):
-        return len(self.infos)
-
     def get_img_info(self, index):
         return self.infos[index]
+
+    def category_ids(self):
+        return self.categories
 
     def get_annotations(self, index):
         info = self.infos[index]
@@ -245,16 +248,14 @@ def test_result_files_speak_of_the_files_own_images_and_categories(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bbox.json", "classes.json", "segm.json"]
 
 
-class WithoutIds:
+class WithoutIds(AnnotatedDataset):
     """A data set whose file has no numbers for its classes."""
 
     vocabulary = Vocabulary(thing_names=("cat", "dog", "person"))
-
-    def __len__(self):
-        return 5
+    ids = tuple(f"2008_{index:06d}" for index in range(5))
 
     def get_img_info(self, index):
-        return {"image_id": f"2008_{index:06d}", "width": 20, "height": 20}
+        return {"image_id": self.ids[index], "width": 20, "height": 20}
 
 
 def test_a_data_set_without_ids_of_its_own_is_written_with_labels(tmp_path):
