@@ -189,6 +189,7 @@ class Task:
         return [
             (self.key, f"{number:,} {name}" if isinstance(number, int) else f"{name} {number:.3g}")
             for name, number in count.items()
+            if isinstance(number, (int, float))
         ]
 
     def tiles(self, counts: "DatasetCounts") -> list[tuple[str, int]]:
