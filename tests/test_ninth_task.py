@@ -30,7 +30,6 @@ from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
@@ -68,7 +67,7 @@ def saliency():
     groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
     options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
     records = default_cfg.__dict__[ConfigNode.RECORDS]
-    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
+    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, TRIVIAL_MAPS, records, *options]
     before = [dict(table) for table in tables]
     module = import_file("saliency_example", EXAMPLE, make_importable=True)
     module.setup_environment()
@@ -142,7 +141,7 @@ def test_written_maps_score_the_same_and_are_read_by_the_test_again(folder, run)
     answers = run / "inference" / "mini_detail_val"
     assert len(list((answers / "saliency").glob("*.png"))) == 3
     dataset = open_mini(folder, "val", parts="person")
-    reader = PredictionReader(dataset, find_predictions(answers))
+    reader = PredictionReader(dataset, find_predictions(answers, TASKS.values()), TASKS.values())
     assert reader.tasks == list(TASKS)
     figures = score_files(dataset, reader, ["saliency"])["saliency"].scores.metrics
     assert figures == read_results(answers / "results.json")["saliency"]["metrics"]
@@ -274,7 +273,7 @@ def test_the_trivial_answer_is_the_mean_label(folder):
 
 def test_a_task_without_trivial_answer_and_without_files_has_figures_all_the_same(folder, tmp_path, monkeypatch):
     monkeypatch.delitem(TRIVIAL_MAPS, "saliency")
-    monkeypatch.delitem(MAPS, "saliency")
+    monkeypatch.setattr(type(TASKS["saliency"]), "files", lambda task: ())
     others = [option for task in TASKS.values() if task.key != "saliency" for option in (f"MODEL.{task.switch}", False)]
     train(nine_cfg(folder, tmp_path, "SOLVER.MAX_ITER", 1, "TEST.NUM_PICTURES", 0, *others))
     results = read_results(tmp_path / "results.json")

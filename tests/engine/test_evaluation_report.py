@@ -64,15 +64,16 @@ class Images:
 class Answers:
     """Every pixel of an image as strong as the others."""
 
-    def answers(self, index, tasks=None):
-        strength = [51, 204, 0, 153, 102][index]
-        return ImageAnswers(SIZE, {"boundary": np.full((30, 40), strength, np.uint8)}, index)
+    def read(self, index, tasks=None):
+        return {"boundary": np.full((30, 40), [51, 204, 0, 153, 102][index], np.uint8)}
 
 
 @pytest.fixture
 def evaluators():
     evaluator, images = Share(), Images()
-    evaluator.process([Answers().answers(i) for i in range(5)], [images.get_annotations(i) for i in range(5)])
+    evaluator.process(
+        [ImageAnswers(SIZE, Answers().read(i)) for i in range(5)], [images.get_annotations(i) for i in range(5)]
+    )
     evaluator.evaluate()
     return {"boundary": evaluator}
 

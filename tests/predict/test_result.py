@@ -75,7 +75,7 @@ def test_saved_results_score_as_the_network_itself_does(small, predictor, tmp_pa
     dataset = loader.dataset
     for index in range(len(dataset)):
         predictor(dataset.root / dataset.get_img_info(index)["file_name"]).save(tmp_path)
-    reader = PredictionReader(dataset, find_predictions(tmp_path), tasks)
+    reader = PredictionReader(dataset, find_predictions(tmp_path, TASKS.values()), [TASKS[key] for key in tasks])
     evaluators = score_files(dataset, reader, tasks, Protocols(), 0)
     for task in tasks:
         for name, value in direct[task]["metrics"].items():

@@ -13,7 +13,6 @@ from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.cli import run_tool
@@ -35,11 +34,11 @@ def place(tmp_path_factory):
     dataset = DetailDataset(root / "annotations.json", None, "val")
     predictor = TrivialPredictor(dataset.vocabulary).fit(map(dataset.get_annotations, range(4)))
     evaluators = build_evaluators(list(TASKS), dataset.vocabulary)
-    with PredictionWriter(folder / "predictions", dataset, TASKS) as writer:
+    with PredictionWriter(folder / "predictions", dataset, TASKS.values()) as writer:
         for index in range(4):
             prediction = predictor.predict(dataset.get_annotations(index).size)
             answers = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
-            writer.write(index, ImageAnswers(prediction.size, answers))
+            writer.write(index, answers)
         writer.finish()
     return folder
 

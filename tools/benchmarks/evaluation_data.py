@@ -89,9 +89,7 @@ def imperfect_answers(target, vocabulary, rng):
             "part": objects.parts(),
             "semantic": labels,
             "boundary": encode_strength(strength),
-            "occlusion": OcclusionPrediction(
-                encode_strength(occluding), encode_direction(sin + noise[0], cos + noise[1])
-            ),
+            "occlusion": OcclusionPrediction(encode_strength(occluding), direction),
             "classification": np.clip(target.classes.numpy() + rng.normal(0, 0.6, len(target.classes)), 0, 1),
         },
         target.image_id,

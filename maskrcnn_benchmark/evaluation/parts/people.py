@@ -58,7 +58,7 @@ class PeopleRecord:
 
 
 def read_people(rows, size, table, is_scored, name):
-    """Check and decode the rows of a `PartAnswer`.
+    """Check and decode the rows of a `PartPrediction`.
 
     Args:
         rows: its `instances`.

@@ -14,13 +14,13 @@ from pycocotools.cocoeval import COCOeval
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, PersonKeypoints
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS
 
 PERSON = 2  # label of the category that has joints in the drawn file
 
@@ -126,10 +126,10 @@ def imagine(dataset, seed=0, joints=False):
 
 
 def write_files(evaluators, dataset, answers, folder):
-    with PredictionWriter(folder, dataset, evaluators) as writer:
+    with PredictionWriter(folder, dataset, [TASKS[key] for key in evaluators]) as writer:
         for index, prediction in enumerate(answers):
             answer = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
-            writer.write(index, ImageAnswers(prediction.size, answer))
+            writer.write(index, answer)
         writer.finish()
 
 
@@ -245,8 +245,8 @@ def test_a_data_set_without_ids_of_its_own_is_written_with_labels(tmp_path):
     instances.add_field("labels", torch.tensor([3]))
     instances.add_field("scores", torch.tensor([0.5]))
     answer = DetectionEvaluator().answer(ImagePrediction((20, 20), instances=instances))
-    with PredictionWriter(tmp_path, WithoutIds(), ["detection"]) as writer:
-        writer.write(4, ImageAnswers((20, 20), {"detection": answer}))
+    with PredictionWriter(tmp_path, WithoutIds(), [TASKS["detection"]]) as writer:
+        writer.write(4, {"detection": answer})
         writer.finish()
     expected = {"image_id": "2008_000004", "category_id": 3, "bbox": [0.0, 0.0, 10.0, 10.0], "score": 0.5}
     assert json.loads((tmp_path / "bbox.json").read_text()) == [expected]
