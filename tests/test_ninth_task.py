@@ -270,13 +270,8 @@ def test_the_trivial_answer_is_the_mean_label(folder):
     left, none = torch.zeros(64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
     left[:, :32] = 1
     labels = [ImageAnnotations((64, 64), labels={"saliency": SemanticMap(label)}) for label in (left, none)]
-    answer = (
-        TrivialPredictor([TASKS["saliency"]], dataset.vocabulary)
-        .fit(labels)
-        .predict((64, 64))
-        .outputs["saliency"]
-        .scores
-    )
+    predictor = TrivialPredictor([TASKS["saliency"]], dataset.vocabulary).fit(labels)
+    answer = predictor.predict((64, 64)).outputs["saliency"].scores
     assert answer.shape == (1, 64, 64)
     assert answer[0, :, :30].eq(0.5).all() and answer[0, :, 34:].eq(0).all()
 

@@ -148,6 +148,8 @@ def image_names(dataset: Any) -> list[str]:
 
 def category_ids(dataset: Any) -> dict[int, int | str]:
     """{label of a thing: what the file calls it}; labels themselves where the file has no numbers of its own."""
+    if hasattr(dataset, "layout"):
+        return dataset.category_ids()
     labels = range(1, len(dataset.vocabulary.thing_names) + 1)
     known = getattr(dataset, "contiguous_category_id_to_json_id", {})
     return {label: known.get(label, label) for label in labels}
@@ -155,12 +157,16 @@ def category_ids(dataset: Any) -> dict[int, int | str]:
 
 def layout_of(dataset: Any) -> str:
     """The layout of a data set's file: "detail" for that of PASCAL in Detail, else ""."""
+    if hasattr(dataset, "layout"):
+        return dataset.layout
     parts = getattr(dataset, "datasets", [dataset])
     return "detail" if all(hasattr(part, "category_ids") for part in parts) else ""
 
 
 def part_ids(dataset: Any) -> dict[int, str]:
     """{part id: name} of the data set's file; {} where it has none."""
+    if hasattr(dataset, "layout"):
+        return dataset.part_ids()
     parts = getattr(dataset, "datasets", [dataset])
     return dict(parts[0].file.parts) if parts and layout_of(dataset) == "detail" else {}
 
@@ -224,6 +230,8 @@ def _classes_remedy(numbered):
 
 def _ids_of_names(dataset):
     """{class name: category id}, of things and, where the file numbers them, of everything else."""
+    if hasattr(dataset, "layout"):
+        return dataset.class_ids()
     if layout_of(dataset) == "detail":
         return getattr(dataset, "datasets", [dataset])[0].category_ids
     return {dataset.vocabulary.thing_names[label - 1]: key for label, key in category_ids(dataset).items()}

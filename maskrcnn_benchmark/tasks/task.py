@@ -183,7 +183,9 @@ class Registry(MutableMapping[str, Task]):
         """Import the package's own tasks, unless that was done."""
         if not self._is_filled:
             self._is_filled = True
-            importlib.import_module("maskrcnn_benchmark.tasks.own")
+            own = importlib.import_module("maskrcnn_benchmark.tasks.own")
+            # whichever file was imported first, the order is that of `own`
+            self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
@@ -254,7 +256,9 @@ def register_task(task: Task) -> Task:
     Raises:
         ValueError: another task has its key, its switch or one of its losses, or the key is no lower-case name.
     """
-    TASKS.fill()
+    is_own = type(task).__module__.startswith(f"{__package__}.")
+    if not is_own:
+        TASKS.fill()  # the package's own are first
     known = TASKS._tasks.get(task.key)
     if known is not None and _name_of_class(known) == _name_of_class(task):
         return known

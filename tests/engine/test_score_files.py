@@ -112,9 +112,8 @@ def test_every_metric_of_every_task_is_equal_from_memory_and_from_files(dataset,
 
 
 def test_a_tested_networks_results_and_those_of_the_files_it_leaves_are_equal(dataset, tmp_path):
-    predictor = TrivialPredictor(TASKS.values(), dataset.vocabulary).fit(
-        map(dataset.get_annotations, range(len(dataset)))
-    )
+    annotations = map(dataset.get_annotations, range(len(dataset)))
+    predictor = TrivialPredictor(TASKS.values(), dataset.vocabulary).fit(annotations)
 
     class Network(torch.nn.Module):
         def forward(self, images):
