@@ -5,7 +5,6 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap, to_prediction
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -17,7 +16,7 @@ SIZE = 160, 128  # of the scene
 def stored(scene, perfect, vocabulary):
     """The stored predictions of all tasks on one image."""
     prediction = perfect(scene(3))
-    return {task: e.answer(prediction) for task, e in build_evaluators(list(TASKS), vocabulary).items()}
+    return {key: task.encode(prediction, vocabulary) for key, task in TASKS.items()}
 
 
 def decoded(stored, vocabulary, *tasks, size=SIZE):
@@ -28,7 +27,7 @@ def decoded(stored, vocabulary, *tasks, size=SIZE):
 def test_what_is_stored_is_read_off_the_prediction_again(stored, vocabulary):
     prediction = decoded(stored, vocabulary)
     assert prediction.size == SIZE
-    again = {task: e.answer(prediction) for task, e in build_evaluators(list(TASKS), vocabulary).items()}
+    again = {key: task.encode(prediction, vocabulary) for key, task in TASKS.items()}
     given = stored
     for task, key in (("detection", "bbox"), ("instance", "segmentation"), ("keypoint", "keypoints")):
         assert [row["category_id"] for row in again[task]] == [row["category_id"] for row in given[task]]
