@@ -14,6 +14,7 @@ from maskrcnn_benchmark.evaluation.trivial import MeanMap, relative_frequency
 from maskrcnn_benchmark.prediction_files.encodings import decode_strength
 from maskrcnn_benchmark.prediction_files.maps import MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
@@ -74,7 +75,7 @@ class BoundaryEvaluator(Evaluator):
         self.protocol = f"{self.edge_protocol}, annotated boundaries thinned"
         super().__init__(task, vocabulary)
 
-    def record(self, stored, target):
+    def record(self, stored: np.ndarray, target: ImageAnnotations) -> np.ndarray:
         """int32 [4, K]: annotated pixels with a partner, all of them, predicted ones with a partner, all of them."""
         levels = edge_levels(decode_strength(stored), self.edge_protocol)
         pixels, present = thin_levels(levels, self.edge_protocol.thresholds)
@@ -89,7 +90,7 @@ class BoundaryEvaluator(Evaluator):
         counts[2], counts[3] = matched.sum(axis=1), present.sum(axis=1)
         return counts
 
-    def summarize(self, records):
+    def summarize(self, records: list[np.ndarray]) -> Scores:
         if not records:
             return Scores(dict.fromkeys(FIGURES, np.nan), reason="no image has annotated boundaries")
         curve = summarize_curves(*np.stack(records, axis=1), self.edge_protocol.conventions)
@@ -100,7 +101,7 @@ class BoundaryEvaluator(Evaluator):
         )
         return Scores(curve.figures, curves=[diagram])
 
-    def image_score(self, record):
+    def image_score(self, record: np.ndarray) -> float:
         return best_f(record, self.edge_protocol.conventions)
 
 

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.evaluation.trivial import MeanMap, relative_frequency
 from maskrcnn_benchmark.prediction_files.encodings import decode_strength, encode_strength
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps, MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import OcclusionMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -135,7 +136,7 @@ class OcclusionEvaluator(Evaluator):
         )
         super().__init__(task, vocabulary)
 
-    def record(self, stored, target):
+    def record(self, stored: OcclusionPrediction, target: ImageAnnotations) -> np.ndarray:
         """int32 [4, K]: pairs, annotated pixels, right pairs, predicted pixels."""
         levels = edge_levels(decode_strength(stored.strength), self.edge_protocol).reshape(-1)
         pixels = np.flatnonzero(levels)
@@ -157,7 +158,7 @@ class OcclusionEvaluator(Evaluator):
             ]
         ).astype(np.int32)
 
-    def summarize(self, records):
+    def summarize(self, records: list[np.ndarray]) -> Scores:
         if not records:
             figures = {f"{name}-{figure}": np.nan for name in _CURVES for figure in _figures(name)}
             return Scores(figures, reason="no image has annotated occlusion edges")
@@ -179,7 +180,7 @@ class OcclusionEvaluator(Evaluator):
         ]
         return Scores(figures, curves=diagrams)
 
-    def image_score(self, record):
+    def image_score(self, record: np.ndarray) -> float:
         """The best F of the OPR curve."""
         return best_f(record, self.edge_protocol.conventions)
 
