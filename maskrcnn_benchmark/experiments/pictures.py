@@ -1,4 +1,4 @@
-"""A page of pictures: for a handful of validation images, the truth beside what the network says."""
+"""A page of pictures: for a handful of validation images, the ground truth beside the predictions."""
 
 import copy
 import os

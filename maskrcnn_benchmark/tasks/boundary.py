@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.evaluation.edges.curves import FIGURES, best_f, summarize_curves
+from maskrcnn_benchmark.evaluation.edges.curves import METRICS, best_f, summarize_curves
 from maskrcnn_benchmark.evaluation.edges.maps import edge_levels
 from maskrcnn_benchmark.evaluation.edges.matching import match_edges
 from maskrcnn_benchmark.evaluation.edges.thinning import thin, thin_levels
@@ -67,7 +67,7 @@ class BoundaryEvaluator(Evaluator):
     Args:
         task: the task that is scored.
         vocabulary: the data set's names.
-        protocol: by default that of published figures.
+        protocol: by default that of published scores.
     """
 
     def __init__(self, task: Task, vocabulary: Vocabulary, protocol: EdgeProtocol | None = None) -> None:
@@ -92,14 +92,14 @@ class BoundaryEvaluator(Evaluator):
 
     def summarize(self, records: list[np.ndarray]) -> Scores:
         if not records:
-            return Scores(dict.fromkeys(FIGURES, np.nan), reason="no image has annotated boundaries")
+            return Scores(dict.fromkeys(METRICS, np.nan), reason="no image has annotated boundaries")
         curve = summarize_curves(*np.stack(records, axis=1), self.edge_protocol.conventions)
-        if np.isnan(curve.figures["ODS-F"]):
-            return Scores(curve.figures, reason="no annotated image has a boundary pixel")
+        if np.isnan(curve.metrics["ODS-F"]):
+            return Scores(curve.metrics, reason="no annotated image has a boundary pixel")
         diagram = Curve(
             "boundary_precision_recall", "Boundaries", "recall", "precision", [curve.line("precision and recall")]
         )
-        return Scores(curve.figures, curves=[diagram])
+        return Scores(curve.metrics, curves=[diagram])
 
     def image_score(self, record: np.ndarray) -> float:
         return best_f(record, self.edge_protocol.conventions)

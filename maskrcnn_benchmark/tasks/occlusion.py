@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.evaluation.edges.curves import FIGURES, best_f, summarize_curves
+from maskrcnn_benchmark.evaluation.edges.curves import METRICS, best_f, summarize_curves
 from maskrcnn_benchmark.evaluation.edges.maps import edge_levels
 from maskrcnn_benchmark.evaluation.edges.matching import match_edges
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
@@ -125,7 +125,7 @@ class OcclusionEvaluator(Evaluator):
     Args:
         task: the task that is scored.
         vocabulary: the data set's names.
-        protocol: by default that of published figures.
+        protocol: by default that of published scores.
     """
 
     def __init__(self, task: Task, vocabulary: Vocabulary, protocol: EdgeProtocol | None = None) -> None:
@@ -160,8 +160,8 @@ class OcclusionEvaluator(Evaluator):
 
     def summarize(self, records: list[np.ndarray]) -> Scores:
         if not records:
-            figures = {f"{name}-{figure}": np.nan for name in _CURVES for figure in _figures(name)}
-            return Scores(figures, reason="no image has annotated occlusion edges")
+            metrics = {f"{name}-{metric}": np.nan for name in _CURVES for metric in _metrics(name)}
+            return Scores(metrics, reason="no image has annotated occlusion edges")
         conventions = self.edge_protocol.conventions
         matched, annotated, right, predicted = np.stack(records, axis=1)
         curves = {
@@ -169,16 +169,16 @@ class OcclusionEvaluator(Evaluator):
             "EPR": summarize_curves(matched, annotated, matched, predicted, conventions),
             "AOR": summarize_curves(matched, annotated, right, matched, conventions),
         }
-        figures = {
-            f"{name}-{figure}": curve.figures[figure] for name, curve in curves.items() for figure in _figures(name)
+        metrics = {
+            f"{name}-{metric}": curve.metrics[metric] for name, curve in curves.items() for metric in _metrics(name)
         }
-        if np.isnan(figures["EPR-ODS-F"]):
-            return Scores(figures, reason="no annotated image has an occlusion edge")
+        if np.isnan(metrics["EPR-ODS-F"]):
+            return Scores(metrics, reason="no annotated image has an occlusion edge")
         diagrams = [
             Curve(f"occlusion_{name}", title, "recall", y_label, [_line(name, curves[name])], y_range)
             for name, (title, y_label, y_range) in _CURVES.items()
         ]
-        return Scores(figures, curves=diagrams)
+        return Scores(metrics, curves=diagrams)
 
     def image_score(self, record: np.ndarray) -> float:
         """The best F of the OPR curve."""
@@ -191,9 +191,9 @@ def _line(name, curve):
     return replace(line, best=None) if name == "AOR" else line
 
 
-def _figures(name):
-    """The figures of a curve that are reported; recall at a precision of 1/2 says nothing where that is an accuracy."""
-    return [figure for figure in FIGURES if not (name == "AOR" and figure == "R50")]
+def _metrics(name):
+    """The metrics of a curve that are reported; recall at a precision of 1/2 says nothing where that is an accuracy."""
+    return [metric for metric in METRICS if not (name == "AOR" and metric == "R50")]
 
 
 def _directed_edges(label: OcclusionMap) -> torch.Tensor:

@@ -21,7 +21,7 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
-# Places of the figures in COCOeval.stats
+# Places of the metrics in COCOeval.stats
 _STATS = {
     "AP": 0,
     "AP50": 1,

@@ -38,7 +38,7 @@ from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
-# Places of the figures in COCOeval.stats
+# Places of the metrics in COCOeval.stats
 _STATS = {
     "AP": 0,
     "AP50": 1,
@@ -59,7 +59,7 @@ class CocoStyleEvaluator(Evaluator):
     """AP over IoU (or OKS) .50:.05:.95, AP50, AP75, by size, and average recall, as COCO defines them.
 
     Annotated objects that carry the rows of their file (field "coco_records") are scored against these rows, so that
-    the figures are those of pycocotools on that file: areas, unclipped boxes, polygons and order included. Crowd
+    the metrics are those of pycocotools on that file: areas, unclipped boxes, polygons and order included. Crowd
     regions are neither required nor counted against a prediction. Predictions are paired with objects image by image
     when they are recorded; `evaluate` only adds up.
 
@@ -67,7 +67,7 @@ class CocoStyleEvaluator(Evaluator):
         task: the task that is scored.
         vocabulary: names each label from 1.
         protocol: "coco" or "detail", see `evaluation.protocols`. The latter's AP and AR are those of any number of
-            detections, AR@100 that of a hundred, and there are no figures by size.
+            detections, AR@100 that of a hundred, and there are no metrics by size.
 
     Attributes:
         iou_type: pycocotools' name of what is compared.
@@ -147,7 +147,7 @@ class CocoStyleEvaluator(Evaluator):
         return Scores(metrics, per_class if self.class_names else {}, curves, reason, text)
 
     def missing(self, records: list[Any]) -> str:
-        """Why figures are nan, in words; "" where none is."""
+        """Why metrics are nan, in words; "" where none is."""
         images = [self.matches(record) for record in records]
         labels = np.unique(np.concatenate([np.zeros(0, np.int32), *(image.classes for image in images)]))
         counts = required_objects(images, labels).sum(axis=1) if images else np.zeros(1, np.int64)

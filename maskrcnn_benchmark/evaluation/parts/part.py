@@ -62,7 +62,7 @@ class PartEvaluator(Evaluator):
     instances that could have parts but whose parts nobody annotated do not count; all others without a part are
     background.
 
-    All figures but "mIoU-named" are of the images on which a person has annotated parts, as in PASCAL-Person-Part, so
+    All metrics but "mIoU-named" are of the images on which a person has annotated parts, as in PASCAL-Person-Part, so
     that they hardly depend on whether other things' parts are labels too.
 
     Of instances, on the six body parts whatever the part set is, VOC's area under the whole curve:
@@ -73,7 +73,7 @@ class PartEvaluator(Evaluator):
     "PCP50": over annotated people, the share of their parts with an IoU above 0.5; 0 for people who are not found.
     "APr50", "APr60", "APr70", "APr-vol": AP^r of (person, part) pairs by the IoU of the part's mask, mean over parts
         (Hariharan et al. 2014). The score is the person's. Each annotated one is found once, and a duplicate is wrong;
-        the script that figures on CIHP are made with lets duplicates count.
+        the script that metrics on CIHP are made with lets duplicates count.
 
     A claim belongs to the annotated one that it overlaps most, and is right if that is above the threshold and not so
     for a better scored claim to the same one. People whose parts nobody drew, or none of whose parts is in sight, and
