@@ -73,7 +73,7 @@ def trivial_metrics(
 
 
 def kept_metrics(path, test, images, protocols):
-    """The trivial predictor's figures in a file of `trivial_metrics`, if they are of this data set.
+    """The trivial predictor's metrics in a file of `trivial_metrics`, if they are of this data set.
 
     Args:
         path: the file; it need not exist.

@@ -181,7 +181,7 @@ def _test(cfg, checkpoint, vocabulary, device):
         results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, _interactions(arguments))
     for name, result in (results or {}).items():
         logger.info("Results on %s:\n%s", name, format_table(result))
-        logger.info("Answers, curves and report: %s", _result_folder(cfg, name))
+        logger.info("Predictions, curves and report: %s", _result_folder(cfg, name))
     return results
 
 

@@ -275,18 +275,18 @@ class SemanticEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         return (
             f"IoU and accuracy of {self.num_classes} classes from one confusion matrix of all images' labelled pixels, "
             f"means over the classes that are annotated anywhere (Long et al. 2015)"
         )
 
-    def record(self, stored, target):
+    def record(self, stored: np.ndarray, target: ImageAnnotations) -> tuple[np.ndarray, np.ndarray]:
         """(cells, counts) of `count_pairs`."""
         truth = target.semantic.labels.cpu().numpy()
         return count_pairs(truth, stored, self.num_classes, f"{self.task.key}: image {target.image_id}")
 
-    def summarize(self, records):
+    def summarize(self, records: list[tuple[np.ndarray, np.ndarray]]) -> Scores:
         confusion = add_pairs(records, self.num_classes)
         pixels = confusion.sum()
         iou, accuracy = intersection_over_union(confusion), class_accuracy(confusion)
@@ -302,7 +302,7 @@ class SemanticEvaluator(Evaluator):
         }
         return Scores(metrics, per_class, reason="" if pixels else "no image has a pixel with a semantic label")
 
-    def image_score(self, record):
+    def image_score(self, record: tuple[np.ndarray, np.ndarray]) -> float:
         """mIoU of the image over the classes that occur in it; nan where no pixel is labelled."""
         return mean_iou(add_pairs([record], self.num_classes))
 

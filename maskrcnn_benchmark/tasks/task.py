@@ -559,6 +559,9 @@ class Registry(MutableMapping[str, Task]):
             modules = vars(importlib.import_module("maskrcnn_benchmark.tasks.own")).values()
             names = (module.__name__ for module in modules if inspect.ismodule(module))
             self._places = {name: place for place, name in enumerate(names)}
+            own = importlib.import_module("maskrcnn_benchmark.tasks.own")
+            # whichever file was imported first, the order is that of `own`
+            self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
