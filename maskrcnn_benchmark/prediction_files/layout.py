@@ -1,7 +1,7 @@
 """How predictions lie in a folder: what a file of them is, and what files call images, categories and classes."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -50,15 +50,6 @@ class PredictionFile:
 def files_of(tasks: Iterable) -> list[PredictionFile]:
     """The files of tasks (`tasks.task.Task`): lists first, then maps."""
     return sorted((file for task in tasks for file in task.files()), key=lambda file: file.metavar == "DIR")
-
-
-def held_by(tasks: Iterable, stored: Mapping[str, Any]) -> Iterator[tuple[Any, PredictionFile, Any]]:
-    """Yield (task, file, what that file holds) of the stored predictions of an image, {task key: stored}."""
-    for task in tasks:
-        held = task.to_files(stored[task.key]) if task.key in stored else {}
-        for file in task.files() if held else ():
-            if held.get(file.key) is not None:
-                yield task, file, held[file.key]
 
 
 class FileNames:

@@ -1,10 +1,20 @@
 """Human keypoints: the joints of every person."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
 from maskrcnn_benchmark.prediction_files.as_prediction import decode_objects
-from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, are_numbers, member
+from maskrcnn_benchmark.prediction_files.lists import (
+    Form,
+    ListFile,
+    ObjectFile,
+    PredictionList,
+    Rows,
+    are_numbers,
+    member,
+)
 from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.keypoint import Keypoints
@@ -15,7 +25,7 @@ from maskrcnn_benchmark.tasks.task import Task, register_task
 class KeypointForm(Form):
     """x, y and visibility of every keypoint of a person, from which the area follows as in pycocotools."""
 
-    def check(self, row, field, index, opened):
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         if opened.thing(row) != "person":
             raise ValueError(f"has joints of the category_id {shown(row['category_id'])}; only a person has joints")
         values, count = member(row, field), len(opened.names.vocabulary.joints)
@@ -25,7 +35,7 @@ class KeypointForm(Form):
                 f"must have {3 * count} finite numbers as {field}, x, y and visibility of {count} joints, not {found}"
             )
 
-    def read(self, rows, field, index, opened):
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
         found = []
         for _, row in rows:
             values = [float(value) for value in row[field]]
@@ -79,12 +89,11 @@ class Keypoint(Task):
         )
 
     def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
-        """The persons with their keypoints; an object that is no person has them all at 0."""
+        """The persons with their keypoints."""
         joints = vocabulary.joints
 
         def keypoints(rows, size):
-            nothing = [0.0] * (3 * len(joints))
-            places = torch.tensor([row.get("keypoints", nothing) for row in rows], dtype=torch.float32)
+            places = torch.tensor([row["keypoints"] for row in rows], dtype=torch.float32)
             return Keypoints(places.reshape(-1, len(joints), 3), size, joints=joints)
 
         return decode_objects(stored, size, lambda row: extent_of(row["keypoints"]), keypoints=keypoints)

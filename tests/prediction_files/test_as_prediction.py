@@ -26,10 +26,8 @@ def decoded(stored, vocabulary, *tasks, size=SIZE):
 
 
 def test_what_is_stored_is_read_off_the_prediction_again(stored, vocabulary):
-    prediction = decoded(stored, vocabulary)
-    assert prediction.size == SIZE
-    again = {task: e.answer(prediction) for task, e in build_evaluators(list(TASKS), vocabulary).items()}
-    given = stored
+    evaluators, given = build_evaluators(list(TASKS), vocabulary), stored
+    again = {task: evaluator.answer(decoded(stored, vocabulary, task)) for task, evaluator in evaluators.items()}
     for task, key in (("detection", "bbox"), ("instance", "segmentation"), ("keypoint", "keypoints")):
         assert [row["category_id"] for row in again[task]] == [row["category_id"] for row in given[task]]
         assert [row[key] for row in again[task]] == [row[key] for row in given[task]], task
@@ -60,6 +58,14 @@ def test_a_mask_is_drawn_where_it_lies(vocabulary):
     scale = drawn.shape[1] / width
     inside, outside = ((round(y * scale), round(x * scale)) for y, x in ((25, 25), (110, 140)))
     assert (drawn[inside] != 128).any() and (drawn[outside] == 128).all()
+
+
+def test_fields_of_the_same_objects_are_joined_and_maps_lie_beside_them(stored, vocabulary):
+    prediction = decoded(stored, vocabulary)
+    assert prediction.size == SIZE and set(prediction.outputs) == set(TASKS) - {"instance", "keypoint"}
+    # there are keypoints of one object alone
+    assert {"labels", "scores", "mask"} == set(prediction.instances.fields())
+    assert decoded(stored, vocabulary, "keypoint").instances.get_field("keypoints").keypoints.shape == (1, 14, 3)
 
 
 def test_lists_of_other_objects_do_not_mix(stored, vocabulary):

@@ -129,7 +129,7 @@ def test_a_coco_file_without_images(call, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (FILE, "name the answers: --predictions FOLDER, or one of --bbox"),
+        (FILE, "name the predictions: --predictions FOLDER, or one of --bbox"),
         (("--predictions", "@predictions"), "name the annotations: either --config-file FILE or --annotations FILE"),
         ((*ALL, *FILE, "--config-file", "@mini.yaml"), "name the annotations: either"),
         ((*ALL, *FILE, "--dataset", "mini_val"), "--dataset and KEY VALUE go with --config-file"),
@@ -144,7 +144,10 @@ def test_a_coco_file_without_images(call, tmp_path):
         ((*ALL, *FILE, "--split", "train"), "has no image of split 'train'"),
         ((*ALL, *FILE, "--parts", "person"), "names 6 classes for part"),
         (("--predictions", "@data", *FILE), "holds no predictions"),
-        (("--bbox", "@predictions/bbox.json", *FILE, "--tasks", "part"), "no file answers the task 'part'"),
+        (
+            ("--bbox", "@predictions/bbox.json", *FILE, "--tasks", "part"),
+            "no file holds predictions of the task",
+        ),
         ((*ALL, "--config-file", "@mini.yaml", "--dataset", "mimi_val"), "data set 'mimi_val' is not there"),
     ],
 )
