@@ -4,6 +4,7 @@ python tools/evaluate.py --config-file configs/detail/mini_R_18_FPN.yaml --predi
 python tools/evaluate.py --annotations val.json --layout coco --bbox boxes.json
 """
 
+import argparse
 import dataclasses
 import os
 from pathlib import Path
@@ -42,9 +43,6 @@ def parse_arguments(arguments=None):
     parser = ToolParser(__doc__)
     given = parser.add_argument_group("predictions")
     given.add_argument("--predictions", metavar="FOLDER", help="a folder that tools/test_net.py wrote, or like it")
-    for file in files_of(TASKS.values()):
-        text = f"{file.text}; in the folder's place".replace("%", "%%")
-        given.add_argument(file.option, dest=f"source_{file.key}", metavar=file.metavar, help=text)
     given.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; by default all that are there")
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(truth, split="val", images_help="which scores do not need")
@@ -75,6 +73,12 @@ def parse_arguments(arguments=None):
         help="worst and best images of the report (default: 3)",
     )
     parser.add_argument("--output", default="evaluation", metavar="DIR", help="for results (default: %(default)s)")
+    for file in files_of(TASKS.values()):
+        text = f"{file.text}; in the folder's place".replace("%", "%%")
+        try:
+            given.add_argument(file.option, dest=f"source_{file.key}", metavar=file.metavar, help=text)
+        except argparse.ArgumentError:
+            raise UserError(f"{file.option} is an option already; give that of {file!r} another name") from None
     return parser.parse_intermixed_args(arguments)
 
 

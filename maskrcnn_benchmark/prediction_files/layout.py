@@ -48,8 +48,21 @@ class PredictionFile:
 
 
 def files_of(tasks: Iterable) -> list[PredictionFile]:
-    """The files of tasks (`tasks.task.Task`): lists first, then maps."""
-    return sorted((file for task in tasks for file in task.files()), key=lambda file: file.metavar == "DIR")
+    """The files of tasks (`tasks.task.Task`): lists first, then maps.
+
+    Raises `UserError` where two have the same key or name, so that one's predictions would take the other's place.
+    """
+    owners: dict[str, Any] = {}
+    files = []
+    for task in tasks:
+        for file in task.files():
+            for name in {file.key, file.name}:
+                if owners.setdefault(name, file) is not file:
+                    raise UserError(
+                        f"{name!r} is a file of two tasks, the second {task.key!r}; rename it in `files`"
+                    )
+            files.append(file)
+    return sorted(files, key=lambda file: file.metavar == "DIR")
 
 
 class FileNames:

@@ -14,8 +14,9 @@ from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,24 @@ def call(place, monkeypatch, capsys, tmp_path):
         return caught.value.code, screen.out, screen.err, json.loads(path.read_text()) if path.is_file() else None
 
     return run
+
+
+class Depth(Task):
+    """An added task that says nothing of its files."""
+
+    key = "depth"
+
+
+@pytest.mark.parametrize("key", ["depth", "workers"])
+def test_an_added_task_has_an_option_of_its_own(monkeypatch, key):
+    monkeypatch.setitem(TASKS, "depth", Depth())
+    monkeypatch.setattr(Depth, "key", key)
+    if key == "workers":
+        with pytest.raises(UserError, match=r"--workers is an option already; give that of ArrayMaps\('workers'"):
+            evaluate.parse_arguments([])
+    else:
+        arguments = evaluate.parse_arguments(["--depth", "maps", "--segm", "masks.json"])
+        assert evaluate.find_sources(arguments) == {"depth": Path("maps"), "instance": Path("masks.json")}
 
 
 EDGES = ("--edge-thresholds", "5", "--workers", "0")
