@@ -28,19 +28,13 @@ from maskrcnn_benchmark.experiments.run import test as run_test
 from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.prediction_files.layout import MAPS
-from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
-from maskrcnn_benchmark.solver import make_optimizer
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks, enabled_tasks
 from maskrcnn_benchmark.prediction_files.encodings import encode_strength
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, Task, annotated_tasks
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, Task, annotated_tasks, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 

@@ -32,7 +32,17 @@ from maskrcnn_benchmark.layers.mask_paste import paste_masks
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead, build_roi_mask_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.prediction_files.as_prediction import bitmaps, decode_objects
-from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, check_code, member, plain_code
+from maskrcnn_benchmark.prediction_files.layout import FileNames
+from maskrcnn_benchmark.prediction_files.lists import (
+    Form,
+    ListFile,
+    ObjectFile,
+    PredictionList,
+    Rows,
+    check_code,
+    member,
+    plain_code,
+)
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -58,13 +68,13 @@ from maskrcnn_benchmark.visualization.palette import class_colours
 class Mask(Form):
     """Run lengths of an object's pixels, from which its area follows."""
 
-    def plain(self, value, field, names):
+    def plain(self, value: Any, field: str, names: FileNames) -> Any:
         return plain_code(value)
 
-    def check(self, row, field, index, opened):
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         check_code(member(row, field), opened.names.sizes[index], field)
 
-    def read(self, rows, field, index, opened):
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
         areas, codes = opened.codes(index, [row[field] for _, row in rows], [number for number, _ in rows])
         return [{field: code, "area": float(area), "iscrowd": 0} for code, area in zip(codes, areas)]
 
@@ -217,7 +227,7 @@ class Instance(Task):
         """The objects, with their masks uint8 [N, 1, H, W] as large as the image."""
 
         def mask(rows, size):
-            return bitmaps([row.get("segmentation") for row in rows], size)
+            return bitmaps([row["segmentation"] for row in rows], size)
 
         return decode_objects(stored, size, lambda row: coco_mask.toBbox(row["segmentation"]).tolist(), mask=mask)
 

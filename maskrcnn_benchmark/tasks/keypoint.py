@@ -25,7 +25,15 @@ from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import ROIKeypointHead, build_roi_keypoint_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections, rows_with_labels
 from maskrcnn_benchmark.prediction_files.as_prediction import decode_objects
-from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, are_numbers, member
+from maskrcnn_benchmark.prediction_files.lists import (
+    Form,
+    ListFile,
+    ObjectFile,
+    PredictionList,
+    Rows,
+    are_numbers,
+    member,
+)
 from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -111,7 +119,7 @@ _VISIBILITY_CODES = 3  # 0 not annotated; what 1 and 2 mean is the joint set's o
 class KeypointForm(Form):
     """x, y and visibility of every keypoint of a person, from which the area follows as in pycocotools."""
 
-    def check(self, row, field, index, opened):
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         if opened.thing(row) != "person":
             raise ValueError(f"has joints of the category_id {shown(row['category_id'])}; only a person has joints")
         values, count = member(row, field), len(opened.names.vocabulary.joints)
@@ -121,7 +129,7 @@ class KeypointForm(Form):
                 f"must have {3 * count} finite numbers as {field}, x, y and visibility of {count} joints, not {found}"
             )
 
-    def read(self, rows, field, index, opened):
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
         found = []
         for _, row in rows:
             values = [float(value) for value in row[field]]
@@ -320,12 +328,11 @@ class Keypoint(Task):
         )
 
     def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
-        """The persons with their keypoints; an object that is no person has them all at 0."""
+        """The persons with their keypoints."""
         joints = vocabulary.joints
 
         def keypoints(rows, size):
-            nothing = [0.0] * (3 * len(joints))
-            places = torch.tensor([row.get("keypoints", nothing) for row in rows], dtype=torch.float32)
+            places = torch.tensor([row["keypoints"] for row in rows], dtype=torch.float32)
             return Keypoints(places.reshape(-1, len(joints), 3), size, joints=joints)
 
         return decode_objects(stored, size, lambda row: extent_of(row["keypoints"]), keypoints=keypoints)

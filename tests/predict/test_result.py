@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from maskrcnn_benchmark.predict.result import THRESHOLDS
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -15,7 +16,6 @@ from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.evaluation.parts.part import SCORE_THRESHOLD
 from maskrcnn_benchmark.predict.predictor import Predictor
-from maskrcnn_benchmark.predict.result import THRESHOLDS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError

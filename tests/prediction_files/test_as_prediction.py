@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap, to_prediction
 from maskrcnn_benchmark.tasks.task import TASKS
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
 SIZE = 160, 128  # of the scene
 
@@ -59,6 +59,14 @@ def test_a_mask_is_drawn_where_it_lies(vocabulary):
     scale = drawn.shape[1] / width
     inside, outside = ((round(y * scale), round(x * scale)) for y, x in ((25, 25), (110, 140)))
     assert (drawn[inside] != 128).any() and (drawn[outside] == 128).all()
+
+
+def test_fields_of_the_same_objects_are_joined_and_maps_lie_beside_them(stored, vocabulary):
+    prediction = decoded(stored, vocabulary)
+    assert prediction.size == SIZE and set(prediction.outputs) == set(TASKS) - {"instance", "keypoint"}
+    # there are keypoints of one object alone
+    assert {"labels", "scores", "mask"} == set(prediction.instances.fields())
+    assert decoded(stored, vocabulary, "keypoint").instances.get_field("keypoints").keypoints.shape == (1, 14, 3)
 
 
 def test_lists_of_other_objects_do_not_mix(stored, vocabulary):

@@ -229,7 +229,7 @@ def test_a_vector_that_does_not_fit_is_refused_at_the_door(tmp_path, declared, s
     ("declared", "content", "message"),
     [
         ({}, [{"image_id": 71, "scene": [1]}], "has no entry for 1 images that are annotated for scene: first 70"),
-        ({}, [{"image_id": 70, "scene": [1]}] * 2, "entry 1 answers image 70 a second time"),
+        ({}, [{"image_id": 70, "scene": [1]}] * 2, "entry 1 predicts image 70 a second time"),
         ({}, [{"image_id": 70}], "entry 0 has no 'scene'"),
         ({}, [{"image_id": 70, "scene": 1}], "must have any finite numbers as scene, not 1"),
         ({"length": 2}, [{"image_id": 70, "scene": [1]}], "must have 2 finite numbers as scene, not 1 of them"),

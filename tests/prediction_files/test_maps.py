@@ -293,6 +293,17 @@ def test_arrays_have_to_be_there_and_others_are_passed_over(tmp_path, caplog):
     assert "1 maps are of no image of the data set (such as c.npy)" in caplog.text
 
 
+def test_two_tasks_cannot_write_one_file():
+    class Other(Normals):
+        key = "other"
+
+        def files(self):
+            return (ArrayMaps("other", "normals"),)
+
+    with pytest.raises(UserError, match="'normals' is a file of two tasks, the second 'other'; rename"):
+        files_of([Normals(), Other()])
+
+
 class Layers(Task):
     """Two files, of which the second holds a class per pixel with a map of certainties beside it."""
 

@@ -1,4 +1,4 @@
-"""Answers from files, ours and anybody's: the forms that evaluators score, and one line for whatever is wrong."""
+"""Predictions from files, ours and anybody's: the forms that evaluators score, and one line for whatever is wrong."""
 
 import json
 import logging
@@ -252,7 +252,7 @@ WRONG = [
     ("parts", [body({"part": "head"})], "has no 'segmentation'"),
     ("parts", [body({"part": "head", "segmentation": SMALL})], "segmentation of a part of the size"),
     ("parts", [body(7)], r"has the parts \[7\]"),
-    ("classification", [scores(), scores()], "entry 1 answers image 5 a second time"),
+    ("classification", [scores(), scores()], "entry 1 predicts image 5 a second time"),
     ("classification", [scores(category_score=[1, 2])], "must have 3 finite numbers as category_score, not 2 of them"),
     ("classification", [scores(category_score=[1, 2, NAN])], "must have 3 finite numbers"),
     ("classification", [scores(category_score=None)], "not None"),
@@ -374,7 +374,7 @@ def test_a_task_without_a_file_is_named(dataset, tmp_path):
     with pytest.raises(UserError, match=r"no such file: .*bbox.json"):
         open_reader(dataset, {"detection": tmp_path / "bbox.json"})
     sources = {"detection": tmp_path / "bbox.json", "parts": tmp_path / "parts.json"}
-    with pytest.raises(UserError, match="no file answers the task 'boundary'; there are detection, parts"):
+    with pytest.raises(UserError, match="no file holds predictions of the task 'boundary'; there are detection, parts"):
         PredictionReader(dataset, sources, [TASKS["boundary"]])
     found = tasks_of({"parts": "a", "keypoint": "b", "detection": "c"}, TASKS.values())
     assert [task.key for task in found] == ["detection", "keypoint", "part"]

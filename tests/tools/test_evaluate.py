@@ -13,8 +13,9 @@ from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,24 @@ def call(place, monkeypatch, capsys, tmp_path):
         return caught.value.code, screen.out, screen.err, json.loads(path.read_text()) if path.is_file() else None
 
     return run
+
+
+class Depth(Task):
+    """An added task that says nothing of its files."""
+
+    key = "depth"
+
+
+@pytest.mark.parametrize("key", ["depth", "workers"])
+def test_an_added_task_has_an_option_of_its_own(monkeypatch, key):
+    monkeypatch.setitem(TASKS, "depth", Depth())
+    monkeypatch.setattr(Depth, "key", key)
+    if key == "workers":
+        with pytest.raises(UserError, match=r"--workers is an option already; give that of ArrayMaps\('workers'"):
+            evaluate.parse_arguments([])
+    else:
+        arguments = evaluate.parse_arguments(["--depth", "maps", "--segm", "masks.json"])
+        assert evaluate.find_sources(arguments) == {"depth": Path("maps"), "instance": Path("masks.json")}
 
 
 EDGES = ("--edge-thresholds", "5", "--workers", "0")
@@ -127,7 +146,7 @@ def test_a_coco_file_without_images(call, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (FILE, "name the answers: --predictions FOLDER, or one of --bbox"),
+        (FILE, "name the predictions: --predictions FOLDER, or one of --bbox"),
         (("--predictions", "@predictions"), "name the annotations: either --config-file FILE or --annotations FILE"),
         ((*ALL, *FILE, "--config-file", "@mini.yaml"), "name the annotations: either"),
         ((*ALL, *FILE, "--dataset", "mini_val"), "--dataset and KEY VALUE go with --config-file"),
@@ -142,7 +161,10 @@ def test_a_coco_file_without_images(call, tmp_path):
         ((*ALL, *FILE, "--split", "train"), "has no image of split 'train'"),
         ((*ALL, *FILE, "--parts", "person"), "names 6 classes for part"),
         (("--predictions", "@data", *FILE), "holds no predictions"),
-        (("--bbox", "@predictions/bbox.json", *FILE, "--tasks", "part"), "no file answers the task 'part'"),
+        (
+            ("--bbox", "@predictions/bbox.json", *FILE, "--tasks", "part"),
+            "no file holds predictions of the task",
+        ),
         ((*ALL, "--config-file", "@mini.yaml", "--dataset", "mimi_val"), "data set 'mimi_val' is not there"),
     ],
 )
