@@ -38,7 +38,6 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "saliency.py"
@@ -68,7 +67,7 @@ def saliency():
     groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
     options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
     records = default_cfg.__dict__[ConfigNode.RECORDS]
-    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
+    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
     before = [dict(table) for table in tables]
     module = import_file("saliency_example", EXAMPLE, make_importable=True)
     module.setup_environment()

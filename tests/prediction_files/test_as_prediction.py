@@ -9,7 +9,6 @@ from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap, to_prediction
 from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.tasks.task import TASKS
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
 
 @pytest.fixture
@@ -39,9 +38,9 @@ def test_evaluators_read_the_same_answers_off_the_prediction(answers, vocabulary
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_can_be_drawn(answers, vocabulary, scene, task):
     image = np.full((*answers.size[::-1], 3), 128, np.uint8)
-    drawn = DRAWERS[task](image, to_prediction(answers, vocabulary, task), vocabulary)
+    drawn = TASKS[task].draw(image, to_prediction(answers, vocabulary, task), vocabulary)
     nothing = ImageAnswers(answers.size, {})
-    missing = DRAWERS[task](image, to_prediction(nothing, vocabulary, task), vocabulary)
+    missing = TASKS[task].draw(image, to_prediction(nothing, vocabulary, task), vocabulary)
     assert drawn.shape == missing.shape and (drawn != missing).any()
 
 
@@ -52,7 +51,7 @@ def test_a_mask_is_drawn_where_it_lies(answers, vocabulary):
     row = {"category_id": 3, "segmentation": coco_mask.encode(mask), "score": 0.9}
     prediction = to_prediction(ImageAnswers(answers.size, {"instance": [row]}), vocabulary)
     image = np.full((height, width, 3), 128, np.uint8)
-    drawn = DRAWERS["instance"](image, prediction, vocabulary)
+    drawn = TASKS["instance"].draw(image, prediction, vocabulary)
     scale = drawn.shape[1] / width
     inside, outside = ((round(y * scale), round(x * scale)) for y, x in ((25, 25), (110, 140)))
     assert (drawn[inside] != 128).any() and (drawn[outside] == 128).all()
