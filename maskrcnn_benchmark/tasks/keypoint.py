@@ -1,6 +1,5 @@
 """Human keypoints: the joints of every person."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import JointSet
 from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.objects import TAG, box_spots, canvas_boxes, shown_objects
@@ -71,13 +70,12 @@ class Keypoint(Task):
         """Skeletons, a person's left blue and right orange, occluded keypoints hollow; of predictions with scores."""
         return self._paint(canvas, known, vocabulary, threshold, scores=True)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> int:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
         """Skeletons; scores where no other task says them."""
-        return self._paint(canvas, known, vocabulary, threshold, not any(task.names_objects for task in beside))
+        scores = not any(task.names_objects for task in thresholds)
+        return self._paint(canvas, known, vocabulary, thresholds[self], scores)
 
-    def _paint(self, canvas, known, vocabulary, threshold, scores):
+    def _paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, scores: bool) -> int:
         predicted, joints = isinstance(known, ImagePrediction), vocabulary.joints
         persons = self.content(known)
         persons = shown_objects(_persons(persons, vocabulary) if predicted else persons, threshold)

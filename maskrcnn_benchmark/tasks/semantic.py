@@ -1,6 +1,5 @@
 """Semantic segmentation: a class for every pixel."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -10,7 +9,7 @@ import torch
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap, label_probability
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.maps import FILL
@@ -63,10 +62,8 @@ class Semantic(Task):
             for spot in _region_middles(labels == k, canvas.text_size):
                 canvas.label_centred(name, spot, colours[name])
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> None:
-        self.paint(canvas, known, vocabulary, threshold, FILL)
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> None:
+        self.paint(canvas, known, vocabulary, thresholds[self], FILL)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         return [("classes", list(class_colours(vocabulary).items()))]

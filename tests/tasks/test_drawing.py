@@ -188,7 +188,7 @@ def further(output, size=(160, 120)):
 
 def overlaid(task, image, known, vocabulary, threshold=0.5):
     canvas = Canvas(image)
-    task.overlay(canvas, known, vocabulary, threshold, {task: threshold})
+    task.overlay(canvas, known, vocabulary, {task: threshold})
     return canvas.finish()
 
 
