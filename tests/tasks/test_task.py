@@ -1,5 +1,7 @@
 """The table of tasks is consistent with itself and with the options."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,13 @@ def test_eight_tasks_with_their_own_losses():
     losses = [loss for task in TASKS.values() for loss in task.losses]
     assert len(losses) == len(set(losses))
     assert all(loss.startswith("loss_") for loss in losses)
+
+
+@pytest.mark.parametrize("first", ["keypoint", "classification", "task"])
+def test_the_order_of_tasks_does_not_depend_on_which_is_imported_first(first):
+    script = f"import maskrcnn_benchmark.tasks.{first}; from maskrcnn_benchmark.tasks import TASKS; print(*TASKS)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == list(TASKS)
 
 
 def test_loss_finds_its_task():
