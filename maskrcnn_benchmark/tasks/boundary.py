@@ -37,6 +37,7 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import numbers_card
 from maskrcnn_benchmark.visualization.drawn_task import Known
@@ -161,11 +162,9 @@ class Boundary(Task):
             ink = strength
         canvas.pixels = cv2.merge([np.rint(255 - ink * np.float32(255 - c)).astype(np.uint8) for c in INK])
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> None:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> None:
         """Boundaries traced on the photograph; predicted ones are the stronger the more probable."""
-        strength, edge = _strength(known, canvas.size, threshold)
+        strength, edge = _strength(known, canvas.size, thresholds[self])
         share = strength[edge][:, None]
         canvas.pixels[edge] = np.rint(canvas.pixels[edge] * (1 - share) + np.array(TRACED, np.float32) * share)
 

@@ -52,6 +52,7 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import ratios_card, shares_card
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
@@ -244,30 +245,25 @@ class Instance(Task):
 
     def paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float) -> int:
         """Masks, filled and outlined in the colour of the class, with names in their middle."""
-        words, masks, colours = self._paint(canvas, shown_objects(known.instances, threshold), vocabulary, scores=False)
-        for word, mask, colour in zip(words, masks, colours):
-            if mask.any():
-                canvas.label_centred(word, mask_middle(mask), colour)
-        return len(masks)
+        return self._paint(canvas, known, vocabulary, threshold, scores=False)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> int:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
         """Masks with names and scores on their top."""
-        words, masks, colours = self._paint(canvas, shown_objects(known.instances, threshold), vocabulary, scores=True)
-        for word, mask, colour in zip(words, masks, colours):
-            if mask.any():
-                canvas.label(word, mask_spots(mask, canvas), colour)
-        return len(masks)
+        return self._paint(canvas, known, vocabulary, thresholds[self], scores=True)
 
-    def _paint(self, canvas, objects, vocabulary, scores):
-        """Fill and outline masks, the largest first; returns words, masks and colours."""
+    def _paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, scores: bool) -> int:
+        objects = shown_objects(known.instances, threshold)
         words, colours = names_and_colours(objects, vocabulary, scores)
         masks = canvas_masks(objects, canvas)
-        for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):
+        for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):  # the largest first
             canvas.tint(masks[i], colours[i], 0.5)
             canvas.outline(masks[i], colours[i])
-        return words, masks, colours
+        for word, mask, colour in zip(words, masks, colours):
+            if scores and mask.any():
+                canvas.label(word, mask_spots(mask, canvas), colour)
+            elif mask.any():
+                canvas.label_centred(word, mask_middle(mask), colour)
+        return len(masks)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         return [("classes", list(class_colours(vocabulary).items()))]

@@ -52,6 +52,7 @@ from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_f
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import card, stacked_bars
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
@@ -357,13 +358,12 @@ class Keypoint(Task):
         """Skeletons, a person's left blue and right orange, occluded keypoints hollow; of predictions with scores."""
         return self._paint(canvas, known, vocabulary, threshold, scores=True)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> int:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
         """Skeletons; scores where no other task says them."""
-        return self._paint(canvas, known, vocabulary, threshold, not any(task.names_objects for task in beside))
+        scores = not any(task.names_objects for task in thresholds)
+        return self._paint(canvas, known, vocabulary, thresholds[self], scores)
 
-    def _paint(self, canvas, known, vocabulary, threshold, scores):
+    def _paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, scores: bool) -> int:
         predicted, joints = isinstance(known, ImagePrediction), vocabulary.joints
         persons = self.content(known)
         persons = shown_objects(_persons(persons, vocabulary) if predicted else persons, threshold)

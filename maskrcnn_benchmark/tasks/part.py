@@ -51,6 +51,7 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
 from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped, parts_table
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
@@ -410,10 +411,8 @@ class Part(Task):
         canvas.legend([(vocabulary.parts.labels[k - 1].replace("_", " "), colours[k]) for k in largest])
         return len(present)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> int:
-        return self.paint(canvas, known, vocabulary, threshold, FILL)
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
+        return self.paint(canvas, known, vocabulary, thresholds[self], FILL)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         if vocabulary.parts is None:

@@ -46,6 +46,7 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
 from maskrcnn_benchmark.visualization.dataset_page import shares_card
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
@@ -236,10 +237,8 @@ class Semantic(Task):
             for spot in _region_middles(labels == k, canvas.text_size):
                 canvas.label_centred(name, spot, colours[name])
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> None:
-        self.paint(canvas, known, vocabulary, threshold, FILL)
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> None:
+        self.paint(canvas, known, vocabulary, thresholds[self], FILL)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         return [("classes", list(class_colours(vocabulary).items()))]

@@ -423,14 +423,12 @@ class Task:
         texts = [maps.text_of(value, names) for value in objects.get_field(self.key)]
         return paint_boxes(canvas, objects, texts, vocabulary)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping["Task", float]
-    ) -> int | None:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: "Thresholds") -> int | None:
         """Paint on a photograph that shows other tasks, too.
 
         Args:
-            canvas, known, vocabulary, threshold: as `paint` takes them.
-            beside: {task: its threshold} of all that the photograph shows, this task among them.
+            canvas, known, vocabulary: as `paint` takes them.
+            thresholds: {task: its threshold} of all that the photograph shows, this task among them.
 
         Returns:
             as `paint`.
@@ -438,9 +436,9 @@ class Task:
         content = self.content(known)
         if isinstance(content, torch.Tensor) and self.per != "region":
             names, predicted = self.value_names(vocabulary), isinstance(known, ImagePrediction)
-            maps.paint_vector(canvas, content.reshape(-1), names, vocabulary, predicted, threshold)
+            maps.paint_vector(canvas, content.reshape(-1), names, vocabulary, predicted, thresholds[self])
             return None
-        return self.paint(canvas, known, vocabulary, threshold)
+        return self.paint(canvas, known, vocabulary, thresholds[self])
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         """What its colours mean; groups of the same title are shared by tasks."""
@@ -530,6 +528,7 @@ class Task:
 
 def _same(label: Any) -> Any:
     return label
+Thresholds = Mapping[Task, float]  # of all tasks that a photograph shows
 
 
 class Registry(MutableMapping[str, Task]):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap, to_prediction
@@ -43,8 +42,8 @@ def test_what_is_stored_is_read_off_the_prediction_again(stored, vocabulary):
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_can_be_drawn(stored, vocabulary, scene, task):
     image = np.full((*SIZE[::-1], 3), 128, np.uint8)
-    drawn = DRAWERS[task](image, decoded(stored, vocabulary, task), vocabulary)
-    missing = DRAWERS[task](image, decoded({}, vocabulary, task), vocabulary)
+    drawn = TASKS[task].draw(image, decoded(stored, vocabulary, task), vocabulary)
+    missing = TASKS[task].draw(image, decoded({}, vocabulary, task), vocabulary)
     assert drawn.shape == missing.shape and (drawn != missing).any()
 
 
@@ -55,7 +54,7 @@ def test_a_mask_is_drawn_where_it_lies(vocabulary):
     row = {"category_id": 3, "segmentation": coco_mask.encode(mask), "score": 0.9}
     prediction = decoded({"instance": [row]}, vocabulary)
     image = np.full((height, width, 3), 128, np.uint8)
-    drawn = DRAWERS["instance"](image, prediction, vocabulary)
+    drawn = TASKS["instance"].draw(image, prediction, vocabulary)
     scale = drawn.shape[1] / width
     inside, outside = ((round(y * scale), round(x * scale)) for y, x in ((25, 25), (110, 140)))
     assert (drawn[inside] != 128).any() and (drawn[outside] == 128).all()

@@ -34,6 +34,10 @@ def test_partners_exchange_left_and_right(joints):
     assert all(a != b and max(a, b) < len(joints) for a, b in joints.skeleton)
 
 
+def test_an_occluded_joint_has_the_code_of_its_set():
+    assert (DETAIL_JOINTS.occluded_code, COCO_JOINTS.occluded_code) == (2, 1)
+
+
 def test_joint_sets_survive_being_plain_lists():
     assert JointSet.from_dict(DETAIL_JOINTS.to_dict()) == DETAIL_JOINTS
 

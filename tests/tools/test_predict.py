@@ -170,7 +170,7 @@ def test_what_was_done_until_an_interruption_is_kept(run, shots, tmp_path, monke
 
     monkeypatch.setattr(output.PictureFiles, "add", add_then_stop)
     status, _, errors = run(shots, "--output", tmp_path / "o", "--save-answers", tmp_path / "answers")
-    assert status == 130 and "interrupted after 0 images; what was answered until then is written" in errors
+    assert status == 130 and "interrupted after 0 images; what was predicted until then is written" in errors
     assert files(tmp_path / "o") == ["a.jpg"] and "classes.json" in files(tmp_path / "answers")
 
 

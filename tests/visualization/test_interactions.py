@@ -11,7 +11,7 @@ from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
 
 def drawn(summary):
-    return np.asarray(Image.open(io.BytesIO(draw_interactions(summary))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(draw_interactions(summary, TASKS))).convert("RGB")).astype(int)
 
 
 def of_two(cosine):
