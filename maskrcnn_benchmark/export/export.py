@@ -16,7 +16,9 @@ from maskrcnn_benchmark.export.program_file import read_program, write_program
 from maskrcnn_benchmark.export.reference import Reference
 from maskrcnn_benchmark.export.refusals import check_exportable, check_packages
 from maskrcnn_benchmark.export.report import report_lines
+from maskrcnn_benchmark.export.signature import signature_of
 from maskrcnn_benchmark.predict.sources import Frame, frames_of
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, put_in_place, temporary_file, writing
 
@@ -66,6 +68,12 @@ def export_network(predictor, formats, output, images=(), check_only=False, say=
         check_packages()
     frames = list(frames_of(list(images))) if images else drawn_frames()
     mkdir(output)
+    tasks = []
+    for key in predictor.tasks:
+        if TASKS[key].per == "derived":
+            say(f"{TASKS[key].title} is made from what other tasks predict, and is no output of the file")
+        else:
+            tasks.append(key)
     expected = _answers_of_network(Reference(network), frames)
     good = True
     for key in formats:
@@ -74,9 +82,9 @@ def export_network(predictor, formats, output, images=(), check_only=False, say=
         if check_only:
             if not path.is_file():
                 raise UserError(f"{path} is not there to be checked; export it without --check-only")
-            good &= _is_same(path, kind, expected, say)
+            good &= _is_same(network, path, kind, expected, say)
         else:
-            good &= _write_checked(network, predictor.tasks, path, kind, expected, say)
+            good &= _write_checked(network, tasks, path, kind, expected, say)
     return good
 
 
@@ -107,7 +115,7 @@ def _write_checked(network, tasks, path, kind, expected, say):
         with open_output(temporary, "wb", path) as file:
             kind.write(network, tasks, file)
         say(f"wrote {path.name} in {time.perf_counter() - start:.1f} s, {temporary.stat().st_size / 1e6:.1f} MB")
-        same = _is_same(temporary, kind, expected, say)
+        same = _is_same(network, temporary, kind, expected, say)
         if same:
             put_in_place(temporary, path)
             say(f"{path} answers as the network does")
@@ -117,9 +125,9 @@ def _write_checked(network, tasks, path, kind, expected, say):
         return same
 
 
-def _is_same(path, kind, expected, say):
+def _is_same(network, path, kind, expected, say):
     """Whether a file answers as the network did; says the differences by task."""
-    run, parity, seconds = kind.read(path), Parity(), []
+    run, parity, seconds = kind.read(path), Parity(signature_of(network.model)), []
     for name, image, outputs, _ in expected:
         start = time.perf_counter()
         found = run(image)

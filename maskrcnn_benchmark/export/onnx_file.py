@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.export.signature import INPUT_NAME, metadata
+from maskrcnn_benchmark.export.signature import INPUT_NAME, metadata, signature_of
 from maskrcnn_benchmark.export.suppression import onnx_nms
 from maskrcnn_benchmark.export.trace import trace
 from maskrcnn_benchmark.utils.errors import UserError
@@ -41,7 +41,7 @@ def write_onnx(network, tasks, file):
             verbose=False,
         )
     graph = exported.model.graph
-    _name_sides(graph)
+    _name_sides(graph, {name for name, signature in signature_of(network.model).items() if signature.per_object})
     for node in graph.all_nodes():
         node.metadata_props.clear()  # which line of which module each is from
         for value in node.outputs:
@@ -50,16 +50,16 @@ def write_onnx(network, tasks, file):
                 # by them; left to itself it finds its own
                 value.shape = None
     exported.model.producer_name = "maskrcnn_benchmark"
-    exported.model.metadata_props.update(metadata(network, tasks, names))
+    exported.model.metadata_props.update(metadata(network, tasks))
     onnx.save(exported.model_proto, file)
 
 
-def _name_sides(graph):
+def _name_sides(graph, per_object):
     """Call the lengths that differ from image to image by names, where the tracer numbered them."""
     image = graph.inputs[0].shape
     names = {str(image[1]): "height", str(image[2]): "width"}
     for value in graph.outputs:
-        if value.name == "boxes":
+        if value.name in per_object:
             names[str(value.shape[0])] = "objects"
     for value in (*graph.inputs, *graph.outputs):
         for axis, length in enumerate(value.shape):

@@ -23,8 +23,8 @@ def write_program(network, tasks, file):
         network, tasks: what to write.
         file: a path, or a binary file that is open.
     """
-    program, names = trace(network.model, network.cfg, apart_nms)
-    extra = {METADATA_FILE: json.dumps(metadata(network, tasks, names))}
+    program, _ = trace(network.model, network.cfg, apart_nms)
+    extra = {METADATA_FILE: json.dumps(metadata(network, tasks))}
     torch.export.save(program, file, extra_files=extra)
 
 

@@ -1,32 +1,22 @@
-"""Answers per region on plain tensors of one image, with shapes that an exported graph can follow.
+"""Detection on plain tensors of one image, with shapes that an exported graph can follow.
 
 What `modeling.rpn` and `modeling.roi_heads` do with a `BoxList` for each image of a batch is done here for one image:
 the same modules, coders and limits, but no Python that looks at a number. A row is added to the regions that a head
-reads, and taken from its answers, so that a head never runs on nothing.
+reads, and taken from its outputs, so that a head never runs on nothing.
 """
-
-from typing import NamedTuple
 
 import torch
 from torch import nn
 from torchvision import ops
 
-from maskrcnn_benchmark.export.joints import joints_of_heatmaps
 from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive
+from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.modeling.rpn.anchor_generator import grid_anchors
 from maskrcnn_benchmark.modeling.rpn.utils import rows_of_levels
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
 
 # Takes the place of a score where there is no box; scores are not negative
 NOTHING = -1.0
-
-
-class Detections(NamedTuple):
-    """Boxes float [N, 4], scores float [N] and labels int64 [N] of one image."""
-
-    boxes: torch.Tensor
-    scores: torch.Tensor
-    labels: torch.Tensor
 
 
 class TensorPooler(nn.Module):
@@ -181,48 +171,6 @@ def pick(found, index):
     return Detections(*(part.index_select(0, index) for part in found))
 
 
-def with_spare(rows, value=0):
-    """[N, ...] rows and one more of `value`."""
-    return torch.cat((rows, rows.new_full((1, *rows.shape[1:]), value)))
-
-
-def masks_of(head, features, found):
-    """Probabilities float [N, M, M] of the mask of each detection's class, by a `ROIMaskHead`."""
-    x = head.feature_extractor(features, with_spare(found.boxes))
-    return head.own_logits(x, with_spare(found.labels)).float().sigmoid()[:-1]
-
-
-def parts_of(head, features, found):
-    """Probabilities float [N, P + 1, R, R] of the parts of each detection, by a `ROIPartHead`."""
-    index, regions, labels = _asked(found, head.part_labels)
-    logits = head.predictor(head.feature_extractor(features, regions)).float()
-    owned = head.post_processor.owned
-    if owned is not None:
-        logits = logits.masked_fill(~owned[labels][:, :, None, None], -torch.inf)
-    probabilities = logits.softmax(dim=1)[:-1]
-    background = (torch.arange(logits.shape[1]) == 0).to(logits.dtype)[None, :, None, None]
-    everywhere = background.expand(found.labels.shape[0], *logits.shape[1:]).clone()
-    return everywhere.index_put((index,), probabilities)
-
-
-def keypoints_of(head, features, found):
-    """Joints float [N, K, 3] (x, y, 1) of each detection and their scores float [N, K], by a `ROIKeypointHead`.
-
-    Where a class has no joints, all is 0.
-    """
-    index, regions, _ = _asked(found, head.keypoint_labels)
-    maps = head.predictor(head.feature_extractor(features, regions)).float()
-    joints, scores = joints_of_heatmaps(maps, regions)
-    count = found.labels.shape[0]
-    all_joints = joints.new_zeros(count, *joints.shape[1:]).index_put((index,), joints[:-1])
-    return all_joints, scores.new_zeros(count, scores.shape[1]).index_put((index,), scores[:-1])
-
-
-def _asked(found, labels):
-    """(indices [A] of the detections of some labels, None: all; their boxes; their labels), the latter with a spare."""
-    asked = torch.ones_like(found.labels, dtype=torch.bool)
-    if labels is not None:
-        asked = (found.labels[:, None] == torch.tensor(sorted(labels))).any(dim=1)
-    index = torch.nonzero(asked).squeeze(1)
-    spare = min(labels) if labels else 0
-    return index, with_spare(found.boxes.index_select(0, index)), with_spare(found.labels.index_select(0, index), spare)
+def with_spare(rows: torch.Tensor) -> torch.Tensor:
+    """[N, ...] rows and one more of 0."""
+    return torch.cat((rows, rows.new_zeros(1, *rows.shape[1:])))

@@ -1,12 +1,18 @@
 """What goes into an exported network and what comes out: names, shapes and meanings, which the file carries along."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import yaml
+from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.config.node import drop_options
+from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
+from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.utils.yaml_file import parse_yaml
 
 INPUT_NAME = "image"
@@ -14,54 +20,61 @@ INPUT_NAME = "image"
 _LEFT_OUT = ("PATHS_CATALOG", "OUTPUT_DIR", "DATASETS.DATA_DIR", "MODEL.WEIGHT", "MODEL.DEVICE")
 
 
-@dataclass(frozen=True)
-class Output:
-    """One output of an exported network.
+class Head(NamedTuple):
+    """A head of a network.
 
     Attributes:
-        task: key of the task that it answers.
-        shape: its dtype and shape, for people.
-        meaning: in one sentence.
+        place: its name in the network.
+        task: whose head it is, None where no task claims it.
+        module: the head itself.
+        is_regional: whether it has an output for each object.
     """
 
-    task: str
-    shape: str
-    meaning: str
+    place: str
+    task: Task | None
+    module: nn.Module
+    is_regional: bool
 
 
-OUTPUTS = {
-    "boxes": Output(
-        "detection",
-        "float32 [objects, 4]",
-        "x1, y1, x2, y2 in pixels of the input; the last pixel is inside, so that a width is x2 - x1 + 1",
-    ),
-    "scores": Output("detection", "float32 [objects]", "probability of the label"),
-    "labels": Output(
-        "detection", "int64 [objects]", "label k is vocabulary.thing_names[k - 1]; objects stand by label"
-    ),
-    "masks": Output("instance", "float32 [objects, M, M]", "probability of the object in the cells of its box"),
-    "keypoints": Output("keypoint", "float32 [objects, K, 3]", "x, y in pixels of the input and 1; 0, 0, 0: no person"),
-    "keypoint_scores": Output("keypoint", "float32 [objects, K]", "the heat map's logit there; 0: no person"),
-    "parts": Output("part", "float32 [objects, P + 1, R, R]", "probabilities in the cells of the box; 0 is background"),
-    "semantic": Output("semantic", "float32 [C, height, width]", "logits of vocabulary.semantic_names"),
-    "part_map": Output("part", "float32 [P + 1, height, width]", "logits of the part labels; 0 is background"),
-    "boundary": Output("boundary", "float32 [height, width]", "probability of a boundary"),
-    "occlusion": Output(
-        "occlusion",
-        "float32 [3, height, width]",
-        "probability of an occlusion edge, sine and cosine of its direction, which has the occluder on its left",
-    ),
-    "classes": Output("classification", "float32 [L]", "probabilities of vocabulary.image_label_names"),
-}
+class Signature(NamedTuple):
+    """An output of a network: of which task, what it says, and whether there is one for each object."""
+
+    task: Task
+    output: ExportedOutput
+    per_object: bool
 
 
-def metadata(network, tasks, outputs):
+def heads_of(model: nn.Module) -> Iterator[Head]:
+    """The heads of a `GeneralizedRCNN`, those on regions first: the order of its outputs."""
+    regional = {f"roi_heads.{name}": head for name, head in (model.roi_heads or {}).items()}
+    if model.rpn is not None and not regional:
+        regional = {"rpn": model.rpn}
+    dense = {} if model.fpn_heads is None else model.fpn_heads.heads
+    for place, head in (*regional.items(), *((f"fpn_heads.heads.{name}", head) for name, head in dense.items())):
+        tasks = [task for task in TASKS.values() if f"{place}.".startswith(task.parameter_prefixes)]
+        yield Head(place, tasks[0] if tasks else None, head, place in regional)
+
+
+def reads_box_features(head: nn.Module) -> bool:
+    """Whether a head on regions reads what the box head's feature extractor makes of them, having none of its own."""
+    return getattr(head, "feature_extractor", None) is None
+
+
+def signature_of(model: nn.Module) -> dict[str, Signature]:
+    """{name: `Signature`} of all outputs of a `GeneralizedRCNN`, each of whose heads is of a task, in their order."""
+    return {
+        name: Signature(head.task, output, head.is_regional)
+        for head in heads_of(model)
+        for name, output in head.task.exported_outputs(head.module).items()
+    }
+
+
+def metadata(network: TrainedNetwork, tasks: Sequence[str]) -> dict[str, str]:
     """What an exported file says about itself: {key: str}, of which all but "version" is JSON or yaml.
 
     Args:
-        network: `predict.TrainedNetwork`.
-        tasks: keys of the tasks that the file answers.
-        outputs: names of its outputs.
+        network: what is exported.
+        tasks: keys of the tasks whose outputs the file has.
     """
     options = network.cfg.INPUT
     convention = {
@@ -73,18 +86,22 @@ def metadata(network, tasks, outputs):
         "max_size": options.MAX_SIZE_TEST,
         "resize": "bilinear with antialiasing: the shorter side to min_size, unless the longer would exceed max_size",
     }
+    outputs = {
+        name: {"task": task.key, "shape": output.shape, "meaning": output.meaning}
+        for name, (task, output, _) in signature_of(network.model).items()
+    }
     return {
         "producer": "maskrcnn_benchmark",
         "version": __version__,
         "tasks": json.dumps(list(tasks)),
         "input": json.dumps(convention),
-        "outputs": json.dumps({name: vars(OUTPUTS[name]) for name in outputs}),
+        "outputs": json.dumps(outputs),
         "vocabulary": json.dumps(network.vocabulary.to_dict()),
         "config": _config_text(network.cfg),
     }
 
 
-def _config_text(cfg):
+def _config_text(cfg: CfgNode) -> str:
     tree = parse_yaml(cfg.dump(), "the config")
     drop_options(tree, _LEFT_OUT)
     return yaml.safe_dump(tree)

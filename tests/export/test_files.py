@@ -10,6 +10,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.export.parity import Parity
 from maskrcnn_benchmark.export.program_file import read_program, write_program
 from maskrcnn_benchmark.export.reference import Reference
+from maskrcnn_benchmark.export.signature import signature_of
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.utils.errors import UserError
@@ -21,7 +22,7 @@ def narrow_predictor(small, tasks, *options):
 
 
 def faults(network, run, scenes):
-    reference, parity = Reference(network), Parity()
+    reference, parity = Reference(network), Parity(signature_of(network.model))
     for scene in scenes:
         parity.compare(reference(scene), run(reference.input_of(scene)), str(scene.size))
     return parity.faults

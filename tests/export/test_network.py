@@ -7,6 +7,7 @@ from PIL import Image
 from maskrcnn_benchmark.export.network import ExportableNetwork
 from maskrcnn_benchmark.export.parity import Parity
 from maskrcnn_benchmark.export.reference import Reference
+from maskrcnn_benchmark.export.signature import signature_of
 from maskrcnn_benchmark.export.suppression import apart_nms, onnx_nms
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.predictor import Predictor
@@ -32,7 +33,11 @@ NETWORKS = {
 
 
 def differences(network, images, nms):
-    reference, exported, parity = Reference(network), ExportableNetwork(network.model, network.cfg, nms), Parity()
+    reference, exported, parity = (
+        Reference(network),
+        ExportableNetwork(network.model, network.cfg, nms),
+        Parity(signature_of(network.model)),
+    )
     for image in images:
         with torch.no_grad():
             found = exported(torch.from_numpy(reference.input_of(image)))

@@ -39,9 +39,9 @@ class Foreign(nn.Module):
 @pytest.mark.parametrize(
     "place, name, reason",
     [
-        ("roi_heads", "mask", r"no tensor form of the region head 'mask' \(Foreign\)"),
-        ("heads", "boundary", r"the head 'boundary' \(Foreign\) has no method `scores`"),
-        ("heads", "saliency", r"the head 'saliency' \(Foreign\) has no method `scores`"),
+        ("roi_heads", "mask", r"no tensor form of the head Foreign, only of ROIMaskHead"),
+        ("heads", "boundary", r"the head of the task 'boundary' \(Foreign\) has no method `scores`"),
+        ("heads", "saliency", r"no task has the head fpn_heads\.heads\.saliency \(Foreign\)"),
     ],
 )
 def test_modules_of_ones_own_are_named(make_network, small, monkeypatch, place, name, reason):
@@ -53,7 +53,7 @@ def test_modules_of_ones_own_are_named(make_network, small, monkeypatch, place, 
 
 def test_a_feature_extractor_without_a_pooler_is_named(small, monkeypatch):
     monkeypatch.setitem(small.model.roi_heads["part"]._modules, "feature_extractor", Foreign())
-    with pytest.raises(UserError, match="Foreign of the region head 'part' has no `Pooler`"):
+    with pytest.raises(UserError, match=r"Foreign of the head roi_heads\.part has no `Pooler`"):
         check_exportable(small.cfg, small.model)
 
 

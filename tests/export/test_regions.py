@@ -4,12 +4,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.export.joints import joints_of_heatmaps
 from maskrcnn_benchmark.export.regions import NOTHING, Detections, TensorPooler, best, best_detections, clip
 from maskrcnn_benchmark.export.suppression import apart_nms, onnx_nms
 from maskrcnn_benchmark.layers import grouped_nms
 from maskrcnn_benchmark.modeling.poolers import Pooler
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.inference import heatmaps_to_keypoints
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.traceable import keypoints_of_heatmaps
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 
@@ -62,7 +62,7 @@ def test_joints_are_those_of_the_heat_maps():
     torch.manual_seed(0)
     maps, boxes = torch.randn(6, 5, 28, 28), random_boxes(6, 2)
     boxes[0] = torch.tensor([3.0, 3.0, 3.0, 3.0])
-    places, scores = joints_of_heatmaps(maps, boxes)
+    places, scores = keypoints_of_heatmaps(maps, boxes)
     expected_places, expected_scores = heatmaps_to_keypoints(maps, boxes)
     torch.testing.assert_close(places, expected_places, atol=1e-4, rtol=0)
     torch.testing.assert_close(scores, expected_scores, atol=1e-5, rtol=0)

@@ -13,6 +13,7 @@ from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary, make
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.layers import FrozenBatchNorm2d
 from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeHead
 from maskrcnn_benchmark.utils.devices import names_cuda
 
 ROOT = Path(__file__).parents[2]  # of the checkout, or of the installed package
@@ -118,9 +119,11 @@ def build_model(cfg, vocabulary, batch) -> nn.Module:
         model.eval()
         for layer in (model.rpn.head.cls_logits, model.roi_heads.box.predictor.cls_score):
             layer.weight.mul_(SCORE_SPREAD / _outputs(layer, lambda: model(batch[0])).std())
-        edges = model.fpn_heads.heads.occlusion.predictor
         fine = _outputs(model.fpn_heads.edge_decoder, lambda: model(batch[0]))
-        edges.predict.bias[edges.stride**2 :] += CLEAR * edges.predict(fine).std()
+        for head in model.fpn_heads.heads.values():
+            if isinstance(head, EdgeHead):  # behind its first map, of edges, there may be one of directions
+                edges = head.predictor
+                edges.predict.bias[edges.stride**2 :] += CLEAR * edges.predict(fine).std()
     return model
 
 

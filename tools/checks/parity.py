@@ -15,12 +15,12 @@ from checks.stage import Findings, Setting
 from maskrcnn_benchmark.engine.precision import autocast
 from maskrcnn_benchmark.export.parity import same_objects
 from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.utils.precision import float32_precision as tf32
 
 SAME_PIXELS = 1.0
 BEST_PROPOSALS = 100  # of an image, which are compared
-DENSE = ("semantic", "boundary", "occlusion", "part_map")
 # Gradients of float16 leave its range; GradScaler would find one of these factors
 LOSS_SCALES = (2.0**14, 2.0**10, 2.0**6, 1.0)
 
@@ -192,12 +192,10 @@ def compare(expected: Outcome, found: Outcome, limits: Limits) -> Iterator[tuple
     yield "proposals, share of others", sum(lost) / len(lost), limits.boxes
     lost = [_lost_detections(a.instances, b.instances) for a, b in pairs]
     yield "detections, share of others", sum(lost) / len(lost), limits.boxes
-    for name in DENSE:
-        if getattr(expected.predictions[0], name) is not None:
-            maps = [(getattr(a, name).scores, getattr(b, name).scores) for a, b in pairs]
-            yield name, max(_relative(a, b) for a, b in maps), limits.outputs
-    if expected.predictions[0].classes is not None:
-        yield "classes", max(_relative(a.classes, b.classes) for a, b in pairs), limits.outputs
+    for key, output in expected.predictions[0].outputs.items():
+        if not isinstance(output, BoxList):  # a map or, of the image as a whole, a tensor
+            tensors = [[getattr(each.outputs[key], "scores", each.outputs[key]) for each in pair] for pair in pairs]
+            yield key, max(_relative(a, b) for a, b in tensors), limits.outputs
     for name, loss in expected.losses.items():
         yield name, abs(found.losses.get(name, float("nan")) - loss) / max(abs(loss), 1e-6), limits.losses
     for part, norm in expected.norms.items():

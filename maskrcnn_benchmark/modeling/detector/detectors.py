@@ -15,8 +15,6 @@ from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
-REGION_SWITCHES = ("MASK_ON", "KEYPOINT_ON")
-
 
 def build_detection_model(cfg: CfgNode, vocabulary: Vocabulary | None = None) -> GeneralizedRCNN:
     """Build the network that a config describes, on the CPU with random weights.
@@ -65,22 +63,23 @@ def compile_backbone(backbone, **options):
         nn.Module.compile(part, **options)
 
 
-def _check_tasks(cfg):
-    model = cfg.MODEL
-    per_region = [switch for switch in REGION_SWITCHES if getattr(model, switch)]
-    if model.PART_ON and model.PART_HEAD == "roi":
-        per_region.append('PART_ON with PART_HEAD "roi"')
-    if per_region and not model.DETECTION_ON:
-        raise UserError(
-            f"MODEL.{' and MODEL.'.join(per_region)} answer per detected box, but MODEL.DETECTION_ON is False; "
-            "turn it on, or turn them off"
-        )
-    if per_region and model.RETINANET_ON:
-        raise UserError(
-            f"MODEL.{' and MODEL.'.join(per_region)} read the regions of a two-stage detector, and RetinaNet has none; "
-            "turn them off, or MODEL.RETINANET_ON"
-        )
-    from maskrcnn_benchmark.tasks.task import enabled_tasks
+def _check_tasks(cfg: CfgNode) -> None:
+    """Raise `UserError` where no task is on, or one that others need is off."""
+    from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks  # late: tasks are above this room
 
-    if not enabled_tasks(cfg):
+    tasks = enabled_tasks(cfg)
+    if not tasks:
         raise UserError("no task is turned on; set at least one of the switches MODEL.*_ON")
+    on = {task.key for task in tasks}
+    for needed in TASKS.values():
+        by = [task.chosen_by(cfg) for task in tasks if needed.key in task.requirements(cfg)]
+        if by and needed.key not in on:
+            raise UserError(
+                f"MODEL.{needed.switch} is False, but needed for {' and '.join(by)}; turn it on, or turn those off"
+            )
+    on_regions = [task.chosen_by(cfg) for task in tasks if task.per == "region" and task.requirements(cfg)]
+    if on_regions and cfg.MODEL.RETINANET_ON:
+        raise UserError(
+            "RetinaNet (MODEL.RETINANET_ON) has none of the regions of a two-stage detector, which are needed for "
+            f"{' and '.join(on_regions)}; turn it off, or turn those off"
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence, Set
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 
@@ -18,6 +19,20 @@ NO_LABEL = -1
 
 # Labels that a network asks for in every step
 _LABELS = TensorCache(maxsize=64)
+
+
+class Detections(NamedTuple):
+    """What a detector finds in one image, as plain tensors: the form in which a network is exported.
+
+    Attributes:
+        boxes: float [N, 4], xyxy, the last pixel inside.
+        scores: float [N].
+        labels: int64 [N].
+    """
+
+    boxes: torch.Tensor
+    scores: torch.Tensor
+    labels: torch.Tensor
 
 
 def region_features(
@@ -52,6 +67,22 @@ def with_labels(boxes: Sequence[BoxList], wanted: Set[int] | None) -> list[torch
     chosen = has_label(pad_rows([b.get_field("labels") for b in boxes], NO_LABEL), wanted)
     index = torch.argsort(chosen.to(torch.uint8), dim=1, descending=True, stable=True)
     return [row[:count] for row, count in zip(index, chosen.sum(dim=1).tolist())]
+
+
+def rows_with_labels(labels: torch.Tensor, wanted: Set[int] | None) -> torch.Tensor:
+    """`with_labels` for the regions of one image in a form that can be traced: the last region is always chosen.
+
+    Args:
+        labels: int64 [R], R at least 1.
+        wanted: set of int, or None for every label.
+
+    Returns:
+        int64 [A], ascending, A at least 1.
+    """
+    if wanted is None:
+        return torch.arange(labels.shape[0])
+    chosen = (labels[:-1, None] == torch.tensor(sorted(wanted))).any(dim=1)
+    return torch.nonzero(torch.cat((chosen, chosen.new_ones(1)))).squeeze(1)
 
 
 def spread(

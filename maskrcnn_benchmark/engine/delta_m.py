@@ -1,0 +1,131 @@
+"""Delta_m: what training tasks together gains or loses against networks of one task each."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
+from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.small_json import read_small_json
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A line of the results that is no task of its own."""
+
+    key: str
+    title: str
+    headline: str
+
+
+DELTA_M = Comparison("all", "all tasks", "delta_m")
+
+# What a task's results hold of the comparison
+SINGLE_TASK, GAIN = "single_task", "gain"
+
+
+def add_delta_m(results, single_task):
+    """Hold results against those of single-task networks with the same trunk.
+
+    Delta_m is the mean over tasks of (M - B) / B, M being the headline metric of the multi-task and B that of the
+    single-task network; the sign is turned for metrics of which less is better. Above 0 the tasks help one another
+    (Maninis et al. 2019, "Attentive single-tasking of multiple tasks", whose "average drop" is its negative).
+
+    Args:
+        results: what `results.gather_results` returned; it is not changed.
+        single_task: {task key: B in 0..1}, such as `read_single_task` returns.
+
+    Returns:
+        the results with "single_task" (B) and "gain" (the task's term) where both networks have a figure, and a line
+        "all" with the metric "delta_m", nan with a reason where no task could be compared.
+    """
+    compared, gains, left_out = {}, [], []
+    for key, result in results.items():
+        if key not in TASKS:
+            compared[key] = result
+            continue
+        ours, base = result["metrics"][result["headline"]], single_task.get(key, math.nan)
+        if math.isnan(ours) or math.isnan(base):
+            left_out.append(key)
+            compared[key] = result
+            continue
+        if base == 0:
+            raise UserError(
+                f"Delta_m: the single-task result of {key} is 0, a gain over it has no meaning; leave it out"
+            )
+        gain = relative_gain(key, ours, base)
+        gains.append(gain)
+        compared[key] = {**result, SINGLE_TASK: base, GAIN: gain}
+    what = f"mean relative gain over single-task networks, {len(gains)} tasks, above 0 is better"
+    reason = f"Delta_m is without {', '.join(left_out)}: not measured in both" if left_out else ""
+    compared[DELTA_M.key] = {
+        "headline": DELTA_M.headline,
+        "metrics": {DELTA_M.headline: sum(gains) / len(gains) if gains else math.nan},
+        "trivial": {},
+        "protocol": what,
+        "reason": reason,
+        "per_class": {},
+    }
+    return compared
+
+
+def relative_gain(key, value, base):
+    """A task's term of Delta_m: (value - base) / base, with the sign turned where less is better.
+
+    Args:
+        key: of the task.
+        value, base: headline metrics in 0..1 of the network and of the single-task one; base is not 0.
+    """
+    return (value - base) / base * (1 if TASKS[key].higher_is_better else -1)
+
+
+def read_single_task(path):
+    """The headline metrics of single-task networks from a JSON file: {task key: value in 0..1, or nan}.
+
+    The file is a results.json, or an object that has for each task its value in 0..1, or the path of the results.json
+    of its network (from the file's folder).
+
+    Raises:
+        UserError: the file is missing, is of no such form, names an unknown task, or has a value outside of 0..1.
+    """
+    path = Path(path)
+    content = _load(path)
+    values = {}
+    for key, entry in content.items():
+        if key in (DELTA_M.key, INTERACTIONS):
+            continue
+        if key not in TASKS:
+            raise UserError(f"{path}: there is no task {key!r}; there are {', '.join(TASKS)}")
+        if isinstance(entry, str):
+            source = path.parent / entry
+            other = _load(source)
+            if key not in other:
+                raise UserError(f"{path}: {source} has no results of {key!r}; it has {', '.join(other)}")
+            values[key] = _headline(other[key], key, source)
+        else:
+            values[key] = _headline(entry, key, path)
+    return values
+
+
+def _load(path):
+    try:
+        content = read_small_json(path, "give the results.json of a network")
+    except UserError as error:
+        raise UserError(f"the single-task results cannot be used: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no object: give {{task: value}} or a results.json")
+    return content
+
+
+def _headline(entry, key, path):
+    if isinstance(entry, dict):
+        metrics = entry.get("metrics", entry)
+        if not isinstance(metrics, dict) or TASKS[key].headline not in metrics:
+            raise UserError(f"{path}: {key} has no {TASKS[key].headline!r}, the metric that stands for the task")
+        entry = metrics[TASKS[key].headline]
+    if entry is None:
+        return math.nan
+    if isinstance(entry, bool) or not isinstance(entry, (int, float)) or not 0 <= entry <= 1:
+        raise UserError(f"{path}: {key} is {entry!r}; give a value in 0..1 (68.3 % is 0.683), as results.json has it")
+    return float(entry)
