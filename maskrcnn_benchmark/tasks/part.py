@@ -301,6 +301,7 @@ class Part(Task):
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    label_field = "parts"
     # Of its head for the whole image
     head_after = "semantic"
 

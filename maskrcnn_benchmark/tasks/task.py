@@ -208,6 +208,8 @@ class Task:
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    # Of a task per region: the objects' field with its label, where that is not the key
+    label_field: str = ""
     # Key of the task behind whose head its own is made, and so draws its random weights; else the registry's order
     head_after: str | None = None
 
@@ -248,8 +250,8 @@ class Task:
         """Its label on an image, or of the objects there if it is a field of theirs; None where nobody looked."""
         if self.per != "region" or self.key in annotations.labels:
             return annotations.labels.get(self.key)
-        instances = annotations.instances
-        return instances.get_field(self.key) if instances is not None and instances.has_field(self.key) else None
+        instances, field = annotations.instances, self.label_field or self.key
+        return instances.get_field(field) if instances is not None and instances.has_field(field) else None
 
     def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:
         """A derived task's output on an image; what costs much is better left to a `ScoreMap.computed`.
