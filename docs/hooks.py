@@ -13,7 +13,6 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.defaults import OPTIONS
 from maskrcnn_benchmark.config.options import show_default
 from maskrcnn_benchmark.tasks.task import TASKS
 
@@ -64,9 +63,11 @@ def on_page_content(content, page, config, files):
 
 
 def options_tables():
-    """Markdown of all options: a heading for each section of the file and each group of options, and its table."""
-    text, seen = [], set()
-    for section, members in itertools.groupby(OPTIONS, lambda option: option.section):
+    """Markdown of all options: a heading for each section and each group of options, and its table."""
+    text, seen, sections = [], set(), {}
+    for option in default_cfg.records():  # a task's options come after all others, and stand under the same headings
+        sections.setdefault(option.section, []).append(option)
+    for section, members in sections.items():
         text.append(f"## {section}\n")
         groups = {}
         for option in members:
@@ -127,7 +128,7 @@ def _group(option):
 @functools.cache
 def _linkable():
     """Names that have a row or a heading on the page of options."""
-    return {name for option in OPTIONS for name in (option.key, _group(option)) if name}
+    return {name for option in default_cfg.records() for name in (option.key, _group(option)) if name}
 
 
 def _titles(nav):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn_benchmark.config.defaults import OPTIONS
+from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.config.node import OBSOLETE_PREFIXES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ def test_modules_exist(page):
 
 
 def test_options_exist(page):
-    options = [option.key for option in OPTIONS]
+    options = [option.key for option in cfg.records()]
     known = {".".join(key.split(".")[:depth]) for key in options for depth in range(1, len(key.split(".")) + 1)}
     named = set(OPTION.findall(page.read_text()))
     unknown = {name for name in named - known if not name.startswith(OBSOLETE_PREFIXES) and not ADDED.search(name)}

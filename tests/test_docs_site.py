@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn_benchmark.config.defaults import OPTIONS
+from maskrcnn_benchmark.config import cfg
 
 pytest.importorskip("mkdocs")
 pytest.importorskip("material")
@@ -28,7 +28,7 @@ def site(tmp_path_factory):
 
 def test_every_option_has_a_row_with_its_default_range_and_comment(site):
     page = (site / "options.html").read_text()
-    for option in OPTIONS:
+    for option in cfg.records():
         assert page.count(f'<tr id="{option.key}">') == 1
     row = page[page.index('<tr id="SOLVER.IMS_PER_BATCH">') :].partition("</tr>")[0]
     assert "<code>16</code>" in row

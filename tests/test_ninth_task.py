@@ -10,35 +10,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from added_tasks import restored_tasks
 from PIL import Image
 
 from maskrcnn_benchmark import Predictor
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.label_sources import LABEL_SOURCES
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
+from maskrcnn_benchmark.engine.results import format_table, read_results
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.step import TrainingStep
-from maskrcnn_benchmark.evaluation.build import EVALUATORS
-from maskrcnn_benchmark.evaluation.report import format_table, read_results
 from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS, TrivialPredictor
 from maskrcnn_benchmark.experiments.run import test as run_test
 from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.modeling.registry import FPN_HEADS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.prediction_files.layout import MAPS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "saliency.py"
@@ -65,17 +61,10 @@ TEST: {{IMS_PER_BATCH: 2, NUM_PICTURES: 1, NUM_EXAMPLES: 1}}
 @pytest.fixture(scope="module", autouse=True)
 def saliency():
     """The example, registered for the tests of this file alone."""
-    groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
-    options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
-    records = default_cfg.__dict__[ConfigNode.RECORDS]
-    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, MAPS, ENCODINGS, TRIVIAL_MAPS, records, *options]
-    before = [dict(table) for table in tables]
-    module = import_file("saliency_example", EXAMPLE, make_importable=True)
-    module.setup_environment()
-    yield module
-    for table, content in zip(tables, before):
-        table.clear()
-        table.update(content)
+    with restored_tasks():
+        module = import_file("saliency_example", EXAMPLE, make_importable=True)
+        module.setup_environment()
+        yield module
     del sys.modules["saliency_example"]
 
 
@@ -161,7 +150,9 @@ def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(folder, run,
 def test_a_batch_is_learnt_by_heart(folder, tmp_path):
     cfg = nine_cfg(folder, tmp_path, "SOLVER.BASE_LR", 0.01)
     model, (images, targets) = network(cfg)
-    step = TrainingStep(model, build_loss_combiner(cfg), make_optimizer(cfg, model), "cpu", clip_norm=10.0)
+    step = TrainingStep(
+        model, build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu", clip_norm=10.0
+    )
     losses = [step(images, targets, list).losses["loss_saliency"] for _ in range(15)]
     assert losses[-1] < 0.7 * losses[0]
 
@@ -169,7 +160,7 @@ def test_a_batch_is_learnt_by_heart(folder, tmp_path):
 def test_gradients_of_nine_tasks_are_joined(folder, tmp_path):
     cfg = nine_cfg(folder, tmp_path, "MULTITASK.AGGREGATION", "pcgrad", "MULTITASK.LOG_PERIOD", 1)
     model, (images, targets) = network(cfg)
-    step = TrainingStep(model, build_loss_combiner(cfg), make_optimizer(cfg, model), "cpu")
+    step = TrainingStep(model, build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu")
     outcome = step(images, targets, list)
     assert outcome.tasks["saliency"] == pytest.approx(2 * outcome.losses["loss_saliency"])
     assert outcome.trunk_gradients.norms["saliency"] > 0
@@ -235,7 +226,7 @@ def test_maps_beside_the_images_come_before_anything_else(tmp_path):
     label = dataset.get_annotations(1).labels["saliency"].labels
     half = label.shape[1] // 2
     assert label[:, :half].eq(1).all() and label[:, half:].eq(0).all()
-    assert annotated_tasks(dataset.get_annotations(2)) == dataset.tasks_of(2) - OWN_TASKS == set()
+    assert annotated_tasks(dataset.get_annotations(2)) == dataset.tasks_of(2) == set()
     assert dataset.leave_out_unannotated() == 2 and len(dataset) == 2
 
 
@@ -247,16 +238,14 @@ def test_a_map_of_another_size_is_named(tmp_path):
 
 
 def test_a_data_set_without_labels_is_refused(folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(LABEL_SOURCES, "saliency", lambda dataset: None)
-    with pytest.raises(
-        UserError, match=r"MODEL\.SALIENCY_ON is on, but the task's source of labels finds none for data"
-    ):
+    monkeypatch.setattr(type(TASKS["saliency"]), "label_reader", lambda self, dataset: None)
+    with pytest.raises(UserError, match=r"MODEL\.SALIENCY_ON is on, but data set \S+ has no labels for saliency; turn"):
         build_datasets(nine_cfg(folder, tmp_path))
 
 
 def test_other_names_leave_the_label_alone(folder):
     dataset = open_mini(folder)
-    names = VocabularyMap(dataset.vocabulary, dataset.vocabulary)
+    names = VocabularyMap(dataset.vocabulary, dataset.vocabulary, TASKS.values())
     annotations = dataset.get_annotations(0)
     assert "saliency" in names.tasks()
     assert names(annotations).labels["saliency"] is annotations.labels["saliency"]

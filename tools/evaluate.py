@@ -9,54 +9,41 @@ import os
 from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.evaluation_report import RESULTS, compare_results, leave_results, report_run
+from maskrcnn_benchmark.engine.delta_m import read_single_task
+from maskrcnn_benchmark.engine.evaluation_report import RESULTS, EvaluationReport
+from maskrcnn_benchmark.engine.inference import Evaluation
+from maskrcnn_benchmark.engine.results import format_table
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
-from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
-from maskrcnn_benchmark.evaluation.delta_m import read_single_task
 from maskrcnn_benchmark.evaluation.protocols import (
     DETECTION_PROTOCOLS,
     EDGE_CONVENTIONS,
     Protocols,
     build_protocols,
 )
-from maskrcnn_benchmark.evaluation.report import format_table
 from maskrcnn_benchmark.experiments.open_dataset import (
     add_dataset_arguments,
     dataset_config,
     dataset_name,
     open_dataset,
 )
-from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.prediction_files.layout import files_of
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.arguments import in_range, workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
-
-# Options that name one kind of answers: key of `result_layout.LISTS` or `MAPS` and what is expected
-SINGLE_SOURCES = {
-    "--bbox": ("detection", "FILE", "boxes, as COCO's results"),
-    "--segm": ("instance", "FILE", "masks, as COCO's results"),
-    "--keypoints": ("keypoint", "FILE", 'joints, as COCO\'s results or {"pred": [...]}'),
-    "--classification": ("classification", "FILE", 'image labels: {"pred": [{"image_id", "category_score"}]}'),
-    "--parts-file": ("parts", "FILE", "parts by object, as parts.json of tools/test_net.py"),
-    "--semantic": ("semantic", "DIR", "a PNG per image: 1 + class, see classes.json"),
-    "--part": ("part", "DIR", "a PNG per image: part label, 0 none"),
-    "--boundary": ("boundary", "DIR", "a grey PNG per image: strength"),
-    "--occlusion": ("occlusion", "DIR", "a grey PNG per image: strength; directions in DIR_direction"),
-}
 
 
 def parse_arguments(arguments=None):
     parser = ToolParser(__doc__)
     answers = parser.add_argument_group("answers")
     answers.add_argument("--predictions", metavar="FOLDER", help="a folder that tools/test_net.py wrote, or like it")
-    for option, (key, kind, text) in single_sources().items():
-        answers.add_argument(option, dest=f"source_{key}", metavar=kind, help=f"{text}; in the folder's place")
+    for file in files_of(TASKS.values()):
+        text = f"{file.text}; in the folder's place".replace("%", "%%")
+        answers.add_argument(file.option, dest=f"source_{file.key}", metavar=file.metavar, help=text)
     answers.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; by default all that are answered")
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(truth, split="val", images_help="which scores do not need")
@@ -101,43 +88,37 @@ def main():
     cfg = dataset_config(arguments, tasks)
     protocols = choose_protocols(arguments, cfg)
     dataset = open_dataset(arguments, cfg, tasks)
-    predictions = PredictionReader(dataset, sources, tasks)
-    evaluators = score_files(dataset, predictions, tasks, protocols, arguments.workers)
+    evaluation = Evaluation([TASKS[key] for key in tasks], protocols, arguments.workers)
+    predictions = PredictionReader(dataset, sources, evaluation.tasks)
+    evaluators = score_files(evaluation, dataset, predictions)
     trivial = {}
     if arguments.predictions and cfg is not None:  # a test of the same data set has measured it already
         path = Path(arguments.predictions) / TRIVIAL
         trivial = kept_metrics(path, cfg.DATASETS.TEST[0], len(dataset), protocols)
-    results = compare_results(evaluators, trivial, arguments.single_task)
-    mkdir(arguments.output)
-    leave_results(evaluators, results, arguments.output)
-    write_summary(evaluators, arguments.output)
-    print(format_table(results))
+    report = EvaluationReport(evaluators, dataset, trivial, arguments.single_task)
+    report.write(arguments.output)
+    print(format_table(report.results))
     title = f"Evaluation on {dataset_name(arguments, cfg)}"
     facts = [("images", str(len(dataset))), *((key, str(path)) for key, path in sources.items())]
-    page = report_run(evaluators, results, dataset, predictions, arguments.output, title, facts, arguments.examples)
+    page = report.write_page(arguments.output, title, facts, arguments.examples, predictions)
     print(f"results: {Path(arguments.output) / RESULTS}\nreport: {page}")
 
 
-def single_sources():
-    """`SINGLE_SOURCES` and the maps of added tasks."""
-    added = [key for key in MAPS if f"--{key}" not in SINGLE_SOURCES]
-    return {**SINGLE_SOURCES, **{f"--{key}": (key, "DIR", f"{ENCODINGS[key]}, one per image") for key in added}}
-
-
 def find_sources(arguments):
-    """{key of `LISTS` or `MAPS`: path}: those of --predictions, replaced by what is named alone."""
-    sources = find_predictions(arguments.predictions) if arguments.predictions else {}
-    named = {key: getattr(arguments, f"source_{key}") for key, _, _ in single_sources().values()}
+    """{key of a list or of maps: path}: those of --predictions, replaced by what is named alone."""
+    sources = find_predictions(arguments.predictions, TASKS.values()) if arguments.predictions else {}
+    files = files_of(TASKS.values())
+    named = {file.key: getattr(arguments, f"source_{file.key}") for file in files}
     sources.update({key: Path(path) for key, path in named.items() if path})
     if not sources:
-        raise UserError(f"name the answers: --predictions FOLDER, or one of {', '.join(single_sources())}")
+        raise UserError(f"name the answers: --predictions FOLDER, or one of {', '.join(file.option for file in files)}")
     return sources
 
 
 def chosen_tasks(arguments, sources):
     """Keys of the tasks to score: list of str."""
     if not arguments.tasks:
-        return tasks_of(sources)
+        return [task.key for task in tasks_of(sources, TASKS.values())]
     tasks = [name.strip() for name in arguments.tasks.split(",")]
     unknown = [name for name in tasks if name not in TASKS]
     if unknown:

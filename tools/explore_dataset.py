@@ -57,22 +57,23 @@ def main():
     setup_environment()
     arguments = parse_arguments()
     setup_logger("maskrcnn_benchmark", "", 0)
+    tasks = list(TASKS.values())
     cfg = dataset_config(arguments, TASKS)
     dataset = open_dataset(arguments, cfg, tuple(TASKS), images=True)
     if not len(dataset):
         raise UserError(f"{dataset_name(arguments, cfg)} has no image")
     counted = evenly_spread(range(len(dataset)), arguments.limit or len(dataset))
     phases = phases_of(dataset)
-    counts = each_image(partial(count, dataset), counted, arguments.workers, "count")
-    counts = DatasetCounts(counts, dataset.vocabulary, [phases[index] for index in counted])
+    counts = each_image(partial(count, dataset, tasks), counted, arguments.workers, "count")
+    counts = DatasetCounts(counts, dataset.vocabulary, tasks, [phases[index] for index in counted])
     drawn = evenly_spread(counted, arguments.sample)
-    draw = partial(draw_one, dataset, phases=phases, budget=PICTURE_BYTES // max(len(drawn), 1))
+    draw = partial(draw_one, dataset, tasks, phases=phases, budget=PICTURE_BYTES // max(len(drawn), 1))
     samples = each_image(draw, drawn, min(arguments.workers, len(drawn)), "draw")
     folder = Path(arguments.output).parent
     mkdir(folder)
     title = f"Data set {Path(*Path(dataset_name(arguments, cfg)).parts[-2:])}"
     page = write_dataset_page(
-        arguments.output, title, facts_of(arguments, cfg, dataset, counted), counts, samples, has_no_images(dataset)
+        arguments.output, title, facts_of(arguments, cfg, dataset, counted), counts, samples, not dataset.has_images
     )
     print(f"{page}: {len(counted):,} images counted, {len(samples)} drawn, {page.stat().st_size / 1e6:.1f} MB")
 
@@ -89,29 +90,25 @@ def evenly_spread(indices, number):
     return [indices[place * len(indices) // number] for place in range(number)]
 
 
-def count(dataset, index):
+def count(dataset, tasks, index):
     """`ImageCounts` of one image."""
-    return count_image(dataset.get_annotations(index), dataset.vocabulary)
+    return count_image(dataset.get_annotations(index), dataset.vocabulary, tasks)
 
 
-def draw_one(dataset, index, phases, budget):
+def draw_one(dataset, tasks, index, phases, budget):
     """`Sample` of one image."""
     info = dataset.get_img_info(index)
     name = str(info.get("file_name", info.get("image_id", index)))
     annotations = dataset.get_annotations(index)
-    return draw_sample(read_picture(dataset, index, info), annotations, dataset.vocabulary, name, phases[index], budget)
+    picture = read_picture(dataset, index, info)
+    return draw_sample(picture, annotations, dataset.vocabulary, tasks, name, phases[index], budget)
 
 
 def read_picture(dataset, index, info):
     """The image, uint8 [H, W, 3] RGB, or grey in its size."""
-    if has_no_images(dataset):
+    if not dataset.has_images:
         return np.full((info["height"], info["width"], 3), BLANK, np.uint8)
-    return np.asarray(dataset[index][0].convert("RGB"))
-
-
-def has_no_images(dataset):
-    """Whether a data set was opened without the folder of its images."""
-    return getattr(dataset, "root", "it opens them itself") is None
+    return np.asarray(dataset.open_image(index).convert("RGB"))
 
 
 def phases_of(dataset):

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
@@ -133,12 +133,12 @@ class FlowHead(nn.Module):
         """`DenseFeatures` -> (a `ScoreMap` of three channels per image, {}) or (None, {loss_flow})."""
         if targets is None:
             maps = zip(self.scores(features), features.image_sizes)
-            return [ScoreMap(values, (width, height), TRUNK_STRIDE) for values, (height, width) in maps], {}
+            return [ScoreMap(values, (width, height), DENSE_STRIDE) for values, (height, width) in maps], {}
         labels = {i: target.labels[KEY].values for i, target in enumerate(targets) if KEY in target.labels}
         if not labels:
             return None, {}  # nobody looked at these images: no loss, which is not a loss of zero
-        values = self.predict(of_images(features.trunk, list(labels))).float()
-        height, width = (side * TRUNK_STRIDE for side in values.shape[-2:])
+        values = self.predict(of_images(features.dense, list(labels))).float()
+        height, width = (side * DENSE_STRIDE for side in values.shape[-2:])
         values = F.interpolate(values, size=(height, width), mode="bilinear", align_corners=False)
         ground_truth = stack_padded(list(labels.values()), height, width, math.nan)
         known = ~ground_truth.isnan()
@@ -148,7 +148,7 @@ class FlowHead(nn.Module):
 
     def scores(self, features):
         """`DenseFeatures` -> float [N, 3, H/4, W/4] of the padded batch; what an export runs."""
-        return self.predict(features.trunk).float()
+        return self.predict(features.dense).float()
 
 
 class FlowEvaluator(Evaluator):

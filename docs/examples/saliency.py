@@ -11,17 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.data.label_sources import LABEL_SOURCES, read_annotations
-from maskrcnn_benchmark.evaluation.build import EVALUATORS
+from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
-from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
-from maskrcnn_benchmark.modeling.registry import FPN_HEADS
-from maskrcnn_benchmark.prediction_files.encodings import encode_strength
-from maskrcnn_benchmark.prediction_files.layout import ENCODINGS, MAPS
+from maskrcnn_benchmark.evaluation.trivial import MeanMap
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -42,55 +38,76 @@ class Saliency(Task):
     headline = "maxF"
     parameter_prefixes = ("fpn_heads.heads.saliency.",)
 
+    def label_reader(self, dataset):
+        """PNGs in a folder beside that of the images; the embedded data set, without any, has its largest objects."""
+        if dataset.root is not None and maps_folder(dataset).is_dir():
+            return PngReader(dataset)
+        if dataset.layout == "detail" and Path(dataset.file.path).parent.name == "mini_detail":
+            return LargestObjectReader(dataset)
+        return None
+
+    def build_head(self, cfg, in_channels, vocabulary):
+        return SaliencyHead(in_channels)
+
+    def build_evaluator(self, vocabulary, protocols):
+        return SaliencyEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary):
+        """The mean label at each place."""
+        return MeanMap(self.key, mean_label)
+
+    def files(self):
+        """What is scored and written, uint8 [H, W]: a folder of grey PNGs of 8 bits."""
+        return (ArrayMaps(KEY, encodings={KEY: "PNG of 8 bits: saliency times 255"}),)
+
 
 SALIENCY = Saliency()
-
-
-# Labels: a `SemanticMap` with 1 where the image is salient and 0 elsewhere
-def saliency_source(dataset):
-    """What reads the labels of a data set, or None where it has none: PNGs in a folder beside that of its images."""
-    if dataset.root is not None and maps_folder(dataset).is_dir():
-        return read_png
-    if isinstance(dataset, DetailDataset) and Path(dataset.file.path).parent.name == "mini_detail":
-        return largest_object  # nobody annotated the embedded data set for saliency
-    return None
 
 
 def maps_folder(dataset):
     return Path(dataset.root).parent / "saliency"
 
 
-def read_png(dataset, index):
-    """The map saliency/NAME.png of an image, grey and of its size, salient from 128 on; None where there is no file."""
-    info = dataset.get_img_info(index)
-    path = maps_folder(dataset) / f"{Path(info['file_name']).stem}.png"
-    if not path.is_file():
-        return None
-    strength = read_strength(path, (info["width"], info["height"]))
-    return SemanticMap(torch.from_numpy((strength >= 128).astype(np.uint8)))
+# Labels: a `SemanticMap` with 1 where the image is salient and 0 elsewhere
+class PngReader(LabelReader):
+    """The map saliency/NAME.png of an image, grey and of its size, salient from 128 on."""
+
+    def read(self, image):
+        if not self.has(image):
+            return None
+        strength = read_strength(self.path(image), image.size)
+        return SemanticMap(torch.from_numpy((strength >= 128).astype(np.uint8)))
+
+    def has(self, image):
+        return self.path(image).is_file()
+
+    def path(self, image):
+        return maps_folder(image.dataset) / f"{Path(image.info['file_name']).stem}.png"
 
 
-def largest_object(dataset, index):
-    """The pixels of the largest object as the label; None where nobody drew objects."""
-    instances = read_annotations(dataset, index, {"instance"}).instances
-    if instances is None:
-        return None
-    width, height = instances.size
-    instances = instances[~instances.get_field("iscrowd")]
-    if not len(instances):
-        return SemanticMap(torch.zeros(height, width, dtype=torch.uint8))
-    masks = instances.get_field("masks").get_mask_tensor().reshape(-1, height, width)
-    return SemanticMap(masks[masks.flatten(1).sum(dim=1).argmax()].to(torch.uint8))
+class LargestObjectReader(LabelReader):
+    """The pixels of the largest object, whichever other tasks are on."""
+
+    def read(self, image):
+        if not self.has(image):
+            return None
+        width, height = image.size
+        single = ~image.objects.get_field("iscrowd")
+        if not single.any():
+            return SemanticMap(torch.zeros(height, width, dtype=torch.uint8))
+        masks = image.masks[single].get_mask_tensor().reshape(-1, height, width)
+        return SemanticMap(masks[masks.flatten(1).sum(dim=1).argmax()].to(torch.uint8))
+
+    def has(self, image):
+        return image.has_masks
 
 
 class SaliencyHead(nn.Module):
-    """A 1x1 convolution on the dense trunk, trained by cross-entropy over the labelled pixels.
+    """A 1x1 convolution on the dense features, trained by cross-entropy over the labelled pixels.
 
     Args:
-        in_channels: channels of the trunk.
+        in_channels: channels of the dense features.
     """
-
-    reads = "trunk"  # or "pyramid", or "fine", see `DenseFeatures`
 
     def __init__(self, in_channels):
         super().__init__()
@@ -101,23 +118,19 @@ class SaliencyHead(nn.Module):
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, h, w] per image, {}) or (None, {loss_saliency})."""
         if targets is None:
-            probability = self.predict(features.trunk).float().sigmoid()
+            probability = self.predict(features.dense).float().sigmoid()
             sizes = [(width, height) for height, width in features.image_sizes]
-            return [ScoreMap(p, size, TRUNK_STRIDE) for p, size in zip(probability, sizes)], {}
+            return [ScoreMap(p, size, DENSE_STRIDE) for p, size in zip(probability, sizes)], {}
         labels = {i: target.labels[KEY].labels for i, target in enumerate(targets) if KEY in target.labels}
         if not labels:
             return None, {}  # nobody looked at these images: no loss, which is not a loss of zero
-        logits = self.predict(of_images(features.trunk, list(labels))).float()
-        height, width = (side * TRUNK_STRIDE for side in logits.shape[-2:])
+        logits = self.predict(of_images(features.dense, list(labels))).float()
+        height, width = (side * DENSE_STRIDE for side in logits.shape[-2:])
         logits = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[:, 0]
         truth = stack_padded(list(labels.values()), height, width, IGNORE_INDEX)
         known = (truth != IGNORE_INDEX).float()
         loss = F.binary_cross_entropy_with_logits(logits, (truth == 1).float(), known, reduction="sum")
         return None, {"loss_saliency": loss / known.sum().clamp(min=1)}
-
-
-def build_saliency_head(cfg, in_channels):
-    return SaliencyHead(cfg.MODEL.DENSE_TRUNK.CHANNELS) if cfg.MODEL.SALIENCY_ON else None
 
 
 class SaliencyEvaluator(Evaluator):
@@ -129,17 +142,12 @@ class SaliencyEvaluator(Evaluator):
     (Perazzi et al. 2012; less is better). An image on which nothing is salient has no recall and counts in MAE alone.
     """
 
-    task = KEY
     protocol = "maxF with beta^2 = 0.3 and mIoU of means over images at 256 thresholds, MAE (Achanta et al. 2009)"
 
-    def answer(self, prediction):
-        """What is scored and written: uint8 [H, W], saliency times 255."""
-        return encode_strength(self.member(prediction, KEY).scores[0].cpu().numpy())
-
-    def record(self, answer, target):
+    def record(self, stored, target):
         """int64 [2, 256]: other and salient pixels of an image, counted by the strength that they are given."""
         truth = target.labels[KEY].labels.cpu().numpy()
-        return np.stack([np.bincount(answer[truth == value], minlength=256) for value in (0, 1)])
+        return np.stack([np.bincount(stored[truth == value], minlength=256) for value in (0, 1)])
 
     def summarize(self, records):
         errors = [mean_error(record) for record in records if record.any()]
@@ -197,10 +205,4 @@ def mean_label(label):
 def setup_environment():
     """Add the task; the tools call this, and a script does after it has imported the file."""
     register_task(SALIENCY)
-    LABEL_SOURCES[KEY] = saliency_source
-    FPN_HEADS[KEY] = build_saliency_head
-    EVALUATORS[KEY] = lambda vocabulary, protocols: SaliencyEvaluator()
     DRAWERS[KEY] = draw_saliency
-    MAPS[KEY] = "saliency"
-    ENCODINGS[KEY] = "PNG of 8 bits: saliency times 255"
-    TRIVIAL_MAPS[KEY] = mean_label

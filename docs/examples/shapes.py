@@ -10,6 +10,7 @@ from PIL import Image
 
 from maskrcnn_benchmark.config import paths_catalog
 from maskrcnn_benchmark.data.build_dataset import BUILDERS
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -22,32 +23,21 @@ TASKS = frozenset(("detection", "instance", "semantic"))
 NAMES = ("disc", "rectangle")
 
 
-class ShapesDataset(torch.utils.data.Dataset):
-    """Three shapes per image, drawn when they are asked for; the same index gives the same image.
+class ShapesDataset(AnnotatedDataset):
+    """Three shapes per image, drawn when they are asked for; the same index gives the same image."""
 
-    Attributes:
-        tasks: keys of the tasks that it is annotated for, among those that are wanted.
-        transforms: called as `transforms(image, annotations)`, or None.
-        vocabulary: what the numbers of its annotations mean.
-    """
+    has_images = True
 
     def __init__(self, count, seed, transforms=None, tasks=None):
-        self.count = count
+        self.ids = range(count)
         self.seed = seed
         self.transforms = transforms
         self.tasks = TASKS if tasks is None else TASKS & set(tasks)
         self.vocabulary = Vocabulary(thing_names=NAMES, semantic_names=("background", *NAMES))
 
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        """(image, annotations, index): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
-        pixels, _, _ = self._draw(index)
-        image, annotations = Image.fromarray(pixels), self.get_annotations(index)
-        if self.transforms is not None:
-            image, annotations = self.transforms(image, annotations)
-        return image, annotations, index
+    def open_image(self, index):
+        """A PIL RGB image."""
+        return Image.fromarray(self._draw(index)[0])
 
     def get_img_info(self, index):
         """What is known of an image without opening it; loaders put upright and wide images into different batches."""

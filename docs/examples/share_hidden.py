@@ -6,6 +6,7 @@ TORCH_DETECTRON_ENV_MODULE=docs/examples/share_hidden.py python tools/train_net.
 
 import numpy as np
 import torch
+from maskrcnn_benchmark.visualization.objects import paint_boxes, shown_objects
 
 from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows, xywh
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
@@ -16,7 +17,6 @@ from maskrcnn_benchmark.modeling.utils import without_crowds
 from maskrcnn_benchmark.prediction_files.lists import ObjectFile
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.visualization.objects import paint_boxes, shown_objects
 
 KEY = "share_hidden"
 

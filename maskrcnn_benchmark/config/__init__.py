@@ -1,5 +1,39 @@
 """The global config `cfg` with every default; copy it with `cfg.clone()` before changing it."""
 
-from maskrcnn_benchmark.config.defaults import _C as cfg
+from collections.abc import Iterable
 
-__all__ = ["cfg"]
+from maskrcnn_benchmark.config.defaults import OPTIONS
+from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.config.options import Option
+
+__all__ = ["add_options", "cfg"]
+
+_global = ConfigNode()
+
+
+def add_options(options: Iterable[Option]) -> None:
+    """Add options to the global config, all or none of them; those that are there already are no error.
+
+    Raises:
+        ValueError: the config is frozen, another option has the name of one, or a default is out of its range.
+    """
+    options = list(options)
+    for node in (_global.clone(), _global):  # what fails does so on the copy
+        for option in options:
+            node.add(option)
+
+
+add_options(OPTIONS)
+
+
+def __getattr__(name: str) -> ConfigNode:
+    if name != "cfg":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # late: the tasks, which bring options of their own, are made of rooms that read this package
+    from maskrcnn_benchmark.tasks.task import TASKS
+
+    try:
+        TASKS.fill()
+    except AttributeError as error:  # which would read as if there were no `cfg`
+        raise RuntimeError(f"a task cannot be imported: {error}") from error
+    return _global

@@ -17,19 +17,14 @@ PYRAMID_SUFFIX, PYRAMID_LEVELS = "-FPN", 5
 SINGLE_MAP_SUFFIXES = ("-C4", "-C5")
 # Feature extractors of the box head that end in one vector per region
 EXTRACTORS_OF_VECTORS = ("FPN2MLPFeatureExtractor", "FPNXconv1fcFeatureExtractor")
-HEADS_OF_SWITCHES = {
-    "DETECTION_ON": "ROI_BOX_HEAD",
-    "MASK_ON": "ROI_MASK_HEAD",
-    "KEYPOINT_ON": "ROI_KEYPOINT_HEAD",
-    "PART_ON": "ROI_PART_HEAD",
-}
 
 
 def check_options(cfg: CfgNode) -> None:
     """Raise `UserError` in one line that names an option, its value, what is right and the remedy.
 
     Options without a record, which somebody added by setting an attribute, may have any value; those of a plain yacs
-    tree, which a program of one's own may have made, have none.
+    tree, which a program of one's own may have made, have none. Many rooms call this with a config alone, so it looks
+    up in the registry what the tasks that are on say of their options.
     """
     for option in cfg.records() if isinstance(cfg, ConfigNode) else ():
         option.check(cfg.value_of(option.key), "the config")
@@ -38,7 +33,7 @@ def check_options(cfg: CfgNode) -> None:
             raise UserError(f"the config: {problem}")
 
 
-def _thresholds(cfg: ConfigNode) -> Iterator[str]:
+def _thresholds(cfg: CfgNode) -> Iterator[str]:
     """What is background overlaps less than what is an object."""
     for group in ("RPN", "ROI_HEADS", "RETINANET"):
         low, high = cfg.MODEL[group].BG_IOU_THRESHOLD, cfg.MODEL[group].FG_IOU_THRESHOLD
@@ -49,7 +44,7 @@ def _thresholds(cfg: ConfigNode) -> Iterator[str]:
             )
 
 
-def _anchors(cfg: ConfigNode) -> Iterator[str]:
+def _anchors(cfg: CfgNode) -> Iterator[str]:
     """Anchors have an area: `anchor_generator.generate_anchors` rounds their sides at the size of the stride."""
     for group, strides in (("RPN", "ANCHOR_STRIDE"), ("RETINANET", "ANCHOR_STRIDES")):
         for stride in cfg.MODEL[group][strides]:
@@ -62,37 +57,41 @@ def _anchors(cfg: ConfigNode) -> Iterator[str]:
                     )
 
 
-def _pooling(cfg: ConfigNode) -> Iterator[str]:
+def _heads_on_regions(cfg: CfgNode) -> dict[str, CfgNode]:
+    """{name of the group under MODEL: the group} of the heads on regions that the config turns on."""
+    from maskrcnn_benchmark.tasks.task import region_heads  # late: tasks are above this room
+
+    groups = [group for _, group in region_heads(cfg)]
+    return {name: node for name, node in cfg.MODEL.items() if any(node is group for group in groups)}
+
+
+def _pooling(cfg: CfgNode) -> Iterator[str]:
     """Region features are pooled from levels that there are, each half as large as the one before."""
-    model, body = cfg.MODEL, cfg.MODEL.BACKBONE.CONV_BODY
-    if model.RPN_ONLY or model.RETINANET_ON:
-        return
-    for switch, head in HEADS_OF_SWITCHES.items():
-        if not model[switch] or (head == "ROI_PART_HEAD" and model.PART_HEAD != "roi"):
-            continue
-        scales = model[head].POOLER_SCALES
+    body = cfg.MODEL.BACKBONE.CONV_BODY
+    levels = PYRAMID_LEVELS if body.endswith(PYRAMID_SUFFIX) else 1 if body.endswith(SINGLE_MAP_SUFFIXES) else None
+    for name, head in _heads_on_regions(cfg).items():
+        scales = head.POOLER_SCALES
         if any(abs(finer - 2 * coarser) > 1e-6 * finer for finer, coarser in pairwise(scales)):
-            yield f"MODEL.{head}.POOLER_SCALES is {scales}, but each scale must be half of the one before; correct it"
-        levels = PYRAMID_LEVELS if body.endswith(PYRAMID_SUFFIX) else 1 if body.endswith(SINGLE_MAP_SUFFIXES) else None
+            yield f"MODEL.{name}.POOLER_SCALES is {scales}, but each scale must be half of the one before; correct it"
         if levels is not None and len(scales) > levels:
             yield (
-                f"MODEL.{head}.POOLER_SCALES has {len(scales)} scales, but MODEL.BACKBONE.CONV_BODY {body} gives "
+                f"MODEL.{name}.POOLER_SCALES has {len(scales)} scales, but MODEL.BACKBONE.CONV_BODY {body} gives "
                 f"{levels} feature map{'s' if levels > 1 else ''}; leave some out"
             )
 
 
-def _shared_features(cfg: ConfigNode) -> Iterator[str]:
-    """Masks and joints are read from maps, which the box heads with fully connected layers do not hand on."""
+def _shared_features(cfg: CfgNode) -> Iterator[str]:
+    """Masks and keypoints are read from maps, which the box heads with fully connected layers do not hand on."""
     extractor = cfg.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR
-    for switch, head in (("MASK_ON", "ROI_MASK_HEAD"), ("KEYPOINT_ON", "ROI_KEYPOINT_HEAD")):
-        if cfg.MODEL[switch] and cfg.MODEL[head].SHARE_BOX_FEATURE_EXTRACTOR and extractor in EXTRACTORS_OF_VECTORS:
+    for name, head in _heads_on_regions(cfg).items():
+        if head.get("SHARE_BOX_FEATURE_EXTRACTOR") and extractor in EXTRACTORS_OF_VECTORS:
             yield (
-                f"MODEL.{head}.SHARE_BOX_FEATURE_EXTRACTOR is True, but {extractor} of MODEL.ROI_BOX_HEAD makes no "
+                f"MODEL.{name}.SHARE_BOX_FEATURE_EXTRACTOR is True, but {extractor} of MODEL.ROI_BOX_HEAD makes no "
                 "maps that others could read; set it to False"
             )
 
 
-def _pyramid(cfg: ConfigNode) -> Iterator[str]:
+def _pyramid(cfg: CfgNode) -> Iterator[str]:
     """A pyramid adds levels of which each is twice as large as the next, which a dilated last stage is not."""
     body, dilation = cfg.MODEL.BACKBONE.CONV_BODY, cfg.MODEL.RESNETS.RES5_DILATION
     if dilation > 1 and "-FPN" in body:
@@ -102,7 +101,7 @@ def _pyramid(cfg: ConfigNode) -> Iterator[str]:
         )
 
 
-def _deformable(cfg: ConfigNode) -> Iterator[str]:
+def _deformable(cfg: CfgNode) -> Iterator[str]:
     """The channels of a deformable convolution divide into its groups."""
     resnets = cfg.MODEL.RESNETS
     for stage, used in enumerate(resnets.STAGE_WITH_DCN):
@@ -114,21 +113,29 @@ def _deformable(cfg: ConfigNode) -> Iterator[str]:
             )
 
 
-def _input(cfg: ConfigNode) -> Iterator[str]:
+def _input(cfg: CfgNode) -> Iterator[str]:
     """The range of the jitter is a range."""
     low, high = cfg.INPUT.SCALE_JITTER
     if low > high:
         yield f"INPUT.SCALE_JITTER is {cfg.INPUT.SCALE_JITTER}, but the smaller factor comes first; exchange them"
 
 
-def _schedule(cfg: ConfigNode) -> Iterator[str]:
+def _schedule(cfg: CfgNode) -> Iterator[str]:
     """Steps come one after the other."""
     steps = list(cfg.SOLVER.STEPS)
     if steps != sorted(steps):
         yield f"SOLVER.STEPS must be increasing iterations, not {tuple(steps)}; sort them"
 
 
-RULES: tuple[Callable[[ConfigNode], Iterator[str]], ...] = (
+def _of_tasks(cfg: CfgNode) -> Iterator[str]:
+    """What the tasks that are on say of their own options."""
+    from maskrcnn_benchmark.tasks.task import enabled_tasks  # late: tasks are above this room
+
+    for task in enabled_tasks(cfg):
+        yield from task.check(cfg)
+
+
+RULES: tuple[Callable[[CfgNode], Iterator[str]], ...] = (
     _thresholds,
     _anchors,
     _pooling,
@@ -137,4 +144,5 @@ RULES: tuple[Callable[[ConfigNode], Iterator[str]], ...] = (
     _deformable,
     _input,
     _schedule,
+    _of_tasks,
 )

@@ -1,12 +1,15 @@
-"""Every option: its default, its range and what it does. Those of maskrcnn-benchmark keep their names and defaults.
+"""The options that belong to no task alone: default, range and what each does; those of a task are in its file.
+
+Those of maskrcnn-benchmark keep their names and defaults. The detector's groups, RPN, ROI_HEADS, ROI_BOX_HEAD and
+RETINANET, are here because the backbone and the heads on regions of other tasks read them as well.
 
 Upper bounds are generous: far beyond what anybody trains with, and low enough that a slip of the keyboard cannot ask
 for more than a machine has. Names that others may add to, such as those of heads, are looked up where they are used.
 """
 
 import os
+from collections.abc import Iterable
 
-from maskrcnn_benchmark.config.node import ConfigNode as CN
 from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.utils.ranges import Choice, Either, Flag, Integer, Number, Row, Sequence, Text
 
@@ -43,48 +46,38 @@ PATH_OR_NONE = Text(4096, empty=True, what="a path")
 PRECISION = Choice("float32", "float16", "bfloat16")
 MEAN_AND_DEVIATION = ("mean", Number()), ("standard deviation", Number(0))
 
-TASKS = (
-    *("DETECTION", "INSTANCE", "KEYPOINT", "PART"),
-    *("SEMANTIC", "BOUNDARY", "OCCLUSION", "CLASSIFICATION"),
-)
-LOSSES = (
-    *("LOSS_OBJECTNESS", "LOSS_RPN_BOX_REG", "LOSS_CLASSIFIER", "LOSS_BOX_REG", "LOSS_RETINA_CLS", "LOSS_RETINA_REG"),
-    *("LOSS_MASK", "LOSS_KP", "LOSS_PART", "LOSS_SEMANTIC", "LOSS_BOUNDARY"),
-    *("LOSS_OCCLUSION_EDGE", "LOSS_OCCLUSION_DIRECTION", "LOSS_CLASSIFICATION"),
-)
+# Headings of the options page that records of tasks stand under as well
+NETWORK = "Model: which tasks, which backbone"
+REGION_HEADS = "Heads with one prediction per region"
+IMAGE_HEADS = "Heads with one prediction per image"
+BALANCING = "Loss balancing"
 
 
-def task_switch(name: str, comment: str, default: bool = False) -> Option:
-    """The option under MODEL that turns a task on."""
-    return Option(f"MODEL.{name}", default, FLAG, comment)
+def task_options(key: str, switch: str, comment: str, losses: Iterable[str], default: bool = False) -> list[Option]:
+    """The options that every task has: its switch under MODEL and, where it is trained, its entries of MULTITASK.
 
-
-def loss_weight(task: str) -> Option:
-    """The weight of a task's losses, for a task's key in capitals."""
-    return Option(f"MULTITASK.LOSS_WEIGHTS.{task}", 1.0, FACTOR, "Fixed weight of the task's losses")
-
-
-def single_loss_weight(loss: str) -> Option:
-    """The weight of one loss, for its name in capitals."""
-    comment = "Fixed weight of this loss within its task"
-    return Option(f"MULTITASK.SINGLE_LOSS_WEIGHTS.{loss}", 1.0, FACTOR, comment)
-
-
-def first_iteration(task: str) -> Option:
-    """When a task's training begins, for its key in capitals."""
-    return Option(f"MULTITASK.START.{task}", 1, PERIOD, "First iteration that the task's losses count in")
-
-
-def last_iteration(task: str) -> Option:
-    """When a task's training ends, for its key in capitals."""
-    comment = "Last iteration that the task's losses count in; -1 is never"
-    return Option(f"MULTITASK.STOP.{task}", -1, Integer(-1, 10**9), comment)
-
-
-def rate_factor(task: str) -> Option:
-    """How fast a task's own layers learn, for its key in capitals."""
-    comment = "Factor of the learning rate of the task's own layers; 0 freezes them"
-    return Option(f"MULTITASK.LR_FACTORS.{task}", 1.0, FACTOR, comment)
+    Args:
+        key: the task's, such as "semantic".
+        switch: name of the option that turns it on, such as "SEMANTIC_ON".
+        comment: what that option does.
+        losses: names of its losses; a task without any has its switch alone.
+        default: whether it is on where nobody says so.
+    """
+    options = section(NETWORK, Option(f"MODEL.{switch}", default, FLAG, comment))
+    name, losses = key.upper(), list(losses)
+    if not losses:
+        return options
+    weight, of_loss = "Fixed weight of the task's losses", "Fixed weight of this loss within its task"
+    last = "Last iteration that the task's losses count in; -1 is never"
+    rate = "Factor of the learning rate of the task's own layers; 0 freezes them"
+    return options + section(
+        BALANCING,
+        Option(f"MULTITASK.LOSS_WEIGHTS.{name}", 1.0, FACTOR, weight),
+        (Option(f"MULTITASK.SINGLE_LOSS_WEIGHTS.{loss.upper()}", 1.0, FACTOR, of_loss) for loss in losses),
+        Option(f"MULTITASK.START.{name}", 1, PERIOD, "First iteration that the task's losses count in"),
+        Option(f"MULTITASK.STOP.{name}", -1, Integer(-1, 10**9), last),
+        Option(f"MULTITASK.LR_FACTORS.{name}", 1.0, FACTOR, rate),
+    )
 
 
 def region_pooling(head: str, sampling_ratio: int = 0) -> list[Option]:
@@ -109,27 +102,8 @@ def region_pooling(head: str, sampling_ratio: int = 0) -> list[Option]:
 OPTIONS = [
     # -----------------------------------------------------------------------------------------------------------------
     *section(
-        "Model: which tasks, which trunk",
+        NETWORK,
         Option("MODEL.RPN_ONLY", False, FLAG, "Stop after the region proposals: the model's answer is its proposals"),
-        task_switch(
-            "DETECTION_ON",
-            "Task: detection. Instance masks, keypoints and ROI parts are answers per detected box, so they need it",
-            True,
-        ),
-        task_switch("MASK_ON", "Task: instance masks, per detected box"),
-        task_switch("KEYPOINT_ON", "Task: human keypoints, per detected box"),
-        task_switch("PART_ON", "Task: parts, per detected box or once per image (MODEL.PART_HEAD)"),
-        task_switch(
-            "SEMANTIC_ON",
-            "Task: semantic segmentation, with one answer per image, on a shared dense trunk over the feature pyramid",
-        ),
-        task_switch(
-            "BOUNDARY_ON", "Task: boundaries, with one answer per image, on the dense trunk and a fine decoder"
-        ),
-        task_switch(
-            "OCCLUSION_ON", "Task: occlusion edges, with one answer per image, on the dense trunk and a fine decoder"
-        ),
-        task_switch("CLASSIFICATION_ON", "Task: image labels, one answer per image"),
         Option("MODEL.RETINANET_ON", False, FLAG, "One-stage RetinaNet instead of RPN and ROI heads"),
         Option(
             "MODEL.DEVICE",
@@ -307,7 +281,7 @@ OPTIONS = [
     ),
     # -----------------------------------------------------------------------------------------------------------------
     *section(
-        "Heads with one answer per region",
+        REGION_HEADS,
         Option(
             "MODEL.ROI_HEADS.USE_FPN",
             False,
@@ -372,110 +346,10 @@ OPTIONS = [
             LAYERS,
             "Of FPNXconv1fcFeatureExtractor: number of its convolutions",
         ),
-        Option(
-            "MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR",
-            "ResNet50Conv5ROIFeatureExtractor",
-            NAME,
-            "A name in modeling.registry.ROI_MASK_FEATURE_EXTRACTORS",
-        ),
-        Option(
-            "MODEL.ROI_MASK_HEAD.PREDICTOR",
-            "MaskRCNNC4Predictor",
-            NAME,
-            "A name in modeling.registry.ROI_MASK_PREDICTOR",
-        ),
-        region_pooling("ROI_MASK_HEAD"),
-        Option("MODEL.ROI_MASK_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
-        Option(
-            "MODEL.ROI_MASK_HEAD.CONV_LAYERS",
-            (256, 256, 256, 256),
-            WIDTHS,
-            "Channels of each convolution of MaskRCNNFPNFeatureExtractor; the predictor has the last number as well",
-        ),
-        Option("MODEL.ROI_MASK_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted mask"),
-        Option(
-            "MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
-            True,
-            FLAG,
-            "Masks are read from the box head's features of the regions instead of features of their own",
-        ),
-        Option("MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS", False, FLAG, "Paste masks into the image inside the model"),
-        Option(
-            "MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS_THRESHOLD",
-            0.5,
-            FRACTION,
-            "Threshold of the masks that POSTPROCESS_MASKS pastes",
-        ),
-        Option("MODEL.ROI_MASK_HEAD.DILATION", 1, DILATION, "Dilation of the convolutions"),
-        Option("MODEL.ROI_MASK_HEAD.USE_GN", False, FLAG, "Group norm after each convolution"),
-        Option(
-            "MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR",
-            "KeypointRCNNFeatureExtractor",
-            NAME,
-            "A name in modeling.registry.ROI_KEYPOINT_FEATURE_EXTRACTORS",
-        ),
-        Option(
-            "MODEL.ROI_KEYPOINT_HEAD.PREDICTOR",
-            "KeypointRCNNPredictor",
-            NAME,
-            "A name in modeling.registry.ROI_KEYPOINT_PREDICTOR",
-        ),
-        region_pooling("ROI_KEYPOINT_HEAD"),
-        Option("MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
-        Option("MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS", (512,) * 8, WIDTHS, "Channels of each convolution"),
-        Option("MODEL.ROI_KEYPOINT_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted heat map"),
-        Option("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", 17, CLASSES, "Joints. Taken from the data set unless set"),
-        Option(
-            "MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
-            True,
-            FLAG,
-            "Joints are read from the box head's features of the regions instead of features of their own",
-        ),
-        Option(
-            "MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE",
-            0,
-            Integer(0, 2**16),
-            "Regions trained per image at most; 0 trains every positive region, as the original does",
-        ),
-        Option(
-            "MODEL.ROI_PART_HEAD.FEATURE_EXTRACTOR",
-            "PartRCNNFeatureExtractor",
-            NAME,
-            "Part segmentation per region: a name in modeling.registry.ROI_PART_FEATURE_EXTRACTORS",
-        ),
-        Option(
-            "MODEL.ROI_PART_HEAD.PREDICTOR", "PartRCNNPredictor", NAME, "A name in modeling.registry.ROI_PART_PREDICTOR"
-        ),
-        region_pooling("ROI_PART_HEAD", sampling_ratio=2),
-        Option("MODEL.ROI_PART_HEAD.CONV_LAYERS", (256, 256, 256, 256), WIDTHS, "Channels of each convolution"),
-        Option(
-            "MODEL.ROI_PART_HEAD.RESOLUTION",
-            56,
-            Integer(1, 512),
-            "Side of the predicted part map: twice or four times POOLER_RESOLUTION",
-        ),
-        Option(
-            "MODEL.ROI_PART_HEAD.NUM_CLASSES",
-            7,
-            CLASSES_AND_BACKGROUND,
-            "Part labels and background. Taken from the data set unless set",
-        ),
-        Option(
-            "MODEL.ROI_PART_HEAD.MAX_ROIS_PER_IMAGE",
-            16,
-            Integer(0, 2**16),
-            "Regions trained per image at most (Parsing R-CNN: 16); 0 trains every positive region with part labels",
-        ),
-        Option(
-            "MODEL.PART_HEAD",
-            "roi",
-            Choice("roi", "fpn"),
-            'Parts are answered per region ("roi") or once for the whole image on the dense trunk ("fpn")',
-        ),
     ),
     # -----------------------------------------------------------------------------------------------------------------
     *section(
-        "Heads with one answer per image",
+        IMAGE_HEADS,
         Option(
             "MODEL.DENSE_TRUNK.CHANNELS",
             128,
@@ -497,12 +371,6 @@ OPTIONS = [
             "resolution all the same; 2 takes a quarter of the memory, which the number of classes makes large",
         ),
         Option(
-            "MODEL.SEMANTIC_HEAD.NUM_CLASSES",
-            59,
-            CLASSES,
-            "Classes; unlabelled pixels have no class and are ignored. Taken from the data set unless set",
-        ),
-        Option(
             "MODEL.EDGE_DECODER.STRIDE",
             2,
             Choice(1, 2, 4),
@@ -516,28 +384,6 @@ OPTIONS = [
             "Channels of the fine decoder's stem on the image (STRIDE 4 has none)",
         ),
         Option("MODEL.EDGE_DECODER.CHANNELS", 32, CHANNELS, "Channels of the fine decoder"),
-        Option(
-            "MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT",
-            0.95,
-            INSIDE_FRACTION,
-            "Weight of edge pixels in the cross-entropy, 1 - it for the others (0.95: the field's value on "
-            "PASCAL-Context)",
-        ),
-        Option(
-            "MODEL.OCCLUSION_HEAD.ATTENTION_BETA",
-            4.0,
-            Number(0, 1000, above=True),
-            "Attention loss of DOOBNet (Wang et al. 2018): base of the focus on hard pixels",
-        ),
-        Option(
-            "MODEL.OCCLUSION_HEAD.ATTENTION_GAMMA",
-            0.5,
-            Number(0, 100),
-            "Attention loss of DOOBNet: exponent of the focus on hard pixels",
-        ),
-        Option(
-            "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES", 59, CLASSES, "Image labels. Taken from the data set unless set"
-        ),
     ),
     # -----------------------------------------------------------------------------------------------------------------
     *section(
@@ -703,7 +549,7 @@ OPTIONS = [
     ),
     # -----------------------------------------------------------------------------------------------------------------
     *section(
-        "Many tasks, one step",
+        BALANCING,
         Option(
             "MULTITASK.WEIGHTING",
             "fixed",
@@ -727,11 +573,6 @@ OPTIONS = [
             'Where those gradients are taken: at the shared "features", with one backward pass through the trunk, or '
             'at the trunk\'s "parameters", with one for each task',
         ),
-        map(loss_weight, TASKS),
-        map(single_loss_weight, LOSSES),
-        map(first_iteration, TASKS),
-        map(last_iteration, TASKS),
-        map(rate_factor, TASKS),
         Option(
             "MULTITASK.FREEZE_TRUNK",
             (),
@@ -980,7 +821,3 @@ OPTIONS = [
         ),
     ),
 ]
-
-_C = CN()
-for _option in OPTIONS:
-    _C.add(_option)

@@ -1,6 +1,7 @@
 """One record per option: its name, its default, the values that it may have, and what it does.
 
-`config/defaults.py` is the list of the package's own. Everything that reads an option may rely on its range.
+`config/defaults.py` lists those that belong to no task alone, and `Task.options` those of each task. Everything that
+reads an option may rely on its range.
 """
 
 from collections.abc import Iterable
@@ -50,6 +51,23 @@ class Option:
         problem = self.problem(value)
         if problem is not None:
             raise UserError(f"{source}: {problem}")
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """A number of classes that a vocabulary decides.
+
+    Attributes:
+        option: the option that holds it, such as "MODEL.SEMANTIC_HEAD.NUM_CLASSES".
+        count: its value, background included where the option counts it; 0 where the vocabulary has no such classes.
+        what: what they are, for messages.
+        where: name of a further switch under MODEL that the option is read with, "" where the task's own suffices.
+    """
+
+    option: str
+    count: int
+    what: str
+    where: str = ""
 
 
 def section(title: str, *options: Option | Iterable[Option]) -> list[Option]:

@@ -11,11 +11,12 @@ from torch.utils.data import DataLoader
 from torch.utils.data.sampler import BatchSampler
 
 from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.config.options import ClassCount
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.datasets import ConcatDataset
 from maskrcnn_benchmark.data.handover import HandedOver
-from maskrcnn_benchmark.data.image_sizes import image_sizes
 from maskrcnn_benchmark.data.mixing import (
     in_learned_vocabulary,
     learned_vocabulary,
@@ -35,7 +36,6 @@ from maskrcnn_benchmark.data.samplers import (
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.structures.target_batch import HostTargets
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
@@ -106,50 +106,38 @@ def load_vocabulary(cfg):
     return learned_vocabulary(cfg)[1]
 
 
-def bind_vocabulary(cfg, vocabulary):
+def bind_vocabulary(cfg: ConfigNode, vocabulary: Vocabulary) -> None:
     """Set every NUM_CLASSES option from the vocabulary that `load_vocabulary` returned, in place, frozen or not.
 
     Raises `UserError` if a task is on for which the data set has no classes, and if an option of a task that is on
     was set by hand to another number; the message names both.
     """
-    counts = class_counts(vocabulary)
-    on = {task.switch for task in enabled_tasks(cfg)}
+    from maskrcnn_benchmark.tasks.task import TASKS  # late: tasks are above this room
+
     frozen = cfg.is_frozen()
     cfg.defrost()
-    for option, (switch, count, what) in counts.items():
-        group, name = option.split(".")[1:]
-        active = switch in on and (option != "MODEL.RETINANET.NUM_CLASSES" or cfg.MODEL.RETINANET_ON)
-        if active and not count:
-            dataset = vocabulary_dataset(cfg)
-            raise UserError(f"MODEL.{switch} is on, but data set {dataset} has no {what}; turn the task off")
-        given = cfg.MODEL[group][name]
-        if active and cfg.is_given(option) and given != count:
-            dataset = vocabulary_dataset(cfg)
-            raise UserError(
-                f"{option} is set to {given}, but data set {dataset} has {count} ({what}); leave the option out"
-            )
-        if count:
-            cfg.MODEL[group][name] = count
+    for task in TASKS.values():
+        for each in task.class_counts(vocabulary):
+            _bind(cfg, task.switch, each)
     if frozen:
         cfg.freeze()
 
 
-def class_counts(vocabulary: Vocabulary) -> dict[str, tuple[str, int, str]]:
-    """{option: (switch of its task, number of classes or 0 without any, what they are)}."""
-    things, stuff = len(vocabulary.thing_names), len(vocabulary.semantic_names)
-    parts = len(vocabulary.parts.labels) if vocabulary.parts else 0
-    joints = len(vocabulary.joints.names) if vocabulary.joints else 0
-    image_labels = len(vocabulary.image_label_names)
-    things_text = f"{things} classes of objects and background" if things else "classes of objects"
-    parts_text = f"{parts} part labels and background" if parts else "parts"
-    return {
-        "MODEL.ROI_BOX_HEAD.NUM_CLASSES": ("DETECTION_ON", things and things + 1, things_text),
-        "MODEL.RETINANET.NUM_CLASSES": ("DETECTION_ON", things and things + 1, things_text),
-        "MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES": ("KEYPOINT_ON", joints, "joints"),
-        "MODEL.ROI_PART_HEAD.NUM_CLASSES": ("PART_ON", parts and parts + 1, parts_text),
-        "MODEL.SEMANTIC_HEAD.NUM_CLASSES": ("SEMANTIC_ON", stuff, "semantic classes"),
-        "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES": ("CLASSIFICATION_ON", image_labels, "image labels"),
-    }
+def _bind(cfg: ConfigNode, switch: str, number: ClassCount) -> None:
+    """Set the option of a `ClassCount` of the task with a switch."""
+    option, count = number.option, number.count
+    *groups, name = option.split(".")
+    node, active = cfg.value_of(".".join(groups)), cfg.MODEL[switch] and (not number.where or cfg.MODEL[number.where])
+    if active and not count:
+        dataset = vocabulary_dataset(cfg)
+        raise UserError(f"MODEL.{switch} is on, but data set {dataset} has no {number.what}; turn the task off")
+    if active and cfg.is_given(option) and node[name] != count:
+        dataset = vocabulary_dataset(cfg)
+        raise UserError(
+            f"{option} is set to {node[name]}, but data set {dataset} has {count} ({number.what}); leave the option out"
+        )
+    if count:
+        node[name] = count
 
 
 def _transforms(cfg, is_train):
@@ -213,7 +201,7 @@ def _batch_sampler(cfg, dataset, sampler, batch_size):
 
 def _aspect_ratio_groups(dataset):
     """For each image, how many of `ASPECT_RATIO_BOUNDS` its height by width reaches: int64 [N]."""
-    width, height = image_sizes(dataset).T
+    width, height = dataset.image_sizes().T
     return np.searchsorted(ASPECT_RATIO_BOUNDS, height / width, side="right")
 
 

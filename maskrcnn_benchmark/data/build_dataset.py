@@ -2,9 +2,13 @@
 
 import inspect
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.config import paths_catalog
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, as_dataset
 from maskrcnn_benchmark.data.datasets import (
     CityScapesDataset,
     COCODataset,
@@ -14,7 +18,6 @@ from maskrcnn_benchmark.data.datasets import (
 )
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
-from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
@@ -23,7 +26,9 @@ CITYSCAPES_EVALUATED = 9  # classes of objects that Cityscapes evaluates, and ba
 logger = logging.getLogger(__name__)
 
 
-def build_dataset(cfg, name, transforms, is_train, images=True):
+def build_dataset(
+    cfg: CfgNode, name: str, transforms: Callable | None, is_train: bool, images: bool = True
+) -> AnnotatedDataset:
     """The data set that the config's catalog knows under a name.
 
     Args:
@@ -34,6 +39,8 @@ def build_dataset(cfg, name, transforms, is_train, images=True):
             DATALOADER.FILTER_EMPTY_ANNOTATIONS, images without boxes; images on which no enabled task is annotated.
         images: whether images will be opened; else a set of one annotation file may lack their folder.
     """
+    from maskrcnn_benchmark.tasks.task import enabled_tasks  # late, since tasks are above this room
+
     entry = _look_up(cfg, name, images)
     if not isinstance(entry, dict) or not {"factory", "args"} <= set(entry):
         raise UserError(
@@ -46,11 +53,16 @@ def build_dataset(cfg, name, transforms, is_train, images=True):
             f"{cfg.PATHS_CATALOG}: data set {name!r} has the unknown factory {factory!r}; "
             f"there are {', '.join(BUILDERS)}"
         )
+
     tasks = {task.key for task in enabled_tasks(cfg)}
     try:
-        return BUILDERS[factory](cfg, name, args, {"transforms": transforms, "tasks": tasks}, is_train)
+        dataset = BUILDERS[factory](cfg, name, args, {"transforms": transforms, "tasks": tasks}, is_train)
     except _WrongArguments as error:
         raise UserError(f"{cfg.PATHS_CATALOG}: data set {name!r}: {factory} {error}") from None
+    try:
+        return as_dataset(dataset)
+    except UserError as error:
+        raise UserError(f"data set {name!r}: {error}") from None
 
 
 def _look_up(cfg, name, images):
@@ -121,9 +133,10 @@ def _build_detail(cfg, name, args, options, is_train):
     for option, sets in (("PARTS", (*PART_SETS, *PART_SET_ALIASES)), ("CLASSES", CLASS_SETS)):
         if cfg.DATASETS[option] not in sets:
             raise UserError(f"DATASETS.{option} is {cfg.DATASETS[option]!r}, but must be one of {', '.join(sets)}")
-    if not is_train and "detection" in options["tasks"]:
-        # an object is as large as its mask, whether or not masks are predicted
-        options = {**options, "tasks": {*options["tasks"], "instance"}}
+    if not is_train:
+        from maskrcnn_benchmark.tasks.task import scored_labels  # late: tasks are above this room
+
+        options = {**options, "tasks": scored_labels(options["tasks"])}
     sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
     dataset = _make(DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:

@@ -1,6 +1,10 @@
 """Cityscapes in its own layout: instance masks from bitmaps or polygons, and the semantic map of 19 classes."""
 
+import os
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,12 +12,10 @@ from scipy.ndimage import find_objects
 
 from maskrcnn_benchmark.data.cityscapes_labels import GROUP, PER_LABEL, SEMANTIC, instance_classes
 from maskrcnn_benchmark.data.coco.records import FARTHEST
-from maskrcnn_benchmark.data.image_file import image_size, read_image, read_labels
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, AnnotatedImage
+from maskrcnn_benchmark.data.image_file import image_size, read_labels
 from maskrcnn_benchmark.data.json_file import read_json
-from maskrcnn_benchmark.data.label_sources import further_labels, open_label_sources
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
@@ -21,10 +23,80 @@ from maskrcnn_benchmark.utils.errors import UserError
 IMAGE = "_leftImg8bit.png"
 ANNOTATIONS = {"mask": "instanceIds.png", "poly": "polygons.json"}
 LABELS = "labelIds.png"
-TASKS = frozenset(("detection", "instance", "semantic"))
 
 
-class CityScapesDataset(torch.utils.data.Dataset):
+class CityScapesImage(AnnotatedImage):
+    """One image of a `CityScapesDataset`: objects and groups, from bitmaps or polygons."""
+
+    has_objects = has_masks = True
+
+    @property
+    def label_path(self) -> Path:
+        """Its *_labelIds.png."""
+        return self.dataset.beside(self.index, LABELS)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """{"label", "is_group", "box", "shape"} of each object.
+
+        Those of bitmaps are in the order of their numbers, the shape being a window and what is visible in it; those
+        of polygons in the order of drawing, the shape being their points.
+        """
+        return self._bitmaps if self.dataset.mode == "mask" else self._polygons
+
+    @cached_property
+    def objects(self) -> BoxList:
+        boxes = torch.from_numpy(np.array([record["box"] for record in self.records], np.float32).reshape(-1, 4))
+        objects = BoxList(boxes.trunc(), self.size)
+        objects.add_field("labels", torch.tensor([record["label"] for record in self.records], dtype=torch.int64))
+        objects.add_field("iscrowd", torch.tensor([record["is_group"] for record in self.records], dtype=torch.bool))
+        return objects
+
+    @cached_property
+    def masks(self) -> SegmentationMask:
+        if self.dataset.mode == "poly":
+            polygons = [[np.ravel(record["shape"]).tolist()] for record in self.records]
+            return SegmentationMask(polygons, self.size, mode="poly")
+        masks = torch.zeros((len(self.records), self.size[1], self.size[0]), dtype=torch.uint8)
+        for mask, record in zip(masks, self.records):
+            window, visible = record["shape"]
+            mask[window] = torch.from_numpy(visible)
+        return SegmentationMask(masks, self.size, mode="mask")
+
+    def kept(self, boxes: BoxList) -> BoxList:
+        """Boxes of the least area wanted, clipped to the image; training leaves out groups and those without area."""
+        x1, y1, x2, y2 = boxes.bbox.unbind(1)
+        keep = (x2 - x1) * (y2 - y1) >= self.dataset.min_area
+        if not self.dataset.keep_crowd:
+            keep &= ~boxes.get_field("iscrowd")
+        return boxes[keep].clip_to_image(remove_empty=not self.dataset.keep_crowd)
+
+    @cached_property
+    def _bitmaps(self) -> list[dict[str, Any]]:
+        known = self.dataset.cityscapesID_to_ind
+        found = read_instance_ids(self.dataset.ann_paths[self.index], self.size, known)
+        rows = zip(found["classes"], found["groups"], found["boxes"], found["masks"])
+        return [{"label": known[n], "is_group": group, "box": box, "shape": mask} for n, group, box, mask in rows]
+
+    @cached_property
+    def _polygons(self) -> list[dict[str, Any]]:
+        path, known = self.dataset.ann_paths[self.index], self.dataset.name_to_id
+        content = read_polygons(path)
+        if (content["imgWidth"], content["imgHeight"]) != self.size:
+            raise UserError(
+                f"{path} is for an image of {content['imgWidth']}x{content['imgHeight']} pixels, but the image has "
+                f"{self.size[0]}x{self.size[1]}; take both from the same release"
+            )
+        found = []
+        for drawn in content["objects"]:
+            name, points = drawn["label"].removesuffix(GROUP), drawn["polygon"]
+            if name in known:
+                box = (*np.min(points, 0), *np.max(points, 0))
+                found.append({"label": known[name], "is_group": name != drawn["label"], "box": box, "shape": points})
+        return found
+
+
+class CityScapesDataset(AnnotatedDataset):
     """Images of Cityscapes.
 
     Groups ("cargroup", ...), in which nobody told the objects apart, are left out of training; testing has them as
@@ -37,19 +109,22 @@ class CityScapesDataset(torch.utils.data.Dataset):
         vocabulary: classes of instances, and the 19 of the semantic map.
     """
 
+    layout = "cityscapes"
+    image_class = CityScapesImage
+
     def __init__(
         self,
-        img_dir,
-        ann_dir,
-        split,
-        mode="mask",
-        transforms=None,
-        min_area=0,
-        mini=None,
-        tasks=None,
-        keep_crowd=False,
-        evaluated_only=False,
-    ):
+        img_dir: str | os.PathLike,
+        ann_dir: str | os.PathLike,
+        split: str,
+        mode: str = "mask",
+        transforms: Callable | None = None,
+        min_area: float = 0,
+        mini: int | None = None,
+        tasks: Iterable[str] | None = None,
+        keep_crowd: bool = False,
+        evaluated_only: bool = False,
+    ) -> None:
         """Open a data set.
 
         Args:
@@ -72,7 +147,6 @@ class CityScapesDataset(torch.utils.data.Dataset):
         self.split = split
         self.transforms = transforms
         self.min_area = int(min_area)
-        own = TASKS if tasks is None else TASKS & set(tasks)
         self.keep_crowd = keep_crowd
         classes = instance_classes(evaluated_only)
         self.CLASSES = ["__background__", *classes.values()]
@@ -82,22 +156,9 @@ class CityScapesDataset(torch.utils.data.Dataset):
         self.vocabulary = Vocabulary(tuple(classes.values()), tuple(name for _, name in SEMANTIC))
         self._use(self._find_images(mini))
         self._sizes = {}
-        self.label_readers = open_label_sources(self, tasks)
-        self.tasks = own.union(self.label_readers)
+        self.open_readers(tasks)
 
-    def __len__(self):
-        return len(self.ids)
-
-    def __getitem__(self, idx):
-        """(image, annotations, idx): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
-        info = self.get_img_info(idx)
-        image = read_image(info["img_path"], (info["width"], info["height"]))
-        annotations = self.get_annotations(idx)
-        if self.transforms is not None:
-            image, annotations = self.transforms(image, annotations)
-        return image, annotations, idx
-
-    def get_img_info(self, idx):
+    def get_img_info(self, idx: int) -> dict[str, Any]:
         """{"height", "width" in pixels, "idx", "img_path", "ann_path", "file_name" below the split, "image_id"}."""
         path = self.img_paths[idx]
         if idx not in self._sizes:
@@ -113,7 +174,7 @@ class CityScapesDataset(torch.utils.data.Dataset):
             "image_id": self.ids[idx],
         }
 
-    def leave_out_empty(self):
+    def leave_out_empty(self) -> int:
         """Drop the images without an object to learn from, in training. Returns how many.
 
         Polygons tell it, also in the mode "mask": decoding every bitmap would take minutes.
@@ -126,23 +187,10 @@ class CityScapesDataset(torch.utils.data.Dataset):
         self._sizes = {}
         return number
 
-    def get_annotations(self, idx):
-        """`ImageAnnotations` of an image in its own pixels, without opening the photograph."""
-        info = self.get_img_info(idx)
-        size = (info["width"], info["height"])
-        instances = semantic = None
-        if self.tasks & {"detection", "instance"}:
-            read = self._read_bitmaps if self.mode == "mask" else self._read_polygons
-            instances = read(self.ann_paths[idx], size)
-            x1, y1, x2, y2 = instances.bbox.unbind(1)
-            keep = (x2 - x1) * (y2 - y1) >= self.min_area
-            if not self.keep_crowd:
-                keep &= ~instances.get_field("iscrowd")
-            instances = instances[keep].clip_to_image(remove_empty=not self.keep_crowd)
-        if "semantic" in self.tasks:
-            semantic = self._read_semantic(self._beside(self.ann_paths[idx], LABELS), size)
-        further = further_labels(self, idx)
-        return ImageAnnotations(size, instances=instances, semantic=semantic, image_id=info["image_id"], labels=further)
+    def beside(self, index: int, ending: str) -> Path:
+        """Another of the files that Cityscapes gives for an image."""
+        path = self.ann_paths[index]
+        return path.with_name(path.name.removesuffix(ANNOTATIONS[self.mode]) + ending)
 
     def _find_images(self, mini):
         paths = sorted(self.root.glob(f"*/*{IMAGE}"))
@@ -165,67 +213,12 @@ class CityScapesDataset(torch.utils.data.Dataset):
             raise UserError(f"{path} has no annotation {candidates[0]}; unpack Cityscapes' gtFine there")
         return found
 
-    def _beside(self, path, ending):
-        """Another of the files that Cityscapes gives for an image."""
-        return path.with_name(path.name.removesuffix(ANNOTATIONS[self.mode]) + ending)
-
-    def _has_objects(self, idx):
-        path = self._beside(self.ann_paths[idx], ANNOTATIONS["poly"])
+    def _has_objects(self, idx: int) -> bool:
+        path = self.beside(idx, ANNOTATIONS["poly"])
         if path.is_file():
             return any(obj["label"] in self.name_to_id for obj in read_polygons(path)["objects"])
         labels = np.unique(read_labels(self.ann_paths[idx]) // PER_LABEL)
         return bool(np.isin(labels, list(self.cityscapesID_to_ind)).any())
-
-    def _read_bitmaps(self, path, size):
-        """Visible objects and groups, in the order of their numbers: BoxList with labels, iscrowd and masks."""
-        found = read_instance_ids(path, size, self.cityscapesID_to_ind)
-        boxes = torch.tensor(found["boxes"], dtype=torch.float32).reshape(-1, 4)
-        labels = [self.cityscapesID_to_ind[number] for number in found["classes"]]
-        instances = self._boxes(boxes, labels, found["groups"], size)
-        if "instance" in self.tasks:
-            masks = torch.zeros((len(labels), size[1], size[0]), dtype=torch.uint8)
-            for mask, (window, visible) in zip(masks, found["masks"]):
-                mask[window] = torch.from_numpy(visible)
-            instances.add_field("masks", SegmentationMask(masks, size, mode="mask"))
-        return instances
-
-    def _read_polygons(self, path, size):
-        """Outlined objects and groups, in the order of drawing: BoxList with labels, iscrowd and masks."""
-        content = read_polygons(path)
-        if (content["imgWidth"], content["imgHeight"]) != size:
-            raise UserError(
-                f"{path} is for an image of {content['imgWidth']}x{content['imgHeight']} pixels, but the image has "
-                f"{size[0]}x{size[1]}; take both from the same release"
-            )
-        names = [obj["label"].removesuffix(GROUP) for obj in content["objects"]]
-        chosen = [
-            (self.name_to_id[name], name != obj["label"], obj["polygon"])
-            for name, obj in zip(names, content["objects"])
-            if name in self.name_to_id
-        ]
-        labels, groups, polygons = zip(*chosen) if chosen else ((), (), ())
-        corners = [(*np.min(polygon, 0), *np.max(polygon, 0)) for polygon in polygons]
-        boxes = torch.from_numpy(np.array(corners, np.float32).reshape(-1, 4)).trunc()
-        instances = self._boxes(boxes, labels, groups, size)
-        if "instance" in self.tasks:
-            flat = [[np.ravel(polygon).tolist()] for polygon in polygons]
-            instances.add_field("masks", SegmentationMask(flat, size, mode="poly"))
-        return instances
-
-    def _boxes(self, boxes, labels, groups, size):
-        instances = BoxList(boxes, size)
-        instances.add_field("labels", torch.tensor(labels, dtype=torch.int64))
-        instances.add_field("iscrowd", torch.tensor(groups, dtype=torch.bool))
-        return instances
-
-    def _read_semantic(self, path, size):
-        """The map of the benchmark's 19 classes, all else ignored, or None if the file is not there."""
-        if not path.is_file():
-            return None
-        labels = read_labels(path, size).clip(0, 255)
-        table = np.full(256, IGNORE_INDEX, np.uint8)
-        table[[number for number, _ in SEMANTIC]] = np.arange(len(SEMANTIC))
-        return SemanticMap(torch.from_numpy(table[labels]))
 
 
 def read_instance_ids(path, size, classes):

@@ -1,15 +1,24 @@
 """A data set in the names of another, so that one network learns from both."""
 
 import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from torch.utils.data import Dataset
+import numpy as np
+from PIL import Image
 
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, as_dataset
 from maskrcnn_benchmark.data.datasets.concat_dataset import ConcatDataset
-from maskrcnn_benchmark.data.image_sizes import image_sizes
 from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.tasks.task import Task
 
 
-class MappedDataset(Dataset):
+class MappedDataset(AnnotatedDataset):
     """A data set whose annotations are in another vocabulary, see `VocabularyMap` for what becomes of what.
 
     It is for training: the rows of the file that testing scores against would still be in the old names.
@@ -17,6 +26,7 @@ class MappedDataset(Dataset):
     Args:
         dataset: a data set of this folder; it is not changed.
         vocabulary: the `Vocabulary` wanted.
+        tasks: the tasks whose labels it may have; None: those of the registry.
 
     Attributes:
         vocabulary: as given.
@@ -25,22 +35,35 @@ class MappedDataset(Dataset):
         transforms: the data set's, called after the names are changed.
     """
 
-    def __init__(self, dataset, vocabulary):
-        self.dataset = copy.copy(dataset)
-        self.transforms, self.dataset.transforms = dataset.transforms, None
-        self.vocabulary = vocabulary
-        self.names = VocabularyMap(dataset.vocabulary, vocabulary)
-        self.tasks = frozenset(dataset.tasks & self.names.tasks())
+    def __init__(self, dataset: Any, vocabulary: Vocabulary, tasks: "Iterable[Task] | None" = None) -> None:
+        if tasks is None:
+            from maskrcnn_benchmark.tasks.task import TASKS
 
-    def __len__(self):
-        return len(self.dataset)
+            tasks = TASKS.values()
+        self.dataset = copy.copy(as_dataset(dataset))
+        self.transforms, self.dataset.transforms = self.dataset.transforms, None
+        self.vocabulary = vocabulary
+        self.names = VocabularyMap(self.dataset.vocabulary, vocabulary, tasks)
+        self.tasks = frozenset(self.dataset.tasks & self.names.tasks())
 
     @property
-    def ids(self):
+    def ids(self) -> Any:
         """Image ids, as the data set's file calls them."""
         return self.dataset.ids
 
-    def __getitem__(self, idx):
+    @property
+    def root(self) -> Path | None:
+        """The data set's folder of images."""
+        return self.dataset.root
+
+    @property
+    def has_images(self) -> bool:
+        return self.dataset.has_images
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, idx: int) -> tuple[Any, ImageAnnotations, int]:
         """(image, annotations, idx): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
         image, annotations, _ = self.dataset[idx]
         annotations = self.names(annotations)
@@ -48,20 +71,25 @@ class MappedDataset(Dataset):
             image, annotations = self.transforms(image, annotations)
         return image, annotations, idx
 
-    def get_img_info(self, idx):
-        """As the data set says."""
+    def get_img_info(self, idx: int) -> dict[str, Any]:
+        """As the data set says; so are the following."""
         return self.dataset.get_img_info(idx)
 
-    def image_sizes(self):
-        """int64 [N, 2]: width and height in pixels of all images."""
-        return image_sizes(self.dataset)
+    def image_id(self, idx: int) -> Any:
+        return self.dataset.image_id(idx)
 
-    def get_annotations(self, idx):
+    def image_sizes(self) -> np.ndarray:
+        return self.dataset.image_sizes()
+
+    def open_image(self, idx: int) -> Image.Image:
+        return self.dataset.open_image(idx)
+
+    def get_annotations(self, idx: int) -> ImageAnnotations:
         """`ImageAnnotations` of an image in its own pixels, without opening the image."""
         return self.names(self.dataset.get_annotations(idx))
 
 
-def in_vocabulary(dataset, vocabulary):
+def in_vocabulary(dataset: AnnotatedDataset, vocabulary: Vocabulary) -> AnnotatedDataset:
     """A data set of the vocabulary wanted: itself if it has that, else mapped; of several as one, each by itself."""
     if dataset.vocabulary == vocabulary:
         return dataset

@@ -1,11 +1,16 @@
 """Several data sets in one training: whose names the network learns, what each teaches, how often each is drawn."""
 
 import logging
+from collections.abc import Sequence
+
+from torch.utils.data import Dataset
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
 from maskrcnn_benchmark.data.mapped_dataset import in_vocabulary
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, enabled_tasks, evaluated_tasks
+from maskrcnn_benchmark.data.same_names import match_joints
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -52,12 +57,14 @@ def vocabulary_dataset(cfg):
     return next(iter([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]), "")
 
 
-def in_learned_vocabulary(cfg, names, datasets):
+def in_learned_vocabulary(cfg: CfgNode, names: Sequence[str], datasets: list[Dataset]) -> list[Dataset]:
     """Training data sets in the vocabulary that the network learns; a single one without DATASETS.VOCABULARY as it is.
 
     Raises `UserError` for a data set that teaches none of the enabled tasks in it, and for an enabled task that none of
     them teaches.
     """
+    from maskrcnn_benchmark.tasks.task import enabled_tasks
+
     if len(names) == 1 and not cfg.DATASETS.VOCABULARY:
         _refuse_unlabelled(cfg, names[0], datasets[0])
         return datasets
@@ -79,32 +86,29 @@ def in_learned_vocabulary(cfg, names, datasets):
     return datasets
 
 
-def _refuse_unlabelled(cfg, name, dataset):
-    """Raise `UserError` for an added task that is on and of which the only training data set has no labels."""
-    added = [task for task in enabled_tasks(cfg) if task.key not in OWN_TASKS]
-    untaught = next((task for task in added if task.key not in taught_tasks(dataset)), None)
+def _refuse_unlabelled(cfg: CfgNode, name: str, dataset: Dataset) -> None:
+    """Raise `UserError` for a task that is on and of which the only training data set has no labels."""
+    from maskrcnn_benchmark.tasks.task import enabled_tasks
+
+    taught = taught_tasks(dataset)
+    untaught = next((task for task in enabled_tasks(cfg) if task.key not in taught), None)
     if untaught is not None:
         raise UserError(
-            f"MODEL.{untaught.switch} is on, but the task's source of labels finds none for data set {name}; turn the "
-            "task off, or put them where it looks"
+            f"MODEL.{untaught.switch} is on, but data set {name} has no labels for {untaught.title}; turn the task "
+            "off, or put them where it looks"
         )
 
 
-def taught_tasks(dataset):
-    """Keys of the tasks that images of a training data set can be annotated for: set of str."""
+def taught_tasks(dataset: Dataset) -> set[str]:
+    """Keys of the tasks that images of a training data set can be annotated for."""
+    from maskrcnn_benchmark.tasks.task import TASKS
+
     if isinstance(dataset, ConcatDataset):
         return set().union(*map(taught_tasks, dataset.datasets))
     source = dataset.dataset if isinstance(dataset, MappedDataset) else dataset
-    vocabulary = source.vocabulary
-    has_names = {
-        "detection": vocabulary.thing_names,
-        "instance": vocabulary.thing_names and getattr(getattr(source, "file", None), "has_masks", True),
-        "keypoint": vocabulary.joints,
-        "part": vocabulary.parts,
-        "semantic": vocabulary.semantic_names,
-        "classification": vocabulary.image_label_names,
-    }
-    return {task for task in dataset.tasks if has_names.get(task, True)}
+    absent = set() if getattr(getattr(source, "file", None), "has_masks", True) else {"instance"}
+    possible = {task.key for task in TASKS.values() if task.has_names(source.vocabulary)}
+    return (possible & dataset.tasks) - absent
 
 
 def sampling_ratios(cfg):
@@ -126,6 +130,8 @@ def sampling_ratios(cfg):
 def log_mixture(cfg, names, datasets, ratios):
     """Log one line for each training data set: its size, its share and what it teaches of what the network learns."""
     sizes = ratios or [len(dataset) for dataset in datasets]
+    from maskrcnn_benchmark.tasks.task import enabled_tasks
+
     enabled = [task.key for task in enabled_tasks(cfg)]
     for name, dataset, size in zip(names, datasets, sizes):
         taught = taught_tasks(dataset)
@@ -136,44 +142,37 @@ def log_mixture(cfg, names, datasets, ratios):
         )
 
 
-def _coverage(dataset):
+def _coverage(dataset: Dataset) -> str:
     """How much of the network's classes and joints a data set knows."""
     parts = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
-    maps = [part.names for part in parts if isinstance(part, MappedDataset)]
+    mapped = [part for part in parts if isinstance(part, MappedDataset)]
     things, joints = len(dataset.vocabulary.thing_names), len(dataset.vocabulary.joints or ())
-    if not maps:
+    if not mapped:
         return "its classes and joints are the network's"
-    known = [int(names.known_labels[1:].sum()) for names in maps]
-    return f"knows {max(known)} of {things} classes of objects, {max(n.num_joints for n in maps)} of {joints} joints"
+    known_things = max(int(part.names.known_labels[1:].sum()) for part in mapped)
+    known_joints = max(len(match_joints(part.dataset.vocabulary, part.vocabulary)) for part in mapped)
+    return f"knows {known_things} of {things} classes of objects, {known_joints} of {joints} joints"
 
 
-def check_test_vocabularies(cfg, vocabulary, datasets):
+def check_test_vocabularies(cfg: CfgNode, vocabulary: Vocabulary, datasets: Sequence[Dataset]) -> None:
     """Raise `UserError` for a test set that calls what is evaluated by other names than the network learnt.
 
-    Answers are scored against the rows of the test set's own file, which nobody can map without changing the figure.
+    Predictions are scored against the rows of the test set's own file, and to map those would change the metrics.
 
     Args:
         cfg: the config.
         vocabulary: the `Vocabulary` that the network learns.
         datasets: those of DATASETS.TEST, in its order.
     """
-    tasks = {task.key for task in evaluated_tasks(cfg)}
+    from maskrcnn_benchmark.tasks.task import evaluated_tasks
+
     for name, dataset in zip(cfg.DATASETS.TEST, datasets):
-        for what, (read_by, names) in _EVALUATED_NAMES.items():
-            read_by = sorted(tasks & read_by)
-            if read_by and names(dataset.vocabulary) != names(vocabulary):
+        for task in evaluated_tasks(cfg):
+            learnt, given = task.names(vocabulary), task.names(dataset.vocabulary)
+            what = next((what for what in learnt if learnt[what] != given[what]), None)
+            if what is not None:
                 raise UserError(
                     f"data set {name} of DATASETS.TEST has other {what} than {vocabulary_dataset(cfg)}, whose the "
-                    f"network learns, so {read_by[0]} cannot be evaluated on it; take it out of DATASETS.TEST, turn "
-                    "the task off, or have the network learn its names (DATASETS.VOCABULARY)"
+                    f"network learns, so {task.key} cannot be evaluated on it; take it out of DATASETS.TEST, turn the "
+                    "task off, or have the network learn its names (DATASETS.VOCABULARY)"
                 )
-
-
-# {what is named: (tasks whose figures depend on it, function of a vocabulary)}
-_EVALUATED_NAMES = {
-    "classes of objects": ({"detection", "instance", "keypoint", "part"}, lambda names: names.thing_names),
-    "joints": ({"keypoint"}, lambda names: names.joints and names.joints.names),
-    "parts": ({"part"}, lambda names: names.parts and names.parts.labels),
-    "semantic classes": ({"semantic"}, lambda names: names.semantic_names),
-    "image labels": ({"classification"}, lambda names: names.image_label_names),
-}

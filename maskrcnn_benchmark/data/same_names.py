@@ -1,5 +1,9 @@
 """Which names of different data sets mean the same: of classes and of joints."""
 
+from collections.abc import Sequence
+
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+
 # One row for each class that data sets call by different names. A class that they call alike needs no row; one that
 # only contains another, as "bag" contains "handbag", is not the same.
 SAME_CLASS = (
@@ -30,7 +34,7 @@ SAME_JOINT = (
 )
 
 
-def match_names(source, target, same=()):
+def match_names(source: Sequence[str], target: Sequence[str], same: Sequence[Sequence[str]] = ()) -> list[int | None]:
     """For each name of one list, where another list has it.
 
     Args:
@@ -45,3 +49,16 @@ def match_names(source, target, same=()):
     exact = {name: i for i, name in enumerate(target)}
     alike = {meaning.get(name.lower(), name.lower()): i for i, name in reversed(list(enumerate(target)))}
     return [exact.get(name, alike.get(meaning.get(name.lower(), name.lower()))) for name in source]
+
+
+def match_objects(source: Vocabulary, target: Vocabulary) -> list[int]:
+    """The label in a target for each label 0..K of a source's objects; 0, background, for a class that it lacks."""
+    places = match_names(source.thing_names, target.thing_names, SAME_CLASS)
+    return [0, *(0 if place is None else place + 1 for place in places)]
+
+
+def match_joints(source: Vocabulary, target: Vocabulary) -> list[tuple[int, int]]:
+    """(place in the target, place in the source) of every joint that both have."""
+    names = [vocabulary.joints.names if vocabulary.joints else () for vocabulary in (target, source)]
+    places = match_names(*names, SAME_JOINT)
+    return [(place, origin) for place, origin in enumerate(places) if origin is not None]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.data.transforms import AsBytes, Compose, RandomHorizontalFlip, Resize
-from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN, join_answers
+from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN, join_outputs
 from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor
 from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.structures.boxlist_ops import cat_boxlist
@@ -71,7 +71,7 @@ class BoxAugmentation:
         if model.roi_heads is not None:
             detections = model.roi_heads.describe(features, detections)
         dense = None if model.fpn_heads is None else model.fpn_heads(features, batch, None)[0]
-        return join_answers(batch, detections, dense)
+        return join_outputs(batch, detections, dense)
 
     def _batch(self, images, view, device):
         flip = [RandomHorizontalFlip(1.0)] if view.mirrored else []

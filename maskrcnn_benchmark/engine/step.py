@@ -12,7 +12,6 @@ from torch.nn.parallel import DistributedDataParallel
 from maskrcnn_benchmark.engine.data_parallel import GradientAverage, has_synchronized_norms
 from maskrcnn_benchmark.engine.precision import autocast
 from maskrcnn_benchmark.multitask.interactions import TrunkGradients
-from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.target_batch import TargetBatch
 from maskrcnn_benchmark.structures.tensors import sent
@@ -99,7 +98,7 @@ class TrainingStep:
         """
         self.optimizer.zero_grad(set_to_none=True)
         bounds = _bounds(len(targets), self.accumulate)
-        shares = shares_of([targets[first:last] for first, last in bounds], self.loss_combiner.tasks)
+        shares = self.loss_combiner.shares_of([targets[first:last] for first, last in bounds])
         random_state = self._random_state() if self.loss_combiner.weighting.learns_from == "later" else None
         self.loss_combiner.begin()
         self._backward(images, targets, bounds, shares)

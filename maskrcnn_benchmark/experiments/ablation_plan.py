@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from maskrcnn_benchmark.experiments.planned_runs import Purpose
-from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
 from maskrcnn_benchmark.utils.errors import UserError
 
 ALL = "all"
@@ -115,8 +115,7 @@ def _named_set(word, tasks):
 
 
 def _subset(keys, tasks, cfg):
-    per_box = {"instance", "keypoint"} | ({"part"} if cfg.MODEL.PART_HEAD == "roi" else set())
-    needed = {*keys, "detection"} if per_box & set(keys) else set(keys)
+    needed = with_requirements(keys, cfg)
     name = ALL if len(keys) == len(tasks) > 1 else "+".join(keys)
     return Subset(name, keys, tuple(key for key in TASKS if key in needed))
 

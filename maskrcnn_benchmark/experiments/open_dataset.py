@@ -7,7 +7,7 @@ from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
 from maskrcnn_benchmark.data.detail.dataset import SPLITS
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, scored_labels
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -74,8 +74,7 @@ def open_dataset(arguments, cfg, tasks, images=False):
     if cfg is not None:
         make_missing_mini_detail(cfg)
         return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=images)
-    if "detection" in tasks:
-        tasks = [*tasks, "instance"]  # an object is as large as its mask, whether or not masks are looked at
+    tasks = scored_labels(tasks)
     if arguments.layout == "coco":
         if arguments.parts or arguments.classes:
             raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")

@@ -1,4 +1,4 @@
-"""Registries: the names by which a config chooses a backbone, an RPN head, a part of an ROI head or a dense head."""
+"""Registries: the names by which a config chooses a backbone, an RPN head or a part of an ROI head."""
 
 from maskrcnn_benchmark.utils.registry import Registry
 
@@ -12,7 +12,3 @@ ROI_KEYPOINT_FEATURE_EXTRACTORS = Registry("keypoint feature extractor", "MODEL.
 ROI_KEYPOINT_PREDICTOR = Registry("keypoint predictor", "MODEL.ROI_KEYPOINT_HEAD.PREDICTOR")
 ROI_PART_FEATURE_EXTRACTORS = Registry("part feature extractor", "MODEL.ROI_PART_HEAD.FEATURE_EXTRACTOR")
 ROI_PART_PREDICTOR = Registry("part predictor", "MODEL.ROI_PART_HEAD.PREDICTOR")
-
-# Heads with one answer per image: (cfg, channels of the pyramid) -> head, or None where the config does not ask for it.
-# A head's name is that of its member of `ImagePrediction` or, of a task that was added, the task's key
-FPN_HEADS = Registry("head with one answer per image", "MODEL.*_ON")

@@ -1,8 +1,13 @@
 """Small tensor helpers that several parts of the model share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import nn
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 
 def cat(tensors, dim=0):
@@ -25,3 +30,39 @@ def without_crowds(boxes):
     if not boxes.has_field("iscrowd"):
         return boxes
     return boxes[~boxes.get_field("iscrowd").bool()]
+
+
+def build_heads(
+    cfg: CfgNode, tasks: Iterable[Any], channels: Mapping[str, int], vocabulary: Vocabulary | None
+) -> dict[str, tuple[Any, nn.Module]]:
+    """The heads of those tasks that read certain features.
+
+    Their order, which is that in which random weights are drawn, is the tasks', but that a task with `head_after` comes
+    behind the task with that key.
+
+    Args:
+        cfg: the config.
+        tasks: `Task`s that are on, in the registry's order.
+        channels: {what is read: its channels}, see `Task.reads`.
+        vocabulary: `Vocabulary` of the training data, or None.
+
+    Returns:
+        {name of the head: (task, head)}.
+
+    Raises:
+        ValueError: two tasks give their heads the same name.
+    """
+    tasks = {task.key: task for task in tasks if task.per != "derived" and task.reads(cfg) in channels}
+    ordered = list(tasks.values())
+    for task in tasks.values():
+        if task.head_after in tasks:
+            ordered.remove(task)
+            ordered.insert(ordered.index(tasks[task.head_after]) + 1, task)
+    heads: dict[str, tuple[Any, nn.Module]] = {}
+    for task in ordered:
+        head, name = task.build_head(cfg, channels[task.reads(cfg)], vocabulary), task.head_name(cfg)
+        if name in heads:
+            raise ValueError(f"the tasks {heads[name][0].key!r} and {task.key!r} both call their head {name!r}")
+        if head is not None:
+            heads[name] = task, head
+    return heads

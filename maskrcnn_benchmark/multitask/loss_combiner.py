@@ -3,24 +3,29 @@
 import contextlib
 import hashlib
 import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
-from maskrcnn_benchmark.multitask.shares import whole
-from maskrcnn_benchmark.multitask.task_gradients import GradientRows, Seam
+from maskrcnn_benchmark.multitask.shares import Share, shares_of, whole
+from maskrcnn_benchmark.multitask.task_gradients import GradientRows, Seam, own_parameters
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
-from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, own_parameters, task_of_loss
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.utils.resume_state import MOST_ITERATIONS
 from maskrcnn_benchmark.utils.schema import Record
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.tasks.task import Task
 
 
 def _alone(complete):
@@ -56,7 +61,7 @@ class LossCombiner(nn.Module):
     call them alike, also one whose images have no label at all. A task that nobody has is simply not there.
 
     Args:
-        weights: {task key: fixed weight}; also the list of tasks.
+        weights: {task: fixed weight}; also the list of tasks, each with its losses.
         weighting: `Weighting`; the plain sum by default.
         aggregation: `Aggregation` of the gradients on the trunk, or None for their sum.
         level: "features" or "parameters": where the gradients of tasks are taken, for an aggregation and for a
@@ -70,7 +75,7 @@ class LossCombiner(nn.Module):
 
     def __init__(
         self,
-        weights,
+        weights: Mapping["Task", float],
         weighting=None,
         aggregation=None,
         level="features",
@@ -81,8 +86,10 @@ class LossCombiner(nn.Module):
         seed=0,
     ):
         super().__init__()
-        self.weights = dict(weights)
-        self.tasks = list(weights)
+        self.weights = {task.key: weight for task, weight in weights.items()}
+        self.tasks = list(self.weights)
+        self._task_objects = tuple(weights)
+        self._owners = {loss: task.key for task in weights for loss in task.losses}
         self.weighting = FixedWeighting(self.tasks) if weighting is None else weighting
         self.aggregation = aggregation
         self.level = level
@@ -98,13 +105,17 @@ class LossCombiner(nn.Module):
         self._heads, self._own = [], {}
         self._step = None
 
-    def attach(self, model):
+    def attach(self, model: nn.Module) -> None:
         """Prepare for the gradients of a model's trunk, if any option needs them apart; before the first step."""
         if self.aggregation is not None or self.frozen or self.log_period or self.weighting.learns_from == "gradients":
             self._seam = Seam(model)
         trunk = set() if self._seam is None else {id(p) for p in self._seam.parameters}
         self._heads = [p for p in model.parameters() if id(p) not in trunk]
-        self._own = own_parameters(model)
+        self._own = own_parameters(model, self._task_objects)
+
+    def shares_of(self, portions: Sequence[Sequence]) -> list[Share]:
+        """The `Share` of each portion that a step's batch is run in, see `shares.shares_of`."""
+        return shares_of(portions, self._task_objects)
 
     def trunk_parameters(self):
         """The trunk's parameters that are trained, where any option needs their gradients apart, else none: list."""
@@ -157,7 +168,7 @@ class LossCombiner(nn.Module):
             if share.of_step[key] != 1.0:
                 factor = factor * share.of_step[key]
             scaled[key] = loss if isinstance(factor, float) and factor == 1.0 else loss * factor
-        step.note(losses, task_losses, share, factors, total)
+        step.note(losses, task_losses, share, factors, total, self._owners)
         if self._seam is None or not self._seam.is_open:
             self._backward_of_sum(scaled, scaler, last_pass)
             return
@@ -218,9 +229,12 @@ class LossCombiner(nn.Module):
         """{task key: scalar}, times the fixed weights, of the tasks that take part, in the tasks' order."""
         found = {}
         for name, loss in losses.items():
-            key = task_of_loss(name).key
-            if key not in self.weights:
-                raise KeyError(f"loss {name!r} belongs to task {key!r}, which this combiner was not built for")
+            key = self._owners.get(name)
+            if key is None:
+                raise KeyError(
+                    f"the loss {name!r} is of no task that this combiner was built for ({', '.join(self.tasks)}); turn "
+                    "its task on, or add it to the losses of its task"
+                )
             weight = self.weights[key] * self.loss_weights.get(name, 1.0)
             loss = loss.float() if weight == 1.0 else loss.float() * weight
             found[key] = found[key] + loss if key in found else loss
@@ -386,11 +400,11 @@ class _Step:
         self.sums = {}
         self.combined = Combined()
 
-    def note(self, losses, task_losses, share, factors, total):
+    def note(self, losses, task_losses, share, factors, total, owners):
         """Add up what a portion had: for the report over this rank's images, for learning over those of all."""
         combined = self.combined
         for name, loss in losses.items():
-            _add(combined.losses, name, loss.detach().float(), share.of_rank[task_of_loss(name).key])
+            _add(combined.losses, name, loss.detach().float(), share.of_rank[owners[name]])
         minimised = {}
         for key, loss in task_losses.items():
             value = loss.detach()
@@ -436,18 +450,20 @@ def _scale_of(scaler):
     return 1.0 if scaler is None else scaler.get_scale()
 
 
-def build_loss_combiner(cfg):
-    """The combiner of `cfg.MULTITASK` for the tasks that the config turns on."""
+def build_loss_combiner(cfg: CfgNode, tasks: Iterable["Task"]) -> LossCombiner:
+    """The combiner of `cfg.MULTITASK` for the tasks that are on; those without losses are left out."""
     check_options(cfg)
     node = cfg.MULTITASK
-    keys = [task.key for task in enabled_tasks(cfg)]
-    unknown = [key for key in node.FREEZE_TRUNK if key not in TASKS]
+    tasks = [task for task in tasks if task.losses]
+    keys = [task.key for task in tasks]
+    known = [name.lower() for name in node.LOSS_WEIGHTS]
+    unknown = [key for key in node.FREEZE_TRUNK if key not in known]
     if unknown:
-        raise UserError(f"MULTITASK.FREEZE_TRUNK names {unknown[0]!r}; there are the tasks {', '.join(TASKS)}")
+        raise UserError(f"MULTITASK.FREEZE_TRUNK names {unknown[0]!r}; there are the tasks {', '.join(known)}")
     seed = max(0, cfg.SOLVER.SEED)
     start, stop = ({key: option[key.upper()] for key in keys} for option in (node.START, node.STOP))
     return LossCombiner(
-        {key: node.LOSS_WEIGHTS[key.upper()] for key in keys},
+        {task: node.LOSS_WEIGHTS[task.key.upper()] for task in tasks},
         WEIGHTINGS[node.WEIGHTING].from_config(node, keys),
         AGGREGATIONS[node.AGGREGATION].from_config(node, keys) if node.AGGREGATION else None,
         node.GRADIENTS_AT,

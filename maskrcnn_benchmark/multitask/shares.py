@@ -1,13 +1,17 @@
 """How much a portion's loss of a task counts in the step: as its share of the images that carry the task's labels."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.tasks.task import annotated_tasks
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,12 @@ class Share:
     images: float
 
 
-def whole(tasks):
-    """The `Share` of the only portion of the only process."""
+def whole(tasks: Iterable[str]) -> Share:
+    """The `Share` of the only portion of the only process, by task keys."""
     return Share(dict.fromkeys(tasks, 1.0), dict.fromkeys(tasks, 1.0), 1.0)
 
 
-def shares_of(portions, tasks):
+def shares_of(portions: Sequence[Sequence], tasks: Iterable["Task"]) -> list[Share]:
     """The `Share` of each portion that a step's batch is run in.
 
     A head's loss is a mean over what is annotated. The mean over a whole batch, of all processes, then weighs portions
@@ -40,10 +44,12 @@ def shares_of(portions, tasks):
     Args:
         portions: list of lists of targets, `ImageAnnotations` or upstream's `BoxList`; a portion may be empty. Targets
             of another kind do not say what they carry: where no target of the batch does, images are counted.
-        tasks: list of task keys.
+        tasks: those that are trained.
     """
-    carried = [[_tasks_of(target) for target in targets] for targets in portions]
-    counts = [[sum(key in found for found in portion) for key in tasks] + [len(portion)] for portion in carried]
+    tasks = list(tasks)
+    keys = [task.key for task in tasks]
+    carried = [[_tasks_of(target, tasks) for target in targets] for targets in portions]
+    counts = [[sum(key in found for found in portion) for key in keys] + [len(portion)] for portion in carried]
     local = [sum(column) for column in zip(*counts)]
     mean = local
     if get_world_size() > 1:
@@ -51,18 +57,19 @@ def shares_of(portions, tasks):
         average_over_ranks([message])
         mean = message.tolist()
     return [
-        Share(_divide(tasks, row, mean), _divide(tasks, row, local), row[-1] / local[-1] if local[-1] else 0.0)
+        Share(_divide(keys, row, mean), _divide(keys, row, local), row[-1] / local[-1] if local[-1] else 0.0)
         for row in counts
     ]
 
 
-def _divide(tasks, row, total):
+def _divide(keys: Sequence[str], row: Sequence[float], total: Sequence[float]) -> dict[str, float]:
     """{task key: share}; for a task that no target claims, that of the images."""
     images = row[-1] / total[-1] if total[-1] else 0.0
-    return {key: row[i] / total[i] if total[i] else images for i, key in enumerate(tasks)}
+    return {key: row[i] / total[i] if total[i] else images for i, key in enumerate(keys)}
 
 
-def _tasks_of(target):
-    if isinstance(target, ImageAnnotations | BoxList):
-        return annotated_tasks(ImageAnnotations.of(target))
-    return set()
+def _tasks_of(target: object, tasks: Iterable["Task"]) -> set[str]:
+    if not isinstance(target, ImageAnnotations | BoxList):
+        return set()
+    annotations = ImageAnnotations.of(target)
+    return {task.key for task in tasks if task.is_annotated(annotations)}

@@ -1,5 +1,8 @@
 """The tasks' gradients apart from one another: where the network is cut, and how rows of gradients are kept."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -8,9 +11,34 @@ from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, me
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.precision import float32_precision
 
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.tasks.task import Task
+
 # What a message calls those who want gradients by task
 WANTED_BY = "MULTITASK.AGGREGATION, FREEZE_TRUNK, LOG_PERIOD and the weighting gradnorm"
 CHUNK = 2**20  # entries of each gradient that are looked at together: little memory, whatever the gradients' size
+
+
+def own_parameters(model: nn.Module, tasks: Iterable["Task"]) -> dict[str, list[nn.Parameter]]:
+    """{task key: list of a network's parameters that no other task and no shared layer uses}, for every task.
+
+    A parameter under two names, such as those of region features that masks read from the box head, is one of both
+    tasks, and so of neither.
+    """
+    tasks = list(tasks)
+    owners: dict[int, set[str | None]] = {}
+    parameters: dict[int, nn.Parameter] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        name = name.removeprefix("module.")  # as DistributedDataParallel has it
+        keys = {task.key for task in tasks if name.startswith(task.parameter_prefixes)}
+        owners.setdefault(id(parameter), set()).update(keys or {None})
+        parameters[id(parameter)] = parameter
+    own: dict[str, list[nn.Parameter]] = {task.key: [] for task in tasks}
+    for place, keys in owners.items():
+        (first, *others) = keys
+        if first is not None and not others:
+            own[first].append(parameters[place])
+    return own
 
 
 class Seam:

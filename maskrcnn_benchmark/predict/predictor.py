@@ -19,7 +19,7 @@ from maskrcnn_benchmark.predict.sources import frames_of, holds_several, is_live
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork, load_network
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
-from maskrcnn_benchmark.tasks.task import PER_REGION, TASKS, enabled_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Of one image at the size in which the network sees it: at most this many pixels, some GiB of activations
@@ -179,11 +179,11 @@ def _in_pixels_of(size, prediction):
 
 
 def _switches(tasks):
-    """Options that turn off the heads of all other tasks; answers per region need the detector in any case."""
+    """Options that turn off the heads of all other tasks but those that the tasks wanted may be made from."""
     if tasks is None:
         return []
     unknown = [task for task in tasks if task not in TASKS]
     if unknown or not tasks:
         raise UserError(f"tasks must be of {', '.join(TASKS)}, not {unknown[0] if unknown else 'none'}")
-    wanted = {*tasks, *(["detection"] if PER_REGION & set(tasks) else [])}
+    wanted = with_requirements(tasks)
     return [word for task in TASKS.values() if task.key not in wanted for word in (f"MODEL.{task.switch}", False)]

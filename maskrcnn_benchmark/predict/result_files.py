@@ -2,33 +2,44 @@
 
 import base64
 import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from maskrcnn_benchmark.prediction_files.layout import CLASSES, LISTS, describe
-from maskrcnn_benchmark.prediction_files.map_file import encode_map
-from maskrcnn_benchmark.prediction_files.rows import AnswerRows
-from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
+from maskrcnn_benchmark.prediction_files.layout import CLASSES, FileNames, describe, files_of
+from maskrcnn_benchmark.prediction_files.lists import ListFile
+from maskrcnn_benchmark.prediction_files.writer import PredictionWriter, contents
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.small_json import read_small_json
 
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.predict.result import Result
 
-class PredictedImages:
+
+class PredictedImages(AnnotatedDataset):
     """The images of results, in the place of the data set that they are not of: files call them by name.
 
     Attributes:
         vocabulary: the network's `Vocabulary`.
-        names: names of the images so far.
+        ids: names of the images so far.
+        sizes: (width, height) of each.
     """
 
-    def __init__(self, vocabulary, names=()):
+    def __init__(
+        self, vocabulary: Vocabulary, names: Sequence[str] = (), sizes: Sequence[tuple[int, int]] = ()
+    ) -> None:
         self.vocabulary = vocabulary
-        self.names = list(names)
+        self.ids = list(names)
+        self.sizes = list(sizes)
 
-    def __len__(self):
-        return len(self.names)
-
-    def get_img_info(self, index):
-        """{"image_id"} of an image."""
-        return {"image_id": self.names[index]}
+    def get_img_info(self, index: int) -> dict[str, Any]:
+        """{"image_id", "width", "height"} of an image."""
+        width, height = self.sizes[index]
+        return {"image_id": self.ids[index], "width": width, "height": height}
 
 
 class ResultWriter(PredictionWriter):
@@ -40,58 +51,68 @@ class ResultWriter(PredictionWriter):
     Args:
         folder: where to.
         vocabulary: the network's `Vocabulary`.
-        tasks: keys of the tasks that will be answered.
+        tasks: keys of the tasks that are predicted.
 
     Raises:
-        UserError: the folder holds answers that are numbered in another way, or a damaged list.
+        UserError: the folder holds predictions that are numbered in another way, or a damaged list.
     """
 
-    def __init__(self, folder, vocabulary, tasks):
+    def __init__(self, folder: str | os.PathLike, vocabulary: Vocabulary, tasks: Iterable[str]) -> None:
         images = PredictedImages(vocabulary)
-        super().__init__(folder, images, tasks, names=images.names)
+        super().__init__(folder, images, [TASKS[key] for key in tasks], names=images.ids)
+        self._encodings: dict[str, str] = {}
         self._known = self._read_lists()
 
-    def add(self, result):
+    def add(self, result: "Result") -> None:
         """Take in a `Result`."""
-        self.dataset.names.append(result.name)
+        self.dataset.ids.append(result.name)
+        self.dataset.sizes.append(result.size)
         self.write(len(self.dataset) - 1, result.answers)
 
-    def finish(self):
+    def finish(self) -> None:
         """Write the lists."""
-        written = set(self.dataset.names)
-        for kind, rows in self._known.items():
+        written = set(self.dataset.ids)
+        for file, rows in self._known:
             kept = [row for row in rows if row["image_id"] not in written]
             if kept:
-                self._rows(kind).add(len(self.dataset), kept)
+                self._rows(file).add(len(self.dataset), kept)
         super().finish()
 
+    def _lists(self):
+        return [file for file in files_of(TASKS.values()) if isinstance(file, ListFile)]
+
+    def _describe(self):
+        legend = super()._describe()
+        return {**legend, "encodings": {**self._encodings, **legend["encodings"]}}
+
     def _read_lists(self):
-        """{key of `LISTS`: rows that the folder holds}."""
+        """(file, rows that the folder holds) of each list."""
         classes = self.folder / CLASSES
         if not classes.is_file():
-            return {}
+            return []
         remedy = "choose another folder, or remove it"
-        if read_small_json(classes, remedy) != json.loads(json.dumps(describe(self.dataset))):
+        theirs = read_small_json(classes, remedy)
+        ours = json.loads(json.dumps(describe(self.dataset, ())))
+        encodings = theirs.get("encodings") if isinstance(theirs, dict) else None
+        if not isinstance(encodings, dict) or {**theirs, "encodings": {}} != ours:
             raise UserError(f"{self.folder} holds answers that are numbered in another way; choose another folder")
-        known = {}
-        for kind, name in LISTS.items():
-            if (self.folder / name).is_file():
-                rows = _load(self.folder / name)
+        self._encodings = encodings
+        known = []
+        for file in self._lists():
+            path = self.folder / file.name
+            if path.is_file():
+                rows = _load(path)
                 rows = rows["pred"] if isinstance(rows, dict) and "pred" in rows else rows
                 if not isinstance(rows, list) or not all(map(_is_row, rows)):
-                    raise UserError(f"{self.folder / name} is no list of answers; choose another folder, or remove it")
-                known[kind] = rows
+                    raise UserError(f"{path} is no list of answers; choose another folder, or remove it")
+                known.append((file, rows))
         return known
 
 
-def image_entry(result):
-    """All answers of a `Result` as one dictionary of plain values, see docs/predicting.md."""
-    images = PredictedImages(result.vocabulary, [result.name])
-    answers, files = result.answers, AnswerRows(images)
-    maps = {
-        folder: base64.b64encode(encode_map(values, palette)).decode()
-        for folder, (values, palette) in files.maps(answers).items()
-    }
+def image_entry(result: "Result") -> dict[str, Any]:
+    """All predictions of a `Result` as one dictionary of plain values, see docs/predicting.md."""
+    images, tasks = PredictedImages(result.vocabulary, [result.name], [result.size]), [TASKS[k] for k in result.tasks]
+    held = contents(tasks, result.answers, result.name, FileNames(images), result.size)
     width, height = result.size
     return {
         "image_id": result.name,
@@ -99,9 +120,11 @@ def image_entry(result):
         "width": width,
         "height": height,
         **({} if result.seconds is None else {"seconds": round(result.seconds, 6)}),
-        "answers": files.rows(result.name, answers),
-        "maps": maps,
-        "classes": describe(images),
+        "answers": {file.key: rows for file, rows, _ in held if isinstance(file, ListFile)},
+        "maps": {
+            folder: base64.b64encode(file.encode(array)).decode() for _, _, maps in held for file, folder, array in maps
+        },
+        "classes": describe(images, tasks),
     }
 
 
@@ -109,7 +132,7 @@ def _is_row(row):
     return isinstance(row, dict) and type(row.get("image_id")) in (int, str)
 
 
-def _load(path):
+def _load(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError):

@@ -2,7 +2,7 @@
 
 Such a config is a stranger's, whoever handed the checkpoint on. It describes the network, the size and the colours of
 its images, how its predictions are chosen and scored, and what its data sets are called. Folders, files, devices,
-processes and everything of the training are the user's alone. On top of the range that every option has, `BOUNDS` and
+processes and everything of the training are the user's alone. On top of the range that every option has, bounds and
 `DEMANDS` keep what one image may cost within what published networks need several times over.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from maskrcnn_benchmark.config.node import ConfigNode
-from maskrcnn_benchmark.data.build import class_counts
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, region_heads
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Number, Range, Sequence, Text, shown
 from maskrcnn_benchmark.utils.text import printable
@@ -55,8 +55,6 @@ _DATA_SET_OR_NONE = Text(100, empty=True, pattern=_DATA_SET.pattern, what=_DATA_
 _DATA_SETS = Sequence(_DATA_SET, 0, 16)
 _REGIONS = Integer(1, 20_000)
 _DETECTIONS = Integer(0, 1000)
-_SAMPLES = Integer(0, 8)
-_MAP_SIDE = Integer(1, 256)
 _SIDE = Integer(1, 4096)
 # Of an option that has neither a bound here nor a range of its own, such as one of a user's own task
 _MOST = 2**16
@@ -77,20 +75,15 @@ BOUNDS: dict[str, Range] = {
     "MODEL.RPN.FPN_POST_NMS_TOP_N_TEST": _REGIONS,
     "MODEL.RETINANET.PRE_NMS_TOP_N": _REGIONS,
     "MODEL.ROI_HEADS.DETECTIONS_PER_IMG": _DETECTIONS,
-    "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO": _SAMPLES,
-    "MODEL.ROI_MASK_HEAD.POOLER_SAMPLING_RATIO": _SAMPLES,
-    "MODEL.ROI_KEYPOINT_HEAD.POOLER_SAMPLING_RATIO": _SAMPLES,
-    "MODEL.ROI_PART_HEAD.POOLER_SAMPLING_RATIO": _SAMPLES,
-    "MODEL.ROI_MASK_HEAD.RESOLUTION": _MAP_SIDE,
-    "MODEL.ROI_KEYPOINT_HEAD.RESOLUTION": _MAP_SIDE,
-    "MODEL.ROI_PART_HEAD.RESOLUTION": _MAP_SIDE,
-    "MODEL.ROI_BOX_HEAD.NUM_CLASSES": Integer(2, 4096),
-    "MODEL.RETINANET.NUM_CLASSES": Integer(2, 4096),
-    "MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES": Integer(1, 256),
-    "MODEL.ROI_PART_HEAD.NUM_CLASSES": Integer(1, 255),
-    "MODEL.SEMANTIC_HEAD.NUM_CLASSES": Integer(1, 1024),
-    "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES": Integer(1, 2**15),
 }
+# Of options of any head, by the last part of their names
+BOUNDS_OF_HEADS = {"POOLER_SAMPLING_RATIO": Integer(0, 8), "RESOLUTION": Integer(1, 256)}
+
+
+def bound_of(key: str) -> Range | None:
+    """What an option may be in a config that comes along with weights, on top of its range; None for just that."""
+    own = {option: bound for task in TASKS.values() for option, bound in task.bounds().items()}
+    return BOUNDS.get(key) or own.get(key) or BOUNDS_OF_HEADS.get(key.rpartition(".")[2])
 
 
 @dataclass(frozen=True)
@@ -128,9 +121,10 @@ def _feature_bytes(cfg):
     channels = model.RESNETS.STEM_OUT_CHANNELS / 4 + 3 * model.RESNETS.RES2_OUT_CHANNELS / 16
     stride = 4 if "FPN" in model.BACKBONE.CONV_BODY else 16
     channels += model.RESNETS.BACKBONE_OUT_CHANNELS / stride**2
-    if model.SEMANTIC_ON or model.BOUNDARY_ON or model.OCCLUSION_ON or model.PART_HEAD == "fpn":
+    read = set().union(*(task.dense_features(cfg) for task in enabled_tasks(cfg)))
+    if read & {"dense", "fine"}:
         channels += 2 * model.DENSE_TRUNK.CHANNELS / 16
-    if model.BOUNDARY_ON or model.OCCLUSION_ON:
+    if "fine" in read:
         edges = model.EDGE_DECODER
         channels += (edges.CHANNELS + edges.STEM_CHANNELS) / edges.STRIDE**2
     return 4 * channels * _pixels(cfg)
@@ -138,9 +132,7 @@ def _feature_bytes(cfg):
 
 def _class_map_bytes(cfg):
     """Of maps with a plane for each class, at a quarter of the image's size."""
-    model = cfg.MODEL
-    planes = model.SEMANTIC_HEAD.NUM_CLASSES if model.SEMANTIC_ON else 0
-    planes += model.ROI_PART_HEAD.NUM_CLASSES if model.PART_ON and model.PART_HEAD == "fpn" else 0
+    planes = sum(task.planes(cfg) for task in enabled_tasks(cfg) if task.dense_features(cfg))
     return 4 * planes * _pixels(cfg) / 16
 
 
@@ -160,19 +152,21 @@ def _regions(cfg):
 
 
 def _region_heads(cfg):
-    """[(number of regions, the options of the head)] of the heads that are turned on."""
-    model, detections = cfg.MODEL, cfg.MODEL.ROI_HEADS.DETECTIONS_PER_IMG
-    heads = [(_regions(cfg), model.ROI_BOX_HEAD)] if model.DETECTION_ON and not model.RPN_ONLY else []
-    heads += [(detections, model.ROI_MASK_HEAD)] if model.MASK_ON else []
-    heads += [(detections, model.ROI_KEYPOINT_HEAD)] if model.KEYPOINT_ON else []
-    heads += [(detections, model.ROI_PART_HEAD)] if model.PART_ON and model.PART_HEAD == "roi" else []
-    return heads
+    """[(number of regions, the options of the head, planes of its map)] of the heads that are turned on.
+
+    A head that needs no other task to be on reads the proposals, the others read detections.
+    """
+    detections = cfg.MODEL.ROI_HEADS.DETECTIONS_PER_IMG
+    return [
+        (detections if task.requirements(cfg) else _regions(cfg), group, task.planes(cfg))
+        for task, group in region_heads(cfg)
+    ]
 
 
 def _pooled_bytes(cfg):
     """Of the features that are pooled from all regions of the greediest head."""
     channels = cfg.MODEL.RESNETS.BACKBONE_OUT_CHANNELS
-    return max((4 * channels * count * head.POOLER_RESOLUTION**2 for count, head in _region_heads(cfg)), default=0)
+    return max((4 * channels * count * head.POOLER_RESOLUTION**2 for count, head, _ in _region_heads(cfg)), default=0)
 
 
 def _pooling_samples(cfg):
@@ -180,20 +174,16 @@ def _pooling_samples(cfg):
     return max(
         (
             count * (head.POOLER_RESOLUTION * max(1, head.POOLER_SAMPLING_RATIO)) ** 2
-            for count, head in _region_heads(cfg)
+            for count, head, _ in _region_heads(cfg)
         ),
         default=0,
     )
 
 
 def _region_map_bytes(cfg):
-    """Of the maps of all detections, a plane for each class, joint or part."""
-    model, detections = cfg.MODEL, cfg.MODEL.ROI_HEADS.DETECTIONS_PER_IMG
-    planes = [model.ROI_BOX_HEAD.NUM_CLASSES * model.ROI_MASK_HEAD.RESOLUTION**2] if model.MASK_ON else []
-    keypoint, part = model.ROI_KEYPOINT_HEAD, model.ROI_PART_HEAD
-    planes += [keypoint.NUM_CLASSES * keypoint.RESOLUTION**2] if model.KEYPOINT_ON else []
-    planes += [part.NUM_CLASSES * part.RESOLUTION**2] if model.PART_ON and model.PART_HEAD == "roi" else []
-    return 4 * detections * max(planes, default=0)
+    """Of the maps of all regions of the greediest head."""
+    heads = [(n * planes, head.get("RESOLUTION", 2 * head.POOLER_RESOLUTION)) for n, head, planes in _region_heads(cfg)]
+    return max((4 * planes * side**2 for planes, side in heads), default=0)
 
 
 _SIZES = ("INPUT.MIN_SIZE_TEST", "INPUT.MAX_SIZE_TEST", "DATALOADER.SIZE_DIVISIBILITY", "TEST.BBOX_AUG")
@@ -209,7 +199,7 @@ DEMANDS = (
     Demand(
         "feature maps", (*_SIZES, "MODEL.RESNETS", "MODEL.DENSE_TRUNK", "MODEL.EDGE_DECODER"), _feature_bytes, 2.0**31
     ),
-    Demand("class maps", (*_SIZES, "MODEL.SEMANTIC_HEAD.NUM_CLASSES"), _class_map_bytes, 2.0**30),
+    Demand("class maps", (*_SIZES, "NUM_CLASSES of its heads"), _class_map_bytes, 2.0**30),
     Demand("anchors", (*_SIZES, "MODEL.RPN", "MODEL.RETINANET"), _anchor_bytes, 2.0**30),
     Demand("pooled features", (*_POOLERS, "MODEL.RESNETS.BACKBONE_OUT_CHANNELS"), _pooled_bytes, 2.0**31),
     Demand("pooling", (*_POOLERS, "POOLER_SAMPLING_RATIO"), _pooling_samples, 8e6, "million samples", 1e6),
@@ -258,18 +248,19 @@ def take_options(
 
 
 def check_names(vocabulary: Vocabulary, source: str) -> None:
-    """Raise `UserError` for names that came along with weights and are more than `BOUNDS` has for classes."""
+    """Raise `UserError` for names that came along with weights and are more than their bounds have for classes."""
     for key, count in _counts(vocabulary).items():
-        if count and key in BOUNDS and not BOUNDS[key].holds(count):
+        bound = bound_of(key)
+        if count and bound is not None and not bound.holds(count):
             raise UserError(
-                f"{source}: its names make {count} of {key}, which {BOUNDS[key].problem(count)} where names come along "
+                f"{source}: its names make {count} of {key}, which {bound.problem(count)} where names come along "
                 "with weights; take another file"
             )
 
 
 def _counts(vocabulary):
     """{option: number of classes, background included where the option counts it, or 0 without any}."""
-    return {option: count for option, (_, count, _) in class_counts(vocabulary).items()}
+    return {each.option: each.count for task in TASKS.values() for each in task.class_counts(vocabulary)}
 
 
 def _with_names(cfg, vocabulary):
@@ -330,7 +321,7 @@ def _check_bounds(cfg, source):
     for key in cfg.keys_of_options():
         if not is_taken(key):
             continue
-        value, bound = cfg.value_of(key), BOUNDS.get(key)
+        value, bound = cfg.value_of(key), bound_of(key)
         problem = bound.problem(value) if bound is not None else None
         if bound is None and cfg.record_of(key) is None and isinstance(value, int | float) and not abs(value) <= _MOST:
             problem = f"must be a number of at most {_MOST}"

@@ -1,16 +1,16 @@
-"""Answers from files as the prediction that drawing functions take."""
+"""Stored predictions as the prediction that drawing functions take."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.prediction_files.encodings import decode_direction, decode_strength
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
-from maskrcnn_benchmark.structures.keypoint import Keypoints
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.resampling import resize_nearest
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, PROPOSALS
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 # Objects of an image that are made into bitmaps: the best so many, more than any picture shows
 MOST_OBJECTS = 100
@@ -26,141 +26,129 @@ class LabelMap:
 
     stride = 1
 
-    def __init__(self, labels, channels):
+    def __init__(self, labels: torch.Tensor, channels: int) -> None:
         self.labels = labels
         self.channels = channels
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self.labels.shape[1], self.labels.shape[0]
 
     @property
-    def scores(self):
+    def scores(self) -> torch.Tensor:
         """uint8 [C, H, W], 1 at each pixel's label."""
         planes = torch.arange(self.channels, dtype=torch.uint8, device=self.labels.device)
         return (self.labels[None] == planes[:, None, None]).to(torch.uint8)
 
-    def resize(self, size):
+    def resize(self, size: tuple[int, int]) -> "LabelMap":
         """The map at (width, height); each pixel takes the label at its centre."""
         return LabelMap(resize_nearest(self.labels, size), self.channels)
 
-    def to(self, device):
+    def to(self, device: torch.device | str) -> "LabelMap":
+        """The map on another device."""
         return LabelMap(self.labels.to(device), self.channels)
 
 
-def strength_map(answer, size, vocabulary):
-    """A map of strengths, uint8 [H, W] as files hold it: `ScoreMap` of one channel, 0..1."""
-    return ScoreMap(_float(decode_strength(answer)[None]), size)
+def to_prediction(
+    stored: Mapping[str, Any],
+    size: tuple[int, int],
+    vocabulary: Vocabulary,
+    tasks: Iterable,
+) -> ImagePrediction:
+    """The prediction that stored predictions of an image stand for, to be drawn.
 
-
-# {key of an added task: function (answer, (width, height), Vocabulary) -> its member of `ImagePrediction.outputs`}; the
-# answers of one that is not in it are strengths
-FURTHER_MEMBERS = {}
-
-
-def to_prediction(answers, vocabulary, task=None):
-    """The prediction that answers on an image stand for, to be drawn.
-
-    Boxes, masks and joints come from lists that need not speak of the same objects. Objects are those of `task`, or of
-    the first of detection, instance and keypoint that is answered; an answer of another of them joins in where it has
-    the same objects in the same order (joints: the people among them), and is left out otherwise.
+    Lists of objects of several tasks need not speak of the same objects. Objects are those of the first task that has
+    a list; those of another join in where they are among them in the same order, and are left out otherwise.
 
     Args:
-        answers: `ImageAnswers`.
+        stored: {task key: stored}.
+        size: (width, height) of the image.
         vocabulary: the `Vocabulary` of the data set.
-        task: the task that will be drawn, or None to draw all from one prediction.
+        tasks: the tasks (`tasks.task.Task`) that are wanted of these.
 
     Returns:
-        `ImagePrediction` of the image's size; objects are the best 100, with masks of the size of the image, and parts
-        are a map of the whole image. Maps are `LabelMap` and `ScoreMap`.
+        `ImagePrediction` of the image's size; objects are the best 100, with the fields of all tasks that joined.
     """
-    given, size = answers.answers, answers.size
-    prediction = ImagePrediction(size, _objects(given, size, vocabulary, task), image_id=answers.image_id)
-    if "semantic" in given:
-        labels = given["semantic"]
-        # 255 stands for no class, which drawings leave blank
-        channels = IGNORE_INDEX + 1 if (labels == IGNORE_INDEX).any() else len(vocabulary.semantic_names)
-        prediction.semantic = LabelMap(torch.from_numpy(labels), channels)
-    if "part" in given:
-        prediction.part_map = LabelMap(torch.from_numpy(given["part"].labels), len(vocabulary.parts) + 1)
-    if "boundary" in given:
-        prediction.boundary = strength_map(given["boundary"], size, vocabulary)
-    if "occlusion" in given:
-        strength, direction = given["occlusion"].strength, given["occlusion"].direction
-        planes = np.concatenate([decode_strength(strength)[None], decode_direction(direction)])
-        prediction.occlusion = ScoreMap(_float(planes), size)
-    if "classification" in given:
-        prediction.classes = _float(given["classification"])
-    for key in given.keys() - OWN_TASKS - {PROPOSALS.key}:
-        prediction.outputs[key] = FURTHER_MEMBERS.get(key, strength_map)(given[key], size, vocabulary)
+    given = {task.key: task for task in tasks if task.key in stored}
+    lists = {key: stored[key] for key, task in given.items() if task.per == "region" and isinstance(stored[key], list)}
+    rows, joined = _join(lists) if lists else ([], ())
+    prediction = ImagePrediction(size)
+    for key in joined:
+        boxes = given[key].decode(rows, size, vocabulary)
+        if prediction.instances is None:
+            prediction.instances = boxes
+        for field in boxes.fields():
+            prediction.instances.add_field(field, boxes.get_field(field))
+    for key, task in given.items():
+        if key not in lists:
+            prediction.outputs[key] = task.decode(stored[key], size, vocabulary)
     return prediction
 
 
-def _objects(given, size, vocabulary, task):
-    """The objects as `BoxList`, or None where no task with objects is answered."""
-    answered = [key for key in ("detection", "instance", "keypoint") if key in given]
-    lead = task if task in answered else next(iter(answered), None)
-    if lead is None:
-        return None
-    order = sorted(range(len(given[lead])), key=lambda i: -given[lead][i]["score"])[:MOST_OBJECTS]
-    chosen = [given[lead][i] for i in order]
-    boxes = BoxList(_float([_box(row) for row in chosen]).reshape(-1, 4), size, mode="xyxy")
+def decode_objects(
+    rows: Sequence[Mapping],
+    size: tuple[int, int],
+    box: Callable[[Mapping], Sequence[float]] | None = None,
+    **fields: Callable[[Sequence[Mapping], tuple[int, int]], Any],
+) -> BoxList:
+    """Stored rows as objects: the best 100, best first, with labels and scores.
+
+    Args:
+        rows: list of {"category_id": label, "score", "bbox": [x, y, width, height], ...}.
+        size: (width, height) of the image.
+        box: function of a row without "bbox" to [x, y, width, height].
+        fields: for each further field of the `BoxList` a function of (the chosen rows, size) that makes it. A row of
+            an object that another task found lacks what this one's rows have.
+    """
+    order = sorted(range(len(rows)), key=lambda i: -rows[i]["score"])[:MOST_OBJECTS]
+    chosen = [rows[i] for i in order]
+    extents = [row["bbox"] if "bbox" in row or box is None else box(row) for row in chosen]
+    corners = [[x, y, x + width - 1, y + height - 1] for x, y, width, height in extents]
+    boxes = BoxList(torch.tensor(corners, dtype=torch.float32).reshape(-1, 4), size, mode="xyxy")
     boxes.add_field("labels", torch.tensor([row["category_id"] for row in chosen], dtype=torch.int64))
-    boxes.add_field("scores", _float([row["score"] for row in chosen]))
-    masks = _rows_of("instance", lead, given, vocabulary)
-    if masks is not None:
-        boxes.add_field("mask", _bitmaps([masks[i]["segmentation"] for i in order], size))
-    people = _rows_of("keypoint", lead, given, vocabulary)
-    if people is not None:
-        nobody = [0.0] * (3 * len(vocabulary.joints))
-        joints = _float([people[i]["keypoints"] if people[i] else nobody for i in order])
-        joints = joints.reshape(-1, len(vocabulary.joints), 3)
-        boxes.add_field("keypoints", Keypoints(joints, size, joints=vocabulary.joints))
+    boxes.add_field("scores", torch.tensor([row["score"] for row in chosen], dtype=torch.float32))
+    for name, make in fields.items():
+        boxes.add_field(name, make(chosen, size))
     return boxes
 
 
-def _rows_of(task, lead, given, vocabulary):
-    """The rows of a task for each row of the leading one, None for an object without; None where they do not match."""
-    if task not in given:
-        return None
-    rows = given[task]
-    if task == lead:
-        return rows
-    owners = range(len(given[lead]))
-    if task == "keypoint":
-        owners = [i for i in owners if vocabulary.thing_names[given[lead][i]["category_id"] - 1] == "person"]
-    if [_identity(given[lead][i]) for i in owners] != [_identity(row) for row in rows]:
-        return None
-    matched = [None] * len(given[lead])
-    for owner, row in zip(owners, rows):
-        matched[owner] = row
-    return matched
+def bitmaps(codes: Sequence[Mapping | None], size: tuple[int, int]) -> torch.Tensor:
+    """Run lengths with their counts as bytes, or None for no pixel: uint8 [N, 1, H, W]."""
+    width, height = size
+    masks = torch.zeros((len(codes), 1, height, width), dtype=torch.uint8)
+    there = [place for place, code in enumerate(codes) if code is not None]
+    if there:
+        decoded = coco_mask.decode([codes[place] for place in there])
+        masks[there, 0] = torch.from_numpy(np.ascontiguousarray(decoded.transpose(2, 0, 1)))
+    return masks
+
+
+def _join(lists):
+    """(rows of the first list with what the same objects have in the others, keys of the lists that joined)."""
+    (first, lead), *others = lists.items()
+    rows, joined = [dict(row) for row in lead], [first]
+    for key, more in others:
+        places = _places(lead, more)
+        if places is not None:
+            joined.append(key)
+            for place, row in zip(places, more):
+                rows[place] = {**row, **rows[place]}
+    return rows, joined
+
+
+def _places(lead, rows):
+    """Where each row's object is in a list, in the same order; None where one is not."""
+    places, place = [], 0
+    for row in rows:
+        while place < len(lead) and _identity(lead[place]) != _identity(row):
+            place += 1
+        if place == len(lead):
+            return None
+        places.append(place)
+        place += 1
+    return places
 
 
 def _identity(row):
     return row["category_id"], row["score"]
-
-
-def _box(row):
-    """Corners of a row's box, last pixel included; of a row without a box, those of its mask or its joints."""
-    if "bbox" in row:
-        x, y, width, height = row["bbox"]
-    elif "segmentation" in row:
-        x, y, width, height = coco_mask.toBbox(row["segmentation"]).tolist()
-    else:
-        joints = np.reshape(row["keypoints"], (-1, 3))[:, :2]
-        (x, y), (width, height) = joints.min(axis=0), joints.max(axis=0) - joints.min(axis=0)
-    return [x, y, x + width - 1, y + height - 1]
-
-
-def _bitmaps(codes, size):
-    """uint8 [N, 1, H, W]."""
-    width, height = size
-    if not codes:
-        return torch.zeros((0, 1, height, width), dtype=torch.uint8)
-    return torch.from_numpy(np.ascontiguousarray(coco_mask.decode(codes).transpose(2, 0, 1)[:, None]))
-
-
-def _float(values):
-    return torch.as_tensor(np.asarray(values, dtype=np.float32))

@@ -1,53 +1,121 @@
-"""How answers lie in a folder: which file holds what, and what files call images, categories and classes."""
+"""How predictions lie in a folder: what a file of them is, and what files call images, categories and classes."""
 
-from pathlib import PurePosixPath
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.small_json import read_small_json
 
-# Lists of answers, by task; "parts" are those of the part task that tell objects apart
-LISTS = {
-    "detection": "bbox.json",
-    "instance": "segm.json",
-    "keypoint": "keypoints.json",
-    "parts": "parts.json",
-    "classification": "classification.json",
-}
-# The joints once more, as PASCAL in Detail's own program wants them
-DETAIL_KEYPOINTS = "detail_keypoints.json"
-# Folders with a PNG for each image, by task. An added task's answers, grey uint8 [H, W], are written where they have a
-# folder here, and `ENCODINGS` says what the numbers mean
-MAPS = {"part": "part", "semantic": "semantic", "boundary": "boundary", "occlusion": "occlusion"}
-# The second PNG of a task lies beside the folder of its first: occlusion/NAME.png and occlusion_direction/NAME.png
-DIRECTION_SUFFIX = "_direction"
 CLASSES = "classes.json"
 
-ENCODINGS = {
-    "bbox": "[x, y, width, height] in pixels; x, y is the left upper corner of the first pixel, counted from 0",
-    "segmentation": "COCO run lengths, {size: [height, width], counts: text}",
-    "keypoints": "[x, y, visibility] for each joint in the order of 'joints'",
-    "parts": "name of each part as in 'part', and its pixels as in 'segmentation'",
-    "category_score": "a score for each of 'image_labels', in their order",
-    "semantic": "PNG of 8 bits: a value of 'semantic', 0 unlabelled",
-    "part": "PNG of 8 bits: a value of 'part', 0 none",
-    "boundary": "PNG of 8 bits: probability of a boundary times 255",
-    "occlusion": "PNG of 8 bits: probability of an occlusion edge times 255",
-    "occlusion_direction": (
-        "PNG of 16 bits: 0 no direction, else 1 + round(65534 theta / (2 pi)); theta = atan2(dy, dx) in 0..2 pi is the "
-        "direction of the edge, x to the right, y down, with the object in front on its left"
-    ),
-}
+
+class PredictionFile:
+    """What holds predictions of a task: a list in one file (`lists.ListFile`) or a map per image (`maps.MapFile`).
+
+    Args:
+        key: what it is called among sources, in the table of `find_predictions` and on the command line.
+        name: of the file or the folder, in a folder of predictions.
+        option: the option of `tools/evaluate.py` that names it alone.
+        text: what that option says of it.
+        encodings: {name: what the numbers mean}, for `classes.json`.
+        is_optional: whether the task's other files do without it.
+    """
+
+    metavar = ""
+
+    def __init__(
+        self,
+        key: str,
+        name: str = "",
+        *,
+        option: str = "",
+        text: str = "",
+        encodings: Mapping[str, str] | None = None,
+        is_optional: bool = False,
+    ) -> None:
+        self.key = key
+        self.name = name or key
+        self.option = option or f"--{key}"
+        self.text = text or "; ".join((encodings or {}).values())
+        self.encodings = dict(encodings or {})
+        self.is_optional = is_optional
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.key!r}, {self.name!r})"
 
 
-def image_id(dataset, index):
-    """What the data set's file calls the image at an index."""
-    if hasattr(dataset, "id_to_img_map"):
-        return dataset.id_to_img_map[index]
-    return dataset.get_img_info(index).get("image_id", index)
+def files_of(tasks: Iterable) -> list[PredictionFile]:
+    """The files of tasks (`tasks.task.Task`): lists first, then maps."""
+    return sorted((file for task in tasks for file in task.files()), key=lambda file: file.metavar == "DIR")
 
 
-def image_ids(dataset):
+def held_by(tasks: Iterable, stored: Mapping[str, Any]) -> Iterator[tuple[Any, PredictionFile, Any]]:
+    """Yield (task, file, what that file holds) of the stored predictions of an image, {task key: stored}."""
+    for task in tasks:
+        files = task.files()
+        held = task.to_files(stored[task.key]) if files and task.key in stored else {}
+        for file in files:
+            if held.get(file.key) is not None:
+                yield task, file, held[file.key]
+
+
+class FileNames:
+    """What files call the images, categories and parts of a data set.
+
+    Attributes:
+        vocabulary: the data set's `Vocabulary`.
+        category_ids: {label of a thing: its category id}.
+        part_ids: {part id: name} of the data set's file.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+        self.vocabulary = dataset.vocabulary
+        self.category_ids = dataset.category_ids()
+        self.part_ids = dataset.part_ids()
+
+    @cached_property
+    def part_keys(self) -> dict[str, Any]:
+        """{name: part id}."""
+        return {name: key for key, name in self.part_ids.items()}
+
+    @cached_property
+    def part_labels(self) -> dict[tuple[str, str], int]:
+        """{(thing, name of a label of the part set): label}."""
+        parts = self.vocabulary.parts
+        named = enumerate(zip(parts.labels, parts.owners), 1)
+        return {(thing, name): label for label, (name, things) in named for thing in things}
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(width, height) of each image."""
+        infos = map(self._dataset.get_img_info, range(len(self._dataset)))
+        return [(int(info["width"]), int(info["height"])) for info in infos]
+
+    @cached_property
+    def indices(self) -> dict[int | str, int]:
+        """{what files call an image: its index}: its id, or its name, which is all that some networks know."""
+        by_name = {name: index for index, name in enumerate(image_names(self._dataset))}
+        return {**by_name, **image_ids(self._dataset)}
+
+    def labels_beside(self, path: str | os.PathLike) -> dict[int | str, int]:
+        """{category id: label} of a list: by the names in a `classes.json` beside it, else the data set's numbers."""
+        classes = Path(path).parent / CLASSES
+        if not classes.is_file():
+            return {key: label for label, key in self.category_ids.items()}
+        places = {name: label for label, name in enumerate(self.vocabulary.thing_names, 1)}
+        things = read_classes(classes, "things", path)
+        if not all(type(entry.get("category_id")) in (int, str) for entry in things):
+            raise UserError(f"{classes} is damaged: a thing has no category_id; {_classes_remedy(path)}")
+        return {entry["category_id"]: places[entry["name"]] for entry in things if entry["name"] in places}
+
+
+def image_ids(dataset: Any) -> dict[int | str, int]:
     """{what the file calls an image: its index}. Raises `UserError` where two images share an id."""
-    ids = [image_id(dataset, index) for index in range(len(dataset))]
+    ids = [dataset.image_id(index) for index in range(len(dataset))]
     places = {key: index for index, key in enumerate(ids)}
     if len(places) < len(ids):
         twice = next(key for index, key in enumerate(ids) if places[key] != index)
@@ -57,43 +125,25 @@ def image_ids(dataset):
     return places
 
 
-def image_names(dataset):
-    """What the map of each image is called, without suffix: list of str, all different.
+def image_names(dataset: Any) -> list[str]:
+    """What the map of each image is called, without suffix, all different.
 
     That is the stem of the image's file; where two share it, the image ids; where those will not do, the indices.
     """
     infos = [dataset.get_img_info(index) for index in range(len(dataset))]
     stems = [PurePosixPath(str(info.get("file_name", ""))).stem for info in infos]
-    ids = [str(image_id(dataset, index)) for index in range(len(infos))]
+    ids = [str(dataset.image_id(index)) for index in range(len(infos))]
     numbers = [str(index) for index in range(len(infos))]
     return next(names for names in (stems, ids, numbers) if len(set(names)) == len(names) and all(map(_is_name, names)))
 
 
-def category_ids(dataset):
-    """{label of a thing: what the file calls it}; labels themselves where the file has no numbers of its own."""
-    labels = range(1, len(dataset.vocabulary.thing_names) + 1)
-    known = getattr(dataset, "contiguous_category_id_to_json_id", {})
-    return {label: known.get(label, label) for label in labels}
-
-
-def is_detail(dataset):
-    """Whether a data set is in the layout of PASCAL in Detail."""
-    return all(hasattr(part, "category_ids") for part in getattr(dataset, "datasets", [dataset]))
-
-
-def part_ids(dataset):
-    """{part id: name} of the data set's file; {} where it has none."""
-    parts = getattr(dataset, "datasets", [dataset])
-    return dict(parts[0].file.parts) if parts and is_detail(dataset) else {}
-
-
-def describe(dataset):
-    """What every number in the files means: a dictionary of plain values, the content of `classes.json`."""
+def describe(dataset: Any, tasks: Iterable) -> dict[str, Any]:
+    """What every number in the files of tasks means: a dictionary of plain values, the content of `classes.json`."""
     vocabulary = dataset.vocabulary
-    ids = _ids_of_names(dataset)
-    return {
+    ids = dataset.class_ids()
+    content = {
         "things": [
-            {"category_id": key, "name": vocabulary.thing_names[k - 1]} for k, key in category_ids(dataset).items()
+            {"category_id": key, "name": vocabulary.thing_names[k - 1]} for k, key in dataset.category_ids().items()
         ],
         "semantic": [
             {"value": value, "name": name, "category_id": ids.get(name)}
@@ -108,16 +158,32 @@ def describe(dataset):
         else [],
         "joints": list(vocabulary.joints.names) if vocabulary.joints else [],
         "image_labels": [{"name": name, "category_id": ids.get(name)} for name in vocabulary.image_label_names],
-        "encodings": ENCODINGS,
     }
+    # maps of numbers that are named here come in the order of the names, before other maps
+    places = {name: place for place, name in enumerate(content)}
+    files = sorted(files_of(tasks), key=lambda file: (file.metavar == "DIR", places.get(file.key, len(places))))
+    return {**content, "encodings": {name: text for file in files for name, text in file.encodings.items()}}
 
 
-def _ids_of_names(dataset):
-    """{class name: category id}, of things and, where the file numbers them, of everything else."""
-    first = getattr(dataset, "datasets", [dataset])[0]
-    if is_detail(dataset):
-        return first.category_ids
-    return {dataset.vocabulary.thing_names[label - 1]: key for label, key in category_ids(dataset).items()}
+def read_classes(path: str | os.PathLike, field: str, numbered: object) -> list[dict]:
+    """The entries of a `classes.json` under a field, each an object with a name: list of dict.
+
+    Args:
+        path: the file.
+        field: "things", "semantic" or "part".
+        numbered: the file or folder whose numbers it explains, for an error.
+    """
+    content = read_small_json(path, _classes_remedy(numbered))
+    entries = content.get(field) if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries
+    ):
+        raise UserError(f"{path} is damaged: it has no names under {field!r}; {_classes_remedy(numbered)}")
+    return entries
+
+
+def _classes_remedy(numbered):
+    return f"remove it if {numbered} is numbered as the data set is"
 
 
 def _is_name(name):

@@ -1,289 +1,357 @@
-"""The lists of answers that files hold, one class per kind: what an entry must be, and the answer it stands for."""
+"""Lists of predictions: how rows are made of what is stored, and what an entry of a file must be."""
 
 import os
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.prediction_files.layout import CLASSES, category_ids, image_ids, image_names, part_ids
+from maskrcnn_benchmark.prediction_files.as_prediction import bitmaps, decode_objects
+from maskrcnn_benchmark.prediction_files.layout import FileNames, PredictionFile
 from maskrcnn_benchmark.prediction_files.row_file import RowFile, shown
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.run_length import RunLengths
-from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.small_json import read_small_json
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 _LARGEST = 1e9  # beyond any coordinate and any score; also leaves out nan and infinity
+Rows = Sequence[tuple[int, dict]]  # entries of a file, each with its number
 
 
-class AnswerList:
-    """The answers of one list on the images of a data set.
+class PredictionList:
+    """One list on the images of a data set, checked when it is opened and read image by image.
 
     Args:
+        kind: what the list holds.
         path: the file, see `RowFile`.
-        dataset: the data set that its image and category ids are of.
+        names: what files call the images and classes of the data set.
 
     Raises:
         UserError: for the first entry that is not as it must be. Run lengths are only decoded with their image.
     """
 
-    def __init__(self, path, dataset):
-        self._image_ids = image_ids(dataset)
-        infos = map(dataset.get_img_info, range(len(dataset)))
-        self._sizes = [(int(info["width"]), int(info["height"])) for info in infos]
-        self._labels = _labels_of_file(path, dataset)
-        self._by_name = {name: index for index, name in enumerate(image_names(dataset))}
-        self._names = dataset.vocabulary.thing_names
+    def __init__(self, kind: "ListFile", path: str | os.PathLike, names: FileNames) -> None:
+        self.names = names
+        self.labels = names.labels_beside(path)
+        self._kind = kind
+        self._indices, self._seen = names.indices, set()
         self.file = RowFile(path, self._check)
 
-    def answer(self, index):
-        """The prediction on the image at an index, see `prediction_files.encodings`; empty where no entry names it."""
-        rows = self.file.rows(index)
-        return [self._convert(row, index) for _, row in rows]
+    def read(self, index: int) -> Any:
+        """What the list holds of the image at an index."""
+        return self._kind.read(self.file.rows(index), index, self)
 
-    def images(self):
-        """Indices of the images that have an entry: set of int."""
-        return self.file.images()
+    def label(self, row: Mapping) -> int:
+        """The label of an entry's category id."""
+        key = member(row, "category_id")
+        if type(key) not in (int, str) or key not in self.labels:
+            raise ValueError(f"has the category_id {shown(key)}, which is none of the {len(self.labels)} with objects")
+        return self.labels[key]
 
-    def _check(self, row):
-        index = self._index(row)
-        self._label(row)
-        self._score(row)
-        self._check_rest(row, index)
-        return index
+    def thing(self, row: Mapping) -> str:
+        """The name of an entry's class."""
+        return self.names.vocabulary.thing_names[self.label(row) - 1]
 
-    def _check_rest(self, row, index):
-        """Raise `ValueError` if what makes this kind of list is not as it must be."""
-        raise NotImplementedError
+    def codes(self, index: int, codes: Sequence[Mapping], entries: Sequence[int], what: str = "") -> tuple:
+        """Run lengths that were checked, with their counts as bytes, after each was decoded to see that it is whole.
 
-    def _convert(self, row, index):
-        """The dictionary of `prediction_files.encodings` that an entry stands for."""
-        return {"category_id": self._label(row), "score": float(row["score"])}
+        Args:
+            index: of the image.
+            codes: N run lengths.
+            entries: number of the entry of each.
+            what: which of an entry's run lengths they are, for an error.
 
-    def _index(self, row):
-        key = _member(row, "image_id")
-        if type(key) in (int, str):
-            for known in (self._image_ids, self._by_name):  # a network that saw files alone knows their names
-                if key in known:
-                    return known[key]
-        raise ValueError(f"has the image_id {shown(key)}, which no image of the data set has")
-
-    def _label(self, row):
-        key = _member(row, "category_id")
-        if type(key) not in (int, str) or key not in self._labels:
-            raise ValueError(f"has the category_id {shown(key)}, which is none of the {len(self._labels)} with objects")
-        return self._labels[key]
-
-    def _score(self, row):
-        if not _is_number(_member(row, "score")):
-            raise ValueError(f"has the score {shown(row['score'])}; it must be a finite number")
-
-    def _codes(self, index, codes, names):
-        """Run lengths with their counts as bytes, after each was decoded once to see that it is whole."""
-        size = self._sizes[index]
-        lengths = RunLengths(codes, size, names)
-        return lengths, [_compressed(code, size) for code in codes]
-
-
-class DetectionList(AnswerList):
-    """Boxes: [{"image_id", "category_id", "bbox": [x, y, width, height], "score"}]."""
-
-    def _check_rest(self, row, index):
-        box = _member(row, "bbox")
-        if not _are_numbers(box, 4) or box[2] < 0 or box[3] < 0:
-            raise ValueError(
-                f"has the bbox {shown(box)}; it must be [x, y, width, height], finite, neither side negative"
-            )
-
-    def _convert(self, row, index):
-        box = [float(value) for value in row["bbox"]]
-        return {**super()._convert(row, index), "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
-
-
-class InstanceList(AnswerList):
-    """Masks: [{"image_id", "category_id", "segmentation": {"size": [h, w], "counts"}, "score"}]."""
-
-    def answer(self, index):
-        rows = self.file.rows(index)
-        codes = [row["segmentation"] for _, row in rows]
-        lengths, codes = self._codes(index, codes, lambda i: f"{self.file.path}: entry {rows[i][0]}")
-        return [
-            {**self._convert(row, index), "segmentation": code, "area": float(area), "iscrowd": 0}
-            for (_, row), code, area in zip(rows, codes, lengths.areas)
-        ]
-
-    def _check_rest(self, row, index):
-        _check_code(_member(row, "segmentation"), self._sizes[index], "segmentation")
-
-
-class KeypointList(AnswerList):
-    """People's joints: [{"image_id", "category_id": person's, "keypoints": [x, y, v] * J, "score"}]."""
-
-    def __init__(self, path, dataset):
-        self._joints = len(dataset.vocabulary.joints)
-        super().__init__(path, dataset)
-
-    def _check_rest(self, row, index):
-        if self._names[self._label(row) - 1] != "person":
-            raise ValueError(f"has joints of the category_id {shown(row['category_id'])}; only a person has joints")
-        joints = _member(row, "keypoints")
-        if not _are_numbers(joints, 3 * self._joints):
-            count = f"{len(joints)} of them" if isinstance(joints, list) else shown(joints)
-            raise ValueError(
-                f"must have {3 * self._joints} finite numbers as keypoints, x, y and visibility of {self._joints} "
-                f"joints, not {count}"
-            )
-
-    def _convert(self, row, index):
-        joints = np.array(row["keypoints"], np.float64).reshape(-1, 3)
-        low, high = joints[:, :2].min(axis=0), joints[:, :2].max(axis=0)
-        box = [*low.tolist(), *(high - low).tolist()]  # as pycocotools takes it
-        joints = joints.reshape(-1).tolist()
-        return {**super()._convert(row, index), "keypoints": joints, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
-
-
-class PartList(AnswerList):
-    """Parts by object: [{"image_id", "category_id", "score", "parts": [{"part" or "part_id", "segmentation"}]}].
-
-    "part" is a name of the data set's part set, or of the file's own parts: one that the part set puts into a group
-    (the eye on a head) counts as that, one that it leaves out is left out, as in the annotations.
-    """
-
-    def __init__(self, path, dataset):
-        self._part_set = dataset.vocabulary.parts
-        named = enumerate(zip(self._part_set.labels, self._part_set.owners), 1)
-        self._part_labels = {(thing, name): label for label, (name, things) in named for thing in things}
-        self._part_ids = part_ids(dataset)
-        self._part_names = set(self._part_ids.values())
-        super().__init__(path, dataset)
-
-    def answer(self, index):
-        rows = self.file.rows(index)
-        owners, labels, codes = [], [], []
-        for place, (_, row) in enumerate(rows):
-            for part in row["parts"]:
-                label = self._part_label(self._names[self._label(row) - 1], part)
-                if label:
-                    owners.append(place)
-                    labels.append(label)
-                    codes.append(part["segmentation"])
-        _, codes = self._codes(index, codes, lambda i: f"{self.file.path}: entry {rows[owners[i]][0]}, a part of it")
-        by_label = [{} for _ in rows]
-        for place, label, code in zip(owners, labels, codes):
-            by_label[place].setdefault(label, []).append(code)
-        return [
-            {**self._convert(row, index), "parts": [{"part": k, "segmentation": _union(v)} for k, v in parts.items()]}
-            for (_, row), parts in zip(rows, by_label)
-        ]
-
-    def _check_rest(self, row, index):
-        parts = _member(row, "parts")
-        if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-            raise ValueError(f'has the parts {shown(parts)}; they must be a list of {{"part", "segmentation"}}')
-        for part in parts:
-            self._part_label(self._names[self._label(row) - 1], part)
-            _check_code(_member(part, "segmentation"), self._sizes[index], "segmentation of a part")
-
-    def _part_label(self, thing, part):
-        """The label of a part, 0 if the part set leaves it out."""
-        name = part.get("part")
-        if name is None:
-            key = _member(part, "part_id")
-            name = self._part_ids.get(key) if type(key) in (int, str) else None
-            if name is None:
-                raise ValueError(f"has the part_id {shown(key)}, which the data set's file does not list")
-        elif not isinstance(name, str):
-            raise ValueError(f"has the part {shown(name)}; it must be a name")
-        label = self._part_labels.get((thing, name)) or self._part_set.label_of(thing, name)
-        if not label and name not in self._part_names:
-            raise ValueError(f"has the part {shown(name)}, which a {thing} of part set {self._part_set.name} has not")
-        return label
-
-
-class ClassificationList(AnswerList):
-    """Scores of image labels: [{"image_id", "category_score": [a number for each label]}], one entry an image."""
-
-    def __init__(self, path, dataset):
-        self._num_labels = len(dataset.vocabulary.image_label_names)
-        self._seen = set()
-        super().__init__(path, dataset)
-
-    def answer(self, index):
-        """float64 [L]."""
-        ((_, row),) = self.file.rows(index)
-        return np.array(row["category_score"], np.float64)
+        Returns:
+            (areas int64 [N], list of N run lengths). Raises `UserError` for one that does not fill its image.
+        """
+        size = self.names.sizes[index]
+        lengths = RunLengths(codes, size, lambda i: f"{self.file.path}: entry {entries[i]}{what}")
+        return lengths.areas, [_compressed(code, size) for code in codes]
 
     def _check(self, row):
-        index = self._index(row)
-        if index in self._seen:
-            raise ValueError(f"answers image {row['image_id']!r} a second time; keep one")
-        self._seen.add(index)
-        scores = _member(row, "category_score")
-        if not _are_numbers(scores, self._num_labels):
-            count = f"{len(scores)} of them" if isinstance(scores, list) else shown(scores)
-            raise ValueError(f"must have {self._num_labels} finite numbers as category_score, not {count}")
+        key = member(row, "image_id")
+        if type(key) not in (int, str) or key not in self._indices:
+            raise ValueError(f"has the image_id {shown(key)}, which no image of the data set has")
+        index = self._indices[key]
+        if self._kind.is_one_per_image:
+            if index in self._seen:
+                raise ValueError(f"answers image {key!r} a second time; keep one")
+            self._seen.add(index)
+        self._kind.check(row, index, self)
         return index
 
 
-LIST_KINDS = {
-    "detection": DetectionList,
-    "instance": InstanceList,
-    "keypoint": KeypointList,
-    "parts": PartList,
-    "classification": ClassificationList,
-}
-
-
-def _labels_of_file(path, dataset):
-    """{category id: label} of a list: by the names in a `classes.json` beside it, else the data set's own numbers."""
-    labels = {key: label for label, key in category_ids(dataset).items()}
-    classes = Path(path).parent / CLASSES
-    if not classes.is_file():
-        return labels
-    places = {name: label for label, name in enumerate(dataset.vocabulary.thing_names, 1)}
-    things = read_classes(classes, "things", path)
-    if not all(type(entry.get("category_id")) in (int, str) for entry in things):
-        raise UserError(f"{classes} is damaged: a thing has no category_id; {_classes_remedy(path)}")
-    return {entry["category_id"]: places[entry["name"]] for entry in things if entry["name"] in places}
-
-
-def read_classes(path: str | os.PathLike, field: str, numbered: object) -> list[dict]:
-    """The entries of a `classes.json` under a field, each an object with a name: list of dict.
+class ListFile(PredictionFile):
+    """A JSON list of predictions. A subclass says what its rows are.
 
     Args:
-        path: the file.
-        field: "things", "semantic" or "part".
-        numbered: the file or folder whose numbers it explains, for an error.
+        key, name, more: as `PredictionFile` takes them; the name is that of the file, by default KEY.json.
+        is_wrapped: whether the list is written under "pred" in an object, as PASCAL in Detail's own programs want it.
+        wrapped_too: a further file with the same rows under "pred", which is written for a data set in PASCAL in
+            Detail's layout and read where the first is not there.
+
+    Attributes:
+        is_one_per_image: whether every image that is annotated for the task has exactly one row.
     """
-    content = read_small_json(path, _classes_remedy(numbered))
-    entries = content.get(field) if isinstance(content, dict) else None
-    if not isinstance(entries, list) or not all(
-        isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries
-    ):
-        raise UserError(f"{path} is damaged: it has no names under {field!r}; {_classes_remedy(numbered)}")
-    return entries
+
+    metavar = "FILE"
+    is_one_per_image = False
+
+    def __init__(self, key: str, name: str = "", *, is_wrapped: bool = False, wrapped_too: str = "", **more) -> None:
+        super().__init__(key, name or f"{key}.json", **more)
+        self.is_wrapped = is_wrapped
+        self.wrapped_too = wrapped_too
+
+    def hold(self, output: Any) -> Any:
+        """A network's output as it is held; `decode` is the way back."""
+        raise NotImplementedError
+
+    def rows(self, image: int | str, held: Any, names: FileNames) -> list[dict]:
+        """The rows of an image, plain values. Raises `ValueError` for what a row cannot hold."""
+        raise NotImplementedError
+
+    def check(self, row: Mapping, index: int, opened: PredictionList) -> None:
+        """Raise `ValueError` if an entry on the image at an index is not as it must be."""
+        raise NotImplementedError
+
+    def read(self, rows: Rows, index: int, opened: PredictionList) -> Any:
+        """What `rows` was given, of entries that were checked."""
+        raise NotImplementedError
+
+    def decode(self, held: Any, size: tuple[int, int], vocabulary: Vocabulary) -> Any:
+        """What is held as the output of a network, to be drawn."""
+        raise NotImplementedError
 
 
-def _classes_remedy(numbered):
-    return f"remove it if {numbered} is numbered as the data set is"
+class Form:
+    """What a field of a row holds, in lists of objects."""
+
+    def plain(self, value: Any, field: str, names: FileNames) -> Any:
+        """The value that JSON holds. Raises `ValueError` for what it cannot hold without loss."""
+        return value
+
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
+        """Raise `ValueError` if the field of an entry is not as it must be."""
+        raise NotImplementedError
+
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
+        """For each entry what it adds to the stored row of its object."""
+        return [{field: row[field]} for _, row in rows]
+
+    def decode(self, values: Sequence, size: tuple[int, int]) -> Any:
+        """The values of N objects as a field of a `BoxList`; a value is None where an object has none."""
+        raise NotImplementedError
 
 
-def _member(row, key):
+class Box(Form):
+    """[x, y, width, height], from which the objects' areas follow as in pycocotools."""
+
+    def check(self, row, field, index, opened):
+        box = member(row, field)
+        if not are_numbers(box, 4) or box[2] < 0 or box[3] < 0:
+            raise ValueError(
+                f"has the {field} {shown(box)}; it must be [x, y, width, height], finite, neither side negative"
+            )
+
+    def read(self, rows, field, index, opened):
+        boxes = [[float(value) for value in row[field]] for _, row in rows]
+        return [{field: box, "area": box[2] * box[3], "iscrowd": 0} for box in boxes]
+
+
+class Plain(Form):
+    """A number, a list of numbers, or run lengths of the image's size, {"size": [h, w], "counts"}.
+
+    Args:
+        length: how many numbers a list has; None for any, and for the other two.
+    """
+
+    def __init__(self, length: int | None = None) -> None:
+        self.length = length
+
+    def plain(self, value, field, names):
+        if _is_code(value):
+            return plain_code(value)
+        self._check(value, field)
+        return value
+
+    def check(self, row, field, index, opened):
+        value = member(row, field)
+        if isinstance(value, dict) and self.length is None:
+            check_code(value, opened.names.sizes[index], field)
+        else:
+            self._check(value, field)
+
+    def read(self, rows, field, index, opened):
+        values = [row[field] for _, row in rows]
+        masks = [place for place, value in enumerate(values) if isinstance(value, dict)]
+        numbers = [rows[place][0] for place in masks]
+        _, codes = opened.codes(index, [values[place] for place in masks], numbers, f", its {field}")
+        for place, code in zip(masks, codes):
+            values[place] = code
+        return [{field: value} for value in values]
+
+    def decode(self, values, size):
+        """float [N] or [N, length], uint8 [N, 1, H, W] of run lengths; where an object has none, 0."""
+        given = next((value for value in values if value is not None), 0.0)
+        if _is_code(given):
+            return bitmaps(values, size)
+        nothing = [0.0] * len(given) if isinstance(given, list) else 0.0
+        return torch.tensor([nothing if value is None else value for value in values], dtype=torch.float32)
+
+    def _check(self, value, field):
+        if self.length is not None:
+            if not are_numbers(value, self.length):
+                raise ValueError(f"has the {field} {shown(value)}; it must be a list of {self.length} finite numbers")
+        elif not is_number(value) and not (isinstance(value, list) and all(map(is_number, value))):
+            raise ValueError(
+                f"has the {field} {shown(value)}; it must be a finite number, a list of them, or run lengths"
+            )
+
+
+class ObjectFile(ListFile):
+    """Predictions per object: [{"image_id", "category_id", "score", and what `fields` says}].
+
+    Stored and held are a list of {"category_id": label 1..K, "score": float, and the fields}.
+
+    Args:
+        fields: {name of a field: its form}; by default a box, and a value under the key, in any form of `Plain`.
+    """
+
+    def __init__(self, key: str, name: str = "", *, fields: Mapping[str, Form] | None = None, **more) -> None:
+        super().__init__(key, name, **more)
+        self.fields = {"bbox": Box(), key: Plain()} if fields is None else dict(fields)
+
+    def hold(self, output: BoxList) -> list[dict]:
+        """Rows of objects that have labels and scores; fields that are no box are numbers [N] or lists of them."""
+        columns = {"category_id": output.get_field("labels"), "score": output.get_field("scores")}
+        for field, form in self.fields.items():
+            columns[field] = output.convert("xywh").bbox if isinstance(form, Box) else output.get_field(field)
+        return [dict(zip(columns, row)) for row in zip(*(column.cpu().tolist() for column in columns.values()))]
+
+    def rows(self, image: int | str, held: Any, names: FileNames) -> list[dict]:
+        return [self._row(image, row, names) for row in held]
+
+    def check(self, row: Mapping, index: int, opened: PredictionList) -> None:
+        opened.label(row)
+        if not is_number(member(row, "score")):
+            raise ValueError(f"has the score {shown(row['score'])}; it must be a finite number")
+        for field, form in self.fields.items():
+            form.check(row, field, index, opened)
+
+    def read(self, rows: Rows, index: int, opened: PredictionList) -> list[dict]:
+        objects = [{"category_id": opened.label(row), "score": float(row["score"])} for _, row in rows]
+        for field, form in self.fields.items():
+            for found, more in zip(objects, form.read(rows, field, index, opened)):
+                found.update(more)
+        return objects
+
+    def decode(self, held: Any, size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
+        """The objects with the fields that are no box, see `as_prediction.decode_objects`."""
+        fields = {name: form for name, form in self.fields.items() if not isinstance(form, Box)}
+
+        def maker(name):
+            return lambda rows, size: fields[name].decode([row.get(name) for row in rows], size)
+
+        return decode_objects(held, size, **{name: maker(name) for name in fields})
+
+    def _row(self, image, row, names):
+        label = row["category_id"]
+        fields = {field: form.plain(row[field], field, names) for field, form in self.fields.items()}
+        # a network may know classes that the data set does not name
+        category = names.category_ids.get(label, label)
+        return {"image_id": image, "category_id": category, "score": row["score"], **fields}
+
+
+class VectorFile(ListFile):
+    """A vector per image: [{"image_id", and the numbers under `field`}], one entry an image.
+
+    Stored and held are an array [L].
+
+    Args:
+        field: by default the key.
+        dtype: of the array: "float64", "float32" or "int64".
+        length: L; None for any.
+    """
+
+    is_one_per_image = True
+
+    def __init__(
+        self,
+        key: str,
+        name: str = "",
+        *,
+        field: str = "",
+        dtype: str = "float64",
+        length: int | None = None,
+        **more,
+    ) -> None:
+        super().__init__(key, name, **more)
+        self.field = field or key
+        self.dtype = np.dtype(dtype)
+        self._length = length
+
+    def length(self, vocabulary: Vocabulary) -> int | None:
+        """How many numbers there are where a data set has these names; None for any."""
+        return self._length
+
+    def hold(self, output: torch.Tensor) -> np.ndarray:
+        return output.cpu().numpy().astype(self.dtype)
+
+    def rows(self, image: int | str, held: Any, names: FileNames) -> list[dict]:
+        if not isinstance(held, np.ndarray) or held.dtype != self.dtype or held.ndim != 1:
+            raise ValueError(f"is {kind_of(held)}, but its list holds {self.dtype} [L]")
+        row = {"image_id": image, self.field: held.tolist()}
+        self._check(row, names.vocabulary)
+        return [row]
+
+    def check(self, row: Mapping, index: int, opened: PredictionList) -> None:
+        self._check(row, opened.names.vocabulary)
+
+    def read(self, rows: Rows, index: int, opened: PredictionList) -> np.ndarray:
+        ((_, row),) = rows
+        return np.array(row[self.field], self.dtype)
+
+    def decode(self, held: Any, size: tuple[int, int], vocabulary: Vocabulary) -> torch.Tensor:
+        """float [L]."""
+        return torch.as_tensor(np.asarray(held, np.float32))
+
+    def _check(self, row, vocabulary):
+        values, wanted = member(row, self.field), self.length(vocabulary)
+        fits = isinstance(values, list) and are_numbers(values, len(values) if wanted is None else wanted)
+        if not fits:
+            count = f"{len(values)} of them" if isinstance(values, list) else shown(values)
+            raise ValueError(f"must have {wanted or 'any'} finite numbers as {self.field}, not {count}")
+        if self.dtype.kind == "i" and not all(type(value) is int for value in values):
+            raise ValueError(f"must have whole numbers as {self.field}, not {shown(values)}")
+
+
+def member(row: Mapping, key: str) -> Any:
+    """What an entry has under a key. Raises `ValueError` where it has none."""
     if key not in row:
         raise ValueError(f"has no {key!r}")
     return row[key]
 
 
-def _is_number(value):
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number of JSON of a sensible size."""
     return type(value) in (int, float) and -_LARGEST < value < _LARGEST
 
 
-def _are_numbers(values, count):
-    return isinstance(values, list) and len(values) == count and all(map(_is_number, values))
+def are_numbers(values: Any, count: int) -> bool:
+    """Whether a value is a list of so many finite numbers."""
+    return isinstance(values, list) and len(values) == count and all(map(is_number, values))
 
 
-def _check_code(code, size, what):
+def plain_code(code: Mapping) -> dict:
+    """A run-length code with its counts as text, which JSON can hold."""
+    counts = code["counts"]
+    return {"size": list(code["size"]), "counts": counts.decode() if isinstance(counts, bytes) else counts}
+
+
+def check_code(code: Any, size: tuple[int, int], what: str) -> None:
     """Raise `ValueError` for what cannot be a run-length code of an image of `size` (width, height)."""
-    if not isinstance(code, dict) or "size" not in code or "counts" not in code:
+    if not _is_code(code):
         raise ValueError(f'has the {what} {shown(code)}; it must be run lengths, {{"size": [h, w], "counts": ...}}')
     shape, counts = code["size"], code["counts"]
     if not isinstance(shape, list) or [type(side) for side in shape] != [int, int] or shape != [size[1], size[0]]:
@@ -294,13 +362,18 @@ def _check_code(code, size, what):
         raise ValueError(f"has a {what} with the counts {shown(counts)}; they must be COCO's text or a list of lengths")
 
 
+def kind_of(held: Any) -> str:
+    """What a value is, in the words of an error: "float32 [3, 4, 6]"."""
+    return f"{held.dtype} {list(held.shape)}" if isinstance(held, np.ndarray) else f"a {type(held).__name__}"
+
+
+def _is_code(value):
+    return isinstance(value, dict) and "size" in value and "counts" in value
+
+
 def _compressed(code, size):
     """A run-length code that was checked, with its counts as bytes."""
     counts = code["counts"]
     if isinstance(counts, list):
         return coco_mask.frPyObjects({"size": [size[1], size[0]], "counts": counts}, size[1], size[0])
     return {"size": [size[1], size[0]], "counts": counts.encode()}
-
-
-def _union(codes):
-    return codes[0] if len(codes) == 1 else coco_mask.merge(codes)

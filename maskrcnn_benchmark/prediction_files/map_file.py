@@ -1,6 +1,8 @@
-"""Maps as PNG files: written fast, and read from anybody with every number checked."""
+"""Maps as PNG and .npy files: written fast, and read from anybody with every number checked."""
 
 import io
+import math
+import os
 import struct
 from pathlib import Path
 
@@ -12,24 +14,30 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.pictures import decoding, opened_picture
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _PALETTE = 0, 3
+_GREY, _RGB, _PALETTE = 0, 2, 3
+_HOLDS = {_GREY: "one number per pixel", _PALETTE: "places of a palette"}
+_WANTED = {
+    (_GREY, _PALETTE): "one number per pixel, as a grey PNG or with a palette",
+    (_GREY,): "one number per pixel, as a grey PNG",
+    (_RGB,): "three numbers per pixel, as an RGB PNG without transparency",
+}
+_LONGEST_HEADER = 10_000  # of a .npy file; its dictionary is read by Python's parser
 # Level 1 of zlib: on label maps a third larger than the best, at a fraction of the time
 _COMPRESSION = 1
 _REMEDY = "it is cut off or damaged, write it again"
 
 
-def write_map(path, values, palette=None):
-    """Write a map as PNG; a reader of `path` sees the old file or the whole new one. Arguments as in `encode_map`."""
-    data = encode_map(values, palette)
+def write_map(path: str | os.PathLike, data: bytes) -> None:
+    """Write the content of a map's file; a reader of `path` sees the old file or the whole new one."""
     with atomic_write(path, durable=False) as file:
         file.write(data)
 
 
-def encode_map(values, palette=None):
+def encode_map(values: np.ndarray, palette: np.ndarray | None = None) -> bytes:
     """A map as the bytes of a PNG.
 
     Args:
-        values: uint8 or uint16 [H, W].
+        values: uint8 or uint16 [H, W], or uint8 [H, W, 3].
         palette: uint8 [256, 3] RGB colours of the values of a uint8 map, or None for grey.
     """
     image = Image.fromarray(values)
@@ -40,7 +48,36 @@ def encode_map(values, palette=None):
     return buffer.getvalue()
 
 
-def read_strength(path, size):
+def encode_array(values: np.ndarray) -> bytes:
+    """An array as the bytes of a .npy file, in C's order."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(values), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def read_array(path: str | os.PathLike, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The array of a .npy file; shape, dtype and the file's size are compared before its data are read.
+
+    Raises `UserError` for anything but an array of that shape and dtype, in either order of axes and of bytes.
+    """
+    path = Path(path)
+    with decoding(path, _REMEDY), open(path, "rb") as file:
+        major, _ = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        there, is_fortran, stored = read(file, max_header_size=_LONGEST_HEADER)
+        place, length = file.tell(), file.seek(0, os.SEEK_END)
+    if there != shape or stored.newbyteorder("=") != dtype:
+        raise UserError(f"{path} holds {stored} {list(there)}, but its map is {dtype} {list(shape)}; write it anew")
+    if length - place != math.prod(shape) * dtype.itemsize:
+        raise UserError(f"{path} has {length - place} bytes of data, not those of its head; {_REMEDY}")
+    with decoding(path, _REMEDY), open(path, "rb") as file:
+        file.seek(place)
+        values = np.fromfile(file, stored, math.prod(shape))
+    values = values.astype(dtype, copy=False)
+    return values.reshape(shape[::-1]).T.copy() if is_fortran else values.reshape(shape)
+
+
+def read_strength(path: str | os.PathLike, size: tuple[int, int]) -> np.ndarray:
     """The strengths of an edge map: uint8 [H, W].
 
     Args:
@@ -57,7 +94,7 @@ def read_strength(path, size):
     return values.astype(np.uint8) * np.uint8(255) if depth == 1 else values
 
 
-def read_labels(path, size, low, high, meaning):
+def read_labels(path: str | os.PathLike, size: tuple[int, int], low: int, high: int, meaning: str) -> np.ndarray:
     """The numbers of a label map: uint8 [H, W].
 
     Args:
@@ -78,16 +115,30 @@ def read_labels(path, size, low, high, meaning):
     return values.astype(np.uint8)
 
 
-def read_direction(path, size):
-    """The direction codes of an occlusion map (`answers.encode_direction`): uint16 [H, W]."""
-    values, depth, _ = _read(path, size)
-    if depth != 16:
-        raise UserError(f"{path} has {depth} bits per pixel; directions are PNGs of 16 bits")
-    return values.astype(np.uint16)
+def read_picture(
+    path: str | os.PathLike, size: tuple[int, int], dtype: np.dtype, channels: int, what: str
+) -> np.ndarray:
+    """The numbers of a PNG that has exactly the bits and channels asked for: uint8 [3, H, W], or of `dtype` [H, W].
+
+    Args:
+        path: of the file.
+        size: (width, height) that it must have.
+        dtype: uint8, or uint16 of one channel.
+        channels: 1 or 3.
+        what: what it is, for an error.
+
+    Raises `UserError` for anything else.
+    """
+    wanted, bits = (_RGB if channels == 3 else _GREY), 8 * dtype.itemsize
+    values, depth, _ = _read(path, size, (wanted,))
+    if depth != bits:
+        raise UserError(f"{path} has {depth} bits per pixel; {what} are PNGs of {bits} bits")
+    values = values.astype(dtype)
+    return values if channels == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
-def _read(path, size):
-    """(values [H, W], bits per pixel, PNG's colour type); the size is compared before anything is decoded."""
+def _read(path, size, colours=(_GREY, _PALETTE)):
+    """(values [H, W] or [H, W, 3], bits of a value, PNG's colour type); the head is compared before all is decoded."""
     path = Path(path)
     with decoding(path, _REMEDY), open(path, "rb") as file:
         head = file.read(33)
@@ -96,16 +147,16 @@ def _read(path, size):
     width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
     if (width, height) != tuple(size):
         raise UserError(f"{path} is {width}x{height} pixels, but its image is {size[0]}x{size[1]}; resize the map")
-    if colour not in (_GREY, _PALETTE):
-        raise UserError(f"{path} holds colours; save one number per pixel, as a grey PNG or with a palette")
+    if colour not in colours:
+        raise UserError(f"{path} holds {_HOLDS.get(colour, 'colours')}; save {_WANTED[colours]}")
     with opened_picture(path, path, ("PNG",), _REMEDY) as image, decoding(path, _REMEDY):
         values = np.asarray(image)
-    if values.shape != (height, width):
+    if values.shape != ((height, width, 3) if colour == _RGB else (height, width)):
         raise UserError(f"{path} cannot be decoded (it has a second head); {_REMEDY}")
     return values, depth, colour
 
 
-def voc_palette():
+def voc_palette() -> np.ndarray:
     """PASCAL VOC's colours, in which the bits of a value are dealt out to red, green and blue: uint8 [256, 3]."""
     values = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)

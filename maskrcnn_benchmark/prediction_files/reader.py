@@ -1,43 +1,36 @@
-"""Answers back from files, ours or anybody's, image by image in the form that evaluators score."""
+"""Predictions back from files, ours or anybody's, image by image in the form that evaluators score."""
 
 import logging
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from maskrcnn_benchmark.evaluation.parts.part import SCORE_THRESHOLD
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers, OcclusionAnswer, PartAnswer
 from maskrcnn_benchmark.prediction_files.layout import (
     CLASSES,
-    DETAIL_KEYPOINTS,
-    DIRECTION_SUFFIX,
-    LISTS,
-    MAPS,
+    FileNames,
     describe,
-    image_id,
+    files_of,
     image_names,
+    read_classes,
 )
-from maskrcnn_benchmark.prediction_files.lists import LIST_KINDS, read_classes
-from maskrcnn_benchmark.prediction_files.map_file import read_direction, read_labels, read_strength
-from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
-from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
+from maskrcnn_benchmark.prediction_files.lists import ListFile, PredictionList
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# The lists and maps that a task is answered by, any of them
-_SOURCES_OF_TASK = {"part": ("part", "parts")}
 
-
-def find_predictions(folder):
-    """The answers in a folder: {key of `LISTS`: file, key of `MAPS`: folder}.
+def find_predictions(folder: str | os.PathLike, tasks: Iterable) -> dict[str, Path]:
+    """The predictions of tasks (`tasks.task.Task`) in a folder: {key of a file: path of the list or of the maps}.
 
     Raises `UserError` where there is no such folder or nothing in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"no such folder of predictions: {folder}")
-    names = [(key, name) for key, name in (*LISTS.items(), *MAPS.items())] + [("keypoint", DETAIL_KEYPOINTS)]
+    files = files_of(tasks)
+    names = [(file.key, file.name) for file in files]
+    names += [(file.key, file.wrapped_too) for file in files if isinstance(file, ListFile) and file.wrapped_too]
     found = {}
     for key, name in names:
         if (folder / name).exists():
@@ -47,171 +40,147 @@ def find_predictions(folder):
     return found
 
 
-def tasks_of(sources):
-    """Keys of the tasks that sources answer, in the order of the table of tasks: list of str."""
-    return [task for task in TASKS if any(key in sources for key in _SOURCES_OF_TASK.get(task, (task,)))]
+def tasks_of(sources: Mapping[str, Any], tasks: Iterable) -> list:
+    """Those of the tasks whose predictions are in sources, {key of a file: path}."""
+    return [task for task in tasks if _is_in(sources, task)]
 
 
 class PredictionReader:
-    """The answers of files on the images of a data set.
+    """The predictions of files on the images of a data set.
 
     Lists are checked when they are opened, maps and run lengths when their image is asked for. An image that no entry
-    of a list names has no objects, as in COCO; a map and the scores of image labels must be there for each image that
-    is annotated for the task. Maps that belong to no image of the data set are passed over with a warning, for folders
-    often hold those of another split, too; an entry of a list with an unknown image is an error.
+    of a list names has no objects, as in COCO; a map and a vector must be there for each image that is annotated for
+    the task. Maps that belong to no image of the data set are passed over with a warning, for folders often hold those
+    of another split, too; an entry of a list with an unknown image is an error.
 
     A reader can be handed to worker processes.
 
     Args:
         dataset: the data set; it names images, categories and parts.
-        sources: {key of `LISTS` or `MAPS`: path}, files of `LISTS` (in COCO's form or PASCAL in Detail's, {"pred":
-            [...]}) and folders of `MAPS`. Directions of occlusion edges lie beside their folder, under its name and
+        sources: {key of a file: path}: lists (in COCO's form or PASCAL in Detail's, {"pred": [...]}) and folders of
+            maps. Maps that go with others lie in a folder beside theirs, such as that of directions under its name and
             "_direction".
-        tasks: task keys that are wanted; by default all that the sources answer.
+        tasks: the tasks (`tasks.task.Task`) that are wanted.
+
+    Attributes:
+        tasks: their keys.
 
     Raises:
-        UserError: a source is missing or holds what is not an answer on the data set.
+        UserError: a source is missing or holds what is no prediction on the data set.
     """
 
-    def __init__(self, dataset, sources, tasks=None):
-        self.tasks = tasks_of(sources) if tasks is None else list(tasks)
+    def __init__(self, dataset: Any, sources: Mapping[str, Any], tasks: Iterable) -> None:
+        self._tasks = {task.key: task for task in tasks}
+        self.tasks = list(self._tasks)
         self._check_tasks(dataset, sources)
-        _check_classes(dataset, sources)
+        files = [file for file in files_of(self._tasks.values()) if file.key in sources]
+        self._maps = {file.key: (file, Path(sources[file.key])) for file in files if not isinstance(file, ListFile)}
+        for file, folder in self._maps.values():
+            if file.named:
+                _check_classes(dataset, file, folder)
         self._dataset = dataset
-        self._vocabulary = dataset.vocabulary
         self._names = image_names(dataset)
-        wanted = {key for task in self.tasks for key in _SOURCES_OF_TASK.get(task, (task,)) if key in sources}
-        self._lists = {key: LIST_KINDS[key](sources[key], dataset) for key in LISTS if key in wanted}
-        self._maps = {key: Path(sources[key]) for key in MAPS if key in wanted}
+        names = FileNames(dataset)
+        self._lists = {
+            file.key: PredictionList(file, sources[file.key], names) for file in files if isinstance(file, ListFile)
+        }
         self._check_complete()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._names)
 
-    def answers(self, index, tasks=None):
-        """`ImageAnswers` on the image at an index of the data set.
+    def read(self, index: int, keys: Iterable[str] | None = None) -> dict[str, Any]:
+        """The stored predictions on the image at an index of the data set: {task key: stored}.
 
         Args:
             index: which image.
-            tasks: the tasks wanted, of `self.tasks`; None wants all.
+            keys: of the tasks wanted, of `tasks`; None wants all.
 
         Raises `UserError` for a map or a run length that does not fit.
         """
         info = self._dataset.get_img_info(index)
         size = int(info["width"]), int(info["height"])
-        answers = {task: self._answer(task, index, size) for task in (self.tasks if tasks is None else tasks)}
-        return ImageAnswers(size, answers, image_id(self._dataset, index))
+        return {key: self._stored(self._tasks[key], index, size) for key in (self.tasks if keys is None else keys)}
 
-    def _answer(self, task, index, size):
-        if task == "part":
-            return self._parts(index, size)
-        if task in self._lists:
-            return self._lists[task].answer(index)
-        path = self._map(task, index)
-        if task == "semantic":
-            count = len(self._vocabulary.semantic_names)
-            meaning = f"each pixel needs a class: 1 to {count}, 1 + the class's place in {CLASSES}"
-            return read_labels(path, size, 1, count, meaning) - np.uint8(1)
-        strength = read_strength(path, size)
-        if task == "occlusion":
-            return OcclusionAnswer(strength, read_direction(_directions(self._maps[task]) / path.name, size))
-        return strength
+    def _stored(self, task, index, size):
+        held = {}
+        for file in task.files():
+            if file.key in self._lists:
+                held[file.key] = self._lists[file.key].read(index)
+            elif file.key in self._maps:
+                held[file.key] = self._map(*self._maps[file.key], index, size)
+        return task.from_files(held, size)
 
-    def _parts(self, index, size):
-        instances = self._lists["parts"].answer(index) if "parts" in self._lists else None
-        if "part" in self._maps:
-            count = len(self._vocabulary.parts)
-            meaning = f"part set {self._vocabulary.parts.name} has the labels 0 (none) to {count}"
-            return PartAnswer(read_labels(self._map("part", index), size, 0, count, meaning), instances)
-        return PartAnswer(_paint(instances, size), instances)
-
-    def _map(self, key, index):
-        return self._maps[key] / f"{self._names[index]}.png"
+    def _map(self, file, folder, index, size):
+        vocabulary = self._dataset.vocabulary
+        maps = [
+            each.read(path / f"{self._names[index]}{each.suffix}", size, vocabulary)
+            for each, path in file.folders(folder)
+        ]
+        return tuple(maps) if file.beside else maps[0]
 
     def _check_tasks(self, dataset, sources):
-        names = dataset.vocabulary
-        known = {
-            "keypoint": names.joints,
-            "part": names.parts,
-            "semantic": names.semantic_names,
-            "classification": names.image_label_names,
-        }
-        for task in self.tasks:
-            if not any(key in sources for key in _SOURCES_OF_TASK.get(task, (task,))):
-                raise UserError(
-                    f"no file answers the task {task!r}; there are {', '.join(tasks_of(sources)) or 'none'}"
-                )
-            if not known.get(task, True):
-                raise UserError(f"the data set has no classes for the task {task!r}; leave its files out")
+        for task in self._tasks.values():
+            if not _is_in(sources, task):
+                raise UserError(f"no file answers the task {task.key!r}; there are {', '.join(sources) or 'none'}")
+            if not task.has_names(dataset.vocabulary):
+                raise UserError(f"the data set has no classes for the task {task.key!r}; leave its files out")
 
     def _check_complete(self):
-        """Raise `UserError` for annotated images without a map or without scores of image labels."""
-        for key, folder in self._maps.items():
-            folders = [folder, _directions(folder)] if key == "occlusion" else [folder]
-            for each in folders:
-                self._check_folder(each, key)
-        if "classification" in self._lists:
-            answered = self._lists["classification"].images()
-            lacking = [index for index in range(len(self)) if index not in answered]
-            self._refuse(lacking, "classification", self._lists["classification"].file.path, "no entry")
+        """Raise `UserError` for annotated images without a map or a vector."""
+        for task in self._tasks.values():
+            for file in task.files():
+                if file.key in self._maps:
+                    for each, folder in file.folders(self._maps[file.key][1]):
+                        self._check_folder(each, folder, task.key)
+                elif file.key in self._lists and file.is_one_per_image:
+                    opened = self._lists[file.key].file
+                    there = opened.images()
+                    lacking = [index for index in range(len(self)) if index not in there]
+                    names = [repr(self._dataset.image_id(index)) for index in lacking]
+                    self._refuse(lacking, names, task.key, f"{opened.path} has no entry")
 
-    def _check_folder(self, folder, task):
+    def _check_folder(self, file, folder, key):
         if not folder.is_dir():
             raise UserError(f"no such folder of maps: {folder}")
-        there = {path.name.removesuffix(".png") for path in folder.iterdir() if path.name.endswith(".png")}
-        self._refuse([i for i, name in enumerate(self._names) if name not in there], task, folder, "no PNG")
+        suffix = file.suffix
+        there = {path.name.removesuffix(suffix) for path in folder.iterdir() if path.name.endswith(suffix)}
+        lacking = [index for index, name in enumerate(self._names) if name not in there]
+        kind = "PNG" if suffix == ".png" else f"{suffix} file"
+        self._refuse(lacking, [f"{self._names[i]}{suffix}" for i in lacking], key, f"{folder} has no {kind}")
         strangers = sorted(there.difference(self._names))
         if strangers:
             logger.warning(
-                "%s: %d maps are of no image of the data set (such as %s.png) and are passed over",
-                *(folder, len(strangers), strangers[0]),
+                "%s: %d maps are of no image of the data set (such as %s%s) and are passed over",
+                *(folder, len(strangers), strangers[0], suffix),
             )
 
-    def _refuse(self, lacking, task, where, what):
-        lacking = [index for index in lacking if task in _annotated_tasks(self._dataset, index)]
-        if lacking:
-            name = f"{self._names[lacking[0]]}.png" if what == "no PNG" else repr(image_id(self._dataset, lacking[0]))
+    def _refuse(self, lacking, names, key, what):
+        wanted = [name for i, name in zip(lacking, names) if key in self._dataset.tasks_of(i)]
+        if wanted:
             raise UserError(
-                f"{where} has {what} for {len(lacking)} images that are annotated for {task}: first {name}; add what "
+                f"{what} for {len(wanted)} images that are annotated for {key}: first {wanted[0]}; add what "
                 "the network said of them, if only that there is nothing"
             )
 
 
-def _annotated_tasks(dataset, index):
-    if hasattr(dataset, "tasks_of"):
-        return dataset.tasks_of(index)
-    return annotated_tasks(dataset.get_annotations(index))
+def _is_in(sources, task):
+    """Whether sources hold the predictions of a task: a file of it, and all that are not optional."""
+    files = task.files()
+    needed = all(file.key in sources for file in files if not file.is_optional)
+    return needed and any(file.key in sources for file in files)
 
 
-def _directions(folder):
-    return folder.with_name(folder.name + DIRECTION_SUFFIX)
-
-
-def _paint(instances, size):
-    """The part map of objects with a score of at least 0.5, the higher on top: uint8 [H, W]."""
-    parts = [(o["score"], p["part"], p["segmentation"]) for o in instances for p in o["parts"]]
-    parts = [part for part in parts if part[0] >= SCORE_THRESHOLD]
-    canvas = np.zeros((1, *size), np.uint8)
-    if parts:
-        scores, labels, codes = zip(*parts)
-        runs = RunLengths(codes, size, lambda i: f"part {i}")
-        order = np.lexsort((-runs.areas, scores))  # of one object the large first, so that an eye stays on a head
-        runs.paint(canvas, order, np.zeros(len(parts)), np.array(labels)[order])
-    return row_major(canvas)[0]
-
-
-def _check_classes(dataset, sources):
+def _check_classes(dataset, file, folder):
     """Raise `UserError` where a `classes.json` beside maps says that their numbers mean something else."""
-    for key, field in (("semantic", "semantic"), ("part", "part")):
-        path = Path(sources[key]).parent / CLASSES if key in sources else None
-        if path is None or not path.is_file():
-            continue
-        theirs = [entry.get("name") for entry in read_classes(path, field, sources[key])]
-        ours = [entry["name"] for entry in describe(dataset)[field]]
-        if theirs != ours:
-            same = [*(one == other for one, other in zip(theirs, ours)), False]
-            raise UserError(
-                f"{path} names {len(theirs)} classes for {key} and the data set {len(ours)}; value "
-                f"{same.index(False) + 1} is the first to differ"
-                f"{', so choose the part set that was predicted' if key == 'part' else ''}"
-            )
+    path = folder.parent / CLASSES
+    if not path.is_file():
+        return
+    theirs = [entry.get("name") for entry in read_classes(path, file.named, folder)]
+    ours = [entry["name"] for entry in describe(dataset, ())[file.named]]
+    if theirs != ours:
+        same = [*(one == other for one, other in zip(theirs, ours)), False]
+        raise UserError(
+            f"{path} names {len(theirs)} classes for {file.key} and the data set {len(ours)}; value "
+            f"{same.index(False) + 1} is the first to differ{file.remedy}"
+        )

@@ -1,22 +1,23 @@
-"""Answers into files as they come: maps image by image, lists from all processes joined at the end."""
+"""Predictions into files as they come: maps image by image, lists from all processes joined at the end."""
 
 import contextlib
 import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.prediction_files.layout import (
     CLASSES,
-    DETAIL_KEYPOINTS,
-    DIRECTION_SUFFIX,
-    LISTS,
-    MAPS,
+    FileNames,
+    PredictionFile,
     describe,
-    image_id,
+    files_of,
+    held_by,
     image_names,
-    is_detail,
 )
+from maskrcnn_benchmark.prediction_files.lists import ListFile
 from maskrcnn_benchmark.prediction_files.map_file import write_map
-from maskrcnn_benchmark.prediction_files.rows import AnswerRows
 from maskrcnn_benchmark.utils.comm import all_gather, run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_output, temporary_file, writing
@@ -26,76 +27,131 @@ _PLAIN = ("[", "]")
 
 
 class PredictionWriter:
-    """Writes the answers on a data set's images into a folder that `PredictionReader` and other tools read.
+    """Writes the predictions on a data set's images into a folder that `PredictionReader` and other tools read.
 
-    Several processes may write into one folder, each its share of the images; an image that two of them answer is
+    Several processes may write into one folder, each its share of the images; an image that two of them predict is
     written once. It is a context manager: `finish` makes the lists, and without it they stay as they were.
 
     Args:
         folder: where to; processes of one run must share it.
         dataset: the data set; it names images, categories and parts.
-        tasks: task keys that will be answered.
-        names: what the maps of each image are called, without suffix; by default `result_layout.image_names`.
+        tasks: the tasks (`tasks.task.Task`) that are predicted; those without files are scored and not written.
+        names: what the maps of each image are called, without suffix; by default `layout.image_names`.
     """
 
-    def __init__(self, folder, dataset, tasks, names=None):
+    def __init__(
+        self, folder: str | os.PathLike, dataset: Any, tasks: Iterable, names: Sequence[str] | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.dataset = dataset
+        self.tasks = list(tasks)
         self._names = image_names(dataset) if names is None else names
-        self._answer_rows = AnswerRows(dataset)
-        self._row_files = {}
+        self._file_names = FileNames(dataset)
+        self._row_files: dict[str, _RowsOfProcess] = {}
         self._stack = contextlib.ExitStack()
         mkdir(self.folder)
-        for task in tasks:
-            if task in MAPS:
-                mkdir(self.folder / MAPS[task])
-            if task == "occlusion":
-                mkdir(self.folder / f"{MAPS[task]}{DIRECTION_SUFFIX}")
+        for file in files_of(self.tasks):
+            if not isinstance(file, ListFile):
+                for _, folder in file.folders(self.folder / file.name):
+                    mkdir(folder)
 
-    def __enter__(self):
+    def __enter__(self) -> "PredictionWriter":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> bool | None:
         return self._stack.__exit__(*error)
 
-    def write(self, index, answers):
-        """Take in the answers on the image at an index of the data set.
+    def write(self, index: int, stored: Mapping[str, Any]) -> None:
+        """Take in the stored predictions on the image at an index of the data set.
 
         Args:
             index: which image.
-            answers: `ImageAnswers`; tasks that no file is known for are passed over.
-        """
-        for kind, rows in self._answer_rows.rows(image_id(self.dataset, index), answers).items():
-            self._rows(kind).add(index, rows)
-        for folder, (values, palette) in self._answer_rows.maps(answers).items():
-            write_map(self.folder / folder / f"{self._names[index]}.png", values, palette)
+            stored: {task key: stored}; keys of other tasks than the writer's are passed over.
 
-    def finish(self):
+        Raises:
+            UserError: for a prediction that its file cannot hold without loss.
+        """
+        image = self.dataset.image_id(index)
+        for file, lists, maps in contents(self.tasks, stored, image, self._file_names, _size_of(self.dataset, index)):
+            if isinstance(file, ListFile):
+                self._add(file, index, lists, image)
+            for each, folder, array in maps:
+                write_map(self.folder / folder / f"{self._names[index]}{each.suffix}", each.encode(array))
+
+    def finish(self) -> None:
         """Join the lists of all processes. Every process has to call it, even one without any image."""
         for rows in self._row_files.values():
             rows.flush()
-        shares = all_gather({kind: str(rows.path) for kind, rows in self._row_files.items()})
+        shares = all_gather({key: str(rows.path) for key, rows in self._row_files.items()})
         run_once(lambda: self._join(shares))
 
-    def _rows(self, kind):
-        if kind not in self._row_files:
-            rows = _rows_of_process(self.folder / LISTS[kind])
-            self._row_files[kind] = self._stack.enter_context(rows)
-        return self._row_files[kind]
+    def _add(self, file, index, rows, image):
+        try:
+            self._rows(file).add(index, rows)
+        except ValueError:
+            raise UserError(f"{file.name}: the prediction on image {image!r} holds nan or infinity") from None
+
+    def _rows(self, file):
+        if file.key not in self._row_files:
+            rows = _rows_of_process(self.folder / file.name)
+            self._row_files[file.key] = self._stack.enter_context(rows)
+        return self._row_files[file.key]
+
+    def _lists(self):
+        """The lists that may be written."""
+        return [file for file in files_of(self.tasks) if isinstance(file, ListFile)]
 
     def _join(self, shares):
-        for kind, name in LISTS.items():
-            paths = [Path(share[kind]) for share in shares if kind in share]
+        for file in self._lists():
+            paths = [Path(share[file.key]) for share in shares if file.key in share]
             lost = [path for path in paths if not path.is_file()]
             if lost:
                 raise UserError(f"{lost[0]} is not there; all processes of a run must share one output folder")
             if not paths:
                 continue
-            _join_rows(paths, self.folder / name, _PRED if kind == "classification" else _PLAIN)
-            if kind == "keypoint" and is_detail(self.dataset):
-                _join_rows(paths, self.folder / DETAIL_KEYPOINTS, _PRED)
+            _join_rows(paths, self.folder / file.name, _PRED if file.is_wrapped else _PLAIN)
+            if file.wrapped_too and self.dataset.layout == "detail":
+                _join_rows(paths, self.folder / file.wrapped_too, _PRED)
         with atomic_write(self.folder / CLASSES) as file:
-            file.write(json.dumps(describe(self.dataset), indent=1).encode())
+            file.write(json.dumps(self._describe(), indent=1).encode())
+
+    def _describe(self):
+        return describe(self.dataset, self.tasks)
+
+
+def contents(
+    tasks: Iterable, stored: Mapping[str, Any], image: int | str, names: FileNames, size: tuple[int, int] | None
+) -> list[tuple[PredictionFile, list[dict], list[tuple]]]:
+    """What the files of tasks hold of an image: (file, rows of a list, (file, folder, array) of maps) of each.
+
+    Args:
+        tasks: the tasks.
+        stored: {task key: stored}.
+        image: what files call the image.
+        names: what they call its classes.
+        size: (width, height) of the image, None where that is not known.
+
+    Raises:
+        UserError: for a prediction that its file cannot hold without loss.
+    """
+    found = []
+    for task, file, held in held_by(tasks, stored):
+        try:
+            if isinstance(file, ListFile):
+                found.append((file, file.rows(image, held, names), []))
+                continue
+            layers = file.layers(held)
+            for each, _, array in layers:
+                each.check(array, size)
+            found.append((file, [], layers))
+        except ValueError as error:
+            raise UserError(f"{task.key}: the prediction on image {image!r} {error}") from None
+    return found
+
+
+def _size_of(dataset, index):
+    info = dataset.get_img_info(index)
+    return (int(info["width"]), int(info["height"])) if "width" in info and "height" in info else None
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
 """Build the optimizer and the schedule that the SOLVER options ask for."""
 
 import torch
+from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.multitask.task_gradients import own_parameters
 from maskrcnn_benchmark.solver.lr_scheduler import WarmupCosineLR, WarmupMultiStepLR
-from maskrcnn_benchmark.tasks.task import TASKS, own_parameters
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import AdamW
 
@@ -75,16 +77,18 @@ def _begin_momentum(optimizer, arguments, options):
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def _rate_factors(cfg, model):
+def _rate_factors(cfg: CfgNode, model: nn.Module) -> dict[int, float]:
     """{id of a parameter: factor} where MULTITASK.LR_FACTORS is not 1; the layers of a factor of 0 are frozen."""
-    own, found = own_parameters(model), {}
-    for key, parameters in own.items():
-        option, factor = f"MULTITASK.LR_FACTORS.{key.upper()}", cfg.MULTITASK.LR_FACTORS[key.upper()]
+    from maskrcnn_benchmark.tasks.task import TASKS  # late: tasks are above this room
+
+    own, found = own_parameters(model, TASKS.values()), {}
+    for task in TASKS.values():
+        name, parameters = task.key.upper(), own[task.key]
+        option, factor = f"MULTITASK.LR_FACTORS.{name}", cfg.MULTITASK.LR_FACTORS.get(name, 1.0)
         if factor == 1:
             continue
         if not parameters:
-            switch = TASKS[key].switch
-            why = "has no layers of its own" if getattr(cfg.MODEL, switch) else f"is off (MODEL.{switch})"
+            why = "has no layers of its own" if cfg.MODEL[task.switch] else f"is off (MODEL.{task.switch})"
             raise UserError(f"{option} is {factor}, but the task {why}; set it to 1.0")
         for parameter in parameters:
             found[id(parameter)] = float(factor)

@@ -1,7 +1,7 @@
 """All that a network says about one image. What it was not asked is not there."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,11 @@ class ScoreMap:
         self.scores = scores
         self.size = tuple(size)
         self.stride = stride
+
+    @staticmethod
+    def computed(make: Callable[[], torch.Tensor], size: Sequence[int]) -> "ScoreMap":
+        """A map of one cell per pixel whose scores, [C, height, width], `make` computes when they are first read."""
+        return _ComputedScores(make, size)
 
     @property
     def labels(self):
@@ -88,6 +93,34 @@ class _ResizedScores(ScoreMap):
         """`Places` of rows and columns: centres of pixels, in cells."""
         axes = zip(self.size[::-1], self._extent[::-1], self._cells.shape[1:])
         return [Places.of_pixels(*axis, self._cells.device) for axis in axes]
+
+
+class _ComputedScores(ScoreMap):
+    """See `ScoreMap.computed`."""
+
+    stride = 1
+
+    def __init__(self, make, size):
+        self.size = tuple(size)
+        self._make = make
+
+    @cached_property
+    def scores(self):
+        """[C, height, width]."""
+        scores = self._make()
+        if scores.ndim != 3 or tuple(scores.shape[:0:-1]) != self.size:
+            shape = ["C", *self.size[::-1]]
+            raise ValueError(f"computed scores must be {shape}, one per pixel, but are {list(scores.shape)}")
+        return scores
+
+    def resize(self, size):
+        size = tuple(size)
+        if size == self.size:
+            return self
+        return _ComputedScores(lambda: ScoreMap(self.scores, self.size).resize(size).scores, size)
+
+    def to(self, device):
+        return _ComputedScores(lambda: self.scores.to(device), self.size)
 
 
 def label_probability(logits):

@@ -1,13 +1,79 @@
 """Boundary detection: is there a boundary at this pixel?"""
 
+import logging
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseFeatures
+from maskrcnn_benchmark.config.defaults import IMAGE_HEADS, INSIDE_FRACTION
+from maskrcnn_benchmark.config.options import Option, section
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
+from maskrcnn_benchmark.data.detail.image import DetailImage
+from maskrcnn_benchmark.data.detail.index import COUNTS
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.evaluation.edges.curves import FIGURES, best_f, summarize_curves
+from maskrcnn_benchmark.evaluation.edges.maps import edge_levels
+from maskrcnn_benchmark.evaluation.edges.matching import match_edges
+from maskrcnn_benchmark.evaluation.edges.thinning import thin, thin_levels
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
+from maskrcnn_benchmark.evaluation.scores import Curve, Scores
+from maskrcnn_benchmark.evaluation.trivial import MeanMap, relative_frequency
+from maskrcnn_benchmark.modeling.fpn_heads.boundary import BoundaryHead
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
+from maskrcnn_benchmark.prediction_files.encodings import decode_strength
+from maskrcnn_benchmark.prediction_files.maps import MapFile, StrengthMaps
+from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.visualization.dataset_page import numbers_card
+
+
+class DetailBoundaryReader(LabelReader):
+    """Boundary masks of PASCAL in Detail, each of an annotator (one, in the published file), at the image's size.
+
+    How many are of another size, and therefore resized, is told once, when the data set is opened.
+    """
+
+    def __init__(self, dataset: AnnotatedDataset) -> None:
+        images = dataset.file.images
+        number = int(images.counts[images.rows_of(dataset.ids), COUNTS.index("resized_boundaries")].sum())
+        if number:
+            logging.getLogger(__name__).warning(
+                "%s: %d boundary masks are not of their image's size and are resized to it", dataset.file.path, number
+            )
+
+    def read(self, image: DetailImage) -> BoundaryMap | None:
+        file, annotators = image.dataset.file, []
+        for record in image.section("annos_boundary"):
+            mask = file.field(record, "boundary_mask", "boundary")
+            name = file.name_of(record, "boundary")
+            size = _size(mask, name)
+            places, _ = RunLengths([mask], size, lambda _, name=name: name).pixels()
+            boundary = BoundaryMap.of_edges(torch.from_numpy(places), size)
+            annotators.append(boundary if size == image.size else boundary.resize(image.size))
+        if len(annotators) < 2:
+            return annotators[0] if annotators else None
+        return BoundaryMap.of_annotators(torch.stack([boundary.edges for boundary in annotators]))
+
+    def has(self, image: DetailImage) -> bool:
+        return image.counts["boundaries"] > 0
+
+
+def _size(mask: Any, name: str) -> tuple[int, int]:
+    """(width, height) of a mask."""
+    if not isinstance(mask, dict) or len(mask.get("size", ())) != 2:
+        raise UserError(f"{name}: its mask has no 'size' [h, w]")
+    height, width = mask["size"]
+    return int(width), int(height)
 
 
 class Boundary(Task):
@@ -23,13 +89,54 @@ class Boundary(Task):
 
     # Options ----------------------------------------------------------------------------------------------------------
 
+    def options(self) -> list[Option]:
+        return section(
+            IMAGE_HEADS,
+            Option(
+                "MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT",
+                0.95,
+                INSIDE_FRACTION,
+                "Weight of edge pixels in the cross-entropy, 1 - it for the others (0.95: the field's value on "
+                "PASCAL-Context)",
+            ),
+        )
+
+    def dense_features(self, cfg: CfgNode) -> set[str]:
+        return {"fine"}
+
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_readers = {"detail": DetailBoundaryReader}
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        pixels = np.array(counts.each(self.key, "edge pixels"))
+        return [numbers_card("Boundary pixels per image", pixels, "edge pixels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    def reads(self, cfg: CfgNode) -> str:
+        """The edge decoder's features."""
+        return "fine"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> BoundaryHead:
+        """One edge probability per pixel."""
+        stride, weight = cfg.MODEL.EDGE_DECODER.STRIDE, cfg.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT
+        return BoundaryHead(in_channels, stride, self.label_of, weight)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return BoundaryEvaluator(self, vocabulary, protocols.edges)
+
+    def trivial(self, vocabulary: Vocabulary) -> MeanMap:
+        """How often an edge passes each place, relative to the most frequented one."""
+        return MeanMap(self.key, _edges, finish=relative_frequency)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[MapFile, ...]:
+        encodings = {self.key: "PNG of 8 bits: probability of a boundary times 255"}
+        return (StrengthMaps(self.key, text="a grey PNG per image: strength", encodings=encodings),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -45,6 +152,59 @@ class Boundary(Task):
         self, head: nn.Module, features: DenseFeatures, regions: Detections | None
     ) -> dict[str, torch.Tensor]:
         return {"boundary": head.scores(features)[0, 0]}
+
+
+class BoundaryEvaluator(Evaluator):
+    """The Berkeley benchmark with PASCAL's tolerance of 0.0075 of the image diagonal (Martin et al. 2004).
+
+    The prediction is reduced to ridges; at every threshold what reaches it is thinned and paired one to one with the
+    thinned boundaries of each annotator. Recall counts the annotated pixels of all annotators that have a partner,
+    precision the predicted pixels that have one with any annotator. Annotated boundaries are thinned as in seism
+    (Pont-Tuset and Marques 2016), which the Berkeley program does not do: an exact map then scores exactly 1.
+
+    Args:
+        task: the task that is scored.
+        vocabulary: the data set's names.
+        protocol: by default that of published figures.
+    """
+
+    def __init__(self, task: Task, vocabulary: Vocabulary, protocol: EdgeProtocol | None = None) -> None:
+        self.edge_protocol = protocol or EdgeProtocol()
+        self.protocol = f"{self.edge_protocol}, annotated boundaries thinned"
+        super().__init__(task, vocabulary)
+
+    def record(self, stored, target):
+        """int32 [4, K]: annotated pixels with a partner, all of them, predicted ones with a partner, all of them."""
+        levels = edge_levels(decode_strength(stored), self.edge_protocol)
+        pixels, present = thin_levels(levels, self.edge_protocol.thresholds)
+        matched = np.zeros_like(present)
+        counts = np.zeros((4, len(present)), np.int32)
+        for edges in target.boundary.annotators.cpu().numpy():
+            truth = thin(edges > 0)
+            near, partner = match_edges(pixels, present, truth, self.edge_protocol.max_distance)
+            matched[:, near] |= partner >= 0
+            counts[0] += (partner >= 0).sum(axis=1)
+            counts[1] += np.count_nonzero(truth)
+        counts[2], counts[3] = matched.sum(axis=1), present.sum(axis=1)
+        return counts
+
+    def summarize(self, records):
+        if not records:
+            return Scores(dict.fromkeys(FIGURES, np.nan), reason="no image has annotated boundaries")
+        curve = summarize_curves(*np.stack(records, axis=1), self.edge_protocol.conventions)
+        if np.isnan(curve.figures["ODS-F"]):
+            return Scores(curve.figures, reason="no annotated image has a boundary pixel")
+        diagram = Curve(
+            "boundary_precision_recall", "Boundaries", "recall", "precision", [curve.line("precision and recall")]
+        )
+        return Scores(curve.figures, curves=[diagram])
+
+    def image_score(self, record):
+        return best_f(record, self.edge_protocol.conventions)
+
+
+def _edges(label: BoundaryMap) -> torch.Tensor:
+    return label.edges[None].float()
 
 
 BOUNDARY = register_task(Boundary())

@@ -1,13 +1,66 @@
 """Image classification: which classes does the image show?"""
 
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseFeatures
+from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
+from maskrcnn_benchmark.config.options import ClassCount, Option, section
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
+from maskrcnn_benchmark.data.detail.image import DetailImage
+from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.evaluation.average_precision import average_precision, precision_at_recalls
+from maskrcnn_benchmark.evaluation.dense.confusion import mean_or_nan
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
+from maskrcnn_benchmark.evaluation.trivial import MeanVector
+from maskrcnn_benchmark.modeling.fpn_heads.classification import ClassificationHead
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
+from maskrcnn_benchmark.prediction_files.lists import ListFile, VectorFile
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.visualization.dataset_page import numbers_card
+
+
+class DetailClassificationReader(LabelReader):
+    """Which categories the regions of an image have: float [C] of 0 and 1."""
+
+    def __init__(self, dataset: AnnotatedDataset) -> None:
+        self._places = {name: place for place, name in enumerate(dataset.vocabulary.image_label_names)}
+
+    def read(self, image: DetailImage) -> torch.Tensor | None:
+        if not image.regions:
+            return None
+        classes = torch.zeros(len(self._places))
+        classes[[self._places[name] for name in set(image.names) & set(self._places)]] = 1.0
+        return classes
+
+    def has(self, image: DetailImage) -> bool:
+        return image.has_objects
+
+
+# Where precision is read off for the curve; the AP itself takes every recall
+_RECALLS = np.linspace(0, 1, 101)
+
+
+class LabelScores(VectorFile):
+    """The score of every image label."""
+
+    def length(self, vocabulary: Vocabulary) -> int:
+        return len(vocabulary.image_label_names)
 
 
 class Classification(Task):
@@ -23,13 +76,85 @@ class Classification(Task):
 
     # Options ----------------------------------------------------------------------------------------------------------
 
+    def options(self) -> list[Option]:
+        return section(
+            IMAGE_HEADS,
+            Option(
+                "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES", 59, CLASSES, "Image labels. Taken from the data set unless set"
+            ),
+        )
+
+    def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
+        count = len(vocabulary.image_label_names)
+        return [ClassCount("MODEL.CLASSIFICATION_HEAD.NUM_CLASSES", count, "image labels")]
+
+    def dense_features(self, cfg: CfgNode) -> set[str]:
+        return {"pyramid"}
+
+    def planes(self, cfg: CfgNode) -> int:
+        return 0
+
+    def bounds(self) -> dict[str, Range]:
+        return {"MODEL.CLASSIFICATION_HEAD.NUM_CLASSES": Integer(1, 2**15)}
+
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_readers = {"detail": DetailClassificationReader}
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        return bool(vocabulary.image_label_names)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"image labels": vocabulary.image_label_names}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Labels say of each class whether it is there, so the source must know every one of the target's."""
+        places = match_names(target.image_label_names, source.image_label_names, SAME_CLASS)
+        return itemgetter(places) if places and None not in places else None
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"classes": [vocabulary.image_label_names[k] for k in np.flatnonzero(annotations.classes.numpy() > 0)]}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        return [("labels", ", ".join(count["classes"]) or "none")]
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        numbers = np.array([len(names) for names in counts.each(self.key, "classes")])
+        return [numbers_card("Labels per image", numbers, "labels", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    def reads(self, cfg: CfgNode) -> str:
+        """The levels P3 to P5."""
+        return "pyramid"
+
+    def head_name(self, cfg: CfgNode) -> str:
+        """As checkpoints have it."""
+        return "classes"
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ClassificationHead:
+        """A probability per image label."""
+        return ClassificationHead(in_channels, cfg.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES, self.label_of)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return ClassificationEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> MeanVector:
+        """How often each label occurs."""
+        return MeanVector(self.key)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> np.ndarray:
+        """float64 [L], score of each image label in the vocabulary's order."""
+        return self.output(prediction).cpu().double().numpy()
+
+    def files(self) -> tuple[ListFile, ...]:
+        text = 'image labels: {"pred": [{"image_id", "category_score"}]}'
+        encodings = {"category_score": "a score for each of 'image_labels', in their order"}
+        return (LabelScores(self.key, field="category_score", is_wrapped=True, text=text, encodings=encodings),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -45,6 +170,77 @@ class Classification(Task):
         self, head: nn.Module, features: DenseFeatures, regions: Detections | None
     ) -> dict[str, torch.Tensor]:
         return {"classes": head.scores(features)[0]}
+
+
+class ClassificationEvaluator(Evaluator):
+    """Mean AP over the labels that occur on any image ("mAP"), and over those that are things ("mAP-things").
+
+    Args:
+        task: the task that is scored.
+        vocabulary: names the image labels, in the order of `ImageAnnotations.classes`, and the things; labels of their
+            names enter "mAP-things".
+    """
+
+    def __init__(self, task: Task, vocabulary: Vocabulary) -> None:
+        self.label_names = tuple(vocabulary.image_label_names)
+        self.is_thing = np.isin(np.array(self.label_names, dtype=object), list(vocabulary.thing_names))
+        super().__init__(task, vocabulary)
+
+    @property
+    def protocol(self):
+        return (
+            f"AP of {len(self.label_names)} labels ({self.is_thing.sum()} of them things) over all images, area under "
+            f"the whole curve (VOC 2010), mean over the labels that occur"
+        )
+
+    def record(self, stored, target):
+        """(scores float64 [L], occurs bool [L])."""
+        truth = target.classes.cpu().numpy() > 0.5
+        where = f"{self.task.key}: image {target.image_id}"
+        if len(stored) != len(self.label_names) or len(truth) != len(self.label_names):
+            raise UserError(
+                f"{where} has {len(stored)} scores and {len(truth)} annotated labels, but there are "
+                f"{len(self.label_names)} labels"
+            )
+        if np.isnan(stored).any():
+            raise UserError(
+                f"{where} has a score that is not a number (nan): {self.label_names[np.isnan(stored).argmax()]}"
+            )
+        return stored, truth
+
+    def summarize(self, records):
+        shape = len(records), len(self.label_names)
+        scores, truth = (
+            (np.array(column).reshape(shape) for column in zip(*records)) if records else np.zeros((2, *shape))
+        )
+        truth = truth > 0
+        precision = np.array([average_precision(scores[:, k], truth[:, k]) for k in range(shape[1])])
+        occurs = truth.any(axis=0)
+        return Scores(
+            {"mAP": mean_or_nan(precision), "mAP-things": mean_or_nan(precision[self.is_thing])},
+            {"AP": dict(zip(self.label_names, precision.tolist()))},
+            [self._curve(scores, truth)] if occurs.any() else [],
+            self._reason(occurs),
+        )
+
+    def image_score(self, record):
+        """AP of the image's own ranking of all labels; nan where none of them occurs."""
+        return average_precision(*record)
+
+    def _reason(self, occurs):
+        if not occurs.any():
+            return "no image has an annotated label"
+        return "" if occurs[self.is_thing].any() else "no image has a thing among its labels"
+
+    def _curve(self, scores, truth):
+        """Mean over labels of the precision at each recall."""
+        lines = []
+        for name, chosen in (("all labels", np.ones_like(self.is_thing)), ("things", self.is_thing)):
+            labels = np.flatnonzero(chosen & truth.any(axis=0))
+            if len(labels):
+                levels = [precision_at_recalls(scores[:, k], truth[:, k], _RECALLS) for k in labels]
+                lines.append(Line(f"{name} ({len(labels)})", _RECALLS, np.mean(levels, axis=0)))
+        return Curve("classification_pr", "Image labels: mean precision", "recall", "precision", lines)
 
 
 CLASSIFICATION = register_task(Classification())

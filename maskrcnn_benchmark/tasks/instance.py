@@ -1,17 +1,59 @@
 """Instance segmentation: a mask for every object."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from pycocotools import mask as coco_mask
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead
+from maskrcnn_benchmark.config.defaults import (
+    CHANNELS,
+    DILATION,
+    FLAG,
+    FRACTION,
+    NAME,
+    REGION_HEADS,
+    WIDTHS,
+    region_pooling,
+)
+from maskrcnn_benchmark.config.options import Option, section
+from maskrcnn_benchmark.data.dataset import MaskReader
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.evaluation.coco.rows import encode, predicted_rows
+from maskrcnn_benchmark.evaluation.coco.style import InstanceEvaluator
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
+from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead, build_roi_mask_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
+from maskrcnn_benchmark.prediction_files.as_prediction import bitmaps, decode_objects
+from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, check_code, member, plain_code
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.ranges import Integer
+from maskrcnn_benchmark.visualization.dataset_page import ratios_card, shares_card
+
+
+class Mask(Form):
+    """Run lengths of an object's pixels, from which its area follows."""
+
+    def plain(self, value, field, names):
+        return plain_code(value)
+
+    def check(self, row, field, index, opened):
+        check_code(member(row, field), opened.names.sizes[index], field)
+
+    def read(self, rows, field, index, opened):
+        areas, codes = opened.codes(index, [row[field] for _, row in rows], [number for number, _ in rows])
+        return [{field: code, "area": float(area), "iscrowd": 0} for code, area in zip(codes, areas)]
 
 
 class Instance(Task):
@@ -25,20 +67,139 @@ class Instance(Task):
     headline = "AP"
     parameter_prefixes = ("roi_heads.mask.",)
     per = "region"
+    iou_type = "segm"
     requires = ("detection",)
 
     # Options ----------------------------------------------------------------------------------------------------------
 
+    def options(self) -> list[Option]:
+        return section(
+            REGION_HEADS,
+            Option(
+                "MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR",
+                "ResNet50Conv5ROIFeatureExtractor",
+                NAME,
+                "A name in modeling.registry.ROI_MASK_FEATURE_EXTRACTORS",
+            ),
+            Option(
+                "MODEL.ROI_MASK_HEAD.PREDICTOR",
+                "MaskRCNNC4Predictor",
+                NAME,
+                "A name in modeling.registry.ROI_MASK_PREDICTOR",
+            ),
+            region_pooling("ROI_MASK_HEAD"),
+            Option("MODEL.ROI_MASK_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
+            Option(
+                "MODEL.ROI_MASK_HEAD.CONV_LAYERS",
+                (256, 256, 256, 256),
+                WIDTHS,
+                "Channels of each convolution of MaskRCNNFPNFeatureExtractor; the predictor has the last number as "
+                "well",
+            ),
+            Option("MODEL.ROI_MASK_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted mask"),
+            Option(
+                "MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
+                True,
+                FLAG,
+                "Masks are read from the box head's features of the regions instead of features of their own",
+            ),
+            Option("MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS", False, FLAG, "Paste masks into the image inside the model"),
+            Option(
+                "MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS_THRESHOLD",
+                0.5,
+                FRACTION,
+                "Threshold of the masks that POSTPROCESS_MASKS pastes",
+            ),
+            Option("MODEL.ROI_MASK_HEAD.DILATION", 1, DILATION, "Dilation of the convolutions"),
+            Option("MODEL.ROI_MASK_HEAD.USE_GN", False, FLAG, "Group norm after each convolution"),
+        )
+
+    def region_options(self, cfg: CfgNode) -> CfgNode:
+        return cfg.MODEL.ROI_MASK_HEAD
+
+    def planes(self, cfg: CfgNode) -> int:
+        """A mask for each class."""
+        return cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES
+
     # Labels -----------------------------------------------------------------------------------------------------------
 
-    def is_annotated(self, annotations: ImageAnnotations) -> bool:
-        return annotations.instances is not None and annotations.instances.has_field("masks")
+    label_field = "masks"
+    label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), MaskReader)
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Of objects that are no crowd, the bytes of the mask's compressed run-length code, and the share of its box,
+        where that has an extent, that it fills.
+        """
+        objects = annotations.instances
+        if objects.has_field("iscrowd"):
+            objects = objects[~objects.get_field("iscrowd")]
+        masks = objects.get_field("masks").get_mask_tensor().numpy()
+        masks = masks.reshape(len(objects), *masks.shape[-2:])
+        codes = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0)))
+        pixels = coco_mask.area(codes).astype(np.int64) if codes else np.zeros(0, np.int64)
+        areas = objects.convert("xywh").bbox.numpy()[:, 2:].prod(1)
+        filled = np.minimum(pixels[areas > 0] / areas[areas > 0].astype(np.float64), 1.0)
+        return {"bytes": np.array([len(code["counts"]) for code in codes], np.int64), "filled": filled}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        return []
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        filled, lengths = counts.joined(self.key, "filled"), counts.joined(self.key, "bytes")
+        return [
+            shares_card("Share of its box that a mask fills", filled, "share", "objects"),
+            ratios_card("Run-length code of a mask", lengths, "bytes, COCO's compressed form", "objects", 2),
+        ]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    def head_name(self, cfg: CfgNode) -> str:
+        """As checkpoints have it."""
+        return "mask"
+
+    def shares_box_features(self, cfg: CfgNode) -> bool:
+        """As the option says."""
+        return cfg.MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIMaskHead:
+        """A small mask per region."""
+        return build_roi_mask_head(cfg, in_channels)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return InstanceEvaluator(self, vocabulary, protocols.detection)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes with what lies in them."""
+        return ObjectMeans(vocabulary)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """List of {"category_id": label 1..K, "segmentation": {"size": [h, w], "counts": bytes}, "score": float}."""
+        instances = self.output(prediction, "detection")
+        if len(instances) == 0:
+            return []
+        masks, (width, height) = instances.get_field("mask"), instances.size
+        if tuple(masks.shape[-2:]) == (height, width):
+            pasted = masks[:, 0] > 0.5  # the network has pasted them itself (POSTPROCESS_MASKS)
+        else:
+            pasted = paste_masks(masks, instances.convert("xyxy").bbox, instances.size, threshold=0.5, padding=1)
+        return predicted_rows(instances, "segmentation", encode(pasted.cpu().numpy()))
+
+    def files(self) -> tuple[ListFile, ...]:
+        encodings = {"segmentation": "COCO run lengths, {size: [height, width], counts: text}"}
+        fields, text = {"segmentation": Mask()}, "masks, as COCO's results"
+        return (ObjectFile(self.key, "segm.json", option="--segm", text=text, fields=fields, encodings=encodings),)
+
+    def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
+        """The objects, with their masks uint8 [N, 1, H, W] as large as the image."""
+
+        def mask(rows, size):
+            return bitmaps([row.get("segmentation") for row in rows], size)
+
+        return decode_objects(stored, size, lambda row: coco_mask.toBbox(row["segmentation"]).tolist(), mask=mask)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 

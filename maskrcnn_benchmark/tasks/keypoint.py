@@ -1,16 +1,140 @@
 """Human keypoints: the joints of every person."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import ROIKeypointHead
+from maskrcnn_benchmark.config.defaults import CHANNELS, CLASSES, FLAG, NAME, REGION_HEADS, WIDTHS, region_pooling
+from maskrcnn_benchmark.config.options import ClassCount, Option, section
+from maskrcnn_benchmark.data.dataset import LabelReader
+from maskrcnn_benchmark.data.datasets.coco import SWAPPED_VISIBILITY, COCOImage
+from maskrcnn_benchmark.data.detail.image import DetailImage
+from maskrcnn_benchmark.data.same_names import match_joints
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator, person_label
+from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import ROIKeypointHead, build_roi_keypoint_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections, rows_with_labels
+from maskrcnn_benchmark.prediction_files.as_prediction import decode_objects
+from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, are_numbers, member
+from maskrcnn_benchmark.prediction_files.row_file import shown
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.keypoint import (
+    COCO_JOINTS,
+    DETAIL_JOINTS,
+    DetailKeypoints,
+    JointSet,
+    Keypoints,
+    PersonKeypoints,
+)
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.visualization.dataset_page import card, stacked_bars
+from maskrcnn_benchmark.visualization.region_drawers import occluded_code
+
+
+class DetailKeypointReader(LabelReader):
+    """Joint records of PASCAL in Detail: `BoxList` with labels (all 1) and keypoints.
+
+    An image is annotated if it has a record, or no person who could have one.
+    """
+
+    def read(self, image: DetailImage) -> BoxList | None:
+        if not self.has(image):
+            return None
+        file, records = image.dataset.file, image.section("annos_joints")
+        width = 3 * len(DETAIL_JOINTS.names)
+        joints = [file.field(record, "keypoints", "joint") for record in records]
+        for record, numbers in zip(records, joints):
+            if len(numbers) != width:
+                name = file.name_of(record, "joint")
+                raise UserError(f"{name} has {len(numbers)} numbers in 'keypoints', not {width}")
+        joints = torch.tensor(joints, dtype=torch.float32).reshape(-1, width // 3, 3)
+        boxes = torch.tensor([file.field(r, "bbox", "joint") for r in records], dtype=torch.float32).reshape(-1, 4)
+        persons = BoxList(boxes, image.size, mode="xywh").convert("xyxy")
+        persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
+        persons.add_field("keypoints", DetailKeypoints(joints, image.size))
+        return image.kept(persons)
+
+    def has(self, image: DetailImage) -> bool:
+        return image.counts["joints"] > 0 or image.counts["people"] == 0
+
+    def teaches(self, image: DetailImage) -> bool:
+        return image.counts["joints"] > 0  # where nobody is there, no joint can be learnt
+
+
+class COCOKeypointReader(LabelReader):
+    """The records of a file in COCO's layout that have keypoints: `BoxList` with labels (all 1) and keypoints."""
+
+    def read(self, image: COCOImage) -> BoxList | None:
+        if not self.has(image):
+            return None
+        records = [record for record in image.records if record.get("keypoints") is not None]
+        joints = image.dataset.file.joints
+        persons = image.boxes_of(records)
+        persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
+        keypoints = torch.tensor([record["keypoints"] for record in records], dtype=torch.float32)
+        keypoints = keypoints.reshape(-1, len(joints), 3)
+        if joints == COCO_JOINTS:
+            keypoints = PersonKeypoints(keypoints, image.size)
+        else:
+            if joints == DETAIL_JOINTS:
+                keypoints[..., 2] = SWAPPED_VISIBILITY[keypoints[..., 2].long().clamp(0, 2)]
+            keypoints = Keypoints(keypoints, image.size, joints=joints)
+        persons.add_field("keypoints", keypoints)
+        return image.kept(persons)
+
+    def has(self, image: COCOImage) -> bool:
+        return image.has_objects and image.dataset.file.joints is not None
+
+
+_VISIBILITY_CODES = 3  # 0 not annotated; what 1 and 2 mean is the joint set's own
+
+
+class KeypointForm(Form):
+    """x, y and visibility of every keypoint of a person, from which the area follows as in pycocotools."""
+
+    def check(self, row, field, index, opened):
+        if opened.thing(row) != "person":
+            raise ValueError(f"has joints of the category_id {shown(row['category_id'])}; only a person has joints")
+        values, count = member(row, field), len(opened.names.vocabulary.joints)
+        if not are_numbers(values, 3 * count):
+            found = f"{len(values)} of them" if isinstance(values, list) else shown(values)
+            raise ValueError(
+                f"must have {3 * count} finite numbers as {field}, x, y and visibility of {count} joints, not {found}"
+            )
+
+    def read(self, rows, field, index, opened):
+        found = []
+        for _, row in rows:
+            values = [float(value) for value in row[field]]
+            box = extent_of(values)
+            found.append({field: values, "bbox": box, "area": box[2] * box[3], "iscrowd": 0})
+        return found
+
+
+def extent_of(keypoints: list[float]) -> list[float]:
+    """The box around keypoints [x, y, v, ...] as pycocotools takes it: [x, y, width, height]."""
+    places = np.reshape(np.asarray(keypoints, np.float64), (-1, 3))[:, :2]
+    low, high = places.min(axis=0), places.max(axis=0)
+    return [*low.tolist(), *(high - low).tolist()]
+
+
+# The class that joints belong to
+PERSON = "person"
 
 
 class Keypoint(Task):
@@ -24,17 +148,171 @@ class Keypoint(Task):
     headline = "AP"
     parameter_prefixes = ("roi_heads.keypoint.",)
     per = "region"
+    iou_type = "keypoints"
     requires = ("detection",)
 
     # Options ----------------------------------------------------------------------------------------------------------
 
+    def options(self) -> list[Option]:
+        return section(
+            REGION_HEADS,
+            Option(
+                "MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR",
+                "KeypointRCNNFeatureExtractor",
+                NAME,
+                "A name in modeling.registry.ROI_KEYPOINT_FEATURE_EXTRACTORS",
+            ),
+            Option(
+                "MODEL.ROI_KEYPOINT_HEAD.PREDICTOR",
+                "KeypointRCNNPredictor",
+                NAME,
+                "A name in modeling.registry.ROI_KEYPOINT_PREDICTOR",
+            ),
+            region_pooling("ROI_KEYPOINT_HEAD"),
+            Option("MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
+            Option("MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS", (512,) * 8, WIDTHS, "Channels of each convolution"),
+            Option("MODEL.ROI_KEYPOINT_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted heat map"),
+            Option("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", 17, CLASSES, "Joints. Taken from the data set unless set"),
+            Option(
+                "MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
+                True,
+                FLAG,
+                "Joints are read from the box head's features of the regions instead of features of their own",
+            ),
+            Option(
+                "MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE",
+                0,
+                Integer(0, 2**16),
+                "Regions trained per image at most; 0 trains every positive region, as the original does",
+            ),
+        )
+
+    def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
+        count = len(vocabulary.joints.names) if vocabulary.joints else 0
+        return [ClassCount("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", count, "keypoints")]
+
+    def region_options(self, cfg: CfgNode) -> CfgNode:
+        return cfg.MODEL.ROI_KEYPOINT_HEAD
+
+    def planes(self, cfg: CfgNode) -> int:
+        return cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES
+
+    def bounds(self) -> dict[str, Range]:
+        return {"MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES": Integer(1, 256)}
+
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_field = None  # persons are a `BoxList` of their own
+    label_readers = {"detail": DetailKeypointReader, "coco": COCOKeypointReader}
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        return bool(vocabulary.joints)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        joints = vocabulary.joints and vocabulary.joints.names
+        return {"classes of objects": vocabulary.thing_names, "joints": joints}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[BoxList], BoxList] | None:
+        """Joints that the source lacks are not annotated (0, 0, 0). Codes of visibility are the target's own."""
+        places = match_joints(source, target)
+        if not places:
+            return None
+        swaps_codes = (source.joints == DETAIL_JOINTS) != (target.joints == DETAIL_JOINTS)
+        return partial(_rename_joints, places, target.joints, swaps_codes)
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """The number of persons; of each joint how often it has each visibility code, int64 [J, 3]."""
+        people = annotations.people
+        table = np.zeros((len(vocabulary.joints), _VISIBILITY_CODES), np.int64)
+        if len(people):
+            codes = people.get_field("keypoints").keypoints[..., 2].numpy().astype(np.int64)
+            codes = codes.clip(0, _VISIBILITY_CODES - 1)
+            table = np.stack([(codes == code).sum(0) for code in range(_VISIBILITY_CODES)], axis=1)
+        return {"people": len(people), "joints": table}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        number, joints = count["people"], count["joints"]
+        if not number:
+            return [("joints", "nobody is there")]
+        people = f"{number} {'person' if number == 1 else 'people'}"
+        occluded = joints[:, occluded_code(vocabulary.joints)].sum()
+        return [("joints", f"{joints[:, 1:].sum()} on {people}, {occluded} occluded")]
+
+    def tiles(self, counts: DatasetCounts) -> list[tuple[str, int]]:
+        joints = counts.total(self.key, "joints", (len(counts.vocabulary.joints or ()), _VISIBILITY_CODES))
+        people = int(counts.total(self.key, "people"))
+        return [("people with joints", people), ("labelled joints", int(joints[:, 1:].sum()))]
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        """A bar per joint: visible, occluded, not annotated."""
+        title, people = "Visibility of joints", int(counts.total(self.key, "people"))
+        if not people:
+            return [card(title, "", "")]
+        joints = counts.vocabulary.joints
+        occluded = occluded_code(joints)
+        table = counts.total(self.key, "joints", (len(joints), _VISIBILITY_CODES))[:, [3 - occluded, occluded, 0]]
+        bars = stacked_bars(joints.names, table, ("visible", "occluded", "not annotated"))
+        return [card(title, f"of {people:,} people; the figure is the visible share", bars)]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    def shares_box_features(self, cfg: CfgNode) -> bool:
+        """As the option says."""
+        return cfg.MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIKeypointHead:
+        """A heat map per joint and region; only detections of the class "person" are given joints."""
+        joints = labels = None
+        if vocabulary is not None:
+            joints = vocabulary.joints
+            if PERSON in vocabulary.thing_names:
+                labels = frozenset({vocabulary.thing_names.index(PERSON) + 1})
+        return build_roi_keypoint_head(cfg, in_channels, joints, labels)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return KeypointEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes with what lies in them."""
+        return ObjectMeans(vocabulary)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """List of {"category_id": label of persons, "keypoints": [x, y, v] * J, "score": float}."""
+        instances = self.output(prediction, "detection")
+        persons = instances[instances.get_field("labels") == person_label(vocabulary)]
+        if len(persons) == 0:
+            return []
+        keypoints = persons.get_field("keypoints").keypoints.cpu().double().numpy()
+        return predicted_rows(persons, "keypoints", keypoints.reshape(len(persons), -1).tolist())
+
+    def files(self) -> tuple[ListFile, ...]:
+        return (
+            ObjectFile(
+                self.key,
+                "keypoints.json",
+                option="--keypoints",
+                text='keypoints, as COCO\'s results or {"pred": [...]}',
+                fields={"keypoints": KeypointForm()},
+                # as PASCAL in Detail's own program wants it
+                wrapped_too="detail_keypoints.json",
+                encodings={"keypoints": "[x, y, visibility] for each joint in the order of 'joints'"},
+            ),
+        )
+
+    def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
+        """The persons with their keypoints; an object that is no person has them all at 0."""
+        joints = vocabulary.joints
+
+        def keypoints(rows, size):
+            nothing = [0.0] * (3 * len(joints))
+            places = torch.tensor([row.get("keypoints", nothing) for row in rows], dtype=torch.float32)
+            return Keypoints(places.reshape(-1, len(joints), 3), size, joints=joints)
+
+        return decode_objects(stored, size, lambda row: extent_of(row["keypoints"]), keypoints=keypoints)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -71,6 +349,17 @@ class Keypoint(Task):
             name: rows.new_zeros(count, *rows.shape[1:]).index_put((index,), rows)
             for name, rows in zip(("keypoints", "keypoint_scores"), keypoints_of_heatmaps(maps, boxes))
         }
+
+
+def _rename_joints(places: list[tuple[int, int]], wanted: JointSet, swaps_codes: bool, people: BoxList) -> BoxList:
+    joints = people.get_field("keypoints").keypoints
+    moved = joints.new_zeros(len(joints), len(wanted), 3)
+    moved[:, [place for place, _ in places]] = joints[:, [origin for _, origin in places]]
+    if swaps_codes:
+        moved[..., 2] = SWAPPED_VISIBILITY[moved[..., 2].long().clamp(0, 2)]
+    people = people.copy_with_fields(people.fields())
+    people.add_field("keypoints", Keypoints(moved, people.size, joints=wanted))
+    return people
 
 
 KEYPOINT = register_task(Keypoint())

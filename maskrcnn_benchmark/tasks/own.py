@@ -1,11 +1,12 @@
-"""The tasks of this package. The order of the imports is that of tables, logs and pictures."""
+"""The tasks of this package, each in the file of its key. Their order is that of tables, logs and pictures."""
 
 # isort: off
-import maskrcnn_benchmark.tasks.detection
-import maskrcnn_benchmark.tasks.instance
-import maskrcnn_benchmark.tasks.keypoint
-import maskrcnn_benchmark.tasks.part
-import maskrcnn_benchmark.tasks.semantic
-import maskrcnn_benchmark.tasks.boundary
-import maskrcnn_benchmark.tasks.occlusion
-import maskrcnn_benchmark.tasks.classification  # noqa: F401
+# ruff: noqa: F401
+from maskrcnn_benchmark.tasks import detection
+from maskrcnn_benchmark.tasks import instance
+from maskrcnn_benchmark.tasks import keypoint
+from maskrcnn_benchmark.tasks import part
+from maskrcnn_benchmark.tasks import semantic
+from maskrcnn_benchmark.tasks import boundary
+from maskrcnn_benchmark.tasks import occlusion
+from maskrcnn_benchmark.tasks import classification

@@ -1,10 +1,109 @@
 """Semantic segmentation: a class for every pixel."""
 
-from torch import nn
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import interpolate, one_hot
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
+from maskrcnn_benchmark.config.options import ClassCount, Option, section
+from maskrcnn_benchmark.data.cityscapes import CityScapesImage
+from maskrcnn_benchmark.data.cityscapes_labels import SEMANTIC as CITYSCAPES_CLASSES
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
+from maskrcnn_benchmark.data.datasets.voc import VOCImage
+from maskrcnn_benchmark.data.detail.image import DetailImage
+from maskrcnn_benchmark.data.image_file import read_labels
+from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.data.statistics import DatasetCounts
+from maskrcnn_benchmark.evaluation.dense.confusion import (
+    add_pairs,
+    class_accuracy,
+    count_pairs,
+    intersection_over_union,
+    mean_iou,
+    mean_or_nan,
+)
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.evaluation.trivial import MeanMap
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
+from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier
+from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap
+from maskrcnn_benchmark.prediction_files.layout import CLASSES as NAMES_FILE
+from maskrcnn_benchmark.prediction_files.maps import LabelMaps, MapFile
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.run_length import row_major
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.visualization.dataset_page import shares_card
+
+
+class DetailSemanticReader(LabelReader):
+    """All regions of PASCAL in Detail, painted in file order."""
+
+    def __init__(self, dataset: AnnotatedDataset) -> None:
+        self._values = {name: value for value, name in enumerate(dataset.vocabulary.semantic_names)}
+
+    def read(self, image: DetailImage) -> SemanticMap | None:
+        if not image.regions:
+            return None
+        width, height = image.size
+        canvas = np.full((1, width, height), IGNORE_INDEX, np.uint8)
+        # a region of no class is painted too: it may hide one that came before
+        values = [self._values.get(name, IGNORE_INDEX) for name in image.names]
+        image.runs.paint(canvas, range(len(values)), np.zeros(len(values)), values)
+        return SemanticMap(torch.from_numpy(row_major(canvas)[0]))
+
+    def has(self, image: DetailImage) -> bool:
+        return image.has_objects
+
+
+class VOCSemanticReader(LabelReader):
+    """VOC's SegmentationClass."""
+
+    def read(self, image: VOCImage) -> SemanticMap | None:
+        return SemanticMap(torch.from_numpy(image.classes)) if image.is_segmented else None
+
+    def has(self, image: VOCImage) -> bool:
+        return image.is_segmented
+
+
+class CityScapesSemanticReader(LabelReader):
+    """The benchmark's 19 classes from *_labelIds.png, all else ignored."""
+
+    def read(self, image: CityScapesImage) -> SemanticMap | None:
+        if not self.has(image):
+            return None
+        labels = read_labels(image.label_path, image.size).clip(0, 255)
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        table[[number for number, _ in CITYSCAPES_CLASSES]] = np.arange(len(CITYSCAPES_CLASSES))
+        return SemanticMap(torch.from_numpy(table[labels]))
+
+    def has(self, image: CityScapesImage) -> bool:
+        return image.label_path.is_file()
+
+
+# Cells across the image, per side, of the trivial model
+_TRIVIAL_GRID = 16
+
+
+class ClassMaps(LabelMaps):
+    """1 + the class of every pixel."""
+
+    named = "semantic"
+
+    def numbers(self, vocabulary: Vocabulary) -> tuple[int, int, str]:
+        count = len(vocabulary.semantic_names)
+        return 1, count, f"each pixel needs a class: 1 to {count}, 1 + the class's place in {NAMES_FILE}"
 
 
 class Semantic(Task):
@@ -20,13 +119,91 @@ class Semantic(Task):
 
     # Options ----------------------------------------------------------------------------------------------------------
 
+    def options(self) -> list[Option]:
+        return section(
+            IMAGE_HEADS,
+            Option(
+                "MODEL.SEMANTIC_HEAD.NUM_CLASSES",
+                59,
+                CLASSES,
+                "Classes; unlabelled pixels have no class and are ignored. Taken from the data set unless set",
+            ),
+        )
+
+    def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
+        return [ClassCount("MODEL.SEMANTIC_HEAD.NUM_CLASSES", len(vocabulary.semantic_names), "semantic classes")]
+
+    def planes(self, cfg: CfgNode) -> int:
+        return cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES
+
+    def bounds(self) -> dict[str, Range]:
+        return {"MODEL.SEMANTIC_HEAD.NUM_CLASSES": Integer(1, 1024)}
+
     # Labels -----------------------------------------------------------------------------------------------------------
+
+    label_readers = {
+        "detail": DetailSemanticReader,
+        "voc": VOCSemanticReader,
+        "cityscapes": CityScapesSemanticReader,
+    }
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        return bool(vocabulary.semantic_names)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {"semantic classes": vocabulary.semantic_names}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[SemanticMap], SemanticMap] | None:
+        """Pixels of classes that the target lacks are ignored."""
+        values = torch.full((IGNORE_INDEX + 1,), IGNORE_INDEX, dtype=torch.uint8)
+        for value, place in enumerate(match_names(source.semantic_names, target.semantic_names, SAME_CLASS)):
+            values[value] = IGNORE_INDEX if place is None else place
+        return partial(_rename_pixels, values) if (values != IGNORE_INDEX).any() else None
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """The pixels of each class and, last, of none: int64 [C + 1]."""
+        pixels = np.bincount(annotations.semantic.labels.numpy().ravel(), minlength=IGNORE_INDEX + 1)
+        pixels = np.append(pixels[: len(vocabulary.semantic_names)], pixels[IGNORE_INDEX])
+        return {"classes": [vocabulary.semantic_names[k] for k in np.flatnonzero(pixels[:-1])], "pixels": pixels}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        pixels = count["pixels"][:-1]
+        names = [vocabulary.semantic_names[k] for k in np.argsort(-pixels, kind="stable")][: len(count["classes"])]
+        share = 100 * pixels.sum() / count["pixels"].sum()
+        return [("regions", f"{', '.join(names) or 'none'}; {share:.0f}% of the pixels labelled")]
+
+    def cards(self, counts: DatasetCounts) -> list[str]:
+        shares = np.array([pixels[:-1].sum() / pixels.sum() for pixels in counts.each(self.key, "pixels")])
+        return [shares_card("Share of an image's pixels with a semantic label", shares, "share", "images")]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> PixelClassifier:
+        """Logits per class and cell of the dense features."""
+        stride, count = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE, cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES
+        return PixelClassifier(in_channels, count, "loss_semantic", _label_map, stride)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return SemanticEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> MeanMap:
+        """The majority class at each place."""
+        shares = partial(_class_planes, num_classes=len(vocabulary.semantic_names))
+        return MeanMap(self.key, shares, _TRIVIAL_GRID, finish=_sums)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[MapFile, ...]:
+        text = "a PNG per image: 1 + class, see classes.json"
+        encoding = "PNG of 8 bits: a value of 'semantic', 0 unlabelled"
+        return (ClassMaps(self.key, shift=1, text=text, encodings={self.key: encoding}),)
+
+    def decode(self, stored: np.ndarray, size: tuple[int, int], vocabulary: Vocabulary) -> LabelMap:
+        """The labels; 255 stands for no class, which drawings leave blank."""
+        channels = IGNORE_INDEX + 1 if (stored == IGNORE_INDEX).any() else len(vocabulary.semantic_names)
+        return LabelMap(torch.from_numpy(stored), channels)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -34,7 +211,76 @@ class Semantic(Task):
 
     def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
         meaning = "logits of vocabulary.semantic_names"
-        return {"semantic": ExportedOutput("float32 [C, height, width]", meaning, stride=TRUNK_STRIDE)}
+        return {"semantic": ExportedOutput("float32 [C, height, width]", meaning, stride=DENSE_STRIDE)}
+
+
+def _rename_pixels(value_of: torch.Tensor, label: SemanticMap) -> SemanticMap:
+    return SemanticMap(value_of[label.labels.int()])
+
+
+class SemanticEvaluator(Evaluator):
+    """mIoU, pixel accuracy, mean class accuracy and frequency-weighted IoU (Long et al. 2015) over all images at once.
+
+    Unlabelled pixels do not count, and means are over the classes that occur in the annotations.
+
+    Args:
+        task: the task that is scored.
+        vocabulary: names each value of the semantic map.
+    """
+
+    def __init__(self, task: Task, vocabulary: Vocabulary) -> None:
+        self.class_names = tuple(vocabulary.semantic_names)
+        self.num_classes = len(self.class_names)
+        super().__init__(task, vocabulary)
+
+    @property
+    def protocol(self):
+        return (
+            f"IoU and accuracy of {self.num_classes} classes from one confusion matrix of all images' labelled pixels, "
+            f"means over the classes that are annotated anywhere (Long et al. 2015)"
+        )
+
+    def record(self, stored, target):
+        """(cells, counts) of `count_pairs`."""
+        truth = target.semantic.labels.cpu().numpy()
+        return count_pairs(truth, stored, self.num_classes, f"{self.task.key}: image {target.image_id}")
+
+    def summarize(self, records):
+        confusion = add_pairs(records, self.num_classes)
+        pixels = confusion.sum()
+        iou, accuracy = intersection_over_union(confusion), class_accuracy(confusion)
+        metrics = {
+            "mIoU": mean_or_nan(iou),
+            "pixel-accuracy": float(np.trace(confusion) / pixels) if pixels else np.nan,
+            "mean-accuracy": mean_or_nan(accuracy),
+            "fwIoU": float(np.nansum(iou * confusion.sum(axis=1)) / pixels) if pixels else np.nan,
+        }
+        per_class = {
+            "IoU": dict(zip(self.class_names, iou.tolist())),
+            "accuracy": dict(zip(self.class_names, accuracy.tolist())),
+        }
+        return Scores(metrics, per_class, reason="" if pixels else "no image has a pixel with a semantic label")
+
+    def image_score(self, record):
+        """mIoU of the image over the classes that occur in it; nan where no pixel is labelled."""
+        return mean_iou(add_pairs([record], self.num_classes))
+
+
+def _class_planes(label: SemanticMap, num_classes: int) -> torch.Tensor:
+    """1 where a class is, at four points per side of a cell of the trivial model: float [C, h, w]."""
+    fine = 4 * _TRIVIAL_GRID
+    labels = interpolate(label.labels[None, None].float(), size=(fine, fine), mode="nearest")[0, 0].long()
+    labels[labels == IGNORE_INDEX] = num_classes
+    return one_hot(labels, num_classes + 1).permute(2, 0, 1)[:-1].float()
+
+
+def _sums(sums: torch.Tensor, count: int) -> torch.Tensor:
+    return sums  # the largest is that of the means
+
+
+def _label_map(annotations: ImageAnnotations) -> torch.Tensor | None:
+    """The label map of an image, uint8 [H, W], or None."""
+    return None if annotations.semantic is None else annotations.semantic.labels
 
 
 SEMANTIC = register_task(Semantic())

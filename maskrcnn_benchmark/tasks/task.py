@@ -6,27 +6,38 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
-from collections.abc import Iterator, MutableMapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config import add_options
 from maskrcnn_benchmark.config.defaults import (
-    _C,
-    first_iteration,
-    last_iteration,
-    loss_weight,
-    rate_factor,
-    single_loss_weight,
-    task_switch,
+    task_options,
 )
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, DenseFeatures
+from maskrcnn_benchmark.config.options import ClassCount, Option
+from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, DenseFeatures
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
+from maskrcnn_benchmark.prediction_files.layout import PredictionFile
+from maskrcnn_benchmark.prediction_files.lists import ObjectFile
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
+from maskrcnn_benchmark.utils.ranges import Range
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
+    from maskrcnn_benchmark.data.statistics import DatasetCounts
 
 
 class Task:
@@ -38,44 +49,287 @@ class Task:
         title: its name for people.
         switch: the option under MODEL that turns it on.
         comment: what that option says of the task.
-        losses: names of the losses that its head returns in training.
+        on_by_default: whether that option is True where nobody sets it.
+        losses: names of the losses that its head returns in training; a task without any is not trained.
         headline: the metric that stands for it in the table.
         higher_is_better: direction of that metric, needed to compare networks (Delta_m).
         parameter_prefixes: what the names of the parameters begin with that may be its own. A parameter that several
             tasks share belongs to none, whatever its name.
         per: "image": a label and an output per image; "region": a field of every object, in labels and outputs alike;
             "derived": an output that is made from those of other tasks, without parameters or losses.
-        requires: keys of the tasks whose outputs this one's are made from or attached to, see `requirements`.
+        requires: keys of the tasks whose outputs this one's may be made from or attached to, see `requirements`.
+        scored_with: keys of other tasks whose labels its metrics read as well, whether or not those are predicted.
+        iou_type: what the original library calls it, "" for tasks that it does not have.
     """
 
     key: str = ""
     title: str = ""
     switch: str = ""
     comment: str = ""
+    on_by_default: bool = False
     losses: tuple[str, ...] = ()
     headline: str = ""
     higher_is_better: bool = True
     parameter_prefixes: tuple[str, ...] = ()
     per: Literal["image", "region", "derived"] = "image"
     requires: tuple[str, ...] = ()
+    scored_with: tuple[str, ...] = ()
+    iou_type: str = ""
 
     # Options ----------------------------------------------------------------------------------------------------------
 
     def requirements(self, cfg: CfgNode) -> tuple[str, ...]:
-        """Keys of the tasks that must be on as well where a config turns this one on."""
+        """Keys of the tasks, of `requires`, that must be on as well where a config turns this one on."""
         return self.requires
+
+    def chosen_by(self, cfg: CfgNode) -> str:
+        """The options that decide on `requirements`, for messages: "MODEL.MASK_ON"."""
+        return f"MODEL.{self.switch}"
+
+    def options(self) -> list[Option]:
+        """Its options beside those that every task has (`config.defaults.task_options`)."""
+        return []
+
+    def check(self, cfg: CfgNode) -> Iterator[str]:
+        """Problems between its options where it is on, each one line that names them and the remedy."""
+        return iter(())
+
+    def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
+        """The options with a number of classes that a vocabulary decides."""
+        return []
+
+    def region_options(self, cfg: CfgNode) -> CfgNode | None:
+        """The group under MODEL of its head on regions, with those of `region_pooling`; None without such a head."""
+        return None
+
+    def dense_features(self, cfg: CfgNode) -> set[str]:
+        """Which features per image its head reads, of "pyramid", "dense" and "fine"; for what an image costs."""
+        return {"dense"} if self.per == "image" else set()
+
+    def planes(self, cfg: CfgNode) -> int:
+        """Planes of its map per image or per region; for what an image costs. 0 without a map."""
+        return 1
+
+    def bounds(self) -> dict[str, Range]:
+        """{option: range} in a config that comes along with weights, where the option's own range costs too much.
+
+        POOLER_SAMPLING_RATIO and RESOLUTION of any group have such ranges already.
+        """
+        return {}
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
+    # {layout of a data set: what reads the labels from it}, see `label_reader`
+    label_readers: "Mapping[str, type[LabelReader]]" = {}
+
+    @property
+    def label_field(self) -> str | None:
+        """What its label is called among the fields of the objects; None: it has an entry of its own in `labels`."""
+        return self.key if self.per == "region" else None
+
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         """Whether somebody looked for what this task asks for on an image."""
-        return self.key in annotations.labels
+        if self.label_field is None:
+            return self.key in annotations.labels
+        return annotations.instances is not None and annotations.instances.has_field(self.label_field)
+
+    def label_reader(self, dataset: "AnnotatedDataset") -> "LabelReader | None":
+        """How the labels are read from a data set that is being opened, None where it has none.
+
+        By default what `label_readers` has for its layout. A data set of a user's class sets the labels itself.
+        """
+        make = self.label_readers.get(dataset.layout)
+        return None if make is None else make(dataset)
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        """Whether a vocabulary has the classes that this task speaks of; a field of objects needs theirs."""
+        return self.label_field is None or bool(vocabulary.thing_names)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        """{what is named: the names} on which its metrics depend; those of a field of objects on the objects' classes.
+
+        A network is scored only on data sets of which these names are those that it learnt.
+        """
+        return {} if self.label_field is None else {"classes of objects": vocabulary.thing_names}
+
+    def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[Any], Any] | None:
+        """How labels in the names of one vocabulary read in those of another.
+
+        Returns:
+            function from a label, which it leaves as it is, to one in the target's names, or None where none of its
+            names is left. A task whose label is a field of the objects gets their `BoxList`, with the labels of the
+            source, and returns one with the field in the target's names. Unless a task says otherwise its labels stay.
+        """
+        return _same
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """What is worth counting on an image that is annotated, for the page about a data set.
+
+        Returns:
+            {name: number or small array}; under "classes" names of the vocabulary's classes that occur. Unless a task
+            says otherwise, a whole number or a float and a name that says of what.
+        """
+        if self.label_field is not None:
+            return {"objects": len(annotations.instances)}
+        label = annotations.labels[self.key]
+        if isinstance(label, torch.Tensor):
+            return {"mean" if label.numel() > 1 else "value": float(label.float().mean())}
+        if hasattr(label, "edges"):
+            return {"edge pixels": int(label.edges.count_nonzero())}
+        if hasattr(label, "labels"):
+            return {"share of labelled pixels": float((label.labels != IGNORE_INDEX).float().mean())}
+        return {}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        """What the page says below an image of its `count`: (name, text)."""
+        return [
+            (self.key, f"{number:,} {name}" if isinstance(number, int) else f"{name} {number:.3g}")
+            for name, number in count.items()
+        ]
+
+    def tiles(self, counts: "DatasetCounts") -> list[tuple[str, int]]:
+        """Total numbers that head the page: (name, number)."""
+        return []
+
+    def cards(self, counts: "DatasetCounts") -> list[str]:
+        """Charts of distributions, each the HTML of a `card` of `visualization.dataset_page`."""
+        from maskrcnn_benchmark.visualization.dataset_page import cards_of_numbers
+
+        return cards_of_numbers(self.key, self.title, counts)
+
+    def sections(self, counts: "DatasetCounts") -> list[tuple[str, str]]:
+        """Further sections of the page: (title, HTML)."""
+        return []
 
     # Network ----------------------------------------------------------------------------------------------------------
 
+    # Key of the task behind whose head its own is made, and so draws its random weights; else the registry's order
+    head_after: str | None = None
+
+    def reads(self, cfg: CfgNode) -> str:
+        """What its head reads, and so where the head belongs and what `build_head` is told the channels of.
+
+        Heads with one output per image read "pyramid" (the backbone's maps of strides 4 to 32), "dense" (the features
+        that the dense decoder makes of them, at stride 4) or "fine" (the edge decoder's, at MODEL.EDGE_DECODER.STRIDE).
+        Heads with one output per region read "maps" (those of the backbone, which they pool themselves) or "box" (the
+        features by which the box head tells its regions apart: vectors [R, C] or maps [R, C, h, w]).
+        """
+        return "maps" if self.per == "region" else "dense"
+
+    def shares_box_features(self, cfg: CfgNode) -> bool:
+        """Whether its head gets the box head's region features, though it may have an extractor of its own."""
+        return self.reads(cfg) == "box"
+
+    def head_name(self, cfg: CfgNode) -> str:
+        """The name of its head in `fpn_heads.heads` or `roi_heads`, which names of parameters begin with."""
+        return self.key
+
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> nn.Module | None:
+        """The head, (features, proposals, targets) -> (outputs or regions, losses); None: the task has no head.
+
+        A head per image gets `DenseFeatures` and no proposals, and returns one output per image, or None and its losses
+        where there are targets, see `CombinedFPNHeads`. A head per region gets the backbone's maps and one `BoxList`
+        per image, and returns them with a field of outputs, or the losses, see `CombinedROIHeads`. Labels that are None
+        or unknown add no loss; without any the loss is left out.
+
+        Args:
+            cfg: the config.
+            in_channels: channels of what the head `reads`.
+            vocabulary: that of the training data; None where it is not known.
+        """
+        return None
+
+    def label_of(self, annotations: ImageAnnotations) -> Any:
+        """Its label on an image, or of the objects there if it is a field of theirs; None where nobody looked."""
+        if self.per != "region" or self.key in annotations.labels:
+            return annotations.labels.get(self.key)
+        instances = annotations.instances
+        return instances.get_field(self.key) if instances is not None and instances.has_field(self.key) else None
+
+    def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:
+        """A derived task's output on an image; what costs much is better left to a `ScoreMap.computed`.
+
+        Args:
+            outputs: {task key: output} of the image at the size that is asked for, those of `requires` among them. The
+                outputs of tasks per region are fields of the `BoxList` under "detection".
+            vocabulary: that of the network; None where it is not known.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is a derived task and must define derive")
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        """What scores its predictions.
+
+        Args:
+            vocabulary: the data set's names.
+            protocols: the choices where the field has two definitions.
+
+        Raises:
+            UserError: the vocabulary lacks the names that the task speaks of.
+        """
+        raise NotImplementedError(f"the task {self.key!r} has no evaluator: give {type(self).__name__} build_evaluator")
+
+    def trivial(self, vocabulary: Vocabulary) -> TrivialModel | None:
+        """How its annotations usually lie, such as `evaluation.trivial.MeanMap` of them; None: no trivial scores."""
+        return None
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> Any:
+        """What is stored of a prediction: it is scored and, as far as files hold it, written.
+
+        By default what its file holds, {key of a file: what it holds} of several, and without any the numbers as they
+        are.
+
+        Args:
+            prediction: at the image's own resolution.
+            vocabulary: the network's names.
+
+        Raises:
+            ValueError: the prediction has no such output.
+        """
+        output = self.output(prediction, "detection" if self.per == "region" else None)
+        files = self.files()
+        if not files:
+            return getattr(output, "scores", output).cpu().numpy()
+        return files[0].hold(output) if len(files) == 1 else {file.key: file.hold(output) for file in files}
+
+    def output(self, prediction: ImagePrediction, key: str | None = None) -> Any:
+        """The output of this task, or of that named; raises `ValueError` where the network did not predict it."""
+        key = self.key if key is None else key
+        if key not in prediction.outputs:
+            raise ValueError(f"{self.key}: the prediction has no {key}; evaluate only what the network predicts")
+        return prediction.outputs[key]
+
+    def files(self) -> tuple[PredictionFile, ...]:
+        """The lists and maps that hold its predictions; () where they are scored, but not written.
+
+        By default a grey PNG of 8 bits per image, or a list with a box and a value per object. An array of other
+        channels, dtype or range is `(ArrayMaps(self.key, dtype="float32", channels=3, low=-1, high=1),)`, a vector per
+        image `(VectorFile(self.key),)`.
+        """
+        return (ObjectFile(self.key),) if self.per == "region" else (ArrayMaps(self.key),)
+
+    def to_files(self, stored: Any) -> dict[str, Any]:
+        """{key of a file: what it holds} of a stored prediction; a file that is not in it has nothing of the image.
+
+        By default all of it is in the only file, and where there are several, it is such a dictionary itself.
+        """
+        files = self.files()
+        return {files[0].key: stored} if len(files) == 1 else stored
+
+    def from_files(self, held: dict[str, Any], size: tuple[int, int]) -> Any:
+        """What `to_files` was given, of an image of `size` (width, height); optional files may be missing."""
+        return next(iter(held.values())) if len(self.files()) == 1 else held
+
+    def decode(self, stored: Any, size: tuple[int, int], vocabulary: Vocabulary) -> Any:
+        """A stored prediction as its output in `ImagePrediction.outputs`, to be drawn; by default of the first file.
+
+        Of a task whose predictions are a list of objects this is a `BoxList` with labels, scores and its field.
+        """
+        file = self.files()[0]
+        return file.decode(self.to_files(stored)[file.key], size, vocabulary)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -89,7 +343,7 @@ class Task:
         """
         if self.per == "region":
             return {self.key: ExportedOutput("float32 [objects, ...]", f"{self.title} of each object")}
-        return {self.key: ExportedOutput("float32", self.title, stride=getattr(head, "stride", TRUNK_STRIDE))}
+        return {self.key: ExportedOutput("float32", self.title, stride=getattr(head, "stride", DENSE_STRIDE))}
 
     def export_refusal(self, cfg: CfgNode, head: nn.Module) -> str | None:
         """Why a network with this head cannot be exported, None where it can."""
@@ -137,6 +391,10 @@ class Task:
         return f"{type(self).__name__}({self.key!r})"
 
 
+def _same(label: Any) -> Any:
+    return label
+
+
 class Registry(MutableMapping[str, Task]):
     """{key: task} in the order of registration, those of this package first.
 
@@ -151,8 +409,14 @@ class Registry(MutableMapping[str, Task]):
     def fill(self) -> None:
         """Import the package's own tasks, unless that was done."""
         if not self._is_filled:
-            self._is_filled = True
-            importlib.import_module("maskrcnn_benchmark.tasks.own")
+            self._is_filled = True  # the tasks look at the registry, too
+            try:
+                own = importlib.import_module("maskrcnn_benchmark.tasks.own")
+            except BaseException:
+                self._is_filled = False
+                raise
+            # whichever file was imported first, the order is that of `own`
+            self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
@@ -184,9 +448,27 @@ class Proposals(Task):
     switch = "RPN_ONLY"
     headline = "AR@1000"
     per = "region"
+    label_field = None
+    iou_type = "box_proposal"
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         return annotations.instances is not None
+
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return ProposalEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes."""
+        return ObjectMeans(vocabulary)
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> np.ndarray:
+        """float32 [N, 4], boxes xyxy with the last pixel included, best first."""
+        proposals = self.output(prediction, "detection").convert("xyxy")
+        scores = proposals.get_field("objectness" if proposals.has_field("objectness") else "scores")
+        return proposals.bbox[scores.argsort(descending=True, stable=True)[:MOST_PROPOSALS]].cpu().numpy()
+
+    def files(self) -> tuple[PredictionFile, ...]:
+        return ()
 
 
 # No task of its own, and so not in the registry
@@ -196,17 +478,20 @@ PROPOSALS = Proposals()
 def register_task(task: Task) -> Task:
     """Add a task to the registry, and its options to the global config; do so before the config is read.
 
-    Besides the task's own options these are its switch (off), MULTITASK.LOSS_WEIGHTS, START, STOP and LR_FACTORS, each
-    under the task's key in capitals, and MULTITASK.SINGLE_LOSS_WEIGHTS of its losses, with the defaults that every task
-    has. A task of the same class that is there already is no error.
+    These are its own `options` and those that every task has: its switch, and where it has losses
+    MULTITASK.LOSS_WEIGHTS, START, STOP and LR_FACTORS, each under the task's key in capitals, and
+    MULTITASK.SINGLE_LOSS_WEIGHTS of its losses. A task of the same class that is there already is no error.
 
     Returns:
         the task that is registered.
 
     Raises:
-        ValueError: another task has its key, its switch or one of its losses, or the key is no lower-case name.
+        ValueError: another task has its key, its switch or one of its losses, the key is no lower-case name, it
+            requires what is no task, another option is called as one of its own, or the config is frozen.
     """
-    TASKS.fill()
+    is_own = type(task).__module__.startswith(f"{__package__}.")
+    if not is_own:
+        TASKS.fill()  # the package's own are first
     known = TASKS._tasks.get(task.key)
     if known is not None and _name_of_class(known) == _name_of_class(task):
         return known
@@ -216,7 +501,12 @@ def register_task(task: Task) -> Task:
         shared = {task.key, task.switch, *task.losses} & {other.key, other.switch, *other.losses}
         if shared:
             raise ValueError(f"the task {task.key!r} has {sorted(shared)[0]!r} in common with {other.title}; rename it")
-    _add_options(_C, task)
+    unknown = [key for key in task.requires if key not in TASKS._tasks]
+    if unknown and not is_own:
+        raise ValueError(f"the task {task.key!r} requires {unknown[0]!r}, which is no task; register that one first")
+    comment = task.comment or f"Task: {task.title}"
+    shared_options = task_options(task.key, task.switch, comment, task.losses, task.on_by_default)
+    add_options([*shared_options, *task.options()])
     TASKS[task.key] = task
     return task
 
@@ -225,22 +515,35 @@ def _name_of_class(task: Task) -> tuple[str, str]:
     return type(task).__module__, type(task).__qualname__
 
 
-def _add_options(cfg: CfgNode, task: Task) -> None:
-    """Give a task the options that every task has, in place."""
-    if task.switch in cfg.MODEL:
-        if task.__class__.__module__.startswith("maskrcnn_benchmark.tasks."):
-            return
-        raise ValueError(f"MODEL.{task.switch} is an option already; choose another switch for {task.key!r}")
-    cfg.add(task_switch(task.switch, task.comment or f"Task: {task.title}"))
-    for make in (loss_weight, first_iteration, last_iteration, rate_factor):
-        cfg.add(make(task.key.upper()))
-    for loss in task.losses:
-        cfg.add(single_loss_weight(loss.upper()))
-
-
 def enabled_tasks(cfg: CfgNode) -> list[Task]:
     """The tasks that a config turns on, in the registry's order."""
     return [task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)]
+
+
+def with_requirements(keys: Iterable[str], cfg: CfgNode | None = None) -> set[str]:
+    """Keys of tasks and of those that they need to be on, by a config or, without one, in any config."""
+    found: set[str] = set()
+    open_keys = list(keys)
+    while open_keys:
+        key = open_keys.pop()
+        if key not in found:
+            found.add(key)
+            open_keys += TASKS[key].requires if cfg is None else TASKS[key].requirements(cfg)
+    return found
+
+
+def scored_labels(keys: Iterable[str]) -> set[str]:
+    """Keys of the tasks whose labels are read to score those given: themselves and their `scored_with`."""
+    keys = set(keys)
+    return keys.union(other for key in keys if key in TASKS for other in TASKS[key].scored_with)
+
+
+def region_heads(cfg: CfgNode) -> list[tuple[Task, CfgNode]]:
+    """The tasks that a config turns on and that have a head on regions, and the options of these heads."""
+    if cfg.MODEL.RPN_ONLY or cfg.MODEL.RETINANET_ON:
+        return []
+    groups = [(task, task.region_options(cfg)) for task in enabled_tasks(cfg)]
+    return [(task, group) for task, group in groups if group is not None]
 
 
 def evaluated_tasks(cfg: CfgNode) -> list[Task]:
@@ -253,6 +556,30 @@ def evaluated_tasks(cfg: CfgNode) -> list[Task]:
 def annotated_tasks(annotations: ImageAnnotations) -> set[str]:
     """Keys of the tasks that are annotated on an image."""
     return {task.key for task in TASKS.values() if task.is_annotated(annotations)}
+
+
+def derive_outputs(
+    prediction: ImagePrediction, tasks: Iterable[Task], vocabulary: Vocabulary | None
+) -> ImagePrediction:
+    """A prediction with the outputs of the derived tasks among `tasks`, where it has those that they are made from.
+
+    It is called on what a network predicts once that has been resized to the image. Derived tasks may be made from one
+    another.
+    """
+    derived = {task.key: task for task in tasks if task.per == "derived" and task.key not in prediction.outputs}
+    if not derived:
+        return prediction
+    made = ImagePrediction(prediction.size, image_id=prediction.image_id, outputs=prediction.outputs)
+
+    def is_there(key):
+        return ("detection" if TASKS[key].per == "region" and key not in made.outputs else key) in made.outputs
+
+    for _ in range(len(derived)):
+        for key in [key for key, task in derived.items() if all(is_there(other) for other in task.requires)]:
+            output = derived.pop(key).derive(made.outputs, vocabulary)
+            if output is not None:
+                made.outputs[key] = output
+    return made
 
 
 def own_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:

@@ -3,18 +3,22 @@
 import base64
 import html
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from maskrcnn_benchmark.data.statistics import class_names, count_image
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.visualization.canvas import Canvas
-from maskrcnn_benchmark.visualization.charts import thousands
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.html_page import encoded, legend
-from maskrcnn_benchmark.visualization.region_drawers import occluded_code
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.tasks.task import Task
 
 # (longest side in pixels, quality of JPEG), tried in turn until an image's pictures are small enough
 FILE_SIZES = ((1000, 85), (900, 78), (760, 72), (640, 66), (520, 60), (420, 52), (320, 45), (240, 35), (160, 25))
@@ -44,36 +48,53 @@ class Sample:
     pictures: dict
 
 
-def draw_sample(image, annotations, vocabulary, name, phase="", budget=600_000):
+def draw_sample(
+    image: np.ndarray,
+    annotations: ImageAnnotations,
+    vocabulary: Vocabulary,
+    tasks: "Sequence[Task]",
+    name: str,
+    phase: str | None = "",
+    budget: int = 600_000,
+) -> Sample:
     """Draw one image for the page: `Sample`.
 
     Args:
         image: uint8 [H, W, 3] RGB.
         annotations: `ImageAnnotations` of its size.
         vocabulary: `Vocabulary` that names its labels.
+        tasks: those to draw, as far as the image is annotated for them.
         name, phase: what the image and its phase are called.
         budget: bytes that all pictures together should not exceed; they lose sharpness and then size to meet it.
     """
-    counts = count_image(annotations, vocabulary)
+    image_counts = count_image(annotations, vocabulary, tasks)
+    counts = {task: image_counts.counts[task.key] for task in tasks if task.key in image_counts.counts}
     pictures = {"image": Canvas(image).finish()}
-    pictures.update({key: DRAWERS[key](image, annotations, vocabulary) for key in TASKS if key in counts.tasks})
+    pictures.update({task.key: _draw(task, image, annotations, vocabulary) for task in counts})
     return Sample(
         name,
         phase or "",
-        counts.size,
-        counts.classes,
-        _facts(counts, vocabulary),
+        image_counts.size,
+        image_counts.classes,
+        [fact for task, count in counts.items() if count for fact in task.facts(count, vocabulary)],
         encoded(_thumbnail(image), "JPEG", THUMBNAIL_QUALITY),
         _files_within(pictures, budget),
     )
 
 
-def browser(samples, vocabulary, drawn_without_images):
+def _draw(task: "Task", image: np.ndarray, annotations: ImageAnnotations, vocabulary: Vocabulary) -> np.ndarray:
+    return DRAWERS[task.key](image, annotations, vocabulary)
+
+
+def browser(
+    samples: Sequence[Sample], vocabulary: Vocabulary, tasks: "Sequence[Task]", drawn_without_images: bool
+) -> str:
     """HTML of the section. `SCRIPT` brings it to life.
 
     Args:
         samples: list of `Sample`.
         vocabulary: `Vocabulary` of their data set.
+        tasks: those that were drawn.
         drawn_without_images: whether the images themselves were not at hand.
     """
     if not samples:
@@ -84,13 +105,13 @@ def browser(samples, vocabulary, drawn_without_images):
             "phase": sample.phase,
             "size": list(sample.size),
             "classes": list(sample.classes),
-            "tasks": [key for key in TASKS if key in sample.pictures],
+            "tasks": [task.key for task in tasks if task.key in sample.pictures],
             "facts": sample.facts,
             "thumb": _base64(sample.thumbnail),
         }
         for sample in samples
     ]
-    titles = {"image": "image", **{key: task.title for key, task in TASKS.items()}}
+    titles = {"image": "image", **{task.key: task.title for task in tasks}}
     data = [_data("samples", {"samples": index, "titles": titles})]
     data += [
         _data(f"sample-{number}", {key: _base64(file) for key, file in sample.pictures.items()})
@@ -99,50 +120,14 @@ def browser(samples, vocabulary, drawn_without_images):
     note = " The images themselves were not at hand: grey stands for them." if drawn_without_images else ""
     page = BODY.format(
         note=note,
-        last_key=min(9, len(TASKS)),
-        task_options=_options([(key, task.title, _number(samples, key)) for key, task in TASKS.items()]),
+        last_key=min(9, len(tasks)),
+        task_options=_options([(task.key, task.title, _number(samples, task.key)) for task in tasks]),
         class_options=_options(_class_entries(samples, vocabulary)),
         phase_options=_options(_phase_entries(samples)),
         hide_phases="" if len(_phase_entries(samples)) > 1 else "hidden",
-        legend=legend(vocabulary, TASKS.values()),
+        legend=legend(vocabulary, tasks),
     )
     return page + "\n".join(data)
-
-
-def _facts(counts, vocabulary):
-    facts = []
-    if counts.labels is not None:
-        facts.append(("objects", _named_numbers(counts.labels[~counts.crowds], vocabulary.thing_names) or "none"))
-        if counts.crowds.any():
-            facts.append(("crowds", _named_numbers(counts.labels[counts.crowds], vocabulary.thing_names)))
-    if counts.part_objects is not None:
-        number = int(counts.part_owners.sum())
-        facts.append(("parts", f"{int(counts.part_objects.sum())} on {number} object{'s' * (number != 1)}"))
-    if counts.people is not None:
-        facts.append(("joints", _joint_text(counts, vocabulary)))
-    if counts.semantic_pixels is not None:
-        names = [vocabulary.semantic_names[k] for k in np.argsort(-counts.semantic_pixels[:-1], kind="stable")]
-        present = int((counts.semantic_pixels[:-1] > 0).sum())
-        share = 100 * counts.semantic_pixels[:-1].sum() / counts.semantic_pixels.sum()
-        facts.append(("regions", f"{', '.join(names[:present]) or 'none'}; {share:.0f}% of the pixels labelled"))
-    if counts.image_labels is not None:
-        facts.append(("labels", ", ".join(np.array(vocabulary.image_label_names)[counts.image_labels]) or "none"))
-    edges = (("boundary", counts.boundary_pixels), ("occlusion", counts.occlusion_pixels))
-    return facts + [(name, f"{thousands(pixels)} edge pixels") for name, pixels in edges if pixels is not None]
-
-
-def _named_numbers(labels, names):
-    """Labels as "3 person, 1 dog"."""
-    numbers = np.bincount(labels - 1, minlength=len(names))
-    return ", ".join(f"{numbers[k]} {names[k]}" for k in np.argsort(-numbers, kind="stable") if numbers[k])
-
-
-def _joint_text(counts, vocabulary):
-    if not counts.people:
-        return "nobody is there"
-    occluded = int(counts.joints[:, occluded_code(vocabulary.joints)].sum())
-    people = f"{counts.people} {'person' if counts.people == 1 else 'people'}"
-    return f"{int(counts.joints[:, 1:].sum())} on {people}, {occluded} occluded"
 
 
 def _thumbnail(image):

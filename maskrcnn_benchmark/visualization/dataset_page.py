@@ -1,30 +1,39 @@
 """The page about a data set: what it holds, how that is distributed, and images to leaf through."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.data.statistics import histogram_of_numbers, histogram_of_ratios, histogram_of_shares
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.data.statistics import (
+    DatasetCounts,
+    histogram_of_numbers,
+    histogram_of_ratios,
+    histogram_of_shares,
+    histogram_of_values,
+)
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.visualization import charts, dataset_browser, dataset_tables
-from maskrcnn_benchmark.visualization.charts import bubble_chart, heat_map, histogram_chart, short_number, thousands
-from maskrcnn_benchmark.visualization.dataset_tables import escaped
+from maskrcnn_benchmark.visualization.charts import bubble_chart, histogram_chart, short_number, thousands
+from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped
 from maskrcnn_benchmark.visualization.html_page import document
-from maskrcnn_benchmark.visualization.region_drawers import occluded_code
-
-AREA_LIMITS = ((32, "medium"), (96, "large"))  # COCO's ranges of size: sides of squares of 32^2 and 96^2 pixels
-CENTRE_CELLS = (20, 30)  # rows and columns of the map of centres
 
 
-def write_dataset_page(path, title, facts, counts, samples, without_images=False):
+def write_dataset_page(
+    path: str | Path,
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    counts: DatasetCounts,
+    samples: Sequence[dataset_browser.Sample],
+    without_images: bool = False,
+) -> Path:
     """Write the page: one HTML file that needs no other.
 
     Args:
         path: the file.
         title: its heading.
         facts: list of (name, text), such as the annotation file.
-        counts: `data.statistics.DatasetCounts`.
+        counts: `data.statistics.DatasetCounts`, with the tasks that the page is to speak of.
         samples: list of `dataset_browser.Sample`, the images to leaf through.
         without_images: whether the samples were drawn without the images themselves.
 
@@ -32,15 +41,16 @@ def write_dataset_page(path, title, facts, counts, samples, without_images=False
         `Path` of the file.
     """
     path = Path(path)
+    of_tasks = [section for task in counts.tasks for section in task.sections(counts)]
     parts = [
         _facts(facts),
-        NAVIGATION,
+        _navigation([title for title, _ in of_tasks]),
         f'<section id="counts"><h2>Counts</h2>{_tiles(counts)}{_tasks(counts)}</section>',
-        dataset_browser.browser(samples, counts.vocabulary, without_images),
+        dataset_browser.browser(samples, counts.vocabulary, counts.tasks, without_images),
         f'<section id="distributions"><h2>Distributions</h2>{LEAD}<div class="charts">{_distributions(counts)}</div>'
         "</section>",
         dataset_tables.classes_section(counts),
-        dataset_tables.parts_section(counts),
+        *(f'<section id="{_anchor(title)}"><h2>{escaped(title)}</h2>{body}</section>' for title, body in of_tasks),
         dataset_tables.together_section(counts),
     ]
     style = STYLE + charts.STYLE + dataset_tables.STYLE + dataset_browser.STYLE
@@ -50,30 +60,37 @@ def write_dataset_page(path, title, facts, counts, samples, without_images=False
     return path
 
 
+def _navigation(titles: Sequence[str]) -> str:
+    """Links to the sections, those of tasks among them."""
+    links = [("counts", "counts"), ("images", "images"), ("distributions", "distributions"), ("classes", "classes")]
+    links += [(_anchor(title), title.lower()) for title in titles]
+    links.append(("together", "what comes together"))
+    return "<nav>" + "\n".join(f'<a href="#{anchor}">{escaped(text)}</a>' for anchor, text in links) + "</nav>"
+
+
+def _anchor(title: str) -> str:
+    return escaped(title.lower().replace(" ", "-"))
+
+
 def _facts(facts):
     return '<p class="facts">' + "".join(f"<span><b>{escaped(k)}</b> {escaped(v)}</span>" for k, v in facts) + "</p>"
 
 
-def _tiles(counts):
-    vocabulary = counts.vocabulary
-    figures = [
+def _tiles(counts: DatasetCounts) -> str:
+    numbers = [
         ("images", len(counts)),
-        ("objects", len(counts.labels)),
-        ("crowds", counts.crowds),
-        ("people with joints", counts.people),
-        ("labelled joints", int(counts.joints[:, 1:].sum())),
-        ("parts on objects", int(counts.part_objects.sum())),
+        *(tile for task in counts.tasks for tile in task.tiles(counts)),
         ("classes", len(counts.class_names)),
-        ("object classes", len(vocabulary.thing_names)),
+        ("object classes", len(counts.vocabulary.thing_names)),
     ]
     tiles = "".join(
         f"<div{'' if number else ' class=none'}><b>{thousands(number)}</b><span>{name}</span></div>"
-        for name, number in figures
+        for name, number in numbers
     )
     return f'<div class="tiles">{tiles}</div>'
 
 
-def _tasks(counts):
+def _tasks(counts: DatasetCounts) -> str:
     """How many images carry each task, in all and by phase."""
     phases = counts.images_by_phase()
     head = "".join(f"<th>{escaped(phase)}</th>" for phase in phases)
@@ -81,7 +98,7 @@ def _tasks(counts):
     rows = [("all images", len(counts), [images for images, _ in phases.values()])]
     rows += [
         (task.title, int(numbers[i]), [int(of_tasks[i]) for _, of_tasks in phases.values()])
-        for i, task in enumerate(TASKS.values())
+        for i, task in enumerate(counts.tasks)
     ]
     body = ""
     for name, number, by_phase in rows:
@@ -96,100 +113,112 @@ def _tasks(counts):
     return f'<div class="wide"><table class="counts tasks">{head}{body}</table></div>'
 
 
-def _distributions(counts):
-    sizes, ratios = counts.object_sizes, counts.aspect_ratios
-    cards = [
-        _numbers_card("Objects per image", counts.objects_per_image, "objects", "images"),
-        _ratios_card("Size of objects", sizes, "square root of the box's area, pixels", "objects", marks=AREA_LIMITS),
-        _ratios_card("Aspect ratio of objects", ratios, "width : height", "objects", tick=charts.ratio_tick),
-        _centres_card(counts),
-        _shares_card("Share of its box that a mask fills", counts.mask_fill, "share", "objects"),
-        _ratios_card("Run-length code of a mask", counts.mask_bytes, "bytes, COCO's compressed form", "objects", 2),
-        _sizes_card(counts),
-        _joints_card(counts),
-        _numbers_card("Labels per image", counts.labels_per_image, "labels", "images"),
-        _shares_card("Share of an image's pixels with a semantic label", counts.labelled_share, "share", "images"),
-        _numbers_card("Boundary pixels per image", counts.boundary_pixels, "edge pixels", "images"),
-        _numbers_card("Occlusion pixels per image", counts.occlusion_pixels, "edge pixels", "images"),
-    ]
+def _distributions(counts: DatasetCounts) -> str:
+    cards = [_sizes_card(counts), *(card for task in counts.tasks for card in task.cards(counts))]
     return "\n".join(sorted(cards, key=lambda card: EMPTY in card))  # those without a chart at the end
 
 
-def _card(title, caption, chart):
+def card(title: str, caption: str, chart: str) -> str:
+    """HTML of a chart with its heading; without a chart it says that nothing is annotated."""
     chart = chart or EMPTY
     return f'<figure class="card"><figcaption><b>{title}</b><span>{caption}</span></figcaption>{chart}</figure>'
 
 
-def _numbers_card(title, values, x_label, y_label):
+def cards_of_numbers(key: str, title: str, counts: DatasetCounts) -> list[str]:
+    """A card for each number that a task counts on an image, whole or not, or one that says that there are none.
+
+    Args:
+        key, title: of the task.
+        counts: of the data set.
+    """
+    title = title[:1].upper() + title[1:]
+    names = dict.fromkeys(name for image in counts.images for name in image.counts.get(key, {}))
+    cards = []
+    for name in names:
+        values = np.array(counts.each(key, name))
+        draw = numbers_card if values.dtype.kind == "i" else values_card
+        cards.append(draw(escaped(f"{title}: {name}"), values, name, "images"))
+    return cards if any(key in image.counts for image in counts.images) else [card(escaped(title), "", "")]
+
+
+def numbers_card(title: str, values: np.ndarray, x_label: str, y_label: str) -> str:
+    """The `card` of the histogram of whole numbers from 0, int [N]."""
     if not len(values):
-        return _card(title, "", "")
+        return card(title, "", "")
     chart = histogram_chart(histogram_of_numbers(values), x_label, y_label, float(np.median(values)))
     mean = f"{values.mean():,.0f}" if values.mean() >= 100 else f"{values.mean():.1f}"
     summary = f"median {np.median(values):,g}, mean {mean}, {values.min():,} to {values.max():,}"
-    return _card(title, summary, chart)
+    return card(title, summary, chart)
 
 
-def _shares_card(title, values, x_label, y_label):
+def values_card(title: str, values: np.ndarray, x_label: str, y_label: str) -> str:
+    """The `card` of the histogram of any finite numbers, float [N]."""
     if not len(values):
-        return _card(title, "", "")
+        return card(title, "", "")
+    median = float(np.median(values))
+    caption = f"median {median:.3g}, mean {values.mean():.3g}, {values.min():.3g} to {values.max():.3g}"
+    return card(title, caption, histogram_chart(histogram_of_values(values), x_label, y_label, median))
+
+
+def shares_card(title: str, values: np.ndarray, x_label: str, y_label: str) -> str:
+    """The `card` of the histogram of shares 0..1, float [N]."""
+    if not len(values):
+        return card(title, "", "")
     chart = histogram_chart(histogram_of_shares(values), x_label, y_label, float(np.median(values)), _percent)
     low, middle, mean, high = values.min(), np.median(values), values.mean(), values.max()
-    return _card(title, f"median {middle:.0%}, mean {mean:.0%}, {low:.0%} to {high:.0%}", chart)
+    return card(title, f"median {middle:.0%}, mean {mean:.0%}, {low:.0%} to {high:.0%}", chart)
 
 
-def _ratios_card(title, values, x_label, y_label, per_octave=4, tick=short_number, marks=()):
+def ratios_card(
+    title: str,
+    values: np.ndarray,
+    x_label: str,
+    y_label: str,
+    per_octave: int = 4,
+    tick: Callable[[float], str] = short_number,
+    marks: Sequence[tuple[float, str]] = (),
+) -> str:
+    """The `card` of the histogram of positive numbers [N] over a logarithmic axis; see `histogram_chart`."""
     values = values[values > 0]
     if not len(values):
-        return _card(title, "", "")
+        return card(title, "", "")
     median = float(np.median(values))
     histogram = histogram_of_ratios(values, per_octave)
     caption = f"median {_significant(median)}, {_significant(values.min())} to {_significant(values.max())}"
     if marks:
         small, large = (values < marks[0][0]).mean(), (values >= marks[1][0]).mean()
         caption += f"; small {small:.0%}, medium {1 - small - large:.0%}, large {large:.0%}"
-    return _card(title, caption, histogram_chart(histogram, x_label, y_label, median, tick, marks))
+    return card(title, caption, histogram_chart(histogram, x_label, y_label, median, tick, marks))
 
 
-def _centres_card(counts):
-    title = "Where objects are"
-    if not len(counts.box_centres):
-        return _card(title, "", "")
-    x, y = counts.box_centres.T
-    grid, _, _ = np.histogram2d(y, x, bins=CENTRE_CELLS, range=((0, 1), (0, 1)))
-    return _card(title, "centres of boxes", heat_map(grid.astype(np.int64), "image width", "image height", "objects"))
-
-
-def _sizes_card(counts):
+def _sizes_card(counts: DatasetCounts) -> str:
     if not len(counts):
-        return _card("Sizes of images", "", "")
+        return card("Sizes of images", "", "")
     width, height = counts.sizes.T
     landscape = (width > height).mean()
     caption = f"median {np.median(width):,.0f} x {np.median(height):,.0f}; {landscape:.0%} wider than high"
-    return _card("Sizes of images", caption, bubble_chart(counts.sizes, "width, pixels", "height, pixels", "images"))
+    return card("Sizes of images", caption, bubble_chart(counts.sizes, "width, pixels", "height, pixels", "images"))
 
 
-def _joints_card(counts):
-    """A bar per joint: visible, occluded, not annotated."""
-    title = "Visibility of joints"
-    if not counts.people:
-        return _card(title, "", "")
-    joints = counts.vocabulary.joints
-    occluded = occluded_code(joints)
-    table = counts.joints[:, [3 - occluded, occluded, 0]]
+def stacked_bars(names: Sequence[str], table: np.ndarray, kinds: Sequence[str]) -> str:
+    """HTML of a bar for each name that is cut into three kinds; the number beside it is the share of the first.
+
+    Args:
+        names: of N rows.
+        table: int [N, 3], how often each kind.
+        kinds: what the three are called.
+    """
     shares = table / table.sum(1, keepdims=True)
     rows = ""
-    for name, numbers, share in zip(joints.names, table.tolist(), shares.tolist()):
-        words = ", ".join(
-            f"{thousands(n)} {kind} ({s:.0%})" for n, s, kind in zip(numbers, share, ("visible", "occluded", "absent"))
-        )
+    for name, numbers, share in zip(names, table.tolist(), shares.tolist()):
+        words = ", ".join(f"{thousands(n)} {kind} ({s:.0%})" for n, s, kind in zip(numbers, share, kinds))
         bars = "".join(f'<i style="flex-grow:{max(s, 1e-6):.4f}"></i>' for s in share)
         rows += (
             f'<div class="joint" title="{escaped(name)}: {words}"><span>{escaped(name.replace("_", " "))}</span>'
             f'<div class="stack">{bars}</div><em>{share[0]:.0%}</em></div>'
         )
-    key = "".join(f"<span><i></i>{kind}</span>" for kind in ("visible", "occluded", "not annotated"))
-    key = f'<div class="key">{key}</div>'
-    return _card(title, f"of {thousands(counts.people)} people; the figure is the visible share", key + rows)
+    key = "".join(f"<span><i></i>{kind}</span>" for kind in kinds)
+    return f'<div class="key">{key}</div>{rows}'
 
 
 def _significant(value):
@@ -200,11 +229,7 @@ def _percent(share):
     return f"{100 * share:.0f}%"
 
 
-EMPTY = '<p class="empty">not annotated in this data set</p>'
 LEAD = """<p class="lead">Dashed lines are medians. Crowds are left out. Point at a bar to read its numbers.</p>"""
-NAVIGATION = """<nav><a href="#counts">counts</a><a href="#images">images</a>
-<a href="#distributions">distributions</a><a href="#classes">classes</a><a href="#parts">parts</a>
-<a href="#together">what comes together</a></nav>"""
 STYLE = """
 :root { --accent: #0072b2; --second: #c2410c; --third: #e69f00; }
 @media (prefers-color-scheme: dark) { :root { --accent: #4aa3df; --second: #f0883e; --third: #d9a132; } }

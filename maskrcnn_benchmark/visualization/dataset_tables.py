@@ -2,15 +2,17 @@
 
 import html
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.visualization.charts import short_number, thousands
-from maskrcnn_benchmark.visualization.palette import class_colours, part_colours
+from maskrcnn_benchmark.visualization.palette import class_colours
 
 CLASSES_TOGETHER = 14  # classes in the table of pairs
 PAIRS_LISTED = 12
+EMPTY = '<p class="empty">not annotated in this data set</p>'
 
 
 def classes_section(counts):
@@ -37,37 +39,34 @@ def classes_section(counts):
     return f'<section id="classes"><h2>Classes</h2><p class="lead">{lead}</p><div class="tall">{table}</div></section>'
 
 
-def parts_section(counts):
-    """Each part label: on how many objects of the things that have it, and how large it is there."""
-    part_set = counts.vocabulary.parts
-    if part_set is None or not len(part_set) or not counts.part_owners.sum():
-        return '<section id="parts"><h2>Parts</h2><p class="empty">not annotated in this data set</p></section>'
-    things = counts.vocabulary.thing_names
-    of_thing = dict(zip(things, counts.part_owners.tolist()))
-    colours = part_colours(counts.vocabulary).tolist()
-    most = max(counts.part_objects.max(), 1)
-    rows = ""
-    for k, (label, owners) in enumerate(zip(part_set.labels, part_set.owners)):
-        number, pixels = int(counts.part_objects[k]), int(counts.part_pixels[k])
-        annotated = sum(of_thing.get(owner, 0) for owner in owners)
-        name = label.rsplit("/", 1)[-1].replace("_", " ")
-        rows += (
-            f'<tr><td data-value="{escaped(name)}">{_swatch(colours[k + 1])}{escaped(name)}</td>'
+def parts_table(
+    rows: Sequence[tuple[str, Sequence[str], int, int, int]], colours: Sequence[Sequence[int]], lead: str
+) -> str:
+    """HTML of a table of parts, one a row.
+
+    Args:
+        rows: of each part its name, the things that have it, the objects that show it, the annotated objects of those
+            things, and its pixels.
+        colours: (red, green, blue) of each.
+        lead: HTML of what stands above.
+    """
+    most = max([1, *(objects for _, _, objects, _, _ in rows)])
+    body = ""
+    for (name, owners, objects, annotated, pixels), colour in zip(rows, colours):
+        body += (
+            f'<tr><td data-value="{escaped(name)}">{_swatch(colour)}{escaped(name)}</td>'
             f'<td class="text">{escaped(", ".join(owners))}</td>'
-            f"{_sortable(number, thousands, most)}"
-            f"{_sortable(number / annotated if annotated else math.nan, _percent_1, 1)}"
-            f"{_sortable(pixels / number if number else math.nan, '{:,.0f}'.format)}</tr>\n"
+            f"{_sortable(objects, thousands, most)}"
+            f"{_sortable(objects / annotated if annotated else math.nan, _percent_1, 1)}"
+            f"{_sortable(pixels / objects if objects else math.nan, '{:,.0f}'.format)}</tr>\n"
         )
-    owners = [f"{thousands(n)} {escaped(thing)}" for thing, n in sorted(of_thing.items(), key=lambda i: -i[1]) if n]
     heads = ("part", "of", "objects that show it", "of annotated objects", "mean pixels")
-    lead = f"Label set “{escaped(part_set.name)}”. Objects whose parts are annotated: {', '.join(owners)}."
-    table = _sortable_table(heads, rows, text_columns=2)
-    return f'<section id="parts"><h2>Parts</h2><p class="lead">{lead}</p><div class="tall">{table}</div></section>'
+    return f'<p class="lead">{lead}</p><div class="tall">{_sortable_table(heads, body, text_columns=2)}</div>'
 
 
-def together_section(counts):
+def together_section(counts: DatasetCounts) -> str:
     """Tasks and classes that the same images carry."""
-    titles = [task.title for task in TASKS.values()]
+    titles = [task.title for task in counts.tasks]
     tasks = _pair_table(titles, counts.task_pairs(), "images annotated for both")
     pairs = counts.class_pairs()
     order = np.argsort(-pairs.diagonal(), kind="stable")

@@ -8,11 +8,11 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.check import check_options
-from maskrcnn_benchmark.config.defaults import OPTIONS
 from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Choice, Either, Flag, Integer, Number, Row, Sequence, Text
 
+OPTIONS = default_cfg.records()
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
 
 

@@ -196,7 +196,7 @@ def test_a_count_that_contradicts_the_data_set_is_an_error_that_names_both(tiny_
 
 
 def test_a_task_for_which_the_data_set_has_no_classes_is_an_error(tiny_cfg):
-    with pytest.raises(UserError, match=r"MODEL\.KEYPOINT_ON is on, but data set tiny_train has no joints"):
+    with pytest.raises(UserError, match=r"MODEL\.KEYPOINT_ON is on, but data set tiny_train has no keypoints"):
         bind_vocabulary(tiny_cfg, Vocabulary(thing_names=("dog",)))
 
 

@@ -78,7 +78,7 @@ def test_messages_name_the_data_set_whose_names_count(mixed_cfg):
     with pytest.raises(UserError, match=r"is set to 59, but data set tiny_val has 5 \(semantic classes\)"):
         bind_vocabulary(mixed_cfg, load_vocabulary(mixed_cfg))
     mixed_cfg.DATASETS.VOCABULARY = "coco_2017_train"
-    with pytest.raises(UserError, match=r"MODEL\.KEYPOINT_ON is on, but data set coco_2017_train has no joints"):
+    with pytest.raises(UserError, match=r"MODEL\.KEYPOINT_ON is on, but data set coco_2017_train has no keypoints"):
         bind_vocabulary(mixed_cfg, load_vocabulary(mixed_cfg))
     mixed_cfg.DATASETS.VOCABULARY, mixed_cfg.DATASETS.TEST = "", ()
     message = r"coco_2017_train and tiny_train differ in their thing names.* in DATASETS\.VOCABULARY"

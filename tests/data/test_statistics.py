@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,11 +13,14 @@ from maskrcnn_benchmark.data.statistics import (
     histogram_of_numbers,
     histogram_of_ratios,
     histogram_of_shares,
+    histogram_of_values,
     nice_step,
 )
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 
 PHASES = ["train", "train", "train", "val", "val"]
 
@@ -28,8 +32,9 @@ def dataset(tiny):
 
 @pytest.fixture
 def counts(dataset):
-    images = [count_image(dataset.get_annotations(i), dataset.vocabulary) for i in range(len(dataset))]
-    return DatasetCounts(images, dataset.vocabulary, PHASES)
+    tasks = list(TASKS.values())
+    images = [count_image(dataset.get_annotations(i), dataset.vocabulary, tasks) for i in range(len(dataset))]
+    return DatasetCounts(images, dataset.vocabulary, tasks, PHASES)
 
 
 def column(counts, name):
@@ -48,18 +53,19 @@ def test_images_are_counted_by_task_and_phase(counts, dataset):
 
 
 def test_objects_are_counted_without_crowds_and_without_images_nobody_looked_at(counts):
-    assert counts.objects_per_image.tolist() == [1, 2, 1, 0]
-    assert counts.crowds == 1
-    assert counts.object_sizes.tolist() == pytest.approx(np.sqrt([6 * 9, 10 * 11, 5 * 7, 4 * 4]))
-    assert counts.aspect_ratios.tolist() == pytest.approx([6 / 9, 10 / 11, 5 / 7, 1])
-    assert counts.box_centres[0].tolist() == pytest.approx([(2 + 6 / 2) / 20, (1 + 9 / 2) / 12])
-    assert counts.mask_fill.tolist() == [1, 1, 1, 1]  # rectangles
+    assert [len(labels) for labels in counts.each("detection", "labels")] == [1, 2, 1, 0]
+    assert len(counts.joined("detection", "crowds")) == 1
+    assert counts.joined("detection", "sizes").tolist() == pytest.approx(np.sqrt([6 * 9, 10 * 11, 5 * 7, 4 * 4]))
+    assert counts.joined("detection", "ratios").tolist() == pytest.approx([6 / 9, 10 / 11, 5 / 7, 1])
+    assert counts.joined("detection", "centres")[0].tolist() == pytest.approx([(2 + 6 / 2) / 20, (1 + 9 / 2) / 12])
+    assert counts.joined("instance", "filled").tolist() == [1, 1, 1, 1]  # rectangles
+    assert TASKS["detection"].tiles(counts) == [("objects", 4), ("crowds", 1)]
 
 
 def test_a_masks_code_is_as_long_as_the_files(counts, tiny_records):
     lengths = [len(r["segmentation"]["counts"]) for r in tiny_records if r["category_id"] in (1, 3, 7)]
     lengths.pop()  # a crowd
-    assert counts.mask_bytes.tolist() == lengths
+    assert counts.joined("instance", "bytes").tolist() == lengths
 
 
 @pytest.fixture
@@ -77,19 +83,21 @@ def test_classes_have_objects_images_pixels_and_sizes(counts):
     assert column(counts, "pixels") == pytest.approx({name: n / labelled for name, n in shares.items()})
     sizes = column(counts, "size")
     assert sizes["person"] == pytest.approx((np.sqrt(54) + 4) / 2) and np.isnan(sizes["sky"])
-    assert counts.labelled_share.tolist() == pytest.approx([142 / 240, 135 / 240, 80 / 256, 80 / 160])
+    labelled = [pixels[:-1].sum() / pixels.sum() for pixels in counts.each("semantic", "pixels")]
+    assert labelled == pytest.approx([142 / 240, 135 / 240, 80 / 256, 80 / 160])
 
 
 def test_joints_parts_labels_and_edges_are_counted(counts):
-    assert counts.people == 1
-    assert counts.joints.sum(0).tolist() == [11, 2, 1]
-    assert counts.joints[2].tolist() == [0, 0, 1]
+    joints = counts.total("keypoint", "joints", (14, 3))
+    assert joints.sum(0).tolist() == [11, 2, 1] and joints[2].tolist() == [0, 0, 1]
+    assert TASKS["keypoint"].tiles(counts) == [("people with joints", 1), ("labelled joints", 3)]
     head = counts.vocabulary.parts.labels.index("head")
-    assert counts.part_objects.tolist() == [int(k == head) for k in range(6)]
-    assert counts.part_pixels[head] == 18 and counts.part_owners.sum() == 1
-    assert counts.labels_per_image.tolist() == [3, 2, 1, 1]
-    assert counts.boundary_pixels.tolist() == [12, 24]  # the second mask is half as large as its image
-    assert counts.occlusion_pixels.tolist() == [14, 0]
+    assert counts.total("part", "objects", 6).tolist() == [int(k == head) for k in range(6)]
+    assert counts.total("part", "pixels", 6)[head] == 18 and counts.total("part", "owners", 3).sum() == 1
+    assert TASKS["part"].tiles(counts) == [("parts on objects", 1)]
+    assert [len(names) for names in counts.each("classification", "classes")] == [3, 2, 1, 1]
+    # the second mask is half as large as its image
+    assert counts.each("boundary", "edge pixels") == [12, 24] and counts.each("occlusion", "edge pixels") == [14, 0]
 
 
 def test_pairs_count_the_images_that_have_both(counts):
@@ -104,13 +112,53 @@ def test_pairs_count_the_images_that_have_both(counts):
 
 def test_nothing_annotated_gives_empty_arrays():
     vocabulary = Vocabulary(thing_names=("dog",), semantic_names=("sky",))
-    counts = DatasetCounts([count_image(ImageAnnotations((8, 6)), vocabulary)], vocabulary)
-    empty = ("objects_per_image", "object_sizes", "aspect_ratios", "box_centres", "mask_fill", "mask_bytes")
-    empty += ("labels_per_image", "labelled_share", "boundary_pixels", "occlusion_pixels")
-    assert all(len(getattr(counts, name)) == 0 for name in empty)
-    assert counts.people == counts.crowds == 0 and counts.images_by_phase() == {}
+    tasks = list(TASKS.values())
+    counts = DatasetCounts([count_image(ImageAnnotations((8, 6)), vocabulary, tasks)], vocabulary, tasks)
+    assert counts.images[0].counts == {} and counts.each("detection", "labels") == []
+    assert counts.joined("instance", "bytes", np.int64).dtype == np.int64 and not len(counts.joined("part", "any"))
+    assert counts.total("part", "objects", 3).tolist() == [0, 0, 0] and counts.images_by_phase() == {}
+    assert all(number == 0 for task in tasks for _, number in task.tiles(counts))
     assert column(counts, "objects") == {"dog": 0, "sky": -1} and np.isnan(counts.per_class()["pixels"]).all()
-    assert len(DatasetCounts([], vocabulary).sizes) == 0
+    assert len(DatasetCounts([], vocabulary, tasks).sizes) == 0
+
+
+class Plain(Task):
+    """A task that leaves the page to the defaults."""
+
+    key = "plain"
+    title = "plain labels"
+
+
+@pytest.mark.parametrize(
+    ("label", "count", "fact"),
+    [
+        (torch.tensor([2.5]), {"value": 2.5}, "value 2.5"),
+        (torch.tensor([1.0, 0.0]), {"mean": 0.5}, "mean 0.5"),
+        (
+            SemanticMap(torch.tensor([[0, 1, IGNORE_INDEX, 0]], dtype=torch.uint8)),
+            {"share of labelled pixels": 0.75},
+            "share of labelled pixels 0.75",
+        ),
+        (BoundaryMap(torch.tensor([[0, 1, 0, 1]], dtype=torch.uint8)), {"edge pixels": 2}, "2 edge pixels"),
+    ],
+)
+def test_a_task_that_says_nothing_is_counted_by_the_kind_of_its_label(label, count, fact):
+    image = count_image(ImageAnnotations((4, 1), labels={"plain": label}), Vocabulary(), [Plain()])
+    assert image.counts == {"plain": count}
+    assert Plain().facts(count, Vocabulary()) == [("plain", fact)]
+
+
+def test_a_field_of_objects_is_counted_by_its_objects():
+    class PerObject(Plain):
+        per = "region"
+
+    objects = BoxList([[0, 0, 1, 1], [0, 0, 2, 2]], (4, 4))
+    objects.add_field("labels", torch.tensor([1, 1]))
+    bare = ImageAnnotations((4, 4), objects)
+    assert count_image(bare, Vocabulary(("dog",)), [PerObject()]).counts == {}
+    objects.add_field("plain", torch.tensor([0.1, 0.2]))
+    assert count_image(bare, Vocabulary(("dog",)), [PerObject()]).counts == {"plain": {"objects": 2}}
+    assert count_image(bare, Vocabulary(), [PerObject()]).counts == {"plain": {}}  # it has no names for them
 
 
 def brute_force(values, edges, open_end):
@@ -152,6 +200,13 @@ def test_powers_of_two_begin_a_bin():
 
 def test_shares_include_one():
     assert histogram_of_shares([0, 0.5, 1, 1], bins=4).counts.tolist() == [1, 0, 1, 2]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
+def test_every_value_is_in_one_of_few_equal_bins(values):
+    histogram = histogram_of_values(values)
+    assert histogram.counts.sum() == len(values) and len(histogram.counts) <= 32
+    assert np.allclose(np.diff(histogram.edges), histogram.edges[1] - histogram.edges[0], rtol=1e-3)
 
 
 @given(st.floats(1e-3, 1e6), st.integers(1, 50))

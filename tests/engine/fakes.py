@@ -14,6 +14,7 @@ from maskrcnn_benchmark.engine.trainer import do_train
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 
 
@@ -95,7 +96,7 @@ def run_training(cfg, before_forward=lambda: None, evaluate=None, workers=0, mod
     torch.manual_seed(cfg.SOLVER.SEED)
     model = TwoTasks() if model is None else model
     model.before_forward = before_forward
-    combiner = build_loss_combiner(cfg)
+    combiner = build_loss_combiner(cfg, enabled_tasks(cfg))
     optimizer = make_optimizer(cfg, model, combiner)
     scheduler = make_lr_scheduler(cfg, optimizer)
     checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)

@@ -18,6 +18,7 @@ from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.target_batch import TargetBatch
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 
 pytestmark = pytest.mark.cuda
 
@@ -51,7 +52,7 @@ def run_steps(network, batches, device, dtype="float32", tf32=False, hand_over=c
     model = build_detection_model(network.cfg, network.vocabulary)
     model.load_state_dict(network.model.state_dict())
     model.to(device).train()
-    combiner = build_loss_combiner(network.cfg).to(device)
+    combiner = build_loss_combiner(network.cfg, enabled_tasks(network.cfg)).to(device)
     step = TrainingStep(model, combiner, make_optimizer(network.cfg, model, combiner), device, dtype, clip_norm=10.0)
     outcomes = []
     for batch in batches:

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_optimizer
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 
 FULL_SIZE = Path(__file__).parents[2] / "configs" / "detail" / "e2e_multitask_R_50_FPN_1x.yaml"
 # As many operations on as many regions, but each of them small
@@ -45,7 +45,7 @@ def count_step(device_counter):
         bind_vocabulary(cfg, vocabulary)
         batch = next(iter(make_data_loader(cfg)))[:2]
         model = build_detection_model(cfg, vocabulary).train()
-        combiner = build_loss_combiner(cfg)
+        combiner = build_loss_combiner(cfg, enabled_tasks(cfg))
         step = TrainingStep(model, combiner, make_optimizer(cfg, model, combiner), "cpu", cfg.DTYPE)
         step(*batch, list)
         with device_counter() as counter:

@@ -7,9 +7,9 @@ import torch
 
 from maskrcnn_benchmark.data.collate_batch import BBoxAugCollator
 from maskrcnn_benchmark.engine.inference import inference, predict
+from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trivial_baseline import kept_metrics, trivial_metrics
 from maskrcnn_benchmark.evaluation.protocols import Protocols
-from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap

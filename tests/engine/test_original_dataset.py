@@ -123,5 +123,7 @@ def test_a_data_set_of_neither_kind_is_told_what_it_lacks():
             return {}
 
     loader = torch.utils.data.DataLoader(Bare(), sampler=[])
-    with pytest.raises(UserError, match=r"cannot evaluate on a Bare: it needs .* and lacks coco, id_to_img_map, "):
+    with pytest.raises(
+        UserError, match=r"a Bare cannot be used as a data set: derive it .*; it lacks coco, id_to_img_map, "
+    ):
         inference(nn.Identity(), loader, "bare", device="cpu")

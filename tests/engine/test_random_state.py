@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import torch
+from task_weights import of_tasks
 
 from maskrcnn_benchmark.engine.random_state import (
     get_random_state,
@@ -61,7 +62,7 @@ def test_a_process_on_the_cpu_leaves_cuda_alone(monkeypatch):
     with untouched_random_state():
         draw()
     set_random_state({**get_random_state(), "cuda": torch.zeros(16, dtype=torch.uint8)})
-    combiner = LossCombiner({"semantic": 1.0, "part": 1.0}, WEIGHTINGS["random"](["semantic", "part"]))
+    combiner = LossCombiner(of_tasks({"semantic": 1.0, "part": 1.0}), WEIGHTINGS["random"](["semantic", "part"]))
     combiner.begin()
     combiner.backward({"loss_semantic": torch.ones((), requires_grad=True)})
     combiner.finish()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from maskrcnn_benchmark.evaluation.classification import ClassificationEvaluator
 
 from maskrcnn_benchmark.engine.scoring import ScoringPool
-from maskrcnn_benchmark.evaluation.classification import ClassificationEvaluator
 from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.utils.errors import UserError

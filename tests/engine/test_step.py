@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from task_weights import of_tasks
 from torch import nn
 
 from maskrcnn_benchmark.engine.precision import autocast
@@ -37,7 +38,7 @@ class Regression(nn.Module):
 
 
 def combiner():
-    return LossCombiner({"semantic": 1.0})
+    return LossCombiner(of_tasks({"semantic": 1.0}))
 
 
 def batch(count=5):

@@ -7,6 +7,7 @@ import os
 import torch
 import torch.distributed as dist
 from fakes import Target, TwoTasks, make_cfg, run_training
+from task_weights import of_tasks
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -119,7 +120,7 @@ def one_step(model, targets, factor=1.0):
     """A step of SGD with momentum and decay on as many images as there are targets."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
     images = ImageList(factor * torch.ones(len(targets), 3, 4, 4), [(4, 4)] * len(targets))
-    combiner = LossCombiner({"semantic": 1.0, "classification": 1.0})
+    combiner = LossCombiner(of_tasks({"semantic": 1.0, "classification": 1.0}))
     return TrainingStep(model, combiner, optimizer, "cpu")(
         images, targets, lambda: [f"{t.semantic}.jpg" for t in targets]
     )
@@ -194,7 +195,7 @@ def overlapped(rank, ranks, portions, dtype):
     """(weights after some steps, what happened in the backward pass of the last one) of this rank's images."""
     model, events = ManyLayers(), []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
-    combiner = LossCombiner({"semantic": 1.0, "classification": 1.0})
+    combiner = LossCombiner(of_tasks({"semantic": 1.0, "classification": 1.0}))
     step = TrainingStep(model, combiner, optimizer, "cpu", dtype, accumulate=portions, bucket_bytes=48 * 49 * 4)
     model.backbone[1].weight.register_hook(lambda gradient: events.append("first layer"))
     with counted_sends(events):

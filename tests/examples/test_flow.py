@@ -63,11 +63,11 @@ def test_errors_of_a_case_worked_by_hand(flow):
 
 
 def test_what_is_not_known_adds_nothing_to_the_loss(flow):
-    from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import DenseFeatures
+    from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures
 
     torch.manual_seed(0)
     head, x = flow.FlowHead(2), torch.randn(1, 2, 2, 2)
-    features = DenseFeatures([x], [(8, 8)], trunk=x)
+    features = DenseFeatures([x], [(8, 8)], dense=x)
     values = torch.zeros(3, 8, 8)
     values[:, :, 4:] = math.nan
     _, losses = head(features, None, [ImageAnnotations((8, 8), labels={"flow": flow.FlowMap(values)})])
@@ -77,7 +77,7 @@ def test_what_is_not_known_adds_nothing_to_the_loss(flow):
 
 
 def test_a_run_scores_it_and_writes_it_without_loss(run):
-    assert 0 < run.result["metrics"]["EPE"] and 0 < run.result["trivial"]["EPE"]
+    assert run.result["metrics"]["EPE"] > 0 and run.result["trivial"]["EPE"] > 0
     assert run.metrics_from_files() == run.result["metrics"]
     written = [np.load(path) for path in sorted((run.predictions / "flow").glob("*.npy"))]
     assert len(written) == 3 and written[0].dtype == np.float32 and written[0].shape[0] == 3 and written[0].min() < 0

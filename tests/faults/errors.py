@@ -8,7 +8,7 @@ from faults.tools import TOOLS
 _READ = "maskrcnn_benchmark.data.detail.dataset:DetailDataset.__getitem__"
 _STEP = "maskrcnn_benchmark.engine.step:TrainingStep.__call__"
 _CHECK = "maskrcnn_benchmark.data.detail.checks:check_boundary"
-_ANSWERS = "maskrcnn_benchmark.prediction_files.reader:PredictionReader.answers"
+_ANSWERS = "maskrcnn_benchmark.prediction_files.reader:PredictionReader.read"
 _WORKERS = ("DATALOADER.NUM_WORKERS", 2)
 # Where it happens -> (tool, its further words, function that raises, call from which it does)
 PLACES = {

@@ -128,7 +128,7 @@ class ExampleRun:
         """{"photograph", "overlay", "prediction", "ground truth": picture uint8 [H, W, 3]} of a validation image."""
         dataset = self.dataset(tasks=(self.key, *self.others))
         photograph, annotations, _ = dataset[0]
-        predictor = self.predictor(thresholds={key: 0.0 for key in (self.key, *self.others)})
+        predictor = self.predictor(thresholds=dict.fromkeys((self.key, *self.others), 0.0))
         predicted = predictor(photograph)
         return {
             "photograph": np.asarray(photograph),

@@ -10,6 +10,7 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 
 PARAMETERS = ("MULTITASK.GRADIENTS_AT", "parameters")
 METHODS = {
@@ -44,7 +45,7 @@ def train(options, rank=0, ranks=1, portions=1):
         config.MODEL[switch] = True
     config.SOLVER.BASE_LR, config.SOLVER.SEED = 0.05, 7
     config.merge_from_list(list(options))
-    network, combiner = ToyNetwork(), build_loss_combiner(config)
+    network, combiner = ToyNetwork(), build_loss_combiner(config, enabled_tasks(config))
     optimizer = make_optimizer(config, network, combiner)
     step = TrainingStep(network, combiner, optimizer, "cpu", accumulate=portions, bucket_bytes=200)
     looks = []

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from task_weights import of_tasks
 
 from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
@@ -21,7 +22,7 @@ def test_a_look_is_norms_and_cosines_of_the_gradients_that_are_there():
 
 
 def seen():
-    combiner = LossCombiner(dict.fromkeys(TASKS, 1.0))
+    combiner = LossCombiner(of_tasks(TASKS))
     for part, cosine in ((1.0, -0.5), (3.0, 0.1)):
         combiner.interactions.record(
             TrunkGradients({"part": part, "semantic": 2.0}, {("part", "semantic"): cosine}),
@@ -37,7 +38,7 @@ def test_the_summary_is_of_means_and_shares_in_plain_lists():
     assert summary["cosine"][0][:2] == [1.0, pytest.approx(-0.2)] and summary["cosine"][1][0] == pytest.approx(-0.2)
     assert summary["conflict"][0][1] == summary["conflict"][1][0] == 0.5
     assert math.isnan(summary["cosine"][0][2]) and math.isnan(summary["conflict"][2][1])
-    assert LossCombiner(dict.fromkeys(TASKS, 1.0)).interactions.summary() is None
+    assert LossCombiner(of_tasks(TASKS)).interactions.summary() is None
 
 
 def test_a_checkpoint_says_it_without_its_config(tmp_path):
@@ -59,7 +60,7 @@ def test_one_task_alone_is_not_looked_at():
     network = torch.nn.Module()
     network.backbone = torch.nn.Linear(2, 1)
     for weights, looks in (({"part": 1.0}, False), ({"part": 1.0, "semantic": 1.0}, True)):
-        combiner = LossCombiner(weights, log_period=1)
+        combiner = LossCombiner(of_tasks(weights), log_period=1)
         combiner.attach(network)
         combiner.begin()
         features = network.backbone(torch.ones(1, 2)).sum()

@@ -5,16 +5,17 @@ import weakref
 
 import pytest
 import torch
+from task_weights import of_tasks
 from torch import nn
 from toy_network import PARTIAL, TASKS, WHOLE, ToyNetwork, annotations, images_of
 
 from maskrcnn_benchmark.config import cfg
-from maskrcnn_benchmark.modeling.detector.detectors import compile_trunk
+from maskrcnn_benchmark.modeling.detector.detectors import compile_backbone
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS, Aggregation
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner, build_loss_combiner
-from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 LEVELS = ("features", "parameters")
@@ -40,7 +41,7 @@ def step(combiner, network, values=WHOLE, portions=1, scaler=None):
     targets = [annotations(v) for v in values]
     count = len(values)
     bounds = [(count * i // portions, count * (i + 1) // portions) for i in range(portions)]
-    shares = shares_of([targets[a:b] for a, b in bounds], combiner.tasks)
+    shares = combiner.shares_of([targets[a:b] for a, b in bounds])
     combiner.begin()
     for (first, last), share in zip(bounds, shares):
         losses = network(images_of(range(first, last)), targets[first:last]) if last > first else {}
@@ -87,12 +88,12 @@ def combiner_of(*options):
     for switch in ("SEMANTIC_ON", "BOUNDARY_ON", "CLASSIFICATION_ON"):
         config.MODEL[switch] = True
     config.merge_from_list(list(options))
-    return build_loss_combiner(config)
+    return build_loss_combiner(config, enabled_tasks(config))
 
 
 def test_fixed_weights_add_up_per_task_and_per_loss():
     weights = {"semantic": 0.5, "occlusion": 2.0}
-    combiner = LossCombiner(weights, loss_weights={"loss_occlusion_edge": 3.0})
+    combiner = LossCombiner(of_tasks(weights), loss_weights={"loss_occlusion_edge": 3.0})
     losses = {
         name: torch.tensor(value, requires_grad=True)
         for name, value in (("loss_semantic", 4.0), ("loss_occlusion_edge", 1.0), ("loss_occlusion_direction", 5.0))
@@ -117,7 +118,7 @@ def test_fixed_weights_add_up_per_task_and_per_loss():
 def test_fixed_weights_give_autograds_own_gradients():
     network = ToyNetwork()
     weights = {"semantic": 0.5, "boundary": 3.0, "classification": 1.0}
-    step(LossCombiner(weights), network)
+    step(LossCombiner(of_tasks(weights)), network)
     assert_same_gradients(gradients(network), plain(weights))
 
 
@@ -127,7 +128,7 @@ def test_fixed_weights_give_autograds_own_gradients():
 def test_gradients_by_task_join_to_what_their_weights_say(level, values, layout):
     chosen = {"semantic": 2.0, "boundary": -0.5, "classification": 0.25}
     network, aggregation = ToyNetwork(layout), Chosen(chosen)
-    combined = step(LossCombiner(dict.fromkeys(TASKS, 1.0), aggregation=aggregation, level=level), network, values)
+    combined = step(LossCombiner(of_tasks(TASKS), aggregation=aggregation, level=level), network, values)
     assert_same_gradients(gradients(network), plain(values=values, trunk_weights=chosen, layout=layout))
     assert combined.trunk_weights == {key: chosen[key] for key in aggregation.asked[0][1]}
 
@@ -136,7 +137,9 @@ def test_the_gramian_at_parameters_is_that_of_the_trunks_gradients():
     network, aggregation = ToyNetwork(), Chosen(dict.fromkeys(TASKS, 1.0))
     step(
         LossCombiner(
-            {"semantic": 2.0, "boundary": 1.0, "classification": 1.0}, aggregation=aggregation, level="parameters"
+            of_tasks({"semantic": 2.0, "boundary": 1.0, "classification": 1.0}),
+            aggregation=aggregation,
+            level="parameters",
         ),
         network,
     )
@@ -153,7 +156,7 @@ def test_the_gramian_at_parameters_is_that_of_the_trunks_gradients():
 
 def test_the_gramian_at_features_is_that_of_the_gradients_there():
     network, aggregation = ToyNetwork(), Chosen(dict.fromkeys(TASKS, 1.0))
-    step(LossCombiner(dict.fromkeys(TASKS, 1.0), aggregation=aggregation), network)
+    step(LossCombiner(of_tasks(TASKS), aggregation=aggregation), network)
     copies = []
 
     def cut(module, inputs, output):
@@ -196,7 +199,7 @@ def test_a_weighting_that_builds_on_the_plain_sum_is_asked():
             return super().forward(losses) / 2
 
     network = ToyNetwork()
-    step(LossCombiner(dict.fromkeys(TASKS, 1.0), Half(TASKS)), network)
+    step(LossCombiner(of_tasks(TASKS), Half(TASKS)), network)
     assert_same_gradients(gradients(network), plain(dict.fromkeys(TASKS, 0.5)))
 
 
@@ -204,7 +207,7 @@ def test_weighting_and_aggregation_work_together():
     chosen = {"semantic": 2.0, "boundary": 0.5, "classification": 1.0}
     network = ToyNetwork()
     combiner = LossCombiner(
-        dict.fromkeys(TASKS, 1.0),
+        of_tasks(dict.fromkeys(TASKS, 1.0)),
         WEIGHTINGS["geometric_mean"](TASKS),
         Chosen(chosen),
         loss_weights={"loss_boundary": 5.0},
@@ -220,7 +223,7 @@ def test_an_absent_task_does_not_exist(level):
     aggregation = Chosen(dict.fromkeys(TASKS, 1.0))
     network = ToyNetwork()
     values = [{"semantic": 2}, {"semantic": 1, "boundary": 3}]
-    combined = step(LossCombiner(dict.fromkeys(TASKS, 1.0), aggregation=aggregation, level=level), network, values)
+    combined = step(LossCombiner(of_tasks(TASKS), aggregation=aggregation, level=level), network, values)
     assert aggregation.asked[0][1] == ["semantic", "boundary"] and aggregation.asked[0][0].shape == (2, 2)
     assert set(combined.tasks) == set(combined.weights) == {"semantic", "boundary"}
     assert network.classes.weight.grad is None
@@ -253,14 +256,14 @@ def test_a_task_whose_gradient_is_zero_gets_no_say():
 @pytest.mark.parametrize("options", [{}, {"log_period": 1}, {"aggregation": Chosen(dict.fromkeys(TASKS, 1.0))}])
 def test_a_frozen_task_trains_its_head_and_spares_the_trunk(options):
     network = ToyNetwork()
-    step(LossCombiner(dict.fromkeys(TASKS, 1.0), frozen=("boundary",), **options), network)
+    step(LossCombiner(of_tasks(TASKS), frozen=("boundary",), **options), network)
     spared = {"semantic": 1.0, "boundary": 0.0, "classification": 1.0}
     assert_same_gradients(gradients(network), plain(trunk_weights=spared))
 
 
 def test_where_all_tasks_are_frozen_the_trunk_has_no_gradient():
     network = ToyNetwork()
-    step(LossCombiner(dict.fromkeys(TASKS, 1.0), frozen=TASKS), network)
+    step(LossCombiner(of_tasks(TASKS), frozen=TASKS), network)
     assert network.backbone.body[0].weight.grad is None and network.boundary.weight.grad is not None
 
 
@@ -296,10 +299,10 @@ def test_a_scaled_loss_gives_scaled_gradients_and_the_same_choice(level, method)
 
 def test_a_look_sees_the_trunks_gradients_and_changes_nothing():
     looked, network = ToyNetwork(), ToyNetwork()
-    combiner = LossCombiner(dict.fromkeys(TASKS, 1.0), log_period=2)
+    combiner = LossCombiner(of_tasks(TASKS), log_period=2)
     assert step(combiner, ToyNetwork()).gradients is None
     seen = step(combiner, looked).gradients
-    step(LossCombiner(dict.fromkeys(TASKS, 1.0)), network)
+    step(LossCombiner(of_tasks(TASKS)), network)
     assert_same_gradients(gradients(looked), gradients(network))
     losses = network(images_of(range(4)), [annotations(v) for v in WHOLE])
     rows = {
@@ -346,7 +349,7 @@ def test_gradients_at_parameters_keep_neither_features_gradients_nor_graphs_that
             alive.append((sum(ref() is not None for ref in self.gradients), [r() is not None for r in self.graphs]))
             self.gradients.append(weakref.ref(feature.grad))
 
-    step(LossCombiner(dict.fromkeys(TASKS, 1.0), **options), Watched())
+    step(LossCombiner(of_tasks(TASKS), **options), Watched())
     # when the gradient of the second task of this feature map comes, that of the first one and its graph are gone
     assert alive == [(0, [True, True, True]), (0, [False, True, True])]
 
@@ -354,7 +357,7 @@ def test_gradients_at_parameters_keep_neither_features_gradients_nor_graphs_that
 def test_the_schedule_leaves_losses_out():
     network = ToyNetwork()
     schedule = TaskSchedule(TASKS, start={"boundary": 2}, stop={"semantic": 1})
-    combiner = LossCombiner(dict.fromkeys(TASKS, 1.0), schedule=schedule)
+    combiner = LossCombiner(of_tasks(TASKS), schedule=schedule)
     assert set(step(combiner, network).tasks) == {"semantic", "classification"}
     assert network.boundary.weight.grad is None
     combined = step(combiner, network)
@@ -368,13 +371,13 @@ def test_a_gradient_that_is_not_finite_asks_no_method_and_stays_visible():
             return {**losses, "loss_semantic": losses["loss_semantic"] / 0.0}
 
     network, aggregation = Infinite(), Chosen(dict.fromkeys(TASKS, 1.0))
-    combined = step(LossCombiner(dict.fromkeys(TASKS, 1.0), aggregation=aggregation), network)
+    combined = step(LossCombiner(of_tasks(TASKS), aggregation=aggregation), network)
     assert aggregation.asked == [] and math.isinf(combined.losses["loss_semantic"])
     assert not network.backbone.body[0].weight.grad.isfinite().all()
 
 
 def test_a_loss_of_a_task_that_is_off_is_an_error():
-    combiner = LossCombiner({"semantic": 1.0})
+    combiner = LossCombiner(of_tasks({"semantic": 1.0}))
     combiner.begin()
     with pytest.raises(KeyError, match="boundary"):
         combiner.backward({"loss_boundary": torch.tensor(1.0, requires_grad=True)})
@@ -412,7 +415,7 @@ def test_a_network_without_a_trunk_or_with_a_frozen_one_is_the_users_error():
 def test_a_compiled_trunk_gives_the_same_gradients(level, backend):
     options = ("MULTITASK.AGGREGATION", "aligned_mtl", "MULTITASK.GRADIENTS_AT", level, "MULTITASK.LOG_PERIOD", 1)
     compiled, network = ToyNetwork(), ToyNetwork()
-    compile_trunk(compiled.backbone, backend=backend)
+    compile_backbone(compiled.backbone, backend=backend)
     one, other = step(combiner_of(*options), compiled), step(combiner_of(*options), network)
     assert_same_gradients(gradients(compiled), gradients(network), rtol=1e-4, atol=1e-6)
     assert one.gradients.cosines == pytest.approx(other.gradients.cosines, abs=1e-4)

@@ -10,6 +10,7 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 
 DOCS = Path(__file__).parents[2] / "docs" / "multitask.md"
 
@@ -43,7 +44,7 @@ def combiner(*options):
     config = cfg.clone()
     switches = ["MODEL.DETECTION_ON", False, "MODEL.SEMANTIC_ON", True, "MODEL.BOUNDARY_ON", True]
     config.merge_from_list([*switches, *options])
-    return build_loss_combiner(config)
+    return build_loss_combiner(config, enabled_tasks(config))
 
 
 def gradient(module, network, *missing):

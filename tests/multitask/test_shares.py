@@ -8,9 +8,11 @@ from maskrcnn_benchmark.multitask.shares import Share, shares_of, whole
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.tasks.task import TASKS as registry
 
 SIZE = (4, 3)
 TASKS = ["detection", "semantic"]
+TRAINED = [registry[key] for key in TASKS]
 
 
 def image(*tasks):
@@ -24,7 +26,7 @@ def image(*tasks):
 
 
 def test_a_batch_in_one_portion_counts_wholly():
-    shares = shares_of([[image("detection"), image("semantic"), image("semantic")]], TASKS)
+    shares = shares_of([[image("detection"), image("semantic"), image("semantic")]], TRAINED)
     assert (
         shares
         == [whole(TASKS)]
@@ -34,7 +36,7 @@ def test_a_batch_in_one_portion_counts_wholly():
 
 def test_portions_count_by_their_annotated_images():
     portions = [[image("semantic"), image("semantic", "detection")], [image("detection"), image()], [image("semantic")]]
-    shares = shares_of(portions, TASKS)
+    shares = shares_of(portions, TRAINED)
     assert [share.of_step for share in shares] == [
         {"detection": 0.5, "semantic": 2 / 3},
         {"detection": 0.5, "semantic": 0.0},
@@ -45,23 +47,23 @@ def test_portions_count_by_their_annotated_images():
 
 
 def test_a_task_that_no_image_claims_is_shared_by_images():
-    shares = shares_of([[image("semantic")], [image("semantic"), image(), image()]], TASKS)
+    shares = shares_of([[image("semantic")], [image("semantic"), image(), image()]], TRAINED)
     assert [share.of_step["detection"] for share in shares] == [0.25, 0.75]
 
 
 def test_upstreams_boxes_carry_detection_and_an_empty_portion_nothing():
-    shares = shares_of([[], [BoxList(torch.zeros(1, 4), SIZE)]], TASKS)
+    shares = shares_of([[], [BoxList(torch.zeros(1, 4), SIZE)]], TRAINED)
     nothing = dict.fromkeys(TASKS, 0.0)
     assert shares == [Share(nothing, nothing, 0.0), whole(TASKS)]
 
 
 def test_targets_of_another_kind_are_counted():
-    shares = shares_of([["a", "b", "c"], ["d"]], TASKS)
+    shares = shares_of([["a", "b", "c"], ["d"]], TRAINED)
     assert [share.of_step for share in shares] == [dict.fromkeys(TASKS, 0.75), dict.fromkeys(TASKS, 0.25)]
 
 
 def test_no_image_at_all_counts_nothing():
-    shares = shares_of([[], []], TASKS)
+    shares = shares_of([[], []], TRAINED)
     assert shares == [Share(dict.fromkeys(TASKS, 0.0), dict.fromkeys(TASKS, 0.0), 0.0)] * 2
 
 
@@ -75,7 +77,7 @@ def test_over_processes_the_mean_of_the_weighted_losses_is_that_over_all_images(
 
     monkeypatch.setattr(module, "get_world_size", lambda: 2)
     monkeypatch.setattr(module, "average_over_ranks", average)
-    first, second = (shares_of(portions[rank], TASKS) for rank in (0, 1))
+    first, second = (shares_of(portions[rank], TRAINED) for rank in (0, 1))
     assert first[0].of_step == {"detection": 2.0, "semantic": 0.5}
     assert [share.of_step["semantic"] for share in second] == [1.0, 0.5]
     losses = 5 * first[0].of_step["semantic"], sum(share.of_step["semantic"] for share in second)

@@ -4,12 +4,17 @@ import logging
 
 import pytest
 import torch
+from added_tasks import restored_tasks
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.predict.taken_options import BOUNDS, DEMANDS, NOT_TAKEN, TAKEN, is_taken, take_options
+from maskrcnn_benchmark.config.defaults import CLASSES, region_pooling
+from maskrcnn_benchmark.config.options import Option
+from maskrcnn_benchmark.predict.taken_options import BOUNDS, DEMANDS, NOT_TAKEN, TAKEN, bound_of, is_taken, take_options
 from maskrcnn_benchmark.predict.trained_network import load_network, testing_config
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS, Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.utils.yaml_file import parse_yaml
 
 testing_config.__test__ = False
@@ -31,8 +36,9 @@ def test_every_entry_of_the_list_is_an_option_or_a_group():
     options = default_cfg.keys_of_options()
     for entry in TAKEN:
         assert any(option == entry or (entry.endswith(".") and option.startswith(entry)) for option in options), entry
-    assert set(NOT_TAKEN) <= set(options) and set(BOUNDS) <= set(options)
-    assert all(is_taken(key) for key in BOUNDS)
+    bounds = [*BOUNDS, *(key for task in TASKS.values() for key in task.bounds())]
+    assert set(NOT_TAKEN) <= set(options) and set(bounds) <= set(options)
+    assert all(is_taken(key) and bound_of(key) is not None for key in bounds)
 
 
 def test_our_own_configs_are_within_all_bounds():
@@ -141,6 +147,45 @@ def test_what_asks_for_too_much_together_is_refused(changes, what):
         UserError, match=f"their.pth: its options ask for .* {what} for one image, .*--config-file FILE"
     ):
         taken(tree)
+
+
+class Material(Task):
+    """A task of one's own: a map of materials for each detected box."""
+
+    key, title, switch, per, requires = "material", "materials", "MATERIAL_ON", "region", ("detection",)
+    losses = ("loss_material",)
+
+    def options(self):
+        classes = Option("MODEL.MATERIAL_HEAD.NUM_CLASSES", 10, CLASSES, "Materials")
+        side = Option("MODEL.MATERIAL_HEAD.RESOLUTION", 28, Integer(1, 512), "Side of the map")
+        return [*region_pooling("MATERIAL_HEAD"), classes, side]
+
+    def region_options(self, cfg):
+        return cfg.MODEL.MATERIAL_HEAD
+
+    def planes(self, cfg):
+        return cfg.MODEL.MATERIAL_HEAD.NUM_CLASSES
+
+    def bounds(self):
+        return {"MODEL.MATERIAL_HEAD.NUM_CLASSES": Integer(1, 9000)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"NUM_CLASSES": 9001}, r"MODEL\.MATERIAL_HEAD\.NUM_CLASSES is 9001, but .* from 1 to 9,?000"),
+        ({"RESOLUTION": 300}, r"MODEL\.MATERIAL_HEAD\.RESOLUTION is 300, but .* from 1 to 256"),
+        ({"POOLER_SAMPLING_RATIO": 9}, r"MODEL\.MATERIAL_HEAD\.POOLER_SAMPLING_RATIO is 9, but .* from 0 to 8"),
+        ({"NUM_CLASSES": 9000, "RESOLUTION": 56}, "GiB of masks and maps of regions"),
+        ({"POOLER_RESOLUTION": 64, "POOLER_SAMPLING_RATIO": 8}, "million samples of pooling"),
+    ],
+)
+def test_the_head_of_an_added_task_is_bounded_as_well(changes, message):
+    with restored_tasks():
+        register_task(Material())
+        assert taken({"MODEL": {"MATERIAL_ON": True}}).MODEL.MATERIAL_ON
+        with pytest.raises(UserError, match=f"^their.pth: .*{message}"):
+            taken({"MODEL": {"MATERIAL_ON": True, "MATERIAL_HEAD": changes}})
 
 
 def test_the_user_may_ask_for_more():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from task_weights import of_tasks
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
@@ -69,7 +70,7 @@ def test_frozen_parameters_are_left_out(cfg):
 
 
 def test_parameters_of_the_loss_combiner_are_trained_without_decay(cfg):
-    combiner = LossCombiner({"semantic": 1.0}, UncertaintyWeighting(["semantic"]))
+    combiner = LossCombiner(of_tasks({"semantic": 1.0}), UncertaintyWeighting(["semantic"]))
     group = make_optimizer(cfg, small_model(), combiner).param_groups[-1]
     assert group["params"][0] is combiner.weighting.scalar["semantic"] and group["weight_decay"] == 0.0
 

@@ -1,13 +1,29 @@
 """The table of tasks is consistent with itself and with the options."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from added_tasks import restored_tasks
 
 from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.tasks import task as module
-from maskrcnn_benchmark.tasks.task import TASKS, Task, enabled_tasks, own_parameters, register_task, task_of_loss
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.multitask.task_gradients import own_parameters
+from maskrcnn_benchmark.tasks.task import (
+    TASKS,
+    Task,
+    enabled_tasks,
+    register_task,
+    scored_labels,
+    task_of_loss,
+    with_requirements,
+)
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer, Number
 
 MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 
@@ -49,7 +65,7 @@ def names_by_task(*options):
     config.merge_from_list(list(options))
     model = build_detection_model(config)
     names = {id(p): name for name, p in model.named_parameters()}
-    own = {key: [names.pop(id(p)) for p in found] for key, found in own_parameters(model).items()}
+    own = {key: [names.pop(id(p)) for p in found] for key, found in own_parameters(model, TASKS.values()).items()}
     return own, list(names.values())
 
 
@@ -73,7 +89,7 @@ def test_region_features_that_masks_read_from_the_box_head_are_nobodys():
     config = cfg.clone()
     config.merge_from_list(["MODEL.MASK_ON", True, "MODEL.ROI_MASK_HEAD.PREDICTOR", "MaskRCNNC4Predictor", *shares])
     model = build_detection_model(config)
-    own = {id(p) for found in own_parameters(model).values() for p in found}
+    own = {id(p) for found in own_parameters(model, TASKS.values()).values() for p in found}
     extractor = list(model.roi_heads["box"].feature_extractor.parameters())
     assert extractor and not any(id(p) in own for p in extractor)
     assert all(id(p) in own for p in model.roi_heads["mask"].predictor.parameters())
@@ -84,13 +100,23 @@ def test_a_retinanet_is_detections_own():
     config.merge_from_file(MINI.parents[1] / "retinanet" / "retinanet_R-50-FPN_1x.yaml")
     model = build_detection_model(config)
     heads = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
-    assert len(own_parameters(model)["detection"]) == len(heads) > 0
+    assert len(own_parameters(model, TASKS.values())["detection"]) == len(heads) > 0
 
 
 def depth(**attributes):
     """A task of an own class with these attributes."""
     given = {"key": "depth", "title": "depth", "switch": "DEPTH_ON", "losses": ("loss_depth",), **attributes}
     return type("Depth", (Task,), {**given, "headline": "RMSE"})()
+
+
+@pytest.fixture
+def added():
+    with restored_tasks():
+        yield
+
+
+def options_of(*options):
+    return {"options": lambda self: list(options)}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +126,10 @@ def depth(**attributes):
         ({"key": "semantic"}, "'semantic' in common with semantic segmentation"),
         ({"switch": "MASK_ON"}, "'MASK_ON' in common with instance segmentation"),
         ({"losses": ("loss_kp",)}, "'loss_kp' in common with human keypoints"),
-        ({"switch": "RETINANET_ON"}, "RETINANET_ON is an option already"),
+        ({"switch": "RETINANET_ON"}, "RETINANET_ON is there already"),
+        ({"requires": ("flow",)}, "'depth' requires 'flow', which is no task"),
+        (options_of(Option("MODEL.DEPTH_HEAD.WEIGHT", -1.0, Number(0, 1), "Weight")), "default of .*DEPTH_HEAD.WEIGHT"),
+        (options_of(Option("MODEL.RPN.MIN_SIZE", 1, Integer(0, 9), "Another")), "RPN.MIN_SIZE is there already"),
     ],
 )
 def test_a_task_that_meets_another_is_refused_and_changes_nothing(attributes, message):
@@ -110,31 +139,86 @@ def test_a_task_that_meets_another_is_refused_and_changes_nothing(attributes, me
     assert len(TASKS) == 8 and cfg.keys_of_options() == options
 
 
-def test_a_task_is_registered_with_its_options_once(monkeypatch):
-    node = cfg.clone()
-    monkeypatch.setattr(module, "_C", node)
-    try:
-        first = register_task(depth(losses=("loss_depth", "loss_depth_edge")))
-        assert register_task(depth()) is first and list(TASKS)[8:] == ["depth"]
-        assert node.MODEL.DEPTH_ON is False
-        assert set(node.keys_of_options()) - set(cfg.keys_of_options()) == {
-            "MODEL.DEPTH_ON",
-            *(f"MULTITASK.{group}.DEPTH" for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")),
-            *(f"MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_{name}" for name in ("DEPTH", "DEPTH_EDGE")),
-        }
-        for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS"):
-            assert node.MULTITASK[group].DEPTH == node.MULTITASK[group].SEMANTIC
-        other = type("Other", (Task,), {"key": "depth", "title": "another", "switch": "FAR_ON"})()
-        with pytest.raises(ValueError, match="'depth' in common with depth"):
-            register_task(other)
-    finally:
-        del TASKS["depth"]
+def test_a_task_is_registered_with_its_options_once(added):
+    before = set(cfg.keys_of_options())
+    option = Option("MODEL.DEPTH_HEAD.CHANNELS", 8, Integer(1, 64), "Channels of the head")
+    first = register_task(depth(losses=("loss_depth", "loss_depth_edge"), **options_of(option)))
+    assert register_task(depth()) is first and list(TASKS)[8:] == ["depth"]
+    assert cfg.MODEL.DEPTH_ON is False and cfg.MODEL.DEPTH_HEAD.CHANNELS == 8
+    assert set(cfg.keys_of_options()) - before == {
+        "MODEL.DEPTH_ON",
+        "MODEL.DEPTH_HEAD.CHANNELS",
+        *(f"MULTITASK.{group}.DEPTH" for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")),
+        *(f"MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_{name}" for name in ("DEPTH", "DEPTH_EDGE")),
+    }
+    for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS"):
+        assert cfg.MULTITASK[group].DEPTH == cfg.MULTITASK[group].SEMANTIC
+    other = type("Other", (Task,), {"key": "depth", "title": "another", "switch": "FAR_ON"})()
+    with pytest.raises(ValueError, match="'depth' in common with depth"):
+        register_task(other)
 
 
-def test_a_frozen_config_takes_no_task(monkeypatch):
-    frozen = cfg.clone()
-    frozen.freeze()
-    monkeypatch.setattr(module, "_C", frozen)
+def test_a_task_without_losses_has_its_switch_alone(added):
+    before = set(cfg.keys_of_options())
+    register_task(depth(per="derived", losses=(), requires=("semantic", "boundary")))
+    assert set(cfg.keys_of_options()) - before == {"MODEL.DEPTH_ON"}
+    config = cfg.clone()
+    config.merge_from_list(["MODEL.DEPTH_ON", True, "MODEL.SEMANTIC_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
+    assert build_loss_combiner(config, enabled_tasks(config)).tasks == ["detection", "semantic"]
+    message = r"MODEL\.BOUNDARY_ON is False, but needed for MODEL\.DEPTH_ON; turn it on, or turn those off"
+    with pytest.raises(UserError, match=message):
+        build_detection_model(config)
+
+
+def test_a_frozen_config_takes_no_task(added):
+    cfg.freeze()
     with pytest.raises(ValueError, match="the config is frozen"):
         register_task(depth())
     assert "depth" not in TASKS
+
+
+def test_the_options_of_an_added_task_are_checked_where_it_is_on(added):
+    def check(self, cfg):
+        if cfg.MODEL.SEMANTIC_ON:
+            yield "MODEL.DEPTH_ON and MODEL.SEMANTIC_ON contradict; turn one off"
+
+    register_task(depth(check=check))
+    config = cfg.clone()
+    config.MODEL.SEMANTIC_ON = True
+    check_options(config)
+    config.MODEL.DEPTH_ON = True
+    with pytest.raises(UserError, match=r"^the config: MODEL\.DEPTH_ON and MODEL\.SEMANTIC_ON contradict"):
+        check_options(config)
+
+
+def test_what_a_task_needs_is_closed_under_what_that_needs(added):
+    register_task(depth(per="derived", losses=(), requires=("part", "semantic")))
+    assert with_requirements(["depth", "boundary"]) == {"depth", "part", "detection", "semantic", "boundary"}
+    config = cfg.clone()
+    assert with_requirements(["part"], config) == {"part", "detection"}
+    config.MODEL.PART_HEAD = "fpn"
+    assert with_requirements(["part"], config) == {"part"}
+    assert with_requirements(["depth"], config) == {"depth", "part", "semantic"}
+
+
+def test_an_object_is_as_large_as_its_mask_whether_or_not_masks_are_predicted():
+    assert scored_labels(["detection", "semantic"]) == {"detection", "instance", "semantic"}
+    assert scored_labels(["boundary"]) == {"boundary"}
+
+
+IN_ANY_ORDER = """
+import maskrcnn_benchmark.tasks.{first}
+from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.config.options import Option
+from maskrcnn_benchmark.tasks.task import TASKS
+print(*TASKS, len(cfg.records()))
+"""
+
+
+@pytest.mark.parametrize("first", ["occlusion", "task", "part"])
+def test_the_order_of_tasks_is_the_same_whichever_file_is_imported_first(first):
+    said = subprocess.run(
+        [sys.executable, "-c", IN_ANY_ORDER.format(first=first)], capture_output=True, text=True, check=True
+    ).stdout
+    assert said.split() == [*TASKS, str(len(cfg.records()))]

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from task_weights import of_tasks
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
@@ -50,7 +51,7 @@ def entries(iteration):
         "vocabulary": {},
         "grad_scaler": torch.amp.GradScaler("cpu", init_scale=64.0).state_dict(),
         "random_states": [get_random_state()],
-        "loss_combiner": LossCombiner({"semantic": 1.0, "boundary": 1.0}).state_dict(),
+        "loss_combiner": LossCombiner(of_tasks({"semantic": 1.0, "boundary": 1.0})).state_dict(),
         "note": "what others save along",
     }
 
@@ -293,7 +294,7 @@ def test_a_checkpointer_of_somebody_elses_entries_does_not_look_at_them(tmp_path
 
 def combiner(weighting):
     keys = ["semantic", "boundary"]
-    return LossCombiner(dict.fromkeys(keys, 1.0), WEIGHTINGS[weighting].from_config(default_cfg.MULTITASK, keys))
+    return LossCombiner(of_tasks(keys), WEIGHTINGS[weighting].from_config(default_cfg.MULTITASK, keys))
 
 
 @pytest.mark.parametrize("weighting", ["fixed", "uncertainty", "dwa", "stch", "famo", "gradnorm"])

@@ -15,7 +15,7 @@ from PIL import Image
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image, histogram_of_numbers, histogram_of_ratios
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.visualization.charts import bubble_chart, heat_map, histogram_chart, short_number
 from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
 from maskrcnn_benchmark.visualization.dataset_page import write_dataset_page
@@ -31,11 +31,12 @@ def boxes_only(truth):
 @pytest.fixture
 def page(image, truth, boxes_only, vocabulary, tmp_path):
     """The file of two images: one carries all tasks, the other boxes alone."""
-    answers = [truth, boxes_only]
-    counts = DatasetCounts([count_image(a, vocabulary) for a in answers], vocabulary, ["train", "val"])
+    tasks = list(TASKS.values())
+    images = [count_image(annotations, vocabulary, tasks) for annotations in (truth, boxes_only)]
+    counts = DatasetCounts(images, vocabulary, tasks, ["train", "val"])
     samples = [
-        draw_sample(image, truth, vocabulary, "</script><b>.jpg", "train"),
-        draw_sample(image, boxes_only, vocabulary, "second.jpg", "val"),
+        draw_sample(image, truth, vocabulary, tasks, "</script><b>.jpg", "train"),
+        draw_sample(image, boxes_only, vocabulary, tasks, "second.jpg", "val"),
     ]
     return write_dataset_page(tmp_path / "page.html", "Data <set>", [("file", "a&b.json")], counts, samples)
 
@@ -84,7 +85,8 @@ def test_tables_hold_the_counts(page):
 
 
 def test_a_task_that_no_image_has_is_said_to_be_absent(image, boxes_only, vocabulary, tmp_path):
-    counts = DatasetCounts([count_image(boxes_only, vocabulary)], vocabulary)
+    tasks = list(TASKS.values())
+    counts = DatasetCounts([count_image(boxes_only, vocabulary, tasks)], vocabulary, tasks)
     text = write_dataset_page(tmp_path / "page.html", "Boxes", [], counts, []).read_text()
     distributions, parts = (
         re.search(f'<section id="{name}">.*?</section>', text, re.DOTALL)[0] for name in ("distributions", "parts")
@@ -94,11 +96,37 @@ def test_a_task_that_no_image_has_is_said_to_be_absent(image, boxes_only, vocabu
     assert "nan" not in text and cells_of(text, "boundary detection") == [["0", "0.0%"]]
 
 
+class Brightness(Task):
+    """One float for an image."""
+
+    key = "brightness"
+    title = "brightness & <contrast>"
+
+
+def test_an_added_task_has_a_row_and_a_card_without_saying_anything(boxes_only, vocabulary, tmp_path):
+    tasks = [TASKS["detection"], Brightness()]
+    for value in (-0.5, 2.5):
+        boxes_only.labels["brightness"] = torch.tensor([value])
+        images = [count_image(boxes_only, vocabulary, tasks)] * 3
+        counts = DatasetCounts(
+            [*images, count_image(ImageAnnotations(boxes_only.size), vocabulary, tasks)], vocabulary, tasks
+        )
+        text = write_dataset_page(tmp_path / "page.html", "Added", [], counts, []).read_text()
+        assert cells_of(text, "brightness &amp; &lt;contrast&gt;") == [["3", "75.0%"]]
+        card = re.search(r'<figure class="card"><figcaption><b>Brightness.*?</figure>', text, re.DOTALL)[0]
+        assert "Brightness &amp; &lt;contrast&gt;: value" in card and f"median {value}, mean {value}" in card
+        assert "3 images" in card and "Boundary" not in text
+    counts = DatasetCounts([count_image(ImageAnnotations((8, 6)), vocabulary, tasks)], vocabulary, tasks)
+    text = write_dataset_page(tmp_path / "page.html", "Added", [], counts, []).read_text()
+    assert re.search(r"<b>Brightness &amp; &lt;contrast&gt;</b><span></span></figcaption><p class=\"empty\">not", text)
+
+
 def test_pictures_keep_to_their_budget(image, truth, vocabulary):
     def size(sample):
         return sum(len(picture) for picture in sample.pictures.values())
 
-    free, bound = (draw_sample(image, truth, vocabulary, "a", budget=budget) for budget in (10**7, 60_000))
+    tasks = list(TASKS.values())
+    free, bound = (draw_sample(image, truth, vocabulary, tasks, "a", budget=budget) for budget in (10**7, 60_000))
     assert size(bound) <= 60_000 < size(free)
     assert set(bound.pictures) == set(free.pictures)
 

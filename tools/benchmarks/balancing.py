@@ -14,10 +14,9 @@ from maskrcnn_benchmark.engine.precision import autocast, float32_precision
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.multitask.shares import shares_of
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.solver import make_optimizer
-from maskrcnn_benchmark.tasks.task import TASKS, task_of_loss
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, task_of_loss
 from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
@@ -127,12 +126,12 @@ def alone(cfg, names, batch):
     of the batch's targets included.
     """
     device = resolve_device(cfg.MODEL.DEVICE)
-    combiner = build_loss_combiner(cfg).to(device)
+    combiner = build_loss_combiner(cfg, enabled_tasks(cfg)).to(device)
     losses = {name: torch.ones((), device=device, requires_grad=True) for name in names}
 
     def run_combiner(turn):
         combiner.begin()
-        combiner.backward(losses, *shares_of([batch[1]], combiner.tasks))
+        combiner.backward(losses, *combiner.shares_of([batch[1]]))
         combiner.finish()
         combiner.settled()
         combiner.learn(list)

@@ -31,6 +31,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.weights.torchvision_weights import convert
@@ -134,7 +135,7 @@ class Ours:
         state, _ = convert(weights, self.model, cfg, "torchvision's random weights")
         load_state_dict(self.model, state)
         self.precision = Precision(cfg, self.device)
-        combiner = build_loss_combiner(cfg).to(self.device)
+        combiner = build_loss_combiner(cfg, enabled_tasks(cfg)).to(self.device)
         self.step = TrainingStep(
             self.model, combiner, make_optimizer(cfg, self.model, combiner), self.device, dtype=cfg.DTYPE
         )

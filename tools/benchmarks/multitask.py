@@ -16,7 +16,7 @@ from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_optimizer
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
 from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.devices import resolve_device
@@ -36,8 +36,8 @@ def variants_of(cfg):
         {name: config}: the network of all tasks, Mask R-CNN, and "only KEY" for each task.
     """
     variants = {EIGHT_TASKS: with_tasks(cfg, TASKS), MASK_RCNN: with_tasks(cfg, ("detection", "instance"))}
-    for key, task in TASKS.items():
-        variants[f"only {key}"] = with_tasks(cfg, (*task.requirements(cfg), key))
+    for key in TASKS:
+        variants[f"only {key}"] = with_tasks(cfg, with_requirements([key], cfg))
     return variants
 
 
@@ -70,7 +70,7 @@ class Network:
         self.model = build_detection_model(cfg, vocabulary).to(self.device)
         if cfg.MODEL.WEIGHT:
             DetectronCheckpointer(cfg, self.model).load(cfg.MODEL.WEIGHT, use_latest=False, only_weights=True)
-        combiner = build_loss_combiner(cfg).to(self.device)
+        combiner = build_loss_combiner(cfg, enabled_tasks(cfg)).to(self.device)
         self.cfg = cfg
         self.step = TrainingStep(
             self.model,

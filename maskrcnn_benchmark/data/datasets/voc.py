@@ -2,7 +2,11 @@
 
 import difflib
 import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,22 +14,92 @@ from PIL import Image
 from scipy.ndimage import find_objects
 from scipy.optimize import linear_sum_assignment
 
-from maskrcnn_benchmark.data.image_file import image_size, read_image, read_labels
-from maskrcnn_benchmark.data.label_sources import further_labels, open_label_sources
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, AnnotatedImage
+from maskrcnn_benchmark.data.image_file import image_size, read_labels
 from maskrcnn_benchmark.data.xml_file import read_xml
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
 VOID = 255  # the border around objects, and what is too unclear to label
-TASKS = frozenset(("detection", "instance", "semantic"))
 
 
-class PascalVOCDataset(torch.utils.data.Dataset):
+class VOCImage(AnnotatedImage):
+    """One image of a `PascalVOCDataset`. Objects are those of the XML file, difficult ones as "iscrowd"."""
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether it has an XML file: those of the test images of 2012 are secret."""
+        return self.dataset.split != "test" or self.path("Annotations").is_file()
+
+    @cached_property
+    def is_segmented(self) -> bool:
+        return self.path("SegmentationClass").is_file()
+
+    @property
+    def has_masks(self) -> bool:
+        return self.has_objects and self.is_segmented and self.path("SegmentationObject").is_file()
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        return self.content["size"]
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """{"size": (width, height), "objects": list of (label, box, difficult), None without XML file}."""
+        return self.dataset.content(self.index)
+
+    @property
+    def records(self) -> list[tuple[int, list[float], bool]]:
+        """(label, [x1, y1, x2, y2], difficult) of each object."""
+        return self.content["objects"] or []
+
+    @cached_property
+    def objects(self) -> BoxList | None:
+        if self.content["objects"] is None:
+            return None
+        objects = _boxes(self.records, self.size)
+        objects.add_field("iscrowd", objects.get_field("difficult"))
+        return objects
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """The semantic map of a segmented image: uint8 [H, W], 0 background, 1..20 classes, IGNORE_INDEX void."""
+        path = self.path("SegmentationClass")
+        classes = _read_bytes(path, self.size)
+        strange = classes[(classes >= len(self.dataset.CLASSES)) & (classes != VOID)]
+        if len(strange):
+            raise UserError(f"{path} holds the class {strange[0]}, but VOC has 0 to 20 and 255; take the original PNG")
+        return np.where(classes == VOID, IGNORE_INDEX, classes).astype(np.uint8)
+
+    @cached_property
+    def masks(self) -> SegmentationMask | None:
+        """The mask of each object, empty where it has no segment."""
+        if not self.has_masks or self.objects is None:
+            return None
+        segments = _read_bytes(self.path("SegmentationObject"), self.size).astype(np.int32)
+        segments[segments == VOID] = 0
+        masks = torch.zeros((len(self.objects), *segments.shape), dtype=torch.uint8)
+        for segment, owner in _match_segments(segments, self.classes, self.objects):
+            masks[owner] = torch.from_numpy(segments == segment)
+        return SegmentationMask(masks, self.size, mode="mask")
+
+    def kept(self, boxes: BoxList) -> BoxList:
+        """Boxes clipped to the image; training leaves out difficult objects and those without area."""
+        if not self.dataset.keep_difficult:
+            boxes = boxes[~boxes.get_field("difficult")]
+        return boxes.clip_to_image(remove_empty=not self.dataset.keep_difficult)
+
+    def path(self, folder: str) -> Path:
+        """Its file in one of VOC's folders."""
+        suffix = {"JPEGImages": ".jpg", "Annotations": ".xml"}.get(folder, ".png")
+        return self.dataset.root / folder / f"{self.image_id}{suffix}"
+
+
+class PascalVOCDataset(AnnotatedDataset):
     """Images of PASCAL VOC in its own layout: Annotations, ImageSets, JPEGImages, and SegmentationClass and -Object.
 
     Every image has boxes; about a seventh of the detection images are segmented as well. Objects are those of the XML
@@ -46,7 +120,17 @@ class PascalVOCDataset(torch.utils.data.Dataset):
         *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
     )
 
-    def __init__(self, data_dir, split, use_difficult=False, transforms=None, tasks=None):
+    layout = "voc"
+    image_class = VOCImage
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike,
+        split: str,
+        use_difficult: bool = False,
+        transforms: Callable | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> None:
         """Open a data set.
 
         Args:
@@ -61,87 +145,58 @@ class PascalVOCDataset(torch.utils.data.Dataset):
         self.split = split
         self.keep_difficult = use_difficult
         self.transforms = transforms
-        own = TASKS if tasks is None else TASKS & set(tasks)
         self.class_to_ind = {name: label for label, name in enumerate(self.CLASSES)}
         self.categories = dict(enumerate(self.CLASSES))
         self.vocabulary = Vocabulary(self.CLASSES[1:], ("background", *self.CLASSES[1:]))
         self.ids = self._read_list()
         self.id_to_img_map = dict(enumerate(self.ids))
         self._annotations = {}
-        self.label_readers = open_label_sources(self, tasks)
-        self.tasks = own.union(self.label_readers)
+        self.open_readers(tasks)
 
-    def __len__(self):
-        return len(self.ids)
-
-    def __getitem__(self, idx):
-        """(image, annotations, idx): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
-        info = self.get_img_info(idx)
-        image = read_image(self._path("JPEGImages", idx), (info["width"], info["height"]))
-        annotations = self.get_annotations(idx)
-        if self.transforms is not None:
-            image, annotations = self.transforms(image, annotations)
-        return image, annotations, idx
-
-    def get_img_info(self, idx):
+    def get_img_info(self, index: int) -> dict[str, Any]:
         """{"height", "width" in pixels, "file_name" in JPEGImages, "image_id"} of an image, without opening it."""
-        width, height = self._read(idx)["size"]
-        return {"height": height, "width": width, "file_name": f"{self.ids[idx]}.jpg", "image_id": self.ids[idx]}
+        width, height = self.content(index)["size"]
+        return {"height": height, "width": width, "file_name": f"{self.ids[index]}.jpg", "image_id": self.ids[index]}
 
-    def leave_out_unannotated(self):
-        """Drop the images from which none of the wanted tasks can learn: the semantic map is on segmented images only,
-        and an added task's label where its source has one. Returns how many.
-        """
-        number = len(self.ids)
-        if self.tasks and not self.tasks & {"detection", "instance"}:
-            kept = [self._teaches(idx) for idx in range(number)]
-            self.ids = [image_id for image_id, keep in zip(self.ids, kept) if keep]
-            self.id_to_img_map = dict(enumerate(self.ids))
-        return number - len(self.ids)
+    def image_path(self, index: int) -> Path:
+        return self.image(index).path("JPEGImages")
 
     def map_class_id_to_class_name(self, class_id):
         """The name of a label."""
         return self.CLASSES[class_id]
 
-    def get_groundtruth(self, idx):
+    def get_groundtruth(self, index: int) -> BoxList:
         """The objects of the XML file: BoxList with labels int64 [N] and difficult bool [N]."""
-        boxes = self._objects(idx)
+        content = self.content(index)
+        if content["objects"] is None:
+            path = self.image(index).path("Annotations")
+            raise UserError(f"no such annotation file: {path}; VOC keeps that of 2012 secret")
+        boxes = _boxes(content["objects"], content["size"])
         return boxes if self.keep_difficult else boxes[~boxes.get_field("difficult")]
 
-    def get_annotations(self, idx):
-        """`ImageAnnotations` of an image in its own pixels, without opening the image.
+    def content(self, index: int) -> dict[str, Any]:
+        """{"size": (width, height), "objects": list of (label, box, difficult)} of an image; read once.
 
-        Difficult objects have the field "iscrowd", too: every measure then passes over them.
+        Objects are None for a test image without XML file: those of 2012 are secret.
         """
-        size = self._read(idx)["size"]
-        instances = semantic = None
-        segmented = self._path("SegmentationClass", idx).is_file()
-        classes = None
-        if segmented and self.tasks & {"instance", "semantic"}:
-            classes = self._read_classes(idx, size)
-        if "semantic" in self.tasks and segmented:
-            semantic = SemanticMap(torch.from_numpy(classes))
-        if self.tasks & {"detection", "instance"} and self._read(idx)["objects"] is not None:
-            instances = self._objects(idx)
-            instances.add_field("iscrowd", instances.get_field("difficult"))
-            if "instance" in self.tasks and segmented and self._path("SegmentationObject", idx).is_file():
-                instances.add_field("masks", self._read_masks(idx, instances, classes))
-            if not self.keep_difficult:
-                instances = instances[~instances.get_field("difficult")]
-            instances = instances.clip_to_image(remove_empty=not self.keep_difficult)
-        further = further_labels(self, idx)
-        return ImageAnnotations(size, instances=instances, semantic=semantic, image_id=self.ids[idx], labels=further)
+        image_id = self.ids[index]
+        if image_id not in self._annotations:
+            image = self.image(index)
+            path = image.path("Annotations")
+            if not path.is_file() and self.split == "test":
+                self._annotations[image_id] = {"size": image_size(image.path("JPEGImages")), "objects": None}
+            else:
+                root = read_xml(path)
+                size = _size(root) or image_size(image.path("JPEGImages"))
+                objects = [self._object(path, i, o, size) for i, o in enumerate(root.findall("object"), 1)]
+                self._annotations[image_id] = {"size": size, "objects": objects}
+        return self._annotations[image_id]
 
-    def _teaches(self, idx):
-        """Whether an image is annotated for anything but boxes that is wanted."""
-        segmented = "semantic" in self.tasks and self._path("SegmentationClass", idx).is_file()
-        return segmented or bool(further_labels(self, idx))
+    def _keep(self, indices: Sequence[int]) -> None:
+        super()._keep(indices)
+        self.id_to_img_map = dict(enumerate(self.ids))
 
-    def _path(self, folder, idx):
-        suffix = {"JPEGImages": ".jpg", "Annotations": ".xml"}.get(folder, ".png")
-        return self.root / folder / f"{self.ids[idx]}{suffix}"
-
-    def _read_list(self):
+    def _read_list(self) -> list[str]:
         path = self.root / "ImageSets" / "Main" / f"{self.split}.txt"
         if not path.is_file():
             there = sorted(p.stem for p in path.parent.glob("*.txt") if "_" not in p.stem)
@@ -155,23 +210,6 @@ class PascalVOCDataset(torch.utils.data.Dataset):
         if not ids:
             raise UserError(f"{path} lists no image")
         return ids
-
-    def _read(self, idx):
-        """{"size": (width, height), "objects": list of (label, box, difficult)} of an image; read once.
-
-        Objects are None for a test image without XML file: those of 2012 are secret.
-        """
-        image_id = self.ids[idx]
-        if image_id not in self._annotations:
-            path = self._path("Annotations", idx)
-            if not path.is_file() and self.split == "test":
-                self._annotations[image_id] = {"size": image_size(self._path("JPEGImages", idx)), "objects": None}
-            else:
-                root = read_xml(path)
-                size = _size(root) or image_size(self._path("JPEGImages", idx))
-                objects = [self._object(path, i, o, size) for i, o in enumerate(root.findall("object"), 1)]
-                self._annotations[image_id] = {"size": size, "objects": objects}
-        return self._annotations[image_id]
 
     def _object(self, path, number, element, size):
         """(label, [x1, y1, x2, y2] from 0 with the last pixel included, difficult) of an <object>."""
@@ -199,33 +237,13 @@ class PascalVOCDataset(torch.utils.data.Dataset):
             )
         return label, [x1, y1, x2, y2], difficult
 
-    def _objects(self, idx):
-        annotation = self._read(idx)
-        if annotation["objects"] is None:
-            raise UserError(f"no such annotation file: {self._path('Annotations', idx)}; VOC keeps that of 2012 secret")
-        labels, boxes, difficult = zip(*annotation["objects"]) if annotation["objects"] else ((), (), ())
-        instances = BoxList(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), annotation["size"])
-        instances.add_field("labels", torch.tensor(labels, dtype=torch.int64))
-        instances.add_field("difficult", torch.tensor(difficult, dtype=torch.bool))
-        return instances
 
-    def _read_classes(self, idx, size):
-        """The semantic map: uint8 [H, W], 0 background, 1..20 classes, IGNORE_INDEX void."""
-        path = self._path("SegmentationClass", idx)
-        classes = _read_bytes(path, size)
-        strange = classes[(classes >= len(self.CLASSES)) & (classes != VOID)]
-        if len(strange):
-            raise UserError(f"{path} holds the class {strange[0]}, but VOC has 0 to 20 and 255; take the original PNG")
-        return np.where(classes == VOID, IGNORE_INDEX, classes).astype(np.uint8)
-
-    def _read_masks(self, idx, instances, classes):
-        """The mask of each object, empty where it has no segment: `SegmentationMask` of bitmaps."""
-        objects = _read_bytes(self._path("SegmentationObject", idx), instances.size).astype(np.int32)
-        objects[objects == VOID] = 0
-        masks = torch.zeros((len(instances), *objects.shape), dtype=torch.uint8)
-        for segment, owner in _match_segments(objects, classes, instances):
-            masks[owner] = torch.from_numpy(objects == segment)
-        return SegmentationMask(masks, instances.size, mode="mask")
+def _boxes(records: list[tuple[int, list[float], bool]], size: tuple[int, int]) -> BoxList:
+    labels, boxes, difficult = zip(*records) if records else ((), (), ())
+    instances = BoxList(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), size)
+    instances.add_field("labels", torch.tensor(labels, dtype=torch.int64))
+    instances.add_field("difficult", torch.tensor(difficult, dtype=torch.bool))
+    return instances
 
 
 def _match_segments(objects, classes, instances):

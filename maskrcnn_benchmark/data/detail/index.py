@@ -77,16 +77,6 @@ class DetailIndex:
         """
         return _READERS[section](self._connection, image_id)
 
-    def links(self, image_id):
-        """The region of each joint record of an image: list of (position among its segmentation records or None,
-        whether another one fits nearly as well)."""
-        rows = self._connection.query(
-            "SELECT segmentation_position, ambiguous FROM joints WHERE image_id = ? ORDER BY position",
-            image_id,
-            types=((int, type(None)), _INTEGER),
-        )
-        return [(position, bool(ambiguous)) for position, ambiguous in rows]
-
     def problems(self):
         """What was wrong with the file when it was prepared, by kind: list of (what, what was done, number, first)."""
         return group_problems(self._connection.query(PROBLEMS, types=[_TEXT] * 3))

@@ -9,7 +9,7 @@ SUMMARY = "coco_summary.txt"
 
 
 def write_summary(evaluators, folder):
-    """Write what pycocotools prints about each kind of answer into one text file; nothing where it printed nothing."""
+    """Write what pycocotools prints about each kind of prediction into one text file, if it printed anything."""
     text = "".join(f"{kind}\n{summary}\n" for kind, summary in summaries(evaluators).items())
     if text:
         with atomic_write(Path(folder) / SUMMARY) as file:
@@ -17,6 +17,6 @@ def write_summary(evaluators, folder):
 
 
 def summaries(evaluators):
-    """{pycocotools' name of the kind of answer: its own lines on it}, where it had something to say."""
+    """{pycocotools' name of the kind of prediction: its own lines on it}, where it had something to say."""
     coco = [e for e in evaluators.values() if isinstance(e, CocoStyleEvaluator)]
     return {e.iou_type: e.scores.text for e in coco if e.scores is not None and e.scores.text}

@@ -1,5 +1,5 @@
-"""Trunks: images in, feature maps out."""
+"""Backbones: images in, feature maps out."""
 
-from maskrcnn_benchmark.modeling.backbone.backbone import build_backbone
+from maskrcnn_benchmark.modeling.backbone.backbone import Backbone, build_backbone, promised_strides
 
-__all__ = ["build_backbone"]
+__all__ = ["Backbone", "build_backbone", "promised_strides"]

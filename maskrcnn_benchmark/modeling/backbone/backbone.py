@@ -1,8 +1,10 @@
 """The backbones that a config can choose, and the function that builds the chosen one."""
 
-from collections import OrderedDict
+import logging
+from collections.abc import Callable
 
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.backbone.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
@@ -10,22 +12,111 @@ from maskrcnn_benchmark.modeling.backbone.resnet import BlockStyle, ResNet, Stag
 from maskrcnn_benchmark.modeling.make_layers import conv_with_kaiming_uniform, group_norm_factory
 from maskrcnn_benchmark.utils.errors import UserError
 
+logger = logging.getLogger(__name__)
+
 # Blocks of layer1..layer4 (He et al. 2016, table 1)
 BLOCK_COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 BASIC_DEPTHS = (18, 34)
 # Of a colour channel in 0..1 over ImageNet's photographs
 CHANNEL_DEVIATION = 0.226
+# Of the levels P2..P6, and of P3..P7
+FPN_STRIDES, RETINANET_STRIDES = (4, 8, 16, 32, 64), (8, 16, 32, 64, 128)
 # RES2_OUT_CHANNELS defaults to a bottleneck's 256. Basic blocks are four times narrower: for them it stands for 64.
 BOTTLENECK_RES2_CHANNELS, BASIC_RES2_CHANNELS = 256, 64
 
 
-def build_backbone(cfg):
-    """The backbone MODEL.BACKBONE.CONV_BODY.
+class Backbone(nn.Module):
+    """Images [N, 3, H, W] -> feature maps [N, out_channels, H / stride, W / stride], finest first.
 
-    Its forward takes images [N, 3, H, W] and returns a sequence of feature maps, finest first, each with
-    `out_channels` channels (an attribute of the backbone). Raises `UserError` for an unknown name.
+    A backbone of one's own needs `forward` and `out_channels`. With `strides` a network that cannot work with its maps
+    is refused when it is built, and with `stages` MODEL.BACKBONE.FREEZE_CONV_BODY_AT freezes its first ones.
+
+    Attributes:
+        out_channels: channels of every map.
+        strides: image pixels per cell of each map, finest first.
     """
-    return registry.BACKBONES[cfg.MODEL.BACKBONE.CONV_BODY](cfg)
+
+    out_channels: int
+    strides: tuple[int, ...]
+    num_frozen = 0
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that can be frozen, in the order in which they are computed."""
+        return []
+
+    def freeze(self, count: int) -> None:
+        """Keep the first `count` stages as they are: neither weights nor statistics of norms are learnt."""
+        self.num_frozen = count
+        for stage in self.stages()[:count]:
+            stage.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """As `nn.Module.train`, but frozen stages stay in evaluation."""
+        super().train(mode)
+        for stage in self.stages()[: self.num_frozen]:
+            stage.eval()
+        return self
+
+
+class ResNetBackbone(Backbone):
+    """A ResNet, and a feature pyramid on it.
+
+    Args:
+        body: `ResNet`.
+        out_channels: channels of every map.
+        strides: of the maps.
+        fpn: `FPN`; None: the maps of the body.
+    """
+
+    def __init__(self, body: ResNet, out_channels: int, strides: tuple[int, ...], fpn: FPN | None = None) -> None:
+        super().__init__()
+        self.body = body
+        if fpn is not None:
+            self.fpn = fpn
+        self.out_channels = out_channels
+        self.strides = strides
+
+    def forward(self, images):
+        """See the class; a sequence of maps."""
+        for part in self.children():
+            images = part(images)
+        return images
+
+    def stages(self) -> list[nn.Module]:
+        """The stem, layer1, layer2, ..."""
+        return [self.body.stem, *(getattr(self.body, name) for name in self.body.stages)]
+
+
+def build_backbone(cfg: CfgNode) -> nn.Module:
+    """The backbone MODEL.BACKBONE.CONV_BODY, its first MODEL.BACKBONE.FREEZE_CONV_BODY_AT stages frozen.
+
+    It is a `Backbone` or a module of one's own, see there. Raises `UserError` for an unknown name.
+    """
+    name, count = cfg.MODEL.BACKBONE.CONV_BODY, cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
+    backbone = registry.BACKBONES[name](cfg)
+    if not hasattr(backbone, "strides"):
+        backbone.strides = promised_strides(name)
+    if count > 0 and hasattr(backbone, "freeze"):
+        backbone.freeze(count)
+    if count > 0 and all(parameter.requires_grad for parameter in backbone.parameters()):
+        logger.warning(
+            "MODEL.BACKBONE.FREEZE_CONV_BODY_AT %d freezes nothing of %s, which has no stages to freeze: all of it is "
+            "trained; give its class a method freeze(count), as modeling.backbone.Backbone has it, or set the option "
+            "to 0",
+            count,
+            name,
+        )
+    return backbone
+
+
+def promised_strides(name: str) -> tuple[int, ...] | None:
+    """Strides of the maps of the backbone MODEL.BACKBONE.CONV_BODY `name`, finest first, before it is built.
+
+    They are the attribute `strides` of its builder in `registry.BACKBONES`; None where that has none, or where there is
+    no such backbone. A dilated last stage has half the stride.
+    """
+    return getattr(registry.BACKBONES.get(name), "strides", None)
 
 
 def res2_channels(cfg, depth):
@@ -68,7 +159,6 @@ def build_resnet(cfg, depth, returned_stages):
         res2_channels(cfg, depth),
         options.RES5_DILATION,
         tuple(dcn if used else None for used in options.STAGE_WITH_DCN),
-        cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT,
         input_spread(cfg.INPUT),
     )
 
@@ -78,20 +168,20 @@ def input_spread(options):
     return CHANNEL_DEVIATION * (255 if options.TO_BGR255 else 1) * len(options.PIXEL_STD) / sum(options.PIXEL_STD)
 
 
-def build_single_map(cfg, depth, stage):
+def build_single_map(cfg: CfgNode, depth: int, stage: int) -> ResNetBackbone:
     """ResNet up to one stage, whose output is the only feature map."""
-    body = build_resnet(cfg, depth, (stage,))
-    return _assemble(res2_channels(cfg, depth) * 2 ** (stage - 1), body=body)
+    stride = 16 if stage == 4 and cfg.MODEL.RESNETS.RES5_DILATION > 1 else 2 ** (stage + 1)
+    return ResNetBackbone(build_resnet(cfg, depth, (stage,)), res2_channels(cfg, depth) * 2 ** (stage - 1), (stride,))
 
 
-def build_fpn(cfg, depth):
+def build_fpn(cfg: CfgNode, depth: int) -> ResNetBackbone:
     """ResNet-FPN with levels P2..P6."""
     channels, out_channels = res2_channels(cfg, depth), cfg.MODEL.RESNETS.BACKBONE_OUT_CHANNELS
     fpn = FPN([channels * 2**i for i in range(4)], out_channels, _fpn_conv(cfg), LastLevelMaxPool())
-    return _assemble(out_channels, body=build_resnet(cfg, depth, (1, 2, 3, 4)), fpn=fpn)
+    return ResNetBackbone(build_resnet(cfg, depth, (1, 2, 3, 4)), out_channels, FPN_STRIDES, fpn)
 
 
-def build_retinanet_fpn(cfg, depth):
+def build_retinanet_fpn(cfg: CfgNode, depth: int) -> ResNetBackbone:
     """ResNet-FPN with levels P3..P7, P6 read from C5 or from P5 (MODEL.RETINANET.USE_C5)."""
     channels, out_channels = res2_channels(cfg, depth), cfg.MODEL.RESNETS.BACKBONE_OUT_CHANNELS
     p6_channels = channels * 8 if cfg.MODEL.RETINANET.USE_C5 else out_channels
@@ -101,26 +191,24 @@ def build_retinanet_fpn(cfg, depth):
         _fpn_conv(cfg),
         LastLevelP6P7(p6_channels, out_channels),
     )
-    return _assemble(out_channels, body=build_resnet(cfg, depth, (1, 2, 3, 4)), fpn=fpn)
+    return ResNetBackbone(build_resnet(cfg, depth, (1, 2, 3, 4)), out_channels, RETINANET_STRIDES, fpn)
 
 
 def _fpn_conv(cfg):
     return conv_with_kaiming_uniform(cfg.MODEL.FPN.USE_GN, cfg.MODEL.FPN.USE_RELU, group_norm_factory(cfg))
 
 
-def _assemble(out_channels, **parts):
-    model = nn.Sequential(OrderedDict(parts))
-    model.out_channels = out_channels
-    return model
+def _register(name: str, strides: tuple[int, ...], build: Callable[..., nn.Module], *args: int) -> None:
+    def builder(cfg):
+        return build(cfg, *args)
 
-
-def _register(name, build, *args):
-    registry.BACKBONES.register(name, lambda cfg: build(cfg, *args))
+    builder.strides = strides
+    registry.BACKBONES.register(name, builder)
 
 
 for _depth in (50, 101):
-    _register(f"R-{_depth}-C4", build_single_map, _depth, 3)
-    _register(f"R-{_depth}-C5", build_single_map, _depth, 4)
-    _register(f"R-{_depth}-FPN-RETINANET", build_retinanet_fpn, _depth)
+    _register(f"R-{_depth}-C4", (16,), build_single_map, _depth, 3)
+    _register(f"R-{_depth}-C5", (32,), build_single_map, _depth, 4)
+    _register(f"R-{_depth}-FPN-RETINANET", RETINANET_STRIDES, build_retinanet_fpn, _depth)
 for _depth in BLOCK_COUNTS:
-    _register(f"R-{_depth}-FPN", build_fpn, _depth)
+    _register(f"R-{_depth}-FPN", FPN_STRIDES, build_fpn, _depth)

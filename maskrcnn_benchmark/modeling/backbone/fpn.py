@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 
 class FPN(nn.Module):
-    """Top-down pathway over the maps of a trunk.
+    """Top-down pathway over the maps of a backbone's body.
 
     Args:
-        in_channels_list: channels of the trunk's maps, finest first; 0 leaves a map out.
+        in_channels_list: channels of the body's maps, finest first; 0 leaves a map out.
         out_channels: channels of every level.
         conv_block: function (in_channels, out_channels, kernel_size) -> module.
         top_blocks: `LastLevelMaxPool` or `LastLevelP6P7`, which add coarser levels, or None.
@@ -28,7 +28,7 @@ class FPN(nn.Module):
         self.top_blocks = top_blocks
 
     def forward(self, x):
-        """List of the trunk's maps [N, C_i, H_i, W_i], finest first -> tuple of levels, finest first."""
+        """List of the body's maps [N, C_i, H_i, W_i], finest first -> tuple of levels, finest first."""
         results, merged = [], None
         for index, inner, layer in reversed(self.levels):
             lateral = getattr(self, inner)(x[index])

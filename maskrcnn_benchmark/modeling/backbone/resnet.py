@@ -1,4 +1,4 @@
-"""ResNet and ResNeXt trunks with the original library's parameter names and conventions."""
+"""ResNets and ResNeXts with the original library's parameter names and conventions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class StageSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """What the blocks of a trunk have in common.
+    """What the blocks of a ResNet have in common.
 
     Attributes:
         kind: "Bottleneck" (1x1, 3x3, 1x1 convolutions) or "BasicBlock" (3x3, 3x3).
@@ -145,7 +145,6 @@ class ResNet(nn.Module):
         stem_channels, res2_channels: output channels of the stem and of layer1; each stage has twice those before it.
         last_dilation: dilation of layer4, which then has no stride.
         dcn: per stage, None or a function that makes a deformable convolution (see `Bottleneck`).
-        freeze_at: how many first parts are not trained: 1 the stem, 2 the stem and layer1, ...
         input_spread: see `Stem`.
     """
 
@@ -158,7 +157,6 @@ class ResNet(nn.Module):
         res2_channels=256,
         last_dilation=1,
         dcn=(None,) * 4,
-        freeze_at=0,
         input_spread=1.0,
     ):
         super().__init__()
@@ -176,16 +174,6 @@ class ResNet(nn.Module):
             self.stages.append(name)
             self.return_features[name] = spec.return_features
             channels = out_channels
-        self.frozen = ("stem", *self.stages)[:freeze_at]
-        for name in self.frozen:
-            getattr(self, name).requires_grad_(False)
-
-    def train(self, mode=True):
-        """As `nn.Module.train`, but frozen parts keep the statistics of their batch norm as well as their weights."""
-        super().train(mode)
-        for name in self.frozen:
-            getattr(self, name).eval()
-        return self
 
     def forward(self, x):
         """[N, 3, H, W] -> list of the features of the stages that return them, finest first."""

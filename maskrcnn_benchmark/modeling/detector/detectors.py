@@ -2,6 +2,7 @@
 
 import torch._functorch.config
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.modeling.backbone import build_backbone
@@ -9,14 +10,13 @@ from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCN
 from maskrcnn_benchmark.modeling.detector.pixels import PixelNormalizer
 from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
 from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
+from maskrcnn_benchmark.modeling.rpn.retinanet.retinanet import check_levels
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
-from maskrcnn_benchmark.tasks.task import enabled_tasks
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
-REGION_SWITCHES = ("MASK_ON", "KEYPOINT_ON")
 
-
-def build_detection_model(cfg, vocabulary=None):
+def build_detection_model(cfg: CfgNode, vocabulary: Vocabulary | None = None) -> GeneralizedRCNN:
     """Build the network that a config describes, on the CPU with random weights.
 
     Args:
@@ -25,53 +25,61 @@ def build_detection_model(cfg, vocabulary=None):
             detection is given both.
 
     Raises:
-        UserError: an option is out of range, or the tasks that are turned on contradict each other or the trunk.
+        UserError: an option is out of range, or the tasks that are turned on contradict each other or the backbone.
     """
+    from maskrcnn_benchmark.tasks.task import enabled_tasks
+
     check_options(cfg)
     _check_tasks(cfg)
+    tasks = enabled_tasks(cfg)
     backbone = build_backbone(cfg)
     if cfg.MODEL.COMPILE:
-        compile_trunk(backbone)
+        compile_backbone(backbone)
     rpn = roi_heads = None
     if cfg.MODEL.DETECTION_ON:
+        if cfg.MODEL.RETINANET_ON:
+            check_levels(cfg, backbone.strides)
         rpn = build_rpn(cfg, backbone.out_channels)
         if not cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
-            roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary)
-    fpn_heads = build_fpn_heads(cfg, backbone.out_channels)
+            roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary, tasks)
+    fpn_heads = build_fpn_heads(cfg, backbone.out_channels, tasks, vocabulary, backbone.strides)
     normalize = PixelNormalizer(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD, cfg.INPUT.TO_BGR255)
     return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST, normalize)
 
 
-def compile_trunk(backbone, **options):
-    """Have the parts of a trunk compiled by torch.compile when they first run. Names of parameters stay.
+def compile_backbone(backbone, **options):
+    """Have the parts of a backbone compiled by torch.compile when they first run. Names of parameters stay.
 
-    The trunk itself is left as it is, so that hooks on it, such as the one that takes gradients by task, run as ever;
-    the heads' shapes differ from step to step and would be compiled again and again.
+    The backbone itself is left as it is, so that hooks on it, such as the one that takes gradients by task, run as
+    ever; the heads' shapes differ from step to step and would be compiled again and again.
 
     Args:
-        backbone: `nn.Sequential` of the parts.
+        backbone: a module whose children are the parts.
         options: of `torch.compile`.
     """
-    # a backward pass through the trunk for each task needs what the first one has used
+    # a backward pass through the backbone for each task needs what the first one has used
     torch._functorch.config.donated_buffer = False
     for part in backbone.children():
         nn.Module.compile(part, **options)
 
 
-def _check_tasks(cfg):
-    model = cfg.MODEL
-    per_region = [switch for switch in REGION_SWITCHES if getattr(model, switch)]
-    if model.PART_ON and model.PART_HEAD == "roi":
-        per_region.append('PART_ON with PART_HEAD "roi"')
-    if per_region and not model.DETECTION_ON:
-        raise UserError(
-            f"MODEL.{' and MODEL.'.join(per_region)} answer per detected box, but MODEL.DETECTION_ON is False; "
-            "turn it on, or turn them off"
-        )
-    if per_region and model.RETINANET_ON:
-        raise UserError(
-            f"MODEL.{' and MODEL.'.join(per_region)} read the regions of a two-stage detector, and RetinaNet has none; "
-            "turn them off, or MODEL.RETINANET_ON"
-        )
-    if not enabled_tasks(cfg):
+def _check_tasks(cfg: CfgNode) -> None:
+    """Raise `UserError` where no task is on, or one that others need is off."""
+    from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks  # late: tasks are above this room
+
+    tasks = enabled_tasks(cfg)
+    if not tasks:
         raise UserError("no task is turned on; set at least one of the switches MODEL.*_ON")
+    on = {task.key for task in tasks}
+    for needed in TASKS.values():
+        by = [task.chosen_by(cfg) for task in tasks if needed.key in task.requirements(cfg)]
+        if by and needed.key not in on:
+            raise UserError(
+                f"MODEL.{needed.switch} is False, but needed for {' and '.join(by)}; turn it on, or turn those off"
+            )
+    on_regions = [task.chosen_by(cfg) for task in tasks if task.per == "region" and task.requirements(cfg)]
+    if on_regions and cfg.MODEL.RETINANET_ON:
+        raise UserError(
+            "RetinaNet (MODEL.RETINANET_ON) has none of the regions of a two-stage detector, which are needed for "
+            f"{' and '.join(on_regions)}; turn it off, or turn those off"
+        )

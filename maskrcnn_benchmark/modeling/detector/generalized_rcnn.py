@@ -1,6 +1,8 @@
 """Images (and targets) in, losses or predictions out."""
 
 import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,13 +15,13 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 
 
 class GeneralizedRCNN(nn.Module):
-    """A trunk, region proposals, heads with one answer per region and heads with one answer per image.
+    """A backbone, region proposals, heads with one output per region and heads with one output per image.
 
     Args:
         backbone: image batch [N, 3, H, W] -> list of feature maps, finest first.
         rpn: (images, features, targets) -> (one `BoxList` of proposals per image, losses); None without region tasks.
         roi_heads: (features, proposals, targets) -> (one `BoxList` of detections per image, losses), or None.
-        fpn_heads: (features, images, targets) -> ({name: one answer per image}, losses), or None.
+        fpn_heads: (features, images, targets) -> ({task key: one output per image}, losses), or None.
         channels_last: keep weights and activations in the channels-last layout, else in the contiguous one, whatever
             layout images come in. The numbers are the same; channels-last convolutions are faster on CPUs and on tensor
             cores.
@@ -66,8 +68,8 @@ class GeneralizedRCNN(nn.Module):
 
         Returns:
             In training {loss name: scalar} with the losses that this batch has annotations for.
-            In evaluation one answer per image in the network's input pixels: a `BoxList` when the network answers per
-            region alone (as in maskrcnn-benchmark), else an `ImagePrediction`.
+            In evaluation one prediction per image in the network's input pixels: a `BoxList` when the network has
+            outputs per region alone (as in maskrcnn-benchmark), else an `ImagePrediction`.
         """
         images = self.batch(images)
         if self.training:
@@ -88,22 +90,23 @@ class GeneralizedRCNN(nn.Module):
             losses.update(fpn_losses)
         if self.training:
             return losses
-        return join_answers(images, detections, None if self.fpn_heads is None else dense)
+        return join_outputs(images, detections, None if self.fpn_heads is None else dense)
 
 
-def join_answers(images, detections, dense):
-    """One answer per image from the region heads' detections (or None) and the dense heads' answers (or None).
+def join_outputs(
+    images: ImageList, detections: Sequence[BoxList] | None, dense: Mapping[str, Sequence[Any]] | None
+) -> list[BoxList] | list[ImagePrediction]:
+    """One prediction per image from the region heads' detections (or None) and the dense heads' outputs (or None).
 
     A `BoxList` where there are no dense heads, as in maskrcnn-benchmark, else an `ImagePrediction`.
     """
     if dense is None:
         return detections
-    keys = {"part_map": "part", "classes": "classification"}
     return [
         ImagePrediction(
             (int(width), int(height)),
             instances=None if detections is None else detections[i],
-            outputs={keys.get(name, name): outputs[i] for name, outputs in dense.items()},
+            outputs={key: outputs[i] for key, outputs in dense.items()},
         )
         for i, (height, width) in enumerate(images.image_sizes)
     ]

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import stack_padded, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction, stack_padded, without_unlabelled
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeHead
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
@@ -14,16 +14,13 @@ class BoundaryHead(EdgeHead):
     Args:
         in_channels: channels of the edge decoder.
         stride: stride of the edge decoder.
+        label_of: function from `ImageAnnotations` to the `BoundaryMap`, or to None.
         positive_weight: weight of edge pixels in the loss, 1 - it for the others.
     """
 
-    def __init__(self, in_channels, stride, positive_weight=0.95):
-        super().__init__(in_channels, 1, stride)
+    def __init__(self, in_channels: int, stride: int, label_of: LabelFunction, positive_weight: float = 0.95) -> None:
+        super().__init__(in_channels, 1, stride, label_of)
         self.positive_weight = positive_weight
-
-    def label_of(self, target):
-        """The `BoundaryMap`, or None."""
-        return target.boundary
 
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, H, W] per image, {}) or (None, {loss_boundary})."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction, without_unlabelled
 
 LEVELS = (1, 2, 3)  # P3, P4, P5
 SHARPNESS = 4.0  # of the soft maximum over places: towards 0 a mean, towards infinity the maximum
@@ -22,12 +22,12 @@ class ClassificationHead(nn.Module):
     Args:
         in_channels: channels of the pyramid.
         num_classes: labels.
+        label_of: function from `ImageAnnotations` to the labels, float [num_classes] of 0 and 1, or to None.
     """
 
-    reads = "pyramid"
-
-    def __init__(self, in_channels, num_classes):
+    def __init__(self, in_channels: int, num_classes: int, label_of: LabelFunction) -> None:
         super().__init__()
+        self.label_of = label_of
         self.hidden = nn.Conv2d(in_channels, 2 * in_channels, 1)
         self.local = nn.Conv2d(2 * in_channels, num_classes, 1)
         self.overall = nn.Linear(len(LEVELS) * in_channels, num_classes)
@@ -41,7 +41,7 @@ class ClassificationHead(nn.Module):
         """`DenseFeatures` -> (probabilities float [num_classes] per image, {}) or (None, {loss_classification})."""
         if targets is None:
             return list(self.scores(features)), {}
-        labels = [target.classes for target in targets]
+        labels = [self.label_of(target) for target in targets]
         count = sum(label is not None for label in labels)
         if not count:
             return None, {}

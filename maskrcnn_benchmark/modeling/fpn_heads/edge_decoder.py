@@ -1,20 +1,20 @@
-"""The fine decoder that boundary and occlusion share: the dense trunk joined with a shallow look at the image."""
+"""The fine decoder that boundary and occlusion share: the dense features joined with those of a shallow stem."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, conv_block
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, LabelFunction, conv_block
 
 
 class EdgeDecoder(nn.Module):
-    """Trunk features at stride 4 and the image -> features at a finer stride.
+    """Dense features at stride 4 and the image -> features at a finer stride.
 
     A boundary counts as found within 0.0075 of the image diagonal, 4.7 pixels at 500x375, which features at stride 4
     alone miss; the two-layer stem on the image brings the position back (the shallow side of OPNet and OFNet).
 
     Args:
-        in_channels: channels of the trunk.
+        in_channels: channels of the dense features.
         stride: 1, 2 or 4 image pixels per output pixel.
         stem_channels: channels of the stem on the image; with stride 4 it is left out.
         channels: channels of the result.
@@ -23,21 +23,21 @@ class EdgeDecoder(nn.Module):
 
     def __init__(self, in_channels, stride=2, stem_channels=16, channels=32, norm="GN"):
         super().__init__()
-        if stride not in (1, 2, TRUNK_STRIDE):
+        if stride not in (1, 2, DENSE_STRIDE):
             raise ValueError(f"the edge decoder's stride must be 1, 2 or 4, not {stride}")
         self.stride = stride
         self.out_channels = channels
         self.reduce = conv_block(in_channels, channels, norm, kernel_size=1)
         self.stem = None
-        if stride < TRUNK_STRIDE:
+        if stride < DENSE_STRIDE:
             self.stem = nn.Sequential(
                 conv_block(3, stem_channels, norm, stride=stride), conv_block(stem_channels, stem_channels, norm)
             )
         self.join = conv_block(channels + (stem_channels if self.stem is not None else 0), channels, norm)
 
-    def forward(self, trunk, images):
+    def forward(self, dense, images):
         """[N, in_channels, H/4, W/4] and the padded batch [N, 3, H, W] -> [N, channels, H/stride, W/stride]."""
-        x = self.reduce(trunk)
+        x = self.reduce(dense)
         if self.stem is None:
             return self.join(x)
         fine = self.stem(images)
@@ -76,17 +76,13 @@ class EdgeHead(nn.Module):
         in_channels: channels of the edge decoder.
         out_channels: maps to predict.
         stride: stride of the edge decoder.
+        label_of: function from `ImageAnnotations` to the map that the head learns from, or to None.
     """
 
-    reads = "fine"
-
-    def __init__(self, in_channels, out_channels, stride):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, label_of: LabelFunction) -> None:
         super().__init__()
         self.predictor = EdgePredictor(in_channels, out_channels, stride)
-
-    def label_of(self, target):
-        """The map of an `ImageAnnotations` that the head learns from, or None."""
-        raise NotImplementedError
+        self.label_of = label_of
 
     def subpixels(self, features):
         """`DenseFeatures` -> the predictor's output before its cells are spread: [N, out_channels * s^2, H/s, W/s]."""

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import stack_padded, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction, stack_padded, without_unlabelled
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeHead
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
@@ -16,17 +16,21 @@ class OcclusionHead(EdgeHead):
     Args:
         in_channels: channels of the edge decoder.
         stride: stride of the edge decoder.
+        label_of: function from `ImageAnnotations` to the `OcclusionMap`, or to None.
         attention_beta, attention_gamma: base and exponent of the attention loss.
     """
 
-    def __init__(self, in_channels, stride, attention_beta=4.0, attention_gamma=0.5):
-        super().__init__(in_channels, 3, stride)
+    def __init__(
+        self,
+        in_channels: int,
+        stride: int,
+        label_of: LabelFunction,
+        attention_beta: float = 4.0,
+        attention_gamma: float = 0.5,
+    ) -> None:
+        super().__init__(in_channels, 3, stride, label_of)
         self.attention_beta = attention_beta
         self.attention_gamma = attention_gamma
-
-    def label_of(self, target):
-        """The `OcclusionMap`, or None."""
-        return target.occlusion
 
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> predictions or losses.

@@ -1,36 +1,35 @@
-"""Dense classification of pixels: the semantic head, and the part head for a whole image."""
+"""Dense classification of pixels: the semantic head, and that of parts for a whole image."""
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.layers import mean_cross_entropy
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, stack_padded
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, LabelFunction, stack_padded
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
 
 class PixelClassifier(nn.Module):
-    """1x1 convolution on the dense trunk, trained by cross-entropy.
+    """1x1 convolution on the dense features, trained by cross-entropy.
 
     Args:
-        in_channels: channels of the trunk.
+        in_channels: channels of the dense features.
         num_classes: maps to predict.
         loss_name: name under which the loss is returned.
-        labels_of: function from `ImageAnnotations` to a label map uint8 [H, W] with 255 for "ignore", or to None where
+        label_of: function from `ImageAnnotations` to a label map uint8 [H, W] with 255 for "ignore", or to None where
             the image was not annotated for this task.
         loss_stride: the loss compares every so many pixels along each side: 1, 2 or 4.
     """
 
-    reads = "trunk"
-
-    def __init__(self, in_channels, num_classes, loss_name, labels_of, loss_stride=1):
+    def __init__(
+        self, in_channels: int, num_classes: int, loss_name: str, label_of: LabelFunction, loss_stride: int = 1
+    ) -> None:
         super().__init__()
-        if loss_stride not in (1, 2, TRUNK_STRIDE):
+        if loss_stride not in (1, 2, DENSE_STRIDE):
             raise ValueError(f"the stride of the loss must be 1, 2 or 4, not {loss_stride}")
         self.loss_stride = loss_stride
         self.loss_name = loss_name
-        self.labels_of = labels_of
+        self.label_of = label_of
         self.predict = nn.Conv2d(in_channels, num_classes, 1)
         nn.init.normal_(self.predict.weight, std=0.01)
         nn.init.zeros_(self.predict.bias)
@@ -39,16 +38,16 @@ class PixelClassifier(nn.Module):
         """`DenseFeatures` -> (one `ScoreMap` of logits per image, {}) or, with targets, (None, {loss_name: scalar})."""
         if targets is None:
             maps = zip(self.scores(features), features.image_sizes)
-            return [ScoreMap(x, (w, h), TRUNK_STRIDE) for x, (h, w) in maps], {}
-        labels = [self.labels_of(target) for target in targets]
+            return [ScoreMap(x, (w, h), DENSE_STRIDE) for x, (h, w) in maps], {}
+        labels = [self.label_of(target) for target in targets]
         if all(label is None for label in labels):
             return None, {}
-        loss = pixel_cross_entropy(self.predict(features.trunk), labels, TRUNK_STRIDE, self.loss_stride)
+        loss = pixel_cross_entropy(self.predict(features.dense), labels, DENSE_STRIDE, self.loss_stride)
         return None, {} if loss is None else {self.loss_name: loss}
 
     def scores(self, features):
         """`DenseFeatures` -> logits [N, num_classes, H / 4, W / 4] of the padded batch."""
-        return self.predict(features.trunk)
+        return self.predict(features.dense)
 
 
 def pixel_cross_entropy(logits, labels, stride, loss_stride=1):
@@ -70,26 +69,3 @@ def pixel_cross_entropy(logits, labels, stride, loss_stride=1):
         return None
     logits = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
     return mean_cross_entropy(logits, target.long(), IGNORE_INDEX)
-
-
-def semantic_labels(annotations):
-    """The semantic map of an image, uint8 [H, W], or None."""
-    return None if annotations.semantic is None else annotations.semantic.labels
-
-
-def part_labels(annotations):
-    """One part map of the whole image, uint8 [H, W], 0 background; None where no instance has parts.
-
-    Pixels of instances whose parts nobody drew are ignored.
-    """
-    instances = annotations.instances
-    if instances is None or not instances.has_field("parts"):
-        return None
-    parts = instances.get_field("parts")
-    if not bool(parts.annotated.any()):
-        return None
-    flat = parts.labels.amax(dim=0)  # instance masks do not overlap, so at most one map speaks at a pixel
-    if instances.has_field("masks") and not bool(parts.annotated.all()):
-        masks = instances.get_field("masks").get_mask_tensor().reshape(len(instances), *flat.shape)
-        flat = torch.where(masks[~parts.annotated].amax(dim=0).bool(), torch.full_like(flat, IGNORE_INDEX), flat)
-    return flat

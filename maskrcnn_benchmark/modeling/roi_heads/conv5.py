@@ -9,13 +9,13 @@ CONV5 = StageSpec(index=4, block_count=3, return_features=False)
 
 
 def build_conv5_head(cfg, in_channels):
-    """layer4 as MODEL.RESNETS describes it. Raises `UserError` when the trunk's features are not those of layer3."""
+    """layer4 as MODEL.RESNETS describes it. Raises `UserError` when the backbone's features are not those of layer3."""
     node = cfg.MODEL.RESNETS
     expected = node.RES2_OUT_CHANNELS * 4
     if in_channels != expected:
         raise UserError(
-            f"ResNet50Conv5ROIFeatureExtractor continues a trunk's layer3, which has {expected} channels, but "
-            f"MODEL.BACKBONE.CONV_BODY {cfg.MODEL.BACKBONE.CONV_BODY} gives {in_channels}; take a -C4 trunk with "
+            f"ResNet50Conv5ROIFeatureExtractor continues a backbone's layer3, which has {expected} channels, but "
+            f"MODEL.BACKBONE.CONV_BODY {cfg.MODEL.BACKBONE.CONV_BODY} gives {in_channels}; take a -C4 backbone with "
             f"MODEL.RESNETS.BACKBONE_OUT_CHANNELS {expected}, or an FPN extractor"
         )
     return ResNetHead(

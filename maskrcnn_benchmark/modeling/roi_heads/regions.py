@@ -1,4 +1,4 @@
-"""Region features of chosen boxes, and answers for some boxes spread over all: what the per-detection heads share."""
+"""Region features of chosen boxes, and outputs for some boxes spread over all: what the per-detection heads share."""
 
 from collections.abc import Callable, Sequence, Set
 from itertools import accumulate
@@ -10,6 +10,9 @@ from maskrcnn_benchmark.modeling.utils import cat, pad_rows
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.tensor_cache import TensorCache
+
+# The field in which regions carry the box head's features
+ROI_FEATURES = "roi_features"
 
 # Fills up rows of labels
 NO_LABEL = -1
@@ -33,19 +36,19 @@ class Detections(NamedTuple):
 
 
 def region_features(
-    feature_extractor: Callable[[Sequence[torch.Tensor], Sequence[BoxList]], torch.Tensor],
+    feature_extractor: Callable[[Sequence[torch.Tensor], Sequence[BoxList]], torch.Tensor] | None,
     features: Sequence[torch.Tensor],
     boxes: Sequence[BoxList],
 ) -> torch.Tensor:
-    """Features of each box: those that came along from the box head as field "roi_features", else pooled afresh.
+    """Features of each box: those that came along from the box head as field `ROI_FEATURES`, else pooled afresh.
 
     Args:
-        feature_extractor: (feature maps, list of `BoxList`) -> [R, C, h, w].
+        feature_extractor: (feature maps, list of `BoxList`) -> [R, C, h, w]; None: the field must be there.
         features: list of feature maps, finest first.
         boxes: one `BoxList` per image.
     """
-    if all(b.has_field("roi_features") for b in boxes):
-        return cat([b.get_field("roi_features") for b in boxes])
+    if feature_extractor is None or all(b.has_field(ROI_FEATURES) for b in boxes):
+        return cat([b.get_field(ROI_FEATURES) for b in boxes])
     return feature_extractor(features, boxes)
 
 

@@ -1,5 +1,6 @@
 """Opening files in COCO's layout: large ones get an index at first use, which says exactly what the file says."""
 
+import copy
 import json
 import logging
 import multiprocessing
@@ -143,7 +144,7 @@ def test_whatever_stands_in_a_file_it_opens_alike_or_is_refused_in_the_same_word
         for key in way:
             inner = inner[key]
         if data.draw(st.booleans()):
-            inner[last] = data.draw(junk)
+            inner[last] = copy.deepcopy(data.draw(junk))  # a later round may change what is within
         else:
             del inner[last]
     (tmp_path / INDEX).unlink(missing_ok=True)

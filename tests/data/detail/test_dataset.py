@@ -10,7 +10,6 @@ from detail_sets import damaged, opened
 from PIL import Image
 
 from maskrcnn_benchmark.data.detail.categories import OFFICIAL_ORDER, in_official_order
-from maskrcnn_benchmark.data.detail.occlusion_chains import maps_to_chains
 from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
 
 DOG, PERSON, SKY, WALL, ZEBRA = range(5)
@@ -145,7 +144,7 @@ def test_joints_keep_details_visibility_codes(tiny):
 def test_boundary_of_another_size_is_resized_and_counted(tiny, caplog):
     with caplog.at_level(logging.WARNING):
         dataset = opened(tiny)
-    assert dataset.resized_boundaries == 1 and "1 boundary masks are not of their image's size" in caplog.text
+    assert "1 boundary masks are not of their image's size" in caplog.text
     exact = dataset.get_annotations(0).boundary.edges
     assert exact.sum() == 12 and exact[:, 10].all()
     resized = dataset.get_annotations(1).boundary
@@ -161,17 +160,6 @@ def test_several_boundary_records_of_an_image_are_several_annotators(tiny, conte
     assert boundary.annotators[0, :, 10].all() and boundary.annotators[0].sum() == 12
     assert boundary.annotators[1].any()
     assert torch.equal(boundary.edges, boundary.annotators.amax(dim=0))
-
-
-def test_chains_of_an_occlusion_map_are_read_from_a_file_as_they_were(tiny, content):
-    truth = opened(tiny).get_annotations(0).occlusion
-    chains, labels = maps_to_chains(truth.edges.numpy(), truth.direction.numpy())
-    edges = {"indices": [chain.tolist() for chain in chains], "edgelabel": labels.tolist()}
-    content["annos_occlusion"][0].update(ne=len(chains), edges=edges)
-    again = opened(tiny, content).get_annotations(0).occlusion
-    assert torch.equal(again.edges, truth.edges)
-    # The stem and the bar cross: beside the crossing tangents are measured over shorter ways
-    assert ((again.direction * truth.direction).sum(dim=0)[truth.edges > 0] > 0.5).all()
 
 
 def test_occlusion_directions_have_the_occluder_on_the_left(tiny):
@@ -271,21 +259,8 @@ def test_labels_go_back_to_the_files_categories(tiny):
     rows = {
         row["name"]: row["category_id"] for row in json.loads((tiny / "annotations.json").read_text())["categories"]
     }
-    assert dataset.category_ids == rows
+    assert dataset.class_ids() == rows
     things = dataset.vocabulary.thing_names
-    assert dataset.contiguous_category_id_to_json_id == {k: rows[name] for k, name in enumerate(things, 1)}
-
-
-def test_joint_records_are_linked_to_the_instances_that_they_belong_to(tiny, content):
-    dataset = opened(tiny)
-    assert dataset.link_of_people(0).tolist() == [0] and dataset.link_of_people(1).tolist() == []
-    # a dog before the person, and one in the wall's place
-    records = content["annos_segmentation"]
-    content["annos_segmentation"] = [{**records[3], **of_image(records[1], 1)}, *records]
-    assert opened(tiny, content).link_of_people(0).tolist() == [1]
-    content["annos_segmentation"] = records[1:]
-    assert opened(tiny, content).link_of_people(0).tolist() == [-1]
-
-
-def of_image(record, number):
-    return {**record, "id": 100 + number, "category_id": 3, "iscrowd": 0}
+    assert dataset.category_ids() == {k: rows[name] for k, name in enumerate(things, 1)}
+    assert dataset.category_ids() == dataset.contiguous_category_id_to_json_id
+    assert dataset.part_ids() == {21: "head", 34: "leye", 59: "reye", 40: "ruarm", 255: "silh"}

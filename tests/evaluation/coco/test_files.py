@@ -14,15 +14,23 @@ from pycocotools.cocoeval import COCOeval
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, PersonKeypoints
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.detection import DETECTION
+from maskrcnn_benchmark.tasks.instance import INSTANCE
+from maskrcnn_benchmark.tasks.keypoint import KEYPOINT
 
 PERSON = 2  # label of the category that has joints in the drawn file
+
+
+def keypoint(label):
+    """The evaluator where persons have a label."""
+    names = (*(f"thing {k}" for k in range(1, label)), "person")
+    return KeypointEvaluator(KEYPOINT, Vocabulary(thing_names=names, joints=COCO_JOINTS))
 
 
 def draw_file(seed=0):
@@ -128,8 +136,8 @@ def imagine(dataset, seed=0, joints=False):
 def write_files(evaluators, dataset, answers, folder):
     with PredictionWriter(folder, dataset, evaluators) as writer:
         for index, prediction in enumerate(answers):
-            answer = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
-            writer.write(index, ImageAnswers(prediction.size, answer))
+            tasks = [evaluator.task for evaluator in evaluators.values()]
+            writer.write(index, {task.key: task.encode(prediction, dataset.vocabulary) for task in tasks})
         writer.finish()
 
 
@@ -177,7 +185,10 @@ def test_boxes_and_masks_of_a_drawn_file(tmp_path, seed):
     content = draw_file(seed)
     (tmp_path / "truth.json").write_text(json.dumps(content))
     dataset = OfFile(content)
-    evaluators = {"detection": DetectionEvaluator(), "instance": InstanceEvaluator()}
+    evaluators = {
+        "detection": DetectionEvaluator(DETECTION, Vocabulary()),
+        "instance": InstanceEvaluator(INSTANCE, Vocabulary()),
+    }
     assert_equal_to_pycocotools(evaluators, dataset, imagine(dataset, seed), tmp_path / "truth.json", tmp_path)
 
 
@@ -187,7 +198,7 @@ def test_joints_of_a_drawn_file(tmp_path, seed):
     people = [row for row in content["annotations"] if row["category_id"] == 40]
     (tmp_path / "truth.json").write_text(json.dumps({**content, "annotations": people}))
     dataset = OfFile(content, person=PERSON)
-    evaluators = {"keypoint": KeypointEvaluator(COCO_JOINTS, PERSON)}
+    evaluators = {"keypoint": keypoint(PERSON)}
     answers = imagine(dataset, seed, joints=True)
     assert_equal_to_pycocotools(evaluators, dataset, answers, tmp_path / "truth.json", tmp_path)
 
@@ -205,16 +216,22 @@ def test_real_coco(real_data, tmp_path, kind):
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(content))
     dataset = OfFile(content, person=1 if joints else None)
-    evaluators = {"detection": DetectionEvaluator(), "instance": InstanceEvaluator()}
+    evaluators = {
+        "detection": DetectionEvaluator(DETECTION, Vocabulary()),
+        "instance": InstanceEvaluator(INSTANCE, Vocabulary()),
+    }
     if joints:
-        evaluators = {"detection": DetectionEvaluator(), "keypoint": KeypointEvaluator(COCO_JOINTS, 1)}
+        evaluators = {"detection": DetectionEvaluator(DETECTION, Vocabulary()), "keypoint": keypoint(1)}
     assert_equal_to_pycocotools(evaluators, dataset, imagine(dataset, joints=joints), path, tmp_path)
 
 
 def test_result_files_speak_of_the_files_own_images_and_categories(tmp_path):
     content = draw_file()
     dataset = OfFile(content)
-    evaluators = {"detection": DetectionEvaluator(), "instance": InstanceEvaluator()}
+    evaluators = {
+        "detection": DetectionEvaluator(DETECTION, Vocabulary()),
+        "instance": InstanceEvaluator(INSTANCE, Vocabulary()),
+    }
     answers = imagine(dataset)
     write_files(evaluators, dataset, answers, tmp_path)
     boxes = json.loads((tmp_path / "bbox.json").read_text())
@@ -244,9 +261,9 @@ def test_a_data_set_without_ids_of_its_own_is_written_with_labels(tmp_path):
     instances = BoxList([[0.0, 0, 9, 9]], (20, 20))
     instances.add_field("labels", torch.tensor([3]))
     instances.add_field("scores", torch.tensor([0.5]))
-    answer = DetectionEvaluator().answer(ImagePrediction((20, 20), instances=instances))
+    stored = DETECTION.encode(ImagePrediction((20, 20), instances=instances), WithoutIds.vocabulary)
     with PredictionWriter(tmp_path, WithoutIds(), ["detection"]) as writer:
-        writer.write(4, ImageAnswers((20, 20), {"detection": answer}))
+        writer.write(4, {"detection": stored})
         writer.finish()
     expected = {"image_id": "2008_000004", "category_id": 3, "bbox": [0.0, 0.0, 10.0, 10.0], "score": 0.5}
     assert json.loads((tmp_path / "bbox.json").read_text()) == [expected]

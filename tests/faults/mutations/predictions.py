@@ -15,6 +15,7 @@ def predictions(case):
     from maskrcnn_benchmark.data.datasets import DetailDataset
     from maskrcnn_benchmark.engine.score_files import score_files
     from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
+    from maskrcnn_benchmark.tasks.task import TASKS
 
     folder = case.out / "answers"
     shutil.copytree(case.workplace.answers, folder)
@@ -36,13 +37,13 @@ def predictions(case):
 
     def door():
         dataset = DetailDataset(data_set / "annotations.json", None, "val")
-        sources = find_predictions(folder)
+        sources = find_predictions(folder, TASKS.values())
         # what the damaged file belongs to alone: scoring everything takes seconds
         owners = {key: source for key, source in sources.items() if path == source or path.is_relative_to(source)}
         owners = owners or dict(sorted(sources.items())[:1])
-        tasks = tasks_of(owners)
+        tasks = tasks_of(owners, TASKS.values())
         if tasks:
-            score_files(dataset, PredictionReader(dataset, owners, tasks), tasks)
+            score_files(dataset, PredictionReader(dataset, owners, tasks))
 
     names = (path.name, path.parent.name, str(folder))
     return Attempt(f"{path.relative_to(folder)}: {what}", door, names, place=True)

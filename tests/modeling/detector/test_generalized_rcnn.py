@@ -197,11 +197,25 @@ def test_targets_are_checked_at_the_door():
 
 @pytest.mark.parametrize(
     ("on", "message"),
-    [((), "no task is turned on"), (("instance",), "MASK_ON answer per detected box"), (("part",), "PART_ON with")],
+    [
+        ((), "no task is turned on"),
+        (("instance",), r"MODEL\.DETECTION_ON is False, but needed for MODEL\.MASK_ON; turn it on"),
+        (
+            ("keypoint", "part"),
+            r'is False, but needed for MODEL\.KEYPOINT_ON and MODEL\.PART_ON with MODEL\.PART_HEAD "roi"; turn it on',
+        ),
+    ],
 )
 def test_contradicting_tasks_are_refused(on, message):
     with pytest.raises(UserError, match=message):
         build_detection_model(tiny_config(*on))
+
+
+def test_a_retinanet_has_no_regions_for_masks():
+    config = tiny_config("detection", "instance", "semantic")
+    config.MODEL.RETINANET_ON = True
+    with pytest.raises(UserError, match=r"none of the regions .* needed for MODEL\.MASK_ON; turn it off"):
+        build_detection_model(config)
 
 
 def test_each_loss_of_a_mixed_batch_is_that_of_the_images_that_carry_its_task():

@@ -8,9 +8,9 @@ import torch
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.fpn_heads.boundary import weighted_edge_loss
 from maskrcnn_benchmark.modeling.fpn_heads.classification import soft_maximum
-from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import (
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import (
+    DenseDecoder,
     DenseFeatures,
-    DenseTrunk,
     stack_padded,
     without_unlabelled,
 )
@@ -21,6 +21,7 @@ from maskrcnn_benchmark.modeling.fpn_heads.semantic import pixel_cross_entropy
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import to_image_list, valid_mask
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 CHANNELS = 16
@@ -38,7 +39,7 @@ def heads():
     config.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES = 7
     config.MODEL.DENSE_TRUNK.CHANNELS = 16
     config.MODEL.EDGE_DECODER.CHANNELS = 8
-    return build_fpn_heads(config, CHANNELS)
+    return build_fpn_heads(config, CHANNELS, enabled_tasks(config))
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_predictions_have_documented_shapes(heads, batch):
         occlusion = predictions["occlusion"][index].resize((width, height)).scores
         assert occlusion.shape == (3, height, width)
         assert torch.allclose(occlusion[1:].square().sum(0), torch.ones(height, width), atol=1e-4)
-        classes = predictions["classes"][index]
+        classes = predictions["classification"][index]
         assert classes.shape == (7,) and classes.min() >= 0 and classes.max() <= 1
 
 
@@ -123,27 +124,27 @@ def test_an_unannotated_image_does_not_change_the_loss(heads, batch):
 
 def test_classification_does_not_see_the_padding(heads, batch):
     images, pyramid = batch
-    clean = heads.eval()(pyramid, images)[0]["classes"][1]
+    clean = heads.eval()(pyramid, images)[0]["classification"][1]
     for level, x in enumerate(pyramid):
         stride = 4 * 2**level
         x[1, :, -(-50 // stride) :] = 1e4
         x[1, :, :, -(-70 // stride) :] = 1e4
-    assert torch.allclose(heads(pyramid, images)[0]["classes"][1], clean)
+    assert torch.allclose(heads(pyramid, images)[0]["classification"][1], clean)
 
 
 def test_dense_heads_need_a_pyramid():
     config = cfg.clone()
     config.MODEL.SEMANTIC_ON = True
     with pytest.raises(UserError, match="R-50-C4 has no feature pyramid"):
-        build_fpn_heads(config, CHANNELS)
+        build_fpn_heads(config, CHANNELS, enabled_tasks(config), strides=(16,))
 
 
 def test_no_dense_task_builds_nothing():
-    assert build_fpn_heads(cfg.clone(), CHANNELS) is None
+    assert build_fpn_heads(cfg, CHANNELS, enabled_tasks(cfg)) is None
 
 
 def test_trunk_takes_pyramids_of_odd_sizes():
-    trunk = DenseTrunk(CHANNELS, 16)
+    trunk = DenseDecoder(CHANNELS, 16)
     pyramid = [torch.randn(1, CHANNELS, h, w) for h, w in ((25, 33), (13, 17), (7, 9), (4, 5), (2, 3))]
     assert trunk(pyramid).shape == (1, 16, 25, 33)
 
@@ -222,7 +223,7 @@ def test_soft_maximum_lies_between_mean_and_maximum_and_ignores_the_padding():
 
 def test_the_trunk_adds_its_levels_at_the_finest_size():
     """The definition: each level passes its stages, each but the finest followed by an enlargement; then the sum."""
-    trunk = DenseTrunk(CHANNELS, 16)
+    trunk = DenseDecoder(CHANNELS, 16)
     pyramid = [torch.randn(1, CHANNELS, h, w) for h, w in ((25, 33), (13, 17), (7, 9), (4, 5), (2, 3))]
     total = trunk.levels[0][0](pyramid[0])
     for level in (1, 2, 3):
@@ -255,7 +256,7 @@ def test_a_head_without_labels_gets_no_gradient_beside_one_that_has_them(heads, 
 def test_directions_are_read_at_the_edge_pixels(heads, batch, stride):
     """The loss is that of the enlarged maps, wherever the convolution leaves their cells."""
     images, pyramid = batch
-    head = OcclusionHead(8, stride)
+    head = OcclusionHead(8, stride, lambda annotations: annotations.occlusion)
     height, width = images.tensors.shape[-2:]
     generator = torch.Generator().manual_seed(2)
     features = DenseFeatures(pyramid, images.image_sizes, fine=torch.randn(2, 8, height // stride, width // stride))

@@ -6,6 +6,7 @@ from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import make_roi_bo
 from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import make_roi_box_loss_evaluator
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_predictors import make_roi_box_predictor
+from maskrcnn_benchmark.modeling.roi_heads.regions import ROI_FEATURES
 
 
 class ROIBoxHead(nn.Module):
@@ -18,7 +19,7 @@ class ROIBoxHead(nn.Module):
         loss_evaluator: `FastRCNNLossComputation`.
     """
 
-    # Set where another head reads the same region features: they then come along as field "roi_features"
+    # Set where another head reads the same region features: they then come along as field `ROI_FEATURES`
     keep_roi_features = False
 
     def __init__(self, feature_extractor, predictor, post_processor, loss_evaluator):
@@ -51,7 +52,7 @@ class ROIBoxHead(nn.Module):
         x = self.feature_extractor(features, proposals)
         if self.keep_roi_features:
             for boxes, part in zip(proposals, x.split(counts)):
-                boxes.add_field("roi_features", part)
+                boxes.add_field(ROI_FEATURES, part)
         known_labels = [target.known_labels for target in targets]
         loss_classifier, loss_box_reg = self.loss_evaluator(*self.predictor(x), proposals, known_labels)
         return proposals, {"loss_classifier": loss_classifier, "loss_box_reg": loss_box_reg}

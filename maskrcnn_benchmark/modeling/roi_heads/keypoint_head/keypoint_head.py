@@ -1,6 +1,9 @@
 """The keypoint head: a heat map per joint and detection."""
 
+from collections.abc import Sequence, Set
+
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.inference import KeypointPostProcessor
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.loss import make_roi_keypoint_loss_evaluator
@@ -9,7 +12,10 @@ from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_feature_ex
 )
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_predictors import make_roi_keypoint_predictor
 from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, region_features, with_labels
-from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.boxlist_ops import cat_boxlist
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
 
 
 class ROIKeypointHead(nn.Module):
@@ -57,6 +63,21 @@ class ROIKeypointHead(nn.Module):
         check_resolution(logits, self.resolution, "MODEL.ROI_KEYPOINT_HEAD")
         return proposals, {"loss_kp": self.loss_evaluator(logits, positives)}
 
+    def training_regions(
+        self, sampled: Sequence[BoxList], proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]
+    ) -> list[BoxList]:
+        """The regions to look at in training, one `BoxList` per image.
+
+        They are those that the box head sampled; where objects were not annotated but persons were, all proposals and
+        the persons' boxes: on such an image the box head samples nothing, yet its persons are there to learn from.
+        """
+        return [
+            cat_boxlist([proposal.copy_with_fields([]), target.people.convert("xyxy").copy_with_fields([])])
+            if target.instances is None and target.people is not None
+            else boxes
+            for boxes, proposal, target in zip(sampled, proposals, targets)
+        ]
+
     def _coarsest_maps(self, x):
         """Region features -> (heat maps, how many times they are to be enlarged): the maps are large, and many."""
         if hasattr(self.predictor, "coarse"):
@@ -64,7 +85,12 @@ class ROIKeypointHead(nn.Module):
         return self.predictor(x), 1
 
 
-def build_roi_keypoint_head(cfg, in_channels, joints=None, keypoint_labels=None):
+def build_roi_keypoint_head(
+    cfg: CfgNode,
+    in_channels: int,
+    joints: JointSet | None = None,
+    keypoint_labels: Set[int] | None = None,
+) -> ROIKeypointHead:
     """The keypoint head that a config describes, on feature maps of `in_channels`.
 
     Args:

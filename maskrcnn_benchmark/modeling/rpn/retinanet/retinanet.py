@@ -1,8 +1,10 @@
 """RetinaNet (Lin et al. 2017): a one-stage detector on the levels P3..P7."""
 
 import math
+from collections.abc import Sequence
 
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.rpn.anchor_generator import make_anchor_generator_retinanet
@@ -12,8 +14,8 @@ from maskrcnn_benchmark.modeling.rpn.utils import anchors_as_boxes, rows_of_leve
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.utils.errors import UserError
 
-# Trunks known to have no level P7
-BACKBONES_WITHOUT_P7 = ("-C4", "-C5", "-FPN")
+# Of the levels P3..P7
+STRIDES = (8, 16, 32, 64, 128)
 
 
 class RetinaNetHead(nn.Module):
@@ -90,17 +92,20 @@ class RetinaNetModule(nn.Module):
         return anchors_as_boxes(every_anchor, images.image_sizes), losses
 
 
+def check_levels(cfg: CfgNode, strides: Sequence[int] | None) -> None:
+    """Raise `UserError` for a backbone whose maps are not P3..P7. `strides` is None where they are not known."""
+    if strides is not None and tuple(strides) != STRIDES:
+        raise UserError(
+            f"MODEL.RETINANET_ON needs the levels P3..P7, but MODEL.BACKBONE.CONV_BODY {cfg.MODEL.BACKBONE.CONV_BODY} "
+            "has others; choose R-50-FPN-RETINANET or R-101-FPN-RETINANET"
+        )
+
+
 def build_retinanet(cfg, in_channels):
     """The `RetinaNetModule` that MODEL.RETINANET describes, for feature maps of `in_channels` channels.
 
-    Raises `UserError` for a trunk without the levels P3..P7, and for anchors that do not pair with them.
+    Raises `UserError` for anchors that do not pair with the levels P3..P7.
     """
-    body = cfg.MODEL.BACKBONE.CONV_BODY
-    if body.endswith(BACKBONES_WITHOUT_P7):
-        raise UserError(
-            f"MODEL.RETINANET_ON needs the levels P3..P7, but MODEL.BACKBONE.CONV_BODY {body} has others; "
-            "choose R-50-FPN-RETINANET or R-101-FPN-RETINANET"
-        )
     options = cfg.MODEL.RETINANET
     num_anchors = len(options.ASPECT_RATIOS) * options.SCALES_PER_OCTAVE
     box_coder = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))

@@ -8,17 +8,14 @@ import logging
 import math
 from pathlib import Path
 
-from maskrcnn_benchmark.evaluation.delta_m import DELTA_M, GAIN, SINGLE_TASK
+from maskrcnn_benchmark.engine.delta_m import DELTA_M, GAIN, SINGLE_TASK
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
-from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS
+from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.small_json import read_small_json
 
 _logger = logging.getLogger(__name__)
-
-# The original library's names for what a network answers per box
-TASK_OF_IOU_TYPE = {"bbox": "detection", "segm": "instance", "keypoints": "keypoint", "box_proposal": PROPOSALS.key}
 
 # How many metrics beside the headline fit on a line of the table
 _SECONDARY = 4
@@ -27,6 +24,11 @@ _SECONDARY = 4
 def _lines():
     """What the results can have a line for, in this order: {key: `Task`}."""
     return {PROPOSALS.key: PROPOSALS, **TASKS, DELTA_M.key: DELTA_M}
+
+
+def tasks_by_iou_type() -> dict[str, Task]:
+    """{the original library's name of what a network predicts per box: the task}, where it has one."""
+    return {task.iou_type: task for task in (*TASKS.values(), PROPOSALS) if task.iou_type}
 
 
 def gather_results(scores, trivial):
@@ -270,7 +272,8 @@ def _parse(expectation, where, dataset_name):
     if isinstance(expectation, (list, tuple)) and len(expectation) == 3:
         kind, metric, spread = expectation
         if isinstance(spread, (list, tuple)) and len(spread) == 2:
-            expectation = [dataset_name, TASK_OF_IOU_TYPE.get(kind, kind), metric, *spread]
+            task = tasks_by_iou_type().get(kind)
+            expectation = [dataset_name, kind if task is None else task.key, metric, *spread]
     if (
         not isinstance(expectation, (list, tuple))
         or len(expectation) != 5
@@ -278,7 +281,7 @@ def _parse(expectation, where, dataset_name):
     ):
         raise UserError(
             f"{where} is {expectation!r}: give [data set, task, metric, mean, standard deviation] or [kind, metric, "
-            f"[mean, standard deviation]] with a kind of {', '.join(TASK_OF_IOU_TYPE)}"
+            f"[mean, standard deviation]] with a kind of {', '.join(tasks_by_iou_type())}"
         )
     return expectation
 

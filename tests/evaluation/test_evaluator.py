@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from maskrcnn_benchmark.evaluation.build import build_evaluators
+from maskrcnn_benchmark.engine.results import format_table, gather_results
+from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
-from maskrcnn_benchmark.evaluation.report import format_table, gather_results
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary

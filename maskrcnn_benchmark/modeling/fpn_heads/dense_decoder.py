@@ -1,15 +1,21 @@
-"""The dense trunk and its features: what every head with one answer per image reads."""
+"""The dense decoder and its features: what every head with one output per image reads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import valid_mask
 
-TRUNK_STRIDE = 4
-NUM_TRUNK_LEVELS = 4  # P2..P5; the coarser levels of a pyramid exist for anchors alone
+# How a head gets its label: from `ImageAnnotations`, or None where nobody looked
+LabelFunction = Callable[[ImageAnnotations], Any]
+
+DENSE_STRIDE = 4
+NUM_LEVELS = 4  # P2..P5; the coarser levels of a pyramid exist for anchors alone
 
 
 @dataclass
@@ -19,14 +25,14 @@ class DenseFeatures:
     Attributes:
         pyramid: the feature pyramid, finest first, each float [N, C, h, w].
         image_sizes: (height, width) of each image inside the padded batch.
-        trunk: float [N, CHANNELS, H/4, W/4], or None when no head reads it.
+        dense: float [N, CHANNELS, H/4, W/4], or None when no head reads it.
         fine: the edge decoder's output, float [N, EDGE_CHANNELS, H/s, W/s], or None when no head reads it.
         subpixels: {`EdgePredictor`: its output on `fine`}, of those that were computed together.
     """
 
     pyramid: list[torch.Tensor]
     image_sizes: list[tuple[int, int]]
-    trunk: torch.Tensor | None = None
+    dense: torch.Tensor | None = None
     fine: torch.Tensor | None = None
     subpixels: dict[nn.Module, torch.Tensor] = field(default_factory=dict)
     _inside: dict[tuple, torch.Tensor] = field(default_factory=dict, repr=False)
@@ -66,7 +72,7 @@ def _num_groups(channels):
     return groups
 
 
-class DenseTrunk(nn.Module):
+class DenseDecoder(nn.Module):
     """Brings P2..P5 to stride 4 and adds them (semantic branch of Panoptic FPN, Kirillov et al. 2019).
 
     A level at stride 4 * 2^k passes k stages of [3x3 convolution, norm, ReLU, bilinear enlargement by two]; the finest
@@ -85,7 +91,7 @@ class DenseTrunk(nn.Module):
             nn.ModuleList(
                 conv_block(in_channels if stage == 0 else channels, channels, norm) for stage in range(max(1, level))
             )
-            for level in range(NUM_TRUNK_LEVELS)
+            for level in range(NUM_LEVELS)
         )
 
     def forward(self, pyramid):

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn_benchmark.evaluation.edges.occlusion import OcclusionEvaluator
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
 from maskrcnn_benchmark.structures.dense_map import OcclusionMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.occlusion import OCCLUSION, OcclusionEvaluator
 
 SIZE = (160, 128)
 
@@ -25,7 +26,7 @@ def circle():
 
 
 def evaluate(scores, truth, protocol=None):
-    evaluator = OcclusionEvaluator(protocol or EdgeProtocol(9))
+    evaluator = OcclusionEvaluator(OCCLUSION, Vocabulary(), protocol or EdgeProtocol(9))
     evaluator.process(
         [ImagePrediction(SIZE, occlusion=ScoreMap(scores, SIZE))],
         [ImageAnnotations(SIZE, occlusion=truth, image_id=1)],
@@ -135,7 +136,7 @@ def test_curves_and_the_score_of_an_image():
 
 
 def test_nothing_to_score_is_nan_with_a_reason():
-    none = OcclusionEvaluator()
+    none = OcclusionEvaluator(OCCLUSION, Vocabulary())
     values = none.evaluate()
     assert set(values) == set(score(0.0)) and np.isnan(list(values.values())).all()
     assert none.scores.reason == "no image has annotated occlusion edges"
@@ -145,6 +146,6 @@ def test_nothing_to_score_is_nan_with_a_reason():
 
 
 def test_the_protocol_names_what_the_figures_depend_on():
-    line = OcclusionEvaluator(EdgeProtocol(33)).protocol
+    line = OcclusionEvaluator(OCCLUSION, Vocabulary(), EdgeProtocol(33)).protocol
     for word in ("bsds", "33", "0.0075", "not thinned", "recall of edges", "90 degrees"):
         assert word in line

@@ -33,7 +33,7 @@ def add_delta_m(results, single_task):
     (Maninis et al. 2019, "Attentive single-tasking of multiple tasks", whose "average drop" is its negative).
 
     Args:
-        results: what `report.gather_results` returned; it is not changed.
+        results: what `results.gather_results` returned; it is not changed.
         single_task: {task key: B in 0..1}, such as `read_single_task` returns.
 
     Returns:

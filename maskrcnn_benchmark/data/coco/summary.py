@@ -1,0 +1,28 @@
+"""What an index of a file in COCO's layout holds: images and their use, annotations by class."""
+
+import json
+import sqlite3
+
+import numpy as np
+
+from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
+from maskrcnn_benchmark.data.preparation.summary import table
+
+
+def coco_tables(connection: sqlite3.Connection) -> list[str]:
+    """The tables of an open index, each of several lines."""
+    return [_images(connection), _classes(connection)]
+
+
+def _images(connection: sqlite3.Connection) -> str:
+    data = dict(connection.execute("SELECT name, data FROM columns WHERE name != 'ids'"))
+    annotations, valid = (np.frombuffer(data[name], COLUMN_TYPES[name]) for name in ("annotations", "valid"))
+    numbers = (len(annotations), np.count_nonzero(annotations), np.count_nonzero(valid))
+    rows = list(zip(("listed", "with annotations", "of use for training"), map(int, numbers)))
+    return table(("images", "number"), rows) + f"\n\n{annotations.sum()} annotations"
+
+
+def _classes(connection: sqlite3.Connection) -> str:
+    found = connection.execute("SELECT row, images, objects, crowds FROM categories ORDER BY position")
+    rows = [(json.loads(row)["name"], *numbers) for row, *numbers in found]
+    return table(("class", "images", "objects", "crowds"), rows)

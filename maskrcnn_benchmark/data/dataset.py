@@ -1,0 +1,422 @@
+"""What the rest may ask of a data set, how its labels are read, and an adapter for data sets of other classes."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from maskrcnn_benchmark.data.image_file import read_image
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.errors import UserError
+
+# The field of objects and persons that holds the rows of a file in COCO's layout, which testing scores against
+FILE_ROWS = "coco_records"
+
+
+class AnnotatedImage:
+    """One image of a data set as its file describes it: what several tasks read of it is parsed once.
+
+    Layouts derive from it. Everything is computed lazily, so that asking whether an image has a label costs no more
+    than that takes.
+
+    Args:
+        dataset: the `AnnotatedDataset`.
+        index: of the image.
+    """
+
+    # The raw records of `objects`, in their order: entries of the file's list, XML's objects, ...
+    records: Sequence[Any] = ()
+    # Whether somebody looked for objects, and whether somebody drew them
+    has_objects: bool = False
+    has_masks: bool = False
+    # `BoxList` (xyxy) of all objects with labels int64 [N] and iscrowd bool [N], before any is left out; None where
+    # nobody looked for them. Labels of tasks per region are aligned with it
+    objects: BoxList | None = None
+    # The masks of `objects`; None where nobody drew them
+    masks: SegmentationMask | None = None
+
+    def __init__(self, dataset: "AnnotatedDataset", index: int) -> None:
+        self.dataset = dataset
+        self.index = index
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """What `get_img_info` says of it."""
+        return self.dataset.get_img_info(self.index)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.info["width"], self.info["height"]
+
+    @property
+    def image_id(self) -> Any:
+        """What the data set calls it."""
+        return self.dataset.image_id(self.index)
+
+    def kept(self, boxes: BoxList) -> BoxList:
+        """Those of an image's objects or persons that the data set was opened for, clipped to the image."""
+        return boxes.clip_to_image(remove_empty=False)
+
+
+class LabelReader:
+    """How the labels of one task are read from one data set; `Task.label_reader` makes it when the set is opened.
+
+    It may keep what it needs of the data set, but neither the data set itself nor indices: copies of a data set share
+    their readers, and images may be left out later. Workers get a copy, so that it has to be picklable.
+
+    Args:
+        dataset: the `AnnotatedDataset`, of which all but `tasks` is known.
+    """
+
+    # Keys of other tasks whose labels have to be read along with this one
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, dataset: "AnnotatedDataset") -> None:
+        pass
+
+    def read(self, image: Any) -> Any:
+        """The label of an image, as `ImageAnnotations.labels` holds it, or None where nobody looked.
+
+        Args:
+            image: the `AnnotatedImage` of the data set's layout.
+
+        Returns:
+            a structure of `image.size` or a tensor about the image as a whole. For a task that has a `label_field`:
+            what that field of `image.objects` holds, aligned with them. It is asked only where there are objects, and
+            rows of those that are left out afterwards go with them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} reads no label")
+
+    def has(self, image: Any) -> bool:
+        """Whether an image carries the label, if possible without decoding it."""
+        return self.read(image) is not None
+
+    def teaches(self, image: Any) -> bool:
+        """Whether the task can learn from the image; "nobody is there" is a label that teaches some tasks nothing."""
+        return self.has(image)
+
+
+class ObjectReader(LabelReader):
+    """Boxes and classes of objects."""
+
+    def read(self, image: AnnotatedImage) -> BoxList | None:
+        return image.objects
+
+    def has(self, image: AnnotatedImage) -> bool:
+        return image.has_objects
+
+
+class MaskReader(LabelReader):
+    """Masks of objects."""
+
+    def read(self, image: AnnotatedImage) -> SegmentationMask | None:
+        return image.masks
+
+    def has(self, image: AnnotatedImage) -> bool:
+        return image.has_masks
+
+
+class AnnotatedDataset(torch.utils.data.Dataset):
+    """Images with the annotations of some tasks: what training, testing and drawing ask of any data set.
+
+    A data set of a user's own derives from it, sets `ids`, `vocabulary` and `tasks`, and defines `get_img_info`,
+    `get_annotations` and, unless its images are the files `root`/"file_name", `open_image`.
+
+    Attributes:
+        layout: that of its files: "detail", "coco", "voc" or "cityscapes"; "" for a user's own.
+        ids: what the data set calls its images, in order.
+        vocabulary: `Vocabulary`, what the numbers of its annotations mean.
+        tasks: keys of the tasks that it is annotated for, among those wanted.
+        transforms: called as `transforms(image, annotations)`, or None.
+        root: folder of the images, or None where only annotations are wanted.
+        has_images: whether images can be opened; by default whether there is a `root`.
+        image_class: the `AnnotatedImage` of the layout, which readers of labels are given.
+    """
+
+    layout: str = ""
+    ids: Sequence[Any]
+    vocabulary: Vocabulary
+    tasks: frozenset[str] = frozenset()
+    transforms: Callable | None = None
+    root: Path | None = None
+    image_class: type[AnnotatedImage] = AnnotatedImage
+
+    _readers: Mapping[str, LabelReader] | None = None
+    _fields: Mapping[str, str | None] = {}  # {key of a task: the field of objects that holds its label}
+    _region_tasks: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[Any, ImageAnnotations, int]:
+        """(image, annotations, index): a PIL RGB image, or what the transforms make of it, and `ImageAnnotations`."""
+        image, annotations = self.open_image(index), self.get_annotations(index)
+        if self.transforms is not None:
+            image, annotations = self.transforms(image, annotations)
+        return image, annotations, index
+
+    @property
+    def has_images(self) -> bool:
+        return self.root is not None
+
+    @property
+    def members(self) -> "list[AnnotatedDataset]":
+        """The data sets of which it consists: itself, or those that were joined."""
+        return [self]
+
+    def get_img_info(self, index: int) -> dict[str, Any]:
+        """{"height", "width" in pixels, "file_name", ...} of an image, without opening it."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method get_img_info")
+
+    def image_id(self, index: int) -> Any:
+        """What the data set's file calls an image."""
+        return self.ids[index]
+
+    def image_sizes(self) -> np.ndarray:
+        """Width and height in pixels of all N images: int64 [N, 2]. Grouping images by their shape asks for them."""
+        infos = map(self.get_img_info, range(len(self)))
+        return np.array([(info["width"], info["height"]) for info in infos], np.int64).reshape(-1, 2)
+
+    def image_path(self, index: int) -> Path:
+        """The file of an image."""
+        return Path(self.root) / self.get_img_info(index)["file_name"]
+
+    def open_image(self, index: int) -> Image.Image:
+        """An image as a PIL RGB image. Raises `UserError` where there is no `root`, or the file is not as described."""
+        if self.root is None:
+            file = getattr(self, "file", None)
+            name = type(self).__name__ if file is None else file.path
+            raise UserError(f"{name} was opened without a folder of images; name one")
+        info = self.get_img_info(index)
+        return read_image(self.image_path(index), (info["width"], info["height"]))
+
+    def category_ids(self) -> dict[int, Any]:
+        """{label of a thing: what the data set's file calls it}, the label itself where it has no numbers."""
+        return {label: label for label in range(1, len(self.vocabulary.thing_names) + 1)}
+
+    def class_ids(self) -> dict[str, Any]:
+        """{name of a class: what the file calls it}, of things and, where the file numbers them, of all others."""
+        return {self.vocabulary.thing_names[label - 1]: key for label, key in self.category_ids().items()}
+
+    def part_ids(self) -> dict[Any, str]:
+        """{part id of the data set's file: name}, {} where it has none."""
+        return {}
+
+    def image(self, index: int) -> AnnotatedImage:
+        """What readers of labels are given."""
+        return self.image_class(self, index)
+
+    def open_readers(self, tasks: Iterable[str] | None) -> None:
+        """Set `tasks`, and what reads their labels.
+
+        Args:
+            tasks: keys of the registry; None wants all.
+
+        Raises:
+            ValueError: for a key that no task has.
+        """
+        known = _tasks_by_key()
+        unknown = sorted(set(tasks or ()) - set(known))
+        if unknown:
+            raise ValueError(f"unknown tasks {unknown}; there are {', '.join(known)}")
+        found = {key: known[key].label_reader(self) for key in known if tasks is None or key in set(tasks)}
+        found = {key: reader for key, reader in found.items() if reader is not None}
+        self.tasks = frozenset(found)
+        for key in {key for reader in found.values() for key in reader.needs} - self.tasks & set(known):
+            found[key] = known[key].label_reader(self)
+        self._readers = {key: found[key] for key in known if found.get(key) is not None}
+        self._fields = {key: known[key].label_field for key in self._readers}
+        self._region_tasks = frozenset(key for key in self._readers if known[key].per == "region")
+
+    def get_annotations(self, index: int) -> ImageAnnotations:
+        """`ImageAnnotations` of an image in its own pixels, without opening the image.
+
+        Objects are there if a task per region is wanted. What is not annotated or not wanted is None.
+        """
+        image = self.image(index)
+        objects = image.objects if self._region_tasks else None
+        labels = {}
+        for key, reader in self._readers.items():
+            field = self._fields[key]
+            if field is None:
+                labels[key] = reader.read(image)
+            elif objects is not None and (label := reader.read(image)) is not None:
+                if len(label) != len(objects):
+                    raise ValueError(
+                        f"image {image.image_id!r} has {len(objects)} objects, but {type(reader).__name__} returned "
+                        f"{len(label)} labels of the task {key!r}; return one for each of image.objects"
+                    )
+                objects.add_field(field, label)
+        annotations = ImageAnnotations(image.size, image_id=image.image_id, labels=labels)
+        annotations.instances = None if objects is None else image.kept(objects)
+        return annotations
+
+    def tasks_of(self, index: int) -> set[str]:
+        """Keys of the wanted tasks that an image is annotated for, if possible without decoding labels."""
+        if self._readers is None:
+            from maskrcnn_benchmark.tasks.task import annotated_tasks
+
+            return annotated_tasks(self.get_annotations(index))
+        image = self.image(index)
+        return {key for key, reader in self._readers.items() if key in self.tasks and reader.has(image)}
+
+    def leave_out_unannotated(self) -> int:
+        """Drop the images from which none of the wanted tasks can learn. Returns how many.
+
+        Images without objects stay: they are background to learn from.
+        """
+        kept = [index for index in range(len(self)) if self._teaches(index, self.tasks)]
+        number = len(self) - len(kept)
+        self._keep(kept)
+        return number
+
+    def _teaches(self, index: int, tasks: Iterable[str]) -> bool:
+        image = self.image(index)
+        return any(self._readers[key].teaches(image) for key in tasks)
+
+    def _keep(self, indices: Sequence[int]) -> None:
+        self.ids = [self.ids[index] for index in indices]
+
+
+def _tasks_by_key() -> Mapping[str, Any]:
+    """The registry, for constructors that are given nothing but keys."""
+    from maskrcnn_benchmark.tasks.task import TASKS
+
+    return TASKS
+
+
+_OURS = ("get_img_info", "get_annotations", "vocabulary")
+_ORIGINAL = ("get_img_info", "coco", "id_to_img_map", "contiguous_category_id_to_json_id")
+
+
+def as_dataset(dataset: Any) -> AnnotatedDataset:
+    """The data set itself if it is an `AnnotatedDataset`, else an adapter of it.
+
+    Args:
+        dataset: an `AnnotatedDataset`; or whatever has `get_img_info`, `get_annotations` and `vocabulary` as that has
+            them; or as the original library's `COCODataset`, whose items are (image, `BoxList`, index).
+
+    Raises:
+        UserError: it is neither; the message names what is missing.
+    """
+    if isinstance(dataset, AnnotatedDataset):
+        return dataset
+    if all(hasattr(dataset, name) for name in _OURS):
+        return _OwnDataset(dataset)
+    missing = [name for name in _ORIGINAL if not hasattr(dataset, name)]
+    if missing:
+        raise UserError(
+            f"a {type(dataset).__name__} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, "
+            f"or give it {', '.join(_OURS)} or, as the original's COCODataset has them, {', '.join(_ORIGINAL)}; it "
+            f"lacks {', '.join(missing)}"
+        )
+    return OriginalDataset(dataset)
+
+
+class _Adapter(AnnotatedDataset):
+    """What a data set of a user's class says of itself, under the names of `AnnotatedDataset`."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self.root = getattr(dataset, "root", None)
+        self._category_ids = getattr(dataset, "contiguous_category_id_to_json_id", None)
+        if isinstance(self._category_ids, Mapping):
+            self.layout = "coco"
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @property
+    def ids(self) -> list[Any]:
+        return [self.image_id(index) for index in range(len(self))]
+
+    def get_img_info(self, index: int) -> dict[str, Any]:
+        return self.dataset.get_img_info(index)
+
+    def image_id(self, index: int) -> Any:
+        if hasattr(self.dataset, "id_to_img_map"):
+            return self.dataset.id_to_img_map[index]
+        return self.get_img_info(index).get("image_id", index)
+
+    def category_ids(self) -> dict[int, Any]:
+        known = self._category_ids if self.layout else {}
+        return {label: known.get(label, label) for label in super().category_ids()}
+
+
+class _OwnDataset(_Adapter):
+    """A data set that has this library's interface, but does not derive from `AnnotatedDataset`."""
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__(dataset)
+        self.vocabulary = dataset.vocabulary
+        self.tasks = frozenset(getattr(dataset, "tasks", ()))
+        self.transforms = getattr(dataset, "transforms", None)
+        if self.transforms is not None:  # they are called here, where a copy can turn them off
+            self.dataset = copy.copy(dataset)
+            self.dataset.transforms = None
+
+    def __getitem__(self, index: int) -> tuple[Any, ImageAnnotations, int]:
+        image, annotations, _ = self.dataset[index]
+        if self.transforms is not None:
+            image, annotations = self.transforms(image, annotations)
+        return image, annotations, index
+
+    @property
+    def has_images(self) -> bool:
+        return hasattr(self.dataset, "transforms") and getattr(self.dataset, "root", "it opens them itself") is not None
+
+    def open_image(self, index: int) -> Image.Image:
+        return self.dataset[index][0]
+
+    def get_annotations(self, index: int) -> ImageAnnotations:
+        return self.dataset.get_annotations(index)
+
+    def image_sizes(self) -> np.ndarray:
+        return self.dataset.image_sizes() if hasattr(self.dataset, "image_sizes") else super().image_sizes()
+
+
+class OriginalDataset(_Adapter):
+    """What evaluation asks for, from a data set in the manner of the original library's `COCODataset`.
+
+    Args:
+        dataset: has `__getitem__`, `get_img_info(index)`, `coco` (pycocotools' `COCO` or its like),
+            `id_to_img_map` {index: image id} and `contiguous_category_id_to_json_id` {label: category id}.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__(dataset)
+        self._labels = {category: label for label, category in self._category_ids.items()}
+        labels = range(1, len(self._labels) + 1)
+        names = [dataset.coco.cats[self._category_ids[label]]["name"] for label in labels]
+        has_joints = any("keypoints" in row for row in dataset.coco.anns.values())
+        self.vocabulary = Vocabulary(thing_names=tuple(names), joints=COCO_JOINTS if has_joints else None)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any, int]:
+        return self.dataset[index]
+
+    def get_annotations(self, index: int) -> ImageAnnotations:
+        """`ImageAnnotations` with the file's rows, crowds included; people are those with joints."""
+        info = self.get_img_info(index)
+        size = (info["width"], info["height"])
+        rows = self.dataset.coco.imgToAnns.get(self.image_id(index), [])
+        people = None
+        if self.vocabulary.joints is not None:
+            people = self._boxes([row for row in rows if "keypoints" in row], size)
+        return ImageAnnotations(size, self._boxes(rows, size), people, image_id=self.image_id(index))
+
+    def _boxes(self, rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> BoxList:
+        boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
+        boxes = BoxList(boxes, size, mode="xywh").convert("xyxy")
+        boxes.add_field("labels", torch.tensor([self._labels[row["category_id"]] for row in rows], dtype=torch.int64))
+        boxes.add_field(FILE_ROWS, rows)
+        return boxes
