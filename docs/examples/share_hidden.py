@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from maskrcnn_benchmark.visualization.objects import paint_boxes, shown_objects
 
-from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows, xywh
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.found_objects import found_objects
 from maskrcnn_benchmark.evaluation.scores import Scores
@@ -56,13 +55,8 @@ class ShareHidden(Task):
     def build_evaluator(self, vocabulary, protocols):
         return ShareHiddenEvaluator(self, vocabulary)
 
-    def encode(self, prediction, vocabulary):
-        """What is scored and written, of each object: its class, box, score and share."""
-        objects = self.output(prediction)
-        boxes, shares = xywh(objects).tolist(), objects.get_field(KEY).tolist()
-        return [{**row, KEY: share} for row, share in zip(predicted_rows(objects, "bbox", boxes), shares)]
-
     def files(self):
+        """A list with class, box, score and share of each object."""
         return (ObjectFile(KEY),)
 
     def paint(self, canvas, known, vocabulary, threshold):

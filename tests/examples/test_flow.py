@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from example_task import ExampleRun, registered
+from example_task import ExampleRun, example
 
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.utils.errors import UserError
@@ -13,7 +13,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 @pytest.fixture(scope="module", autouse=True)
 def flow():
-    with registered("flow") as module:
+    with example("flow") as module:
         yield module
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from example_task import ExampleRun, registered
+from example_task import ExampleRun, example
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.export.export import export_network
@@ -18,7 +18,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 @pytest.fixture(scope="module", autouse=True)
 def share_hidden():
-    with registered("share_hidden") as module:
+    with example("share_hidden") as module:
         yield module
 
 

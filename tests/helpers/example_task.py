@@ -52,7 +52,7 @@ TEST: {{IMS_PER_BATCH: 2, NUM_PICTURES: 1, NUM_EXAMPLES: 1}}
 
 
 @contextlib.contextmanager
-def registered(name: str) -> Iterator[ModuleType]:
+def example(name: str) -> Iterator[ModuleType]:
     """The module docs/examples/NAME.py, its task registered within the block alone."""
     module_name = f"{name}_example"
     with restored_tasks():
