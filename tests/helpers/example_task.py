@@ -1,6 +1,7 @@
 """Takes a task of docs/examples/ through everything that a task does, with a tiny network and a few drawn images."""
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,8 +113,8 @@ class ExampleRun:
 
     def metrics_from_files(self) -> dict[str, float]:
         """The metrics of the predictions that the test wrote."""
-        tasks = TASKS.values()
-        dataset = self.dataset(tasks=(self.key, *self.others))
+        tasks = [task for key, task in TASKS.items() if key in (self.key, *self.others)]
+        dataset = self.dataset(tasks=[task.key for task in tasks])
         reader = PredictionReader(dataset, find_predictions(self.predictions, tasks), tasks)
         return score_files(dataset, reader, [self.task])[self.key].scores.metrics
 
@@ -158,5 +159,6 @@ class ExampleRun:
         return list(parts) == list(whole) and all(torch.equal(parts[name], whole[name]) for name in whole)
 
     def comparison(self) -> Any:
-        """The run beside itself."""
-        return compare_folders([str(self.output), str(self.output)])
+        """The run beside a copy of it."""
+        copied = shutil.copytree(self.output, self.folder / "copy")
+        return compare_folders([str(self.output), str(copied)])
