@@ -1,20 +1,20 @@
-"""Answer images, folders, videos or a webcam with a trained network, and write pictures, JSON or files to score.
+"""Predict on images, folders, videos or a webcam with a trained network, and write pictures, JSON or files to score.
 
 python tools/predict.py output/mini_R_18_FPN/model_final.pth photo.jpg shots/ street.mp4
 python tools/predict.py model_final.pth photo.jpg --show grid --threshold detection=0.7 semantic=0.4
 python tools/predict.py model_final.pth shots/ --tasks semantic,boundary --show panels --json --output answers
 python tools/predict.py model_final.pth webcam:0
 
-An overlay shows masks, names with scores and joints on the photograph, or what --tasks names; a grid has a panel for
+An overlay shows masks, names with scores and keypoints on the photograph, or what --tasks names; a grid has a panel for
 every task. What cannot be read is named and passed over, and the exit status is 1 then.
 """
 
 import re
 from pathlib import Path
 
-from maskrcnn_benchmark.predict.output import LAYOUTS, AnswerFolder, JsonFiles, PictureFiles, Window, write_results
+from maskrcnn_benchmark.predict.output import LAYOUTS, JsonFiles, PictureFiles, PredictionFolder, Window, write_results
+from maskrcnn_benchmark.predict.predicted_image import merge_thresholds
 from maskrcnn_benchmark.predict.predictor import Predictor
-from maskrcnn_benchmark.predict.result import THRESHOLDS, merge_thresholds
 from maskrcnn_benchmark.predict.sources import count_frames, is_live
 from maskrcnn_benchmark.predict.video import can_show_windows, webcam_number
 from maskrcnn_benchmark.tasks.task import TASKS
@@ -41,7 +41,7 @@ def parse_arguments(arguments=None):
         action="extend",
         default=[],
         metavar="TASK=X",
-        help=f"what has to be reached to be shown; a number alone is for {', '.join(_tasks_per_region())}",
+        help="what has to be reached to be shown; a number alone is for all tasks per object, such as detection",
     )
     parser.add_argument("--show", choices=LAYOUTS, default="overlay", help="pictures to make (default: %(default)s)")
     parser.add_argument(
@@ -50,7 +50,7 @@ def parse_arguments(arguments=None):
         metavar="X",
         help="pixels of a picture per pixel of the image",
     )
-    parser.add_argument("--json", action="store_true", help="write all answers on each image into NAME.json")
+    parser.add_argument("--json", action="store_true", help="write all predictions on each image into NAME.json")
     parser.add_argument("--save-answers", metavar="DIR", help="write a folder that tools/evaluate.py reads")
     parser.add_argument("--output", default="predictions", metavar="DIR", help="for the rest (default: %(default)s)")
     parser.add_argument(
@@ -107,8 +107,9 @@ def read_thresholds(words):
             number = float(value)
         except ValueError:
             raise UserError(f"--threshold {word}: a threshold is TASK=NUMBER, such as detection=0.7") from None
-        thresholds.update(dict.fromkeys([task] if task else _tasks_per_region(), number))
-    merge_thresholds(THRESHOLDS, thresholds)
+        per_object = [key for key, other in TASKS.items() if other.per == "region"]
+        thresholds.update(dict.fromkeys([task] if task else per_object, number))
+    merge_thresholds(thresholds)
     return thresholds
 
 
@@ -126,7 +127,7 @@ def check(arguments):
 
 
 def build_writers(arguments, predictor, tasks):
-    """What the results are handed to."""
+    """What the predicted images are handed to."""
     writers = []
     if arguments.show != "none":
         live = is_live(arguments.sources)
@@ -142,7 +143,7 @@ def build_writers(arguments, predictor, tasks):
     if arguments.json:
         writers.append(JsonFiles(arguments.output))
     if arguments.save_answers:
-        writers.append(AnswerFolder(arguments.save_answers, predictor.vocabulary, predictor.tasks))
+        writers.append(PredictionFolder(arguments.save_answers, predictor.vocabulary, predictor.tasks))
     return writers
 
 

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/tasks/: of one validation image the photograph, the truth and the answer, task by task.
+"""Draw the pictures of docs/tasks/: of a validation image the photograph, ground truth and prediction, task by task.
 
 python docs/examples/draw_tasks.py output/mini_R_18_FPN/model_final.pth docs/images/tasks
 """
@@ -11,9 +11,9 @@ from PIL import Image
 
 from maskrcnn_benchmark import Predictor
 from maskrcnn_benchmark.data.build_dataset import build_dataset
+from maskrcnn_benchmark.tasks import TASKS
 from maskrcnn_benchmark.utils.arguments import natural
 from maskrcnn_benchmark.utils.cli import run_tool
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
 GAP = 12
 HEIGHT = 300
@@ -47,13 +47,13 @@ def main(arguments=None):
     cfg = predictor.network.cfg
     dataset = build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False)
     photograph, annotations, _ = dataset[arguments.index]
-    result = predictor(photograph)
+    predicted = predictor(photograph)
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
-    for task in predictor.tasks:
-        truth = DRAWERS[task](result.image, annotations, predictor.vocabulary)
-        row = side_by_side([result.image, truth, result.draw(task)])
-        row.save(output / f"{task}.jpg", quality=90, subsampling=0)
+    for key in predictor.tasks:
+        ground_truth = TASKS[key].draw(predicted.image, annotations, predictor.vocabulary)
+        row = side_by_side([predicted.image, ground_truth, predicted.draw(key)])
+        row.save(output / f"{key}.jpg", quality=90, subsampling=0)
 
 
 if __name__ == "__main__":

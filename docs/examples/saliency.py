@@ -19,11 +19,8 @@ from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, of
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
-from maskrcnn_benchmark.visualization.region_drawers import missing_panel
 
 KEY = "saliency"
 
@@ -183,20 +180,6 @@ def mean_error(record):
     return (record[0] @ strength + record[1] @ (1 - strength)) / record.sum()
 
 
-def draw_saliency(image, answer, vocabulary, threshold=0.5, scale=None):
-    """The image in light where it is salient and in the dark elsewhere, with an outline at the threshold."""
-    if KEY not in (answer.outputs if isinstance(answer, ImagePrediction) else answer.labels):
-        return missing_panel(image, answer, scale)
-    canvas = Canvas(image, scale=scale)
-    if isinstance(answer, ImagePrediction):
-        light = answer.outputs[KEY].resize(canvas.size).scores[0].float().cpu().numpy()
-    else:
-        light = (enlarge_labels(answer.labels[KEY].labels.cpu().numpy(), canvas.size) == 1).astype(np.float32)
-    canvas.pixels = np.round(canvas.pixels * (0.2 + 0.8 * light[:, :, None])).astype(np.uint8)
-    canvas.outline(light >= threshold, (255, 176, 0))
-    return canvas.finish()
-
-
 def mean_label(label):
     """What the trivial predictor averages over the training images: float [1, H, W]."""
     return (label.labels == 1)[None].float()
@@ -205,4 +188,3 @@ def mean_label(label):
 def setup_environment():
     """Add the task; the tools call this, and a script does after it has imported the file."""
     register_task(SALIENCY)
-    DRAWERS[KEY] = draw_saliency

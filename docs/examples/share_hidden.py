@@ -6,7 +6,6 @@ TORCH_DETECTRON_ENV_MODULE=docs/examples/share_hidden.py python tools/train_net.
 
 import numpy as np
 import torch
-from maskrcnn_benchmark.visualization.objects import paint_boxes, shown_objects
 
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.found_objects import found_objects
@@ -16,6 +15,7 @@ from maskrcnn_benchmark.modeling.utils import without_crowds
 from maskrcnn_benchmark.prediction_files.lists import ObjectFile
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.visualization.objects import paint_boxes, shown_objects
 
 KEY = "share_hidden"
 
@@ -30,7 +30,6 @@ class ShareHidden(Task):
     higher_is_better = False
     per = "derived"
     requires = ("detection", "instance")
-    scored_with = ("detection", "instance")
 
     def is_annotated(self, annotations):
         return annotations.instances is not None and annotations.instances.has_field("masks")

@@ -70,7 +70,7 @@ def in_learned_vocabulary(cfg: CfgNode, names: Sequence[str], datasets: list[Dat
         return datasets
     learned, vocabulary = learned_vocabulary(cfg, {name: each.vocabulary for name, each in zip(names, datasets)})
     datasets = [in_vocabulary(dataset, vocabulary) for dataset in datasets]
-    tasks = {task.key: task for task in enabled_tasks(cfg)}
+    tasks = {task.key: task for task in enabled_tasks(cfg) if task.losses}
     for name, dataset in zip(names, datasets):
         if not taught_tasks(dataset) & set(tasks):
             raise UserError(
@@ -91,7 +91,7 @@ def _refuse_unlabelled(cfg: CfgNode, name: str, dataset: Dataset) -> None:
     from maskrcnn_benchmark.tasks.task import enabled_tasks
 
     taught = taught_tasks(dataset)
-    untaught = next((task for task in enabled_tasks(cfg) if task.key not in taught), None)
+    untaught = next((task for task in enabled_tasks(cfg) if task.losses and task.key not in taught), None)
     if untaught is not None:
         raise UserError(
             f"MODEL.{untaught.switch} is on, but data set {name} has no labels for {untaught.title}; turn the task "

@@ -1,4 +1,4 @@
-"""The files that a user of the demo can take away: the picture as PNG, the answers as JSON."""
+"""The files that a user of the demo can take away: the picture as PNG, the predictions as JSON."""
 
 import io
 import re
@@ -23,7 +23,7 @@ def add_downloads(app, demo):
         return _file(buffer.getvalue(), "image/png", f"{_safe(shown.result.name)}.png")
 
     @app.get("/answers/{token}/answers.json")
-    def answers(token: str):
+    def predictions(token: str):
         shown = _shown(demo, token)
         return _file(shown.json(), "application/json", f"{_safe(shown.result.name)}.json")
 

@@ -55,10 +55,10 @@ def welcome():
 
 def summary(shown, passes):
     """A line about an image: name, size, time of its forward pass; `passes` is how often the network was run so far."""
-    width, height = shown.result.size
+    width, height = shown.predicted.size
     often = f"the network was run {_count(passes, 'time')} since the start"
     return (
-        f'<p class="summary"><b>{html.escape(shown.result.name)}</b><span>{width}×{height}</span>'
+        f'<p class="summary"><b>{html.escape(shown.predicted.name)}</b><span>{width}×{height}</span>'
         f'<span data-passes="{passes}" title="{often}">forward pass {shown.seconds * 1000:.0f} ms</span></p>'
     )
 
@@ -132,9 +132,9 @@ def describe(shown, view):
         words["detection"] = words["overlay"] = _listed(objects)
     if labels is not None:
         words["classification"] = _listed(labels)
-    if shown.result.semantic is not None:
-        names = shown.result.vocabulary.semantic_names
-        present = np.unique(shown.result.semantic.numpy())
+    if shown.predicted.semantic is not None:
+        names = shown.predicted.vocabulary.semantic_names
+        present = np.unique(shown.predicted.semantic.numpy())
         words["semantic"] = ", ".join(names[k] for k in present.tolist() if k < len(names))
     return words
 

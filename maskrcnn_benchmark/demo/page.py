@@ -8,7 +8,6 @@ from maskrcnn_benchmark.demo import markup
 from maskrcnn_benchmark.demo.session import LAYOUTS
 from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT, upload_script
 from maskrcnn_benchmark.demo.uploads import read_upload
-from maskrcnn_benchmark.predict.result import OTHER_THRESHOLD
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -44,7 +43,7 @@ class Page:
                 with gr.Column(elem_id="controls", scale=0, min_width=370):
                     self._build_controls(thumbnails)
                 with gr.Column(elem_id="answers", scale=1, min_width=320):
-                    self._build_answers()
+                    self._build_predictions()
             self._connect()
         self.blocks.queue(max_size=MOST_WAITING, api_open=False)
         self.blocks.state_session_capacity = MOST_SESSIONS
@@ -71,7 +70,7 @@ class Page:
         self.layout = gr.Radio(LAYOUTS, value=LAYOUTS[0], label="Layout", visible=len(LAYOUTS) > 1, elem_id="layout")
 
     def _build_task(self, task):
-        threshold = self.demo.predictor.thresholds.get(task.key, OTHER_THRESHOLD)
+        threshold = self.demo.predictor.thresholds[task.key]
         with gr.Row(elem_classes="task"):
             self.switches.append(
                 gr.Checkbox(True, label=task.title, container=False, min_width=130, elem_id=f"switch-{task.key}")
@@ -92,7 +91,7 @@ class Page:
                 )
             )
 
-    def _build_answers(self):
+    def _build_predictions(self):
         self.token = gr.State(None, delete_callback=self.demo.kept.drop)
         self.message = gr.HTML("", elem_id="message", apply_default_css=False)
         self.summary = gr.HTML("", elem_id="summary", apply_default_css=False)
@@ -100,7 +99,7 @@ class Page:
         self.tables = gr.HTML("", elem_id="tables", apply_default_css=False)
 
     def _connect(self):
-        """Tie events to functions: a few images at a time to be answered, one drawing at a time beside them."""
+        """Tie events to functions: a few images at a time to predict on, one drawing at a time beside them."""
         shown = [self.message, self.summary, self.pictures, self.tables]
         view = [*self.switches, *self.sliders, self.layout]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
@@ -131,7 +130,7 @@ class Page:
         session = request.request.scope["state"]["session"]
         try:
             with self._inbox.taken(session, getattr(event, "key", None)) as path:
-                return self._answered(path, token, controls, self._reader)
+                return self._predicted(path, token, controls, self._reader)
         except UserError as error:
             return [token, *self._after_error(error)]
 
@@ -140,7 +139,7 @@ class Page:
             path = self.demo.sample(getattr(event, "index", None))
         except UserError as error:
             return [token, *self._after_error(error)]
-        return self._answered(path, token, controls, read_upload)
+        return self._predicted(path, token, controls, read_upload)
 
     def _on_change(self, token, *controls):
         if token is None:
@@ -150,10 +149,10 @@ class Page:
         except Exception as error:  # as below
             return self._after_error(error)
 
-    def _answered(self, path, token, controls, read):
+    def _predicted(self, path, token, controls, read):
         """[token, what is shown]: of the new image, or of the old one below a sentence about what went wrong."""
         try:
-            new = self.demo.answer(path, read)
+            new = self.demo.predict(path, read)
             drawn = self._drawn(new, controls)
         except Exception as error:  # whatever it is, the page must live on, and the terminal says where it went wrong
             return [token, *self._after_error(error)]
@@ -167,7 +166,7 @@ class Page:
         count = len(self.demo.tasks)
         view = shown.view = self.demo.view(controls[:count], controls[count:-1], controls[-1])
         self._versions += 1
-        vocabulary = shown.result.vocabulary
+        vocabulary = shown.predicted.vocabulary
         panels, objects, labels = shown.panels(view), shown.objects(view), shown.labels(view)
         tables = (
             markup.downloads(token, self._versions)
@@ -187,6 +186,6 @@ class Page:
         """A sentence; what is shown stays."""
         sentence = str(error)
         if not isinstance(error, UserError):
-            logger.error("an image was not answered", exc_info=error)
-            sentence = f"This image was not answered ({type(error).__name__}); the terminal of the demo says more."
+            logger.error("an image failed", exc_info=error)
+            sentence = f"The network failed on this image ({type(error).__name__}); the terminal of the demo says more."
         return [markup.message(sentence), gr.skip(), gr.skip(), gr.skip()]

@@ -1,21 +1,25 @@
-"""What the demo does, without its page: answers images one at a time, keeps them for a while, draws them anew."""
+"""What the demo does, without its page: predicts on images one at a time, keeps them for a while, draws them anew."""
 
 import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from maskrcnn_benchmark.demo.uploads import MOST_BYTES, MOST_PIXELS, read_upload
+from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.sources import Frame
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.html_page import encoded
 
-MOST_KEPT_BYTES = 1 << 30  # of all users' images with their answers
+MOST_KEPT_BYTES = 1 << 30  # of all users' images with their predictions
 PANELS_KEPT = 32  # drawings of one image
 LAYOUTS = ("grid", "overlay")  # a picture per task, or all on the photograph
 FORGOTTEN = "this image is no longer kept; pick or upload it again"
@@ -41,17 +45,17 @@ class View:
 
 
 class Shown:
-    """An image with its answers, drawn as often as its user likes; the network is not run again.
+    """An image with its prediction, drawn as often as its user likes; the network is not run again.
 
     Attributes:
-        result: its `Result`, under the thresholds that were asked for last.
+        predicted: its `PredictedImage`, under the thresholds that were asked for last.
         seconds: what the network took.
         notes: sentences about how the file was read.
         view: what its page shows, the `View` that was drawn last; None before.
     """
 
-    def __init__(self, result, seconds, notes=()):
-        self.result = result
+    def __init__(self, predicted: PredictedImage, seconds: float, notes: Iterable[str] = ()) -> None:
+        self.predicted = predicted
         self.seconds = seconds
         self.notes = list(notes)
         self.view = None
@@ -72,8 +76,8 @@ class Shown:
         return self._under(view).draw(view.tasks, layout=view.layout)
 
     def json(self):
-        """All answers as text, whatever the thresholds are, as `Result.to_json`."""
-        return self.result.to_json()
+        """The whole prediction as text, whatever the thresholds are, as `PredictedImage.to_json`."""
+        return self.predicted.to_json()
 
     def objects(self, view):
         """Detected objects, best first: list of (class, score, [x1, y1, x2, y2]); None without a detector."""
@@ -84,37 +88,33 @@ class Shown:
 
     def labels(self, view):
         """Image labels that reach their threshold, the likeliest first: list of (name, probability), or None."""
-        probabilities = self.result.classification
+        probabilities = self.predicted.classification
         if probabilities is None:
             return None
         order = probabilities.argsort(descending=True, stable=True)
         known = zip(order.tolist(), probabilities[order].tolist())
-        names = self.result.vocabulary.image_label_names
+        names = self.predicted.vocabulary.image_label_names
         return [(names[k], value) for k, value in known if value >= view.thresholds["classification"]]
 
     @property
-    def nbytes(self):
-        """About how much memory it takes: the image, and its maps at a number per pixel and channel."""
-        vocabulary = self.result.vocabulary
-        parts = 0 if vocabulary.parts is None else len(vocabulary.parts)
-        channels = {"semantic": len(vocabulary.semantic_names) + 1, "boundary": 1, "occlusion": 3, "part": parts + 1}
-        width, height = self.result.size
-        return width * height * (3 + 4 * sum(channels.get(task, 0) for task in self.result.tasks))
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        return self.predicted.nbytes
 
     def _under(self, view):
-        """The result under the thresholds of a view; it is kept, with what it had to compute."""
-        if any(self.result.thresholds[task] != value for task, value in view.thresholds.items()):
-            self.result = self.result.with_thresholds(view.thresholds)
-        return self.result
+        """The predicted image under the thresholds of a view; it is kept, with what it had to compute."""
+        if any(self.predicted.thresholds[task] != value for task, value in view.thresholds.items()):
+            self.predicted = self.predicted.with_thresholds(view.thresholds)
+        return self.predicted
 
     @cached_property
     def _photograph(self):
-        return encoded(Canvas(self.result.image).finish(), "JPEG")
+        return encoded(Canvas(self.predicted.image).finish(), "JPEG")
 
     def _panel(self, task, threshold):
         key = (task, threshold)
         if key not in self._panels:
-            picture = self.result.draw(task, {task: threshold})
+            picture = self.predicted.draw(task, {task: threshold})
             self._panels[key] = encoded(np.asarray(picture), "JPEG")
             while len(self._panels) > PANELS_KEPT:
                 self._panels.popitem(last=False)
@@ -156,7 +156,7 @@ class Kept:
 
 
 class Demo:
-    """A network that answers images for many users, one forward pass at a time.
+    """A network that predicts for many users, one forward pass at a time.
 
     Args:
         predictor: a `Predictor`.
@@ -165,7 +165,7 @@ class Demo:
         most_kept_bytes: limit of all images that are kept.
 
     Attributes:
-        tasks: keys of the tasks that the network answers.
+        tasks: keys of the tasks that the network predicts.
         kept: the `Kept` images.
         passes: how often the network was run.
         seconds: what the last time took, None before.
@@ -184,8 +184,8 @@ class Demo:
         self.seconds = None
         self._lock = threading.Lock()
 
-    def answer(self, path, read=read_upload):
-        """Answer the image in a file and keep it: its token. Raises `UserError`, a sentence for the user.
+    def predict(self, path: str | Path, read: Callable = read_upload) -> str:
+        """Predict on the image in a file and keep it: its token. Raises `UserError`, a sentence for the user.
 
         Args:
             read: reads the file, such as a `demo.reader.Reader` for those of strangers.
@@ -193,10 +193,10 @@ class Demo:
         upload = read(path, self.most_pixels, self.most_bytes)
         with self._lock:
             start = time.perf_counter()
-            (result,) = self.predictor.answer([Frame(upload.image, upload.name)])
+            (predicted,) = self.predictor.predict([Frame(upload.image, upload.name)])
             self.seconds = time.perf_counter() - start
             self.passes += 1
-        return self.kept.put(Shown(result, self.seconds, upload.notes))
+        return self.kept.put(Shown(predicted, self.seconds, upload.notes))
 
     def sample(self, index):
         """The path of a sample. Raises `UserError` for a number that no sample has."""
@@ -209,6 +209,6 @@ class Demo:
         on = tuple(task for task, switch in zip(self.tasks, switches) if switch)
         return View(on, dict(zip(self.tasks, map(float, thresholds))), layout)
 
-    def has_threshold(self, task):
-        """Whether a threshold changes what is shown of a task: a part map of the whole image has none."""
-        return task != "part" or self.predictor.network.cfg.MODEL.PART_HEAD != "fpn"
+    def has_threshold(self, task: str) -> bool:
+        """Whether a threshold changes what is shown of a task."""
+        return TASKS[task].has_threshold(self.predictor.network.cfg)

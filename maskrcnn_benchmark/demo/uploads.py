@@ -25,7 +25,7 @@ _GREY16 = ("I;16", "I;16B", "I;16L", "I;16N")
 
 @dataclass(frozen=True)
 class Upload:
-    """An image to answer.
+    """An image to predict on.
 
     Attributes:
         image: PIL RGB image of at most `KEPT_PIXELS`.

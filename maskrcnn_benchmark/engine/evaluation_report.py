@@ -14,10 +14,9 @@ from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
-from maskrcnn_benchmark.tasks.task import Task
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, write_report
 
 RESULTS, CLASS_TABLE, REPORT, CURVES = "results.json", "per_class.csv", "report.html", "curves"
@@ -107,7 +106,7 @@ class EvaluationReport:
             )
         rows = table_rows(self.results)
         path = Path(folder) / REPORT
-        return write_report(path, title, facts, rows, tasks, self.dataset.vocabulary, self.interactions)
+        return write_report(path, title, facts, rows, tasks, self.dataset.vocabulary, TASKS, self.interactions)
 
 
 def _extremes(
@@ -135,7 +134,7 @@ class _Images:
         size, vocabulary = (info["width"], info["height"]), self.dataset.vocabulary
         prediction = to_prediction(self.predictions.read(index, [task.key]), size, vocabulary, [task])
         drawn = (
-            DRAWERS[task.key](self._pictures[index], known, vocabulary)
+            task.draw(self._pictures[index], known, vocabulary)
             for known in (self.dataset.get_annotations(index), prediction)
         )
         return Example(str(info.get("file_name", info.get("image_id", index))), score, *drawn)

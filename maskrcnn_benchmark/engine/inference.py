@@ -28,7 +28,7 @@ from maskrcnn_benchmark.evaluation.protocols import Protocols, build_protocols
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
-from maskrcnn_benchmark.tasks.task import Task, evaluated_tasks
+from maskrcnn_benchmark.tasks.task import Task, derive_outputs, evaluated_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -242,6 +242,7 @@ class Evaluation:
         """{task key: what `Task.encode` makes of a prediction in the pixels of its image}."""
         info = dataset.get_img_info(index)
         prediction = prediction.resize((info["width"], info["height"]))
+        prediction = derive_outputs(prediction, self.tasks, dataset.vocabulary)
         return {task.key: task.encode(prediction, dataset.vocabulary) for task in self.tasks}
 
 

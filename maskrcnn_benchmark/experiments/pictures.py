@@ -1,4 +1,4 @@
-"""A page of pictures: for a handful of validation images, the truth beside what the network says."""
+"""A page of pictures: for a handful of validation images, the ground truth beside the prediction."""
 
 import copy
 import os
@@ -10,6 +10,7 @@ import numpy as np
 
 from maskrcnn_benchmark.engine.inference import InferenceNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.tasks.task import Task, derive_outputs
 from maskrcnn_benchmark.visualization.page import picture_page
 
 PAGE = "pictures.html"
@@ -18,7 +19,7 @@ PAGE = "pictures.html"
 def draw_pictures(
     network: InferenceNetwork,
     dataset: Any,
-    tasks: Sequence[str],
+    tasks: Sequence[Task],
     path: str | os.PathLike,
     count: int,
     size_divisible: int = 0,
@@ -28,7 +29,7 @@ def draw_pictures(
     Args:
         network: what predicts.
         dataset: with the transforms that the network is tested with, and the attributes `transforms` and `vocabulary`.
-        tasks: task keys; each is a column.
+        tasks: the tasks to draw; each is a column.
         path: HTML file to write.
         count: number of images; all of them if the data set has fewer.
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
@@ -47,6 +48,7 @@ def draw_pictures(
         seen = [picture] if network.augmentation else to_image_list([dataset[index][0]], size_divisible)
         (prediction,) = network(seen)
         name = as_stored.get_img_info(index)["file_name"]
-        return np.asarray(picture), annotations, prediction.resize(picture.size).to("cpu"), name
+        prediction = derive_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary)
+        return np.asarray(picture), annotations, prediction.to("cpu"), name
 
     return Path(picture_page(map(sample, indices), dataset.vocabulary, tasks, path))

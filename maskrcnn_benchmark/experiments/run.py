@@ -260,7 +260,7 @@ def _interactions(arguments):
 def _show_interactions(interactions, path):
     if not path.is_file():
         with atomic_write(path) as file:
-            file.write(draw_interactions(interactions))
+            file.write(draw_interactions(interactions, TASKS))
     logger.info("What the tasks did to one another: %s", path)
 
 
@@ -273,7 +273,7 @@ def _finish(cfg, model, loaders, device, interactions):
             write_results(results[cfg.DATASETS.TEST[0]], path, interactions)
     if not is_main_process():
         return
-    drawn = [task.key for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture
+    drawn = [task for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture
     if drawn and cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
         network = InferenceNetwork.of_config(cfg, model, device)
         draw_pictures(network, loaders[0].dataset, drawn, page, cfg.TEST.NUM_PICTURES, cfg.DATALOADER.SIZE_DIVISIBILITY)
@@ -283,7 +283,7 @@ def _finish(cfg, model, loaders, device, interactions):
             logger.info("Results on %s:\n%s", name, format_table(read_results(file)))
     logger.info("Results: %s", path)
     if page.is_file():
-        logger.info("Pictures, truth beside prediction: %s", page)
+        logger.info("Pictures, ground truth beside prediction: %s", page)
     report = _result_folder(cfg, cfg.DATASETS.TEST[0]) / REPORT
     if report.is_file():
         logger.info("Report with curves, classes, the worst and the best images: %s", report)

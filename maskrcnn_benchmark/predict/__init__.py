@@ -1,1 +1,1 @@
-"""Using a trained network: a checkpoint alone, images in, the answers of all tasks out."""
+"""Using a trained network: a checkpoint alone, images in, the predictions of all tasks out."""

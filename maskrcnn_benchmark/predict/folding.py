@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolutions before it, for a network that only answers."""
+"""Batch norm folded into the convolutions before it, for a network that only predicts."""
 
 import torch
 from torch import nn

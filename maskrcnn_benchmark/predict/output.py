@@ -1,16 +1,19 @@
-"""What becomes of a stream of results: pictures, videos, JSON files and a folder that the evaluation reads."""
+"""What becomes of a stream of predicted images: pictures, videos, JSON files and a folder that the evaluation reads."""
 
 import contextlib
 import io
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
+from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.result_files import ResultWriter
 from maskrcnn_benchmark.predict.video import VideoFile
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
@@ -26,7 +29,7 @@ class Done:
     """What came of a source.
 
     Attributes:
-        images: how many were answered.
+        images: how many were predicted on.
         skipped: what was passed over, list of sentences.
         seconds: how long it took.
     """
@@ -37,19 +40,19 @@ class Done:
 
 
 def write_results(predictor, source, writers, total=None, **how):
-    """Answer a source and hand every result to every writer.
+    """Predict on a source and hand every predicted image to every writer.
 
     Args:
         predictor: a `Predictor`.
         source, how: as `Predictor.stream` takes them, without `skipped`: what cannot be read is named and passed over.
-        writers: objects with `add(result)` and `finish()`. An `add` that returns True ends it all.
+        writers: objects with `add(predicted)` and `finish()`. An `add` that returns True ends it all.
         total: how many images there are, for the progress bar, or None.
 
     Returns:
         `Done`.
 
     Raises:
-        Interrupted: by Ctrl-C; what was answered until then is written.
+        Interrupted: by Ctrl-C; what was predicted until then is written.
     """
     done, start = Done(), time.perf_counter()
     bar = tqdm(total=total, unit="image", desc="predict", disable=None)
@@ -64,25 +67,25 @@ def write_results(predictor, source, writers, total=None, **how):
             for writer in writers:
                 stack.callback(writer.finish)  # each of them, whatever another one's disk says
             stack.enter_context(bar)
-            for result in predictor.stream(source, skipped=skipped, **how):
-                wants_to_stop = [writer.add(result) for writer in writers]
+            for predicted in predictor.stream(source, skipped=skipped, **how):
+                wants_to_stop = [writer.add(predicted) for writer in writers]
                 done.images += 1
                 bar.update()
                 if any(wants_to_stop):
                     break
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted after {done.images} images; what was answered until then is written") from None
+        raise Interrupted(f"interrupted after {done.images} images; what was predicted until then is written") from None
     done.seconds = time.perf_counter() - start
     return done
 
 
 class PictureFiles:
-    """Draws results: an image into a file, the frames of a video into a video.
+    """Draws predictions: an image into a file, the frames of a video into a video.
 
     Args:
         folder: where to.
         layout: "overlay" or "grid", one picture of all tasks, or "panels", one picture of each.
-        tasks, scale: as `Result.draw` takes them.
+        tasks, scale: as `PredictedImage.draw` takes them.
     """
 
     def __init__(self, folder, layout, tasks=None, scale=None):
@@ -92,13 +95,13 @@ class PictureFiles:
         self._videos = {}
         mkdir(self.folder)
 
-    def add(self, result):
-        """Draw a `Result`."""
-        for ending, picture in draw(result, self.layout, **self._how).items():
-            if result.clip is None:
-                self._write_image(f"{result.name}{ending}", picture, result.path)
+    def add(self, predicted: PredictedImage) -> None:
+        """Draw a `PredictedImage`."""
+        for ending, picture in draw(predicted, self.layout, **self._how).items():
+            if predicted.clip is None:
+                self._write_image(f"{predicted.name}{ending}", picture, predicted.path)
             else:
-                self._video(f"{result.clip.name}{ending}", result).add(np.asarray(picture), result.seconds)
+                self._video(f"{predicted.clip.name}{ending}", predicted).add(np.asarray(picture), predicted.seconds)
 
     def finish(self):
         """Close the videos."""
@@ -116,42 +119,42 @@ class PictureFiles:
         with atomic_write(path, durable=False) as file:
             file.write(buffer.getvalue())
 
-    def _video(self, name, result):
+    def _video(self, name, predicted):
         if name not in self._videos:
-            for video in [v for n, v in self._videos.items() if v.clip != result.clip]:  # of the video before
+            for video in [v for n, v in self._videos.items() if v.clip != predicted.clip]:  # of the video before
                 video.close()
             path = self.folder / f"{name}.mp4"
-            _refuse_to_overwrite(path, result.path)
-            self._videos[name] = VideoFile(path, result.clip)
+            _refuse_to_overwrite(path, predicted.path)
+            self._videos[name] = VideoFile(path, predicted.clip)
         return self._videos[name]
 
 
 class JsonFiles:
-    """Writes `Result.to_json` into one file per image of a folder."""
+    """Writes `PredictedImage.to_json` into one file per image of a folder."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
         mkdir(self.folder)
 
-    def add(self, result):
-        """Write a `Result`."""
-        with atomic_write(self.folder / f"{result.name}.json", durable=False) as file:
-            file.write(result.to_json().encode())
+    def add(self, predicted: PredictedImage) -> None:
+        """Write a `PredictedImage`."""
+        with atomic_write(self.folder / f"{predicted.name}.json", durable=False) as file:
+            file.write(predicted.to_json().encode())
 
     def finish(self):
         """Nothing is left to do."""
 
 
-class AnswerFolder:
+class PredictionFolder:
     """Writes into a folder that `tools/evaluate.py --predictions` reads, see `result_files.ResultWriter`."""
 
     def __init__(self, folder, vocabulary, tasks):
         self._stack = contextlib.ExitStack()
         self._writer = self._stack.enter_context(ResultWriter(folder, vocabulary, tasks))
 
-    def add(self, result):
-        """Take in a `Result`."""
-        self._writer.add(result)
+    def add(self, predicted: PredictedImage) -> None:
+        """Take in a `PredictedImage`."""
+        self._writer.add(predicted)
 
     def finish(self):
         """Write the lists."""
@@ -160,16 +163,17 @@ class AnswerFolder:
 
 
 class Window:
-    """Shows results in a window until q or Escape is pressed in it."""
+    """Shows predictions in a window until q or Escape is pressed in it."""
 
     def __init__(self, layout, tasks=None, scale=None):
         self.layout = layout
         self._how = {"tasks": tasks, "scale": scale}
 
-    def add(self, result):
-        """Show a `Result`; returns whether that is enough."""
-        for ending, picture in draw(result, self.layout, **self._how).items():
-            cv2.imshow(f"{result.clip.name if result.clip else result.name}{ending}", np.asarray(picture)[:, :, ::-1])
+    def add(self, predicted: PredictedImage) -> bool:
+        """Show a `PredictedImage`; returns whether that is enough."""
+        for ending, picture in draw(predicted, self.layout, **self._how).items():
+            name = predicted.clip.name if predicted.clip else predicted.name
+            cv2.imshow(f"{name}{ending}", np.asarray(picture)[:, :, ::-1])
         return cv2.waitKey(1) & 0xFF in (ord("q"), 27)
 
     def finish(self):
@@ -177,13 +181,15 @@ class Window:
         cv2.destroyAllWindows()
 
 
-def draw(result, layout, tasks=None, scale=None):
-    """{ending of a file's name: PIL picture} of a `Result` in a layout of `LAYOUTS`."""
+def draw(
+    predicted: PredictedImage, layout: str, tasks: Iterable[str] | None = None, scale: float | None = None
+) -> dict[str, Image.Image]:
+    """{ending of a file's name: PIL picture} of a `PredictedImage` in a layout of `LAYOUTS`."""
     if layout == "panels":
-        return {f"_{task}": result.draw(task, scale=scale) for task in tasks or result.tasks}
-    return {"": result.draw(tasks, layout=layout, scale=scale)}
+        return {f"_{task}": predicted.draw(task, scale=scale) for task in tasks or predicted.tasks}
+    return {"": predicted.draw(tasks, layout=layout, scale=scale)}
 
 
 def _refuse_to_overwrite(path, source):
     if source and Path(source).exists() and path.exists() and path.samefile(source):
-        raise UserError(f"{path} is what is answered, and its picture would take its place; choose another folder")
+        raise UserError(f"{path} is what is predicted on, and its picture would take its place; choose another folder")

@@ -1,9 +1,10 @@
-"""`Predictor`: one line from a checkpoint and a photograph to the answers of all tasks."""
+"""`Predictor`: one line from a checkpoint and a photograph to the predictions of all tasks."""
 
 import contextlib
 import itertools
 import math
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,9 +15,10 @@ from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.predict.ahead import ahead
 from maskrcnn_benchmark.predict.folding import fold_batch_norm
-from maskrcnn_benchmark.predict.result import THRESHOLDS, Result, merge_thresholds
-from maskrcnn_benchmark.predict.sources import frames_of, holds_several, is_live
+from maskrcnn_benchmark.predict.predicted_image import PredictedImage, merge_thresholds
+from maskrcnn_benchmark.predict.sources import Frame, frames_of, holds_several, is_live
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork, load_network
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
@@ -27,12 +29,12 @@ MOST_PIXELS = 1 << 25
 
 
 class Predictor:
-    """Answers images with a trained network.
+    """Predicts on images with a trained network.
 
         from maskrcnn_benchmark import Predictor
         predictor = Predictor("output/mini_R_18_FPN/model_final.pth")
-        result = predictor("photo.jpg")
-        result.detection.boxes, result.semantic, result.draw().save("answers.png")
+        predicted = predictor("photo.jpg")
+        predicted.detection.boxes, predicted.semantic, predicted.draw().save("predicted.png")
 
     Images are resized as in testing, and frozen and trained batch norms are folded into the convolutions. Several
     images in one batch are padded to one size, so that numbers near their borders differ a little from those of one
@@ -41,9 +43,9 @@ class Predictor:
 
     Attributes:
         network: the `TrainedNetwork`.
-        tasks: keys of the tasks that are answered.
-        vocabulary: the `Vocabulary` that names the answers.
-        thresholds: {task key: threshold} of the results, see `predict.result.THRESHOLDS`.
+        tasks: keys of the tasks that are predicted.
+        vocabulary: the `Vocabulary` that names the labels.
+        thresholds: {task key: threshold} of the predicted images, by default those of the tasks.
     """
 
     def __init__(self, checkpoint, config_file="", options=(), device=None, thresholds=None, tasks=None):
@@ -61,16 +63,16 @@ class Predictor:
             network = load_network(checkpoint, config_file, options, device)
         self.network = network
         self.vocabulary = network.vocabulary
-        self.thresholds = merge_thresholds(THRESHOLDS, thresholds)
+        self.thresholds = merge_thresholds(thresholds)
         cfg = network.cfg
         check_options(cfg)
         if cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
-            raise UserError(f"{network.path} ends after its proposals (MODEL.RPN_ONLY), which are no answer to a task")
+            raise UserError(f"{network.path} ends after its proposals (MODEL.RPN_ONLY), which are no task")
         self.tasks = tuple(task.key for task in enabled_tasks(cfg) if tasks is None or task.key in tasks)
         lacking = sorted(set(tasks or ()).difference(self.tasks))
         if lacking:
-            answered = ", ".join(task.key for task in enabled_tasks(cfg)) or "none of them"
-            raise UserError(f"{network.path} does not answer {', '.join(lacking)}, but {answered}")
+            predicted = ", ".join(task.key for task in enabled_tasks(cfg)) or "none of them"
+            raise UserError(f"{network.path} does not predict {', '.join(lacking)}, but {predicted}")
         self._model = network.model
         self._device = torch.device(cfg.MODEL.DEVICE)
         fold_batch_norm(self._model)
@@ -78,7 +80,7 @@ class Predictor:
         self._augmentation = build_bbox_aug(cfg, self._model) if cfg.TEST.BBOX_AUG.ENABLED else None
 
     def __call__(self, source, batch_size=1, **how):
-        """Answer images.
+        """Predict on images.
 
         Args:
             source: one image (a path, a PIL image, or an array or tensor uint8 [H, W, 3] RGB), or several: a list of
@@ -87,8 +89,8 @@ class Predictor:
             how: `skipped`, `rotate`, `every`, `recursive`, `allow_urls` of `predict.sources.frames_of`.
 
         Returns:
-            a `Result` for one image, a list of them for a list, and an iterator over them for a folder, a pattern, a
-            video or a webcam, which may hold more than fits into memory.
+            a `PredictedImage` for one image, a list of them for a list, and an iterator over them for a folder, a
+            pattern, a video or a webcam, which may hold more than fits into memory.
 
         Raises:
             UserError: a file is missing, damaged or no image; the message names it.
@@ -97,11 +99,11 @@ class Predictor:
             return list(self.stream(source, batch_size, **how))
         if holds_several(source):
             return self.stream(source, batch_size, **how)
-        (result,) = self.stream(source, **how)
-        return result
+        (predicted,) = self.stream(source, **how)
+        return predicted
 
     def stream(self, source, batch_size=1, **how):
-        """An iterator over the results of a source, a batch at a time. Arguments as in a call."""
+        """An iterator over the predicted images of a source, a batch at a time. Arguments as in a call."""
         if batch_size < 1:
             raise UserError(f"the batch size must be 1 or more, not {batch_size}")
         frames = self._fitting(frames_of(source, **how), how.get("skipped"))
@@ -109,16 +111,16 @@ class Predictor:
             frames = ahead(frames, batch_size)  # a quarter of the time with photographs of 12 million pixels on a CPU
         with contextlib.closing(frames):
             while batch := list(itertools.islice(frames, batch_size)):
-                yield from self.answer(batch)
+                yield from self.predict(batch)
 
-    def answer(self, frames):
-        """The `Result`s of a list of `Frame`s, in one batch. Raises `UserError` for one that is too large."""
+    def predict(self, frames: Sequence[Frame]) -> list[PredictedImage]:
+        """The `PredictedImage`s of a list of `Frame`s, in one batch. Raises `UserError` for one that is too large."""
         for frame in frames:
             self._check_size(frame.image.size)
         images = [frame.image for frame in frames]
         predictions = self._predict(images)
         return [
-            Result(
+            PredictedImage(
                 np.asarray(frame.image),
                 prediction,
                 self.vocabulary,
@@ -138,11 +140,11 @@ class Predictor:
         cfg = self.network.cfg
         with inference_precision(cfg.TEST.DTYPE, cfg.TEST.TF32, self._device):
             if self._augmentation is not None:
-                answers = self._augmentation(images, self._device)
+                outputs = self._augmentation(images, self._device)
             else:
                 batch = [self._transforms(image)[0] for image in images]
-                answers = self._model(to_image_list(batch, cfg.DATALOADER.SIZE_DIVISIBILITY).to(self._device))
-        return [_in_pixels_of(image.size, ImagePrediction.of(answer)) for image, answer in zip(images, answers)]
+                outputs = self._model(to_image_list(batch, cfg.DATALOADER.SIZE_DIVISIBILITY).to(self._device))
+        return [_in_pixels_of(image.size, ImagePrediction.of(output)) for image, output in zip(images, outputs)]
 
     def _fitting(self, frames, skipped):
         """The frames, those passed over that are too large."""
@@ -173,8 +175,8 @@ class Predictor:
 
 def _in_pixels_of(size, prediction):
     prediction = prediction.to("cpu")
-    if prediction.instances is not None:
-        prediction.instances = prediction.instances.resize(size)
+    boxes = {key: output for key, output in prediction.outputs.items() if isinstance(output, BoxList)}
+    prediction.outputs.update((key, output.resize(size)) for key, output in boxes.items())
     return prediction
 
 

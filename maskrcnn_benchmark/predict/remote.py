@@ -27,7 +27,7 @@ def fetch(url: str) -> bytes:
 
 
 def _receive(answer, told):
-    too_much = f"{told} has more than {MOST_BYTES >> 20} MiB, which is no image to answer; give a smaller one"
+    too_much = f"{told} has more than {MOST_BYTES >> 20} MiB, which is no image to predict on; give a smaller one"
     if answer.length is not None and answer.length > MOST_BYTES:
         raise UserError(too_much)
     data = bytearray()

@@ -17,7 +17,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.small_json import read_small_json
 
 if TYPE_CHECKING:
-    from maskrcnn_benchmark.predict.result import Result
+    from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 
 
 class PredictedImages(AnnotatedDataset):
@@ -63,11 +63,11 @@ class ResultWriter(PredictionWriter):
         self._encodings: dict[str, str] = {}
         self._known = self._read_lists()
 
-    def add(self, result: "Result") -> None:
-        """Take in a `Result`."""
+    def add(self, result: "PredictedImage") -> None:
+        """Take in a `PredictedImage`."""
         self.dataset.ids.append(result.name)
         self.dataset.sizes.append(result.size)
-        self.write(len(self.dataset) - 1, result.answers)
+        self.write(len(self.dataset) - 1, result.stored)
 
     def finish(self) -> None:
         """Write the lists."""
@@ -109,10 +109,10 @@ class ResultWriter(PredictionWriter):
         return known
 
 
-def image_entry(result: "Result") -> dict[str, Any]:
-    """All predictions of a `Result` as one dictionary of plain values, see docs/predicting.md."""
+def image_entry(result: "PredictedImage") -> dict[str, Any]:
+    """All predictions of a `PredictedImage` as one dictionary of plain values, see docs/predicting.md."""
     images, tasks = PredictedImages(result.vocabulary, [result.name], [result.size]), [TASKS[k] for k in result.tasks]
-    held = contents(tasks, result.answers, result.name, FileNames(images), result.size)
+    held = contents(tasks, result.stored, result.name, FileNames(images), result.size)
     width, height = result.size
     return {
         "image_id": result.name,

@@ -32,7 +32,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".p
 
 @dataclass(frozen=True)
 class Frame:
-    """One image to answer.
+    """One image to predict on.
 
     Attributes:
         image: PIL RGB image.

@@ -38,12 +38,12 @@ _MADE_ANEW = ("cell_anchors.", "num_batches_tracked")
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network ready to answer.
+    """A network ready to predict.
 
     Attributes:
         model: `GeneralizedRCNN` in evaluation mode, on its device.
         cfg: its config, class counts filled in.
-        vocabulary: the `Vocabulary` that names its answers.
+        vocabulary: the `Vocabulary` that names its labels.
         path: the file that its weights are from.
     """
 
@@ -168,7 +168,7 @@ def vocabulary_in(file: object, rest: dict) -> Vocabulary | None:
 
 
 def vocabulary_of(file, rest, cfg):
-    """The names of a checkpoint's answers: its own, else those of the data set that its config was trained on."""
+    """The names of a checkpoint's labels: its own, else those of the data set that its config was trained on."""
     vocabulary = vocabulary_in(file, rest)
     if vocabulary is not None:
         return vocabulary
@@ -194,7 +194,7 @@ def _merge_tree(cfg, tree, source, given, vocabulary):
 
 
 def _check_complete(model, weights, file):
-    """Refuse weights that leave a tensor of the model as it is: random numbers would answer nonsense."""
+    """Refuse weights that leave a tensor of the model as it is: random numbers would predict nonsense."""
     report, _ = match_names(model, weights)
     lacking = [name for name in report.missing if not any(part in name for part in _MADE_ANEW)]
     lacking += [entry[0] for entry in report.mismatched]

@@ -34,8 +34,8 @@ class Clip:
 
     Attributes:
         name: what files about the whole are called, without suffix.
-        rate: frames per second of those that are answered.
-        is_live: whether it comes from a webcam, so that frames are as far apart as it took to answer them.
+        rate: frames per second of those that are predicted on.
+        is_live: whether it comes from a webcam, so that frames are as far apart as it took to predict on them.
     """
 
     name: str
@@ -61,7 +61,7 @@ def webcam_number(source):
 
 
 def count_video_frames(path, every=1):
-    """How many frames of a video will be answered, as far as it says, or None. Errors are those of `read_video`."""
+    """How many frames of a video will be predicted on, as far as it says, or None. Errors are those of `read_video`."""
     with _capture(path) as capture:
         count = _told_count(capture)
     return math.ceil(count / every) if count else None

@@ -1,6 +1,6 @@
 """Image classification: which classes does the image show?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -33,6 +33,8 @@ from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.dataset_page import numbers_card
+from maskrcnn_benchmark.visualization.drawn_task import Legend
+from maskrcnn_benchmark.visualization.palette import class_colours
 
 
 class DetailClassificationReader(LabelReader):
@@ -157,6 +159,14 @@ class Classification(Task):
         return (LabelScores(self.key, field="category_score", is_wrapped=True, text=text, encodings=encodings),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
+
+    layer = 80
+
+    def value_names(self, vocabulary: Vocabulary) -> Sequence[str]:
+        return vocabulary.image_label_names
+
+    def legend(self, vocabulary: Vocabulary) -> Legend:
+        return [("classes", list(class_colours(vocabulary).items()))]
 
     # Export -----------------------------------------------------------------------------------------------------------
 

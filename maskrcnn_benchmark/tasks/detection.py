@@ -1,6 +1,6 @@
 """Detection: a box, a class and a score for every object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,12 +24,17 @@ from maskrcnn_benchmark.prediction_files.lists import Box, ListFile, ObjectFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.charts import heat_map, ratio_tick
 from maskrcnn_benchmark.visualization.dataset_page import card, numbers_card, ratios_card
+from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
+from maskrcnn_benchmark.visualization.objects import names_and_colours, paint_boxes, shown_objects
+from maskrcnn_benchmark.visualization.palette import class_colours
 
 AREA_LIMITS = ((32, "medium"), (96, "large"))  # COCO's ranges of size: sides of squares of 32^2 and 96^2 pixels
 CENTRE_CELLS = (20, 30)  # rows and columns of the map of centres
@@ -167,6 +172,39 @@ class Detection(Task):
         return (ObjectFile(self.key, "bbox.json", option="--bbox", text=text, fields=fields, encodings={"bbox": box}),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
+
+    on_photograph = True
+    names_objects = True
+    layer = 70
+
+    def content(self, known: Known) -> BoxList | None:
+        return known.instances
+
+    def paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float) -> int:
+        """Boxes with class names and, of predictions, scores."""
+        return self._paint(canvas, shown_objects(known.instances, threshold), vocabulary)
+
+    def overlay(
+        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
+    ) -> int:
+        """Boxes of the objects that no other task shows and names."""
+        objects = shown_objects(known.instances, threshold)
+        named_from = [score for task, score in beside.items() if task.names_objects and task is not self]
+        if named_from and objects.has_field("scores"):
+            objects = objects[objects.get_field("scores") < min(named_from)]
+        return self._paint(canvas, objects, vocabulary)
+
+    def _paint(self, canvas, objects, vocabulary):
+        return paint_boxes(canvas, objects, names_and_colours(objects, vocabulary)[0], vocabulary)
+
+    def legend(self, vocabulary: Vocabulary) -> Legend:
+        return [("classes", list(class_colours(vocabulary).items()))]
+
+    def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> Objects | None:
+        """The objects that reach the threshold."""
+        if prediction.instances is None:
+            return None
+        return Objects.of(best_first(prediction.instances, threshold), vocabulary)
 
     # Export -----------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Instance segmentation: a mask for every object."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,23 @@ from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.objects import Objects, best_first
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.ranges import Integer
+from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import ratios_card, shares_card
+from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
+from maskrcnn_benchmark.visualization.objects import (
+    canvas_masks,
+    mask_middle,
+    mask_spots,
+    names_and_colours,
+    shown_objects,
+)
+from maskrcnn_benchmark.visualization.palette import class_colours
 
 
 class Mask(Form):
@@ -54,6 +67,13 @@ class Mask(Form):
     def read(self, rows, field, index, opened):
         areas, codes = opened.codes(index, [row[field] for _, row in rows], [number for number, _ in rows])
         return [{field: code, "area": float(area), "iscrowd": 0} for code, area in zip(codes, areas)]
+
+
+@dataclass(frozen=True)
+class Masks(Objects):
+    """Objects with `masks`, bool [N, H, W]."""
+
+    masks: torch.Tensor
 
 
 class Instance(Task):
@@ -202,6 +222,57 @@ class Instance(Task):
         return decode_objects(stored, size, lambda row: coco_mask.toBbox(row["segmentation"]).tolist(), mask=mask)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
+
+    on_photograph = True
+    names_objects = True
+    layer = 30
+
+    def content(self, known: Known) -> SegmentationMask | torch.Tensor | None:
+        field = "mask" if isinstance(known, ImagePrediction) else "masks"
+        objects = known.instances
+        return objects.get_field(field) if objects is not None and objects.has_field(field) else None
+
+    def paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float) -> int:
+        """Masks, filled and outlined in the colour of the class, with names in their middle."""
+        words, masks, colours = self._paint(canvas, shown_objects(known.instances, threshold), vocabulary, scores=False)
+        for word, mask, colour in zip(words, masks, colours):
+            if mask.any():
+                canvas.label_centred(word, mask_middle(mask), colour)
+        return len(masks)
+
+    def overlay(
+        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
+    ) -> int:
+        """Masks with names and scores on their top."""
+        words, masks, colours = self._paint(canvas, shown_objects(known.instances, threshold), vocabulary, scores=True)
+        for word, mask, colour in zip(words, masks, colours):
+            if mask.any():
+                canvas.label(word, mask_spots(mask, canvas), colour)
+        return len(masks)
+
+    def _paint(self, canvas, objects, vocabulary, scores):
+        """Fill and outline masks, the largest first; returns words, masks and colours."""
+        words, colours = names_and_colours(objects, vocabulary, scores)
+        masks = canvas_masks(objects, canvas)
+        for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):
+            canvas.tint(masks[i], colours[i], 0.5)
+            canvas.outline(masks[i], colours[i])
+        return words, masks, colours
+
+    def legend(self, vocabulary: Vocabulary) -> Legend:
+        return [("classes", list(class_colours(vocabulary).items()))]
+
+    def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> Masks | None:
+        """The objects that reach the threshold, with masks."""
+        if self.content(prediction) is None:
+            return None
+        objects = best_first(prediction.instances, threshold)
+        masks = objects.get_field("mask")
+        if tuple(masks.shape[-2:]) == prediction.size[::-1]:
+            masks = masks[:, 0] > 0.5  # the network pasted them itself (POSTPROCESS_MASKS)
+        else:
+            masks = paste_masks(masks, objects.convert("xyxy").bbox, prediction.size)
+        return Masks.of(objects, vocabulary, masks=masks)
 
     # Export -----------------------------------------------------------------------------------------------------------
 

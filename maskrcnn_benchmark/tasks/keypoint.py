@@ -1,6 +1,7 @@
 """Human keypoints: the joints of every person."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,13 +38,16 @@ from maskrcnn_benchmark.structures.keypoint import (
     Keypoints,
     PersonKeypoints,
 )
+from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import card, stacked_bars
-from maskrcnn_benchmark.visualization.region_drawers import occluded_code
+from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
+from maskrcnn_benchmark.visualization.objects import TAG, box_spots, canvas_boxes, shown_objects
 
 
 class DetailKeypointReader(LabelReader):
@@ -135,6 +139,18 @@ def extent_of(keypoints: list[float]) -> list[float]:
 
 # The class that joints belong to
 PERSON = "person"
+
+
+LEFT_SIDE = (38, 132, 255)  # keypoints and limbs of a person's left, ...
+RIGHT_SIDE = (255, 140, 26)  # ... of the right, ...
+MIDDLE = (250, 224, 90)  # ... and of neither
+
+
+@dataclass(frozen=True)
+class Persons(Objects):
+    """Persons with `keypoints`, float [N, J, 3]: x, y in pixels, and 1 (the network says nothing of visibility)."""
+
+    keypoints: torch.Tensor
 
 
 class Keypoint(Task):
@@ -235,7 +251,7 @@ class Keypoint(Task):
         if not number:
             return [("joints", "nobody is there")]
         people = f"{number} {'person' if number == 1 else 'people'}"
-        occluded = joints[:, occluded_code(vocabulary.joints)].sum()
+        occluded = joints[:, vocabulary.joints.occluded_code].sum()
         return [("joints", f"{joints[:, 1:].sum()} on {people}, {occluded} occluded")]
 
     def tiles(self, counts: DatasetCounts) -> list[tuple[str, int]]:
@@ -249,7 +265,7 @@ class Keypoint(Task):
         if not people:
             return [card(title, "", "")]
         joints = counts.vocabulary.joints
-        occluded = occluded_code(joints)
+        occluded = joints.occluded_code
         table = counts.total(self.key, "joints", (len(joints), _VISIBILITY_CODES))[:, [3 - occluded, occluded, 0]]
         bars = stacked_bars(joints.names, table, ("visible", "occluded", "not annotated"))
         return [card(title, f"of {people:,} people; the figure is the visible share", bars)]
@@ -316,6 +332,55 @@ class Keypoint(Task):
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
+    on_photograph = True
+    layer = 60
+    backdrop = {"fade": 0.25}
+
+    def content(self, known: Known) -> BoxList | None:
+        """The annotated persons, or the predicted objects if they have keypoints."""
+        if not isinstance(known, ImagePrediction):
+            return known.people
+        objects = known.instances
+        return objects if objects is not None and objects.has_field("keypoints") else None
+
+    def can_draw(self, known: Known, vocabulary: Vocabulary) -> bool:
+        return vocabulary.joints is not None and self.content(known) is not None
+
+    def paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float) -> int:
+        """Skeletons, a person's left blue and right orange, occluded keypoints hollow; of predictions with scores."""
+        return self._paint(canvas, known, vocabulary, threshold, scores=True)
+
+    def overlay(
+        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
+    ) -> int:
+        """Skeletons; scores where no other task says them."""
+        return self._paint(canvas, known, vocabulary, threshold, not any(task.names_objects for task in beside))
+
+    def _paint(self, canvas, known, vocabulary, threshold, scores):
+        predicted, joints = isinstance(known, ImagePrediction), vocabulary.joints
+        persons = self.content(known)
+        persons = shown_objects(_persons(persons, vocabulary) if predicted else persons, threshold)
+        if len(persons):
+            records = persons.get_field("keypoints").keypoints.detach().cpu().numpy()
+            sides = [_side_colour(name) for name in joints.names]
+            for record in records:
+                _draw_skeleton(canvas, record, joints, sides, None if predicted else joints.occluded_code)
+        if predicted and scores:
+            for box, score in zip(canvas_boxes(persons, canvas).numpy(), persons.get_field("scores").tolist()):
+                canvas.label(f"{score:.2f}", box_spots(box, canvas), TAG)
+        return len(persons)
+
+    def legend(self, vocabulary: Vocabulary) -> Legend:
+        return [("keypoints", [("a person's left", LEFT_SIDE), ("a person's right", RIGHT_SIDE)])]
+
+    def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> Persons | None:
+        """The persons that reach the threshold, with keypoints."""
+        objects = self.content(prediction)
+        if objects is None:
+            return None
+        persons = _persons(best_first(objects, threshold), vocabulary)
+        return Persons.of(persons, vocabulary, keypoints=persons.get_field("keypoints").keypoints)
+
     # Export -----------------------------------------------------------------------------------------------------------
 
     def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
@@ -360,6 +425,34 @@ def _rename_joints(places: list[tuple[int, int]], wanted: JointSet, swaps_codes:
     people = people.copy_with_fields(people.fields())
     people.add_field("keypoints", Keypoints(moved, people.size, joints=wanted))
     return people
+
+
+def _persons(objects: BoxList, vocabulary: Vocabulary) -> BoxList:
+    """The persons among predicted objects; all of them where no class is called so."""
+    if "person" not in vocabulary.thing_names:
+        return objects
+    person = vocabulary.thing_names.index("person") + 1
+    return objects[torch.nonzero(objects.get_field("labels") == person).squeeze(1)]
+
+
+def _side_colour(joint: str) -> tuple[int, int, int]:
+    if joint.startswith("r"):
+        return RIGHT_SIDE
+    return LEFT_SIDE if joint.startswith("l") else MIDDLE
+
+
+def _draw_skeleton(
+    canvas: Canvas, record: np.ndarray, joints: JointSet, sides: list[tuple[int, int, int]], occluded_code: int | None
+) -> None:
+    """Draw one person's joints [K, 3]; a bone is there where both its ends are."""
+    spots, visibility = canvas.place(record[:, :2]), record[:, 2]
+    for a, b in joints.skeleton:
+        if visibility[a] > 0 and visibility[b] > 0:
+            side = sides[b] if sides[b] != MIDDLE else sides[a]
+            canvas.polyline(spots[[a, b]], side, canvas.line + 1)
+    for spot, state, side in zip(spots, visibility, sides):
+        if state > 0:
+            canvas.dot(spot, side, canvas.line * 5 // 2, hollow=state == occluded_code)
 
 
 KEYPOINT = register_task(Keypoint())

@@ -6,6 +6,7 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,9 +32,14 @@ from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.objects import ObjectsWithValues, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.utils.ranges import Range
+from maskrcnn_benchmark.visualization import maps
+from maskrcnn_benchmark.visualization.canvas import Canvas
+from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
+from maskrcnn_benchmark.visualization.objects import missing_panel, paint_boxes, shown_objects
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
@@ -136,8 +142,14 @@ class Task:
     def label_reader(self, dataset: "AnnotatedDataset") -> "LabelReader | None":
         """How the labels are read from a data set that is being opened, None where it has none.
 
-        By default what `label_readers` has for its layout. A data set of a user's class sets the labels itself.
+        By default what `label_readers` has for its layout; for a derived task those of the tasks that it requires. A
+        data set of a user's class sets the labels itself.
         """
+        if self.per == "derived":
+            from maskrcnn_benchmark.data.dataset import DerivedReader
+
+            readers = {key: TASKS[key].label_reader(dataset) for key in self.requires}
+            return None if None in readers.values() else DerivedReader(readers)
         make = self.label_readers.get(dataset.layout)
         return None if make is None else make(dataset)
 
@@ -333,6 +345,138 @@ class Task:
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
+    # What has to be reached to be shown: scores of objects, strength of edges, probability of labels, 0..1
+    threshold: float = 0.5
+    # Whether an overlay shows the task unless others are asked for
+    on_photograph: bool = False
+    # Whether its overlay writes name and score of every object that it shows, so that others need not
+    names_objects: bool = False
+    # How a panel mutes the image that it is painted on: `fade` and `grey` of a `Canvas`
+    backdrop: Mapping[str, Any] = {}
+    # What a panel says of annotations and of a prediction in which `paint` found nothing
+    nothing: tuple[str, str] = ("none in this image", "none above score {threshold:g}")
+
+    @property
+    def layer(self) -> int:
+        """Where its overlay lies: what has a larger number is painted later, on top."""
+        return 75 if self.per == "region" else 25
+
+    def value_names(self, vocabulary: Vocabulary) -> Sequence[str]:
+        """What the labels, channels or entries of its output are called in pictures; without any they are numbered."""
+        return ()
+
+    def content(self, known: Known) -> Any:
+        """The task's label in annotations or its output in a prediction; None without one.
+
+        Of a task per region it is the field of the objects.
+        """
+        members = known.outputs if isinstance(known, ImagePrediction) else known.labels
+        if self.per != "region":
+            return members.get(self.key)
+        objects = members.get("detection")
+        return objects.get_field(self.key) if objects is not None and objects.has_field(self.key) else None
+
+    def can_draw(self, known: Known, vocabulary: Vocabulary) -> bool:
+        """Whether there is something to draw; otherwise a panel says that nobody annotated or predicted it."""
+        return self.content(known) is not None
+
+    def draw(
+        self,
+        image: np.ndarray,
+        known: Known,
+        vocabulary: Vocabulary,
+        threshold: float | None = None,
+        scale: float | None = None,
+    ) -> np.ndarray:
+        """A picture of what is known of an image, on a panel of its own.
+
+        Args:
+            image: uint8 [H, W, 3] RGB.
+            known: of the size of the image; boxes of a prediction are in its pixels.
+            vocabulary: names the labels.
+            threshold: least score of a predicted object, strength of a predicted edge or probability of a predicted
+                label to be shown as found; annotations are shown whatever it is. None takes that of the task.
+            scale: pixels of the picture per pixel of the image; None makes the picture legible (`canvas_scale`).
+
+        Returns:
+            uint8 [h, w, 3] RGB, the image's size times `scale`; a grey panel where there is nothing to draw.
+        """
+        if not self.can_draw(known, vocabulary):
+            return missing_panel(image, known, scale)
+        predicted, content = isinstance(known, ImagePrediction), self.content(known)
+        if isinstance(content, torch.Tensor) and self.per != "region":
+            names = self.value_names(vocabulary)
+            return maps.vector_panel(image, content.reshape(-1), names, vocabulary, predicted, scale)
+        threshold = self.threshold if threshold is None else threshold
+        canvas = Canvas(image, scale=scale, **self.backdrop)
+        if self.paint(canvas, known, vocabulary, threshold) == 0:
+            canvas.note(self.nothing[predicted].format(threshold=threshold))
+        return canvas.finish()
+
+    def paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float) -> int | None:
+        """Paint on a canvas: a map by what its values look like, a value of each object as a text at its box.
+
+        Args:
+            canvas: painted in place.
+            known, vocabulary, threshold: as `draw` takes them; there is something to draw.
+
+        Returns:
+            how many objects were shown; None where that is not what is looked for.
+        """
+        if self.per != "region":
+            maps.paint_map(canvas, self.content(known), threshold, self.value_names(vocabulary))
+            return None
+        objects, names = shown_objects(known.instances, threshold), self.value_names(vocabulary)
+        texts = [maps.text_of(value, names) for value in objects.get_field(self.key)]
+        return paint_boxes(canvas, objects, texts, vocabulary)
+
+    def overlay(
+        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping["Task", float]
+    ) -> int | None:
+        """Paint on a photograph that shows other tasks, too.
+
+        Args:
+            canvas, known, vocabulary, threshold: as `paint` takes them.
+            beside: {task: its threshold} of all that the photograph shows, this task among them.
+
+        Returns:
+            as `paint`.
+        """
+        content = self.content(known)
+        if isinstance(content, torch.Tensor) and self.per != "region":
+            names, predicted = self.value_names(vocabulary), isinstance(known, ImagePrediction)
+            maps.paint_vector(canvas, content.reshape(-1), names, vocabulary, predicted, threshold)
+            return None
+        return self.paint(canvas, known, vocabulary, threshold)
+
+    def legend(self, vocabulary: Vocabulary) -> Legend:
+        """What its colours mean; groups of the same title are shared by tasks."""
+        return []
+
+    def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> Any:
+        """What a user gets of a prediction: `Predictor(...)(image)[key]`.
+
+        Args:
+            prediction: its boxes are in pixels of the image, its maps have one cell per pixel.
+            vocabulary: names the labels.
+            threshold: see `threshold`.
+
+        Returns:
+            the scores of a map, float [C, H, W], or the output itself; of a task per region the objects that reach the
+            threshold with its field as their `values`; None without an output.
+        """
+        content = self.content(prediction)
+        if content is None:
+            return None
+        if self.per != "region":
+            return getattr(content, "scores", content)
+        objects = best_first(prediction.instances, threshold)
+        return ObjectsWithValues.of(objects, vocabulary, values=objects.get_field(self.key))
+
+    def has_threshold(self, cfg: CfgNode) -> bool:
+        """Whether a threshold changes what is shown of it."""
+        return True
+
     # Export -----------------------------------------------------------------------------------------------------------
 
     def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
@@ -396,7 +540,7 @@ def _same(label: Any) -> Any:
 
 
 class Registry(MutableMapping[str, Task]):
-    """{key: task} in the order of registration, those of this package first.
+    """{key: task}: those of this package in the order in which `own` imports them, then others as they are registered.
 
     The package's own are imported when the registry is first looked at: the rooms that they are made of can so be
     imported before them.
@@ -404,6 +548,7 @@ class Registry(MutableMapping[str, Task]):
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
+        self._places: dict[str, int] = {}  # of the package's own, by module
         self._is_filled = False
 
     def fill(self) -> None:
@@ -417,6 +562,10 @@ class Registry(MutableMapping[str, Task]):
                 raise
             # whichever file was imported first, the order is that of `own`
             self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
+            self._is_filled = True
+            modules = vars(importlib.import_module("maskrcnn_benchmark.tasks.own")).values()
+            names = (module.__name__ for module in modules if inspect.ismodule(module))
+            self._places = {name: place for place, name in enumerate(names)}
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
@@ -424,6 +573,10 @@ class Registry(MutableMapping[str, Task]):
 
     def __setitem__(self, key: str, task: Task) -> None:
         self._tasks[key] = task
+        # a module that was imported by itself is registered after all others
+        last = len(self._places)
+        order = sorted(self._tasks.values(), key=lambda task: self._places.get(type(task).__module__, last))
+        self._tasks = {task.key: task for task in order}
 
     def __delitem__(self, key: str) -> None:
         del self._tasks[key]

@@ -1,1 +1,1 @@
-"""Drawings of what is known or predicted about an image: `drawers.DRAWERS`, one per task, and `page.picture_page`."""
+"""What drawings of tasks share, charts, and pages. Each task draws itself: `Task.draw` and `Task.overlay`."""

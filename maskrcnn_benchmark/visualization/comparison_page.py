@@ -12,7 +12,7 @@ from maskrcnn_benchmark.visualization.learning_curves import style_of
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure of a table: its text, the relative gain that is shown beside it or nan, whether it is the row's best."""
+    """A value of a table: its text, the relative gain that is shown beside it or nan, whether it is the row's best."""
 
     text: str
     gain: float = math.nan

@@ -14,7 +14,6 @@ from maskrcnn_benchmark.data.statistics import class_names, count_image
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.visualization.canvas import Canvas
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.html_page import encoded, legend
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def draw_sample(
     image_counts = count_image(annotations, vocabulary, tasks)
     counts = {task: image_counts.counts[task.key] for task in tasks if task.key in image_counts.counts}
     pictures = {"image": Canvas(image).finish()}
-    pictures.update({task.key: _draw(task, image, annotations, vocabulary) for task in counts})
+    pictures.update({task.key: task.draw(image, annotations, vocabulary) for task in counts})
     return Sample(
         name,
         phase or "",
@@ -80,10 +79,6 @@ def draw_sample(
         encoded(_thumbnail(image), "JPEG", THUMBNAIL_QUALITY),
         _files_within(pictures, budget),
     )
-
-
-def _draw(task: "Task", image: np.ndarray, annotations: ImageAnnotations, vocabulary: Vocabulary) -> np.ndarray:
-    return DRAWERS[task.key](image, annotations, vocabulary)
 
 
 def browser(

@@ -3,17 +3,12 @@
 import base64
 import html
 import io
+from collections.abc import Iterable
 
-import numpy as np
 from PIL import Image
 
-from maskrcnn_benchmark.visualization.palette import (
-    LEFT_SIDE,
-    RIGHT_SIDE,
-    class_colours,
-    direction_colours,
-    part_colours,
-)
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.visualization.drawn_task import DrawnTask
 
 
 def document(title, parts, style="", script=""):
@@ -48,21 +43,12 @@ def encoded(picture, file_format, quality=88):
     return buffer.getvalue()
 
 
-def legend(vocabulary, tasks):
-    """HTML that says what the colours mean in the drawings of some tasks, rows of `TASKS`."""
-    keys = {task.key for task in tasks}
-    groups = [("classes", [(name, colour) for name, colour in class_colours(vocabulary).items()])]
-    if "part" in keys and vocabulary.parts is not None:
-        groups.append(("parts", list(zip(vocabulary.parts.labels, part_colours(vocabulary)[1:].tolist()))))
-    if "keypoint" in keys:
-        groups.append(("joints", [("a person's left", LEFT_SIDE), ("a person's right", RIGHT_SIDE)]))
-    if "occlusion" in keys:
-        words = ("rightwards", "downwards", "leftwards", "upwards")
-        colours = direction_colours(np.arange(4) * np.pi / 2).tolist()
-        groups.append(("occlusion arrows", list(zip(words, colours))))
+def legend(vocabulary: Vocabulary, tasks: Iterable[DrawnTask]) -> str:
+    """HTML that says what the colours mean in the drawings of some tasks."""
+    groups = dict(group for task in tasks for group in task.legend(vocabulary))
     lines = [
-        f"<dt>{title}</dt><dd>{''.join(_swatch(name, colour) for name, colour in entries)}</dd>"
-        for title, entries in groups
+        f"<dt>{html.escape(title)}</dt><dd>{''.join(_swatch(name, colour) for name, colour in entries)}</dd>"
+        for title, entries in groups.items()
     ]
     return f"<dl>{''.join(lines)}</dl>"
 

@@ -1,7 +1,9 @@
-"""What the tasks did to one another in training, as a picture: cosines, conflicts and norms of their gradients."""
+"""Gradient conflicts of the tasks in training as a picture: cosines, conflicts and norms of their gradients."""
 
 import io
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -9,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.visualization.drawn_task import DrawnTask
 
 # Inches: a cell of the matrices and what they measure at least, the bars, the names of tasks beside and below, the gaps
 CELL, LEAST_SIDE, BARS = 0.62, 2.8, 2.2
@@ -20,16 +22,17 @@ BAR = "#0072b2"
 LEAST_RANGE = 0.1
 
 
-def draw_interactions(summary):
-    """The conflict matrix as a PNG file: mean cosines, shares of looks in conflict, mean norms.
+def draw_interactions(summary: dict[str, Any], tasks: Mapping[str, DrawnTask]) -> bytes:
+    """The conflict matrix as a PNG file: mean cosines, shares of sampled iterations in conflict, mean norms.
 
     Args:
         summary: what `multitask.interactions.Interactions.summary` returned; nan where two tasks never met.
+        tasks: {task key: task}, for their titles, such as the registry.
 
     Returns:
         bytes of the file.
     """
-    titles = [TASKS[key].title for key in summary["tasks"]]
+    titles = [tasks[key].title for key in summary["tasks"]]
     side = max(CELL * len(titles), LEAST_SIDE)
     width, height = LEFT + 2 * side + BARS + 3 * GAP, BELOW + side + ABOVE
     figure = Figure(figsize=(width, height), dpi=150)
@@ -45,9 +48,9 @@ def draw_interactions(summary):
     _draw_norms(axes[2], summary["norm"])
     axes[0].set_yticks(range(len(titles)), titles)
     axes[0].set_title("Mean cosine of two tasks' gradients\n(below 0, red: conflict)", fontsize=10)
-    axes[1].set_title("Share of looks in conflict, %\n(cosine below 0)", fontsize=10)
-    looks = max(summary["looks"])
-    axes[2].set_title(f"Mean norm on the trunk\n({looks} look{'s' if looks > 1 else ''})", fontsize=10)
+    axes[1].set_title("Share of sampled iterations\nin conflict (cosine below 0), %", fontsize=10)
+    samples = max(summary["looks"])
+    axes[2].set_title(f"Mean norm on the backbone\n({samples} iteration{'s' if samples > 1 else ''})", fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

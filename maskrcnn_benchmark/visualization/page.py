@@ -1,80 +1,95 @@
-"""The page of pictures: truth and prediction of every task side by side, as one HTML file and one PNG per image."""
+"""The page of pictures: ground truth and prediction of every task, as one HTML file and one PNG per image."""
 
 import html
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.miscellaneous import unique_name
 from maskrcnn_benchmark.visualization.canvas import Canvas, text_strip
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
+from maskrcnn_benchmark.visualization.drawn_task import DrawnTask, Known
 from maskrcnn_benchmark.visualization.html_page import document, encoded, figure, legend
 
-ROWS = ("truth", "prediction")
+ROWS = ("ground truth", "prediction")
 GAP = 10  # pixels between the panels of a montage
 MONTAGE_COLUMNS = 4  # all eight tasks side by side would be too small to read on a screen
 FRAME = (208, 213, 221)
-EXPLANATION = """<p>One column per task, the annotation above the network's answer. Grey panels have no annotation:
-nobody looked. Hollow joints are occluded; an occlusion arrow has the side in front on its left. Click a picture to
+EXPLANATION = """<p>One column per task, the annotation above the prediction. Grey panels have no annotation:
+nobody looked. Hollow keypoints are occluded; an occlusion arrow has the side in front on its left. Click a picture to
 enlarge it.</p>"""
 
 
-def picture_page(samples, vocabulary, tasks, path):
+def picture_page(
+    samples: Iterable[tuple[np.ndarray, ImageAnnotations, ImagePrediction, str]],
+    vocabulary: Vocabulary,
+    tasks: Sequence[DrawnTask],
+    path: str | Path,
+) -> Path:
     """Draw samples and write the page and, into the folder `path` without its suffix, a montage `NAME.png` of each.
 
     Args:
-        samples: iterable of (image uint8 [H, W, 3] RGB, `ImageAnnotations`, `ImagePrediction`, title); both answers of
-            the image's size. NAME is the title without an image file's suffix, in letters, digits,
+        samples: iterable of (image uint8 [H, W, 3] RGB, `ImageAnnotations`, `ImagePrediction`, title); both of the
+            image's size. NAME is the title without an image file's suffix, in letters, digits,
             "-", "_" and ".".
         vocabulary: `Vocabulary` that names the labels.
-        tasks: the tasks to draw, in order: keys or rows of `TASKS`.
+        tasks: the tasks to draw, in order.
         path: the HTML file; it needs no other file.
     Returns:
         the page's `Path`.
     """
-    path, tasks = Path(path), _task_rows(tasks)
+    path = Path(path)
     folder = path.with_suffix("")
     mkdir(folder)
     sections, names = [], set()
-    for image, truth, prediction, title in samples:
-        panels = draw_panels(image, (truth, prediction), vocabulary, tasks)
+    for image, ground_truth, prediction, title in samples:
+        panels = draw_panels(image, (ground_truth, prediction), vocabulary, tasks)
         name = _file_name(title, names)
         _write(folder / f"{name}.png", encoded(montage(image, panels, tasks, title, MONTAGE_COLUMNS), "PNG"))
         sections.append(_section(image, panels, tasks, title))
-    _write(path, document("Truth and prediction", [EXPLANATION, legend(vocabulary, tasks), *sections]).encode())
+    _write(path, document("Ground truth and prediction", [EXPLANATION, legend(vocabulary, tasks), *sections]).encode())
     return path
 
 
-def draw_panels(image, answers, vocabulary, tasks):
-    """Every task's drawing of every answer.
+def draw_panels(
+    image: np.ndarray, knowns: Iterable[Known], vocabulary: Vocabulary, tasks: Sequence[DrawnTask]
+) -> list[list[np.ndarray]]:
+    """Every task's drawing of all that is known of an image.
 
     Args:
         image: uint8 [H, W, 3] RGB.
-        answers: e.g. (truth, prediction).
-        tasks: keys or rows of `TASKS`.
+        knowns: such as (ground truth, prediction).
+        tasks: the tasks to draw.
     Returns:
-        list over answers of lists over tasks of uint8 [h, w, 3].
+        list over `knowns` of lists over tasks of uint8 [h, w, 3].
     """
-    return [[DRAWERS[task.key](image, answer, vocabulary) for task in _task_rows(tasks)] for answer in answers]
+    return [[task.draw(image, known, vocabulary) for task in tasks] for known in knowns]
 
 
-def montage(image, panels, tasks, title, columns=None):
-    """One picture of all panels: the image at the left, a column per task, truth above prediction.
+def montage(
+    image: np.ndarray,
+    panels: Sequence[Sequence[np.ndarray]],
+    tasks: Sequence[DrawnTask],
+    title: str,
+    columns: int | None = None,
+) -> np.ndarray:
+    """One picture of all panels: the image at the left, a column per task, ground truth above prediction.
 
     Args:
         image: uint8 [H, W, 3] RGB.
         panels: the two rows that `draw_panels` returns.
-        tasks: keys or rows of `TASKS`, as given there.
+        tasks: as given there.
         title: a line above everything.
         columns: tasks beside one another; more go into a further band below. None: all.
     Returns:
         uint8 [height, width, 3].
     """
-    tasks = _task_rows(tasks)
     columns = columns or len(tasks)
     plain = Canvas(image).finish()
     bands = []
@@ -115,10 +130,6 @@ def _framed(panel):
 def _beside(pictures):
     gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
     return np.concatenate([part for picture in pictures for part in (picture, gap)], axis=1)
-
-
-def _task_rows(tasks):
-    return [TASKS[task] if isinstance(task, str) else task for task in tasks]
 
 
 def _section(image, panels, tasks, title):

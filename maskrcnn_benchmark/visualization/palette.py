@@ -8,11 +8,7 @@ import numpy as np
 
 INK = (24, 28, 36)  # lines and text on light ground
 PAPER = (255, 255, 255)
-GREY = (226, 229, 234)  # ground of a panel without an answer
-LEFT_SIDE = (38, 132, 255)  # joints and limbs of a person's left, ...
-RIGHT_SIDE = (255, 140, 26)  # ... of the right, ...
-MIDDLE = (250, 224, 90)  # ... and of neither
-BOUNDARY = (0, 236, 255)  # boundaries on a photograph
+GREY = (226, 229, 234)  # ground of a panel without a picture
 
 # Names whose colour a reader expects, light and dark within each hue
 FAMILIAR = {

@@ -2,29 +2,32 @@
 
 import html
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.visualization.curves import draw_curve
+from maskrcnn_benchmark.visualization.drawn_task import DrawnTask
 from maskrcnn_benchmark.visualization.html_page import document, embedded, figure, legend
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
 
 @dataclass(frozen=True)
 class Example:
-    """One image and what one task made of it.
+    """One image and what a network made of one task on it.
 
     Attributes:
         title: what the image is called.
         score: the task's score on this image alone, 0..1.
-        truth, prediction: uint8 [h, w, 3] RGB, the task's drawings.
+        ground_truth, prediction: uint8 [h, w, 3] RGB, the task's drawings.
     """
 
     title: str
     score: float
-    truth: object
+    ground_truth: object
     prediction: object
 
 
@@ -33,10 +36,10 @@ class TaskReport:
     """What the report says about one task.
 
     Attributes:
-        key: of `TASKS`, or of another line of the results.
+        key: of the task, or of another line of the results.
         title: its name for people.
         protocol: the definitions in use.
-        reason: why figures are missing, or "".
+        reason: why metrics are missing, or "".
         metrics: {name: value in 0..1 or nan}.
         per_class: {metric: {class: value}}.
         curves: list of `evaluation.scores.Curve`.
@@ -54,7 +57,16 @@ class TaskReport:
     best: list = field(default_factory=list)
 
 
-def write_report(path, title, facts, rows, tasks, vocabulary, interactions=None):
+def write_report(
+    path: str | Path,
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    rows: Sequence[Sequence[str]],
+    reports: Sequence[TaskReport],
+    vocabulary: Vocabulary,
+    tasks: Mapping[str, DrawnTask],
+    interactions: dict[str, Any] | None = None,
+) -> Path:
     """Write the report: one HTML file that needs no other.
 
     Args:
@@ -62,21 +74,22 @@ def write_report(path, title, facts, rows, tasks, vocabulary, interactions=None)
         title: its heading.
         facts: list of (name, text), such as the data set and the weights.
         rows: the table of results as text, the head first.
-        tasks: list of `TaskReport`.
+        reports: what it says about each task.
         vocabulary: `Vocabulary` that names the labels.
+        tasks: {task key: task} of those that examples or `interactions` are of, such as the registry.
         interactions: of the tasks in training, as `Interactions.summary` returns them, or None.
 
     Returns:
         `Path` of the file.
     """
     path = Path(path)
-    drawn = [TASKS[task.key] for task in tasks if task.worst or task.best]
-    parts = [f"<style>{STYLE}</style>", _facts(facts), _results(rows, tasks)]
+    drawn = [tasks[report.key] for report in reports if report.worst or report.best]
+    parts = [f"<style>{STYLE}</style>", _facts(facts), _results(rows, reports)]
     if interactions is not None:
-        parts.append(_interactions(interactions))
+        parts.append(_interactions(interactions, tasks))
     if drawn:
         parts.append(f"<details><summary>colours</summary>{legend(vocabulary, drawn)}</details>")
-    parts += [_task(task) for task in tasks]
+    parts += [_task(report) for report in reports]
     with atomic_write(path) as file:
         file.write(document(title, parts).encode())
     return path
@@ -86,9 +99,9 @@ def _facts(facts):
     return "<p>" + "<br>".join(f"<b>{html.escape(name)}</b> {html.escape(text)}" for name, text in facts) + "</p>"
 
 
-def _results(rows, tasks):
+def _results(rows, reports):
     """The table; each task's name leads to its section."""
-    keys = {task.title: task.key for task in tasks}
+    keys = {report.title: report.key for report in reports}
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
     body = ""
     for row in rows[1:]:
@@ -99,12 +112,12 @@ def _results(rows, tasks):
     return f'<section><div class="wide"><table class="figures"><tr>{head}</tr>\n{body}</table></div></section>'
 
 
-def _interactions(interactions):
-    title = "What the tasks did to one another in training"
-    picture = embedded(draw_interactions(interactions), "png", title)
+def _interactions(interactions, tasks):
+    title = "Gradient conflicts of the tasks in training"
+    picture = embedded(draw_interactions(interactions, tasks), "png", title)
     return (
         f'<section id="interactions"><h2>{title}</h2><p>Gradients of the weighted losses of tasks by the parameters '
-        "of the shared trunk, over the iterations that looked at them. A cosine below 0 is a conflict: a step down one "
+        "of the shared backbone, over the sampled iterations. A cosine below 0 is a conflict: a step down one "
         f'loss goes up the other.</p><div class="wide"><div class="matrices">{picture}</div></div></section>'
     )
 
@@ -112,8 +125,8 @@ def _interactions(interactions):
 def _task(task):
     lines = [f'<section id="{task.key}"><h2>{html.escape(task.title)}</h2>']
     lines += [f"<p>{html.escape(text)}</p>" for text in (task.protocol, task.reason) if text]
-    figures = "  ".join(f"<span>{html.escape(name)} <b>{_percent(v)}</b></span>" for name, v in task.metrics.items())
-    lines.append(f'<div class="metrics">{figures}</div>')
+    metrics = "  ".join(f"<span>{html.escape(name)} <b>{_percent(v)}</b></span>" for name, v in task.metrics.items())
+    lines.append(f'<div class="metrics">{metrics}</div>')
     if task.curves:
         pictures = "".join(f"<div>{embedded(draw_curve(c), 'png', c.title)}</div>" for c in task.curves)
         lines.append(f'<div class="curves">{pictures}</div>')
@@ -126,19 +139,19 @@ def _task(task):
 
 
 def _examples(word, examples, task):
-    """A row of images: truth above prediction."""
+    """A row of images: ground truth above prediction."""
     cells = ""
     for example in examples:
         pictures = ""
-        for what, picture in (("truth", example.truth), ("prediction", example.prediction)):
+        for what, picture in (("ground truth", example.ground_truth), ("prediction", example.prediction)):
             pictures += f"<div>{figure(picture, f'{example.title}, {task.title}, {what}')}</div>"
         caption = f"{html.escape(example.title)} <b>{_percent(example.score)}</b>"
         cells += f'<div class="example"><h3>{caption}</h3>{pictures}</div>'
-    return f'<h3>{word}: truth above prediction, score of the image</h3><div class="examples">{cells}</div>'
+    return f'<h3>{word}: ground truth above prediction, score of the image</h3><div class="examples">{cells}</div>'
 
 
 def _class_table(per_class):
-    """Every class with its figures, the classes of the first metric's order; a bar behind each figure."""
+    """Every class with its metrics, the classes of the first metric's order; a bar behind each value."""
     columns = list(per_class)
     names = list(dict.fromkeys(name for values in per_class.values() for name in values))
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)

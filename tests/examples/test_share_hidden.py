@@ -10,6 +10,7 @@ from example_task import ExampleRun, example
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.export.export import export_network
+from maskrcnn_benchmark.layers.mask_paste import paste_masks
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
@@ -49,7 +50,9 @@ def test_masks_in_boxes_are_pasted_before(share_hidden):
     boxes.add_field("mask", torch.ones(2, 1, 4, 4))
     task = share_hidden.ShareHidden()
     derived = task.derive({"detection": boxes}, None)
-    assert derived.get_field("share_hidden").tolist() == [0.5, 0.5] and not derived.has_field("mask")
+    pasted = share_hidden.with_shares(boxes, paste_masks(torch.ones(2, 1, 4, 4), boxes.bbox, boxes.size))
+    assert derived.get_field("share_hidden").tolist() == pasted.get_field("share_hidden").tolist()
+    assert pasted.get_field("share_hidden").min() > 0.25 and not derived.has_field("mask")
     boxes.add_field("mask", masks[:, None].float())
     assert task.derive({"detection": boxes}, None).get_field("share_hidden").tolist() == [0.25, 0.25]
 

@@ -18,6 +18,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
+from maskrcnn_benchmark.engine.inference import Evaluation
 from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.experiments.comparison import compare_folders
@@ -116,7 +117,7 @@ class ExampleRun:
         tasks = [task for key, task in TASKS.items() if key in (self.key, *self.others)]
         dataset = self.dataset(tasks=[task.key for task in tasks])
         reader = PredictionReader(dataset, find_predictions(self.predictions, tasks), tasks)
-        return score_files(dataset, reader, [self.task])[self.key].scores.metrics
+        return score_files(Evaluation([self.task]), dataset, reader)[self.key].scores.metrics
 
     def predictor(self, **options: Any) -> Predictor:
         return Predictor(self.output / "model_final.pth", device="cpu", **options)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.canvas import Canvas
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from maskrcnn_benchmark.visualization.palette import BOUNDARY, RIGHT_SIDE, class_colours
 from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay
 

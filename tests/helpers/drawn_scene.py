@@ -1,4 +1,4 @@
-"""A small scene with all eight tasks, as truth and as a perfect prediction."""
+"""Fixtures: a small scene with all eight tasks, as ground truth and as a perfect prediction."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def image():
 
 
 @pytest.fixture
-def truth(vocabulary):
+def ground_truth(vocabulary):
     masks = torch.zeros(2, HEIGHT, WIDTH, dtype=torch.uint8)
     masks[0, ROWS, PERSON] = 1
     masks[1, ROWS, HORSE] = 1
@@ -69,22 +69,22 @@ def truth(vocabulary):
 
 
 @pytest.fixture
-def prediction(truth, vocabulary):
-    instances = BoxList(truth.instances.bbox, SIZE)
+def prediction(ground_truth, vocabulary):
+    instances = BoxList(ground_truth.instances.bbox, SIZE)
     instances.add_field("labels", torch.tensor([1, 2]))
     instances.add_field("scores", torch.tensor([0.9, 0.2]))
     instances.add_field("mask", torch.ones(2, 1, 28, 28))
-    parts = truth.instances.get_field("parts").crop_and_resize(truth.instances.bbox, 28)
+    parts = ground_truth.instances.get_field("parts").crop_and_resize(ground_truth.instances.bbox, 28)
     instances.add_field("parts", F.one_hot(parts, 7).permute(0, 3, 1, 2).float())
-    joints = torch.cat([truth.people.get_field("keypoints").keypoints, torch.zeros(1, 14, 3)])
+    joints = torch.cat([ground_truth.people.get_field("keypoints").keypoints, torch.zeros(1, 14, 3)])
     instances.add_field("keypoints", Keypoints(joints, SIZE, joints=DETAIL_JOINTS))
-    classes = truth.semantic.labels.long().clamp(max=3)
-    edges = truth.boundary.edges[None].float()
+    classes = ground_truth.semantic.labels.long().clamp(max=3)
+    edges = ground_truth.boundary.edges[None].float()
     return ImagePrediction(
         SIZE,
         instances,
         ScoreMap(F.one_hot(classes, 4).permute(2, 0, 1).float(), SIZE),
         ScoreMap(edges, SIZE),
-        ScoreMap(torch.cat([edges, truth.occlusion.direction]), SIZE),
+        ScoreMap(torch.cat([edges, ground_truth.occlusion.direction]), SIZE),
         torch.tensor([0.9, 0.6, 1.0, 0.0]),
     )

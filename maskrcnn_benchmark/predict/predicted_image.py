@@ -1,0 +1,227 @@
+"""A picture with its prediction: what a user gets of every task, drawings, and files."""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
+from maskrcnn_benchmark.predict.video import Clip
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS, derive_outputs
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.visualization.canvas import canvas_scale
+from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay, overlay_scale
+
+
+class PredictedImage:
+    """An image with what a network predicted on it. A task that the network was not asked is None.
+
+    `predicted.detection` and `predicted["detection"]` are the same, for each task:
+
+        detection       `Objects`
+        instance        `Masks`
+        keypoint        `Persons`
+        part            uint8 [H, W]: part label 1..P, 0 none
+        semantic        uint8 [H, W]: class 0..C-1, 255 where it is less probable than the threshold
+        boundary        float [H, W]: probability of a boundary
+        occlusion       float [3, H, W]: probability of an occlusion edge, sin and cos of its direction, which has the
+                        side in front on its left (x to the right, y down)
+        classification  float [L]: probability of each image label
+        an added task   the scores of its map, float [C, H, W], its vector, or of one per region `ObjectsWithValues`
+
+    Thresholds decide which objects there are and what pictures show; files hold everything, for evaluation needs the
+    whole ranking.
+
+    Attributes:
+        image: uint8 [H, W, 3] RGB.
+        name: what its files are called.
+        path: where it came from, "" for an image in memory.
+        tasks: keys of the tasks that are predicted.
+        vocabulary: the `Vocabulary` with the names of all labels.
+        thresholds: {task key: threshold}, by default those of the tasks (`Task.threshold`).
+        seconds: of a frame of a video its time from the beginning, else None.
+        clip: the `video.Clip` that it is a frame of, or None.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        prediction: ImagePrediction,
+        vocabulary: Vocabulary,
+        tasks: Iterable[str],
+        name: str = "image",
+        path: str = "",
+        thresholds: Mapping[str, float] | None = None,
+        seconds: float | None = None,
+        clip: Clip | None = None,
+    ) -> None:
+        """`prediction`: on the CPU, boxes in pixels of the image, maps as coarse as the heads left them."""
+        self.image = image
+        self.name = name
+        self.path = path
+        self.tasks = tuple(tasks)
+        self.vocabulary = vocabulary
+        self.thresholds = merge_thresholds(thresholds)
+        self.seconds = seconds
+        self.clip = clip
+        self._coarse = prediction
+        self._views: dict[str, Any] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the image in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+    @cached_property
+    def prediction(self) -> ImagePrediction:
+        """The plain outputs by task key (`prediction.outputs`), whatever the thresholds are.
+
+        Boxes are in pixels of the image, maps have one cell per pixel, each made when it is looked at.
+        """
+        tasks = [TASKS[key] for key in self.tasks]
+        return derive_outputs(self._coarse.resize(self.size), tasks, self.vocabulary)
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes: the image, its maps at a number per pixel and channel, masks of objects."""
+        width, height = self.size
+        maps = [output.scores for output in self._coarse.outputs.values() if hasattr(output, "scores")]
+        objects = self._coarse.instances
+        masks = len(objects) if objects is not None and objects.has_field("mask") else 0
+        return width * height * (3 + 4 * sum(len(scores) + 1 for scores in maps) + masks)
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> "PredictedImage":
+        """The same prediction under other thresholds, {task key: threshold}; the network is not run again."""
+        changed = copy.copy(self)
+        changed.thresholds = merge_thresholds(thresholds, self.thresholds)
+        kept = (key for key in self._views if changed.thresholds[key] == self.thresholds[key])
+        changed._views = {key: self._views[key] for key in kept}
+        return changed
+
+    def __getitem__(self, task: str) -> Any:
+        if task not in TASKS:
+            raise KeyError(f"there is no task {task!r}; there are {', '.join(TASKS)}")
+        if task not in self.tasks:
+            return None
+        if task not in self._views:
+            self._views[task] = TASKS[task].view(self.prediction, self.vocabulary, self.thresholds[task])
+        return self._views[task]
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in TASKS:
+            return self[name]
+        raise AttributeError(f"a predicted image has no {name!r}; its tasks are {', '.join(TASKS)}")
+
+    def draw(
+        self,
+        tasks: str | Iterable[str] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        layout: str | None = None,
+        scale: float | None = None,
+    ) -> Image.Image:
+        """A picture of the prediction.
+
+        Args:
+            tasks: a task key or several. None draws in a grid all that are predicted, and on the photograph objects and
+                keypoints or, where the network predicts none of these, all.
+            thresholds: {task key: threshold} for this picture alone.
+            layout: "overlay" paints on the photograph; "grid" draws a panel per task below its title, the photograph
+                first; None is the grid for several tasks and for a single key its panel alone.
+            scale: pixels of the picture, or of a panel, per pixel of the image. By default panels are 480 to 1000
+                pixels wide so that their text can be read, and an overlay has the image's own size, but enlarged where
+                the image is narrower than 480 pixels.
+
+        Returns:
+            PIL RGB image.
+        """
+        if layout not in (None, "grid", "overlay"):
+            raise UserError(f"a layout is 'grid' or 'overlay', not {layout!r}")
+        if scale is not None and not 0 < scale <= 100:
+            raise UserError(f"the scale must be above 0 and at most 100, not {scale}")
+        values = self.thresholds if thresholds is None else merge_thresholds(thresholds, self.thresholds)
+        if layout == "overlay":
+            if tasks is None:
+                tasks = [key for key in self.tasks if TASKS[key].on_photograph] or self.tasks
+            size = scale or overlay_scale(*self.size)
+            shown = self._at_scale(size)
+            return Image.fromarray(draw_overlay(self.image, shown, self.vocabulary, self._chosen(tasks), values, size))
+        chosen = self._chosen(tasks)
+        shown = self._at_scale(scale or canvas_scale(*self.size))
+        panels = [task.draw(self.image, shown, self.vocabulary, values[task.key], scale) for task in chosen]
+        if isinstance(tasks, str) and layout is None:
+            return Image.fromarray(panels[0])
+        return Image.fromarray(draw_grid(self.image, panels, [task.title for task in chosen], scale))
+
+    @cached_property
+    def stored(self) -> dict[str, Any]:
+        """{task key: stored form of its prediction}: what is written to files and what evaluators score."""
+        return {key: TASKS[key].encode(self.prediction, self.vocabulary) for key in self.tasks}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction as one dictionary of plain values.
+
+        `answers` holds the rows that `save` would write into its lists, in COCO's result formats, `maps` its PNG files
+        in base64, and `classes` what every number means (docs/predicting.md).
+        """
+        return image_entry(self)
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON text."""
+        return json.dumps(self.to_dict())
+
+    def save(self, folder: str | Path) -> None:
+        """Write the prediction into a folder in the formats that `tools/evaluate.py --predictions` reads.
+
+        Predictions on other images that the folder holds already are kept.
+        """
+        with ResultWriter(folder, self.vocabulary, self.tasks) as writer:
+            writer.add(self)
+            writer.finish()
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        found = "" if self.detection is None else f", {len(self.detection)} objects"
+        return f"PredictedImage({self.name!r}, {width}x{height}, tasks: {', '.join(self.tasks)}{found})"
+
+    def _chosen(self, tasks):
+        """The tasks of keys, in the registry's order."""
+        chosen = list(self.tasks) if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+        lacking = [key for key in chosen if key not in self.tasks]
+        if lacking:
+            raise UserError(f"task {lacking[0]!r} is not predicted; there are {', '.join(self.tasks)}")
+        return [task for key, task in TASKS.items() if key in chosen]
+
+    def _at_scale(self, scale):
+        """The `ImagePrediction` to draw at a scale: maps that are made already where they fit, else the coarse ones."""
+        if scale == 1:
+            return self.prediction
+        derived = [key for key in self.tasks if TASKS[key].per == "derived" and key in self.prediction.outputs]
+        if not derived:
+            return self._coarse
+        outputs = {**self._coarse.outputs, **{key: self.prediction.outputs[key] for key in derived}}
+        return ImagePrediction(self._coarse.size, image_id=self._coarse.image_id, outputs=outputs)
+
+
+def merge_thresholds(
+    changes: Mapping[str, float] | None = None, known: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """{task key: threshold} of all tasks: `changes`, then `known`, then each task's own.
+
+    Raises:
+        UserError: a change is for an unknown task or outside of 0..1.
+    """
+    merged = {**{key: task.threshold for key, task in TASKS.items()}, **(known or {})}
+    for key, value in (changes or {}).items():
+        if key not in TASKS:
+            raise UserError(f"a threshold is for a task of {', '.join(TASKS)}, not for {key!r}")
+        if not 0 <= value <= 1:
+            raise UserError(f"the threshold of {key} must be from 0 to 1, not {value}")
+        merged[key] = float(value)
+    return merged
