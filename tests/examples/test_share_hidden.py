@@ -8,9 +8,9 @@ import pytest
 import torch
 from example_task import ExampleRun, example
 
-from maskrcnn_benchmark.config.check import check_options
-from maskrcnn_benchmark.export.export import export_network
+from maskrcnn_benchmark.export import export
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
@@ -75,7 +75,7 @@ def test_errors_of_a_case_worked_by_hand(share_hidden):
 
 def test_it_needs_masks(run):
     with pytest.raises(UserError, match="MASK_ON"):
-        check_options(run.cfg(run.folder / "refused", "MODEL.MASK_ON", False))
+        build_detection_model(run.cfg(run.folder / "refused", "MODEL.MASK_ON", False))
 
 
 def test_it_has_neither_weights_nor_losses(run, share_hidden):
@@ -109,10 +109,8 @@ def test_it_is_drawn_at_the_boxes(run):
 def test_an_export_leaves_it_out_and_says_so(run, monkeypatch, tmp_path):
     assert "share_hidden" not in run.exported().tasks
     lines, written = [], []
-    monkeypatch.setattr(
-        "maskrcnn_benchmark.export.export._write_checked", lambda network, tasks, *_: written.extend(tasks)
-    )
-    export_network(run.predictor(), ["program"], tmp_path, [run.image()], say=lines.append)
+    monkeypatch.setattr(export, "_write_checked", lambda network, tasks, *_: bool(written.extend(tasks)))
+    export.export_network(run.predictor(), ["program"], tmp_path, [run.image()], say=lines.append)
     assert lines == ["hidden share is made from what other tasks predict, and is no output of the file"]
     assert written == ["detection", "instance"]
 
