@@ -17,7 +17,9 @@ FLOORS = (
 # Of rooms on one floor: which may import which
 BESIDE = {
     ("config", "utils"),
-    ("layers", "structures"),
+    ("utils", "config"),
+    ("structures", "layers"),
+    ("solver", "multitask"),
     ("evaluation", "prediction_files"),
     ("visualization", "evaluation"),
     ("visualization", "data"),
@@ -33,8 +35,11 @@ def floor_of(room):
 
 
 def rooms_of(tree):
-    """(room, whether the import stands at the top of the module, line) of each import of the package."""
+    """(room, whether the import is made with the module, line) of each import; those for type checkers are left out."""
     top = {id(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)}
+    for block in ast.walk(tree):
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING":
+            block.body = [ast.Pass()]
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             top -= {id(node) for node in ast.walk(function)}
