@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import torch
+from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,7 +18,6 @@ from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -137,7 +137,7 @@ class FlowHead(nn.Module):
         labels = {i: target.labels[KEY].values for i, target in enumerate(targets) if KEY in target.labels}
         if not labels:
             return None, {}  # nobody looked at these images: no loss, which is not a loss of zero
-        values = self.predict(of_images(features.trunk, list(labels))).float()
+        values = self.predict(of_images(features.dense, list(labels))).float()
         height, width = (side * DENSE_STRIDE for side in values.shape[-2:])
         values = F.interpolate(values, size=(height, width), mode="bilinear", align_corners=False)
         ground_truth = stack_padded(list(labels.values()), height, width, math.nan)
@@ -148,7 +148,7 @@ class FlowHead(nn.Module):
 
     def scores(self, features):
         """`DenseFeatures` -> float [N, 3, H/4, W/4] of the padded batch; what an export runs."""
-        return self.predict(features.trunk).float()
+        return self.predict(features.dense).float()
 
 
 class FlowEvaluator(Evaluator):

@@ -7,7 +7,6 @@ TORCH_DETECTRON_ENV_MODULE=docs/examples/share_hidden.py python tools/train_net.
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows, xywh
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.found_objects import found_objects
 from maskrcnn_benchmark.evaluation.scores import Scores
@@ -31,7 +30,6 @@ class ShareHidden(Task):
     higher_is_better = False
     per = "derived"
     requires = ("detection", "instance")
-    scored_with = ("detection", "instance")
 
     def is_annotated(self, annotations):
         return annotations.instances is not None and annotations.instances.has_field("masks")
@@ -56,13 +54,8 @@ class ShareHidden(Task):
     def build_evaluator(self, vocabulary, protocols):
         return ShareHiddenEvaluator(self, vocabulary)
 
-    def encode(self, prediction, vocabulary):
-        """What is scored and written, of each object: its class, box, score and share."""
-        objects = self.output(prediction)
-        boxes, shares = xywh(objects).tolist(), objects.get_field(KEY).tolist()
-        return [{**row, KEY: share} for row, share in zip(predicted_rows(objects, "bbox", boxes), shares)]
-
     def files(self):
+        """A list with class, box, score and share of each object."""
         return (ObjectFile(KEY),)
 
     def paint(self, canvas, known, vocabulary, threshold):

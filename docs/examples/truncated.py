@@ -6,16 +6,14 @@ TORCH_DETECTRON_ENV_MODULE=docs/examples/truncated.py python tools/train_net.py 
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.evaluation.average_precision import average_precision
-from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows, xywh
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.found_objects import found_objects
 from maskrcnn_benchmark.evaluation.scores import Scores
-from maskrcnn_benchmark.modeling.roi_heads.regions import ROI_FEATURES
+from maskrcnn_benchmark.modeling.roi_heads.region_vectors import RegionVectorHead
 from maskrcnn_benchmark.modeling.utils import without_crowds
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
@@ -42,16 +40,10 @@ class Truncated(Task):
         return "box"
 
     def build_head(self, cfg, in_channels, vocabulary):
-        return TruncatedHead(in_channels, self.label_of)
+        return RegionVectorHead(in_channels, 1, KEY, self.label_of, cross_entropy, probability)
 
     def build_evaluator(self, vocabulary, protocols):
         return TruncatedEvaluator(self, vocabulary)
-
-    def encode(self, prediction, vocabulary):
-        """What is scored and written, of each object: its class, box, score, and the probability that it is cut off."""
-        objects = self.output(prediction, "detection")
-        boxes, values = xywh(objects).tolist(), objects.get_field(KEY).tolist()
-        return [{**row, KEY: value} for row, value in zip(predicted_rows(objects, "bbox", boxes), values)]
 
     def value_names(self, vocabulary):
         return ("whole", "cut off")
@@ -72,50 +64,14 @@ class TruncatedReader(LabelReader):
         return image.has_objects
 
 
-class TruncatedHead(nn.Module):
-    """A linear layer on the box head's region features, trained by cross-entropy on the regions of objects.
+def probability(logits):
+    """float [R, 1] -> what the detections' field holds, float [R]."""
+    return logits.sigmoid().squeeze(1)
 
-    Args:
-        in_channels: channels of the region features.
-        label_of: function from `ImageAnnotations` to the label of its objects, float [G], or to None.
-    """
 
-    def __init__(self, in_channels, label_of):
-        super().__init__()
-        self.label_of = label_of
-        self.predict = nn.Linear(in_channels, 1)
-        nn.init.normal_(self.predict.weight, std=0.01)
-        nn.init.zeros_(self.predict.bias)
-
-    def forward(self, features, boxes, targets=None):
-        """Boxes with region features, one `BoxList` per image -> (those with the field, {}) or (boxes, losses)."""
-        x = torch.cat([of_image.get_field(ROI_FEATURES) for of_image in boxes])
-        if targets is None:
-            for of_image, values in zip(boxes, self.scores(x).split([len(of_image) for of_image in boxes])):
-                of_image.add_field(KEY, values)
-            return boxes, {}
-        labels = [self.label_of(target) for target in targets]
-        if all(label is None for label in labels):
-            return boxes, {}
-        # -1: a region of background (whose index is negative), or of an image at whose objects nobody looked
-        label = torch.cat(
-            [
-                torch.full((len(of_image),), -1.0, device=x.device)
-                if label is None
-                else F.pad(label, (0, 1), value=-1)[of_image.get_field("matched_idxs").clamp(min=-1)]
-                for of_image, label in zip(boxes, labels)
-            ]
-        )
-        known = (label >= 0).float()
-        total = F.binary_cross_entropy_with_logits(self.logits(x), label.clamp(min=0), known, reduction="sum")
-        return boxes, {"loss_truncated": total / known.sum().clamp(min=1)}
-
-    def scores(self, x):
-        """Region features [R, C] or [R, C, h, w] -> probabilities float [R]; what an export runs."""
-        return self.logits(x).sigmoid()
-
-    def logits(self, x):
-        return self.predict(x.reshape(*x.shape[:2], -1).mean(dim=2)).float().squeeze(1)
+def cross_entropy(logits, labels):
+    """float [R, 1] and the labels of the objects there, float [R] -> the loss of each region."""
+    return F.binary_cross_entropy_with_logits(logits.squeeze(1), labels, reduction="none")
 
 
 class TruncatedEvaluator(Evaluator):

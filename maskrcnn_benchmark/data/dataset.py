@@ -126,6 +126,27 @@ class MaskReader(LabelReader):
         return image.has_masks
 
 
+class DerivedReader(LabelReader):
+    """Of a derived task: which images have the labels that it is made from, and so scored by. There is none to learn.
+
+    Args:
+        readers: {task key: reader} of the tasks that it is made from.
+    """
+
+    def __init__(self, readers: Mapping[str, LabelReader]) -> None:
+        self.needs = tuple(readers)
+        self.readers = readers
+
+    def read(self, image: Any) -> None:
+        return None
+
+    def has(self, image: Any) -> bool:
+        return all(reader.has(image) for reader in self.readers.values())
+
+    def teaches(self, image: Any) -> bool:
+        return False
+
+
 class AnnotatedDataset(torch.utils.data.Dataset):
     """Images with the annotations of some tasks: what training, testing and drawing ask of any data set.
 

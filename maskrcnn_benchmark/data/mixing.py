@@ -75,8 +75,8 @@ def in_learned_vocabulary(cfg: CfgNode, names: Sequence[str], datasets: list[Dat
         return datasets
     learned, vocabulary = learned_vocabulary(cfg, {name: each.vocabulary for name, each in zip(names, datasets)})
     datasets = [in_vocabulary(dataset, vocabulary) for dataset in datasets]
-    tasks = {task.key: task for task in enabled}
-    taught = [taught_tasks(dataset, enabled) for dataset in datasets]
+    tasks = {task.key: task for task in enabled if task.losses}
+    taught = [taught_tasks(dataset, tasks.values()) for dataset in datasets]
     for name, keys in zip(names, taught):
         if not keys:
             raise UserError(
@@ -95,7 +95,7 @@ def in_learned_vocabulary(cfg: CfgNode, names: Sequence[str], datasets: list[Dat
 def _refuse_unlabelled(name: str, dataset: Dataset, enabled: "Sequence[Task]") -> None:
     """Raise `UserError` for a task that is on and of which the only training data set has no labels."""
     taught = taught_tasks(dataset, enabled)
-    untaught = next((task for task in enabled if task.key not in taught), None)
+    untaught = next((task for task in enabled if task.losses and task.key not in taught), None)
     if untaught is not None:
         raise UserError(
             f"MODEL.{untaught.switch} is on, but data set {name} has no labels for {untaught.title}; turn the task "

@@ -28,7 +28,7 @@ from maskrcnn_benchmark.evaluation.protocols import Protocols, build_protocols
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
-from maskrcnn_benchmark.tasks.task import Task, evaluated_tasks
+from maskrcnn_benchmark.tasks.task import Task, derive_outputs, evaluated_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -243,6 +243,7 @@ class Evaluation:
         info = dataset.get_img_info(index)
         # what is made from outputs, such as those of derived tasks, is made after this
         prediction = prediction.resize((info["width"], info["height"]))
+        prediction = derive_outputs(prediction, self.tasks, dataset.vocabulary)
         return {task.key: task.encode(prediction, dataset.vocabulary) for task in self.tasks}
 
 

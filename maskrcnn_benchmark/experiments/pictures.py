@@ -10,6 +10,7 @@ import numpy as np
 
 from maskrcnn_benchmark.engine.inference import InferenceNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.tasks.task import Task, derive_outputs
 from maskrcnn_benchmark.visualization.page import picture_page
 
 PAGE = "pictures.html"
@@ -18,7 +19,7 @@ PAGE = "pictures.html"
 def draw_pictures(
     network: InferenceNetwork,
     dataset: Any,
-    tasks: Sequence[str],
+    tasks: Sequence[Task],
     path: str | os.PathLike,
     count: int,
     size_divisible: int = 0,
@@ -47,6 +48,7 @@ def draw_pictures(
         seen = [picture] if network.augmentation else to_image_list([dataset[index][0]], size_divisible)
         (prediction,) = network(seen)
         name = as_stored.get_img_info(index)["file_name"]
-        return np.asarray(picture), annotations, prediction.resize(picture.size).to("cpu"), name
+        prediction = derive_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary)
+        return np.asarray(picture), annotations, prediction.to("cpu"), name
 
     return Path(picture_page(map(sample, indices), dataset.vocabulary, tasks, path))

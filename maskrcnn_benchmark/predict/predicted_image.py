@@ -14,7 +14,7 @@ from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
 from maskrcnn_benchmark.predict.video import Clip
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, Task
+from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import canvas_scale
 from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay, overlay_scale
@@ -85,7 +85,8 @@ class PredictedImage:
 
         Boxes are in pixels of the image, maps have one cell per pixel, each made when it is looked at.
         """
-        return self._coarse.resize(self.size)
+        tasks = [TASKS[key] for key in self.tasks]
+        return derive_outputs(self._coarse.resize(self.size), tasks, self.vocabulary)
 
     @property
     def nbytes(self) -> int:
@@ -199,7 +200,13 @@ class PredictedImage:
 
     def _at_scale(self, scale: float) -> ImagePrediction:
         """The `ImagePrediction` to draw at a scale: maps that are made already where they fit, else the coarse ones."""
-        return self.prediction if scale == 1 else self._coarse
+        if scale == 1:
+            return self.prediction
+        derived = [key for key in self.tasks if TASKS[key].per == "derived" and key in self.prediction.outputs]
+        if not derived:
+            return self._coarse
+        outputs = {**self._coarse.outputs, **{key: self.prediction.outputs[key] for key in derived}}
+        return ImagePrediction(self._coarse.size, image_id=self._coarse.image_id, outputs=outputs)
 
 
 def merge_thresholds(

@@ -1,7 +1,6 @@
 """Boundary detection: is there a boundary at this pixel?"""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -35,9 +34,8 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
-from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import numbers_card
 from maskrcnn_benchmark.visualization.drawn_task import Known

@@ -50,9 +50,8 @@ from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
-from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import ratios_card, shares_card
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend

@@ -49,9 +49,8 @@ from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
-from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
 from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped, parts_table
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend

@@ -1,6 +1,6 @@
 """Semantic segmentation: a class for every pixel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -44,9 +44,8 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, Scor
 from maskrcnn_benchmark.structures.run_length import row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
-from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
 from maskrcnn_benchmark.visualization.dataset_page import shares_card
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend

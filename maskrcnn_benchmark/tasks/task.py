@@ -16,7 +16,9 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import add_options
-from maskrcnn_benchmark.config.defaults import task_options
+from maskrcnn_benchmark.config.defaults import (
+    task_options,
+)
 from maskrcnn_benchmark.config.options import ClassCount, Option
 from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
@@ -140,8 +142,14 @@ class Task:
     def label_reader(self, dataset: "AnnotatedDataset") -> "LabelReader | None":
         """How the labels are read from a data set that is being opened, None where it has none.
 
-        By default what `label_readers` has for its layout. A data set of a user's class sets the labels itself.
+        By default what `label_readers` has for its layout; for a derived task those of the tasks that it requires. A
+        data set of a user's class sets the labels itself.
         """
+        if self.per == "derived":
+            from maskrcnn_benchmark.data.dataset import DerivedReader
+
+            readers = {key: TASKS[key].label_reader(dataset) for key in self.requires}
+            return None if None in readers.values() else DerivedReader(readers)
         make = self.label_readers.get(dataset.layout)
         return None if make is None else make(dataset)
 

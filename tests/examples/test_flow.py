@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from example_task import ExampleRun, registered
+from example_task import ExampleRun, example
 
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.utils.errors import UserError
@@ -13,7 +13,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 @pytest.fixture(scope="module", autouse=True)
 def flow():
-    with registered("flow") as module:
+    with example("flow") as module:
         yield module
 
 
@@ -67,7 +67,7 @@ def test_what_is_not_known_adds_nothing_to_the_loss(flow):
 
     torch.manual_seed(0)
     head, x = flow.FlowHead(2), torch.randn(1, 2, 2, 2)
-    features = DenseFeatures([x], [(8, 8)], trunk=x)
+    features = DenseFeatures([x], [(8, 8)], dense=x)
     values = torch.zeros(3, 8, 8)
     values[:, :, 4:] = math.nan
     _, losses = head(features, None, [ImageAnnotations((8, 8), labels={"flow": flow.FlowMap(values)})])

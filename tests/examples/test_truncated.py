@@ -6,16 +6,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from example_task import ExampleRun, registered
+from example_task import ExampleRun, example
 
-from maskrcnn_benchmark.modeling.roi_heads.regions import ROI_FEATURES
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 
 @pytest.fixture(scope="module", autouse=True)
 def truncated():
-    with registered("truncated") as module:
+    with example("truncated") as module:
         yield module
 
 
@@ -46,30 +45,6 @@ def test_labels_stay_with_their_objects():
     assert annotations.transpose(0).instances.get_field("truncated").tolist() == [1, 0]
     assert annotations.resize((50, 40)).instances.get_field("truncated").tolist() == [1, 0]
     assert annotations.crop((15, 15, 60, 60)).instances.get_field("truncated").tolist() == [0]
-
-
-def test_regions_of_objects_whose_label_is_known_are_learnt(truncated):
-    torch.manual_seed(0)
-    head = truncated.TruncatedHead(4, truncated.Truncated().label_of)
-    x = torch.randn(4, 4)
-    regions = []
-    for rows, matched in ((slice(0, 3), [1, -1, 0]), (slice(3, 4), [-2])):
-        boxes = BoxList(torch.zeros(len(matched), 4), (100, 80))
-        boxes.add_field(ROI_FEATURES, x[rows])
-        boxes.add_field("matched_idxs", torch.tensor(matched))
-        regions.append(boxes)
-    known = ImageAnnotations((100, 80), objects([[0, 0, 9, 9], [20, 20, 39, 39]], [1, 2], [1, 0]))
-    p = head.scores(x)
-    for other in (ImageAnnotations((100, 80), objects([], [], [])), ImageAnnotations((100, 80))):
-        _, losses = head(None, regions, [known, other])
-        expected = -((1 - p[0]).log() + p[2].log()) / 2
-        assert losses["loss_truncated"].item() == pytest.approx(expected.item(), rel=1e-5)
-    assert head(None, regions, [ImageAnnotations((100, 80))] * 2)[1] == {}
-
-
-def test_maps_of_region_features_are_averaged(truncated):
-    head, x = truncated.TruncatedHead(4, None), torch.randn(3, 4, 2, 2)
-    torch.testing.assert_close(head.scores(x), head.scores(x.mean(dim=(2, 3))))
 
 
 def test_metrics_of_a_case_worked_by_hand(truncated):

@@ -1,6 +1,7 @@
 """Takes a task of docs/examples/ through everything that a task does, with a tiny network and a few drawn images."""
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
+from maskrcnn_benchmark.engine.inference import Evaluation
 from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.experiments.comparison import compare_folders
@@ -52,7 +54,7 @@ TEST: {{IMS_PER_BATCH: 2, NUM_PICTURES: 1, NUM_EXAMPLES: 1}}
 
 
 @contextlib.contextmanager
-def registered(name: str) -> Iterator[ModuleType]:
+def example(name: str) -> Iterator[ModuleType]:
     """The module docs/examples/NAME.py, its task registered within the block alone."""
     module_name = f"{name}_example"
     with restored_tasks():
@@ -112,10 +114,10 @@ class ExampleRun:
 
     def metrics_from_files(self) -> dict[str, float]:
         """The metrics of the predictions that the test wrote."""
-        tasks = TASKS.values()
-        dataset = self.dataset(tasks=(self.key, *self.others))
+        tasks = [task for key, task in TASKS.items() if key in (self.key, *self.others)]
+        dataset = self.dataset(tasks=[task.key for task in tasks])
         reader = PredictionReader(dataset, find_predictions(self.predictions, tasks), tasks)
-        return score_files(dataset, reader, [self.task])[self.key].scores.metrics
+        return score_files(Evaluation([self.task]), dataset, reader)[self.key].scores.metrics
 
     def predictor(self, **options: Any) -> Predictor:
         return Predictor(self.output / "model_final.pth", device="cpu", **options)
@@ -158,5 +160,6 @@ class ExampleRun:
         return list(parts) == list(whole) and all(torch.equal(parts[name], whole[name]) for name in whole)
 
     def comparison(self) -> Any:
-        """The run beside itself."""
-        return compare_folders([str(self.output), str(self.output)])
+        """The run beside a copy of it."""
+        copied = shutil.copytree(self.output, self.folder / "copy")
+        return compare_folders([str(self.output), str(copied)])

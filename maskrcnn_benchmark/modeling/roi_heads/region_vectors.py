@@ -84,8 +84,7 @@ class RegionVectorHead(nn.Module):
             ValueError: there are not as many labels as objects.
         """
         if targets is None:
-            outputs = self.outputs(features, proposals)
-            outputs = outputs if self.activation is None else self.activation(outputs)
+            outputs = self._activated(region_features(self.feature_extractor, features, proposals))
             for boxes, of_image in zip(proposals, outputs.split([len(boxes) for boxes in proposals])):
                 boxes.add_field(self.field, of_image)
             return proposals, {}
@@ -105,14 +104,28 @@ class RegionVectorHead(nn.Module):
         known = self.is_known(labels)
         if not known.any():
             return proposals, {}
-        losses = self.loss(self.outputs(features, regions), labels.masked_fill(~known, 0))
+        outputs = self._outputs(region_features(self.feature_extractor, features, regions))
+        losses = self.loss(outputs, labels.masked_fill(~known, 0))
         known = _with_dimensions(known, losses.ndim).expand_as(losses)
         return proposals, {self.loss_name: losses.masked_fill(~known, 0).sum() / known.sum().clamp(min=1)}
 
-    def outputs(self, features: Sequence[torch.Tensor], boxes: Sequence[BoxList]) -> torch.Tensor:
-        """float [R, C] of the boxes of all images, before the activation."""
-        x = region_features(self.feature_extractor, features, boxes)
+    def scores(
+        self, features: torch.Tensor | Sequence[torch.Tensor], boxes: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The field of the regions of one image, float [R, C], in a form that can be exported.
+
+        Args:
+            features: of the regions, or the feature maps of the image if the head has an extractor of its own.
+            boxes: float [R, 4], which that extractor then takes.
+        """
+        return self._activated(features if self.feature_extractor is None else self.feature_extractor(features, boxes))
+
+    def _outputs(self, x: torch.Tensor) -> torch.Tensor:
         return self.predictor(x.flatten(2).mean(dim=2) if x.ndim > 2 else x).float()
+
+    def _activated(self, x: torch.Tensor) -> torch.Tensor:
+        outputs = self._outputs(x)
+        return outputs if self.activation is None else self.activation(outputs)
 
 
 def _with_dimensions(known, count):
