@@ -300,7 +300,6 @@ class Part(Task):
 
     # Network ----------------------------------------------------------------------------------------------------------
 
-    label_field = "parts"
     # Of its head for the whole image
     head_after = "semantic"
 

@@ -6,7 +6,6 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -216,8 +215,6 @@ class Task:
 
     # Network ----------------------------------------------------------------------------------------------------------
 
-    # Of a task per region: the objects' field with its label, where that is not the key
-    label_field: str = ""
     # Key of the task behind whose head its own is made, and so draws its random weights; else the registry's order
     head_after: str | None = None
 
@@ -256,10 +253,11 @@ class Task:
 
     def label_of(self, annotations: ImageAnnotations) -> Any:
         """Its label on an image, or of the objects there if it is a field of theirs; None where nobody looked."""
-        if self.per != "region" or self.key in annotations.labels:
+        if self.label_field is None:
             return annotations.labels.get(self.key)
-        instances, field = annotations.instances, self.label_field or self.key
-        return instances.get_field(field) if instances is not None and instances.has_field(field) else None
+        instances = annotations.instances
+        has_label = instances is not None and instances.has_field(self.label_field)
+        return instances.get_field(self.label_field) if has_label else None
 
     def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:
         """A derived task's output on an image; what costs much is better left to a `ScoreMap.computed`.
@@ -538,6 +536,8 @@ class Task:
 
 def _same(label: Any) -> Any:
     return label
+
+
 Thresholds = Mapping[Task, float]  # of all tasks that a photograph shows
 
 
@@ -550,27 +550,20 @@ class Registry(MutableMapping[str, Task]):
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
-        self._places: dict[str, int] = {}  # of the package's own, by module
         self._is_filled = False
 
     def fill(self) -> None:
         """Import the package's own tasks, unless that was done."""
-        if not self._is_filled:
-            self._is_filled = True  # the tasks look at the registry, too
-            try:
-                own = importlib.import_module("maskrcnn_benchmark.tasks.own")
-            except BaseException:
-                self._is_filled = False
-                raise
-            # whichever file was imported first, the order is that of `own`
-            self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
-            self._is_filled = True
-            modules = vars(importlib.import_module("maskrcnn_benchmark.tasks.own")).values()
-            names = (module.__name__ for module in modules if inspect.ismodule(module))
-            self._places = {name: place for place, name in enumerate(names)}
+        if self._is_filled:
+            return
+        self._is_filled = True  # the tasks look at the registry, too
+        try:
             own = importlib.import_module("maskrcnn_benchmark.tasks.own")
-            # whichever file was imported first, the order is that of `own`
-            self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
+        except BaseException:
+            self._is_filled = False
+            raise
+        # whichever file was imported first, the order is that of `own`
+        self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
@@ -578,10 +571,6 @@ class Registry(MutableMapping[str, Task]):
 
     def __setitem__(self, key: str, task: Task) -> None:
         self._tasks[key] = task
-        # a module that was imported by itself is registered after all others
-        last = len(self._places)
-        order = sorted(self._tasks.values(), key=lambda task: self._places.get(type(task).__module__, last))
-        self._tasks = {task.key: task for task in order}
 
     def __delitem__(self, key: str) -> None:
         del self._tasks[key]
