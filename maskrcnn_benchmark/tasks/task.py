@@ -150,6 +150,11 @@ class Task:
 
     # Export -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def is_added(self) -> bool:
+        """Whether it comes from outside this package."""
+        return not type(self).__module__.startswith("maskrcnn_benchmark.tasks.")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
 
@@ -250,7 +255,7 @@ def _name_of_class(task: Task) -> tuple[str, str]:
 def _add_options(cfg: CfgNode, task: Task) -> None:
     """Give a task the options that every task has, in place."""
     if task.switch in cfg.MODEL:
-        if task.__class__.__module__.startswith("maskrcnn_benchmark.tasks."):
+        if not task.is_added:
             return
         raise ValueError(f"MODEL.{task.switch} is an option already; choose another switch for {task.key!r}")
     cfg.add(task_switch(task.switch, task.comment or f"Task: {task.title}"))
