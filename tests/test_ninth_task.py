@@ -20,21 +20,23 @@ from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.label_sources import LABEL_SOURCES
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
+from maskrcnn_benchmark.engine.inference import Evaluation
+from maskrcnn_benchmark.engine.results import format_table, read_results
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.step import TrainingStep
-from maskrcnn_benchmark.evaluation.build import EVALUATORS
-from maskrcnn_benchmark.evaluation.report import format_table, read_results
-from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS, TrivialPredictor
+from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.experiments.run import test as run_test
 from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.prediction_files.encodings import encode_strength
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, Task, annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -67,7 +69,7 @@ def saliency():
     groups = ("LOSS_WEIGHTS", "SINGLE_LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")
     options = [default_cfg.MODEL, *(default_cfg.MULTITASK[group] for group in groups)]
     records = default_cfg.__dict__[ConfigNode.RECORDS]
-    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, EVALUATORS, DRAWERS, TRIVIAL_MAPS, records, *options]
+    tables = [TASKS, LABEL_SOURCES, FPN_HEADS, DRAWERS, records, *options]
     before = [dict(table) for table in tables]
     module = import_file("saliency_example", EXAMPLE, make_importable=True)
     module.setup_environment()
@@ -141,9 +143,11 @@ def test_written_maps_score_the_same_and_are_read_by_the_test_again(folder, run)
     answers = run / "inference" / "mini_detail_val"
     assert len(list((answers / "saliency").glob("*.png"))) == 3
     dataset = open_mini(folder, "val", parts="person")
-    reader = PredictionReader(dataset, find_predictions(answers, TASKS.values()), TASKS.values())
-    assert reader.tasks == list(TASKS)
-    figures = score_files(dataset, reader, ["saliency"])["saliency"].scores.metrics
+    evaluation = Evaluation([TASKS["saliency"]], workers=1)
+    sources = find_predictions(answers, TASKS.values())
+    assert tasks_of(sources, TASKS.values()) == list(TASKS.values())
+    reader = PredictionReader(dataset, sources, evaluation.tasks)
+    figures = score_files(evaluation, dataset, reader)["saliency"].scores.metrics
     assert figures == read_results(answers / "results.json")["saliency"]["metrics"]
     again = run_test(nine_cfg(folder, run, "TEST.NUM_EXAMPLES", 0))["mini_detail_val"]
     assert again["saliency"]["metrics"] == figures
@@ -266,14 +270,19 @@ def test_the_trivial_answer_is_the_mean_label(folder):
     left, none = torch.zeros(64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
     left[:, :32] = 1
     labels = [ImageAnnotations((64, 64), labels={"saliency": SemanticMap(label)}) for label in (left, none)]
-    answer = TrivialPredictor(dataset.vocabulary).fit(labels).predict((64, 64)).outputs["saliency"].scores
+    predictor = TrivialPredictor([TASKS["saliency"]], dataset.vocabulary).fit(labels)
+    answer = predictor.predict((64, 64)).outputs["saliency"].scores
     assert answer.shape == (1, 64, 64)
     assert answer[0, :, :30].eq(0.5).all() and answer[0, :, 34:].eq(0).all()
 
 
 def test_a_task_without_trivial_answer_and_without_files_has_figures_all_the_same(folder, tmp_path, monkeypatch):
-    monkeypatch.delitem(TRIVIAL_MAPS, "saliency")
-    monkeypatch.setattr(type(TASKS["saliency"]), "files", lambda task: ())
+    monkeypatch.setattr(type(TASKS["saliency"]), "trivial", Task.trivial)
+    monkeypatch.setattr(type(TASKS["saliency"]), "files", lambda self: ())
+    # without a file that says what is written, the numbers of the output are scored
+    monkeypatch.setattr(
+        type(TASKS["saliency"]), "encode", lambda self, *given: encode_strength(Task.encode(self, *given)[0])
+    )
     others = [option for task in TASKS.values() if task.key != "saliency" for option in (f"MODEL.{task.switch}", False)]
     train(nine_cfg(folder, tmp_path, "SOLVER.MAX_ITER", 1, "TEST.NUM_PICTURES", 0, *others))
     results = read_results(tmp_path / "results.json")
@@ -294,7 +303,7 @@ def test_a_checkpoint_alone_answers_all_nine(folder, run, tmp_path):
 
 
 def test_figures_are_those_of_a_case_worked_by_hand(saliency):
-    evaluator = saliency.SaliencyEvaluator()
+    evaluator = saliency.SaliencyEvaluator(TASKS["saliency"], Vocabulary())
     truth = torch.tensor([[1, 1, 0, IGNORE_INDEX]], dtype=torch.uint8)
     target = ImageAnnotations((4, 1), image_id=1, labels={"saliency": SemanticMap(truth)})
     nothing = ImageAnnotations((4, 1), image_id=2, labels={"saliency": SemanticMap(torch.zeros(1, 4).byte())})

@@ -10,18 +10,18 @@ import os
 from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.evaluation_report import RESULTS, compare_results, leave_results, report_run
+from maskrcnn_benchmark.engine.delta_m import read_single_task
+from maskrcnn_benchmark.engine.evaluation_report import RESULTS, EvaluationReport
+from maskrcnn_benchmark.engine.inference import Evaluation
+from maskrcnn_benchmark.engine.results import format_table
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
-from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
-from maskrcnn_benchmark.evaluation.delta_m import read_single_task
 from maskrcnn_benchmark.evaluation.protocols import (
     DETECTION_PROTOCOLS,
     EDGE_CONVENTIONS,
     Protocols,
     build_protocols,
 )
-from maskrcnn_benchmark.evaluation.report import format_table
 from maskrcnn_benchmark.experiments.open_dataset import (
     add_dataset_arguments,
     dataset_config,
@@ -35,7 +35,6 @@ from maskrcnn_benchmark.utils.arguments import in_range, workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
 
 
@@ -93,20 +92,19 @@ def main():
     cfg = dataset_config(arguments, tasks)
     protocols = choose_protocols(arguments, cfg)
     dataset = open_dataset(arguments, cfg, tasks)
-    predictions = PredictionReader(dataset, sources, [TASKS[key] for key in tasks])
-    evaluators = score_files(dataset, predictions, tasks, protocols, arguments.workers)
+    evaluation = Evaluation([TASKS[key] for key in tasks], protocols, arguments.workers)
+    predictions = PredictionReader(dataset, sources, evaluation.tasks)
+    evaluators = score_files(evaluation, dataset, predictions)
     trivial = {}
     if arguments.predictions and cfg is not None:  # a test of the same data set has measured it already
         path = Path(arguments.predictions) / TRIVIAL
         trivial = kept_metrics(path, cfg.DATASETS.TEST[0], len(dataset), protocols)
-    results = compare_results(evaluators, trivial, arguments.single_task)
-    mkdir(arguments.output)
-    leave_results(evaluators, results, arguments.output)
-    write_summary(evaluators, arguments.output)
-    print(format_table(results))
+    report = EvaluationReport(evaluators, dataset, trivial, arguments.single_task)
+    report.write(arguments.output)
+    print(format_table(report.results))
     title = f"Evaluation on {dataset_name(arguments, cfg)}"
     facts = [("images", str(len(dataset))), *((key, str(path)) for key, path in sources.items())]
-    page = report_run(evaluators, results, dataset, predictions, arguments.output, title, facts, arguments.examples)
+    page = report.write_page(arguments.output, title, facts, arguments.examples, predictions)
     print(f"results: {Path(arguments.output) / RESULTS}\nreport: {page}")
 
 

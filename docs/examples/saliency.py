@@ -13,13 +13,11 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.label_sources import LABEL_SOURCES, read_annotations
-from maskrcnn_benchmark.evaluation.build import EVALUATORS
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
-from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS
+from maskrcnn_benchmark.evaluation.trivial import MeanMap
 from maskrcnn_benchmark.modeling.fpn_heads.dense_trunk import TRUNK_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.modeling.registry import FPN_HEADS
-from maskrcnn_benchmark.prediction_files.encodings import encode_strength
 from maskrcnn_benchmark.prediction_files.map_file import read_strength
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
@@ -42,8 +40,15 @@ class Saliency(Task):
     headline = "maxF"
     parameter_prefixes = ("fpn_heads.heads.saliency.",)
 
+    def build_evaluator(self, vocabulary, protocols):
+        return SaliencyEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary):
+        """The mean label at each place."""
+        return MeanMap(self.key, mean_label)
+
     def files(self):
-        """A folder of grey PNGs of 8 bits."""
+        """What is scored and written, uint8 [H, W]: a folder of grey PNGs of 8 bits."""
         return (ArrayMaps(KEY, encodings={KEY: "PNG of 8 bits: saliency times 255"}),)
 
 
@@ -133,17 +138,12 @@ class SaliencyEvaluator(Evaluator):
     (Perazzi et al. 2012; less is better). An image on which nothing is salient has no recall and counts in MAE alone.
     """
 
-    task = KEY
     protocol = "maxF with beta^2 = 0.3 and mIoU of means over images at 256 thresholds, MAE (Achanta et al. 2009)"
 
-    def answer(self, prediction):
-        """What is scored and written: uint8 [H, W], saliency times 255."""
-        return encode_strength(self.member(prediction, KEY).scores[0].cpu().numpy())
-
-    def record(self, answer, target):
+    def record(self, stored, target):
         """int64 [2, 256]: other and salient pixels of an image, counted by the strength that they are given."""
         truth = target.labels[KEY].labels.cpu().numpy()
-        return np.stack([np.bincount(answer[truth == value], minlength=256) for value in (0, 1)])
+        return np.stack([np.bincount(stored[truth == value], minlength=256) for value in (0, 1)])
 
     def summarize(self, records):
         errors = [mean_error(record) for record in records if record.any()]
@@ -203,6 +203,4 @@ def setup_environment():
     register_task(SALIENCY)
     LABEL_SOURCES[KEY] = saliency_source
     FPN_HEADS[KEY] = build_saliency_head
-    EVALUATORS[KEY] = lambda vocabulary, protocols: SaliencyEvaluator()
     DRAWERS[KEY] = draw_saliency
-    TRIVIAL_MAPS[KEY] = mean_label

@@ -2,15 +2,20 @@
 
 import copy
 import math
+import os
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from maskrcnn_benchmark.evaluation.delta_m import add_delta_m, read_single_task
-from maskrcnn_benchmark.evaluation.report import gather_results, table_rows, title_of, write_class_table, write_results
+from maskrcnn_benchmark.engine.delta_m import add_delta_m, read_single_task
+from maskrcnn_benchmark.engine.results import gather_results, table_rows, title_of, write_class_table, write_results
+from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
-from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS
+from maskrcnn_benchmark.tasks.task import Task
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.drawers import DRAWERS
@@ -19,104 +24,96 @@ from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, wri
 RESULTS, CLASS_TABLE, REPORT, CURVES = "results.json", "per_class.csv", "report.html", "curves"
 
 
-def compare_results(evaluators, trivial=None, single_task=""):
-    """The results of evaluators beside what they are compared with.
+class EvaluationReport:
+    """The results of evaluators beside what they are compared with, and how they are shown.
 
     Args:
-        evaluators: {task key: evaluator after `evaluate`}.
+        evaluators: {task key: evaluator after `evaluate`, which knows images by their index in the data set}.
+        dataset: the data set. For `write_page` its item at an index is (image, annotations, index); where its images
+            are missing, their place stays white.
         trivial: {task key: {metric: value}} of the trivial predictor.
         single_task: file with the results of single-task networks, see `delta_m.read_single_task`; "" for none.
-
-    Returns:
-        the results, as `evaluation.report.gather_results` says, with Delta_m where there is a file to compare with.
-    """
-    results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
-    return add_delta_m(results, read_single_task(single_task)) if single_task else results
-
-
-def leave_results(evaluators, results, folder, interactions=None):
-    """Write `results.json`, `per_class.csv` and `curves/NAME.png`.
-
-    Args:
-        evaluators: {task key: evaluator after `evaluate`}.
-        results: what `compare_results` returned.
-        folder: where to.
         interactions: of the tasks in training, as `Interactions.summary` returns them, or None.
+
+    Attributes:
+        results: as `results.gather_results` says, with Delta_m where there is a file to compare with.
     """
-    folder = Path(folder)
-    mkdir(folder / CURVES)
-    for evaluator in evaluators.values():
-        for curve in evaluator.scores.curves:
-            with atomic_write(folder / CURVES / f"{curve.name}.png") as file:
-                file.write(draw_curve(curve))
-    write_class_table(results, folder / CLASS_TABLE)
-    write_results(results, folder / RESULTS, interactions)
 
+    def __init__(
+        self,
+        evaluators: Mapping[str, Evaluator],
+        dataset: Any,
+        trivial: Mapping[str, Mapping[str, float]] | None = None,
+        single_task: str | os.PathLike = "",
+        interactions: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.evaluators, self.dataset, self.interactions = evaluators, dataset, interactions
+        results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
+        self.results = add_delta_m(results, read_single_task(single_task)) if single_task else results
 
-def report_files(evaluators, results, dataset, folder, name, count, interactions=None):
-    """Write the report of answers that a `PredictionWriter` wrote into a folder, into that folder.
+    def write(self, folder: str | os.PathLike) -> None:
+        """Write `results.json`, `per_class.csv`, `curves/NAME.png` and pycocotools' own summary into a folder."""
+        folder = Path(folder)
+        mkdir(folder / CURVES)
+        write_summary(self.evaluators, folder)
+        for evaluator in self.evaluators.values():
+            for curve in evaluator.scores.curves:
+                with atomic_write(folder / CURVES / f"{curve.name}.png") as file:
+                    file.write(draw_curve(curve))
+        write_class_table(self.results, folder / CLASS_TABLE)
+        write_results(self.results, folder / RESULTS, self.interactions)
 
-    Args:
-        evaluators, results, dataset, count, interactions: as those of `report_run`.
-        folder: of the files.
-        name: of the data set.
+    def write_page(
+        self,
+        folder: str | os.PathLike,
+        title: str,
+        facts: Sequence[tuple[str, str]],
+        count: int = 3,
+        predictions: PredictionReader | None = None,
+    ) -> Path:
+        """Write `report.html`: the results, the curves, and of each task the images that went worst and best.
 
-    Returns:
-        `Path` of the report.
-    """
-    tasks = [TASKS[key] for key in evaluators if _is_drawn(key)]
-    reader = PredictionReader(dataset, find_predictions(folder, tasks), tasks) if tasks else None
-    facts = [("data set", name), ("images", str(len(dataset))), ("answers", str(folder))]
-    title = f"Evaluation on {name}"
-    return report_run(evaluators, results, dataset, reader, folder, title, facts, count, interactions)
+        Args:
+            folder: where to.
+            title: heading.
+            facts: (name, text), said below it.
+            count: number of images at either end; 0 draws none.
+            predictions: its `read(index, tasks)` returns {task key: what is stored}; by default those that a
+                `PredictionWriter` wrote into the folder.
 
-
-def report_run(evaluators, results, dataset, predictions, folder, title, facts, count=3, interactions=None):
-    """Write `report.html`: the results, the curves, and of each task the images that went worst and best.
-
-    Args:
-        evaluators: {task key: evaluator that knows images by their index in the data set}.
-        results: what `compare_results` returned.
-        dataset: `dataset[index]` is (image, annotations, index); where its images are missing, their place stays white.
-        predictions: its `read(index, tasks)` are the stored predictions, such as a `PredictionReader`.
-        folder: where to.
-        title: heading.
-        facts: list of (name, text) said below it.
-        count: number of images at either end; 0 draws none.
-        interactions: as `leave_results` takes it.
-
-    Returns:
-        `Path` of the report.
-    """
-    show = _Images(dataset, predictions)
-    tasks = []
-    for key, result in results.items():
-        evaluator = evaluators.get(key)
-        worst, best = ([], [])
-        if _is_drawn(key) and count:
-            worst, best = _extremes(evaluator.image_scores(), count)
-        tasks.append(
-            TaskReport(
-                key,
-                title_of(key),
-                result["protocol"],
-                result["reason"],
-                result["metrics"],
-                result["per_class"],
-                [] if evaluator is None else evaluator.scores.curves,
-                *([show(key, index, score) for index, score in group] for group in (worst, best)),
+        Returns:
+            path of the report.
+        """
+        # a thousand proposals are no picture, and an added task may have no files
+        drawn = {key: evaluator.task for key, evaluator in self.evaluators.items() if evaluator.task.files()}
+        if predictions is None and drawn:
+            wanted = list(drawn.values())
+            predictions = PredictionReader(self.dataset, find_predictions(folder, wanted), wanted)
+        show = _Images(self.dataset, predictions)
+        tasks = []
+        for key, result in self.results.items():
+            evaluator = self.evaluators.get(key)
+            ends = _extremes(evaluator.image_scores(), count) if key in drawn and count else ([], [])
+            tasks.append(
+                TaskReport(
+                    key,
+                    title_of(key),
+                    result["protocol"],
+                    result["reason"],
+                    result["metrics"],
+                    result["per_class"],
+                    [] if evaluator is None else evaluator.scores.curves,
+                    *([show(drawn[key], index, score) for index, score in end] for end in ends),
+                )
             )
-        )
-    rows = table_rows(results)
-    return write_report(Path(folder) / REPORT, title, facts, rows, tasks, dataset.vocabulary, interactions)
+        rows = table_rows(self.results)
+        path = Path(folder) / REPORT
+        return write_report(path, title, facts, rows, tasks, self.dataset.vocabulary, self.interactions)
 
 
-def _is_drawn(key):
-    """Whether a report shows a line's answers: a thousand proposals are no picture, an added task may have no files."""
-    return bool(TASKS.get(key, PROPOSALS).files())
-
-
-def _extremes(scores, count):
+def _extremes(
+    scores: Mapping[Hashable, float], count: int
+) -> tuple[list[tuple[Hashable, float]], list[tuple[Hashable, float]]]:
     """([(key, score)] of the worst, worst first; of the best, best first), no image in both."""
     ranked = sorted((item for item in scores.items() if not math.isnan(item[1])), key=lambda item: item[1])
     best = ranked[::-1][: min(count, (len(ranked) + 1) // 2)]
@@ -127,21 +124,21 @@ def _extremes(scores, count):
 class _Images:
     """Examples by task and index; an image that several tasks show is read once."""
 
-    def __init__(self, dataset, predictions):
+    def __init__(self, dataset: Any, predictions: PredictionReader | None) -> None:
         self.dataset = copy.copy(dataset)
         self.dataset.transforms = None
         self.predictions = predictions
-        self._pictures = {}
+        self._pictures: dict[int, np.ndarray] = {}
 
-    def __call__(self, task, index, score):
+    def __call__(self, task: Task, index: int, score: float) -> Example:
         info = self.dataset.get_img_info(index)
         if index not in self._pictures:
             self._pictures[index] = self._picture(index, info)
-        stored, size = self.predictions.read(index, [task]), (info["width"], info["height"])
-        prediction = to_prediction(stored, size, self.dataset.vocabulary, [TASKS[task]])
+        size, vocabulary = (info["width"], info["height"]), self.dataset.vocabulary
+        prediction = to_prediction(self.predictions.read(index, [task.key]), size, vocabulary, [task])
         drawn = (
-            DRAWERS[task](self._pictures[index], answer, self.dataset.vocabulary)
-            for answer in (self.dataset.get_annotations(index), prediction)
+            DRAWERS[task.key](self._pictures[index], known, vocabulary)
+            for known in (self.dataset.get_annotations(index), prediction)
         )
         return Example(str(info.get("file_name", info.get("image_id", index))), score, *drawn)
 

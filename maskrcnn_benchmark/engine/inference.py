@@ -1,29 +1,35 @@
-"""The inference loop: a model over a data set, answers into evaluators, evaluators into one dictionary of results."""
+"""The inference loop: a network over a data set, its predictions into evaluators, and what they say into one result."""
 
 import contextlib
 import logging
+import os
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import cfg as global_cfg
 from maskrcnn_benchmark.data.batches import Batches
-from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
-from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_results, report_files
+from maskrcnn_benchmark.engine.bbox_aug import BoxAugmentation, build_bbox_aug
+from maskrcnn_benchmark.engine.evaluation_report import EvaluationReport
 from maskrcnn_benchmark.engine.original_dataset import as_evaluable
 from maskrcnn_benchmark.engine.precision import inference_precision
+from maskrcnn_benchmark.engine.results import check_expected_results, tasks_by_iou_type
 from maskrcnn_benchmark.engine.scoring import ScoringPool
-from maskrcnn_benchmark.evaluation.build import build_evaluators
-from maskrcnn_benchmark.evaluation.coco.summaries import summaries, write_summary
-from maskrcnn_benchmark.evaluation.report import TASK_OF_IOU_TYPE, check_expected_results
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
+from maskrcnn_benchmark.evaluation.coco.summaries import summaries
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator, build_evaluators
+from maskrcnn_benchmark.evaluation.protocols import Protocols, build_protocols
 from maskrcnn_benchmark.prediction_files.layout import layout_of
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
-from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS
+from maskrcnn_benchmark.tasks.task import Task, evaluated_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -41,166 +47,231 @@ def inference(
     expected_results=(),
     expected_results_sigma_tol=4,
     output_folder=None,
-    *,
-    tasks=None,
-    protocols=None,
-    dtype="float32",
-    tf32=False,
-    trivial=None,
-    augmentation=None,
-    workers=0,
-    single_task="",
-    num_examples=0,
-    interactions=None,
 ):
-    """Evaluate a model on a data set, with all processes taking their share of the images.
+    """The original library's call: evaluate a model on a data set, see `Evaluation.run` and `InferenceNetwork`.
 
     Args:
-        model: images -> one answer per image, in the pixels of the network's input: `BoxList` or `ImagePrediction`.
-        data_loader: yields (`ImageList`, targets, image indices) once over the data set; its `dataset` has
-            `get_annotations(index)`, `get_img_info(index)` and `vocabulary`, or the original's interface
-            (`engine.original_dataset`).
+        model: images -> one prediction per image, in the pixels of the network's input: `BoxList` or `ImagePrediction`.
+        data_loader: see `Evaluation.run`; its data set may have the original's interface (`engine.original_dataset`).
         dataset_name: name for the log.
-        iou_types: the original's way of naming tasks, used when `tasks` is None.
+        iou_types: the original's names of the tasks.
         box_only: measure the recall of proposals instead of `iou_types`.
-        bbox_aug: test-time augmentation; the loader then yields PIL images.
+        bbox_aug: test-time augmentation as the global config says; the loader then yields PIL images.
         device: where the model is.
         expected_results, expected_results_sigma_tol: as TEST.EXPECTED_RESULTS.
-        output_folder: if given, the answers of all images (`prediction_files.writer`), the results and what makes
-            them readable (`engine.evaluation_report`) and pycocotools' own summary are written here.
-        tasks: task keys to evaluate.
-        protocols: the `evaluation.protocols.Protocols`; by default those of published figures.
-        dtype: precision of the forward pass, as TEST.DTYPE.
-        tf32: whether float32 may be computed in TensorFloat-32 on CUDA, as TEST.TF32.
-        trivial: {task key: {metric: value}} of the trivial predictor, for comparison.
-        augmentation: what `bbox_aug` stands for; by default the global config's, as in the original.
-        workers: processes that score while the model goes on; 0 scores in this one.
-        single_task: file with results of single-task networks (`evaluation.delta_m`); "" for none.
-        num_examples: images at either end of each task's ranking that `report.html` shows, which also needs the
-            data set's images; 0 writes no report.
-        interactions: of the tasks in training, as `Interactions.summary` returns them, for `results.json` and the
-            report; None where they are not known.
+        output_folder: where predictions and results are written, if given.
 
     Returns:
-        the results, as `evaluation.report.gather_results` says, in the main process; None in the others.
+        the results, as `engine.results.gather_results` says, in the main process; None in the others.
     """
-    if isinstance(model, DistributedDataParallel):
-        model = model.module  # it would wait in each batch for processes that have one batch less
-    if bbox_aug and augmentation is None:
-        augmentation = build_bbox_aug(global_cfg, model)
-    if tasks is None:
-        tasks = _tasks(("box_proposal",) if box_only else iou_types)
-    dataset = as_evaluable(data_loader.dataset)
-    logger.info("Start evaluation on %s (%d images)", dataset_name, len(dataset))
-    start = time.perf_counter()
-    evaluators = build_evaluators(tasks, dataset.vocabulary, protocols)
-    augmentation = augmentation if bbox_aug else None
-    with (
-        _writer(output_folder, dataset, tasks) as writer,
-        ScoringPool(evaluators, dataset, workers) as pool,
-        Batches(data_loader) as batches,
-    ):
-        for predictions, indices in predict(model, batches, device, dtype, augmentation, tf32):
-            for prediction, index in zip(predictions, indices):
-                # Evaluators see what is written, so that a score from memory and one from the files are the same
-                answers = _answers(prediction, evaluators, dataset.get_img_info(index))
-                if writer is not None:
-                    writer.write(index, answers.answers)
-                # by index: data sets that were joined may use the same image id
-                pool.submit(index, answers)
-        if writer is not None:
-            writer.finish()
-    seconds = time.perf_counter() - start
-    logger.info("Evaluated in %.1f s (%.3f s per image)", seconds, seconds / max(1, len(dataset)))
-    scores = merge_and_evaluate(evaluators)
-    if scores is None:
-        return None
-    level = logging.INFO if _is_of_coco_files(dataset) else logging.DEBUG
-    for kind, text in summaries(evaluators).items():
-        logger.log(level, "%s on %s, by pycocotools:\n%s", kind, dataset_name, text)
-    results = compare_results(evaluators, trivial, single_task)
-    if output_folder:
-        write_summary(evaluators, output_folder)
-        leave_results(evaluators, results, output_folder, interactions)
-        if num_examples:
-            path = report_files(evaluators, results, dataset, output_folder, dataset_name, num_examples, interactions)
+    known = tasks_by_iou_type()
+    kinds = ("box_proposal",) if box_only else iou_types
+    unknown = [kind for kind in kinds if kind not in known]
+    if unknown:
+        raise UserError(f"iou_types: {unknown[0]!r} is unknown; there are {', '.join(known)}")
+    network = InferenceNetwork(model, device, augmentation=build_bbox_aug(global_cfg, model) if bbox_aug else None)
+    evaluation = Evaluation(
+        [known[kind] for kind in kinds],
+        expected_results=expected_results,
+        sigma_tolerance=expected_results_sigma_tol,
+    )
+    return evaluation.run(network, data_loader, dataset_name, output_folder)
+
+
+class InferenceNetwork:
+    """A network as it is tested: on its device, in its precision, with test-time augmentation if that is asked for.
+
+    Args:
+        model: images -> one prediction per image, in the pixels of its input: `BoxList` or `ImagePrediction`.
+        device: where it is.
+        dtype, tf32: as TEST.DTYPE and TEST.TF32.
+        augmentation: predicts in the model's place, from images as they were stored.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device | str = "cuda",
+        dtype: str = "float32",
+        tf32: bool = False,
+        augmentation: BoxAugmentation | None = None,
+    ) -> None:
+        # `DistributedDataParallel` would wait in each batch for processes that have one batch less
+        self.model = model.module if isinstance(model, DistributedDataParallel) else model
+        self.device, self.dtype, self.tf32, self.augmentation = device, dtype, tf32, augmentation
+
+    @classmethod
+    def of_config(cls, cfg: CfgNode, model: nn.Module, device: torch.device | str) -> "InferenceNetwork":
+        """As the options under TEST say."""
+        augmentation = build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None
+        return cls(model, device, cfg.TEST.DTYPE, cfg.TEST.TF32, augmentation)
+
+    def __call__(self, images: ImageList | Sequence) -> list[ImagePrediction]:
+        """A prediction per image, in the pixels of the network's input, on its device.
+
+        Args:
+            images: `ImageList`; with an augmentation list of PIL RGB images.
+        """
+        with torch.no_grad(), inference_precision(self.dtype, self.tf32, self.device):
+            if self.augmentation is not None:
+                outputs = self.augmentation(images, self.device)
+            elif isinstance(images, ImageList):
+                outputs = self.model(images.to(self.device, non_blocking=True))
+            else:
+                raise UserError(
+                    "the loader yields images as they were stored, which TEST.BBOX_AUG.ENABLED is for; call inference "
+                    "with bbox_aug=True, or make the loader with TEST.BBOX_AUG.ENABLED False"
+                )
+        return [ImagePrediction.of(output) for output in outputs]
+
+
+def predict(network: InferenceNetwork, data_loader: Iterable) -> Iterator[tuple[list[ImagePrediction], list[int]]]:
+    """Run a network over a loader, with a progress bar.
+
+    Args:
+        network: what predicts; its model is put into evaluation mode.
+        data_loader: as `Evaluation.run` takes it, or the `Batches` of one: those end its workers after an error.
+
+    Yields:
+        (predictions in the network's input pixels, on its device; image indices) per batch.
+    """
+    network.model.eval()
+    for images, _, indices in tqdm(data_loader, desc="evaluate", disable=None if is_main_process() else True):
+        yield network(images), [int(index) for index in indices]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is asked of networks, whichever the data set.
+
+    Attributes:
+        tasks: what is scored.
+        protocols: the definitions; by default those of published scores.
+        workers: processes that score while the network goes on; 0 scores in this one.
+        single_task: file with results of single-task networks (`engine.delta_m`); "" for none.
+        expected_results, sigma_tolerance: as TEST.EXPECTED_RESULTS.
+        num_examples: images at either end of each task's ranking that `report.html` shows, which also needs the data
+            set's images; 0 writes no report.
+        interactions: of the tasks in training, as `Interactions.summary` returns them, for `results.json` and the
+            report; None where they are not known.
+    """
+
+    tasks: Sequence[Task]
+    protocols: Protocols = field(default_factory=Protocols)
+    workers: int = 0
+    single_task: str = ""
+    expected_results: Sequence = ()
+    sigma_tolerance: float = 4
+    num_examples: int = 0
+    interactions: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of_config(
+        cls, cfg: CfgNode, num_examples: int = 0, interactions: Mapping[str, Any] | None = None
+    ) -> "Evaluation":
+        """As the options under TEST say, of the tasks that the config turns on."""
+        return cls(
+            evaluated_tasks(cfg),
+            build_protocols(cfg),
+            cfg.DATALOADER.NUM_WORKERS,
+            cfg.TEST.SINGLE_TASK_RESULTS,
+            cfg.TEST.EXPECTED_RESULTS,
+            cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
+            num_examples,
+            interactions,
+        )
+
+    def run(
+        self,
+        network: InferenceNetwork,
+        data_loader: Iterable,
+        name: str,
+        folder: str | os.PathLike | None = None,
+        trivial: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> dict[str, dict[str, Any]] | None:
+        """Evaluate a network on a data set, with all processes taking their share of the images.
+
+        Args:
+            network: what predicts.
+            data_loader: yields (`ImageList`, targets, image indices) once over the data set; its `dataset` has
+                `get_annotations(index)`, `get_img_info(index)` and `vocabulary`.
+            name: of the data set, for the log.
+            folder: if given, the predictions on all images (`prediction_files.writer`), the results and what makes them
+                readable (`engine.evaluation_report`) are written here.
+            trivial: {task key: {metric: value}} of the trivial predictor, for comparison.
+
+        Returns:
+            the results, as `engine.results.gather_results` says, in the main process; None in the others.
+        """
+        dataset = as_evaluable(data_loader.dataset)
+        logger.info("Start evaluation on %s (%d images)", name, len(dataset))
+        start = time.perf_counter()
+        evaluators = build_evaluators(self.tasks, dataset.vocabulary, self.protocols)
+        with (
+            _writer(folder, dataset, self.tasks) as writer,
+            ScoringPool(evaluators, dataset, self.workers) as pool,
+            Batches(data_loader) as batches,
+        ):
+            for predictions, indices in predict(network, batches):
+                for prediction, index in zip(predictions, indices):
+                    # Evaluators see what is written, so that a score from memory and one from the files are the same
+                    stored = self._stored(prediction, dataset, index)
+                    if writer is not None:
+                        writer.write(index, stored)
+                    # by index: data sets that were joined may use the same image id
+                    pool.submit(index, stored)
+            if writer is not None:
+                writer.finish()
+        seconds = time.perf_counter() - start
+        logger.info("Evaluated in %.1f s (%.3f s per image)", seconds, seconds / max(1, len(dataset)))
+        if not merge_and_evaluate(evaluators):
+            return None
+        level = logging.INFO if _is_of_coco_files(dataset) else logging.DEBUG
+        for kind, text in summaries(evaluators).items():
+            logger.log(level, "%s on %s, by pycocotools:\n%s", kind, name, text)
+        report = EvaluationReport(evaluators, dataset, trivial, self.single_task, self.interactions)
+        if folder:
+            report.write(folder)
+        if folder and self.num_examples:
+            facts = [("data set", name), ("images", str(len(dataset))), ("predictions", str(folder))]
+            path = report.write_page(folder, f"Evaluation on {name}", facts, self.num_examples)
             logger.info("Report with the worst and the best images: %s", path)
-    check_expected_results(results, dataset_name, expected_results, expected_results_sigma_tol)
-    return results
+        check_expected_results(report.results, name, self.expected_results, self.sigma_tolerance)
+        return report.results
+
+    def _stored(self, prediction: ImagePrediction, dataset: Any, index: int) -> dict[str, Any]:
+        """{task key: what `Task.encode` makes of a prediction in the pixels of its image}."""
+        info = dataset.get_img_info(index)
+        # what is made from outputs, such as those of derived tasks, is made after this
+        prediction = prediction.resize((info["width"], info["height"]))
+        return {task.key: task.encode(prediction, dataset.vocabulary) for task in self.tasks}
+
+
+def merge_and_evaluate(evaluators: Mapping[str, Evaluator]) -> bool:
+    """Bring all processes' evaluators together.
+
+    Args:
+        evaluators: {task key: evaluator that has processed this process's images}; those of the main process know all
+            images afterwards, and have their `scores`.
+
+    Returns:
+        Whether this is the main process.
+    """
+    for evaluator in evaluators.values():
+        states = all_gather(evaluator.state())
+        if is_main_process():
+            evaluator.reset()
+            evaluator.merge(states)
+            evaluator.evaluate()
+    synchronize()
+    return is_main_process()
 
 
 def _writer(folder, dataset, tasks):
-    objects = [TASKS.get(key, PROPOSALS) for key in tasks]
-    return PredictionWriter(folder, dataset, objects) if folder else contextlib.nullcontext()
-
-
-def _answers(prediction, evaluators, info):
-    """The `ImageAnswers` of a prediction, in the pixels of the image that `info` describes."""
-    prediction = prediction.resize((info["width"], info["height"]))
-    answers = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
-    return ImageAnswers(prediction.size, answers, info.get("image_id"))
+    return PredictionWriter(folder, dataset, tasks) if folder else contextlib.nullcontext()
 
 
 def _is_of_coco_files(dataset):
     """Who tests on files in COCO's layout knows pycocotools' lines; to others they are a detail beside the table."""
     parts = getattr(dataset, "datasets", [dataset])
     return all(hasattr(part, "contiguous_category_id_to_json_id") for part in parts) and layout_of(dataset) != "detail"
-
-
-def _tasks(iou_types):
-    """Task keys of the original's names."""
-    unknown = [kind for kind in iou_types if kind not in TASK_OF_IOU_TYPE]
-    if unknown:
-        raise UserError(f"iou_types: {unknown[0]!r} is unknown; there are {', '.join(TASK_OF_IOU_TYPE)}")
-    return [TASK_OF_IOU_TYPE[kind] for kind in iou_types]
-
-
-def predict(model, data_loader, device, dtype="float32", augmentation=None, tf32=False):
-    """Run a model over a loader, with a progress bar.
-
-    Args:
-        data_loader: as `inference` takes it, or the `Batches` of one: those end its workers after an error.
-        augmentation: `BoxAugmentation` that answers in the model's place, or None.
-        dtype, tf32: as `inference` takes them.
-
-    Yields:
-        (list of `ImagePrediction` in the network's input pixels, on `device`; list of image indices) per batch.
-    """
-    model.eval()
-    for images, _, indices in tqdm(data_loader, desc="evaluate", disable=None if is_main_process() else True):
-        with torch.no_grad(), inference_precision(dtype, tf32, device):
-            if augmentation is None:
-                answers = model(_on_device(images, device))
-            else:
-                answers = augmentation(images, device)
-        yield [ImagePrediction.of(answer) for answer in answers], [int(index) for index in indices]
-
-
-def _on_device(images, device):
-    if not isinstance(images, ImageList):
-        raise UserError(
-            "the loader yields images as they were stored, which TEST.BBOX_AUG.ENABLED is for; call inference with "
-            "bbox_aug=True, or make the loader with TEST.BBOX_AUG.ENABLED False"
-        )
-    return images.to(device, non_blocking=True)
-
-
-def merge_and_evaluate(evaluators):
-    """Bring all processes' evaluators together.
-
-    Args:
-        evaluators: {task key: evaluator that has processed this process's images}.
-
-    Returns:
-        {task key: `evaluation.scores.Scores`} in the main process; None in the others.
-    """
-    scores = {}
-    for key, evaluator in evaluators.items():
-        states = all_gather(evaluator.state())
-        if is_main_process():
-            evaluator.reset()
-            evaluator.merge(states)
-            evaluator.evaluate()
-            scores[key] = evaluator.scores
-    synchronize()
-    return scores if is_main_process() else None

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import Dataset
 
-from maskrcnn_benchmark.evaluation.coco.style import FILE_ROWS
+from maskrcnn_benchmark.evaluation.coco.rows import FILE_ROWS
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS

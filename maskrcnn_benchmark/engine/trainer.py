@@ -1,9 +1,14 @@
 """The training loop."""
 
 import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
+from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.batches import Batches, StopWaiting
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, broadcast_state
@@ -18,8 +23,8 @@ from maskrcnn_benchmark.engine.random_state import (
     untouched_random_state,
 )
 from maskrcnn_benchmark.engine.step import TrainingStep
-from maskrcnn_benchmark.evaluation.protocols import build_protocols
-from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner, build_loss_combiner
+from maskrcnn_benchmark.utils.checkpoint import Checkpointer
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize, told_of_lost_processes
 from maskrcnn_benchmark.utils.errors import Interrupted, LostProcess, UserError
 from maskrcnn_benchmark.utils.files import NotWritten
@@ -34,7 +39,6 @@ _PATIENCE = 10  # seconds that one process of several waits for its batch when i
 logger = logging.getLogger(__name__)
 
 
-@told_of_lost_processes()
 def do_train(
     cfg,
     model,
@@ -47,124 +51,160 @@ def do_train(
     checkpoint_period,
     test_period,
     arguments,
-    *,
-    loss_combiner=None,
-    evaluate=None,
 ):
-    """Train from iteration `arguments["iteration"]` to SOLVER.MAX_ITER.
+    """The original library's call: train from iteration `arguments["iteration"]` to SOLVER.MAX_ITER, see `Training`.
+
+    Args:
+        data_loader: see `Training.run`.
+        data_loader_val: a loader to evaluate on, at the last iteration, too, if its turn comes then; or None.
+        checkpoint_period, test_period: iterations between checkpoints, and between evaluations (0: none).
+    """
+    training = Training(cfg, model, optimizer, scheduler, checkpointer, device, arguments)
+    if data_loader_val is None:
+        training.run(data_loader, checkpoint_period)
+    else:
+        evaluate = _evaluation_on(cfg, model, data_loader_val, device)
+        training.run(data_loader, checkpoint_period, test_period, evaluate, evaluates_last=True)
+
+
+@dataclass
+class Training:
+    """A training: all that its steps change and its checkpoints hold.
 
     A run that was stopped or killed and is started again from its last checkpoint goes on as if nothing had happened:
     on one CPU process, and on one GPU with SOLVER.DETERMINISTIC, it ends with the same weights, bit for bit.
 
-    Args:
+    Attributes:
         cfg: the config.
         model: images, targets -> {loss name: scalar} in training mode. With several processes leave it unwrapped.
-        data_loader: yields (`ImageList`, list of targets, list of image indices), beginning at that iteration.
-        data_loader_val: a loader to evaluate on when `evaluate` is None, at the last iteration, too, if its turn comes
-            then; or None.
         optimizer, scheduler: from `solver`.
         checkpointer: from `utils.checkpoint`.
         device: where the model is.
-        checkpoint_period, test_period: iterations between checkpoints, and between evaluations (0: none).
         arguments: {"iteration": 0} or what `checkpointer.load` returned. All of it goes into the next checkpoints.
-        loss_combiner: a `LossCombiner`; built from the config by default. Its learned parameters, if any, belong into
-            `optimizer`.
-        evaluate: function without arguments that evaluates the model and returns results by task.
-
-    Raises:
-        UserError: a loss or a gradient was not finite.
-        LostProcess: another process has ended.
-        Interrupted: SIGINT, SIGTERM or SIGHUP came; a checkpoint was saved. An evaluation is not waited for: the
-            checkpoint is that of the iteration before it, and the run that goes on does not repeat the evaluation.
+        loss_combiner: built from the config by default. Its learned parameters, if any, belong into `optimizer`.
     """
-    solver = cfg.SOLVER
-    start, end = arguments["iteration"], solver.MAX_ITER
-    loss_combiner = (build_loss_combiner(cfg) if loss_combiner is None else loss_combiner).to(device)
-    last_evaluation = end - 1  # whoever brings `evaluate` will evaluate the finished network anyway
-    if evaluate is None and data_loader_val is not None:
-        evaluate, last_evaluation = _evaluation_on(cfg, model, data_loader_val, device), end
-    step = TrainingStep(
-        model,
-        loss_combiner,
-        optimizer,
-        device,
-        dtype=cfg.DTYPE,
-        accumulate=solver.ACCUMULATE_STEPS,
-        clip_norm=solver.CLIP_GRADIENT_NORM,
-    )
-    random_states = _restore(arguments, loss_combiner, step, checkpointer)
-    _keep_threads(arguments.pop("threads", None), torch.device(device))
-    broadcast_state(model, loss_combiner)
 
-    def state(iteration):
-        """What a checkpoint holds beside weights, optimizer and schedule; all processes take part."""
-        average_batch_norm_statistics(model)
-        return {
-            **arguments,
-            "iteration": iteration,
-            "loss_combiner": loss_combiner.state_dict(),
-            "grad_scaler": step.scaler.state_dict(),
-            "random_states": all_gather(get_random_state(device)),
-            "threads": torch.get_num_threads(),
-        }
+    cfg: CfgNode
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+    checkpointer: Checkpointer
+    device: torch.device | str
+    arguments: dict[str, Any]
+    loss_combiner: LossCombiner | None = None
 
-    def save(iteration):
-        checkpointer.save(FINAL if iteration == end else _checkpoint_name(iteration), **state(iteration))
-        arguments["iteration"] = iteration
+    def __post_init__(self) -> None:
+        loss_combiner = build_loss_combiner(self.cfg) if self.loss_combiner is None else self.loss_combiner
+        self.loss_combiner = loss_combiner.to(self.device)
 
-    def evaluate_between(iteration, unsaved):
-        """Evaluate; if that is cut short, `unsaved`, the `state` of an iteration that has no checkpoint, is saved."""
-        try:
-            with stop.raised():
-                with untouched_random_state(device):
-                    progress.results(iteration, evaluate() or {})
-                synchronize()  # patiently: the next step's collectives have a time limit
-        except (KeyboardInterrupt, LostProcess, NotWritten) as ending:
-            if unsaved is not None:
-                checkpointer.save_alone(_checkpoint_name(iteration), **unsaved)
-                arguments["iteration"] = iteration
-            if isinstance(ending, NotWritten):
-                raise NotWritten(f"{ending}. Saved to iteration {iteration}: the same command goes on") from None
-            if isinstance(ending, LostProcess):
-                raise
-            raise Interrupted(_stopped(f"amid the evaluation after iteration {iteration} of {end}")) from None
+    @told_of_lost_processes()
+    def run(
+        self,
+        data_loader: Iterable,
+        checkpoint_period: int,
+        test_period: int = 0,
+        evaluate: Callable[[], Mapping[str, Any] | None] | None = None,
+        evaluates_last: bool = False,
+    ) -> None:
+        """Train from iteration `arguments["iteration"]` to SOLVER.MAX_ITER.
 
-    logger.info("Start training at iteration %d of %d", start, end)
-    model.train()
-    saved = start
-    with (
-        StopRequest() as stop,
-        Progress(start, end, solver.LOG_PERIOD, checkpointer.save_dir, device) as progress,
-        # the others need this process's step to end theirs in good order
-        Batches(data_loader, lambda: stop.requested, _PATIENCE if get_world_size() > 1 else 0) as batches,
-    ):
-        # only now: starting the loader has drawn random numbers
-        _start_random_numbers(random_states, solver.SEED, start, device)
-        for iteration in range(start + 1, end + 1):
+        Args:
+            data_loader: yields (`ImageList`, list of targets, list of image indices), beginning at that iteration.
+            checkpoint_period, test_period: iterations between checkpoints, and between evaluations (0: none).
+            evaluate: evaluates the model and returns results by task.
+            evaluates_last: whether the finished network is evaluated here, too, if its turn comes then.
+
+        Raises:
+            UserError: a loss or a gradient was not finite.
+            LostProcess: another process has ended.
+            Interrupted: SIGINT, SIGTERM or SIGHUP came; a checkpoint was saved. An evaluation is not waited for: the
+                checkpoint is that of the iteration before it, and the run that goes on does not repeat the evaluation.
+        """
+        solver, arguments, device = self.cfg.SOLVER, self.arguments, self.device
+        start, end = arguments["iteration"], solver.MAX_ITER
+        last_evaluation = end if evaluates_last else end - 1
+        step = TrainingStep(
+            self.model,
+            self.loss_combiner,
+            self.optimizer,
+            device,
+            dtype=self.cfg.DTYPE,
+            accumulate=solver.ACCUMULATE_STEPS,
+            clip_norm=solver.CLIP_GRADIENT_NORM,
+        )
+        random_states = _restore(arguments, self.loss_combiner, step, self.checkpointer)
+        _keep_threads(arguments.pop("threads", None), torch.device(device))
+        broadcast_state(self.model, self.loss_combiner)
+
+        def state(iteration):
+            """What a checkpoint holds beside weights, optimizer and schedule; all processes take part."""
+            average_batch_norm_statistics(self.model)
+            return {
+                **arguments,
+                "iteration": iteration,
+                "loss_combiner": self.loss_combiner.state_dict(),
+                "grad_scaler": step.scaler.state_dict(),
+                "random_states": all_gather(get_random_state(device)),
+                "threads": torch.get_num_threads(),
+            }
+
+        def save(iteration):
+            self.checkpointer.save(FINAL if iteration == end else _checkpoint_name(iteration), **state(iteration))
+            arguments["iteration"] = iteration
+
+        def evaluate_between(iteration, unsaved):
+            """Evaluate; if that is cut short, `unsaved`, the `state` of an iteration without a checkpoint, is saved."""
             try:
-                images, targets, indices = next(batches)
-            except StopWaiting:
-                raise _stopped_without_a_batch(iteration - 1, end, saved, save) from None
-            names = partial(_image_names, data_loader.dataset, indices)
-            try:
-                with float32_precision(cfg.TF32), deterministic_kernels(solver.DETERMINISTIC):
-                    outcome = step(images, targets, names, lambda: stop.requested)
-            except UserError as error:
-                raise UserError(f"iteration {iteration}: {error}") from None
-            lr = optimizer.param_groups[0]["lr"]
-            scheduler.step()
-            progress.step(iteration, outcome, lr, len(targets))
+                with stop.raised():
+                    with untouched_random_state(device):
+                        progress.results(iteration, evaluate() or {})
+                    synchronize()  # patiently: the next step's collectives have a time limit
+            except (KeyboardInterrupt, LostProcess, NotWritten) as ending:
+                if unsaved is not None:
+                    self.checkpointer.save_alone(_checkpoint_name(iteration), **unsaved)
+                    arguments["iteration"] = iteration
+                if isinstance(ending, NotWritten):
+                    raise NotWritten(f"{ending}. Saved to iteration {iteration}: the same command goes on") from None
+                if isinstance(ending, LostProcess):
+                    raise
+                raise Interrupted(_stopped(f"amid the evaluation after iteration {iteration} of {end}")) from None
 
-            saves = iteration == end or outcome.stop or (checkpoint_period and iteration % checkpoint_period == 0)
-            if saves:
-                save(iteration)
-                saved = iteration
-            if outcome.stop:
-                raise Interrupted(_stopped(f"after iteration {iteration} of {end}"))
-            if evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation:
-                evaluate_between(iteration, None if saves else state(iteration))
-                model.train()
-                progress.restart_clock()
+        logger.info("Start training at iteration %d of %d", start, end)
+        self.model.train()
+        saved = start
+        with (
+            StopRequest() as stop,
+            Progress(start, end, solver.LOG_PERIOD, self.checkpointer.save_dir, device) as progress,
+            # the others need this process's step to end theirs in good order
+            Batches(data_loader, lambda: stop.requested, _PATIENCE if get_world_size() > 1 else 0) as batches,
+        ):
+            # only now: starting the loader has drawn random numbers
+            _start_random_numbers(random_states, solver.SEED, start, device)
+            for iteration in range(start + 1, end + 1):
+                try:
+                    images, targets, indices = next(batches)
+                except StopWaiting:
+                    raise _stopped_without_a_batch(iteration - 1, end, saved, save) from None
+                names = partial(_image_names, data_loader.dataset, indices)
+                try:
+                    with float32_precision(self.cfg.TF32), deterministic_kernels(solver.DETERMINISTIC):
+                        outcome = step(images, targets, names, lambda: stop.requested)
+                except UserError as error:
+                    raise UserError(f"iteration {iteration}: {error}") from None
+                lr = self.optimizer.param_groups[0]["lr"]
+                self.scheduler.step()
+                progress.step(iteration, outcome, lr, len(targets))
+
+                saves = iteration == end or outcome.stop or (checkpoint_period and iteration % checkpoint_period == 0)
+                if saves:
+                    save(iteration)
+                    saved = iteration
+                if outcome.stop:
+                    raise Interrupted(_stopped(f"after iteration {iteration} of {end}"))
+                if evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation:
+                    evaluate_between(iteration, None if saves else state(iteration))
+                    self.model.train()
+                    progress.restart_clock()
 
 
 def _checkpoint_name(iteration):
@@ -245,26 +285,12 @@ def _image_names(dataset, indices):
 
 def _evaluation_on(cfg, model, data_loader, device):
     # imported here: whoever brings a model and a loader of their own needs no evaluators
-    from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
-    from maskrcnn_benchmark.engine.inference import inference
-    from maskrcnn_benchmark.evaluation.report import format_table
-    from maskrcnn_benchmark.tasks.task import evaluated_tasks
+    from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
+    from maskrcnn_benchmark.engine.results import format_table
 
     def evaluate():
-        results = inference(
-            model,
-            data_loader,
-            dataset_name="[Validation]",
-            bbox_aug=cfg.TEST.BBOX_AUG.ENABLED,
-            device=device,
-            expected_results=cfg.TEST.EXPECTED_RESULTS,
-            expected_results_sigma_tol=cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
-            tasks=[task.key for task in evaluated_tasks(cfg)],
-            protocols=build_protocols(cfg),
-            dtype=cfg.TEST.DTYPE,
-            tf32=cfg.TEST.TF32,
-            augmentation=build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None,
-        )
+        network = InferenceNetwork.of_config(cfg, model, device)
+        results = Evaluation.of_config(cfg).run(network, data_loader, "[Validation]")
         if results is not None:
             logger.info("Results so far:\n%s", format_table(results))
         return results

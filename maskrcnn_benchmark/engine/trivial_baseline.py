@@ -3,15 +3,18 @@
 import json
 import logging
 import math
+import os
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from maskrcnn_benchmark.engine.inference import merge_and_evaluate
+from maskrcnn_benchmark.engine.inference import Evaluation, merge_and_evaluate
 from maskrcnn_benchmark.engine.scoring import ScoringPool
-from maskrcnn_benchmark.evaluation.build import build_evaluators
-from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor, is_offered
+from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
+from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -23,48 +26,53 @@ FIT_IMAGES = 1000  # means of more training images hardly differ, and reading th
 logger = logging.getLogger(__name__)
 
 
-def trivial_metrics(make_train_set, test_set, tasks, protocols, path, key, workers=0):
-    """The trivial predictor's figures; all processes call it and share the work.
+def trivial_metrics(
+    evaluation: Evaluation,
+    make_train_set: Callable[[], Any],
+    test_set: Any,
+    path: str | os.PathLike,
+    key: Mapping[str, Any],
+) -> dict[str, dict[str, float]]:
+    """The trivial predictor's metrics; all processes call it and share the work.
 
     Args:
+        evaluation: what is asked of networks, and so of it.
         make_train_set: function that returns the data set to take the means of; called only if they are needed. At most
             `FIT_IMAGES` of its images are read, evenly spread; of several data sets as one, of each as many.
         test_set: data set to score it on.
-        tasks: task keys.
-        protocols: the `evaluation.protocols.Protocols`.
-        path: JSON file that the figures are kept in.
-        key: dict of plain values that the figures depend on; a file with another key is written anew.
-        workers: processes that score beside this one.
+        path: JSON file that the metrics are kept in.
+        key: plain values that the metrics depend on; a file with another key is written anew.
 
     Returns:
-        {task key: {metric: value in 0..1 or nan}}, without the tasks that it does not answer: those that no training
-        image is annotated for, and added ones that offer none.
+        {task key: {metric: value in 0..1 or nan}}, without the tasks that it does not predict: those that no training
+        image is annotated for, and those that have no trivial model.
     """
-    tasks = [task for task in tasks if is_offered(task)]
-    key = {**key, "tasks": list(tasks), "protocols": repr(protocols), "images": len(test_set)}
+    tasks = [task for task in evaluation.tasks if task.trivial(test_set.vocabulary) is not None]
+    keys = [task.key for task in tasks]
+    key = {**key, "tasks": keys, "protocols": repr(evaluation.protocols), "images": len(test_set)}
     known = all_gather(_read(path, key) if is_main_process() else None)[0]
     if known is not None:
         return known
     train_set = make_train_set()
     logger.info("Measuring the trivial predictor")
     fitting = tqdm(_images_to_fit(train_set), desc="trivial predictor: fit", disable=_bar())
-    predictor = TrivialPredictor(test_set.vocabulary).fit(part.get_annotations(i) for part, i in fitting)
-    answered = [task for task in tasks if predictor.can_answer(task)]
-    evaluators = build_evaluators(answered, test_set.vocabulary, protocols)
+    predictor = TrivialPredictor(tasks, test_set.vocabulary).fit(part.get_annotations(i) for part, i in fitting)
+    predicted = [task for task in tasks if task.key in predictor.tasks]
+    evaluators = build_evaluators(predicted, test_set.vocabulary, evaluation.protocols)
     share = range(get_rank(), len(test_set), get_world_size())
-    with ScoringPool(evaluators, test_set, workers, partial(_predict, predictor, test_set)) as pool:
+    with ScoringPool(evaluators, test_set, evaluation.workers, partial(_predict, predictor, test_set)) as pool:
         for index in tqdm(share, desc="trivial predictor: test", disable=_bar()):
             pool.submit(index)
-    scores = merge_and_evaluate(evaluators)
-    metrics = None if scores is None else {task: each.metrics for task, each in scores.items()}
-    if is_main_process():
+    metrics = None
+    if merge_and_evaluate(evaluators):
+        metrics = {name: evaluator.scores.metrics for name, evaluator in evaluators.items()}
         with atomic_write(path) as file:
             file.write(json.dumps({"key": key, "metrics": _swap(metrics, math.isnan, None)}, indent=2).encode())
     return all_gather(metrics)[0]
 
 
 def kept_metrics(path, test, images, protocols):
-    """The trivial predictor's figures in a file of `trivial_metrics`, if they are of this data set.
+    """The trivial predictor's metrics in a file of `trivial_metrics`, if they are of this data set.
 
     Args:
         path: the file; it need not exist.

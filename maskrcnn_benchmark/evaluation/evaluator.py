@@ -1,41 +1,57 @@
 """What all evaluators share: small records per image, each image counted once, gathering over processes."""
 
 import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
-from maskrcnn_benchmark.tasks.task import annotated_tasks
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 
 class Evaluator:
     """Turns predictions and annotations into metrics, one image at a time.
 
-    A subclass names its `task` (a key of `tasks.TASKS`) and its `protocol`, and says `answer`, `record`,
-    `summarize` and `image_score`. Only records are kept, never maps, so memory stays small; an image is known by its id
-    and counted once however often it is seen.
+    A subclass names its `protocol`, and says `record`, `summarize` and `image_score`. Only records are kept, never
+    maps, so memory stays small; an image is known by its id and counted once however often it is seen.
+
+    Args:
+        task: the `tasks.task.Task` that is scored: its `key`, `title`, `encode` and `is_annotated` are used.
+        vocabulary: the data set's names.
 
     Attributes:
+        task, vocabulary: as given.
         protocol: one line that names the definitions in use, for the report.
         scores: the `Scores` of the last `evaluate`, which has more to say than its metrics; None before it.
     """
 
-    task = None
     protocol = ""
 
-    def __init__(self):
+    def __init__(self, task: Any, vocabulary: Vocabulary) -> None:
+        self.task = task
+        self.vocabulary = vocabulary
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget every image."""
-        self._records = {}
-        self.scores = None
+        self._records: dict[Hashable, Any] = {}
+        self.scores: Scores | None = None
 
-    def process(self, predictions, targets, keys=None):
+    def process(
+        self,
+        predictions: Sequence[ImagePrediction | Mapping[str, Any]],
+        targets: Sequence[ImageAnnotations],
+        keys: Sequence[Hashable] | None = None,
+    ) -> None:
         """Score a batch.
 
         Args:
-            predictions: list of ImagePrediction at the original image's resolution, or of ImageAnswers.
-            targets: list of ImageAnnotations in original pixels; those without this task's annotation are skipped.
+            predictions: `ImagePrediction`s at the original image's resolution, or what is stored of them: {task key:
+                what `Task.encode` returns}.
+            targets: annotations in original pixels; those without this task's annotation are skipped.
             keys: what each image is known by, such as its index in the data set; by default the targets' image ids.
         """
         keys = [target.image_id for target in targets] if keys is None else keys
@@ -45,43 +61,47 @@ class Evaluator:
             if not self.is_annotated(target):
                 continue
             if key is None:
-                raise ValueError(f"{self.task}: annotations need an image_id to be counted once")
+                raise ValueError(f"{self.task.key}: annotations need an image_id to be counted once")
             if key not in self._records:
                 self._records[key] = self.score(prediction, target)
 
-    def score(self, prediction, target):
+    def score(self, prediction: ImagePrediction | Mapping[str, Any], target: ImageAnnotations) -> Any:
         """The record of one annotated image, for `merge`: nothing is kept. Arguments as those of `process`."""
-        if tuple(prediction.size) != tuple(target.size):
+        if isinstance(prediction, Mapping):
+            return self.record(prediction[self.task.key], target)
+        self.check_size(prediction.size, target)
+        return self.record(self.task.encode(prediction, self.vocabulary), target)
+
+    def check_size(self, size: Sequence[int], target: ImageAnnotations) -> None:
+        """Raise `ValueError` for a prediction whose (width, height) is not that of the annotated image."""
+        if tuple(size) != tuple(target.size):
             raise ValueError(
-                f"{self.task}: image {target.image_id} is {target.size} pixels, its prediction {prediction.size}: "
+                f"{self.task.key}: image {target.image_id} is {target.size} pixels, its prediction {tuple(size)}: "
                 f"resize predictions to the original image first"
             )
-        if isinstance(prediction, ImageAnswers):
-            return self.record(prediction.answers[self.task], target)
-        return self.record(self.answer(prediction), target)
 
-    def evaluate(self):
+    def evaluate(self) -> dict[str, float]:
         """Metrics over the images seen: {name: float in 0..1, or nan where nothing could be scored}."""
         self.scores = replace(self.summarize(list(self.records().values())), protocol=self.protocol)
         return self.scores.metrics
 
-    def image_scores(self):
+    def image_scores(self) -> dict[Hashable, float]:
         """{key of an image: score in 0..1, or nan where there is nothing to score}, to find the best and the worst."""
         return {key: self.image_score(record) for key, record in self.records().items()}
 
-    def records(self):
+    def records(self) -> dict[Hashable, Any]:
         """{key of an image: record}, numbers in their order, then words in theirs."""
         return {key: self._records[key] for key in sorted(self._records, key=_rank)}
 
-    def state(self):
+    def state(self) -> dict[Hashable, Any]:
         """What another process needs to merge this one's images: {key of an image: record}, picklable."""
         return dict(self._records)
 
-    def is_annotated(self, target):
+    def is_annotated(self, target: ImageAnnotations) -> bool:
         """Whether somebody looked for what this task asks for on an image."""
-        return self.task in annotated_tasks(target)
+        return self.task.is_annotated(target)
 
-    def merge(self, states):
+    def merge(self, states: Iterable[Mapping[Hashable, Any]]) -> None:
         """Take in the images of other processes.
 
         Args:
@@ -91,28 +111,36 @@ class Evaluator:
             for key, record in state.items():
                 self._records.setdefault(key, record)
 
-    def answer(self, prediction):
-        """The answer of an ImagePrediction in the form of `prediction_files.encodings`."""
+    def record(self, stored: Any, target: ImageAnnotations) -> Any:
+        """The small record of one annotated image that `summarize` needs.
+
+        Args:
+            stored: what `Task.encode` makes of the prediction.
+            target: the annotations.
+        """
         raise NotImplementedError
 
-    def record(self, answer, target):
-        """The small record of one annotated image that `summarize` needs."""
-        raise NotImplementedError
-
-    def summarize(self, records):
+    def summarize(self, records: list[Any]) -> Scores:
         """`Scores` from a list of records, in an order that does not depend on how images came in."""
         raise NotImplementedError
 
-    def image_score(self, record):
+    def image_score(self, record: Any) -> float:
         """One image's own score in 0..1 from its record; nan where nothing can be scored on it."""
         return math.nan
 
-    def member(self, prediction, name):
-        """The output of a task, by key or attribute; raises `ValueError` where the network did not predict it."""
-        value = getattr(prediction, name) if hasattr(prediction, name) else prediction.outputs.get(name)
-        if value is None:
-            raise ValueError(f"{self.task}: the prediction has no {name}; evaluate only what the network answers")
-        return value
+
+def build_evaluators(
+    tasks: Iterable[Any], vocabulary: Vocabulary, protocols: Protocols | None = None
+) -> dict[str, Evaluator]:
+    """An evaluator for each task: {task key: Evaluator} in the order given.
+
+    Args:
+        tasks: `tasks.task.Task` objects.
+        vocabulary: the data set's names.
+        protocols: by default those of published scores.
+    """
+    protocols = protocols or Protocols()
+    return {task.key: task.build_evaluator(vocabulary, protocols) for task in tasks}
 
 
 def _rank(key):

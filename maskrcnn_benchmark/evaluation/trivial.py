@@ -1,134 +1,174 @@
 """The predictor that never looks at the image: what each task scores by knowing only how annotations usually lie."""
 
-from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, one_hot
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.keypoint import Keypoints
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, PER_REGION, PROPOSALS
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
-# Cells across the image, per side, of mean dense maps; cells across a box of mean masks and part layouts
-_SEMANTIC_GRID = 16
-_EDGE_GRID = 32
+# Cells across the image, per side, of mean maps; cells across a box of mean masks and part layouts
+_MAP_GRID = 32
 _BOX_GRID = 28
 # Boxes of one class belong together when their centres share a cell of this many per side and sizes a power of two
 _POSITION_GRID = 4
 _MAX_BOXES = 100
 
-# {key of an added task: function from a label to float [C, H, W]}; their mean at each place, as a `ScoreMap`, is what
-# the trivial predictor answers. A task that is not in it has no trivial figures
-TRIVIAL_MAPS = {}
+
+class TrivialModel:
+    """How the annotations of a task, or of several that share an output, usually lie. `Task.trivial` returns one.
+
+    Attributes:
+        output: key in `ImagePrediction.outputs` of what it predicts. Of several tasks' models with the same output, one
+            is made and used for all.
+        seen: whether an image was added that is annotated for it. Only then it is asked to predict.
+    """
+
+    output: str
+    seen: bool = False
+
+    def add(self, target: ImageAnnotations) -> None:
+        """Take in the annotations of a training image, of any size, if it has those that are asked for."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Called once, after the last image was added."""
+
+    def predict(self, size: tuple[int, int]) -> Any:
+        """The output for an image of (width, height)."""
+        raise NotImplementedError
 
 
-def is_offered(task):
-    """Whether the trivial predictor answers a task."""
-    return task in OWN_TASKS or task == PROPOSALS.key or task in TRIVIAL_MAPS
+class MeanMap(TrivialModel):
+    """The mean over training images of a map that is made of the label, on a coarse grid.
+
+    Args:
+        output: key of the task, of its label and of its output.
+        planes: function from the label to float [C, H, W].
+        grid: cells across the image, per side.
+        finish: function (sums over images float [C, grid, grid], number of images) -> float [C, grid, grid], what is
+            predicted; by default the mean.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        planes: Callable[[Any], torch.Tensor],
+        grid: int = _MAP_GRID,
+        finish: Callable[[torch.Tensor, int], torch.Tensor] = torch.div,
+    ) -> None:
+        self.output = output
+        self._planes, self._grid, self._finish = planes, grid, finish
+        self._sums: torch.Tensor | None = None
+        self._count = 0
+
+    @property
+    def seen(self) -> bool:
+        return self._count > 0
+
+    def add(self, target: ImageAnnotations) -> None:
+        if self.output in target.labels:
+            cells = adaptive_avg_pool2d(self._planes(target.labels[self.output]), self._grid)
+            self._sums = cells.clone() if self._sums is None else self._sums + cells
+            self._count += 1
+
+    def predict(self, size: tuple[int, int]) -> ScoreMap:
+        width, height = size
+        cells = self._finish(self._sums, self._count)[None]
+        return ScoreMap(interpolate(cells, size=(height, width), mode="bilinear", align_corners=False)[0], size)
+
+
+class MeanVector(TrivialModel):
+    """The mean of labels that are tensors of the image as a whole: how often each entry of them is 1.
+
+    Args:
+        output: key of the task, of its label and of its output.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self._sums: torch.Tensor | float = 0.0
+        self._count = 0
+
+    @property
+    def seen(self) -> bool:
+        return self._count > 0
+
+    def add(self, target: ImageAnnotations) -> None:
+        if self.output in target.labels:
+            self._sums = self._sums + target.labels[self.output].float()
+            self._count += 1
+
+    def predict(self, size: tuple[int, int]) -> torch.Tensor:
+        return self._sums / self._count
+
+
+def relative_frequency(sums: torch.Tensor, count: int) -> torch.Tensor:
+    """For `MeanMap`: how often edges pass a cell, relative to the greatest; of further channels the sign is enough."""
+    return torch.cat([sums[:1] / sums[0].max().clamp(min=np.finfo(np.float32).tiny), sums[1:]])
 
 
 class TrivialPredictor:
-    """Answers every image of a size alike, from means of the training annotations.
-
-    Boxes: the most frequent combinations of class, position and size, scored by frequency relative to the most
-    frequent one, each with the mean mask of its members, its class's mean part layout and people's mean pose. Semantic:
-    the majority class at each place. Boundary and occlusion: how often an edge passes each place, relative to the
-    most frequented one, with the mean direction. Classification: how often each label occurs. Added tasks: the mean of
-    their labels at each place, where `TRIVIAL_MAPS` says what that is.
+    """Predicts the same for every image of a size, from means of the training annotations.
 
     Args:
-        vocabulary: the data set's Vocabulary.
+        tasks: `tasks.task.Task` objects; those whose `trivial` is None are passed over.
+        vocabulary: the data set's names.
     """
 
-    def __init__(self, vocabulary):
-        self.vocabulary = vocabulary
-        self._objects = _ObjectMeans(vocabulary)
-        self._semantic = self._boundary = self._occlusion = self._classes = None
-        self._num_classified = 0
-        self._further, self._num_further = {}, Counter()
+    def __init__(self, tasks: Iterable[Any], vocabulary: Vocabulary) -> None:
+        self._models: dict[str, TrivialModel] = {}
+        self._output_of: dict[str, str] = {}
+        for task in tasks:
+            model = task.trivial(vocabulary)
+            if model is not None:
+                self._models.setdefault(model.output, model)
+                self._output_of[task.key] = model.output
 
-    def fit(self, annotations):
-        """Take the means of training annotations.
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Keys of the tasks that are predicted: those that some training image was annotated for."""
+        return tuple(key for key, output in self._output_of.items() if self._models[output].seen)
 
-        Args:
-            annotations: iterable of ImageAnnotations of any sizes; what is None in one is left out of its means.
+    def fit(self, annotations: Iterable[ImageAnnotations]) -> "TrivialPredictor":
+        """Take the means of training annotations, of any sizes; what is not annotated in one is left out of its means.
 
         Returns:
             self.
         """
         for target in annotations:
-            self._objects.add(target)
-            if target.semantic is not None:
-                self._semantic = _sum(self._semantic, self._semantic_counts(target.semantic))
-            if target.boundary is not None:
-                self._boundary = _sum(self._boundary, _pooled(target.boundary.edges[None].float()))
-            if target.occlusion is not None:
-                edges = target.occlusion.edges[None].float()
-                self._occlusion = _sum(self._occlusion, _pooled(torch.cat([edges, target.occlusion.direction * edges])))
-            if target.classes is not None:
-                self._classes = _sum(self._classes, target.classes.float())
-                self._num_classified += 1
-            for key in target.labels.keys() & TRIVIAL_MAPS.keys():
-                planes = _pooled(TRIVIAL_MAPS[key](target.labels[key]))
-                self._further[key] = _sum(self._further.get(key), planes)
-                self._num_further[key] += 1
-        self._objects.cluster()
+            for model in self._models.values():
+                model.add(target)
+        for model in self._models.values():
+            model.finish()
         return self
 
-    def predict(self, size):
-        """The answer for an image.
-
-        Args:
-            size: (width, height) in pixels.
-
-        Returns:
-            ImagePrediction of that size; a task that no training image had annotated is None.
-        """
-        semantic, boundary, occlusion = (
-            None if sums is None else _score_map(sums, size)
-            for sums in (self._semantic, _relative(self._boundary), _relative(self._occlusion))
-        )
-        return ImagePrediction(
-            size=size,
-            instances=self._objects.predict(size),
-            semantic=semantic,
-            boundary=boundary,
-            occlusion=occlusion,
-            classes=None if self._classes is None else self._classes / self._num_classified,
-            outputs={key: _score_map(sums / self._num_further[key], size) for key, sums in self._further.items()},
-        )
-
-    def can_answer(self, task):
-        """Whether some training image was annotated for a task."""
-        means = {
-            "semantic": self._semantic,
-            "boundary": self._boundary,
-            "occlusion": self._occlusion,
-            "classification": self._classes,
-            **self._further,
-        }
-        if task in PER_REGION or task == PROPOSALS.key:
-            return self._objects.seen
-        return means.get(task) is not None
-
-    def _semantic_counts(self, semantic):
-        """How much of each cell of the coarse grid each class covers: float [C, G, G]."""
-        fine = 4 * _SEMANTIC_GRID
-        labels = interpolate(semantic.labels[None, None].float(), size=(fine, fine), mode="nearest")[0, 0].long()
-        num_classes = len(self.vocabulary.semantic_names)
-        labels[labels == IGNORE_INDEX] = num_classes
-        return adaptive_avg_pool2d(one_hot(labels, num_classes + 1).permute(2, 0, 1)[:-1].float(), _SEMANTIC_GRID)
+    def predict(self, size: tuple[int, int]) -> ImagePrediction:
+        """The prediction for an image of (width, height); it has no output that no training image had annotated."""
+        seen = (model for model in self._models.values() if model.seen)
+        return ImagePrediction(size, outputs={model.output: model.predict(size) for model in seen})
 
 
-class _ObjectMeans:
-    """Boxes of training objects relative to the image, and what lies in them relative to the box."""
+class ObjectMeans(TrivialModel):
+    """Boxes of training objects relative to the image, and what lies in them relative to the box.
 
-    def __init__(self, vocabulary):
+    The most frequent combinations of class, position and size, scored by frequency relative to the most frequent one,
+    each with the mean mask of its members, its class's mean part layout and the mean pose of persons.
+
+    Args:
+        vocabulary: the data set's names.
+    """
+
+    output = "detection"
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self.seen = False
         self.labels, self.boxes, self.masks = [], [], []
         no_boxes = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0)
         self.clusters = (*no_boxes, torch.zeros(0, _BOX_GRID, _BOX_GRID))
@@ -140,7 +180,7 @@ class _ObjectMeans:
         # Per joint: sums of x and y relative to the box, and the number of people that show it
         self.pose = torch.zeros(num_joints, 3)
 
-    def add(self, target):
+    def add(self, target: ImageAnnotations) -> None:
         if target.instances is not None:
             self.seen = True
             instances = target.instances
@@ -176,10 +216,8 @@ class _ObjectMeans:
         visible = (joints[:, :, 2:] > 0).float()
         self.pose += torch.cat([place * visible, visible], dim=2).sum(dim=0)
 
-    def predict(self, size):
-        """The most frequent boxes in an image of a size with all fields, or None where no image had boxes annotated."""
-        if not self.seen:
-            return None
+    def predict(self, size: tuple[int, int]) -> BoxList:
+        """The most frequent boxes in an image of a size, with all fields."""
         boxes, labels, scores, masks = self.clusters
         width, height = size
         boxes = boxes * torch.tensor([width, height, width, height], dtype=torch.float32)
@@ -200,7 +238,7 @@ class _ObjectMeans:
             instances.add_field("parts", shares[labels])
         return instances
 
-    def cluster(self):
+    def finish(self) -> None:
         """Find the most frequent clusters: mean boxes [M, 4], labels [M], scores [M] and mean masks [M, G, G]."""
         if not self.boxes:
             return
@@ -220,24 +258,3 @@ def _relative_boxes(boxes, size):
     width, height = size
     edges = boxes + boxes.new_tensor([0, 0, 1, 1])
     return edges / edges.new_tensor([width, height, width, height])
-
-
-def _sum(total, value):
-    return value.clone() if total is None else total + value
-
-
-def _pooled(maps):
-    return adaptive_avg_pool2d(maps, _EDGE_GRID)
-
-
-def _relative(sums):
-    """Edge frequencies relative to the greatest; further channels are the directions' sums, their sign is enough."""
-    if sums is None:
-        return None
-    return torch.cat([sums[:1] / sums[0].max().clamp(min=np.finfo(np.float32).tiny), sums[1:]])
-
-
-def _score_map(sums, size):
-    width, height = size
-    scores = interpolate(sums[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-    return ScoreMap(scores, size, stride=1)

@@ -7,9 +7,9 @@ import numpy as np
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.build import load_vocabulary
+from maskrcnn_benchmark.engine.delta_m import read_single_task
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
-from maskrcnn_benchmark.evaluation.delta_m import read_single_task
-from maskrcnn_benchmark.evaluation.report import read_results, write_results
+from maskrcnn_benchmark.engine.results import read_results, write_results
 from maskrcnn_benchmark.experiments.ablation_plan import check_options, expand_subsets, make_plan
 from maskrcnn_benchmark.experiments.ablation_report import NOT_FINISHED, Ablation, format_markdown, format_text, to_dict
 from maskrcnn_benchmark.experiments.planned_runs import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.evaluation.delta_m import DELTA_M, relative_gain
+from maskrcnn_benchmark.engine.delta_m import DELTA_M, relative_gain
 from maskrcnn_benchmark.experiments.learning_curves import TASK, TOTAL
 from maskrcnn_benchmark.experiments.run_folder import RunFolder, find_runs, read_run
 from maskrcnn_benchmark.experiments.seed_statistics import Network

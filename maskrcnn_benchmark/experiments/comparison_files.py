@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from maskrcnn_benchmark.evaluation.report import write_results
+from maskrcnn_benchmark.engine.results import write_results
 from maskrcnn_benchmark.experiments.comparison import SEED
 from maskrcnn_benchmark.experiments.comparison_report import (
     explanations,

@@ -3,7 +3,7 @@
 import math
 import textwrap
 
-from maskrcnn_benchmark.evaluation.report import title_of
+from maskrcnn_benchmark.engine.results import title_of
 from maskrcnn_benchmark.experiments.comparison import option_text
 from maskrcnn_benchmark.experiments.planned_runs import duration
 from maskrcnn_benchmark.tasks.task import TASKS

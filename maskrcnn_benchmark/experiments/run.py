@@ -1,22 +1,27 @@
 """A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.batches import ending_workers
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
-from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
-from maskrcnn_benchmark.engine.inference import inference
+from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.rank_agreement import check_same, digest
-from maskrcnn_benchmark.engine.trainer import do_train
+from maskrcnn_benchmark.engine.results import format_table, read_results, write_results
+from maskrcnn_benchmark.engine.trainer import Training
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
-from maskrcnn_benchmark.evaluation.protocols import build_protocols
-from maskrcnn_benchmark.evaluation.report import format_table, read_results, write_results
 from maskrcnn_benchmark.experiments.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.experiments.run_record import record_run
 from maskrcnn_benchmark.experiments.setup import drawn_seed, make_missing_mini_detail, start_run
@@ -39,8 +44,8 @@ CONFLICTS = "interactions.png"  # within OUTPUT_DIR
 logger = logging.getLogger(__name__)
 
 
-def train(cfg, skip_test=False):
-    """Train the network of a config, evaluate it and draw its answers.
+def train(cfg: CfgNode, skip_test: bool = False) -> nn.Module:
+    """Train the network of a config, evaluate it and draw its predictions.
 
     A run goes on from OUTPUT_DIR's last checkpoint if there is one. A run that has reached
     SOLVER.MAX_ITER is not trained again, and only what is missing of its results is made.
@@ -60,6 +65,36 @@ def _train(cfg, skip_test, device):
     make_missing_mini_detail(cfg)
     vocabulary = load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)
+    training = _build_training(cfg, vocabulary, device)
+    arguments = training.arguments
+    save_config(cfg, Path(cfg.OUTPUT_DIR) / "config.yml")
+    test_loaders = []
+    if cfg.DATASETS.TEST and not skip_test:
+        test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
+        check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders])
+    with record_run(cfg, arguments, device) as record, ending_workers(*test_loaders):
+        if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
+            logger.info(
+                "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
+                "another OUTPUT_DIR or remove %s",
+                arguments["iteration"],
+                cfg.OUTPUT_DIR,
+            )
+            interactions = _interactions(arguments)
+        else:
+            _run_training(training, test_loaders)
+            record.trained()
+            interactions = training.loss_combiner.interactions.summary()
+        average_batch_norm_statistics(training.model)
+        if test_loaders:
+            _finish(cfg, training.model, test_loaders, device, interactions)
+        if interactions is not None and is_main_process():
+            _show_interactions(interactions, Path(cfg.OUTPUT_DIR) / CONFLICTS)
+    return training.model
+
+
+def _build_training(cfg, vocabulary, device):
+    """The `Training` of a config, where OUTPUT_DIR's last checkpoint left it; the config's seed is filled in."""
     seed_is_given = cfg.SOLVER.SEED >= 0
     cfg.SOLVER.SEED = drawn_seed(cfg)
     model = _build_model(cfg, vocabulary, device)
@@ -71,7 +106,7 @@ def _train(cfg, skip_test, device):
     frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
     if frozen and not cfg.MODEL.WEIGHT and not checkpointer.has_checkpoint():
         logger.warning(
-            "MODEL.WEIGHT is empty: the trunk starts from random weights, and MODEL.BACKBONE.FREEZE_CONV_BODY_AT %d "
+            "MODEL.WEIGHT is empty: the backbone starts from random weights, and MODEL.BACKBONE.FREEZE_CONV_BODY_AT %d "
             "keeps its first stages random",
             frozen,
         )
@@ -94,52 +129,25 @@ def _train(cfg, skip_test, device):
     )
     if not seed_is_given:
         cfg.SOLVER.SEED = arguments.get("seed", cfg.SOLVER.SEED)
-    save_config(cfg, Path(cfg.OUTPUT_DIR) / "config.yml")
     arguments.update(seed=cfg.SOLVER.SEED, config=cfg.dump())
+    return Training(cfg, model, optimizer, scheduler, checkpointer, device, arguments, loss_combiner)
 
-    test_loaders = []
-    if cfg.DATASETS.TEST and not skip_test:
-        test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
-        check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders])
-    with record_run(cfg, arguments, device) as record, ending_workers(*test_loaders):
-        if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
-            logger.info(
-                "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
-                "another OUTPUT_DIR or remove %s",
-                arguments["iteration"],
-                cfg.OUTPUT_DIR,
-            )
-            interactions = _interactions(arguments)
-        else:
-            # figures of an earlier, shorter training must not outlive it
-            old = [Path(cfg.OUTPUT_DIR) / name for name in (RESULTS, PAGE, CONFLICTS)]
-            run_once(lambda: [path.unlink(missing_ok=True) for path in old])
-            loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=arguments["iteration"])
-            check_same({"images to train on:": len(loader.dataset)}, "all processes must have the same data")
-            with ending_workers(loader):
-                do_train(
-                    cfg,
-                    synchronize_batch_norm(model, device),
-                    loader,
-                    None,
-                    optimizer,
-                    scheduler,
-                    checkpointer,
-                    device,
-                    cfg.SOLVER.CHECKPOINT_PERIOD,
-                    cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
-                    arguments,
-                    loss_combiner=loss_combiner,
-                    evaluate=lambda: _validate(cfg, model, test_loaders, device),
-                )
-            record.trained()
-            interactions = loss_combiner.interactions.summary()
-        average_batch_norm_statistics(model)
-        if test_loaders:
-            _finish(cfg, model, test_loaders, device, interactions)
-        if interactions is not None and is_main_process():
-            _show_interactions(interactions, Path(cfg.OUTPUT_DIR) / CONFLICTS)
-    return model
+
+def _run_training(training, test_loaders):
+    """Train to the end, with evaluations on the way where there is a data set to test on."""
+    cfg, device = training.cfg, training.device
+    # results of an earlier, shorter training must not outlive it
+    old = [Path(cfg.OUTPUT_DIR) / name for name in (RESULTS, PAGE, CONFLICTS)]
+    run_once(lambda: [path.unlink(missing_ok=True) for path in old])
+    loader = make_data_loader(cfg, True, get_world_size() > 1, start_iter=training.arguments["iteration"])
+    check_same({"images to train on:": len(loader.dataset)}, "all processes must have the same data")
+    with ending_workers(loader):
+        replace(training, model=synchronize_batch_norm(training.model, device)).run(
+            loader,
+            cfg.SOLVER.CHECKPOINT_PERIOD,
+            cfg.SOLVER.TEST_PERIOD if test_loaders else 0,
+            lambda: _validate(cfg, training.model, test_loaders, device),
+        )
 
 
 def test(cfg, checkpoint=None, vocabulary=None):
@@ -172,56 +180,41 @@ def _test(cfg, checkpoint, vocabulary, device):
         results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, _interactions(arguments))
     for name, result in (results or {}).items():
         logger.info("Results on %s:\n%s", name, format_table(result))
-        logger.info("Answers, curves and report: %s", _result_folder(cfg, name))
+        logger.info("Predictions, curves and report: %s", _result_folder(cfg, name))
     return results
 
 
-def evaluate(cfg, model, loaders, device, num_examples=0, interactions=None):
+def evaluate(
+    cfg: CfgNode,
+    model: nn.Module,
+    loaders: Sequence[Iterable],
+    device: torch.device,
+    num_examples: int = 0,
+    interactions: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]] | None:
     """Evaluate on data sets, beside the trivial predictor.
 
     Args:
         loaders: loaders of DATASETS.TEST, in its order.
-        num_examples, interactions: as `inference` takes them.
+        num_examples, interactions: as `Evaluation` takes them.
 
     Returns:
-        {data set name: results as `inference` returns them} in the main process, None in the others; they and the
-        answers are also written to OUTPUT_DIR/inference/NAME.
+        {data set name: results as `Evaluation.run` returns them} in the main process, None in the others; they and the
+        predictions are also written to OUTPUT_DIR/inference/NAME.
     """
-    tasks = [task.key for task in evaluated_tasks(cfg)]
-    augmentation = _augmentation(cfg, model)
+    evaluation = Evaluation.of_config(cfg, num_examples, interactions)
+    network = InferenceNetwork.of_config(cfg, model, device)
     results = {}
     for name, loader in zip(cfg.DATASETS.TEST, loaders):
         folder = _result_folder(cfg, name)
         run_once(lambda folder=folder: mkdir(folder))
-        results[name] = inference(
-            model,
-            loader,
-            name,
-            bbox_aug=cfg.TEST.BBOX_AUG.ENABLED,
-            device=device,
-            expected_results=cfg.TEST.EXPECTED_RESULTS,
-            expected_results_sigma_tol=cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
-            output_folder=folder,
-            tasks=tasks,
-            protocols=build_protocols(cfg),
-            dtype=cfg.TEST.DTYPE,
-            tf32=cfg.TEST.TF32,
-            trivial=_trivial(cfg, loader.dataset, name, tasks, folder),
-            augmentation=augmentation,
-            workers=cfg.DATALOADER.NUM_WORKERS,
-            single_task=cfg.TEST.SINGLE_TASK_RESULTS,
-            num_examples=num_examples,
-            interactions=interactions,
-        )
+        trivial = _trivial(cfg, evaluation, loader.dataset, name)
+        results[name] = evaluation.run(network, loader, name, folder, trivial)
     return results if is_main_process() else None
 
 
 def _result_folder(cfg, name):
     return Path(cfg.OUTPUT_DIR) / "inference" / name
-
-
-def _augmentation(cfg, model):
-    return build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None
 
 
 def _validate(cfg, model, loaders, device):
@@ -234,25 +227,19 @@ def _validate(cfg, model, loaders, device):
     return result
 
 
-def _trivial(cfg, test_set, name, tasks, folder):
+def _trivial(cfg, evaluation, test_set, name):
+    """{task key: {metric: value}} of the trivial predictor on a data set, as far as it can be had."""
     if not cfg.TEST.TRIVIAL:
         return {}
     if isinstance(test_set, COCODataset):
-        return {}  # its thousands of images would take longer than testing the network, and its figures are well known
+        return {}  # its thousands of images would take longer than testing the network, and its scores are well known
     key = {"train": list(cfg.DATASETS.TRAIN), "test": name, "parts": cfg.DATASETS.PARTS}
+    path = _result_folder(cfg, name) / TRIVIAL
     try:
-        return trivial_metrics(
-            lambda: build_datasets(cfg, is_train=True)[0],
-            test_set,
-            tasks,
-            build_protocols(cfg),
-            folder / TRIVIAL,
-            key,
-            cfg.DATALOADER.NUM_WORKERS,
-        )
+        return trivial_metrics(evaluation, lambda: build_datasets(cfg, is_train=True)[0], test_set, path, key)
     except UserError as error:
         # whoever has the weights and a test set alone can still test
-        logger.warning("no figures of a trivial predictor, for it needs the training annotations: %s", error)
+        logger.warning("no scores of a trivial predictor, for it needs the training annotations: %s", error)
         return {}
 
 
@@ -287,18 +274,8 @@ def _finish(cfg, model, loaders, device, interactions):
         return
     drawn = [task.key for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture
     if drawn and cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
-        draw_pictures(
-            model,
-            loaders[0].dataset,
-            drawn,
-            page,
-            cfg.TEST.NUM_PICTURES,
-            device,
-            cfg.DATALOADER.SIZE_DIVISIBILITY,
-            cfg.TEST.DTYPE,
-            _augmentation(cfg, model),
-            tf32=cfg.TEST.TF32,
-        )
+        network = InferenceNetwork.of_config(cfg, model, device)
+        draw_pictures(network, loaders[0].dataset, drawn, page, cfg.TEST.NUM_PICTURES, cfg.DATALOADER.SIZE_DIVISIBILITY)
     for name in cfg.DATASETS.TEST:
         file = path if name == cfg.DATASETS.TEST[0] else _result_folder(cfg, name) / RESULTS
         if file.is_file():

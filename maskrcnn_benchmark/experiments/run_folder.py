@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
+from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trainer import FINAL
-from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.experiments.learning_curves import TOTAL, logged_seconds, read_curves
 from maskrcnn_benchmark.experiments.planned_runs import last_line
 from maskrcnn_benchmark.experiments.run_record import FINISHED, RECORD, RUNNING, is_at_work, read_record
@@ -27,7 +27,7 @@ class RunFolder:
     Attributes:
         folder: its `Path`.
         options: {"SOLVER.BASE_LR": value, ...} of its config.yml, lists for tuples; None where that cannot be read.
-        results: as `evaluation.report.read_results` returns them; {} without any.
+        results: as `engine.results.read_results` returns them; {} without any.
         record: as `run_record.read_record` returns it; None without one.
         curves: as `learning_curves.read_curves` returns them.
         state: running, finished, interrupted or failed by the record; killed where that process is gone. Without a

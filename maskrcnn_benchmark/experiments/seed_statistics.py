@@ -4,7 +4,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from maskrcnn_benchmark.evaluation.delta_m import relative_gain
+from maskrcnn_benchmark.engine.delta_m import relative_gain
 
 EACH_ALONE = "each alone"
 

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.data.build import load_vocabulary
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
+from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trainer import FINAL
-from maskrcnn_benchmark.evaluation.report import read_results
 from maskrcnn_benchmark.experiments.comparison import SEED, compare_folders
 from maskrcnn_benchmark.experiments.comparison_files import FIGURES, PAGE, write_comparison
 from maskrcnn_benchmark.experiments.comparison_report import format_text, percent

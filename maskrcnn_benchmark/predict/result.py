@@ -8,10 +8,8 @@ from functools import cached_property
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.layers.mask_paste import paste_masks, paste_parts
 from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import label_probability
 from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS
@@ -181,10 +179,8 @@ class Result:
 
     @cached_property
     def answers(self):
-        """`ImageAnswers`: what is written to files and what evaluators score."""
-        evaluators = build_evaluators(self.tasks, self.vocabulary)
-        answers = {task: evaluator.answer(self._enlarged) for task, evaluator in evaluators.items()}
-        return ImageAnswers(self.size, answers, self.name)
+        """{task key: what is written to files and what evaluators score}."""
+        return {task: TASKS[task].encode(self._enlarged, self.vocabulary) for task in self.tasks}
 
     def to_dict(self):
         """The answers as one dictionary of plain values.

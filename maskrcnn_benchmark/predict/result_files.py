@@ -69,7 +69,7 @@ class ResultWriter(PredictionWriter):
         """Take in a `Result`."""
         self.dataset.names.append(result.name)
         self.dataset.sizes.append(result.size)
-        self.write(len(self.dataset) - 1, result.answers.answers)
+        self.write(len(self.dataset) - 1, result.answers)
 
     def finish(self) -> None:
         """Write the lists."""
@@ -114,7 +114,7 @@ class ResultWriter(PredictionWriter):
 def image_entry(result: "Result") -> dict[str, Any]:
     """All predictions of a `Result` as one dictionary of plain values, see docs/predicting.md."""
     images, tasks = PredictedImages(result.vocabulary, [result.name], [result.size]), [TASKS[k] for k in result.tasks]
-    held = contents(tasks, result.answers.answers, result.name, FileNames(images), result.size)
+    held = contents(tasks, result.answers, result.name, FileNames(images), result.size)
     width, height = result.size
     return {
         "image_id": result.name,

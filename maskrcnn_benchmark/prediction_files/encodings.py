@@ -1,23 +1,6 @@
 """Strengths as whole numbers: the same whether or not they went through a file."""
 
-from dataclasses import dataclass
-
 import numpy as np
-
-
-@dataclass(frozen=True)
-class ImageAnswers:
-    """The answers of several tasks on one image.
-
-    Attributes:
-        size: (width, height) of the image.
-        answers: {task key: answer in the form above}.
-        image_id: what the data set calls the image.
-    """
-
-    size: tuple[int, int]
-    answers: dict
-    image_id: object = None
 
 
 def encode_strength(probability: np.ndarray) -> np.ndarray:

@@ -58,9 +58,7 @@ def files_of(tasks: Iterable) -> list[PredictionFile]:
         for file in task.files():
             for name in {file.key, file.name}:
                 if owners.setdefault(name, file) is not file:
-                    raise UserError(
-                        f"{name!r} is a file of two tasks, the second {task.key!r}; rename it in `files`"
-                    )
+                    raise UserError(f"{name!r} is a file of two tasks, the second {task.key!r}; rename it in `files`")
             files.append(file)
     return sorted(files, key=lambda file: file.metavar == "DIR")
 

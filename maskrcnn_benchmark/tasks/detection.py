@@ -1,6 +1,15 @@
 """Detection: a box, a class and a score for every object."""
 
+from typing import Any
+
+from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows, xywh
+from maskrcnn_benchmark.evaluation.coco.voc import DetectionAndVocEvaluator
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.prediction_files.lists import Box, ListFile, ObjectFile
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 
@@ -22,6 +31,7 @@ class Detection(Task):
     headline = "AP"
     parameter_prefixes = ("rpn.", "roi_heads.box.")
     per = "region"
+    iou_type = "bbox"
 
     # Options ----------------------------------------------------------------------------------------------------------
 
@@ -31,7 +41,19 @@ class Detection(Task):
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return DetectionAndVocEvaluator(self, vocabulary, protocols.detection)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes with what lies in them."""
+        return ObjectMeans(vocabulary)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """List of {"category_id": label 1..K, "bbox": [x, y, width, height] in pixels, "score": float}."""
+        instances = self.output(prediction)
+        return predicted_rows(instances, "bbox", xywh(instances).tolist())
 
     def files(self) -> tuple[ListFile, ...]:
         box = "[x, y, width, height] in pixels; x, y is the left upper corner of the first pixel, counted from 0"

@@ -1,10 +1,16 @@
 """Human keypoints: the joints of every person."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 
+from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator, person_label
+from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.prediction_files.as_prediction import decode_objects
 from maskrcnn_benchmark.prediction_files.lists import (
     Form,
@@ -17,6 +23,7 @@ from maskrcnn_benchmark.prediction_files.lists import (
 )
 from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import Keypoints
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -62,6 +69,7 @@ class Keypoint(Task):
     headline = "AP"
     parameter_prefixes = ("roi_heads.keypoint.",)
     per = "region"
+    iou_type = "keypoints"
     requires = ("detection",)
 
     # Options ----------------------------------------------------------------------------------------------------------
@@ -72,7 +80,23 @@ class Keypoint(Task):
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return KeypointEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes with what lies in them."""
+        return ObjectMeans(vocabulary)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """List of {"category_id": label of persons, "keypoints": [x, y, v] * J, "score": float}."""
+        instances = self.output(prediction, "detection")
+        persons = instances[instances.get_field("labels") == person_label(vocabulary)]
+        if len(persons) == 0:
+            return []
+        keypoints = persons.get_field("keypoints").keypoints.cpu().double().numpy()
+        return predicted_rows(persons, "keypoints", keypoints.reshape(len(persons), -1).tolist())
 
     def files(self) -> tuple[ListFile, ...]:
         return (

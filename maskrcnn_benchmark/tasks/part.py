@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from pycocotools import mask as coco_mask
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.evaluation.parts.part import SCORE_THRESHOLD
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.parts.part import INSTANCE_THRESHOLD, SCORE_THRESHOLD, PartEvaluator, owns_parts
+from maskrcnn_benchmark.evaluation.parts.runs import paste_part_runs
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.prediction_files.layout import FileNames, PredictionFile
 from maskrcnn_benchmark.prediction_files.lists import (
     Form,
@@ -22,6 +27,7 @@ from maskrcnn_benchmark.prediction_files.lists import (
 from maskrcnn_benchmark.prediction_files.maps import LabelMaps
 from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, register_task
@@ -139,7 +145,34 @@ class Part(Task):
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return PartEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes with what lies in them."""
+        return ObjectMeans(vocabulary)
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> PartPrediction:
+        """The part map and, of parts per region, the parts of each object."""
+        if self.key in prediction.outputs:
+            return PartPrediction(prediction.outputs[self.key].labels.cpu().numpy())
+        instances = self.output(prediction, "detection")
+        scores, labels = instances.get_field("scores"), instances.get_field("labels")
+        has_parts = torch.as_tensor(owns_parts(vocabulary), device=labels.device)[labels]
+        chosen = instances[(scores >= INSTANCE_THRESHOLD) & has_parts]
+        if len(chosen) == 0:
+            return PartPrediction(np.zeros(prediction.size[::-1], np.uint8), [])
+        runs = paste_part_runs(chosen.get_field("parts"), chosen.convert("xyxy").bbox, prediction.size)
+        scores, labels = chosen.get_field("scores").tolist(), chosen.get_field("labels").tolist()
+        rows = {}
+        for box, part, code in runs.encode():
+            row = rows.setdefault(box, {"category_id": labels[box], "score": scores[box], "parts": []})
+            row["parts"].append({"part": part, "segmentation": code})
+        worst_first = np.argsort(-np.array(scores), kind="stable")[::-1]
+        pasted = [box for box in worst_first if scores[box] >= SCORE_THRESHOLD]
+        return PartPrediction(runs.label_map(np.array(pasted, np.int64)), list(rows.values()))
 
     def files(self) -> tuple[PredictionFile, ...]:
         names = "name of each part as in 'part', and its pixels as in 'segmentation'"

@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 from yacs.config import CfgNode
@@ -22,10 +23,15 @@ from maskrcnn_benchmark.config.defaults import (
     single_loss_weight,
     task_switch,
 )
+from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
 from maskrcnn_benchmark.prediction_files.layout import PredictionFile
 from maskrcnn_benchmark.prediction_files.lists import ObjectFile
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 
@@ -46,6 +52,7 @@ class Task:
         per: "image": a label and an output per image; "region": a field of every object, in labels and outputs alike;
             "derived": an output that is made from those of other tasks, without parameters or losses.
         requires: keys of the tasks whose outputs this one's are made from or attached to, see `requirements`.
+        iou_type: what the original library calls it, "" for tasks that it does not have.
     """
 
     key: str = ""
@@ -58,6 +65,7 @@ class Task:
     parameter_prefixes: tuple[str, ...] = ()
     per: Literal["image", "region", "derived"] = "image"
     requires: tuple[str, ...] = ()
+    iou_type: str = ""
 
     # Options ----------------------------------------------------------------------------------------------------------
 
@@ -79,7 +87,49 @@ class Task:
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        """What scores its predictions.
+
+        Args:
+            vocabulary: the data set's names.
+            protocols: the choices where the field has two definitions.
+
+        Raises:
+            UserError: the vocabulary lacks the names that the task speaks of.
+        """
+        raise NotImplementedError(f"the task {self.key!r} has no evaluator: give {type(self).__name__} build_evaluator")
+
+    def trivial(self, vocabulary: Vocabulary) -> TrivialModel | None:
+        """How its annotations usually lie, such as `evaluation.trivial.MeanMap` of them; None: no trivial scores."""
+        return None
+
     # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> Any:
+        """What is stored of a prediction: it is scored and, as far as files hold it, written.
+
+        By default what its file holds, {key of a file: what it holds} of several, and without any the numbers as they
+        are.
+
+        Args:
+            prediction: at the image's own resolution.
+            vocabulary: the network's names.
+
+        Raises:
+            ValueError: the prediction has no such output.
+        """
+        output = self.output(prediction, "detection" if self.per == "region" else None)
+        files = self.files()
+        if not files:
+            return getattr(output, "scores", output).cpu().numpy()
+        return files[0].hold(output) if len(files) == 1 else {file.key: file.hold(output) for file in files}
+
+    def output(self, prediction: ImagePrediction, key: str | None = None) -> Any:
+        """The output of this task, or of that named; raises `ValueError` where the network did not predict it."""
+        key = self.key if key is None else key
+        if key not in prediction.outputs:
+            raise ValueError(f"{self.key}: the prediction has no {key}; evaluate only what the network predicts")
+        return prediction.outputs[key]
 
     def files(self) -> tuple[PredictionFile, ...]:
         """The lists and maps that hold its predictions; () where they are scored, but not written.
@@ -167,9 +217,23 @@ class Proposals(Task):
     switch = "RPN_ONLY"
     headline = "AR@1000"
     per = "region"
+    iou_type = "box_proposal"
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         return annotations.instances is not None
+
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return ProposalEvaluator(self, vocabulary)
+
+    def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
+        """The most frequent boxes."""
+        return ObjectMeans(vocabulary)
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> np.ndarray:
+        """float32 [N, 4], boxes xyxy with the last pixel included, best first."""
+        proposals = self.output(prediction, "detection").convert("xyxy")
+        scores = proposals.get_field("objectness" if proposals.has_field("objectness") else "scores")
+        return proposals.bbox[scores.argsort(descending=True, stable=True)[:MOST_PROPOSALS]].cpu().numpy()
 
     def files(self) -> tuple[PredictionFile, ...]:
         return ()

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.data.samplers import DistributedSampler
 from maskrcnn_benchmark.engine.data_parallel import GradientAverage, average_batch_norm_statistics, broadcast_state
-from maskrcnn_benchmark.engine.inference import inference
+from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.progress import Progress
 from maskrcnn_benchmark.engine.step import StepOutcome, TrainingStep
 from maskrcnn_benchmark.multitask.interactions import TrunkGradients
@@ -22,6 +22,7 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 
 
@@ -306,5 +307,6 @@ def tested():
     dataset, model = Five(), Guess()
     sampler = DistributedSampler(dataset, shuffle=False, pad=False)
     loader = torch.utils.data.DataLoader(dataset, sampler=sampler, batch_size=2, collate_fn=collate)
-    results = inference(DistributedDataParallel(model), loader, "five", device="cpu", tasks=["classification"])
+    network = InferenceNetwork(DistributedDataParallel(model), "cpu")
+    results = Evaluation([TASKS["classification"]]).run(network, loader, "five")
     return model.seen, results

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from maskrcnn_benchmark.evaluation.report import write_results
+from maskrcnn_benchmark.engine.results import write_results
 from maskrcnn_benchmark.experiments.ablation_report import Ablation, format_markdown, format_text, table_rows, to_dict
 from maskrcnn_benchmark.experiments.seed_statistics import Network
 

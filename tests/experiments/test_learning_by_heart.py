@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskrcnn_benchmark.config import cfg
-from maskrcnn_benchmark.evaluation.report import read_results
+from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.experiments.run import train
 
 CONFIG = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"

@@ -11,7 +11,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config import paths_catalog
 from maskrcnn_benchmark.data.build import make_data_loader
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
-from maskrcnn_benchmark.evaluation.report import read_results
+from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.tasks.task import annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError

@@ -13,7 +13,7 @@ import torch
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
-from maskrcnn_benchmark.evaluation.report import read_interactions, read_results
+from maskrcnn_benchmark.engine.results import read_interactions, read_results
 from maskrcnn_benchmark.experiments.comparison import compare_folders
 from maskrcnn_benchmark.experiments.comparison_report import format_text
 from maskrcnn_benchmark.experiments.run import test as run_test

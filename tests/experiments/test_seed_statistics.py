@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.evaluation.delta_m import add_delta_m
-from maskrcnn_benchmark.evaluation.report import gather_results
+from maskrcnn_benchmark.engine.delta_m import add_delta_m
+from maskrcnn_benchmark.engine.results import gather_results
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.experiments.seed_statistics import (
     Network,

@@ -11,10 +11,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.build import make_data_loader
-from maskrcnn_benchmark.engine.inference import inference
+from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.evaluation.parts.part import SCORE_THRESHOLD
-from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.result import THRESHOLDS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
@@ -54,7 +53,7 @@ def test_answers_have_the_shapes_that_are_documented(small, result):
 
 
 def test_answers_are_those_that_are_scored(result):
-    answers = result.with_thresholds({"part": SCORE_THRESHOLD}).answers.answers
+    answers = result.with_thresholds({"part": SCORE_THRESHOLD}).answers
     best_first = sorted(answers["detection"], key=lambda row: -row["score"])
     boxes = torch.tensor([row["bbox"] for row in best_first])
     ours = result.detection.boxes
@@ -70,14 +69,14 @@ def test_answers_are_those_that_are_scored(result):
 
 def test_saved_results_score_as_the_network_itself_does(small, predictor, tmp_path):
     (loader,) = make_data_loader(small.cfg, is_train=False)
-    tasks = list(TASKS)
-    direct = inference(small.model, loader, "mini_detail_val", device="cpu", tasks=tasks)
+    evaluation = Evaluation(list(TASKS.values()))
+    direct = evaluation.run(InferenceNetwork(small.model, "cpu"), loader, "mini_detail_val")
     dataset = loader.dataset
     for index in range(len(dataset)):
         predictor(dataset.root / dataset.get_img_info(index)["file_name"]).save(tmp_path)
-    reader = PredictionReader(dataset, find_predictions(tmp_path, TASKS.values()), [TASKS[key] for key in tasks])
-    evaluators = score_files(dataset, reader, tasks, Protocols(), 0)
-    for task in tasks:
+    reader = PredictionReader(dataset, find_predictions(tmp_path, evaluation.tasks), evaluation.tasks)
+    evaluators = score_files(evaluation, dataset, reader)
+    for task in TASKS:
         for name, value in direct[task]["metrics"].items():
             # the predictor folds batch norms: a pixel near a threshold may fall on its other side
             assert evaluators[task].scores.metrics[name] == pytest.approx(value, abs=1e-4, nan_ok=True), (task, name)

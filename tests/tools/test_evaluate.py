@@ -10,7 +10,6 @@ import toy_coco
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
-from maskrcnn_benchmark.evaluation.build import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
@@ -33,13 +32,12 @@ def place(tmp_path_factory):
     (root / "images").rmdir()
     (folder / "mini.yaml").write_text(f"DATASETS:\n  DATA_DIR: {folder / 'data'}\n  TEST: ('mini_val',)\n")
     dataset = DetailDataset(root / "annotations.json", None, "val")
-    predictor = TrivialPredictor(dataset.vocabulary).fit(map(dataset.get_annotations, range(4)))
-    evaluators = build_evaluators(list(TASKS), dataset.vocabulary)
+    predictor = TrivialPredictor(TASKS.values(), dataset.vocabulary).fit(map(dataset.get_annotations, range(4)))
     with PredictionWriter(folder / "predictions", dataset, TASKS.values()) as writer:
         for index in range(4):
             prediction = predictor.predict(dataset.get_annotations(index).size)
-            answers = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
-            writer.write(index, answers)
+            stored = {key: task.encode(prediction, dataset.vocabulary) for key, task in TASKS.items()}
+            writer.write(index, stored)
         writer.finish()
     return folder
 

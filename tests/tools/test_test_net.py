@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import toy_coco
 
-from maskrcnn_benchmark.evaluation.report import read_results
+from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.imports import import_file
 

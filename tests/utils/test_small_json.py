@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from maskrcnn_benchmark.evaluation.report import read_interactions, read_results, write_results
+from maskrcnn_benchmark.engine.results import read_interactions, read_results, write_results
 from maskrcnn_benchmark.experiments.run_record import read_record
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.small_json import read_small_json

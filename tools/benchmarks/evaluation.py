@@ -17,18 +17,17 @@ from benchmarks.memory import PeakMemory
 from benchmarks.photograph_scenes import SIZE
 from benchmarks.timing import format_table, medians, take_turns
 from maskrcnn_benchmark.data.detail.dataset import DetailDataset
+from maskrcnn_benchmark.engine.inference import Evaluation
 from maskrcnn_benchmark.engine.score_files import score_files
-from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco.rows import FILE_ROWS
-from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.evaluation.dense.confusion import count_pairs
-from maskrcnn_benchmark.evaluation.edges.boundary import BoundaryEvaluator
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
+from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.arguments import positive
 
@@ -142,16 +141,12 @@ def _masks(rng):
 
 def score_by_us(task, annotations, answers):
     """Our figures in pycocotools' order."""
-    names = [f"class {k}" for k in range(1, CLASSES + 1)]
-    evaluator = {
-        "detection": lambda: DetectionEvaluator(names),
-        "instance": lambda: InstanceEvaluator(names),
-        "keypoint": lambda: KeypointEvaluator(COCO_JOINTS, 1),
-    }[task]()
+    names = ("person",) if task == "keypoint" else tuple(f"class {k}" for k in range(1, CLASSES + 1))
+    evaluator = TASKS[task].build_evaluator(Vocabulary(thing_names=names, joints=COCO_JOINTS), Protocols())
     true_rows, rows = _by_image(annotations), _by_image(answers)
     for image in sorted(true_rows.keys() | rows.keys()):
         target = _target(task, true_rows.get(image, []), image)
-        evaluator.process([ImageAnswers(SIZE, {task: rows.get(image, [])}, image)], [target])
+        evaluator.process([{task: rows.get(image, [])}], [target])
     metrics = evaluator.evaluate()
     order = sorted(evaluator.stats, key=evaluator.stats.get)
     return np.nan_to_num([metrics[name] for name in order], nan=-1)
@@ -193,7 +188,7 @@ def score_by_pycocotools(task, annotations, answers):
 def measure_images(folder, rounds):
     """Boundaries at 99 thresholds, and confusion of semantic and part maps: medians over made-up images."""
     dataset, answers = _set(folder / "few", rounds)
-    boundary = BoundaryEvaluator()
+    boundary = TASKS["boundary"].build_evaluator(Vocabulary(), Protocols())
     targets = [dataset.get_annotations(index) for index in range(rounds)]
     classes = len(dataset.vocabulary.semantic_names)
     parts = len(dataset.vocabulary.parts) + 1
@@ -201,9 +196,9 @@ def measure_images(folder, rounds):
     actions = {
         "boundary": lambda turn: boundary.score(answers[turn], targets[turn]),
         "confusion, semantic": lambda turn: count_pairs(
-            targets[turn].semantic.labels.numpy(), answers[turn].answers["semantic"], classes
+            targets[turn].semantic.labels.numpy(), answers[turn]["semantic"], classes
         ),
-        "confusion, part": lambda turn: count_pairs(part_maps[turn], answers[turn].answers["part"].labels, parts),
+        "confusion, part": lambda turn: count_pairs(part_maps[turn], answers[turn]["part"].labels, parts),
     }
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -246,13 +241,13 @@ def measure_whole(folder, count, workers):
     tasks = list(TASKS)
     with PredictionWriter(predictions, dataset, TASKS.values()) as writer:
         for index in range(count):
-            writer.write(index, scenes[index % distinct].answers)
+            writer.write(index, scenes[index % distinct])
         writer.finish()
     del scenes
     with PeakMemory() as memory:
         start = time.perf_counter()
         reader = PredictionReader(dataset, find_predictions(predictions, TASKS.values()), TASKS.values())
-        evaluators = score_files(dataset, reader, tasks, workers=workers)
+        evaluators = score_files(Evaluation(list(TASKS.values()), workers=workers), dataset, reader)
         seconds = time.perf_counter() - start
     minutes = seconds / 60 * VAL_IMAGES / count
     print(

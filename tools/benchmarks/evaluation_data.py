@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from benchmarks.photograph_scenes import SIZE, enlarge
 from maskrcnn_benchmark.data.mini_detail import writing as mini_detail
 from maskrcnn_benchmark.data.mini_detail.scene import draw_scene
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers, encode_strength
+from maskrcnn_benchmark.prediction_files.encodings import encode_strength
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.tasks.occlusion import OcclusionPrediction, encode_direction
 from maskrcnn_benchmark.tasks.part import PartPrediction
@@ -68,32 +68,27 @@ def imperfect_answers(target, vocabulary, rng):
         rng: NumPy generator.
 
     Returns:
-        `ImageAnswers`.
+        {task key: what `Task.encode` returns}.
     """
     objects = _Objects(target, vocabulary, rng)
     strength = _soft_edges(target.boundary.edges.numpy(), rng)
     occluding = _soft_edges(target.occlusion.edges.numpy(), rng)
     sin, cos = (gaussian_filter(part, 2) for part in target.occlusion.direction.numpy())
     noise = rng.normal(0, 0.02, (2, *sin.shape))
-    direction = encode_direction(sin + noise[0], cos + noise[1])
     labels = target.semantic.labels.numpy().copy()
     labels[labels == IGNORE_INDEX] = 0
     x, y = rng.integers(0, SIZE[0] - 60), rng.integers(0, SIZE[1] - 60)
     labels[y : y + 60, x : x + 60] = rng.integers(len(vocabulary.semantic_names))
-    return ImageAnswers(
-        target.size,
-        {
-            "detection": objects.boxes(),
-            "instance": objects.masks(),
-            "keypoint": objects.joints(),
-            "part": objects.parts(),
-            "semantic": labels,
-            "boundary": encode_strength(strength),
-            "occlusion": OcclusionPrediction(encode_strength(occluding), direction),
-            "classification": np.clip(target.classes.numpy() + rng.normal(0, 0.6, len(target.classes)), 0, 1),
-        },
-        target.image_id,
-    )
+    return {
+        "detection": objects.boxes(),
+        "instance": objects.masks(),
+        "keypoint": objects.joints(),
+        "part": objects.parts(),
+        "semantic": labels,
+        "boundary": encode_strength(strength),
+        "occlusion": OcclusionPrediction(encode_strength(occluding), encode_direction(sin + noise[0], cos + noise[1])),
+        "classification": np.clip(target.classes.numpy() + rng.normal(0, 0.6, len(target.classes)), 0, 1),
+    }
 
 
 def _soft_edges(edges, rng):

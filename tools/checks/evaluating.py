@@ -6,7 +6,7 @@ from benchmarks.multitask import training_batches
 from checks.networks import MINI, TINY, build_model, read_config
 from checks.stage import Findings, Setting
 from maskrcnn_benchmark.data.build import make_data_loader
-from maskrcnn_benchmark.engine.inference import inference
+from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.tasks.task import TASKS
 
@@ -35,5 +35,5 @@ def check(setting: Setting, findings: Findings) -> None:
 def evaluate(cfg, model, device: str) -> dict:
     """The results of `engine.inference` on the test images."""
     (loader,) = make_data_loader(cfg, is_train=False)
-    protocols = build_protocols(cfg)
-    return inference(model, loader, "mini_detail_val", device=device, tasks=list(TASKS), protocols=protocols)
+    evaluation = Evaluation(list(TASKS.values()), build_protocols(cfg))
+    return evaluation.run(InferenceNetwork(model, device), loader, "mini_detail_val")

@@ -1,6 +1,7 @@
 """Average precision of people's joints as COCO defines it, as PASCAL in Detail does, and correct keypoints (PCK)."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from maskrcnn_benchmark.evaluation.coco.rows import (
     objects_of_boxes,
     objects_of_rows,
 )
-from maskrcnn_benchmark.evaluation.coco.style import CocoStyleEvaluator, predicted_rows
+from maskrcnn_benchmark.evaluation.coco.style import CocoStyleEvaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
-# Places of the figures in COCOeval.stats
+# Places of the metrics in COCOeval.stats
 _STATS = {
     "AP": 0,
     "AP50": 1,
@@ -72,34 +75,41 @@ class KeypointEvaluator(CocoStyleEvaluator):
     joints wrong, one without the joints of the unit is left out.
 
     Args:
-        joints: the `JointSet`.
-        person_label: the label whose predictions are scored; other predicted objects have no joints to compare.
+        task: the task that is scored.
+        vocabulary: its joints are compared, of the things named "person"; other objects have no joints.
+
+    Raises:
+        UserError: the vocabulary has no joints or no person.
     """
 
-    task = "keypoint"
     iou_type = "keypoints"
     stats = _STATS
     subject, measure = "person with joints", "OKS"
 
-    def __init__(self, joints, person_label):
-        self.joints = joints
-        self.sigmas = np.asarray(joints.sigmas, dtype=np.float64)
-        self.person_label = person_label
-        self.pcks = definitions(joints)
-        super().__init__()
+    def __init__(self, task: Any, vocabulary: Vocabulary) -> None:
+        if vocabulary.joints is None:
+            raise UserError(f"the data set names no joints: evaluate it with MODEL.{task.switch} False")
+        self.joints = vocabulary.joints
+        self.sigmas = np.asarray(self.joints.sigmas, dtype=np.float64)
+        self.person_label = person_label(vocabulary)
+        if self.person_label is None:
+            raise UserError(f"the data set has no thing named 'person': evaluate it with MODEL.{task.switch} False")
+        self.pcks = definitions(self.joints)
+        super().__init__(task, vocabulary)
+        self.class_names = ()  # there is one class, whose scores are those of the task
         self.params.kpt_oks_sigmas = self.sigmas
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         sigmas = ", ".join(f"{name} {sigma:g}" for name, sigma in zip(self.joints.names, self.sigmas))
         units = "".join(f"; {pck.name} in units of {pck.words}" for pck in self.pcks)
         detail = f"; AP-detail-OKS with {DETAIL_SIGMA} for all joints and box areas" if self._is_detail else ""
         return f"COCO: AP over OKS .50:.05:.95, at most 20 people per image, sigmas {sigmas}{detail}{units}"
 
-    def record(self, answer, target):
-        where = f"{self.task}: image {target.image_id}"
-        labels, scores = labels_and_scores(answer, where)
-        values = numbers(answer, "keypoints", (3 * len(self.joints),), where)
+    def record(self, stored: list[dict], target: ImageAnnotations) -> KeypointRecord:
+        where = f"{self.task.key}: image {target.image_id}"
+        labels, scores = labels_and_scores(stored, where)
+        values = numbers(stored, "keypoints", (3 * len(self.joints),), where)
         places = values.reshape(len(values), len(self.joints), 3)[:, :, :2]
         truth = self.objects(target)
         areas = _extents(places)
@@ -129,15 +139,7 @@ class KeypointEvaluator(CocoStyleEvaluator):
             found = replace(found, ignored=found.crowd | (np.asarray(counts) == 0))
         return replace(found, labels=np.full(len(people), self.person_label, np.int32), values=joints)
 
-    def answer(self, prediction):
-        instances = self.member(prediction, "instances")
-        people = instances[instances.get_field("labels") == self.person_label]
-        if len(people) == 0:
-            return []
-        joints = people.get_field("keypoints").keypoints.cpu().double().numpy()
-        return predicted_rows(people, "keypoints", joints.reshape(len(people), -1).tolist())
-
-    def summarize(self, records):
+    def summarize(self, records: list[KeypointRecord]) -> Scores:
         scores = super().summarize(records)
         metrics, reasons = dict(scores.metrics), [scores.reason] if scores.reason else []
         per_class = {}
@@ -164,7 +166,7 @@ class KeypointEvaluator(CocoStyleEvaluator):
         for row in rows:
             if len(row["keypoints"]) != 3 * len(self.joints):
                 raise UserError(
-                    f"{self.task}: image {target.image_id}: annotation {row.get('id')} has {len(row['keypoints'])} "
+                    f"{self.task.key}: image {target.image_id}: annotation {row.get('id')} has {len(row['keypoints'])} "
                     f"numbers as 'keypoints', not x, y, v of each of {len(self.joints)} joints"
                 )
         return np.array([row["keypoints"] for row in rows], np.float64).reshape(len(rows), -1, 3)
@@ -183,6 +185,12 @@ class KeypointEvaluator(CocoStyleEvaluator):
     def _joint_counts(self, records):
         """int64 [P, 2, J], over all images."""
         return sum((record.joints for record in records), np.zeros((len(self.pcks), 2, len(self.joints)), np.int64))
+
+
+def person_label(vocabulary: Vocabulary) -> int | None:
+    """The label of the things that joints are compared of, or None where none is a person."""
+    names = vocabulary.thing_names
+    return names.index("person") + 1 if "person" in names else None
 
 
 def object_keypoint_similarity(places, people, boxes, areas, sigmas):

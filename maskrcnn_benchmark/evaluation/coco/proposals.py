@@ -1,14 +1,18 @@
 """Recall of region proposals, as Detectron measures it: what a detector on top of them could find at best."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.evaluation.coco.style import FILE_ROWS, annotated_areas
+from maskrcnn_benchmark.evaluation.coco.rows import FILE_ROWS, annotated_areas
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
-from maskrcnn_benchmark.tasks.task import annotated_tasks
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 # Areas in pixels of the objects that count, both ends included
 AREA_RANGES = {
@@ -27,6 +31,10 @@ _PREFIXES = {"all": "", "small": "s", "medium": "m", "large": "l"}
 IOU_THRESHOLDS = np.arange(0.5, 0.95 + 1e-5, 0.05, dtype=np.float32)
 
 
+# Of an image's proposals this many are kept and scored
+MOST_PROPOSALS = 1000
+
+
 class ProposalEvaluator(Evaluator):
     """Average recall over IoU .50:.05:.95 of the best proposals: AR@100 is that of an image's best hundred.
 
@@ -34,28 +42,26 @@ class ProposalEvaluator(Evaluator):
     is the file's where the data set has it (field "coco_records"), else its mask's, else its box's.
 
     Args:
+        task: the task that is scored.
+        vocabulary: the data set's names.
         limits: numbers of proposals per image.
         areas: keys of `AREA_RANGES`; ARs, ARm and ARl are those of small, medium and large objects.
     """
 
-    task = "box_proposal"
-
-    def __init__(self, limits=(100, 1000), areas=("all", "small", "medium", "large")):
+    def __init__(
+        self,
+        task: Any,
+        vocabulary: Vocabulary,
+        limits: Sequence[int] = (100, MOST_PROPOSALS),
+        areas: Sequence[str] = ("all", "small", "medium", "large"),
+    ) -> None:
         self.limits = tuple(limits)
         self.areas = {name: AREA_RANGES[name] for name in areas}
-        super().__init__()
+        super().__init__(task, vocabulary)
 
-    def is_annotated(self, target):
-        return "detection" in annotated_tasks(target)
-
-    def answer(self, prediction):
-        proposals = self.member(prediction, "instances").convert("xyxy")
-        scores = proposals.get_field("objectness" if proposals.has_field("objectness") else "scores")
-        return proposals.bbox[scores.argsort(descending=True, stable=True)[: max(self.limits)]].cpu().numpy()
-
-    def record(self, answer, target):
+    def record(self, stored: np.ndarray, target: ImageAnnotations) -> dict[tuple[str, int], np.ndarray]:
         """{(area, limit): float [G], the overlap that each object of that area was found with, 0 for none}."""
-        proposals = torch.from_numpy(answer)
+        proposals = torch.from_numpy(stored)
         objects, areas = _objects(target.instances)
         overlaps = box_iou(proposals, objects)
         return {
@@ -64,7 +70,7 @@ class ProposalEvaluator(Evaluator):
             for limit in self.limits
         }
 
-    def summarize(self, records):
+    def summarize(self, records: list[dict[tuple[str, int], np.ndarray]]) -> Scores:
         return Scores(
             {
                 f"AR{_PREFIXES.get(name, name)}@{limit}": _recall([record[name, limit] for record in records])

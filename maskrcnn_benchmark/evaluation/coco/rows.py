@@ -1,10 +1,12 @@
 """Annotated and predicted objects of one image: from rows of COCO's files to arrays."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from pycocotools import mask as rle
 
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Field with the rows of a file in COCO's layout that the boxes were read from: list of dict
@@ -63,6 +65,12 @@ def objects_of_boxes(boxlist, areas):
     return Objects(labels, xywh(boxlist), np.asarray(areas, np.float64), crowd, crowd, np.zeros(count, bool))
 
 
+def predicted_rows(boxlist: BoxList, key: str, values: Iterable) -> list[dict]:
+    """Rows of predicted objects with labels and scores: list of {"category_id", key: value, "score"}."""
+    labels, scores = boxlist.get_field("labels").tolist(), boxlist.get_field("scores").tolist()
+    return [{"category_id": label, key: value, "score": score} for label, value, score in zip(labels, values, scores)]
+
+
 def row_area(row):
     """A row's area in square pixels, its box's where the row has none."""
     return row["area"] if "area" in row else row["bbox"][2] * row["bbox"][3]
@@ -112,36 +120,36 @@ def run_lengths(segmentation, size):
     return segmentation
 
 
-def labels_and_scores(answer, where):
-    """(int32 [N], float64 [N]) of an answer's rows; raises `UserError`, `where` says of which image."""
-    return numbers(answer, "category_id", (), where).astype(np.int32), numbers(answer, "score", (), where)
+def labels_and_scores(rows, where):
+    """(int32 [N], float64 [N]) of predicted rows; raises `UserError`, `where` says of which image."""
+    return numbers(rows, "category_id", (), where).astype(np.int32), numbers(rows, "score", (), where)
 
 
-def numbers(answer, key, shape, where):
-    """What the rows of an answer have under a key, as float64 [N, *shape].
+def numbers(rows, key, shape, where):
+    """What predicted rows have under a key, as float64 [N, *shape].
 
     Raises:
         UserError: a row lacks the key or has not that many finite numbers there.
     """
     try:
-        values = np.array([row[key] for row in answer], np.float64).reshape(len(answer), *shape)
+        values = np.array([row[key] for row in rows], np.float64).reshape(len(rows), *shape)
         if np.isfinite(values).all():
             return values
     except (KeyError, TypeError, ValueError):
         pass
-    wrong = next(place for place, row in enumerate(answer) if not _is_numbers(row, key, shape))
+    wrong = next(place for place, row in enumerate(rows) if not _is_numbers(row, key, shape))
     want = f"{int(np.prod(shape))} finite numbers" if shape else "a finite number"
-    raise UserError(f"{where}: prediction {wrong} needs {want} as {key!r}, not {answer[wrong].get(key)!r}")
+    raise UserError(f"{where}: prediction {wrong} needs {want} as {key!r}, not {rows[wrong].get(key)!r}")
 
 
-def answered_masks(answer, size, where):
-    """The run lengths of an answer's rows, codes as bytes: list of N.
+def predicted_masks(rows, size, where):
+    """The run lengths of predicted rows, codes as bytes: list of N.
 
     Raises:
         UserError: a row has none, or one that is not of the image's size (width, height).
     """
     codes = []
-    for place, row in enumerate(answer):
+    for place, row in enumerate(rows):
         code = row.get("segmentation")
         if not isinstance(code, dict) or not isinstance(code.get("counts"), (str, bytes)):
             raise UserError(f"{where}: prediction {place} needs a compressed run length as 'segmentation'")

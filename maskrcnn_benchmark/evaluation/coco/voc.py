@@ -8,7 +8,9 @@ import torch
 from maskrcnn_benchmark.evaluation.coco.matching import ImageMatches
 from maskrcnn_benchmark.evaluation.coco.rows import FILE_ROWS, labels_and_scores, numbers
 from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator
+from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 IOU_THRESHOLD = 0.5
 ALL_POINTS, ELEVEN_POINTS, OF_CLASS = "VOC-mAP", "VOC-mAP-11pt", "VOC-AP "
@@ -38,17 +40,18 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
     which counts. "VOC-AP NAME" is the AP of one class, from the whole curve.
 
     Args:
-        class_names: name of each label from 1.
+        task: the task that is scored.
+        vocabulary: names each label from 1.
         protocol: "coco" or "detail", see `evaluation.protocols`.
     """
 
-    def record(self, answer, target):
-        matches, boxes = super().record(answer, target), target.instances
+    def record(self, stored: list[dict], target: ImageAnnotations) -> VocRecord:
+        matches, boxes = super().record(stored, target), target.instances
         if not boxes.has_field("difficult") or boxes.has_field(FILE_ROWS):
             return VocRecord(matches)
-        where = f"{self.task}: image {target.image_id}"
-        labels, scores = labels_and_scores(answer, where)
-        predicted = _corners(numbers(answer, "bbox", (4,), where)), labels.astype(np.int64), scores
+        where = f"{self.task.key}: image {target.image_id}"
+        labels, scores = labels_and_scores(stored, where)
+        predicted = _corners(numbers(stored, "bbox", (4,), where)), labels.astype(np.int64), scores
         objects, difficult = self.objects(target), boxes.get_field("difficult").cpu().numpy().astype(np.float64)
         verdicts = judge(predicted, (_corners(objects.boxes), objects.labels.astype(np.int64), difficult))
         return VocRecord(matches, verdicts, objects.labels[difficult == 0])
@@ -56,7 +59,7 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
     def matches(self, record):
         return record.matches
 
-    def summarize(self, records):
+    def summarize(self, records: list[VocRecord]) -> Scores:
         scores = super().summarize(records)
         coco, judged = scores.metrics, [record for record in records if record.verdicts is not None]
         if not judged:

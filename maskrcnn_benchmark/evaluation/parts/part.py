@@ -1,6 +1,7 @@
 """Part segmentation: mean IoU of the image's part map, and average precision of people and of their parts."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ from maskrcnn_benchmark.evaluation.parts.people import (
     rank_people,
     read_people,
 )
-from maskrcnn_benchmark.evaluation.parts.runs import paste_part_runs
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.part_mask import PERSON6_LABELS
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.errors import UserError
 
-# Detections below this score are not pasted: a map has room for one answer per pixel, and low scores are mostly wrong
+# Detections below this score are not pasted: a map has room for one label per pixel, and low scores are mostly wrong
 SCORE_THRESHOLD = 0.5
 # Detections below this score are no part instances: ranking wants weak ones too, but box heads stop here by default
 INSTANCE_THRESHOLD = 0.05
@@ -42,7 +45,7 @@ class PartRecord:
     Attributes:
         pairs: (cells, counts) of `count_pairs` over all part labels.
         shows_people: whether a person on it has annotated parts.
-        people: `PeopleRecord`, or None where the answer tells no instances apart.
+        people: `PeopleRecord`, or None where the prediction tells no instances apart.
     """
 
     pairs: tuple
@@ -59,7 +62,7 @@ class PartEvaluator(Evaluator):
     instances that could have parts but whose parts nobody annotated do not count; all others without a part are
     background.
 
-    All figures but "mIoU-named" are of the images on which a person has annotated parts, as in PASCAL-Person-Part, so
+    All metrics but "mIoU-named" are of the images on which a person has annotated parts, as in PASCAL-Person-Part, so
     that they hardly depend on whether other things' parts are labels too.
 
     Of instances, on the six body parts whatever the part set is, VOC's area under the whole curve:
@@ -70,7 +73,7 @@ class PartEvaluator(Evaluator):
     "PCP50": over annotated people, the share of their parts with an IoU above 0.5; 0 for people who are not found.
     "APr50", "APr60", "APr70", "APr-vol": AP^r of (person, part) pairs by the IoU of the part's mask, mean over parts
         (Hariharan et al. 2014). The score is the person's. Each annotated one is found once, and a duplicate is wrong;
-        the script that figures on CIHP are made with lets duplicates count.
+        the script that metrics on CIHP are made with lets duplicates count.
 
     A claim belongs to the annotated one that it overlaps most, and is right if that is above the threshold and not so
     for a better scored claim to the same one. People whose parts nobody drew, or none of whose parts is in sight, and
@@ -79,66 +82,49 @@ class PartEvaluator(Evaluator):
     Where no label belongs to a body, all this is over all labels, and "people" are all things that own parts.
 
     Args:
-        part_set: the PartSet that labels refer to.
-        thing_names: names of the things; thing label k is thing_names[k - 1].
+        task: the task that is scored.
+        vocabulary: names the parts and the things.
+
+    Raises:
+        UserError: the vocabulary has no parts.
     """
 
-    task = "part"
-
-    def __init__(self, part_set, thing_names):
+    def __init__(self, task: Any, vocabulary: Vocabulary) -> None:
+        part_set, thing_names = vocabulary.parts, vocabulary.thing_names
+        if part_set is None:
+            raise UserError(f"the data set names no parts: evaluate it with MODEL.{task.switch} False")
         self.names = ("background", *part_set.labels)
         groups = np.asarray(part_set.to_person6(), np.uint8)
         self.has_body = bool(groups.any())
         self.groups = groups if self.has_body else np.arange(len(self.names), dtype=np.uint8)
         self.group_names = ("background", *PERSON6_LABELS) if self.has_body else self.names
-        self.owns_parts = _is_among(part_set.owners, thing_names)
+        self.owns_parts = owns_parts(vocabulary)
         scored = [owners for owners, group in zip(part_set.owners, self.groups[1:]) if group]
         self.is_person = _is_among(scored, thing_names)
-        super().__init__()
+        super().__init__(task, vocabulary)
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         what = f"the {len(self.group_names) - 1} parts of PASCAL-Person-Part" if self.has_body else "all parts"
         return (
             f"mIoU, AP^p, PCP and AP^r over {what}; VOC area AP, vol = mean over IoU .1:.1:.9, duplicates are wrong; "
             f"detections enter the map from score {SCORE_THRESHOLD:g}, the ranking from {INSTANCE_THRESHOLD:g}"
         )
 
-    def answer(self, prediction):
-        from maskrcnn_benchmark.tasks.part import PartPrediction
-
-        if prediction.part_map is not None:
-            return PartPrediction(prediction.part_map.labels.cpu().numpy())
-        instances = self.member(prediction, "instances")
-        scores, labels = instances.get_field("scores"), instances.get_field("labels")
-        owns_parts = torch.as_tensor(self.owns_parts, device=labels.device)
-        chosen = instances[(scores >= INSTANCE_THRESHOLD) & owns_parts[labels]]
-        if len(chosen) == 0:
-            return PartPrediction(np.zeros(prediction.size[::-1], np.uint8), [])
-        runs = paste_part_runs(chosen.get_field("parts"), chosen.convert("xyxy").bbox, prediction.size)
-        scores, labels = chosen.get_field("scores").tolist(), chosen.get_field("labels").tolist()
-        rows = {}
-        for box, part, code in runs.encode():
-            row = rows.setdefault(box, {"category_id": labels[box], "score": scores[box], "parts": []})
-            row["parts"].append({"part": part, "segmentation": code})
-        worst_first = np.argsort(-np.array(scores), kind="stable")[::-1]
-        pasted = [box for box in worst_first if scores[box] >= SCORE_THRESHOLD]
-        return PartPrediction(runs.label_map(np.array(pasted, np.int64)), list(rows.values()))
-
-    def record(self, answer, target):
+    def record(self, stored: Any, target: ImageAnnotations) -> PartRecord:
         """`PartRecord`."""
-        name = f"part: image {target.image_id}"
-        pairs = count_pairs(self._true_map(target.instances), answer.labels, len(self.names), name)
+        name = f"{self.task.key}: image {target.image_id}"
+        pairs = count_pairs(self._true_map(target.instances), stored.labels, len(self.names), name)
         things, parts = target.instances.get_field("labels").cpu().numpy(), target.instances.get_field("parts")
         shows_people = bool((self.is_person[things] & parts.annotated.cpu().numpy()).any())
-        if answer.instances is None:
+        if stored.instances is None:
             return PartRecord(pairs, shows_people, None)
-        rows = answer.instances if shows_people else []
+        rows = stored.instances if shows_people else []
         predicted = read_people(rows, target.size, self.groups, self.is_person, name)
         people = judge_people(predicted, *self._true_people(target.instances), len(self.group_names))
         return PartRecord(pairs, shows_people, people)
 
-    def summarize(self, records):
+    def summarize(self, records: list[PartRecord]) -> Scores:
         named = add_pairs([record.pairs for record in records], len(self.names))
         grouped = self._grouped(records)
         people = [record.people for record in records]
@@ -160,7 +146,7 @@ class PartEvaluator(Evaluator):
         reason = self._reason(records, people)
         return Scores(metrics, self._per_class(named, grouped, of_parts), curves, reason)
 
-    def image_score(self, record):
+    def image_score(self, record: PartRecord) -> float:
         """mIoU of the image over background and the body parts (or all labels) that occur; nan without people."""
         return mean_iou(self._grouped([record]))
 
@@ -215,6 +201,11 @@ class PartEvaluator(Evaluator):
         known[np.flatnonzero(known)[~in_sight]] = False
         ignored = _union(instances, is_person & ~known) & ~truth.any(axis=0)
         return np.ascontiguousarray(truth.transpose(0, 2, 1)), things[known], np.ascontiguousarray(ignored.T)
+
+
+def owns_parts(vocabulary: Vocabulary) -> np.ndarray:
+    """Which things have parts: bool [K + 1], by label."""
+    return _is_among(vocabulary.parts.owners, vocabulary.thing_names)
 
 
 def _is_among(owners, thing_names):

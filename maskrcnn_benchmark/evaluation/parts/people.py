@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from maskrcnn_benchmark.evaluation.classification import average_precision
+from maskrcnn_benchmark.evaluation.average_precision import average_precision
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -58,7 +58,7 @@ class PeopleRecord:
 
 
 def read_people(rows, size, table, is_scored, name):
-    """Check and decode the rows of a `PartPrediction`.
+    """Check and decode the rows of predicted parts.
 
     Args:
         rows: its `instances`.

@@ -16,10 +16,13 @@ from pycocotools.cocoeval import COCOeval
 
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.detection import DETECTION
+from maskrcnn_benchmark.tasks.instance import INSTANCE
+from maskrcnn_benchmark.tasks.keypoint import KEYPOINT
 
 SIZE = (160, 120)
 CLASSES = ("dog", "cat", "car")
@@ -99,7 +102,7 @@ def ours(evaluator, content, results, split=None):
         boxes.add_field("labels", torch.tensor([row["category_id"] for row in rows], dtype=torch.int64))
         boxes.add_field("coco_records", rows)
         target = ImageAnnotations(SIZE, boxes, boxes, image_id=image)
-        answer = ImageAnswers(SIZE, {evaluator.task: [row for row in results if row["image_id"] == image]})
+        answer = {evaluator.task.key: [row for row in results if row["image_id"] == image]}
         (other if split and image <= split else evaluator).process([answer], [target])
     evaluator.merge([pickle.loads(pickle.dumps(other.state()))])
     evaluator.evaluate()
@@ -108,8 +111,9 @@ def ours(evaluator, content, results, split=None):
 
 def evaluator_of(kind, protocol="coco"):
     if kind == "keypoints":
-        return KeypointEvaluator(DETAIL_JOINTS, person_label=1)
-    return {"bbox": DetectionEvaluator, "segm": InstanceEvaluator}[kind](CLASSES, protocol)
+        return KeypointEvaluator(KEYPOINT, Vocabulary(thing_names=("person",), joints=DETAIL_JOINTS))
+    make, task = {"bbox": (DetectionEvaluator, DETECTION), "segm": (InstanceEvaluator, INSTANCE)}[kind]
+    return make(task, Vocabulary(thing_names=CLASSES), protocol)
 
 
 def assert_same_tables(evaluator, reference):

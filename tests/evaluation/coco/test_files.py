@@ -12,17 +12,25 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
-from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
+from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, PersonKeypoints
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.detection import DETECTION
+from maskrcnn_benchmark.tasks.instance import INSTANCE
+from maskrcnn_benchmark.tasks.keypoint import KEYPOINT
 
 PERSON = 2  # label of the category that has joints in the drawn file
+
+
+def keypoint(label):
+    """The evaluator where persons have a label."""
+    names = (*(f"thing {k}" for k in range(1, label)), "person")
+    return KeypointEvaluator(KEYPOINT, Vocabulary(thing_names=names, joints=COCO_JOINTS))
 
 
 def draw_file(seed=0):
@@ -126,10 +134,9 @@ def imagine(dataset, seed=0, joints=False):
 
 
 def write_files(evaluators, dataset, answers, folder):
-    with PredictionWriter(folder, dataset, [TASKS[key] for key in evaluators]) as writer:
+    with PredictionWriter(folder, dataset, [evaluator.task for evaluator in evaluators.values()]) as writer:
         for index, prediction in enumerate(answers):
-            answer = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
-            writer.write(index, answer)
+            writer.write(index, {key: e.task.encode(prediction, e.vocabulary) for key, e in evaluators.items()})
         writer.finish()
 
 
@@ -177,7 +184,7 @@ def test_boxes_and_masks_of_a_drawn_file(tmp_path, seed):
     content = draw_file(seed)
     (tmp_path / "truth.json").write_text(json.dumps(content))
     dataset = OfFile(content)
-    evaluators = {"detection": DetectionEvaluator(), "instance": InstanceEvaluator()}
+    evaluators = build_evaluators([DETECTION, INSTANCE], Vocabulary())
     assert_equal_to_pycocotools(evaluators, dataset, imagine(dataset, seed), tmp_path / "truth.json", tmp_path)
 
 
@@ -187,7 +194,7 @@ def test_joints_of_a_drawn_file(tmp_path, seed):
     people = [row for row in content["annotations"] if row["category_id"] == 40]
     (tmp_path / "truth.json").write_text(json.dumps({**content, "annotations": people}))
     dataset = OfFile(content, person=PERSON)
-    evaluators = {"keypoint": KeypointEvaluator(COCO_JOINTS, PERSON)}
+    evaluators = {"keypoint": keypoint(PERSON)}
     answers = imagine(dataset, seed, joints=True)
     assert_equal_to_pycocotools(evaluators, dataset, answers, tmp_path / "truth.json", tmp_path)
 
@@ -205,16 +212,16 @@ def test_real_coco(real_data, tmp_path, kind):
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(content))
     dataset = OfFile(content, person=1 if joints else None)
-    evaluators = {"detection": DetectionEvaluator(), "instance": InstanceEvaluator()}
+    evaluators = build_evaluators([DETECTION, INSTANCE], Vocabulary())
     if joints:
-        evaluators = {"detection": DetectionEvaluator(), "keypoint": KeypointEvaluator(COCO_JOINTS, 1)}
+        evaluators = {**build_evaluators([DETECTION], Vocabulary()), "keypoint": keypoint(1)}
     assert_equal_to_pycocotools(evaluators, dataset, imagine(dataset, joints=joints), path, tmp_path)
 
 
 def test_result_files_speak_of_the_files_own_images_and_categories(tmp_path):
     content = draw_file()
     dataset = OfFile(content)
-    evaluators = {"detection": DetectionEvaluator(), "instance": InstanceEvaluator()}
+    evaluators = build_evaluators([DETECTION, INSTANCE], Vocabulary())
     answers = imagine(dataset)
     write_files(evaluators, dataset, answers, tmp_path)
     boxes = json.loads((tmp_path / "bbox.json").read_text())
@@ -244,9 +251,9 @@ def test_a_data_set_without_ids_of_its_own_is_written_with_labels(tmp_path):
     instances = BoxList([[0.0, 0, 9, 9]], (20, 20))
     instances.add_field("labels", torch.tensor([3]))
     instances.add_field("scores", torch.tensor([0.5]))
-    answer = DetectionEvaluator().answer(ImagePrediction((20, 20), instances=instances))
-    with PredictionWriter(tmp_path, WithoutIds(), [TASKS["detection"]]) as writer:
-        writer.write(4, {"detection": answer})
+    stored = DETECTION.encode(ImagePrediction((20, 20), instances=instances), WithoutIds.vocabulary)
+    with PredictionWriter(tmp_path, WithoutIds(), [DETECTION]) as writer:
+        writer.write(4, {"detection": stored})
         writer.finish()
     expected = {"image_id": "2008_000004", "category_id": 3, "bbox": [0.0, 0.0, 10.0, 10.0], "score": 0.5}
     assert json.loads((tmp_path / "bbox.json").read_text()) == [expected]

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator, object_keypoint_similarity
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, DETAIL_JOINTS, JointSet, Keypoints
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.keypoint import KEYPOINT
 from maskrcnn_benchmark.utils.errors import UserError
 
 SIZE = (200, 150)
@@ -47,8 +48,12 @@ def prediction(*people, scores=None, labels=None):
     return ImagePrediction(SIZE, instances=boxes)
 
 
+def evaluator_of(joints, names=("person",)):
+    return KeypointEvaluator(KEYPOINT, Vocabulary(thing_names=names, joints=joints))
+
+
 def score(*pairs):
-    evaluator = KeypointEvaluator(DETAIL_JOINTS, person_label=3)
+    evaluator = evaluator_of(DETAIL_JOINTS, ("dog", "cat", "person"))
     for key, (answer, target) in enumerate(pairs):
         evaluator.process([answer], [target], [key])
     evaluator.evaluate()
@@ -150,7 +155,7 @@ def test_a_person_without_the_joints_of_the_unit_is_left_out():
 
 def test_joint_sets_have_the_figures_that_their_names_allow():
     def names(joints):
-        return list(KeypointEvaluator(joints, 1).evaluate())
+        return list(evaluator_of(joints).evaluate())
 
     assert names(DETAIL_JOINTS)[:6] == [
         "AP", "PCKh@0.2", "PCK@0.2-torso", "AP-detail-OKS", "AP50-detail-OKS", "AP75-detail-OKS",
@@ -160,10 +165,10 @@ def test_joint_sets_have_the_figures_that_their_names_allow():
 
 
 def test_the_protocol_names_every_sigma():
-    protocol = KeypointEvaluator(DETAIL_JOINTS, 1).protocol
+    protocol = evaluator_of(DETAIL_JOINTS).protocol
     assert all(f"{name} {sigma:g}" in protocol for name, sigma in zip(DETAIL_JOINTS.names, DETAIL_JOINTS.sigmas))
     assert "PCKh@0.2 in units of head to neck" in protocol and "0.5 for all joints" in protocol
-    assert "detail" not in KeypointEvaluator(COCO_JOINTS, 1).protocol
+    assert "detail" not in evaluator_of(COCO_JOINTS).protocol
 
 
 def test_similarity_to_a_person_without_joints_is_measured_from_its_box():
@@ -178,7 +183,7 @@ def test_similarity_to_a_person_without_joints_is_measured_from_its_box():
 def test_wrong_numbers_of_joints_are_named():
     row = {"category_id": 3, "keypoints": [0.0] * 51, "score": 0.5}
     with pytest.raises(UserError, match="keypoint: image 1: prediction 0 needs 42 finite numbers as 'keypoints'"):
-        score((ImageAnswers(SIZE, {"keypoint": [row]}), annotations(person())))
+        score(({"keypoint": [row]}, annotations(person())))
     target = annotations()
     target.people = BoxList(torch.tensor([BOX], dtype=torch.float32), SIZE)
     target.people.add_field("coco_records", [{"id": 5, "bbox": [1, 1, 9, 9], "keypoints": [0.0] * 51}])

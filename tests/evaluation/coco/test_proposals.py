@@ -11,6 +11,8 @@ from maskrcnn_benchmark.evaluation.coco.proposals import AREA_RANGES, ProposalEv
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import PROPOSALS
 
 SIZE = (400, 300)
 
@@ -32,7 +34,7 @@ def proposals(*boxes, scores=None, field="objectness"):
 
 
 def recall(answer, target, **arguments):
-    evaluator = ProposalEvaluator(**arguments)
+    evaluator = ProposalEvaluator(PROPOSALS, Vocabulary(), **arguments)
     evaluator.process([answer], [target])
     return evaluator.evaluate()
 
@@ -89,7 +91,7 @@ def test_an_area_on_the_border_belongs_to_both_ranges():
 
 
 def test_images_without_proposals_or_objects():
-    evaluator = ProposalEvaluator()
+    evaluator = ProposalEvaluator(PROPOSALS, Vocabulary())
     evaluator.process([proposals(), proposals([1, 1, 50, 50])], [truth([10, 10, 59, 59]), truth(image_id=2)])
     assert evaluator.evaluate()["AR@100"] == 0
     assert math.isnan(recall(proposals([1, 1, 50, 50]), truth())["AR@100"])

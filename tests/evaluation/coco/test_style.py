@@ -10,14 +10,24 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.detection import DETECTION
+from maskrcnn_benchmark.tasks.instance import INSTANCE
 from maskrcnn_benchmark.utils.errors import UserError
 
 SIZE = (200, 150)
+
+
+def detection(names=(), protocol="coco"):
+    return DetectionEvaluator(DETECTION, Vocabulary(thing_names=names), protocol)
+
+
+def instance(protocol="coco"):
+    return InstanceEvaluator(INSTANCE, Vocabulary(), protocol)
 
 
 def annotations(boxes, labels, image_id=1, **fields):
@@ -46,16 +56,14 @@ BOXES = [[10, 10, 49, 49], [60, 20, 139, 99]]
 
 def test_exact_boxes_score_one_and_none_score_zero():
     target = annotations(BOXES, [1, 2])
-    assert score(DetectionEvaluator(), [prediction(BOXES, [1, 2], [0.9, 0.8])], [target])["AP"] == pytest.approx(1)
+    assert score(detection(), [prediction(BOXES, [1, 2], [0.9, 0.8])], [target])["AP"] == pytest.approx(1)
     empty = prediction([], torch.zeros(0, dtype=torch.int64).tolist(), [])
-    assert score(DetectionEvaluator(), [empty], [target])["AP"] == 0
+    assert score(detection(), [empty], [target])["AP"] == 0
 
 
 def test_boxes_include_their_last_pixel():
     # 40 x 20 of 40 x 40 is exactly one half; without the last pixel it would be 39 x 19 of 39 x 39, which is less
-    values = score(
-        DetectionEvaluator(), [prediction([[10, 10, 49, 29]], [1], [0.9])], [annotations([[10, 10, 49, 49]], [1])]
-    )
+    values = score(detection(), [prediction([[10, 10, 49, 29]], [1], [0.9])], [annotations([[10, 10, 49, 49]], [1])])
     assert values["AP50"] == pytest.approx(1)
     assert values["AP"] == pytest.approx(0.1)  # one of ten IoU thresholds
 
@@ -64,23 +72,23 @@ def test_a_duplicate_ranked_before_another_object_lowers_ap():
     target = annotations([[10, 10, 49, 49], [100, 60, 149, 99]], [1, 1])
     good = prediction([[10, 10, 49, 49], [100, 60, 149, 99]], [1, 1], [0.9, 0.7])
     doubled = prediction([[10, 10, 49, 49], [10, 10, 49, 49], [100, 60, 149, 99]], [1, 1, 1], [0.9, 0.8, 0.7])
-    assert score(DetectionEvaluator(), [good], [target])["AP50"] == pytest.approx(1)
+    assert score(detection(), [good], [target])["AP50"] == pytest.approx(1)
     # precision 1 up to recall .5 (51 of 101 points), 2/3 beyond it
     expected = (51 + 50 * 2 / 3) / 101
-    assert score(DetectionEvaluator(), [doubled], [target])["AP50"] == pytest.approx(expected)
+    assert score(detection(), [doubled], [target])["AP50"] == pytest.approx(expected)
 
 
 def test_crowd_regions_neither_count_as_missed_nor_as_false():
     target = annotations(BOXES, [1, 1], iscrowd=torch.tensor([False, True]))
     answer = prediction([BOXES[0], [70, 30, 120, 80]], [1, 1], [0.5, 0.9])
-    assert score(DetectionEvaluator(), [answer], [target])["AP"] == pytest.approx(1)
+    assert score(detection(), [answer], [target])["AP"] == pytest.approx(1)
 
 
 def test_size_of_an_object_is_its_masks_area_where_it_has_one():
     masks = torch.zeros(1, 150, 200, dtype=torch.uint8)
     masks[0, 10, 10:110] = 1  # 100 pixels in a box of 10,000
     target = annotations([[10, 10, 109, 109]], [1], masks=SegmentationMask(masks, SIZE, mode="mask"))
-    values = score(DetectionEvaluator(), [prediction([[10, 10, 109, 109]], [1], [0.9])], [target])
+    values = score(detection(), [prediction([[10, 10, 109, 109]], [1], [0.9])], [target])
     assert values["APs"] == pytest.approx(1)
     assert np.isnan(values["APl"])
 
@@ -90,10 +98,10 @@ def test_half_a_mask_is_found_at_half_the_overlap():
     masks[0, 10:50, 10:50] = 1
     target = annotations([[10, 10, 49, 49]], [1], masks=SegmentationMask(masks, SIZE, mode="mask"))
     whole = prediction([[10, 10, 49, 49]], [1], [0.9], mask=torch.ones(1, 1, 28, 28))
-    assert score(InstanceEvaluator(), [whole], [target])["AP75"] == pytest.approx(1)
+    assert score(instance(), [whole], [target])["AP75"] == pytest.approx(1)
     half = torch.ones(1, 1, 28, 28)
     half[..., 13:] = 0
-    values = score(InstanceEvaluator(), [prediction([[10, 10, 49, 49]], [1], [0.9], mask=half)], [target])
+    values = score(instance(), [prediction([[10, 10, 49, 49]], [1], [0.9], mask=half)], [target])
     assert values["AP50"] == 0
 
 
@@ -103,7 +111,7 @@ def test_the_further_boxes_are_shifted_the_lower_they_score(protocol):
 
     def shifted(pixels):
         boxes = [[x1 + pixels, y1, x2 + pixels, y2] for x1, y1, x2, y2 in BOXES]
-        return score(DetectionEvaluator(protocol=protocol), [prediction(boxes, [1, 2], [0.9, 0.8])], [target])["AP"]
+        return score(detection(protocol=protocol), [prediction(boxes, [1, 2], [0.9, 0.8])], [target])["AP"]
 
     scores = [shifted(pixels) for pixels in (0, 4, 10, 45)]
     # 36 of 44 and 76 of 84 columns in common: 7 and 9 thresholds; 30 of 50 and 70 of 90: 3 (0.6 is reached) and 6
@@ -113,15 +121,15 @@ def test_the_further_boxes_are_shifted_the_lower_they_score(protocol):
 def test_details_protocol_counts_detections_that_cocos_cuts_off():
     away = [[150, 120, 160, 130]] * 100
     answer = prediction([*away, BOXES[0]], [1] * 101, [*[0.9] * 100, 0.1])
-    coco = score(DetectionEvaluator(("dog",)), [answer], [annotations(BOXES[:1], [1])])
-    detail = score(DetectionEvaluator(("dog",), "detail"), [answer], [annotations(BOXES[:1], [1])])
+    coco = score(detection(("dog",)), [answer], [annotations(BOXES[:1], [1])])
+    detail = score(detection(("dog",), "detail"), [answer], [annotations(BOXES[:1], [1])])
     assert coco["AP"] == coco["AR"] == detail["AR@100"] == 0
     assert detail["AR"] == 1 and detail["AP"] == pytest.approx(1 / 101)
     assert list(detail) == ["AP", "AP50", "AP75", "AR", "AR@1", "AR@10", "AR@100"]
 
 
 def test_each_class_has_a_figure_and_one_without_objects_has_none():
-    evaluator = DetectionEvaluator(("dog", "cat", "car"))
+    evaluator = detection(("dog", "cat", "car"))
     answer = prediction([BOXES[0], [60, 20, 139, 59]], [1, 2], [0.9, 0.8])  # half of the second
     metrics = score(evaluator, [answer], [annotations(BOXES, [1, 2])])
     per_class = evaluator.scores.per_class
@@ -132,7 +140,7 @@ def test_each_class_has_a_figure_and_one_without_objects_has_none():
 
 
 def test_curves_are_the_mean_of_classes_that_have_objects():
-    evaluator = DetectionEvaluator(("dog", "cat", "car"))
+    evaluator = detection(("dog", "cat", "car"))
     answer = prediction([BOXES[0], BOXES[0], [60, 20, 139, 59]], [1, 3, 2], [0.9, 0.9, 0.8])
     metrics = score(evaluator, [answer], [annotations(BOXES, [1, 2])])
     (curve,) = evaluator.scores.curves
@@ -144,16 +152,16 @@ def test_curves_are_the_mean_of_classes_that_have_objects():
 
 
 def test_nothing_annotated_is_not_a_score_of_zero():
-    evaluator = DetectionEvaluator(("dog",))
+    evaluator = detection(("dog",))
     answer = prediction(BOXES[:1], [1], [0.9])
     metrics = score(evaluator, [answer], [annotations([], [])])
     assert all(np.isnan(value) for value in metrics.values()) and metrics
     assert evaluator.scores.reason == "no image has an annotated object that counts"
-    assert all(np.isnan(value) for value in DetectionEvaluator(("dog",)).evaluate().values())
+    assert all(np.isnan(value) for value in detection(("dog",)).evaluate().values())
 
 
 def test_the_reason_names_the_sizes_that_do_not_occur():
-    evaluator = DetectionEvaluator(("dog",))
+    evaluator = detection(("dog",))
     metrics = score(evaluator, [prediction(BOXES[:1], [1], [0.9])], [annotations(BOXES[:1], [1])])
     assert np.isnan(metrics["APs"]) and metrics["APm"] == pytest.approx(1)
     assert evaluator.scores.reason == "no annotated object is small or large"
@@ -169,16 +177,16 @@ def test_scores_of_single_images():
         "a crowd found": (prediction(BOXES[:1], [1], [0.9]), annotations(BOXES[:1], [1], iscrowd=crowd), np.nan),
         "nothing there": (prediction([], [], []), annotations([], []), np.nan),
     }
-    evaluator = DetectionEvaluator(("dog", "cat"))
+    evaluator = detection(("dog", "cat"))
     evaluator.process(*zip(*(case[:2] for case in cases.values())), keys=list(cases))
     expected = {name: case[2] for name, case in cases.items()}
     assert evaluator.image_scores() == pytest.approx(expected, nan_ok=True)
 
 
 def test_the_protocol_is_named():
-    assert "at most 100 detections per image and class" in DetectionEvaluator().protocol
-    assert DetectionEvaluator(protocol="detail").protocol.startswith("PASCAL in Detail")
-    assert "any number of detections" in InstanceEvaluator(protocol="detail").protocol
+    assert "at most 100 detections per image and class" in detection().protocol
+    assert detection(protocol="detail").protocol.startswith("PASCAL in Detail")
+    assert "any number of detections" in instance(protocol="detail").protocol
 
 
 @pytest.mark.parametrize(
@@ -200,9 +208,9 @@ def test_bad_rows_are_named(task, row, message):
     good = {"bbox": [1, 2, 3, 4], "segmentation": code, "score": 0.5, "category_id": 1}
     masks = SegmentationMask(torch.zeros(1, 150, 200, dtype=torch.uint8), SIZE, mode="mask")
     target = annotations(BOXES[:1], [1], image_id=77, masks=masks)
-    evaluator = {"detection": DetectionEvaluator, "instance": InstanceEvaluator}[task]()
+    evaluator = {"detection": detection, "instance": instance}[task]()
     with pytest.raises(UserError, match=f"{task}: image 77: .*{message}"):
-        evaluator.process([ImageAnswers(SIZE, {task: [good, row]})], [target])
+        evaluator.process([{task: [good, row]}], [target])
 
 
 def test_box_ap_agrees_with_pycocotools_on_files(tmp_path):
@@ -231,7 +239,7 @@ def test_box_ap_agrees_with_pycocotools_on_files(tmp_path):
     reference.evaluate()
     reference.accumulate()
     reference.summarize()
-    values = score(DetectionEvaluator(), answers, targets)
+    values = score(detection(), answers, targets)
     assert 0.1 < values["AP"] < 0.9
     expected = [reference.stats[k] for k in (0, 1, 2, 3, 4, 8)]
     names = ("AP", "AP50", "AP75", "APs", "APm", "AR")

@@ -19,6 +19,8 @@ from maskrcnn_benchmark.evaluation.coco.voc import (
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.detection import DETECTION
 
 SIZE = (100, 100)
 BOX = (10, 10, 29, 29)
@@ -48,7 +50,7 @@ def answer(*objects):
 
 
 def score(pairs, names=("dog", "cat")):
-    evaluator = DetectionAndVocEvaluator(names)
+    evaluator = DetectionAndVocEvaluator(DETECTION, Vocabulary(thing_names=names))
     for prediction, target in pairs:
         evaluator.process([prediction], [target])
     return evaluator.evaluate()
@@ -123,7 +125,8 @@ def test_data_sets_that_mark_nothing_difficult_have_cocos_metrics_alone():
 
 def test_merged_halves_equal_one_pass():
     pairs = [(answer((BOX, 1, 0.9 - k / 10)), truth(k, (BOX if k % 2 else AWAY, 1, k == 3))) for k in range(5)]
-    whole, first, second = (DetectionAndVocEvaluator(("dog", "cat")) for _ in range(3))
+    names = Vocabulary(thing_names=("dog", "cat"))
+    whole, first, second = (DetectionAndVocEvaluator(DETECTION, names) for _ in range(3))
     for k, (prediction, target) in enumerate(pairs):
         for evaluator in (whole, first if k < 3 else second):
             evaluator.process([prediction], [target])

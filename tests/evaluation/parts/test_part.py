@@ -8,13 +8,13 @@ import torch
 from pycocotools import mask as rle
 
 from maskrcnn_benchmark.evaluation.parts.part import PartEvaluator
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
-from maskrcnn_benchmark.tasks.part import PartPrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.part import PART, PartPrediction
 from maskrcnn_benchmark.utils.errors import UserError
 
 SIZE = (40, 20)
@@ -43,7 +43,7 @@ def one_person(part_set):
 
 
 def evaluated(part_set, prediction, annotated):
-    evaluator = PartEvaluator(part_set, THINGS)
+    evaluator = PartEvaluator(PART, Vocabulary(thing_names=THINGS, parts=part_set))
     evaluator.process([prediction], [annotated])
     evaluator.evaluate()
     return evaluator
@@ -134,7 +134,7 @@ def test_images_without_any_annotated_parts_are_skipped():
 
 
 def test_without_annotated_parts_the_reason_is_said():
-    evaluator = PartEvaluator(PartSet.from_names("person", NAMES), THINGS)
+    evaluator = PartEvaluator(PART, Vocabulary(thing_names=THINGS, parts=PartSet.from_names("person", NAMES)))
     assert all(math.isnan(value) for value in evaluator.evaluate().values())
     assert evaluator.scores.reason == "no image has annotated parts"
 
@@ -185,7 +185,7 @@ def test_each_label_and_group_has_its_iou():
 def test_a_label_that_there_is_none_of_is_refused_by_its_value():
     part_set = PartSet.from_names("person", NAMES)
     annotated, _ = one_person(part_set)
-    answers = ImageAnswers(SIZE, {"part": PartPrediction(np.full((20, 40), 9, np.uint8), [])})
+    answers = {"part": PartPrediction(np.full((20, 40), 9, np.uint8), [])}
     with pytest.raises(UserError, match="image 1: the predicted map holds the value 9"):
         score(part_set, answers, annotated)
 
@@ -201,7 +201,7 @@ def test_instances_are_each_detections_own_parts_down_to_weak_scores():
     parts = torch.zeros(5, len(part_set) + 1, 8, 8)
     parts[0, hair] = parts[1, torso] = parts[2, 0] = parts[3, torso] = parts[4, torso] = 1
     instances.add_field("parts", parts)
-    answer = PartEvaluator(part_set, THINGS).answer(ImagePrediction(SIZE, instances=instances))
+    answer = PART.encode(ImagePrediction(SIZE, instances=instances), Vocabulary(thing_names=THINGS, parts=part_set))
     # the third is background throughout, the fourth too weak, the fifth a boat
     first, second = np.zeros((2, 20, 40), np.uint8)
     first[:10, :20] = second[:10, 10:30] = 1
@@ -221,7 +221,7 @@ def test_a_repeated_annotation_scores_one_in_everything():
         for k in range(1, 6)
     ]
     rows = [{"category_id": 1, "score": 0.5, "parts": parts}]
-    answers = ImageAnswers(SIZE, {"part": PartPrediction(truth.numpy().astype(np.uint8), rows)})
+    answers = {"part": PartPrediction(truth.numpy().astype(np.uint8), rows)}
     evaluator = evaluated(part_set, answers, annotated)
     assert set(evaluator.scores.metrics.values()) == {1.0}
     assert evaluator.scores.reason == ""
@@ -235,7 +235,7 @@ def test_images_without_people_do_not_enter_the_figures_of_people():
     head = part_set.label_of("person", "head")
     everywhere = rle.encode(np.ones((20, 40), np.uint8, order="F"))
     rows = [{"category_id": 1, "score": 0.9, "parts": [{"part": head, "segmentation": everywhere}]}]
-    wrong = ImageAnswers(SIZE, {"part": PartPrediction(np.full((20, 40), head, np.uint8), rows)})
+    wrong = {"part": PartPrediction(np.full((20, 40), head, np.uint8), rows)}
     alone = evaluated(part_set, wrong, dog)
     metrics = alone.scores.metrics
     assert metrics["mIoU-named"] == 0 and math.isnan(metrics["mIoU"]) and math.isnan(metrics["APp50"])
@@ -245,7 +245,7 @@ def test_images_without_people_do_not_enter_the_figures_of_people():
     rows = [
         dict(rows[0], score=0.5, parts=[{"part": head, "segmentation": rle.encode(np.asfortranarray(maps[0] > 0))}])
     ]
-    right = ImageAnswers(SIZE, {"part": PartPrediction(maps[0].numpy().astype(np.uint8), rows)})
+    right = {"part": PartPrediction(maps[0].numpy().astype(np.uint8), rows)}
     alone.process([right], [person], keys=[2])
     metrics = alone.evaluate()
     assert metrics["mIoU"] == metrics["APp50"] == metrics["APr50"] == 1 and metrics["mIoU-named"] < 1

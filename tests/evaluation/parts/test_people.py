@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 
 from maskrcnn_benchmark.evaluation.parts.part import PartEvaluator
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
-from maskrcnn_benchmark.tasks.part import PartPrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.part import PART, PartPrediction
 from maskrcnn_benchmark.utils.errors import UserError
 
 THINGS = ("dog", "person")
@@ -65,10 +65,10 @@ def rows_of(maps, scores, category=PERSON):
 
 def scores_of(*images, part_set=None):
     """`Scores` of images (rows or None, annotations)."""
-    evaluator = PartEvaluator(part_set or PartSet.from_names("person6", {}), THINGS)
+    evaluator = PartEvaluator(PART, Vocabulary(thing_names=THINGS, parts=part_set or PartSet.from_names("person6", {})))
     for k, (rows, target) in enumerate(images):
         answer = PartPrediction(np.zeros((10, 10), np.uint8), rows)
-        evaluator.process([ImageAnswers(SIZE, {"part": answer})], [target], keys=[k])
+        evaluator.process([{"part": answer}], [target], keys=[k])
     evaluator.evaluate()
     return evaluator.scores
 

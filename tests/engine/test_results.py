@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from maskrcnn_benchmark.evaluation.delta_m import read_single_task
-from maskrcnn_benchmark.evaluation.report import (
+from maskrcnn_benchmark.engine.delta_m import read_single_task
+from maskrcnn_benchmark.engine.results import (
     check_expected_results,
     format_table,
     gather_results,

@@ -8,14 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskrcnn_benchmark.evaluation.classification import (
-    ClassificationEvaluator,
-    average_precision,
-    precision_at_recalls,
-)
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
+from maskrcnn_benchmark.evaluation.average_precision import average_precision, precision_at_recalls
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.classification import CLASSIFICATION, ClassificationEvaluator
 from maskrcnn_benchmark.utils.errors import UserError
 
 NAMES = ("dog", "sky", "boat")
@@ -23,7 +20,9 @@ NAMES = ("dog", "sky", "boat")
 
 def evaluated(images):
     """The evaluator of dog, sky and boat (dog and boat are things) after images (scores, truth)."""
-    evaluator = ClassificationEvaluator(NAMES, ("dog", "boat"))
+    evaluator = ClassificationEvaluator(
+        CLASSIFICATION, Vocabulary(image_label_names=NAMES, thing_names=("dog", "boat"))
+    )
     for image_id, (scores, truth) in enumerate(images):
         evaluator.process(
             [ImagePrediction((8, 8), classes=torch.tensor(scores))],
@@ -121,7 +120,7 @@ def test_without_a_label_or_a_thing_the_reason_is_said():
 
 
 def test_a_wrong_number_of_labels_is_refused():
-    evaluator = ClassificationEvaluator(("dog", "sky"))
+    evaluator = ClassificationEvaluator(CLASSIFICATION, Vocabulary(image_label_names=("dog", "sky")))
     with pytest.raises(UserError, match="image 0 has 3 scores and 2 annotated labels, but there are 2 labels"):
         evaluator.process(
             [ImagePrediction((8, 8), classes=torch.zeros(3))],
@@ -130,7 +129,7 @@ def test_a_wrong_number_of_labels_is_refused():
 
 
 def test_a_score_that_is_no_number_is_refused_by_the_name_of_its_label():
-    evaluator = ClassificationEvaluator(NAMES)
-    answers = ImageAnswers((8, 8), {"classification": np.array([0.1, np.nan, 0.3])})
+    evaluator = ClassificationEvaluator(CLASSIFICATION, Vocabulary(image_label_names=NAMES))
+    answers = {"classification": np.array([0.1, np.nan, 0.3])}
     with pytest.raises(UserError, match=r"image 7 has a score that is not a number \(nan\): sky"):
         evaluator.process([answers], [ImageAnnotations((8, 8), classes=torch.zeros(3), image_id=7)])

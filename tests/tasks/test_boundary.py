@@ -1,15 +1,16 @@
-"""Boundary figures of drawn contours."""
+"""Boundary metrics of drawn contours."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from maskrcnn_benchmark.evaluation.edges.boundary import BoundaryEvaluator
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.boundary import BOUNDARY, BoundaryEvaluator
 
 SIZE = (160, 128)
 PERFECT = {"ODS-F": 1, "OIS-F": 1, "AP": 1, "R50": 1}
@@ -35,7 +36,7 @@ def lines(*columns):
 
 def evaluate(cases, protocol=None):
     """The evaluator after pairs of (probability [H, W], uint8 [H, W] or BoundaryMap)."""
-    evaluator = BoundaryEvaluator(protocol or EdgeProtocol(19))
+    evaluator = BoundaryEvaluator(BOUNDARY, Vocabulary(), protocol or EdgeProtocol(19))
     for number, (probability, truth) in enumerate(cases):
         truth = truth if isinstance(truth, BoundaryMap) else BoundaryMap(truth)
         evaluator.process(
@@ -147,7 +148,7 @@ def test_the_curve_marks_its_best_point():
 
 
 def test_nothing_to_score_is_nan_with_a_reason():
-    none = BoundaryEvaluator()
+    none = BoundaryEvaluator(BOUNDARY, Vocabulary())
     assert np.isnan(list(none.evaluate().values())).all()
     assert none.scores.reason == "no image has annotated boundaries"
     empty = evaluate([(lines(40), torch.zeros_like(lines(40)))])
@@ -156,6 +157,6 @@ def test_nothing_to_score_is_nan_with_a_reason():
 
 
 def test_the_protocol_names_what_the_figures_depend_on():
-    line = BoundaryEvaluator(EdgeProtocol(33, 0.011, False, "seism")).protocol
+    line = BoundaryEvaluator(BOUNDARY, Vocabulary(), EdgeProtocol(33, 0.011, False, "seism")).protocol
     for word in ("seism", "33", "0.011", "no non-maximum suppression", "annotated boundaries thinned"):
         assert word in line

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn_benchmark.evaluation.dense.semantic import SemanticEvaluator
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.semantic import SEMANTIC, SemanticEvaluator
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -25,7 +25,7 @@ def pair(truth, predicted, image_id=1, num_classes=4):
 
 
 def two_images():
-    evaluator = SemanticEvaluator("abcd")
+    evaluator = SemanticEvaluator(SEMANTIC, Vocabulary(semantic_names=tuple("abcd")))
     for prediction, target in (
         pair([[0, 0, 0, 1]], [[0, 0, 1, 1]], 1),
         pair([[1, 1, IGNORE_INDEX, IGNORE_INDEX]], [[1, 3, 0, 2]], 2),
@@ -61,21 +61,21 @@ def test_an_image_is_scored_over_its_own_classes():
 def test_one_class_everywhere_scores_low_and_classes_exchanged_score_zero():
     truth = [[0, 1, 2, 3]] * 3
     for predicted, expected in (([[0] * 4] * 3, (1 / 4) / 4), ([[1, 0, 3, 2]] * 3, 0.0)):
-        evaluator = SemanticEvaluator("abcd")
+        evaluator = SemanticEvaluator(SEMANTIC, Vocabulary(semantic_names=tuple("abcd")))
         prediction, target = pair(truth, predicted)
         evaluator.process([prediction], [target])
         assert evaluator.evaluate()["mIoU"] == pytest.approx(expected)
 
 
 def test_a_class_that_there_is_none_of_is_refused_by_its_value_and_image():
-    evaluator = SemanticEvaluator("abcd")
+    evaluator = SemanticEvaluator(SEMANTIC, Vocabulary(semantic_names=tuple("abcd")))
     _, target = pair([[0, 1]], [[0, 0]], image_id="2008_000002")
     with pytest.raises(UserError, match="image 2008_000002: the predicted map holds the value 59"):
-        evaluator.process([ImageAnswers((2, 1), {"semantic": np.array([[0, 59]], np.uint8)})], [target])
+        evaluator.process([{"semantic": np.array([[0, 59]], np.uint8)}], [target])
 
 
 def test_an_image_seen_twice_counts_once():
-    evaluator = SemanticEvaluator("abcd")
+    evaluator = SemanticEvaluator(SEMANTIC, Vocabulary(semantic_names=tuple("abcd")))
     prediction, target = pair([[0, 1]], [[0, 0]])
     evaluator.process([prediction, prediction], [target, target])
     assert evaluator.evaluate()["pixel-accuracy"] == 0.5
@@ -85,7 +85,7 @@ def test_an_image_seen_twice_counts_once():
 
 
 def test_a_map_without_a_labelled_pixel_is_nan():
-    evaluator = SemanticEvaluator("abcd")
+    evaluator = SemanticEvaluator(SEMANTIC, Vocabulary(semantic_names=tuple("abcd")))
     prediction, target = pair([[IGNORE_INDEX] * 2], [[0, 1]])
     evaluator.process([prediction], [target])
     assert all(math.isnan(value) for value in evaluator.evaluate().values())

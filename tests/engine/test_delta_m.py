@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from maskrcnn_benchmark.evaluation.delta_m import add_delta_m, read_single_task
-from maskrcnn_benchmark.evaluation.report import format_table, gather_results, read_results, write_results
+from maskrcnn_benchmark.engine.delta_m import add_delta_m, read_single_task
+from maskrcnn_benchmark.engine.results import format_table, gather_results, read_results, write_results
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.utils.errors import UserError
 
