@@ -173,8 +173,6 @@ class Instance(Task):
 
     # Network ----------------------------------------------------------------------------------------------------------
 
-    label_field = "masks"
-
     def head_name(self, cfg: CfgNode) -> str:
         """As checkpoints have it."""
         return "mask"

@@ -172,9 +172,6 @@ class Occlusion(Task):
             ),
         )
 
-    def dense_features(self, cfg: CfgNode) -> set[str]:
-        return {"fine"}
-
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailOcclusionReader}

@@ -108,7 +108,7 @@ class Task:
 
     def dense_features(self, cfg: CfgNode) -> set[str]:
         """Which features per image its head reads, of "pyramid", "dense" and "fine"; for what an image costs."""
-        return {"dense"} if self.per == "image" else set()
+        return {self.reads(cfg)} & {"pyramid", "dense", "fine"}
 
     def planes(self, cfg: CfgNode) -> int:
         """Planes of its map per image or per region; for what an image costs. 0 without a map."""
@@ -207,8 +207,6 @@ class Task:
 
     # Network ----------------------------------------------------------------------------------------------------------
 
-    # Of a task per region: the objects' field with its label, where that is not the key
-    label_field: str = ""
     # Key of the task behind whose head its own is made, and so draws its random weights; else the registry's order
     head_after: str | None = None
 
@@ -220,7 +218,7 @@ class Task:
         Heads with one output per region read "maps" (those of the backbone, which they pool themselves) or "box" (the
         features by which the box head tells its regions apart: vectors [R, C] or maps [R, C, h, w]).
         """
-        return "maps" if self.per == "region" else "dense"
+        return {"region": "maps", "image": "dense"}.get(self.per, "nothing")
 
     def shares_box_features(self, cfg: CfgNode) -> bool:
         """Whether its head gets the box head's region features, though it may have an extractor of its own."""
@@ -247,9 +245,9 @@ class Task:
 
     def label_of(self, annotations: ImageAnnotations) -> Any:
         """Its label on an image, or of the objects there if it is a field of theirs; None where nobody looked."""
-        if self.per != "region" or self.key in annotations.labels:
+        if self.label_field is None:
             return annotations.labels.get(self.key)
-        instances, field = annotations.instances, self.label_field or self.key
+        instances, field = annotations.instances, self.label_field
         return instances.get_field(field) if instances is not None and instances.has_field(field) else None
 
     def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from maskrcnn_benchmark.visualization.drawers import DRAWERS
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap, to_prediction
 from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.tasks.task import TASKS
-from maskrcnn_benchmark.visualization.drawers import DRAWERS
 
 
 @pytest.fixture
