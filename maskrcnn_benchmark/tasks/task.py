@@ -109,7 +109,7 @@ class Task:
 
     def dense_features(self, cfg: CfgNode) -> set[str]:
         """Which features per image its head reads, of "pyramid", "dense" and "fine"; for what an image costs."""
-        return {"dense"} if self.per == "image" else set()
+        return {self.reads(cfg)} & {"pyramid", "dense", "fine"}
 
     def planes(self, cfg: CfgNode) -> int:
         """Planes of its map per image or per region; for what an image costs. 0 without a map."""
@@ -226,7 +226,7 @@ class Task:
         Heads with one output per region read "maps" (those of the backbone, which they pool themselves) or "box" (the
         features by which the box head tells its regions apart: vectors [R, C] or maps [R, C, h, w]).
         """
-        return "maps" if self.per == "region" else "dense"
+        return {"region": "maps", "image": "dense"}.get(self.per, "nothing")
 
     def shares_box_features(self, cfg: CfgNode) -> bool:
         """Whether its head gets the box head's region features, though it may have an extractor of its own."""
@@ -258,6 +258,8 @@ class Task:
         instances = annotations.instances
         has_label = instances is not None and instances.has_field(self.label_field)
         return instances.get_field(self.label_field) if has_label else None
+        instances, field = annotations.instances, self.label_field
+        return instances.get_field(field) if instances is not None and instances.has_field(field) else None
 
     def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:
         """A derived task's output on an image; what costs much is better left to a `ScoreMap.computed`.
