@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from added_tasks import restored_tasks
+from example_task import example
 from PIL import Image
 
 from maskrcnn_benchmark import Predictor
@@ -19,22 +19,21 @@ from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
+from maskrcnn_benchmark.engine.inference import Evaluation
 from maskrcnn_benchmark.engine.results import format_table, read_results
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.step import TrainingStep
-from maskrcnn_benchmark.evaluation.trivial import TRIVIAL_MAPS, TrivialPredictor
+from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.experiments.run import test as run_test
 from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.prediction_files.layout import MAPS
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, annotated_tasks, enabled_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "saliency.py"
@@ -61,11 +60,8 @@ TEST: {{IMS_PER_BATCH: 2, NUM_PICTURES: 1, NUM_EXAMPLES: 1}}
 @pytest.fixture(scope="module", autouse=True)
 def saliency():
     """The example, registered for the tests of this file alone."""
-    with restored_tasks():
-        module = import_file("saliency_example", EXAMPLE, make_importable=True)
-        module.setup_environment()
+    with example("saliency") as module:
         yield module
-    del sys.modules["saliency_example"]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +112,7 @@ def test_the_documentation_quotes_the_file():
 
 def test_a_run_ends_with_a_table_of_nine_rows_and_pictures(run):
     results = read_results(run / "results.json")
-    assert list(results) == [*(task for task in TASKS if task in OWN_TASKS), "saliency"]
+    assert list(results) == list(TASKS) and list(TASKS)[-1] == "saliency"
     metrics, trivial = results["saliency"]["metrics"], results["saliency"]["trivial"]
     assert set(metrics) == set(trivial) == {"maxF", "MAE", "mIoU"}
     assert all(0 < value < 1 for value in (*metrics.values(), *trivial.values()))
@@ -131,9 +127,9 @@ def test_written_maps_score_the_same_and_are_read_by_the_test_again(folder, run)
     answers = run / "inference" / "mini_detail_val"
     assert len(list((answers / "saliency").glob("*.png"))) == 3
     dataset = open_mini(folder, "val", parts="person")
-    reader = PredictionReader(dataset, find_predictions(answers))
+    reader = PredictionReader(dataset, find_predictions(answers, TASKS.values()), TASKS.values())
     assert reader.tasks == list(TASKS)
-    figures = score_files(dataset, reader, ["saliency"])["saliency"].scores.metrics
+    figures = score_files(Evaluation([TASKS["saliency"]]), dataset, reader)["saliency"].scores.metrics
     assert figures == read_results(answers / "results.json")["saliency"]["metrics"]
     again = run_test(nine_cfg(folder, run, "TEST.NUM_EXAMPLES", 0))["mini_detail_val"]
     assert again["saliency"]["metrics"] == figures
@@ -256,14 +252,22 @@ def test_the_trivial_answer_is_the_mean_label(folder):
     left, none = torch.zeros(64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
     left[:, :32] = 1
     labels = [ImageAnnotations((64, 64), labels={"saliency": SemanticMap(label)}) for label in (left, none)]
-    answer = TrivialPredictor(dataset.vocabulary).fit(labels).predict((64, 64)).outputs["saliency"].scores
+    answer = (
+        TrivialPredictor([TASKS["saliency"]], dataset.vocabulary)
+        .fit(labels)
+        .predict((64, 64))
+        .outputs["saliency"]
+        .scores
+    )
     assert answer.shape == (1, 64, 64)
     assert answer[0, :, :30].eq(0.5).all() and answer[0, :, 34:].eq(0).all()
 
 
 def test_a_task_without_trivial_answer_and_without_files_has_figures_all_the_same(folder, tmp_path, monkeypatch):
-    monkeypatch.delitem(TRIVIAL_MAPS, "saliency")
-    monkeypatch.delitem(MAPS, "saliency")
+    (file,), kind = TASKS["saliency"].files(), type(TASKS["saliency"])
+    monkeypatch.setattr(kind, "trivial", lambda task, vocabulary: None)
+    monkeypatch.setattr(kind, "files", lambda task: ())
+    monkeypatch.setattr(kind, "encode", lambda task, prediction, vocabulary: file.hold(task.output(prediction)))
     others = [option for task in TASKS.values() if task.key != "saliency" for option in (f"MODEL.{task.switch}", False)]
     train(nine_cfg(folder, tmp_path, "SOLVER.MAX_ITER", 1, "TEST.NUM_PICTURES", 0, *others))
     results = read_results(tmp_path / "results.json")
@@ -284,7 +288,7 @@ def test_a_checkpoint_alone_answers_all_nine(folder, run, tmp_path):
 
 
 def test_figures_are_those_of_a_case_worked_by_hand(saliency):
-    evaluator = saliency.SaliencyEvaluator()
+    evaluator = saliency.Saliency().build_evaluator(None, None)
     truth = torch.tensor([[1, 1, 0, IGNORE_INDEX]], dtype=torch.uint8)
     target = ImageAnnotations((4, 1), image_id=1, labels={"saliency": SemanticMap(truth)})
     nothing = ImageAnnotations((4, 1), image_id=2, labels={"saliency": SemanticMap(torch.zeros(1, 4).byte())})
