@@ -1,9 +1,10 @@
-"""Score answers that lie in files, of any network, without running one.
+"""Score predictions that lie in files, of any network, without running one.
 
-python tools/evaluate.py --config-file configs/detail/mini_R_18_FPN.yaml --predictions answers
+python tools/evaluate.py --config-file configs/detail/mini_R_18_FPN.yaml --predictions FOLDER
 python tools/evaluate.py --annotations val.json --layout coco --bbox boxes.json
 """
 
+import argparse
 import dataclasses
 import os
 from pathlib import Path
@@ -39,12 +40,9 @@ from maskrcnn_benchmark.utils.logger import setup_logger
 
 def parse_arguments(arguments=None):
     parser = ToolParser(__doc__)
-    answers = parser.add_argument_group("answers")
-    answers.add_argument("--predictions", metavar="FOLDER", help="a folder that tools/test_net.py wrote, or like it")
-    for file in files_of(TASKS.values()):
-        text = f"{file.text}; in the folder's place".replace("%", "%%")
-        answers.add_argument(file.option, dest=f"source_{file.key}", metavar=file.metavar, help=text)
-    answers.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; by default all that are answered")
+    given = parser.add_argument_group("predictions")
+    given.add_argument("--predictions", metavar="FOLDER", help="a folder that tools/test_net.py wrote, or like it")
+    given.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; by default all that are there")
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(truth, split="val", images_help="which scores do not need")
     how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
@@ -74,6 +72,12 @@ def parse_arguments(arguments=None):
         help="worst and best images of the report (default: 3)",
     )
     parser.add_argument("--output", default="evaluation", metavar="DIR", help="for results (default: %(default)s)")
+    for file in files_of(TASKS.values()):
+        text = f"{file.text}; in the folder's place".replace("%", "%%")
+        try:
+            given.add_argument(file.option, dest=f"source_{file.key}", metavar=file.metavar, help=text)
+        except argparse.ArgumentError:
+            raise UserError(f"{file.option} is an option already; give that of {file!r} another name") from None
     return parser.parse_intermixed_args(arguments)
 
 
@@ -111,7 +115,8 @@ def find_sources(arguments):
     named = {file.key: getattr(arguments, f"source_{file.key}") for file in files}
     sources.update({key: Path(path) for key, path in named.items() if path})
     if not sources:
-        raise UserError(f"name the answers: --predictions FOLDER, or one of {', '.join(file.option for file in files)}")
+        options = ", ".join(file.option for file in files)
+        raise UserError(f"name the predictions: --predictions FOLDER, or one of {options}")
     return sources
 
 

@@ -17,9 +17,8 @@ from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 KEY = "flow"

@@ -103,7 +103,9 @@ OPTIONS = [
     # -----------------------------------------------------------------------------------------------------------------
     *section(
         NETWORK,
-        Option("MODEL.RPN_ONLY", False, FLAG, "Stop after the region proposals: the model's answer is its proposals"),
+        Option(
+            "MODEL.RPN_ONLY", False, FLAG, "Stop after the region proposals: the model's predictions are its proposals"
+        ),
         Option("MODEL.RETINANET_ON", False, FLAG, "One-stage RetinaNet instead of RPN and ROI heads"),
         Option(
             "MODEL.DEVICE",
@@ -130,7 +132,8 @@ OPTIONS = [
             "MODEL.COMPILE",
             False,
             FLAG,
-            "Compile the trunk with torch.compile: faster steps on GPUs after minutes of compiling at each image shape",
+            "Compile the backbone with torch.compile: faster steps on GPUs after minutes of compiling at each image "
+            "shape",
         ),
         Option(
             "MODEL.CHANNELS_LAST",
@@ -149,7 +152,7 @@ OPTIONS = [
             "MODEL.BACKBONE.FREEZE_CONV_BODY_AT",
             2,
             Integer(0, 5),
-            "Freeze the trunk's first stages: 0 none, 1 the stem, 2 the stem and layer1, ...",
+            "Freeze the backbone's first stages: 0 none, 1 the stem, 2 the stem and layer1, ...",
         ),
         Option("MODEL.FPN.USE_GN", False, FLAG, "Group norm after the convolutions of the feature pyramid"),
         Option("MODEL.FPN.USE_RELU", False, FLAG, "A ReLU after the convolutions of the feature pyramid"),
@@ -354,14 +357,14 @@ OPTIONS = [
             "MODEL.DENSE_TRUNK.CHANNELS",
             128,
             CHANNELS,
-            "Channels of the shared trunk: every pyramid level brought to stride 4 and added (Panoptic FPN, Kirillov "
+            "Channels of the dense features: every pyramid level brought to stride 4 and added (Panoptic FPN, Kirillov "
             "et al. 2019)",
         ),
         Option(
             "MODEL.DENSE_TRUNK.NORM",
             "GN",
             Choice("GN", "BN", ""),
-            'Normalisation in the trunk and in the fine decoder: "GN", "BN" or "" for none',
+            'Normalisation in the dense decoder and in the fine decoder: "GN", "BN" or "" for none',
         ),
         Option(
             "MODEL.DENSE_TRUNK.LOSS_STRIDE",
@@ -374,8 +377,9 @@ OPTIONS = [
             "MODEL.EDGE_DECODER.STRIDE",
             2,
             Choice(1, 2, 4),
-            "Boundary and occlusion share a fine decoder, the trunk enlarged and joined with a shallow stem on the "
-            "image itself: image pixels per cell of it, 1, 2 or 4. Predictions are at full resolution all the same",
+            "Boundary and occlusion share a fine decoder, the dense features enlarged and joined with a shallow stem "
+            "on the image itself: image pixels per cell of it, 1, 2 or 4. Predictions are at full resolution all the "
+            "same",
         ),
         Option(
             "MODEL.EDGE_DECODER.STEM_CHANNELS",
@@ -507,7 +511,8 @@ OPTIONS = [
             "DATASETS.VOCABULARY",
             "",
             NAME_OR_NONE,
-            "The data set whose classes, parts and joints the network learns; those of DATASETS.TRAIN that have others "
+            "The data set whose classes, parts and keypoints the network learns; those of DATASETS.TRAIN that have "
+            "others "
             'are mapped by name. "": that of DATASETS.TRAIN, or the first of DATASETS.TEST where they differ',
         ),
         Option(
@@ -536,7 +541,8 @@ OPTIONS = [
             "DATALOADER.NUM_WORKERS",
             4,
             Integer(0, 512),
-            "Processes that load images and, in a test, as many that score answers; 0 does both in the main process",
+            "Processes that load images and, in a test, as many that score predictions; 0 does both in the main "
+            "process",
         ),
         Option("DATALOADER.SIZE_DIVISIBILITY", 0, Integer(0, 1024), "Batches are padded to a multiple of this"),
         Option("DATALOADER.ASPECT_RATIO_GROUPING", True, FLAG, "Batches hold only upright or only wide images"),
@@ -562,22 +568,23 @@ OPTIONS = [
             "MULTITASK.AGGREGATION",
             "",
             NAME_OR_NONE,
-            'How the shared trunk joins the tasks\' gradients: "" (their sum), "pcgrad", "gradvac", "cagrad", "mgda", '
-            '"imtl_g", "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", or one of '
+            'How the shared backbone joins the tasks\' gradients: "" (their sum), "pcgrad", "gradvac", "cagrad", '
+            '"mgda", "imtl_g", "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", or '
+            "one of "
             "your own",
         ),
         Option(
             "MULTITASK.GRADIENTS_AT",
             "features",
             Choice("features", "parameters"),
-            'Where those gradients are taken: at the shared "features", with one backward pass through the trunk, or '
-            'at the trunk\'s "parameters", with one for each task',
+            'Where those gradients are taken: at the shared "features", with one backward pass through the '
+            'backbone, or at its "parameters", with one for each task',
         ),
         Option(
             "MULTITASK.FREEZE_TRUNK",
             (),
             NAMES,
-            'Tasks, such as ("keypoint",), whose losses train their own layers and leave the trunk alone',
+            'Tasks, such as ("keypoint",), whose losses train their own layers and leave the backbone alone',
         ),
         Option(
             "MULTITASK.TASKS_PER_STEP",
@@ -589,9 +596,10 @@ OPTIONS = [
             "MULTITASK.LOG_PERIOD",
             0,
             ITERATIONS,
-            "Iterations between two looks at what the tasks do to one another: norms of their gradients on the trunk "
-            'and the cosines between them. Such an iteration costs as much as one with GRADIENTS_AT "parameters". 0 '
-            "never looks",
+            "Iterations between two that are sampled for gradient conflicts: norms of the tasks' gradients on the "
+            "backbone and the cosines between them. A sampled iteration costs as much as one with GRADIENTS_AT "
+            '"parameters". 0 '
+            "samples none",
         ),
         Option("MULTITASK.DWA.PERIOD", 100, PERIOD, "Dynamic weight average: iterations that losses are averaged over"),
         Option("MULTITASK.DWA.TEMPERATURE", 2.0, Number(1e-3, 1e6), "Dynamic weight average: temperature"),
@@ -655,7 +663,7 @@ OPTIONS = [
             "SOLVER.ACCUMULATE_STEPS",
             1,
             IMAGES,
-            "A step's images are run in this many portions whose gradients are added",
+            "A step's images are run in this many micro-batches whose gradients are added",
         ),
         Option(
             "SOLVER.CLIP_GRADIENT_NORM",
@@ -778,7 +786,7 @@ OPTIONS = [
             "TEST.TRIVIAL",
             True,
             FLAG,
-            "Measure what a predictor scores that never looks at the image, once for each OUTPUT_DIR; False leaves "
+            "Measure what a predictor scores that never sees the image, once for each OUTPUT_DIR; False leaves "
             "that column out",
         ),
         Option(

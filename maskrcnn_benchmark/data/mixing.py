@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch.utils.data import Dataset
 from yacs.config import CfgNode
@@ -12,6 +13,9 @@ from maskrcnn_benchmark.data.mapped_dataset import in_vocabulary
 from maskrcnn_benchmark.data.same_names import match_joints
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -65,19 +69,21 @@ def in_learned_vocabulary(cfg: CfgNode, names: Sequence[str], datasets: list[Dat
     """
     from maskrcnn_benchmark.tasks.task import enabled_tasks
 
+    enabled = enabled_tasks(cfg)
     if len(names) == 1 and not cfg.DATASETS.VOCABULARY:
-        _refuse_unlabelled(cfg, names[0], datasets[0])
+        _refuse_unlabelled(names[0], datasets[0], enabled)
         return datasets
     learned, vocabulary = learned_vocabulary(cfg, {name: each.vocabulary for name, each in zip(names, datasets)})
     datasets = [in_vocabulary(dataset, vocabulary) for dataset in datasets]
-    tasks = {task.key: task for task in enabled_tasks(cfg) if task.losses}
-    for name, dataset in zip(names, datasets):
-        if not taught_tasks(dataset) & set(tasks):
+    tasks = {task.key: task for task in enabled if task.losses}
+    taught = [taught_tasks(dataset, tasks.values()) for dataset in datasets]
+    for name, keys in zip(names, taught):
+        if not keys:
             raise UserError(
                 f"data set {name} teaches none of the enabled tasks ({', '.join(tasks)}) in the classes, parts and "
                 f"joints of {learned}; take it out of DATASETS.TRAIN, or choose another DATASETS.VOCABULARY"
             )
-    untaught = sorted(set(tasks).difference(*map(taught_tasks, datasets)))
+    untaught = sorted(set(tasks).difference(*taught))
     if untaught:
         raise UserError(
             f"MODEL.{tasks[untaught[0]].switch} is on, but none of {', '.join(names)} is annotated for it in the "
@@ -86,12 +92,10 @@ def in_learned_vocabulary(cfg: CfgNode, names: Sequence[str], datasets: list[Dat
     return datasets
 
 
-def _refuse_unlabelled(cfg: CfgNode, name: str, dataset: Dataset) -> None:
+def _refuse_unlabelled(name: str, dataset: Dataset, enabled: "Sequence[Task]") -> None:
     """Raise `UserError` for a task that is on and of which the only training data set has no labels."""
-    from maskrcnn_benchmark.tasks.task import enabled_tasks
-
-    taught = taught_tasks(dataset)
-    untaught = next((task for task in enabled_tasks(cfg) if task.losses and task.key not in taught), None)
+    taught = taught_tasks(dataset, enabled)
+    untaught = next((task for task in enabled if task.losses and task.key not in taught), None)
     if untaught is not None:
         raise UserError(
             f"MODEL.{untaught.switch} is on, but data set {name} has no labels for {untaught.title}; turn the task "
@@ -99,15 +103,13 @@ def _refuse_unlabelled(cfg: CfgNode, name: str, dataset: Dataset) -> None:
         )
 
 
-def taught_tasks(dataset: Dataset) -> set[str]:
-    """Keys of the tasks that images of a training data set can be annotated for."""
-    from maskrcnn_benchmark.tasks.task import TASKS
-
+def taught_tasks(dataset: Dataset, tasks: "Sequence[Task]") -> set[str]:
+    """Keys of those of some tasks that images of a training data set can be annotated for."""
     if isinstance(dataset, ConcatDataset):
-        return set().union(*map(taught_tasks, dataset.datasets))
+        return set().union(*(taught_tasks(each, tasks) for each in dataset.datasets))
     source = dataset.dataset if isinstance(dataset, MappedDataset) else dataset
     absent = set() if getattr(getattr(source, "file", None), "has_masks", True) else {"instance"}
-    possible = {task.key for task in TASKS.values() if task.has_names(source.vocabulary)}
+    possible = {task.key for task in tasks if task.has_names(source.vocabulary)}
     return (possible & dataset.tasks) - absent
 
 
@@ -129,15 +131,20 @@ def sampling_ratios(cfg):
 
 def log_mixture(cfg, names, datasets, ratios):
     """Log one line for each training data set: its size, its share and what it teaches of what the network learns."""
-    sizes = ratios or [len(dataset) for dataset in datasets]
     from maskrcnn_benchmark.tasks.task import enabled_tasks
 
-    enabled = [task.key for task in enabled_tasks(cfg)]
+    sizes = ratios or [len(dataset) for dataset in datasets]
+    enabled = enabled_tasks(cfg)
     for name, dataset, size in zip(names, datasets, sizes):
-        taught = taught_tasks(dataset)
+        taught = taught_tasks(dataset, enabled)
         logger.info(
             "%s: %d images, %.1f %% of those drawn, annotated for %s; %s",
-            *(name, len(dataset), 100 * size / sum(sizes), ", ".join(task for task in enabled if task in taught)),
+            *(
+                name,
+                len(dataset),
+                100 * size / sum(sizes),
+                ", ".join(task.key for task in enabled if task.key in taught),
+            ),
             _coverage(dataset),
         )
 
@@ -154,7 +161,9 @@ def _coverage(dataset: Dataset) -> str:
     return f"knows {known_things} of {things} classes of objects, {known_joints} of {joints} joints"
 
 
-def check_test_vocabularies(cfg: CfgNode, vocabulary: Vocabulary, datasets: Sequence[Dataset]) -> None:
+def check_test_vocabularies(
+    cfg: CfgNode, vocabulary: Vocabulary, datasets: Sequence[Dataset], tasks: "Sequence[Task]"
+) -> None:
     """Raise `UserError` for a test set that calls what is evaluated by other names than the network learnt.
 
     Predictions are scored against the rows of the test set's own file, and to map those would change the metrics.
@@ -163,11 +172,10 @@ def check_test_vocabularies(cfg: CfgNode, vocabulary: Vocabulary, datasets: Sequ
         cfg: the config.
         vocabulary: the `Vocabulary` that the network learns.
         datasets: those of DATASETS.TEST, in its order.
+        tasks: those that are evaluated.
     """
-    from maskrcnn_benchmark.tasks.task import evaluated_tasks
-
     for name, dataset in zip(cfg.DATASETS.TEST, datasets):
-        for task in evaluated_tasks(cfg):
+        for task in tasks:
             learnt, given = task.names(vocabulary), task.names(dataset.vocabulary)
             what = next((what for what in learnt if learnt[what] != given[what]), None)
             if what is not None:

@@ -35,19 +35,19 @@ class VocabularyMap:
         keeps_objects = bool(self.known_labels[1:].any())
         # Backwards: fields of objects are renamed by the objects' own labels, and detection, the first, changes these
         self._renames = [
-            (task, task.rename(source, target) if keeps_objects or not task.label_field else None)
+            (task.key, task.label_field, task.rename(source, target) if keeps_objects or not task.label_field else None)
             for task in reversed(list(tasks))
         ]
 
     def tasks(self) -> set[str]:
         """Keys of the tasks that keep their names, also of those that the source does not annotate."""
-        return {task.key for task, rename in self._renames if rename is not None}
+        return {key for key, _, rename in self._renames if rename is not None}
 
     def __call__(self, annotations: ImageAnnotations) -> ImageAnnotations:
         """The annotations of an image in the target's names; those given stay as they are."""
         labels = dict(annotations.labels)
-        for task, rename in self._renames:
-            place, field = ("detection", task.label_field) if task.label_field else (task.key, None)
+        for key, field, rename in self._renames:
+            place = "detection" if field else key
             label = labels.get(place)
             if label is None or (field and not label.has_field(field)):
                 continue

@@ -26,7 +26,7 @@ SINGLE_TASK, GAIN = "single_task", "gain"
 
 
 def add_delta_m(results, single_task):
-    """Hold results against those of single-task networks with the same trunk.
+    """Hold results against those of single-task networks with the same backbone.
 
     Delta_m is the mean over tasks of (M - B) / B, M being the headline metric of the multi-task and B that of the
     single-task network; the sign is turned for metrics of which less is better. Above 0 the tasks help one another
@@ -37,7 +37,7 @@ def add_delta_m(results, single_task):
         single_task: {task key: B in 0..1}, such as `read_single_task` returns.
 
     Returns:
-        the results with "single_task" (B) and "gain" (the task's term) where both networks have a figure, and a line
+        the results with "single_task" (B) and "gain" (the task's term) where both networks have a score, and a line
         "all" with the metric "delta_m", nan with a reason where no task could be compared.
     """
     compared, gains, left_out = {}, [], []

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.engine.delta_m import add_delta_m, read_single_task
 from maskrcnn_benchmark.engine.results import gather_results, table_rows, title_of, write_class_table, write_results
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
@@ -123,7 +124,7 @@ class _Images:
     """Examples by task and index; an image that several tasks show is read once."""
 
     def __init__(self, dataset: Any, predictions: PredictionReader | None) -> None:
-        self.dataset = dataset
+        self.dataset = as_dataset(dataset)
         self.predictions = predictions
         self._pictures: dict[int, np.ndarray] = {}
 

@@ -241,6 +241,7 @@ class Evaluation:
     def _stored(self, prediction: ImagePrediction, dataset: Any, index: int) -> dict[str, Any]:
         """{task key: what `Task.encode` makes of a prediction in the pixels of its image}."""
         info = dataset.get_img_info(index)
+        # what is made from outputs, such as those of derived tasks, is made after this
         prediction = prediction.resize((info["width"], info["height"]))
         prediction = derive_outputs(prediction, self.tasks, dataset.vocabulary)
         return {task.key: task.encode(prediction, dataset.vocabulary) for task in self.tasks}

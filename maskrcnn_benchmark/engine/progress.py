@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class Progress:
     """Collects what the steps report and shows it, in the main process, every `period` iterations.
 
-    What the tasks do to one another is shown at once, in the iterations that looked at their gradients.
+    Gradient conflicts are shown at once, in the iterations that are sampled for them.
 
     Args:
         start, end: iterations done so far, and in all.
@@ -59,8 +59,8 @@ class Progress:
         self._on_bar(self.bar.update)
         if iteration % self.period == 0 or iteration == self.end:
             self._report(iteration, lr)
-        if outcome.trunk_gradients is not None:  # alike in all processes, which is why they may communicate here
-            self._show_gradients(iteration, values, outcome.trunk_gradients)
+        if outcome.gradient_statistics is not None:  # alike in all processes, which is why they may communicate here
+            self._show_gradients(iteration, values, outcome.gradient_statistics)
 
     def results(self, iteration, results):
         """Show an evaluation's {task: {"metrics": {name: value}}} in TensorBoard."""
@@ -106,7 +106,7 @@ class Progress:
             self.events.add({f"train/{name}": value for name, value in values.items()}, iteration)
 
     def _show_gradients(self, iteration, values, gradients):
-        """The table of tasks at an iteration of these values, and its `TrunkGradients` in TensorBoard."""
+        """The table of tasks at an iteration of these values, and its `GradientStatistics` in TensorBoard."""
         step = MetricLogger()
         step.update(**values)
         means = _means_over_ranks(step)
@@ -114,7 +114,7 @@ class Progress:
             return
         table = format_gradients(means, gradients)
         if table:
-            logger.info("what the tasks do to one another at iteration %d:\n%s", iteration, table)
+            logger.info("gradient conflicts at iteration %d:\n%s", iteration, table)
         if self.events is not None:
             norms = {f"train/trunk_gradient/{key}": norm for key, norm in gradients.norms.items()}
             cosines = {f"train/cosine/{a}-{b}": cosine for (a, b), cosine in gradients.cosines.items()}
@@ -127,21 +127,21 @@ def _values(outcome):
         "task": outcome.tasks,
         "loss": outcome.losses,
         "weight": outcome.weights,
-        "trunk_weight": outcome.trunk_weights,
+        "trunk_weight": outcome.backbone_weights,
     }
     named = {f"{group}/{key}": value for group, values in groups.items() for key, value in values.items()}
     return {"total": outcome.total, "gradient_norm": outcome.gradient_norm, **named}
 
 
 def format_gradients(values, gradients):
-    """What the tasks do to one another in a step, as text: a row for each task that took part, "" if none did.
+    """The gradient conflicts of a step, as text: a row for each task that took part, "" if none did.
 
     Columns: the task; its loss, unweighted; the weight of that; the weight of its gradient on the trunk where an
     aggregation chose one; the norm of that gradient; its cosine with each other task's, below 0 where the two conflict.
 
     Args:
         values: {"loss/<loss name>", "weight/<task key>", "trunk_weight/<task key>": number}.
-        gradients: the step's `TrunkGradients`.
+        gradients: the step's `GradientStatistics`.
     """
     losses = {}
     for name, value in values.items():

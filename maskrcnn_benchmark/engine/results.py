@@ -78,7 +78,7 @@ def format_table(results):
 
 
 def table_rows(results):
-    """The table of results, all figures in percent: list of rows of text, the head first.
+    """The table of results, all numbers in percent: list of rows of text, the head first.
 
     Columns: task, headline metric, score, trivial score, score of the single-task network, relative gain over it, other
     metrics. Columns that hold nothing are left out.
@@ -111,7 +111,7 @@ def _others(result):
 
 
 def _aligned(row, widths):
-    """The cells of a row at their columns' widths: the names at the left, the figures in between at the right."""
+    """The cells of a row at their columns' widths: the names at the left, the numbers in between at the right."""
     last = len(row) - 1
     for place, (cell, width) in enumerate(zip(row, widths)):
         yield cell if place == last else f"{cell:<{width}}" if place < 2 else f"{cell:>{width}}"
@@ -165,17 +165,17 @@ def _read(path):
 def _problem_of(result):
     """What is wrong with a task's entry, in words that follow its key; None for a sound one."""
     if not isinstance(result, dict):
-        return "has no figures"
+        return "has no metrics"
     headline, metrics, per_class = result.get("headline"), result.get("metrics"), result.get("per_class", {})
-    if not isinstance(headline, str) or not _are_figures(metrics) or headline not in metrics:
-        return "has no figures"
-    if not _are_figures(result.get("trivial")):
-        return "has odd figures of the trivial predictor"
-    if not isinstance(per_class, dict) or not all(map(_are_figures, per_class.values())):
-        return "has odd figures of classes"
+    if not isinstance(headline, str) or not _are_metrics(metrics) or headline not in metrics:
+        return "has no metrics"
+    if not _are_metrics(result.get("trivial")):
+        return "has odd metrics of the trivial predictor"
+    if not isinstance(per_class, dict) or not all(map(_are_metrics, per_class.values())):
+        return "has odd metrics of classes"
     if not all(isinstance(result.get(name, ""), str) for name in ("protocol", "reason")):
         return "has a protocol or reason that is no text"
-    if not all(_is_figure(result.get(name, 0)) for name in (SINGLE_TASK, GAIN)):
+    if not all(_is_metric(result.get(name, 0)) for name in (SINGLE_TASK, GAIN)):
         return "has an odd comparison with single tasks"
     return None
 
@@ -189,16 +189,16 @@ def _problem_of_interactions(found):
         if not isinstance(column, list) or len(column) != len(tasks):
             return f"have no {name} for each task"
         for row in column if name in ("cosine", "conflict") else [column]:
-            if not isinstance(row, list) or len(row) != len(tasks) or not all(map(_is_figure, row)):
+            if not isinstance(row, list) or len(row) != len(tasks) or not all(map(_is_metric, row)):
                 return f"have an odd {name}"
     return None
 
 
-def _are_figures(values):
-    return isinstance(values, dict) and all(map(_is_figure, values.values()))
+def _are_metrics(values):
+    return isinstance(values, dict) and all(map(_is_metric, values.values()))
 
 
-def _is_figure(value):
+def _is_metric(value):
     return type(value) in (int, float)
 
 
@@ -211,7 +211,7 @@ def _with_nan(value):
 
 
 def write_class_table(results, path):
-    """Write every figure of every class as CSV with the columns task, metric, class, value; nothing where nan."""
+    """Write every metric of every class as CSV with the columns task, metric, class, value; nothing where nan."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("task", "metric", "class", "value"))

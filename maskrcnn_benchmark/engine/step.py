@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.engine.data_parallel import GradientAverage, has_synchronized_norms
 from maskrcnn_benchmark.engine.precision import autocast
-from maskrcnn_benchmark.multitask.interactions import TrunkGradients
+from maskrcnn_benchmark.multitask.interactions import GradientStatistics
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.target_batch import TargetBatch
 from maskrcnn_benchmark.structures.tensors import sent
@@ -27,11 +27,11 @@ class StepOutcome:
         losses: {loss name: value}, unweighted.
         tasks: {task key: loss}, times the fixed weights.
         weights: {task key: weight of its loss}.
-        trunk_weights: {task key: weight of its gradient on the trunk}, where an aggregation chose them.
+        backbone_weights: {task key: weight of its gradient on the backbone}, where an aggregation chose them.
         total: what was minimised.
         gradient_norm: norm over all parameters before clipping.
         stop: whether some rank asked to stop.
-        trunk_gradients: `TrunkGradients`, in iterations that looked at them, else None.
+        gradient_statistics: `GradientStatistics` of a sampled iteration, else None.
     """
 
     losses: dict
@@ -40,8 +40,8 @@ class StepOutcome:
     gradient_norm: float
     stop: bool
     weights: dict = field(default_factory=dict)
-    trunk_weights: dict = field(default_factory=dict)
-    trunk_gradients: TrunkGradients | None = None
+    backbone_weights: dict = field(default_factory=dict)
+    gradient_statistics: GradientStatistics | None = None
 
 
 class TrainingStep:
@@ -53,7 +53,7 @@ class TrainingStep:
         optimizer: over the parameters of the model and the learned ones of the combiner.
         device: where both are.
         dtype: "float32", "float16" or "bfloat16".
-        accumulate: number of portions that a batch is run in.
+        accumulate: number of micro-batches that a batch is run in.
         clip_norm: largest norm of the gradient; 0 does not clip.
         bucket_bytes: of the messages in which several processes average their gradients.
     """
@@ -98,10 +98,10 @@ class TrainingStep:
         """
         self.optimizer.zero_grad(set_to_none=True)
         bounds = _bounds(len(targets), self.accumulate)
-        shares = self.loss_combiner.shares_of([targets[first:last] for first, last in bounds])
+        normalizers = self.loss_combiner.normalizers_of([targets[first:last] for first, last in bounds])
         random_state = self._random_state() if self.loss_combiner.weighting.learns_from == "later" else None
         self.loss_combiner.begin()
-        self._backward(images, targets, bounds, shares)
+        self._backward(images, targets, bounds, normalizers)
         combined = self.loss_combiner.finish(self.scaler)
         used = [p for p in self.parameters if p.grad is not None]
         norm = self._norm(used)
@@ -113,8 +113,8 @@ class TrainingStep:
         if not self.scaler.is_enabled() and not math.isfinite(norm):
             raise UserError(_describe(["the gradient is not finite although the losses are"], image_names))
         self._update(used, norm)
-        self.loss_combiner.learn(lambda: self._losses_again(images, targets, bounds, shares, random_state))
-        return StepOutcome(losses, tasks, total, norm, any_stop, weights, combined.trunk_weights, combined.gradients)
+        self.loss_combiner.learn(lambda: self._losses_again(images, targets, bounds, normalizers, random_state))
+        return StepOutcome(losses, tasks, total, norm, any_stop, weights, combined.backbone_weights, combined.gradients)
 
     def _gradient_average(self, bucket_bytes):
         """The `GradientAverage` over the parameters in the order of the network, the combiner's last."""
@@ -122,40 +122,40 @@ class TrainingStep:
         of_model = [others.pop(id(p)) for p in self.model.parameters() if id(p) in others]
         if isinstance(self.model, DistributedDataParallel):
             of_model = []  # it has averaged its own by the end of the backward pass
-        trunk = {id(p) for p in self.loss_combiner.trunk_parameters()}
-        heads = [p for p in of_model if id(p) not in trunk]
-        groups = [*heads, *others.values()], [p for p in of_model if id(p) in trunk]
+        backbone = {id(p) for p in self.loss_combiner.backbone_parameters()}
+        heads = [p for p in of_model if id(p) not in backbone]
+        groups = [*heads, *others.values()], [p for p in of_model if id(p) in backbone]
         return GradientAverage(groups, not has_synchronized_norms(self.model), bucket_bytes)
 
-    def _backward(self, images, targets, bounds, shares):
-        """The gradients of all portions; with several processes their means are on their way when this returns."""
+    def _backward(self, images, targets, bounds, normalizers):
+        """The gradients of all micro-batches; with several processes their means are on their way when this returns."""
         if self.average is None:
-            for (first, last), share in zip(bounds, shares):
-                self.loss_combiner.backward(self._losses(images, targets, first, last), share, self.scaler)
+            for (first, last), normalizer in zip(bounds, normalizers):
+                self.loss_combiner.backward(self._losses(images, targets, first, last), normalizer, self.scaler)
             return
         self.average.begin()
-        for (first, last), share in zip(bounds[:-1], shares):
-            self.loss_combiner.backward(self._losses(images, targets, first, last), share, self.scaler)
+        for (first, last), normalizer in zip(bounds[:-1], normalizers):
+            self.loss_combiner.backward(self._losses(images, targets, first, last), normalizer, self.scaler)
         losses = self._losses(images, targets, *bounds[-1])
-        self.loss_combiner.backward(losses, shares[-1], self.scaler, self.average.last_pass)
+        self.loss_combiner.backward(losses, normalizers[-1], self.scaler, self.average.last_pass)
         self.average.send_rest(self.loss_combiner.settled())
 
     def _losses(self, images, targets, first, last):
         """{loss name: scalar} of the images first..last-1; {} of no image."""
         if first == last:
             return {}
-        portion = self._portion(images, first, last), self._moved(targets[first:last])
+        micro_batch = self._micro_batch(images, first, last), self._moved(targets[first:last])
         with autocast(self.dtype, self.device):
-            return self.model(*portion)
+            return self.model(*micro_batch)
 
-    def _losses_again(self, images, targets, bounds, shares, random_state):
-        """[({loss name: scalar}, `Share`)] of the portions anew, with the moved weights and the same random choices."""
+    def _losses_again(self, images, targets, bounds, normalizers, random_state):
+        """[({loss name: scalar}, `LossNormalizer`)] anew, with the moved weights and the same random choices."""
         with torch.no_grad(), _still_statistics(self.model), torch.random.fork_rng(self._random_devices()):
             torch.set_rng_state(random_state[0])
             for device, state in zip(self._random_devices(), random_state[1:]):
                 torch.cuda.set_rng_state(state, device)
             losses = [self._losses(images, targets, first, last) for first, last in bounds]
-        return list(zip(losses, shares))
+        return list(zip(losses, normalizers))
 
     def _random_state(self):
         return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._random_devices())]
@@ -163,7 +163,7 @@ class TrainingStep:
     def _random_devices(self):
         return [self.device] if self.device.type == "cuda" else []
 
-    def _portion(self, images, first, last):
+    def _micro_batch(self, images, first, last):
         tensors = images.tensors[first:last].to(self.device, non_blocking=True)
         return ImageList(tensors, images.image_sizes[first:last])
 
@@ -242,12 +242,12 @@ def _still_statistics(model):
             norm.momentum = momentum
 
 
-def _bounds(count, portions):
-    """[(first, last), ...] that cut `count` images into `portions` runs of nearly equal length, some of them empty.
+def _bounds(count, pieces):
+    """[(first, last), ...] that cut `count` images into `pieces` runs of nearly equal length, some of them empty.
 
     Always as many, since processes with batches of different size communicate about each of them.
     """
-    return [(count * i // portions, count * (i + 1) // portions) for i in range(portions)]
+    return [(count * i // pieces, count * (i + 1) // pieces) for i in range(pieces)]
 
 
 def _describe(faults, image_names):

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.engine.inference import Evaluation, merge_and_evaluate
 from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
@@ -72,7 +73,7 @@ def trivial_metrics(
 
 
 def kept_metrics(path, test, images, protocols):
-    """The trivial predictor's figures in a file of `trivial_metrics`, if they are of this data set.
+    """The trivial predictor's metrics in a file of `trivial_metrics`, if they are of this data set.
 
     Args:
         path: the file; it need not exist.
@@ -92,7 +93,7 @@ def kept_metrics(path, test, images, protocols):
 
 def _images_to_fit(train_set):
     """List of (data set, index); a small data set joined to a large one, which lacks its tasks, is not passed over."""
-    parts = train_set.members
+    parts = as_dataset(train_set).members
     strides = [max(1, math.ceil(len(part) / FIT_IMAGES)) for part in parts]
     return [(part, i) for part, stride in zip(parts, strides) for i in range(0, len(part), stride)]
 

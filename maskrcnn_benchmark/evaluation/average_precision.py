@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def average_precision(scores, positive, count=None):
+def average_precision(scores: np.ndarray, positive: np.ndarray, count: int | None = None) -> float:
     """Area under the precision-recall curve made monotone, over all points (VOC 2010, Everingham et al. 2010).
 
     Items of equal score are one point of the curve, so that their order does not matter.
@@ -20,7 +20,7 @@ def average_precision(scores, positive, count=None):
     return float(np.sum(np.diff(hits, prepend=0) * envelope) / count) if count else np.nan
 
 
-def precision_at_recalls(scores, positive, recalls):
+def precision_at_recalls(scores: np.ndarray, positive: np.ndarray, recalls: np.ndarray) -> np.ndarray:
     """The largest precision at a recall of at least each of `recalls` [R]: float64 [R], 0 where it is never reached."""
     hits, envelope, count = _curve_points(scores, positive, None)
     # A hair less, because recalls are rounded fractions

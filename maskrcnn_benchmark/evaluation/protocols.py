@@ -14,7 +14,7 @@ class EdgeProtocol:
     """How boundaries and occlusion edges are scored.
 
     Attributes:
-        thresholds: number K of thresholds k / (K + 1); published figures use 99.
+        thresholds: number K of thresholds k / (K + 1); published scores use 99.
         max_distance: greatest distance of a pair as a share of the image diagonal: PASCAL 0.0075, NYUD 0.011.
         suppress_non_maxima: whether soft maps are first reduced to ridges (Dollar and Zitnick 2015).
         conventions: "bsds" (Martin et al. 2004; the best F is interpolated between thresholds) or "seism" (Pont-Tuset

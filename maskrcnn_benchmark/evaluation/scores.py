@@ -1,4 +1,4 @@
-"""What an evaluator finds out: figures, figures per class, curves, and why a figure is missing."""
+"""What an evaluator finds out: metrics, metrics per class, curves, and why a metric is missing."""
 
 from dataclasses import dataclass, field
 

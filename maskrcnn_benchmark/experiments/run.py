@@ -71,7 +71,7 @@ def _train(cfg, skip_test, device):
     test_loaders = []
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
-        check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders])
+        check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders], evaluated_tasks(cfg))
     with record_run(cfg, arguments, device) as record, ending_workers(*test_loaders):
         if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
             logger.info(
@@ -176,12 +176,12 @@ def _test(cfg, checkpoint, vocabulary, device):
         raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
     arguments = checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
     loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
-    check_test_vocabularies(cfg, vocabulary, [each.dataset for each in loaders])
+    check_test_vocabularies(cfg, vocabulary, [each.dataset for each in loaders], evaluated_tasks(cfg))
     with ending_workers(*loaders):
         results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, _interactions(arguments))
     for name, result in (results or {}).items():
         logger.info("Results on %s:\n%s", name, format_table(result))
-        logger.info("Answers, curves and report: %s", _result_folder(cfg, name))
+        logger.info("Predictions, curves and report: %s", _result_folder(cfg, name))
     return results
 
 

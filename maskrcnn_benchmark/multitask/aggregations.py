@@ -1,4 +1,4 @@
-"""Gradient aggregation: what the shared trunk does with one gradient per task.
+"""Gradient aggregation: what the shared backbone does with one gradient per task.
 
 Nearly all methods choose weights of the tasks' gradients from nothing but their inner products, so they are given the
 Gramian, an m x m matrix, wherever the gradients themselves lie. `AGGREGATIONS` names them for the option

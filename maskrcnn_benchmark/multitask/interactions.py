@@ -1,4 +1,4 @@
-"""What the tasks do to one another: norms of their gradients on the trunk, and the cosines between them."""
+"""Gradient conflicts between tasks: norms of their gradients on the backbone, and the cosines between them."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ EXTRA_STATE = Record({"tasks": ListOf(TEXT, 0, 1000)})
 
 
 @dataclass
-class TrunkGradients:
-    """One look at the tasks' gradients on the trunk.
+class GradientStatistics:
+    """The tasks' gradients on the backbone in one sampled iteration.
 
     Attributes:
         norms: {task key: norm}, weights included.
@@ -40,7 +40,7 @@ class TrunkGradients:
 
 
 class Interactions(nn.Module):
-    """The mean of all looks of a training; it lies in the checkpoint.
+    """The mean over the sampled iterations of a training; it lies in the checkpoint.
 
     Args:
         tasks: list of task keys.
@@ -89,27 +89,27 @@ class Interactions(nn.Module):
             )
 
     def record(self, gradients):
-        """Take in a look, `TrunkGradients`."""
-        looks = {name: torch.zeros_like(buffer, device="cpu") for name, buffer in self.named_buffers()}
+        """Take in those of a sampled iteration."""
+        new = {name: torch.zeros_like(buffer, device="cpu") for name, buffer in self.named_buffers()}
         for key, norm in gradients.norms.items():
-            looks["norms"][self.tasks.index(key)] = norm
-            looks["seen"][self.tasks.index(key)] = 1
+            new["norms"][self.tasks.index(key)] = norm
+            new["seen"][self.tasks.index(key)] = 1
         for (a, b), cosine in gradients.cosines.items():
             i, j = self.tasks.index(a), self.tasks.index(b)
             for place in ((i, j), (j, i)):
-                looks["cosines"][place] = cosine
-                looks["conflicts"][place] = cosine < 0
-                looks["together"][place] = 1
+                new["cosines"][place] = cosine
+                new["conflicts"][place] = cosine < 0
+                new["together"][place] = 1
         for name, buffer in self.named_buffers():
-            buffer += looks[name].to(buffer.device)
+            buffer += new[name].to(buffer.device)
 
     def summary(self):
-        """What was seen, as plain lists and numbers, or None if there was no look.
+        """What was seen, as plain lists and numbers, or None without a sampled iteration.
 
         Returns:
-            {"tasks": [K keys], "looks": [K] numbers of looks with a gradient of the task, "norm": [K] mean norms,
-            "cosine": [K][K] mean cosines, "conflict": [K][K] share of looks with a negative cosine}; nan where two
-            tasks were never seen together, 1 and 0 on the diagonal.
+            {"tasks": [K keys], "looks": [K] numbers of sampled iterations with a gradient of the task, "norm": [K] mean
+            norms, "cosine": [K][K] mean cosines, "conflict": [K][K] fraction of iterations with a negative cosine}; nan
+            where two tasks were never seen together, 1 and 0 on the diagonal.
         """
         if not self.seen.any():
             return None

@@ -1,4 +1,4 @@
-"""Many losses -> one step: the one place between the heads and the optimizer."""
+"""Loss balancing, many losses -> one step: the one place between the heads and the optimizer."""
 
 import contextlib
 import hashlib
@@ -13,9 +13,9 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
-from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
-from maskrcnn_benchmark.multitask.shares import Share, shares_of, whole
-from maskrcnn_benchmark.multitask.task_gradients import GradientRows, Seam, own_parameters
+from maskrcnn_benchmark.multitask.interactions import GradientStatistics, Interactions
+from maskrcnn_benchmark.multitask.loss_normalizers import LossNormalizer, normalizers_of, whole
+from maskrcnn_benchmark.multitask.task_gradients import GradientRows, GradientTap, own_parameters
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
@@ -41,35 +41,36 @@ class Combined:
         losses: {loss name: scalar tensor}, unweighted.
         tasks: {task key: scalar tensor}, times the fixed weights.
         weights: {task key: float or scalar tensor} of each task's loss, fixed weight included.
-        trunk_weights: {task key: float} of each task's gradient on the trunk, where an aggregation chose them.
+        backbone_weights: {task key: float} of each task's gradient on the backbone, where an aggregation chose them.
         total: scalar tensor that was minimised.
-        gradients: `TrunkGradients`, in iterations that looked at them.
+        gradients: `GradientStatistics`, in sampled iterations.
     """
 
     losses: dict = field(default_factory=dict)
     tasks: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
-    trunk_weights: dict = field(default_factory=dict)
+    backbone_weights: dict = field(default_factory=dict)
     total: torch.Tensor | float = 0.0
-    gradients: TrunkGradients | None = None
+    gradients: GradientStatistics | None = None
 
 
 class LossCombiner(nn.Module):
     """Adds the losses per task, weighs the tasks, and brings their gradients into the network's parameters.
 
-    A step is `begin`, one `backward` per portion of the batch, `finish`, and after the optimizer `learn`. All processes
-    call them alike, also one whose images have no label at all. A task that nobody has is simply not there.
+    A step is `begin`, one `backward` per micro-batch, `finish`, and after the optimizer `learn`. All processes call
+    them alike, also one whose images have no label at all. A task that nobody has is simply not there.
 
     Args:
         weights: {task: fixed weight}; also the list of tasks, each with its losses.
         weighting: `Weighting`; the plain sum by default.
-        aggregation: `Aggregation` of the gradients on the trunk, or None for their sum.
+        aggregation: `Aggregation` of the gradients on the backbone, or None for their sum.
         level: "features" or "parameters": where the gradients of tasks are taken, for an aggregation and for a
             weighting that wants their norms.
         loss_weights: {loss name: fixed weight} within its task; a missing one is 1.
         schedule: `TaskSchedule`; all tasks always by default.
-        frozen: keys of the tasks whose gradients do not reach the trunk.
-        log_period: iterations between two looks at the tasks' gradients on the trunk's parameters; 0 never looks.
+        frozen: keys of the tasks whose gradients do not reach the backbone.
+        log_period: sampled iterations, in which the tasks' gradients on the backbone's parameters are compared, are so
+            many apart; 0 samples none.
         seed: of methods that draw.
     """
 
@@ -101,25 +102,25 @@ class LossCombiner(nn.Module):
         self.interactions = Interactions(self.tasks)
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # where the combiner was moved
         self.iteration = 0
-        self._seam = None
+        self._tap = None
         self._heads, self._own = [], {}
         self._step = None
 
     def attach(self, model: nn.Module) -> None:
-        """Prepare for the gradients of a model's trunk, if any option needs them apart; before the first step."""
+        """Prepare for the gradients of a model's backbone, if any option needs them apart; before the first step."""
         if self.aggregation is not None or self.frozen or self.log_period or self.weighting.learns_from == "gradients":
-            self._seam = Seam(model)
-        trunk = set() if self._seam is None else {id(p) for p in self._seam.parameters}
-        self._heads = [p for p in model.parameters() if id(p) not in trunk]
+            self._tap = GradientTap(model)
+        backbone = set() if self._tap is None else {id(p) for p in self._tap.parameters}
+        self._heads = [p for p in model.parameters() if id(p) not in backbone]
         self._own = own_parameters(model, self._task_objects)
 
-    def shares_of(self, portions: Sequence[Sequence]) -> list[Share]:
-        """The `Share` of each portion that a step's batch is run in, see `shares.shares_of`."""
-        return shares_of(portions, self._task_objects)
+    def normalizers_of(self, micro_batches: Sequence[Sequence]) -> list[LossNormalizer]:
+        """The `LossNormalizer` of each micro-batch of a step, see `loss_normalizers.normalizers_of`."""
+        return normalizers_of(micro_batches, self._task_objects)
 
-    def trunk_parameters(self):
-        """The trunk's parameters that are trained, where any option needs their gradients apart, else none: list."""
-        return [] if self._seam is None else self._seam.parameters
+    def backbone_parameters(self):
+        """The backbone's parameters that are trained, where any option needs their gradients apart, else none: list."""
+        return [] if self._tap is None else self._tap.parameters
 
     def learned_parameters(self):
         """Parameters of the weighting that the network's optimizer moves: list."""
@@ -135,61 +136,62 @@ class LossCombiner(nn.Module):
     def begin(self):
         """Begin a step, before the network's forward pass."""
         self.iteration += 1
-        looks = self.log_period > 0 and self.iteration % self.log_period == 0
+        is_sampled = self.log_period > 0 and self.iteration % self.log_period == 0
         by_task = self.aggregation is not None or self.weighting.learns_from == "gradients"
         at_features = by_task and self.level == "features"
-        at_parameters = looks or (by_task and not at_features)
+        at_parameters = is_sampled or (by_task and not at_features)
         active = self.schedule.active(self.iteration, self.seed)
-        self._step = _Step(active, looks, by_task, at_features, at_parameters, bool(self.weighting.learns_from))
-        if self._seam is not None:
-            self._seam.is_open = by_task or looks or bool(self.frozen)
+        self._step = _Step(active, is_sampled, by_task, at_features, at_parameters, bool(self.weighting.learns_from))
+        if self._tap is not None:
+            self._tap.is_open = by_task or is_sampled or bool(self.frozen)
             if at_parameters:
-                self._step.parameter_rows = GradientRows(self._seam.parameters)
+                self._step.parameter_rows = GradientRows(self._tap.parameters)
 
-    def backward(self, losses, share=None, scaler=None, last_pass=_alone):
-        """Bring the gradients of one portion of the batch into the parameters' `grad`.
+    def backward(self, losses, normalizer=None, scaler=None, last_pass=_alone):
+        """Bring the gradients of one micro-batch into the parameters' `grad`.
 
         Args:
-            losses: {loss name: scalar with gradient}, with the losses that this portion has labels for. In a step that
-                takes the gradients by task it is emptied, so that each task's graph is freed once it was gone through.
-            share: the portion's `Share`; by default it is the only one.
+            losses: {loss name: scalar with gradient}, with the losses that this micro-batch has labels for. In a step
+                that takes the gradients by task it is emptied, so that each task's graph is freed once it was gone
+                through.
+            normalizer: the micro-batch's `LossNormalizer`; by default it is the only one.
             scaler: `torch.amp.GradScaler` or None.
             last_pass: function that gets an iterable of parameters and returns a context manager, as
                 `GradientAverage.last_pass`: entered around the backward pass that completes the gradients of all
-                parameters but those given, which are complete before. For the last portion only.
+                parameters but those given, which are complete before. For the last micro-batch only.
         """
         step = self._step
-        share = whole(self.tasks) if share is None else share
+        normalizer = whole(self.tasks) if normalizer is None else normalizer
         task_losses = self._task_losses(losses)
-        factors, total = self._weigh(task_losses, share, scaler)
+        factors, total = self._weigh(task_losses, normalizer, scaler)
         scaled = {}
         for key, loss in task_losses.items():
             factor = factors.get(key, 1.0)
-            if share.of_step[key] != 1.0:
-                factor = factor * share.of_step[key]
+            if normalizer.of_step[key] != 1.0:
+                factor = factor * normalizer.of_step[key]
             scaled[key] = loss if isinstance(factor, float) and factor == 1.0 else loss * factor
-        step.note(losses, task_losses, share, factors, total, self._owners)
-        if self._seam is None or not self._seam.is_open:
+        step.note(losses, task_losses, normalizer, factors, total, self._owners)
+        if self._tap is None or not self._tap.is_open:
             self._backward_of_sum(scaled, scaler, last_pass)
             return
-        if step.by_task or step.looks:
+        if step.by_task or step.is_sampled:
             losses.clear()
             task_losses.clear()
             self._backward_by_task(scaled, scaler, last_pass)
         else:
             self._backward_past_frozen(scaled, scaler, last_pass)
-        self._seam.close()
+        self._tap.close()
 
     def finish(self, scaler=None):
-        """Complete the gradients when all portions are through; returns what the step did, `Combined`.
+        """Complete the gradients when all micro-batches are through; returns what the step did, `Combined`.
 
         Raises nothing for losses or gradients that are not finite: they are the caller's to find in the result.
         """
         step = self._step
         if step.at_parameters:
             self._finish_at_parameters(_scale_of(scaler))
-        if self._seam is not None:
-            self._seam.is_open = False
+        if self._tap is not None:
+            self._tap.is_open = False
         combined = step.combined
         factors = {key: combined.weights.get(key, 1.0) for key in self.tasks if key in combined.tasks}
         combined.weights = {
@@ -199,28 +201,28 @@ class LossCombiner(nn.Module):
 
     def settled(self):
         """Parameters whose gradients `finish` itself makes and averages over all processes, from `begin` on: list."""
-        return self._seam.parameters if self._step.at_parameters and not self._step.at_features else []
+        return self._tap.parameters if self._step.at_parameters and not self._step.at_features else []
 
     def learn(self, again):
         """After the optimizer's step: the weighting takes in what came of it.
 
         Args:
             again: function without arguments that gives the losses of this step's images anew, as a list of
-                ({loss name: scalar}, `Share`); called only if the weighting wants them.
+                ({loss name: scalar}, `LossNormalizer`); called only if the weighting wants them.
         """
         step, wants = self._step, self.weighting.learns_from
-        if step.looks and step.combined.gradients is not None:
+        if step.is_sampled and step.combined.gradients is not None:
             self.interactions.record(step.combined.gradients)
         if not wants:
             return
         losses, told = self._over_ranks(step.sums), {}
         if wants == "gradients" and step.gramian is not None:
-            told = TrunkGradients.of_gramian(step.gramian, self.tasks).norms
+            told = GradientStatistics.of_gramian(step.gramian, self.tasks).norms
         if wants == "later":
             later = {}
-            for portion, share in again():
-                for key, loss in self._task_losses(portion).items():
-                    later[key] = later.get(key, 0.0) + loss.detach() * share.of_step[key]
+            for found, normalizer in again():
+                for key, loss in self._task_losses(found).items():
+                    later[key] = later.get(key, 0.0) + loss.detach() * normalizer.of_step[key]
             told = self._over_ranks(later)
         if losses:
             self.weighting.learn(losses, told)
@@ -240,13 +242,13 @@ class LossCombiner(nn.Module):
             found[key] = found[key] + loss if key in found else loss
         return {key: found[key] for key in self._step.active if key in found}
 
-    def _weigh(self, task_losses, share, scaler):
+    def _weigh(self, task_losses, normalizer, scaler):
         """({task key: factor of its loss}, what is minimised or None for the plain sum of the losses)."""
         if type(self.weighting) is FixedWeighting:  # and not one of the user's own that builds on it
             return {}, None
         losses = {key: loss.detach() for key, loss in task_losses.items()}
         if self.weighting.reads_losses:
-            losses = self._portion_over_ranks(losses, share.of_step)
+            losses = self._micro_batch_over_ranks(losses, normalizer.of_step)
         if not losses:
             return {}, None
         leaves = {key: loss.clone().requires_grad_() for key, loss in losses.items()}
@@ -257,17 +259,19 @@ class LossCombiner(nn.Module):
         factors = {key: torch.zeros_like(losses[key]) if g is None else g for key, g in zip(leaves, gradients)}
         for parameter, gradient in zip(learned, gradients[len(leaves) :]):
             if gradient is not None:
-                gradient = _scaled(gradient if share.images == 1.0 else gradient * share.images, scaler)
+                gradient = _scaled(gradient if normalizer.images == 1.0 else gradient * normalizer.images, scaler)
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return factors, total.detach()
 
-    def _portion_over_ranks(self, losses, shares):
-        """{task key: loss of this portion over all processes}, of the tasks that any of them has."""
+    def _micro_batch_over_ranks(self, losses, normalizers):
+        """{task key: loss of this micro-batch over all processes}, of the tasks that any of them has."""
         if get_world_size() == 1:
             return losses
         zero = torch.zeros((), device=self._place.device)
-        values = [losses[key] * shares[key] if key in losses else zero for key in self.tasks]
-        known = torch.tensor([shares[key] if key in losses else 0.0 for key in self.tasks], device=message_device())
+        values = [losses[key] * normalizers[key] if key in losses else zero for key in self.tasks]
+        known = torch.tensor(
+            [normalizers[key] if key in losses else 0.0 for key in self.tasks], device=message_device()
+        )
         message = torch.stack(values)
         average_over_ranks([message])
         average_over_ranks([known])
@@ -296,50 +300,50 @@ class LossCombiner(nn.Module):
                 _scaled(_sum(scaled), scaler).backward()
 
     def _backward_past_frozen(self, scaled, scaler, last_pass):
-        """The plain sum, but without the gradients of frozen tasks on the trunk."""
+        """The plain sum, but without the gradients of frozen tasks on the backbone."""
         frozen = {key: loss for key, loss in scaled.items() if key in self.frozen}
         free = {key: loss for key, loss in scaled.items() if key not in self.frozen}
         if frozen:
             _scaled(_sum(frozen), scaler).backward(retain_graph=bool(free))
-            self._seam.take()
+            self._tap.take()
         if free:
             _scaled(_sum(free), scaler).backward()
-        gradients = self._seam.take()
-        with last_pass(self._beyond_seam()):
-            self._seam.backward(gradients)
+        gradients = self._tap.take()
+        with last_pass(self._beyond_tap()):
+            self._tap.backward(gradients)
 
     def _backward_by_task(self, scaled, scaler, last_pass):
-        step, seam = self._step, self._seam
-        rows = GradientRows(seam.copies)
+        step, tap = self._step, self._tap
+        rows = GradientRows(tap.copies)
         while scaled:
             key = next(iter(scaled))
-            self._backward_to_seam(_scaled(scaled.pop(key), scaler), retain_graph=bool(scaled))
+            self._backward_to_tap(_scaled(scaled.pop(key), scaler), retain_graph=bool(scaled))
             self._take_row(key, rows, retain_graph=bool(scaled) or step.at_features)
         if step.at_features:
             gramian = self._joint_gramian(rows, _scale_of(scaler))
             step.gramian = gramian if step.gramian is None else step.gramian + gramian
             joint = self._join(rows, gramian)
             rows.clear()
-            with last_pass(self._beyond_seam()):
-                seam.backward(joint)
+            with last_pass(self._beyond_tap()):
+                tap.backward(joint)
 
     @staticmethod
-    def _backward_to_seam(loss, retain_graph):
+    def _backward_to_tap(loss, retain_graph):
         # a function of its own, at whose end nothing holds the task's graph any more
         loss.backward(retain_graph=retain_graph)
 
     def _take_row(self, key, rows, retain_graph):
-        """Keep of the gradients at the seam what the step needs: they are large, and there is a set for each task."""
-        step, gradients = self._step, self._seam.take()
+        """Keep of the gradients at the tap what the step needs: they are large, and there is a set for each task."""
+        step, gradients = self._step, self._tap.take()
         if key in self.frozen:
             return
         if step.at_parameters:
-            step.parameter_rows.add(key, self._seam.parameter_gradients(gradients, retain_graph))
+            step.parameter_rows.add(key, self._tap.parameter_gradients(gradients, retain_graph))
         if step.at_features:
             rows.add(key, gradients)
 
-    def _beyond_seam(self):
-        """The parameters that a pass through the trunk does not reach."""
+    def _beyond_tap(self):
+        """The parameters that a pass through the backbone does not reach."""
         return itertools.chain(self.learned_parameters(), self._heads)
 
     def _joint_gramian(self, rows, scale):
@@ -351,13 +355,13 @@ class LossCombiner(nn.Module):
 
     def _finish_at_parameters(self, scale):
         step, rows = self._step, self._step.parameter_rows
-        rows.average_over_ranks(self.tasks, self._seam.parameters)
+        rows.average_over_ranks(self.tasks, self._tap.parameters)
         gramian = rows.gramian(self.tasks) / scale**2
-        if step.looks:
-            step.combined.gradients = TrunkGradients.of_gramian(gramian, self.tasks)
+        if step.is_sampled:
+            step.combined.gradients = GradientStatistics.of_gramian(gramian, self.tasks)
         if not step.at_features:
             step.gramian = gramian
-            for parameter, gradient in zip(self._seam.parameters, self._join(rows, gramian)):
+            for parameter, gradient in zip(self._tap.parameters, self._join(rows, gramian)):
                 parameter.grad = gradient
         step.parameter_rows = None
 
@@ -380,16 +384,16 @@ class LossCombiner(nn.Module):
         if get_world_size() > 1:
             weights = weights.to(message_device())
             torch.distributed.broadcast(weights, 0)  # solvers of different machines agree to a few digits only
-        step.combined.trunk_weights = dict(zip(keys, weights.tolist()))
-        return rows.weighted_sum({**everything, **step.combined.trunk_weights})
+        step.combined.backbone_weights = dict(zip(keys, weights.tolist()))
+        return rows.weighted_sum({**everything, **step.combined.backbone_weights})
 
 
 class _Step:
     """What is kept while a step runs."""
 
-    def __init__(self, active, looks, by_task, at_features, at_parameters, learns):
+    def __init__(self, active, is_sampled, by_task, at_features, at_parameters, learns):
         self.active = active
-        self.looks = looks
+        self.is_sampled = is_sampled
         self.by_task = by_task
         self.at_features = at_features
         self.at_parameters = at_parameters
@@ -400,23 +404,23 @@ class _Step:
         self.sums = {}
         self.combined = Combined()
 
-    def note(self, losses, task_losses, share, factors, total, owners):
-        """Add up what a portion had: for the report over this rank's images, for learning over those of all."""
+    def note(self, losses, task_losses, normalizer, factors, total, owners):
+        """Add up what a micro-batch had: for the report over this rank's images, for learning over those of all."""
         combined = self.combined
         for name, loss in losses.items():
-            _add(combined.losses, name, loss.detach().float(), share.of_rank[owners[name]])
+            _add(combined.losses, name, loss.detach().float(), normalizer.of_rank[owners[name]])
         minimised = {}
         for key, loss in task_losses.items():
             value = loss.detach()
             if self.learns:
-                _add(self.sums, key, value, share.of_step[key])
-            _add(minimised, key, value, share.of_rank[key])
+                _add(self.sums, key, value, normalizer.of_step[key])
+            _add(minimised, key, value, normalizer.of_rank[key])
             _add(combined.tasks, key, minimised[key], 1.0)
         combined.weights.update(factors)
         if total is None:
             total = _sum(minimised) if minimised else 0.0
-        elif share.images != 1.0:
-            total = total * share.images
+        elif normalizer.images != 1.0:
+            total = total * normalizer.images
         combined.total = total if isinstance(combined.total, float) else combined.total + total
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What a message calls those who want gradients by task
 WANTED_BY = "MULTITASK.AGGREGATION, FREEZE_TRUNK, LOG_PERIOD and the weighting gradnorm"
-CHUNK = 2**20  # entries of each gradient that are looked at together: little memory, whatever the gradients' size
+CHUNK = 2**20  # entries of each gradient that are taken together: little memory, whatever the gradients' size
 
 
 def own_parameters(model: nn.Module, tasks: Iterable["Task"]) -> dict[str, list[nn.Parameter]]:
@@ -41,15 +41,15 @@ def own_parameters(model: nn.Module, tasks: Iterable["Task"]) -> dict[str, list[
     return own
 
 
-class Seam:
-    """The place between a network's trunk and its heads, which is open while a step wants the gradients apart.
+class GradientTap:
+    """The place between a network's backbone and its heads, which is open while a step wants the gradients apart.
 
-    While it is open, the heads read copies of the trunk's features that no gradient passes: a task's backward pass ends
-    there, at ∂loss/∂features, and the trunk's is run from the seam. Each feature map is a place of its own, so that
-    a level made from another one (a pyramid's P6 from P5) is not counted twice.
+    While it is open, the heads read copies of the backbone's features that no gradient passes: a task's backward pass
+    ends there, at ∂loss/∂features, and the backbone's is run from the tap. Each feature map is a place of its own, so
+    that a level made from another one (a pyramid's P6 from P5) is not counted twice.
 
     Args:
-        model: has the trunk as `backbone`, whose forward returns a tensor, or a list, tuple or dict of them.
+        model: has the backbone as `backbone`, whose forward returns a tensor, or a list, tuple or dict of them.
     """
 
     def __init__(self, model):
@@ -58,20 +58,18 @@ class Seam:
                 f"{WANTED_BY} do not go with DistributedDataParallel; hand over the model unwrapped, and training "
                 "averages its gradients by itself"
             )
-        trunk = getattr(model, "backbone", None)
-        if not isinstance(trunk, nn.Module):
-            raise UserError(
-                f"gradients by task need a network with a trunk `backbone`; {type(model).__name__} has none"
-            )
-        self.parameters = [p for p in trunk.parameters() if p.requires_grad]
+        backbone = getattr(model, "backbone", None)
+        if not isinstance(backbone, nn.Module):
+            raise UserError(f"gradients by task need a network with a `backbone`; {type(model).__name__} has none")
+        self.parameters = [p for p in backbone.parameters() if p.requires_grad]
         if not self.parameters:
             raise UserError(
-                f"{WANTED_BY} need a trunk that learns, but all of its parameters are frozen; lower "
+                f"{WANTED_BY} need a backbone that learns, but all of its parameters are frozen; lower "
                 "MODEL.BACKBONE.FREEZE_CONV_BODY_AT or leave those options at their defaults"
             )
         self.is_open = False
         self.features, self.copies = [], []
-        trunk.register_forward_hook(self._cut)
+        backbone.register_forward_hook(self._cut)
 
     def _cut(self, module, inputs, output):
         if not (self.is_open and torch.is_grad_enabled()):
@@ -92,14 +90,14 @@ class Seam:
         return copy
 
     def take(self):
-        """The gradients that have come to the seam: one per feature map or None; it is then free for the next."""
+        """The gradients that have come to the tap: one per feature map or None; it is then free for the next."""
         gradients = [copy.grad for copy in self.copies]
         for copy in self.copies:
             copy.grad = None
         return gradients
 
     def parameter_gradients(self, gradients, retain_graph=True):
-        """Gradients of the trunk's parameters, None for one not reached, from those at the seam."""
+        """Gradients of the backbone's parameters, None for one not reached, from those at the tap."""
         reached = [(f, g) for f, g in zip(self.features, gradients) if g is not None]
         if not reached:
             return [None] * len(self.parameters)
@@ -107,7 +105,7 @@ class Seam:
         return torch.autograd.grad(features, self.parameters, gradients, retain_graph=retain_graph, allow_unused=True)
 
     def backward(self, gradients):
-        """The backward pass through the trunk, from gradients at the seam into the parameters' `grad`."""
+        """The backward pass through the backbone, from gradients at the tap into the parameters' `grad`."""
         reached = [(f, g) for f, g in zip(self.features, gradients) if g is not None]
         if reached:
             torch.autograd.backward(*zip(*reached))

@@ -14,7 +14,7 @@ from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
 from maskrcnn_benchmark.predict.video import Clip
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, derive_outputs
+from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import canvas_scale
 from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay, overlay_scale
@@ -190,7 +190,7 @@ class PredictedImage:
         found = "" if self.detection is None else f", {len(self.detection)} objects"
         return f"PredictedImage({self.name!r}, {width}x{height}, tasks: {', '.join(self.tasks)}{found})"
 
-    def _chosen(self, tasks):
+    def _chosen(self, tasks: str | Iterable[str] | None) -> list[Task]:
         """The tasks of keys, in the registry's order."""
         chosen = list(self.tasks) if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
         lacking = [key for key in chosen if key not in self.tasks]
@@ -198,7 +198,7 @@ class PredictedImage:
             raise UserError(f"task {lacking[0]!r} is not predicted; there are {', '.join(self.tasks)}")
         return [task for key, task in TASKS.items() if key in chosen]
 
-    def _at_scale(self, scale):
+    def _at_scale(self, scale: float) -> ImagePrediction:
         """The `ImagePrediction` to draw at a scale: maps that are made already where they fit, else the coarse ones."""
         if scale == 1:
             return self.prediction

@@ -95,7 +95,7 @@ class ResultWriter(PredictionWriter):
         ours = json.loads(json.dumps(describe(self.dataset, ())))
         encodings = theirs.get("encodings") if isinstance(theirs, dict) else None
         if not isinstance(encodings, dict) or {**theirs, "encodings": {}} != ours:
-            raise UserError(f"{self.folder} holds answers that are numbered in another way; choose another folder")
+            raise UserError(f"{self.folder} holds predictions that are numbered in another way; choose another folder")
         self._encodings = encodings
         known = []
         for file in self._lists():
@@ -104,7 +104,7 @@ class ResultWriter(PredictionWriter):
                 rows = _load(path)
                 rows = rows["pred"] if isinstance(rows, dict) and "pred" in rows else rows
                 if not isinstance(rows, list) or not all(map(_is_row, rows)):
-                    raise UserError(f"{path} is no list of answers; choose another folder, or remove it")
+                    raise UserError(f"{path} is no list of predictions; choose another folder, or remove it")
                 known.append((file, rows))
         return known
 

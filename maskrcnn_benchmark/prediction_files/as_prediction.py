@@ -59,7 +59,7 @@ def to_prediction(
     """The prediction that stored predictions of an image stand for, to be drawn.
 
     Lists of objects of several tasks need not speak of the same objects. Objects are those of the first task that has
-    a list; those of another join in where they are among them in the same order, and are left out otherwise.
+    a list; the fields of another join in where it has the same labels and scores in the same order.
 
     Args:
         stored: {task key: stored}.
@@ -68,21 +68,20 @@ def to_prediction(
         tasks: the tasks (`tasks.task.Task`) that are wanted of these.
 
     Returns:
-        `ImagePrediction` of the image's size; objects are the best 100, with the fields of all tasks that joined.
+        `ImagePrediction` of the image's size.
     """
-    given = {task.key: task for task in tasks if task.key in stored}
-    lists = {key: stored[key] for key, task in given.items() if task.per == "region" and isinstance(stored[key], list)}
-    rows, joined = _join(lists) if lists else ([], ())
     prediction = ImagePrediction(size)
-    for key in joined:
-        boxes = given[key].decode(rows, size, vocabulary)
-        if prediction.instances is None:
-            prediction.instances = boxes
-        for field in boxes.fields():
-            prediction.instances.add_field(field, boxes.get_field(field))
-    for key, task in given.items():
-        if key not in lists:
-            prediction.outputs[key] = task.decode(stored[key], size, vocabulary)
+    for task in tasks:
+        output = task.decode(stored[task.key], size, vocabulary) if task.key in stored else None
+        objects = prediction.instances
+        if not isinstance(output, BoxList):
+            if output is not None:
+                prediction.outputs[task.key] = output
+        elif objects is None:
+            prediction.instances = output
+        elif all(torch.equal(output.get_field(name), objects.get_field(name)) for name in ("labels", "scores")):
+            for field in output.fields():
+                objects.add_field(field, output.get_field(field))
     return prediction
 
 
@@ -98,8 +97,7 @@ def decode_objects(
         rows: list of {"category_id": label, "score", "bbox": [x, y, width, height], ...}.
         size: (width, height) of the image.
         box: function of a row without "bbox" to [x, y, width, height].
-        fields: for each further field of the `BoxList` a function of (the chosen rows, size) that makes it. A row of
-            an object that another task found lacks what this one's rows have.
+        fields: for each further field of the `BoxList` a function of (the chosen rows, size) that makes it.
     """
     order = sorted(range(len(rows)), key=lambda i: -rows[i]["score"])[:MOST_OBJECTS]
     chosen = [rows[i] for i in order]
@@ -113,42 +111,8 @@ def decode_objects(
     return boxes
 
 
-def bitmaps(codes: Sequence[Mapping | None], size: tuple[int, int]) -> torch.Tensor:
-    """Run lengths with their counts as bytes, or None for no pixel: uint8 [N, 1, H, W]."""
-    width, height = size
-    masks = torch.zeros((len(codes), 1, height, width), dtype=torch.uint8)
-    there = [place for place, code in enumerate(codes) if code is not None]
-    if there:
-        decoded = coco_mask.decode([codes[place] for place in there])
-        masks[there, 0] = torch.from_numpy(np.ascontiguousarray(decoded.transpose(2, 0, 1)))
-    return masks
-
-
-def _join(lists):
-    """(rows of the first list with what the same objects have in the others, keys of the lists that joined)."""
-    (first, lead), *others = lists.items()
-    rows, joined = [dict(row) for row in lead], [first]
-    for key, more in others:
-        places = _places(lead, more)
-        if places is not None:
-            joined.append(key)
-            for place, row in zip(places, more):
-                rows[place] = {**row, **rows[place]}
-    return rows, joined
-
-
-def _places(lead, rows):
-    """Where each row's object is in a list, in the same order; None where one is not."""
-    places, place = [], 0
-    for row in rows:
-        while place < len(lead) and _identity(lead[place]) != _identity(row):
-            place += 1
-        if place == len(lead):
-            return None
-        places.append(place)
-        place += 1
-    return places
-
-
-def _identity(row):
-    return row["category_id"], row["score"]
+def bitmaps(codes: Sequence[Mapping], size: tuple[int, int]) -> torch.Tensor:
+    """Run lengths with their counts as bytes: uint8 [N, 1, H, W]."""
+    if not codes:
+        return torch.zeros((0, 1, size[1], size[0]), dtype=torch.uint8)
+    return torch.from_numpy(np.ascontiguousarray(coco_mask.decode(list(codes)).transpose(2, 0, 1)[:, None]))

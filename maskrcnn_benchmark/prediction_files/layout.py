@@ -1,7 +1,7 @@
 """How predictions lie in a folder: what a file of them is, and what files call images, categories and classes."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -48,18 +48,19 @@ class PredictionFile:
 
 
 def files_of(tasks: Iterable) -> list[PredictionFile]:
-    """The files of tasks (`tasks.task.Task`): lists first, then maps."""
-    return sorted((file for task in tasks for file in task.files()), key=lambda file: file.metavar == "DIR")
+    """The files of tasks (`tasks.task.Task`): lists first, then maps.
 
-
-def held_by(tasks: Iterable, stored: Mapping[str, Any]) -> Iterator[tuple[Any, PredictionFile, Any]]:
-    """Yield (task, file, what that file holds) of the stored predictions of an image, {task key: stored}."""
+    Raises `UserError` where two have the same key or name, so that one's predictions would take the other's place.
+    """
+    owners: dict[str, Any] = {}
+    files = []
     for task in tasks:
-        files = task.files()
-        held = task.to_files(stored[task.key]) if files and task.key in stored else {}
-        for file in files:
-            if held.get(file.key) is not None:
-                yield task, file, held[file.key]
+        for file in task.files():
+            for name in {file.key, file.name}:
+                if owners.setdefault(name, file) is not file:
+                    raise UserError(f"{name!r} is a file of two tasks, the second {task.key!r}; rename it in `files`")
+            files.append(file)
+    return sorted(files, key=lambda file: file.metavar == "DIR")
 
 
 class FileNames:

@@ -76,7 +76,7 @@ class PredictionList:
         index = self._indices[key]
         if self._kind.is_one_per_image:
             if index in self._seen:
-                raise ValueError(f"answers image {key!r} a second time; keep one")
+                raise ValueError(f"predicts image {key!r} a second time; keep one")
             self._seen.add(index)
         self._kind.check(row, index, self)
         return index
@@ -140,21 +140,21 @@ class Form:
         return [{field: row[field]} for _, row in rows]
 
     def decode(self, values: Sequence, size: tuple[int, int]) -> Any:
-        """The values of N objects as a field of a `BoxList`; a value is None where an object has none."""
+        """The values of N objects as a field of a `BoxList`."""
         raise NotImplementedError
 
 
 class Box(Form):
     """[x, y, width, height], from which the objects' areas follow as in pycocotools."""
 
-    def check(self, row, field, index, opened):
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         box = member(row, field)
         if not are_numbers(box, 4) or box[2] < 0 or box[3] < 0:
             raise ValueError(
                 f"has the {field} {shown(box)}; it must be [x, y, width, height], finite, neither side negative"
             )
 
-    def read(self, rows, field, index, opened):
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
         boxes = [[float(value) for value in row[field]] for _, row in rows]
         return [{field: box, "area": box[2] * box[3], "iscrowd": 0} for box in boxes]
 
@@ -169,20 +169,20 @@ class Plain(Form):
     def __init__(self, length: int | None = None) -> None:
         self.length = length
 
-    def plain(self, value, field, names):
+    def plain(self, value: Any, field: str, names: FileNames) -> Any:
         if _is_code(value):
             return plain_code(value)
         self._check(value, field)
         return value
 
-    def check(self, row, field, index, opened):
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         value = member(row, field)
         if isinstance(value, dict) and self.length is None:
             check_code(value, opened.names.sizes[index], field)
         else:
             self._check(value, field)
 
-    def read(self, rows, field, index, opened):
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
         values = [row[field] for _, row in rows]
         masks = [place for place, value in enumerate(values) if isinstance(value, dict)]
         numbers = [rows[place][0] for place in masks]
@@ -191,13 +191,9 @@ class Plain(Form):
             values[place] = code
         return [{field: value} for value in values]
 
-    def decode(self, values, size):
-        """float [N] or [N, length], uint8 [N, 1, H, W] of run lengths; where an object has none, 0."""
-        given = next((value for value in values if value is not None), 0.0)
-        if _is_code(given):
-            return bitmaps(values, size)
-        nothing = [0.0] * len(given) if isinstance(given, list) else 0.0
-        return torch.tensor([nothing if value is None else value for value in values], dtype=torch.float32)
+    def decode(self, values: Sequence, size: tuple[int, int]) -> torch.Tensor:
+        """float [N] or [N, length], uint8 [N, 1, H, W] of run lengths; all N have to be of one form."""
+        return bitmaps(values, size) if values and _is_code(values[0]) else torch.tensor(values, dtype=torch.float32)
 
     def _check(self, value, field):
         if self.length is not None:
@@ -251,7 +247,7 @@ class ObjectFile(ListFile):
         fields = {name: form for name, form in self.fields.items() if not isinstance(form, Box)}
 
         def maker(name):
-            return lambda rows, size: fields[name].decode([row.get(name) for row in rows], size)
+            return lambda rows, size: fields[name].decode([row[name] for row in rows], size)
 
         return decode_objects(held, size, **{name: maker(name) for name in fields})
 

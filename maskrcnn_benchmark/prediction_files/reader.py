@@ -122,7 +122,8 @@ class PredictionReader:
     def _check_tasks(self, dataset, sources):
         for task in self._tasks.values():
             if not _is_in(sources, task):
-                raise UserError(f"no file answers the task {task.key!r}; there are {', '.join(sources) or 'none'}")
+                there = ", ".join(sources) or "none"
+                raise UserError(f"no file holds predictions of the task {task.key!r}; there are {there}")
             if not task.has_names(dataset.vocabulary):
                 raise UserError(f"the data set has no classes for the task {task.key!r}; leave its files out")
 

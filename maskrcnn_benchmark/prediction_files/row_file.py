@@ -1,4 +1,4 @@
-"""A JSON file with a list of answers, of any size and from anybody: checked once, then read image by image."""
+"""A JSON file with a list of predictions, of any size and from anybody: checked once, then read image by image."""
 
 import json
 from array import array
@@ -11,7 +11,7 @@ from maskrcnn_benchmark.utils.json_stream import MAX_BYTES, JsonStream
 
 
 class RowFile:
-    """The entries of a list of answers, by image.
+    """The entries of a list of predictions, by image.
 
     Only where each entry lies in the file is kept, 16 bytes an entry, so that a list of any length can be read in
     little memory, and processes that read images side by side share it.
@@ -52,7 +52,7 @@ class RowFile:
         # What a reader may have to hold in memory at once, of one entry and of all entries of one image
         if self._lengths[numbers].sum(dtype=np.int64) > MAX_BYTES:
             raise UserError(
-                f"{self.path}: the {len(numbers)} answers on one image take more than {MAX_BYTES >> 20} MiB"
+                f"{self.path}: the {len(numbers)} predictions on one image take more than {MAX_BYTES >> 20} MiB"
             )
         rows = []
         with open(self.path, "rb") as file:
@@ -94,7 +94,7 @@ def _entries(path):
             _skip_to_list(stream)
         elif opening != "[":
             raise UserError(
-                f'{path} must hold a JSON list of answers, or {{"pred": [...]}}, but begins with {opening!r}'
+                f'{path} must hold a JSON list of predictions, or {{"pred": [...]}}, but begins with {opening!r}'
             )
         number = 0
         for entry in stream.elements(lambda number: f"entry {number}"):
@@ -113,4 +113,4 @@ def _skip_to_list(stream):
         if key == "pred":
             return
         stream.value(f"{key!r}")
-    raise UserError(f'{stream.path} must hold a JSON list of answers, or {{"pred": [...]}}; it holds {shown(keys)}')
+    raise UserError(f'{stream.path} must hold a JSON list of predictions, or {{"pred": [...]}}; it holds {shown(keys)}')

@@ -13,7 +13,6 @@ from maskrcnn_benchmark.prediction_files.layout import (
     PredictionFile,
     describe,
     files_of,
-    held_by,
     image_names,
 )
 from maskrcnn_benchmark.prediction_files.lists import ListFile
@@ -135,17 +134,18 @@ def contents(
         UserError: for a prediction that its file cannot hold without loss.
     """
     found = []
-    for task, file, held in held_by(tasks, stored):
-        try:
-            if isinstance(file, ListFile):
-                found.append((file, file.rows(image, held, names), []))
-                continue
-            layers = file.layers(held)
-            for each, _, array in layers:
-                each.check(array, size)
-            found.append((file, [], layers))
-        except ValueError as error:
-            raise UserError(f"{task.key}: the prediction on image {image!r} {error}") from None
+    for task in tasks:
+        held = task.to_files(stored[task.key]) if task.key in stored and task.files() else {}
+        for file in (file for file in task.files() if held.get(file.key) is not None):
+            try:
+                if isinstance(file, ListFile):
+                    found.append((file, file.rows(image, held[file.key], names), []))
+                    continue
+                found.append((file, [], file.layers(held[file.key])))
+                for each, _, array in found[-1][2]:
+                    each.check(array, size)
+            except ValueError as error:
+                raise UserError(f"{task.key}: the prediction on image {image!r} {error}") from None
     return found
 
 

@@ -2,8 +2,7 @@
 
 import torch
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, mirror_exactly
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, TensorHolder, check_flip
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "TO_REMOVE", "BoxList"]
 
@@ -38,7 +37,6 @@ class BoxList(TensorHolder):
         self.size = image_size
         self.mode = mode
         self.extra_fields = {}
-        self._mirror_origin = None
 
     def add_field(self, field, field_data):
         self.extra_fields[field] = field_data
@@ -59,7 +57,6 @@ class BoxList(TensorHolder):
     def copy_with_fields(self, fields, skip_missing=False):
         """The same boxes with only the named fields (a name or several); a missing one is a `KeyError` or skipped."""
         boxes = BoxList(self.bbox, self.size, self.mode)
-        boxes._mirror_origin = self._mirror_origin
         for field in [fields] if isinstance(fields, str) else fields:
             if self.has_field(field) or not skip_missing:
                 boxes.add_field(field, self.get_field(field))
@@ -85,12 +82,14 @@ class BoxList(TensorHolder):
         bbox = self.bbox * self.bbox.new_tensor(ratios * 2)
         return self._transformed(bbox, size, lambda field: field.resize(size, *args, **kwargs), "resize")
 
-    def transpose(self, method):
-        """The boxes of the mirrored image: x' = width - 1 - x, or y' = height - 1 - y. Twice is exactly once undone."""
-        bbox, origin = mirror_exactly(self.bbox, self._mirror_origin, method, self._reflect)
-        boxes = self._transformed(bbox, self.size, lambda field: field.transpose(method), "transpose")
-        boxes._mirror_origin = origin
-        return boxes
+    def transpose(self, method: int) -> "BoxList":
+        """The boxes of the mirrored image: x' = width - 1 - x, or y' = height - 1 - y.
+
+        Twice gives back every bit of whole, half, ... pixels, and other coordinates up to a rounding.
+        """
+        check_flip(method)
+        bbox = self._reflect(self.bbox, method)
+        return self._transformed(bbox, self.size, lambda field: field.transpose(method), "transpose")
 
     def crop(self, box):
         """The boxes within the window `box` = (x1, y1, x2, y2), x2 and y2 excluded; the new size is (x2 - x1, y2 - y1).
@@ -115,7 +114,6 @@ class BoxList(TensorHolder):
                 raise IndexError(f"box {item} of {len(self)}")
             item = slice(item % len(self), item % len(self) + 1)
         boxes = BoxList(self.bbox[item], self.size, self.mode)
-        boxes._mirror_origin = self._mirror_origin and self._mirror_origin.map(lambda coords: coords[item])
         for name, field in self.extra_fields.items():
             boxes.add_field(name, _pick(field, item))
         return boxes

@@ -3,10 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
 from maskrcnn_benchmark.structures.resampling import NearestMaps, SparseMaps
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder
 
 IGNORE_INDEX = 255
 

@@ -92,7 +92,7 @@ class ImageAnnotations(TensorHolder):
         return self._transformed(size, lambda member: member.resize(size))
 
     def transpose(self, method):
-        """The annotations of the mirrored image. Twice gives back every bit."""
+        """The annotations of the mirrored image. Twice gives them back, see `BoxList.transpose` for the rounding."""
         return self._transformed(self.size, lambda member: member.transpose(method))
 
     def crop(self, box):

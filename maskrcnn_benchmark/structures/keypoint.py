@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder, check_flip
 from maskrcnn_benchmark.utils.ranges import Integer, Number
 from maskrcnn_benchmark.utils.schema import TEXT, Fixed, ListOf, Record, Unfit
 
@@ -192,7 +191,6 @@ class Keypoints(TensorHolder):
         self.size = tuple(size)
         self.mode = mode
         self.extra_fields = {}
-        self._mirror_origin = None
 
     @classmethod
     def cat(cls, parts):
@@ -240,15 +238,13 @@ class Keypoints(TensorHolder):
         """
         if self.joints is None:
             raise ValueError("a mirror exchanges left and right joints: Keypoints(..., joints=...) says which they are")
-        keypoints, origin = mirror_exactly(self.keypoints, self._mirror_origin, method, self._reflect)
+        check_flip(method)
         order, count = list(self.joints.flip_indices), len(self.joints)
         fields = {
             name: field[:, order] if isinstance(field, torch.Tensor) and field.shape[1:2] == (count,) else field
             for name, field in self.extra_fields.items()
         }
-        mirrored = self._like(keypoints, self.size, fields)
-        mirrored._mirror_origin = origin
-        return mirrored
+        return self._like(self._reflect(self.keypoints, method), self.size, fields)
 
     def __getitem__(self, item):
         """The people at an index, slice, index tensor or boolean mask."""
@@ -276,9 +272,7 @@ class Keypoints(TensorHolder):
 
     def _map(self, function):
         fields = {name: function(field) for name, field in self.extra_fields.items()}
-        mapped = self._like(function(self.keypoints), self.size, fields)
-        mapped._mirror_origin = self._mirror_origin and self._mirror_origin.map(function)
-        return mapped
+        return self._like(function(self.keypoints), self.size, fields)
 
 
 class DetailKeypoints(Keypoints):

@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, mirror_exactly
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows, sample_bilinear
 from maskrcnn_benchmark.structures.resampling import region_grid
-from maskrcnn_benchmark.structures.tensors import LeafFunction, TensorHolder, sent
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, LeafFunction, TensorHolder, check_flip, sent
 
 
 class BinaryMaskList(TensorHolder):
@@ -150,7 +149,6 @@ class PolygonList(TensorHolder):
         self.points = points.cpu()
         self.lengths = tuple(lengths)
         self.size = tuple(size)
-        self._mirror_origin = None
         self._place = torch.empty(0, dtype=torch.uint8, device=points.device)
 
     @classmethod
@@ -207,10 +205,10 @@ class PolygonList(TensorHolder):
         return PolygonList.from_lists(clipped, size).to(self._place.device)
 
     def transpose(self, method):
-        points, origin = mirror_exactly(self.points, self._mirror_origin, method, self._reflect)
-        mirrored = self._with(points, self.lengths, self.size)
-        mirrored._mirror_origin = origin
-        return mirrored
+        check_flip(method)
+        x, y = self.points.unbind(-1)
+        x, y = (self.size[0] - x, y) if method == FLIP_LEFT_RIGHT else (x, self.size[1] - y)
+        return self._with(torch.stack((x, y), -1), self.lengths, self.size)
 
     def crop_and_resize(self, boxes: torch.Tensor, resolution: int) -> torch.Tensor:
         return crop_and_resize_polygons([self], [torch.arange(len(self), device=boxes.device)], [boxes], resolution)
@@ -230,22 +228,14 @@ class PolygonList(TensorHolder):
         return self._map(lambda points: points[rows], [self.lengths[i] for i in chosen])
 
     def _map(self, function, lengths):
-        mapped = self._with(function(self.points), lengths, self.size)
-        mapped._mirror_origin = self._mirror_origin and self._mirror_origin.map(function)
-        return mapped
+        return self._with(function(self.points), lengths, self.size)
 
     def _with(self, points, lengths, size):
         """Other polygons, for the same device."""
         made = PolygonList.__new__(PolygonList)
         made.points, made.lengths, made.size = points, tuple(lengths), tuple(size)
-        made._mirror_origin, made._place = None, self._place
+        made._place = self._place
         return made
-
-    def _reflect(self, points, method):
-        x, y = points.unbind(-1)
-        if method == FLIP_LEFT_RIGHT:
-            return torch.stack((self.size[0] - x, y), -1)
-        return torch.stack((x, self.size[1] - y), -1)
 
 
 def crop_and_resize_polygons(

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder, check_flip
 
 # x, y, width and height in pixels
 Window = tuple[int, int, int, int]

@@ -38,7 +38,6 @@ PERSON_TABLE = (
     ("lfoot", "lower_legs", "leftleg"),
     ("rfoot", "lower_legs", "rightleg"),
 )
-PERSON24 = tuple(part for part, _, _ in PERSON_TABLE)
 PERSON6_LABELS = tuple(dict.fromkeys(group for _, group, _ in PERSON_TABLE))
 # {group: its parts}
 PERSON6 = {label: tuple(part for part, group, _ in PERSON_TABLE if group == label) for label in PERSON6_LABELS}

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, check_flip
 from maskrcnn_benchmark.structures.mask_windows import ObjectWindows, at_most
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder, check_flip
 from maskrcnn_benchmark.utils.tensor_cache import TensorCache
 
 # The maps of an image have their axes in common, and so have many images; 1 KiB to 10 KiB each

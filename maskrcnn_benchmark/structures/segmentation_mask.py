@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 from maskrcnn_benchmark.structures.mask_forms import (
     BinaryMaskList,
     PolygonList,
@@ -13,7 +12,7 @@ from maskrcnn_benchmark.structures.mask_forms import (
 )
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows
 from maskrcnn_benchmark.structures.run_length import RunLengths
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, TensorHolder
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "SegmentationMask"]
 

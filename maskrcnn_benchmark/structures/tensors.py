@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 
+FLIP_LEFT_RIGHT = 0
+FLIP_TOP_BOTTOM = 1
+
 # What `map_tensors` calls: with a tensor, what stands for one (`TensorSlot`), or a foreign object that can move `to`
 LeafFunction = Callable[[Any], Any]
 
@@ -112,3 +115,9 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def check_flip(method: int) -> None:
+    """Raises `ValueError` unless `method` is FLIP_LEFT_RIGHT or FLIP_TOP_BOTTOM."""
+    if method not in (FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM):
+        raise ValueError(f"a flip is FLIP_LEFT_RIGHT (0) or FLIP_TOP_BOTTOM (1), not {method!r}")

@@ -1,7 +1,6 @@
 """Boundary detection: is there a boundary at this pixel?"""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -16,7 +15,7 @@ from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.data.detail.index import COUNTS
 from maskrcnn_benchmark.data.statistics import DatasetCounts
-from maskrcnn_benchmark.evaluation.edges.curves import FIGURES, best_f, summarize_curves
+from maskrcnn_benchmark.evaluation.edges.curves import METRICS, best_f, summarize_curves
 from maskrcnn_benchmark.evaluation.edges.maps import edge_levels
 from maskrcnn_benchmark.evaluation.edges.matching import match_edges
 from maskrcnn_benchmark.evaluation.edges.thinning import thin, thin_levels
@@ -30,11 +29,12 @@ from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.prediction_files.encodings import decode_strength
 from maskrcnn_benchmark.prediction_files.maps import MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import numbers_card
@@ -160,11 +160,9 @@ class Boundary(Task):
             ink = strength
         canvas.pixels = cv2.merge([np.rint(255 - ink * np.float32(255 - c)).astype(np.uint8) for c in INK])
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> None:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> None:
         """Boundaries traced on the photograph; predicted ones are the stronger the more probable."""
-        strength, edge = _strength(known, canvas.size, threshold)
+        strength, edge = _strength(known, canvas.size, thresholds[self])
         share = strength[edge][:, None]
         canvas.pixels[edge] = np.rint(canvas.pixels[edge] * (1 - share) + np.array(TRACED, np.float32) * share)
 
@@ -197,7 +195,7 @@ class BoundaryEvaluator(Evaluator):
     Args:
         task: the task that is scored.
         vocabulary: the data set's names.
-        protocol: by default that of published figures.
+        protocol: by default that of published scores.
     """
 
     def __init__(self, task: Task, vocabulary: Vocabulary, protocol: EdgeProtocol | None = None) -> None:
@@ -205,7 +203,7 @@ class BoundaryEvaluator(Evaluator):
         self.protocol = f"{self.edge_protocol}, annotated boundaries thinned"
         super().__init__(task, vocabulary)
 
-    def record(self, stored, target):
+    def record(self, stored: np.ndarray, target: ImageAnnotations) -> np.ndarray:
         """int32 [4, K]: annotated pixels with a partner, all of them, predicted ones with a partner, all of them."""
         levels = edge_levels(decode_strength(stored), self.edge_protocol)
         pixels, present = thin_levels(levels, self.edge_protocol.thresholds)
@@ -220,18 +218,18 @@ class BoundaryEvaluator(Evaluator):
         counts[2], counts[3] = matched.sum(axis=1), present.sum(axis=1)
         return counts
 
-    def summarize(self, records):
+    def summarize(self, records: list[np.ndarray]) -> Scores:
         if not records:
-            return Scores(dict.fromkeys(FIGURES, np.nan), reason="no image has annotated boundaries")
+            return Scores(dict.fromkeys(METRICS, np.nan), reason="no image has annotated boundaries")
         curve = summarize_curves(*np.stack(records, axis=1), self.edge_protocol.conventions)
-        if np.isnan(curve.figures["ODS-F"]):
-            return Scores(curve.figures, reason="no annotated image has a boundary pixel")
+        if np.isnan(curve.metrics["ODS-F"]):
+            return Scores(curve.metrics, reason="no annotated image has a boundary pixel")
         diagram = Curve(
             "boundary_precision_recall", "Boundaries", "recall", "precision", [curve.line("precision and recall")]
         )
-        return Scores(curve.figures, curves=[diagram])
+        return Scores(curve.metrics, curves=[diagram])
 
-    def image_score(self, record):
+    def image_score(self, record: np.ndarray) -> float:
         return best_f(record, self.edge_protocol.conventions)
 
 

@@ -197,13 +197,13 @@ class ClassificationEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         return (
             f"AP of {len(self.label_names)} labels ({self.is_thing.sum()} of them things) over all images, area under "
             f"the whole curve (VOC 2010), mean over the labels that occur"
         )
 
-    def record(self, stored, target):
+    def record(self, stored: np.ndarray, target: ImageAnnotations) -> tuple[np.ndarray, np.ndarray]:
         """(scores float64 [L], occurs bool [L])."""
         truth = target.classes.cpu().numpy() > 0.5
         where = f"{self.task.key}: image {target.image_id}"
@@ -218,7 +218,7 @@ class ClassificationEvaluator(Evaluator):
             )
         return stored, truth
 
-    def summarize(self, records):
+    def summarize(self, records: list[tuple[np.ndarray, np.ndarray]]) -> Scores:
         shape = len(records), len(self.label_names)
         scores, truth = (
             (np.array(column).reshape(shape) for column in zip(*records)) if records else np.zeros((2, *shape))
@@ -233,7 +233,7 @@ class ClassificationEvaluator(Evaluator):
             self._reason(occurs),
         )
 
-    def image_score(self, record):
+    def image_score(self, record: tuple[np.ndarray, np.ndarray]) -> float:
         """AP of the image's own ranking of all labels; nan where none of them occurs."""
         return average_precision(*record)
 

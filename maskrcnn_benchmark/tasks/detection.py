@@ -1,6 +1,6 @@
 """Detection: a box, a class and a score for every object."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.charts import heat_map, ratio_tick
@@ -182,19 +182,15 @@ class Detection(Task):
 
     def paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float) -> int:
         """Boxes with class names and, of predictions, scores."""
-        return self._paint(canvas, shown_objects(known.instances, threshold), vocabulary)
-
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> int:
-        """Boxes of the objects that no other task shows and names."""
         objects = shown_objects(known.instances, threshold)
-        named_from = [score for task, score in beside.items() if task.names_objects and task is not self]
+        return paint_boxes(canvas, objects, names_and_colours(objects, vocabulary)[0], vocabulary)
+
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
+        """Boxes of the objects that no other task shows and names."""
+        objects = shown_objects(known.instances, thresholds[self])
+        named_from = [score for task, score in thresholds.items() if task.names_objects and task is not self]
         if named_from and objects.has_field("scores"):
             objects = objects[objects.get_field("scores") < min(named_from)]
-        return self._paint(canvas, objects, vocabulary)
-
-    def _paint(self, canvas, objects, vocabulary):
         return paint_boxes(canvas, objects, names_and_colours(objects, vocabulary)[0], vocabulary)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:

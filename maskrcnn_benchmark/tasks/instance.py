@@ -32,7 +32,17 @@ from maskrcnn_benchmark.layers.mask_paste import paste_masks
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead, build_roi_mask_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.prediction_files.as_prediction import bitmaps, decode_objects
-from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, check_code, member, plain_code
+from maskrcnn_benchmark.prediction_files.layout import FileNames
+from maskrcnn_benchmark.prediction_files.lists import (
+    Form,
+    ListFile,
+    ObjectFile,
+    PredictionList,
+    Rows,
+    check_code,
+    member,
+    plain_code,
+)
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -40,7 +50,7 @@ from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import ratios_card, shares_card
@@ -58,13 +68,13 @@ from maskrcnn_benchmark.visualization.palette import class_colours
 class Mask(Form):
     """Run lengths of an object's pixels, from which its area follows."""
 
-    def plain(self, value, field, names):
+    def plain(self, value: Any, field: str, names: FileNames) -> Any:
         return plain_code(value)
 
-    def check(self, row, field, index, opened):
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         check_code(member(row, field), opened.names.sizes[index], field)
 
-    def read(self, rows, field, index, opened):
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
         areas, codes = opened.codes(index, [row[field] for _, row in rows], [number for number, _ in rows])
         return [{field: code, "area": float(area), "iscrowd": 0} for code, area in zip(codes, areas)]
 
@@ -217,7 +227,7 @@ class Instance(Task):
         """The objects, with their masks uint8 [N, 1, H, W] as large as the image."""
 
         def mask(rows, size):
-            return bitmaps([row.get("segmentation") for row in rows], size)
+            return bitmaps([row["segmentation"] for row in rows], size)
 
         return decode_objects(stored, size, lambda row: coco_mask.toBbox(row["segmentation"]).tolist(), mask=mask)
 
@@ -234,30 +244,25 @@ class Instance(Task):
 
     def paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float) -> int:
         """Masks, filled and outlined in the colour of the class, with names in their middle."""
-        words, masks, colours = self._paint(canvas, shown_objects(known.instances, threshold), vocabulary, scores=False)
-        for word, mask, colour in zip(words, masks, colours):
-            if mask.any():
-                canvas.label_centred(word, mask_middle(mask), colour)
-        return len(masks)
+        return self._paint(canvas, known, vocabulary, threshold, scores=False)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> int:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
         """Masks with names and scores on their top."""
-        words, masks, colours = self._paint(canvas, shown_objects(known.instances, threshold), vocabulary, scores=True)
-        for word, mask, colour in zip(words, masks, colours):
-            if mask.any():
-                canvas.label(word, mask_spots(mask, canvas), colour)
-        return len(masks)
+        return self._paint(canvas, known, vocabulary, thresholds[self], scores=True)
 
-    def _paint(self, canvas, objects, vocabulary, scores):
-        """Fill and outline masks, the largest first; returns words, masks and colours."""
+    def _paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, scores: bool) -> int:
+        objects = shown_objects(known.instances, threshold)
         words, colours = names_and_colours(objects, vocabulary, scores)
         masks = canvas_masks(objects, canvas)
-        for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):
+        for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):  # the largest first
             canvas.tint(masks[i], colours[i], 0.5)
             canvas.outline(masks[i], colours[i])
-        return words, masks, colours
+        for word, mask, colour in zip(words, masks, colours):
+            if scores and mask.any():
+                canvas.label(word, mask_spots(mask, canvas), colour)
+            elif mask.any():
+                canvas.label_centred(word, mask_middle(mask), colour)
+        return len(masks)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         return [("classes", list(class_colours(vocabulary).items()))]

@@ -25,7 +25,15 @@ from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import ROIKeypointHead, build_roi_keypoint_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections, rows_with_labels
 from maskrcnn_benchmark.prediction_files.as_prediction import decode_objects
-from maskrcnn_benchmark.prediction_files.lists import Form, ListFile, ObjectFile, are_numbers, member
+from maskrcnn_benchmark.prediction_files.lists import (
+    Form,
+    ListFile,
+    ObjectFile,
+    PredictionList,
+    Rows,
+    are_numbers,
+    member,
+)
 from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -41,7 +49,7 @@ from maskrcnn_benchmark.structures.keypoint import (
 from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas
@@ -111,7 +119,7 @@ _VISIBILITY_CODES = 3  # 0 not annotated; what 1 and 2 mean is the joint set's o
 class KeypointForm(Form):
     """x, y and visibility of every keypoint of a person, from which the area follows as in pycocotools."""
 
-    def check(self, row, field, index, opened):
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         if opened.thing(row) != "person":
             raise ValueError(f"has joints of the category_id {shown(row['category_id'])}; only a person has joints")
         values, count = member(row, field), len(opened.names.vocabulary.joints)
@@ -121,7 +129,7 @@ class KeypointForm(Form):
                 f"must have {3 * count} finite numbers as {field}, x, y and visibility of {count} joints, not {found}"
             )
 
-    def read(self, rows, field, index, opened):
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
         found = []
         for _, row in rows:
             values = [float(value) for value in row[field]]
@@ -188,12 +196,12 @@ class Keypoint(Task):
             Option("MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
             Option("MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS", (512,) * 8, WIDTHS, "Channels of each convolution"),
             Option("MODEL.ROI_KEYPOINT_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted heat map"),
-            Option("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", 17, CLASSES, "Joints. Taken from the data set unless set"),
+            Option("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", 17, CLASSES, "Keypoints. Taken from the data set unless set"),
             Option(
                 "MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR",
                 True,
                 FLAG,
-                "Joints are read from the box head's features of the regions instead of features of their own",
+                "Keypoints are read from the box head's features of the regions instead of features of their own",
             ),
             Option(
                 "MODEL.ROI_KEYPOINT_HEAD.MAX_ROIS_PER_IMAGE",
@@ -320,12 +328,11 @@ class Keypoint(Task):
         )
 
     def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
-        """The persons with their keypoints; an object that is no person has them all at 0."""
+        """The persons with their keypoints."""
         joints = vocabulary.joints
 
         def keypoints(rows, size):
-            nothing = [0.0] * (3 * len(joints))
-            places = torch.tensor([row.get("keypoints", nothing) for row in rows], dtype=torch.float32)
+            places = torch.tensor([row["keypoints"] for row in rows], dtype=torch.float32)
             return Keypoints(places.reshape(-1, len(joints), 3), size, joints=joints)
 
         return decode_objects(stored, size, lambda row: extent_of(row["keypoints"]), keypoints=keypoints)
@@ -350,13 +357,12 @@ class Keypoint(Task):
         """Skeletons, a person's left blue and right orange, occluded keypoints hollow; of predictions with scores."""
         return self._paint(canvas, known, vocabulary, threshold, scores=True)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> int:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
         """Skeletons; scores where no other task says them."""
-        return self._paint(canvas, known, vocabulary, threshold, not any(task.names_objects for task in beside))
+        scores = not any(task.names_objects for task in thresholds)
+        return self._paint(canvas, known, vocabulary, thresholds[self], scores)
 
-    def _paint(self, canvas, known, vocabulary, threshold, scores):
+    def _paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, scores: bool) -> int:
         predicted, joints = isinstance(known, ImagePrediction), vocabulary.joints
         persons = self.content(known)
         persons = shown_objects(_persons(persons, vocabulary) if predicted else persons, threshold)

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.data.statistics import DatasetCounts
-from maskrcnn_benchmark.evaluation.edges.curves import FIGURES, best_f, summarize_curves
+from maskrcnn_benchmark.evaluation.edges.curves import METRICS, best_f, summarize_curves
 from maskrcnn_benchmark.evaluation.edges.maps import edge_levels
 from maskrcnn_benchmark.evaluation.edges.matching import match_edges
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
@@ -26,6 +26,7 @@ from maskrcnn_benchmark.modeling.fpn_heads.occlusion import OcclusionHead
 from maskrcnn_benchmark.prediction_files.encodings import decode_strength, encode_strength
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps, MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import OcclusionMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
@@ -294,7 +295,7 @@ class OcclusionEvaluator(Evaluator):
     Args:
         task: the task that is scored.
         vocabulary: the data set's names.
-        protocol: by default that of published figures.
+        protocol: by default that of published scores.
     """
 
     def __init__(self, task: Task, vocabulary: Vocabulary, protocol: EdgeProtocol | None = None) -> None:
@@ -305,7 +306,7 @@ class OcclusionEvaluator(Evaluator):
         )
         super().__init__(task, vocabulary)
 
-    def record(self, stored, target):
+    def record(self, stored: OcclusionPrediction, target: ImageAnnotations) -> np.ndarray:
         """int32 [4, K]: pairs, annotated pixels, right pairs, predicted pixels."""
         levels = edge_levels(decode_strength(stored.strength), self.edge_protocol).reshape(-1)
         pixels = np.flatnonzero(levels)
@@ -327,10 +328,10 @@ class OcclusionEvaluator(Evaluator):
             ]
         ).astype(np.int32)
 
-    def summarize(self, records):
+    def summarize(self, records: list[np.ndarray]) -> Scores:
         if not records:
-            figures = {f"{name}-{figure}": np.nan for name in _CURVES for figure in _figures(name)}
-            return Scores(figures, reason="no image has annotated occlusion edges")
+            metrics = {f"{name}-{metric}": np.nan for name in _CURVES for metric in _metrics(name)}
+            return Scores(metrics, reason="no image has annotated occlusion edges")
         conventions = self.edge_protocol.conventions
         matched, annotated, right, predicted = np.stack(records, axis=1)
         curves = {
@@ -338,18 +339,18 @@ class OcclusionEvaluator(Evaluator):
             "EPR": summarize_curves(matched, annotated, matched, predicted, conventions),
             "AOR": summarize_curves(matched, annotated, right, matched, conventions),
         }
-        figures = {
-            f"{name}-{figure}": curve.figures[figure] for name, curve in curves.items() for figure in _figures(name)
+        metrics = {
+            f"{name}-{metric}": curve.metrics[metric] for name, curve in curves.items() for metric in _metrics(name)
         }
-        if np.isnan(figures["EPR-ODS-F"]):
-            return Scores(figures, reason="no annotated image has an occlusion edge")
+        if np.isnan(metrics["EPR-ODS-F"]):
+            return Scores(metrics, reason="no annotated image has an occlusion edge")
         diagrams = [
             Curve(f"occlusion_{name}", title, "recall", y_label, [_line(name, curves[name])], y_range)
             for name, (title, y_label, y_range) in _CURVES.items()
         ]
-        return Scores(figures, curves=diagrams)
+        return Scores(metrics, curves=diagrams)
 
-    def image_score(self, record):
+    def image_score(self, record: np.ndarray) -> float:
         """The best F of the OPR curve."""
         return best_f(record, self.edge_protocol.conventions)
 
@@ -360,9 +361,9 @@ def _line(name, curve):
     return replace(line, best=None) if name == "AOR" else line
 
 
-def _figures(name):
-    """The figures of a curve that are reported; recall at a precision of 1/2 says nothing where that is an accuracy."""
-    return [figure for figure in FIGURES if not (name == "AOR" and figure == "R50")]
+def _metrics(name):
+    """The metrics of a curve that are reported; recall at a precision of 1/2 says nothing where that is an accuracy."""
+    return [metric for metric in METRICS if not (name == "AOR" and metric == "R50")]
 
 
 def _directed_edges(label: OcclusionMap) -> torch.Tensor:

@@ -28,8 +28,16 @@ from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, De
 from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier
 from maskrcnn_benchmark.modeling.roi_heads.part_head.part_head import ROIPartHead, build_roi_part_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections, rows_with_labels
-from maskrcnn_benchmark.prediction_files.layout import PredictionFile
-from maskrcnn_benchmark.prediction_files.lists import Form, ObjectFile, check_code, member, plain_code
+from maskrcnn_benchmark.prediction_files.layout import FileNames, PredictionFile
+from maskrcnn_benchmark.prediction_files.lists import (
+    Form,
+    ObjectFile,
+    PredictionList,
+    Rows,
+    check_code,
+    member,
+    plain_code,
+)
 from maskrcnn_benchmark.prediction_files.maps import LabelMaps
 from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -41,7 +49,7 @@ from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
 from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped, parts_table
@@ -94,10 +102,10 @@ class PartForm(Form):
     becomes that group, one that it leaves out is left out. Stored is [{"part": label, "segmentation"}].
     """
 
-    def plain(self, value, field, names):
+    def plain(self, value: Any, field: str, names: FileNames) -> Any:
         return [self._plain(part, names) for part in value]
 
-    def check(self, row, field, index, opened):
+    def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         parts = member(row, field)
         if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
             raise ValueError(f'has the {field} {shown(parts)}; they must be a list of {{"part", "segmentation"}}')
@@ -105,7 +113,7 @@ class PartForm(Form):
             self._label(opened.thing(row), part, opened.names)
             check_code(member(part, "segmentation"), opened.names.sizes[index], "segmentation of a part")
 
-    def read(self, rows, field, index, opened):
+    def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
         owners, labels, codes = [], [], []
         for place, (_, row) in enumerate(rows):
             for part in row[field]:
@@ -208,7 +216,7 @@ class Part(Task):
                 "MODEL.PART_HEAD",
                 "roi",
                 Choice("roi", "fpn"),
-                'Parts are answered per region ("roi") or once for the whole image on the dense trunk ("fpn")',
+                'Parts are predicted per region ("roi") or once for the whole image on the dense features ("fpn")',
             ),
         )
 
@@ -402,10 +410,8 @@ class Part(Task):
         canvas.legend([(vocabulary.parts.labels[k - 1].replace("_", " "), colours[k]) for k in largest])
         return len(present)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> int:
-        return self.paint(canvas, known, vocabulary, threshold, FILL)
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
+        return self.paint(canvas, known, vocabulary, thresholds[self], FILL)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         if vocabulary.parts is None:

@@ -1,6 +1,6 @@
 """Semantic segmentation: a class for every pixel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -44,7 +44,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, Scor
 from maskrcnn_benchmark.structures.run_length import row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
 from maskrcnn_benchmark.visualization.dataset_page import shares_card
@@ -236,10 +236,8 @@ class Semantic(Task):
             for spot in _region_middles(labels == k, canvas.text_size):
                 canvas.label_centred(name, spot, colours[name])
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping[Task, float]
-    ) -> None:
-        self.paint(canvas, known, vocabulary, threshold, FILL)
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> None:
+        self.paint(canvas, known, vocabulary, thresholds[self], FILL)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         return [("classes", list(class_colours(vocabulary).items()))]
@@ -275,18 +273,18 @@ class SemanticEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         return (
             f"IoU and accuracy of {self.num_classes} classes from one confusion matrix of all images' labelled pixels, "
             f"means over the classes that are annotated anywhere (Long et al. 2015)"
         )
 
-    def record(self, stored, target):
+    def record(self, stored: np.ndarray, target: ImageAnnotations) -> tuple[np.ndarray, np.ndarray]:
         """(cells, counts) of `count_pairs`."""
         truth = target.semantic.labels.cpu().numpy()
         return count_pairs(truth, stored, self.num_classes, f"{self.task.key}: image {target.image_id}")
 
-    def summarize(self, records):
+    def summarize(self, records: list[tuple[np.ndarray, np.ndarray]]) -> Scores:
         confusion = add_pairs(records, self.num_classes)
         pixels = confusion.sum()
         iou, accuracy = intersection_over_union(confusion), class_accuracy(confusion)
@@ -302,7 +300,7 @@ class SemanticEvaluator(Evaluator):
         }
         return Scores(metrics, per_class, reason="" if pixels else "no image has a pixel with a semantic label")
 
-    def image_score(self, record):
+    def image_score(self, record: tuple[np.ndarray, np.ndarray]) -> float:
         """mIoU of the image over the classes that occur in it; nan where no pixel is labelled."""
         return mean_iou(add_pairs([record], self.num_classes))
 

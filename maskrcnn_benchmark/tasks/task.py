@@ -6,7 +6,6 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -197,6 +196,7 @@ class Task:
         return [
             (self.key, f"{number:,} {name}" if isinstance(number, int) else f"{name} {number:.3g}")
             for name, number in count.items()
+            if isinstance(number, (int, float))
         ]
 
     def tiles(self, counts: "DatasetCounts") -> list[tuple[str, int]]:
@@ -253,10 +253,11 @@ class Task:
 
     def label_of(self, annotations: ImageAnnotations) -> Any:
         """Its label on an image, or of the objects there if it is a field of theirs; None where nobody looked."""
-        if self.per != "region" or self.key in annotations.labels:
+        if self.label_field is None:
             return annotations.labels.get(self.key)
         instances = annotations.instances
-        return instances.get_field(self.key) if instances is not None and instances.has_field(self.key) else None
+        has_label = instances is not None and instances.has_field(self.label_field)
+        return instances.get_field(self.label_field) if has_label else None
 
     def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:
         """A derived task's output on an image; what costs much is better left to a `ScoreMap.computed`.
@@ -430,14 +431,12 @@ class Task:
         texts = [maps.text_of(value, names) for value in objects.get_field(self.key)]
         return paint_boxes(canvas, objects, texts, vocabulary)
 
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping["Task", float]
-    ) -> int | None:
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: "Thresholds") -> int | None:
         """Paint on a photograph that shows other tasks, too.
 
         Args:
-            canvas, known, vocabulary, threshold: as `paint` takes them.
-            beside: {task: its threshold} of all that the photograph shows, this task among them.
+            canvas, known, vocabulary: as `paint` takes them.
+            thresholds: {task: its threshold} of all that the photograph shows, this task among them.
 
         Returns:
             as `paint`.
@@ -445,9 +444,9 @@ class Task:
         content = self.content(known)
         if isinstance(content, torch.Tensor) and self.per != "region":
             names, predicted = self.value_names(vocabulary), isinstance(known, ImagePrediction)
-            maps.paint_vector(canvas, content.reshape(-1), names, vocabulary, predicted, threshold)
+            maps.paint_vector(canvas, content.reshape(-1), names, vocabulary, predicted, thresholds[self])
             return None
-        return self.paint(canvas, known, vocabulary, threshold)
+        return self.paint(canvas, known, vocabulary, thresholds[self])
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         """What its colours mean; groups of the same title are shared by tasks."""
@@ -539,6 +538,9 @@ def _same(label: Any) -> Any:
     return label
 
 
+Thresholds = Mapping[Task, float]  # of all tasks that a photograph shows
+
+
 class Registry(MutableMapping[str, Task]):
     """{key: task}: those of this package in the order in which `own` imports them, then others as they are registered.
 
@@ -548,24 +550,20 @@ class Registry(MutableMapping[str, Task]):
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
-        self._places: dict[str, int] = {}  # of the package's own, by module
         self._is_filled = False
 
     def fill(self) -> None:
         """Import the package's own tasks, unless that was done."""
-        if not self._is_filled:
-            self._is_filled = True  # the tasks look at the registry, too
-            try:
-                own = importlib.import_module("maskrcnn_benchmark.tasks.own")
-            except BaseException:
-                self._is_filled = False
-                raise
-            # whichever file was imported first, the order is that of `own`
-            self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
-            self._is_filled = True
-            modules = vars(importlib.import_module("maskrcnn_benchmark.tasks.own")).values()
-            names = (module.__name__ for module in modules if inspect.ismodule(module))
-            self._places = {name: place for place, name in enumerate(names)}
+        if self._is_filled:
+            return
+        self._is_filled = True  # the tasks look at the registry, too
+        try:
+            own = importlib.import_module("maskrcnn_benchmark.tasks.own")
+        except BaseException:
+            self._is_filled = False
+            raise
+        # whichever file was imported first, the order is that of `own`
+        self._tasks = {name: self._tasks[name] for name in vars(own) if name in self._tasks} | self._tasks
 
     def __getitem__(self, key: str) -> Task:
         self.fill()
@@ -573,10 +571,6 @@ class Registry(MutableMapping[str, Task]):
 
     def __setitem__(self, key: str, task: Task) -> None:
         self._tasks[key] = task
-        # a module that was imported by itself is registered after all others
-        last = len(self._places)
-        order = sorted(self._tasks.values(), key=lambda task: self._places.get(type(task).__module__, last))
-        self._tasks = {task.key: task for task in order}
 
     def __delitem__(self, key: str) -> None:
         del self._tasks[key]

@@ -125,19 +125,19 @@ def card(title: str, caption: str, chart: str) -> str:
 
 
 def cards_of_numbers(key: str, title: str, counts: DatasetCounts) -> list[str]:
-    """A card for each number that a task counts on an image, whole or not, or one that says that there are none.
+    """A card for each name under which a task counts a number, whole or not, or one that says that there are none.
 
     Args:
         key, title: of the task.
         counts: of the data set.
     """
     title = title[:1].upper() + title[1:]
-    names = dict.fromkeys(name for image in counts.images for name in image.counts.get(key, {}))
+    numbers = [item for image in counts.images for item in image.counts.get(key, {}).items()]
     cards = []
-    for name in names:
+    for name in dict.fromkeys(name for name, number in numbers if isinstance(number, (int, float))):
         values = np.array(counts.each(key, name))
         draw = numbers_card if values.dtype.kind == "i" else values_card
-        cards.append(draw(escaped(f"{title}: {name}"), values, name, "images"))
+        cards.append(draw(escaped(f"{title}: {name}"), values[np.isfinite(values)], name, "images"))
     return cards if any(key in image.counts for image in counts.images) else [card(escaped(title), "", "")]
 
 

@@ -1,6 +1,6 @@
 """What pictures and pages ask of a task, which is handed to them: `tasks.task.Task`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.visualization.canvas import Canvas
 
 Known = ImageAnnotations | ImagePrediction  # of one image, to be drawn
 Legend = list[tuple[str, list[tuple[str, Sequence[int]]]]]  # (title, [(name, colour), ...]) of each group
@@ -19,23 +18,8 @@ class DrawnTask(Protocol):
 
     key: str
     title: str
-
-    @property
-    def layer(self) -> int: ...
-
-    def can_draw(self, known: Known, vocabulary: Vocabulary) -> bool: ...
-
-    def draw(
-        self,
-        image: np.ndarray,
-        known: Known,
-        vocabulary: Vocabulary,
-        threshold: float | None = None,
-        scale: float | None = None,
-    ) -> np.ndarray: ...
-
-    def overlay(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, beside: Mapping
-    ) -> int | None: ...
-
-    def legend(self, vocabulary: Vocabulary) -> Legend: ...
+    layer: int
+    can_draw: Callable[[Known, Vocabulary], bool]
+    draw: Callable[..., np.ndarray]
+    overlay: Callable[..., int | None]
+    legend: Callable[[Vocabulary], Legend]

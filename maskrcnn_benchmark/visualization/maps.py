@@ -1,6 +1,6 @@
 """Paint for values as they are, whatever they mean: maps of one or several channels, vectors, values of objects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -20,6 +20,9 @@ OUTLINE = (255, 176, 0)  # around what reaches the threshold in such a map
 SCALE_STEPS = 5  # of the legend of a heat map
 RGB = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 FEW_VALUES = 4  # of an object, that are written out
+
+Colour = tuple[int, int, int]
+Colours = Mapping[str, Colour]
 
 
 def enlarge_edges(edges: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -135,18 +138,18 @@ def paint_vector(
     canvas.legend([(texts[k], colours[k]) for k in order if values[k] >= threshold])
 
 
-def _name(names, k):
+def _name(names: Sequence[str], k: int) -> str:
     return names[k] if 0 <= k < len(names) else str(k)
 
 
-def _entries(names, count, known=None):
+def _entries(names: Sequence[str], count: int, known: Colours | None = None) -> tuple[list[str], list[Colour]]:
     """The words for numbers 0..count - 1 and a colour for each, that of `known` {word: colour} where it has one."""
     known, words = known or {}, [_name(names, k) for k in range(count)]
     colours = {**colours_of(word for word in words if word not in known), **known}
     return words, [colours[word] for word in words]
 
 
-def _planes(content, size):
+def _planes(content: Any, size: tuple[int, int]) -> np.ndarray:
     """float32 [C, h, w] of a map at a size (w, h)."""
     content = content.resize(size)
     planes = (content.scores if hasattr(content, "scores") else content.values).detach().float().cpu()
@@ -156,7 +159,7 @@ def _planes(content, size):
     return planes.numpy()
 
 
-def _paint_heat(canvas, values, known, strength):
+def _paint_heat(canvas: Canvas, values: np.ndarray, known: np.ndarray, strength: float) -> None:
     low, high = float(values[known].min()), float(values[known].max())
     spread = max(high - low, 1e-12)
     levels = np.linspace(1, 0, SCALE_STEPS)
@@ -166,12 +169,14 @@ def _paint_heat(canvas, values, known, strength):
     canvas.legend([(f"{low + level * spread:.3g}", colour) for level, colour in zip(levels, colours)])
 
 
-def _heat(shades):
+def _heat(shades: np.ndarray) -> np.ndarray:
     """uint8 [h, w, 3] RGB of uint8 [h, w]."""
     return cv2.cvtColor(cv2.applyColorMap(shades, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
 
 
-def _paint_channels(canvas, planes, known, names, strength):
+def _paint_channels(
+    canvas: Canvas, planes: np.ndarray, known: np.ndarray, names: Sequence[str], strength: float
+) -> None:
     """Two or three channels as red, green and blue; more by a colour each, mixed by what they are of their sum."""
     planes = np.where(known, planes, 0)
     lowest, most = planes.min(), max(np.abs(planes).max(), 1e-12)
@@ -188,26 +193,26 @@ def _paint_channels(canvas, planes, known, names, strength):
     _mix(canvas, np.rint(mixed).astype(np.uint8), known, strength)
 
 
-def _mix(canvas, colour, where, strength):
+def _mix(canvas: Canvas, colour: np.ndarray, where: np.ndarray, strength: float) -> None:
     """Mix colours uint8 [h, w, 3] into the pixels of a bool mask [h, w]."""
     mixed = cv2.addWeighted(canvas.pixels, 1 - strength, colour, strength, 0)
     canvas.pixels = cv2.copyTo(mixed, where.view(np.uint8), canvas.pixels)
 
 
-def _name_row(name, left, width, height):
+def _name_row(name: str, left: int, width: int, height: int) -> np.ndarray:
     row = np.full((height, width, 3), 255, np.uint8)
     row[:, left:] = text_strip(width - left, height, name, round(height * 0.6), anchor="lm")
     return row
 
 
-def _tick_row(name, colour, width, height):
+def _tick_row(name: str, colour: Colour, width: int, height: int) -> np.ndarray:
     row = _name_row(name, round(height * 1.7), width, height)
     tick = np.array([(0.7, 0.5), (0.9, 0.72), (1.3, 0.25)]) * height
     cv2.polylines(row, [np.round(tick * 16).astype(np.int32)], False, colour, max(2, height // 8), cv2.LINE_AA, shift=4)
     return row
 
 
-def _bar_row(name, value, limit, colour, width, height):
+def _bar_row(name: str, value: float, limit: float, colour: Colour, width: int, height: int) -> np.ndarray:
     """A name, a bar of a length of |value| / limit, and the value."""
     row = _name_row(name, round(height * 0.4), width, height)
     left, right = round(width * 0.42), round(width * 0.85)

@@ -25,12 +25,12 @@ EXPLANATION = """<p>One column per task, the annotation above the prediction. Gr
 nobody looked. Hollow keypoints are occluded; an occlusion arrow has the side in front on its left. Click a picture to
 enlarge it.</p>"""
 
+Panels = list[list[np.ndarray]]
+Sample = tuple[np.ndarray, ImageAnnotations, ImagePrediction, str]
+
 
 def picture_page(
-    samples: Iterable[tuple[np.ndarray, ImageAnnotations, ImagePrediction, str]],
-    vocabulary: Vocabulary,
-    tasks: Sequence[DrawnTask],
-    path: str | Path,
+    samples: Iterable[Sample], vocabulary: Vocabulary, tasks: Sequence[DrawnTask], path: str | Path
 ) -> Path:
     """Draw samples and write the page and, into the folder `path` without its suffix, a montage `NAME.png` of each.
 
@@ -59,7 +59,7 @@ def picture_page(
 
 def draw_panels(
     image: np.ndarray, knowns: Iterable[Known], vocabulary: Vocabulary, tasks: Sequence[DrawnTask]
-) -> list[list[np.ndarray]]:
+) -> Panels:
     """Every task's drawing of all that is known of an image.
 
     Args:
@@ -73,11 +73,7 @@ def draw_panels(
 
 
 def montage(
-    image: np.ndarray,
-    panels: Sequence[Sequence[np.ndarray]],
-    tasks: Sequence[DrawnTask],
-    title: str,
-    columns: int | None = None,
+    image: np.ndarray, panels: Panels, tasks: Sequence[DrawnTask], title: str, columns: int | None = None
 ) -> np.ndarray:
     """One picture of all panels: the image at the left, a column per task, ground truth above prediction.
 

@@ -66,8 +66,8 @@ def draw_overlay(
     """
     canvas = Canvas(image, scale=scale or overlay_scale(image.shape[1], image.shape[0]))
     chosen = [task for task in tasks if task.can_draw(known, vocabulary)]
-    beside = {task: thresholds[task.key] for task in sorted(chosen, key=lambda task: task.layer)}
-    found = [task.overlay(canvas, known, vocabulary, threshold, beside) for task, threshold in beside.items()]
+    values = {task: thresholds[task.key] for task in sorted(chosen, key=lambda task: task.layer)}
+    found = [task.overlay(canvas, known, vocabulary, values) for task in values]
     if found and None not in found and not any(found):
-        canvas.note(f"none above score {min(beside.values()):g}")
+        canvas.note(f"none above score {min(values.values()):g}")
     return canvas.finish()

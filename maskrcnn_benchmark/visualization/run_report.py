@@ -99,7 +99,7 @@ def _facts(facts):
     return "<p>" + "<br>".join(f"<b>{html.escape(name)}</b> {html.escape(text)}" for name, text in facts) + "</p>"
 
 
-def _results(rows, reports):
+def _results(rows: Sequence[Sequence[str]], reports: Sequence[TaskReport]) -> str:
     """The table; each task's name leads to its section."""
     keys = {report.title: report.key for report in reports}
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
@@ -112,7 +112,7 @@ def _results(rows, reports):
     return f'<section><div class="wide"><table class="figures"><tr>{head}</tr>\n{body}</table></div></section>'
 
 
-def _interactions(interactions, tasks):
+def _interactions(interactions: dict[str, Any], tasks: Mapping[str, DrawnTask]) -> str:
     title = "Gradient conflicts of the tasks in training"
     picture = embedded(draw_interactions(interactions, tasks), "png", title)
     return (
@@ -122,7 +122,7 @@ def _interactions(interactions, tasks):
     )
 
 
-def _task(task):
+def _task(task: TaskReport) -> str:
     lines = [f'<section id="{task.key}"><h2>{html.escape(task.title)}</h2>']
     lines += [f"<p>{html.escape(text)}</p>" for text in (task.protocol, task.reason) if text]
     metrics = "  ".join(f"<span>{html.escape(name)} <b>{_percent(v)}</b></span>" for name, v in task.metrics.items())
@@ -138,7 +138,7 @@ def _task(task):
     return "\n".join([*lines, "</section>"])
 
 
-def _examples(word, examples, task):
+def _examples(word: str, examples: Sequence[Example], task: TaskReport) -> str:
     """A row of images: ground truth above prediction."""
     cells = ""
     for example in examples:

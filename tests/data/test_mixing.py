@@ -12,7 +12,7 @@ from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary
 from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
-from maskrcnn_benchmark.tasks.task import annotated_tasks
+from maskrcnn_benchmark.tasks.task import annotated_tasks, evaluated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -165,14 +165,14 @@ def test_a_test_set_of_other_names_is_refused_for_the_tasks_that_read_them(mixed
     vocabulary, datasets = load_vocabulary(mixed_cfg), build_datasets(mixed_cfg, is_train=False, joined=False)
     message = r"coco_2017_train of DATASETS\.TEST has other classes of objects than tiny_val.*, so detection cannot be"
     with pytest.raises(UserError, match=message):
-        check_test_vocabularies(mixed_cfg, vocabulary, datasets)
-    check_test_vocabularies(mixed_cfg, vocabulary, datasets[:1])
+        check_test_vocabularies(mixed_cfg, vocabulary, datasets, evaluated_tasks(mixed_cfg))
+    check_test_vocabularies(mixed_cfg, vocabulary, datasets[:1], evaluated_tasks(mixed_cfg))
     for task in ("DETECTION", "MASK", "KEYPOINT", "PART"):
         mixed_cfg.MODEL[f"{task}_ON"] = False
     with pytest.raises(UserError, match="other semantic classes than tiny_val"):
-        check_test_vocabularies(mixed_cfg, vocabulary, datasets)
+        check_test_vocabularies(mixed_cfg, vocabulary, datasets, evaluated_tasks(mixed_cfg))
     mixed_cfg.MODEL.SEMANTIC_ON = mixed_cfg.MODEL.CLASSIFICATION_ON = False
-    check_test_vocabularies(mixed_cfg, vocabulary, datasets)
+    check_test_vocabularies(mixed_cfg, vocabulary, datasets, evaluated_tasks(mixed_cfg))
 
 
 def test_a_joined_entry_of_the_catalog_is_mapped_as_a_whole(mixed_cfg, monkeypatch):

@@ -97,7 +97,7 @@ class Opened:
         return self.client.post("/uploads", params={"name": name}, content=content).json()["key"]
 
 
-def test_an_upload_is_answered_and_leaves_nothing(client, small, folder):
+def test_an_upload_is_predicted_on_and_leaves_nothing(client, small, folder):
     page = Opened(client)
     html = page.does("upload", key=page.uploads("my photo.jpg", small.images[0].read_bytes()))
     assert "<b>my photo</b>" in html and 'data-task="detection"' in html
@@ -106,7 +106,7 @@ def test_an_upload_is_answered_and_leaves_nothing(client, small, folder):
     assert [client.get(f"/{link}").status_code for link in links] == [200, 200]
 
 
-def test_a_sample_is_answered(client):
+def test_a_sample_is_predicted_on(client):
     assert "data-passes" in Opened(client).does("click", index=0)
     assert "there is no such sample" in Opened(client).does("click", index=-1)
 
@@ -123,10 +123,10 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(client, folder, content)
 
 def test_a_mistake_of_ours_is_told_in_general_and_traced_in_the_log(client, small, demo, monkeypatch, caplog):
     page = Opened(client)
-    monkeypatch.setattr(demo.predictor, "answer", lambda frames: 1 / 0)
+    monkeypatch.setattr(demo.predictor, "predict", lambda frames: 1 / 0)
     with caplog.at_level(logging.ERROR):
         html = page.does("upload", key=page.uploads("a.jpg", small.images[0].read_bytes()))
-    assert "This image was not answered (ZeroDivisionError)" in html and "division" not in html
+    assert "The network failed on this image (ZeroDivisionError)" in html and "division" not in html
     assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
 
 
@@ -210,11 +210,11 @@ ENDLESS = """
 import threading
 from maskrcnn_benchmark.predict.predictor import Predictor
 
-def answer(self, frames):
+def predict(self, frames):
     print("at work", flush=True)
     threading.Event().wait()
 
-Predictor.answer = answer
+Predictor.predict = predict
 """
 
 

@@ -29,7 +29,7 @@ def demo(predictor, small):
 
 @pytest.fixture
 def shown(demo, small):
-    return demo.kept.get(demo.answer(small.images[0]))
+    return demo.kept.get(demo.predict(small.images[0]))
 
 
 def view_of(demo, tasks=TASKS, **thresholds):
@@ -78,7 +78,7 @@ def test_each_layout_is_drawn_and_another_is_refused(demo, shown):
 
 def test_a_panel_is_a_picture_of_the_drawing(demo, shown):
     data = shown.panels(view_of(demo))["boundary"]
-    drawn = np.asarray(shown.result.draw("boundary"), dtype=int)
+    drawn = np.asarray(shown.predicted.draw("boundary"), dtype=int)
     decoded = np.asarray(Image.open(io.BytesIO(data)), dtype=int)
     assert decoded.shape == drawn.shape and abs(decoded - drawn).mean() < 4
 
@@ -86,22 +86,22 @@ def test_a_panel_is_a_picture_of_the_drawing(demo, shown):
 def test_the_json_holds_everything_whatever_is_switched_on(demo, shown):
     shown.panels(view_of(demo, ("boundary",), detection=1.0))
     tree = json.loads(shown.json())
-    assert (tree["width"], tree["height"]) == shown.result.size and set(tree["maps"]) >= {"semantic", "boundary"}
+    assert (tree["width"], tree["height"]) == shown.predicted.size and set(tree["maps"]) >= {"semantic", "boundary"}
 
 
 def test_one_forward_pass_at_a_time(demo, small, monkeypatch):
     running, most = [], []
-    answer = demo.predictor.answer
+    predict = demo.predictor.predict
 
     def slowly(frames):
         running.append(1)
         most.append(len(running))
-        result = answer(frames)
+        predicted = predict(frames)
         running.pop()
-        return result
+        return predicted
 
-    monkeypatch.setattr(demo.predictor, "answer", slowly)
-    users = [threading.Thread(target=demo.answer, args=(small.images[0],)) for _ in range(4)]
+    monkeypatch.setattr(demo.predictor, "predict", slowly)
+    users = [threading.Thread(target=demo.predict, args=(small.images[0],)) for _ in range(4)]
     for user in users:
         user.start()
     for user in users:
@@ -112,14 +112,14 @@ def test_one_forward_pass_at_a_time(demo, small, monkeypatch):
 def test_an_upload_that_is_refused_leaves_the_network_alone(demo, tmp_path):
     (tmp_path / "a.jpg").write_text("words")
     with pytest.raises(UserError, match="no image"):
-        demo.answer(tmp_path / "a.jpg")
+        demo.predict(tmp_path / "a.jpg")
     assert demo.passes == 0 and len(demo.kept) == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (40, 400), (400, 40)])
-def test_unusual_shapes_are_answered_and_drawn(demo, tmp_path, size):
+def test_unusual_shapes_are_predicted_on_and_drawn(demo, tmp_path, size):
     Image.new("RGB", size, "teal").save(tmp_path / "a.png")
-    shown = demo.kept.get(demo.answer(tmp_path / "a.png"))
+    shown = demo.kept.get(demo.predict(tmp_path / "a.png"))
     assert list(shown.panels(view_of(demo))) == ["image", *TASKS]
 
 
@@ -166,7 +166,7 @@ class Reader(HTMLParser):
 
 
 def test_names_from_outside_are_text_not_html(demo, shown):
-    shown.result.name = "<img src=x onerror=alert(1)>"
+    shown.predicted.name = "<img src=x onerror=alert(1)>"
     read = Reader(markup.summary(shown, 1) + markup.message("<script>alert(1)</script> & more"))
     assert "img" not in read.tags and "script" not in read.tags
     assert "<img src=x onerror=alert(1)>" in read.text and "<script>alert(1)</script> & more" in read.text

@@ -10,7 +10,7 @@ from torch.utils.data.sampler import BatchSampler, SequentialSampler
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.samplers import IterationBasedBatchSampler
-from maskrcnn_benchmark.engine.trainer import do_train
+from maskrcnn_benchmark.engine.trainer import Training
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.structures.image_list import to_image_list
@@ -103,10 +103,6 @@ def run_training(cfg, before_forward=lambda: None, evaluate=None, workers=0, mod
     arguments = {"iteration": 0, **checkpointer.load(only_weights=True)}
     loader = make_loader(cfg.SOLVER.MAX_ITER, arguments["iteration"], workers=workers)
     solver = cfg.SOLVER
-    do_train(
-        *(cfg, model, loader, None, optimizer, scheduler, checkpointer, "cpu"),
-        *(solver.CHECKPOINT_PERIOD, solver.TEST_PERIOD, arguments),
-        loss_combiner=combiner,
-        evaluate=evaluate,
-    )
+    training = Training(cfg, model, optimizer, scheduler, checkpointer, "cpu", arguments, combiner)
+    training.run(loader, solver.CHECKPOINT_PERIOD, solver.TEST_PERIOD, evaluate)
     return model

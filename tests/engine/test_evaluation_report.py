@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.engine.evaluation_report import compare_results, leave_results, report_run
+from maskrcnn_benchmark.engine.evaluation_report import EvaluationReport
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.boundary import BOUNDARY
 
 SIZE = (40, 30)
 
@@ -23,11 +23,10 @@ SIZE = (40, 30)
 class Share(Evaluator):
     """Scores a boundary map by the share of its pixels that are predicted."""
 
-    task = "boundary"
     protocol = "share of pixels"
 
-    def record(self, answer, target):
-        return float(answer.mean()) / 255
+    def record(self, stored, target):
+        return float(stored.mean()) / 255
 
     def summarize(self, records):
         mean = float(np.mean(records))
@@ -64,15 +63,15 @@ class Images:
 class Answers:
     """Every pixel of an image as strong as the others."""
 
-    def answers(self, index, tasks=None):
+    def read(self, index, tasks=None):
         strength = [51, 204, 0, 153, 102][index]
-        return ImageAnswers(SIZE, {"boundary": np.full((30, 40), strength, np.uint8)}, index)
+        return {"boundary": np.full((30, 40), strength, np.uint8)}
 
 
 @pytest.fixture
 def evaluators():
-    evaluator, images = Share(), Images()
-    evaluator.process([Answers().answers(i) for i in range(5)], [images.get_annotations(i) for i in range(5)])
+    evaluator, images = Share(BOUNDARY, Vocabulary()), Images()
+    evaluator.process([Answers().read(i) for i in range(5)], [images.get_annotations(i) for i in range(5)])
     evaluator.evaluate()
     return {"boundary": evaluator}
 
@@ -80,9 +79,9 @@ def evaluators():
 def test_results_classes_and_curves_are_written(evaluators, tmp_path):
     single = tmp_path / "single.json"
     single.write_text(json.dumps({"boundary": 0.32}))
-    results = compare_results(evaluators, {"boundary": {"ODS-F": 0.1}}, single)
-    leave_results(evaluators, results, tmp_path / "out")
-    assert results["all"]["metrics"]["delta_m"] == pytest.approx(0.25)
+    report = EvaluationReport(evaluators, Images(), {"boundary": {"ODS-F": 0.1}}, single)
+    report.write(tmp_path / "out")
+    assert report.results["all"]["metrics"]["delta_m"] == pytest.approx(0.25)
     written = json.loads((tmp_path / "out" / "results.json").read_text())
     assert written["boundary"]["protocol"] == "share of pixels" and written["boundary"]["metrics"]["AP"] is None
     rows = list(csv.reader((tmp_path / "out" / "per_class.csv").open()))
@@ -93,8 +92,8 @@ def test_results_classes_and_curves_are_written(evaluators, tmp_path):
 @pytest.mark.parametrize(("count", "worst", "best"), [(2, [2, 0], [1, 3]), (9, [2, 0], [1, 3, 4]), (0, [], [])])
 def test_the_report_shows_the_worst_and_the_best_images(evaluators, tmp_path, count, worst, best):
     images = Images()
-    results = compare_results(evaluators)
-    page = report_run(evaluators, results, images, Answers(), tmp_path, "Report", [("data set", "five")], count)
+    report = EvaluationReport(evaluators, images)
+    page = report.write_page(tmp_path, "Report", [("data set", "five")], count, Answers())
     text = page.read_text()
     shown = [int(number) for number in re.findall(r"<h3>picture(\d).jpg", text)]
     assert shown == worst + best
@@ -105,5 +104,5 @@ def test_the_report_shows_the_worst_and_the_best_images(evaluators, tmp_path, co
 def test_images_that_are_not_there_leave_their_place_white(evaluators, tmp_path):
     images = Images()
     images.root = None
-    page = report_run(evaluators, compare_results(evaluators), images, Answers(), tmp_path, "R", [], 1)
+    page = EvaluationReport(evaluators, images).write_page(tmp_path, "R", [], 1, Answers())
     assert page.read_text().count('src="data:image/jpeg') == 4 and not images.opened

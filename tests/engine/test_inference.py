@@ -1,12 +1,13 @@
 """The inference loop and the trivial predictor's figures, on one task whose figures can be told by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from maskrcnn_benchmark.data.collate_batch import BBoxAugCollator
-from maskrcnn_benchmark.engine.inference import inference, predict
+from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork, inference, predict
 from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trivial_baseline import kept_metrics, trivial_metrics
 from maskrcnn_benchmark.evaluation.protocols import Protocols
@@ -14,8 +15,10 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.classification import CLASSIFICATION
 from maskrcnn_benchmark.utils.errors import UserError
 
+LABELS_ALONE = Evaluation([CLASSIFICATION])
 LABELS = [[1, 0], [0, 1], [1, 1], None]
 
 
@@ -65,9 +68,7 @@ def loader():
 
 def test_results_are_the_evaluators_and_written_down(tmp_path):
     model = Oracle()
-    results = inference(
-        *(model, loader(), "labelled"), device="cpu", tasks=["classification"], output_folder=tmp_path, trivial={}
-    )
+    results = LABELS_ALONE.run(InferenceNetwork(model, "cpu"), loader(), "labelled", tmp_path, {})
     result = results["classification"]
     assert (result["headline"], result["trivial"]) == ("mAP", {})
     assert result["metrics"] == {"mAP": 1.0, "mAP-things": 1.0}
@@ -76,7 +77,7 @@ def test_results_are_the_evaluators_and_written_down(tmp_path):
 
 
 def test_predictions_come_in_input_pixels_with_their_indices():
-    batches = list(predict(Oracle(), loader(), "cpu"))
+    batches = list(predict(InferenceNetwork(Oracle(), "cpu"), loader()))
     assert [indices for _, indices in batches] == [[0, 1, 2], [3]]
     assert batches[0][0][0].size == (4, 3) and batches[0][0][0].resize((8, 6)).boundary.scores.shape == (1, 6, 8)
 
@@ -89,7 +90,7 @@ def test_names_that_no_task_has_are_refused():
 def test_images_as_they_were_stored_need_test_time_augmentation():
     stored = torch.utils.data.DataLoader(Labelled(), batch_size=2, collate_fn=BBoxAugCollator())
     with pytest.raises(UserError, match="call inference with bbox_aug=True"):
-        inference(Oracle(), stored, "labelled", device="cpu", tasks=["classification"])
+        LABELS_ALONE.run(InferenceNetwork(Oracle(), "cpu"), stored, "labelled")
 
 
 def test_images_of_joined_data_sets_count_each_even_if_they_share_an_id(monkeypatch):
@@ -97,17 +98,13 @@ def test_images_of_joined_data_sets_count_each_even_if_they_share_an_id(monkeypa
     other = ImageAnnotations((8, 6), classes=torch.tensor([0.0, 1.0]), image_id=7)
     monkeypatch.setattr(Labelled, "get_annotations", lambda self, index: other if index == 1 else alike)
     # image 0 is found as annotated, image 1, too, images 2 and 3 are not
-    results = inference(Oracle(), loader(), "labelled", device="cpu", tasks=["classification"])
+    results = LABELS_ALONE.run(InferenceNetwork(Oracle(), "cpu"), loader(), "labelled")
     assert 0 < results["classification"]["metrics"]["mAP"] < 1
 
 
 def test_a_missed_expectation_is_logged_as_an_error(caplog):
-    inference(
-        *(Oracle(), loader(), "labelled"),
-        device="cpu",
-        tasks=["classification"],
-        expected_results=[["labelled", "classification", "mAP", 0.5, 0.01]],
-    )
+    evaluation = replace(LABELS_ALONE, expected_results=[["labelled", "classification", "mAP", 0.5, 0.01]])
+    evaluation.run(InferenceNetwork(Oracle(), "cpu"), loader(), "labelled")
     assert any("mAP = 1.0000, expected 0.4600..0.5400" in r.getMessage() for r in caplog.records)
 
 
@@ -120,7 +117,7 @@ def test_trivial_figures_are_computed_once_and_kept(tmp_path):
         return Labelled()
 
     def figures(key):
-        return trivial_metrics(train_set, Labelled(), ["classification"], Protocols(), path, {"train": key})
+        return trivial_metrics(LABELS_ALONE, train_set, Labelled(), path, {"train": key})
 
     first = figures("a")
     # both labels occur on two of three images, so all scores are equal and precision is 2/3 at any recall
@@ -134,7 +131,7 @@ def test_trivial_figures_are_computed_once_and_kept(tmp_path):
 
 def test_kept_trivial_figures_are_those_of_the_same_data_set_and_protocol(tmp_path):
     path, key = tmp_path / "trivial.json", {"test": "labelled_val"}
-    figures = trivial_metrics(Labelled, Labelled(), ["classification"], Protocols(), path, key)
+    figures = trivial_metrics(LABELS_ALONE, Labelled, Labelled(), path, key)
     count = len(Labelled())
     assert kept_metrics(path, "labelled_val", count, Protocols()) == figures
     assert kept_metrics(path, "other_val", count, Protocols()) == {}
@@ -149,9 +146,7 @@ def test_a_figure_that_could_not_be_computed_survives_the_file(tmp_path):
             return ImageAnnotations((8, 6), image_id=index)
 
     figures = [
-        trivial_metrics(Labelled, Unlabelled(), ["classification"], Protocols(), tmp_path / "t.json", {})[
-            "classification"
-        ]["mAP"]
+        trivial_metrics(LABELS_ALONE, Labelled, Unlabelled(), tmp_path / "t.json", {})["classification"]["mAP"]
         for _ in range(2)
     ]
     assert all(math.isnan(figure) for figure in figures)

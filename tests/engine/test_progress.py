@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from maskrcnn_benchmark.engine.progress import Progress, format_gradients
 from maskrcnn_benchmark.engine.step import StepOutcome
-from maskrcnn_benchmark.multitask.interactions import TrunkGradients
+from maskrcnn_benchmark.multitask.interactions import GradientStatistics
 
 
 def scalars(folder):
@@ -55,19 +55,19 @@ def test_points_beyond_the_checkpoint_of_a_killed_run_are_hidden(tmp_path):
     assert scalars(tmp_path)["train/total"] == [(1, 1.0), (2, 1.0), (3, 5.0)]
 
 
-def looked(weights, trunk_weights, gradients):
+def looked(weights, backbone_weights, gradients):
     losses = {"loss_semantic": 0.5, "loss_occlusion_edge": 0.25, "loss_occlusion_direction": 0.5}
     tasks = {"semantic": 2.0, "occlusion": 0.75}
-    return StepOutcome(losses, tasks, 2.75, 1.0, False, weights, trunk_weights, gradients)
+    return StepOutcome(losses, tasks, 2.75, 1.0, False, weights, backbone_weights, gradients)
 
 
 def test_weights_reach_tensorboard_as_means_and_looks_where_they_were(tmp_path, caplog):
-    first = TrunkGradients({"semantic": 4.0, "occlusion": 0.5}, {("semantic", "occlusion"): -0.25})
+    first = GradientStatistics({"semantic": 4.0, "occlusion": 0.5}, {("semantic", "occlusion"): -0.25})
     with caplog.at_level("INFO"), Progress(0, 4, 2, str(tmp_path)) as progress:
         progress.step(1, looked({"semantic": 4.0}, {"semantic": 0.5}, first), 0.1, 4)
         progress.step(2, looked({"semantic": 2.0, "occlusion": 1.0}, {}, None), 0.1, 4)
         progress.step(3, outcome(1.0), 0.1, 4)
-        progress.step(4, looked({}, {}, TrunkGradients({"semantic": 8.0}, {})), 0.1, 4)
+        progress.step(4, looked({}, {}, GradientStatistics({"semantic": 8.0}, {})), 0.1, 4)
     found = scalars(tmp_path)
     assert found["train/weight/semantic"] == [(2, 3.0)] and found["train/weight/occlusion"] == [(2, 1.0)]
     assert found["train/trunk_weight/semantic"] == [(2, 0.5)]
@@ -77,10 +77,10 @@ def test_weights_reach_tensorboard_as_means_and_looks_where_they_were(tmp_path, 
     assert found["train/cosine/semantic-occlusion"] == [(1, -0.25)]
     lines = [record.getMessage().splitlines()[0] for record in caplog.records]
     assert [line.split("  ")[0] for line in lines] == [
-        "what the tasks do to one another at iteration 1:",
+        "gradient conflicts at iteration 1:",
         "iteration 2/4",
         "iteration 4/4",
-        "what the tasks do to one another at iteration 4:",
+        "gradient conflicts at iteration 4:",
     ]
 
 
@@ -95,7 +95,7 @@ def test_the_table_of_a_look_has_a_row_for_each_task():
         "weight/part": 2.0,
     }
     cosines = {("part", "semantic"): 0.5, ("part", "occlusion"): -0.126}
-    gradients = TrunkGradients({"part": 12.34, "semantic": 4.0, "occlusion": 0.5}, cosines)
+    gradients = GradientStatistics({"part": 12.34, "semantic": 4.0, "occlusion": 0.5}, cosines)
     rows = [line.split() for line in format_gradients(values, gradients).splitlines()]
     assert rows == [
         ["task", "loss", "weight", "norm", "part", "sema", "occl"],
@@ -110,13 +110,13 @@ def test_the_table_of_a_look_has_a_row_for_each_task():
 
 
 def test_a_task_without_a_gradient_is_a_row_and_no_column():
-    table = format_gradients({"loss/loss_mask": 1.0, "loss/loss_kp": 2.0}, TrunkGradients({"keypoint": 1.0}, {}))
+    table = format_gradients({"loss/loss_mask": 1.0, "loss/loss_kp": 2.0}, GradientStatistics({"keypoint": 1.0}, {}))
     assert [line.split() for line in table.splitlines()] == [
         ["task", "loss", "weight", "norm", "keyp"],
         ["instance", "1.0000", "-", "-", "-"],
         ["keypoint", "2.0000", "-", "1", "."],
     ]
-    assert format_gradients({}, TrunkGradients({}, {})) == ""
+    assert format_gradients({}, GradientStatistics({}, {})) == ""
 
 
 def test_a_disk_that_takes_no_more_points_is_one_warning_and_the_training_goes_on(tmp_path, caplog, monkeypatch):

@@ -1,5 +1,7 @@
 """Scores from files: the same, to the last digit, as from memory, with and without worker processes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,19 +9,26 @@ from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
-from maskrcnn_benchmark.engine.inference import inference
+from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers, OcclusionAnswer, PartAnswer
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.tasks.boundary import BOUNDARY
+from maskrcnn_benchmark.tasks.detection import DETECTION
+from maskrcnn_benchmark.tasks.occlusion import OcclusionPrediction
+from maskrcnn_benchmark.tasks.part import PartPrediction
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
-QUICK = Protocols(EdgeProtocol(thresholds=5))
+QUICK = Evaluation(list(TASKS.values()), Protocols(EdgeProtocol(thresholds=5)))
+
+
+def reader_of(dataset, folder):
+    return PredictionReader(dataset, find_predictions(folder, QUICK.tasks), QUICK.tasks)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +72,10 @@ def disturbed(dataset, index, rng):
         "detection": boxes,
         "instance": masks,
         "keypoint": people,
-        "part": PartAnswer(noise(len(names.parts) + 1), bodies),
+        "part": PartPrediction(noise(len(names.parts) + 1), bodies),
         "semantic": np.where(semantic == 255, 0, semantic).astype(np.uint8),
         "boundary": np.maximum(noise(100), edges * np.uint8(200)),
-        "occlusion": OcclusionAnswer(np.maximum(noise(100), edges * np.uint8(150)), noise(65536, np.uint16)),
+        "occlusion": OcclusionPrediction(np.maximum(noise(100), edges * np.uint8(150)), noise(65536, np.uint16)),
         "classification": rng.random(len(names.image_label_names)),
     }
 
@@ -75,14 +84,14 @@ def disturbed(dataset, index, rng):
 def scored(dataset, tmp_path_factory):
     """(folder with random answers of all tasks, evaluators that were given the same answers in memory)."""
     folder, rng = tmp_path_factory.mktemp("predictions"), np.random.default_rng(0)
-    evaluators = build_evaluators(list(TASKS), dataset.vocabulary, QUICK)
-    with PredictionWriter(folder, dataset, evaluators) as writer:
+    evaluators = build_evaluators(QUICK.tasks, dataset.vocabulary, QUICK.protocols)
+    with PredictionWriter(folder, dataset, QUICK.tasks) as writer:
         for index in range(len(dataset)):
             target = dataset.get_annotations(index)
-            answers = ImageAnswers(target.size, disturbed(dataset, index, rng), target.image_id)
-            writer.write(index, answers)
+            stored = disturbed(dataset, index, rng)
+            writer.write(index, stored)
             for evaluator in evaluators.values():
-                evaluator.process([answers], [target], [index])
+                evaluator.process([stored], [target], [index])
         writer.finish()
     for evaluator in evaluators.values():
         evaluator.evaluate()
@@ -92,7 +101,7 @@ def scored(dataset, tmp_path_factory):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_metric_of_every_task_is_equal_from_memory_and_from_files(dataset, scored, workers):
     folder, from_memory = scored
-    from_files = score_files(dataset, PredictionReader(dataset, find_predictions(folder)), None, QUICK, workers)
+    from_files = score_files(replace(QUICK, workers=workers), dataset, reader_of(dataset, folder))
     assert list(from_files) == list(TASKS)
     for task, evaluator in from_memory.items():
         metrics = from_files[task].scores.metrics
@@ -103,7 +112,8 @@ def test_every_metric_of_every_task_is_equal_from_memory_and_from_files(dataset,
 
 
 def test_a_tested_networks_results_and_those_of_the_files_it_leaves_are_equal(dataset, tmp_path):
-    predictor = TrivialPredictor(dataset.vocabulary).fit(map(dataset.get_annotations, range(len(dataset))))
+    annotations = map(dataset.get_annotations, range(len(dataset)))
+    predictor = TrivialPredictor(TASKS.values(), dataset.vocabulary).fit(annotations)
 
     class Network(torch.nn.Module):
         def forward(self, images):
@@ -128,10 +138,8 @@ def test_a_tested_networks_results_and_those_of_the_files_it_leaves_are_equal(da
         return to_image_list(images), targets, indices
 
     loader = torch.utils.data.DataLoader(Pictures(), batch_size=4, collate_fn=collate)
-    results = inference(
-        *(Network(), loader, "mini"), device="cpu", output_folder=tmp_path, tasks=list(TASKS), protocols=QUICK
-    )
-    evaluators = score_files(dataset, PredictionReader(dataset, find_predictions(tmp_path)), protocols=QUICK)
+    results = QUICK.run(InferenceNetwork(Network(), "cpu"), loader, "mini", tmp_path)
+    evaluators = score_files(QUICK, dataset, reader_of(dataset, tmp_path))
     assert list(results) == list(evaluators) == list(TASKS)
     for task, result in results.items():
         assert repr(result["metrics"]) == repr(evaluators[task].scores.metrics), task
@@ -143,7 +151,8 @@ def test_a_tested_networks_results_and_those_of_the_files_it_leaves_are_equal(da
 def test_only_the_tasks_that_are_wanted_are_read(dataset, scored):
     folder, from_memory = scored
     sources = {"detection": folder / "bbox.json", "boundary": folder / "boundary"}
-    evaluators = score_files(dataset, PredictionReader(dataset, sources, ["detection"]))
+    evaluation = Evaluation([DETECTION])
+    evaluators = score_files(evaluation, dataset, PredictionReader(dataset, sources, evaluation.tasks))
     assert list(evaluators) == ["detection"]
     assert evaluators["detection"].scores.metrics == from_memory["detection"].scores.metrics
 
@@ -153,7 +162,7 @@ def test_a_bad_map_in_a_worker_is_the_users_error(dataset, scored, tmp_path):
     (tmp_path / "boundary").mkdir()
     for path in (folder / "boundary").iterdir():
         (tmp_path / "boundary" / path.name).write_bytes(path.read_bytes()[:-40])
-    reader = PredictionReader(dataset, {"boundary": tmp_path / "boundary"})
+    reader = PredictionReader(dataset, {"boundary": tmp_path / "boundary"}, [BOUNDARY])
     for workers in (0, 1):
         with pytest.raises(UserError, match=r"boundary/2008_\d+.png cannot be decoded"):
-            score_files(dataset, reader, workers=workers)
+            score_files(Evaluation([BOUNDARY], workers=workers), dataset, reader)

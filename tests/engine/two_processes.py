@@ -13,16 +13,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_benchmark.data.samplers import DistributedSampler
 from maskrcnn_benchmark.engine.data_parallel import GradientAverage, average_batch_norm_statistics, broadcast_state
-from maskrcnn_benchmark.engine.inference import inference
+from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.progress import Progress
 from maskrcnn_benchmark.engine.step import StepOutcome, TrainingStep
-from maskrcnn_benchmark.multitask.interactions import TrunkGradients
+from maskrcnn_benchmark.multitask.interactions import GradientStatistics
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
 from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 
 
@@ -256,7 +257,7 @@ def shown(rank):
     log.setLevel(logging.INFO)
     losses = [{"loss_semantic": 1.0}, {"loss_semantic": 2.0, "loss_classification": 4.0}][rank]
     weights = [{"semantic": 1.0}, {"semantic": 1.0, "classification": 0.5}][rank]
-    gradients = TrunkGradients({"semantic": 3.0, "classification": 5.0}, {("semantic", "classification"): -0.5})
+    gradients = GradientStatistics({"semantic": 3.0, "classification": 5.0}, {("semantic", "classification"): -0.5})
     with Progress(0, 9, 5, "") as progress:
         progress.step(1, StepOutcome(losses, {}, 1.0, 1.0, False, weights, {}, gradients), 0.1, 1)
     log.removeHandler(handler)
@@ -307,5 +308,6 @@ def tested():
     dataset, model = Five(), Guess()
     sampler = DistributedSampler(dataset, shuffle=False, pad=False)
     loader = torch.utils.data.DataLoader(dataset, sampler=sampler, batch_size=2, collate_fn=collate)
-    results = inference(DistributedDataParallel(model), loader, "five", device="cpu", tasks=["classification"])
+    network = InferenceNetwork(DistributedDataParallel(model), "cpu")
+    results = Evaluation([TASKS["classification"]]).run(network, loader, "five")
     return model.seen, results

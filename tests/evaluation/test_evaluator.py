@@ -25,13 +25,23 @@ def truth(scene):
 
 
 def test_every_task_of_the_table_has_an_evaluator(vocabulary):
-    evaluators = build_evaluators(TASKS, vocabulary, Protocols(EdgeProtocol(9)))
+    evaluators = build_evaluators(TASKS.values(), vocabulary, Protocols(EdgeProtocol(9)))
     assert list(evaluators) == list(TASKS)
-    assert all(evaluator.task == task for task, evaluator in evaluators.items())
+    assert all(evaluator.task is TASKS[task] for task, evaluator in evaluators.items())
+
+
+def test_what_is_stored_of_a_prediction_scores_as_the_prediction(vocabulary, truth, perfect):
+    first, second = (build_evaluators(TASKS.values(), vocabulary, Protocols(EdgeProtocol(9))) for _ in range(2))
+    prediction = perfect(truth[0])
+    stored = {key: task.encode(prediction, vocabulary) for key, task in TASKS.items()}
+    for key, evaluator in first.items():
+        evaluator.process([prediction], truth[:1])
+        second[key].process([stored], truth[:1])
+        assert repr(second[key].evaluate()) == repr(evaluator.evaluate()), key
 
 
 def test_perfect_answers_score_one(vocabulary, truth, perfect):
-    evaluators = build_evaluators(TASKS, vocabulary, Protocols(EdgeProtocol(9)))
+    evaluators = build_evaluators(TASKS.values(), vocabulary, Protocols(EdgeProtocol(9)))
     for evaluator in evaluators.values():
         evaluator.process([perfect(target) for target in truth], truth)
     scores = headlines(evaluators)
@@ -44,8 +54,8 @@ def test_perfect_answers_score_one(vocabulary, truth, perfect):
 
 def test_merged_halves_equal_one_pass_and_count_no_image_twice(vocabulary, truth, perfect):
     tasks = list(TASKS)
-    whole, first, second = (build_evaluators(tasks, vocabulary, Protocols(EdgeProtocol(9))) for _ in range(3))
-    trivial = TrivialPredictor(vocabulary).fit(truth)
+    whole, first, second = (build_evaluators(TASKS.values(), vocabulary, Protocols(EdgeProtocol(9))) for _ in range(3))
+    trivial = TrivialPredictor(TASKS.values(), vocabulary).fit(truth)
     # Wrong answers for half of the images, so that counts matter
     answers = [perfect(target) if k % 2 else trivial.predict(target.size) for k, target in enumerate(truth)]
     for task in tasks:
@@ -59,8 +69,8 @@ def test_merged_halves_equal_one_pass_and_count_no_image_twice(vocabulary, truth
 
 
 def test_trivial_predictor_runs_through_every_evaluator(vocabulary, truth):
-    trivial = TrivialPredictor(vocabulary).fit(truth)
-    evaluators = build_evaluators(TASKS, vocabulary, Protocols(EdgeProtocol(9)))
+    trivial = TrivialPredictor(TASKS.values(), vocabulary).fit(truth)
+    evaluators = build_evaluators(TASKS.values(), vocabulary, Protocols(EdgeProtocol(9)))
     for evaluator in evaluators.values():
         evaluator.process([trivial.predict(target.size) for target in truth], truth)
     metrics = {task: evaluator.evaluate() for task, evaluator in evaluators.items()}
@@ -72,7 +82,7 @@ def test_trivial_predictor_runs_through_every_evaluator(vocabulary, truth):
 
 
 def test_images_without_a_tasks_annotation_are_skipped_and_nothing_to_score_is_nan(vocabulary, truth, perfect):
-    evaluators = build_evaluators(TASKS, vocabulary, Protocols(EdgeProtocol(9)))
+    evaluators = build_evaluators(TASKS.values(), vocabulary, Protocols(EdgeProtocol(9)))
     unlabelled = ImageAnnotations(truth[0].size, image_id=0)
     for evaluator in evaluators.values():
         evaluator.process([perfect(truth[0])], [unlabelled])
@@ -82,14 +92,14 @@ def test_images_without_a_tasks_annotation_are_skipped_and_nothing_to_score_is_n
 
 
 def test_reset_forgets_every_image(vocabulary, truth, perfect):
-    evaluator = build_evaluators(["semantic"], vocabulary, Protocols(EdgeProtocol(9)))["semantic"]
+    evaluator = build_evaluators([TASKS["semantic"]], vocabulary, Protocols(EdgeProtocol(9)))["semantic"]
     evaluator.process([perfect(truth[0])], truth[:1])
     evaluator.reset()
     assert math.isnan(evaluator.evaluate()["mIoU"])
 
 
 def test_an_unanswered_task_and_a_prediction_of_another_size_are_refused(vocabulary, truth, perfect):
-    evaluator = build_evaluators(["boundary"], vocabulary, Protocols(EdgeProtocol(9)))["boundary"]
+    evaluator = build_evaluators([TASKS["boundary"]], vocabulary, Protocols(EdgeProtocol(9)))["boundary"]
     answer = perfect(truth[0])
     answer.boundary = None
     with pytest.raises(ValueError, match="the prediction has no boundary"):
@@ -101,13 +111,13 @@ def test_an_unanswered_task_and_a_prediction_of_another_size_are_refused(vocabul
 @pytest.mark.parametrize(("task", "message"), [("keypoint", "no joints"), ("part", "no parts")])
 def test_a_vocabulary_without_joints_or_parts_is_the_users_to_mend(task, message):
     with pytest.raises(UserError, match=message):
-        build_evaluators([task], Vocabulary(thing_names=("person",)))
+        build_evaluators([TASKS[task]], Vocabulary(thing_names=("person",)))
 
 
 def test_state_is_small_and_plain(vocabulary, truth, perfect):
     import pickle
 
-    evaluators = build_evaluators(TASKS, vocabulary, Protocols(EdgeProtocol(19)))
+    evaluators = build_evaluators(TASKS.values(), vocabulary, Protocols(EdgeProtocol(19)))
     for evaluator in evaluators.values():
         evaluator.process([perfect(truth[0])], truth[:1])
         assert len(pickle.dumps(evaluator.state())) < 20_000

@@ -75,7 +75,7 @@ def test_a_run_leaves_everything_that_is_promised(finished):
         assert result["metrics"].keys() == result["trivial"].keys()
     log = (folder / "log.txt").read_text()
     assert "semantic segmentation" in log and str(folder / "pictures.html") in log
-    assert "what the tasks do to one another at iteration 2:" in log and str(folder / "interactions.png") in log
+    assert "gradient conflicts at iteration 2:" in log and str(folder / "interactions.png") in log
 
 
 def test_a_run_records_itself_and_can_be_compared(finished):

@@ -58,8 +58,8 @@ def test_a_start_that_was_killed_has_its_seconds_from_the_log(tmp_path):
         ("config.yml", "TF32: .inf", "an option has a value that no option has"),
         ("config.yml", "just words", "config.yml is damaged: it holds no options"),
         ("results.json", "{", "results.json is damaged"),
-        ("results.json", '{"semantic": {"headline": "mIoU", "metrics": {}, "trivial": {}}}', "semantic has no figures"),
-        ("results.json", '{"semantic": {"headline": "a", "metrics": {"a": "b"}, "trivial": {}}}', "has no figures"),
+        ("results.json", '{"semantic": {"headline": "mIoU", "metrics": {}, "trivial": {}}}', "semantic has no metrics"),
+        ("results.json", '{"semantic": {"headline": "a", "metrics": {"a": "b"}, "trivial": {}}}', "has no metrics"),
         ("run.json", "[]", "run.json is damaged"),
     ],
 )

@@ -54,7 +54,7 @@ def train(options, rank=0, ranks=1, portions=1):
         own = range(len(values) * rank // ranks, len(values) * (rank + 1) // ranks)
         images = images_of([10 * iteration + i for i in own])
         outcome = step(images, [annotations(values[i]) for i in own], lambda: ["an image"])
-        looks.append(outcome.trunk_gradients)
+        looks.append(outcome.gradient_statistics)
     weights = {name: p.detach().clone() for name, p in network.named_parameters()}
     weights.update({f"combiner.{name}": p.detach().clone() for name, p in combiner.named_parameters()})
     weights.update({f"combiner.{name}": b.clone().float() for name, b in combiner.named_buffers()})

@@ -1,4 +1,4 @@
-"""What the tasks do to one another is summed up over a training, and lies in its checkpoint."""
+"""Gradient conflicts are summed up over a training, and lies in its checkpoint."""
 
 import json
 import math
@@ -7,16 +7,16 @@ import pytest
 import torch
 from task_weights import of_tasks
 
-from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
+from maskrcnn_benchmark.multitask.interactions import GradientStatistics, Interactions
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
 from maskrcnn_benchmark.utils.errors import UserError
 
 TASKS = ["part", "semantic", "boundary"]
 
 
-def test_a_look_is_norms_and_cosines_of_the_gradients_that_are_there():
+def test_the_statistics_are_norms_and_cosines_of_the_gradients_that_are_there():
     gradients = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]], dtype=torch.float64)
-    look = TrunkGradients.of_gramian(gradients @ gradients.T, TASKS)
+    look = GradientStatistics.of_gramian(gradients @ gradients.T, TASKS)
     assert look.norms == {"part": pytest.approx(5.0), "boundary": pytest.approx(2.0)}
     assert look.cosines == {("part", "boundary"): pytest.approx(-0.8)}
 
@@ -25,7 +25,7 @@ def seen():
     combiner = LossCombiner(of_tasks(TASKS))
     for part, cosine in ((1.0, -0.5), (3.0, 0.1)):
         combiner.interactions.record(
-            TrunkGradients({"part": part, "semantic": 2.0}, {("part", "semantic"): cosine}),
+            GradientStatistics({"part": part, "semantic": 2.0}, {("part", "semantic"): cosine}),
         )
     return combiner
 

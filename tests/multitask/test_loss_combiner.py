@@ -41,7 +41,7 @@ def step(combiner, network, values=WHOLE, portions=1, scaler=None):
     targets = [annotations(v) for v in values]
     count = len(values)
     bounds = [(count * i // portions, count * (i + 1) // portions) for i in range(portions)]
-    shares = combiner.shares_of([targets[a:b] for a, b in bounds])
+    shares = combiner.normalizers_of([targets[a:b] for a, b in bounds])
     combiner.begin()
     for (first, last), share in zip(bounds, shares):
         losses = network(images_of(range(first, last)), targets[first:last]) if last > first else {}
@@ -61,7 +61,7 @@ def assert_same_gradients(one, other, **tolerance):
             torch.testing.assert_close(one[name], other[name], msg=lambda m, name=name: f"{name}: {m}", **tolerance)
 
 
-def plain(weights=None, values=WHOLE, trunk_weights=None, layout=torch.contiguous_format):
+def plain(weights=None, values=WHOLE, backbone_weights=None, layout=torch.contiguous_format):
     """Gradients of the sum of weight * loss, the trunk's with weights of their own, straight from autograd."""
     network = ToyNetwork(layout)
     losses = network(images_of(range(len(values))), [annotations(v) for v in values])
@@ -76,8 +76,8 @@ def plain(weights=None, values=WHOLE, trunk_weights=None, layout=torch.contiguou
             if gradient is None:
                 continue
             weight = weights.get(key, 1.0)
-            if id(parameter) in trunk and trunk_weights is not None:
-                weight *= trunk_weights[key]
+            if id(parameter) in trunk and backbone_weights is not None:
+                weight *= backbone_weights[key]
             parameter.grad = gradient * weight + (0 if parameter.grad is None else parameter.grad)
     return gradients(network)
 
@@ -129,8 +129,8 @@ def test_gradients_by_task_join_to_what_their_weights_say(level, values, layout)
     chosen = {"semantic": 2.0, "boundary": -0.5, "classification": 0.25}
     network, aggregation = ToyNetwork(layout), Chosen(chosen)
     combined = step(LossCombiner(of_tasks(TASKS), aggregation=aggregation, level=level), network, values)
-    assert_same_gradients(gradients(network), plain(values=values, trunk_weights=chosen, layout=layout))
-    assert combined.trunk_weights == {key: chosen[key] for key in aggregation.asked[0][1]}
+    assert_same_gradients(gradients(network), plain(values=values, backbone_weights=chosen, layout=layout))
+    assert combined.backbone_weights == {key: chosen[key] for key in aggregation.asked[0][1]}
 
 
 def test_the_gramian_at_parameters_is_that_of_the_trunks_gradients():
@@ -214,7 +214,7 @@ def test_weighting_and_aggregation_work_together():
     )
     combined = step(combiner, network)
     weights = {key: float(w) * (5.0 if key == "boundary" else 1.0) for key, w in combined.weights.items()}
-    assert_same_gradients(gradients(network), plain(weights, trunk_weights=chosen), rtol=1e-4, atol=1e-6)
+    assert_same_gradients(gradients(network), plain(weights, backbone_weights=chosen), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -249,7 +249,7 @@ def test_a_task_whose_gradient_is_zero_gets_no_say():
 
     network = Flat()
     combined = step(combiner_of("MULTITASK.AGGREGATION", "mgda"), network)
-    assert set(combined.trunk_weights) == {"semantic", "classification"}
+    assert set(combined.backbone_weights) == {"semantic", "classification"}
     assert network.backbone.body[0].weight.grad.abs().max() > 0
 
 
@@ -258,7 +258,7 @@ def test_a_frozen_task_trains_its_head_and_spares_the_trunk(options):
     network = ToyNetwork()
     step(LossCombiner(of_tasks(TASKS), frozen=("boundary",), **options), network)
     spared = {"semantic": 1.0, "boundary": 0.0, "classification": 1.0}
-    assert_same_gradients(gradients(network), plain(trunk_weights=spared))
+    assert_same_gradients(gradients(network), plain(backbone_weights=spared))
 
 
 def test_where_all_tasks_are_frozen_the_trunk_has_no_gradient():
@@ -288,7 +288,7 @@ def test_a_scaled_loss_gives_scaled_gradients_and_the_same_choice(level, method)
     options = ("MULTITASK.AGGREGATION", method, "MULTITASK.GRADIENTS_AT", level, "MULTITASK.WEIGHTING", "imtl_l")
     combiners = combiner_of(*options), combiner_of(*options)
     one, other = step(combiners[0], network), step(combiners[1], scaled, scaler=scaler)
-    assert other.trunk_weights == pytest.approx(one.trunk_weights, rel=1e-3)
+    assert other.backbone_weights == pytest.approx(one.backbone_weights, rel=1e-3)
     for parameter in scaled.parameters():
         if parameter.grad is not None:
             parameter.grad /= 1024

@@ -1,4 +1,4 @@
-"""One line from images to answers, for every kind of source; tasks that are not wanted are not run."""
+"""One line from images to predictions, for every kind of source; tasks that are not wanted are not run."""
 
 import numpy as np
 import pytest
@@ -80,12 +80,12 @@ def test_chosen_tasks_alone_are_run(small):
     [
         ({"tasks": ["depth"]}, "tasks must be of detection.*not depth"),
         ({"tasks": []}, "not none"),
-        ({"tasks": ["part"], "options": ["MODEL.PART_ON", False]}, "does not answer part, but detection"),
+        ({"tasks": ["part"], "options": ["MODEL.PART_ON", False]}, "does not predict part, but detection"),
         ({"thresholds": {"part": -1}}, "from 0 to 1"),
         ({"options": ["MODEL.RPN_ONLY", True]}, "ends after its proposals"),
     ],
 )
-def test_what_cannot_be_answered_is_said_before(small, arguments, message):
+def test_what_cannot_be_predicted_is_said_before(small, arguments, message):
     with pytest.raises(UserError, match=message):
         Predictor(small.checkpoint, device="cpu", **arguments)
 
@@ -95,7 +95,7 @@ def test_a_size_beyond_any_memory_is_refused(small):
     with pytest.raises(UserError, match=r"INPUT\.MIN_SIZE_TEST 16384"):
         Predictor(small.checkpoint, device="cpu", options=options)(small.images[0])
     with pytest.raises(UserError, match=r"INPUT\.MIN_SIZE_TEST 16384"):  # by whatever door it comes
-        Predictor(small.checkpoint, device="cpu", options=options).answer([Frame(Image.new("RGB", (9, 9)), "tiny")])
+        Predictor(small.checkpoint, device="cpu", options=options).predict([Frame(Image.new("RGB", (9, 9)), "tiny")])
 
 
 def test_test_time_augmentation_is_kept(small):
@@ -132,4 +132,4 @@ def test_mixed_precision(small):
     options = ["TEST.DTYPE", "bfloat16"]
     result = Predictor(small.checkpoint, device="cpu", options=options, thresholds=LOW)(small.images[0])
     assert result.semantic.dtype == torch.uint8 and torch.isfinite(result.boundary.float()).all()
-    assert set(result.answers.answers) == set(result.tasks)
+    assert set(result.stored) == set(result.tasks)

@@ -281,7 +281,7 @@ def test_an_address_of_another_kind_or_too_much(server, monkeypatch):
     with pytest.raises(UserError, match="over http and https only"):
         names("file:///etc/hostname", allow_urls=True)
     monkeypatch.setattr(remote, "MOST_BYTES", 20)
-    with pytest.raises(UserError, match="which is no image to answer"):
+    with pytest.raises(UserError, match="which is no image to predict on"):
         names(f"{server}/photo.png", allow_urls=True)
 
 

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from maskrcnn_benchmark.prediction_files.map_file import (
-    read_direction,
+    encode_map,
     read_labels,
+    read_picture,
     read_strength,
     voc_palette,
     write_map,
@@ -39,14 +40,14 @@ def put(tmp_path, content):
 
 @pytest.mark.parametrize("palette", [None, voc_palette()])
 def test_labels_come_back_from_grey_and_from_a_palette(tmp_path, palette):
-    write_map(tmp_path / "a.png", (VALUES * 17).astype(np.uint8), palette)
+    write_map(tmp_path / "a.png", encode_map((VALUES * 17).astype(np.uint8), palette))
     read = read_labels(tmp_path / "a.png", SIZE, 0, 238, "")
     assert read.dtype == np.uint8 and (read == VALUES * 17).all()
 
 
 def test_sixteen_bits_of_direction_come_back(tmp_path):
-    write_map(tmp_path / "a.png", (VALUES * 4681).astype(np.uint16))
-    read = read_direction(tmp_path / "a.png", SIZE)
+    write_map(tmp_path / "a.png", encode_map((VALUES * 4681).astype(np.uint16)))
+    read = read_picture(tmp_path / "a.png", SIZE, np.dtype("uint16"), 1, "directions")
     assert read.dtype == np.uint16 and (read == VALUES * 4681).all()
 
 
@@ -71,7 +72,7 @@ def test_strengths_span_the_whole_range_at_any_depth(tmp_path):
     assert read_strength(tmp_path / "a.png", SIZE).tolist() == [[0, 1, 255, 0, 1]] * 3
     one = png(5, 3, 1, 0, [bytes([0b01101000])] * 3)
     assert read_strength(put(tmp_path, one), SIZE).tolist() == [[0, 255, 255, 0, 255]] * 3
-    write_map(tmp_path / "b.png", (VALUES * 17).astype(np.uint8))
+    write_map(tmp_path / "b.png", encode_map((VALUES * 17).astype(np.uint8)))
     assert (read_strength(tmp_path / "b.png", SIZE) == VALUES * 17).all()
 
 
@@ -98,7 +99,7 @@ def test_what_is_no_edge_map_is_one_line(tmp_path, content, message):
 
 
 def test_labels_beyond_the_classes_are_named(tmp_path):
-    write_map(tmp_path / "a.png", VALUES.astype(np.uint8))
+    write_map(tmp_path / "a.png", encode_map(VALUES.astype(np.uint8)))
     with pytest.raises(UserError, match=r"a\.png holds the value 14, but classes are 0 to 13"):
         read_labels(tmp_path / "a.png", SIZE, 0, 13, "classes are 0 to 13")
     with pytest.raises(UserError, match=r"a\.png holds the value 0, but classes are 1 to 14"):
@@ -107,7 +108,7 @@ def test_labels_beyond_the_classes_are_named(tmp_path):
 
 def test_directions_of_eight_bits_are_refused(tmp_path):
     with pytest.raises(UserError, match="has 8 bits per pixel; directions are PNGs of 16 bits"):
-        read_direction(put(tmp_path, grey()), SIZE)
+        read_picture(put(tmp_path, grey()), SIZE, np.dtype("uint16"), 1, "directions")
 
 
 def test_a_missing_map_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Answers from files, ours and anybody's: the forms that evaluators score, and one line for whatever is wrong."""
+"""Predictions from files, ours and anybody's: the forms that evaluators score, and one line for whatever is wrong."""
 
 import json
 import logging
@@ -9,15 +9,23 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.datasets import COCODataset, ConcatDataset, DetailDataset
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers, OcclusionAnswer, PartAnswer
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
+from maskrcnn_benchmark.tasks.occlusion import OcclusionPrediction
+from maskrcnn_benchmark.tasks.part import PartPrediction
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 HEIGHT, WIDTH = 4, 6
 SIZE = WIDTH, HEIGHT
 IDS = [11, 5, 7]
+
+
+def open_reader(dataset, sources):
+    """A reader of all tasks of the sources, {key: path} or a folder."""
+    if not isinstance(sources, dict):
+        sources = find_predictions(sources, TASKS.values())
+    return PredictionReader(dataset, sources, tasks_of(sources, TASKS.values()))
 
 
 def code(x1=2, x2=5):
@@ -74,7 +82,7 @@ def read(tmp_path, dataset):
     def open_list(kind, rows, data=dataset):
         path = tmp_path / f"{kind}.json"
         path.write_text(rows if isinstance(rows, str) else json.dumps(rows))
-        return PredictionReader(data, {kind: path})
+        return open_reader(data, {kind: path})
 
     return open_list
 
@@ -103,11 +111,11 @@ def test_everything_that_is_written_is_read_back(make, tmp_path):
     dataset = make("all")
     rng = np.random.default_rng(0)
     joints = rng.random(42).tolist()
-    answers = {
+    stored = {
         "detection": [{"category_id": 2, "bbox": rng.random(4).tolist(), "score": rng.random()} for _ in range(3)],
         "instance": [{"category_id": 1, "segmentation": code(0, k), "score": rng.random()} for k in (1, 3, 0)],
         "keypoint": [{"category_id": 2, "keypoints": joints, "score": rng.random()}],
-        "part": PartAnswer(
+        "part": PartPrediction(
             rng.integers(0, len(dataset.vocabulary.parts) + 1, (HEIGHT, WIDTH), dtype=np.uint8),
             [
                 {"category_id": 2, "score": 0.2, "parts": [{"part": k, "segmentation": code(0, k)} for k in (2, 3)]},
@@ -116,52 +124,51 @@ def test_everything_that_is_written_is_read_back(make, tmp_path):
         ),
         "semantic": rng.integers(0, 3, (HEIGHT, WIDTH), dtype=np.uint8),
         "boundary": rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8),
-        "occlusion": OcclusionAnswer(
+        "occlusion": OcclusionPrediction(
             rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8),
             rng.integers(0, 65536, (HEIGHT, WIDTH), dtype=np.uint16),
         ),
         "classification": rng.random(3),
     }
-    with PredictionWriter(tmp_path / "out", dataset, TASKS) as writer:
-        writer.write(1, ImageAnswers(SIZE, answers))
+    with PredictionWriter(tmp_path / "out", dataset, TASKS.values()) as writer:
+        writer.write(1, stored)
         writer.finish()
-    reader = PredictionReader(dataset, find_predictions(tmp_path / "out"))
+    reader = open_reader(dataset, tmp_path / "out")
     assert reader.tasks == list(TASKS) and len(reader) == 3
-    read = reader.answers(1)
-    assert read.size == SIZE and read.image_id == 5
+    read = reader.read(1)
     for task in ("detection", "instance", "keypoint"):
-        for before, after in zip(answers[task], read.answers[task], strict=True):
+        for before, after in zip(stored[task], read[task], strict=True):
             assert {key: after[key] for key in before} == before
-    before, after = answers["part"], read.answers["part"]
+    before, after = stored["part"], read["part"]
     assert (after.labels == before.labels).all()
     assert [{key: row[key] for key in ("category_id", "score", "parts")} for row in after.instances] == before.instances
     for task in ("semantic", "boundary", "classification"):
-        assert read.answers[task].dtype == answers[task].dtype and (read.answers[task] == answers[task]).all()
-    assert (read.answers["occlusion"].strength == answers["occlusion"].strength).all()
-    assert (read.answers["occlusion"].direction == answers["occlusion"].direction).all()
-    assert list(reader.answers(1, ["boundary"]).answers) == ["boundary"]
+        assert read[task].dtype == stored[task].dtype and (read[task] == stored[task]).all()
+    assert (read["occlusion"].strength == stored["occlusion"].strength).all()
+    assert (read["occlusion"].direction == stored["occlusion"].direction).all()
+    assert list(reader.read(1, ["boundary"])) == ["boundary"]
 
 
 def test_an_image_that_no_entry_names_has_no_objects(read):
     reader = read("detection", [box(image_id=7)])
-    assert [len(reader.answers(index).answers["detection"]) for index in range(3)] == [0, 0, 1]
-    assert read("instance", []).answers(0).answers == {"instance": []}
+    assert [len(reader.read(index)["detection"]) for index in range(3)] == [0, 0, 1]
+    assert read("instance", []).read(0) == {"instance": []}
 
 
 def test_rows_have_what_pycocotools_would_add(read):
-    (row,) = read("detection", [box()]).answers(1).answers["detection"]
+    (row,) = read("detection", [box()]).read(1)["detection"]
     assert (row["category_id"], row["area"], row["iscrowd"]) == (2, 6.0, 0)
-    (row,) = read("instance", [mask()]).answers(1).answers["instance"]
+    (row,) = read("instance", [mask()]).read(1)["instance"]
     assert row["area"] == 6.0 and row["segmentation"] == code()
     joints = [1.0, 2, 1] * 13 + [4.0, 0, 0]
-    (row,) = read("keypoint", [person(keypoints=joints)]).answers(1).answers["keypoint"]
+    (row,) = read("keypoint", [person(keypoints=joints)]).read(1)["keypoint"]
     assert row["bbox"] == [1, 0, 3, 2] and row["area"] == 6.0
 
 
 @pytest.mark.parametrize("kind", ["keypoint", "classification"])
 def test_details_own_form_and_a_plain_list_are_the_same(read, kind):
     rows = [person()] if kind == "keypoint" else [scores()]
-    plain, wrapped = (read(kind, content).answers(1).answers[kind] for content in (rows, {"pred": rows}))
+    plain, wrapped = (read(kind, content).read(1)[kind] for content in (rows, {"pred": rows}))
     assert repr(plain) == repr(wrapped)
 
 
@@ -169,7 +176,7 @@ def test_run_lengths_as_numbers_are_taken(read):
     pixels = np.asfortranarray(coco_mask.decode(code())).ravel(order="F")
     ends = np.flatnonzero(np.diff(pixels, prepend=0)).tolist()
     counts = np.diff([0, *ends, pixels.size]).tolist()
-    (row,) = read("instance", [mask(segmentation={"size": [4, 6], "counts": counts})]).answers(1).answers["instance"]
+    (row,) = read("instance", [mask(segmentation={"size": [4, 6], "counts": counts})]).read(1)["instance"]
     assert row["segmentation"] == code()
 
 
@@ -182,13 +189,13 @@ def test_parts_are_known_by_group_by_name_and_by_number(read, make):
         body(part("head", code(0, 2)), {"part_id": 34, "segmentation": text(code(2, 3))}),
         body(part("torso", code()), category_id=98, score=0.5),  # a dog's parts are none of these six groups
     ]
-    first, second = read("parts", rows).answers(1).answers["part"].instances
+    first, second = read("parts", rows).read(1)["part"].instances
     # head and eye are one group: the union of their pixels
     assert first["parts"] == [{"part": 1, "segmentation": code(0, 3)}] and second["parts"] == []
     named = make("all")
     assert named.vocabulary.parts.labels == ("dog/head", "person/head", "person/leye", "person/torso")
     rows = [body(part("head", code())), body(part("dog/head", code()), category_id=98)]
-    labels = [row["parts"][0]["part"] for row in read("parts", rows, named).answers(1).answers["part"].instances]
+    labels = [row["parts"][0]["part"] for row in read("parts", rows, named).read(1)["part"].instances]
     assert labels == [2, 1]
 
 
@@ -198,7 +205,7 @@ def test_a_part_map_is_painted_where_only_objects_are_given(read):
         body(part("head", code(0, 6)), score=0.6),
         body(part("lower_legs", code(0, 6)), score=0.49),
     ]
-    labels = read("parts", rows).answers(1).answers["part"].labels
+    labels = read("parts", rows).read(1)["part"].labels
     # head 1 under torso 2; what scores below one half is not painted
     assert labels.tolist() == [[0] * 6, [2, 2, 2, 1, 1, 1], [2, 2, 2, 1, 1, 1], [0] * 6]
 
@@ -245,7 +252,7 @@ WRONG = [
     ("parts", [body({"part": "head"})], "has no 'segmentation'"),
     ("parts", [body({"part": "head", "segmentation": SMALL})], "segmentation of a part of the size"),
     ("parts", [body(7)], r"has the parts \[7\]"),
-    ("classification", [scores(), scores()], "entry 1 answers image 5 a second time"),
+    ("classification", [scores(), scores()], "entry 1 predicts image 5 a second time"),
     ("classification", [scores(category_score=[1, 2])], "must have 3 finite numbers as category_score, not 2 of them"),
     ("classification", [scores(category_score=[1, 2, NAN])], "must have 3 finite numbers"),
     ("classification", [scores(category_score=None)], "not None"),
@@ -272,9 +279,9 @@ def test_a_run_length_that_does_not_fill_its_image_names_its_entry(read, kind, c
     if kind == "parts":
         good, bad = body(part("head", code())), body({"part": "head", "segmentation": broken})
     reader = read(kind, [good, dict(good, image_id=7), bad])
-    assert reader.answers(2).answers
+    assert reader.read(2)
     with pytest.raises(UserError, match=rf"{kind}.json: entry 2.*does not decode"):
-        reader.answers(1)
+        reader.read(1)
 
 
 @pytest.fixture
@@ -287,7 +294,7 @@ def maps(tmp_path, dataset):
             folder.mkdir()
             for name in names:
                 Image.fromarray(content).save(folder / f"{name}.png")
-        return PredictionReader(dataset, sources)
+        return open_reader(dataset, sources)
 
     return open_maps
 
@@ -297,11 +304,9 @@ def full(value, dtype=np.uint8, shape=(HEIGHT, WIDTH)):
 
 
 def test_maps_of_another_network_in_sixteen_bits(maps):
-    assert (maps("boundary", full(65535, np.uint16)).answers(1).answers["boundary"] == 255).all()
-    assert (maps("semantic", full(3, np.uint16)).answers(1).answers["semantic"] == 2).all()
-    occlusion = (
-        maps("occlusion", full(7), [("occlusion_direction", full(9, np.uint16))]).answers(1).answers["occlusion"]
-    )
+    assert (maps("boundary", full(65535, np.uint16)).read(1)["boundary"] == 255).all()
+    assert (maps("semantic", full(3, np.uint16)).read(1)["semantic"] == 2).all()
+    occlusion = maps("occlusion", full(7), [("occlusion_direction", full(9, np.uint16))]).read(1)["occlusion"]
     assert (occlusion.strength == 7).all() and (occlusion.direction == 9).all()
 
 
@@ -317,7 +322,7 @@ def test_maps_of_another_network_in_sixteen_bits(maps):
 )
 def test_a_map_that_does_not_fit_is_named(maps, task, values, message):
     with pytest.raises(UserError, match=message):
-        maps(task, values).answers(1)
+        maps(task, values).read(1)
 
 
 def test_directions_have_to_lie_beside_the_edges(maps):
@@ -335,49 +340,51 @@ def test_maps_have_to_be_there_where_the_task_is_annotated(maps):
 
 def test_maps_of_other_images_are_passed_over_with_a_warning(maps, caplog):
     with caplog.at_level(logging.WARNING):
-        assert maps("boundary", full(1), names=("5", "99", "98")).answers(1)
+        assert maps("boundary", full(1), names=("5", "99", "98")).read(1)
     assert "2 maps are of no image of the data set (such as 98.png)" in caplog.text
 
 
 def test_maps_numbered_in_another_way_are_refused(make, tmp_path):
-    labels = {"part": PartAnswer(full(1)), "semantic": full(1)}
-    with PredictionWriter(tmp_path / "out", make("person6"), labels) as writer:
+    labels = {"part": PartPrediction(full(1)), "semantic": full(1)}
+    with PredictionWriter(tmp_path / "out", make("person6"), [TASKS[key] for key in labels]) as writer:
         for index in range(3):
-            writer.write(index, ImageAnswers(SIZE, labels))
+            writer.write(index, labels)
         writer.finish()
     with pytest.raises(
         UserError, match=r"classes.json names 6 classes for part and the data set 3; .* choose the part set"
     ):
-        PredictionReader(make("person"), find_predictions(tmp_path / "out"))
+        open_reader(make("person"), tmp_path / "out")
     legend = tmp_path / "out" / "classes.json"
     legend.write_text(legend.read_text().replace('"dog"', '"sky"', 2).replace('"sky"', '"dog"', 1))
     with pytest.raises(
         UserError, match="names 3 classes for semantic and the data set 3; value 1 is the first to differ"
     ):
-        PredictionReader(make("person6"), find_predictions(tmp_path / "out"))
+        open_reader(make("person6"), tmp_path / "out")
     legend.write_text("[]")
     with pytest.raises(UserError, match=r"classes.json is damaged"):
-        PredictionReader(make("person6"), find_predictions(tmp_path / "out"))
+        open_reader(make("person6"), tmp_path / "out")
 
 
 def test_a_task_without_a_file_is_named(dataset, tmp_path):
     with pytest.raises(UserError, match="no such folder of predictions"):
-        find_predictions(tmp_path / "absent")
+        find_predictions(tmp_path / "absent", TASKS.values())
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no predictions: none of bbox.json, segm.json"):
-        find_predictions(tmp_path / "empty")
+        find_predictions(tmp_path / "empty", TASKS.values())
     with pytest.raises(UserError, match=r"no such file: .*bbox.json"):
-        PredictionReader(dataset, {"detection": tmp_path / "bbox.json"})
-    with pytest.raises(UserError, match="no file answers the task 'boundary'; there are detection, part"):
-        PredictionReader(dataset, {"detection": tmp_path / "bbox.json", "parts": tmp_path / "parts.json"}, ["boundary"])
-    assert tasks_of({"parts": "a", "keypoint": "b", "detection": "c"}) == ["detection", "keypoint", "part"]
+        open_reader(dataset, {"detection": tmp_path / "bbox.json"})
+    sources = {"detection": tmp_path / "bbox.json", "parts": tmp_path / "parts.json"}
+    with pytest.raises(UserError, match="no file holds predictions of the task 'boundary'; there are detection, parts"):
+        PredictionReader(dataset, sources, [TASKS["boundary"]])
+    found = tasks_of({"parts": "a", "keypoint": "b", "detection": "c"}, TASKS.values())
+    assert [task.key for task in found] == ["detection", "keypoint", "part"]
 
 
 def test_joined_data_sets_that_share_an_id_cannot_be_told_apart(make, tmp_path):
     (tmp_path / "bbox.json").write_text("[]")
     joined = ConcatDataset([make(), make()])
     with pytest.raises(UserError, match="two images of the data set are called 11"):
-        PredictionReader(joined, {"detection": tmp_path / "bbox.json"})
+        open_reader(joined, {"detection": tmp_path / "bbox.json"})
 
 
 def test_a_coco_file_has_its_own_ids_and_no_maps(tmp_path):
@@ -389,9 +396,9 @@ def test_a_coco_file_has_its_own_ids_and_no_maps(tmp_path):
     (tmp_path / "truth.json").write_text(json.dumps(content))
     (tmp_path / "bbox.json").write_text(json.dumps([box(image_id="a", category_id=90)]))
     dataset = COCODataset(tmp_path / "truth.json", None, False, keep_crowd=True)
-    reader = PredictionReader(dataset, {"detection": tmp_path / "bbox.json"})
-    assert reader.answers(0).answers["detection"][0]["category_id"] == 1
+    reader = open_reader(dataset, {"detection": tmp_path / "bbox.json"})
+    assert reader.read(0)["detection"][0]["category_id"] == 1
     with pytest.raises(UserError, match="the data set has no classes for the task 'semantic'"):
-        PredictionReader(dataset, {"semantic": tmp_path})
+        open_reader(dataset, {"semantic": tmp_path})
     with pytest.raises(UserError, match="was opened without a folder of images"):
         dataset[0]

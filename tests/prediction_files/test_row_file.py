@@ -58,7 +58,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"rows.json must hold a JSON list of answers, or .* but begins with ''"),
+        ("", r"rows.json must hold a JSON list of predictions, or .* but begins with ''"),
         ("7", "begins with '7'"),
         ("<html>", "begins with '<'"),
         ('{"annotations": [], "images": []}', r"it holds \['annotations', 'images'\]"),
@@ -93,7 +93,7 @@ def test_an_entry_that_never_ends_is_not_read_to_its_end(tmp_path):
 def test_an_image_with_more_answers_than_memory_is_refused(tmp_path):
     row = json.dumps({"image": 1, "text": "x" * (1 << 20)})
     file = opened(tmp_path, f"[{','.join([row] * 17)}]")
-    with pytest.raises(UserError, match="17 answers on one image take more than 16 MiB"):
+    with pytest.raises(UserError, match="17 predictions on one image take more than 16 MiB"):
         file.rows(1)
 
 

@@ -9,13 +9,15 @@ import torch.distributed as dist
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, DetailDataset
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers, OcclusionAnswer, PartAnswer
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.occlusion import OcclusionPrediction
+from maskrcnn_benchmark.tasks.part import PartPrediction
+from maskrcnn_benchmark.tasks.task import TASKS
 
-SIZE = 6, 4
 CATEGORIES = {284: ("person", False), 420: ("sky", True), 98: ("dog", False)}  # in no order, as in the real file
 
 
@@ -47,35 +49,35 @@ def code():
     return coco_mask.encode(mask)
 
 
-def every_answer():
+def every_prediction():
     ramp = np.arange(24, dtype=np.uint8).reshape(4, 6)
     joints = [0.5] * 42
     return {
         "detection": [{"category_id": 2, "bbox": [0.1, 0.25, 3.0, 2.0], "score": 0.7, "area": 6.0, "iscrowd": 0}],
         "instance": [{"category_id": 1, "segmentation": code(), "score": 0.6}],
         "keypoint": [{"category_id": 2, "keypoints": joints, "score": 0.5}],
-        "part": PartAnswer(
+        "part": PartPrediction(
             ramp % 3, [{"category_id": 2, "score": 0.4, "parts": [{"part": 2, "segmentation": code()}]}]
         ),
         "semantic": ramp % 3,
         "boundary": ramp * 10,
-        "occlusion": OcclusionAnswer(ramp * 9, ramp.astype(np.uint16) * 2800),
+        "occlusion": OcclusionPrediction(ramp * 9, ramp.astype(np.uint16) * 2800),
         "classification": np.array([0.25, 1.0, 1 / 3]),
     }
 
 
 def write(dataset, folder, answers):
     """Write {index: {task: answer}} and return the writer's folder."""
-    tasks = {task: None for each in answers.values() for task in each}
+    tasks = [TASKS[key] for key in TASKS if any(key in each for each in answers.values())]
     with PredictionWriter(folder, dataset, tasks) as writer:
         for index, each in answers.items():
-            writer.write(index, ImageAnswers(SIZE, each))
+            writer.write(index, each)
         writer.finish()
     return folder
 
 
 def test_lists_speak_of_the_files_own_images_and_categories(dataset, tmp_path):
-    folder = write(dataset, tmp_path / "out", {1: every_answer()})
+    folder = write(dataset, tmp_path / "out", {1: every_prediction()})
     read = {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
     # dogs come before people in the official order: label 1 is category 98, label 2 is 284
     assert read["bbox.json"] == [{"image_id": 5, "category_id": 284, "score": 0.7, "bbox": [0.1, 0.25, 3.0, 2.0]}]
@@ -92,13 +94,13 @@ def test_lists_speak_of_the_files_own_images_and_categories(dataset, tmp_path):
 
 def test_groups_of_parts_have_no_number_of_the_file(tmp_path):
     grouped = write_dataset(tmp_path / "annotations.json", [5], parts="person6")
-    folder = write(grouped, tmp_path / "out", {0: {"part": every_answer()["part"]}})
+    folder = write(grouped, tmp_path / "out", {0: {"part": every_prediction()["part"]}})
     (row,) = json.loads((folder / "parts.json").read_text())
     assert [(part["part"], "part_id" in part) for part in row["parts"]] == [("torso", False)]
 
 
 def test_maps_are_pngs_under_the_names_of_the_images(dataset, tmp_path):
-    folder = write(dataset, tmp_path / "out", {1: every_answer()})
+    folder = write(dataset, tmp_path / "out", {1: every_prediction()})
     ramp = np.arange(24).reshape(4, 6)
     modes = {}
     for name, expected in (
@@ -116,7 +118,7 @@ def test_maps_are_pngs_under_the_names_of_the_images(dataset, tmp_path):
 
 
 def test_palettes_are_pascals_colours(dataset, tmp_path):
-    folder = write(dataset, tmp_path / "out", {0: {"semantic": every_answer()["semantic"]}})
+    folder = write(dataset, tmp_path / "out", {0: {"semantic": every_prediction()["semantic"]}})
     with Image.open(folder / "semantic" / "2008_000011.png") as image:
         colours = np.array(image.getpalette()).reshape(-1, 3)
     # from the development kit's table: background, aeroplane, bicycle, bird, person, void
@@ -125,7 +127,7 @@ def test_palettes_are_pascals_colours(dataset, tmp_path):
 
 
 def test_a_legend_says_what_the_numbers_mean(dataset, tmp_path):
-    folder = write(dataset, tmp_path / "out", {0: every_answer()})
+    folder = write(dataset, tmp_path / "out", {0: every_prediction()})
     legend = json.loads((folder / "classes.json").read_text())
     assert legend["things"] == [{"category_id": 98, "name": "dog"}, {"category_id": 284, "name": "person"}]
     assert legend["semantic"][2] == {"value": 3, "name": "sky", "category_id": 420}
@@ -136,7 +138,7 @@ def test_a_legend_says_what_the_numbers_mean(dataset, tmp_path):
 
 
 def test_images_without_objects_are_in_no_list_and_rows_follow_the_images(dataset, tmp_path):
-    (row,) = every_answer()["detection"]
+    (row,) = every_prediction()["detection"]
     rows = {2: [row], 0: [dict(row, score=0.1), dict(row, score=0.9)], 1: []}
     folder = write(dataset, tmp_path / "out", {index: {"detection": each} for index, each in rows.items()})
     written = json.loads((folder / "bbox.json").read_text())
@@ -146,15 +148,15 @@ def test_images_without_objects_are_in_no_list_and_rows_follow_the_images(datase
 
 
 def test_a_network_that_tells_no_objects_apart_writes_no_list_of_parts(dataset, tmp_path):
-    folder = write(dataset, tmp_path / "out", {0: {"part": PartAnswer(np.zeros((4, 6), np.uint8))}})
+    folder = write(dataset, tmp_path / "out", {0: {"part": PartPrediction(np.zeros((4, 6), np.uint8))}})
     assert sorted(path.name for path in folder.iterdir()) == ["classes.json", "part"]
 
 
 def test_an_evaluation_that_fails_leaves_the_lists_of_the_one_before(dataset, tmp_path):
-    folder = write(dataset, tmp_path / "out", {0: every_answer()})
+    folder = write(dataset, tmp_path / "out", {0: every_prediction()})
     before = {path.name: path.read_text() for path in folder.glob("*.json")}
-    with pytest.raises(RuntimeError), PredictionWriter(folder, dataset, ["detection"]) as writer:
-        writer.write(1, ImageAnswers(SIZE, every_answer()))
+    with pytest.raises(RuntimeError), PredictionWriter(folder, dataset, [TASKS["detection"]]) as writer:
+        writer.write(1, every_prediction())
         raise RuntimeError
     assert {path.name: path.read_text() for path in folder.glob("*.json")} == before
     assert not list(folder.glob(".*"))
@@ -167,27 +169,25 @@ def test_joined_data_sets_name_maps_by_what_tells_their_images_apart(tmp_path):
         write_dataset(tmp_path / name / "annotations.json", ids, file_name="2008_000001.jpg")
         for name, ids in (("a", [1]), ("b", [2]))
     )
-    boundary = {"boundary": every_answer()["boundary"]}
+    boundary = {"boundary": every_prediction()["boundary"]}
     apart = write(ConcatDataset([first, second]), tmp_path / "apart", {0: boundary, 1: boundary})
     assert sorted(path.name for path in (apart / "boundary").iterdir()) == ["1.png", "2.png"]
     alike = write(ConcatDataset([first, first]), tmp_path / "alike", {0: boundary, 1: boundary})
     assert sorted(path.name for path in (alike / "boundary").iterdir()) == ["0.png", "1.png"]
 
 
-class Numbered:
-    """Ten images of which one has a name that leads out of the folder."""
+class Numbered(AnnotatedDataset):
+    """Ten images with ids that lead out of the folder."""
 
     vocabulary = Vocabulary(thing_names=("cat", "dog", "person"))
-
-    def __len__(self):
-        return 10
+    ids = tuple(f"../{index}" for index in range(10))
 
     def get_img_info(self, index):
-        return {"image_id": f"../{index}", "width": 6, "height": 4, "file_name": "same.jpg"}
+        return {"image_id": self.ids[index], "width": 6, "height": 4, "file_name": "same.jpg"}
 
 
 def test_ids_that_are_no_file_names_are_not_used_as_such(tmp_path):
-    folder = write(Numbered(), tmp_path / "out", {3: {"boundary": every_answer()["boundary"]}})
+    folder = write(Numbered(), tmp_path / "out", {3: {"boundary": every_prediction()["boundary"]}})
     assert [path.name for path in (folder / "boundary").iterdir()] == ["3.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
@@ -195,13 +195,13 @@ def test_ids_that_are_no_file_names_are_not_used_as_such(tmp_path):
 def _write_a_share(rank, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=2)
-    (row,) = every_answer()["detection"]
-    with PredictionWriter(folder, Numbered(), ["detection", "part"]) as writer:
+    (row,) = every_prediction()["detection"]
+    with PredictionWriter(folder, Numbered(), [TASKS["detection"], TASKS["part"]]) as writer:
         # the second process also answers image 4, which the first has, and is the only one that tells objects apart
         for index in (8, 0, 4, 2, 6) if rank == 0 else (9, 4, 3, 1):
-            writer.write(index, ImageAnswers(SIZE, {"detection": [dict(row, score=float(index))] * 2}))
+            writer.write(index, {"detection": [dict(row, score=float(index))] * 2})
             if rank:
-                writer.write(index, ImageAnswers(SIZE, {"part": PartAnswer(np.zeros((4, 6), np.uint8), [])}))
+                writer.write(index, {"part": PartPrediction(np.zeros((4, 6), np.uint8), [])})
         writer.finish()
     dist.destroy_process_group()
 

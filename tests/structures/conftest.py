@@ -66,7 +66,7 @@ def full_annotations():
         instances = BoxList(boxes, (width, height))
         instances.add_field("labels", torch.arange(1, count + 1))
         instances.add_field("masks", SegmentationMask(maps(2, count, height, width), (width, height), "mask"))
-        triangles = [[torch.randn(6, generator=random).tolist()] for _ in range(count)]
+        triangles = [[(torch.randint(-999, 999, (6,), generator=random) / 256).tolist()] for _ in range(count)]
         instances.add_field("outlines", SegmentationMask(triangles, (width, height)))
         annotated = torch.tensor([True, False, True, True])
         instances.add_field("parts", PartMask(maps(7, count, height, width), annotated, (width, height), parts))

@@ -12,11 +12,12 @@ from maskrcnn_benchmark.structures.keypoint import PersonKeypoints
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
 
-FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+# Coordinates of which a mirror rounds none
+FRACTIONS = st.integers(-(2**20), 2**20).map(lambda number: number / 1024)
 
 
 def grid(*shape):
-    return st.lists(FLOATS, min_size=torch.Size(shape).numel(), max_size=torch.Size(shape).numel()).map(
+    return st.lists(FRACTIONS, min_size=torch.Size(shape).numel(), max_size=torch.Size(shape).numel()).map(
         lambda numbers: torch.tensor(numbers).reshape(shape).tolist()
     )
 
@@ -26,7 +27,9 @@ def grid(*shape):
 def test_flipping_twice_gives_every_bit_of_every_task_back(
     full_annotations, tensors_of, same_bits, seed, boxes, joints, methods
 ):
-    annotations = full_annotations(seed, boxes, joints)
+    joints = torch.tensor(joints)
+    joints[..., 2] = 1  # a joint that is not annotated has no coordinates to give back
+    annotations = full_annotations(seed, boxes, joints.tolist())
     flipped = annotations
     for method in methods:
         flipped = flipped.transpose(method)

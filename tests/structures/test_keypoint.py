@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 from maskrcnn_benchmark.structures.keypoint import (
     COCO_JOINTS,
     DETAIL_JOINTS,
@@ -16,6 +15,7 @@ from maskrcnn_benchmark.structures.keypoint import (
     PersonKeypoints,
     keypoints_to_heat_map,
 )
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -32,6 +32,10 @@ def test_partners_exchange_left_and_right(joints):
     assert len(joints.sigmas) == len(joints.names)
     assert [joints.sigmas[k] for k in flips] == list(joints.sigmas)
     assert all(a != b and max(a, b) < len(joints) for a, b in joints.skeleton)
+
+
+def test_an_occluded_joint_has_the_code_of_its_set():
+    assert (DETAIL_JOINTS.occluded_code, COCO_JOINTS.occluded_code) == (2, 1)
 
 
 def test_joint_sets_survive_being_plain_lists():
@@ -58,9 +62,15 @@ def test_the_mirror_of_joints_worked_by_hand():
 
 
 @settings(max_examples=50)
-@given(arrays("float32", (2, 14, 3), elements=FLOATS), st.sampled_from([FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM]))
-def test_flipping_twice_gives_every_bit_back(same_bits, joints, method):
-    keypoints = DetailKeypoints(torch.from_numpy(joints), (333, 500))
+@given(
+    arrays("int32", (2, 14, 3), elements=st.integers(-(2**20), 2**20)),
+    st.sampled_from([FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM]),
+)
+def test_flipping_twice_gives_every_bit_of_annotated_joints_back(same_bits, numbers, method):
+    joints = torch.from_numpy(numbers) / 1024  # a mirror rounds none of these
+    joints[..., 2] = torch.from_numpy(numbers[..., 2]) % 3
+    joints[joints[..., 2] == 0] = 0
+    keypoints = DetailKeypoints(joints, (333, 500))
     assert same_bits(keypoints.transpose(method).transpose(method).keypoints, keypoints.keypoints)
     one = keypoints.transpose(method)[torch.tensor([1])].to("cpu").transpose(method)
     assert same_bits(one.keypoints, keypoints.keypoints[1:])

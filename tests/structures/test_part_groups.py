@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from maskrcnn_benchmark.structures.part_groups import (
     PERSON6,
-    PERSON24,
     PERSON_TABLE,
     group_by_superpart,
     mirror_groups,
@@ -17,6 +16,7 @@ from maskrcnn_benchmark.structures.part_groups import (
 )
 from maskrcnn_benchmark.structures.part_mask import PART_SETS, PartSet
 
+PERSON24 = tuple(part for part, _, _ in PERSON_TABLE)
 # Names as they occur: each alone, or one of a pair, with prefixes that can be taken for a side's
 NAMES = st.builds("".join, st.tuples(st.sampled_from(["", "l", "r", "left", "right", "rl"]), st.sampled_from("ahx")))
 THINGS = {

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 from maskrcnn_benchmark.structures.part_mask import PART_SETS, PERSON6, PartMask, PartSet, crop_and_resize_parts
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 
 PERSON_PARTS = ["silh", *(part for parts in PERSON6.values() for part in parts)]
 THINGS = {

@@ -31,7 +31,6 @@ def test_every_tensor_of_boxes_is_mapped_and_nothing_else():
     assert doubled.bbox.tolist() == (2 * mirrored.bbox).tolist() and mirrored.bbox.tolist() == [[4, 2, 6, 4]]
     assert doubled.get_field("labels").tolist() == [6] and doubled.get_field("names") == ["cat"]
     assert doubled.get_field("keypoints").keypoints.equal(2 * mirrored.get_field("keypoints").keypoints)
-    assert doubled._mirror_origin.coords.tolist() == [[2, 4, 6, 8]]
     assert (doubled.size, doubled.mode) == ((8, 6), "xyxy")
 
 

@@ -1,4 +1,4 @@
-"""Boundary figures of drawn contours."""
+"""Boundary metrics of drawn contours."""
 
 import cv2
 import numpy as np

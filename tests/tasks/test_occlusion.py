@@ -1,16 +1,19 @@
-"""Occlusion figures of a circle that lies in front."""
+"""Occlusion metrics of a circle that lies in front, and directions as whole numbers."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
 from maskrcnn_benchmark.structures.dense_map import OcclusionMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.occlusion import OCCLUSION, OcclusionEvaluator
+from maskrcnn_benchmark.tasks.occlusion import OCCLUSION, OcclusionEvaluator, decode_direction, encode_direction
 
 SIZE = (160, 128)
 
@@ -149,3 +152,22 @@ def test_the_protocol_names_what_the_figures_depend_on():
     line = OcclusionEvaluator(OCCLUSION, Vocabulary(), EdgeProtocol(33)).protocol
     for word in ("bsds", "33", "0.0075", "not thinned", "recall of edges", "90 degrees"):
         assert word in line
+
+
+@given(st.floats(-np.pi, np.pi), st.floats(1e-3, 1e3))
+def test_a_direction_survives_to_a_hundredth_of_a_degree(theta, length):
+    code = encode_direction(length * np.sin(theta), length * np.cos(theta))
+    sin, cos = decode_direction(code)
+    difference = np.arctan2(np.sin(theta) * cos - np.cos(theta) * sin, np.cos(theta) * cos + np.sin(theta) * sin)
+    assert abs(difference) < np.deg2rad(0.01)
+    assert np.hypot(sin, cos) == 1 or abs(np.hypot(sin, cos) - 1) < 1e-12
+
+
+@given(arrays(np.uint16, (5,), elements=st.integers(0, 65534)))
+def test_a_direction_that_was_read_is_written_as_it_was(code):
+    assert np.array_equal(encode_direction(*decode_direction(code)), code)
+
+
+def test_no_direction_is_none_and_due_right_is_the_first():
+    assert encode_direction(np.array([0.0, 0.0]), np.array([0.0, 2.0])).tolist() == [0, 1]
+    assert decode_direction(np.array([0], np.uint16)).tolist() == [[0.0], [0.0]]

@@ -44,6 +44,13 @@ def test_eight_tasks_with_their_own_losses():
     assert all(loss.startswith("loss_") for loss in losses)
 
 
+@pytest.mark.parametrize("first", ["keypoint", "classification", "task"])
+def test_the_order_of_tasks_does_not_depend_on_which_is_imported_first(first):
+    script = f"import maskrcnn_benchmark.tasks.{first}; from maskrcnn_benchmark.tasks import TASKS; print(*TASKS)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == list(TASKS)
+
+
 def test_loss_finds_its_task():
     assert task_of_loss("loss_objectness").key == "detection"
     assert task_of_loss("loss_occlusion_direction").key == "occlusion"

@@ -10,13 +10,12 @@ import toy_coco
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
-from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
-from maskrcnn_benchmark.prediction_files.encodings import ImageAnswers
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.utils.cli import run_tool
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[2]
@@ -33,13 +32,12 @@ def place(tmp_path_factory):
     (root / "images").rmdir()
     (folder / "mini.yaml").write_text(f"DATASETS:\n  DATA_DIR: {folder / 'data'}\n  TEST: ('mini_val',)\n")
     dataset = DetailDataset(root / "annotations.json", None, "val")
-    predictor = TrivialPredictor(dataset.vocabulary).fit(map(dataset.get_annotations, range(4)))
-    evaluators = build_evaluators(list(TASKS), dataset.vocabulary)
-    with PredictionWriter(folder / "predictions", dataset, TASKS) as writer:
+    predictor = TrivialPredictor(TASKS.values(), dataset.vocabulary).fit(map(dataset.get_annotations, range(4)))
+    with PredictionWriter(folder / "predictions", dataset, TASKS.values()) as writer:
         for index in range(4):
             prediction = predictor.predict(dataset.get_annotations(index).size)
-            answers = {task: evaluator.answer(prediction) for task, evaluator in evaluators.items()}
-            writer.write(index, ImageAnswers(prediction.size, answers))
+            stored = {key: task.encode(prediction, dataset.vocabulary) for key, task in TASKS.items()}
+            writer.write(index, stored)
         writer.finish()
     return folder
 
@@ -60,6 +58,24 @@ def call(place, monkeypatch, capsys, tmp_path):
         return caught.value.code, screen.out, screen.err, json.loads(path.read_text()) if path.is_file() else None
 
     return run
+
+
+class Depth(Task):
+    """An added task that says nothing of its files."""
+
+    key = "depth"
+
+
+@pytest.mark.parametrize("key", ["depth", "workers"])
+def test_an_added_task_has_an_option_of_its_own(monkeypatch, key):
+    monkeypatch.setitem(TASKS, "depth", Depth())
+    monkeypatch.setattr(Depth, "key", key)
+    if key == "workers":
+        with pytest.raises(UserError, match=r"--workers is an option already; give that of ArrayMaps\('workers'"):
+            evaluate.parse_arguments([])
+    else:
+        arguments = evaluate.parse_arguments(["--depth", "maps", "--segm", "masks.json"])
+        assert evaluate.find_sources(arguments) == {"depth": Path("maps"), "instance": Path("masks.json")}
 
 
 EDGES = ("--edge-thresholds", "5", "--workers", "0")
@@ -130,7 +146,7 @@ def test_a_coco_file_without_images(call, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (FILE, "name the answers: --predictions FOLDER, or one of --bbox"),
+        (FILE, "name the predictions: --predictions FOLDER, or one of --bbox"),
         (("--predictions", "@predictions"), "name the annotations: either --config-file FILE or --annotations FILE"),
         ((*ALL, *FILE, "--config-file", "@mini.yaml"), "name the annotations: either"),
         ((*ALL, *FILE, "--dataset", "mini_val"), "--dataset and KEY VALUE go with --config-file"),
@@ -145,7 +161,10 @@ def test_a_coco_file_without_images(call, tmp_path):
         ((*ALL, *FILE, "--split", "train"), "has no image of split 'train'"),
         ((*ALL, *FILE, "--parts", "person"), "names 6 classes for part"),
         (("--predictions", "@data", *FILE), "holds no predictions"),
-        (("--bbox", "@predictions/bbox.json", *FILE, "--tasks", "part"), "no file answers the task 'part'"),
+        (
+            ("--bbox", "@predictions/bbox.json", *FILE, "--tasks", "part"),
+            "no file holds predictions of the task",
+        ),
         ((*ALL, "--config-file", "@mini.yaml", "--dataset", "mimi_val"), "data set 'mimi_val' is not there"),
     ],
 )

@@ -13,6 +13,7 @@ from maskrcnn_benchmark.predict import output
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.video import read_video
 from maskrcnn_benchmark.prediction_files.reader import find_predictions
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.imports import import_file
 
@@ -101,7 +102,7 @@ def test_answers_to_score(run, shots, tmp_path):
     status, screen, _ = run(shots / "b.png", "--save-answers", folder, "--show", "none")
     assert status == 0 and screen.endswith(f"in {folder}")
     assert {row["image_id"] for row in json.loads((folder / "bbox.json").read_text())} == {"a", "b"}
-    assert {"detection", "semantic", "occlusion"} <= set(find_predictions(folder))
+    assert {"detection", "semantic", "occlusion"} <= set(find_predictions(folder, TASKS.values()))
 
 
 def test_a_video_becomes_a_video(run, tmp_path):
@@ -169,7 +170,7 @@ def test_what_was_done_until_an_interruption_is_kept(run, shots, tmp_path, monke
 
     monkeypatch.setattr(output.PictureFiles, "add", add_then_stop)
     status, _, errors = run(shots, "--output", tmp_path / "o", "--save-answers", tmp_path / "answers")
-    assert status == 130 and "interrupted after 0 images; what was answered until then is written" in errors
+    assert status == 130 and "interrupted after 0 images; what was predicted until then is written" in errors
     assert files(tmp_path / "o") == ["a.jpg"] and "classes.json" in files(tmp_path / "answers")
 
 

@@ -5,20 +5,20 @@ import io
 import numpy as np
 from PIL import Image
 
-from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
+from maskrcnn_benchmark.multitask.interactions import GradientStatistics, Interactions
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
 
 def drawn(summary):
-    return np.asarray(Image.open(io.BytesIO(draw_interactions(summary))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(draw_interactions(summary, TASKS))).convert("RGB")).astype(int)
 
 
 def of_two(cosine):
     """The picture of two tasks after one look, which saw them together unless the cosine is None."""
     interactions = Interactions(["semantic", "part"])
     cosines = {} if cosine is None else {("semantic", "part"): cosine}
-    interactions.record(TrunkGradients({"semantic": 1.0, "part": 3.0}, cosines))
+    interactions.record(GradientStatistics({"semantic": 1.0, "part": 3.0}, cosines))
     return drawn(interactions.summary())
 
 
@@ -59,6 +59,6 @@ def test_tasks_that_never_met_stay_grey():
 
 def test_all_eight_tasks_keep_the_size_of_their_cells():
     interactions = Interactions(list(TASKS))
-    interactions.record(TrunkGradients(dict.fromkeys(TASKS, 1.0), {}))
+    interactions.record(GradientStatistics(dict.fromkeys(TASKS, 1.0), {}))
     height, width, _ = drawn(interactions.summary()).shape
     assert height > 8 * 0.6 * 150 and width > 2 * 8 * 0.6 * 150

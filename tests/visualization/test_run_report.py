@@ -6,6 +6,7 @@ import re
 import pytest
 
 from maskrcnn_benchmark.evaluation.scores import Curve, Line
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, write_report
 
 ROWS = [
@@ -32,7 +33,7 @@ def task(image):
 
 
 def test_it_is_one_file_with_everything_in_it(task, vocabulary, tmp_path):
-    path = write_report(tmp_path / "report.html", "Report", [("data set", "<mini>")], ROWS, [task], vocabulary)
+    path = write_report(tmp_path / "report.html", "Report", [("data set", "<mini>")], ROWS, [task], vocabulary, TASKS)
     text = path.read_text()
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
     assert not re.search(r'(src|href)="(?!data:|#)', text)
@@ -44,17 +45,17 @@ def test_it_is_one_file_with_everything_in_it(task, vocabulary, tmp_path):
     assert "&lt;mini&gt;" in text and "&lt;b&gt;.jpg" in text and "&lt;classes&gt;" in text
 
 
-def test_what_the_tasks_did_to_one_another_has_a_section(task, vocabulary, tmp_path):
+def test_gradient_conflicts_have_a_section(task, vocabulary, tmp_path):
     rows = [[1.0, -0.25], [-0.25, 1.0]]
     summary = {"tasks": ["part", "semantic"], "looks": [4, 4], "norm": [1.0, 2.0], "cosine": rows, "conflict": rows}
     path = tmp_path / "report.html"
-    plain = write_report(path, "Report", [], ROWS, [task], vocabulary).read_text()
-    shown = write_report(path, "Report", [], ROWS, [task], vocabulary, summary).read_text()
+    plain = write_report(path, "Report", [], ROWS, [task], vocabulary, TASKS).read_text()
+    shown = write_report(path, "Report", [], ROWS, [task], vocabulary, TASKS, summary).read_text()
     assert '<section id="interactions">' in shown and "interactions" not in plain
     assert shown.count("data:image/png") == plain.count("data:image/png") + 1
 
 
 def test_a_task_without_pictures_or_classes_is_still_reported(vocabulary, tmp_path):
     task = TaskReport("semantic", "semantic segmentation", "", "", {"mIoU": 0.5})
-    text = write_report(tmp_path / "report.html", "Report", [], ROWS, [task], vocabulary).read_text()
+    text = write_report(tmp_path / "report.html", "Report", [], ROWS, [task], vocabulary, TASKS).read_text()
     assert "<b>50.0</b>" in text and "data:image" not in text and "<details>" not in text

@@ -131,7 +131,7 @@ def alone(cfg, names, batch):
 
     def run_combiner(turn):
         combiner.begin()
-        combiner.backward(losses, *combiner.shares_of([batch[1]]))
+        combiner.backward(losses, *combiner.normalizers_of([batch[1]]))
         combiner.finish()
         combiner.settled()
         combiner.learn(list)

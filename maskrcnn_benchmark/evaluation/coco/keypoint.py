@@ -17,10 +17,11 @@ from maskrcnn_benchmark.evaluation.coco.rows import (
 )
 from maskrcnn_benchmark.evaluation.coco.style import CocoStyleEvaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
-# Places of the figures in COCOeval.stats
+# Places of the metrics in COCOeval.stats
 _STATS = {
     "AP": 0,
     "AP50": 1,
@@ -99,13 +100,13 @@ class KeypointEvaluator(CocoStyleEvaluator):
         self.params.kpt_oks_sigmas = self.sigmas
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         sigmas = ", ".join(f"{name} {sigma:g}" for name, sigma in zip(self.joints.names, self.sigmas))
         units = "".join(f"; {pck.name} in units of {pck.words}" for pck in self.pcks)
         detail = f"; AP-detail-OKS with {DETAIL_SIGMA} for all joints and box areas" if self._is_detail else ""
         return f"COCO: AP over OKS .50:.05:.95, at most 20 people per image, sigmas {sigmas}{detail}{units}"
 
-    def record(self, stored, target):
+    def record(self, stored: list[dict], target: ImageAnnotations) -> KeypointRecord:
         where = f"{self.task.key}: image {target.image_id}"
         labels, scores = labels_and_scores(stored, where)
         values = numbers(stored, "keypoints", (3 * len(self.joints),), where)
@@ -138,7 +139,7 @@ class KeypointEvaluator(CocoStyleEvaluator):
             found = replace(found, ignored=found.crowd | (np.asarray(counts) == 0))
         return replace(found, labels=np.full(len(people), self.person_label, np.int32), values=joints)
 
-    def summarize(self, records):
+    def summarize(self, records: list[KeypointRecord]) -> Scores:
         scores = super().summarize(records)
         metrics, reasons = dict(scores.metrics), [scores.reason] if scores.reason else []
         per_class = {}

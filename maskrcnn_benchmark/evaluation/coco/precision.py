@@ -1,4 +1,4 @@
-"""From verdicts on predictions to precision over recall, and to pycocotools' own figures and lines."""
+"""From verdicts on predictions to precision over recall, and to pycocotools' own metrics and lines."""
 
 import contextlib
 import io

@@ -11,6 +11,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 # Areas in pixels of the objects that count, both ends included
@@ -58,7 +59,7 @@ class ProposalEvaluator(Evaluator):
         self.areas = {name: AREA_RANGES[name] for name in areas}
         super().__init__(task, vocabulary)
 
-    def record(self, stored, target):
+    def record(self, stored: np.ndarray, target: ImageAnnotations) -> dict[tuple[str, int], np.ndarray]:
         """{(area, limit): float [G], the overlap that each object of that area was found with, 0 for none}."""
         proposals = torch.from_numpy(stored)
         objects, areas = _objects(target.instances)
@@ -69,7 +70,7 @@ class ProposalEvaluator(Evaluator):
             for limit in self.limits
         }
 
-    def summarize(self, records):
+    def summarize(self, records: list[dict[tuple[str, int], np.ndarray]]) -> Scores:
         return Scores(
             {
                 f"AR{_PREFIXES.get(name, name)}@{limit}": _recall([record[name, limit] for record in records])

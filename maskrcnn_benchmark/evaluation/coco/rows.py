@@ -1,10 +1,12 @@
 """Annotated and predicted objects of one image: from rows of COCO's files to arrays."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from pycocotools import mask as rle
 
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Field with the rows of a file in COCO's layout that the boxes were read from: list of dict
@@ -63,7 +65,7 @@ def objects_of_boxes(boxlist, areas):
     return Objects(labels, xywh(boxlist), np.asarray(areas, np.float64), crowd, crowd, np.zeros(count, bool))
 
 
-def predicted_rows(boxlist, key, values):
+def predicted_rows(boxlist: BoxList, key: str, values: Iterable) -> list[dict]:
     """Rows of predicted objects with labels and scores: list of {"category_id", key: value, "score"}."""
     labels, scores = boxlist.get_field("labels").tolist(), boxlist.get_field("scores").tolist()
     return [{"category_id": label, key: value, "score": score} for label, value, score in zip(labels, values, scores)]

@@ -1,5 +1,6 @@
 """Average precision of boxes and instance masks as COCO defines it, equal to pycocotools' to the last bit."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,14 +8,21 @@ import numpy as np
 from pycocotools import mask as rle
 
 from maskrcnn_benchmark.evaluation.coco.matching import (
+    ImageMatches,
     box_overlaps,
     match_objects,
     matching_params,
     num_overlaps,
 )
-from maskrcnn_benchmark.evaluation.coco.precision import accumulate, image_average_precision, required_objects
+from maskrcnn_benchmark.evaluation.coco.precision import (
+    PrecisionTables,
+    accumulate,
+    image_average_precision,
+    required_objects,
+)
 from maskrcnn_benchmark.evaluation.coco.rows import (
     FILE_ROWS,
+    Objects,
     annotated_areas,
     bitmaps,
     encode,
@@ -27,9 +35,10 @@ from maskrcnn_benchmark.evaluation.coco.rows import (
 )
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
-# Places of the figures in COCOeval.stats
+# Places of the metrics in COCOeval.stats
 _STATS = {
     "AP": 0,
     "AP50": 1,
@@ -50,7 +59,7 @@ class CocoStyleEvaluator(Evaluator):
     """AP over IoU (or OKS) .50:.05:.95, AP50, AP75, by size, and average recall, as COCO defines them.
 
     Annotated objects that carry the rows of their file (field "coco_records") are scored against these rows, so that
-    the figures are those of pycocotools on that file: areas, unclipped boxes, polygons and order included. Crowd
+    the metrics are those of pycocotools on that file: areas, unclipped boxes, polygons and order included. Crowd
     regions are neither required nor counted against a prediction. Predictions are paired with objects image by image
     when they are recorded; `evaluate` only adds up.
 
@@ -58,7 +67,7 @@ class CocoStyleEvaluator(Evaluator):
         task: the task that is scored.
         vocabulary: names each label from 1.
         protocol: "coco" or "detail", see `evaluation.protocols`. The latter's AP and AR are those of any number of
-            detections, AR@100 that of a hundred, and there are no figures by size.
+            detections, AR@100 that of a hundred, and there are no metrics by size.
 
     Attributes:
         iou_type: pycocotools' name of what is compared.
@@ -77,12 +86,12 @@ class CocoStyleEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         if self.detection_protocol == "detail":
             return "PASCAL in Detail: AP over IoU .50:.05:.95, any number of detections, objects of any size"
         return f"COCO: AP over IoU .50:.05:.95, at most {self.params.maxDets[-1]} detections per image and class"
 
-    def record(self, stored, target):
+    def record(self, stored: list[dict], target: ImageAnnotations) -> Any:
         """`coco_matching.ImageMatches`, or a record that has them, see `matches`."""
         where = f"{self.task.key}: image {target.image_id}"
         labels, scores = labels_and_scores(stored, where)
@@ -90,11 +99,13 @@ class CocoStyleEvaluator(Evaluator):
         areas, overlap = self.compare(stored, truth, target.size, where)
         return match_objects(labels, scores, areas, truth, overlap, self.params)
 
-    def objects(self, target):
+    def objects(self, target: ImageAnnotations) -> Objects:
         """The annotated `coco_rows.Objects` of an image."""
         raise NotImplementedError
 
-    def compare(self, stored, truth, size, where):
+    def compare(
+        self, stored: list[dict], truth: Objects, size: Sequence[int], where: str
+    ) -> tuple[np.ndarray, Callable]:
         """How predicted rows compare with the annotated objects.
 
         Args:
@@ -108,17 +119,17 @@ class CocoStyleEvaluator(Evaluator):
         """
         raise NotImplementedError
 
-    def matches(self, record):
+    def matches(self, record: Any) -> ImageMatches:
         """What a record adds to average precision."""
         return record
 
-    def accumulate(self, records):
+    def accumulate(self, records: list[Any]) -> PrecisionTables:
         """The `coco_precision.PrecisionTables` of records, of the classes that have a name and of others that occur."""
         images = [self.matches(record) for record in records]
         found = np.concatenate([np.arange(1, len(self.class_names) + 1), *(image.classes for image in images)])
         return accumulate(images, self.params, np.unique(found))
 
-    def summarize(self, records):
+    def summarize(self, records: list[Any]) -> Scores:
         tables = self.accumulate(records)
         names = self.stats if self.detection_protocol == "coco" else ("AP", "AP50", "AP75", "AR", *_DETAIL_RECALLS)
         reason = self.missing(records)
@@ -135,8 +146,8 @@ class CocoStyleEvaluator(Evaluator):
         curves = [tables.curve(f"{self.task.key}_precision_recall", title, self.measure)]
         return Scores(metrics, per_class if self.class_names else {}, curves, reason, text)
 
-    def missing(self, records):
-        """Why figures are nan, in words; "" where none is."""
+    def missing(self, records: list[Any]) -> str:
+        """Why metrics are nan, in words; "" where none is."""
         images = [self.matches(record) for record in records]
         labels = np.unique(np.concatenate([np.zeros(0, np.int32), *(image.classes for image in images)]))
         counts = required_objects(images, labels).sum(axis=1) if images else np.zeros(1, np.int64)
@@ -145,7 +156,7 @@ class CocoStyleEvaluator(Evaluator):
         absent = [label for label, count in zip(self.params.areaRngLbl, counts) if count == 0]
         return f"no annotated {self.subject} is {' or '.join(absent)}" if absent else ""
 
-    def image_score(self, record):
+    def image_score(self, record: Any) -> float:
         return image_average_precision(self.matches(record), self.params)
 
 
@@ -154,13 +165,15 @@ class DetectionEvaluator(CocoStyleEvaluator):
 
     iou_type = "bbox"
 
-    def objects(self, target):
+    def objects(self, target: ImageAnnotations) -> Objects:
         boxes = target.instances
         if boxes.has_field(FILE_ROWS):
             return objects_of_rows(boxes.get_field(FILE_ROWS), boxes.get_field("labels"))
         return objects_of_boxes(boxes, annotated_areas(boxes))
 
-    def compare(self, stored, truth, size, where):
+    def compare(
+        self, stored: list[dict], truth: Objects, size: Sequence[int], where: str
+    ) -> tuple[np.ndarray, Callable]:
         boxes = numbers(stored, "bbox", (4,), where)
 
         def overlap(predictions, objects, blocks):
@@ -175,12 +188,12 @@ class InstanceEvaluator(CocoStyleEvaluator):
     iou_type = "segm"
     subject = "mask"
 
-    def is_annotated(self, target):
+    def is_annotated(self, target: ImageAnnotations) -> bool:
         if target.instances is None or not target.instances.has_field(FILE_ROWS):
             return super().is_annotated(target)
         return all("segmentation" in row for row in target.instances.get_field(FILE_ROWS))
 
-    def objects(self, target):
+    def objects(self, target: ImageAnnotations) -> Objects:
         boxes = target.instances
         if boxes.has_field(FILE_ROWS):
             rows = boxes.get_field(FILE_ROWS)
@@ -189,7 +202,9 @@ class InstanceEvaluator(CocoStyleEvaluator):
         codes = encode(bitmaps(boxes))
         return replace(objects_of_boxes(boxes, rle.area(codes)), values=codes)
 
-    def compare(self, stored, truth, size, where):
+    def compare(
+        self, stored: list[dict], truth: Objects, size: Sequence[int], where: str
+    ) -> tuple[np.ndarray, Callable]:
         codes = predicted_masks(stored, size, where)
 
         def overlap(predictions, objects, blocks):

@@ -8,7 +8,9 @@ import torch
 from maskrcnn_benchmark.evaluation.coco.matching import ImageMatches
 from maskrcnn_benchmark.evaluation.coco.rows import FILE_ROWS, labels_and_scores, numbers
 from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator
+from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 IOU_THRESHOLD = 0.5
 ALL_POINTS, ELEVEN_POINTS, OF_CLASS = "VOC-mAP", "VOC-mAP-11pt", "VOC-AP "
@@ -43,7 +45,7 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
         protocol: "coco" or "detail", see `evaluation.protocols`.
     """
 
-    def record(self, stored, target):
+    def record(self, stored: list[dict], target: ImageAnnotations) -> VocRecord:
         matches, boxes = super().record(stored, target), target.instances
         if not boxes.has_field("difficult") or boxes.has_field(FILE_ROWS):
             return VocRecord(matches)
@@ -57,7 +59,7 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
     def matches(self, record):
         return record.matches
 
-    def summarize(self, records):
+    def summarize(self, records: list[VocRecord]) -> Scores:
         scores = super().summarize(records)
         coco, judged = scores.metrics, [record for record in records if record.verdicts is not None]
         if not judged:

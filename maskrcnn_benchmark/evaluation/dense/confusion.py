@@ -1,4 +1,4 @@
-"""Confusion matrices, kept sparse per image, and the figures of segmentation read off them."""
+"""Confusion matrices, kept sparse per image, and the metrics of segmentation read off them."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Precision-recall curves of edge maps and the figures read off them: ODS-F, OIS-F, AP and R50."""
+"""Precision-recall curves of edge maps and the metrics read off them: ODS-F, OIS-F, AP and R50."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from maskrcnn_benchmark.evaluation.protocols import BSDS, SEISM
 from maskrcnn_benchmark.evaluation.scores import Line
 
-FIGURES = ("ODS-F", "OIS-F", "AP", "R50")
+METRICS = ("ODS-F", "OIS-F", "AP", "R50")
 
 # Points between two neighbouring thresholds at which F is looked up by linear interpolation (Martin et al. 2004)
 _INTERPOLATION_STEPS = 100
@@ -18,13 +18,13 @@ class EdgeCurve:
     """A precision-recall curve over the thresholds, ascending.
 
     Attributes:
-        figures: {name of `FIGURES`: value in 0..1}, nan for all where no image has an annotated edge.
+        metrics: {name of `METRICS`: value in 0..1}, nan for all where no image has an annotated edge.
         recall, precision: float64 [K].
         predicted: int [K], predicted edge pixels of all images; where there are none, precision is a convention.
         best: (recall, precision) of the point with the best F, which is ODS-F.
     """
 
-    figures: dict
+    metrics: dict
     recall: np.ndarray
     precision: np.ndarray
     predicted: np.ndarray
@@ -33,12 +33,12 @@ class EdgeCurve:
     def line(self, label):
         """The `Line` to draw, over the thresholds at which anything is predicted, by rising recall."""
         drawn = self.predicted > 0
-        best = self.best if self.figures["ODS-F"] > 0 else None
+        best = self.best if self.metrics["ODS-F"] > 0 else None
         return Line(label, self.recall[drawn][::-1], self.precision[drawn][::-1], best)
 
 
 def summarize_curves(matched_truth, total_truth, matched_predicted, total_predicted, conventions=BSDS):
-    """The figures of the Berkeley benchmark from pixel counts.
+    """The metrics of the Berkeley benchmark from pixel counts.
 
     ODS-F is the best F of the counts added over images; OIS-F takes each image at its own best threshold. AP is the
     area under the linearly interpolated curve, where recalls that the curve does not reach count as precision 0
@@ -63,7 +63,7 @@ def summarize_curves(matched_truth, total_truth, matched_predicted, total_predic
     total = counts.sum(axis=1)
     recall, precision = _recall_precision(total, conventions)
     if total[1].sum() == 0:
-        return EdgeCurve(dict.fromkeys(FIGURES, np.nan), recall, precision, total[3], (np.nan, np.nan))
+        return EdgeCurve(dict.fromkeys(METRICS, np.nan), recall, precision, total[3], (np.nan, np.nan))
     best = _f_measure(*_recall_precision(counts, conventions)).argmax(axis=1)
     at_best = np.take_along_axis(counts, best[None, :, None], axis=2).sum(axis=(1, 2))
     if conventions == SEISM:
@@ -72,13 +72,13 @@ def summarize_curves(matched_truth, total_truth, matched_predicted, total_predic
         candidates = _between(recall), _between(precision)
     f = _f_measure(*candidates)
     ods = f.argmax()
-    figures = {
+    metrics = {
         "ODS-F": float(f[ods]),
         "OIS-F": float(_f_measure(*_recall_precision(at_best, conventions))),
         "AP": _average_precision(recall, precision),
         "R50": _recall_at_precision(recall, precision, 0.5),
     }
-    return EdgeCurve(figures, recall, precision, total[3], (float(candidates[0][ods]), float(candidates[1][ods])))
+    return EdgeCurve(metrics, recall, precision, total[3], (float(candidates[0][ods]), float(candidates[1][ods])))
 
 
 def best_f(counts, conventions=BSDS):

@@ -25,6 +25,7 @@ from maskrcnn_benchmark.evaluation.parts.people import (
 )
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.part_mask import PERSON6_LABELS
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
@@ -61,7 +62,7 @@ class PartEvaluator(Evaluator):
     instances that could have parts but whose parts nobody annotated do not count; all others without a part are
     background.
 
-    All figures but "mIoU-named" are of the images on which a person has annotated parts, as in PASCAL-Person-Part, so
+    All metrics but "mIoU-named" are of the images on which a person has annotated parts, as in PASCAL-Person-Part, so
     that they hardly depend on whether other things' parts are labels too.
 
     Of instances, on the six body parts whatever the part set is, VOC's area under the whole curve:
@@ -72,7 +73,7 @@ class PartEvaluator(Evaluator):
     "PCP50": over annotated people, the share of their parts with an IoU above 0.5; 0 for people who are not found.
     "APr50", "APr60", "APr70", "APr-vol": AP^r of (person, part) pairs by the IoU of the part's mask, mean over parts
         (Hariharan et al. 2014). The score is the person's. Each annotated one is found once, and a duplicate is wrong;
-        the script that figures on CIHP are made with lets duplicates count.
+        the script that metrics on CIHP are made with lets duplicates count.
 
     A claim belongs to the annotated one that it overlaps most, and is right if that is above the threshold and not so
     for a better scored claim to the same one. People whose parts nobody drew, or none of whose parts is in sight, and
@@ -103,14 +104,14 @@ class PartEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         what = f"the {len(self.group_names) - 1} parts of PASCAL-Person-Part" if self.has_body else "all parts"
         return (
             f"mIoU, AP^p, PCP and AP^r over {what}; VOC area AP, vol = mean over IoU .1:.1:.9, duplicates are wrong; "
             f"detections enter the map from score {SCORE_THRESHOLD:g}, the ranking from {INSTANCE_THRESHOLD:g}"
         )
 
-    def record(self, stored, target):
+    def record(self, stored: Any, target: ImageAnnotations) -> PartRecord:
         """`PartRecord`."""
         name = f"{self.task.key}: image {target.image_id}"
         pairs = count_pairs(self._true_map(target.instances), stored.labels, len(self.names), name)
@@ -123,7 +124,7 @@ class PartEvaluator(Evaluator):
         people = judge_people(predicted, *self._true_people(target.instances), len(self.group_names))
         return PartRecord(pairs, shows_people, people)
 
-    def summarize(self, records):
+    def summarize(self, records: list[PartRecord]) -> Scores:
         named = add_pairs([record.pairs for record in records], len(self.names))
         grouped = self._grouped(records)
         people = [record.people for record in records]
@@ -145,7 +146,7 @@ class PartEvaluator(Evaluator):
         reason = self._reason(records, people)
         return Scores(metrics, self._per_class(named, grouped, of_parts), curves, reason)
 
-    def image_score(self, record):
+    def image_score(self, record: PartRecord) -> float:
         """mIoU of the image over background and the body parts (or all labels) that occur; nan without people."""
         return mean_iou(self._grouped([record]))
 

@@ -11,9 +11,10 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
-from maskrcnn_benchmark.evaluation.coco.style import DetectionEvaluator, InstanceEvaluator
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
+from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -76,24 +77,26 @@ def draw_file(seed=0):
     }
 
 
-class OfFile:
+class OfFile(AnnotatedDataset):
     """The parts of a data set that evaluation asks for, on a file in COCO's layout."""
+
+    layout = "coco"
 
     def __init__(self, content, person=None):
         self.content = content
         self.infos = sorted(content["images"], key=lambda row: row["id"])
-        self.id_to_img_map = {k: row["id"] for k, row in enumerate(self.infos)}
+        self.ids = [row["id"] for row in self.infos]
         ids = sorted(row["id"] for row in content["categories"])
-        self.contiguous_category_id_to_json_id = dict(enumerate(ids, 1))
+        self.categories = dict(enumerate(ids, 1))
         self.label = {category: label for label, category in enumerate(ids, 1)}
         self.person = person
         self.vocabulary = Vocabulary(thing_names=tuple(row["name"] for row in content["categories"]))
 
-    def __len__(self):
-        return len(self.infos)
-
     def get_img_info(self, index):
         return self.infos[index]
+
+    def category_ids(self):
+        return self.categories
 
     def get_annotations(self, index):
         info = self.infos[index]
@@ -134,10 +137,9 @@ def imagine(dataset, seed=0, joints=False):
 
 
 def write_files(evaluators, dataset, answers, folder):
-    with PredictionWriter(folder, dataset, evaluators) as writer:
+    with PredictionWriter(folder, dataset, [evaluator.task for evaluator in evaluators.values()]) as writer:
         for index, prediction in enumerate(answers):
-            tasks = [evaluator.task for evaluator in evaluators.values()]
-            writer.write(index, {task.key: task.encode(prediction, dataset.vocabulary) for task in tasks})
+            writer.write(index, {key: e.task.encode(prediction, e.vocabulary) for key, e in evaluators.items()})
         writer.finish()
 
 
@@ -185,10 +187,7 @@ def test_boxes_and_masks_of_a_drawn_file(tmp_path, seed):
     content = draw_file(seed)
     (tmp_path / "truth.json").write_text(json.dumps(content))
     dataset = OfFile(content)
-    evaluators = {
-        "detection": DetectionEvaluator(DETECTION, Vocabulary()),
-        "instance": InstanceEvaluator(INSTANCE, Vocabulary()),
-    }
+    evaluators = build_evaluators([DETECTION, INSTANCE], Vocabulary())
     assert_equal_to_pycocotools(evaluators, dataset, imagine(dataset, seed), tmp_path / "truth.json", tmp_path)
 
 
@@ -216,22 +215,16 @@ def test_real_coco(real_data, tmp_path, kind):
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(content))
     dataset = OfFile(content, person=1 if joints else None)
-    evaluators = {
-        "detection": DetectionEvaluator(DETECTION, Vocabulary()),
-        "instance": InstanceEvaluator(INSTANCE, Vocabulary()),
-    }
+    evaluators = build_evaluators([DETECTION, INSTANCE], Vocabulary())
     if joints:
-        evaluators = {"detection": DetectionEvaluator(DETECTION, Vocabulary()), "keypoint": keypoint(1)}
+        evaluators = {**build_evaluators([DETECTION], Vocabulary()), "keypoint": keypoint(1)}
     assert_equal_to_pycocotools(evaluators, dataset, imagine(dataset, joints=joints), path, tmp_path)
 
 
 def test_result_files_speak_of_the_files_own_images_and_categories(tmp_path):
     content = draw_file()
     dataset = OfFile(content)
-    evaluators = {
-        "detection": DetectionEvaluator(DETECTION, Vocabulary()),
-        "instance": InstanceEvaluator(INSTANCE, Vocabulary()),
-    }
+    evaluators = build_evaluators([DETECTION, INSTANCE], Vocabulary())
     answers = imagine(dataset)
     write_files(evaluators, dataset, answers, tmp_path)
     boxes = json.loads((tmp_path / "bbox.json").read_text())
@@ -245,16 +238,14 @@ def test_result_files_speak_of_the_files_own_images_and_categories(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bbox.json", "classes.json", "segm.json"]
 
 
-class WithoutIds:
+class WithoutIds(AnnotatedDataset):
     """A data set whose file has no numbers for its classes."""
 
     vocabulary = Vocabulary(thing_names=("cat", "dog", "person"))
-
-    def __len__(self):
-        return 5
+    ids = tuple(f"2008_{index:06d}" for index in range(5))
 
     def get_img_info(self, index):
-        return {"image_id": f"2008_{index:06d}", "width": 20, "height": 20}
+        return {"image_id": self.ids[index], "width": 20, "height": 20}
 
 
 def test_a_data_set_without_ids_of_its_own_is_written_with_labels(tmp_path):
@@ -262,7 +253,7 @@ def test_a_data_set_without_ids_of_its_own_is_written_with_labels(tmp_path):
     instances.add_field("labels", torch.tensor([3]))
     instances.add_field("scores", torch.tensor([0.5]))
     stored = DETECTION.encode(ImagePrediction((20, 20), instances=instances), WithoutIds.vocabulary)
-    with PredictionWriter(tmp_path, WithoutIds(), ["detection"]) as writer:
+    with PredictionWriter(tmp_path, WithoutIds(), [DETECTION]) as writer:
         writer.write(4, {"detection": stored})
         writer.finish()
     expected = {"image_id": "2008_000004", "category_id": 3, "bbox": [0.0, 0.0, 10.0, 10.0], "score": 0.5}

@@ -125,9 +125,8 @@ def test_data_sets_that_mark_nothing_difficult_have_cocos_metrics_alone():
 
 def test_merged_halves_equal_one_pass():
     pairs = [(answer((BOX, 1, 0.9 - k / 10)), truth(k, (BOX if k % 2 else AWAY, 1, k == 3))) for k in range(5)]
-    whole, first, second = (
-        DetectionAndVocEvaluator(DETECTION, Vocabulary(thing_names=("dog", "cat"))) for _ in range(3)
-    )
+    names = Vocabulary(thing_names=("dog", "cat"))
+    whole, first, second = (DetectionAndVocEvaluator(DETECTION, names) for _ in range(3))
     for k, (prediction, target) in enumerate(pairs):
         for evaluator in (whole, first if k < 3 else second):
             evaluator.process([prediction], [target])

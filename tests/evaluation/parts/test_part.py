@@ -8,14 +8,13 @@ import torch
 from pycocotools import mask as rle
 
 from maskrcnn_benchmark.evaluation.parts.part import PartEvaluator
-from maskrcnn_benchmark.prediction_files.encodings import PartAnswer
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.part import PART
+from maskrcnn_benchmark.tasks.part import PART, PartPrediction
 from maskrcnn_benchmark.utils.errors import UserError
 
 SIZE = (40, 20)
@@ -186,7 +185,7 @@ def test_each_label_and_group_has_its_iou():
 def test_a_label_that_there_is_none_of_is_refused_by_its_value():
     part_set = PartSet.from_names("person", NAMES)
     annotated, _ = one_person(part_set)
-    answers = {"part": PartAnswer(np.full((20, 40), 9, np.uint8), [])}
+    answers = {"part": PartPrediction(np.full((20, 40), 9, np.uint8), [])}
     with pytest.raises(UserError, match="image 1: the predicted map holds the value 9"):
         score(part_set, answers, annotated)
 
@@ -222,7 +221,7 @@ def test_a_repeated_annotation_scores_one_in_everything():
         for k in range(1, 6)
     ]
     rows = [{"category_id": 1, "score": 0.5, "parts": parts}]
-    answers = {"part": PartAnswer(truth.numpy().astype(np.uint8), rows)}
+    answers = {"part": PartPrediction(truth.numpy().astype(np.uint8), rows)}
     evaluator = evaluated(part_set, answers, annotated)
     assert set(evaluator.scores.metrics.values()) == {1.0}
     assert evaluator.scores.reason == ""
@@ -236,7 +235,7 @@ def test_images_without_people_do_not_enter_the_figures_of_people():
     head = part_set.label_of("person", "head")
     everywhere = rle.encode(np.ones((20, 40), np.uint8, order="F"))
     rows = [{"category_id": 1, "score": 0.9, "parts": [{"part": head, "segmentation": everywhere}]}]
-    wrong = {"part": PartAnswer(np.full((20, 40), head, np.uint8), rows)}
+    wrong = {"part": PartPrediction(np.full((20, 40), head, np.uint8), rows)}
     alone = evaluated(part_set, wrong, dog)
     metrics = alone.scores.metrics
     assert metrics["mIoU-named"] == 0 and math.isnan(metrics["mIoU"]) and math.isnan(metrics["APp50"])
@@ -246,7 +245,7 @@ def test_images_without_people_do_not_enter_the_figures_of_people():
     rows = [
         dict(rows[0], score=0.5, parts=[{"part": head, "segmentation": rle.encode(np.asfortranarray(maps[0] > 0))}])
     ]
-    right = {"part": PartAnswer(maps[0].numpy().astype(np.uint8), rows)}
+    right = {"part": PartPrediction(maps[0].numpy().astype(np.uint8), rows)}
     alone.process([right], [person], keys=[2])
     metrics = alone.evaluate()
     assert metrics["mIoU"] == metrics["APp50"] == metrics["APr50"] == 1 and metrics["mIoU-named"] < 1

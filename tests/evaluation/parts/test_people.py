@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 
 from maskrcnn_benchmark.evaluation.parts.part import PartEvaluator
-from maskrcnn_benchmark.prediction_files.encodings import PartAnswer
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.part import PART
+from maskrcnn_benchmark.tasks.part import PART, PartPrediction
 from maskrcnn_benchmark.utils.errors import UserError
 
 THINGS = ("dog", "person")
@@ -50,7 +49,7 @@ def truth_of(maps, annotated=None, crowd=None, masks=None, part_set=None, labels
 
 
 def rows_of(maps, scores, category=PERSON):
-    """Rows of a `PartAnswer` from label maps [N, 10, 10]."""
+    """Rows of a `PartPrediction` from label maps [N, 10, 10]."""
     return [
         {
             "category_id": category,
@@ -68,7 +67,7 @@ def scores_of(*images, part_set=None):
     """`Scores` of images (rows or None, annotations)."""
     evaluator = PartEvaluator(PART, Vocabulary(thing_names=THINGS, parts=part_set or PartSet.from_names("person6", {})))
     for k, (rows, target) in enumerate(images):
-        answer = PartAnswer(np.zeros((10, 10), np.uint8), rows)
+        answer = PartPrediction(np.zeros((10, 10), np.uint8), rows)
         evaluator.process([{"part": answer}], [target], keys=[k])
     evaluator.evaluate()
     return evaluator.scores

@@ -13,6 +13,7 @@ _SKIPPED = ("report.html", "results.json", "summary.json")
 def predictions(case):
     """A folder of predictions with one damaged file."""
     from maskrcnn_benchmark.data.datasets import DetailDataset
+    from maskrcnn_benchmark.engine.inference import Evaluation
     from maskrcnn_benchmark.engine.score_files import score_files
     from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
     from maskrcnn_benchmark.tasks.task import TASKS
@@ -43,7 +44,7 @@ def predictions(case):
         owners = owners or dict(sorted(sources.items())[:1])
         tasks = tasks_of(owners, TASKS.values())
         if tasks:
-            score_files(dataset, PredictionReader(dataset, owners, tasks))
+            score_files(Evaluation(tasks), dataset, PredictionReader(dataset, owners, tasks))
 
     names = (path.name, path.parent.name, str(folder))
     return Attempt(f"{path.relative_to(folder)}: {what}", door, names, place=True)

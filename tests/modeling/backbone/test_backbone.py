@@ -7,7 +7,7 @@ import torch
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling import registry
-from maskrcnn_benchmark.modeling.backbone import build_backbone
+from maskrcnn_benchmark.modeling.backbone import Backbone, build_backbone, promised_strides
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -26,21 +26,23 @@ def thin(name, *pairs):
     )
 
 
-def strides(name):
-    if name.endswith("C4"):
-        return [16]
-    if name.endswith("C5"):
-        return [32]
-    return [8, 16, 32, 64, 128] if name.endswith("RETINANET") else [4, 8, 16, 32, 64]
-
-
 @pytest.mark.parametrize("name", sorted(registry.BACKBONES))
 def test_default_config_builds_and_tells_its_channels(name):
     with torch.device("meta"):  # shapes without the arithmetic
         backbone = build_backbone(options("MODEL.BACKBONE.CONV_BODY", name))
         features = backbone(torch.rand(1, 3, 224, 256))
-    expected = [(1, backbone.out_channels, -(-224 // s), -(-256 // s)) for s in strides(name)]
+    expected = [(1, backbone.out_channels, -(-224 // s), -(-256 // s)) for s in backbone.strides]
     assert [tuple(f.shape) for f in features] == expected
+    assert backbone.strides == promised_strides(name)
+    ends = {"C4": (16,), "C5": (32,), "ET": (8, 16, 32, 64, 128), "PN": (4, 8, 16, 32, 64)}
+    assert backbone.strides == ends[name[-2:]]
+
+
+def test_a_dilated_last_stage_has_half_the_stride():
+    backbone = build_backbone(thin("R-50-C5", "MODEL.RESNETS.RES5_DILATION", 2))
+    (features,) = backbone(torch.rand(1, 3, 64, 96))
+    assert backbone.strides == (16,) and features.shape[2:] == (4, 6)
+    assert promised_strides("no such backbone") is None
 
 
 @pytest.mark.parametrize("name", ["R-34-FPN", "R-50-C4", "R-50-C5", "R-50-FPN-RETINANET"])
@@ -92,6 +94,67 @@ def test_statistics_of_frozen_parts_stay():
     means = {name: value for name, value in backbone.state_dict().items() if "running_mean" in name}
     moved = {name.split(".")[1] for name, value in means.items() if (value != before[name]).any()}
     assert moved == {"layer2", "layer3", "layer4"}
+
+
+def test_stages_are_frozen_in_the_order_of_computation():
+    backbone = build_backbone(thin("R-18-FPN", "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 0))
+    assert [len(list(stage.parameters())) > 0 for stage in backbone.stages()] == [True] * 5
+    assert all(p.requires_grad for p in backbone.parameters())
+    backbone.freeze(3)
+    frozen = {n.split(".")[1] for n, p in backbone.named_parameters() if not p.requires_grad}
+    assert frozen == {"stem", "layer1", "layer2"}
+    training = [stage.training for stage in backbone.train().stages()]
+    assert training == [False, False, False, True, True] and backbone.fpn.training
+
+
+class Plain(torch.nn.Conv2d):
+    """The least that a backbone of one's own has."""
+
+    out_channels = 8
+
+    def forward(self, x):
+        return [super().forward(x)]
+
+
+class Staged(Backbone):
+    """A backbone of one's own with two stages that can be frozen."""
+
+    out_channels, strides = 8, (4, 8, 16, 32)
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Conv2d(3, 8, 4, 4), torch.nn.BatchNorm2d(8)
+
+    def stages(self):
+        return [self.first, self.second]
+
+    def forward(self, x):
+        return [torch.nn.functional.avg_pool2d(self.second(self.first(x)), 2**i) for i in range(4)]
+
+
+def test_of_a_backbone_of_ones_own_the_log_says_whether_anything_is_frozen(monkeypatch, caplog):
+    for name, build in (("plain", lambda cfg: Plain(3, 8, 4, 4)), ("staged", lambda cfg: Staged())):
+        monkeypatch.setitem(registry.BACKBONES, name, build)
+    config = options("MODEL.BACKBONE.CONV_BODY", "staged", "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 1)
+    staged = build_backbone(config)
+    assert [p.requires_grad for p in staged.parameters()] == [False, False, True, True] and not caplog.records
+    config.MODEL.BACKBONE.CONV_BODY = "plain"
+    plain = build_backbone(config)
+    assert all(p.requires_grad for p in plain.parameters()) and plain.strides is None
+    assert "FREEZE_CONV_BODY_AT 1 freezes nothing of plain" in caplog.text
+    caplog.clear()
+    config.MODEL.BACKBONE.FREEZE_CONV_BODY_AT = 0
+    assert build_backbone(config) is not None and not caplog.records
+
+
+def test_a_builder_may_promise_the_strides_of_its_maps(monkeypatch):
+    def build(cfg):
+        return Plain(3, 8, 4, 4)
+
+    build.strides = (4,)
+    monkeypatch.setitem(registry.BACKBONES, "plain", build)
+    assert promised_strides("plain") == (4,)
+    assert build_backbone(options("MODEL.BACKBONE.CONV_BODY", "plain")).strides == (4,)
 
 
 def test_p6_of_retinanet_reads_c5_or_p5():

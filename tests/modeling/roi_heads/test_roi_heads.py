@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
+from maskrcnn_benchmark.modeling.roi_heads.roi_heads import CombinedROIHeads, build_roi_heads
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.part_mask import PartSet
@@ -184,3 +184,27 @@ def test_maps_that_no_pooler_reads_are_not_converted(heads, features, proposals,
         heads.eval()(maps, proposals)
     assert [level.dtype for level in seen] == [torch.float32] * scales + [torch.bfloat16]
     assert seen[-1] is maps[-1]
+
+
+class Reader(torch.nn.Module):
+    """A head that notes which region features it is handed, and has none of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, features, proposals, targets=None):
+        self.seen.append([boxes.extra_fields.get("roi_features") for boxes in proposals])
+        return proposals, {}
+
+
+def test_only_heads_that_share_them_get_the_box_heads_features(make_config, features, proposals, targets):
+    box = build_roi_heads(make_config("MODEL.MASK_ON", False, "MODEL.PART_ON", False), CHANNELS)["box"]
+    heads = CombinedROIHeads({"box": box, "reader": Reader(), "stranger": Reader()}, ["reader"])
+    heads.train()(features, proposals, targets)
+    detections, _ = heads.eval()(features, proposals)
+    (sampled, found), strange = heads["reader"].seen, heads["stranger"].seen
+    assert [x.shape for x in sampled] == [(16, 32)] * 2
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(found), box.feature_extractor(features, detections))
+    assert strange == [[None, None]] * 2 and not detections[0].has_field("roi_features")

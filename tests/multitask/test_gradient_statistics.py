@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 
-from maskrcnn_benchmark.multitask.interactions import Interactions, TrunkGradients
+from maskrcnn_benchmark.multitask.interactions import GradientStatistics, Interactions
 
 
 def look(tasks, *gradients):
     matrix = torch.tensor(gradients, dtype=torch.float64)
-    return TrunkGradients.of_gramian(matrix @ matrix.T, tasks)
+    return GradientStatistics.of_gramian(matrix @ matrix.T, tasks)
 
 
 def test_norms_and_cosines_by_hand():
@@ -27,13 +27,13 @@ def test_a_task_without_a_gradient_is_left_out():
 
 def test_a_gradient_that_is_not_finite_is_left_out():
     gramian = torch.tensor([[4.0, math.nan], [math.nan, math.inf]], dtype=torch.float64)
-    found = TrunkGradients.of_gramian(gramian, ["a", "b"])
+    found = GradientStatistics.of_gramian(gramian, ["a", "b"])
     assert found.norms == {"a": 2.0} and found.cosines == {}
 
 
 def test_rounding_never_gives_a_cosine_beyond_one():
     gramian = torch.tensor([[1.0, 1.0 + 1e-7], [1.0 + 1e-7, 1.0]], dtype=torch.float64)
-    assert TrunkGradients.of_gramian(gramian, ["a", "b"]).cosines == {("a", "b"): 1.0}
+    assert GradientStatistics.of_gramian(gramian, ["a", "b"]).cosines == {("a", "b"): 1.0}
 
 
 def recorded():
