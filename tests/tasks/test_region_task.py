@@ -22,7 +22,7 @@ from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.target_batch import TargetBatch
-from maskrcnn_benchmark.tasks.task import Task, annotated_tasks, own_parameters
+from maskrcnn_benchmark.tasks.task import Task, annotated_tasks, enabled_tasks, own_parameters
 
 
 class Truncated(Task):
@@ -133,7 +133,7 @@ def test_a_network_learns_it_and_says_it_of_every_detection(make_network):
     own = {name for name, p in model.named_parameters() if any(p is q for q in own_parameters(model)["truncated"])}
     assert own == {"roi_heads.truncated.predictor.weight", "roi_heads.truncated.predictor.bias"}
     assert not any(name.startswith("roi_heads.truncated.feature") for name in model.state_dict())
-    step = TrainingStep(model.train(), build_loss_combiner(cfg), make_optimizer(cfg, model), "cpu", clip_norm=10.0)
+    step = TrainingStep(model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu", clip_norm=10.0)
     outcomes = [step(images, targets, list) for _ in range(12)]
     assert outcomes[0].losses["loss_truncated"] == pytest.approx(np.log(2), rel=0.2)
     assert outcomes[-1].losses["loss_truncated"] < 0.85 * outcomes[0].losses["loss_truncated"]
@@ -151,7 +151,7 @@ def test_a_network_learns_it_and_says_it_of_every_detection(make_network):
 
 def test_it_is_a_task_like_any_other_for_gradients_by_task(make_network):
     cfg, model, images, targets = make_network("MULTITASK.LOG_PERIOD", 1, "MULTITASK.LOSS_WEIGHTS.TRUNCATED", 3.0)
-    step = TrainingStep(model.train(), build_loss_combiner(cfg), make_optimizer(cfg, model), "cpu")
+    step = TrainingStep(model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu")
     outcome = step(images, targets, list)
     assert outcome.tasks["truncated"] == pytest.approx(3 * outcome.losses["loss_truncated"])
     assert outcome.trunk_gradients.norms["truncated"] > 0
