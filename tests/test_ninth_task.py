@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from added_tasks import restored_tasks
+from example_task import example
 from PIL import Image
 
 from maskrcnn_benchmark import Predictor
@@ -36,7 +36,6 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import OWN_TASKS, TASKS, Task, annotated_tasks, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.imports import import_file
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "saliency.py"
@@ -63,11 +62,8 @@ TEST: {{IMS_PER_BATCH: 2, NUM_PICTURES: 1, NUM_EXAMPLES: 1}}
 @pytest.fixture(scope="module", autouse=True)
 def saliency():
     """The example, registered for the tests of this file alone."""
-    with restored_tasks():
-        module = import_file("saliency_example", EXAMPLE, make_importable=True)
-        module.setup_environment()
+    with example("saliency") as module:
         yield module
-    del sys.modules["saliency_example"]
 
 
 @pytest.fixture(scope="module")

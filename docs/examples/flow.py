@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 import torch
-from maskrcnn_benchmark.structures.exact_mirror import FLIP_LEFT_RIGHT
 from torch import nn
 from torch.nn import functional as F
 
@@ -19,7 +18,7 @@ from maskrcnn_benchmark.evaluation.trivial import MeanMap
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, of_images, stack_padded
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
 KEY = "flow"

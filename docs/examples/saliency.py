@@ -58,9 +58,6 @@ class Saliency(Task):
         return (ArrayMaps(KEY, encodings={KEY: "PNG of 8 bits: saliency times 255"}),)
 
 
-SALIENCY = Saliency()
-
-
 def maps_folder(dataset):
     return Path(dataset.root).parent / "saliency"
 
@@ -115,9 +112,8 @@ class SaliencyHead(nn.Module):
     def forward(self, features, proposals=None, targets=None):
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, h, w] per image, {}) or (None, {loss_saliency})."""
         if targets is None:
-            probability = self.predict(features.dense).float().sigmoid()
-            sizes = [(width, height) for height, width in features.image_sizes]
-            return [ScoreMap(p, size, DENSE_STRIDE) for p, size in zip(probability, sizes)], {}
+            maps = zip(self.scores(features), features.image_sizes)
+            return [ScoreMap(scores, (width, height), DENSE_STRIDE) for scores, (height, width) in maps], {}
         labels = {i: target.labels[KEY].labels for i, target in enumerate(targets) if KEY in target.labels}
         if not labels:
             return None, {}  # nobody looked at these images: no loss, which is not a loss of zero
@@ -128,6 +124,10 @@ class SaliencyHead(nn.Module):
         known = (truth != IGNORE_INDEX).float()
         loss = F.binary_cross_entropy_with_logits(logits, (truth == 1).float(), known, reduction="sum")
         return None, {"loss_saliency": loss / known.sum().clamp(min=1)}
+
+    def scores(self, features):
+        """`DenseFeatures` -> probabilities float [N, 1, H/4, W/4] of the padded batch; what an export runs."""
+        return self.predict(features.dense).float().sigmoid()
 
 
 class SaliencyEvaluator(Evaluator):
@@ -187,4 +187,4 @@ def mean_label(label):
 
 def setup_environment():
     """Add the task; the tools call this, and a script does after it has imported the file."""
-    register_task(SALIENCY)
+    register_task(Saliency())

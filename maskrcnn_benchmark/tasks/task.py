@@ -531,6 +531,7 @@ class Task:
         if isinstance(features, torch.Tensor):
             return {self.key: head.scores(features)}
         return {self.key: head.scores(features, regions.boxes)}
+
     @property
     def is_added(self) -> bool:
         """Whether it comes from outside this package."""
@@ -666,19 +667,6 @@ def register_task(task: Task) -> Task:
 
 def _name_of_class(task: Task) -> tuple[str, str]:
     return type(task).__module__, type(task).__qualname__
-
-
-def _add_options(cfg: CfgNode, task: Task) -> None:
-    """Give a task the options that every task has, in place."""
-    if task.switch in cfg.MODEL:
-        if not task.is_added:
-            return
-        raise ValueError(f"MODEL.{task.switch} is an option already; choose another switch for {task.key!r}")
-    cfg.add(task_switch(task.switch, task.comment or f"Task: {task.title}"))
-    for make in (loss_weight, first_iteration, last_iteration, rate_factor):
-        cfg.add(make(task.key.upper()))
-    for loss in task.losses:
-        cfg.add(single_loss_weight(loss.upper()))
 
 
 def enabled_tasks(cfg: CfgNode) -> list[Task]:
