@@ -763,10 +763,3 @@ def task_of_loss(name: str) -> Task:
         if name in task.losses:
             return task
     raise KeyError(f"no task owns the loss {name!r}; add it to the losses of its task")
-
-
-# To go with the tables of added tasks
-OWN_TASKS = frozenset(
-    ("detection", "instance", "keypoint", "part", "semantic", "boundary", "occlusion", "classification")
-)
-PER_REGION = frozenset(("detection", "instance", "keypoint", "part"))
