@@ -27,7 +27,17 @@ BESIDE = {
     ("export", "demo"),
 }
 # What gets nothing but a config, or the keys of tasks, and so looks tasks up by itself, inside a function
-DOORS = {}
+DOORS = {
+    "config/__init__.py": "config.cfg has the options of all tasks",
+    "config/check.py": "check_options, which gets a config alone",
+    "data/build.py": "make_data_loader, bind_vocabulary",
+    "data/build_dataset.py": "build_dataset, which a catalog's names lead to",
+    "data/dataset.py": "data sets that are opened with keys of tasks",
+    "data/mapped_dataset.py": "MappedDataset(dataset, vocabulary)",
+    "modeling/detector/detectors.py": "build_detection_model",
+    "modeling/roi_heads/roi_heads.py": "build_roi_heads, as the original calls it",
+    "solver/build.py": "make_optimizer",
+}
 
 
 def floor_of(room):

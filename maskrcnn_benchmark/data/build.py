@@ -97,8 +97,14 @@ def build_datasets(cfg, is_train=True, joined=True):
     transforms = _transforms(cfg, is_train)
     datasets = [build_dataset(cfg, name, transforms, is_train) for name in names]
     if is_train:
-        datasets = in_learned_vocabulary(cfg, names, datasets)
+        datasets = in_learned_vocabulary(cfg, names, datasets, _enabled_tasks(cfg))
     return [ConcatDataset(datasets, names)] if joined and len(datasets) > 1 else datasets
+
+
+def _enabled_tasks(cfg):
+    from maskrcnn_benchmark.tasks.task import enabled_tasks  # late: tasks are above this room
+
+    return enabled_tasks(cfg)
 
 
 def load_vocabulary(cfg):
@@ -176,7 +182,7 @@ def _training_sampler(cfg, dataset):
     ratios = sampling_ratios(cfg)
     names = cfg.DATASETS.TRAIN
     if len(names) > 1:
-        log_mixture(cfg, names, dataset.datasets, ratios)
+        log_mixture(names, dataset.datasets, ratios, _enabled_tasks(cfg))
     if not ratios:
         return DistributedSampler(dataset, 1, 0, shuffle=True, seed=cfg.SOLVER.SEED)
     sizes = [len(each) for each in dataset.datasets]

@@ -61,15 +61,14 @@ def vocabulary_dataset(cfg):
     return next(iter([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]), "")
 
 
-def in_learned_vocabulary(cfg: CfgNode, names: Sequence[str], datasets: list[Dataset]) -> list[Dataset]:
+def in_learned_vocabulary(
+    cfg: CfgNode, names: Sequence[str], datasets: list[Dataset], enabled: "Sequence[Task]"
+) -> list[Dataset]:
     """Training data sets in the vocabulary that the network learns; a single one without DATASETS.VOCABULARY as it is.
 
     Raises `UserError` for a data set that teaches none of the enabled tasks in it, and for an enabled task that none of
     them teaches.
     """
-    from maskrcnn_benchmark.tasks.task import enabled_tasks
-
-    enabled = enabled_tasks(cfg)
     if len(names) == 1 and not cfg.DATASETS.VOCABULARY:
         _refuse_unlabelled(names[0], datasets[0], enabled)
         return datasets
@@ -132,12 +131,11 @@ def sampling_ratios(cfg):
     return ratios
 
 
-def log_mixture(cfg, names, datasets, ratios):
+def log_mixture(
+    names: Sequence[str], datasets: Sequence[Dataset], ratios: Sequence[float], enabled: "Sequence[Task]"
+) -> None:
     """Log one line for each training data set: its size, its share and what it teaches of what the network learns."""
-    from maskrcnn_benchmark.tasks.task import enabled_tasks
-
     sizes = ratios or [len(dataset) for dataset in datasets]
-    enabled = enabled_tasks(cfg)
     for name, dataset, size in zip(names, datasets, sizes):
         taught = taught_tasks(dataset, enabled)
         keys = ", ".join(task.key for task in enabled if task.key in taught)
