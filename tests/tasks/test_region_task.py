@@ -37,9 +37,6 @@ class Truncated(Task):
     per = "region"
     requires = ("detection",)
 
-    def is_annotated(self, annotations):
-        return self.label_of(annotations) is not None
-
     def reads(self, cfg):
         return "box"
 
@@ -58,9 +55,6 @@ class Kind(Task):
     parameter_prefixes = ("roi_heads.kind.",)
     per = "region"
     requires = ("detection",)
-
-    def is_annotated(self, annotations):
-        return self.label_of(annotations) is not None
 
     def build_head(self, cfg, in_channels, vocabulary):
         extractor = ConvStackFeatureExtractor(in_channels, make_pooler(cfg, "ROI_MASK_HEAD"), (8,))
@@ -129,14 +123,18 @@ def head_losses(model, images, targets):
 
 
 def test_a_network_learns_it_and_says_it_of_every_detection(make_network):
-    cfg, model, images, targets = make_network("SOLVER.BASE_LR", 0.02, "MODEL.MASK_ON", False)
+    cfg, model, images, targets = make_network(
+        "SOLVER.BASE_LR", 0.005, "SOLVER.WARMUP_ITERS", 0, "MODEL.MASK_ON", False
+    )
     own = {name for name, p in model.named_parameters() if any(p is q for q in own_parameters(model)["truncated"])}
     assert own == {"roi_heads.truncated.predictor.weight", "roi_heads.truncated.predictor.bias"}
     assert not any(name.startswith("roi_heads.truncated.feature") for name in model.state_dict())
-    step = TrainingStep(model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu", clip_norm=10.0)
-    outcomes = [step(images, targets, list) for _ in range(12)]
+    step = TrainingStep(
+        model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu", clip_norm=10.0
+    )
+    outcomes = [step(images, targets, list) for _ in range(15)]
     assert outcomes[0].losses["loss_truncated"] == pytest.approx(np.log(2), rel=0.2)
-    assert outcomes[-1].losses["loss_truncated"] < 0.85 * outcomes[0].losses["loss_truncated"]
+    assert outcomes[-1].losses["loss_truncated"] < 0.5 * outcomes[0].losses["loss_truncated"]
     with torch.no_grad():
         predictions = model.eval()(images)
     for prediction in predictions:
