@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskrcnn_benchmark.config.paths_catalog import DEFAULT_DATA_DIR
+from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
 from maskrcnn_benchmark.utils.arguments import natural, workers
@@ -119,7 +120,13 @@ def main(arguments=None):
         print(place_annotations(arguments.annotations, folder, arguments.copy), flush=True)
     index = None
     if (folder / ANNOTATIONS).is_file() and (folder / IMAGES).is_dir():
-        index, _ = prepare(folder / ANNOTATIONS, images=folder / IMAGES, workers=arguments.workers, progress=True)
+        index, _ = prepare(
+            folder / ANNOTATIONS,
+            images=folder / IMAGES,
+            workers=arguments.workers,
+            progress=True,
+            content=DetailContent,
+        )
     items = check(folder, index, arguments.expect)
     print(*items, sep="\n")
     return int(any(item.needed and item.remedy for item in items))

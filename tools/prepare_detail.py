@@ -9,13 +9,17 @@ and testing open at once. It lies beside the annotation file, or in --out. A sec
 import os
 from pathlib import Path
 
-from maskrcnn_benchmark.data.preparation.build_index import LAYOUTS, prepare
+from maskrcnn_benchmark.data.coco.content import CocoContent
+from maskrcnn_benchmark.data.detail.content import DetailContent
+from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.arguments import workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
+
+LAYOUTS = {"detail": DetailContent, "coco": CocoContent}
 
 
 def parse_arguments(arguments=None):
@@ -45,7 +49,7 @@ def main(arguments=None):
         arguments.workers,
         progress=True,
         problems_csv=arguments.problems and Path(arguments.problems),
-        layout=arguments.layout,
+        content=LAYOUTS[arguments.layout],
     )
     print(summarize(index))
     print(f"{'prepared' if made else 'is prepared already'}: {index}")

@@ -12,9 +12,6 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.utils.errors import UserError
 
-# The feature maps of the package's own backbones: P2..P6 of a pyramid, one of the others
-PYRAMID_SUFFIX, PYRAMID_LEVELS = "-FPN", 5
-SINGLE_MAP_SUFFIXES = ("-C4", "-C5")
 # Feature extractors of the box head that end in one vector per region
 EXTRACTORS_OF_VECTORS = ("FPN2MLPFeatureExtractor", "FPNXconv1fcFeatureExtractor")
 
@@ -65,18 +62,24 @@ def _heads_on_regions(cfg: CfgNode) -> dict[str, CfgNode]:
     return {name: node for name, node in cfg.MODEL.items() if any(node is group for group in groups)}
 
 
+def _strides(cfg: CfgNode) -> tuple[int, ...]:
+    """Of the backbone's maps, finest first; () where its builder does not say."""
+    from maskrcnn_benchmark.modeling.backbone import promised_strides  # late: backbones are above this room
+
+    return promised_strides(cfg.MODEL.BACKBONE.CONV_BODY) or ()
+
+
 def _pooling(cfg: CfgNode) -> Iterator[str]:
     """Region features are pooled from levels that there are, each half as large as the one before."""
-    body = cfg.MODEL.BACKBONE.CONV_BODY
-    levels = PYRAMID_LEVELS if body.endswith(PYRAMID_SUFFIX) else 1 if body.endswith(SINGLE_MAP_SUFFIXES) else None
+    body, strides = cfg.MODEL.BACKBONE.CONV_BODY, _strides(cfg)
     for name, head in _heads_on_regions(cfg).items():
         scales = head.POOLER_SCALES
         if any(abs(finer - 2 * coarser) > 1e-6 * finer for finer, coarser in pairwise(scales)):
             yield f"MODEL.{name}.POOLER_SCALES is {scales}, but each scale must be half of the one before; correct it"
-        if levels is not None and len(scales) > levels:
+        if strides and len(scales) > len(strides):
             yield (
                 f"MODEL.{name}.POOLER_SCALES has {len(scales)} scales, but MODEL.BACKBONE.CONV_BODY {body} gives "
-                f"{levels} feature map{'s' if levels > 1 else ''}; leave some out"
+                f"{len(strides)} feature map{'s' if len(strides) > 1 else ''}; leave some out"
             )
 
 
@@ -94,7 +97,7 @@ def _shared_features(cfg: CfgNode) -> Iterator[str]:
 def _pyramid(cfg: CfgNode) -> Iterator[str]:
     """A pyramid adds levels of which each is twice as large as the next, which a dilated last stage is not."""
     body, dilation = cfg.MODEL.BACKBONE.CONV_BODY, cfg.MODEL.RESNETS.RES5_DILATION
-    if dilation > 1 and "-FPN" in body:
+    if dilation > 1 and len(_strides(cfg)) > 1:
         yield (
             f"MODEL.RESNETS.RES5_DILATION is {dilation}, which keeps the last stage as large as the one before, but "
             f"MODEL.BACKBONE.CONV_BODY {body} makes a pyramid of both; set it to 1 or take a -C5 backbone"

@@ -93,9 +93,12 @@ def in_learned_vocabulary(cfg: CfgNode, names: Sequence[str], datasets: list[Dat
 
 
 def _refuse_unlabelled(name: str, dataset: Dataset, enabled: "Sequence[Task]") -> None:
-    """Raise `UserError` for a task that is on and of which the only training data set has no labels."""
+    """Raise `UserError` for an added task that is on and of which the only training data set has no labels.
+
+    What the package's own tasks need is asked of the vocabulary.
+    """
     taught = taught_tasks(dataset, enabled)
-    untaught = next((task for task in enabled if task.losses and task.key not in taught), None)
+    untaught = next((task for task in enabled if task.is_added and task.losses and task.key not in taught), None)
     if untaught is not None:
         raise UserError(
             f"MODEL.{untaught.switch} is on, but data set {name} has no labels for {untaught.title}; turn the task "
@@ -137,15 +140,10 @@ def log_mixture(cfg, names, datasets, ratios):
     enabled = enabled_tasks(cfg)
     for name, dataset, size in zip(names, datasets, sizes):
         taught = taught_tasks(dataset, enabled)
+        keys = ", ".join(task.key for task in enabled if task.key in taught)
         logger.info(
             "%s: %d images, %.1f %% of those drawn, annotated for %s; %s",
-            *(
-                name,
-                len(dataset),
-                100 * size / sum(sizes),
-                ", ".join(task.key for task in enabled if task.key in taught),
-            ),
-            _coverage(dataset),
+            *(name, len(dataset), 100 * size / sum(sizes), keys, _coverage(dataset)),
         )
 
 

@@ -20,12 +20,12 @@ def add_downloads(app, demo):
         shown = _shown(demo, token)
         buffer = io.BytesIO()
         shown.picture(shown.view).save(buffer, "PNG", compress_level=3)
-        return _file(buffer.getvalue(), "image/png", f"{_safe(shown.result.name)}.png")
+        return _file(buffer.getvalue(), "image/png", f"{_safe(shown.predicted.name)}.png")
 
     @app.get("/answers/{token}/answers.json")
     def predictions(token: str):
         shown = _shown(demo, token)
-        return _file(shown.json(), "application/json", f"{_safe(shown.result.name)}.json")
+        return _file(shown.json(), "application/json", f"{_safe(shown.predicted.name)}.json")
 
 
 def _shown(demo, token):

@@ -115,6 +115,8 @@ class PredictedImage:
         return self._views[task]
 
     def __getattr__(self, name: str) -> Any:
+        if hasattr(type(self), name):  # a property failed, and says itself why
+            return object.__getattribute__(self, name)
         if not name.startswith("_") and name in TASKS:
             return self[name]
         raise AttributeError(f"a predicted image has no {name!r}; its tasks are {', '.join(TASKS)}")

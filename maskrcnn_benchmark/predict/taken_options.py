@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.modeling.backbone import promised_strides
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, region_heads
 from maskrcnn_benchmark.utils.errors import UserError
@@ -119,8 +120,8 @@ def _feature_bytes(cfg):
     """Of feature maps that are there at the same time, roughly: channels over the square of their stride."""
     model = cfg.MODEL
     channels = model.RESNETS.STEM_OUT_CHANNELS / 4 + 3 * model.RESNETS.RES2_OUT_CHANNELS / 16
-    stride = 4 if "FPN" in model.BACKBONE.CONV_BODY else 16
-    channels += model.RESNETS.BACKBONE_OUT_CHANNELS / stride**2
+    strides = promised_strides(model.BACKBONE.CONV_BODY) or (4,)
+    channels += model.RESNETS.BACKBONE_OUT_CHANNELS / strides[0] ** 2
     read = set().union(*(task.dense_features(cfg) for task in enabled_tasks(cfg)))
     if read & {"dense", "fine"}:
         channels += 2 * model.DENSE_TRUNK.CHANNELS / 16

@@ -110,9 +110,6 @@ class Boundary(Task):
             ),
         )
 
-    def dense_features(self, cfg: CfgNode) -> set[str]:
-        return {"fine"}
-
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailBoundaryReader}

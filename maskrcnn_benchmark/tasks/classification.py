@@ -90,9 +90,6 @@ class Classification(Task):
         count = len(vocabulary.image_label_names)
         return [ClassCount("MODEL.CLASSIFICATION_HEAD.NUM_CLASSES", count, "image labels")]
 
-    def dense_features(self, cfg: CfgNode) -> set[str]:
-        return {"pyramid"}
-
     def planes(self, cfg: CfgNode) -> int:
         return 0
 

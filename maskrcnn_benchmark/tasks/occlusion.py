@@ -173,9 +173,6 @@ class Occlusion(Task):
             ),
         )
 
-    def dense_features(self, cfg: CfgNode) -> set[str]:
-        return {"fine"}
-
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailOcclusionReader}

@@ -228,9 +228,6 @@ class Part(Task):
     def region_options(self, cfg: CfgNode) -> CfgNode | None:
         return cfg.MODEL.ROI_PART_HEAD if cfg.MODEL.PART_HEAD == "roi" else None
 
-    def dense_features(self, cfg: CfgNode) -> set[str]:
-        return {"dense"} if cfg.MODEL.PART_HEAD == "fpn" else set()
-
     def planes(self, cfg: CfgNode) -> int:
         return cfg.MODEL.ROI_PART_HEAD.NUM_CLASSES
 

@@ -109,7 +109,7 @@ class Task:
 
     def dense_features(self, cfg: CfgNode) -> set[str]:
         """Which features per image its head reads, of "pyramid", "dense" and "fine"; for what an image costs."""
-        return {"dense"} if self.per == "image" else set()
+        return {self.reads(cfg)} & {"pyramid", "dense", "fine"}
 
     def planes(self, cfg: CfgNode) -> int:
         """Planes of its map per image or per region; for what an image costs. 0 without a map."""
@@ -226,7 +226,7 @@ class Task:
         Heads with one output per region read "maps" (those of the backbone, which they pool themselves) or "box" (the
         features by which the box head tells its regions apart: vectors [R, C] or maps [R, C, h, w]).
         """
-        return "maps" if self.per == "region" else "dense"
+        return {"region": "maps", "image": "dense"}.get(self.per, "nothing")
 
     def shares_box_features(self, cfg: CfgNode) -> bool:
         """Whether its head gets the box head's region features, though it may have an extractor of its own."""
@@ -258,6 +258,8 @@ class Task:
         instances = annotations.instances
         has_label = instances is not None and instances.has_field(self.label_field)
         return instances.get_field(self.label_field) if has_label else None
+        instances, field = annotations.instances, self.label_field
+        return instances.get_field(field) if instances is not None and instances.has_field(field) else None
 
     def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:
         """A derived task's output on an image; what costs much is better left to a `ScoreMap.computed`.
@@ -530,6 +532,11 @@ class Task:
             return {self.key: head.scores(features)}
         return {self.key: head.scores(features, regions.boxes)}
 
+    @property
+    def is_added(self) -> bool:
+        """Whether it comes from outside this package."""
+        return not type(self).__module__.startswith("maskrcnn_benchmark.tasks.")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
 
@@ -756,10 +763,3 @@ def task_of_loss(name: str) -> Task:
         if name in task.losses:
             return task
     raise KeyError(f"no task owns the loss {name!r}; add it to the losses of its task")
-
-
-# To go with the tables of added tasks
-OWN_TASKS = frozenset(
-    ("detection", "instance", "keypoint", "part", "semantic", "boundary", "occlusion", "classification")
-)
-PER_REGION = frozenset(("detection", "instance", "keypoint", "part"))

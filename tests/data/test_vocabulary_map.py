@@ -14,7 +14,7 @@ from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, DETAIL_JOINTS, J
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, Task, annotated_tasks
 
 SIZE = (6, 4)
 COCO = Vocabulary(("person", "giraffe", "tv", "Couch"), joints=COCO_JOINTS)
@@ -213,3 +213,42 @@ def test_every_object_keeps_its_name(names, first, second):
     assert [name for name, is_known in zip(target.thing_names, known) if is_known] == [
         name for name in target.thing_names if name != "cat"
     ]
+
+
+class Weight(Task):
+    """A number for every object."""
+
+    key = "weight"
+    per = "region"
+
+
+class ForgottenWeight(Weight):
+    def rename(self, source, target):
+        return None
+
+
+def test_a_field_of_an_added_task_stays_with_its_objects():
+    annotations = ImageAnnotations(SIZE, objects(4, 2, 1, weight=torch.tensor([1.0, 2.0, 3.0])))
+    mapping = VocabularyMap(COCO, DETAIL, [TASKS["detection"], Weight()])
+    mapped = mapping(annotations)
+    assert mapped.instances.get_field("weight").tolist() == [1, 3] and mapping.tasks() == {"detection", "weight"}
+    assert annotated_tasks(mapped) == {"detection"} and Weight().is_annotated(mapped)
+    none_left = VocabularyMap(COCO, Vocabulary(("zebra",)), [TASKS["detection"], Weight()])
+    assert none_left(annotations).instances is None and none_left.tasks() == set()
+
+
+def test_a_field_that_keeps_none_of_its_names_is_dropped_alone():
+    annotations = ImageAnnotations(SIZE, objects(4, 1, weight=torch.tensor([1.0, 3.0])))
+    mapping = VocabularyMap(COCO, DETAIL, [TASKS["detection"], ForgottenWeight()])
+    mapped = mapping(annotations)
+    assert mapped.instances.fields() == ["labels"] and mapped.instances.get_field("labels").tolist() == [3, 2]
+    assert mapping.tasks() == {"detection"} and annotations.instances.has_field("weight")
+
+
+def test_names_and_what_needs_them():
+    no_names, weight = Vocabulary(), Weight()
+    needs_names = {key for key, task in TASKS.items() if not task.has_names(no_names)}
+    assert needs_names == {"detection", "instance", "keypoint", "part", "semantic", "classification"}
+    assert not weight.has_names(no_names) and weight.has_names(COCO)
+    assert weight.names(COCO) == TASKS["instance"].names(COCO) == {"classes of objects": COCO.thing_names}
+    assert TASKS["keypoint"].names(DETAIL)["joints"] == DETAIL_JOINTS.names and TASKS["boundary"].names(DETAIL) == {}

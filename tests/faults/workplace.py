@@ -93,6 +93,7 @@ def make_files(workplace):
     """Make what is shared but for the runs; imports PyTorch and draws images."""
     from small_network import save_small_network
 
+    from maskrcnn_benchmark.data.detail.content import DetailContent
     from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
     from maskrcnn_benchmark.data.preparation.build_index import prepare
 
@@ -103,7 +104,7 @@ def make_files(workplace):
     write_mini_detail(workplace.data / "mini_detail", num_train=6, num_val=3, seed=3)
     write_mini_detail(workplace.few / "mini_detail", num_train=1, num_val=1, seed=3)
     for folder in (workplace.data, workplace.few):
-        prepare(folder / "mini_detail" / "annotations.json")
+        prepare(folder / "mini_detail" / "annotations.json", content=DetailContent)
     _write_coco(workplace)
     _write_voc(workplace)
 

@@ -15,8 +15,10 @@ from maskrcnn_benchmark.engine.inference import inference
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.evaluation.parts.part import SCORE_THRESHOLD
 from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -52,6 +54,13 @@ def test_views_have_the_shapes_that_are_documented(small, predicted):
         predicted["depth"]
     with pytest.raises(AttributeError, match="a predicted image has no 'depth'; its tasks are detection, instance"):
         predicted.depth  # noqa: B018
+
+
+def test_an_output_that_cannot_be_resized_is_named_by_its_own_error(predicted):
+    strange = ImagePrediction(predicted.size, outputs={"semantic": "no map"})
+    strange = PredictedImage(predicted.image, strange, predicted.vocabulary, ["semantic"])
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'resize'"):
+        strange.semantic  # noqa: B018
 
 
 def test_the_plain_prediction_is_at_hand_whatever_the_thresholds_are(predicted):

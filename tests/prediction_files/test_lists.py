@@ -15,6 +15,7 @@ from maskrcnn_benchmark.prediction_files.lists import Box, ObjectFile, Plain, Ve
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task
 from maskrcnn_benchmark.utils.errors import UserError
@@ -180,13 +181,13 @@ def test_rows_of_others_are_checked(tmp_path, change, message):
         read_back(folder, Pose(Plain(3)))
 
 
-def test_objects_of_a_network_are_held_and_drawn(tmp_path):
+def test_objects_of_a_network_are_stored_written_read_and_drawn(tmp_path):
     boxes = BoxList(torch.tensor([[1.0, 0, 2, 2], [0, 1, 5, 3]]), SIZE)
     boxes.add_field("labels", torch.tensor([2, 1]))
     boxes.add_field("scores", torch.tensor([0.25, 0.75]))
     boxes.add_field("pose", torch.tensor([[0.5, 1], [2, 3]]))
-    (file,) = Pose().files()
-    stored = read_back(written(tmp_path, Pose(), file.hold(boxes)), Pose())
+    prediction = ImagePrediction(SIZE, instances=boxes)
+    stored = read_back(written(tmp_path, Pose(), Pose().encode(prediction, Images.vocabulary)), Pose())
     drawn = to_prediction({"pose": stored}, SIZE, Images.vocabulary, [Pose()]).instances
     assert drawn.bbox.tolist() == [[0, 1, 5, 3], [1, 0, 2, 2]] and drawn.get_field("labels").tolist() == [1, 2]
     assert drawn.get_field("pose").tolist() == [[2, 3], [0.5, 1]]

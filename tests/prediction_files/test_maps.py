@@ -17,7 +17,7 @@ from maskrcnn_benchmark.prediction_files.layout import files_of
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps, LabelMaps
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
-from maskrcnn_benchmark.structures.image_prediction import ScoreMap
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task
 from maskrcnn_benchmark.utils.errors import UserError
@@ -103,15 +103,20 @@ def test_every_dtype_and_number_of_channels_comes_back_as_it_was(tmp_path_factor
 
 
 @given(st.sampled_from(DTYPES), st.integers(1, 4), st.data())
-def test_what_a_network_says_is_held_and_drawn_to_within_half_a_step(dtype, channels, data):
+def test_an_output_is_stored_written_read_and_drawn_to_within_half_a_step(tmp_path_factory, dtype, channels, data):
     scores = data.draw(arrays(np.float32, (channels, 3, 2), elements=st.floats(0, 1, width=32)))
-    file = ArrayMaps("normals", dtype=dtype, channels=channels)
-    held = file.hold(ScoreMap(torch.from_numpy(scores), (2, 3)))
-    file.check(held, (2, 3))
-    drawn = file.decode(held, (2, 3), None)
+    task = Normals(dtype=dtype, channels=channels)
+
+    def encoded(output):
+        return task.encode(ImagePrediction((2, 3), outputs={"normals": output}), Images.vocabulary)
+
+    stored = encoded(ScoreMap(torch.from_numpy(scores), (2, 3)))
+    read = read_back(written(tmp_path_factory.mktemp("maps"), task, stored, (2, 3)), task, (2, 3))
+    assert read.dtype == stored.dtype and np.array_equal(read, stored)
+    drawn = task.decode(read, (2, 3), Images.vocabulary)
     step = {"uint8": 1 / 255, "uint16": 1 / 65535, "float32": 0}[dtype]
     assert drawn.size == (2, 3) and np.abs(drawn.scores.numpy() - scores).max() <= step / 2 + 1e-7
-    assert np.array_equal(file.hold(drawn), held)
+    assert np.array_equal(encoded(drawn), stored)
 
 
 def test_pictures_where_a_png_can_hold_them_and_arrays_elsewhere():

@@ -49,7 +49,7 @@ class Crowded(Task):
 @pytest.fixture
 def derived():
     tasks = [Crowded(), Surprise()]
-    with registered(*tasks):
+    with registered(*reversed(tasks)):
         yield tasks
 
 

@@ -84,7 +84,7 @@ def voc(tmp_path):
 def tool(monkeypatch):
     """The tool, with a preparation that makes an index of the tables that the tool looks at."""
 
-    def prepare(source, index=None, images=None, strict=False, workers=0, progress=False, problems_csv=None):
+    def prepare(source, index=None, images=None, workers=0, progress=False, content=None):
         content = json.loads(Path(source).read_text())
         index = Path(source).with_name("annotations.index.sqlite")
         index.unlink(missing_ok=True)

@@ -38,10 +38,13 @@ SECTIONS = ("annos_segmentation", "annos_boundary", "annos_occlusion", "annos_jo
 
 def prepare_set(folder, workers):
     """Seconds that making the index of folder/annotations.json takes, its images looked at."""
+    from maskrcnn_benchmark.data.detail.content import DetailContent
     from maskrcnn_benchmark.data.preparation.build_index import prepare
 
     start = time.perf_counter()
-    prepare(folder / "annotations.json", images=folder / "images", workers=workers, progress=True)
+    prepare(
+        folder / "annotations.json", images=folder / "images", workers=workers, progress=True, content=DetailContent
+    )
     return time.perf_counter() - start
 
 

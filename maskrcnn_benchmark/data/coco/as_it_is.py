@@ -157,7 +157,12 @@ class SoundScan(Scan):
 
 
 class SoundContent:
-    """The rows of an index of a file in which nothing is wrong. Args and methods are those of `DetailContent`."""
+    """The rows of an index of a file in which nothing is wrong, see `build_index.Content`.
+
+    Every entry is checked as reading the file does it; masks and what boxes reach over are not looked at.
+    """
+
+    layout = "coco"
 
     def __init__(self, source, images, progress):
         self.scan = SoundScan(source, progress)

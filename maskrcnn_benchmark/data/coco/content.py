@@ -74,7 +74,9 @@ class CocoScan(Scan):
 
 
 class CocoContent:
-    """The rows of an index of a file in COCO's layout. Args and methods are those of `DetailContent`."""
+    """The rows of an index of a file in COCO's layout, see `build_index.Content`."""
+
+    layout = "coco"
 
     def __init__(self, source, images, progress):
         self.scan = CocoScan(source, progress)

@@ -4,8 +4,10 @@ import logging
 from functools import lru_cache
 from pathlib import Path
 
+from maskrcnn_benchmark.data.coco.as_it_is import SoundContent
 from maskrcnn_benchmark.data.coco.file import CocoFile
 from maskrcnn_benchmark.data.coco.index import CocoIndex
+from maskrcnn_benchmark.data.preparation.build_index import make_index
 from maskrcnn_benchmark.data.preparation.index_file import (
     NotIndexable,
     cached_index_path_of,
@@ -99,16 +101,13 @@ def _open_for_the_first_time(*state):
 
 
 def _open_with_new_index(path):
-    # Preparation is only loaded where it is needed: opening what has an index should cost next to nothing
-    from maskrcnn_benchmark.data.preparation.build_index import prepare_sound_coco
-
     index = index_path_of(path)
     if not is_writable(path.parent):
         index = cached_index_path_of(path)
         mkdir(index.parent)
     occasion = "read again, since its index is out of date or damaged" if index.exists() else "read for the first time"
     logger.info("%s is %s: its index is written to %s", path, occasion, index)
-    prepare_sound_coco(path, index, lambda: _open_current(index, path) is not None, progress=True)
+    make_index(SoundContent, path, index, lambda: _open_current(index, path) is not None, progress=True)
     file = _open_current(index, path)
     if file is None:
         raise UserError(f"{path} or its index {index} was changed while it was read; start again")

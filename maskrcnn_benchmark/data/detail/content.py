@@ -84,6 +84,8 @@ class DetailContent:
         scan: the `DetailScan`.
     """
 
+    layout = "detail"
+
     def __init__(self, source, images, progress):
         self.scan = DetailScan(source, progress)
         self._images = images

@@ -5,7 +5,9 @@ import logging
 from functools import lru_cache
 from pathlib import Path
 
+from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.detail.index import SECTIONS, DetailIndex, is_silhouette
+from maskrcnn_benchmark.data.preparation.build_index import make_index
 from maskrcnn_benchmark.data.preparation.index_file import (
     DamagedIndex,
     cached_index_path_of,
@@ -74,9 +76,6 @@ def _is_sound(index, state):
 
 
 def _make_index(path, will_do):
-    # Preparation is only loaded where it is needed: opening a prepared set should cost next to nothing
-    from maskrcnn_benchmark.data.preparation.build_index import prepare_again
-
     beside = is_writable(path.parent)
     index = index_path_of(path) if beside else cached_index_path_of(path)
     hint = "; this takes minutes, tools/prepare_detail.py does it with every core" if _is_large(path) else ""
@@ -84,7 +83,7 @@ def _make_index(path, will_do):
     logging.getLogger(__name__).info("%s is %s: its index is written to %s%s", path, occasion, index, hint)
     try:
         mkdir(index.parent)
-        prepare_again(path, index, will_do, progress=_is_large(path))
+        make_index(DetailContent, path, index, lambda: will_do(index), progress=_is_large(path))
     except NotWritten as error:
         raise NotWritten(
             f"{error}. The index can lie elsewhere: tools/prepare_detail.py --out DIR makes it there, and "

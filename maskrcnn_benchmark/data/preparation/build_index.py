@@ -6,12 +6,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from maskrcnn_benchmark.data.coco.as_it_is import SoundContent
-from maskrcnn_benchmark.data.coco.content import CocoContent
-from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_FILE_KINDS
 from maskrcnn_benchmark.data.preparation.index_file import (
     connect,
@@ -23,19 +21,55 @@ from maskrcnn_benchmark.data.preparation.index_file import (
     seal,
     time_of_seal,
 )
+from maskrcnn_benchmark.data.preparation.problems import Problem
+from maskrcnn_benchmark.data.preparation.scan import Scan
 from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSIONS, create_tables, insert
 from maskrcnn_benchmark.data.preparation.summary import first_problem, write_problems
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.workers import work_through
 
-LAYOUTS = {"detail": DetailContent, "coco": CocoContent}
 _PAGE = 4096  # bytes
 _IMAGES_PER_JOB = 16
 
 
+class Content(Protocol):
+    """What an annotation file of a layout holds, on its way into an index: called with the file, the folder of its
+    images or None, and whether to show a bar while it is scanned.
+
+    Attributes:
+        layout: a key of `schema.COLUMNS`.
+        scan: the `Scan`.
+    """
+
+    layout: str
+    scan: Scan
+
+    def __init__(self, source: Path, images: Path | None, progress: bool) -> None: ...
+
+    def rows_of(self, ids: list[Any]) -> tuple[dict[str, list], list[Problem]]:
+        """({table: rows}, problems) of several images, for `completed`; it may be called in another process."""
+
+    def completed(self, rows: dict[str, list]) -> dict[str, list]:
+        """The rows that can be written now."""
+
+    def tables(self) -> dict[str, list]:
+        """{table: rows} of the tables, once all images are completed."""
+
+    def meta(self) -> dict[str, Any]:
+        """What the table "meta" holds beside that of every layout."""
+
+
 def prepare(
-    source, index=None, images=None, strict=False, workers=0, progress=False, problems_csv=None, layout="detail"
-):
+    source: str | os.PathLike,
+    index: str | os.PathLike | None = None,
+    images: str | os.PathLike | None = None,
+    strict: bool = False,
+    workers: int = 0,
+    progress: bool = False,
+    problems_csv: Path | None = None,
+    *,
+    content: type[Content],
+) -> tuple[Path, bool]:
     """Make the index of an annotation file, unless it is there.
 
     Args:
@@ -46,7 +80,7 @@ def prepare(
         workers: processes that check images beside this one; 0 checks them here.
         progress: show bars.
         problems_csv: file to write every problem to, or None.
-        layout: that of the file, a key of `LAYOUTS`.
+        content: of the file's layout.
 
     Returns:
         (Path of the index, whether it had to be made).
@@ -60,10 +94,10 @@ def prepare(
     if images is not None and not Path(images).is_dir():
         raise UserError(f"no such folder of images: {images}")
     index = index_path_of(source) if index is None else Path(index)
-    if not _will_do(index, source, images, layout):
-        with replacing(index, lambda: _will_do(index, source, images, layout)) as partial:
+    if not _will_do(index, source, images, content.layout):
+        with replacing(index, lambda: _will_do(index, source, images, content.layout)) as partial:
             if partial is not None:
-                _build(LAYOUTS[layout], layout, source, partial, images, progress, workers, strict, problems_csv)
+                _build(content, source, partial, images, progress, workers, strict, problems_csv)
                 return index, True
     learn_time(index, source)
     with contextlib.closing(connect(index)) as connection:
@@ -71,43 +105,30 @@ def prepare(
     return index, False
 
 
-def prepare_again(
-    source: str | os.PathLike, index: str | os.PathLike, will_do: Callable[[Path], bool], progress: bool = False
+def make_index(
+    content: type[Content],
+    source: str | os.PathLike,
+    index: str | os.PathLike,
+    will_do: Callable[[], bool],
+    progress: bool = False,
 ) -> None:
-    """Make the index of a file of PASCAL in Detail, whatever is there.
+    """Make the index of a file, whatever is there.
 
     Args:
-        source: the JSON file.
-        index: the file to write.
-        will_do: function of the index to whether what is there will do, asked when no other process is making it (any
-            longer).
-        progress: show bars.
-
-    Raises `UserError` as `prepare`.
-    """
-    with replacing(index, lambda: will_do(index)) as partial:
-        if partial is not None:
-            _build(DetailContent, "detail", Path(source), partial, progress=progress)
-
-
-def prepare_sound_coco(source, index, will_do, progress=False):
-    """Make the index of a file in COCO's layout of which nothing has to be left out.
-
-    Every entry is checked as reading the file does it; masks and what boxes reach over are not looked at.
-
-    Args:
+        content: of the file's layout.
         source: the JSON file.
         index: the file to write.
         will_do: whether what is there will do, asked when no other process is making it (any longer).
         progress: show bars.
 
     Raises:
-        NotIndexable, UserError: something in the file cannot be kept as it is; reading the file says what.
+        UserError: as `prepare`.
+        NotIndexable: `content` cannot keep something of the file as it is; reading the file says what.
         NotWritten: the place cannot be written to.
     """
     with replacing(index, will_do) as partial:
         if partial is not None:
-            _build(SoundContent, "coco", Path(source), partial, progress=progress)
+            _build(content, Path(source), partial, progress=progress)
 
 
 def _will_do(index, source, images, layout):
@@ -135,12 +156,19 @@ def _report_problems(connection, source, strict, problems_csv):
 
 
 def _build(
-    make_content, layout, source, partial, images=None, progress=False, workers=0, strict=False, problems_csv=None
-):
+    make_content: type[Content],
+    source: Path,
+    partial: Path,
+    images: str | os.PathLike | None = None,
+    progress: bool = False,
+    workers: int = 0,
+    strict: bool = False,
+    problems_csv: Path | None = None,
+) -> None:
     started = time.perf_counter()
     folder_time = None if images is None else _mtime(images)
     content = make_content(source, None if images is None else Path(images), progress)
-    scan = content.scan
+    scan, layout = content.scan, content.layout
     with contextlib.closing(connect(partial, writable=True)) as connection:
         writer = _Writer(connection, layout)
         writer.add({}, scan.problems)

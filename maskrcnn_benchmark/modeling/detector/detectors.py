@@ -1,5 +1,7 @@
 """From a config to the whole network."""
 
+from typing import Any
+
 import torch._functorch.config
 from torch import nn
 from yacs.config import CfgNode
@@ -47,7 +49,7 @@ def build_detection_model(cfg: CfgNode, vocabulary: Vocabulary | None = None) ->
     return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST, normalize)
 
 
-def compile_backbone(backbone, **options):
+def compile_backbone(backbone: nn.Module, **options: Any) -> None:
     """Have the parts of a backbone compiled by torch.compile when they first run. Names of parameters stay.
 
     The backbone itself is left as it is, so that hooks on it, such as the one that takes gradients by task, run as

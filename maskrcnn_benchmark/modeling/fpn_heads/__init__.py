@@ -1,1 +1,1 @@
-"""Heads with one answer per image."""
+"""Heads with one output per image."""

@@ -1,1 +1,1 @@
-"""Heads with one answer per region: box, mask, keypoints, parts."""
+"""Heads with one output per region: box, mask, keypoints, parts."""

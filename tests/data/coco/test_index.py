@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -11,12 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from maskrcnn_benchmark.data.coco.content import CocoContent
 from maskrcnn_benchmark.data.coco.index import CocoIndex
 from maskrcnn_benchmark.data.datasets import COCODataset
-from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.detail.content import DetailContent
+from maskrcnn_benchmark.data.preparation import build_index
 from maskrcnn_benchmark.data.preparation.index_file import connect
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.errors import UserError
+
+prepare = partial(build_index.prepare, content=CocoContent)
 
 SQUARE = [[1.0, 1.0, 5.0, 1.0, 5.0, 5.0, 1.0, 5.0]]
 STRIP = {"size": [8, 10], "counts": [2, *([1, 7] * 9), 1, 5]}
@@ -87,7 +92,7 @@ def assert_same_boxes(one, two):
 
 def test_a_data_set_reads_the_same_from_the_index(tmp_path, content):
     path = written(tmp_path, content)
-    index, made = prepare(path, tmp_path / "elsewhere.sqlite", layout="coco")
+    index, made = prepare(path, tmp_path / "elsewhere.sqlite")
     assert made and problems_of(index) == []
     assert_same(path, index, tmp_path)
     lines = [line.split() for line in summarize(index).splitlines()]
@@ -97,7 +102,7 @@ def test_a_data_set_reads_the_same_from_the_index(tmp_path, content):
 def test_the_index_beside_a_file_is_taken_until_the_file_changes(tmp_path, content):
     path = written(tmp_path, content)
     assert not isinstance(COCODataset(path, None, False).file, CocoIndex)
-    assert prepare(path, layout="coco")[1] and not prepare(path, layout="coco")[1]
+    assert prepare(path)[1] and not prepare(path)[1]
     dataset = COCODataset(path, None, False)
     assert isinstance(dataset.file, CocoIndex) and dataset.file.path == path
     again = pickle.loads(pickle.dumps(dataset))
@@ -107,14 +112,15 @@ def test_the_index_beside_a_file_is_taken_until_the_file_changes(tmp_path, conte
 
 
 def test_an_index_of_another_layout_is_refused(tmp_path, content):
-    index, _ = prepare(written(tmp_path, {**content, "images": []}), tmp_path / "detail.sqlite")
+    path = written(tmp_path, {**content, "images": []})
+    index, _ = build_index.prepare(path, tmp_path / "detail.sqlite", content=DetailContent)
     with pytest.raises(UserError, match="is the index of a file in the layout 'detail', not 'coco'"):
         COCODataset(index, None, False)
 
 
 def test_a_list_of_test_images_is_not_annotated(tmp_path, content):
     del content["annotations"]
-    index, _ = prepare(written(tmp_path, content), layout="coco")
+    index, _ = prepare(written(tmp_path, content))
     assert COCODataset(index, None, False).get_annotations(0).instances is None
 
 
@@ -144,7 +150,7 @@ def test_a_list_of_test_images_is_not_annotated(tmp_path, content):
 )
 def test_what_is_damaged_is_told_of(tmp_path, content, change, what, where):
     change(content)
-    index, _ = prepare(written(tmp_path, content), layout="coco")
+    index, _ = prepare(written(tmp_path, content))
     assert any(found[0] == what and found[1].startswith(where) for found in problems_of(index))
     dataset = COCODataset(index, None, False, keep_crowd=True)
     for idx in range(len(dataset)):
@@ -155,7 +161,7 @@ def test_images_are_looked_at_on_request(tmp_path, content):
     for number in (10, 20):
         Image.new("RGB", (10, 8)).save(tmp_path / f"{number}.png")
     (tmp_path / "20.png").write_bytes((tmp_path / "20.png").read_bytes()[:40])
-    index, _ = prepare(written(tmp_path, content), images=tmp_path, layout="coco")
+    index, _ = prepare(written(tmp_path, content), images=tmp_path)
     assert sorted(what for what, *_ in problems_of(index)) == ["image file cannot be read", "image file is missing"]
     assert COCODataset(index, tmp_path, False).ids == [10]
 
@@ -180,7 +186,7 @@ def test_a_damaged_value_never_crashes_it(tmp_path, content, data):
         inner = inner[key]
     inner[place[-1]] = data.draw(junk)
     try:
-        index, _ = prepare(written(tmp_path, content), layout="coco")
+        index, _ = prepare(written(tmp_path, content))
         dataset = COCODataset(index, None, False, keep_crowd=True)
         for idx in range(len(dataset)):
             dataset.get_annotations(idx)
@@ -192,6 +198,6 @@ def test_real_files_read_the_same_from_their_index(real_data, tmp_path):
     folder = real_data / "coco_mini"
     for name in ("instances_val2017", "person_keypoints_val2017"):
         path = folder / "annotations" / f"{name}.json"
-        index, _ = prepare(path, tmp_path / f"{name}.sqlite", folder / "val2017", layout="coco")
+        index, _ = prepare(path, tmp_path / f"{name}.sqlite", folder / "val2017")
         assert problems_of(index) == []
         assert_same(path, index, folder / "val2017")

@@ -8,6 +8,7 @@ import os
 import resource
 import sqlite3
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,13 +18,16 @@ from hypothesis import strategies as st
 
 from maskrcnn_benchmark.data.coco import opening as coco_opening
 from maskrcnn_benchmark.data.coco.as_it_is import SoundContent
+from maskrcnn_benchmark.data.coco.content import CocoContent
 from maskrcnn_benchmark.data.coco.file import CocoFile
 from maskrcnn_benchmark.data.coco.index import CocoIndex
 from maskrcnn_benchmark.data.coco.opening import open_coco_file
 from maskrcnn_benchmark.data.datasets import COCODataset
-from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation import build_index
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.errors import UserError
+
+prepare = partial(build_index.prepare, content=CocoContent)
 
 SQUARE = [[1.0, 1.0, 5.0, 1.0, 5.0, 5.0, 1.0, 5.0]]
 STRIP = {"size": [8, 10], "counts": [2, *([1, 7] * 9), 1, 5]}
@@ -224,7 +228,7 @@ def test_its_summary_is_that_of_the_tools_index(tmp_path, content, none_is_small
     content["annotations"][0]["iscrowd"] = 1
     path = written(tmp_path, content)
     ours = summarize(open_coco_file(path).index).splitlines()[:-1]
-    index, _ = prepare(path, tmp_path / "other.sqlite", layout="coco")
+    index, _ = prepare(path, tmp_path / "other.sqlite")
     assert ours == summarize(index).splitlines()[:-1]
     assert ["dog", "2", "1", "1"] in [line.split() for line in ours]
 
@@ -394,7 +398,7 @@ def test_the_tool_checks_what_the_first_use_did_not(tmp_path, content, none_is_s
     dataset = COCODataset(path, None, False, keep_crowd=True)
     with pytest.raises(UserError, match="annotation x of image b: its run-length code does not decode"):
         dataset.get_annotations(dataset.ids.index("b"))
-    assert prepare(path, layout="coco")[1] and not prepare(path, layout="coco")[1]
+    assert prepare(path)[1] and not prepare(path)[1]
     with caplog.at_level(logging.WARNING):
         file = open_coco_file(path)
     assert file.records("b") == []

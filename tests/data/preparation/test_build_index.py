@@ -4,15 +4,19 @@ import contextlib
 import csv
 import json
 import os
+from functools import partial
 
 import pytest
 from detail_files import DOG, by_image, of_file, problems_of, read_back, region, written
 
+from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.detail.index import DetailIndex
-from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation import build_index
 from maskrcnn_benchmark.data.preparation.index_file import connect, index_path_of
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.errors import UserError
+
+prepare = partial(build_index.prepare, content=DetailContent)
 
 
 def test_workers_write_the_same_index(tmp_path, content):

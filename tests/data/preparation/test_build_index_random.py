@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 
 import pytest
 from detail_files import (
@@ -22,10 +23,13 @@ from detail_files import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.detail.index import SECTIONS, DetailIndex
-from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation import build_index
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.errors import UserError
+
+prepare = partial(build_index.prepare, content=DetailContent)
 
 
 @st.composite

@@ -6,6 +6,7 @@ import os
 import pickle
 import sqlite3
 import threading
+from functools import partial
 
 import pytest
 from detail_files import by_image, kinds_of, of_file, problems_of, read_back, written
@@ -13,11 +14,14 @@ from PIL import Image
 from torch._utils import ExceptionWrapper
 
 from maskrcnn_benchmark.data.detail import content as detail_content
+from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.detail.file import open_detail_file
 from maskrcnn_benchmark.data.detail.index import SECTIONS, DetailIndex
-from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation import build_index
 from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, connect, index_path_of, replacing, seal
 from maskrcnn_benchmark.utils.errors import UserError
+
+prepare = partial(build_index.prepare, content=DetailContent)
 
 
 def test_a_second_run_does_nothing_and_a_changed_file_is_noticed(tmp_path, content):

@@ -11,6 +11,7 @@ from faults.mutations.attempt import Attempt, mutation_class
 def detail(case):
     """A file in Detail's layout: prepared, opened and read."""
     from maskrcnn_benchmark.data.datasets import DetailDataset
+    from maskrcnn_benchmark.data.detail.content import DetailContent
     from maskrcnn_benchmark.data.preparation.build_index import prepare
 
     folder = case.workplace.few / "mini_detail"
@@ -18,9 +19,8 @@ def detail(case):
     what = _damaged_json(case, folder / "annotations.json", path)
 
     def door():
-        index, _ = prepare(
-            path, case.out / "the.index.sqlite", folder / "images" if case.random.random() < 0.5 else None
-        )
+        images = folder / "images" if case.random.random() < 0.5 else None
+        index, _ = prepare(path, case.out / "the.index.sqlite", images, content=DetailContent)
         dataset = DetailDataset(index, folder / "images", parts="person6")
         return read_all(dataset)
 
@@ -29,6 +29,7 @@ def detail(case):
 
 def coco(case):
     """A file in COCO's layout, opened as training or as testing does, or prepared."""
+    from maskrcnn_benchmark.data.coco.content import CocoContent
     from maskrcnn_benchmark.data.datasets import COCODataset
     from maskrcnn_benchmark.data.preparation.build_index import prepare
 
@@ -38,7 +39,7 @@ def coco(case):
 
     def door():
         if prepares:
-            prepare(path, case.out / "the.index.sqlite", layout="coco")
+            prepare(path, case.out / "the.index.sqlite", content=CocoContent)
         source = case.out / "the.index.sqlite" if prepares else path
         dataset = COCODataset(source, case.workplace.few / "mini_detail" / "images", not testing, keep_crowd=testing)
         return read_all(dataset)

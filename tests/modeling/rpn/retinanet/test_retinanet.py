@@ -130,8 +130,8 @@ def test_it_learns_a_square_by_heart():
     [
         (("MODEL.BACKBONE.CONV_BODY", "R-50-FPN"), "P3..P7.*CONV_BODY R-50-FPN.*choose R-50-FPN-RETINANET"),
         (("MODEL.RETINANET.ANCHOR_SIZES", (16,)), "ANCHOR_STRIDES has 2 levels and .*ANCHOR_SIZES 1"),
-        (("MODEL.MASK_ON", True), "MODEL.MASK_ON .*RetinaNet"),
-        (("MODEL.KEYPOINT_ON", True, "MODEL.PART_ON", True), "KEYPOINT_ON and MODEL.PART_ON .*RetinaNet"),
+        (("MODEL.MASK_ON", True), "RetinaNet .*for MODEL.MASK_ON"),
+        (("MODEL.KEYPOINT_ON", True, "MODEL.PART_ON", True), "RetinaNet .*KEYPOINT_ON and MODEL.PART_ON"),
     ],
 )
 def test_a_wrong_option_is_the_users_error(pairs, message):
