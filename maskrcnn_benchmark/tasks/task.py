@@ -736,27 +736,6 @@ def derive_outputs(
     return made
 
 
-def own_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """{task key: list of a network's parameters that no other task and no shared layer uses}, for every task.
-
-    A parameter under two names, such as those of region features that masks read from the box head, is one of both
-    tasks, and so of neither.
-    """
-    owners: dict[int, set[str | None]] = {}
-    parameters: dict[int, torch.nn.Parameter] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        name = name.removeprefix("module.")  # as DistributedDataParallel has it
-        keys = {task.key for task in TASKS.values() if name.startswith(task.parameter_prefixes)}
-        owners.setdefault(id(parameter), set()).update(keys or {None})
-        parameters[id(parameter)] = parameter
-    own: dict[str, list[nn.Parameter]] = {key: [] for key in TASKS}
-    for place, keys in owners.items():
-        (first, *others) = keys
-        if first is not None and not others:
-            own[first].append(parameters[place])
-    return own
-
-
 def task_of_loss(name: str) -> Task:
     """The task that owns a loss. Raises `KeyError` for a loss that no task claims."""
     for task in TASKS.values():

@@ -19,10 +19,11 @@ from maskrcnn_benchmark.modeling.poolers import make_pooler
 from maskrcnn_benchmark.modeling.roi_heads.conv_stack import ConvStackFeatureExtractor
 from maskrcnn_benchmark.modeling.roi_heads.region_vectors import RegionVectorHead
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.multitask.task_gradients import own_parameters
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.target_batch import TargetBatch
-from maskrcnn_benchmark.tasks.task import Task, annotated_tasks, enabled_tasks, own_parameters
+from maskrcnn_benchmark.tasks.task import TASKS, Task, annotated_tasks, enabled_tasks
 
 
 class Truncated(Task):
@@ -126,7 +127,11 @@ def test_a_network_learns_it_and_says_it_of_every_detection(make_network):
     cfg, model, images, targets = make_network(
         "SOLVER.BASE_LR", 0.005, "SOLVER.WARMUP_ITERS", 0, "MODEL.MASK_ON", False
     )
-    own = {name for name, p in model.named_parameters() if any(p is q for q in own_parameters(model)["truncated"])}
+    own = {
+        name
+        for name, p in model.named_parameters()
+        if any(p is q for q in own_parameters(model, TASKS.values())["truncated"])
+    }
     assert own == {"roi_heads.truncated.predictor.weight", "roi_heads.truncated.predictor.bias"}
     assert not any(name.startswith("roi_heads.truncated.feature") for name in model.state_dict())
     step = TrainingStep(
