@@ -1,16 +1,18 @@
 """Checks of the tables that all records of PASCAL in Detail refer to: images, categories and parts."""
 
 from collections import Counter
+from typing import Any
 
 from maskrcnn_benchmark.data.detail.index import is_silhouette
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_text, shown
+from maskrcnn_benchmark.data.preparation.problems import Problem
 
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 NONE = "none"  # what the file calls the superpart of a part that has none
 
 
-def check_tables(images, categories, parts):
+def check_tables(images: Any, categories: Any, parts: Any) -> tuple[tuple[dict, dict, dict], list[Problem]]:
     """Check the tables of a file; whatever JSON can hold in their place does not raise.
 
     Args:
