@@ -164,7 +164,7 @@ class SoundScan(Scan):
 class SoundContent:
     """The rows of an index of a file in which nothing is wrong, see `build_index.Content`.
 
-    Every entry is checked as reading the file does it; masks and what boxes reach over are not looked at.
+    Every entry is checked as reading the file does it; masks and what boxes reach over are not checked.
     """
 
     layout = "coco"

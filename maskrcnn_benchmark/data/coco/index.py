@@ -26,7 +26,7 @@ _JSON = (str, bytes)  # what a column that holds JSON may be
 class CocoIndex:
     """One annotation file in COCO's layout, as its index knows it. Attributes and methods are those of `CocoFile`.
 
-    Opening reads a few numbers of each image; rows are read when they are asked for, from pages that all processes
+    Opening reads a few numbers of each image; rows are read lazily, from pages that all processes
     share. An instance can be pickled, and used after a fork and by several threads. What the checks of the preparation
     left out is not there, see `problems`.
 
@@ -94,7 +94,7 @@ class CocoIndex:
 
 
 class ImageTable(Mapping):
-    """{image id: its row, with file_name, width and height} in file order, each row read when it is asked for.
+    """{image id: its row, with file_name, width and height} in file order, each row read lazily.
 
     Attributes:
         ids: list of the N ids, numbers ascending, then texts.

@@ -94,7 +94,7 @@ class COCOImage(AnnotatedImage):
 class COCODataset(AnnotatedDataset):
     """Images of COCO, or of any file in its layout.
 
-    Every image of such a file was looked at: without a record, it holds no object. Only a file without a section
+    Every image of such a file is annotated: without a record, it holds no object. Only a file without a section
     `annotations`, such as COCO's lists of test images, knows nothing of its images.
 
     Attributes:

@@ -46,7 +46,7 @@ def check_image(
         records: {section: list of records in file order} of the four "annos_" sections.
         tables: `Tables`.
         path: the image file, or a folder in which the row's file name is looked up once that is known to be harmless,
-            or None where images are not looked at.
+            or None where images are not checked.
 
     Returns:
         (records as they are to be indexed, list of `Problem`). Every section is there; a record without a fault is the

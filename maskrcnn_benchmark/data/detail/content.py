@@ -82,7 +82,7 @@ class DetailContent:
 
     Args:
         source: the JSON file.
-        images: folder of the images, to look at them, or None.
+        images: folder of the images, to check them, or None.
         progress: show a bar while the file is scanned.
 
     Attributes:

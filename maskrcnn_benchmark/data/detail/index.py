@@ -29,7 +29,7 @@ _FARTHEST = 1e9  # pixels; beyond every coordinate of an image
 class DetailIndex:
     """One annotation file, as its index knows it. Everything that reads annotations of Detail goes through this class.
 
-    Opening reads tables of one row per image; records are read when they are asked for, from pages of the file that all
+    Opening reads tables of one row per image; records are read lazily, from pages of the file that all
     processes share. An instance can be pickled, and used after a fork and by several threads.
 
     Args:

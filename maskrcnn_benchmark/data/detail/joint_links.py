@@ -59,7 +59,7 @@ def link_persons(joints: list, persons: list[dict], size: tuple[int, int]) -> li
       pairs fit 0.7 or more, but for 2 records without any visible joint; with the right mask taken away, the best
       pair that is left fits less than 0.4. Half of the joints and an IoU of 0.2 make a link;
     - MARGIN 0.1: one visible joint of seven, or a third of the boxes' weight. Where two could be had at all (10 ties),
-      the right one was ahead by 0.7 or more, so that the margin is for worse annotations than these.
+      the right one was better by 0.7 or more, so that the margin is for worse annotations than these.
 
     Args:
         joints: list of annos_joints records of one image.

@@ -76,7 +76,7 @@ def prepare(
     Args:
         source: the JSON file.
         index: the file to write; by default beside `source`, see `index_path_of`.
-        images: folder of the images, each of which is then looked at, or None.
+        images: folder of the images, each of which is then checked, or None.
         strict: raise `UserError` if anything is wrong with the file, and write no index.
         workers: processes that check images beside this one; 0 checks them here.
         progress: show bars.
@@ -133,7 +133,7 @@ def make_index(
 
 
 def _will_do(index, source, images, layout):
-    """Whether an index is of this file and, where images are to be looked at, of this state of their folder."""
+    """Whether an index is of this file and, where images are to be checked, of this state of their folder."""
     if not is_current(index, source, layout):
         return False
     meta = read_meta(index)

@@ -189,7 +189,7 @@ class IndexConnection:
         Args:
             statement: SQL.
             values: of its question marks.
-            types: for each column a tuple of the types that its values may have; None does not look at them.
+            types: for each column a tuple of the types that its values may have; None checks none.
 
         Raises `DamagedIndex` for a damaged index, one that was cut short since it was opened, and a value of another
         type.
