@@ -1,7 +1,7 @@
 """Cityscapes in its own layout: instance masks from bitmaps or polygons, and the semantic map of 19 classes."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
+# An image's attributes may be anything that can be read: layouts compute them lazily
+# mypy: disable-error-code="override"
+
 IMAGE = "_leftImg8bit.png"
 ANNOTATIONS = {"mask": "instanceIds.png", "poly": "polygons.json"}
 LABELS = "labelIds.png"
@@ -28,6 +31,7 @@ LABELS = "labelIds.png"
 class CityScapesImage(AnnotatedImage):
     """One image of a `CityScapesDataset`: objects and groups, from bitmaps or polygons."""
 
+    dataset: "CityScapesDataset"
     has_objects = has_masks = True
 
     @property
@@ -155,7 +159,7 @@ class CityScapesDataset(AnnotatedDataset):
         self.cityscapesID_to_ind = {number: self.name_to_id[name] for number, name in classes.items()}
         self.vocabulary = Vocabulary(tuple(classes.values()), tuple(name for _, name in SEMANTIC))
         self._use(self._find_images(mini))
-        self._sizes = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
         self.open_readers(tasks)
 
     def get_img_info(self, idx: int) -> dict[str, Any]:
@@ -221,7 +225,7 @@ class CityScapesDataset(AnnotatedDataset):
         return bool(np.isin(labels, list(self.cityscapesID_to_ind)).any())
 
 
-def read_instance_ids(path, size, classes):
+def read_instance_ids(path: str | os.PathLike, size: tuple[int, int], classes: Collection[int]) -> dict[str, list]:
     """The objects of an *_instanceIds.png, in the order of their numbers.
 
     Args:
@@ -252,7 +256,7 @@ def read_instance_ids(path, size, classes):
     }
 
 
-def read_polygons(path):
+def read_polygons(path: str | os.PathLike) -> dict[str, Any]:
     """A *_polygons.json without what was deleted: {"imgWidth", "imgHeight", "objects": [{"label", "polygon"}, ...]}."""
     content = read_json(path, required=("imgWidth", "imgHeight", "objects"))
     objects = content["objects"]

@@ -19,6 +19,6 @@ PER_LABEL = 1000
 GROUP = "group"  # a polygon of this ending is of several objects that nobody told apart
 
 
-def instance_classes(evaluated_only):
+def instance_classes(evaluated_only: bool) -> dict[int, str]:
     """{number: name} of the classes with instances: all ten, or the eight that the benchmark evaluates."""
     return {number: name for number, name in INSTANCES if not (evaluated_only and name in NOT_EVALUATED)}

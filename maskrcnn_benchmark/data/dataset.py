@@ -233,7 +233,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         """{part id of the data set's file: name}, {} where it has none."""
         return {}
 
-    def image(self, index: int) -> AnnotatedImage:
+    def image(self, index: int) -> Any:
         """What readers of labels are given."""
         return self.image_class(self, index)
 

@@ -2,6 +2,9 @@
 
 import os
 from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from maskrcnn_benchmark.data.coco.records import (
 )
 from maskrcnn_benchmark.data.preparation.check_values import is_integer, is_text
 from maskrcnn_benchmark.data.preparation.index_file import NotIndexable
+from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.scan import Scan
 
 
@@ -37,21 +41,22 @@ class SoundScan(Scan):
     SECTIONS = ("annotations",)
     IGNORED = ("licenses", "type")
 
-    def __init__(self, path, progress=False):
+    def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
         self.has_masks = False
-        self.rows = []  # of "categories"
+        self.rows: list[dict[str, Any]] = []  # of "categories"
         # of the images in file order: number, width and height, place of the row
         self._listed, self._sizes = array("i"), array("q")
         self._row_starts, self._row_lengths = array("q"), array("i")
-        self._uses = []  # by image number
+        self._uses: list[ImageUse] = []  # by image number
         # of the annotations: number of the image, place, number of the category, whether it is a crowd
         self._owners, self._starts, self._lengths = array("i"), array("q"), array("i")
         self._labels, self._crowds = array("i"), array("b")
-        self._number_of_label, self._ids = {}, set()
-        self._keypoints = set()  # lengths of the lists that occur
+        self._number_of_label: dict[Any, int] = {}
+        self._ids: set[Any] = set()
+        self._keypoints: set[int] = set()  # lengths of the lists that occur
         super().__init__(path, progress)
 
-    def read_tables(self, rows):
+    def read_tables(self, rows: Mapping[str, list]) -> None:
         """Check what only shows once the whole file is read."""
         for problem in self.problems:
             _require(problem.what == "unknown section", f"{problem.what}: {problem.where}")
@@ -63,11 +68,11 @@ class SoundScan(Scan):
         _require(self._number_of_label.keys() <= self.categories.keys(), "a category is not listed")
         _require(len(self._ids) == len(self._owners), "an id occurs twice in 'annotations'")
         self.joints = read_joints(self.path, self.rows, bool(self._keypoints))
-        _require(self._keypoints <= {3 * len(self.joints or ())}, "keypoints are not those of the joints")
+        _require(self._keypoints <= {3 * len(self.joints or ())}, "keypoints are not those that the file names")
         self.annotated = "annotations" in self.found
         self._sort()
 
-    def raw(self, descriptor, image_id):
+    def raw(self, descriptor: int, image_id: Any) -> tuple[bytes, bytes]:
         """The image's row and the list of its annotations, both JSON as bytes, from the file, opened."""
         number = self.images[image_id]
         low, high = self._bounds[number : number + 2]
@@ -75,7 +80,7 @@ class SoundScan(Scan):
         records = [os.pread(descriptor, *place) for place in places]
         return os.pread(descriptor, *self._row_places[number].tolist()), b"[%b]" % b", ".join(records)
 
-    def columns(self):
+    def columns(self) -> dict[str, np.ndarray]:
         """{name: array [N]} of the table "columns", for the images in the order of the index, but for "ids"."""
         order = np.array([self.images[key] for key in self.ordered_ids()], np.int64)
         return {
@@ -85,7 +90,7 @@ class SoundScan(Scan):
             "valid": np.array([use.is_valid for use in self._uses], bool)[order],
         }
 
-    def class_counts(self):
+    def class_counts(self) -> dict[Any, tuple[int, int, int]]:
         """{category id: (images, objects, crowds)} of the categories that occur."""
         labels, crowds = np.array(self._labels), np.array(self._crowds, bool)
         count = len(self._number_of_label)
@@ -159,26 +164,26 @@ class SoundScan(Scan):
 class SoundContent:
     """The rows of an index of a file in which nothing is wrong, see `build_index.Content`.
 
-    Every entry is checked as reading the file does it; masks and what boxes reach over are not looked at.
+    Every entry is checked as reading the file does it; masks and what boxes reach over are not checked.
     """
 
     layout = "coco"
 
-    def __init__(self, source, images, progress):
+    def __init__(self, source: Path, images: Path | None, progress: bool) -> None:
         self.scan = SoundScan(source, progress)
 
-    def rows_of(self, ids):
+    def rows_of(self, ids: list[Any]) -> tuple[dict[str, list], list[Problem]]:
         with open(self.scan.path, "rb", buffering=0) as file:
             return {"rows": [(image_id, *self.scan.raw(file.fileno(), image_id)) for image_id in ids]}, []
 
-    def completed(self, rows):
+    def completed(self, rows: dict[str, list]) -> dict[str, list]:
         return rows
 
-    def tables(self):
+    def tables(self) -> dict[str, list]:
         columns = column_rows(self.scan.ordered_ids(), **self.scan.columns())
         return {"columns": columns, "categories": category_rows(self.scan.categories, self.scan.class_counts())}
 
-    def meta(self):
+    def meta(self) -> dict[str, Any]:
         return {
             "annotated": int(self.scan.annotated),
             "has_masks": int(self.scan.has_masks),

@@ -1,7 +1,11 @@
 """What a file in COCO's layout holds, on its way into an index."""
 
 import json
+import os
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +21,7 @@ from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_images import check_file, is_safe_name
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_text, shown
+from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.scan import Scan
 from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
 from maskrcnn_benchmark.structures.run_length import RunLengths
@@ -42,17 +47,17 @@ class CocoScan(Scan):
     IGNORED = ("licenses", "type")
     ID_KEYS = {"annotations": "id"}
 
-    def __init__(self, path, progress=False):
+    def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
         self.has_masks = self._has_keypoints = False
         super().__init__(path, progress)
 
-    def read_tables(self, rows):
+    def read_tables(self, rows: Mapping[str, list]) -> None:
         self.images = self._table("images", rows["images"], problem_of_image)
         self.categories = self._table("categories", rows["categories"], _problem_of_category)
         self.joints = read_joints(self.path, self.categories.values(), self._has_keypoints)
         self.annotated = "annotations" in self.found
 
-    def note(self, section, record):
+    def note(self, section: str, record: dict[str, Any]) -> None:
         self.has_masks |= record.get("segmentation") is not None
         self._has_keypoints |= record.get("keypoints") is not None
 
@@ -78,15 +83,16 @@ class CocoContent:
 
     layout = "coco"
 
-    def __init__(self, source, images, progress):
+    def __init__(self, source: Path, images: Path | None, progress: bool) -> None:
         self.scan = CocoScan(source, progress)
         self._images = images
         self._positions = {image_id: position for position, image_id in enumerate(self.scan.images)}
-        self._summaries = []
-        self._classes = {}
+        self._summaries: list[tuple] = []
+        self._classes: dict[Any, tuple[int, ...]] = {}
 
-    def rows_of(self, ids):
-        rows, problems = {"rows": [], "summaries": [], "classes": []}, []
+    def rows_of(self, ids: list[Any]) -> tuple[dict[str, list], list[Problem]]:
+        rows: dict[str, list] = {"rows": [], "summaries": [], "classes": []}
+        problems: list[Problem] = []
         with open(self.scan.path, "rb") as file:
             for image_id in ids:
                 findings = kinds.Findings(image_id)
@@ -103,7 +109,7 @@ class CocoContent:
                 rows["classes"].append(Counter((row["category_id"], bool(row.get("iscrowd", 0))) for row in records))
         return rows, problems
 
-    def completed(self, rows):
+    def completed(self, rows: dict[str, list]) -> dict[str, list]:
         self._summaries += rows.pop("summaries")
         for counts in rows.pop("classes"):
             for key in {key for key, _ in counts}:
@@ -111,7 +117,7 @@ class CocoContent:
                 self._classes[key] = tuple(map(sum, zip(self._classes.get(key, (0, 0, 0)), found)))
         return rows
 
-    def tables(self):
+    def tables(self) -> dict[str, list]:
         ids, *columns = zip(*self._summaries) if self._summaries else ((),) * 5
         names = ("positions", "sizes", "annotations", "valid")
         return {
@@ -119,7 +125,7 @@ class CocoContent:
             "categories": category_rows(self.scan.categories, self._classes),
         }
 
-    def meta(self):
+    def meta(self) -> dict[str, Any]:
         return {
             "annotated": int(self.scan.annotated),
             "has_masks": int(self.scan.has_masks),
@@ -154,13 +160,13 @@ class CocoContent:
         return kept
 
 
-def column_rows(ids, **columns):
+def column_rows(ids: Iterable[Any], **columns: Any) -> list[tuple]:
     """The rows of the table "columns": of N images in ascending order their ids, and {name: N values} beside them."""
     arrays = [(name, np.array(values, COLUMN_TYPES[name]).tobytes()) for name, values in columns.items()]
     return [("ids", json.dumps(list(ids))), *arrays]
 
 
-def category_rows(categories, counts):
+def category_rows(categories: Mapping[Any, dict[str, Any]], counts: Mapping[Any, tuple[int, ...]]) -> list[tuple]:
     """The rows of the table "categories".
 
     Args:

@@ -1,7 +1,10 @@
 """A file in COCO's layout: its tables, checked, and its records by image."""
 
+import os
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -32,7 +35,7 @@ class CocoFile:
         joints: the `JointSet` that the records' keypoints are of, or None if the file has none.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         content = read_json(self.path, required=("images", "categories"), object_hook=pack)
         self.annotated = "annotations" in content
@@ -42,34 +45,34 @@ class CocoFile:
         self.categories = {key: row["name"] for key, row in categories.items()}
         self.images = {key: self._image(row) for key, row in self._table(content, "images", ()).items()}
         self._check_records(rows)
-        self._by_image = defaultdict(list)
+        self._by_image: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
             self._by_image[row["image_id"]].append(row)
         self._by_image.default_factory = None
         self.has_masks = any(row.get("segmentation") is not None for row in rows)
         self.joints = self._read_joints(rows)
 
-    def records(self, image_id):
+    def records(self, image_id: Any) -> list[dict[str, Any]]:
         """The annotations of one image in file order; a list of rows, which must not be changed.
 
         Polygons are arrays of float64, not lists: millions of Python numbers would take four times the memory.
         """
         return self._by_image.get(image_id, [])
 
-    def ordered_ids(self):
+    def ordered_ids(self) -> list[Any]:
         """The image ids: numbers ascending, then texts."""
         return sorted(self.images, key=lambda image_id: (isinstance(image_id, str), image_id))
 
-    def are_valid(self, image_ids):
+    def are_valid(self, image_ids: Iterable[Any]) -> np.ndarray:
         """bool [len(image_ids)]: whether training can learn from images, see `coco_records.ImageUse`."""
         return np.array([has_valid_annotation(self.records(image_id)) for image_id in image_ids], bool)
 
-    def sizes_of(self, image_ids):
+    def sizes_of(self, image_ids: Iterable[Any]) -> np.ndarray:
         """int64 [len(image_ids), 2]: widths and heights in pixels."""
         rows = map(self.images.__getitem__, image_ids)
         return np.array([(row["width"], row["height"]) for row in rows], np.int64).reshape(-1, 2)
 
-    def name_of(self, row):
+    def name_of(self, row: dict[str, Any]) -> str:
         """The words by which an error names a record: "FILE: annotation 12 of image 30"."""
         return f"{self.path}: annotation {row.get('id')} of image {row.get('image_id')}"
 
@@ -152,9 +155,9 @@ class CocoFile:
 
     def _read_joints(self, rows):
         """The joints of the file; every record's keypoints are of them."""
-        with_joints = [row for row in rows if row.get("keypoints") is not None]
-        joints = read_joints(self.path, self.category_rows, bool(with_joints))
-        for row in with_joints:
+        with_keypoints = [row for row in rows if row.get("keypoints") is not None]
+        joints = read_joints(self.path, self.category_rows, bool(with_keypoints))
+        for row in with_keypoints:
             problem = problem_of_keypoints(row["keypoints"], 3 * len(joints))
             if problem:
                 raise UserError(f"{self.name_of(row)}: its keypoints {problem}; mend or remove the entry")

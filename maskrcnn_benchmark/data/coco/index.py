@@ -1,9 +1,11 @@
 """The index of a file in COCO's layout, opened: what `CocoFile` knows, without reading the file."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ _JSON = (str, bytes)  # what a column that holds JSON may be
 class CocoIndex:
     """One annotation file in COCO's layout, as its index knows it. Attributes and methods are those of `CocoFile`.
 
-    Opening reads a few numbers of each image; rows are read when they are asked for, from pages that all processes
+    Opening reads a few numbers of each image; rows are read lazily, from pages that all processes
     share. An instance can be pickled, and used after a fork and by several threads. What the checks of the preparation
     left out is not there, see `problems`.
 
@@ -36,7 +38,7 @@ class CocoIndex:
         UserError: the file is no index of this version and layout, or is damaged.
     """
 
-    def __init__(self, index, source=None):
+    def __init__(self, index: str | os.PathLike, source: str | os.PathLike | None = None) -> None:
         self.index = Path(index)
         self.path = self.index if source is None else Path(source)
         meta = open_meta(self.index, "coco")
@@ -54,7 +56,7 @@ class CocoIndex:
         self.categories = {row["id"]: row["name"] for row in self.category_rows}
         self.joints = read_joints(self.path, self.category_rows, has_keypoints)
 
-    def records(self, image_id):
+    def records(self, image_id: Any) -> list[dict[str, Any]]:
         """The annotations of one image in file order; polygons are arrays of float64."""
         rows = self._connection.query("SELECT records FROM rows WHERE image_id = ?", image_id, types=(_JSON,))
         if not rows:
@@ -63,36 +65,36 @@ class CocoIndex:
             return []
         records = _parsed(self.index, rows[0][0], list)
         for record in records:
-            problem = "it is no object"
+            problem: str | None = "it is no object"
             if isinstance(record, dict):
                 problem = problem_of_annotation(record, (image_id,), self.categories, self.joints)
             if problem:
                 raise DamagedIndex.of(self.index, f"an annotation of image {image_id!r}: it {problem}")
         return records
 
-    def ordered_ids(self):
+    def ordered_ids(self) -> list[Any]:
         """The image ids: numbers ascending, then texts."""
         return list(self.images.ids)
 
-    def are_valid(self, image_ids):
+    def are_valid(self, image_ids: Iterable[Any]) -> np.ndarray:
         """bool [len(image_ids)]: whether training can learn from images, see `coco_records.ImageUse`."""
         return self.images.valid[self.images.numbers_of(image_ids)]
 
-    def sizes_of(self, image_ids):
+    def sizes_of(self, image_ids: Iterable[Any]) -> np.ndarray:
         """int64 [len(image_ids), 2]: widths and heights in pixels."""
         return self.images.sizes[self.images.numbers_of(image_ids)]
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str, int, str]]:
         """What was wrong with the file when it was prepared, by kind: list of (what, what was done, number, first)."""
         return group_problems(self._connection.query(PROBLEMS, types=[(str,)] * 3))
 
-    def name_of(self, row):
+    def name_of(self, row: dict[str, Any]) -> str:
         """The words by which an error names a record: "FILE: annotation 12 of image 30"."""
         return f"{self.path}: annotation {row.get('id')} of image {row.get('image_id')}"
 
 
 class ImageTable(Mapping):
-    """{image id: its row, with file_name, width and height} in file order, each row read when it is asked for.
+    """{image id: its row, with file_name, width and height} in file order, each row read lazily.
 
     Attributes:
         ids: list of the N ids, numbers ascending, then texts.
@@ -100,7 +102,7 @@ class ImageTable(Mapping):
             from it; positions: int32 [N], its place in the file.
     """
 
-    def __init__(self, connection):
+    def __init__(self, connection: IndexConnection) -> None:
         self._connection = connection
         columns = dict(connection.query("SELECT name, data FROM columns", types=((str,), (str, bytes))))
         self.ids = _parsed(connection.path, columns.get("ids"), list)
@@ -114,10 +116,10 @@ class ImageTable(Mapping):
         self.valid = arrays["valid"].astype(bool)
 
     @cached_property
-    def _in_file_order(self):
+    def _in_file_order(self) -> list[Any]:
         return [self.ids[number] for number in np.argsort(self.positions, kind="stable")]
 
-    def __getitem__(self, image_id):
+    def __getitem__(self, image_id: Any) -> dict[str, Any]:
         if image_id not in self._number_of:
             raise KeyError(image_id)
         rows = self._connection.query("SELECT row FROM rows WHERE image_id = ?", image_id, types=(_JSON,))
@@ -129,16 +131,16 @@ class ImageTable(Mapping):
             raise DamagedIndex.of(self._connection.path, f"image {image_id!r} {problem or 'has two sizes'}")
         return row if "file_name" in row else {**row, "file_name": file_name_of(row)}
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._in_file_order)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def __contains__(self, image_id):
+    def __contains__(self, image_id: Any) -> bool:
         return image_id in self._number_of
 
-    def numbers_of(self, image_ids):
+    def numbers_of(self, image_ids: Iterable[Any]) -> np.ndarray:
         """Places of images in the attributes: int64 [len(image_ids)]."""
         return np.array([self._number_of[image_id] for image_id in image_ids], np.int64)
 

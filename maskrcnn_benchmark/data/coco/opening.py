@@ -1,6 +1,7 @@
 """Opening a file in COCO's layout by its index, which is made where the file is large and has none."""
 
 import logging
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,10 +26,11 @@ SMALL = 4 << 20  # bytes of JSON up to which a file is read faster than a user n
 _SECONDS, _MEMORY = 5e-8, 3.4
 
 logger = logging.getLogger(__name__)
-_without_index = set()  # (path, time, size) of files of which no index can be made, so that it is tried once
+# (path, time, size) of files of which no index can be made, so that it is tried once
+_without_index: set[tuple] = set()
 
 
-def open_coco_file(path):
+def open_coco_file(path: str | os.PathLike) -> CocoIndex | CocoFile:
     """The annotation file at `path`, a `CocoIndex` or `CocoFile`; data sets on one file share it while it is the same.
 
     Args:

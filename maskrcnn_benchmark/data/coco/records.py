@@ -2,8 +2,11 @@
 
 import contextlib
 import math
+import os
 import struct
 from array import array
+from collections.abc import Container, Iterable
+from typing import Any
 
 from PIL import Image
 
@@ -19,7 +22,7 @@ _LARGEST_AREA = 1e12
 MIN_VISIBLE_KEYPOINTS = 10  # an image with fewer in all is no use for training keypoints (Detectron's rule)
 
 
-def read_joints(path, categories, has_keypoints):
+def read_joints(path: str | os.PathLike, categories: Iterable[dict[str, Any]], has_keypoints: bool) -> JointSet | None:
     """The `JointSet` that a category's row names; without names, COCO's if records have keypoints, else None.
 
     Raises `UserError`, which names the file at `path`, if categories have different joints or damaged ones.
@@ -55,11 +58,11 @@ class ImageUse:
 
     __slots__ = ("_first", "_visible", "_wide")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._wide, self._visible = False, 0
-        self._first = None  # whether the first record has keypoints
+        self._first: bool | None = None  # whether the first record has keypoints
 
-    def add(self, record):
+    def add(self, record: dict[str, Any]) -> None:
         """Take a record of the image into account, in file order."""
         self._wide = self._wide or min(record["bbox"][2:]) > 1
         if self._first is None:
@@ -68,11 +71,11 @@ class ImageUse:
             self._visible += sum(code > 0 for code in (record.get("keypoints") or ())[2::3])
 
     @property
-    def is_valid(self):
+    def is_valid(self) -> bool:
         return self._wide and (not self._first or self._visible >= MIN_VISIBLE_KEYPOINTS)
 
 
-def has_valid_annotation(records):
+def has_valid_annotation(records: Iterable[dict[str, Any]]) -> bool:
     """Whether training can learn from an image with these records, see `ImageUse`."""
     use = ImageUse()
     for record in records:
@@ -80,7 +83,7 @@ def has_valid_annotation(records):
     return use.is_valid
 
 
-def problem_of_image(row):
+def problem_of_image(row: dict[str, Any]) -> str | None:
     """What is wrong with an image's row, in words that follow "it": str, or None."""
     for key in ("width", "height"):
         if type(row.get(key)) is not int or row[key] < 1:
@@ -90,7 +93,7 @@ def problem_of_image(row):
     return None if file_name_of(row) else "has no file_name"
 
 
-def file_name_of(row):
+def file_name_of(row: dict[str, Any]) -> str | None:
     """The file name of an image: of its own, or the last part of the address where it can be fetched; or None."""
     if "file_name" in row:
         is_name = isinstance(row["file_name"], str) and "\0" not in row["file_name"]
@@ -98,7 +101,7 @@ def file_name_of(row):
     return row["coco_url"].rsplit("/", 1)[-1] if isinstance(row.get("coco_url"), str) else None
 
 
-def problem_of_annotation(row, images, categories, joints):
+def problem_of_annotation(row: dict, images: Container, categories: Container, joints: JointSet | None) -> str | None:
     """What makes a record useless, in words that follow "it": str, or None.
 
     Args:
@@ -124,14 +127,14 @@ def problem_of_annotation(row, images, categories, joints):
     return None
 
 
-def plain_record(row):
+def plain_record(row: dict[str, Any]) -> dict[str, Any]:
     """A record as the file has it, polygons as lists of numbers."""
     if not isinstance(row.get("segmentation"), list):
         return dict(row)
     return {**row, "segmentation": [list(polygon) for polygon in row["segmentation"]]}
 
 
-def pack(row):
+def pack(row: dict[str, Any]) -> dict[str, Any]:
     """Called on every object while the file is parsed: polygons become arrays of float64 before the next is read."""
     segmentation = row.get("segmentation")
     if isinstance(segmentation, list):
@@ -147,7 +150,7 @@ def _numbers(polygon):
     return array("d", struct.pack(f"{len(polygon)}d", *polygon))  # a fifth of the time that array takes by itself
 
 
-def problem_of_segmentation(segmentation):
+def problem_of_segmentation(segmentation: Any) -> str | None:
     """What is wrong with a segmentation as far as it shows without decoding: str, or None."""
     if isinstance(segmentation, dict):
         return _problem_of_code(segmentation)
@@ -183,10 +186,10 @@ def _problem_of_code(code):
     return None
 
 
-def problem_of_keypoints(keypoints, length):
+def problem_of_keypoints(keypoints: Any, length: int) -> str | None:
     if not isinstance(keypoints, list) or len(keypoints) != length:
         found = len(keypoints) if isinstance(keypoints, list) else type(keypoints).__name__
-        return f"are not {length} numbers x, y, visibility of {length // 3} joints, but {found}"
+        return f"are not {length} numbers x, y, visibility of {length // 3} keypoints, but {found}"
     if not {int, float}.issuperset(map(type, keypoints)):
         return "are not all numbers"
     if any(number != number or number in (math.inf, -math.inf) for number in keypoints):
@@ -200,13 +203,13 @@ def problem_of_keypoints(keypoints, length):
     return None
 
 
-def is_box(box):
+def is_box(box: Any) -> bool:
     """Whether it is [x, y, width, height] of numbers that a box on or about an image can have."""
     if not isinstance(box, list) or len(box) != 4 or not {int, float}.issuperset(map(type, box)):
         return False
     return all(-FARTHEST_BOX <= number <= FARTHEST_BOX for number in box) and min(box[2:]) >= 0
 
 
-def is_size(number):
+def is_size(number: Any) -> bool:
     """Whether it is a number that an area can be."""
     return type(number) in (int, float) and 0 <= number <= _LARGEST_AREA

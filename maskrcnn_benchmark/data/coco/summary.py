@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def coco_tables(connection: sqlite3.Connection) -> list[str]:
 def _images(connection: sqlite3.Connection) -> str:
     data = dict(connection.execute("SELECT name, data FROM columns WHERE name != 'ids'"))
     annotations, valid = (np.frombuffer(data[name], COLUMN_TYPES[name]) for name in ("annotations", "valid"))
-    numbers = (len(annotations), np.count_nonzero(annotations), np.count_nonzero(valid))
+    numbers: tuple[Any, ...] = (len(annotations), np.count_nonzero(annotations), np.count_nonzero(valid))
     rows = list(zip(("listed", "with annotations", "of use for training"), map(int, numbers)))
     return table(("images", "number"), rows) + f"\n\n{annotations.sum()} annotations"
 

@@ -22,11 +22,16 @@ from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
+# An image's attributes may be anything that can be read: layouts compute them lazily
+# mypy: disable-error-code="override"
+
 SWAPPED_VISIBILITY = torch.tensor([0.0, 2.0, 1.0])  # COCO's 1 occluded, 2 visible are Detail's 2 and 1
 
 
 class COCOImage(AnnotatedImage):
     """One image of a `COCODataset`. Objects are its records; crowds are left out in training."""
+
+    dataset: "COCODataset"
 
     @property
     def has_objects(self) -> bool:
@@ -89,7 +94,7 @@ class COCOImage(AnnotatedImage):
 class COCODataset(AnnotatedDataset):
     """Images of COCO, or of any file in its layout.
 
-    Every image of such a file was looked at: without a record, it holds no object. Only a file without a section
+    Every image of such a file is annotated: without a record, it holds no object. Only a file without a section
     `annotations`, such as COCO's lists of test images, knows nothing of its images.
 
     Attributes:
@@ -159,7 +164,7 @@ class COCODataset(AnnotatedDataset):
 
     @cached_property
     def coco(self) -> COCO:
-        """The file as pycocotools' `COCO`, for code that works with that; made when it is first asked for."""
+        """The file as pycocotools' `COCO`, for code that works with that; computed lazily."""
         coco = COCO()
         coco.dataset = {
             "images": list(self.file.images.values()),

@@ -11,6 +11,9 @@ from maskrcnn_benchmark.data.dataset import AnnotatedDataset, as_dataset
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.utils.errors import UserError
 
+# Of many data sets, attributes are computed lazily
+# mypy: disable-error-code="override"
+
 
 class ConcatDataset(TorchConcatDataset, AnnotatedDataset):
     """Data sets one after the other, with the interface of a single one. They must name the same classes.
@@ -25,6 +28,8 @@ class ConcatDataset(TorchConcatDataset, AnnotatedDataset):
         layout: that of all of them, "" where they differ.
         tasks: keys of the tasks that one of them is annotated for.
     """
+
+    datasets: list[Any]
 
     def __init__(self, datasets: Iterable[Any], names: Sequence[str] | None = None) -> None:
         super().__init__([as_dataset(dataset) for dataset in datasets])

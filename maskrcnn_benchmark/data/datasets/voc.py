@@ -24,11 +24,16 @@ from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
+# An image's attributes may be anything that can be read: layouts compute them lazily
+# mypy: disable-error-code="override"
+
 VOID = 255  # the border around objects, and what is too unclear to label
 
 
 class VOCImage(AnnotatedImage):
     """One image of a `PascalVOCDataset`. Objects are those of the XML file, difficult ones as "iscrowd"."""
+
+    dataset: "PascalVOCDataset"
 
     @property
     def has_objects(self) -> bool:
@@ -141,7 +146,7 @@ class PascalVOCDataset(AnnotatedDataset):
             transforms: called as `transforms(image, annotations)`, or None.
             tasks: keys of `tasks.TASKS` whose annotations are wanted; None wants all that VOC has.
         """
-        self.root = Path(data_dir)
+        self.root: Path = Path(data_dir)
         self.split = split
         self.keep_difficult = use_difficult
         self.transforms = transforms
@@ -150,7 +155,7 @@ class PascalVOCDataset(AnnotatedDataset):
         self.vocabulary = Vocabulary(self.CLASSES[1:], ("background", *self.CLASSES[1:]))
         self.ids = self._read_list()
         self.id_to_img_map = dict(enumerate(self.ids))
-        self._annotations = {}
+        self._annotations: dict[str, dict[str, Any]] = {}
         self.open_readers(tasks)
 
     def get_img_info(self, index: int) -> dict[str, Any]:
@@ -161,7 +166,7 @@ class PascalVOCDataset(AnnotatedDataset):
     def image_path(self, index: int) -> Path:
         return self.image(index).path("JPEGImages")
 
-    def map_class_id_to_class_name(self, class_id):
+    def map_class_id_to_class_name(self, class_id: int) -> str:
         """The name of a label."""
         return self.CLASSES[class_id]
 

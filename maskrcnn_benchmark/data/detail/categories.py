@@ -1,5 +1,7 @@
 """The 59 categories of PASCAL in Detail in their official order, by name: numeric ids differ between releases."""
 
+from collections.abc import Iterable
+
 OFFICIAL_ORDER = (
     # the 20 classes with instances
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -12,7 +14,7 @@ OFFICIAL_ORDER = (
 )
 
 
-def in_official_order(names):
+def in_official_order(names: Iterable[str]) -> list[str]:
     """`names` in the official order; those that it lacks come after, in the order given. Returns a list."""
     rank = {name: i for i, name in enumerate(OFFICIAL_ORDER)}
     return sorted(names, key=lambda name: rank.get(name, len(rank)))  # sorting is stable

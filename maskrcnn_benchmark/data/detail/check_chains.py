@@ -1,16 +1,20 @@
 """Checks of the occlusion record of one image: its pixel chains and their labels."""
 
 from itertools import chain as joined
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_integer, is_size, shown
 
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.detail.checks import Tables
+
 SECTION = "annos_occlusion"
 
 
-def check_occlusion(records, size, tables, findings):
+def check_occlusion(records: Any, size: tuple[int, int], tables: "Tables", findings: kinds.Findings) -> list[dict]:
     """Check the occlusion records of one image, of which there is one at most.
 
     Args:
@@ -22,7 +26,7 @@ def check_occlusion(records, size, tables, findings):
     Returns:
         list of the record to be kept, the same object as before if it has no fault.
     """
-    kept = []
+    kept: list[dict[str, Any]] = []
     for record, where in findings.objects(SECTION, records):
         if kept:
             findings.add(kinds.OCCLUSION_AGAIN, where, "the first one is kept")

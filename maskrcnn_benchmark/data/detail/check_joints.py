@@ -1,14 +1,19 @@
 """Checks of the joint records of one image."""
 
+from typing import TYPE_CHECKING, Any
+
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, is_within, shown
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.detail.checks import Tables
 
 SECTION = "annos_joints"
 PERSON = "person"
 
 
-def check_joints(records, size, tables, findings):
+def check_joints(records: Any, size: tuple[int, int], tables: "Tables", findings: kinds.Findings) -> list[dict]:
     """Check the joint records of one image.
 
     Joints outside the image stay as they are: where a body goes on beyond it was inferred, and says where the rest is.
@@ -22,12 +27,12 @@ def check_joints(records, size, tables, findings):
     Returns:
         list of records to be kept, in their order; those without a fault are the same objects as before.
     """
-    people = [key for key, category in tables.categories.items() if category["name"] == PERSON]
+    persons = [key for key, category in tables.categories.items() if category["name"] == PERSON]
     entries = [(r, w) for r, w in findings.objects(SECTION, records) if _has_joints(r, w, findings)]
     kept = []
     for record, where in findings.without_repetitions(SECTION, entries, lambda entry: tuple(entry[0]["keypoints"])):
         record = _check_numbers(record, where, size, findings)
-        record = _check_category(record, where, people, tables, findings)
+        record = _check_category(record, where, persons, tables, findings)
         record = _check_box(record, where, size, findings)
         if record is not None:
             kept.append(record)
@@ -77,14 +82,14 @@ def _named(indices):
     return ", ".join(DETAIL_JOINTS.names[k] for k in indices)
 
 
-def _check_category(record, where, people, tables, findings):
+def _check_category(record, where, persons, tables, findings):
     category = record.get("category_id")
     if is_id(category) and category in tables.categories:
-        if people and category not in people:
+        if persons and category not in persons:
             name = tables.categories[category]["name"]
             findings.add(kinds.JOINTS_NO_PERSON, where, f"{shown(name)}; read as a person's")
         return record
-    person = people[0] if people else None
+    person = persons[0] if persons else None
     findings.add(kinds.JOINTS_CATEGORY, where, f"{shown(category)}, now {person}")
     return {**record, "category_id": person}
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size, pixels_in_boxes, pixels_outside
 from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, is_same, is_within, shown
 from maskrcnn_benchmark.structures.run_length import RunLengths
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.detail.checks import Tables
 
 SECTION = "annos_segmentation"
 # Sides of a box that are less than a pixel off are its mask's: boxes of polygons have fractions
@@ -36,22 +40,23 @@ _PART_MASK = {
 class _Region:
     """A record under examination: itself, its name, and the masks of the image's decoded lot that are its own."""
 
-    record: dict
+    record: dict[str, Any]
     where: str
-    mask: int = -1
-    parts: list = None
+    mask: int
+    parts: list[tuple]  # (part record, its name, mask)
 
 
 class _Masks:
     """The masks of an image, gathered and then decoded in one go."""
 
-    def __init__(self, size, findings):
+    def __init__(self, size: tuple[int, int], findings: kinds.Findings) -> None:
         self.size, self.findings = size, findings
-        self.codes, self.lost = [], []
+        self.codes: list[bytes] = []
+        self.lost: list[tuple] = []
 
-    def add(self, owner, where, table, loss):
+    def add(self, owner: dict, where: str, table: dict[str, kinds.Kind], loss: str) -> tuple[dict, int] | None:
         """Take in `owner["segmentation"]`. Returns (owner as it is to be kept, index), or None if it is no mask."""
-        mask = owner.get("segmentation")
+        mask: Any = owner.get("segmentation")
         size = mask_size(mask)
         if size is None:
             self.findings.add(table["missing"], where, _joined(shown(mask), loss))
@@ -71,13 +76,13 @@ class _Masks:
         self.lost.append((table["damaged"], where, loss))
         return owner, len(self.codes) - 1
 
-    def content(self, entry):
+    def content(self, entry: tuple) -> tuple:
         """What a region shows, hashable: its category, mask and parts. `entry` is (record, where, region)."""
         record, _, region = entry
         parts = tuple((part["part_id"], self.codes[mask]) for part, _, mask in region.parts)
         return record["category_id"], self.codes[region.mask], parts
 
-    def decode(self):
+    def decode(self) -> tuple[RunLengths, set[int]]:
         """(`RunLengths`, set of the indices that do not decode)."""
         runs, damages = RunLengths.of_readable(self.codes, self.size)
         for i in sorted(damages):
@@ -86,7 +91,7 @@ class _Masks:
         return runs, set(damages)
 
 
-def check_segmentation(records, size, tables, findings):
+def check_segmentation(records: Any, size: tuple[int, int], tables: "Tables", findings: kinds.Findings) -> list[dict]:
     """Check the segmentation records of one image.
 
     Args:

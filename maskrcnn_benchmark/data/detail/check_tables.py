@@ -1,16 +1,18 @@
 """Checks of the tables that all records of PASCAL in Detail refer to: images, categories and parts."""
 
 from collections import Counter
+from typing import Any
 
 from maskrcnn_benchmark.data.detail.index import is_silhouette
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_text, shown
+from maskrcnn_benchmark.data.preparation.problems import Problem
 
-_TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 NONE = "none"  # what the file calls the superpart of a part that has none
 
 
-def check_tables(images, categories, parts):
+def check_tables(images: Any, categories: Any, parts: Any) -> tuple[tuple[dict, dict, dict], list[Problem]]:
     """Check the tables of a file; whatever JSON can hold in their place does not raise.
 
     Args:
@@ -36,7 +38,7 @@ def check_tables(images, categories, parts):
         row["category_id"]: {
             "name": _name(row, f"category {row['category_id']}", where, findings),
             "supercategory": _text(row, "supercategory", where, findings),
-            "onlysemantic": _truth(row, where, findings),
+            "onlysemantic": _flag(row, where, findings),
             "parts": _parts(row, known, where, findings),
         }
         for row, where in _rows("categories", categories, "category_id", findings)
@@ -89,15 +91,15 @@ def _text(row, key, where, findings):
     return NONE
 
 
-def _truth(row, where, findings):
+def _flag(row, where, findings):
     """Whether a category is onlysemantic; the file may say so in several ways, and not at all where it is not."""
     value = row.get("onlysemantic", False)
-    truth = _TRUTH.get(value.strip().lower()) if isinstance(value, str) else None
+    flag = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
     if isinstance(value, bool | int | float) and value in (0, 1):
-        truth = bool(value)
-    if truth is None:
+        flag = bool(value)
+    if flag is None:
         findings.add(kinds.ROW_FIELD, where, f"onlysemantic {shown(value)}, now false")
-    return bool(truth)
+    return bool(flag)
 
 
 def _parts(row, known, where, findings):

@@ -1,6 +1,8 @@
 """Checks of the records of one image of PASCAL in Detail; the kinds of findings are listed in `check_kinds`."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.data.detail.check_chains import check_occlusion
 from maskrcnn_benchmark.data.detail.check_joints import check_joints
@@ -10,6 +12,7 @@ from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_images import check_file, check_row
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size
 from maskrcnn_benchmark.data.preparation.check_values import is_id, shown
+from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.structures.run_length import RunLengths
 
 __all__ = ["Tables", "check_image", "check_tables"]
@@ -25,15 +28,17 @@ class Tables:
         occlusion_base: 0 or 1, the number of the first pixel in the occlusion chains.
     """
 
-    categories: dict
-    parts: dict
+    categories: dict[Any, dict[str, Any]]
+    parts: dict[Any, str]
     occlusion_base: int
 
 
-def check_image(image, records, tables, path=None):
+def check_image(
+    image: Any, records: dict, tables: Tables, path: Path | None = None
+) -> tuple[dict | None, list[Problem]]:
     """Check what is annotated on one image.
 
-    Nothing that a JSON file can hold raises. What is not in the answer is named by a problem: a record, a part, a
+    Nothing that a JSON file can hold raises. What is not returned is named by a problem: a record, a part, a
     chain or a joint by itself, what belongs to it along with it.
 
     Args:
@@ -41,7 +46,7 @@ def check_image(image, records, tables, path=None):
         records: {section: list of records in file order} of the four "annos_" sections.
         tables: `Tables`.
         path: the image file, or a folder in which the row's file name is looked up once that is known to be harmless,
-            or None where images are not looked at.
+            or None where images are not checked.
 
     Returns:
         (records as they are to be indexed, list of `Problem`). Every section is there; a record without a fault is the
@@ -71,19 +76,19 @@ def _id_of(image):
     return number if is_id(number) else None
 
 
-def check_boundary(records, size, tables, findings):
+def check_boundary(records: Any, size: tuple[int, int], tables: Tables, findings: kinds.Findings) -> list[dict]:
     """Check the boundary records of one image, each of an annotator; those of another size are resized when read.
 
-    Args and answer are those of `check_segmentation`.
+    Args and what is returned are those of `check_segmentation`.
     """
     kept = []
     for record, where in findings.objects("annos_boundary", records):
-        mask = record.get("boundary_mask")
+        mask: Any = record.get("boundary_mask")
         mask_is_of = mask_size(mask)
         if mask_is_of is None:
             findings.add(kinds.BOUNDARY_MISSING, where, shown(mask))
             continue
-        code = mask_code(mask)
+        code: Any = mask_code(mask)
         damages = {0: ""} if code is None else RunLengths.of_readable([code], mask_is_of)[1]
         if damages:
             findings.add(kinds.BOUNDARY_DAMAGED, where, damages[0])

@@ -1,12 +1,16 @@
 """Sets of classes by name: which categories of a file of PASCAL in Detail a data set tells apart."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 from maskrcnn_benchmark.data.detail.categories import OFFICIAL_ORDER, in_official_order
 from maskrcnn_benchmark.utils.errors import UserError
 
-CLASS_SETS = {"all": None, "voc20": OFFICIAL_ORDER[:20], "context59": OFFICIAL_ORDER}
+CLASS_SETS: dict[str, Any] = {"all": None, "voc20": OFFICIAL_ORDER[:20], "context59": OFFICIAL_ORDER}
 
 
-def choose_classes(name, categories, path):
+def choose_classes(name: str, categories: Iterable[dict], path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes of a data set in the official order, and which of them are things.
 
     "voc20" are the 20 that have instances: of things, of image labels and of the semantic map; "context59" is the
@@ -15,7 +19,7 @@ def choose_classes(name, categories, path):
     are not "background": that would be a class of its own, while an unlabelled pixel, which may hold any class, would
     still be ignored.
 
-    A named set gives each number one meaning, whatever the file, so that weights and figures are comparable. A file
+    A named set gives each number one meaning, whatever the file, so that weights and metrics are comparable. A file
     that lacks one of its categories is therefore refused; "all" takes any.
 
     Args:

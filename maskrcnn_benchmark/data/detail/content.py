@@ -1,12 +1,17 @@
 """What an annotation file of PASCAL in Detail holds, on its way into an index."""
 
 import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from maskrcnn_benchmark.data.detail.checks import Tables, check_image, check_tables
 from maskrcnn_benchmark.data.detail.record_rows import ImageRows
 from maskrcnn_benchmark.data.preparation.check_values import is_size
+from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.scan import Scan
 from maskrcnn_benchmark.data.preparation.schema import SECTION_TABLES
 
@@ -33,17 +38,17 @@ class DetailScan(Scan):
     }
     ID_KEYS = {"annos_segmentation": "id", "annos_joints": "person_id"}
 
-    def __init__(self, path, progress=False):
-        self._chains = []  # (image_id, smallest, largest, imsize) of each occlusion record
+    def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
+        self._chains: list[tuple] = []  # (image_id, smallest, largest, imsize) of each occlusion record
         super().__init__(path, progress)
 
-    def read_tables(self, rows):
+    def read_tables(self, rows: Mapping[str, list]) -> None:
         (self.images, self.categories, self.parts), problems = check_tables(*(rows[name] for name in self.TABLES))
         self.problems += problems
         self.occlusion_base = self._find_occlusion_base()
         del self._chains
 
-    def note(self, section, record):
+    def note(self, section: str, record: dict[str, Any]) -> None:
         if section == "annos_occlusion":
             self._chains.append((record["image_id"], *_range_of(record), record.get("imsize")))
 
@@ -77,7 +82,7 @@ class DetailContent:
 
     Args:
         source: the JSON file.
-        images: folder of the images, to look at them, or None.
+        images: folder of the images, to check them, or None.
         progress: show a bar while the file is scanned.
 
     Attributes:
@@ -86,18 +91,19 @@ class DetailContent:
 
     layout = "detail"
 
-    def __init__(self, source, images, progress):
+    def __init__(self, source: Path, images: Path | None, progress: bool) -> None:
         self.scan = DetailScan(source, progress)
         self._images = images
         names = {key: part["name"] for key, part in self.scan.parts.items()}
         self._tables = Tables(self.scan.categories, names, self.scan.occlusion_base)
         self._positions = {image_id: position for position, image_id in enumerate(self.scan.images)}
-        self._pairs = {}
-        self._image_rows = []
+        self._pairs: dict[Any, int] = {}
+        self._image_rows: list[tuple] = []
 
-    def rows_of(self, ids):
+    def rows_of(self, ids: list[Any]) -> tuple[dict[str, list], list[Problem]]:
         """({table: rows}, list of `Problem`) of several images, for `completed`."""
-        rows, problems = {}, []
+        rows: dict[str, list] = {}
+        problems: list[Problem] = []
         with open(self.scan.path, "rb") as file:
             for image_id in ids:
                 image = self.scan.images[image_id]
@@ -111,12 +117,12 @@ class DetailContent:
                     rows.setdefault(table, []).extend(more)
         return rows, problems
 
-    def completed(self, rows):
+    def completed(self, rows: dict[str, list]) -> dict[str, list]:
         """`rows` but for those of "images", which are kept back so that opening an index reads them in one go."""
         self._image_rows += [(*row[:-1], self._numbers(row[-1])) for row in rows.pop("images", ())]
         return rows
 
-    def tables(self):
+    def tables(self) -> dict[str, list]:
         """{table: rows} of the tables, once all images are completed."""
         categories = [
             (key, i, row["name"], row["supercategory"], int(row["onlysemantic"]), json.dumps(row["parts"]))
@@ -126,7 +132,7 @@ class DetailContent:
         pairs = [(number, *pair) for pair, number in self._pairs.items()]
         return {"images": self._image_rows, "categories": categories, "parts": parts, "category_parts": pairs}
 
-    def meta(self):
+    def meta(self) -> dict[str, Any]:
         """What the table "meta" holds beside that of every layout."""
         return {"occlusion_base": self.scan.occlusion_base}
 

@@ -110,7 +110,7 @@ class DetailDataset(AnnotatedDataset):
         return dict(self.file.parts)
 
     def _ids_of_split(self, split: str) -> list[Any]:
-        phases = Counter()
+        phases: Counter = Counter()
         ids = []
         for image_id, row in self.file.images.items():
             if "phase" not in row:
@@ -143,7 +143,7 @@ class DetailDataset(AnnotatedDataset):
 
     def _read_part_labels(self) -> dict[tuple[Any, Any], int]:
         """{(category_id, part_id): label in the part set, 0 if it has none}."""
-        label_of = self.vocabulary.parts.label_of
+        label_of = self.vocabulary.parts.label_of  # type: ignore[union-attr]
         return {
             (category_id, part_id): 0 if is_silhouette(part_id, part) else label_of(category["name"], part)
             for category_id, category in self.file.categories.items()

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,7 +26,7 @@ __all__ = ["SECTIONS", "DetailIndex", "is_silhouette", "open_detail_file"]
 _LARGE = 32 << 20  # bytes of JSON from which on making an index takes so long that a user should know a better way
 
 
-def open_detail_file(path):
+def open_detail_file(path: str | os.PathLike) -> DetailIndex:
     """The `DetailIndex` of an annotation file; splits of one file share it, and a file that changed is read again.
 
     Args:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,9 +15,17 @@ from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.utils.errors import UserError
 
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.detail.dataset import DetailDataset
+
+# An image's attributes may be anything that can be read: layouts compute them lazily
+# mypy: disable-error-code="override"
+
 
 class DetailImage(AnnotatedImage):
     """One image of a `DetailDataset`. Its objects are regions of categories that have instances, with some extent."""
+
+    dataset: "DetailDataset"
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -110,7 +118,7 @@ class DetailImage(AnnotatedImage):
         annotated = torch.zeros(len(self.records), dtype=torch.bool)
         annotated[owners] = True
         maps = ObjectWindows(torch.from_numpy(pixels), windows, self.size)
-        return PartMask.of_windows(maps, annotated, self.dataset.vocabulary.parts)
+        return PartMask.of_windows(maps, annotated, self.dataset.vocabulary.parts)  # type: ignore[arg-type]
 
     @cached_property
     def _extents(self) -> list[tuple[int, Sequence[float]]]:

@@ -1,11 +1,13 @@
 """The index of an annotation file of PASCAL in Detail, opened: its tables, and its records by image."""
 
 import json
+import os
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,7 @@ _FARTHEST = 1e9  # pixels; beyond every coordinate of an image
 class DetailIndex:
     """One annotation file, as its index knows it. Everything that reads annotations of Detail goes through this class.
 
-    Opening reads tables of one row per image; records are read when they are asked for, from pages of the file that all
+    Opening reads tables of one row per image; records are read lazily, from pages of the file that all
     processes share. An instance can be pickled, and used after a fork and by several threads.
 
     Args:
@@ -48,7 +50,7 @@ class DetailIndex:
         UserError: the file is no index of this version.
     """
 
-    def __init__(self, index, source=None):
+    def __init__(self, index: str | os.PathLike, source: str | os.PathLike | None = None) -> None:
         self.index = Path(index)
         self.path = self.index if source is None else Path(source)
         self.occlusion_base = open_meta(self.index, "detail").get("occlusion_base")
@@ -70,29 +72,29 @@ class DetailIndex:
         if self.occlusion_base not in (0, 1):
             raise DamagedIndex.of(self.index, f"its occlusion_base is {self.occlusion_base!r}")
 
-    def records(self, section, image_id):
+    def records(self, section: str, image_id: Any) -> list[dict[str, Any]]:
         """The records of one image in a section of `SECTIONS`, in file order: a list, empty if nobody annotated it.
 
         They are dictionaries as in the file, but chains of occlusion records are int32 arrays.
         """
         return _READERS[section](self._connection, image_id)
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str, int, str]]:
         """What was wrong with the file when it was prepared, by kind: list of (what, what was done, number, first)."""
         return group_problems(self._connection.query(PROBLEMS, types=[_TEXT] * 3))
 
-    def field(self, record, key, kind):
+    def field(self, record: dict[str, Any], key: str, kind: str) -> Any:
         """`record[key]`. Raises `UserError` that names the record, a `kind` of annotation, if it has no such key."""
         if key not in record:
             raise UserError(f"{self.name_of(record, kind)} has no {key!r}")
         return record[key]
 
-    def name_of(self, record, kind):
+    def name_of(self, record: dict[str, Any], kind: str) -> str:
         """The words by which an error names a record: "FILE: KIND annotation 12 of image 2008000002"."""
         number = record.get("id", record.get("person_id"))
         return f"{self.path}: {kind} annotation {'' if number is None else f'{number} '}of image {record['image_id']}"
 
-    def occlusion_size(self, record):
+    def occlusion_size(self, record: dict[str, Any]) -> tuple[int, int]:
         """(width, height) of the image that an occlusion record's pixel numbers refer to."""
         image = self.images[record["image_id"]]
         height, width = record.get("imsize") or (image["height"], image["width"])
@@ -109,7 +111,7 @@ class DetailIndex:
         return parts
 
     @cached_property
-    def parts_of_things(self):
+    def parts_of_things(self) -> dict[str, list[str]]:
         """{category name: [part names]} that the category table lists or that occur on a region, in table order."""
         found = defaultdict(set)
         for category in self.categories.values():
@@ -126,14 +128,14 @@ class DetailIndex:
 class ImageTable(Mapping):
     """{image_id: {"image_id", "file_name", "width", "height", "phase"}} of all images, in file order.
 
-    Columns are kept, and a dictionary made when it is asked for: a worker then copies next to nothing.
+    Columns are kept, and dictionaries made on access: a worker then copies next to nothing.
 
     Attributes:
-        counts: int32 [N, 6] for the N images, numbers of records by the names in `COUNTS`: regions, those of people,
+        counts: int32 [N, 6] for the N images, numbers of records by the names in `COUNTS`: regions, those of persons,
             joint records, boundary masks, those of another size than the image, occlusion records.
     """
 
-    def __init__(self, connection, number_of_pairs):
+    def __init__(self, connection: IndexConnection, number_of_pairs: int) -> None:
         rows = connection.query(
             f"SELECT image_id, file_name, phase, category_parts, width, height, {', '.join(COUNTS)} FROM images "
             "ORDER BY position",
@@ -154,35 +156,35 @@ class ImageTable(Mapping):
             raise DamagedIndex.of(connection.path, "an image has a pair of category and part that is not listed")
         self._image_of_pair = np.repeat(np.arange(len(rows)), [len(numbers) // 4 for numbers in pairs])
 
-    def __getitem__(self, image_id):
+    def __getitem__(self, image_id: Any) -> dict[str, Any]:
         row = self._row_of[image_id]
         width, height = self._sizes[row].tolist()
         image = {"image_id": image_id, "file_name": self._names[row], "width": width, "height": height}
         return image if self._phases[row] is None else {**image, "phase": self._phases[row]}
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._ids)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._ids)
 
-    def counts_of(self, image_id):
+    def counts_of(self, image_id: Any) -> dict[str, int]:
         """{name of `COUNTS`: number} of one image."""
         return dict(zip(COUNTS, self.counts[self._row_of[image_id]].tolist()))
 
-    def row_of(self, image_id):
+    def row_of(self, image_id: Any) -> int:
         """The image's row of `counts`."""
         return self._row_of[image_id]
 
-    def rows_of(self, image_ids):
+    def rows_of(self, image_ids: Iterable[Any]) -> np.ndarray:
         """Rows of `counts` of images: int64 [len(image_ids)]."""
         return np.array([self._row_of[image_id] for image_id in image_ids], np.int64)
 
-    def sizes_of(self, image_ids):
+    def sizes_of(self, image_ids: Iterable[Any]) -> np.ndarray:
         """int64 [len(image_ids), 2]: widths and heights in pixels."""
         return self._sizes[self.rows_of(image_ids)].astype(np.int64)
 
-    def with_pairs(self, wanted):
+    def with_pairs(self, wanted: Iterable[bool]) -> np.ndarray:
         """Which images have a part of one of the wanted pairs of category and part.
 
         Args:
@@ -196,7 +198,7 @@ class ImageTable(Mapping):
         return found
 
 
-def is_silhouette(part_id, name):
+def is_silhouette(part_id: Any, name: str | None) -> bool:
     """Whether a part is `silh`, the whole silhouette: it says nothing about parts and is skipped everywhere."""
     return part_id == 255 or name == "silh"
 
@@ -285,7 +287,7 @@ def _occlusions(connection, image_id):
     return records
 
 
-def _people(connection, image_id):
+def _persons(connection, image_id):
     rows = connection.query(
         "SELECT person_id, category_id, x, y, w, h, num_keypoints, keypoints FROM joints WHERE image_id = ? "
         "ORDER BY position",
@@ -318,5 +320,5 @@ _READERS = {
     "annos_segmentation": _regions,
     "annos_boundary": _boundaries,
     "annos_occlusion": _occlusions,
-    "annos_joints": _people,
+    "annos_joints": _persons,
 }

@@ -1,9 +1,14 @@
 """The records of one image as rows of the index."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from maskrcnn_benchmark.data.detail.joint_links import link_people, link_problems
+from maskrcnn_benchmark.data.detail.joint_links import link_persons, link_problems
 from maskrcnn_benchmark.data.preparation.schema import SECTION_TABLES
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.detail.checks import Tables
 
 PERSON = "person"
 
@@ -23,12 +28,12 @@ class ImageRows:
         problems: list of `Problem`: joints without one certain person.
     """
 
-    def __init__(self, position, image, records, tables):
+    def __init__(self, position: int, image: dict, records: dict[str, list[dict]], tables: "Tables") -> None:
         image_id = image["image_id"]
         size = width, height = int(image["width"]), int(image["height"])
         regions, joints = records["annos_segmentation"], records["annos_joints"]
-        people = [i for i, region in enumerate(regions) if _is_person(region, tables)]
-        links, self.problems = _tie(joints, regions, people, size)
+        persons = [i for i, region in enumerate(regions) if _is_person(region, tables)]
+        links, self.problems = _tie(joints, regions, persons, size)
         rows = {
             "annos_segmentation": map(_region, regions),
             "annos_boundary": (_mask(record["boundary_mask"]) for record in records["annos_boundary"]),
@@ -49,7 +54,7 @@ class ImageRows:
         self.rows["images"] = [
             (
                 *(image_id, position, image["file_name"], width, height, image["phase"]),
-                *(len(regions), len(people), len(joints), len(boundaries), len(boundaries) - boundaries.count(size)),
+                *(len(regions), len(persons), len(joints), len(boundaries), len(boundaries) - boundaries.count(size)),
                 *(len(records["annos_occlusion"]), sorted(pairs, key=str)),
             )
         ]
@@ -59,13 +64,13 @@ def _is_person(region, tables):
     return tables.categories[region["category_id"]]["name"] == PERSON
 
 
-def _tie(joints, regions, people, size):
+def _tie(joints, regions, persons, size):
     """The (position, id, ambiguous) of each joint record's region, position and id None without one; and problems."""
-    people = [i for i in people if not regions[i].get("iscrowd", 0)]
-    single = [regions[i] for i in people]
-    links = link_people(joints, single, size) if joints else []
+    persons = [i for i in persons if not regions[i].get("iscrowd", 0)]
+    single = [regions[i] for i in persons]
+    links = link_persons(joints, single, size) if joints else []
     problems = link_problems(joints, single, links, has_segmentation=bool(regions))
-    positions = [None if link.instance is None else people[link.instance] for link in links]
+    positions = [None if link.instance is None else persons[link.instance] for link in links]
     ids = [None if position is None else regions[position].get("id") for position in positions]
     return [(*pair, int(link.ambiguous)) for *pair, link in zip(positions, ids, links)], problems
 

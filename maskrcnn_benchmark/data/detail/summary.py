@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import Counter
+from typing import Any
 
 from maskrcnn_benchmark.data.preparation.summary import table
 
@@ -34,7 +35,7 @@ def _records(connection: sqlite3.Connection) -> str:
 
 def _classes(connection: sqlite3.Connection) -> str:
     names = dict(connection.execute("SELECT category_id, name FROM categories ORDER BY position"))
-    rows = {key: Counter() for key in names}
+    rows: Any = {key: Counter() for key in names}
     regions = connection.execute(
         "SELECT category_id, COUNT(DISTINCT image_id), COUNT(*), SUM(COALESCE(iscrowd, 0) != 0) FROM segmentation "
         "GROUP BY category_id"

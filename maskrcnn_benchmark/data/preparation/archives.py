@@ -9,10 +9,11 @@ import os
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -47,12 +48,12 @@ class _Entry:
     open: Callable
 
 
-def is_archive(path):
+def is_archive(path: str | os.PathLike) -> bool:
     """Whether a file is a tar archive (compressed or not), a zip archive or a gzip file."""
     return _kind(path) is not None
 
 
-def list_files(path, limits):
+def list_files(path: str | os.PathLike, limits: Limits) -> dict[str, int]:
     """{name: size in bytes} of the plain files in an archive.
 
     Args:
@@ -84,7 +85,7 @@ def list_files(path, limits):
     return files
 
 
-def copy_files(path, targets, sizes):
+def copy_files(path: Path, targets: Mapping[str, Path], sizes: Mapping[str, int]) -> None:
     """Write files of an archive to where `targets` says; nothing but their contents is taken from it.
 
     Args:
@@ -199,11 +200,11 @@ def _opened_tar(path):
 class _BoundedReads:
     """A file of which nobody reads more at once than fits into memory, whatever a header says."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.seek, self.tell = file.seek, file.tell
 
-    def read(self, size):
+    def read(self, size: int) -> bytes:
         if size > _LONGEST_READ:
             raise tarfile.ReadError(f"a header of {size} bytes")
         return self._file.read(size)

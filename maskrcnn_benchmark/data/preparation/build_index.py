@@ -3,14 +3,15 @@
 import contextlib
 import json
 import os
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_FILE_KINDS
+from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_FILE_KINDS, Kind
 from maskrcnn_benchmark.data.preparation.index_file import (
     connect,
     index_path_of,
@@ -75,7 +76,7 @@ def prepare(
     Args:
         source: the JSON file.
         index: the file to write; by default beside `source`, see `index_path_of`.
-        images: folder of the images, each of which is then looked at, or None.
+        images: folder of the images, each of which is then checked, or None.
         strict: raise `UserError` if anything is wrong with the file, and write no index.
         workers: processes that check images beside this one; 0 checks them here.
         progress: show bars.
@@ -132,7 +133,7 @@ def make_index(
 
 
 def _will_do(index, source, images, layout):
-    """Whether an index is of this file and, where images are to be looked at, of this state of their folder."""
+    """Whether an index is of this file and, where images are to be checked, of this state of their folder."""
     if not is_current(index, source, layout):
         return False
     meta = read_meta(index)
@@ -203,7 +204,7 @@ def _build(
 class _Writer:
     """Puts rows into the tables of a new index."""
 
-    def __init__(self, connection, layout):
+    def __init__(self, connection: sqlite3.Connection, layout: str) -> None:
         self._connection = connection
         self._layout = layout
         self._problems = 0
@@ -213,7 +214,7 @@ class _Writer:
         connection.execute("BEGIN")
         create_tables(connection, layout)
 
-    def add(self, rows, problems):
+    def add(self, rows: Mapping[str, Iterable[Sequence]], problems: Iterable[Problem]) -> None:
         """Add {table: rows} and `Problem`s. Those of images have to come in the order of the index."""
         for table, more in rows.items():
             insert(self._connection, self._layout, table, more)
@@ -221,13 +222,13 @@ class _Writer:
         insert(self._connection, self._layout, "problems", found)
         self._problems += len(found)
 
-    def has_problems(self, kinds):
+    def has_problems(self, kinds: Sequence[Kind]) -> bool:
         """Whether a problem of one of the kinds was added."""
         marks = ", ".join("?" * len(kinds))
         query = f"SELECT EXISTS (SELECT 1 FROM problems WHERE what IN ({marks}))"
         return bool(self._connection.execute(query, [kind.what for kind in kinds]).fetchone()[0])
 
-    def finish(self, meta):
+    def finish(self, meta: Mapping[str, Any]) -> None:
         """Write the table "meta" and what is not written yet."""
         insert(self._connection, self._layout, "meta", meta.items())
         self._connection.execute("COMMIT")

@@ -1,7 +1,9 @@
 """Checks of an image's row in the annotation file, and of the image file."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from maskrcnn_benchmark.data.image_file import decoded_size
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
@@ -12,7 +14,7 @@ PHASES = ("train", "val", "test")
 LONGEST_NAME = 255  # bytes of a file's or folder's name; file systems have no longer ones
 
 
-def check_row(row, findings):
+def check_row(row: Any, findings: kinds.Findings) -> bool:
     """Whether an image's row can be used; what is wrong with it is noted in `findings`."""
     where = f"image {findings.image_id}"
     if not isinstance(row, dict) or not is_id(row.get("image_id")):
@@ -34,7 +36,7 @@ def check_row(row, findings):
     return usable
 
 
-def is_safe_name(name):
+def is_safe_name(name: Any) -> bool:
     """Whether a file name stays below the folder that it is looked up in, on any system."""
     if not is_text(name) or "\0" in name:
         return False
@@ -43,7 +45,7 @@ def is_safe_name(name):
     return inside and len(path.parts) > 0 and all(len(part.encode()) <= LONGEST_NAME for part in path.parts)
 
 
-def check_file(row, path, findings):
+def check_file(row: Mapping[str, Any], path: str | os.PathLike, findings: kinds.Findings) -> bool:
     """Whether the image file can be read as its row says. `path` is the file, or a folder that the row's name is in."""
     path = Path(path)
     if path.is_dir():

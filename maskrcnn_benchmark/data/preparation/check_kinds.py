@@ -1,6 +1,8 @@
 """The kinds of problem that the checks of PASCAL in Detail know, each with what is done about it."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from maskrcnn_benchmark.data.preparation.check_values import is_id, shown
 from maskrcnn_benchmark.data.preparation.problems import Problem
@@ -117,21 +119,21 @@ class Findings:
         problems: list of `Problem` in the order found.
     """
 
-    def __init__(self, image_id=None):
+    def __init__(self, image_id: Any = None) -> None:
         self.image_id = image_id
-        self.problems = []
+        self.problems: list[Problem] = []
 
-    def add(self, kind, where, detail=""):
+    def add(self, kind: Kind, where: str, detail: str = "") -> None:
         """Note a problem of a `Kind` at `where`, words; `detail` follows the action after a colon."""
         action = f"{kind.action}: {detail}" if detail else kind.action
         self.problems.append(Problem(kind.what, where, action, self.image_id))
 
-    def place(self, section, record, position):
+    def place(self, section: str, record: Any, position: int) -> str:
         """The words for a record: by its id, or by its place (from 0) among its image's records of the section."""
         number = record.get(_ID_KEYS.get(section)) if isinstance(record, dict) else None
         return f"{section} {number if is_id(number) else f'entry {position}'} of image {self.image_id}"
 
-    def objects(self, section, records):
+    def objects(self, section: str, records: Any) -> list[tuple[dict[str, Any], str]]:
         """The (record, where) of those records that are objects; their ids are sound or gone."""
         if not isinstance(records, list):
             self.add(NO_LIST, f"{section} of image {self.image_id}", shown(records))
@@ -154,7 +156,7 @@ class Findings:
             found.append((record, where))
         return found
 
-    def without_repetitions(self, section, entries, content):
+    def without_repetitions(self, section: str, entries: Iterable[tuple], content: Callable[[Any], Any]) -> list[tuple]:
         """Leave out what is there twice.
 
         Args:

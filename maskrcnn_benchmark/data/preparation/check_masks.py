@@ -1,15 +1,18 @@
 """Run-length codes of an annotation file, decoded many at once, and what their runs say without a bitmap."""
 
+from typing import Any
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.preparation.check_values import is_size
+from maskrcnn_benchmark.structures.run_length import RunLengths
 
 # A run of n pixels takes log32(n) characters and a sign; more than this per pixel is no code of the mask
 _CHARACTERS_PER_PIXEL = 8
 
 
-def mask_size(mask):
+def mask_size(mask: Any) -> tuple[int, int] | None:
     """(width, height) that a mask claims, or None if it is no run-length code at all."""
     if not isinstance(mask, dict) or not is_size(mask.get("size")) or not isinstance(mask.get("counts"), str | list):
         return None
@@ -17,9 +20,9 @@ def mask_size(mask):
     return int(width), int(height)
 
 
-def mask_code(mask):
+def mask_code(mask: Any) -> bytes | None:
     """The compressed code of a mask that has a `mask_size`: bytes, or None if it cannot be one."""
-    width, height = mask_size(mask)
+    width, height = mask_size(mask)  # type: ignore[misc]
     counts = mask["counts"]
     if len(counts) > _CHARACTERS_PER_PIXEL * (width * height + 2):
         return None
@@ -30,7 +33,7 @@ def mask_code(mask):
     return coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"]
 
 
-def pixels_in_boxes(runs, boxes):
+def pixels_in_boxes(runs: RunLengths, boxes: np.ndarray) -> np.ndarray:
     """How many pixels of each mask lie in its box.
 
     Args:
@@ -55,7 +58,7 @@ def pixels_in_boxes(runs, boxes):
     return np.bincount(runs.mask_of_run, inside, len(runs)).astype(np.int64)
 
 
-def pixels_outside(runs, inner, outer):
+def pixels_outside(runs: RunLengths, inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
     """How many pixels of each inner mask are not of its outer mask.
 
     Args:

@@ -9,8 +9,10 @@ import sqlite3
 import stat
 import threading
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSIONS
@@ -47,20 +49,20 @@ class NotIndexable(Exception):
     """A file holds something that its index cannot hold as it is, or that makes the file unusable; in words."""
 
 
-def index_path_of(source, folder=None):
+def index_path_of(source: str | os.PathLike, folder: str | os.PathLike | None = None) -> Path:
     """Where the index of an annotation file lies: beside it, or in `folder`."""
     source = Path(source)
     return Path(folder or source.parent) / f"{source.stem}{SUFFIX}"
 
 
-def cached_index_path_of(source):
+def cached_index_path_of(source: str | os.PathLike) -> Path:
     """Where the index of an annotation file lies whose folder cannot be written to."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskrcnn_benchmark"
     digest = hashlib.sha256(str(Path(source).absolute()).encode()).hexdigest()[:12]
     return cache / f"{Path(source).stem}-{digest}{SUFFIX}"
 
 
-def is_writable(folder):
+def is_writable(folder: str | os.PathLike) -> bool:
     """Whether files can be made in a folder; one that nobody may write to is left alone by the superuser, too."""
     with contextlib.suppress(OSError):
         return bool(os.stat(folder).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)) and os.access(
@@ -69,19 +71,19 @@ def is_writable(folder):
     return False
 
 
-def is_sqlite(path):
+def is_sqlite(path: str | os.PathLike) -> bool:
     """Whether a file is a database rather than JSON."""
     with open(path, "rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def connect(path, writable=False):
+def connect(path: str | os.PathLike, writable: bool = False) -> sqlite3.Connection:
     """A connection to a database file. A reader takes the file for unchangeable, and therefore locks nothing."""
     mode = "mode=rw&nolock=1" if writable else "mode=ro&immutable=1"
     return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None)
 
 
-def read_meta(path):
+def read_meta(path: str | os.PathLike) -> dict[str, Any] | None:
     """The table "meta" of an index: dict, or None if the file is missing, damaged or no index of this version."""
     if not os.path.isfile(path) or not _is_whole(path):
         return None
@@ -153,7 +155,7 @@ def _is_whole(path):
     return header[: len(_MAGIC)] == _MAGIC and size == pages * page_size
 
 
-def open_meta(path, layout):
+def open_meta(path: str | os.PathLike, layout: str) -> dict[str, Any]:
     """The table "meta" of an index. Raises `UserError` if the file is no index of this version and layout."""
     meta = read_meta(path)
     if meta is None:
@@ -168,7 +170,7 @@ def open_meta(path, layout):
 
 
 class IndexConnection:
-    """Reads an index, in any process and thread: each has a connection of its own, made when it is first needed.
+    """Reads an index, in any process and thread: each has a connection of its own, opened lazily.
 
     Pages are read, not mapped: of a mapped file that somebody cuts short, every process that reads it would die of
     SIGBUS. The operating system keeps them once for all processes; a connection copies 512 KiB at most.
@@ -177,17 +179,17 @@ class IndexConnection:
         path: the index.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         self._local = threading.local()
 
-    def query(self, statement, *values, types=None):
-        """The rows that an SQL statement answers with: list of tuples.
+    def query(self, statement: str, *values: Any, types: Sequence[tuple[type, ...]] | None = None) -> list[tuple]:
+        """The rows that an SQL statement returns: list of tuples.
 
         Args:
             statement: SQL.
             values: of its question marks.
-            types: for each column a tuple of the types that its values may have; None does not look at them.
+            types: for each column a tuple of the types that its values may have; None checks none.
 
         Raises `DamagedIndex` for a damaged index, one that was cut short since it was opened, and a value of another
         type.
@@ -222,14 +224,14 @@ class IndexConnection:
             local.size = os.fstat(file.fileno()).st_size
         return local.connection
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path}
 
-    def __setstate__(self, state):
-        self.__init__(state["path"])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
 
 
-def is_current(index, source, layout="detail"):
+def is_current(index: str | os.PathLike, source: str | os.PathLike, layout: str = "detail") -> bool:
     """Whether an index was made of this very file, taken to be of a layout.
 
     Size and time of change are compared; where only the time differs, as after copying, the contents are.
@@ -243,10 +245,10 @@ def is_current(index, source, layout="detail"):
     return meta["size"] == status.st_size and meta["sha256"] == _hash_of(source)
 
 
-def learn_time(index, source):
+def learn_time(index: str | os.PathLike, source: str | os.PathLike) -> None:
     """Make a current index remember when its file was changed, so that contents need not be compared again."""
     modified = Path(source).stat().st_mtime_ns
-    if read_meta(index)["mtime_ns"] == modified or not is_writable(Path(index).parent):
+    if read_meta(index)["mtime_ns"] == modified or not is_writable(Path(index).parent):  # type: ignore[index]
         return
     with replacing(index) as partial:
         # a copy, for other processes read the index itself
@@ -259,7 +261,7 @@ def learn_time(index, source):
 
 
 @contextlib.contextmanager
-def replacing(path, will_do=lambda: False):
+def replacing(path: str | os.PathLike, will_do: Callable[[], bool] = lambda: False) -> Iterator[Any]:
     """Yields the path of an empty file that takes the place of `path` in one instant when the block ends well.
 
     Of several processes one at a time gets through. One that was killed leaves a lock, which the next one takes over,

@@ -20,7 +20,7 @@ JSON_LIMITS = Limits(entries=10_000, size=8 << 30)
 _JPEG = (".jpg", ".jpeg")
 
 
-def place_images(voc, folder, copy=False):
+def place_images(voc: str | os.PathLike, folder: str | os.PathLike, copy: bool = False) -> str:
     """Put the images of VOC2010 into `folder`/images, next to those that are there.
 
     An archive is unpacked beside it and moved there when it is whole; of a folder, a symbolic link is made if
@@ -73,7 +73,7 @@ def place_images(voc, folder, copy=False):
     return f"{target}: {len(missing)} images put there, {len(sizes) - len(missing)} were there"
 
 
-def place_annotations(source, folder, copy=False):
+def place_annotations(source: str | os.PathLike, folder: str | os.PathLike, copy: bool = False) -> str:
     """Put the annotation file at `folder`/annotations.json; a file that is there stays.
 
     Args:
@@ -110,7 +110,7 @@ def place_annotations(source, folder, copy=False):
     return f"{target}: {name} of {source}"
 
 
-def _existing(path, variable):
+def _existing(path: Path, variable: str) -> Path:
     if not path.is_file():
         raise UserError(f"{variable}: there is no {path}; datasets/README.md says where to get it")
     return path

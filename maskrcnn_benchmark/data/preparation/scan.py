@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -35,26 +38,28 @@ class Scan:
         UserError: the file is missing, damaged or cut off, or lacks images or categories.
     """
 
-    TABLES = ()  # sections that are kept
-    SECTIONS = ()  # sections of records by image, of which places are kept
-    IGNORED = ()  # sections that are known and say nothing about images
-    KEYS = {}  # section: keys that are known; others are left out and told of. A section without an entry keeps any
-    ID_KEYS = {}  # section: key of the id that should occur once
+    TABLES: tuple[str, ...] = ()  # sections that are kept
+    SECTIONS: tuple[str, ...] = ()  # sections of records by image, of which places are kept
+    IGNORED: tuple[str, ...] = ()  # sections that are known and say nothing about images
+    # section: keys that are known; others are left out and told of. A section without an entry keeps any
+    KEYS: Mapping[str, set[str]] = {}
+    ID_KEYS: Mapping[str, str] = {}  # section: key of the id that should occur once
+    images: dict[Any, Any]  # set by `read_tables`
 
-    def __init__(self, path, progress=False):
+    def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise UserError(f"no such annotation file: {self.path}")
         status = self.path.stat()
         self.size, self.mtime_ns = status.st_size, status.st_mtime_ns
-        self.info = None
-        self.found = []
-        self.problems = []
-        self._rows = {section: [] for section in self.TABLES}
-        self._records = {section: (array("i"), array("q"), array("i")) for section in self.SECTIONS}
-        self._number_of = {}  # image_id -> number in order of first mention
-        self._image_of_id = {section: {} for section in self.ID_KEYS}
-        self._unknown_keys = Counter()
+        self.info: Any = None
+        self.found: list[str] = []
+        self.problems: list[Problem] = []
+        self._rows: dict[str, list] = {section: [] for section in self.TABLES}
+        self._records: dict[str, tuple] = {section: (array("i"), array("q"), array("i")) for section in self.SECTIONS}
+        self._number_of: dict[Any, int] = {}  # image_id -> number in order of first mention
+        self._image_of_id: dict[str, dict] = {section: {} for section in self.ID_KEYS}
+        self._unknown_keys: Counter = Counter()
         self._read(progress)
         self.read_tables(self._rows)
         for (section, key), number in self._unknown_keys.items():
@@ -62,18 +67,18 @@ class Scan:
         self._sort_records()
         del self._rows, self._image_of_id
 
-    def read_tables(self, rows):
+    def read_tables(self, rows: Mapping[str, list]) -> None:
         """Set `images` and what else a layout's tables hold from {section of `TABLES`: list of its entries}."""
         raise NotImplementedError
 
-    def note(self, section, record):
+    def note(self, section: str, record: dict[str, Any]) -> None:
         """Called with every record as it goes by."""
 
-    def ordered_ids(self):
+    def ordered_ids(self) -> list[Any]:
         """The image ids in the order in which the index holds them: numbers ascending, then texts."""
         return sorted(self.images, key=lambda key: (isinstance(key, str), key))
 
-    def records(self, file, image_id):
+    def records(self, file: BinaryIO, image_id: Any) -> dict[str, list[dict[str, Any]]]:
         """{section: list of records in file order} of one image, from the open file."""
         try:
             return {
@@ -82,13 +87,13 @@ class Scan:
         except ValueError:
             raise self._changed() from None
 
-    def check_unchanged(self):
+    def check_unchanged(self) -> None:
         """Raise `UserError` if the file is another one by now."""
         status = self.path.stat()
         if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
             raise self._changed()
 
-    def tell(self, what, where, action, image_id=None):
+    def tell(self, what: str, where: str, action: str, image_id: Any = None) -> None:
         """Note a `Problem`."""
         self.problems.append(Problem(what, where, action, image_id))
 

@@ -5,6 +5,9 @@ Ids are stored as the file has them, numbers or texts. A mask is its height, its
 code as text. `position` counts an image's records of a table in file order, from 0.
 """
 
+import sqlite3
+from collections.abc import Iterable, Sequence
+
 # Raised whenever a table of the layout or the meaning of a column changes, so that an older index is built again
 SCHEMA_VERSIONS = {"detail": 1, "coco": 2}
 
@@ -18,8 +21,8 @@ _COMMON = {
 _DETAIL = {
     **_COMMON,
     # category_parts: uint32 numbers of the `category_parts` that occur on the image's regions;
-    # the counts are of its records: regions, those of people, joint records, boundary masks, those of another size than
-    # the image, occlusion records
+    # the counts are of its records: regions, those of persons, joint records, boundary masks, those of another size
+    # than the image, occlusion records
     "images": (
         *("image_id", "position", "file_name", "width", "height", "phase"),
         *("regions", "people", "joints", "boundaries", "resized_boundaries", "occlusions", "category_parts"),
@@ -73,7 +76,7 @@ SECTION_TABLES = {
 }
 
 
-def create_tables(connection, layout):
+def create_tables(connection: sqlite3.Connection, layout: str) -> None:
     """Make every table of a layout in an empty database.
 
     Columns have no type, for SQLite then keeps a number a number and a text a text, as JSON had it. Tables keep
@@ -84,7 +87,7 @@ def create_tables(connection, layout):
         connection.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({key}))")
 
 
-def insert(connection, layout, table, rows):
+def insert(connection: sqlite3.Connection, layout: str, table: str, rows: Iterable[Sequence]) -> None:
     """Add rows (tuples of the table's columns) to a table."""
     marks = ", ".join("?" * len(COLUMNS[layout][table]))
     connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)

@@ -4,8 +4,9 @@ import contextlib
 import csv
 import io
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, connect, read_meta
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -21,7 +22,7 @@ def summarize(index: str | Path) -> str:
     from maskrcnn_benchmark.data.coco.summary import coco_tables
     from maskrcnn_benchmark.data.detail.summary import detail_tables
 
-    meta = read_meta(index)
+    meta: Any = read_meta(index)
     tables = {"detail": detail_tables, "coco": coco_tables}[meta["layout"]]
     try:
         with contextlib.closing(connect(index)) as connection:
@@ -35,7 +36,7 @@ def summarize(index: str | Path) -> str:
     return "\n\n".join([*blocks, last])
 
 
-def first_problem(connection):
+def first_problem(connection: sqlite3.Connection) -> str | None:
     """How many problems there are, and the first, in words; None without any."""
     number = count_problems(connection)
     if not number:
@@ -44,17 +45,17 @@ def first_problem(connection):
     return f"{number} problem{'s' * (number > 1)}, the first: {what}, {place} ({action})"
 
 
-def count_problems(connection):
+def count_problems(connection: sqlite3.Connection) -> int:
     """Number of problems."""
     return connection.execute("SELECT COUNT(*) FROM problems").fetchone()[0]
 
 
-def group_problems(rows):
+def group_problems(rows: Iterable[Sequence[str]]) -> list[tuple[str, str, int, str]]:
     """Problems by kind, in order of first occurrence: list of (what, what was done, number, first place).
 
     What was done is the action's first words: those up to a colon. `rows` are what `PROBLEMS` selects, all text.
     """
-    groups = {}
+    groups: dict[tuple[str, str], tuple[int, str]] = {}
     for what, place, action in rows:
         key = (what, action.partition(":")[0])
         number, first = groups.get(key, (0, place))
@@ -62,7 +63,7 @@ def group_problems(rows):
     return [(*key, number, first) for key, (number, first) in groups.items()]
 
 
-def write_problems(connection, path):
+def write_problems(connection: sqlite3.Connection, path: str | Path) -> None:
     """Write every problem to a CSV file."""
     with atomic_write(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)

@@ -15,8 +15,8 @@ from maskrcnn_benchmark.data.detail.joint_links import (
     NO_MASK,
     SEVERAL_FIT,
     Link,
-    fit_people,
-    link_people,
+    fit_persons,
+    link_persons,
     link_problems,
     mask_distances,
 )
@@ -54,54 +54,54 @@ def test_the_fit_worked_by_hand():
     # three of four visible joints on the mask; the box's IoU with it is 150 / 300; the occluded joint does not count
     record = joints((6, 6, 1), (7, 7, 1), (14, 34, 1), (30, 20, 1), (44, 20, 2), box=[5, 5, 10, 15])
     expected = 0.7 * 0.75 + 0.3 * 0.5
-    assert fit_people([record], [LEFT, RIGHT], SIZE) == pytest.approx(np.array([[expected, 0.0]]))
+    assert fit_persons([record], [LEFT, RIGHT], SIZE) == pytest.approx(np.array([[expected, 0.0]]))
     # no joint is visible: the boxes alone
     occluded = joints((6, 6, 2), box=[5, 5, 10, 15])
-    assert fit_people([occluded], [LEFT, RIGHT], SIZE) == pytest.approx(np.array([[0.5, 0.0]]))
+    assert fit_persons([occluded], [LEFT, RIGHT], SIZE) == pytest.approx(np.array([[0.5, 0.0]]))
     # without a box, that of the labelled joints, last pixel included: (6..10) x (6..15) of 300 pixels
     bare = joints((6, 6, 1), (10, 15, 2))
-    assert fit_people([bare], [LEFT], SIZE) == pytest.approx(np.array([[0.7 + 0.3 * 50 / 300]]))
+    assert fit_persons([bare], [LEFT], SIZE) == pytest.approx(np.array([[0.7 + 0.3 * 50 / 300]]))
 
 
 def test_a_joint_beside_its_mask_counts_up_to_two_pixels_or_two_percent():
     near, far = joints((16, 20, 1), box=[5, 5, 10, 30]), joints((16.5, 20, 1), box=[5, 5, 10, 30])
-    assert fit_people([near, far], [LEFT], SIZE) == pytest.approx(np.array([[1.0], [0.3]]))
+    assert fit_persons([near, far], [LEFT], SIZE) == pytest.approx(np.array([[1.0], [0.3]]))
     wide = (600, 400)
     mask = np.zeros((400, 600), bool)
     mask[:, :400] = True  # 2 % of 400 pixels are 8
     big = {"id": 1, "segmentation": encode(mask)}
-    fits = fit_people([joints((x, 20, 1), box=[0, 0, 400, 400]) for x in (407, 407.5)], [big], wide)
+    fits = fit_persons([joints((x, 20, 1), box=[0, 0, 400, 400]) for x in (407, 407.5)], [big], wide)
     assert fits == pytest.approx(np.array([[1.0], [0.3]]))
 
 
 def test_ties_are_one_to_one_and_of_the_largest_sum():
     both = [joints((6, 6, 1), (7, 30, 1)), joints((41, 6, 1), (48, 30, 1))]
-    assert link_people(both, [LEFT, RIGHT], SIZE) == [Link(0), Link(1)]
-    assert link_people(both, [RIGHT, LEFT], SIZE) == [Link(1), Link(0)]
-    assert link_people(both, [RIGHT], SIZE) == [Link(None), Link(0)]
+    assert link_persons(both, [LEFT, RIGHT], SIZE) == [Link(0), Link(1)]
+    assert link_persons(both, [RIGHT, LEFT], SIZE) == [Link(1), Link(0)]
+    assert link_persons(both, [RIGHT], SIZE) == [Link(None), Link(0)]
     # the first fits both of two people, the second one of them alone: the first gets the other
     front, whole = person(1, 5, 5, 14, 14), person(2, 5, 5, 14, 34)
     either, tall = joints((6, 6, 1), box=[5, 5, 10, 14]), joints((6, 6, 1), (6, 33, 1), box=[5, 5, 10, 30])
-    assert [link.instance for link in link_people([either, tall], [whole, front], SIZE)] == [1, 0]
+    assert [link.instance for link in link_persons([either, tall], [whole, front], SIZE)] == [1, 0]
 
 
 def test_what_fits_no_one_has_no_tie():
     stray = joints((30, 20, 1), box=[25, 10, 10, 20])
     half = joints((6, 6, 1), (30, 20, 1), (31, 20, 1), box=[5, 5, 10, 15])  # 0.7 / 3 + 0.3 * 0.5 < 0.4
-    assert link_people([stray, half], [LEFT, RIGHT], SIZE) == [Link(None), Link(None)]
-    assert link_people([], [LEFT], SIZE) == [] and link_people([stray], [], SIZE) == [Link(None)]
+    assert link_persons([stray, half], [LEFT, RIGHT], SIZE) == [Link(None), Link(None)]
+    assert link_persons([], [LEFT], SIZE) == [] and link_persons([stray], [], SIZE) == [Link(None)]
 
 
 def test_a_tie_that_another_would_replace_nearly_as_well_is_ambiguous():
     twin = person(3, 5, 5, 14, 33)
     record = joints((6, 6, 1), (7, 30, 1), box=[5, 5, 10, 30])
-    assert link_people([record], [LEFT, twin], SIZE) == [Link(0, ambiguous=True)]
+    assert link_persons([record], [LEFT, twin], SIZE) == [Link(0, ambiguous=True)]
     # two records of one person: one is left over, and which one is nearly a toss-up
     double = joints((6, 7, 1), (7, 30, 1), box=[5, 5, 10, 29])
-    assert link_people([record, double], [LEFT], SIZE) == [Link(0, ambiguous=True), Link(None)]
+    assert link_persons([record, double], [LEFT], SIZE) == [Link(0, ambiguous=True), Link(None)]
     # with a record that only one of the twins can be, nothing is left to chance
     lower = person(4, 5, 12, 14, 34)
-    assert link_people([record, joints((6, 33, 1), (7, 20, 1), box=[5, 12, 10, 23])], [LEFT, lower], SIZE) == [
+    assert link_persons([record, joints((6, 33, 1), (7, 20, 1), box=[5, 12, 10, 23])], [LEFT, lower], SIZE) == [
         Link(0),
         Link(1),
     ]
@@ -164,7 +164,7 @@ def test_damaged_records_have_no_tie_and_hinder_no_other(bad_joints, bad_people,
     records, people = [*good, *bad_joints], [LEFT, RIGHT, *bad_people]
     random.shuffle(records)
     random.shuffle(people)
-    links = link_people(records, people, SIZE)
+    links = link_persons(records, people, SIZE)
     for record, link in zip(records, links):
         expected = {0: LEFT, 1: RIGHT}.get(next((k for k, each in enumerate(good) if each is record), None))
         found = None if link.instance is None else people[link.instance]
@@ -216,7 +216,7 @@ def tally(text, keep_boxes, same):
         given = [dict(record) for record in records[image_id]]
         for record in given if not keep_boxes else ():
             del record["bbox"]
-        for record, mine, link in zip(records[image_id], given, link_people(given, people[image_id], size)):
+        for record, mine, link in zip(records[image_id], given, link_persons(given, people[image_id], size)):
             if keep_boxes or any(mine["keypoints"]):
                 found = None if link.instance is None else people[image_id][link.instance]
                 right.append(found is not None and same(record["bbox"], found["bbox"]))
