@@ -3,9 +3,12 @@
 import ast
 import copy
 import difflib
+import os
 import sys
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -48,7 +51,9 @@ class ConfigNode(CfgNode):
     GIVEN = "__given_keys__"
     RECORDS = "__records__"
 
-    def __init__(self, init_dict=None, key_list=None, new_allowed=False):
+    def __init__(
+        self, init_dict: dict[str, Any] | None = None, key_list: list[str] | None = None, new_allowed: bool = False
+    ) -> None:
         super().__init__(init_dict, key_list, new_allowed)
         self.__dict__[ConfigNode.GIVEN] = set()
         self.__dict__[ConfigNode.RECORDS] = {}
@@ -90,7 +95,7 @@ class ConfigNode(CfgNode):
         """The records of all options that have one, in the order in which they were added."""
         return list(self.__dict__[ConfigNode.RECORDS].values())
 
-    def merge_from_file(self, cfg_filename):
+    def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
         """Merge a yaml file.
 
         A file may name another, relative to its own folder, under the key `_BASE_`; that one is merged first. Raises
@@ -101,7 +106,7 @@ class ConfigNode(CfgNode):
             path = PACKAGE / path  # configs/... of an installed package, from any folder
         self._merge_file(path, ())
 
-    def merge_from_list(self, cfg_list):
+    def merge_from_list(self, cfg_list: Iterable[Any]) -> None:
         """Merge `[KEY, value, KEY, value, ...]`, as typed after a command."""
         cfg_list = list(cfg_list)
         if len(cfg_list) % 2:
@@ -109,26 +114,26 @@ class ConfigNode(CfgNode):
         for key, value in zip(cfg_list[::2], cfg_list[1::2]):
             self._assign(str(key), value, "the command line")
 
-    def merge_from_other_cfg(self, cfg_other):
+    def merge_from_other_cfg(self, cfg_other: Mapping[str, Any]) -> None:
         """Merge another tree, for instance the one that a checkpoint carries."""
         self.merge_from_tree(cfg_other, "the other config")
 
-    def merge_from_tree(self, tree, source):
+    def merge_from_tree(self, tree: Mapping[str, Any], source: str) -> None:
         """Merge nested dictionaries, such as those of a yaml text; messages call them `source`."""
         self._merge_tree(tree, (), source)
 
-    def is_given(self, key):
+    def is_given(self, key: str) -> bool:
         """Whether `key` ("MODEL.MASK_ON") was set by a file or a command line rather than left at its default."""
         return key in self.__dict__[ConfigNode.GIVEN]
 
-    def value_of(self, key):
+    def value_of(self, key: str) -> Any:
         """The option or the group of options that is called `key`, such as "MODEL.MASK_ON"."""
         node = self
         for name in key.split("."):
             node = node[name]
         return node
 
-    def keys_of_options(self):
+    def keys_of_options(self) -> list[str]:
         """All option names, in the order of definition: ["MODEL.RPN_ONLY", ...]."""
         return list(_leaves(self, ()))
 
@@ -199,7 +204,7 @@ class ConfigNode(CfgNode):
         return f"{source}: unknown option {key}{hint}"
 
 
-def drop_options(tree, keys):
+def drop_options(tree: Any, keys: Iterable[str]) -> None:
     """Take options out of nested dictionaries, such as those of a yaml text, in place; what is not there is no error.
 
     Args:

@@ -1,7 +1,9 @@
 """Names of data sets -> where their files lie."""
 
 import difflib
+import os
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.config.model_catalog import ModelCatalog  # noqa: F401  users look for it here
 from maskrcnn_benchmark.utils.errors import UserError
@@ -77,7 +79,7 @@ class DatasetCatalog:
     DATASETS = {**_coco(), **_voc(), **_cityscapes()}
 
     @staticmethod
-    def get(name, data_dir=None, images=True):
+    def get(name: str, data_dir: str | os.PathLike | None = None, images: bool = True) -> dict[str, Any]:
         """{"factory": class name of the data set, "args": its keyword arguments} for a name.
 
         Without `images`, a set of one annotation file may lack the folder of its images; its "root" is then None.
@@ -109,8 +111,8 @@ class DatasetCatalog:
         return {"factory": factory, "args": args}
 
     @staticmethod
-    def names(data_dir=None):
-        """Every name that `get` can answer with the files that are there, sorted: list of str."""
+    def names(data_dir: str | os.PathLike | None = None) -> list[str]:
+        """Every name for which `get` finds the files, sorted."""
         data_dir = Path(data_dir or DatasetCatalog.DATA_DIR)
         present = [
             name

@@ -50,14 +50,14 @@ class Batches:
     def __init__(
         self, loader: Iterable[Any], wants_stop: Callable[[], bool] = lambda: False, patience: float = 0.0
     ) -> None:
-        self.loader = loader
+        self.loader: Any = loader
         self._wants_stop = wants_stop
         self._patience = patience
-        self._iterator = None
-        self._processes = []
-        self._wanted = queue.SimpleQueue()
+        self._iterator: Any = None
+        self._processes: list[Any] = []
+        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
         # Of a `SimpleQueue` a wait with a limit has none any more when a signal's handler outlasts it (CPython 3.11)
-        self._taken = queue.Queue()
+        self._taken: queue.Queue[tuple[Any, Any]] = queue.Queue()
 
     def __enter__(self) -> "Batches":
         with told_of_limits(REMEDY):
@@ -70,7 +70,7 @@ class Batches:
             threading.Thread(target=_take, args=arguments, name="batches", daemon=True).start()
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._wanted.put(False)
         lost = [each for each in self._processes if not each.is_alive()]
         if kind is not None and self._processes:

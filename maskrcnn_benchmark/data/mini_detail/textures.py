@@ -6,6 +6,7 @@ from functools import cache
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 BANK_SIDE = 768
 
@@ -54,20 +55,20 @@ PALETTES = {
 }
 
 
-def pick_colour(rng, palette):
+def pick_colour(rng: np.random.Generator, palette: str) -> np.ndarray:
     """An RGB colour, float32 [3] in 0..255, from one of the named palette's ranges."""
     ranges = PALETTES[palette][rng.integers(len(PALETTES[palette]))]
     hue, saturation, value = (low + (high - low) * rng.random() for low, high in ranges)
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32) * 255
 
 
-def shade(colour, factor):
+def shade(colour: ArrayLike, factor: float) -> np.ndarray:
     """The colour made darker (factor < 1) or lighter (factor > 1), still within 0..255."""
     return np.clip(np.asarray(colour, np.float32) * factor, 0, 255)
 
 
 @cache
-def noise_bank():
+def noise_bank() -> dict[str, np.ndarray]:
     """Noise fields float32 [BANK_SIDE, BANK_SIDE], zero mean and unit deviation, that random windows are cut from.
 
     Drawn once from a fixed seed: cutting windows is many times cheaper than filtering fresh noise for each picture.
@@ -92,7 +93,7 @@ def noise_bank():
     return bank
 
 
-def noise(rng, name, shape):
+def noise(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> np.ndarray:
     """A random window [h, w] of the named noise field (read-only view)."""
     height, width = shape
     top, left = rng.integers(0, BANK_SIDE - height), rng.integers(0, BANK_SIDE - width)
@@ -199,7 +200,7 @@ SURFACES = {
 }
 
 
-def stuff_surface(rng, name, shape):
+def stuff_surface(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> np.ndarray:
     """A picture float32 [h, w, 3] in 0..255 or a little beyond, of the named stuff class filling the shape (h, w)."""
     field, contrast = SURFACES[name]
     base = pick_colour(rng, name)
@@ -208,7 +209,7 @@ def stuff_surface(rng, name, shape):
     return cv2.transform(mix, np.stack((second - base, base), 1))
 
 
-def figure_pattern(rng, name, shape):
+def figure_pattern(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> np.ndarray:
     """Brightness factors float32 [h, w] of an object surface: plain, stripes, checks, wool, fur or leaves."""
     rows, columns = _grid(shape)
     if name == "plain":
