@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ class ConfigNode(CfgNode):
         """All option names, in the order of definition: ["MODEL.RPN_ONLY", ...]."""
         return list(_leaves(self, ()))
 
-    def _merge_file(self, path, builders):
+    def _merge_file(self, path: Path, builders: tuple[Path, ...]) -> None:
         """Merge a file; `builders` are the files that name it, each the base of the one before."""
         if path.resolve() in [builder.resolve() for builder in builders]:
             chain = " -> ".join(str(p) for p in (*builders, path))
@@ -154,7 +154,7 @@ class ConfigNode(CfgNode):
             self._merge_file(path.parent / base, (*builders, path))
         self._merge_tree(tree, (), str(path))
 
-    def _merge_tree(self, tree, path, source):
+    def _merge_tree(self, tree: Mapping[str, Any], path: tuple[str, ...], source: str) -> None:
         for name, value in tree.items():
             here = (*path, str(name))
             node = _find(self, here)
@@ -165,7 +165,7 @@ class ConfigNode(CfgNode):
             else:
                 self._assign(".".join(here), value, source)
 
-    def _assign(self, key, value, source):
+    def _assign(self, key: str, value: Any, source: str) -> None:
         if _obsolete(key):
             warnings.warn(f"{source}: option {key} has no effect any more and is ignored", stacklevel=4)
             return
@@ -187,7 +187,7 @@ class ConfigNode(CfgNode):
         parent[path[-1]] = value
         self.__dict__[ConfigNode.GIVEN].add(key)
 
-    def _unknown(self, key, source):
+    def _unknown(self, key: str, source: str) -> str:
         if len(key) > LONGEST_KEY or not key.isprintable():
             return f"{source}: unknown option {shown(key)}"
         options = self.keys_of_options()
@@ -223,7 +223,7 @@ def drop_options(tree: Any, keys: Iterable[str]) -> None:
 _MISSING = object()
 
 
-def _read_tree(path, builders):
+def _read_tree(path: Path, builders: Sequence[Path]) -> dict[str, Any]:
     """The options that a yaml file holds, as nested dictionaries; `builders` as for `ConfigNode._merge_file`."""
     whose = f", which {builders[-1]} names as its _BASE_" if builders else ""
     try:
@@ -240,7 +240,7 @@ def _read_tree(path, builders):
     return tree
 
 
-def _find(node, path):
+def _find(node: Any, path: Iterable[str]) -> Any:
     for name in path:
         if not isinstance(node, CfgNode) or name not in node:
             return _MISSING
@@ -248,7 +248,7 @@ def _find(node, path):
     return node
 
 
-def _leaves(node, path):
+def _leaves(node: CfgNode, path: tuple[str, ...]) -> Iterator[str]:
     for name, value in node.items():
         if isinstance(value, CfgNode):
             yield from _leaves(value, (*path, name))
@@ -256,11 +256,11 @@ def _leaves(node, path):
             yield ".".join((*path, name))
 
 
-def _obsolete(key):
+def _obsolete(key: str) -> bool:
     return any(key == prefix or key.startswith(prefix + ".") for prefix in OBSOLETE_PREFIXES)
 
 
-def _decode(value, current):
+def _decode(value: Any, current: Any) -> Any:
     """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number; for an option that takes text it stays text."""
     if not isinstance(value, str) or len(value) > LONGEST_TYPED:
         return value
@@ -273,12 +273,12 @@ def _decode(value, current):
     return typed
 
 
-def _is_float(value):
+def _is_float(value: Any) -> bool:
     """Whether a value is an integer that may stand for a float."""
     return type(value) is int and abs(value) <= sys.float_info.max
 
 
-def _coerce(value, current, record, place):
+def _coerce(value: Any, current: Any, record: Option | None, place: str) -> Any:
     """A value in the type of an option; `UserError` where it cannot be, which begins with `place`."""
     wanted = type(current)
     if isinstance(value, list | tuple) and isinstance(current, list | tuple):

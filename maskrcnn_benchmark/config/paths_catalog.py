@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ HOW_TO_MAKE = {
 }
 
 
-def _coco():
+def _coco() -> dict[str, dict[str, Any]]:
     """COCO's names; minival and valminusminival are the two parts into which Detectron cut the val images of 2014."""
     years = {"2014": ("train", "val", "minival", "valminusminival"), "2017": ("train", "val")}
     return {
@@ -30,7 +31,7 @@ def _coco():
     }
 
 
-def _voc():
+def _voc() -> dict[str, dict[str, Any]]:
     """PASCAL VOC's names, in its own layout and as COCO's JSON."""
     entries = {}
     for year in ("2007", "2012"):
@@ -146,7 +147,7 @@ def _read_entry(name, entry, data_dir):
     )
 
 
-def _remedy(name):
+def _remedy(name: str) -> str:
     command = HOW_TO_MAKE.get(name.rpartition("_")[0])
     if command:
         return f"make it with `{command}`"
@@ -156,6 +157,6 @@ def _remedy(name):
     return where
 
 
-def _nearest(name, data_dir, also=()):
+def _nearest(name: str, data_dir: Path, also: Iterable[str] = ()) -> str:
     near = difflib.get_close_matches(name, {*DatasetCatalog.names(data_dir), *also}, 1, 0.5)
     return f"; did you mean {near[0]}?" if near and near[0] != name else ""

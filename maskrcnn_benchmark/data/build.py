@@ -154,7 +154,7 @@ def _bind(cfg: ConfigNode, switch: str, number: ClassCount) -> None:
         node[name] = count
 
 
-def _transforms(cfg, is_train):
+def _transforms(cfg: CfgNode, is_train: bool) -> Callable | None:
     if is_train:
         return build_byte_transforms(cfg, is_train=True)
     return None if cfg.TEST.BBOX_AUG.ENABLED else ImageOnly(build_byte_transforms(cfg, is_train=False))
@@ -213,7 +213,7 @@ def _batch_sampler(cfg, dataset, sampler, batch_size):
     return GroupedBatchSampler(sampler, _aspect_ratio_groups(dataset), batch_size, drop_uneven=False)
 
 
-def _aspect_ratio_groups(dataset):
+def _aspect_ratio_groups(dataset: AnnotatedDataset) -> np.ndarray:
     """For each image, how many of `ASPECT_RATIO_BOUNDS` its height by width reaches: int64 [N]."""
     width, height = dataset.image_sizes().T
     return np.searchsorted(ASPECT_RATIO_BOUNDS, height / width, side="right")
@@ -242,12 +242,12 @@ def _loader(cfg, dataset, batch_sampler, collator):
     )
 
 
-def _start_worker(worker):
+def _start_worker(worker: int) -> None:
     leave_signals_to_parent()
     keep_freed_memory()
 
 
-def _allow_open_files():
+def _allow_open_files() -> None:
     """Raise this process's limit of open files to what the system grants.
 
     Every tensor that a worker hands over holds a file open. A batch is two, but those of structures that do not say

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +73,7 @@ def decode_image(data: bytes, name: str) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _opened(path, size):
+def _opened(path: str | os.PathLike, size: Sequence[int] | None) -> Iterator[Image.Image]:
     """The PIL image of a file, which is of the size promised."""
     path = Path(path)
     if not os.path.isfile(path):
