@@ -1,5 +1,7 @@
 """One network for the eight tasks of PASCAL in Detail, on a pure-Python maskrcnn-benchmark."""
 
+from typing import Any
+
 from maskrcnn_benchmark.utils.stop_signals import end_at_once_in_tools
 from maskrcnn_benchmark.utils.threads import choose_threads
 
@@ -10,7 +12,7 @@ end_at_once_in_tools()  # first: what a tool imports next takes seconds
 choose_threads()  # here, for every tool imports this package before PyTorch, which reads it once
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name == "Predictor":  # late: whoever trains need not wait for it
         from maskrcnn_benchmark.predict.predictor import Predictor
 

@@ -4,6 +4,7 @@ import argparse
 import ast
 import difflib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from maskrcnn_benchmark import __version__
@@ -26,7 +27,7 @@ COMMANDS = {
 }
 
 
-def main(words=None):
+def main(words: Sequence[str] | None = None) -> None:
     """Run the command that the words name; leaves the process with its exit code, 2 where there is no such command."""
     if words is None:  # as a program of its own, whose signals are this package's business
         end_at_once()
@@ -51,7 +52,7 @@ def main(words=None):
     run_tool(import_file(script.stem, script, make_importable=True).main)
 
 
-def describe_commands():
+def describe_commands() -> str:
     """The help: a line for each command, which is the first of its script."""
     parser = argparse.ArgumentParser(PROGRAM, description="One network for the eight tasks of PASCAL in Detail.")
     lines = [f"  {name:<10}{summary_of(script_of(name))}" for name in COMMANDS]
@@ -61,16 +62,16 @@ def describe_commands():
     return parser.format_help().rstrip()
 
 
-def script_of(command):
+def script_of(command: str) -> Path:
     """`Path` of a command's script: inside an installed package, beside the package in a checkout."""
     package = Path(__file__).resolve().parent
     name = f"tools/{COMMANDS[command]}.py"
     return package / name if (package / name).is_file() else package.parent / name
 
 
-def summary_of(script):
+def summary_of(script: Path) -> str:
     """The first sentence of a script's docstring, without running it."""
-    return ast.get_docstring(ast.parse(script.read_text())).partition("\n")[0]
+    return (ast.get_docstring(ast.parse(script.read_text())) or "").partition("\n")[0]
 
 
 if __name__ == "__main__":

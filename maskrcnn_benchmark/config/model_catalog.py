@@ -68,10 +68,10 @@ TORCHVISION = {
 }
 
 
-def _coco_address(name, stamp):
+def _coco_address(name: str, stamp: str) -> str:
     identifier, model = name.split("/")
-    people = "keypoints_" if "keypoint" in model else ""
-    data = f"{people}coco_2014_train%3A{people}coco_2014_valminusminival"
+    prefix = "keypoints_" if "keypoint" in model else ""
+    data = f"{prefix}coco_2014_train%3A{prefix}coco_2014_valminusminival"
     kind = "retinanet" if model.startswith("retinanet") else "rpn" if model == "rpn_R-50-C4_1x" else "generalized_rcnn"
     return f"{DETECTRON}/{identifier}/12_2017_baselines/{model}.yaml.{stamp}/output/train/{data}/{kind}/model_final.pkl"
 
@@ -93,7 +93,7 @@ class ModelCatalog:
     }
 
     @staticmethod
-    def get(name):
+    def get(name: str) -> str:
         """The address of the weights `name`, which may begin with catalog://; raises `UserError` with near names."""
         key = name.removeprefix(CATALOG_PREFIX)
         if key in ModelCatalog.ADDRESSES:

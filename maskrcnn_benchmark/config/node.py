@@ -3,9 +3,12 @@
 import ast
 import copy
 import difflib
+import os
 import sys
 import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -48,7 +51,9 @@ class ConfigNode(CfgNode):
     GIVEN = "__given_keys__"
     RECORDS = "__records__"
 
-    def __init__(self, init_dict=None, key_list=None, new_allowed=False):
+    def __init__(
+        self, init_dict: dict[str, Any] | None = None, key_list: list[str] | None = None, new_allowed: bool = False
+    ) -> None:
         super().__init__(init_dict, key_list, new_allowed)
         self.__dict__[ConfigNode.GIVEN] = set()
         self.__dict__[ConfigNode.RECORDS] = {}
@@ -90,7 +95,7 @@ class ConfigNode(CfgNode):
         """The records of all options that have one, in the order in which they were added."""
         return list(self.__dict__[ConfigNode.RECORDS].values())
 
-    def merge_from_file(self, cfg_filename):
+    def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
         """Merge a yaml file.
 
         A file may name another, relative to its own folder, under the key `_BASE_`; that one is merged first. Raises
@@ -101,7 +106,7 @@ class ConfigNode(CfgNode):
             path = PACKAGE / path  # configs/... of an installed package, from any folder
         self._merge_file(path, ())
 
-    def merge_from_list(self, cfg_list):
+    def merge_from_list(self, cfg_list: Iterable[Any]) -> None:
         """Merge `[KEY, value, KEY, value, ...]`, as typed after a command."""
         cfg_list = list(cfg_list)
         if len(cfg_list) % 2:
@@ -109,30 +114,30 @@ class ConfigNode(CfgNode):
         for key, value in zip(cfg_list[::2], cfg_list[1::2]):
             self._assign(str(key), value, "the command line")
 
-    def merge_from_other_cfg(self, cfg_other):
+    def merge_from_other_cfg(self, cfg_other: Mapping[str, Any]) -> None:
         """Merge another tree, for instance the one that a checkpoint carries."""
         self.merge_from_tree(cfg_other, "the other config")
 
-    def merge_from_tree(self, tree, source):
+    def merge_from_tree(self, tree: Mapping[str, Any], source: str) -> None:
         """Merge nested dictionaries, such as those of a yaml text; messages call them `source`."""
         self._merge_tree(tree, (), source)
 
-    def is_given(self, key):
+    def is_given(self, key: str) -> bool:
         """Whether `key` ("MODEL.MASK_ON") was set by a file or a command line rather than left at its default."""
         return key in self.__dict__[ConfigNode.GIVEN]
 
-    def value_of(self, key):
+    def value_of(self, key: str) -> Any:
         """The option or the group of options that is called `key`, such as "MODEL.MASK_ON"."""
         node = self
         for name in key.split("."):
             node = node[name]
         return node
 
-    def keys_of_options(self):
+    def keys_of_options(self) -> list[str]:
         """All option names, in the order of definition: ["MODEL.RPN_ONLY", ...]."""
         return list(_leaves(self, ()))
 
-    def _merge_file(self, path, builders):
+    def _merge_file(self, path: Path, builders: tuple[Path, ...]) -> None:
         """Merge a file; `builders` are the files that name it, each the base of the one before."""
         if path.resolve() in [builder.resolve() for builder in builders]:
             chain = " -> ".join(str(p) for p in (*builders, path))
@@ -149,7 +154,7 @@ class ConfigNode(CfgNode):
             self._merge_file(path.parent / base, (*builders, path))
         self._merge_tree(tree, (), str(path))
 
-    def _merge_tree(self, tree, path, source):
+    def _merge_tree(self, tree: Mapping[str, Any], path: tuple[str, ...], source: str) -> None:
         for name, value in tree.items():
             here = (*path, str(name))
             node = _find(self, here)
@@ -160,7 +165,7 @@ class ConfigNode(CfgNode):
             else:
                 self._assign(".".join(here), value, source)
 
-    def _assign(self, key, value, source):
+    def _assign(self, key: str, value: Any, source: str) -> None:
         if _obsolete(key):
             warnings.warn(f"{source}: option {key} has no effect any more and is ignored", stacklevel=4)
             return
@@ -182,7 +187,7 @@ class ConfigNode(CfgNode):
         parent[path[-1]] = value
         self.__dict__[ConfigNode.GIVEN].add(key)
 
-    def _unknown(self, key, source):
+    def _unknown(self, key: str, source: str) -> str:
         if len(key) > LONGEST_KEY or not key.isprintable():
             return f"{source}: unknown option {shown(key)}"
         options = self.keys_of_options()
@@ -199,7 +204,7 @@ class ConfigNode(CfgNode):
         return f"{source}: unknown option {key}{hint}"
 
 
-def drop_options(tree, keys):
+def drop_options(tree: Any, keys: Iterable[str]) -> None:
     """Take options out of nested dictionaries, such as those of a yaml text, in place; what is not there is no error.
 
     Args:
@@ -218,7 +223,7 @@ def drop_options(tree, keys):
 _MISSING = object()
 
 
-def _read_tree(path, builders):
+def _read_tree(path: Path, builders: Sequence[Path]) -> dict[str, Any]:
     """The options that a yaml file holds, as nested dictionaries; `builders` as for `ConfigNode._merge_file`."""
     whose = f", which {builders[-1]} names as its _BASE_" if builders else ""
     try:
@@ -235,7 +240,7 @@ def _read_tree(path, builders):
     return tree
 
 
-def _find(node, path):
+def _find(node: Any, path: Iterable[str]) -> Any:
     for name in path:
         if not isinstance(node, CfgNode) or name not in node:
             return _MISSING
@@ -243,7 +248,7 @@ def _find(node, path):
     return node
 
 
-def _leaves(node, path):
+def _leaves(node: CfgNode, path: tuple[str, ...]) -> Iterator[str]:
     for name, value in node.items():
         if isinstance(value, CfgNode):
             yield from _leaves(value, (*path, name))
@@ -251,11 +256,11 @@ def _leaves(node, path):
             yield ".".join((*path, name))
 
 
-def _obsolete(key):
+def _obsolete(key: str) -> bool:
     return any(key == prefix or key.startswith(prefix + ".") for prefix in OBSOLETE_PREFIXES)
 
 
-def _decode(value, current):
+def _decode(value: Any, current: Any) -> Any:
     """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number; for an option that takes text it stays text."""
     if not isinstance(value, str) or len(value) > LONGEST_TYPED:
         return value
@@ -268,12 +273,12 @@ def _decode(value, current):
     return typed
 
 
-def _is_float(value):
+def _is_float(value: Any) -> bool:
     """Whether a value is an integer that may stand for a float."""
     return type(value) is int and abs(value) <= sys.float_info.max
 
 
-def _coerce(value, current, record, place):
+def _coerce(value: Any, current: Any, record: Option | None, place: str) -> Any:
     """A value in the type of an option; `UserError` where it cannot be, which begins with `place`."""
     wanted = type(current)
     if isinstance(value, list | tuple) and isinstance(current, list | tuple):

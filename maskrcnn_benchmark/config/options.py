@@ -7,6 +7,7 @@ reads an option may rely on its range.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Range, shown
@@ -33,7 +34,7 @@ class Option:
     comment: str
     section: str = ""
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Option":
         return self  # nothing of it changes, and every copy of a config holds all records
 
     def problem(self, value: object) -> str | None:

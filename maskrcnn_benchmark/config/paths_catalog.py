@@ -1,7 +1,10 @@
 """Names of data sets -> where their files lie."""
 
 import difflib
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.config.model_catalog import ModelCatalog  # noqa: F401  users look for it here
 from maskrcnn_benchmark.utils.errors import UserError
@@ -14,7 +17,7 @@ HOW_TO_MAKE = {
 }
 
 
-def _coco():
+def _coco() -> dict[str, dict[str, Any]]:
     """COCO's names; minival and valminusminival are the two parts into which Detectron cut the val images of 2014."""
     years = {"2014": ("train", "val", "minival", "valminusminival"), "2017": ("train", "val")}
     return {
@@ -28,7 +31,7 @@ def _coco():
     }
 
 
-def _voc():
+def _voc() -> dict[str, dict[str, Any]]:
     """PASCAL VOC's names, in its own layout and as COCO's JSON."""
     entries = {}
     for year in ("2007", "2012"):
@@ -77,7 +80,7 @@ class DatasetCatalog:
     DATASETS = {**_coco(), **_voc(), **_cityscapes()}
 
     @staticmethod
-    def get(name, data_dir=None, images=True):
+    def get(name: str, data_dir: str | os.PathLike | None = None, images: bool = True) -> dict[str, Any]:
         """{"factory": class name of the data set, "args": its keyword arguments} for a name.
 
         Without `images`, a set of one annotation file may lack the folder of its images; its "root" is then None.
@@ -109,8 +112,8 @@ class DatasetCatalog:
         return {"factory": factory, "args": args}
 
     @staticmethod
-    def names(data_dir=None):
-        """Every name that `get` can answer with the files that are there, sorted: list of str."""
+    def names(data_dir: str | os.PathLike | None = None) -> list[str]:
+        """Every name for which `get` finds the files, sorted."""
         data_dir = Path(data_dir or DatasetCatalog.DATA_DIR)
         present = [
             name
@@ -144,7 +147,7 @@ def _read_entry(name, entry, data_dir):
     )
 
 
-def _remedy(name):
+def _remedy(name: str) -> str:
     command = HOW_TO_MAKE.get(name.rpartition("_")[0])
     if command:
         return f"make it with `{command}`"
@@ -154,6 +157,6 @@ def _remedy(name):
     return where
 
 
-def _nearest(name, data_dir, also=()):
+def _nearest(name: str, data_dir: Path, also: Iterable[str] = ()) -> str:
     near = difflib.get_close_matches(name, {*DatasetCatalog.names(data_dir), *also}, 1, 0.5)
     return f"; did you mean {near[0]}?" if near and near[0] != name else ""

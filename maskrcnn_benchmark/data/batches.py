@@ -6,7 +6,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -50,14 +50,14 @@ class Batches:
     def __init__(
         self, loader: Iterable[Any], wants_stop: Callable[[], bool] = lambda: False, patience: float = 0.0
     ) -> None:
-        self.loader = loader
+        self.loader: Any = loader
         self._wants_stop = wants_stop
         self._patience = patience
-        self._iterator = None
-        self._processes = []
-        self._wanted = queue.SimpleQueue()
+        self._iterator: Any = None
+        self._processes: list[Any] = []
+        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
         # Of a `SimpleQueue` a wait with a limit has none any more when a signal's handler outlasts it (CPython 3.11)
-        self._taken = queue.Queue()
+        self._taken: queue.Queue[tuple[Any, Any]] = queue.Queue()
 
     def __enter__(self) -> "Batches":
         with told_of_limits(REMEDY):
@@ -70,7 +70,7 @@ class Batches:
             threading.Thread(target=_take, args=arguments, name="batches", daemon=True).start()
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._wanted.put(False)
         lost = [each for each in self._processes if not each.is_alive()]
         if kind is not None and self._processes:
@@ -97,7 +97,7 @@ class Batches:
         finally:
             del error  # it holds this frame by its trace
 
-    def _told(self, error):
+    def _told(self, error: BaseException) -> BaseException:
         """The error to raise for one of taking a batch: a killed worker also takes the way to what it had sent."""
         if isinstance(error, EOFError | OSError):
             # its files are closed a moment before it is seen to have ended
@@ -108,7 +108,7 @@ class Batches:
                     return UserError(describe_loss(process, REMEDY))
         return error
 
-    def _wait(self):
+    def _wait(self) -> tuple[Any, Any]:
         asked = None
         while True:
             try:
@@ -157,19 +157,19 @@ def end_workers(loader: Any) -> None:
         _end(loader, iterator)
 
 
-def _try_locks(loader):
+def _try_locks(loader: Any) -> None:
     """Raise what the system raises if it has no room for a loader's locks: PyTorch's iterator fails at its end, too."""
     if isinstance(loader, DataLoader) and loader.num_workers and getattr(loader, "_iterator", None) is None:
         context = loader.multiprocessing_context or multiprocessing
         _ = [context.Queue() for _ in range(loader.num_workers + 1)], context.Event()
 
 
-def _workers_of(iterator):
+def _workers_of(iterator: Any) -> list[Any]:
     """The processes of a `DataLoader`'s iterator, which PyTorch offers nothing public for; [] of any other one."""
     return list(getattr(iterator, "_workers", []))
 
 
-def _end(loader, iterator):
+def _end(loader: Any, iterator: Any) -> None:
     with _deaf_to_ends_of_children():
         end_processes(_workers_of(iterator), _SHUTDOWN_SECONDS)
         # It joins the thread that pins memory, which a worker's half message can hold for ever: in a thread, too
@@ -180,7 +180,7 @@ def _end(loader, iterator):
         loader._iterator = None  # what PyTorch keeps for the next time
 
 
-def _loss_in_words(error, lost=()):
+def _loss_in_words(error: BaseException | None, lost: Sequence[Any] = ()) -> UserError | None:
     """The `UserError` for what PyTorch raises when a worker has ended; None for any other error.
 
     Args:
@@ -193,7 +193,7 @@ def _loss_in_words(error, lost=()):
 
 
 @contextlib.contextmanager
-def _deaf_to_ends_of_children():
+def _deaf_to_ends_of_children() -> Iterator[None]:
     """PyTorch's handler would raise an error for a worker that is ended here."""
     handler = signal.getsignal(signal.SIGCHLD)
     if not callable(handler) or threading.current_thread() is not threading.main_thread():

@@ -3,18 +3,23 @@
 import gc
 import resource
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data.sampler import BatchSampler
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.config.options import ClassCount
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset
 from maskrcnn_benchmark.data.handover import HandedOver
 from maskrcnn_benchmark.data.mixing import (
@@ -34,6 +39,7 @@ from maskrcnn_benchmark.data.samplers import (
     WholeBatchSampler,
 )
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.target_batch import HostTargets
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
@@ -46,7 +52,9 @@ from maskrcnn_benchmark.utils.workers import kill_workers_at_exit, leave_signals
 ASPECT_RATIO_BOUNDS = (1.0,)
 
 
-def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_for_period=False):
+def make_data_loader(
+    cfg: CfgNode, is_train: bool = True, is_distributed: bool = False, start_iter: int = 0, is_for_period: bool = False
+) -> Any:
     """The loader of training batches, or the loaders of test batches.
 
     A batch is (`ImageList` of uint8 RGB, `TargetBatch` of `ImageAnnotations`, list of indices into the loader's
@@ -79,7 +87,7 @@ def make_data_loader(cfg, is_train=True, is_distributed=False, start_iter=0, is_
     return loaders[0] if is_for_period else loaders
 
 
-def build_datasets(cfg, is_train=True, joined=True):
+def build_datasets(cfg: CfgNode, is_train: bool = True, joined: bool = True) -> list[AnnotatedDataset]:
     """The data sets of DATASETS.TRAIN or DATASETS.TEST, with the config's transforms.
 
     Args:
@@ -107,7 +115,7 @@ def _enabled_tasks(cfg):
     return enabled_tasks(cfg)
 
 
-def load_vocabulary(cfg):
+def load_vocabulary(cfg: CfgNode) -> Vocabulary:
     """The `Vocabulary` that the config's network learns, see `mixing.learned_vocabulary`."""
     return learned_vocabulary(cfg)[1]
 
@@ -146,7 +154,7 @@ def _bind(cfg: ConfigNode, switch: str, number: ClassCount) -> None:
         node[name] = count
 
 
-def _transforms(cfg, is_train):
+def _transforms(cfg: CfgNode, is_train: bool) -> Callable | None:
     if is_train:
         return build_byte_transforms(cfg, is_train=True)
     return None if cfg.TEST.BBOX_AUG.ENABLED else ImageOnly(build_byte_transforms(cfg, is_train=False))
@@ -155,10 +163,10 @@ def _transforms(cfg, is_train):
 class ImageOnly:
     """Applies a transform to the image and leaves the annotations in the original pixels."""
 
-    def __init__(self, transforms):
+    def __init__(self, transforms: Callable) -> None:
         self.transforms = transforms
 
-    def __call__(self, image, annotations):
+    def __call__(self, image: Image.Image, annotations: ImageAnnotations) -> tuple[torch.Tensor, ImageAnnotations]:
         return self.transforms(image)[0], annotations
 
 
@@ -205,7 +213,7 @@ def _batch_sampler(cfg, dataset, sampler, batch_size):
     return GroupedBatchSampler(sampler, _aspect_ratio_groups(dataset), batch_size, drop_uneven=False)
 
 
-def _aspect_ratio_groups(dataset):
+def _aspect_ratio_groups(dataset: AnnotatedDataset) -> np.ndarray:
     """For each image, how many of `ASPECT_RATIO_BOUNDS` its height by width reaches: int64 [N]."""
     width, height = dataset.image_sizes().T
     return np.searchsorted(ASPECT_RATIO_BOUNDS, height / width, side="right")
@@ -234,12 +242,12 @@ def _loader(cfg, dataset, batch_sampler, collator):
     )
 
 
-def _start_worker(worker):
+def _start_worker(worker: int) -> None:
     leave_signals_to_parent()
     keep_freed_memory()
 
 
-def _allow_open_files():
+def _allow_open_files() -> None:
     """Raise this process's limit of open files to what the system grants.
 
     Every tensor that a worker hands over holds a file open. A batch is two, but those of structures that do not say

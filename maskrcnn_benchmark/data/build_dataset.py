@@ -4,6 +4,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -65,7 +66,7 @@ def build_dataset(
         raise UserError(f"data set {name!r}: {error}") from None
 
 
-def _look_up(cfg, name, images):
+def _look_up(cfg: CfgNode, name: str, images: bool) -> Any:
     """What the catalog's `get` returns for a name.
 
     Ours is asked as the module that everyone imports, so that entries put into its DATASETS count. A catalog written
@@ -90,7 +91,7 @@ class _WrongArguments(Exception):
     """Arguments of a catalog's entry that its factory does not take."""
 
 
-def _make(factory, **args):
+def _make(factory: Callable, **args: Any) -> Any:
     try:
         inspect.signature(factory).bind(**args)
     except TypeError as error:
@@ -98,7 +99,7 @@ def _make(factory, **args):
     return factory(**args)
 
 
-def _build_coco(cfg, name, args, options, is_train):
+def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     leave_out = is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
     args = {"remove_images_without_annotations": leave_out, "keep_crowd": not is_train, **args, **options}
     dataset = _make(COCODataset, **args)
@@ -110,14 +111,14 @@ def _build_coco(cfg, name, args, options, is_train):
     return dataset
 
 
-def _build_voc(cfg, name, args, options, is_train):
+def _build_voc(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     dataset = _make(PascalVOCDataset, **{"use_difficult": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())
     return dataset
 
 
-def _build_cityscapes(cfg, name, args, options, is_train):
+def _build_cityscapes(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     """Ten classes as in the original library, or the evaluated eight if the config has outputs for just those."""
     group = cfg.MODEL.RETINANET if cfg.MODEL.RETINANET_ON else cfg.MODEL.ROI_BOX_HEAD
     evaluated_only = group.NUM_CLASSES == CITYSCAPES_EVALUATED
@@ -129,7 +130,7 @@ def _build_cityscapes(cfg, name, args, options, is_train):
     return dataset
 
 
-def _build_detail(cfg, name, args, options, is_train):
+def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     for option, sets in (("PARTS", (*PART_SETS, *PART_SET_ALIASES)), ("CLASSES", CLASS_SETS)):
         if cfg.DATASETS[option] not in sets:
             raise UserError(f"DATASETS.{option} is {cfg.DATASETS[option]!r}, but must be one of {', '.join(sets)}")
@@ -144,7 +145,7 @@ def _build_detail(cfg, name, args, options, is_train):
     return dataset
 
 
-def _build_concat(cfg, name, args, options, is_train):
+def _build_concat(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     """Several data sets of the catalog under one name: args is {"datasets": their names}."""
     names = args.get("datasets")
     if set(args) != {"datasets"} or not names or name in names:
@@ -152,7 +153,7 @@ def _build_concat(cfg, name, args, options, is_train):
     return ConcatDataset([build_dataset(cfg, each, options["transforms"], is_train) for each in names], names)
 
 
-def _tell_left_out(name, dataset, number):
+def _tell_left_out(name: str, dataset: AnnotatedDataset, number: int) -> None:
     if not len(dataset):
         tasks = ", ".join(sorted(dataset.tasks))
         raise UserError(f"data set {name}: none of its {number} images is annotated for {tasks}")

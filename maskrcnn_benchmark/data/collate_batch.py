@@ -34,7 +34,7 @@ class BatchCollator:
 class BBoxAugCollator:
     """Leaves images as they are, for test-time augmentation, which resizes and flips them itself."""
 
-    def __call__(self, batch: Sequence[tuple[Image, Any, int]]) -> tuple[list[Image], HostTargets, list[int]]:
+    def __call__(self, batch: Sequence[tuple[Image, Any, int]]) -> tuple[list[Image], TargetBatch, list[int]]:
         """[(PIL image, annotations, id), ...] -> (list of images, `HostTargets`, list of ids)."""
         images, annotations, ids = zip(*batch)
         return list(images), HostTargets.of(annotations, batch_memory()), list(ids)

@@ -35,17 +35,17 @@ class AnnotatedImage:
 
     # The raw records of `objects`, in their order: entries of the file's list, XML's objects, ...
     records: Sequence[Any] = ()
-    # Whether somebody looked for objects, and whether somebody drew them
+    # Whether objects are annotated, and whether their masks are
     has_objects: bool = False
     has_masks: bool = False
     # `BoxList` (xyxy) of all objects with labels int64 [N] and iscrowd bool [N], before any is left out; None where
-    # nobody looked for them. Labels of tasks per region are aligned with it
+    # they are not annotated. Labels of tasks per region are aligned with it
     objects: BoxList | None = None
-    # The masks of `objects`; None where nobody drew them
+    # The masks of `objects`; None where they are not annotated
     masks: SegmentationMask | None = None
 
     def __init__(self, dataset: "AnnotatedDataset", index: int) -> None:
-        self.dataset = dataset
+        self.dataset: Any = dataset  # whose layout adds attributes of its own
         self.index = index
 
     @cached_property
@@ -85,7 +85,7 @@ class LabelReader:
         pass
 
     def read(self, image: Any) -> Any:
-        """The label of an image, as `ImageAnnotations.labels` holds it, or None where nobody looked.
+        """The label of an image, as `ImageAnnotations.labels` holds it, or None where it is not annotated.
 
         Args:
             image: the `AnnotatedImage` of the data set's layout.
@@ -102,7 +102,7 @@ class LabelReader:
         return self.read(image) is not None
 
     def teaches(self, image: Any) -> bool:
-        """Whether the task can learn from the image; "nobody is there" is a label that teaches some tasks nothing."""
+        """Whether the task can learn from the image; an annotation without any object teaches some tasks nothing."""
         return self.has(image)
 
 
@@ -172,7 +172,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
     root: Path | None = None
     image_class: type[AnnotatedImage] = AnnotatedImage
 
-    _readers: Mapping[str, LabelReader] | None = None
+    _readers: Any = None  # {key of a task: its LabelReader}; None before they are opened
     _fields: Mapping[str, str | None] = {}  # {key of a task: the field of objects that holds its label}
     _region_tasks: frozenset[str] = frozenset()
 
@@ -210,7 +210,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
 
     def image_path(self, index: int) -> Path:
         """The file of an image."""
-        return Path(self.root) / self.get_img_info(index)["file_name"]
+        return Path(self.root) / self.get_img_info(index)["file_name"]  # type: ignore[arg-type]
 
     def open_image(self, index: int) -> Image.Image:
         """An image as a PIL RGB image. Raises `UserError` where there is no `root`, or the file is not as described."""
@@ -350,7 +350,7 @@ class _Adapter(AnnotatedDataset):
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
         self.root = getattr(dataset, "root", None)
-        self._category_ids = getattr(dataset, "contiguous_category_id_to_json_id", None)
+        self._category_ids: Any = getattr(dataset, "contiguous_category_id_to_json_id", None)
         if isinstance(self._category_ids, Mapping):
             self.layout = "coco"
 
@@ -358,7 +358,7 @@ class _Adapter(AnnotatedDataset):
         return len(self.dataset)
 
     @property
-    def ids(self) -> list[Any]:
+    def ids(self) -> list[Any]:  # type: ignore[override]
         return [self.image_id(index) for index in range(len(self))]
 
     def get_img_info(self, index: int) -> dict[str, Any]:
@@ -419,21 +419,21 @@ class OriginalDataset(_Adapter):
         self._labels = {category: label for label, category in self._category_ids.items()}
         labels = range(1, len(self._labels) + 1)
         names = [dataset.coco.cats[self._category_ids[label]]["name"] for label in labels]
-        has_joints = any("keypoints" in row for row in dataset.coco.anns.values())
-        self.vocabulary = Vocabulary(thing_names=tuple(names), joints=COCO_JOINTS if has_joints else None)
+        has_keypoints = any("keypoints" in row for row in dataset.coco.anns.values())
+        self.vocabulary = Vocabulary(thing_names=tuple(names), joints=COCO_JOINTS if has_keypoints else None)
 
     def __getitem__(self, index: int) -> tuple[Any, Any, int]:
         return self.dataset[index]
 
     def get_annotations(self, index: int) -> ImageAnnotations:
-        """`ImageAnnotations` with the file's rows, crowds included; people are those with joints."""
+        """`ImageAnnotations` with the file's rows, crowds included; persons are those with keypoints."""
         info = self.get_img_info(index)
         size = (info["width"], info["height"])
         rows = self.dataset.coco.imgToAnns.get(self.image_id(index), [])
-        people = None
+        persons = None
         if self.vocabulary.joints is not None:
-            people = self._boxes([row for row in rows if "keypoints" in row], size)
-        return ImageAnnotations(size, self._boxes(rows, size), people, image_id=self.image_id(index))
+            persons = self._boxes([row for row in rows if "keypoints" in row], size)
+        return ImageAnnotations(size, self._boxes(rows, size), persons, image_id=self.image_id(index))
 
     def _boxes(self, rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> BoxList:
         boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)

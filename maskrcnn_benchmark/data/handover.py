@@ -47,11 +47,11 @@ class Parcel:
     def __init__(self, content: bytes) -> None:
         self.content = content
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
         return _unpacked, (self.content,)
 
 
-def _unpacked(content):
+def _unpacked(content: bytes) -> Any:
     try:
         return pickle.loads(content)
     except Exception as error:
@@ -85,9 +85,9 @@ def shared_zeros(count: int, dtype: torch.dtype, device: torch.device | str = "c
         handle = os.memfd_create("batch")
         try:
             os.ftruncate(handle, size)
-            storage = torch.UntypedStorage._new_shared_fd_cpu(handle, size)
+            storage = torch.UntypedStorage._new_shared_fd_cpu(handle, size)  # type: ignore[attr-defined]
         finally:
             os.close(handle)
     else:
         storage = torch.UntypedStorage._new_shared(size)
-    return torch.empty(0, dtype=dtype).set_(storage, 0, (count,))
+    return torch.empty(0, dtype=dtype).set_(storage, 0, (count,), (1,))

@@ -3,9 +3,11 @@
 import contextlib
 import io
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.pictures import decoding, opened_picture
@@ -14,7 +16,7 @@ from maskrcnn_benchmark.utils.pictures import decoding, opened_picture
 LABEL_MODES = ("L", "P", "I;16", "I;16B", "I")
 
 
-def read_image(path, size=None):
+def read_image(path: str | os.PathLike, size: Sequence[int] | None = None) -> Image.Image:
     """The image at `path` as a PIL RGB image.
 
     Args:
@@ -29,7 +31,7 @@ def read_image(path, size=None):
         return image.convert("RGB")
 
 
-def read_labels(path, size=None):
+def read_labels(path: str | os.PathLike, size: Sequence[int] | None = None) -> np.ndarray:
     """The numbers of a label image, as Cityscapes and PASCAL VOC store them: uint8 or int32 [H, W].
 
     Args and errors are those of `read_image`; an image of colours is an error as well.
@@ -45,13 +47,13 @@ def read_labels(path, size=None):
     return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
 
 
-def image_size(path):
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
     """(width, height) of the image at `path`, from its first bytes. Errors are those of `read_image`."""
     with _opened(path, None) as image:
         return image.size
 
 
-def decoded_size(path):
+def decoded_size(path: str | os.PathLike) -> tuple[int, int]:
     """(width, height) of the image at `path`, all of which was decoded, JPEG at its lowest resolution to save time.
 
     Errors are those of `read_image`.
@@ -64,14 +66,14 @@ def decoded_size(path):
     return size
 
 
-def decode_image(data, name):
+def decode_image(data: bytes, name: str) -> Image.Image:
     """As `read_image`, of the bytes of a file that errors call `name`."""
     with opened_picture(io.BytesIO(data), name) as image, decoding(name):
         return image.convert("RGB")
 
 
 @contextlib.contextmanager
-def _opened(path, size):
+def _opened(path: str | os.PathLike, size: Sequence[int] | None) -> Iterator[Image.Image]:
     """The PIL image of a file, which is of the size promised."""
     path = Path(path)
     if not os.path.isfile(path):

@@ -1,12 +1,17 @@
 """Reading an annotation file, with errors that say what is wrong with it."""
 
 import json
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.utils.errors import UserError
 
 
-def read_json(path, required, object_hook=None):
+def read_json(
+    path: str | os.PathLike, required: Iterable[str], object_hook: Callable[[dict[str, Any]], Any] | None = None
+) -> dict[str, Any]:
     """The object that the JSON file at `path` holds: dict.
 
     Args:

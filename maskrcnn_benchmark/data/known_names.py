@@ -19,7 +19,7 @@ COCO_CLASSES = (
 )
 
 
-def known_vocabulary(name):
+def known_vocabulary(name: str) -> Vocabulary | None:
     """The `Vocabulary` of a data set of COCO, PASCAL VOC or Cityscapes by its name in the catalog; None for others."""
     if name.startswith("keypoints_coco_"):
         return Vocabulary(("person",), joints=COCO_JOINTS)

@@ -47,12 +47,12 @@ class MappedDataset(AnnotatedDataset):
         self.tasks = frozenset(self.dataset.tasks & self.names.tasks())
 
     @property
-    def ids(self) -> Any:
+    def ids(self) -> Any:  # type: ignore[override]
         """Image ids, as the data set's file calls them."""
         return self.dataset.ids
 
     @property
-    def root(self) -> Path | None:
+    def root(self) -> Path | None:  # type: ignore[override]
         """The data set's folder of images."""
         return self.dataset.root
 

@@ -1,13 +1,13 @@
 """Several data sets in one training: whose names the network learns, what each teaches, how often each is drawn."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from torch.utils.data import Dataset
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.build_dataset import build_dataset
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
 from maskrcnn_benchmark.data.mapped_dataset import in_vocabulary
 from maskrcnn_benchmark.data.same_names import match_joints
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def learned_vocabulary(cfg, opened=None):
+def learned_vocabulary(cfg: CfgNode, opened: Mapping[str, Vocabulary] | None = None) -> tuple[str, Vocabulary]:
     """The data set whose names the network learns, and its `Vocabulary`.
 
     That is DATASETS.VOCABULARY or, without it, the first of DATASETS.TRAIN if all of them have one vocabulary, else the
@@ -54,7 +54,7 @@ def learned_vocabulary(cfg, opened=None):
     return name, vocabulary_of(name)
 
 
-def vocabulary_dataset(cfg):
+def vocabulary_dataset(cfg: CfgNode) -> str:
     """The name of the data set whose names the network learns, for messages."""
     if cfg.DATASETS.VOCABULARY or len(cfg.DATASETS.TRAIN) > 1:
         return cfg.DATASETS.VOCABULARY or learned_vocabulary(cfg)[0]
@@ -62,8 +62,8 @@ def vocabulary_dataset(cfg):
 
 
 def in_learned_vocabulary(
-    cfg: CfgNode, names: Sequence[str], datasets: list[Dataset], enabled: "Sequence[Task]"
-) -> list[Dataset]:
+    cfg: CfgNode, names: Sequence[str], datasets: list[AnnotatedDataset], enabled: "Sequence[Task]"
+) -> list[AnnotatedDataset]:
     """Training data sets in the vocabulary that the network learns; a single one without DATASETS.VOCABULARY as it is.
 
     Raises `UserError` for a data set that teaches none of the enabled tasks in it, and for an enabled task that none of
@@ -91,7 +91,7 @@ def in_learned_vocabulary(
     return datasets
 
 
-def _refuse_unlabelled(name: str, dataset: Dataset, enabled: "Sequence[Task]") -> None:
+def _refuse_unlabelled(name: str, dataset: AnnotatedDataset, enabled: "Sequence[Task]") -> None:
     """Raise `UserError` for an added task that is on and of which the only training data set has no labels.
 
     What the package's own tasks need is asked of the vocabulary.
@@ -105,7 +105,7 @@ def _refuse_unlabelled(name: str, dataset: Dataset, enabled: "Sequence[Task]") -
         )
 
 
-def taught_tasks(dataset: Dataset, tasks: "Sequence[Task]") -> set[str]:
+def taught_tasks(dataset: AnnotatedDataset, tasks: "Collection[Task]") -> set[str]:
     """Keys of those of some tasks that images of a training data set can be annotated for."""
     if isinstance(dataset, ConcatDataset):
         return set().union(*(taught_tasks(each, tasks) for each in dataset.datasets))
@@ -115,7 +115,7 @@ def taught_tasks(dataset: Dataset, tasks: "Sequence[Task]") -> set[str]:
     return (possible & dataset.tasks) - absent
 
 
-def sampling_ratios(cfg):
+def sampling_ratios(cfg: CfgNode) -> tuple[float, ...]:
     """DATASETS.RATIOS, one number for each of DATASETS.TRAIN, or () to draw by size; checked."""
     ratios, names = tuple(cfg.DATASETS.RATIOS), cfg.DATASETS.TRAIN
     if not ratios:
@@ -132,7 +132,7 @@ def sampling_ratios(cfg):
 
 
 def log_mixture(
-    names: Sequence[str], datasets: Sequence[Dataset], ratios: Sequence[float], enabled: "Sequence[Task]"
+    names: Sequence[str], datasets: Sequence[AnnotatedDataset], ratios: Sequence[float], enabled: "Sequence[Task]"
 ) -> None:
     """Log one line for each training data set: its size, its share and what it teaches of what the network learns."""
     sizes = ratios or [len(dataset) for dataset in datasets]
@@ -145,7 +145,7 @@ def log_mixture(
         )
 
 
-def _coverage(dataset: Dataset) -> str:
+def _coverage(dataset: AnnotatedDataset) -> str:
     """How much of the network's classes and joints a data set knows."""
     parts = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
     mapped = [part for part in parts if isinstance(part, MappedDataset)]
@@ -158,7 +158,7 @@ def _coverage(dataset: Dataset) -> str:
 
 
 def check_test_vocabularies(
-    cfg: CfgNode, vocabulary: Vocabulary, datasets: Sequence[Dataset], tasks: "Sequence[Task]"
+    cfg: CfgNode, vocabulary: Vocabulary, datasets: Sequence[AnnotatedDataset], tasks: "Sequence[Task]"
 ) -> None:
     """Raise `UserError` for a test set that calls what is evaluated by other names than the network learnt.
 

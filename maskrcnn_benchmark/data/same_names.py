@@ -59,6 +59,6 @@ def match_objects(source: Vocabulary, target: Vocabulary) -> list[int]:
 
 def match_joints(source: Vocabulary, target: Vocabulary) -> list[tuple[int, int]]:
     """(place in the target, place in the source) of every joint that both have."""
-    names = [vocabulary.joints.names if vocabulary.joints else () for vocabulary in (target, source)]
-    places = match_names(*names, SAME_JOINT)
+    wanted, known = (vocabulary.joints.names if vocabulary.joints else () for vocabulary in (target, source))
+    places = match_names(wanted, known, SAME_JOINT)
     return [(place, origin) for place, origin in enumerate(places) if origin is not None]

@@ -43,7 +43,7 @@ def count_image(annotations: ImageAnnotations, vocabulary: Vocabulary, tasks: "I
     counts = {task.key: task.count(annotations, vocabulary) if task.has_names(vocabulary) else {} for task in annotated}
     place = {name: i for i, name in enumerate(class_names(vocabulary))}
     classes = {place[name] for count in counts.values() for name in count.get("classes", ())}
-    return ImageCounts(tuple(annotations.size), tuple(sorted(classes)), counts)
+    return ImageCounts(annotations.size, tuple(sorted(classes)), counts)
 
 
 class DatasetCounts:
@@ -173,14 +173,14 @@ class Histogram:
     whole: bool = False
 
 
-def histogram_of_numbers(values, bins=30):
+def histogram_of_numbers(values: Sequence[int] | np.ndarray, bins: int = 30) -> Histogram:
     """The `Histogram` of whole numbers from 0; the highest half percent share the last bin where they lie far off."""
     values = np.asarray(values, np.int64)
     if not len(values):
         return Histogram(np.arange(2.0), np.zeros(1, np.int64), whole=True)
     most, usual = int(values.max()), int(np.quantile(values, 0.995))
     end = usual if most > 1.5 * usual and most > usual + bins // 4 else most
-    low = 0 if values.min() < 0.5 * end else int(values.min())
+    low: float = 0 if values.min() < 0.5 * end else int(values.min())
     step = nice_step(low, end + 1, bins, whole=True)
     low = low // step * step
     edges = np.arange(low, end + 1 + step, step)
@@ -189,13 +189,13 @@ def histogram_of_numbers(values, bins=30):
     return Histogram(edges.astype(np.float64), counts, open_end=bool(most >= edges[-1]), whole=True)
 
 
-def histogram_of_shares(values, bins=25):
+def histogram_of_shares(values: Sequence[float] | np.ndarray, bins: int = 25) -> Histogram:
     """The `Histogram` of shares 0..1, of equal bins; 1 is in the last."""
     counts, edges = np.histogram(np.asarray(values, np.float64), bins, (0.0, 1.0))
     return Histogram(edges, counts)
 
 
-def histogram_of_ratios(values, per_octave=4):
+def histogram_of_ratios(values: Sequence[float] | np.ndarray, per_octave: int = 4) -> Histogram:
     """The `Histogram` of positive values in equal steps of their logarithm, `per_octave` bins between x and 2 x.
 
     Values that are not positive are left out. The lowest and the highest value's bins are its first and last.
@@ -209,7 +209,7 @@ def histogram_of_ratios(values, per_octave=4):
     return Histogram(2.0 ** (np.arange(low, high + 2) / per_octave), counts, log=True)
 
 
-def histogram_of_values(values: Sequence[float], bins: int = 30) -> Histogram:
+def histogram_of_values(values: Sequence[float] | np.ndarray, bins: int = 30) -> Histogram:
     """The `Histogram` of any finite values, in equal steps."""
     values = np.asarray(values, np.float64)
     if not len(values):
@@ -220,7 +220,7 @@ def histogram_of_values(values: Sequence[float], bins: int = 30) -> Histogram:
     return Histogram(edges, np.histogram(values, edges)[0])
 
 
-def nice_step(low, high, most, whole=False):
+def nice_step(low: float, high: float, most: int, whole: bool = False) -> float:
     """The least of 1, 2, 5, 10, 20, ... that cuts low .. high into at most `most`; of 0.5, 0.2, ... unless `whole`."""
     step = max((high - low) / most, 1e-12)
     power = 10.0 ** np.floor(np.log10(step))

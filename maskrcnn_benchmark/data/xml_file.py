@@ -1,7 +1,8 @@
 """Reading an XML annotation, which may come from anyone: no entities, and errors that say what is wrong with it."""
 
+import os
 from pathlib import Path
-from xml.etree.ElementTree import TreeBuilder
+from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from maskrcnn_benchmark.utils.errors import UserError
@@ -9,7 +10,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 MAX_BYTES = 16 * 2**20  # an annotation of a thousand objects has a quarter of one
 
 
-def read_xml(path):
+def read_xml(path: str | os.PathLike) -> Element:
     """The root `Element` of the XML file at `path`.
 
     Raises `UserError` for a missing, oversized or malformed file and for one that declares a document type: only there

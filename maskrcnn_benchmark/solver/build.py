@@ -5,13 +5,14 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
 from maskrcnn_benchmark.multitask.task_gradients import own_parameters
 from maskrcnn_benchmark.solver.lr_scheduler import WarmupCosineLR, WarmupMultiStepLR
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import AdamW
 
 
-def make_optimizer(cfg, model, loss_combiner=None):
+def make_optimizer(cfg: CfgNode, model: nn.Module, loss_combiner: LossCombiner | None = None) -> torch.optim.Optimizer:
     """The optimizer over all parameters that are to be trained.
 
     A parameter whose name contains "bias" has BIAS_LR_FACTOR times the rate and the decay WEIGHT_DECAY_BIAS, as in the
@@ -66,7 +67,7 @@ def make_optimizer(cfg, model, loss_combiner=None):
     return AdamW(groups, lr=solver.BASE_LR, fused=True)
 
 
-def _begin_momentum(optimizer, arguments, options):
+def _begin_momentum(optimizer: torch.optim.Optimizer, arguments: object, options: object) -> None:
     """Give parameters that have their first gradient a momentum of zero.
 
     PyTorch goes through all of them one by one in a step in which one has none, as where a task's first label comes.
@@ -97,7 +98,7 @@ def _rate_factors(cfg: CfgNode, model: nn.Module) -> dict[int, float]:
     return found
 
 
-def make_lr_scheduler(cfg, optimizer):
+def make_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> WarmupCosineLR | WarmupMultiStepLR:
     """The schedule over `optimizer`, to be stepped once after every optimizer step.
 
     Raises `UserError` where an option is out of range.

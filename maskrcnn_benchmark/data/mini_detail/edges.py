@@ -1,5 +1,6 @@
 """Boundaries of a map of regions, and directed occlusion chains along them, from the regions' known depth order."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import cv2
@@ -15,7 +16,7 @@ _NEIGHBOURS = (
 )
 
 
-def boundary_map(regions, depths):
+def boundary_map(regions: np.ndarray, depths: Sequence[float] | np.ndarray) -> np.ndarray:
     """The one-pixel-wide boundary between regions.
 
     A pixel lies on it when a 4-neighbour belongs to a region behind its own; so each boundary is drawn once, on its
@@ -77,7 +78,7 @@ def _contour_chains(contour, occluded, shortest):
     return [contour[a:b] for a, b in pairwise(edges) if b - a >= shortest and labels[a]]
 
 
-def occlusion_chains(regions, depths, shortest=3):
+def occlusion_chains(regions: np.ndarray, depths: Sequence[float] | np.ndarray, shortest: int = 3) -> list[np.ndarray]:
     """Ordered chains of boundary pixels where a nearer region occludes a farther one.
 
     Chains lie on `boundary_map`'s pixels (the occluder's side), are 8-connected, and end where the pair of regions

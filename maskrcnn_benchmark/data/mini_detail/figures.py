@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from maskrcnn_benchmark.data.mini_detail.textures import figure_pattern, pick_colour, shade
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
@@ -43,40 +44,59 @@ class Figure:
     """
 
     category: str
-    shapes: list = field(default_factory=list)
+    shapes: list[tuple[np.ndarray, ArrayLike, str, str]] = field(default_factory=list)
     joints: np.ndarray | None = None
     flies: bool = False
 
-    def polygon(self, points, colour, part="", pattern="plain"):
+    def polygon(self, points: ArrayLike, colour: ArrayLike, part: str = "", pattern: str = "plain") -> None:
         """A filled polygon through points [N, 2]."""
         self.shapes.append((np.asarray(points, np.float32), colour, part, pattern))
 
-    def ellipse(self, centre, radii, colour, part="", pattern="plain", angle=0.0):
+    def ellipse(
+        self,
+        centre: ArrayLike,
+        radii: ArrayLike,
+        colour: ArrayLike,
+        part: str = "",
+        pattern: str = "plain",
+        angle: float = 0.0,
+    ) -> None:
         """A filled ellipse; the angle turns it clockwise on the screen, in radians."""
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
-        self.polygon((_CIRCLE * np.float32(radii)) @ turn + np.float32(centre), colour, part, pattern)
+        self.polygon(
+            (_CIRCLE * np.asarray(radii, np.float32)) @ turn + np.asarray(centre, np.float32), colour, part, pattern
+        )
 
-    def limb(self, start, stop, start_radius, stop_radius, colour, part="", pattern="plain"):
+    def limb(
+        self,
+        start: ArrayLike,
+        stop: ArrayLike,
+        start_radius: float,
+        stop_radius: float,
+        colour: ArrayLike,
+        part: str = "",
+        pattern: str = "plain",
+    ) -> None:
         """A tapering limb with round ends."""
-        start, stop = np.float32(start), np.float32(stop)
+        start, stop = np.asarray(start, np.float32), np.asarray(stop, np.float32)
         x, y = (stop - start) / max(float(np.hypot(*(stop - start))), 1e-6)
         cap = _HALF_CIRCLE @ np.array([[x, y], [-y, x]], np.float32)
         self.polygon(np.concatenate((start + start_radius * cap, stop - stop_radius * cap)), colour, part, pattern)
 
-    def box(self):
+    def box(self) -> tuple[float, float, float, float]:
         """The shapes' extent (x1, y1, x2, y2) in pixels."""
         points = np.concatenate([shape[0] for shape in self.shapes])
         return (*points.min(0).tolist(), *points.max(0).tolist())
 
-    def moved(self, dx, dy, scale=1.0):
+    def moved(self, dx: float, dy: float, scale: float = 1.0) -> "Figure":
         """A copy scaled about (0, 0), then shifted."""
         factor = np.float32(scale)
-        offset = np.float32([dx, dy])
+        offset = np.array([dx, dy], np.float32)
         shapes = [(points * factor + offset, *rest) for points, *rest in self.shapes]
         joints = None if self.joints is None else self.joints * factor + offset
         return Figure(self.category, shapes, joints, self.flies)
 
-    def rasterise(self, shape):
+    def rasterise(self, shape: tuple[int, int]) -> np.ndarray:
         """The number (from 1) of the shape on top at each sample, 0 outside the figure: uint8 of the given shape."""
         layers = np.zeros(shape, np.uint8)
         scale = OVERSAMPLING * (1 << _SUBPIXEL_BITS)
@@ -84,12 +104,14 @@ class Figure:
             cv2.fillPoly(layers, [np.rint(points * scale).astype(np.int32)], number, cv2.LINE_8, _SUBPIXEL_BITS)
         return layers
 
-    def part_names(self):
+    def part_names(self) -> list[str]:
         """The part name of each layer number, "" for none; index 0 is outside."""
         return ["", *(shape[2] for shape in self.shapes)]
 
 
-def paint_figure(rng, figure, layers, canvas, light):
+def paint_figure(
+    rng: np.random.Generator, figure: Figure, layers: np.ndarray, canvas: np.ndarray, light: tuple[float, float, float]
+) -> None:
     """Paints a rasterised figure on the canvas float32 [h, w, 3], in place.
 
     Args:
@@ -260,7 +282,7 @@ def _person_look(rng):
     }
 
 
-def draw_person(rng):
+def draw_person(rng: np.random.Generator) -> Figure:
     """A person of height about 1 with the feet at y = 0, facing us or away, and the 14 joints in Detail's order."""
     facing = 1 if rng.random() < 0.68 else -1
     sitting = rng.random() < 0.15

@@ -1,6 +1,8 @@
 """The animals and things of mini_detail, each a figure of width or height about 1 standing on y = 0."""
 
 # ruff: noqa: RUF005 -- points are arrays here: adding (x, y) shifts them, nothing is concatenated
+# NumPy's stubs do not know that `np.float32` makes arrays of lists.
+# mypy: disable-error-code="arg-type"
 
 from itertools import pairwise
 
@@ -29,7 +31,7 @@ def _quadruped_legs(figure, near_far, colour, fronts, backs, top, radius, upper_
             figure.limb(knee, (x + dx, -radius), radius, 0.8 * radius, tint, f"{letter}{end}lleg", "fur")
 
 
-def draw_horse(rng):
+def draw_horse(rng: np.random.Generator) -> Figure:
     direction = -1 if rng.random() < 0.5 else 1
     coat = pick_colour(rng, "fur")
     mane = shade(coat, 0.4) if coat.mean() > 90 else shade(coat, 2.2) + 20
@@ -59,7 +61,7 @@ def draw_horse(rng):
     return figure
 
 
-def draw_sheep(rng):
+def draw_sheep(rng: np.random.Generator) -> Figure:
     direction = -1 if rng.random() < 0.5 else 1
     wool, face = pick_colour(rng, "wool"), pick_colour(rng, "dark" if rng.random() < 0.7 else "fur")
     figure = Figure("sheep")
@@ -83,7 +85,7 @@ def draw_sheep(rng):
     return figure
 
 
-def draw_cat(rng):
+def draw_cat(rng: np.random.Generator) -> Figure:
     """A cat that sits and looks at us; its left is on the image's right."""
     coat = pick_colour(rng, "fur")
     figure = Figure("cat")
@@ -129,7 +131,7 @@ def draw_cat(rng):
     return figure
 
 
-def draw_bird(rng):
+def draw_bird(rng: np.random.Generator) -> Figure:
     direction = -1 if rng.random() < 0.5 else 1
     plumage, beak = pick_colour(rng, "any"), pick_colour(rng, "clay")
     near, far = _near_far(direction)
@@ -184,7 +186,7 @@ def _wheel(figure, x, radius, part="wheel"):
     figure.ellipse((x, -radius), (0.5 * radius, 0.5 * radius), (165, 165, 170), part)
 
 
-def draw_car(rng):
+def draw_car(rng: np.random.Generator) -> Figure:
     direction = -1 if rng.random() < 0.5 else 1
     paint, glass = pick_colour(rng, "metal"), pick_colour(rng, "glass")
     side = "leftside" if direction < 0 else "rightside"
@@ -218,7 +220,7 @@ def draw_car(rng):
     return figure
 
 
-def draw_aeroplane(rng):
+def draw_aeroplane(rng: np.random.Generator) -> Figure:
     direction = -1 if rng.random() < 0.5 else 1
     paint, band = pick_colour(rng, "metal"), pick_colour(rng, "any")
     near, far = _near_far(direction)
@@ -261,7 +263,7 @@ def draw_aeroplane(rng):
     return figure
 
 
-def draw_bottle(rng):
+def draw_bottle(rng: np.random.Generator) -> Figure:
     glass, label, cap = pick_colour(rng, "any"), pick_colour(rng, "clay"), pick_colour(rng, "any")
     half, neck, top = rng.uniform(0.13, 0.18), rng.uniform(0.05, 0.065), rng.uniform(-0.68, -0.58)
     figure = Figure("bottle")
@@ -286,7 +288,7 @@ def draw_bottle(rng):
     return figure
 
 
-def draw_pottedplant(rng):
+def draw_pottedplant(rng: np.random.Generator) -> Figure:
     clay, leaf = pick_colour(rng, "clay"), pick_colour(rng, "leaf")
     figure = Figure("pottedplant")
     for angle in np.deg2rad(np.linspace(-75, 75, rng.integers(6, 9)) + rng.uniform(-7, 7)):
@@ -305,7 +307,7 @@ def draw_pottedplant(rng):
     return figure
 
 
-def draw_tvmonitor(rng):
+def draw_tvmonitor(rng: np.random.Generator) -> Figure:
     frame, glow = pick_colour(rng, "dark"), pick_colour(rng, "any")
     high = rng.uniform(0.58, 0.72)
     figure = Figure("tvmonitor")
@@ -319,7 +321,7 @@ def draw_tvmonitor(rng):
     return figure
 
 
-def draw_chair(rng):
+def draw_chair(rng: np.random.Generator) -> Figure:
     wood, cushion = pick_colour(rng, "floor"), pick_colour(rng, "any")
     direction = -1 if rng.random() < 0.5 else 1
     figure = Figure("chair")
@@ -340,7 +342,7 @@ def draw_chair(rng):
     return figure
 
 
-def draw_tree(rng):
+def draw_tree(rng: np.random.Generator) -> Figure:
     """A tree or bush that stands among the objects: stuff without instances, yet with a depth like theirs."""
     leaf = pick_colour(rng, "tree")
     figure = Figure("tree")

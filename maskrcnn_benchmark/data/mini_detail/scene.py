@@ -50,10 +50,10 @@ class Instance:
     region: int
     category: str
     part_map: np.ndarray
-    part_names: list
+    part_names: list[str]
     joints: np.ndarray | None
 
-    def parts(self):
+    def parts(self) -> dict[str, np.ndarray]:
         """The visible parts {name: bool [H, W]}."""
         seen = np.bincount(self.part_map.ravel(), minlength=len(self.part_names))
         return {name: self.part_map == n for n, name in enumerate(self.part_names) if name and seen[n]}
@@ -75,23 +75,23 @@ class Scene:
     picture: np.ndarray
     regions: np.ndarray
     depths: np.ndarray
-    categories: list
-    instances: list
+    categories: list[str]
+    instances: list[Instance]
     unlabelled: np.ndarray
 
 
 class _Backdrop:
     """Stuff painted far to near at the oversampled size: region numbers and colours."""
 
-    def __init__(self, rng, height, width):
+    def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
         self.rng = rng
         self.shape = (height * OVERSAMPLING, width * OVERSAMPLING)
         self.regions = np.zeros(self.shape, np.int32)
         self.canvas = np.zeros((*self.shape, 3), np.float32)
-        self.names = []
+        self.names: list[str] = []
         self.rows = np.arange(self.shape[0], dtype=np.float32)[:, None]
 
-    def add(self, name, mask):
+    def add(self, name: str, mask: np.ndarray) -> None:
         """Paints stuff where mask [h, w] holds."""
         mask = np.ascontiguousarray(np.broadcast_to(mask, self.shape)).view(np.uint8)
         left, top, width, height = cv2.boundingRect(mask)
@@ -102,11 +102,11 @@ class _Backdrop:
         self.regions[mask.view(bool)] = len(self.names)
         self.names.append(name)
 
-    def below(self, curve):
+    def below(self, curve: np.ndarray) -> np.ndarray:
         """The mask under a curve [w] of row positions."""
         return self.rows >= curve[None]
 
-    def wave(self, level, amplitude):
+    def wave(self, level: float, amplitude: float) -> np.ndarray:
         """A gently swinging curve [w] about a level, both in rows."""
         columns = np.linspace(0, 1, self.shape[1], dtype=np.float32)
         rng = self.rng
@@ -116,13 +116,13 @@ class _Backdrop:
         )
         return level + amplitude * swings
 
-    def crags(self, level, height, count):
+    def crags(self, level: float, height: float, count: int) -> np.ndarray:
         """A broken line [w] of random peaks between `level` and `level - height`."""
         places = np.sort(self.rng.uniform(-0.1, 1.1, count)) * self.shape[1]
         peaks = level - height * self.rng.uniform(0.15, 1.0, count)
         return np.interp(np.arange(self.shape[1]), places, peaks)
 
-    def crowns(self, level, height):
+    def crowns(self, level: float, height: float) -> np.ndarray:
         """The ragged top [w] of a row of trees."""
         start, pitch = self.rng.uniform(0, 6.3), self.rng.uniform(24, 44)
         columns = np.arange(self.shape[1])
@@ -130,7 +130,7 @@ class _Backdrop:
         ragged = noise(self.rng, "leaf", (1, self.shape[1]))[0]
         return level - height * (0.55 + 0.45 * lumps) + 2.2 * ragged
 
-    def skyline(self, level, height):
+    def skyline(self, level: float, height: float) -> np.ndarray:
         """The flat roofs [w] of a row of houses."""
         columns = np.arange(self.shape[1])
         walls = np.cumsum(self.rng.uniform(40, 110, 10))
@@ -209,16 +209,16 @@ def _indoors(backdrop):
 
 
 def _choose_objects(rng, outdoors):
-    """Category names for one scene: people most often, one to four objects in all, now and then none."""
+    """Category names for one scene: persons most often, one to four objects in all, now and then none."""
     if rng.random() < 0.03:
         return []
-    people = rng.choice([0, 1, 2, 3], p=[0.19, 0.5, 0.26, 0.05])
-    others = rng.choice([0, 1, 2], p=[0.25, 0.5, 0.25]) if people else rng.choice([1, 2, 3], p=[0.45, 0.4, 0.15])
+    persons = rng.choice([0, 1, 2, 3], p=[0.19, 0.5, 0.26, 0.05])
+    others = rng.choice([0, 1, 2], p=[0.25, 0.5, 0.25]) if persons else rng.choice([1, 2, 3], p=[0.45, 0.4, 0.15])
     table = OUTDOOR_OBJECTS if outdoors else INDOOR_OBJECTS
-    names = [str(name) for name in rng.choice(list(table), size=min(others, 4 - people), p=list(table.values()))]
+    names = [str(name) for name in rng.choice(list(table), size=min(others, 4 - persons), p=list(table.values()))]
     if outdoors and rng.random() < 0.22:
         names.append("tree")
-    return ["person"] * int(people) + names
+    return ["person"] * int(persons) + names
 
 
 def _draw(rng, name):
@@ -358,7 +358,7 @@ def _leave_unlabelled(rng, regions, figures_from):
     return missed.astype(bool) & (regions < figures_from)
 
 
-def draw_scene(rng):
+def draw_scene(rng: np.random.Generator) -> Scene:
     """Draws one Scene with all its random choices from the generator `rng`."""
     height, width = int(rng.integers(14, 19)) * 8, int(rng.integers(18, 23)) * 8
     if rng.random() < 0.2:
@@ -390,4 +390,6 @@ def draw_scene(rng):
     ]
     categories = backdrop.names + [figure.category for figure, _ in placed]
     unlabelled = _leave_unlabelled(rng, regions, figures_from)
-    return Scene(_develop(rng, backdrop.canvas), regions, np.float32(depths), categories, instances, unlabelled)
+    return Scene(
+        _develop(rng, backdrop.canvas), regions, np.array(depths, np.float32), categories, instances, unlabelled
+    )

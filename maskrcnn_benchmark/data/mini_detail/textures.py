@@ -6,6 +6,7 @@ from functools import cache
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 BANK_SIDE = 768
 
@@ -54,20 +55,20 @@ PALETTES = {
 }
 
 
-def pick_colour(rng, palette):
+def pick_colour(rng: np.random.Generator, palette: str) -> np.ndarray:
     """An RGB colour, float32 [3] in 0..255, from one of the named palette's ranges."""
     ranges = PALETTES[palette][rng.integers(len(PALETTES[palette]))]
     hue, saturation, value = (low + (high - low) * rng.random() for low, high in ranges)
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32) * 255
 
 
-def shade(colour, factor):
+def shade(colour: ArrayLike, factor: float) -> np.ndarray:
     """The colour made darker (factor < 1) or lighter (factor > 1), still within 0..255."""
     return np.clip(np.asarray(colour, np.float32) * factor, 0, 255)
 
 
 @cache
-def noise_bank():
+def noise_bank() -> dict[str, np.ndarray]:
     """Noise fields float32 [BANK_SIDE, BANK_SIDE], zero mean and unit deviation, that random windows are cut from.
 
     Drawn once from a fixed seed: cutting windows is many times cheaper than filtering fresh noise for each picture.
@@ -92,33 +93,33 @@ def noise_bank():
     return bank
 
 
-def noise(rng, name, shape):
+def noise(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> np.ndarray:
     """A random window [h, w] of the named noise field (read-only view)."""
     height, width = shape
     top, left = rng.integers(0, BANK_SIDE - height), rng.integers(0, BANK_SIDE - width)
     return noise_bank()[name][top : top + height, left : left + width]
 
 
-def _grid(shape):
+def _grid(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     height, width = shape
     return np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
 
 
-def _sky(rng, shape):
+def _sky(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     rows, _ = _grid(shape)
     return 0.2 + 0.5 * rows / shape[0] + 0.22 * noise(rng, "cloud", shape)
 
 
-def _mountain(rng, shape):
+def _mountain(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     ridges = 1 - np.abs(noise(rng, "patch", shape))
     return 0.5 + 0.45 * ridges + 0.1 * noise(rng, "grain", shape)
 
 
-def _tree(rng, shape):
+def _tree(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return 0.5 + 0.45 * np.clip(1.6 * noise(rng, "leaf", shape), -1.3, 1.3)
 
 
-def _building(rng, shape):
+def _building(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = _grid(shape)
     if rng.random() < 0.5:  # courses of bricks, each shifted by half a brick
         course = rng.uniform(7, 9)
@@ -133,21 +134,21 @@ def _building(rng, shape):
     return field + 0.08 * noise(rng, "grain", shape)
 
 
-def _grass(rng, shape):
+def _grass(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return 0.5 + 0.4 * noise(rng, "stroke", shape) + 0.1 * noise(rng, "wide", shape)
 
 
-def _road(rng, shape):
+def _road(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return 0.25 + 0.1 * noise(rng, "grain", shape) + 0.1 * noise(rng, "wide", shape)
 
 
-def _water(rng, shape):
+def _water(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     rows, _ = _grid(shape)
     phase = 2 * np.pi * 9 * np.log1p(3 * rows / shape[0]) + 0.9 * noise(rng, "cloud", shape)
     return 0.45 + 0.3 * np.sin(phase) + 0.16 * noise(rng, "ripple", shape)
 
 
-def _wall(rng, shape):
+def _wall(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = _grid(shape)
     kind = rng.integers(3)
     field = 0.15 * noise(rng, "wide", shape) + 0.03 * noise(rng, "grain", shape)
@@ -163,7 +164,7 @@ def _wall(rng, shape):
     return field
 
 
-def _floor(rng, shape):
+def _floor(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = _grid(shape)
     depth = (rows + 12) / (shape[0] + 12)
     across = (columns - shape[1] * rng.uniform(0.3, 0.7)) / depth
@@ -178,7 +179,7 @@ def _floor(rng, shape):
     return 0.15 + 0.7 * tiles + 0.06 * noise(rng, "grain", shape)
 
 
-def _curtain(rng, shape):
+def _curtain(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     _, columns = _grid(shape)
     pitch = rng.uniform(11, 17)
     folds = np.sin(2 * np.pi * columns / pitch + 0.7 * noise(rng, "fold", shape))
@@ -199,7 +200,7 @@ SURFACES = {
 }
 
 
-def stuff_surface(rng, name, shape):
+def stuff_surface(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> np.ndarray:
     """A picture float32 [h, w, 3] in 0..255 or a little beyond, of the named stuff class filling the shape (h, w)."""
     field, contrast = SURFACES[name]
     base = pick_colour(rng, name)
@@ -208,7 +209,7 @@ def stuff_surface(rng, name, shape):
     return cv2.transform(mix, np.stack((second - base, base), 1))
 
 
-def figure_pattern(rng, name, shape):
+def figure_pattern(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> np.ndarray:
     """Brightness factors float32 [h, w] of an object surface: plain, stripes, checks, wool, fur or leaves."""
     rows, columns = _grid(shape)
     if name == "plain":

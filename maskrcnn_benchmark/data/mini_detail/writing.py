@@ -7,7 +7,9 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from pycocotools import mask as run_length
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.mini_detail.edges import boundary_map, occlusion_chains
-from maskrcnn_benchmark.data.mini_detail.scene import draw_scene
+from maskrcnn_benchmark.data.mini_detail.scene import Scene, draw_scene
 from maskrcnn_benchmark.utils.arguments import in_range, seed
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, workshop, writing
@@ -124,7 +126,7 @@ def _annotation(image_id, category, rle, iscrowd, parts):
     }
 
 
-def instance_annotations(scene, image_id, with_parts=True):
+def instance_annotations(scene: Scene, image_id: int, with_parts: bool = True) -> list[dict[str, Any]]:
     """annos_segmentation entries of the scene's objects (iscrowd 0), far to near."""
     annotations = []
     for instance in scene.instances:
@@ -135,7 +137,7 @@ def instance_annotations(scene, image_id, with_parts=True):
     return annotations
 
 
-def stuff_annotations(scene, image_id):
+def stuff_annotations(scene: Scene, image_id: int) -> list[dict[str, Any]]:
     """annos_segmentation entries of the scene's stuff: one merged region a class (iscrowd 1)."""
     things = {instance.region for instance in scene.instances}
     names = sorted({name for n, name in enumerate(scene.categories) if n not in things})
@@ -148,8 +150,8 @@ def stuff_annotations(scene, image_id):
     return [_annotation(image_id, name, rle, 1, []) for name, rle in zip(found, _encode(list(found.values())))]
 
 
-def joint_annotations(scene, image_id):
-    """annos_joints entries of the scene's people, still without their person_id."""
+def joint_annotations(scene: Scene, image_id: int) -> list[dict[str, Any]]:
+    """annos_joints entries of the scene's persons, still without their person_id."""
     entries = []
     for instance in scene.instances:
         if instance.joints is None or not instance.joints[:, 2].any():
@@ -168,7 +170,7 @@ def joint_annotations(scene, image_id):
     return entries
 
 
-def boundary_annotation(scene, image_id):
+def boundary_annotation(scene: Scene, image_id: int) -> dict[str, Any]:
     """The annos_boundary entry of the scene."""
     return {
         "image_id": image_id,
@@ -176,7 +178,7 @@ def boundary_annotation(scene, image_id):
     }
 
 
-def occlusion_annotation(scene, image_id, rng):
+def occlusion_annotation(scene: Scene, image_id: int, rng: np.random.Generator) -> dict[str, Any]:
     """The annos_occlusion entry of the scene; every chain runs one way or the other, with the label that fits."""
     height, width = scene.regions.shape
     indices, labels = [], []
@@ -201,7 +203,7 @@ def _draw_image(folder, seed, split, index, first_number):
     height, width = scene.regions.shape
     occlusion = occlusion_annotation(scene, image_id, rng)
     lacks = {section: rng.random() < share for section, share in MISSING[split].items()}
-    # An image without objects and joints would read as one without people: of the two, only one is ever left out.
+    # An image without objects and joints would read as one without persons: of the two, only one is ever left out.
     lacks["joints"] = lacks["joints"] and not lacks["segmentation"]
     return {
         "image": {
@@ -216,9 +218,9 @@ def _draw_image(folder, seed, split, index, first_number):
     }  # fmt: skip
 
 
-def header():
+def header() -> dict[str, Any]:
     """The JSON's sections that are the same for every set."""
-    part_names = sorted({name for names in THING_PARTS.values() for name in names}, key=PART_IDS.get)
+    part_names = sorted({name for names in THING_PARTS.values() for name in names}, key=PART_IDS.__getitem__)
     return {
         "info": {
             "description": "mini_detail: drawn scenes in the layout of PASCAL in Detail",
@@ -292,7 +294,7 @@ def _put_in_place(finished, root, recipe):
             raise
 
 
-def write_mini_detail(root, num_train=2000, num_val=100, seed=0):
+def write_mini_detail(root: str | os.PathLike, num_train: int = 2000, num_val: int = 100, seed: int = 0) -> Path:
     """Makes the mini_detail data set: root/annotations.json and root/images/*.jpg.
 
     The same arguments give the same bytes. The set is made in a temporary folder beside root and moved there when it is
@@ -327,7 +329,8 @@ def write_mini_detail(root, num_train=2000, num_val=100, seed=0):
     return root
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the data set as the arguments of a command line say."""
     parser = argparse.ArgumentParser(description="Make the embedded data set mini_detail.")
     images = in_range(Integer(0, 10**6))
     parser.add_argument("--out", default="datasets/mini_detail", help="the folder to make (default: %(default)s)")

@@ -1,5 +1,7 @@
 """A sampler that gives each process its share of the data set."""
 
+from collections.abc import Iterator, Sized
+
 import torch
 from torch.utils.data.sampler import Sampler
 
@@ -18,7 +20,15 @@ class DistributedSampler(Sampler):
         seed: of the orders.
     """
 
-    def __init__(self, dataset, num_replicas=None, rank=None, shuffle=True, pad=True, seed=0):
+    def __init__(
+        self,
+        dataset: Sized,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        pad: bool = True,
+        seed: int = 0,
+    ) -> None:
         self.dataset = dataset
         self.num_replicas = get_world_size() if num_replicas is None else num_replicas
         self.rank = get_rank() if rank is None else rank
@@ -37,7 +47,7 @@ class DistributedSampler(Sampler):
             self.offset = number * self.rank // self.num_replicas
             self.num_samples = number * (self.rank + 1) // self.num_replicas - self.offset
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         number = len(self.dataset)
         if self.shuffle:
             generator = torch.Generator()
@@ -49,9 +59,9 @@ class DistributedSampler(Sampler):
             indices = indices.repeat(-(-self.total_size // number))
         return iter(indices[self.offset : self.offset + self.num_samples].tolist())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_samples
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """Choose the order: the same epoch and seed give the same order in every process."""
         self.epoch = epoch

@@ -1,5 +1,7 @@
 """A batch sampler that keeps images of different shape apart."""
 
+from collections.abc import Iterable, Iterator
+
 from torch.utils.data.sampler import BatchSampler, Sampler
 
 
@@ -16,21 +18,21 @@ class GroupedBatchSampler(BatchSampler):
         drop_uneven: leave out batches that are smaller, at the end of each group.
     """
 
-    def __init__(self, sampler, group_ids, batch_size, drop_uneven=False):
+    def __init__(self, sampler: Sampler, group_ids: Iterable[int], batch_size: int, drop_uneven: bool = False) -> None:
         if not isinstance(sampler, Sampler):
             raise ValueError(f"sampler must be a torch.utils.data.Sampler, not {sampler!r}")
         self.sampler = sampler
         self.group_ids = [int(group) for group in group_ids]
         self.batch_size = batch_size
         self.drop_uneven = drop_uneven
-        self._prepared = None  # batches counted by len() and not handed out yet
+        self._prepared: list[list[int]] | None = None  # batches counted by len() and not handed out yet
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[int]]:
         batches = self._prepare_batches() if self._prepared is None else self._prepared
         self._prepared = None
         return iter(batches)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of batches of the next pass; with a random sampler it varies, so that pass is then fixed."""
         if self._prepared is None:
             self._prepared = self._prepare_batches()

@@ -1,5 +1,8 @@
 """A batch sampler that goes on for a number of iterations, over as many epochs as that takes."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from torch.utils.data.sampler import BatchSampler
 
 
@@ -13,15 +16,15 @@ class IterationBasedBatchSampler(BatchSampler):
             resumes here sees what one that never stopped would.
     """
 
-    def __init__(self, batch_sampler, num_iterations, start_iter=0):
+    def __init__(self, batch_sampler: BatchSampler, num_iterations: int, start_iter: int = 0) -> None:
         self.batch_sampler = batch_sampler
         self.num_iterations = num_iterations
         self.start_iter = start_iter
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[int]]:
         iteration, epoch = 0, 0
         while iteration < self.num_iterations:
-            sampler = getattr(self.batch_sampler, "sampler", None)
+            sampler: Any = getattr(self.batch_sampler, "sampler", None)
             if hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(epoch)
             before = iteration
@@ -35,5 +38,5 @@ class IterationBasedBatchSampler(BatchSampler):
                 raise ValueError("the batch sampler yields no batch, so no number of iterations can be reached")
             epoch += 1
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_iterations

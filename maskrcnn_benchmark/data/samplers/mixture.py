@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import torch
@@ -30,7 +31,14 @@ class MixtureSampler(Sampler):
         ValueError: for sizes and ratios that no image can be drawn from.
     """
 
-    def __init__(self, sizes, ratios, num_replicas=None, rank=None, seed=0):
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        ratios: Sequence[float],
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        seed: int = 0,
+    ) -> None:
         if len(sizes) != len(ratios) or not all(math.isfinite(ratio) and ratio >= 0 for ratio in ratios):
             raise ValueError(f"{len(sizes)} data sets need as many ratios of 0 or more, not {tuple(ratios)}")
         if not sum(ratios) or any(ratio and not size for size, ratio in zip(sizes, ratios)):
@@ -46,7 +54,7 @@ class MixtureSampler(Sampler):
         self.seed = seed
         self.epoch = 0
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         number = self.num_samples * self.num_replicas
         first, last = (self._drawn(number * epoch) for epoch in (self.epoch, self.epoch + 1))
         counts = torch.tensor([stop - start for start, stop in zip(first, last)])
@@ -57,15 +65,15 @@ class MixtureSampler(Sampler):
             indices[source == k] = self._images(k, start, stop) + sum(self.sizes[:k])
         return iter(indices[self.rank :: self.num_replicas].tolist())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_samples
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """Choose the epoch: the same epoch and seed give the same order in every process."""
         self.epoch = epoch
 
-    def _drawn(self, number):
-        """How many of the first `number` images come from each data set: list of int.
+    def _drawn(self, number: int) -> list[int]:
+        """How many of the first `number` images come from each data set.
 
         The k-th image of a share s is due at (k - 1/2) / s and images come as they are due, which is Sainte-Lague's
         way to apportion seats: however long a run, no share is off by more than about an image, and a larger number
@@ -78,7 +86,7 @@ class MixtureSampler(Sampler):
             drawn[min(due)[1]] += 1
         return drawn
 
-    def _images(self, k, start, stop):
+    def _images(self, k: int, start: int, stop: int) -> torch.Tensor:
         """int64 [stop - start]: the images that data set k gives when drawn from for the times `start` to `stop`."""
         size = self.sizes[k]
         if start == stop:
@@ -87,7 +95,7 @@ class MixtureSampler(Sampler):
         order = torch.cat([torch.randperm(size, generator=self._generator("pass", k, each)) for each in passes])
         return order[start - passes.start * size :][: stop - start]
 
-    def _generator(self, *key):
+    def _generator(self, *key: str | int) -> torch.Generator:
         digest = hashlib.blake2b("/".join(map(str, (self.seed, *key))).encode(), digest_size=8).digest()
         generator = torch.Generator()
         generator.manual_seed(int.from_bytes(digest, "big") >> 1)

@@ -38,7 +38,7 @@ class WholeBatchSampler(BatchSampler):
         self.group_ids = None if group_ids is None else [int(group) for group in group_ids]
 
     def __iter__(self) -> Iterator[list[int]]:
-        iteration, open_batches = 0, {}
+        iteration, open_batches = 0, dict[int, list[int]]()
         for index in self._indices():
             if iteration == self.num_iterations:
                 return
@@ -54,7 +54,7 @@ class WholeBatchSampler(BatchSampler):
     def __len__(self) -> int:
         return self.num_iterations
 
-    def _indices(self):
+    def _indices(self) -> Iterator[int]:
         epoch = 0
         while True:
             if hasattr(self.sampler, "set_epoch"):

@@ -1,6 +1,7 @@
 """The transforms that a config asks for."""
 
-from maskrcnn_benchmark.config.node import ConfigNode
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.data.transforms.transforms import (
     AsBytes,
     ColorJitter,
@@ -14,7 +15,7 @@ from maskrcnn_benchmark.data.transforms.transforms import (
 )
 
 
-def build_transforms(cfg, is_train=True):
+def build_transforms(cfg: CfgNode, is_train: bool = True) -> Compose:
     """`Compose` for training (jitter, resize, flips) or testing (resize only), ending in a normalised float tensor.
 
     As in the original. The loaders use `build_byte_transforms`.
@@ -25,7 +26,7 @@ def build_transforms(cfg, is_train=True):
     return Compose([*colours, *shapes, ToTensor(), normalize])
 
 
-def build_byte_transforms(cfg: ConfigNode, is_train: bool = True) -> Compose:
+def build_byte_transforms(cfg: CfgNode, is_train: bool = True) -> Compose:
     """As `build_transforms`, but ending in uint8 [3, H, W] RGB, which `build_detection_model`'s networks normalise.
 
     The channels of a pixel lie side by side in memory. Resized values are those of `build_transforms` within 1.

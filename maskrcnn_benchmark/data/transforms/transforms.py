@@ -7,6 +7,8 @@ repeatable.
 """
 
 import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +18,21 @@ from torchvision.transforms import functional as F
 
 from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 
+AnyImage = Image.Image | torch.Tensor  # RGB
+
 
 class Compose:
     """Several transforms, one after the other."""
 
-    def __init__(self, transforms):
+    def __init__(self, transforms: Iterable[Callable]) -> None:
         self.transforms = list(transforms)
 
-    def __call__(self, image, annotations=None):
+    def __call__(self, image: Any, annotations: Any = None) -> tuple[Any, Any]:
         for transform in self.transforms:
             image, annotations = transform(image, annotations)
         return image, annotations
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Compose({', '.join(repr(t) for t in self.transforms)})"
 
 
@@ -40,11 +44,11 @@ class Resize:
         max_size: limit of the longer side, or None.
     """
 
-    def __init__(self, min_size, max_size=None):
+    def __init__(self, min_size: int | Sequence[int], max_size: int | None = None) -> None:
         self.min_size = tuple(min_size) if isinstance(min_size, list | tuple) else (min_size,)
-        self.max_size = max_size
+        self.max_size: Any = max_size  # a number wherever it is calculated with
 
-    def get_size(self, image_size):
+    def get_size(self, image_size: Sequence[int]) -> tuple[int, int]:
         """The new (width, height) of an image of (width, height)."""
         width, height = image_size
         short, long = min(width, height), max(width, height)
@@ -57,10 +61,10 @@ class Resize:
         target, scaled = (target, int(target * long / short)) if target else (1, self.max_size)
         return (target, scaled) if width < height else (scaled, target)
 
-    def __call__(self, image, annotations=None):
+    def __call__(self, image: AnyImage, annotations: Any = None) -> tuple[AnyImage, Any]:
         return resize_both(image, annotations, self.get_size(size_of(image)))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Resize(min_size={self.min_size}, max_size={self.max_size})"
 
 
@@ -76,12 +80,18 @@ class ScaleJitter(Resize):
         fill: (r, g, b) in 0..255 of the pixels that padding adds.
     """
 
-    def __init__(self, min_size, max_size, scale_range, fill=(0, 0, 0)):
+    def __init__(
+        self,
+        min_size: int | Sequence[int],
+        max_size: int | None,
+        scale_range: Sequence[float],
+        fill: Sequence[int] = (0, 0, 0),
+    ) -> None:
         super().__init__(min_size, max_size)
         self.scale_range = tuple(scale_range)
         self.fill = tuple(fill)
 
-    def __call__(self, image, annotations=None):
+    def __call__(self, image: AnyImage, annotations: Any = None) -> tuple[AnyImage, Any]:
         width, height = self.get_size(size_of(image))
         factor = random.uniform(*self.scale_range)
         scaled = max(1, round(width * factor)), max(1, round(height * factor))
@@ -97,7 +107,7 @@ class ScaleJitter(Resize):
             annotations = annotations.pad((width, height)) if annotations is not None else None
         return image, annotations
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ScaleJitter(min_size={self.min_size}, max_size={self.max_size}, scale_range={self.scale_range})"
 
 
@@ -106,16 +116,16 @@ class RandomHorizontalFlip:
 
     method = FLIP_LEFT_RIGHT
 
-    def __init__(self, prob=0.5):
+    def __init__(self, prob: float = 0.5) -> None:
         self.prob = prob
 
-    def __call__(self, image, annotations=None):
+    def __call__(self, image: AnyImage, annotations: Any = None) -> tuple[AnyImage, Any]:
         if random.random() < self.prob:
             image = _transpose(image, self.method)
             annotations = annotations.transpose(self.method) if annotations is not None else None
         return image, annotations
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.prob})"
 
 
@@ -133,17 +143,19 @@ class ColorJitter:
         hue: strength in 0..0.5; the shift is drawn from [-hue, hue] turns of the colour wheel.
     """
 
-    def __init__(self, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0):
+    def __init__(
+        self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, hue: float = 0.0
+    ) -> None:
         scaled = ((F.adjust_brightness, brightness), (F.adjust_contrast, contrast), (F.adjust_saturation, saturation))
         self.changes = [(adjust, max(0.0, 1.0 - s), 1.0 + s) for adjust, s in scaled if s]
         self.changes += [(F.adjust_hue, -hue, hue)] if hue else []
 
-    def __call__(self, image, annotations=None):
+    def __call__(self, image: AnyImage, annotations: Any = None) -> tuple[AnyImage, Any]:
         for adjust, low, high in random.sample(self.changes, len(self.changes)):
             image = adjust(image, random.uniform(low, high))
         return image, annotations
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         changes = ", ".join(f"{adjust.__name__} {low:g}..{high:g}" for adjust, low, high in self.changes)
         return f"ColorJitter({changes})"
 
@@ -151,23 +163,23 @@ class ColorJitter:
 class AsBytes:
     """PIL RGB image -> uint8 [3, H, W] tensor, the channels of a pixel side by side in memory as PIL hands them out."""
 
-    def __call__(self, image, annotations=None):
+    def __call__(self, image: Image.Image, annotations: Any = None) -> tuple[torch.Tensor, Any]:
         return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1), annotations
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "AsBytes()"
 
 
 class ToTensor:
     """PIL RGB image -> contiguous float32 [3, H, W] tensor in 0..1."""
 
-    def __call__(self, image, annotations=None):
+    def __call__(self, image: Image.Image, annotations: Any = None) -> tuple[torch.Tensor, Any]:
         pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
         tensor = torch.empty(3, *pixels.shape[:2])
         tensor.copy_(pixels.permute(2, 0, 1))
         return tensor.div_(255), annotations
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "ToTensor()"
 
 
@@ -179,12 +191,12 @@ class Normalize:
         to_bgr255: first turn RGB in 0..1 into BGR in 0..255, as Caffe2's weights expect.
     """
 
-    def __init__(self, mean, std, to_bgr255=True):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], to_bgr255: bool = True) -> None:
         self.mean = torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1)
         self.std = torch.tensor(std, dtype=torch.float32).view(-1, 1, 1)
         self.to_bgr255 = to_bgr255
 
-    def __call__(self, image, annotations=None):
+    def __call__(self, image: torch.Tensor, annotations: Any = None) -> tuple[torch.Tensor, Any]:
         if self.to_bgr255:
             image = image.flip(0).mul_(255)
         image.sub_(self.mean)
@@ -192,11 +204,11 @@ class Normalize:
             image.div_(self.std)
         return image, annotations
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Normalize({self.mean.flatten().tolist()}, {self.std.flatten().tolist()}, to_bgr255={self.to_bgr255})"
 
 
-def resize_both(image, annotations, size):
+def resize_both(image: AnyImage, annotations: Any, size: Sequence[int]) -> tuple[AnyImage, Any]:
     """Scale an image, bilinear with antialiasing, and its annotations to `size` = (width, height).
 
     A tensor's values are those of the PIL image within 1; it takes less than half the time.
@@ -207,7 +219,7 @@ def resize_both(image, annotations, size):
     return image, annotations
 
 
-def size_of(image):
+def size_of(image: AnyImage) -> tuple[int, int]:
     """(width, height) of a PIL image or of a tensor [3, H, W]."""
     return (image.shape[-1], image.shape[-2]) if isinstance(image, torch.Tensor) else image.size
 
