@@ -89,7 +89,7 @@ class RegionVectorHead(nn.Module):
             for boxes, of_image in zip(proposals, outputs.split([len(boxes) for boxes in proposals])):
                 boxes.add_field(self.field, of_image)
             return proposals, {}
-        regions, labels = [], []
+        regions, label_rows = [], []
         for index, (boxes, target) in enumerate(zip(proposals, targets)):
             label: Any = None if target.instances is None else self.label_of(target)
             if label is not None and len(label) != len(target.instances):
@@ -98,10 +98,10 @@ class RegionVectorHead(nn.Module):
                 )
             regions.append(boxes[:0] if label is None or not len(label) else positives_of(boxes))
             if len(regions[-1]):
-                labels.append(label[regions[-1].get_field("matched_idxs")])
-        if not labels:
+                label_rows.append(label[regions[-1].get_field("matched_idxs")])
+        if not label_rows:
             return proposals, {}
-        labels = cat(labels)
+        labels = cat(label_rows)
         known = self.is_known(labels)
         if not known.any():
             return proposals, {}

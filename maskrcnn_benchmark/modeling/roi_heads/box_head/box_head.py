@@ -72,9 +72,8 @@ class ROIBoxHead(nn.Module):
             for boxes, part in zip(proposals, x.split(counts)):
                 boxes.add_field(ROI_FEATURES, part)
         known_labels = [target.known_labels for target in targets]
-        loss_classifier, loss_box_reg = self.loss_evaluator(
-            *self.predictor(x), proposals=proposals, known_labels=known_labels
-        )
+        class_logits, box_regression = self.predictor(x)
+        loss_classifier, loss_box_reg = self.loss_evaluator(class_logits, box_regression, proposals, known_labels)
         return proposals, {"loss_classifier": loss_classifier, "loss_box_reg": loss_box_reg}
 
     def candidates(self, features: Sequence[torch.Tensor], proposals: Sequence[BoxList]) -> list[BoxList]:

@@ -114,7 +114,7 @@ class FPNXconv1fcFeatureExtractor(nn.Module):
                 group_norm=group_norm,
             )
             # One flat list, as the original's: its state dict counts convolution, norm and ReLU in one row
-            layers += [*block, nn.ReLU()] if use_gn else [block, nn.ReLU()]
+            layers += [*block.children(), nn.ReLU()] if use_gn else [block, nn.ReLU()]
         self.xconvs = nn.Sequential(*layers)
         cells = pooler.output_size[0] * pooler.output_size[1]
         self.fc6 = make_fc((conv_dim if num_convs else in_channels) * cells, hidden_dim)

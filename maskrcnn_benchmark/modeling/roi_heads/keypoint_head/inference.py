@@ -86,16 +86,16 @@ def heatmaps_to_keypoints(
     found = []
     # Mixed precision or TF32 would make the resize, a matrix product, too coarse to tell neighbouring pixels apart
     with torch.autocast(maps.device.type, enabled=False), float32_precision(False):
-        for start, end, longest in chunks:
+        for start, end, width, height in chunks:
             chunk = order[start:end]
-            found.append(_greatest_cell(rows_first[chunk], pixels[chunk], *longest, up_scale=up_scale))
+            found.append(_greatest_cell(rows_first[chunk], pixels[chunk], width, height, up_scale))
     cell, scores = (torch.empty_like(part).index_copy_(0, order, part) for part in map(torch.cat, zip(*found)))
     place = (cell + 0.5) * (extent / pixels)[:, None] + rois[:, None, :2]
     return torch.cat((place, torch.ones_like(scores)[..., None]), dim=-1), scores
 
 
 def _chunks(sizes, num_keypoints, device):
-    """[(first, end, (width, height))]: runs of boxes of about `CHUNK_CELLS` cells, and the longest sides in each.
+    """[(first, end, width, height)]: runs of boxes of about `CHUNK_CELLS` cells, and the longest sides in each.
 
     Args:
         sizes: list of (width, height) of the boxes in pixels, those with the longest side first.
@@ -104,7 +104,7 @@ def _chunks(sizes, num_keypoints, device):
     chunks, start = [], 0
     while start < len(sizes):
         end = start + max(1, cells // (num_keypoints * max(sizes[start]) ** 2))
-        chunks.append((start, min(end, len(sizes)), tuple(map(max, zip(*sizes[start:end])))))
+        chunks.append((start, min(end, len(sizes)), *map(max, zip(*sizes[start:end]))))
         start = end
     return chunks
 
