@@ -105,12 +105,12 @@ class CombinedROIHeads(nn.ModuleDict):
                 boxes.extra_fields.pop(ROI_FEATURES, None)
         return detections
 
-    def _to_pool(self, features):
+    def _to_pool(self, features: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The maps that poolers read, in the form in which they do; coarser ones, which anchors need, as they are."""
         return maps_to_pool(features, self._num_pooled)
 
 
-def _without_features(boxes):
+def _without_features(boxes: BoxList) -> BoxList:
     """The same boxes without the box head's region features, for heads that pool their own."""
     boxes = copy.copy(boxes)
     boxes.extra_fields = {name: field for name, field in boxes.extra_fields.items() if name != ROI_FEATURES}

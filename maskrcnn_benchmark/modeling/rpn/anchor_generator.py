@@ -133,7 +133,7 @@ class AnchorGenerator(nn.Module):
         return begins_inside & (anchors[:, 2:] < limits[:, None]).all(dim=2)
 
 
-def _drop_grids(anchor_generator, incompatible_keys):
+def _drop_grids(anchor_generator: AnchorGenerator, incompatible_keys: Any) -> None:
     """After loading weights, whose anchors may differ: the cached grids are stale."""
     anchor_generator._grids.clear()
 

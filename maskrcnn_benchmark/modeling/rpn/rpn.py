@@ -130,7 +130,7 @@ class RPNModule(nn.Module):
             boxes = self.box_selector_train(grid.levels, logits, offsets, images.image_sizes, targets)
         return boxes, losses
 
-    def _trains_few_positions(self, features):
+    def _trains_few_positions(self, features: Sequence[torch.Tensor]) -> bool:
         """Whether the loss reads so few positions that the head is cheaper to differentiate there than everywhere.
 
         Of some hundred thousand anchors the loss samples a few hundred, and the gradient of all others is zero. So

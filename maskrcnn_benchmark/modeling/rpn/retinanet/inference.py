@@ -77,7 +77,9 @@ class RetinaNetPostProcessor:
         boxes = self.box_coder.decode(box_regression[image, anchor], anchors[anchor])
         return image, column[best] + 1, score[best], boxes
 
-    def _detections(self, boxes, score, label, size):
+    def _detections(
+        self, boxes: torch.Tensor, score: torch.Tensor, label: torch.Tensor, size: tuple[int, int]
+    ) -> BoxList:
         detections = BoxList(boxes, size)
         detections.add_field("scores", score)
         detections.add_field("labels", label)

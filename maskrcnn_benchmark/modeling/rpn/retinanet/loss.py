@@ -96,7 +96,7 @@ class RetinaNetLossComputation:
         }
 
 
-def _labels_of(match, labels):
+def _labels_of(match: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """int64 [A]: the label of the object that each anchor matches, `BACKGROUND` or `IGNORED`."""
     labels = torch.cat((labels.to(torch.int64), labels.new_zeros(1, dtype=torch.int64)))  # for none at all
     return (
