@@ -1,5 +1,7 @@
 """The last stage of a ResNet as a region head, for the C4 models."""
 
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.modeling.backbone.resnet import ResNetHead, StageSpec
 from maskrcnn_benchmark.modeling.make_layers import group_norm_factory
 from maskrcnn_benchmark.utils.errors import UserError
@@ -8,7 +10,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 CONV5 = StageSpec(index=4, block_count=3, return_features=False)
 
 
-def build_conv5_head(cfg, in_channels):
+def build_conv5_head(cfg: CfgNode, in_channels: int) -> ResNetHead:
     """layer4 as MODEL.RESNETS describes it. Raises `UserError` when the backbone's features are not those of layer3."""
     node = cfg.MODEL.RESNETS
     expected = node.RES2_OUT_CHANNELS * 4

@@ -1,9 +1,14 @@
 """A stack of 3x3 convolutions on pooled features, which the mask, keypoint and part heads share."""
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.make_layers import group_norm, make_conv3x3
+from maskrcnn_benchmark.modeling.poolers import Pooler
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 
 class ConvStackFeatureExtractor(nn.Module):
@@ -22,7 +27,15 @@ class ConvStackFeatureExtractor(nn.Module):
 
     layer_name = "fcn"
 
-    def __init__(self, in_channels, pooler, layers, dilation=1, use_gn=False, group_norm=group_norm):
+    def __init__(
+        self,
+        in_channels: int,
+        pooler: Pooler,
+        layers: Sequence[int],
+        dilation: int = 1,
+        use_gn: bool = False,
+        group_norm: Callable[[int], nn.Module] = group_norm,
+    ) -> None:
         super().__init__()
         self.pooler = pooler
         self.blocks = []
@@ -33,9 +46,9 @@ class ConvStackFeatureExtractor(nn.Module):
             in_channels = channels
         self.out_channels = in_channels
 
-    def forward(self, x, proposals):
+    def forward(self, x: Sequence[torch.Tensor], proposals: Sequence[BoxList]) -> torch.Tensor:
         """Feature maps and a list of `BoxList` -> [R, out_channels, side, side], image after image."""
-        x = self.pooler(x, proposals)
+        pooled = self.pooler(x, proposals)
         for name in self.blocks:
-            x = F.relu_(getattr(self, name)(x))
-        return x
+            pooled = F.relu_(getattr(self, name)(pooled))
+        return pooled

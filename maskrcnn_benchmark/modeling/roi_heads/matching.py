@@ -1,4 +1,4 @@
-"""What the region heads share in training: which ground truth a proposal answers to, and a bounded random choice."""
+"""What the region heads share in training: which ground truth a proposal is matched to, and a bounded random choice."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,20 +10,20 @@ from maskrcnn_benchmark.structures.boxlist_ops import box_iou
 
 
 def match_proposals(
-    matcher: Callable[[torch.Tensor], torch.Tensor], proposals: torch.Tensor, truth: Sequence[BoxList | None]
+    matcher: Callable[[torch.Tensor], torch.Tensor], proposals: torch.Tensor, ground_truth: Sequence[BoxList | None]
 ) -> torch.Tensor:
     """The best ground-truth box of each proposal of a batch, all images at once.
 
     Args:
         matcher: `Matcher`.
         proposals: float [N, P, 4], xyxy.
-        truth: one `BoxList` of ground truth per image, or None. Crowds (field "iscrowd") match nothing.
+        ground_truth: one `BoxList` per image, or None. Crowds (field "iscrowd") match nothing.
 
     Returns:
         int64 [N, P]: index into the image's ground truth, or one of the matcher's negative codes.
     """
     corners, single = [], []
-    for boxes in truth:
+    for boxes in ground_truth:
         corners.append(proposals[0, :0] if boxes is None else boxes.convert("xyxy").bbox)
         single.append(torch.ones_like(corners[-1][:, 0], dtype=torch.bool))
         if boxes is not None and boxes.has_field("iscrowd"):

@@ -1,6 +1,7 @@
-"""A head for tasks that say one vector of each region: attributes, a class of another kind, a measure."""
+"""A head for tasks with one output vector per region: attributes, a class of another kind, a measure."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -88,19 +89,19 @@ class RegionVectorHead(nn.Module):
             for boxes, of_image in zip(proposals, outputs.split([len(boxes) for boxes in proposals])):
                 boxes.add_field(self.field, of_image)
             return proposals, {}
-        regions, labels = [], []
+        regions, label_rows = [], []
         for index, (boxes, target) in enumerate(zip(proposals, targets)):
-            label = None if target.instances is None else self.label_of(target)
+            label: Any = None if target.instances is None else self.label_of(target)
             if label is not None and len(label) != len(target.instances):
                 raise ValueError(
                     f"target {index} has {len(label)} labels of {self.field!r}, but {len(target.instances)} objects"
                 )
             regions.append(boxes[:0] if label is None or not len(label) else positives_of(boxes))
             if len(regions[-1]):
-                labels.append(label[regions[-1].get_field("matched_idxs")])
-        if not labels:
+                label_rows.append(label[regions[-1].get_field("matched_idxs")])
+        if not label_rows:
             return proposals, {}
-        labels = cat(labels)
+        labels = cat(label_rows)
         known = self.is_known(labels)
         if not known.any():
             return proposals, {}
@@ -123,12 +124,12 @@ class RegionVectorHead(nn.Module):
     def _outputs(self, x: torch.Tensor) -> torch.Tensor:
         return self.predictor(x.flatten(2).mean(dim=2) if x.ndim > 2 else x).float()
 
-    def _activated(self, x: torch.Tensor) -> torch.Tensor:
+    def _activated(self, x: Any) -> torch.Tensor:
         outputs = self._outputs(x)
         return outputs if self.activation is None else self.activation(outputs)
 
 
-def _with_dimensions(known, count):
+def _with_dimensions(known: torch.Tensor, count: int) -> torch.Tensor:
     """Which of the losses, of so many dimensions, are known: those of which every label is."""
     if known.ndim > count:
         return known.flatten(count).all(dim=-1)

@@ -86,23 +86,23 @@ def rows_with_labels(labels: torch.Tensor, wanted: Set[int] | None) -> torch.Ten
 
 
 def spread(
-    answers: torch.Tensor, chosen: Sequence[torch.Tensor], counts: Sequence[int], default: torch.Tensor
+    outputs: torch.Tensor, chosen: Sequence[torch.Tensor], counts: Sequence[int], default: torch.Tensor
 ) -> list[torch.Tensor]:
-    """Answers for all boxes of each image, from the answers for the chosen ones.
+    """Outputs for all boxes of each image, from the outputs for the chosen ones.
 
     Args:
-        answers: [C, ...], the answers for the chosen boxes, image after image.
+        outputs: [C, ...], the outputs for the chosen boxes, image after image.
         chosen: one int64 [C_i] per image, the chosen ones of its boxes.
         counts: number of boxes of each image.
-        default: [...], the answer for the others.
+        default: [...], the output for the others.
 
     Returns:
         List of [R_i, ...].
     """
     starts = accumulate(counts, initial=0)
     places = cat([index + start for index, start in zip(chosen, starts)])
-    full = default.to(answers).expand(sum(counts), *answers.shape[1:]).clone()
-    return list(full.index_copy_(0, places, answers).split(counts))
+    full = default.to(outputs).expand(sum(counts), *outputs.shape[1:]).clone()
+    return list(full.index_copy_(0, places, outputs).split(counts))
 
 
 def check_resolution(maps: torch.Tensor, resolution: int, node: str) -> None:

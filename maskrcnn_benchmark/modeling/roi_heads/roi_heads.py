@@ -34,7 +34,7 @@ class CombinedROIHeads(nn.ModuleDict):
             those with a module `feature_extractor` have it replaced by the box head's.
     """
 
-    def __init__(self, heads: Mapping[str, nn.Module], shared: Iterable[str] = ()) -> None:
+    def __init__(self, heads: Mapping[str, Any], shared: Iterable[str] = ()) -> None:
         super().__init__(heads)
         self.shared = frozenset(shared)
         # In testing, a head that has an extractor runs it on the boxes that it is to describe
@@ -44,7 +44,7 @@ class CombinedROIHeads(nn.ModuleDict):
                 self._fed.add(name)
             else:
                 self[name].feature_extractor = self[BOX].feature_extractor
-        self[BOX].keep_roi_features = bool(self.shared)
+        heads[BOX].keep_roi_features = bool(self.shared)
         scales = [len(module.scales) for module in self.modules() if isinstance(module, Pooler)]
         self._num_pooled = max(scales, default=0)
 
@@ -76,7 +76,7 @@ class CombinedROIHeads(nn.ModuleDict):
                 continue
             regions = boxes if name in self.shared else plain
             if hasattr(head, "training_regions"):
-                regions = head.training_regions(regions, proposals, targets)
+                regions = head.training_regions(regions, proposals, targets)  # type: ignore[operator]
             _, head_losses = head(features, regions, targets)
             losses.update(head_losses)
         return boxes, losses
@@ -105,12 +105,12 @@ class CombinedROIHeads(nn.ModuleDict):
                 boxes.extra_fields.pop(ROI_FEATURES, None)
         return detections
 
-    def _to_pool(self, features):
+    def _to_pool(self, features: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The maps that poolers read, in the form in which they do; coarser ones, which anchors need, as they are."""
         return maps_to_pool(features, self._num_pooled)
 
 
-def _without_features(boxes):
+def _without_features(boxes: BoxList) -> BoxList:
     """The same boxes without the box head's region features, for heads that pool their own."""
     boxes = copy.copy(boxes)
     boxes.extra_fields = {name: field for name, field in boxes.extra_fields.items() if name != ROI_FEATURES}
@@ -125,8 +125,8 @@ def build_roi_heads(
     Args:
         cfg: the config.
         in_channels: channels of the feature maps.
-        vocabulary: `Vocabulary` of the training data, which says which classes have joints and which own which parts;
-            without it every detection is given both.
+        vocabulary: `Vocabulary` of the training data, which says which classes have keypoints and which own which
+            parts; without it every detection is given both.
         tasks: `Task`s that are on, in the registry's order; None: those that the config turns on.
     """
     if tasks is None:
@@ -135,7 +135,7 @@ def build_roi_heads(
         tasks = enabled_tasks(cfg)
     tasks = [task for task in tasks if task.per != "derived"]
     boxes = [task for task in tasks if task.head_name(cfg) == BOX]
-    built = build_heads(cfg, boxes, {"maps": in_channels}, vocabulary)
+    built: dict[str, Any] = build_heads(cfg, boxes, {"maps": in_channels}, vocabulary)
     channels = {"maps": in_channels, "box": built[BOX][1].feature_extractor.out_channels}
     built.update(build_heads(cfg, [task for task in tasks if task not in boxes], channels, vocabulary))
     shared = [name for name, (task, _) in built.items() if task.shares_box_features(cfg)]

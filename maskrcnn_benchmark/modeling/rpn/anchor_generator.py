@@ -1,12 +1,13 @@
 """Anchors: the reference boxes at each position of each feature map."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.structures.image_list import sizes_on
 from maskrcnn_benchmark.utils.errors import UserError
@@ -19,15 +20,15 @@ MAX_CACHED_GRIDS = 32
 class BufferList(nn.Module):
     """A list of buffers, named 0, 1, ... in the state dict."""
 
-    def __init__(self, buffers):
+    def __init__(self, buffers: Iterable[torch.Tensor]) -> None:
         super().__init__()
         for index, buffer in enumerate(buffers):
             self.register_buffer(str(index), buffer)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._buffers)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._buffers.values())
 
 
@@ -62,7 +63,13 @@ class AnchorGenerator(nn.Module):
         straddle_thresh: anchors that leave the image by this many pixels or more are not visible; -1 keeps all.
     """
 
-    def __init__(self, sizes, aspect_ratios, anchor_strides, straddle_thresh=0):
+    def __init__(
+        self,
+        sizes: Sequence[Any],
+        aspect_ratios: Sequence[float],
+        anchor_strides: Sequence[int],
+        straddle_thresh: int = 0,
+    ) -> None:
         super().__init__()
         if len(anchor_strides) == 1:
             sizes = (sizes,)
@@ -77,11 +84,11 @@ class AnchorGenerator(nn.Module):
         self._grids = TensorCache(MAX_CACHED_GRIDS)
         self.register_load_state_dict_post_hook(_drop_grids)
 
-    def num_anchors_per_location(self):
+    def num_anchors_per_location(self) -> list[int]:
         """Anchors per position of each level: list of int."""
         return [len(anchors) for anchors in self.cell_anchors]
 
-    def forward(self, feature_maps):
+    def forward(self, feature_maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """`AnchorGrid.levels` of a batch's feature maps [N, C, H_l, W_l]."""
         return self.grid(feature_maps).levels
 
@@ -109,7 +116,7 @@ class AnchorGenerator(nn.Module):
         table = torch.tensor([begins, widths, self.num_anchors_per_location()], device=device)
         return AnchorGrid(list(every.split(sizes)), every, *table)
 
-    def visibility(self, anchors, image_sizes):
+    def visibility(self, anchors: torch.Tensor, image_sizes: Sequence[tuple[int, int]]) -> torch.Tensor:
         """Which anchors lie in which image, padding excluded.
 
         Args:
@@ -126,12 +133,12 @@ class AnchorGenerator(nn.Module):
         return begins_inside & (anchors[:, 2:] < limits[:, None]).all(dim=2)
 
 
-def _drop_grids(anchor_generator, incompatible_keys):
+def _drop_grids(anchor_generator: AnchorGenerator, incompatible_keys: Any) -> None:
     """After loading weights, whose anchors may differ: the cached grids are stale."""
     anchor_generator._grids.clear()
 
 
-def generate_anchors(stride, sizes, aspect_ratios):
+def generate_anchors(stride: int, sizes: Sequence[float], aspect_ratios: Sequence[float]) -> torch.Tensor:
     """Anchors at the position (0, 0), as Faster R-CNN makes them (Ren et al. 2015 and its released code).
 
     A window of stride x stride is reshaped to each ratio with sides rounded to whole pixels, then scaled to each size,
@@ -141,14 +148,14 @@ def generate_anchors(stride, sizes, aspect_ratios):
         float32 [len(aspect_ratios) * len(sizes), 4]: xyxy, inclusive pixels, ratio by ratio.
     """
     ratios, scales = np.array(aspect_ratios, np.float64), np.array(sizes, np.float64) / stride
-    widths = np.round(np.sqrt(stride * stride / ratios))
+    widths = np.sqrt(stride * stride / ratios).round()
     heights = np.round(widths * ratios)
     sides = (np.stack((widths, heights), 1)[:, None] * scales[:, None]).reshape(-1, 2)
     centre, reach = 0.5 * (stride - 1), 0.5 * (sides - 1)
     return torch.from_numpy(np.concatenate((centre - reach, centre + reach), 1)).float()
 
 
-def grid_anchors(cell_anchors, stride, height, width):
+def grid_anchors(cell_anchors: torch.Tensor, stride: int, height: int, width: int) -> torch.Tensor:
     """`cell_anchors` moved to each position of a height x width map: [height * width * A, 4]."""
     y, x = torch.meshgrid(
         torch.arange(height, device=cell_anchors.device) * stride,
@@ -159,7 +166,7 @@ def grid_anchors(cell_anchors, stride, height, width):
     return (shifts + cell_anchors).reshape(-1, 4)
 
 
-def make_anchor_generator(cfg):
+def make_anchor_generator(cfg: CfgNode) -> AnchorGenerator:
     """The `AnchorGenerator` that MODEL.RPN describes. Raises `UserError` where sizes and strides do not pair."""
     options = cfg.MODEL.RPN
     strides, sizes = options.ANCHOR_STRIDE, options.ANCHOR_SIZES
@@ -175,7 +182,7 @@ def make_anchor_generator(cfg):
     return AnchorGenerator(sizes, options.ASPECT_RATIOS, strides, options.STRADDLE_THRESH)
 
 
-def make_anchor_generator_retinanet(cfg):
+def make_anchor_generator_retinanet(cfg: CfgNode) -> AnchorGenerator:
     """The `AnchorGenerator` that MODEL.RETINANET describes: on each level, SCALES_PER_OCTAVE sizes from one on up.
 
     Raises `UserError` where sizes and strides do not pair.

@@ -1,10 +1,15 @@
 """From the RPN's predictions to proposals."""
 
+from collections.abc import Sequence
+
 import torch
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers.nms import level_nms
+from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.utils import cat, without_crowds
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import sizes_on
 
 
@@ -21,8 +26,15 @@ class RPNPostProcessor:
     """
 
     def __init__(
-        self, pre_nms_top_n, post_nms_top_n, nms_thresh, min_size, box_coder, fpn_post_nms_top_n, per_batch=False
-    ):
+        self,
+        pre_nms_top_n: int,
+        post_nms_top_n: int,
+        nms_thresh: float,
+        min_size: float,
+        box_coder: BoxCoder,
+        fpn_post_nms_top_n: int,
+        per_batch: bool = False,
+    ) -> None:
         self.pre_nms_top_n = pre_nms_top_n
         self.post_nms_top_n = post_nms_top_n
         self.nms_thresh = nms_thresh
@@ -31,7 +43,14 @@ class RPNPostProcessor:
         self.fpn_post_nms_top_n = fpn_post_nms_top_n
         self.per_batch = per_batch
 
-    def __call__(self, anchors, objectness, box_regression, image_sizes, targets=None):
+    def __call__(
+        self,
+        anchors: Sequence[torch.Tensor],
+        objectness: Sequence[torch.Tensor],
+        box_regression: Sequence[torch.Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+        targets: Sequence[ImageAnnotations] | None = None,
+    ) -> list[BoxList]:
         """Propose.
 
         Args:
@@ -107,7 +126,7 @@ class RPNPostProcessor:
         return torch.argsort((~kept).to(torch.uint8), dim=1, stable=True), kept.sum(dim=1).tolist()
 
 
-def add_ground_truth(proposals, targets):
+def add_ground_truth(proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]) -> list[BoxList]:
     """Append each image's annotated objects, crowds excepted, to its proposals, with objectness 1."""
     joined = []
     for proposal, target in zip(proposals, targets):
@@ -120,7 +139,7 @@ def add_ground_truth(proposals, targets):
     return joined
 
 
-def make_rpn_postprocessor(cfg, box_coder, is_train):
+def make_rpn_postprocessor(cfg: CfgNode, box_coder: BoxCoder, is_train: bool) -> RPNPostProcessor:
     """The `RPNPostProcessor` that MODEL.RPN describes for training or for testing."""
     options = cfg.MODEL.RPN
     stage = "TRAIN" if is_train else "TEST"
@@ -135,7 +154,7 @@ def make_rpn_postprocessor(cfg, box_coder, is_train):
     )
 
 
-def clip_boxes(boxes, image_sizes, image):
+def clip_boxes(boxes: torch.Tensor, image_sizes: Sequence[tuple[int, int]], image: torch.Tensor | None) -> torch.Tensor:
     """Boxes moved into their images, as a new tensor.
 
     Args:

@@ -1,15 +1,21 @@
 """The RPN's losses: objectness of sampled anchors and regression of the positive ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
+from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
+from maskrcnn_benchmark.modeling.rpn.anchor_generator import AnchorGrid
 from maskrcnn_benchmark.modeling.utils import pad_rows, without_crowds
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 
 @dataclass(frozen=True)
@@ -40,18 +46,27 @@ class RPNLossComputation:
         beta: where smooth L1 turns linear.
     """
 
-    def __init__(self, matcher, sampler, box_coder, beta=1.0 / 9):
+    def __init__(
+        self, matcher: Matcher, sampler: BalancedPositiveNegativeSampler, box_coder: BoxCoder, beta: float = 1.0 / 9
+    ) -> None:
         self.matcher = matcher
         self.sampler = sampler
         self.box_coder = box_coder
         self.beta = beta
 
     @property
-    def most_per_image(self):
+    def most_per_image(self) -> int:
         """Anchors that `sample` chooses on an image at most."""
         return self.sampler.batch_size_per_image
 
-    def __call__(self, grid, visible, objectness, box_regression, targets):
+    def __call__(
+        self,
+        grid: AnchorGrid,
+        visible: torch.Tensor,
+        objectness: torch.Tensor,
+        box_regression: torch.Tensor,
+        targets: Sequence[ImageAnnotations],
+    ) -> dict[str, torch.Tensor]:
         """Losses of a batch from the predictions for all its anchors.
 
         Args:
@@ -69,7 +84,9 @@ class RPNLossComputation:
         return self.losses(sampled, objectness[chosen], box_regression[chosen])
 
     @torch.no_grad()
-    def sample(self, grid, visible, targets):
+    def sample(
+        self, grid: AnchorGrid, visible: torch.Tensor, targets: Sequence[ImageAnnotations]
+    ) -> SampledAnchors | None:
         """Choose the anchors that this step trains on. The device is waited for once, for their number.
 
         Args:
@@ -116,7 +133,9 @@ class RPNLossComputation:
         reference = objects.gather(1, match.clamp(min=0)[:, :, None].expand(-1, -1, 4))
         return self.box_coder.encode(reference, grid.every[index])
 
-    def losses(self, sampled, objectness, box_regression):
+    def losses(
+        self, sampled: SampledAnchors, objectness: torch.Tensor, box_regression: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         """The losses of sampled anchors.
 
         Args:
@@ -137,11 +156,11 @@ class RPNLossComputation:
         }
 
 
-def _boxes_of(instances):
+def _boxes_of(instances: BoxList) -> torch.Tensor:
     return without_crowds(instances).convert("xyxy").bbox
 
 
-def make_rpn_loss_evaluator(cfg, box_coder):
+def make_rpn_loss_evaluator(cfg: CfgNode, box_coder: BoxCoder) -> RPNLossComputation:
     """The `RPNLossComputation` that MODEL.RPN describes."""
     options = cfg.MODEL.RPN
     matcher = Matcher(options.FG_IOU_THRESHOLD, options.BG_IOU_THRESHOLD, allow_low_quality_matches=True)

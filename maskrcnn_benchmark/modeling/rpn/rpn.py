@@ -1,17 +1,24 @@
 """Region proposal network (Ren et al. 2015)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
-from maskrcnn_benchmark.modeling.rpn.anchor_generator import make_anchor_generator
-from maskrcnn_benchmark.modeling.rpn.inference import make_rpn_postprocessor
-from maskrcnn_benchmark.modeling.rpn.loss import make_rpn_loss_evaluator
-from maskrcnn_benchmark.modeling.rpn.retinanet import build_retinanet
+from maskrcnn_benchmark.modeling.rpn.anchor_generator import AnchorGenerator, make_anchor_generator
+from maskrcnn_benchmark.modeling.rpn.inference import RPNPostProcessor, make_rpn_postprocessor
+from maskrcnn_benchmark.modeling.rpn.loss import RPNLossComputation, make_rpn_loss_evaluator
+from maskrcnn_benchmark.modeling.rpn.retinanet.retinanet import RetinaNetModule, build_retinanet
 from maskrcnn_benchmark.modeling.rpn.utils import anchors_as_boxes, predict_at_anchors, rows_of_levels
 from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.utils.errors import UserError
 
 # The head at one position reads the nine cells around it, so computing it there pays up to a ninth of all positions
@@ -28,26 +35,26 @@ class RPNHead(nn.Module):
         num_anchors: anchors per position.
     """
 
-    def __init__(self, cfg, in_channels, num_anchors):
+    def __init__(self, cfg: CfgNode, in_channels: int, num_anchors: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, in_channels, 3, padding=1)
         self.cls_logits = nn.Conv2d(in_channels, num_anchors, 1)
         self.bbox_pred = nn.Conv2d(in_channels, num_anchors * 4, 1)
         for layer in (self.conv, self.cls_logits, self.bbox_pred):
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, x):
+    def forward(self, x: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Maps [N, C, H, W] -> lists of logits [N, num_anchors, H, W] and of offsets [N, num_anchors * 4, H, W]."""
         hidden = [F.relu_(self.conv(features)) for features in x]
         return [self.cls_logits(h) for h in hidden], [self.bbox_pred(h) for h in hidden]
 
     @property
-    def side(self):
+    def side(self) -> int:
         """Cells on a side of the window that the head reads at a position."""
         return self.conv.kernel_size[0]
 
-    def at_patches(self, patches):
+    def at_patches(self, patches: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What `forward` predicts at some positions, of any level, given the cells around each.
 
         Args:
@@ -69,10 +76,18 @@ class RPNModule(nn.Module):
             differentiates it at the sampled anchors alone.
         box_selector_train, box_selector_test: `RPNPostProcessor`s.
         loss_evaluator: `RPNLossComputation`.
-        rpn_only: the proposals are the model's answer, so training needs none.
+        rpn_only: the proposals are the model's output, so training needs none.
     """
 
-    def __init__(self, anchor_generator, head, box_selector_train, box_selector_test, loss_evaluator, rpn_only=False):
+    def __init__(
+        self,
+        anchor_generator: AnchorGenerator,
+        head: Any,
+        box_selector_train: RPNPostProcessor,
+        box_selector_test: RPNPostProcessor,
+        loss_evaluator: RPNLossComputation,
+        rpn_only: bool = False,
+    ) -> None:
         super().__init__()
         self.anchor_generator = anchor_generator
         self.head = head
@@ -81,7 +96,9 @@ class RPNModule(nn.Module):
         self.loss_evaluator = loss_evaluator
         self.rpn_only = rpn_only
 
-    def forward(self, images, features, targets=None):
+    def forward(
+        self, images: ImageList, features: Sequence[torch.Tensor], targets: Sequence[ImageAnnotations] | None = None
+    ) -> tuple[list[BoxList], dict[str, torch.Tensor]]:
         """Propose boxes.
 
         Args:
@@ -106,14 +123,14 @@ class RPNModule(nn.Module):
         if few:
             losses = self._losses_at_sampled(grid, visible, features, targets)
         else:
-            losses = self.loss_evaluator(grid, visible, cat(logits, 1), cat(offsets, 1), targets)
+            losses = self.loss_evaluator(grid, visible, cat(logits, 1), cat(offsets, 1), targets)  # type: ignore[arg-type]
         if self.rpn_only:
             return anchors_as_boxes(grid.every, images.image_sizes), losses
         with torch.no_grad():
             boxes = self.box_selector_train(grid.levels, logits, offsets, images.image_sizes, targets)
         return boxes, losses
 
-    def _trains_few_positions(self, features):
+    def _trains_few_positions(self, features: Sequence[torch.Tensor]) -> bool:
         """Whether the loss reads so few positions that the head is cheaper to differentiate there than everywhere.
 
         Of some hundred thousand anchors the loss samples a few hundred, and the gradient of all others is zero. So
@@ -132,7 +149,7 @@ class RPNModule(nn.Module):
         return self.loss_evaluator.losses(sampled, *predict_at_anchors(self.head, features, grid, sampled))
 
 
-def build_rpn(cfg, in_channels):
+def build_rpn(cfg: CfgNode, in_channels: int) -> RPNModule | RetinaNetModule:
     """What reads boxes from anchors, for feature maps of `in_channels` channels.
 
     The `RPNModule` that MODEL.RPN describes or, with MODEL.RETINANET_ON, the `RetinaNetModule` of MODEL.RETINANET.

@@ -1,12 +1,17 @@
 """What the dense heads over anchors, the RPN's and RetinaNet's, have in common."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
+from maskrcnn_benchmark.modeling.rpn.anchor_generator import AnchorGrid
+from maskrcnn_benchmark.modeling.rpn.loss import SampledAnchors
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 
-def permute_and_flatten(layer, num_anchors):
+def permute_and_flatten(layer: torch.Tensor, num_anchors: int) -> torch.Tensor:
     """A head's output as rows that follow the anchors of its level: position by position, anchor by anchor.
 
     Args:
@@ -21,7 +26,7 @@ def permute_and_flatten(layer, num_anchors):
     return layer.reshape(n, height * width * num_anchors, values)
 
 
-def rows_of_levels(maps, counts):
+def rows_of_levels(maps: Sequence[torch.Tensor], counts: Sequence[int]) -> list[torch.Tensor]:
     """`permute_and_flatten` of each level's map, given its anchors per position, in single precision.
 
     In mixed precision a head runs in half; boxes need single.
@@ -29,12 +34,19 @@ def rows_of_levels(maps, counts):
     return [permute_and_flatten(level.float(), count) for level, count in zip(maps, counts)]
 
 
-def anchors_as_boxes(anchors, image_sizes):
-    """Anchors float [A, 4] as one `BoxList` per image (height, width): what stands for proposals that nobody reads."""
+def anchors_as_boxes(anchors: torch.Tensor, image_sizes: Sequence[tuple[int, int]]) -> list[BoxList]:
+    """Anchors float [A, 4] as one `BoxList` per image (height, width): in place of proposals, where none are read."""
     return [BoxList(anchors, (int(width), int(height))) for height, width in image_sizes]
 
 
-def patches_of_levels(features, sizes, image, row, column, side):
+def patches_of_levels(
+    features: Sequence[torch.Tensor],
+    sizes: Sequence[int],
+    image: torch.Tensor,
+    row: torch.Tensor,
+    column: torch.Tensor,
+    side: int,
+) -> torch.Tensor:
     """The cells around some positions of a pyramid's maps; those beyond an edge are zero, as a convolution pads them.
 
     Args:
@@ -62,7 +74,9 @@ def patches_of_levels(features, sizes, image, row, column, side):
     return (cat(patches).view(len(row), side * side, -1) * cat(inside).flatten(1)[:, :, None]).flatten(1)
 
 
-def predict_at_anchors(head, features, grid, sampled):
+def predict_at_anchors(
+    head: Any, features: Sequence[torch.Tensor], grid: AnchorGrid, sampled: SampledAnchors
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A head's predictions for some anchors.
 
     Args:

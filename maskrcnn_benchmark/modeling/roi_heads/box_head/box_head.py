@@ -1,12 +1,19 @@
 """The box head: class and refined box of each proposal."""
 
-from torch import nn
+from collections.abc import Sequence
+from typing import Any
 
-from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import make_roi_box_post_processor
-from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import make_roi_box_loss_evaluator
+import torch
+from torch import nn
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor, make_roi_box_post_processor
+from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import FastRCNNLossComputation, make_roi_box_loss_evaluator
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_predictors import make_roi_box_predictor
 from maskrcnn_benchmark.modeling.roi_heads.regions import ROI_FEATURES
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 
 class ROIBoxHead(nn.Module):
@@ -22,14 +29,25 @@ class ROIBoxHead(nn.Module):
     # Set where another head reads the same region features: they then come along as field `ROI_FEATURES`
     keep_roi_features = False
 
-    def __init__(self, feature_extractor, predictor, post_processor, loss_evaluator):
+    def __init__(
+        self,
+        feature_extractor: nn.Module,
+        predictor: nn.Module,
+        post_processor: PostProcessor,
+        loss_evaluator: FastRCNNLossComputation,
+    ) -> None:
         super().__init__()
         self.feature_extractor = feature_extractor
         self.predictor = predictor
         self.post_processor = post_processor
         self.loss_evaluator = loss_evaluator
 
-    def forward(self, features, proposals, targets=None):
+    def forward(
+        self,
+        features: Sequence[torch.Tensor],
+        proposals: Sequence[BoxList],
+        targets: Sequence[ImageAnnotations] | None = None,
+    ) -> tuple[Sequence[BoxList], dict[str, torch.Tensor]]:
         """Detections, or the sampled proposals and the losses.
 
         Args:
@@ -54,10 +72,11 @@ class ROIBoxHead(nn.Module):
             for boxes, part in zip(proposals, x.split(counts)):
                 boxes.add_field(ROI_FEATURES, part)
         known_labels = [target.known_labels for target in targets]
-        loss_classifier, loss_box_reg = self.loss_evaluator(*self.predictor(x), proposals, known_labels)
+        class_logits, box_regression = self.predictor(x)
+        loss_classifier, loss_box_reg = self.loss_evaluator(class_logits, box_regression, proposals, known_labels)
         return proposals, {"loss_classifier": loss_classifier, "loss_box_reg": loss_box_reg}
 
-    def candidates(self, features, proposals):
+    def candidates(self, features: Sequence[torch.Tensor], proposals: Sequence[BoxList]) -> list[BoxList]:
         """Every class and refined box of the proposals that scores well enough, duplicates included.
 
         One `BoxList` per image with fields scores and labels, of which `post_processor.select` makes detections.
@@ -65,9 +84,9 @@ class ROIBoxHead(nn.Module):
         return self.post_processor.candidates(self.predictor(self.feature_extractor(features, proposals)), proposals)
 
 
-def build_roi_box_head(cfg, in_channels):
+def build_roi_box_head(cfg: CfgNode, in_channels: int) -> ROIBoxHead:
     """The box head that a config describes, on feature maps of `in_channels`."""
-    feature_extractor = make_roi_box_feature_extractor(cfg, in_channels)
+    feature_extractor: Any = make_roi_box_feature_extractor(cfg, in_channels)
     return ROIBoxHead(
         feature_extractor,
         make_roi_box_predictor(cfg, feature_extractor.out_channels),

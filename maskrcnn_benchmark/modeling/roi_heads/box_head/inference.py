@@ -1,8 +1,11 @@
 """From class scores and box codes to detections."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import grouped_nms
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
@@ -22,7 +25,14 @@ class PostProcessor(nn.Module):
         cls_agnostic_bbox_reg: the codes are one refinement for all classes.
     """
 
-    def __init__(self, score_thresh=0.05, nms=0.5, detections_per_img=100, box_coder=None, cls_agnostic_bbox_reg=False):
+    def __init__(
+        self,
+        score_thresh: float = 0.05,
+        nms: float = 0.5,
+        detections_per_img: int = 100,
+        box_coder: BoxCoder | None = None,
+        cls_agnostic_bbox_reg: bool = False,
+    ) -> None:
         super().__init__()
         self.score_thresh = score_thresh
         self.nms = nms
@@ -30,7 +40,7 @@ class PostProcessor(nn.Module):
         self.box_coder = box_coder or BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
         self.cls_agnostic_bbox_reg = cls_agnostic_bbox_reg
 
-    def forward(self, x, boxes):
+    def forward(self, x: tuple[torch.Tensor, torch.Tensor], boxes: Sequence[BoxList]) -> list[BoxList]:
         """Detect.
 
         Args:
@@ -43,7 +53,7 @@ class PostProcessor(nn.Module):
         """
         return self.select(self.candidates(x, boxes))
 
-    def candidates(self, x, boxes):
+    def candidates(self, x: tuple[torch.Tensor, torch.Tensor], boxes: Sequence[BoxList]) -> list[BoxList]:
         """As `forward`, but all boxes above the score threshold, duplicates included."""
         class_logits, box_regression = x
         scores = F.softmax(class_logits.float(), dim=-1)
@@ -56,18 +66,18 @@ class PostProcessor(nn.Module):
         score, image = scores[roi, label], image[roi]
         found = self._decode(box_regression, boxes, roi, label, image)
         counts = torch.bincount(image, minlength=len(boxes)).tolist()
-        return [
-            _detections(*parts, proposals.size)
-            for *parts, proposals in zip(found.split(counts), score.split(counts), label.split(counts), boxes)
-        ]
+        sizes = (proposals.size for proposals in boxes)
+        parts = zip(found.split(counts), score.split(counts), label.split(counts), sizes)
+        return [_detections(*of_image) for of_image in parts]
 
-    def select(self, candidates):
+    def select(self, candidates: Sequence[BoxList]) -> list[BoxList]:
         """The best candidates of each image without duplicates, in the order that they came in.
 
         Args:
             candidates: one `BoxList` per image with fields scores and labels, xyxy.
         """
-        found, score, label = cat([c.bbox for c in candidates]), *(_joined(candidates, f) for f in ("scores", "labels"))
+        found = cat([c.bbox for c in candidates])
+        score, label = _joined(candidates, "scores"), _joined(candidates, "labels")
         image = _image_of_each_box(candidates)
         groups = image * (int(label.max()) + 1 if len(label) else 1) + label
         keep = grouped_nms(found.detach(), score.detach(), groups, self.nms).sort().values
@@ -86,24 +96,24 @@ class PostProcessor(nn.Module):
         return torch.minimum(found.clamp(min=0), last.repeat(1, 2)[image])
 
 
-def _detections(found, score, label, size):
+def _detections(found: torch.Tensor, score: torch.Tensor, label: torch.Tensor, size: tuple[int, int]) -> BoxList:
     detections = BoxList(found, size, mode="xyxy")
     detections.add_field("scores", score)
     detections.add_field("labels", label)
     return detections
 
 
-def _joined(boxlists, field):
+def _joined(boxlists: Sequence[BoxList], field: str) -> torch.Tensor:
     return cat([boxes.get_field(field) for boxes in boxlists])
 
 
-def _image_of_each_box(boxes):
+def _image_of_each_box(boxes: Sequence[BoxList]) -> torch.Tensor:
     device = boxes[0].bbox.device
     counts = torch.tensor([len(b) for b in boxes], device=device)
     return torch.repeat_interleave(torch.arange(len(boxes), device=device), counts)
 
 
-def make_roi_box_post_processor(cfg):
+def make_roi_box_post_processor(cfg: CfgNode) -> PostProcessor:
     """The post-processor that MODEL.ROI_HEADS and TEST describe."""
     node = cfg.MODEL.ROI_HEADS
     return PostProcessor(

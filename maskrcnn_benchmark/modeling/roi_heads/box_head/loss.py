@@ -1,7 +1,10 @@
 """Which proposals the box head trains on, and its two losses (Fast R-CNN, Girshick 2015)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
@@ -11,6 +14,7 @@ from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import SampledRegions
 from maskrcnn_benchmark.modeling.utils import cat, pad_rows
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 
 class FastRCNNLossComputation:
@@ -23,19 +27,25 @@ class FastRCNNLossComputation:
         cls_agnostic_bbox_reg: one refinement for all classes instead of one per class.
     """
 
-    def __init__(self, proposal_matcher, fg_bg_sampler, box_coder, cls_agnostic_bbox_reg=False):
+    def __init__(
+        self,
+        proposal_matcher: Matcher,
+        fg_bg_sampler: BalancedPositiveNegativeSampler,
+        box_coder: BoxCoder,
+        cls_agnostic_bbox_reg: bool = False,
+    ) -> None:
         self.proposal_matcher = proposal_matcher
         self.fg_bg_sampler = fg_bg_sampler
         self.box_coder = box_coder
         self.cls_agnostic_bbox_reg = cls_agnostic_bbox_reg
 
     @torch.no_grad()
-    def subsample(self, proposals, targets):
+    def subsample(self, proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]) -> list[SampledRegions]:
         """Choose the proposals that this step trains on.
 
         Args:
             proposals: one `BoxList` per image.
-            targets: one `ImageAnnotations` per image. Where its `instances` is None nobody looked for objects: no
+            targets: one `ImageAnnotations` per image. Where its `instances` is None objects are not annotated: no
                 proposal of that image is chosen, not even as background.
 
         Returns:
@@ -73,7 +83,13 @@ class FastRCNNLossComputation:
             sampled.append(regions)
         return sampled
 
-    def __call__(self, class_logits, box_regression, proposals, known_labels=()):
+    def __call__(
+        self,
+        class_logits: torch.Tensor,
+        box_regression: torch.Tensor,
+        proposals: Sequence[BoxList],
+        known_labels: Sequence[torch.Tensor | None] = (),
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The losses.
 
         Where a data set does not know a class, what looks like background may be one of its objects: there the softmax
@@ -107,7 +123,7 @@ class FastRCNNLossComputation:
         return F.cross_entropy(class_logits, labels), box_loss / labels.numel()
 
 
-def _padded_objects(targets, like):
+def _padded_objects(targets: Sequence[ImageAnnotations], like: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The instances of all images: boxes float [N, G, 4] and labels int64 [N, G], G at least 1; 0 is no object.
 
     Crowds are no objects.
@@ -133,7 +149,7 @@ def _known_by_region(known_labels, proposals, class_logits):
     return cat([row.expand(len(boxes), -1) for row, boxes in zip(rows, proposals)])
 
 
-def make_roi_box_loss_evaluator(cfg):
+def make_roi_box_loss_evaluator(cfg: CfgNode) -> FastRCNNLossComputation:
     """The loss that MODEL.ROI_HEADS describes."""
     node = cfg.MODEL.ROI_HEADS
     return FastRCNNLossComputation(

@@ -1,12 +1,18 @@
 """From pooled regions to the features that classify a box and refine it."""
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.backbone.resnet import ResNetHead
 from maskrcnn_benchmark.modeling.make_layers import group_norm, group_norm_factory, make_conv3x3, make_fc
-from maskrcnn_benchmark.modeling.poolers import make_pooler
+from maskrcnn_benchmark.modeling.poolers import Pooler, make_pooler
 from maskrcnn_benchmark.modeling.roi_heads.conv5 import build_conv5_head
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 
 class ResNet50Conv5ROIFeatureExtractor(nn.Module):
@@ -17,17 +23,17 @@ class ResNet50Conv5ROIFeatureExtractor(nn.Module):
         head: the stage; `head.out_channels` are its output channels.
     """
 
-    def __init__(self, pooler, head):
+    def __init__(self, pooler: Pooler, head: ResNetHead) -> None:
         super().__init__()
         self.pooler = pooler
         self.head = head
         self.out_channels = head.out_channels
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "ResNet50Conv5ROIFeatureExtractor":
         return cls(make_pooler(cfg, "ROI_BOX_HEAD"), build_conv5_head(cfg, in_channels))
 
-    def forward(self, x, proposals):
+    def forward(self, x: Sequence[torch.Tensor], proposals: Sequence[BoxList]) -> torch.Tensor:
         """Feature maps and a list of `BoxList` -> [R, out_channels, side, side], image after image."""
         return self.head(self.pooler(x, proposals))
 
@@ -43,7 +49,14 @@ class FPN2MLPFeatureExtractor(nn.Module):
         group_norm: function channels -> normalisation layer.
     """
 
-    def __init__(self, in_channels, pooler, hidden_dim, use_gn=False, group_norm=group_norm):
+    def __init__(
+        self,
+        in_channels: int,
+        pooler: Pooler,
+        hidden_dim: int,
+        use_gn: bool = False,
+        group_norm: Callable[[int], nn.Module] = group_norm,
+    ) -> None:
         super().__init__()
         self.pooler = pooler
         cells = pooler.output_size[0] * pooler.output_size[1]
@@ -52,13 +65,13 @@ class FPN2MLPFeatureExtractor(nn.Module):
         self.out_channels = hidden_dim
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "FPN2MLPFeatureExtractor":
         node = cfg.MODEL.ROI_BOX_HEAD
         return cls(
             in_channels, make_pooler(cfg, "ROI_BOX_HEAD"), node.MLP_HEAD_DIM, node.USE_GN, group_norm_factory(cfg)
         )
 
-    def forward(self, x, proposals):
+    def forward(self, x: Sequence[torch.Tensor], proposals: Sequence[BoxList]) -> torch.Tensor:
         """Feature maps and a list of `BoxList` -> [R, out_channels], image after image."""
         x = self.pooler(x, proposals).flatten(1)
         return F.relu_(self.fc7(F.relu_(self.fc6(x))))
@@ -78,8 +91,16 @@ class FPNXconv1fcFeatureExtractor(nn.Module):
     """
 
     def __init__(
-        self, in_channels, pooler, conv_dim, num_convs, hidden_dim, use_gn=False, dilation=1, group_norm=group_norm
-    ):
+        self,
+        in_channels: int,
+        pooler: Pooler,
+        conv_dim: int,
+        num_convs: int,
+        hidden_dim: int,
+        use_gn: bool = False,
+        dilation: int = 1,
+        group_norm: Callable[[int], nn.Module] = group_norm,
+    ) -> None:
         super().__init__()
         self.pooler = pooler
         layers = []
@@ -93,14 +114,14 @@ class FPNXconv1fcFeatureExtractor(nn.Module):
                 group_norm=group_norm,
             )
             # One flat list, as the original's: its state dict counts convolution, norm and ReLU in one row
-            layers += [*block, nn.ReLU()] if use_gn else [block, nn.ReLU()]
+            layers += [*block.children(), nn.ReLU()] if use_gn else [block, nn.ReLU()]
         self.xconvs = nn.Sequential(*layers)
         cells = pooler.output_size[0] * pooler.output_size[1]
         self.fc6 = make_fc((conv_dim if num_convs else in_channels) * cells, hidden_dim)
         self.out_channels = hidden_dim
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "FPNXconv1fcFeatureExtractor":
         node = cfg.MODEL.ROI_BOX_HEAD
         return cls(
             in_channels,
@@ -113,7 +134,7 @@ class FPNXconv1fcFeatureExtractor(nn.Module):
             group_norm_factory(cfg),
         )
 
-    def forward(self, x, proposals):
+    def forward(self, x: Sequence[torch.Tensor], proposals: Sequence[BoxList]) -> torch.Tensor:
         """Feature maps and a list of `BoxList` -> [R, out_channels], image after image."""
         x = self.xconvs(self.pooler(x, proposals)).flatten(1)
         return F.relu_(self.fc6(x))
@@ -123,6 +144,6 @@ for extractor in (ResNet50Conv5ROIFeatureExtractor, FPN2MLPFeatureExtractor, FPN
     registry.ROI_BOX_FEATURE_EXTRACTORS.register(extractor.__name__, extractor.from_config)
 
 
-def make_roi_box_feature_extractor(cfg, in_channels):
+def make_roi_box_feature_extractor(cfg: CfgNode, in_channels: int) -> nn.Module:
     """The extractor that MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR names."""
     return registry.ROI_BOX_FEATURE_EXTRACTORS[cfg.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR](cfg, in_channels)

@@ -1,6 +1,8 @@
 """The last layers of the box head: class scores and one box refinement per class."""
 
+import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
 
@@ -17,7 +19,7 @@ class FPNPredictor(nn.Module):
         num_bbox_reg_classes: classes with a refinement of their own.
     """
 
-    def __init__(self, in_channels, num_classes, num_bbox_reg_classes=None):
+    def __init__(self, in_channels: int, num_classes: int, num_bbox_reg_classes: int | None = None) -> None:
         super().__init__()
         self.cls_score = nn.Linear(in_channels, num_classes)
         self.bbox_pred = nn.Linear(in_channels, 4 * (num_bbox_reg_classes or num_classes))
@@ -27,11 +29,11 @@ class FPNPredictor(nn.Module):
         nn.init.zeros_(self.bbox_pred.bias)
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "FPNPredictor":
         num_classes = cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES
         return cls(in_channels, num_classes, AGNOSTIC_CLASSES if cfg.MODEL.CLS_AGNOSTIC_BBOX_REG else num_classes)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[R, C] or [R, C, 1, 1] -> class logits [R, num_classes] and box codes [R, 4 * num_bbox_reg_classes]."""
         if x.dim() == 4:
             if x.shape[2:] != (1, 1):
@@ -43,7 +45,7 @@ class FPNPredictor(nn.Module):
 class FastRCNNPredictor(FPNPredictor):
     """`FPNPredictor` on the mean over a region's cells, for extractors that end in a map."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[R, C, h, w] -> class logits [R, num_classes] and box codes [R, 4 * num_bbox_reg_classes]."""
         return super().forward(x.mean(dim=(2, 3)))
 
@@ -52,6 +54,6 @@ for predictor in (FPNPredictor, FastRCNNPredictor):
     registry.ROI_BOX_PREDICTOR.register(predictor.__name__, predictor.from_config)
 
 
-def make_roi_box_predictor(cfg, in_channels):
+def make_roi_box_predictor(cfg: CfgNode, in_channels: int) -> nn.Module:
     """The predictor that MODEL.ROI_BOX_HEAD.PREDICTOR names."""
     return registry.ROI_BOX_PREDICTOR[cfg.MODEL.ROI_BOX_HEAD.PREDICTOR](cfg, in_channels)

@@ -1,1 +1,1 @@
-"""The keypoint head: a heat map per joint and detection."""
+"""The keypoint head: a heat map per keypoint and detection."""

@@ -1,4 +1,6 @@
-"""From heat maps to the joints of each detection."""
+"""From heat maps to the keypoints of each detection."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -6,7 +8,8 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.roi_heads.regions import spread
 from maskrcnn_benchmark.modeling.utils import cat
-from maskrcnn_benchmark.structures.keypoint import Keypoints
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.keypoint import JointSet, Keypoints
 from maskrcnn_benchmark.utils.precision import float32_precision
 
 # Cells of the largest intermediate tensor: what a processor's cache almost holds, and what keeps a GPU busy
@@ -18,23 +21,25 @@ CUBIC_A = -0.75
 
 
 class KeypointPostProcessor(nn.Module):
-    """Gives each detection its joints, as field "keypoints" with a score per joint as its field "logits".
+    """Gives each detection its keypoints, as field "keypoints" with a score per keypoint as its field "logits".
 
     Args:
-        joints: `JointSet` that names the joints, or None.
+        joints: `JointSet` that names the keypoints, or None.
     """
 
-    def __init__(self, joints=None):
+    def __init__(self, joints: JointSet | None = None) -> None:
         super().__init__()
         self.joints = joints
 
-    def forward(self, heatmaps, boxes, asked, up_scale=1):
+    def forward(
+        self, heatmaps: torch.Tensor, boxes: Sequence[BoxList], asked: Sequence[torch.Tensor], up_scale: int = 1
+    ) -> Sequence[BoxList]:
         """Decode.
 
         Args:
             heatmaps: logits [A, K, M, M] of the boxes asked for, image after image.
             boxes: one `BoxList` per image, which gets the field.
-            asked: one int64 [A_i] per image: the boxes that have joints. The joints of the others are (0, 0, 0).
+            asked: one int64 [A_i] per image: the boxes that have keypoints. Those of the others are (0, 0, 0).
             up_scale: as `heatmaps_to_keypoints` has it.
 
         Returns:
@@ -45,15 +50,17 @@ class KeypointPostProcessor(nn.Module):
         empty = keypoints.new_zeros(keypoints.shape[1:])
         counts = [len(b) for b in boxes]
         places, values = spread(keypoints, asked, counts, empty), spread(scores, asked, counts, empty[:, 0])
-        for b, joints, logits in zip(boxes, places, values):
-            field = Keypoints(joints, b.size, joints=self.joints)
+        for b, place, logits in zip(boxes, places, values):
+            field = Keypoints(place, b.size, joints=self.joints)
             field.add_field("logits", logits)
             b.add_field("keypoints", field)
         return boxes
 
 
-def heatmaps_to_keypoints(maps, rois, up_scale=1):
-    """The place of each joint: the greatest cell of its heat map, resized bicubically to the pixels of its box.
+def heatmaps_to_keypoints(
+    maps: torch.Tensor, rois: torch.Tensor, up_scale: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The place of each keypoint: the greatest cell of its heat map, resized bicubically to the pixels of its box.
 
     Args:
         maps: float [N, K, M, M], logits.
@@ -64,7 +71,7 @@ def heatmaps_to_keypoints(maps, rois, up_scale=1):
     Returns:
         float [N, K, 3] (x, y in the image, 1) and float [N, K]: the resized map's value there. The numbers are those of
         maskrcnn-benchmark's function of this name, which follows Detectron: a box of size s is ceil(s) pixels large,
-        and a joint lies in the middle of its pixel.
+        and a keypoint lies in the middle of its pixel.
     """
     maps, rois = maps.float(), rois.float()
     count, num_keypoints = maps.shape[:2]
@@ -79,16 +86,16 @@ def heatmaps_to_keypoints(maps, rois, up_scale=1):
     found = []
     # Mixed precision or TF32 would make the resize, a matrix product, too coarse to tell neighbouring pixels apart
     with torch.autocast(maps.device.type, enabled=False), float32_precision(False):
-        for start, end, longest in chunks:
+        for start, end, width, height in chunks:
             chunk = order[start:end]
-            found.append(_greatest_cell(rows_first[chunk], pixels[chunk], *longest, up_scale))
+            found.append(_greatest_cell(rows_first[chunk], pixels[chunk], width, height, up_scale))
     cell, scores = (torch.empty_like(part).index_copy_(0, order, part) for part in map(torch.cat, zip(*found)))
     place = (cell + 0.5) * (extent / pixels)[:, None] + rois[:, None, :2]
     return torch.cat((place, torch.ones_like(scores)[..., None]), dim=-1), scores
 
 
 def _chunks(sizes, num_keypoints, device):
-    """[(first, end, (width, height))]: runs of boxes of about `CHUNK_CELLS` cells, and the longest sides in each.
+    """[(first, end, width, height)]: runs of boxes of about `CHUNK_CELLS` cells, and the longest sides in each.
 
     Args:
         sizes: list of (width, height) of the boxes in pixels, those with the longest side first.
@@ -97,7 +104,7 @@ def _chunks(sizes, num_keypoints, device):
     chunks, start = [], 0
     while start < len(sizes):
         end = start + max(1, cells // (num_keypoints * max(sizes[start]) ** 2))
-        chunks.append((start, min(end, len(sizes)), tuple(map(max, zip(*sizes[start:end])))))
+        chunks.append((start, min(end, len(sizes)), *map(max, zip(*sizes[start:end]))))
         start = end
     return chunks
 
@@ -130,7 +137,7 @@ def _enlarging_weights(lengths, longest, side, up_scale):
     return weights @ F.interpolate(one_cell_each, scale_factor=up_scale, mode="linear", align_corners=False)[0].t()
 
 
-def bicubic_weights(lengths, longest, side):
+def bicubic_weights(lengths: torch.Tensor, longest: int, side: int) -> torch.Tensor:
     """Weights [n, longest, side] that resize `side` cells to lengths[i] pixels; half-pixel centres, clamped borders.
 
     Beyond the lengths[i] pixels the last of them is repeated.

@@ -1,12 +1,17 @@
-"""The keypoint head: a heat map per joint and detection."""
+"""The keypoint head: a heat map per keypoint and detection."""
 
 from collections.abc import Sequence, Set
+from typing import Any
 
+import torch
 from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.inference import KeypointPostProcessor
-from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.loss import make_roi_keypoint_loss_evaluator
+from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.loss import (
+    KeypointRCNNLossComputation,
+    make_roi_keypoint_loss_evaluator,
+)
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.roi_keypoint_feature_extractors import (
     make_roi_keypoint_feature_extractor,
 )
@@ -19,7 +24,7 @@ from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
 
 
 class ROIKeypointHead(nn.Module):
-    """Predicts the joints of each box that can have them.
+    """Predicts the keypoints of each box that can have them.
 
     Args:
         feature_extractor: (feature maps, boxes) -> region features.
@@ -27,10 +32,18 @@ class ROIKeypointHead(nn.Module):
         post_processor: `KeypointPostProcessor`.
         loss_evaluator: `KeypointRCNNLossComputation`.
         resolution: M.
-        keypoint_labels: labels of the classes that have joints; None: all.
+        keypoint_labels: labels of the classes that have keypoints; None: all.
     """
 
-    def __init__(self, feature_extractor, predictor, post_processor, loss_evaluator, resolution, keypoint_labels=None):
+    def __init__(
+        self,
+        feature_extractor: nn.Module,
+        predictor: Any,
+        post_processor: KeypointPostProcessor,
+        loss_evaluator: KeypointRCNNLossComputation,
+        resolution: int,
+        keypoint_labels: Set[int] | None = None,
+    ) -> None:
         super().__init__()
         self.feature_extractor = feature_extractor
         self.predictor = predictor
@@ -39,8 +52,13 @@ class ROIKeypointHead(nn.Module):
         self.resolution = resolution
         self.keypoint_labels = keypoint_labels
 
-    def forward(self, features, proposals, targets=None):
-        """Detections with joints, or the loss.
+    def forward(
+        self,
+        features: Sequence[torch.Tensor],
+        proposals: Sequence[BoxList],
+        targets: Sequence[ImageAnnotations] | None = None,
+    ) -> tuple[Sequence[BoxList], dict[str, torch.Tensor]]:
+        """Detections with keypoints, or the loss.
 
         Args:
             features: list of feature maps [N, C, H, W], finest first.
@@ -49,12 +67,12 @@ class ROIKeypointHead(nn.Module):
 
         Returns:
             Without targets: the detections with field keypoints, and {}. With targets: the proposals, and {"loss_kp"},
-            empty where the batch has no region with a visible joint.
+            empty where the batch has no region with a visible keypoint.
         """
         if targets is None:
             asked = with_labels(proposals, self.keypoint_labels)
-            people = [boxes.copy_with_fields([])[chosen] for boxes, chosen in zip(proposals, asked)]
-            heatmaps, up_scale = self._coarsest_maps(self.feature_extractor(features, people))
+            persons = [boxes.copy_with_fields([])[chosen] for boxes, chosen in zip(proposals, asked)]
+            heatmaps, up_scale = self._coarsest_maps(self.feature_extractor(features, persons))
             return self.post_processor(heatmaps, proposals, asked, up_scale), {}
         positives = self.loss_evaluator.select(proposals, targets, self.resolution)
         if not any(len(boxes) for boxes in positives):
@@ -66,7 +84,7 @@ class ROIKeypointHead(nn.Module):
     def training_regions(
         self, sampled: Sequence[BoxList], proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]
     ) -> list[BoxList]:
-        """The regions to look at in training, one `BoxList` per image.
+        """The regions to train on, one `BoxList` per image.
 
         They are those that the box head sampled; where objects were not annotated but persons were, all proposals and
         the persons' boxes: on such an image the box head samples nothing, yet its persons are there to learn from.
@@ -78,7 +96,7 @@ class ROIKeypointHead(nn.Module):
             for boxes, proposal, target in zip(sampled, proposals, targets)
         ]
 
-    def _coarsest_maps(self, x):
+    def _coarsest_maps(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
         """Region features -> (heat maps, how many times they are to be enlarged): the maps are large, and many."""
         if hasattr(self.predictor, "coarse"):
             return self.predictor.coarse(x), self.predictor.up_scale
@@ -94,12 +112,12 @@ def build_roi_keypoint_head(
     """The keypoint head that a config describes, on feature maps of `in_channels`.
 
     Args:
-        joints: `JointSet` that names the joints of the answers; None: COCO's, if there are as many.
-        keypoint_labels: labels of the classes that have joints; None: all.
+        joints: `JointSet` that names the predicted keypoints; None: COCO's, if there are as many.
+        keypoint_labels: labels of the classes that have keypoints; None: all.
     """
     if joints is None and len(COCO_JOINTS) == cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES:
         joints = COCO_JOINTS
-    feature_extractor = make_roi_keypoint_feature_extractor(cfg, in_channels)
+    feature_extractor: Any = make_roi_keypoint_feature_extractor(cfg, in_channels)
     return ROIKeypointHead(
         feature_extractor,
         make_roi_keypoint_predictor(cfg, feature_extractor.out_channels),

@@ -1,5 +1,8 @@
 """From pooled regions to the features that the keypoint predictor reads."""
 
+from torch import nn
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.poolers import make_pooler
 from maskrcnn_benchmark.modeling.roi_heads.conv_stack import ConvStackFeatureExtractor
@@ -11,7 +14,7 @@ class KeypointRCNNFeatureExtractor(ConvStackFeatureExtractor):
     layer_name = "conv_fcn"
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "KeypointRCNNFeatureExtractor":
         return cls(in_channels, make_pooler(cfg, "ROI_KEYPOINT_HEAD"), cfg.MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS)
 
 
@@ -20,6 +23,6 @@ registry.ROI_KEYPOINT_FEATURE_EXTRACTORS.register(
 )
 
 
-def make_roi_keypoint_feature_extractor(cfg, in_channels):
+def make_roi_keypoint_feature_extractor(cfg: CfgNode, in_channels: int) -> nn.Module:
     """The extractor that MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR names."""
     return registry.ROI_KEYPOINT_FEATURE_EXTRACTORS[cfg.MODEL.ROI_KEYPOINT_HEAD.FEATURE_EXTRACTOR](cfg, in_channels)

@@ -36,7 +36,7 @@ def keypoints_of_heatmaps(maps: torch.Tensor, rois: torch.Tensor) -> tuple[torch
     return torch.cat((place, torch.ones_like(place[..., :1])), dim=-1), found[..., 2]
 
 
-def _greatest_cell(maps, pixels):
+def _greatest_cell(maps: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
     """(x, y, value) float [1, K, 3] of the maximum of each map [1, K, M, M], resized to (width, height) = pixels[0]."""
     width, height = (pixels[0, axis].to(torch.int64) for axis in (0, 1))
     columns = bicubic_weights(pixels[:, 0], _length(width), maps.shape[-1])

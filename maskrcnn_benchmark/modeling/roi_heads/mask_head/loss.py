@@ -1,15 +1,20 @@
 """Which regions the mask head trains on, and its loss (Mask R-CNN, He et al. 2017)."""
 
+from collections.abc import Sequence
+
+import torch
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.segmentation_mask import crop_and_resize_masks
 
 
 class MaskRCNNLossComputation:
-    """Binary cross-entropy on the map of each region's true class."""
+    """Binary cross-entropy on the map of each region's ground-truth class."""
 
-    def select(self, proposals, targets):
+    def select(self, proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]) -> list[BoxList]:
         """The regions to train on: positives of images whose instances have masks.
 
         Args:
@@ -24,7 +29,9 @@ class MaskRCNNLossComputation:
             for boxes, target in zip(proposals, targets)
         ]
 
-    def __call__(self, mask_logits, proposals, targets):
+    def __call__(
+        self, mask_logits: torch.Tensor, proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]
+    ) -> torch.Tensor:
         """The loss.
 
         Args:
@@ -36,10 +43,10 @@ class MaskRCNNLossComputation:
             Mean over the cells of the R maps.
         """
         filled = [(boxes, target) for boxes, target in zip(proposals, targets) if len(boxes)]
-        truth = crop_and_resize_masks(
+        ground_truth = crop_and_resize_masks(
             [target.instances.get_field("masks") for _, target in filled],
             [boxes.get_field("matched_idxs") for boxes, _ in filled],
             [boxes.bbox for boxes, _ in filled],
             mask_logits.shape[-1],
         )
-        return F.binary_cross_entropy_with_logits(mask_logits.float(), truth)
+        return F.binary_cross_entropy_with_logits(mask_logits.float(), ground_truth)

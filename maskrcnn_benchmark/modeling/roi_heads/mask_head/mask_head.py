@@ -1,13 +1,24 @@
 """The mask head: a small binary mask per detection."""
 
-from torch import nn
+from collections.abc import Sequence
+from typing import Any
 
-from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import make_roi_mask_post_processor, of_labels
+import torch
+from torch import nn
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import (
+    MaskPostProcessor,
+    make_roi_mask_post_processor,
+    of_labels,
+)
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.loss import MaskRCNNLossComputation
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.roi_mask_feature_extractors import make_roi_mask_feature_extractor
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.roi_mask_predictors import make_roi_mask_predictor
 from maskrcnn_benchmark.modeling.roi_heads.regions import check_resolution, region_features
 from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 
 class ROIMaskHead(nn.Module):
@@ -22,7 +33,14 @@ class ROIMaskHead(nn.Module):
         resolution: M.
     """
 
-    def __init__(self, feature_extractor, predictor, post_processor, loss_evaluator, resolution):
+    def __init__(
+        self,
+        feature_extractor: nn.Module,
+        predictor: Any,
+        post_processor: MaskPostProcessor,
+        loss_evaluator: MaskRCNNLossComputation,
+        resolution: int,
+    ) -> None:
         super().__init__()
         self.feature_extractor = feature_extractor
         self.predictor = predictor
@@ -30,7 +48,12 @@ class ROIMaskHead(nn.Module):
         self.loss_evaluator = loss_evaluator
         self.resolution = resolution
 
-    def forward(self, features, proposals, targets=None):
+    def forward(
+        self,
+        features: Sequence[torch.Tensor],
+        proposals: Sequence[BoxList],
+        targets: Sequence[ImageAnnotations] | None = None,
+    ) -> tuple[Sequence[BoxList], dict[str, torch.Tensor]]:
         """Detections with masks, or the loss.
 
         Args:
@@ -52,7 +75,7 @@ class ROIMaskHead(nn.Module):
         check_resolution(logits, self.resolution, "MODEL.ROI_MASK_HEAD")
         return proposals, {"loss_mask": self.loss_evaluator(logits, positives, targets)}
 
-    def own_logits(self, x, labels):
+    def own_logits(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """[R, M, M]: the map of each region's own class, which is all that a mask or its loss reads.
 
         Args:
@@ -64,13 +87,13 @@ class ROIMaskHead(nn.Module):
         return of_labels(self.predictor(x), labels)
 
 
-def _labels(boxes):
+def _labels(boxes: Sequence[BoxList]) -> torch.Tensor:
     return cat([b.get_field("labels") for b in boxes])
 
 
-def build_roi_mask_head(cfg, in_channels):
+def build_roi_mask_head(cfg: CfgNode, in_channels: int) -> ROIMaskHead:
     """The mask head that a config describes, on feature maps of `in_channels`."""
-    feature_extractor = make_roi_mask_feature_extractor(cfg, in_channels)
+    feature_extractor: Any = make_roi_mask_feature_extractor(cfg, in_channels)
     return ROIMaskHead(
         feature_extractor,
         make_roi_mask_predictor(cfg, feature_extractor.out_channels),

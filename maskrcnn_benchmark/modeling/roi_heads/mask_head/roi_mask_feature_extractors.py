@@ -1,5 +1,8 @@
 """From pooled regions to the features that the mask predictor reads."""
 
+from torch import nn
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.make_layers import group_norm_factory
 from maskrcnn_benchmark.modeling.poolers import make_pooler
@@ -14,13 +17,13 @@ class MaskRCNNFPNFeatureExtractor(ConvStackFeatureExtractor):
     layer_name = "mask_fcn"
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "MaskRCNNFPNFeatureExtractor":
         node = cfg.MODEL.ROI_MASK_HEAD
         pooler = make_pooler(cfg, "ROI_MASK_HEAD")
         return cls(in_channels, pooler, node.CONV_LAYERS, node.DILATION, node.USE_GN, group_norm_factory(cfg))
 
 
-def _conv5_from_config(cfg, in_channels):
+def _conv5_from_config(cfg: CfgNode, in_channels: int) -> ResNet50Conv5ROIFeatureExtractor:
     return ResNet50Conv5ROIFeatureExtractor(make_pooler(cfg, "ROI_MASK_HEAD"), build_conv5_head(cfg, in_channels))
 
 
@@ -28,6 +31,6 @@ registry.ROI_MASK_FEATURE_EXTRACTORS.register("MaskRCNNFPNFeatureExtractor", Mas
 registry.ROI_MASK_FEATURE_EXTRACTORS.register("ResNet50Conv5ROIFeatureExtractor", _conv5_from_config)
 
 
-def make_roi_mask_feature_extractor(cfg, in_channels):
+def make_roi_mask_feature_extractor(cfg: CfgNode, in_channels: int) -> nn.Module:
     """The extractor that MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR names."""
     return registry.ROI_MASK_FEATURE_EXTRACTORS[cfg.MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR](cfg, in_channels)

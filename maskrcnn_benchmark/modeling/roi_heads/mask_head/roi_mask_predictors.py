@@ -1,8 +1,11 @@
 """The last layers of the mask head: one map of logits per class."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import Conv2d, ConvTranspose2d
 from maskrcnn_benchmark.modeling import registry
@@ -15,15 +18,17 @@ REGIONS_AT_ONCE = 32
 class MaskPredictor(nn.Module):
     """A predictor that ends in a 1x1 convolution, `mask_fcn_logits`, after whatever `hidden` does."""
 
-    def hidden(self, x):
+    mask_fcn_logits: Any
+
+    def hidden(self, x: torch.Tensor) -> torch.Tensor:
         """[R, in_channels, s, s] -> what the last convolution reads, [R, C, M, M]."""
         return x
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[R, in_channels, s, s] -> logits [R, num_classes, M, M]."""
         return self.mask_fcn_logits(self.hidden(x))
 
-    def of_labels(self, x, labels):
+    def of_labels(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """As `forward`, but only the map of one class for each region: a region's mask is that of its own class.
 
         Args:
@@ -53,16 +58,16 @@ class MaskRCNNC4Predictor(MaskPredictor):
         num_classes: classes, background (0) included.
     """
 
-    def __init__(self, in_channels, hidden_channels, num_classes):
+    def __init__(self, in_channels: int, hidden_channels: int, num_classes: int) -> None:
         super().__init__()
         self.conv5_mask = msra_fill(ConvTranspose2d(in_channels, hidden_channels, 2, stride=2))
         self.mask_fcn_logits = msra_fill(Conv2d(hidden_channels, num_classes, 1))
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "MaskRCNNC4Predictor":
         return cls(in_channels, cfg.MODEL.ROI_MASK_HEAD.CONV_LAYERS[-1], cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES)
 
-    def hidden(self, x):
+    def hidden(self, x: torch.Tensor) -> torch.Tensor:
         """[R, in_channels, s, s] -> [R, hidden_channels, 2 s, 2 s]."""
         return F.relu_(self.conv5_mask(x))
 
@@ -70,12 +75,12 @@ class MaskRCNNC4Predictor(MaskPredictor):
 class MaskRCNNConv1x1Predictor(MaskPredictor):
     """A 1x1 convolution to the classes, at the resolution of the features."""
 
-    def __init__(self, in_channels, num_classes):
+    def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
         self.mask_fcn_logits = msra_fill(Conv2d(in_channels, num_classes, 1))
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "MaskRCNNConv1x1Predictor":
         return cls(in_channels, cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES)
 
 
@@ -83,6 +88,6 @@ for predictor in (MaskRCNNC4Predictor, MaskRCNNConv1x1Predictor):
     registry.ROI_MASK_PREDICTOR.register(predictor.__name__, predictor.from_config)
 
 
-def make_roi_mask_predictor(cfg, in_channels):
+def make_roi_mask_predictor(cfg: CfgNode, in_channels: int) -> nn.Module:
     """The predictor that MODEL.ROI_MASK_HEAD.PREDICTOR names."""
     return registry.ROI_MASK_PREDICTOR[cfg.MODEL.ROI_MASK_HEAD.PREDICTOR](cfg, in_channels)

@@ -1,10 +1,13 @@
 """From part logits to the part probabilities of each detection."""
 
+from collections.abc import Collection, Sequence
+
 import torch
 from torch import nn
 
 from maskrcnn_benchmark.modeling.roi_heads.regions import spread
 from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 
 class PartPostProcessor(nn.Module):
@@ -20,14 +23,16 @@ class PartPostProcessor(nn.Module):
         ValueError: `part_owners` is not of length P.
     """
 
-    def __init__(self, num_parts, part_owners=None):
+    owned: torch.Tensor | None
+
+    def __init__(self, num_parts: int, part_owners: Sequence[Collection[int]] | None = None) -> None:
         super().__init__()
         if part_owners is not None and len(part_owners) != num_parts:
             raise ValueError(f"{num_parts} part labels, but owners of {len(part_owners)}")
         self.num_parts = num_parts
         self.register_buffer("owned", ownership_table(part_owners), persistent=False)
 
-    def forward(self, x, boxes, asked):
+    def forward(self, x: torch.Tensor, boxes: Sequence[BoxList], asked: Sequence[torch.Tensor]) -> Sequence[BoxList]:
         """Part logits [A, P + 1, M, M] of the boxes asked for -> the boxes, with the field.
 
         Args:
@@ -45,7 +50,7 @@ class PartPostProcessor(nn.Module):
         return boxes
 
 
-def ownership_table(part_owners):
+def ownership_table(part_owners: Sequence[Collection[int]] | None) -> torch.Tensor | None:
     """bool [L + 1, P + 1]: may a class have a part label, for classes up to the greatest that owns any; or None."""
     if part_owners is None:
         return None

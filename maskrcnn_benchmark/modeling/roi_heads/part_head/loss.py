@@ -1,5 +1,7 @@
 """Which regions the part head trains on, and its loss."""
 
+from collections.abc import Sequence, Set
+
 import torch
 
 from maskrcnn_benchmark.layers import mean_cross_entropy
@@ -8,6 +10,7 @@ from maskrcnn_benchmark.modeling.roi_heads.regions import has_label
 from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
 from maskrcnn_benchmark.modeling.utils import pad_rows
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.part_mask import crop_and_resize_parts
 
 
@@ -19,12 +22,12 @@ class PartRCNNLossComputation:
         part_labels: labels of the classes that own parts; None: all.
     """
 
-    def __init__(self, max_rois_per_image=0, part_labels=None):
+    def __init__(self, max_rois_per_image: int = 0, part_labels: Set[int] | None = None) -> None:
         self.max_rois_per_image = max_rois_per_image
         self.part_labels = part_labels
 
     @torch.no_grad()
-    def select(self, proposals, targets):
+    def select(self, proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]) -> list[BoxList]:
         """The regions to train on: positives whose object has its parts annotated and is of a class that owns parts.
 
         Args:
@@ -55,7 +58,9 @@ class PartRCNNLossComputation:
             regions.append(of_image)
         return regions
 
-    def __call__(self, part_logits, proposals, targets):
+    def __call__(
+        self, part_logits: torch.Tensor, proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]
+    ) -> torch.Tensor:
         """The loss.
 
         Args:
@@ -67,15 +72,15 @@ class PartRCNNLossComputation:
             Mean over all cells of all regions.
         """
         filled = [(boxes, target) for boxes, target in zip(proposals, targets) if len(boxes)]
-        truth = crop_and_resize_parts(
+        ground_truth = crop_and_resize_parts(
             [target.instances.get_field("parts") for _, target in filled],
             [boxes.get_field("matched_idxs") for boxes, _ in filled],
             [boxes.bbox for boxes, _ in filled],
             part_logits.shape[-1],
         )
-        return mean_cross_entropy(part_logits.float(), truth)
+        return mean_cross_entropy(part_logits.float(), ground_truth)
 
 
-def _with_parts(instances):
-    """The instances of an image, or None where there are none or nobody drew their parts."""
+def _with_parts(instances: BoxList | None) -> BoxList | None:
+    """The instances of an image, or None where there are none or their parts are not annotated."""
     return instances if instances is not None and len(instances) and instances.has_field("parts") else None

@@ -1,12 +1,19 @@
 """The part head: a small map of part labels per detection."""
 
+from collections.abc import Collection, Sequence, Set
+from typing import Any
+
+import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling.roi_heads.part_head.inference import PartPostProcessor
 from maskrcnn_benchmark.modeling.roi_heads.part_head.loss import PartRCNNLossComputation
 from maskrcnn_benchmark.modeling.roi_heads.part_head.roi_part_feature_extractors import make_roi_part_feature_extractor
 from maskrcnn_benchmark.modeling.roi_heads.part_head.roi_part_predictors import make_roi_part_predictor
 from maskrcnn_benchmark.modeling.roi_heads.regions import with_labels
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 
 class ROIPartHead(nn.Module):
@@ -20,7 +27,14 @@ class ROIPartHead(nn.Module):
         part_labels: labels of the classes that own parts; None: all.
     """
 
-    def __init__(self, feature_extractor, predictor, post_processor, loss_evaluator, part_labels=None):
+    def __init__(
+        self,
+        feature_extractor: nn.Module,
+        predictor: nn.Module,
+        post_processor: PartPostProcessor,
+        loss_evaluator: PartRCNNLossComputation,
+        part_labels: Set[int] | None = None,
+    ) -> None:
         super().__init__()
         self.feature_extractor = feature_extractor
         self.predictor = predictor
@@ -28,7 +42,12 @@ class ROIPartHead(nn.Module):
         self.loss_evaluator = loss_evaluator
         self.part_labels = part_labels
 
-    def forward(self, features, proposals, targets=None):
+    def forward(
+        self,
+        features: Sequence[torch.Tensor],
+        proposals: Sequence[BoxList],
+        targets: Sequence[ImageAnnotations] | None = None,
+    ) -> tuple[Sequence[BoxList], dict[str, torch.Tensor]]:
         """Detections with parts, or the loss.
 
         Args:
@@ -52,7 +71,9 @@ class ROIPartHead(nn.Module):
         return proposals, {"loss_part": self.loss_evaluator(logits, chosen, targets)}
 
 
-def build_roi_part_head(cfg, in_channels, part_owners=None):
+def build_roi_part_head(
+    cfg: CfgNode, in_channels: int, part_owners: Sequence[Collection[int]] | None = None
+) -> ROIPartHead:
     """The part head that a config describes, on feature maps of `in_channels`.
 
     Args:
@@ -60,7 +81,7 @@ def build_roi_part_head(cfg, in_channels, part_owners=None):
     """
     node = cfg.MODEL.ROI_PART_HEAD
     part_labels = None if part_owners is None else frozenset().union(*part_owners)
-    feature_extractor = make_roi_part_feature_extractor(cfg, in_channels)
+    feature_extractor: Any = make_roi_part_feature_extractor(cfg, in_channels)
     return ROIPartHead(
         feature_extractor,
         make_roi_part_predictor(cfg, feature_extractor.out_channels),

@@ -1,5 +1,8 @@
 """From pooled regions to the features that the part predictor reads."""
 
+from torch import nn
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.poolers import make_pooler
 from maskrcnn_benchmark.modeling.roi_heads.conv_stack import ConvStackFeatureExtractor
@@ -11,13 +14,13 @@ class PartRCNNFeatureExtractor(ConvStackFeatureExtractor):
     layer_name = "part_fcn"
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "PartRCNNFeatureExtractor":
         return cls(in_channels, make_pooler(cfg, "ROI_PART_HEAD"), cfg.MODEL.ROI_PART_HEAD.CONV_LAYERS)
 
 
 registry.ROI_PART_FEATURE_EXTRACTORS.register("PartRCNNFeatureExtractor", PartRCNNFeatureExtractor.from_config)
 
 
-def make_roi_part_feature_extractor(cfg, in_channels):
+def make_roi_part_feature_extractor(cfg: CfgNode, in_channels: int) -> nn.Module:
     """The extractor that MODEL.ROI_PART_HEAD.FEATURE_EXTRACTOR names."""
     return registry.ROI_PART_FEATURE_EXTRACTORS[cfg.MODEL.ROI_PART_HEAD.FEATURE_EXTRACTOR](cfg, in_channels)

@@ -1,7 +1,9 @@
 """The last layers of the part head: one map of logits per part label."""
 
+import torch
 from torch import nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import ConvTranspose2d
 from maskrcnn_benchmark.modeling import registry
@@ -14,19 +16,19 @@ class PartRCNNPredictor(nn.Module):
     Args:
         in_channels: channels of the region features.
         num_classes: part labels, background (0) included.
-        resolution: side of the answer; where it is that of the transposed convolution, nothing is resized.
+        resolution: side of the maps; where it is that of the transposed convolution, nothing is resized.
     """
 
-    def __init__(self, in_channels, num_classes, resolution):
+    def __init__(self, in_channels: int, num_classes: int, resolution: int) -> None:
         super().__init__()
         self.part_score_lowres = msra_fill(ConvTranspose2d(in_channels, num_classes, 4, stride=2, padding=1))
         self.resolution = resolution
 
     @classmethod
-    def from_config(cls, cfg, in_channels):
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> "PartRCNNPredictor":
         return cls(in_channels, cfg.MODEL.ROI_PART_HEAD.NUM_CLASSES, cfg.MODEL.ROI_PART_HEAD.RESOLUTION)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[R, in_channels, s, s] -> logits [R, num_classes, resolution, resolution]."""
         x = self.part_score_lowres(x)
         if x.shape[-1] == self.resolution:
@@ -37,6 +39,6 @@ class PartRCNNPredictor(nn.Module):
 registry.ROI_PART_PREDICTOR.register("PartRCNNPredictor", PartRCNNPredictor.from_config)
 
 
-def make_roi_part_predictor(cfg, in_channels):
+def make_roi_part_predictor(cfg: CfgNode, in_channels: int) -> nn.Module:
     """The predictor that MODEL.ROI_PART_HEAD.PREDICTOR names."""
     return registry.ROI_PART_PREDICTOR[cfg.MODEL.ROI_PART_HEAD.PREDICTOR](cfg, in_channels)

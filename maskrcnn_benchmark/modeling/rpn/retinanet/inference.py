@@ -1,8 +1,12 @@
 """From RetinaNet's predictions to detections."""
 
+from collections.abc import Sequence
+
 import torch
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import grouped_nms
+from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.rpn.inference import clip_boxes
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
@@ -20,14 +24,22 @@ class RetinaNetPostProcessor:
         box_coder: `BoxCoder`.
     """
 
-    def __init__(self, score_thresh, pre_nms_top_n, nms_thresh, detections_per_img, box_coder):
+    def __init__(
+        self, score_thresh: float, pre_nms_top_n: int, nms_thresh: float, detections_per_img: int, box_coder: BoxCoder
+    ) -> None:
         self.score_thresh = score_thresh
         self.pre_nms_top_n = pre_nms_top_n
         self.nms_thresh = nms_thresh
         self.detections_per_img = detections_per_img
         self.box_coder = box_coder
 
-    def __call__(self, anchors, logits, box_regression, image_sizes):
+    def __call__(
+        self,
+        anchors: Sequence[torch.Tensor],
+        logits: Sequence[torch.Tensor],
+        box_regression: Sequence[torch.Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+    ) -> list[BoxList]:
         """Detect.
 
         Args:
@@ -43,7 +55,7 @@ class RetinaNetPostProcessor:
         levels = [self._best_of_level(*level) for level in zip(anchors, logits, box_regression)]
         image, label, score, boxes = (cat(parts) for parts in zip(*levels))
         boxes = clip_boxes(boxes, image_sizes, image)
-        # Drops boxes that are not numbers, and those of anchors that somebody's weights turn inside out.
+        # Drops boxes that are not numbers, and those of anchors that some weights turn inside out.
         valid = torch.nonzero((boxes[:, 2:] - boxes[:, :2] + TO_REMOVE >= 0).all(dim=1)).squeeze(1)
         image, label, score, boxes = image[valid], label[valid], score[valid], boxes[valid]
         group = image * (logits[0].shape[2] + 1) + label
@@ -65,14 +77,16 @@ class RetinaNetPostProcessor:
         boxes = self.box_coder.decode(box_regression[image, anchor], anchors[anchor])
         return image, column[best] + 1, score[best], boxes
 
-    def _detections(self, boxes, score, label, size):
+    def _detections(
+        self, boxes: torch.Tensor, score: torch.Tensor, label: torch.Tensor, size: tuple[int, int]
+    ) -> BoxList:
         detections = BoxList(boxes, size)
         detections.add_field("scores", score)
         detections.add_field("labels", label)
         return best_boxes(detections, self.detections_per_img)
 
 
-def top_of_groups(scores, groups, count):
+def top_of_groups(scores: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:
     """The `count` best of each group at most.
 
     Args:
@@ -91,7 +105,7 @@ def top_of_groups(scores, groups, count):
     return order[rank < count]
 
 
-def make_retinanet_postprocessor(cfg, box_coder):
+def make_retinanet_postprocessor(cfg: CfgNode, box_coder: BoxCoder) -> RetinaNetPostProcessor:
     """The `RetinaNetPostProcessor` that MODEL.RETINANET and TEST describe."""
     options = cfg.MODEL.RETINANET
     return RetinaNetPostProcessor(

@@ -1,11 +1,16 @@
 """RetinaNet's losses: the classes of all anchors and the boxes of the positive ones."""
 
+from collections.abc import Sequence
+
 import torch
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import SigmoidFocalLoss, smooth_l1_loss
+from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
 from maskrcnn_benchmark.modeling.utils import pad_rows, without_crowds
 from maskrcnn_benchmark.structures.boxlist_ops import box_iou
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
 BACKGROUND, IGNORED = 0, -1
 
@@ -24,14 +29,27 @@ class RetinaNetLossComputation:
         regression_norm: divisor of the box loss, beside the number of positive anchors.
     """
 
-    def __init__(self, matcher, box_coder, focal_loss, beta=0.11, regression_norm=1.0):
+    def __init__(
+        self,
+        matcher: Matcher,
+        box_coder: BoxCoder,
+        focal_loss: SigmoidFocalLoss,
+        beta: float = 0.11,
+        regression_norm: float = 1.0,
+    ) -> None:
         self.matcher = matcher
         self.box_coder = box_coder
         self.focal_loss = focal_loss
         self.beta = beta
         self.regression_norm = regression_norm
 
-    def __call__(self, anchors, logits, box_regression, targets):
+    def __call__(
+        self,
+        anchors: torch.Tensor,
+        logits: torch.Tensor,
+        box_regression: torch.Tensor,
+        targets: Sequence[ImageAnnotations],
+    ) -> dict[str, torch.Tensor]:
         """Losses of a batch.
 
         Args:
@@ -50,18 +68,18 @@ class RetinaNetLossComputation:
         annotated = [i for i, target in enumerate(targets) if target.instances is not None]
         if not annotated:
             return {}
-        labels, matches, objects = [], [], [anchors[:1]]  # one box at least for each image to point at
+        label_rows, match_rows, box_rows = [], [], [anchors[:1]]  # one box at least for each image to point at
         for target in targets:
             if target.instances is None:
-                matches.append(torch.full_like(anchors[:, 0], Matcher.BETWEEN_THRESHOLDS, dtype=torch.int64))
-                labels.append(matches[-1].new_full(anchors.shape[:1], IGNORED))
-                objects.append(anchors[:0])
+                match_rows.append(torch.full_like(anchors[:, 0], Matcher.BETWEEN_THRESHOLDS, dtype=torch.int64))
+                label_rows.append(match_rows[-1].new_full(anchors.shape[:1], IGNORED))
+                box_rows.append(anchors[:0])
                 continue
             instances = without_crowds(target.instances).convert("xyxy")
-            matches.append(self.matcher(box_iou(instances.bbox, anchors)))
-            labels.append(_labels_of(matches[-1], instances.get_field("labels")))
-            objects.append(instances.bbox)
-        labels, matches, objects = torch.stack(labels), torch.stack(matches), pad_rows(objects)[1:]
+            match_rows.append(self.matcher(box_iou(instances.bbox, anchors)))
+            label_rows.append(_labels_of(match_rows[-1], instances.get_field("labels")))
+            box_rows.append(instances.bbox)
+        labels, matches, objects = torch.stack(label_rows), torch.stack(match_rows), pad_rows(box_rows)[1:]
         image, anchor = torch.nonzero(labels > 0, as_tuple=True)
         count = image.numel()
         left_out = _unknown_at_background(targets, labels, logits)
@@ -78,7 +96,7 @@ class RetinaNetLossComputation:
         }
 
 
-def _labels_of(match, labels):
+def _labels_of(match: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """int64 [A]: the label of the object that each anchor matches, `BACKGROUND` or `IGNORED`."""
     labels = torch.cat((labels.to(torch.int64), labels.new_zeros(1, dtype=torch.int64)))  # for none at all
     return (
@@ -89,7 +107,7 @@ def _labels_of(match, labels):
 
 
 def _unknown_at_background(targets, labels, logits):
-    """bool [N * A, C]: classes that nobody annotated on the image, at its background anchors; None without any."""
+    """bool [N * A, C]: classes that are not annotated on the image, at its background anchors; None without any."""
     if all(target.known_labels is None for target in targets):
         return None
     every = torch.ones(logits.shape[2] + 1, dtype=torch.bool, device=logits.device)
@@ -97,7 +115,7 @@ def _unknown_at_background(targets, labels, logits):
     return (~known[:, None, 1:] & (labels <= BACKGROUND)[:, :, None]).flatten(0, 1)
 
 
-def make_retinanet_loss_evaluator(cfg, box_coder):
+def make_retinanet_loss_evaluator(cfg: CfgNode, box_coder: BoxCoder) -> RetinaNetLossComputation:
     """The `RetinaNetLossComputation` that MODEL.RETINANET describes."""
     options = cfg.MODEL.RETINANET
     return RetinaNetLossComputation(

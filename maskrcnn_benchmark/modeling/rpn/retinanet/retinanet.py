@@ -3,15 +3,19 @@
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
-from maskrcnn_benchmark.modeling.rpn.anchor_generator import make_anchor_generator_retinanet
-from maskrcnn_benchmark.modeling.rpn.retinanet.inference import make_retinanet_postprocessor
-from maskrcnn_benchmark.modeling.rpn.retinanet.loss import make_retinanet_loss_evaluator
+from maskrcnn_benchmark.modeling.rpn.anchor_generator import AnchorGenerator, make_anchor_generator_retinanet
+from maskrcnn_benchmark.modeling.rpn.retinanet.inference import RetinaNetPostProcessor, make_retinanet_postprocessor
+from maskrcnn_benchmark.modeling.rpn.retinanet.loss import RetinaNetLossComputation, make_retinanet_loss_evaluator
 from maskrcnn_benchmark.modeling.rpn.utils import anchors_as_boxes, rows_of_levels
 from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Of the levels P3..P7
@@ -30,7 +34,9 @@ class RetinaNetHead(nn.Module):
             first steps (section 4.1 of the paper).
     """
 
-    def __init__(self, in_channels, num_anchors, num_classes, num_convs=4, prior_prob=0.01):
+    def __init__(
+        self, in_channels: int, num_anchors: int, num_classes: int, num_convs: int = 4, prior_prob: float = 0.01
+    ) -> None:
         super().__init__()
         self.cls_tower = _tower(in_channels, num_convs)
         self.bbox_tower = _tower(in_channels, num_convs)
@@ -39,16 +45,16 @@ class RetinaNetHead(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.01)
-                nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_prob) / prior_prob))
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_prob) / prior_prob))  # type: ignore[arg-type]
 
-    def forward(self, x):
+    def forward(self, x: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Maps [N, C, H, W] -> lists of logits [N, A * K, H, W] and offsets [N, A * 4, H, W], A anchors, K classes."""
         logits = [self.cls_logits(self.cls_tower(features)) for features in x]
         return logits, [self.bbox_pred(self.bbox_tower(features)) for features in x]
 
 
-def _tower(channels, num_convs):
+def _tower(channels: int, num_convs: int) -> nn.Sequential:
     layers = ((nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True)) for _ in range(num_convs))
     return nn.Sequential(*(layer for pair in layers for layer in pair))
 
@@ -62,14 +68,22 @@ class RetinaNetModule(nn.Module):
         loss_evaluator: `RetinaNetLossComputation`.
     """
 
-    def __init__(self, anchor_generator, head, box_selector_test, loss_evaluator):
+    def __init__(
+        self,
+        anchor_generator: AnchorGenerator,
+        head: nn.Module,
+        box_selector_test: RetinaNetPostProcessor,
+        loss_evaluator: RetinaNetLossComputation,
+    ) -> None:
         super().__init__()
         self.anchor_generator = anchor_generator
         self.head = head
         self.box_selector_test = box_selector_test
         self.loss_evaluator = loss_evaluator
 
-    def forward(self, images, features, targets=None):
+    def forward(
+        self, images: ImageList, features: Sequence[torch.Tensor], targets: Sequence[ImageAnnotations] | None = None
+    ) -> tuple[list[BoxList], dict[str, torch.Tensor]]:
         """Detect.
 
         Args:
@@ -88,7 +102,7 @@ class RetinaNetModule(nn.Module):
         if not self.training:
             return self.box_selector_test(anchors, logits, offsets, images.image_sizes), {}
         every_anchor = cat(anchors)
-        losses = self.loss_evaluator(every_anchor, cat(logits, 1), cat(offsets, 1), targets)
+        losses = self.loss_evaluator(every_anchor, cat(logits, 1), cat(offsets, 1), targets)  # type: ignore[arg-type]
         return anchors_as_boxes(every_anchor, images.image_sizes), losses
 
 
@@ -101,7 +115,7 @@ def check_levels(cfg: CfgNode, strides: Sequence[int] | None) -> None:
         )
 
 
-def build_retinanet(cfg, in_channels):
+def build_retinanet(cfg: CfgNode, in_channels: int) -> RetinaNetModule:
     """The `RetinaNetModule` that MODEL.RETINANET describes, for feature maps of `in_channels` channels.
 
     Raises `UserError` for anchors that do not pair with the levels P3..P7.
