@@ -64,11 +64,11 @@ def paste_parts(parts: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor, 
     width, height = size
     pasted = torch.zeros((height, width), dtype=torch.uint8, device=parts.device)
     # Most boxes of a busy image own no parts; a map that is background in every cell stays so when it is enlarged
-    speaks = (parts[:, 1:] > parts[:, :1]).flatten(1).any(dim=1)
+    has_parts = (parts[:, 1:] > parts[:, :1]).flatten(1).any(dim=1)
     order = torch.argsort(scores, stable=True, descending=True)
-    order = order[speaks[order]].flip(0)  # the best last, on top
+    order = order[has_parts[order]].flip(0)  # the best last, on top
     corners = integer_boxes(boxes[order], 1).tolist()
-    # Box by box, of which few speak: each has its own size and its own few labels, and stays in the processor's cache
+    # Box by box, of which few have parts: each has its own size and its own few labels, and stays in the processor's cache
     for part, (x1, y1, x2, y2) in zip(parts[order].detach().float(), corners):
         window = pasted[max(y1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2 + 1, 0)]
         if not window.numel():

@@ -11,7 +11,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
-# How a head per image gets its label: from `ImageAnnotations`, or None where nobody annotated
+# From `ImageAnnotations` to the label that a head learns from, or to None where it was not annotated
 LabelFunction = Callable[[ImageAnnotations], Any]
 Targets = Sequence[ImageAnnotations] | None
 # One output per image (in training None), and the losses by name

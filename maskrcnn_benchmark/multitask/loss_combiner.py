@@ -58,7 +58,7 @@ class LossCombiner(nn.Module):
     """Adds the losses per task, weighs the tasks, and brings their gradients into the network's parameters.
 
     A step is `begin`, one `backward` per micro-batch, `finish`, and after the optimizer `learn`. All processes call
-    them alike, also one whose images have no label at all. A task that nobody has is simply not there.
+    them alike, also one whose images have no label at all. A task without labels in any of them is left out.
 
     Args:
         weights: {task: fixed weight}; also the list of tasks, each with its losses.
@@ -97,7 +97,7 @@ class LossCombiner(nn.Module):
         self.loss_weights = dict(loss_weights or {})
         self.schedule = TaskSchedule(self.tasks) if schedule is None else schedule
         self.frozen = frozenset(frozen)
-        self.log_period = log_period if len(self.tasks) > 1 else 0  # one task alone has nobody to meet
+        self.log_period = log_period if len(self.tasks) > 1 else 0  # one task alone makes no pair to compare
         self.seed = seed
         self.interactions = Interactions(self.tasks)
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # where the combiner was moved

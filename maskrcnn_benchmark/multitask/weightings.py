@@ -175,7 +175,7 @@ class SmoothTchebycheff(Weighting):
         logs = torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log()
         relative = logs - nadir.clamp_min(SMALLEST_LOSS).log()
         smooth = len(index) * self.mu * torch.logsumexp(relative / self.mu, 0)
-        # chosen on the device, which nobody waits for
+        # chosen on the device, without waiting for it
         return torch.where((seen < self.warmup).any(), logs.sum(), smooth)
 
     def learn(self, losses: Mapping[str, float], told: Mapping[str, float]) -> None:
@@ -234,7 +234,7 @@ class DynamicWeightAverage(Weighting):
         self.sums += values
         self.counts += has
         self.steps += 1
-        ends = self.steps % self.period == 0  # a tensor: nobody waits for the device
+        ends = self.steps % self.period == 0  # a tensor, so that nothing waits for the device
         moves = ends & (self.counts > 0)
         self.before = torch.where(moves, self.last, self.before)
         self.last = torch.where(moves, self.sums / self.counts.clamp_min(1), self.last)

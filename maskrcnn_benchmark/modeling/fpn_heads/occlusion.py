@@ -1,4 +1,4 @@
-"""The occlusion head: where does one thing hide another, and which side is in front?"""
+"""The occlusion head: where does one object hide another, and which side is in front?"""
 
 import math
 
