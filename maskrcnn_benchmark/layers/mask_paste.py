@@ -1,6 +1,6 @@
 """From small maps per box to the image: instance masks and part labels pasted for all boxes at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -13,7 +13,7 @@ CHUNK_CELLS = 1 << 22
 
 
 def paste_masks(
-    masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int], threshold: float = 0.5, padding: int = 1
+    masks: torch.Tensor, boxes: torch.Tensor, size: Sequence[int], threshold: float = 0.5, padding: int = 1
 ) -> torch.Tensor:
     """Binary masks in the image.
 
@@ -39,7 +39,7 @@ def paste_masks(
     return pasted
 
 
-def paste_soft_masks(masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int], padding: int = 1) -> torch.Tensor:
+def paste_soft_masks(masks: torch.Tensor, boxes: torch.Tensor, size: Sequence[int], padding: int = 1) -> torch.Tensor:
     """As `paste_masks`, but the probabilities themselves, as uint8 [N, height, width] in 0..255."""
     width, height = size
     pasted = torch.zeros((len(boxes), height, width), dtype=torch.uint8, device=masks.device)
@@ -48,7 +48,7 @@ def paste_soft_masks(masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, 
     return pasted
 
 
-def paste_parts(parts: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def paste_parts(parts: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """One part map of the image, in which the detection with the higher score lies on top.
 
     Args:
@@ -68,7 +68,7 @@ def paste_parts(parts: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor, 
     order = torch.argsort(scores, stable=True, descending=True)
     order = order[has_parts[order]].flip(0)  # the best last, on top
     corners = integer_boxes(boxes[order], 1).tolist()
-    # Box by box, of which few have parts: each has its own size and its own few labels, and stays in the processor's cache
+    # Box by box, of which few have parts: each has its own size and few labels, and stays in the processor's cache
     for part, (x1, y1, x2, y2) in zip(parts[order].detach().float(), corners):
         window = pasted[max(y1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2 + 1, 0)]
         if not window.numel():
@@ -90,7 +90,7 @@ def integer_boxes(boxes: torch.Tensor, scale: float) -> torch.Tensor:
 
 
 def _masks_in_chunks(
-    masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int], padding: int
+    masks: torch.Tensor, boxes: torch.Tensor, size: Sequence[int], padding: int
 ) -> Iterator[tuple[torch.Tensor, slice, torch.Tensor]]:
     """Yield the padded masks resized to their boxes, in chunks of boxes at like heights.
 
