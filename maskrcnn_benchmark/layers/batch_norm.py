@@ -1,6 +1,7 @@
 """Batch norm with fixed statistics, for backbones that start from trained weights."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,8 +19,8 @@ class FrozenBatchNorm2d(ops.FrozenBatchNorm2d):
 
     def __init__(self, num_features: int, eps: float = 0.0) -> None:
         super().__init__(num_features, eps)
-        self._seen = ()
-        self._affine = {}
+        self._seen: tuple = ()
+        self._affine: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def affine(self, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
         """The norm as x * scale + shift.
@@ -44,7 +45,7 @@ class FrozenBatchNorm2d(ops.FrozenBatchNorm2d):
             self._affine[dtype] = outliving(lambda: self._compute_affine(dtype))
         return self._affine[dtype]
 
-    def _compute_affine(self, dtype):
+    def _compute_affine(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, (self.bias - self.running_mean * scale).to(dtype)
 
@@ -59,7 +60,7 @@ class FrozenBatchNorm2d(ops.FrozenBatchNorm2d):
         # Nothing of x or of the product is kept for the gradient, so the sum can take the product's place.
         return (x * scale.to(x.dtype)[:, None, None]).add_(shift[:, None, None])
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_seen": (), "_affine": {}}
 
 

@@ -39,7 +39,7 @@ def conv2d(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, con
     """
     stride = conv.stride
     if x.device.type == "cpu" and weight.shape[1] < _BLOCK and _skips_pixels(conv):
-        x, stride = x[..., :: stride[0], :: stride[1]], 1
+        x, stride = x[..., :: stride[0], :: stride[1]], (1, 1)
     return F.conv2d(x, weight, bias, stride, conv.padding, conv.dilation, conv.groups)
 
 

@@ -22,17 +22,17 @@ class DFConv2d(nn.Module):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        with_modulated_dcn=True,
-        kernel_size=3,
-        stride=1,
-        groups=1,
-        dilation=1,
-        deformable_groups=1,
-        bias=False,
-        padding=None,
-    ):
+        in_channels: int,
+        out_channels: int,
+        with_modulated_dcn: bool = True,
+        kernel_size: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
+        deformable_groups: int = 1,
+        bias: bool = False,
+        padding: int | None = None,
+    ) -> None:
         super().__init__()
         if padding is None:
             padding = dilation * (kernel_size - 1) // 2
@@ -42,13 +42,13 @@ class DFConv2d(nn.Module):
         channels = 3 * cells if with_modulated_dcn else 2 * cells
         self.offset = Conv2d(in_channels, channels, kernel_size, stride, padding, dilation)
         nn.init.kaiming_uniform_(self.offset.weight, a=1)
-        nn.init.zeros_(self.offset.bias)
+        nn.init.zeros_(self.offset.bias)  # type: ignore[arg-type]
         # Holds the weights and the geometry; its forward is never called.
         self.conv = nn.Conv2d(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups=groups, bias=bias
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] -> [N, out_channels, H', W']."""
         offset, mask = self.offset(x), None
         if self.with_modulated_dcn:

@@ -1,5 +1,7 @@
 """From small maps per box to the image: instance masks and part labels pasted for all boxes at once."""
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch.nn import functional as F
 
@@ -10,11 +12,13 @@ from maskrcnn_benchmark.utils.precision import float32_precision
 CHUNK_CELLS = 1 << 22
 
 
-def paste_masks(masks, boxes, size, threshold=0.5, padding=1):
+def paste_masks(
+    masks: torch.Tensor, boxes: torch.Tensor, size: Sequence[int], threshold: float = 0.5, padding: int = 1
+) -> torch.Tensor:
     """Binary masks in the image.
 
     The numbers are those of maskrcnn-benchmark's `Masker`: the map gets a border of zeros, the box grows by the same
-    share about its centre, its corners are cut to integers, and the map is resized bilinearly to the integer box.
+    factor about its centre, its corners are cut to integers, and the map is resized bilinearly to the integer box.
 
     Args:
         masks: float [N, 1, M, M] or [N, M, M], probabilities.
@@ -35,7 +39,7 @@ def paste_masks(masks, boxes, size, threshold=0.5, padding=1):
     return pasted
 
 
-def paste_soft_masks(masks, boxes, size, padding=1):
+def paste_soft_masks(masks: torch.Tensor, boxes: torch.Tensor, size: Sequence[int], padding: int = 1) -> torch.Tensor:
     """As `paste_masks`, but the probabilities themselves, as uint8 [N, height, width] in 0..255."""
     width, height = size
     pasted = torch.zeros((len(boxes), height, width), dtype=torch.uint8, device=masks.device)
@@ -44,7 +48,7 @@ def paste_soft_masks(masks, boxes, size, padding=1):
     return pasted
 
 
-def paste_parts(parts, boxes, scores, size):
+def paste_parts(parts: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """One part map of the image, in which the detection with the higher score lies on top.
 
     Args:
@@ -60,24 +64,24 @@ def paste_parts(parts, boxes, scores, size):
     width, height = size
     pasted = torch.zeros((height, width), dtype=torch.uint8, device=parts.device)
     # Most boxes of a busy image own no parts; a map that is background in every cell stays so when it is enlarged
-    speaks = (parts[:, 1:] > parts[:, :1]).flatten(1).any(dim=1)
+    has_parts = (parts[:, 1:] > parts[:, :1]).flatten(1).any(dim=1)
     order = torch.argsort(scores, stable=True, descending=True)
-    order = order[speaks[order]].flip(0)  # the best last, on top
+    order = order[has_parts[order]].flip(0)  # the best last, on top
     corners = integer_boxes(boxes[order], 1).tolist()
-    # Box by box, of which few speak: each has its own size and its own few labels, and stays in the processor's cache
+    # Box by box, of which few have parts: each has its own size and few labels, and stays in the processor's cache
     for part, (x1, y1, x2, y2) in zip(parts[order].detach().float(), corners):
         window = pasted[max(y1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2 + 1, 0)]
         if not window.numel():
             continue
-        rows = _places(y1, y2, *window.shape[:1], part)
-        columns = _places(x1, x2, *window.shape[1:], part)
+        rows = _places(y1, y2, window.shape[0], part)
+        columns = _places(x1, x2, window.shape[1], part)
         # columns before rows, as in `evaluation.parts.runs`
         label = largest_channel(part.transpose(1, 2), columns, rows).t()
         torch.where(label > 0, label, window, out=window)
     return pasted
 
 
-def integer_boxes(boxes, scale):
+def integer_boxes(boxes: torch.Tensor, scale: float) -> torch.Tensor:
     """Boxes grown by `scale` about their centres with corners cut towards zero, int64 [N, 4], xyxy inclusive."""
     boxes = boxes.detach().float()
     centre = (boxes[:, :2] + boxes[:, 2:]) * 0.5
@@ -85,10 +89,12 @@ def integer_boxes(boxes, scale):
     return torch.cat((centre - half, centre + half), dim=1).to(torch.int64)
 
 
-def _masks_in_chunks(masks, boxes, size, padding):
-    """Yield the padded masks resized to their boxes, in portions of boxes at like heights.
+def _masks_in_chunks(
+    masks: torch.Tensor, boxes: torch.Tensor, size: Sequence[int], padding: int
+) -> Iterator[tuple[torch.Tensor, slice, torch.Tensor]]:
+    """Yield the padded masks resized to their boxes, in chunks of boxes at like heights.
 
-    A resize is a product with one matrix per axis. On masks, whose answer is the size of the image anyway, two matrix
+    A resize is a product with one matrix per axis. On masks, whose output is the size of the image anyway, two matrix
     products over whole rows beat gathering the pixels of each box.
 
     Yields:

@@ -20,12 +20,12 @@ MAX_LEVELS = 12
 _FACTORS = TensorCache(maxsize=64)
 
 
-def inclusive_to_exclusive(boxes):
+def inclusive_to_exclusive(boxes: torch.Tensor) -> torch.Tensor:
     """Boxes [..., 4] whose x2, y2 name the last pixel -> boxes whose x2, y2 are the far edge of that pixel."""
     return torch.cat((boxes[..., :2], boxes[..., 2:] + TO_REMOVE), dim=-1)
 
 
-def nms(boxes, scores, threshold):
+def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
     """Greedy suppression of boxes whose IoU with a better one exceeds `threshold`.
 
     Args:
@@ -95,7 +95,7 @@ def _nms_level_by_level(boxes, scores, sizes, threshold):
     return torch.cat(kept)
 
 
-def grouped_nms(boxes, scores, groups, threshold):
+def grouped_nms(boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, threshold: float) -> torch.Tensor:
     """`nms` among the boxes of each group (an image's level, a class), for all groups together.
 
     Args:

@@ -9,7 +9,14 @@ from torchvision import ops
 CONTIGUOUS = torch.contiguous_format
 
 
-def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, aligned=False):
+def roi_align(
+    input: torch.Tensor,
+    boxes: torch.Tensor,
+    output_size: int | Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = -1,
+    aligned: bool = False,
+) -> torch.Tensor:
     """Features of boxes by bilinear samples on a grid (Mask R-CNN, He et al. 2017, section 3).
 
     Args:
@@ -53,7 +60,7 @@ def maps_to_pool(features: Sequence[torch.Tensor], count: int) -> MapsToPool:
 class ROIAlign(ops.RoIAlign):
     """`roi_align` as a module: `ROIAlign(output_size, spatial_scale, sampling_ratio)(input, boxes)`."""
 
-    def forward(self, input, rois):
+    def forward(self, input: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
         return roi_align(input, rois, self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned)
 
 

@@ -13,12 +13,14 @@ class SigmoidFocalLoss(nn.Module):
         alpha: weight of the positive class, 1 - alpha for the others.
     """
 
-    def __init__(self, gamma, alpha):
+    def __init__(self, gamma: float, alpha: float) -> None:
         super().__init__()
         self.gamma = gamma
         self.alpha = alpha
 
-    def forward(self, logits, targets, left_out=None):
+    def forward(
+        self, logits: torch.Tensor, targets: torch.Tensor, left_out: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Loss.
 
         Args:
@@ -36,5 +38,5 @@ class SigmoidFocalLoss(nn.Module):
             loss = loss.masked_fill(left_out, 0)
         return loss.masked_fill((targets < 0)[:, None], 0).sum()
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"gamma={self.gamma}, alpha={self.alpha}"

@@ -1,9 +1,12 @@
 """The loss of box regression."""
 
+import torch
 from torch.nn import functional as F
 
 
-def smooth_l1_loss(input, target, beta=1.0 / 9, size_average=True):
+def smooth_l1_loss(
+    input: torch.Tensor, target: torch.Tensor, beta: float = 1.0 / 9, size_average: bool = True
+) -> torch.Tensor:
     """Smooth L1 (Fast R-CNN, Girshick 2015): quadratic up to `beta`, linear beyond.
 
     Args:

@@ -1,5 +1,6 @@
-"""Random choice of the anchors or proposals that a step trains on, with a bounded share of positives."""
+"""Random choice of the anchors or proposals that a step trains on, with a bounded fraction of positives."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -25,14 +26,14 @@ class BalancedPositiveNegativeSampler:
 
     Args:
         batch_size_per_image: boxes to choose on each image.
-        positive_fraction: greatest share of positives; negatives fill up the rest.
+        positive_fraction: greatest fraction of positives; negatives fill up the rest.
     """
 
-    def __init__(self, batch_size_per_image, positive_fraction):
+    def __init__(self, batch_size_per_image: int, positive_fraction: float) -> None:
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction
 
-    def __call__(self, matched_idxs):
+    def __call__(self, matched_idxs: Iterable[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Choose. The draw uses torch's random state of the tensors' device.
 
         Args:
@@ -41,12 +42,12 @@ class BalancedPositiveNegativeSampler:
         Returns:
             Two lists of bool [P], one per image: the chosen positives and the chosen negatives.
         """
-        positives, negatives = [], []
+        masks: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []  # of positives and of negatives
         for labels in matched_idxs:
             sample = self.choose(labels[None] >= 1, labels[None] == 0)
-            for masks, which in ((positives, sample.positive), (negatives, sample.chosen & ~sample.positive)):
-                masks.append(torch.zeros_like(labels, dtype=torch.bool).index_fill(0, sample.index[which], True))
-        return positives, negatives
+            for of_kind, which in zip(masks, (sample.positive, sample.chosen & ~sample.positive)):
+                of_kind.append(torch.zeros_like(labels, dtype=torch.bool).index_fill(0, sample.index[which], True))
+        return masks
 
     @torch.no_grad()
     def choose(self, positive: torch.Tensor, negative: torch.Tensor) -> Sample:

@@ -1,6 +1,7 @@
 """Boxes as offsets from reference boxes: what box regression learns."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -18,11 +19,11 @@ class BoxCoder:
         bbox_xform_clip: greatest dw, dh that is decoded; the exponential would run away early in training.
     """
 
-    def __init__(self, weights, bbox_xform_clip=MAX_GROWTH):
+    def __init__(self, weights: Sequence[float], bbox_xform_clip: float = MAX_GROWTH) -> None:
         self.weights = weights
         self.bbox_xform_clip = bbox_xform_clip
 
-    def encode(self, reference_boxes, proposals):
+    def encode(self, reference_boxes: torch.Tensor, proposals: torch.Tensor) -> torch.Tensor:
         """Offsets that turn `proposals` into `reference_boxes`.
 
         Args:
@@ -37,7 +38,7 @@ class BoxCoder:
         growth = _times(torch.log(target_size / size), self.weights[2:])
         return torch.cat((shift, growth), dim=-1)
 
-    def decode(self, rel_codes, boxes):
+    def decode(self, rel_codes: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """Boxes from offsets.
 
         Args:

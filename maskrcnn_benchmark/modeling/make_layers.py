@@ -1,12 +1,18 @@
 """Convolutions and linear layers with the initialisation and normalisation that the FPN and the heads share."""
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import Conv2d
 from maskrcnn_benchmark.utils.errors import UserError
 
+MakeNorm = Callable[[int], nn.Module]  # of a number of channels
 
-def group_norm(channels, num_groups=32, dim_per_group=-1, eps=1e-5):
+
+def group_norm(channels: int, num_groups: int = 32, dim_per_group: int = -1, eps: float = 1e-5) -> nn.GroupNorm:
     """Group normalisation of `channels` channels; `dim_per_group` > 0 sets the group size instead of their number."""
     groups = channels // dim_per_group if dim_per_group > 0 else num_groups
     if groups < 1 or channels % groups or (dim_per_group > 0 and channels % dim_per_group):
@@ -17,23 +23,29 @@ def group_norm(channels, num_groups=32, dim_per_group=-1, eps=1e-5):
     return nn.GroupNorm(groups, channels, eps)
 
 
-def group_norm_factory(cfg):
+def group_norm_factory(cfg: CfgNode) -> Callable[[int], nn.GroupNorm]:
     """The `group_norm` that MODEL.GROUP_NORM describes: a function channels -> `nn.GroupNorm`."""
     options = cfg.MODEL.GROUP_NORM
     num_groups, dim_per_group, eps = options.NUM_GROUPS, options.DIM_PER_GP, options.EPSILON
     return lambda channels: group_norm(channels, num_groups, dim_per_group, eps)
 
 
+def init_small(layer: Any) -> None:
+    """Fill the weights of a layer that predicts: normal with deviation 0.01; its biases are 0."""
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+
+
 def make_conv3x3(
-    in_channels,
-    out_channels,
-    dilation=1,
-    stride=1,
-    use_gn=False,
-    use_relu=False,
-    kaiming_init=True,
-    group_norm=group_norm,
-):
+    in_channels: int,
+    out_channels: int,
+    dilation: int = 1,
+    stride: int = 1,
+    use_gn: bool = False,
+    use_relu: bool = False,
+    kaiming_init: bool = True,
+    group_norm: MakeNorm = group_norm,
+) -> nn.Module:
     """A 3x3 convolution that keeps the size (at stride 1), then group norm and ReLU if asked for.
 
     Weights: Kaiming normal over the outputs (MSRA fill), or normal with deviation 0.01 without `kaiming_init`.
@@ -46,14 +58,16 @@ def make_conv3x3(
     return _finish(conv, out_channels, use_gn, use_relu, group_norm)
 
 
-def make_fc(dim_in, hidden_dim, use_gn=False, group_norm=group_norm):
+def make_fc(dim_in: int, hidden_dim: int, use_gn: bool = False, group_norm: MakeNorm = group_norm) -> nn.Module:
     """A linear layer with Kaiming uniform weights (Caffe2's XavierFill), then group norm if asked for."""
     fc = nn.Linear(dim_in, hidden_dim, bias=not use_gn)
     nn.init.kaiming_uniform_(fc.weight, a=1)
     return _finish(fc, hidden_dim, use_gn, False, group_norm)
 
 
-def conv_with_kaiming_uniform(use_gn=False, use_relu=False, group_norm=group_norm):
+def conv_with_kaiming_uniform(
+    use_gn: bool = False, use_relu: bool = False, group_norm: MakeNorm = group_norm
+) -> Callable[..., nn.Module]:
     """A function (in_channels, out_channels, kernel_size, stride=1, dilation=1) -> convolution, for the FPN.
 
     The convolution keeps the size at stride 1, has Kaiming uniform weights (Caffe2's XavierFill), and is followed by

@@ -1,14 +1,16 @@
 """Pooling of box features from a feature pyramid: each box is read from the level that fits its size."""
 
 import math
+from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import roi_align
 from maskrcnn_benchmark.modeling.utils import cat
-from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
+from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
 
 
 class LevelMapper:
@@ -19,18 +21,20 @@ class LevelMapper:
         canonical_scale, canonical_level: a box of this side is read from this level.
     """
 
-    def __init__(self, k_min, k_max, canonical_scale=224, canonical_level=4, eps=1e-6):
+    def __init__(
+        self, k_min: float, k_max: float, canonical_scale: float = 224, canonical_level: float = 4, eps: float = 1e-6
+    ) -> None:
         self.k_min = k_min
         self.k_max = k_max
         self.canonical_scale = canonical_scale
         self.canonical_level = canonical_level
         self.eps = eps
 
-    def __call__(self, boxlists):
+    def __call__(self, boxlists: Sequence[BoxList]) -> torch.Tensor:
         """int64 [R]: the level of each box of a list of `BoxList`, counted from the finest."""
         return self.of_areas(cat([boxes.area() for boxes in boxlists]))
 
-    def of_areas(self, areas):
+    def of_areas(self, areas: torch.Tensor) -> torch.Tensor:
         """int64 [R]: the level of boxes of these areas, float [R] in pixels, counted from the finest."""
         side = torch.sqrt(areas)
         level = torch.floor(self.canonical_level + torch.log2(side / self.canonical_scale + self.eps))
@@ -46,14 +50,14 @@ class Pooler(nn.Module):
         sampling_ratio: samples per bin and axis; 0 adapts to the size of the box.
     """
 
-    def __init__(self, output_size, scales, sampling_ratio):
+    def __init__(self, output_size: Sequence[int], scales: Sequence[float], sampling_ratio: int) -> None:
         super().__init__()
         self.output_size = tuple(output_size)
         self.scales = tuple(scales)
         self.sampling_ratio = sampling_ratio
         self.map_levels = LevelMapper(-math.log2(self.scales[0]), -math.log2(self.scales[-1]))
 
-    def forward(self, x, boxes):
+    def forward(self, x: Sequence[torch.Tensor], boxes: Sequence[BoxList]) -> torch.Tensor:
         """Pool.
 
         Args:
@@ -88,7 +92,7 @@ class Pooler(nn.Module):
         return roi_align(features.float(), rois.float(), self.output_size, scale, self.sampling_ratio, aligned=False)
 
 
-def convert_to_roi_format(boxlists):
+def convert_to_roi_format(boxlists: Sequence[BoxList]) -> torch.Tensor:
     """float [R, 5]: (index of the image, x1, y1, x2, y2) of all boxes of a list of `BoxList`, in input pixels."""
     boxes = cat([boxlist.bbox for boxlist in boxlists])
     rois = boxes.new_empty(len(boxes), 5)
@@ -99,7 +103,7 @@ def convert_to_roi_format(boxlists):
     return rois
 
 
-def make_pooler(cfg, head_name):
+def make_pooler(cfg: CfgNode, head_name: str) -> Pooler:
     """The `Pooler` that MODEL.<head_name> (such as "ROI_BOX_HEAD") describes."""
     options = cfg.MODEL[head_name]
     return Pooler((options.POOLER_RESOLUTION,) * 2, options.POOLER_SCALES, options.POOLER_SAMPLING_RATIO)

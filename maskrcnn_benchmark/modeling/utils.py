@@ -1,16 +1,24 @@
 """Small tensor helpers that several parts of the model share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
+# From `ImageAnnotations` to the label that a head learns from, or to None where it was not annotated
+LabelFunction = Callable[[ImageAnnotations], Any]
+Targets = Sequence[ImageAnnotations] | None
+# One output per image (in training None), and the losses by name
+HeadOutput = tuple[list[Any] | None, dict[str, torch.Tensor]]
 
-def cat(tensors, dim=0):
+
+def cat(tensors: list[torch.Tensor] | tuple[torch.Tensor, ...], dim: int = 0) -> torch.Tensor:
     """Concatenate along `dim`, without a copy when there is a single tensor."""
     if len(tensors) == 1:
         return tensors[0]
@@ -25,7 +33,7 @@ def pad_rows(parts: Sequence[torch.Tensor], fill: float = 0) -> torch.Tensor:
     return padded
 
 
-def without_crowds(boxes):
+def without_crowds(boxes: BoxList) -> BoxList:
     """The boxes of a `BoxList` that are single objects: those whose field "iscrowd", if there is one, is false."""
     if not boxes.has_field("iscrowd"):
         return boxes

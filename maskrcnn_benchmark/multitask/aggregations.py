@@ -14,11 +14,14 @@ GradVac, UPGrad and DualProj give the plain sum exactly.
 """
 
 import importlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.optimize
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.registry import Registry
@@ -43,16 +46,16 @@ class Aggregation(nn.Module):
     draws = False
     elementwise = False
 
-    def __init__(self, tasks):
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
         self.tasks = list(tasks)
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Aggregation":
         """The method with the options of `cfg.MULTITASK`."""
         return cls(tasks)
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         """Weights of the gradients.
 
         Args:
@@ -66,7 +69,7 @@ class Aggregation(nn.Module):
         raise NotImplementedError
 
 
-def _torchjd(name, part="aggregation", **options):
+def _torchjd(name: str, part: str = "aggregation", **options: Any) -> Any:
     """An instance of the class `name` of torchjd."""
     try:
         module = importlib.import_module(f"torchjd.{part}")
@@ -81,7 +84,7 @@ def _torchjd(name, part="aggregation", **options):
         raise UserError(f'MULTITASK.AGGREGATION: {error}; pip install -e ".[balancing]" installs them') from None
 
 
-def _units(gramian):
+def _units(gramian: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(norms [m], cosines [m, m], made positive definite) of the gradients with this Gramian."""
     norms = gramian.diagonal().sqrt()
     values, vectors = torch.linalg.eigh(gramian / torch.outer(norms, norms))
@@ -102,11 +105,11 @@ class TorchJDAggregation(Aggregation):
 
     of_mean = True
 
-    def __init__(self, tasks, weighting, **options):
+    def __init__(self, tasks: Sequence[str], weighting: str, **options: Any) -> None:
         super().__init__(tasks)
         self.weighting = _torchjd(weighting, **options)
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         # the methods do not depend on the scale, but some take a Gramian with a trace below 1e-4 for zero
         weights = self.weighting(gramian / gramian.trace())
         return weights * len(keys) if self.of_mean else weights
@@ -119,7 +122,7 @@ class PCGrad(TorchJDAggregation):
     draws = True
     of_mean = False
 
-    def __init__(self, tasks):
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__(tasks, "PCGradWeighting")
 
 
@@ -131,14 +134,14 @@ class CAGrad(TorchJDAggregation):
         c: radius of the ball around the mean gradient, in norms of that gradient.
     """
 
-    def __init__(self, tasks, c=0.5):
+    def __init__(self, tasks: Sequence[str], c: float = 0.5) -> None:
         if c < 0:
             raise UserError(f"MULTITASK.CAGRAD.C is {c}, but must not be negative")
         # a direction below norm_eps counts as zero, and one short gradient suffices for 1e-4 of them all, its default
         super().__init__(tasks, "CAGradWeighting", c=c, norm_eps=1e-7)
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Aggregation":
         return cls(tasks, node.CAGRAD.C)
 
 
@@ -146,7 +149,7 @@ class CAGrad(TorchJDAggregation):
 class AlignedMTL(TorchJDAggregation):
     """Independent component alignment (Senushkin et al. 2023): the gradients' system gets the condition number 1."""
 
-    def __init__(self, tasks):
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__(tasks, "AlignedMTLWeighting")
 
 
@@ -157,15 +160,15 @@ class DualCone(Aggregation):
     aggregators add 1e-4 of the trace to the diagonal, beside which a short gradient's conflicts are not seen.
     """
 
-    def __init__(self, tasks):
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__(tasks)
         self.projector = _torchjd("QuadprogProjector", "linalg", norm_eps=0.0, reg_eps=0.0)
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         norms, cosines = _units(gramian)
         return self.project(norms / norms.max(), cosines) * norms.max() / norms
 
-    def project(self, norms, cosines):
+    def project(self, norms: torch.Tensor, cosines: torch.Tensor) -> torch.Tensor:
         """Weights of the unit gradients [m]."""
         raise NotImplementedError
 
@@ -174,7 +177,7 @@ class DualCone(Aggregation):
 class UPGrad(DualCone):
     """The sum of the gradients after each is projected on the dual cone (Quinton and Rey 2024)."""
 
-    def project(self, norms, cosines):
+    def project(self, norms: torch.Tensor, cosines: torch.Tensor) -> torch.Tensor:
         return self.projector(torch.diag(norms), cosines).sum(0)
 
 
@@ -182,7 +185,7 @@ class UPGrad(DualCone):
 class DualProj(DualCone):
     """The sum of the gradients projected on the dual cone (GEM, Lopez-Paz and Ranzato 2017)."""
 
-    def project(self, norms, cosines):
+    def project(self, norms: torch.Tensor, cosines: torch.Tensor) -> torch.Tensor:
         return self.projector(norms, cosines)
 
 
@@ -194,7 +197,7 @@ class MGDA(Aggregation):
     direction. The paper's Frank-Wolfe iteration ends far from it where lengths differ.
     """
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         count = len(keys)
         norms, cosines = _units(gramian)
         rows = torch.linalg.cholesky(cosines) * (norms / norms.min())[:, None]
@@ -203,7 +206,7 @@ class MGDA(Aggregation):
         return count * torch.from_numpy(weights / weights.sum())
 
 
-def _equal_projections(gramian):
+def _equal_projections(gramian: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(norms [m], cosines [m, m], weights [m] of unit gradients whose sum has the projection 1 on each of them).
 
     The weights are 0 where gradients oppose one another so that no direction is any better for one than for another.
@@ -221,7 +224,7 @@ class IMTLG(Aggregation):
     the direction without bound or turn it uphill for all tasks: here it is their absolute values that sum to m.
     """
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         norms, _, weights = _equal_projections(gramian)
         weights = weights / norms
         return len(keys) * weights / weights.abs().sum() if weights.any() else weights
@@ -231,7 +234,7 @@ class IMTLG(Aggregation):
 class ConFIG(Aggregation):
     """ConFIG (Liu et al. 2024): equal cosines with all gradients, the length of the sum of projections."""
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         norms, cosines, weights = _equal_projections(gramian)
         if not weights.any():
             return weights
@@ -246,11 +249,11 @@ class GradDrop(Aggregation):
     draws = True
     elementwise = True
 
-    def __init__(self, tasks):
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__(tasks)
         self.aggregator = _torchjd("GradDrop")
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         return self.aggregator(gramian)
 
 
@@ -266,8 +269,9 @@ class GradVac(Aggregation):
     """
 
     draws = True
+    target: torch.Tensor
 
-    def __init__(self, tasks, beta=0.5):
+    def __init__(self, tasks: Sequence[str], beta: float = 0.5) -> None:
         super().__init__(tasks)
         if not 0 <= beta <= 1:
             raise UserError(f"MULTITASK.GRADVAC.BETA is {beta}, but must be in 0..1")
@@ -275,10 +279,10 @@ class GradVac(Aggregation):
         self.register_buffer("target", torch.zeros(len(self.tasks), len(self.tasks), dtype=torch.float64))
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Aggregation":
         return cls(tasks, node.GRADVAC.BETA)
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         count = len(keys)
         rows = [self.tasks.index(key) for key in keys]
         target = self.target.cpu()
@@ -309,13 +313,13 @@ class AlphaFair(Aggregation):
 
     STEPS, TOLERANCE = 200, 1e-10  # with alpha below 0.5 and lengths that differ by 1e4, double precision ends first
 
-    def __init__(self, tasks, alpha):
+    def __init__(self, tasks: Sequence[str], alpha: float) -> None:
         super().__init__(tasks)
         if alpha <= 0:
             raise UserError(f"MULTITASK.FAIRGRAD.ALPHA is {alpha}, but must be above 0")
         self.alpha = alpha
 
-    def forward(self, gramian, keys):
+    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         norms, cosines = _units(gramian)
         # with w = v / norms: cosines v = wanted v^(-1/alpha), up to a common factor
         power = 1 / self.alpha
@@ -326,7 +330,7 @@ class AlphaFair(Aggregation):
             due = wanted * v ** (1 - power)
             return v * (cosines @ v) - due, due
 
-        v = wanted ** (1 / (1 + power))  # the answer for gradients at right angles
+        v = wanted ** (1 / (1 + power))  # the solution for gradients at right angles
         for _ in range(self.STEPS):
             pull, due = excess(v)
             if (pull.abs() <= self.TOLERANCE * due).all():
@@ -341,7 +345,7 @@ class AlphaFair(Aggregation):
         return len(keys) * weights / weights.sum()
 
 
-def _scaled_solve(matrix, vector):
+def _scaled_solve(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     """Solve a positive definite system whose diagonal may span many powers of ten."""
     scale = matrix.diagonal().sqrt()
     return torch.linalg.solve(matrix / torch.outer(scale, scale), vector / scale) / scale
@@ -351,7 +355,7 @@ def _scaled_solve(matrix, vector):
 class NashMTL(AlphaFair):
     """Nash bargaining (Navon et al. 2022): G w = 1 / w, solved anew in every step; torchjd's is warm-started by row."""
 
-    def __init__(self, tasks):
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__(tasks, 1.0)
 
 
@@ -359,9 +363,9 @@ class NashMTL(AlphaFair):
 class FairGrad(AlphaFair):
     """FairGrad (Ban and Ji 2024): G w = w^(-1/alpha), alpha = 2 in the paper's experiments."""
 
-    def __init__(self, tasks, alpha=2.0):
+    def __init__(self, tasks: Sequence[str], alpha: float = 2.0) -> None:
         super().__init__(tasks, alpha)
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Aggregation":
         return cls(tasks, node.FAIRGRAD.ALPHA)

@@ -1,7 +1,9 @@
 """Gradient conflicts between tasks: norms of their gradients on the backbone, and the cosines between them."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,11 +24,11 @@ class GradientStatistics:
         cosines: {(task key, task key): cosine} of the pairs that both have a gradient, in the tasks' order.
     """
 
-    norms: dict
-    cosines: dict
+    norms: dict[str, float]
+    cosines: dict[tuple[str, str], float]
 
     @classmethod
-    def of_gramian(cls, gramian, tasks):
+    def of_gramian(cls, gramian: torch.Tensor, tasks: Sequence[str]) -> "GradientStatistics":
         """From inner products float64 [K, K] of the tasks' gradients; zero gradients are left out."""
         gramian = gramian.cpu()
         norms = gramian.diagonal().clamp_min(0).sqrt()
@@ -46,7 +48,13 @@ class Interactions(nn.Module):
         tasks: list of task keys.
     """
 
-    def __init__(self, tasks):
+    cosines: torch.Tensor
+    conflicts: torch.Tensor
+    together: torch.Tensor
+    norms: torch.Tensor
+    seen: torch.Tensor
+
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
         self.tasks = list(tasks)
         count = len(self.tasks)
@@ -56,7 +64,7 @@ class Interactions(nn.Module):
             self.register_buffer(name, torch.zeros(count, dtype=torch.float64))
 
     @classmethod
-    def of_state(cls, state):
+    def of_state(cls, state: Mapping[str, Any]) -> "Interactions | None":
         """Those that a `LossCombiner.state_dict()` holds, such as a checkpoint's; None if it holds none.
 
         Raises `Unfit` for what no such state holds.
@@ -77,10 +85,10 @@ class Interactions(nn.Module):
         interactions.load_state_dict(own)
         return interactions
 
-    def get_extra_state(self):
+    def get_extra_state(self) -> dict[str, Any]:
         return {"tasks": self.tasks}
 
-    def set_extra_state(self, state):
+    def set_extra_state(self, state: Any) -> None:
         EXTRA_STATE.check(state)
         if state["tasks"] != self.tasks:
             raise UserError(
@@ -88,8 +96,8 @@ class Interactions(nn.Module):
                 f"{', '.join(self.tasks)}; choose another OUTPUT_DIR"
             )
 
-    def record(self, gradients):
-        """Take in those of a sampled iteration."""
+    def record(self, gradients: GradientStatistics) -> None:
+        """Take in the gradient statistics of a sampled iteration."""
         new = {name: torch.zeros_like(buffer, device="cpu") for name, buffer in self.named_buffers()}
         for key, norm in gradients.norms.items():
             new["norms"][self.tasks.index(key)] = norm
@@ -103,7 +111,7 @@ class Interactions(nn.Module):
         for name, buffer in self.named_buffers():
             buffer += new[name].to(buffer.device)
 
-    def summary(self):
+    def summary(self) -> dict[str, list] | None:
         """What was seen, as plain lists and numbers, or None without a sampled iteration.
 
         Returns:

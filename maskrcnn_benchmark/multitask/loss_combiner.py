@@ -3,21 +3,21 @@
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
-from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
+from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS, Aggregation
 from maskrcnn_benchmark.multitask.interactions import GradientStatistics, Interactions
 from maskrcnn_benchmark.multitask.loss_normalizers import LossNormalizer, normalizers_of, whole
 from maskrcnn_benchmark.multitask.task_gradients import GradientRows, GradientTap, own_parameters
 from maskrcnn_benchmark.multitask.task_schedule import TaskSchedule
-from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting
+from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS, FixedWeighting, Weighting
 from maskrcnn_benchmark.utils.comm import average_over_ranks, get_world_size, message_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from maskrcnn_benchmark.tasks.task import Task
 
 
-def _alone(complete):
+def _alone(complete: Iterable[nn.Parameter]) -> contextlib.AbstractContextManager:
     """The `last_pass` of one process."""
     return contextlib.nullcontext()
 
@@ -46,10 +46,10 @@ class Combined:
         gradients: `GradientStatistics`, in sampled iterations.
     """
 
-    losses: dict = field(default_factory=dict)
-    tasks: dict = field(default_factory=dict)
-    weights: dict = field(default_factory=dict)
-    backbone_weights: dict = field(default_factory=dict)
+    losses: dict[str, torch.Tensor] = field(default_factory=dict)
+    tasks: dict[str, torch.Tensor] = field(default_factory=dict)
+    weights: dict[str, float | torch.Tensor] = field(default_factory=dict)
+    backbone_weights: dict[str, float] = field(default_factory=dict)
     total: torch.Tensor | float = 0.0
     gradients: GradientStatistics | None = None
 
@@ -58,7 +58,7 @@ class LossCombiner(nn.Module):
     """Adds the losses per task, weighs the tasks, and brings their gradients into the network's parameters.
 
     A step is `begin`, one `backward` per micro-batch, `finish`, and after the optimizer `learn`. All processes call
-    them alike, also one whose images have no label at all. A task that nobody has is simply not there.
+    them alike, also one whose images have no label at all. A task without labels in any of them is left out.
 
     Args:
         weights: {task: fixed weight}; also the list of tasks, each with its losses.
@@ -77,15 +77,15 @@ class LossCombiner(nn.Module):
     def __init__(
         self,
         weights: Mapping["Task", float],
-        weighting=None,
-        aggregation=None,
-        level="features",
-        loss_weights=None,
-        schedule=None,
-        frozen=(),
-        log_period=0,
-        seed=0,
-    ):
+        weighting: Weighting | None = None,
+        aggregation: Aggregation | None = None,
+        level: str = "features",
+        loss_weights: Mapping[str, float] | None = None,
+        schedule: TaskSchedule | None = None,
+        frozen: Iterable[str] = (),
+        log_period: int = 0,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         self.weights = {task.key: weight for task, weight in weights.items()}
         self.tasks = list(self.weights)
@@ -97,20 +97,21 @@ class LossCombiner(nn.Module):
         self.loss_weights = dict(loss_weights or {})
         self.schedule = TaskSchedule(self.tasks) if schedule is None else schedule
         self.frozen = frozenset(frozen)
-        self.log_period = log_period if len(self.tasks) > 1 else 0  # one task alone has nobody to meet
+        self.log_period = log_period if len(self.tasks) > 1 else 0  # one task alone makes no pair to compare
         self.seed = seed
         self.interactions = Interactions(self.tasks)
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # where the combiner was moved
         self.iteration = 0
-        self._tap = None
-        self._heads, self._own = [], {}
-        self._step = None
+        self._tap: Any = None
+        self._heads: list[nn.Parameter] = []
+        self._own: dict[str, list[nn.Parameter]] = {}
+        self._step: Any = None
 
     def attach(self, model: nn.Module) -> None:
         """Prepare for the gradients of a model's backbone, if any option needs them apart; before the first step."""
         if self.aggregation is not None or self.frozen or self.log_period or self.weighting.learns_from == "gradients":
             self._tap = GradientTap(model)
-        backbone = set() if self._tap is None else {id(p) for p in self._tap.parameters}
+        backbone = {id(p) for p in self.backbone_parameters()}
         self._heads = [p for p in model.parameters() if id(p) not in backbone]
         self._own = own_parameters(model, self._task_objects)
 
@@ -118,22 +119,22 @@ class LossCombiner(nn.Module):
         """The `LossNormalizer` of each micro-batch of a step, see `loss_normalizers.normalizers_of`."""
         return normalizers_of(micro_batches, self._task_objects)
 
-    def backbone_parameters(self):
+    def backbone_parameters(self) -> list[nn.Parameter]:
         """The backbone's parameters that are trained, where any option needs their gradients apart, else none: list."""
         return [] if self._tap is None else self._tap.parameters
 
-    def learned_parameters(self):
+    def learned_parameters(self) -> list[nn.Parameter]:
         """Parameters of the weighting that the network's optimizer moves: list."""
         return list(self.weighting.learned_parameters())
 
-    def get_extra_state(self):
+    def get_extra_state(self) -> dict[str, int]:
         return {"iteration": self.iteration, "seed": self.seed}
 
-    def set_extra_state(self, state):
+    def set_extra_state(self, state: Any) -> None:
         Record({"iteration": Integer(0, MOST_ITERATIONS), "seed": Integer(0, 2**64 - 1)}).check(state)
         self.iteration, self.seed = state["iteration"], state["seed"]
 
-    def begin(self):
+    def begin(self) -> None:
         """Begin a step, before the network's forward pass."""
         self.iteration += 1
         is_sampled = self.log_period > 0 and self.iteration % self.log_period == 0
@@ -147,7 +148,13 @@ class LossCombiner(nn.Module):
             if at_parameters:
                 self._step.parameter_rows = GradientRows(self._tap.parameters)
 
-    def backward(self, losses, normalizer=None, scaler=None, last_pass=_alone):
+    def backward(
+        self,
+        losses: dict[str, torch.Tensor],
+        normalizer: LossNormalizer | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+        last_pass: Callable[[Iterable[nn.Parameter]], contextlib.AbstractContextManager] = _alone,
+    ) -> None:
         """Bring the gradients of one micro-batch into the parameters' `grad`.
 
         Args:
@@ -182,7 +189,7 @@ class LossCombiner(nn.Module):
             self._backward_past_frozen(scaled, scaler, last_pass)
         self._tap.close()
 
-    def finish(self, scaler=None):
+    def finish(self, scaler: torch.amp.GradScaler | None = None) -> Combined:
         """Complete the gradients when all micro-batches are through; returns what the step did, `Combined`.
 
         Raises nothing for losses or gradients that are not finite: they are the caller's to find in the result.
@@ -199,11 +206,11 @@ class LossCombiner(nn.Module):
         }
         return combined
 
-    def settled(self):
+    def settled(self) -> list[nn.Parameter]:
         """Parameters whose gradients `finish` itself makes and averages over all processes, from `begin` on: list."""
         return self._tap.parameters if self._step.at_parameters and not self._step.at_features else []
 
-    def learn(self, again):
+    def learn(self, again: Callable[[], Iterable[tuple[dict[str, torch.Tensor], LossNormalizer]]]) -> None:
         """After the optimizer's step: the weighting takes in what came of it.
 
         Args:
@@ -219,7 +226,7 @@ class LossCombiner(nn.Module):
         if wants == "gradients" and step.gramian is not None:
             told = GradientStatistics.of_gramian(step.gramian, self.tasks).norms
         if wants == "later":
-            later = {}
+            later: dict[str, torch.Tensor] = {}
             for found, normalizer in again():
                 for key, loss in self._task_losses(found).items():
                     later[key] = later.get(key, 0.0) + loss.detach() * normalizer.of_step[key]
@@ -227,9 +234,9 @@ class LossCombiner(nn.Module):
         if losses:
             self.weighting.learn(losses, told)
 
-    def _task_losses(self, losses):
+    def _task_losses(self, losses: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """{task key: scalar}, times the fixed weights, of the tasks that take part, in the tasks' order."""
-        found = {}
+        found: dict[str, torch.Tensor] = {}
         for name, loss in losses.items():
             key = self._owners.get(name)
             if key is None:
@@ -277,7 +284,7 @@ class LossCombiner(nn.Module):
         average_over_ranks([known])
         return {key: message[i] / k for i, (key, k) in enumerate(zip(self.tasks, known.tolist())) if k > 0}
 
-    def _over_ranks(self, sums):
+    def _over_ranks(self, sums: Mapping[str, torch.Tensor]) -> dict[str, float]:
         """{task key: float}, the mean over all processes of sums that count a missing task as zero."""
         values = torch.stack(list(sums.values())).double().tolist() if sums else []
         own = dict(zip(sums, values))
@@ -388,21 +395,21 @@ class LossCombiner(nn.Module):
         return rows.weighted_sum({**everything, **step.combined.backbone_weights})
 
 
+@dataclass
 class _Step:
     """What is kept while a step runs."""
 
-    def __init__(self, active, is_sampled, by_task, at_features, at_parameters, learns):
-        self.active = active
-        self.is_sampled = is_sampled
-        self.by_task = by_task
-        self.at_features = at_features
-        self.at_parameters = at_parameters
-        self.learns = learns
-        self.parameter_rows = None
-        self.gramian = None
-        self.joined = 0
-        self.sums = {}
-        self.combined = Combined()
+    active: list[str]
+    is_sampled: bool
+    by_task: bool
+    at_features: bool
+    at_parameters: bool
+    learns: bool
+    parameter_rows: GradientRows | None = None
+    gramian: torch.Tensor | None = None
+    joined: int = 0
+    sums: dict[str, torch.Tensor] = field(default_factory=dict)
+    combined: Combined = field(default_factory=Combined)
 
     def note(self, losses, task_losses, normalizer, factors, total, owners):
         """Add up what a micro-batch had: for the report over this rank's images, for learning over those of all."""

@@ -25,8 +25,8 @@ class LossNormalizer:
         images: fraction of this process's images.
     """
 
-    of_step: dict
-    of_rank: dict
+    of_step: dict[str, float]
+    of_rank: dict[str, float]
     images: float
 
 

@@ -1,7 +1,7 @@
 """The tasks' gradients apart from one another: where the network is cut, and how rows of gradients are kept."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -34,8 +34,8 @@ def own_parameters(model: nn.Module, tasks: Iterable["Task"]) -> dict[str, list[
         owners.setdefault(id(parameter), set()).update(keys or {None})
         parameters[id(parameter)] = parameter
     own: dict[str, list[nn.Parameter]] = {task.key: [] for task in tasks}
-    for place, keys in owners.items():
-        (first, *others) = keys
+    for place, users in owners.items():
+        (first, *others) = users
         if first is not None and not others:
             own[first].append(parameters[place])
     return own
@@ -52,7 +52,7 @@ class GradientTap:
         model: has the backbone as `backbone`, whose forward returns a tensor, or a list, tuple or dict of them.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: nn.Module) -> None:
         if isinstance(model, DistributedDataParallel):
             raise UserError(
                 f"{WANTED_BY} do not go with DistributedDataParallel; hand over the model unwrapped, and training "
@@ -68,7 +68,8 @@ class GradientTap:
                 "MODEL.BACKBONE.FREEZE_CONV_BODY_AT or leave those options at their defaults"
             )
         self.is_open = False
-        self.features, self.copies = [], []
+        self.features: list[torch.Tensor] = []
+        self.copies: list[torch.Tensor] = []
         backbone.register_forward_hook(self._cut)
 
     def _cut(self, module, inputs, output):
@@ -89,14 +90,16 @@ class GradientTap:
         self.copies.append(copy)
         return copy
 
-    def take(self):
+    def take(self) -> list[torch.Tensor | None]:
         """The gradients that have come to the tap: one per feature map or None; it is then free for the next."""
         gradients = [copy.grad for copy in self.copies]
         for copy in self.copies:
             copy.grad = None
         return gradients
 
-    def parameter_gradients(self, gradients, retain_graph=True):
+    def parameter_gradients(
+        self, gradients: Sequence[torch.Tensor | None], retain_graph: bool = True
+    ) -> Sequence[torch.Tensor | None]:
         """Gradients of the backbone's parameters, None for one not reached, from those at the tap."""
         reached = [(f, g) for f, g in zip(self.features, gradients) if g is not None]
         if not reached:
@@ -104,13 +107,13 @@ class GradientTap:
         features, gradients = zip(*reached)
         return torch.autograd.grad(features, self.parameters, gradients, retain_graph=retain_graph, allow_unused=True)
 
-    def backward(self, gradients):
+    def backward(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """The backward pass through the backbone, from gradients at the tap into the parameters' `grad`."""
         reached = [(f, g) for f, g in zip(self.features, gradients) if g is not None]
         if reached:
-            torch.autograd.backward(*zip(*reached))
+            torch.autograd.backward([f for f, _ in reached], [g for _, g in reached])
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the features."""
         self.features, self.copies = [], []
 
@@ -122,18 +125,18 @@ class GradientRows:
         tensors: the tensors, whose shapes and layouts the gradients have.
     """
 
-    def __init__(self, tensors):
+    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
         self.shapes = [tensor.shape for tensor in tensors]
         self.last = [t.ndim == 4 and t.is_contiguous(memory_format=torch.channels_last) for t in tensors]
-        self.rows = {}
+        self.rows: dict[str, list[Any]] = {}  # {task key: flat gradients, None for a missing one}
 
-    def add(self, key, gradients):
+    def add(self, key: str, gradients: Sequence[torch.Tensor | None]) -> None:
         """Add gradients, one per tensor or None, to a task's."""
         flat = [None if g is None else self._flat(g, last) for g, last in zip(gradients, self.last)]
         before = self.rows.get(key, [None] * len(flat))
         self.rows[key] = [new if old is None else old if new is None else old + new for old, new in zip(before, flat)]
 
-    def average_over_ranks(self, tasks, tensors):
+    def average_over_ranks(self, tasks: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
         """Replace the gradients by their means over all processes, a missing one counting as zero.
 
         Args:
@@ -142,12 +145,11 @@ class GradientRows:
         """
         if get_world_size() == 1:
             return
-        used = [[float(g is not None) for g in self.rows[key]] if key in self.rows else None for key in tasks]
-        used = torch.tensor([[0.0] * len(tensors) if row is None else row for row in used], device=message_device())
+        known = [[float(g is not None) for g in self.rows[key]] if key in self.rows else None for key in tasks]
+        used = torch.tensor([[0.0] * len(tensors) if row is None else row for row in known], device=message_device())
         average_over_ranks([used])
-        used = used.tolist()
-        filled = {}  # in the order of the tasks, so that all processes add up in the same one
-        for key, row in zip(tasks, used):
+        filled: dict[str, list[Any]] = {}  # in the order of the tasks, so that all processes add up in the same one
+        for key, row in zip(tasks, used.tolist()):
             if any(row):
                 own = self.rows.get(key, [None] * len(tensors))
                 filled[key] = [
@@ -156,13 +158,13 @@ class GradientRows:
         self.rows = filled
         average_over_ranks([g for row in filled.values() for g in row if g is not None])
 
-    def clear(self):
+    def clear(self) -> None:
         """Let go of the gradients."""
         self.rows = {}
 
-    def gramian(self, tasks):
+    def gramian(self, tasks: Sequence[str]) -> torch.Tensor:
         """Inner products: float64 [K, K] on the CPU, for the tasks in this order, 0 for one without a gradient."""
-        sums = {}  # by the tasks that have a gradient of a tensor
+        sums: dict[tuple[int, ...], torch.Tensor] = {}  # by the tasks that have a gradient of a tensor
         for index in range(len(self.shapes)):
             known = tuple(i for i, key in enumerate(tasks) if key in self.rows and self.rows[key][index] is not None)
             if not known:
@@ -181,9 +183,9 @@ class GradientRows:
             total[place[:, None], place] += part.view(len(known), len(known))
         return total
 
-    def weighted_sum(self, weights):
+    def weighted_sum(self, weights: Mapping[str, float]) -> list[torch.Tensor | None]:
         """sum of weights[key] * gradient[key], weights being floats: list of tensors or None, in their own shapes."""
-        joint = [None] * len(self.shapes)
+        joint: list[Any] = [None] * len(self.shapes)
         for key, weight in weights.items():
             row = self.rows.get(key, [None] * len(joint))
             begun = [i for i, flat in enumerate(row) if flat is not None and joint[i] is not None]
@@ -195,17 +197,19 @@ class GradientRows:
                     joint[i] = flat
         return [self._shaped(flat, index) for index, flat in enumerate(joint)]
 
-    def elementwise(self, join, keys):
+    def elementwise(
+        self, join: Callable[[torch.Tensor], torch.Tensor], keys: Sequence[str]
+    ) -> list[torch.Tensor | None]:
         """`join(matrix [m, n]) -> [n]`, piece by piece over the gradients of `keys`: as `weighted_sum` returns."""
-        joint = []
+        joint: list[torch.Tensor | None] = []
         for index in range(len(self.shapes)):
             flat = [self.rows[key][index] if key in self.rows else None for key in keys]
             some = next((f for f in flat if f is not None), None)
             if some is None:
                 joint.append(None)
                 continue
-            flat = [torch.zeros_like(some) if f is None else f for f in flat]
-            total = torch.cat([join(torch.stack(pieces)) for pieces in zip(*(f.split(CHUNK) for f in flat))])
+            filled = [torch.zeros_like(some) if f is None else f for f in flat]
+            total = torch.cat([join(torch.stack(pieces)) for pieces in zip(*(f.split(CHUNK) for f in filled))])
             joint.append(self._shaped(total, index))
         return joint
 

@@ -1,5 +1,7 @@
 """Which tasks take part in an iteration."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
 from maskrcnn_benchmark.utils.errors import UserError
@@ -14,7 +16,13 @@ class TaskSchedule:
         per_step: tasks in an iteration, drawn anew each time, alike in all processes; 0 takes all that run.
     """
 
-    def __init__(self, tasks, start=None, stop=None, per_step=0):
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        start: Mapping[str, int] | None = None,
+        stop: Mapping[str, int] | None = None,
+        per_step: int = 0,
+    ) -> None:
         self.tasks = list(tasks)
         self.start = {key: (start or {}).get(key, 1) for key in self.tasks}
         self.stop = {key: (stop or {}).get(key, -1) for key in self.tasks}
@@ -29,7 +37,7 @@ class TaskSchedule:
         if per_step < 0:
             raise UserError(f"MULTITASK.TASKS_PER_STEP is {per_step}, but must not be negative")
 
-    def active(self, iteration, seed=0):
+    def active(self, iteration: int, seed: int = 0) -> list[str]:
         """Keys of the tasks whose losses count in an iteration of a run with that seed, in the tasks' order."""
         running = [
             key

@@ -6,9 +6,12 @@ the loss's weight. `WEIGHTINGS` names them for the option MULTITASK.WEIGHTING.
 
 import copy
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import Adam
@@ -43,24 +46,24 @@ class Weighting(nn.Module):
     draws = False
     learns_from = ""
 
-    def __init__(self, tasks):
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
         self.tasks = list(tasks)
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Weighting":
         """The method with the options of `cfg.MULTITASK`."""
         return cls(tasks)
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """{task key: scalar, float32} of the tasks that this step has, at least one -> scalar to minimise."""
         raise NotImplementedError
 
-    def learned_parameters(self):
+    def learned_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters for the network's optimizer: iterable."""
         return ()
 
-    def learn(self, losses, told):
+    def learn(self, losses: Mapping[str, float], told: Mapping[str, float]) -> None:
         """Take in a step that went well.
 
         Args:
@@ -68,7 +71,7 @@ class Weighting(nn.Module):
             told: {task key: float}: gradient norms or later losses as `learns_from` says; {} for "losses".
         """
 
-    def _by_task(self, numbers):
+    def _by_task(self, numbers: Mapping[str, float]) -> torch.Tensor:
         """{task key: float} as float [2, K], beside the first buffer: the numbers, 0 for a missing one, and whether."""
         rows = [[numbers.get(key, 0.0) for key in self.tasks], [float(key in numbers) for key in self.tasks]]
         return torch.tensor(rows).to(next(self.buffers()).device, non_blocking=True)
@@ -80,7 +83,7 @@ class FixedWeighting(Weighting):
 
     reads_losses = False
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return torch.stack(list(losses.values())).sum()
 
 
@@ -89,11 +92,11 @@ class _PerTaskScalar(Weighting):
 
     START = 0.0
 
-    def __init__(self, tasks):
+    def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__(tasks)
         self.scalar = nn.ParameterDict({key: nn.Parameter(torch.tensor(self.START)) for key in tasks})
 
-    def learned_parameters(self):
+    def learned_parameters(self) -> Iterable[nn.Parameter]:
         return self.scalar.values()
 
 
@@ -103,7 +106,7 @@ class UncertaintyWeighting(_PerTaskScalar):
 
     START = -0.5  # as in LibMTL
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         s = torch.stack([self.scalar[key] for key in losses])
         return (torch.stack(list(losses.values())) / (2 * s.exp()) + s / 2).sum()
 
@@ -112,7 +115,7 @@ class UncertaintyWeighting(_PerTaskScalar):
 class ImpartialWeighting(_PerTaskScalar):
     """IMTL-L (Liu et al. 2021, "Towards impartial multi-task learning"): sum of e^s L - s."""
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         s = torch.stack([self.scalar[key] for key in losses])
         return (s.exp() * torch.stack(list(losses.values())) - s).sum()
 
@@ -124,7 +127,7 @@ class RandomWeighting(Weighting):
     reads_losses = False
     draws = True
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         # drawn on the CPU, so that any device sees the same; numbers are handed to a device without waiting for it
         weights = dict(zip(self.tasks, (len(self.tasks) * torch.randn(len(self.tasks)).softmax(0)).tolist()))
         return torch.stack([weights[key] * loss for key, loss in losses.items()]).sum()
@@ -134,7 +137,7 @@ class RandomWeighting(Weighting):
 class GeometricMean(Weighting):
     """Geometric loss strategy (Chennupati et al. 2019): the geometric mean of the losses that the step has."""
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log().mean().exp()
 
 
@@ -151,8 +154,10 @@ class SmoothTchebycheff(Weighting):
     """
 
     learns_from = "losses"
+    nadir: torch.Tensor
+    seen: torch.Tensor
 
-    def __init__(self, tasks, mu=1.0, warmup=100):
+    def __init__(self, tasks: Sequence[str], mu: float = 1.0, warmup: int = 100) -> None:
         super().__init__(tasks)
         if mu <= 0 or warmup < 1:
             raise UserError(f"MULTITASK.STCH: MU {mu} must be above 0 and WARMUP {warmup} at least 1")
@@ -161,19 +166,19 @@ class SmoothTchebycheff(Weighting):
         self.register_buffer("seen", torch.zeros(len(self.tasks)))
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Weighting":
         return cls(tasks, node.STCH.MU, node.STCH.WARMUP)
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         index = [self.tasks.index(key) for key in losses]
         seen, nadir = (torch.stack([buffer[i] for i in index]) for buffer in (self.seen, self.nadir))
         logs = torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log()
         relative = logs - nadir.clamp_min(SMALLEST_LOSS).log()
         smooth = len(index) * self.mu * torch.logsumexp(relative / self.mu, 0)
-        # chosen on the device, which nobody waits for
+        # chosen on the device, without waiting for it
         return torch.where((seen < self.warmup).any(), logs.sum(), smooth)
 
-    def learn(self, losses, told):
+    def learn(self, losses: Mapping[str, float], told: Mapping[str, float]) -> None:
         values, has = self._by_task(losses)
         fresh = has * (self.seen < self.warmup)
         self.seen += fresh
@@ -194,8 +199,13 @@ class DynamicWeightAverage(Weighting):
 
     reads_losses = False
     learns_from = "losses"
+    sums: torch.Tensor
+    counts: torch.Tensor
+    last: torch.Tensor
+    before: torch.Tensor
+    steps: torch.Tensor
 
-    def __init__(self, tasks, period=100, temperature=2.0):
+    def __init__(self, tasks: Sequence[str], period: int = 100, temperature: float = 2.0) -> None:
         super().__init__(tasks)
         if period < 1 or temperature <= 0:
             raise UserError(f"MULTITASK.DWA: PERIOD {period} must be at least 1 and TEMPERATURE {temperature} above 0")
@@ -205,26 +215,26 @@ class DynamicWeightAverage(Weighting):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Weighting":
         return cls(tasks, node.DWA.PERIOD, node.DWA.TEMPERATURE)
 
-    def weights(self):
+    def weights(self) -> torch.Tensor:
         """float [K], in the order of the tasks."""
         known = self.before > 0
         ratios = torch.where(known, self.last / self.before.clamp_min(SMALLEST_LOSS), torch.ones_like(self.last))
         return len(self.tasks) * (ratios / self.temperature).softmax(0)
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         weights = self.weights()
         chosen = torch.stack([weights[self.tasks.index(key)] for key in losses])
         return chosen @ torch.stack(list(losses.values()))
 
-    def learn(self, losses, told):
+    def learn(self, losses: Mapping[str, float], told: Mapping[str, float]) -> None:
         values, has = self._by_task(losses)
         self.sums += values
         self.counts += has
         self.steps += 1
-        ends = self.steps % self.period == 0  # a tensor: nobody waits for the device
+        ends = self.steps % self.period == 0  # a tensor, so that nothing waits for the device
         moves = ends & (self.counts > 0)
         self.before = torch.where(moves, self.last, self.before)
         self.last = torch.where(moves, self.sums / self.counts.clamp_min(1), self.last)
@@ -234,14 +244,14 @@ class DynamicWeightAverage(Weighting):
 class _OwnLogits(Weighting):
     """Methods whose weights are a softmax of logits that an Adam of their own moves after each step."""
 
-    def __init__(self, tasks, lr, weight_decay, option):
+    def __init__(self, tasks: Sequence[str], lr: float, weight_decay: float, option: str) -> None:
         super().__init__(tasks)
         if lr < 0 or weight_decay < 0:
             raise UserError(f"{option}: LR {lr} and WEIGHT_DECAY {weight_decay} must not be negative")
         self.logits = nn.ParameterDict({key: nn.Parameter(torch.zeros(())) for key in tasks})
         self.optimizer = Adam(self.logits.values(), lr=lr, weight_decay=weight_decay)
 
-    def _move(self, gradients):
+    def _move(self, gradients: Mapping[str, torch.Tensor]) -> None:
         """A step of Adam; a task without a gradient keeps its logit and its moments."""
         logits = [self.logits[key] for key in gradients]
         for logit, gradient in zip(logits, torch.stack(list(gradients.values())).to(logits[0]).unbind()):
@@ -249,15 +259,15 @@ class _OwnLogits(Weighting):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _softmax(self, keys):
+    def _softmax(self, keys: Sequence[str]) -> dict[str, torch.Tensor]:
         """{key: weight}, over the given tasks alone."""
         weights = torch.stack([self.logits[key].detach() for key in keys]).softmax(0)
         return dict(zip(keys, weights))
 
-    def get_extra_state(self):
+    def get_extra_state(self) -> dict[str, Any]:
         return self.optimizer.state_dict()
 
-    def set_extra_state(self, state):
+    def set_extra_state(self, state: Any) -> None:
         check_optimizer_state(state, self.optimizer)
         self.optimizer.load_state_dict(copy.deepcopy(state))  # it would keep, and then change, the tensors given
 
@@ -275,19 +285,19 @@ class FAMO(_OwnLogits):
 
     learns_from = "later"
 
-    def __init__(self, tasks, lr=0.025, weight_decay=0.001):
+    def __init__(self, tasks: Sequence[str], lr: float = 0.025, weight_decay: float = 0.001) -> None:
         super().__init__(tasks, lr, weight_decay, "MULTITASK.FAMO")
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Weighting":
         return cls(tasks, node.FAMO.LR, node.FAMO.WEIGHT_DECAY)
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         z = torch.stack(list(self._softmax(list(losses)).values()))
         values = torch.stack(list(losses.values())) + SMALLEST_LOSS
         return (z * values.log()).sum() / (z / values.detach()).sum()
 
-    def learn(self, losses, told):
+    def learn(self, losses: Mapping[str, float], told: Mapping[str, float]) -> None:
         # a step may have thrown a loss out of the range of its precision; the logits would never recover from that
         keys = [key for key in losses if math.isfinite(told.get(key, math.nan))]
         if not keys:
@@ -315,8 +325,9 @@ class GradNorm(_OwnLogits):
 
     reads_losses = False
     learns_from = "gradients"
+    first: torch.Tensor
 
-    def __init__(self, tasks, alpha=1.5, lr=0.025):
+    def __init__(self, tasks: Sequence[str], alpha: float = 1.5, lr: float = 0.025) -> None:
         super().__init__(tasks, lr, 0.0, "MULTITASK.GRADNORM")
         if alpha < 0:
             raise UserError(f"MULTITASK.GRADNORM.ALPHA is {alpha}, but must not be negative")
@@ -324,15 +335,15 @@ class GradNorm(_OwnLogits):
         self.register_buffer("first", torch.full((len(self.tasks),), math.nan))
 
     @classmethod
-    def from_config(cls, node, tasks):
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Weighting":
         return cls(tasks, node.GRADNORM.ALPHA, node.GRADNORM.LR)
 
-    def forward(self, losses):
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         weights = self._softmax(self.tasks)
         chosen = torch.stack([weights[key] for key in losses])
         return len(self.tasks) * (chosen @ torch.stack(list(losses.values())))
 
-    def learn(self, losses, told):
+    def learn(self, losses: Mapping[str, float], told: Mapping[str, float]) -> None:
         values, has = self._by_task(losses)
         self.first = torch.where(self.first.isnan() & (has > 0), values.clamp_min(SMALLEST_LOSS), self.first)
         keys = [key for key in losses if told.get(key, 0.0) > 0]

@@ -33,7 +33,7 @@ def test_it_is_the_argmax_of_the_interpolated_channels(channels, cells, size, le
 def test_portions_change_nothing(monkeypatch):
     scores, rows, columns = torch.randn(5, 6, 7), places(50, 6), places(60, 7)
     whole = largest_channel(scores, rows, columns)
-    monkeypatch.setitem(module._PORTION, "cpu", 1)
+    monkeypatch.setitem(module._CHUNK, "cpu", 1)
     assert torch.equal(largest_channel(scores, rows, columns), whole)
 
 

@@ -1,8 +1,10 @@
 """The backbones that a config can choose, and the function that builds the chosen one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
+import torch
 from torch import nn
 from yacs.config import CfgNode
 
@@ -77,18 +79,18 @@ class ResNetBackbone(Backbone):
         self.out_channels = out_channels
         self.strides = strides
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
         """See the class; a sequence of maps."""
         for part in self.children():
             images = part(images)
-        return images
+        return images  # type: ignore[return-value]
 
     def stages(self) -> list[nn.Module]:
         """The stem, layer1, layer2, ..."""
         return [self.body.stem, *(getattr(self.body, name) for name in self.body.stages)]
 
 
-def build_backbone(cfg: CfgNode) -> nn.Module:
+def build_backbone(cfg: CfgNode) -> Any:
     """The backbone MODEL.BACKBONE.CONV_BODY, its first MODEL.BACKBONE.FREEZE_CONV_BODY_AT stages frozen.
 
     It is a `Backbone` or a module of one's own, see there. Raises `UserError` for an unknown name.
@@ -119,7 +121,7 @@ def promised_strides(name: str) -> tuple[int, ...] | None:
     return getattr(registry.BACKBONES.get(name), "strides", None)
 
 
-def res2_channels(cfg, depth):
+def res2_channels(cfg: CfgNode, depth: int) -> int:
     """Output channels of layer1 of a ResNet of that depth under this config."""
     channels = cfg.MODEL.RESNETS.RES2_OUT_CHANNELS
     if depth in BASIC_DEPTHS and channels == BOTTLENECK_RES2_CHANNELS:
@@ -127,7 +129,7 @@ def res2_channels(cfg, depth):
     return channels
 
 
-def build_resnet(cfg, depth, returned_stages):
+def build_resnet(cfg: CfgNode, depth: int, returned_stages: Collection[int]) -> ResNet:
     """The ResNet of a depth whose stages end with, and return, `returned_stages` (indices, 1 is layer1)."""
     options = cfg.MODEL.RESNETS
     kind, norm = parse_module_name(options.TRANS_FUNC, "MODEL.RESNETS.TRANS_FUNC")
@@ -163,7 +165,7 @@ def build_resnet(cfg, depth, returned_stages):
     )
 
 
-def input_spread(options):
+def input_spread(options: CfgNode) -> float:
     """Standard deviation of an image's values after the normalisation that INPUT describes."""
     return CHANNEL_DEVIATION * (255 if options.TO_BGR255 else 1) * len(options.PIXEL_STD) / sum(options.PIXEL_STD)
 
@@ -202,7 +204,7 @@ def _register(name: str, strides: tuple[int, ...], build: Callable[..., nn.Modul
     def builder(cfg):
         return build(cfg, *args)
 
-    builder.strides = strides
+    builder.strides = strides  # type: ignore[attr-defined]
     registry.BACKBONES.register(name, builder)
 
 

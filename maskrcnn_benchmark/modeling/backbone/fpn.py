@@ -1,5 +1,7 @@
 """Feature pyramid network (Lin et al. 2017), with the original library's parameter names."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -15,9 +17,15 @@ class FPN(nn.Module):
         top_blocks: `LastLevelMaxPool` or `LastLevelP6P7`, which add coarser levels, or None.
     """
 
-    def __init__(self, in_channels_list, out_channels, conv_block, top_blocks=None):
+    def __init__(
+        self,
+        in_channels_list: Sequence[int],
+        out_channels: int,
+        conv_block: Callable[..., nn.Module],
+        top_blocks: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.levels = []
+        self.levels: list[tuple[int, str, str]] = []
         for index, in_channels in enumerate(in_channels_list):
             if in_channels == 0:
                 continue
@@ -27,9 +35,10 @@ class FPN(nn.Module):
             self.levels.append((index, *names))
         self.top_blocks = top_blocks
 
-    def forward(self, x):
+    def forward(self, x: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """List of the body's maps [N, C_i, H_i, W_i], finest first -> tuple of levels, finest first."""
-        results, merged = [], None
+        results: list[torch.Tensor] = []
+        merged = None
         for index, inner, layer in reversed(self.levels):
             lateral = getattr(self, inner)(x[index])
             if merged is not None:
@@ -55,22 +64,22 @@ def _add_enlarged(fine, coarse):
 class LastLevelMaxPool(nn.Module):
     """P6 for region proposals: every other cell of P5."""
 
-    def forward(self, c5, p5):
+    def forward(self, c5: torch.Tensor, p5: torch.Tensor) -> list[torch.Tensor]:
         return [F.max_pool2d(p5, 1, 2, 0)]
 
 
 class LastLevelP6P7(nn.Module):
     """P6 and P7 of RetinaNet (Lin et al. 2017), from C5, or from P5 where `in_channels` is that of the pyramid."""
 
-    def __init__(self, in_channels, out_channels):
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.p6 = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
         self.p7 = nn.Conv2d(out_channels, out_channels, 3, 2, 1)
         for conv in (self.p6, self.p7):
             nn.init.kaiming_uniform_(conv.weight, a=1)
-            nn.init.zeros_(conv.bias)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         self.use_p5 = in_channels == out_channels
 
-    def forward(self, c5, p5):
+    def forward(self, c5: torch.Tensor, p5: torch.Tensor) -> list[torch.Tensor]:
         p6 = self.p6(p5 if self.use_p5 else c5)
         return [p6, self.p7(F.relu(p6))]

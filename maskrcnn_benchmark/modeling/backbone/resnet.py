@@ -1,6 +1,6 @@
 """ResNets and ResNeXts with the original library's parameter names and conventions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -10,17 +10,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.layers import BatchNorm2d, Conv2d, DFConv2d, FrozenBatchNorm2d, conv_norm
-from maskrcnn_benchmark.modeling.make_layers import group_norm
+from maskrcnn_benchmark.modeling.make_layers import MakeNorm, group_norm
 from maskrcnn_benchmark.utils.errors import UserError
 
 BLOCKS = ("Bottleneck", "BasicBlock")
 NORMS = ("FixedBatchNorm", "GN", "BatchNorm")
+MakeConv = Callable[..., nn.Module]
 
 
 class StageSpec(NamedTuple):
     """One stage: `index` 1 is layer1 (res2), of `block_count` blocks; `return_features` makes its output a result."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     block_count: int
     return_features: bool
 
@@ -42,14 +43,14 @@ class BlockStyle:
     num_groups: int = 1
     width_per_group: int = 64
     stride_in_1x1: bool = True
-    group_norm: Callable = group_norm
+    group_norm: MakeNorm = group_norm
 
-    def make_norm(self, channels):
+    def make_norm(self, channels: int) -> nn.Module:
         """The normalisation layer after a convolution with that many output channels."""
         makers = {"FixedBatchNorm": FrozenBatchNorm2d, "GN": self.group_norm, "BatchNorm": BatchNorm2d}
         return makers[self.norm](channels)
 
-    def init(self, conv):
+    def init(self, conv: nn.Conv2d) -> nn.Conv2d:
         """Fill a convolution's weights: for training from scratch with batch norm as He et al. 2015, else as Caffe2."""
         if self.norm == "BatchNorm":
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
@@ -58,7 +59,7 @@ class BlockStyle:
         return conv
 
 
-def parse_module_name(name, option, kinds=BLOCKS):
+def parse_module_name(name: str, option: str, kinds: Sequence[str] = BLOCKS) -> tuple[str, str]:
     """Split "BottleneckWithGN" into ("Bottleneck", "GN"). Raises `UserError` that names the option if it is unknown."""
     kind, _, norm = name.partition("With")
     if kind not in kinds or norm not in NORMS:
@@ -77,7 +78,7 @@ class Stem(nn.Module):
             so random weights are divided by it then: on pixels of 0..255 the first steps would diverge otherwise.
     """
 
-    def __init__(self, out_channels, style, input_spread=1.0):
+    def __init__(self, out_channels: int, style: BlockStyle, input_spread: float = 1.0) -> None:
         super().__init__()
         self.conv1 = style.init(Conv2d(3, out_channels, 7, stride=2, padding=3, bias=False))
         if style.norm == "FixedBatchNorm":
@@ -85,7 +86,7 @@ class Stem(nn.Module):
                 self.conv1.weight /= input_spread
         self.bn1 = style.make_norm(out_channels)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, 3, H, W] -> [N, out_channels, H / 4, W / 4]."""
         return F.max_pool2d(F.relu_(conv_norm(self.conv1, self.bn1, x)), 3, stride=2, padding=1)
 
@@ -97,7 +98,16 @@ class Bottleneck(nn.Module):
     stride.
     """
 
-    def __init__(self, in_channels, bottleneck_channels, out_channels, style, stride=1, dilation=1, dcn=None):
+    def __init__(
+        self,
+        in_channels: int,
+        bottleneck_channels: int,
+        out_channels: int,
+        style: BlockStyle,
+        stride: int = 1,
+        dilation: int = 1,
+        dcn: MakeConv | None = None,
+    ) -> None:
         super().__init__()
         stride = stride if dilation == 1 else 1
         stride_1x1, stride_3x3 = (stride, 1) if style.stride_in_1x1 else (1, stride)
@@ -110,8 +120,8 @@ class Bottleneck(nn.Module):
         self.conv3 = style.init(Conv2d(width, out_channels, 1, bias=False))
         self.bn3 = style.make_norm(out_channels)
 
-    def forward(self, x):
-        identity = x if self.downsample is None else conv_norm(*self.downsample, x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        identity = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
         out = F.relu_(conv_norm(self.conv1, self.bn1, x))
         out = F.relu_(conv_norm(self.conv2, self.bn2, out))
         return F.relu_(conv_norm(self.conv3, self.bn3, out).add_(identity))
@@ -120,7 +130,15 @@ class Bottleneck(nn.Module):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, added to the input: the block of ResNet-18 and -34 (He et al. 2016)."""
 
-    def __init__(self, in_channels, out_channels, style, stride=1, dilation=1, dcn=None):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        style: BlockStyle,
+        stride: int = 1,
+        dilation: int = 1,
+        dcn: MakeConv | None = None,
+    ) -> None:
         super().__init__()
         stride = stride if dilation == 1 else 1
         self.downsample = _shortcut(in_channels, out_channels, stride, style)
@@ -129,8 +147,8 @@ class BasicBlock(nn.Module):
         self.conv2 = _conv3x3(out_channels, out_channels, 1, dilation, 1, style, dcn)
         self.bn2 = style.make_norm(out_channels)
 
-    def forward(self, x):
-        identity = x if self.downsample is None else conv_norm(*self.downsample, x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        identity = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
         out = F.relu_(conv_norm(self.conv1, self.bn1, x))
         return F.relu_(conv_norm(self.conv2, self.bn2, out).add_(identity))
 
@@ -150,19 +168,19 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        stages,
-        style,
-        stem_norm,
-        stem_channels=64,
-        res2_channels=256,
-        last_dilation=1,
-        dcn=(None,) * 4,
-        input_spread=1.0,
-    ):
+        stages: Sequence[StageSpec],
+        style: BlockStyle,
+        stem_norm: str,
+        stem_channels: int = 64,
+        res2_channels: int = 256,
+        last_dilation: int = 1,
+        dcn: Sequence[MakeConv | None] = (None,) * 4,
+        input_spread: float = 1.0,
+    ) -> None:
         super().__init__()
         self.stem = Stem(stem_channels, BlockStyle(norm=stem_norm, group_norm=style.group_norm), input_spread)
-        self.stages = []
-        self.return_features = {}
+        self.stages: list[str] = []
+        self.return_features: dict[str, bool] = {}
         channels = stem_channels
         for spec in stages:
             name = f"layer{spec.index}"
@@ -175,7 +193,7 @@ class ResNet(nn.Module):
             self.return_features[name] = spec.return_features
             channels = out_channels
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """[N, 3, H, W] -> list of the features of the stages that return them, finest first."""
         x = self.stem(x)
         outputs = []
@@ -199,22 +217,22 @@ class ResNetHead(nn.Module):
 
     def __init__(
         self,
-        block_module,
-        stages,
-        num_groups=1,
-        width_per_group=64,
-        stride_in_1x1=True,
-        stride_init=None,
-        res2_out_channels=256,
-        dilation=1,
-        group_norm=group_norm,
-    ):
+        block_module: str,
+        stages: Sequence[StageSpec],
+        num_groups: int = 1,
+        width_per_group: int = 64,
+        stride_in_1x1: bool = True,
+        stride_init: int | None = None,
+        res2_out_channels: int = 256,
+        dilation: int = 1,
+        group_norm: MakeNorm = group_norm,
+    ) -> None:
         super().__init__()
         kind, norm = parse_module_name(block_module, "MODEL.RESNETS.TRANS_FUNC")
         style = BlockStyle(kind, norm, num_groups, width_per_group, stride_in_1x1, group_norm)
         self.out_channels = res2_out_channels * 2 ** (stages[0].index - 1)
         channels = self.out_channels // 2
-        self.stages = []
+        self.stages: list[str] = []
         for spec in stages:
             name = f"layer{spec.index}"
             self.out_channels = res2_out_channels * 2 ** (spec.index - 1)
@@ -223,18 +241,26 @@ class ResNetHead(nn.Module):
             self.stages.append(name)
             channels, stride_init = self.out_channels, None
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[R, C, H, W] -> [R, out_channels, H / stride, W / stride]."""
         for name in self.stages:
             x = getattr(self, name)(x)
         return x
 
 
-def make_stage(style, spec, in_channels, out_channels, stride, dilation=1, dcn=None):
+def make_stage(
+    style: BlockStyle,
+    spec: StageSpec,
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    dilation: int = 1,
+    dcn: MakeConv | None = None,
+) -> nn.Sequential:
     """The blocks of one stage, as `nn.Sequential`; the first block has the stride."""
     if style.kind == "Bottleneck":
         width = style.num_groups * style.width_per_group * 2 ** (spec.index - 1)
-        block = partial(Bottleneck, bottleneck_channels=width)
+        block: Callable[..., nn.Module] = partial(Bottleneck, bottleneck_channels=width)
     else:
         block = BasicBlock
     make = partial(block, out_channels=out_channels, style=style, dilation=dilation, dcn=dcn)
@@ -258,6 +284,6 @@ def _shortcut(in_channels, out_channels, stride, style):
     return nn.Sequential(conv, style.make_norm(out_channels))
 
 
-def make_dcn(modulated, deformable_groups):
+def make_dcn(modulated: bool, deformable_groups: int) -> Callable[..., DFConv2d]:
     """A function that makes the deformable 3x3 convolution of a block (see `Bottleneck`)."""
     return partial(DFConv2d, with_modulated_dcn=modulated, deformable_groups=deformable_groups, bias=False)

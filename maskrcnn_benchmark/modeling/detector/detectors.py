@@ -23,8 +23,8 @@ def build_detection_model(cfg: CfgNode, vocabulary: Vocabulary | None = None) ->
 
     Args:
         cfg: the config; its class counts must be final (`data.build.bind_vocabulary`).
-        vocabulary: `Vocabulary` of the training data, which says which classes have joints and parts; without it every
-            detection is given both.
+        vocabulary: `Vocabulary` of the training data, which says which classes have keypoints and parts; without it
+            every detection is given both.
 
     Raises:
         UserError: an option is out of range, or the tasks that are turned on contradict each other or the backbone.

@@ -13,6 +13,8 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 
+Images = ImageList | torch.Tensor | Sequence[torch.Tensor]
+
 
 class GeneralizedRCNN(nn.Module):
     """A backbone, region proposals, heads with one output per region and heads with one output per image.
@@ -29,7 +31,15 @@ class GeneralizedRCNN(nn.Module):
             come as floats.
     """
 
-    def __init__(self, backbone, rpn=None, roi_heads=None, fpn_heads=None, channels_last=False, normalize=None):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        rpn: nn.Module | None = None,
+        roi_heads: nn.Module | None = None,
+        fpn_heads: nn.Module | None = None,
+        channels_last: bool = False,
+        normalize: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.rpn = rpn
@@ -45,19 +55,21 @@ class GeneralizedRCNN(nn.Module):
         # bytes come with the channels of a pixel side by side, which is not to decide how the network computes
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
-    def batch(self, images):
+    def batch(self, images: Images) -> ImageList:
         """Images in any form that `forward` takes -> `ImageList` of floats in the network's memory layout."""
-        images = to_image_list(images)
-        if images.tensors.dtype == torch.uint8:
+        batch = to_image_list(images)
+        if batch.tensors.dtype == torch.uint8:
             if self.normalize is None:
                 raise ValueError(
                     "the images are bytes, and this network does not know how to normalise them: give "
                     "GeneralizedRCNN(..., normalize=PixelNormalizer(mean, std)), or normalised floats"
                 )
-            images = self.normalize(images)
-        return ImageList(images.tensors.to(memory_format=self.layout), images.image_sizes)
+            batch = self.normalize(batch)
+        return ImageList(batch.tensors.to(memory_format=self.layout), batch.image_sizes)
 
-    def forward(self, images, targets=None):
+    def forward(
+        self, images: Images, targets: Sequence[ImageAnnotations | BoxList] | None = None
+    ) -> dict[str, torch.Tensor] | Sequence[BoxList] | list[ImagePrediction] | None:
         """Losses in training, predictions otherwise.
 
         Args:
@@ -95,7 +107,7 @@ class GeneralizedRCNN(nn.Module):
 
 def join_outputs(
     images: ImageList, detections: Sequence[BoxList] | None, dense: Mapping[str, Sequence[Any]] | None
-) -> list[BoxList] | list[ImagePrediction]:
+) -> Sequence[BoxList] | list[ImagePrediction] | None:
     """One prediction per image from the region heads' detections (or None) and the dense heads' outputs (or None).
 
     A `BoxList` where there are no dense heads, as in maskrcnn-benchmark, else an `ImagePrediction`.
@@ -113,7 +125,7 @@ def join_outputs(
 
 
 def _checked_targets(targets, images):
-    """Targets as `ImageAnnotations`, refused at the door when they cannot belong to these images."""
+    """Targets as `ImageAnnotations`, refused at the entry point when they cannot belong to these images."""
     if targets is None:
         raise ValueError("in training mode the model needs targets; call model.eval() for predictions")
     if len(targets) != len(images.image_sizes):

@@ -21,12 +21,15 @@ class PixelNormalizer(nn.Module):
             0..1.
     """
 
+    scale: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float], to_bgr255: bool = True) -> None:
         super().__init__()
-        mean, std = (torch.tensor(numbers, dtype=torch.float64).view(1, -1, 1, 1) for numbers in (mean, std))
+        means, stds = (torch.tensor(numbers, dtype=torch.float64).view(1, -1, 1, 1) for numbers in (mean, std))
         self.is_bgr = to_bgr255
-        self.register_buffer("scale", (1 / (std if to_bgr255 else 255 * std)).float(), persistent=False)
-        self.register_buffer("shift", (-mean / std).float(), persistent=False)
+        self.register_buffer("scale", (1 / (stds if to_bgr255 else 255 * stds)).float(), persistent=False)
+        self.register_buffer("shift", (-means / stds).float(), persistent=False)
 
     def forward(self, images: ImageList) -> ImageList:
         """`ImageList` of uint8 RGB [N, 3, H, W] -> of float32 in the same memory layout; padding becomes 0."""

@@ -3,8 +3,9 @@
 import torch
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction, stack_padded, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures, stack_padded, without_unlabelled
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeHead
+from maskrcnn_benchmark.modeling.utils import HeadOutput, LabelFunction, Targets
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
 
@@ -22,7 +23,7 @@ class BoundaryHead(EdgeHead):
         super().__init__(in_channels, 1, stride, label_of)
         self.positive_weight = positive_weight
 
-    def forward(self, features, proposals=None, targets=None):
+    def forward(self, features: DenseFeatures, proposals: None = None, targets: Targets = None) -> HeadOutput:
         """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, H, W] per image, {}) or (None, {loss_boundary})."""
         if targets is None:
             return [ScoreMap(p, (w, h), 1) for p, (h, w) in zip(self.scores(features), features.image_sizes)], {}
@@ -30,17 +31,19 @@ class BoundaryHead(EdgeHead):
         if all(label is None for label in labels):
             return None, {}
         logits = F.pixel_shuffle(self.subpixels(features), self.predictor.stride).float()[:, 0]
-        size = logits.shape[-2:]
-        edges = stack_padded([None if label is None else label.edges for label in labels], *size, 0)
-        valid = without_unlabelled(features.inside(*size, 1), labels)
+        height, width = logits.shape[-2:]
+        edges = stack_padded([None if label is None else label.edges for label in labels], height, width, 0)
+        valid = without_unlabelled(features.inside(height, width, 1), labels)
         return None, {"loss_boundary": weighted_edge_loss(logits, edges, valid, self.positive_weight)}
 
-    def scores(self, features):
+    def scores(self, features: DenseFeatures) -> torch.Tensor:
         """`DenseFeatures` -> probabilities float [N, 1, H, W] of the padded batch."""
         return F.pixel_shuffle(self.subpixels(features), self.predictor.stride).float().sigmoid()
 
 
-def weighted_edge_loss(logits, edges, valid, positive_weight):
+def weighted_edge_loss(
+    logits: torch.Tensor, edges: torch.Tensor, valid: torch.Tensor, positive_weight: float
+) -> torch.Tensor:
     """Cross-entropy with fixed weights for edge and other pixels, mean over the valid pixels.
 
     Weights as in the multi-task literature on PASCAL-Context (Maninis et al. 2019): 0.95 and 0.05.

@@ -6,7 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures, without_unlabelled
+from maskrcnn_benchmark.modeling.make_layers import init_small
+from maskrcnn_benchmark.modeling.utils import HeadOutput, LabelFunction, Targets
 
 LEVELS = (1, 2, 3)  # P3, P4, P5
 SHARPNESS = 4.0  # of the soft maximum over places: towards 0 a mean, towards infinity the maximum
@@ -32,12 +34,11 @@ class ClassificationHead(nn.Module):
         self.local = nn.Conv2d(2 * in_channels, num_classes, 1)
         self.overall = nn.Linear(len(LEVELS) * in_channels, num_classes)
         nn.init.kaiming_normal_(self.hidden.weight, nonlinearity="relu")
-        nn.init.zeros_(self.hidden.bias)
+        nn.init.zeros_(self.hidden.bias)  # type: ignore[arg-type]
         for layer in (self.local, self.overall):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+            init_small(layer)
 
-    def forward(self, features, proposals=None, targets=None):
+    def forward(self, features: DenseFeatures, proposals: None = None, targets: Targets = None) -> HeadOutput:
         """`DenseFeatures` -> (probabilities float [num_classes] per image, {}) or (None, {loss_classification})."""
         if targets is None:
             return list(self.scores(features)), {}
@@ -46,28 +47,28 @@ class ClassificationHead(nn.Module):
         if not count:
             return None, {}
         logits = self._logits(features)
-        truth = torch.stack([torch.zeros_like(logits[0]) if label is None else label.to(logits) for label in labels])
+        shown = torch.stack([torch.zeros_like(logits[0]) if label is None else label.to(logits) for label in labels])
         known = without_unlabelled(torch.ones_like(logits[:, :1]), labels)
-        total = F.binary_cross_entropy_with_logits(logits, truth, known, reduction="sum")
+        total = F.binary_cross_entropy_with_logits(logits, shown, known, reduction="sum")
         return None, {"loss_classification": total / (count * logits.shape[1])}
 
-    def scores(self, features):
+    def scores(self, features: DenseFeatures) -> torch.Tensor:
         """`DenseFeatures` -> probabilities float [N, num_classes]."""
         return self._logits(features).sigmoid()
 
-    def _logits(self, features):
+    def _logits(self, features: DenseFeatures) -> torch.Tensor:
         """float [N, num_classes]."""
         scores, inside_any, means = [], [], []
         for level in LEVELS:
             x = features.pyramid[level]
-            inside = features.inside(*x.shape[-2:], 4 * 2**level)[:, None]
+            inside = features.inside(x.shape[-2], x.shape[-1], 4 * 2**level)[:, None]
             means.append((x * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)))
             scores.append(self.local(F.relu(self.hidden(x))).flatten(2).float())
             inside_any.append(inside.flatten(2))
         return soft_maximum(torch.cat(scores, 2), torch.cat(inside_any, 2)) + self.overall(torch.cat(means, 1)).float()
 
 
-def soft_maximum(scores, inside):
+def soft_maximum(scores: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     """log(mean(exp(r x))) / r over the places inside, r = `SHARPNESS`: between their mean and their maximum.
 
     Args:

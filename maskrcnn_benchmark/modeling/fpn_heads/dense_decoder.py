@@ -1,18 +1,13 @@
 """The dense decoder and its features: what every head with one output per image reads."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import valid_mask
-
-# How a head gets its label: from `ImageAnnotations`, or None where nobody looked
-LabelFunction = Callable[[ImageAnnotations], Any]
 
 DENSE_STRIDE = 4
 NUM_LEVELS = 4  # P2..P5; the coarser levels of a pyramid exist for anchors alone
@@ -47,13 +42,13 @@ class DenseFeatures:
         return self._inside[key]
 
 
-def conv_block(in_channels, out_channels, norm, kernel_size=3, stride=1):
+def conv_block(in_channels: int, out_channels: int, norm: str, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution, normalisation ("GN", "BN" or "") and ReLU; the spatial size is kept but for the stride."""
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=not norm)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
-    layers = [conv]
+    layers: list[nn.Module] = [conv]
     if norm == "GN":
         layers.append(nn.GroupNorm(_num_groups(out_channels), out_channels))
     elif norm == "BN":
@@ -64,7 +59,7 @@ def conv_block(in_channels, out_channels, norm, kernel_size=3, stride=1):
     return nn.Sequential(*layers)
 
 
-def _num_groups(channels):
+def _num_groups(channels: int) -> int:
     """32 groups as in the Group Normalization paper, fewer where that leaves less than four channels in one."""
     groups = 32
     while groups > 1 and (channels % groups or channels // groups < 4):
@@ -84,7 +79,7 @@ class DenseDecoder(nn.Module):
         norm: "GN", "BN" or "".
     """
 
-    def __init__(self, in_channels, channels=128, norm="GN"):
+    def __init__(self, in_channels: int, channels: int = 128, norm: str = "GN") -> None:
         super().__init__()
         self.out_channels = channels
         self.levels = nn.ModuleList(
@@ -94,7 +89,7 @@ class DenseDecoder(nn.Module):
             for level in range(NUM_LEVELS)
         )
 
-    def forward(self, pyramid):
+    def forward(self, pyramid: Sequence[torch.Tensor]) -> torch.Tensor:
         """Pyramid maps, finest (stride 4) first, each [N, in_channels, h, w] -> [N, channels, H/4, W/4]."""
         finest, *coarser = (self._to_second_level(stages, x, pyramid) for stages, x in zip(self.levels, pyramid))
         if not coarser:
@@ -116,7 +111,7 @@ def _enlarge(x, finer):
     return F.interpolate(x, size=finer.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def of_images(features, indices):
+def of_images(features: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
     """The rows of a batch [N, ...] that belong to the images `indices` (ascending): itself where these are all."""
     if len(indices) == len(features):
         return features
@@ -124,7 +119,7 @@ def of_images(features, indices):
     return features.index_select(0, torch.tensor(indices, device=features.device))
 
 
-def stack_padded(maps, height, width, fill):
+def stack_padded(maps: Sequence[torch.Tensor | None], height: int, width: int, fill: float) -> torch.Tensor:
     """Stack maps [..., h, w] of several sizes into [N, ..., height, width], padded to the right and below by `fill`.
 
     In the place of a map there may be None, for an image without one: it is all `fill`. One map at least is needed.
@@ -137,7 +132,7 @@ def stack_padded(maps, height, width, fill):
     return out
 
 
-def without_unlabelled(inside, labels):
+def without_unlabelled(inside: torch.Tensor, labels: Sequence[object]) -> torch.Tensor:
     """`inside` [N, ...], but 0 for the images whose label is None; itself where every image has one."""
     if all(label is not None for label in labels):
         return inside

@@ -1,10 +1,14 @@
 """The fine decoder that boundary and occlusion share: the dense features joined with those of a shallow stem."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, LabelFunction, conv_block
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, DenseFeatures, conv_block
+from maskrcnn_benchmark.modeling.make_layers import init_small
+from maskrcnn_benchmark.modeling.utils import LabelFunction
 
 
 class EdgeDecoder(nn.Module):
@@ -21,7 +25,9 @@ class EdgeDecoder(nn.Module):
         norm: "GN", "BN" or "".
     """
 
-    def __init__(self, in_channels, stride=2, stem_channels=16, channels=32, norm="GN"):
+    def __init__(
+        self, in_channels: int, stride: int = 2, stem_channels: int = 16, channels: int = 32, norm: str = "GN"
+    ) -> None:
         super().__init__()
         if stride not in (1, 2, DENSE_STRIDE):
             raise ValueError(f"the edge decoder's stride must be 1, 2 or 4, not {stride}")
@@ -35,7 +41,7 @@ class EdgeDecoder(nn.Module):
             )
         self.join = conv_block(channels + (stem_channels if self.stem is not None else 0), channels, norm)
 
-    def forward(self, dense, images):
+    def forward(self, dense: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """[N, in_channels, H/4, W/4] and the padded batch [N, 3, H, W] -> [N, channels, H/stride, W/stride]."""
         x = self.reduce(dense)
         if self.stem is None:
@@ -55,16 +61,15 @@ class EdgePredictor(nn.Module):
         prior: initial probability of the first map, which is an edge probability: rare, so that training starts calm.
     """
 
-    def __init__(self, in_channels, out_channels, stride, prior=0.05):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, prior: float = 0.05) -> None:
         super().__init__()
         self.stride = stride
         self.predict = nn.Conv2d(in_channels, out_channels * stride * stride, 3, padding=1)
-        nn.init.normal_(self.predict.weight, std=0.01)
-        nn.init.zeros_(self.predict.bias)
+        init_small(self.predict)
         with torch.no_grad():  # pixel_shuffle takes each map's stride^2 channels side by side
-            self.predict.bias[: stride * stride] = -torch.log(torch.tensor((1 - prior) / prior))
+            self.predict.bias[: stride * stride] = -torch.log(torch.tensor((1 - prior) / prior))  # type: ignore[index]
 
-    def forward(self, fine):
+    def forward(self, fine: torch.Tensor) -> torch.Tensor:
         """[N, in_channels, H/stride, W/stride] -> logits [N, out_channels, H, W]."""
         return F.pixel_shuffle(self.predict(fine), self.stride)
 
@@ -84,13 +89,13 @@ class EdgeHead(nn.Module):
         self.predictor = EdgePredictor(in_channels, out_channels, stride)
         self.label_of = label_of
 
-    def subpixels(self, features):
+    def subpixels(self, features: DenseFeatures) -> torch.Tensor:
         """`DenseFeatures` -> the predictor's output before its cells are spread: [N, out_channels * s^2, H/s, W/s]."""
         made = features.subpixels.get(self.predictor)
         return self.predictor.predict(features.fine) if made is None else made
 
 
-def predict_together(predictors, fine):
+def predict_together(predictors: Sequence[EdgePredictor], fine: torch.Tensor) -> dict[nn.Module, torch.Tensor]:
     """{predictor: its subpixels} of several `EdgePredictor`s, in one convolution.
 
     Convolutions of few output channels take about as long as one of all of them.

@@ -25,7 +25,7 @@ class CombinedFPNHeads(nn.Module):
     Args:
         heads: {name: head}, (features: `DenseFeatures`, None, targets or None) -> (one output per image or None,
             losses). Those that are an `EdgeHead` are computed in one convolution.
-        trunk: `DenseDecoder` or None where no head needs it.
+        dense_decoder: `DenseDecoder` or None where no head needs it.
         edge_decoder: `EdgeDecoder` or None where no head needs it.
         keys: {name: key of the task whose outputs the head makes}, where it is not the name.
     """
@@ -33,13 +33,13 @@ class CombinedFPNHeads(nn.Module):
     def __init__(
         self,
         heads: Mapping[str, nn.Module],
-        trunk: DenseDecoder | None = None,
+        dense_decoder: DenseDecoder | None = None,
         edge_decoder: EdgeDecoder | None = None,
         keys: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.heads = nn.ModuleDict(heads)
-        self.trunk = trunk
+        self.trunk = dense_decoder  # under this name in state dicts
         self.edge_decoder = edge_decoder
         self.keys = {name: name for name in heads} | dict(keys or {})
 
@@ -61,14 +61,16 @@ class CombinedFPNHeads(nn.Module):
         if targets is not None:  # a head that has nothing to learn from must not get a gradient of zero either
             edge_heads = [h for h in edge_heads if any(h.label_of(target) is not None for target in targets)]
         if edge_heads:
-            features.subpixels = predict_together([head.predictor for head in edge_heads], features.fine)
+            features.subpixels = predict_together([head.predictor for head in edge_heads], features.fine)  # type: ignore[arg-type]
         outputs, losses = {}, {}
         for name, head in self.heads.items():
             outputs[self.keys[name]], head_losses = head(features, None, targets)
             losses.update(head_losses)
         return outputs, losses
 
-    def features(self, pyramid, images, image_sizes):
+    def features(
+        self, pyramid: Sequence[torch.Tensor], images: torch.Tensor, image_sizes: list[tuple[int, int]]
+    ) -> DenseFeatures:
         """The `DenseFeatures` that the heads read.
 
         Args:
@@ -117,12 +119,12 @@ def build_fpn_heads(
             f"{', '.join(built)} need{'s' if len(built) == 1 else ''}; take one that ends in -FPN"
         )
     reads = {task.reads(cfg) for task, _ in built.values()}
-    trunk = edge_decoder = None
+    dense_decoder = edge_decoder = None
     if reads & {"dense", "fine"}:
-        trunk = DenseDecoder(in_channels, dense_channels, norm)
+        dense_decoder = DenseDecoder(in_channels, dense_channels, norm)
     if "fine" in reads:
         edge_decoder = EdgeDecoder(
             dense_channels, edge_stride, cfg.MODEL.EDGE_DECODER.STEM_CHANNELS, edge_channels, norm
         )
     heads = {name: head for name, (_, head) in built.items()}
-    return CombinedFPNHeads(heads, trunk, edge_decoder, {name: task.key for name, (task, _) in built.items()})
+    return CombinedFPNHeads(heads, dense_decoder, edge_decoder, {name: task.key for name, (task, _) in built.items()})

@@ -1,12 +1,13 @@
-"""The occlusion head: where does one thing hide another, and which side is in front?"""
+"""The occlusion head: where does one object hide another, and which side is in front?"""
 
 import math
 
 import torch
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction, stack_padded, without_unlabelled
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures, stack_padded, without_unlabelled
 from maskrcnn_benchmark.modeling.fpn_heads.edge_decoder import EdgeHead
+from maskrcnn_benchmark.modeling.utils import HeadOutput, LabelFunction, Targets
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
 
@@ -32,7 +33,7 @@ class OcclusionHead(EdgeHead):
         self.attention_beta = attention_beta
         self.attention_gamma = attention_gamma
 
-    def forward(self, features, proposals=None, targets=None):
+    def forward(self, features: DenseFeatures, proposals: None = None, targets: Targets = None) -> HeadOutput:
         """`DenseFeatures` -> predictions or losses.
 
         Returns:
@@ -47,10 +48,10 @@ class OcclusionHead(EdgeHead):
             return None, {}
         subpixels, stride = self.subpixels(features), self.predictor.stride
         logits = F.pixel_shuffle(subpixels[:, : stride**2], stride).float()[:, 0]
-        size = logits.shape[-2:]
-        edges = stack_padded([None if label is None else label.edges for label in labels], *size, 0).bool()
-        direction = stack_padded([None if label is None else label.direction for label in labels], *size, 0)
-        valid = without_unlabelled(features.inside(*size, 1), labels)
+        height, width = logits.shape[-2:]
+        edges = stack_padded([None if label is None else label.edges for label in labels], height, width, 0).bool()
+        direction = stack_padded([None if label is None else label.direction for label in labels], height, width, 0)
+        valid = without_unlabelled(features.inside(height, width, 1), labels)
         losses = {
             "loss_occlusion_edge": attention_loss(logits, edges, valid, self.attention_beta, self.attention_gamma)
         }
@@ -65,25 +66,27 @@ class OcclusionHead(EdgeHead):
             losses["loss_occlusion_direction"] = direction_loss(raw.t().float(), direction[image, :, row, column])
         return None, losses
 
-    def scores(self, features):
+    def scores(self, features: DenseFeatures) -> torch.Tensor:
         """`DenseFeatures` -> edge probability, sine and cosine, float [N, 3, H, W] of the padded batch."""
         raw = F.pixel_shuffle(self.subpixels(features), self.predictor.stride).float()
         return torch.cat([raw[:, :1].sigmoid(), F.normalize(raw[:, 1:], dim=1)], dim=1)
 
 
-def attention_loss(logits, edges, valid, beta, gamma):
+def attention_loss(
+    logits: torch.Tensor, edges: torch.Tensor, valid: torch.Tensor, beta: float, gamma: float
+) -> torch.Tensor:
     """Class-balanced cross-entropy with a focus on hard pixels (DOOBNet, Wang et al. 2018), mean over valid pixels.
 
-    Per pixel `a * beta^((1 - p_t)^gamma) * BCE` with p_t the probability of the truth and a the batch's share of the
-    other class. The paper adds over pixels; the mean keeps the loss's scale independent of the image size.
+    Per pixel `a * beta^((1 - p_t)^gamma) * BCE` with p_t the probability of the true class and a the batch's fraction
+    of the other one. The paper adds over pixels; the mean keeps the loss's scale independent of the image size.
 
     Args:
         logits: float [N, H, W]. edges, valid: bool [N, H, W].
     """
     count = valid.sum()
-    positive_share = (edges & valid).sum() / count
+    positive_fraction = (edges & valid).sum() / count
     # the balance and the padding first, which have no gradient
-    weight = torch.where(edges, 1 - positive_share, positive_share) * valid
+    weight = torch.where(edges, 1 - positive_fraction, positive_fraction) * valid
     cross_entropy = F.binary_cross_entropy_with_logits(logits, edges.to(logits.dtype), reduction="none")
     p_true = torch.exp(-cross_entropy)
     # the power's slope is infinite at 0, where the pixel is right already and its cross-entropy is 0
@@ -91,7 +94,7 @@ def attention_loss(logits, edges, valid, beta, gamma):
     return (focus * cross_entropy * weight).sum() / count
 
 
-def direction_loss(raw, direction):
+def direction_loss(raw: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
     """Distance on the unit circle at occlusion edges (OPNet, Feng et al. 2021), free of the wrap-around at pi.
 
     With f the squared chord between the predicted and the true direction: 0.5 f^2 below 1, f - 0.5 above; mean over

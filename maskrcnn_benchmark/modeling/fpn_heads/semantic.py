@@ -1,10 +1,15 @@
 """Dense classification of pixels: the semantic head, and that of parts for a whole image."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.layers import mean_cross_entropy
-from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, LabelFunction, stack_padded
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, DenseFeatures, stack_padded
+from maskrcnn_benchmark.modeling.make_layers import init_small
+from maskrcnn_benchmark.modeling.utils import HeadOutput, LabelFunction, Targets
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 
@@ -31,10 +36,9 @@ class PixelClassifier(nn.Module):
         self.loss_name = loss_name
         self.label_of = label_of
         self.predict = nn.Conv2d(in_channels, num_classes, 1)
-        nn.init.normal_(self.predict.weight, std=0.01)
-        nn.init.zeros_(self.predict.bias)
+        init_small(self.predict)
 
-    def forward(self, features, proposals=None, targets=None):
+    def forward(self, features: DenseFeatures, proposals: None = None, targets: Targets = None) -> HeadOutput:
         """`DenseFeatures` -> (one `ScoreMap` of logits per image, {}) or, with targets, (None, {loss_name: scalar})."""
         if targets is None:
             maps = zip(self.scores(features), features.image_sizes)
@@ -45,12 +49,14 @@ class PixelClassifier(nn.Module):
         loss = pixel_cross_entropy(self.predict(features.dense), labels, DENSE_STRIDE, self.loss_stride)
         return None, {} if loss is None else {self.loss_name: loss}
 
-    def scores(self, features):
+    def scores(self, features: DenseFeatures) -> torch.Tensor:
         """`DenseFeatures` -> logits [N, num_classes, H / 4, W / 4] of the padded batch."""
         return self.predict(features.dense)
 
 
-def pixel_cross_entropy(logits, labels, stride, loss_stride=1):
+def pixel_cross_entropy(
+    logits: torch.Tensor, labels: Sequence[torch.Tensor | None], stride: int, loss_stride: int = 1
+) -> torch.Tensor | None:
     """Mean cross-entropy over the labelled pixels of a batch.
 
     Args:

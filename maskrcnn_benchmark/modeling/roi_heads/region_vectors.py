@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import LabelFunction
 from maskrcnn_benchmark.modeling.roi_heads.regions import region_features
 from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
-from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.modeling.utils import LabelFunction, cat
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 
