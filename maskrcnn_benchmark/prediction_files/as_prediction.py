@@ -17,7 +17,7 @@ MOST_OBJECTS = 100
 
 
 class LabelMap:
-    """One label per pixel in the place of a `ScoreMap`: it becomes scores only where somebody looks at them.
+    """One label per pixel in the place of a `ScoreMap`: its scores are computed lazily.
 
     Args:
         labels: uint8 [H, W].

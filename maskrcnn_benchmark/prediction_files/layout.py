@@ -47,7 +47,7 @@ class PredictionFile:
         return f"{type(self).__name__}({self.key!r}, {self.name!r})"
 
 
-def files_of(tasks: Iterable) -> list[PredictionFile]:
+def files_of(tasks: Iterable) -> list[Any]:
     """The files of tasks (`tasks.task.Task`): lists first, then maps.
 
     Raises `UserError` where two have the same key or name, so that one's predictions would take the other's place.
@@ -99,7 +99,7 @@ class FileNames:
     @cached_property
     def indices(self) -> dict[int | str, int]:
         """{what files call an image: its index}: its id, or its name, which is all that some networks know."""
-        by_name = {name: index for index, name in enumerate(image_names(self._dataset))}
+        by_name: dict[int | str, int] = {name: index for index, name in enumerate(image_names(self._dataset))}
         return {**by_name, **image_ids(self._dataset)}
 
     def labels_beside(self, path: str | os.PathLike) -> dict[int | str, int]:

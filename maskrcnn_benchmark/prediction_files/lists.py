@@ -35,7 +35,7 @@ class PredictionList:
         self.names = names
         self.labels = names.labels_beside(path)
         self._kind = kind
-        self._indices, self._seen = names.indices, set()
+        self._indices, self._seen = names.indices, set[int]()
         self.file = RowFile(path, self._check)
 
     def read(self, index: int) -> Any:

@@ -31,7 +31,7 @@ def find_predictions(folder: str | os.PathLike, tasks: Iterable) -> dict[str, Pa
     files = files_of(tasks)
     names = [(file.key, file.name) for file in files]
     names += [(file.key, file.wrapped_too) for file in files if isinstance(file, ListFile) and file.wrapped_too]
-    found = {}
+    found: dict[str, Path] = {}
     for key, name in names:
         if (folder / name).exists():
             found.setdefault(key, folder / name)

@@ -1,8 +1,11 @@
 """A JSON file with a list of predictions, of any size and from anybody: checked once, then read image by image."""
 
 import json
+import os
 from array import array
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,27 +28,26 @@ class RowFile:
         UserError: the file is missing or no such list, or `check` refuses an entry.
     """
 
-    def __init__(self, path, check):
+    def __init__(self, path: str | os.PathLike, check: Callable[[dict], int]) -> None:
         self.path = Path(path)
         images, starts, lengths = array("i"), array("q"), array("i")
         for number, (start, length, entry) in enumerate(_entries(self.path)):
             images.append(self._image_of(number, entry, check))
             starts.append(start)
             lengths.append(length)
-        images = np.array(images, np.int32)
-        self._numbers = np.argsort(images, kind="stable").astype(np.int32)
-        self._images = images[self._numbers]
+        self._numbers = np.argsort(np.array(images, np.int32), kind="stable").astype(np.int32)
+        self._images = np.array(images, np.int32)[self._numbers]
         self._starts = np.array(starts, np.int64)
         self._lengths = np.array(lengths, np.int32)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._images)
 
-    def images(self):
+    def images(self) -> set[int]:
         """Indices of the images that have entries: set of int."""
         return set(np.unique(self._images).tolist())
 
-    def rows(self, index):
+    def rows(self, index: int) -> list[tuple[int, dict]]:
         """The entries of the image at an index in the order of the file: list of (number in the file, dict)."""
         low, high = np.searchsorted(self._images, [index, index + 1])
         numbers = self._numbers[low:high]
@@ -64,11 +66,11 @@ class RowFile:
                     raise UserError(f"{self.path} was changed while it was read; start again") from None
         return rows
 
-    def error(self, number, problem):
+    def error(self, number: int, problem: object) -> UserError:
         """The `UserError` that an entry deserves."""
         return UserError(f"{self.path}: entry {number} {problem}")
 
-    def _image_of(self, number, entry, check):
+    def _image_of(self, number: int, entry: Any, check: Callable[[dict], int]) -> int:
         if not isinstance(entry, dict):
             raise self.error(number, f"is {shown(entry)}; each must be an object")
         try:
@@ -77,13 +79,13 @@ class RowFile:
             raise self.error(number, error) from None
 
 
-def shown(value):
+def shown(value: object) -> str:
     """A value as an error shows it, cut short."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _entries(path):
+def _entries(path: Path) -> Iterator[tuple[int, int, Any]]:
     """Yield (place of the first byte, number of bytes, value) of each entry of a list, keeping only one in memory."""
     if not path.is_file():
         raise UserError(f"no such file: {path}")
@@ -105,7 +107,7 @@ def _entries(path):
             raise UserError(f"{path} goes on after its list of {number} predictions; it is damaged, write it again")
 
 
-def _skip_to_list(stream):
+def _skip_to_list(stream: JsonStream) -> None:
     """Go to the list under "pred" in an object; what stands before it is passed over."""
     keys = []
     for key in stream.members("the file"):

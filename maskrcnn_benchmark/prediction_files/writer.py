@@ -133,7 +133,7 @@ def contents(
     Raises:
         UserError: for a prediction that its file cannot hold without loss.
     """
-    found = []
+    found: list[tuple[Any, list[dict], list[tuple]]] = []
     for task in tasks:
         held = task.to_files(stored[task.key]) if task.key in stored and task.files() else {}
         for file in (file for file in task.files() if held.get(file.key) is not None):
@@ -164,13 +164,13 @@ def _rows_of_process(target):
 class _RowsOfProcess:
     """One process's share of a list on disk: a line per image, its index and its rows."""
 
-    def __init__(self, path, target, file):
+    def __init__(self, path: Path, target: Path, file: Any) -> None:
         self.path = path
         self._target = target
         self._file = file
-        self._seen = set()
+        self._seen: set[int] = set()
 
-    def add(self, index, rows):
+    def add(self, index: int, rows: list[dict]) -> None:
         if index in self._seen:
             return
         self._seen.add(index)
@@ -178,7 +178,7 @@ class _RowsOfProcess:
         with writing(self._target):
             self._file.write(f"{index} {text}\n".encode())
 
-    def flush(self):
+    def flush(self) -> None:
         with writing(self._target):
             self._file.flush()
 

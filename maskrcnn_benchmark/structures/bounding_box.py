@@ -1,8 +1,11 @@
 """BoxList: the boxes of one image, each with any number of fields, that are transformed together."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
 
-from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, TensorHolder, check_flip
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, Index, TensorHolder, check_flip
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "TO_REMOVE", "BoxList"]
 
@@ -25,7 +28,7 @@ class BoxList(TensorHolder):
         ValueError: for another shape or mode.
     """
 
-    def __init__(self, bbox, image_size, mode="xyxy"):
+    def __init__(self, bbox: torch.Tensor | Sequence[Any], image_size: tuple[int, int], mode: str = "xyxy") -> None:
         device = bbox.device if isinstance(bbox, torch.Tensor) else torch.device("cpu")
         bbox = torch.as_tensor(bbox, dtype=torch.float32, device=device)
         if bbox.ndim != 2 or bbox.shape[-1] != 4:
@@ -36,25 +39,25 @@ class BoxList(TensorHolder):
         self.bbox = bbox
         self.size = image_size
         self.mode = mode
-        self.extra_fields = {}
+        self.extra_fields: dict[str, Any] = {}
 
-    def add_field(self, field, field_data):
+    def add_field(self, field: str, field_data: Any) -> None:
         self.extra_fields[field] = field_data
 
-    def get_field(self, field):
+    def get_field(self, field: str) -> Any:
         """The data of a field. Raises `KeyError` that names the fields there are."""
         if field not in self.extra_fields:
             raise KeyError(f"no field {field!r} among the fields of these boxes: {sorted(self.extra_fields)}")
         return self.extra_fields[field]
 
-    def has_field(self, field):
+    def has_field(self, field: str) -> bool:
         return field in self.extra_fields
 
-    def fields(self):
+    def fields(self) -> list[str]:
         """Names of the fields: list of str."""
         return list(self.extra_fields)
 
-    def copy_with_fields(self, fields, skip_missing=False):
+    def copy_with_fields(self, fields: str | Iterable[str], skip_missing: bool = False) -> "BoxList":
         """The same boxes with only the named fields (a name or several); a missing one is a `KeyError` or skipped."""
         boxes = BoxList(self.bbox, self.size, self.mode)
         for field in [fields] if isinstance(fields, str) else fields:
@@ -62,7 +65,7 @@ class BoxList(TensorHolder):
                 boxes.add_field(field, self.get_field(field))
         return boxes
 
-    def convert(self, mode):
+    def convert(self, mode: str) -> "BoxList":
         """The same boxes in the mode "xyxy" or "xywh"."""
         _check_mode(mode)
         if mode == self.mode:
@@ -76,7 +79,7 @@ class BoxList(TensorHolder):
         boxes.extra_fields = dict(self.extra_fields)
         return boxes
 
-    def resize(self, size, *args, **kwargs):
+    def resize(self, size: tuple[int, int], *args: Any, **kwargs: Any) -> "BoxList":
         """The boxes of the image resized to `size` (width, height): coordinates times the ratio of the sizes."""
         ratios = [float(new) / float(old) for new, old in zip(size, self.size)]
         bbox = self.bbox * self.bbox.new_tensor(ratios * 2)
@@ -91,7 +94,7 @@ class BoxList(TensorHolder):
         bbox = self._reflect(self.bbox, method)
         return self._transformed(bbox, self.size, lambda field: field.transpose(method), "transpose")
 
-    def crop(self, box):
+    def crop(self, box: Sequence[int]) -> "BoxList":
         """The boxes within the window `box` = (x1, y1, x2, y2), x2 and y2 excluded; the new size is (x2 - x1, y2 - y1).
 
         All N boxes stay. Corners outside move to the window's nearest pixel.
@@ -103,11 +106,11 @@ class BoxList(TensorHolder):
         cropped = BoxList(torch.stack((x1, y1, x2, y2), -1), (width, height))
         return cropped.convert(self.mode)._with_fields(self, lambda field: field.crop(box), "crop")
 
-    def pad(self, size):
+    def pad(self, size: tuple[int, int]) -> "BoxList":
         """The boxes of the image enlarged to `size` (width, height) by pixels to the right and below."""
         return self._transformed(self.bbox, size, lambda field: field.pad(size), "pad")
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: Index) -> "BoxList":
         """The boxes at an index, slice, index tensor or boolean mask, with their fields; an integer gives one box."""
         if isinstance(item, int):
             if not -len(self) <= item < len(self):
@@ -118,10 +121,10 @@ class BoxList(TensorHolder):
             boxes.add_field(name, _pick(field, item))
         return boxes
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.bbox.shape[0]
 
-    def clip_to_image(self, remove_empty=True):
+    def clip_to_image(self, remove_empty: bool = True) -> "BoxList":
         """Move corners outside the image to its nearest pixel, in this object, and return it.
 
         With `remove_empty`, returns the boxes that are wider and higher than one pixel, as a new object. The tensor
@@ -136,25 +139,25 @@ class BoxList(TensorHolder):
             return self
         return self[(corners[:, 3] > corners[:, 1]) & (corners[:, 2] > corners[:, 0])]
 
-    def area(self):
+    def area(self) -> torch.Tensor:
         """float [N]: width times height, last pixel included."""
         if self.mode == "xywh":
             return self.bbox[:, 2] * self.bbox[:, 3]
         x1, y1, x2, y2 = self.bbox.unbind(-1)
         return (x2 - x1 + TO_REMOVE) * (y2 - y1 + TO_REMOVE)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         width, height = self.size
         return f"BoxList(num_boxes={len(self)}, image_width={width}, image_height={height}, mode={self.mode})"
 
-    def _corners(self):
+    def _corners(self) -> tuple[torch.Tensor, ...]:
         x, y, third, fourth = self.bbox.unbind(-1)
         if self.mode == "xyxy":
             return x, y, third, fourth
         # A negative width would turn the box inside out
         return x, y, x + (third - TO_REMOVE).clamp(min=0), y + (fourth - TO_REMOVE).clamp(min=0)
 
-    def _reflect(self, bbox, method):
+    def _reflect(self, bbox: torch.Tensor, method: int) -> torch.Tensor:
         x, y, third, fourth = bbox.unbind(-1)
         width, height = self.size
         if self.mode == "xywh":
@@ -175,7 +178,7 @@ class BoxList(TensorHolder):
         return self
 
 
-def _check_mode(mode):
+def _check_mode(mode: str) -> None:
     if mode not in ("xyxy", "xywh"):
         raise ValueError(f"the mode of boxes is 'xyxy' or 'xywh', not {mode!r}")
 

@@ -1,12 +1,14 @@
 """Operations on whole BoxLists: suppression, overlap, joining. All count the last pixel of a box as its own."""
 
+from collections.abc import Iterable
+
 import torch
 
 from maskrcnn_benchmark.layers import nms
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
 
 
-def boxlist_nms(boxlist, nms_thresh, max_proposals=-1, score_field="scores"):
+def boxlist_nms(boxlist: BoxList, nms_thresh: float, max_proposals: int = -1, score_field: str = "scores") -> BoxList:
     """Greedy non-maximum suppression over all boxes, whatever their label.
 
     Args:
@@ -23,7 +25,7 @@ def boxlist_nms(boxlist, nms_thresh, max_proposals=-1, score_field="scores"):
     return boxlist[keep[:max_proposals] if max_proposals > 0 else keep]
 
 
-def best_boxes(boxlist, count):
+def best_boxes(boxlist: BoxList, count: int) -> BoxList:
     """The `count` boxes of the highest field "scores" and those that tie with the last of them, in their order.
 
     0 or less keeps all.
@@ -34,20 +36,20 @@ def best_boxes(boxlist, count):
     return boxlist[torch.nonzero(scores >= torch.topk(scores, count).values[-1]).squeeze(1)]
 
 
-def remove_small_boxes(boxlist, min_size):
+def remove_small_boxes(boxlist: BoxList, min_size: float) -> BoxList:
     """The boxes of which both sides are at least `min_size` pixels."""
     sides = boxlist.convert("xywh").bbox[:, 2:]
     return boxlist[(sides >= min_size).all(dim=1)]
 
 
-def boxlist_iou(boxlist1, boxlist2):
+def boxlist_iou(boxlist1: BoxList, boxlist2: BoxList) -> torch.Tensor:
     """Intersection over union of every pair: float [N, M]. Raises `RuntimeError` where the image sizes differ."""
     if tuple(boxlist1.size) != tuple(boxlist2.size):
         raise RuntimeError(f"boxes of images of different size have no overlap: {boxlist1}, {boxlist2}")
     return box_iou(*(boxlist.convert("xyxy").bbox for boxlist in (boxlist1, boxlist2)))
 
 
-def box_iou(boxes1, boxes2):
+def box_iou(boxes1: torch.Tensor, boxes2: torch.Tensor) -> torch.Tensor:
     """Intersection over union of every pair of boxes, computed side by side: much faster than corner by corner.
 
     Args:
@@ -64,13 +66,13 @@ def box_iou(boxes1, boxes2):
     return overlap / (_area(low1, high1) + _area(low2, high2) - overlap)
 
 
-def _area(low, high):
+def _area(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """Low and high corners [..., 2, N, M] (x, y) -> areas [..., N, M]."""
     sides = high - low + TO_REMOVE
     return sides.select(-3, 0) * sides.select(-3, 1)
 
 
-def cat_boxlist(boxlists):
+def cat_boxlist(boxlists: Iterable[BoxList]) -> BoxList:
     """Join BoxLists of one image, which share size, mode and names of fields.
 
     Raises:

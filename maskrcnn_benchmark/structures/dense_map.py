@@ -1,5 +1,8 @@
 """Whole-image maps of what was annotated: semantic labels, boundaries, and occlusion edges with their direction."""
 
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import torch
 import torch.nn.functional as F
 
@@ -9,24 +12,28 @@ from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder
 
 IGNORE_INDEX = 255
 
+Kind = TypeVar("Kind", bound="_Map")
+
 
 class _Map(TensorHolder):
-    """What semantic and boundary maps share: maps that are changed when they are looked at, as `_maps`."""
+    """What semantic and boundary maps share: maps that are transformed lazily, as `_maps`."""
+
+    _maps: Any
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self._maps.size
 
-    def transpose(self, method):
+    def transpose(self: Kind, method: int) -> Kind:
         return self._of(self._maps.transpose(method))
 
-    def crop(self, box):
+    def crop(self: Kind, box: Sequence[float]) -> Kind:
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
         return self._of(_crop(self._maps, box))
 
     @classmethod
-    def _of(cls, maps):
+    def _of(cls: type[Kind], maps: Any) -> Kind:
         made = cls.__new__(cls)
         made._maps = maps
         return made
@@ -39,20 +46,20 @@ class SemanticMap(_Map):
         labels: uint8 [H, W]: class 0..C-1, or IGNORE_INDEX where nobody labelled the pixel.
     """
 
-    def __init__(self, labels):
+    def __init__(self, labels: torch.Tensor) -> None:
         _check_map(labels, "a semantic map")
         self._maps = NearestMaps(labels)
 
     @property
-    def labels(self):
+    def labels(self) -> torch.Tensor:
         """uint8 [H, W]."""
         return self._maps.tensor
 
-    def resize(self, size):
+    def resize(self, size: Sequence[int]) -> "SemanticMap":
         """The map of the image resized to (width, height): each pixel takes the class at its centre."""
         return self._of(self._maps.resize(size))
 
-    def pad(self, size):
+    def pad(self, size: Sequence[int]) -> "SemanticMap":
         """The map enlarged to (width, height) to the right and below; what is new is ignored."""
         return self._of(self._maps.pad(size, IGNORE_INDEX))
 
@@ -60,7 +67,7 @@ class SemanticMap(_Map):
 class BoundaryMap(_Map):
     """Boundaries between objects and stuff, whatever their class, as drawn by one annotator or by several.
 
-    Edge pixels are few, so their places are kept and the maps made when they are asked for.
+    Edge pixels are few, so their places are kept and the maps computed lazily.
 
     Args:
         edges: uint8 [H, W], 1 on a boundary.
@@ -68,7 +75,7 @@ class BoundaryMap(_Map):
             one who drew `edges`.
     """
 
-    def __init__(self, edges, annotators=None):
+    def __init__(self, edges: torch.Tensor, annotators: torch.Tensor | None = None) -> None:
         _check_map(edges, "a boundary map")
         if annotators is not None and (
             annotators.dtype != torch.uint8 or annotators.ndim != 3 or annotators.shape[1:] != edges.shape
@@ -78,27 +85,27 @@ class BoundaryMap(_Map):
         self._maps = SparseMaps.of_maps(edges[None] if annotators is None else annotators)
 
     @classmethod
-    def of_annotators(cls, annotators):
+    def of_annotators(cls, annotators: torch.Tensor) -> "BoundaryMap":
         """The map of several annotators, uint8 [A, H, W] with A at least 1."""
         return cls(annotators[0], annotators)
 
     @classmethod
-    def of_edges(cls, places, size):
+    def of_edges(cls, places: torch.Tensor, size: Sequence[int]) -> "BoundaryMap":
         """From the edge pixels that one annotator drew, int64 [E], row * width + column, each once; (width, height)."""
         return cls._of(SparseMaps(places.int(), 1, size))
 
     @property
-    def edges(self):
+    def edges(self) -> torch.Tensor:
         """uint8 [H, W]: where any annotator drew a boundary."""
         annotators = self.annotators
         return annotators.amax(dim=0) if len(annotators) > 1 else annotators[0]
 
     @property
-    def annotators(self):
+    def annotators(self) -> torch.Tensor:
         """uint8 [A, H, W]."""
         return self._maps.ones()
 
-    def resize(self, size):
+    def resize(self, size: Sequence[int]) -> "BoundaryMap":
         """The map of the image resized to (width, height), without losing or tearing a boundary.
 
         Where it shrinks, a pixel is an edge if any edge pixel falls in it; where it grows, each pixel takes the one at
@@ -113,7 +120,7 @@ class BoundaryMap(_Map):
         places = torch.unique((annotator * height + y) * width + x)
         return self._of(SparseMaps(places.int(), self._maps.layers, (width, height)).resize(size))
 
-    def pad(self, size):
+    def pad(self, size: Sequence[int]) -> "BoundaryMap":
         """The map enlarged to (width, height) to the right and below, without edges there."""
         _, (annotator, y, x) = self._maps.settled()
         places = (annotator * size[1] + y) * size[0] + x
@@ -126,14 +133,14 @@ class OcclusionMap(TensorHolder):
     The direction theta is that of the edge's tangent, taken so that the occluder lies to its left, in the image's frame
     (x right, y down): theta = atan2(dy, dx), as in PIOD. An upright edge whose left side is in front has -pi / 2.
 
-    Edge pixels are few, so their places and directions are kept and the maps made when they are asked for.
+    Edge pixels are few, so their places and directions are kept and the maps computed lazily.
 
     Args:
         edges: uint8 [H, W], 1 on an occlusion edge.
         direction: float32 [2, H, W], (sin theta, cos theta) on edge pixels and 0 elsewhere.
     """
 
-    def __init__(self, edges, direction):
+    def __init__(self, edges: torch.Tensor, direction: torch.Tensor) -> None:
         _check_map(edges, "an occlusion map")
         if direction.shape != (2, *edges.shape):
             raise ValueError(f"directions of a {list(edges.shape)} map must be [2, H, W], not {list(direction.shape)}")
@@ -142,7 +149,7 @@ class OcclusionMap(TensorHolder):
         self._tangents = direction[:, y, x]
 
     @classmethod
-    def of_edges(cls, places, tangents, size):
+    def of_edges(cls, places: torch.Tensor, tangents: torch.Tensor, size: Sequence[int]) -> "OcclusionMap":
         """From the edge pixels alone.
 
         Args:
@@ -153,21 +160,21 @@ class OcclusionMap(TensorHolder):
         return cls._of(SparseMaps(places.int(), 1, size), tangents)
 
     @property
-    def edges(self):
+    def edges(self) -> torch.Tensor:
         """uint8 [H, W]."""
         return self._places.ones()[0]
 
     @property
-    def direction(self):
+    def direction(self) -> torch.Tensor:
         """float32 [2, H, W]."""
         return self._places.paint(self._tangents)[:, 0]
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self._places.size
 
-    def resize(self, size):
+    def resize(self, size: Sequence[int]) -> "OcclusionMap":
         """The map of the image resized to (width, height); edges as in `BoundaryMap.resize`.
 
         Tangents stretch with the image. Where several fall together, the direction is that of their sum (of the first
@@ -186,29 +193,29 @@ class OcclusionMap(TensorHolder):
             tangents, cells = _join(tangents, cells)
         return self._of(SparseMaps(cells.int(), 1, (width, height)).resize(size), F.normalize(tangents, dim=0))
 
-    def transpose(self, method):
+    def transpose(self, method: int) -> "OcclusionMap":
         """The map of the mirrored image: theta becomes -theta (left-right) or pi - theta (upside down)."""
         places = self._places.transpose(method)
         sin, cos = self._tangents
         return self._of(places, torch.stack((-sin, cos) if method == FLIP_LEFT_RIGHT else (sin, -cos)))
 
-    def crop(self, box):
+    def crop(self, box: Sequence[float]) -> "OcclusionMap":
         """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
         return self._of(_crop(self._places, box), self._tangents)
 
-    def pad(self, size):
+    def pad(self, size: Sequence[int]) -> "OcclusionMap":
         """The map enlarged to (width, height) to the right and below, without edges there."""
         which, (_, y, x) = self._places.settled()
         return self.of_edges(y * size[0] + x, self._tangents[:, which], size)
 
     @classmethod
-    def _of(cls, places, tangents):
+    def _of(cls, places: SparseMaps, tangents: torch.Tensor) -> "OcclusionMap":
         made = cls.__new__(cls)
         made._places, made._tangents = places, tangents
         return made
 
 
-def _check_map(labels, what):
+def _check_map(labels: torch.Tensor, what: str) -> None:
     if labels.ndim != 2 or labels.dtype != torch.uint8:
         raise ValueError(f"{what} is uint8 [H, W], not {str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}")
 
@@ -225,7 +232,7 @@ def _first_of_each(groups, count):
     return order.new_full((count,), len(groups)).scatter_reduce_(0, groups, order, "amin")
 
 
-def _join(tangents, cells):
+def _join(tangents: torch.Tensor, cells: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """One tangent [2, C] per cell, their sum or, where they cancel, the first; and the cells [C] without repetition."""
     cells, cell_of_edge = torch.unique(cells, return_inverse=True)
     sums = tangents.new_zeros((2, len(cells))).index_add_(1, cell_of_edge, tangents)

@@ -1,4 +1,4 @@
-"""All that is annotated on one image. None means that nobody looked, an empty structure that nothing was there."""
+"""All that is annotated on one image. None means not annotated, an empty structure that nothing was there."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ class ImageAnnotations(TensorHolder):
         size: (width, height) of the image.
         instances: `BoxList` with labels int64 [N] (1..K) and, where annotated, masks (`SegmentationMask`), parts
             (`PartMask`), iscrowd bool [N] and what added tasks per region have as their field.
-        people: `BoxList` with labels (all 1) and keypoints (`Keypoints`): the joint records, which are not linked to
+        people: `BoxList` with labels (all 1) and keypoints (`Keypoints`): the keypoint records, which are not linked to
             instances.
         semantic: `SemanticMap`.
         boundary: `BoundaryMap`.
@@ -60,7 +60,7 @@ class ImageAnnotations(TensorHolder):
         known_labels: torch.Tensor | None = None,
         labels: Mapping[str, Any] | None = None,
     ) -> None:
-        self.size = tuple(size)
+        self.size = size[0], size[1]
         self.labels: dict[str, Any] = {}
         self.image_id = image_id
         self.known_labels = known_labels
@@ -72,10 +72,10 @@ class ImageAnnotations(TensorHolder):
                 raise ValueError(f"{key} is for an image of {tuple(label.size)}, not {self.size} (width, height)")
 
     @classmethod
-    def of(cls, target):
+    def of(cls, target: "ImageAnnotations | BoxList") -> "ImageAnnotations":
         """`target` itself if it is an `ImageAnnotations`, else what the original library's `BoxList` stands for.
 
-        Its boxes are the instances and, if they have keypoints, the people as well.
+        Its boxes are the instances and, if they have keypoints, the persons as well.
         """
         if isinstance(target, cls):
             return target
@@ -87,19 +87,19 @@ class ImageAnnotations(TensorHolder):
             people.add_field("labels", torch.ones(len(target), dtype=torch.int64, device=target.bbox.device))
         return cls(target.size, instances=target, people=people)
 
-    def resize(self, size):
+    def resize(self, size: Sequence[int]) -> "ImageAnnotations":
         """The annotations of the image resized to (width, height)."""
         return self._transformed(size, lambda member: member.resize(size))
 
-    def transpose(self, method):
+    def transpose(self, method: int) -> "ImageAnnotations":
         """The annotations of the mirrored image. Twice gives them back, see `BoxList.transpose` for the rounding."""
         return self._transformed(self.size, lambda member: member.transpose(method))
 
-    def crop(self, box):
+    def crop(self, box: Sequence[float]) -> "ImageAnnotations":
         """The annotations within the window (x1, y1, x2, y2) of whole pixels inside the image, x2 and y2 excluded.
 
-        Boxes of which nothing is left are dropped, and objects whose bitmap lost every pixel; a joint outside is no
-        longer annotated.
+        Boxes of which nothing is left are dropped, and objects whose bitmap lost every pixel; a keypoint outside is
+        no longer annotated.
         """
         x1, y1, x2, y2 = (int(side) for side in box)
         width, height = self.size
@@ -112,7 +112,7 @@ class ImageAnnotations(TensorHolder):
 
         return self._transformed((x2 - x1, y2 - y1), crop)
 
-    def pad(self, size):
+    def pad(self, size: Sequence[int]) -> "ImageAnnotations":
         """The annotations of the image enlarged to (width, height) to the right and below.
 
         Nothing is there, except that semantic labels are ignored, not background.
@@ -129,7 +129,7 @@ class ImageAnnotations(TensorHolder):
         return ImageAnnotations(size, image_id=self.image_id, known_labels=self.known_labels, labels=labels)
 
 
-def _crop_boxes(boxes, window):
+def _crop_boxes(boxes: BoxList, window: Sequence[int]) -> BoxList:
     x1, y1, x2, y2 = boxes.convert("xyxy").bbox.unbind(1)
     left, top, right, bottom = window
     inside = (x2 >= left) & (x1 <= right - 1) & (y2 >= top) & (y1 <= bottom - 1)

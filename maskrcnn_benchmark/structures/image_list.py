@@ -1,7 +1,8 @@
 """A batch of images of different sizes, padded into one tensor that remembers the sizes."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from maskrcnn_benchmark.utils.tensor_cache import TensorCache
 class ImageSizes(list):
     """The sizes of a batch's images, (height, width) each, which are brought to a device once for all who read them."""
 
-    def __init__(self, sizes: Iterable[tuple[int, int]] = ()):
+    def __init__(self, sizes: Iterable[Sequence[int]] = ()) -> None:
         super().__init__(sizes)
         self._tensors = TensorCache(maxsize=8)
 
@@ -56,22 +57,26 @@ class ImageList:
         image_sizes: N pairs (height, width) before padding; kept as `ImageSizes`.
     """
 
-    def __init__(self, tensors, image_sizes):
+    def __init__(self, tensors: torch.Tensor, image_sizes: Iterable[Sequence[int]]) -> None:
         self.tensors = tensors
         self.image_sizes = image_sizes if isinstance(image_sizes, ImageSizes) else ImageSizes(image_sizes)
 
-    def to(self, *args, **kwargs):
+    def to(self, *args: Any, **kwargs: Any) -> "ImageList":
         return ImageList(self.tensors.to(*args, **kwargs), self.image_sizes)
 
-    def pin_memory(self):
+    def pin_memory(self) -> "ImageList":
         """The batch in pinned memory, from which a GPU can copy while the host goes on."""
         return ImageList(self.tensors.pin_memory(), self.image_sizes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.image_sizes)
 
 
-def to_image_list(tensors, size_divisible=0, memory=torch.zeros):
+def to_image_list(
+    tensors: ImageList | torch.Tensor | Sequence[torch.Tensor],
+    size_divisible: int = 0,
+    memory: Callable[..., torch.Tensor] = torch.zeros,
+) -> ImageList:
     """Pad images to one size and stack them.
 
     Args:

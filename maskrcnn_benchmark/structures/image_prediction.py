@@ -21,14 +21,14 @@ class ScoreMap:
         stride: input pixels per cell.
     """
 
-    def __init__(self, scores, size, stride=1):
+    def __init__(self, scores: torch.Tensor, size: Sequence[int], stride: int = 1) -> None:
         if scores.ndim != 3:
             raise ValueError(f"scores of one image are [C, h, w], not {list(scores.shape)}")
         height, width = scores.shape[1:]
         if width * stride < size[0] or height * stride < size[1]:
             raise ValueError(f"{height} x {width} cells of stride {stride} do not cover {tuple(size)} (width, height)")
         self.scores = scores
-        self.size = tuple(size)
+        self.size = size[0], size[1]
         self.stride = stride
 
     @staticmethod
@@ -37,27 +37,27 @@ class ScoreMap:
         return _ComputedScores(make, size)
 
     @property
-    def labels(self):
+    def labels(self) -> torch.Tensor:
         """uint8 [h, w], the channel with the largest score of each cell, the first of equal ones."""
         return self.scores.max(dim=0).indices.to(torch.uint8)
 
-    def resize(self, size):
+    def resize(self, size: Sequence[int]) -> "ScoreMap":
         """The scores for the image resized to (width, height), one cell per pixel, without the padding: bilinear.
 
-        They are made when somebody looks; whoever looks at `labels` alone never makes them.
+        They are computed lazily, and never where only `labels` are read.
         """
-        size = tuple(size)
+        size = size[0], size[1]
         cells = self.scores[:, : math.ceil(self.size[1] / self.stride), : math.ceil(self.size[0] / self.stride)]
         if size == self.size and self.stride == 1:
             return ScoreMap(cells, size)
         return _ResizedScores(cells, [side / self.stride for side in self.size], size)
 
-    def to(self, device):
+    def to(self, device: torch.device | str) -> "ScoreMap":
         return ScoreMap(self.scores.to(device), self.size, self.stride)
 
 
 class _ResizedScores(ScoreMap):
-    """A `ScoreMap` of one cell per pixel that is interpolated when it is looked at.
+    """A `ScoreMap` of one cell per pixel that is interpolated lazily.
 
     Args:
         cells: float [C, h, w], coarse scores.
@@ -67,29 +67,29 @@ class _ResizedScores(ScoreMap):
 
     stride = 1
 
-    def __init__(self, cells, extent, size):
+    def __init__(self, cells: torch.Tensor, extent: Sequence[float], size: tuple[int, int]) -> None:
         self.size = size
         self._cells = cells
         self._extent = extent
 
     @cached_property
-    def scores(self):
+    def scores(self) -> torch.Tensor:  # type: ignore[override]
         """float [C, height, width]."""
         rows, columns = self._places()
         return interpolate_at(interpolate_at(self._cells, 1, rows), 2, columns)
 
     @cached_property
-    def labels(self):
+    def labels(self) -> torch.Tensor:
         """uint8 [height, width], the channel with the largest score, the first of equal ones."""
         return largest_channel(self._cells, *self._places())
 
-    def resize(self, size):
+    def resize(self, size: Sequence[int]) -> ScoreMap:
         return self if tuple(size) == self.size else super().resize(size)
 
-    def to(self, device):
+    def to(self, device: torch.device | str) -> ScoreMap:
         return _ResizedScores(self._cells.to(device), self._extent, self.size)
 
-    def _places(self):
+    def _places(self) -> list[Places]:
         """`Places` of rows and columns: centres of pixels, in cells."""
         axes = zip(self.size[::-1], self._extent[::-1], self._cells.shape[1:])
         return [Places.of_pixels(*axis, self._cells.device) for axis in axes]
@@ -100,12 +100,12 @@ class _ComputedScores(ScoreMap):
 
     stride = 1
 
-    def __init__(self, make, size):
-        self.size = tuple(size)
+    def __init__(self, make: Callable[[], torch.Tensor], size: Sequence[int]) -> None:
+        self.size = size[0], size[1]
         self._make = make
 
     @cached_property
-    def scores(self):
+    def scores(self) -> torch.Tensor:  # type: ignore[override]
         """[C, height, width]."""
         scores = self._make()
         if scores.ndim != 3 or tuple(scores.shape[:0:-1]) != self.size:
@@ -113,17 +113,17 @@ class _ComputedScores(ScoreMap):
             raise ValueError(f"computed scores must be {shape}, one per pixel, but are {list(scores.shape)}")
         return scores
 
-    def resize(self, size):
-        size = tuple(size)
+    def resize(self, size: Sequence[int]) -> ScoreMap:
+        size = size[0], size[1]
         if size == self.size:
             return self
         return _ComputedScores(lambda: ScoreMap(self.scores, self.size).resize(size).scores, size)
 
-    def to(self, device):
+    def to(self, device: torch.device | str) -> ScoreMap:
         return _ComputedScores(lambda: self.scores.to(device), self.size)
 
 
-def label_probability(logits):
+def label_probability(logits: ScoreMap) -> torch.Tensor:
     """Softmax of the largest of a `ScoreMap`'s logits at each cell: float [h, w]."""
     scores = logits.scores.float()
     return (scores.amax(dim=0) - scores.logsumexp(dim=0)).exp()
@@ -169,7 +169,7 @@ class ImagePrediction:
         image_id: Any = None,
         outputs: Mapping[str, Any] | None = None,
     ) -> None:
-        self.size = tuple(size)
+        self.size = size[0], size[1]
         self.outputs: dict[str, Any] = {}
         self.image_id = image_id
         self.instances, self.semantic, self.boundary = instances, semantic, boundary

@@ -1,10 +1,12 @@
-"""Joints of people: which there are, how they are connected, where they lie and how they move with the image."""
+"""Keypoints of persons: which there are, how they are connected, where they lie and how they move with the image."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder, check_flip
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, Index, TensorHolder, check_flip
 from maskrcnn_benchmark.utils.ranges import Integer, Number
 from maskrcnn_benchmark.utils.schema import TEXT, Fixed, ListOf, Record, Unfit
 
@@ -24,14 +26,14 @@ STORED = Record(
 
 @dataclass(frozen=True)
 class JointSet:
-    """The joints that a data set annotates.
+    """The keypoints that a data set annotates.
 
     Attributes:
         name: "detail", "coco", or what a file calls its own.
-        names: name of each of the K joints.
+        names: name of each of the K keypoints.
         flip_pairs: pairs (left, right) of indices that a mirror exchanges.
         skeleton: pairs of indices joined by a bone, for drawing.
-        sigmas: per joint, the standard deviation of where people place it relative to the object's size (OKS).
+        sigmas: per keypoint, the standard deviation of where annotators place it relative to the object's size (OKS).
     """
 
     name: str
@@ -41,8 +43,8 @@ class JointSet:
     sigmas: tuple[float, ...]
 
     @property
-    def flip_indices(self):
-        """tuple of K: the joint that takes the place of each in a mirrored image."""
+    def flip_indices(self) -> tuple[int, ...]:
+        """tuple of K: the keypoint that takes the place of each in a mirrored image."""
         indices = list(range(len(self.names)))
         for left, right in self.flip_pairs:
             indices[left], indices[right] = right, left
@@ -50,18 +52,20 @@ class JointSet:
 
     @property
     def occluded_code(self) -> int:
-        """The visibility code of a joint that is there but cannot be seen: Detail's 2 is COCO's 1."""
+        """The visibility code of a keypoint that is there but cannot be seen: Detail's 2 is COCO's 1."""
         return 1 if self.name.startswith("coco") else 2
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
     @classmethod
-    def from_names(cls, names, skeleton=(), name="named"):
-        """The joints that a file names: COCO's 17 or Detail's 14 if it names those, else a set of its own.
+    def from_names(
+        cls, names: Iterable[str], skeleton: Iterable[Sequence[int]] = (), name: str = "named"
+    ) -> "JointSet":
+        """The keypoints that a file names: COCO's 17 or Detail's 14 if it names those, else a set of its own.
 
         A mirror exchanges "left_x" with "right_x", "x_left" with "x_right", "lx" with "rx" and "x_l" with "x_r", where
-        both are there, in small letters or capitals. A joint that COCO knows by name has COCO's sigma; any other has
+        both are there, in small letters or capitals. A keypoint that COCO knows by name has COCO's sigma; any other has
         their mean over COCO's 17.
         """
         names = tuple(names)
@@ -78,7 +82,7 @@ class JointSet:
             sigmas=tuple(coco_sigmas.get(joint, usual) for joint in names),
         )
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON and checkpoints."""
         return {
             "name": self.name,
@@ -89,7 +93,7 @@ class JointSet:
         }
 
     @classmethod
-    def from_dict(cls, tree, where=""):
+    def from_dict(cls, tree: Any, where: str = "") -> "JointSet":
         """The set that `to_dict` described. Raises `Unfit`, a ValueError, for anything else, at `where` in its file."""
         STORED.check(tree, where)
         count = len(tree["names"])
@@ -97,10 +101,10 @@ class JointSet:
             raise Unfit(f"{where}.sigmas has {len(tree['sigmas'])} entries for {count} names".lstrip("."))
         for key in ("flip_pairs", "skeleton"):
             if any(index >= count for pair in tree[key] for index in pair):
-                raise Unfit(f"{where}.{key} names a joint beyond the {count} there are".lstrip("."))
+                raise Unfit(f"{where}.{key} names a keypoint beyond the {count} there are".lstrip("."))
         mirrored = [index for pair in tree["flip_pairs"] for index in pair]
         if len(set(mirrored)) != len(mirrored):
-            raise Unfit(f"{where}.flip_pairs name a joint twice".lstrip("."))
+            raise Unfit(f"{where}.flip_pairs name a keypoint twice".lstrip("."))
         return cls(
             tree["name"],
             tuple(tree["names"]),
@@ -110,7 +114,7 @@ class JointSet:
         )
 
 
-def _mirror_pairs(names):
+def _mirror_pairs(names: Sequence[str]) -> Iterator[tuple[int, int]]:
     """(left, right) indices of the names that differ only in their side."""
     place = {name: i for i, name in enumerate(names)}
     for name, i in place.items():
@@ -122,8 +126,8 @@ def _mirror_pairs(names):
             yield i, partner
 
 
-# PASCAL in Detail. Sigmas of limbs are COCO's for the same joint; COCO has no head or neck, which get the shoulder's:
-# both are the middle of a region rather than a point, and are placed no more exactly than a shoulder.
+# PASCAL in Detail. Sigmas of limbs are COCO's for the same keypoint; COCO has no head or neck, which get that of the
+# shoulder: both are the middle of a region rather than a point, and are placed no more exactly than a shoulder.
 DETAIL_JOINTS = JointSet(
     name="detail",
     names=(
@@ -159,7 +163,7 @@ COCO_JOINTS = JointSet(
 
 
 class Keypoints(TensorHolder):
-    """The joints of N people in one image.
+    """The keypoints of N persons in one image.
 
     Args:
         keypoints: float [N, K, 3] or [N, 3 K]: x, y in pixels and a visibility code. 0 means not annotated, then x and
@@ -173,9 +177,15 @@ class Keypoints(TensorHolder):
         ValueError: if the shape does not fit.
     """
 
-    JOINTS = None
+    JOINTS: JointSet | None = None
 
-    def __init__(self, keypoints, size, mode=None, joints=None):
+    def __init__(
+        self,
+        keypoints: torch.Tensor | Sequence[Any],
+        size: Sequence[int],
+        mode: Any = None,
+        joints: JointSet | None = None,
+    ) -> None:
         device = keypoints.device if isinstance(keypoints, torch.Tensor) else torch.device("cpu")
         keypoints = torch.as_tensor(keypoints, dtype=torch.float32, device=device)
         self.joints = joints or self.JOINTS
@@ -186,40 +196,40 @@ class Keypoints(TensorHolder):
         keypoints = keypoints.reshape(len(keypoints), -1, 3) if len(keypoints) else keypoints
         if self.joints is not None and keypoints.shape[1] != len(self.joints):
             shape = list(keypoints.shape)
-            raise ValueError(f"{self.joints.name} has {len(self.joints)} joints, but keypoints have shape {shape}")
+            raise ValueError(f"{self.joints.name} has {len(self.joints)} keypoints, but their tensor has shape {shape}")
         self.keypoints = keypoints
-        self.size = tuple(size)
+        self.size = size[0], size[1]
         self.mode = mode
-        self.extra_fields = {}
+        self.extra_fields: dict[str, Any] = {}
 
     @classmethod
-    def cat(cls, parts):
-        """Join the people of one image."""
+    def cat(cls, parts: Sequence["Keypoints"]) -> "Keypoints":
+        """Join the persons of one image."""
         first = parts[0]
         joined = first._like(torch.cat([part.keypoints for part in parts]), first.size)
         for name in first.extra_fields:
             joined.add_field(name, torch.cat([part.get_field(name) for part in parts]))
         return joined
 
-    def add_field(self, field, field_data):
+    def add_field(self, field: str, field_data: Any) -> None:
         self.extra_fields[field] = field_data
 
-    def get_field(self, field):
+    def get_field(self, field: str) -> Any:
         """The data of a field. Raises `KeyError` that names the fields there are."""
         if field not in self.extra_fields:
             raise KeyError(f"no field {field!r} among the fields of these keypoints: {sorted(self.extra_fields)}")
         return self.extra_fields[field]
 
-    def has_field(self, field):
+    def has_field(self, field: str) -> bool:
         return field in self.extra_fields
 
-    def resize(self, size, *args, **kwargs):
-        """The joints in the image resized to (width, height): coordinates times the ratio of the sizes."""
+    def resize(self, size: Sequence[int], *args: Any, **kwargs: Any) -> "Keypoints":
+        """The keypoints in the image resized to (width, height): coordinates times the ratio of the sizes."""
         ratios = [float(new) / float(old) for new, old in zip(size, self.size)]
         return self._like(self.keypoints * self.keypoints.new_tensor([*ratios, 1.0]), size, self.extra_fields)
 
-    def crop(self, box):
-        """The joints within the window (x1, y1, x2, y2), x2 and y2 excluded; a joint outside becomes 0, 0, 0."""
+    def crop(self, box: Sequence[int]) -> "Keypoints":
+        """The keypoints within the window (x1, y1, x2, y2), x2 and y2 excluded; one outside becomes 0, 0, 0."""
         x1, y1, x2, y2 = (float(side) for side in box)
         x, y, visibility = self.keypoints.unbind(-1)
         inside = (visibility != 0) & (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
@@ -227,17 +237,19 @@ class Keypoints(TensorHolder):
         shifted = torch.where(inside[..., None], shifted, torch.zeros_like(shifted))
         return self._like(shifted, (box[2] - box[0], box[3] - box[1]), self.extra_fields)
 
-    def pad(self, size):
-        """The joints in the image enlarged to (width, height) to the right and below."""
+    def pad(self, size: Sequence[int]) -> "Keypoints":
+        """The keypoints in the image enlarged to (width, height) to the right and below."""
         return self._like(self.keypoints, size, self.extra_fields)
 
-    def transpose(self, method):
-        """The joints of the mirrored image: x' = width - 1 - x or y' = height - 1 - y, left and right exchanged.
+    def transpose(self, method: int) -> "Keypoints":
+        """The keypoints of the mirrored image: x' = width - 1 - x or y' = height - 1 - y, left and right exchanged.
 
-        Upside down as well: a left hand becomes a right one in any mirror. Fields with an entry per joint follow.
+        Upside down as well: a left hand becomes a right one in any mirror. Fields with an entry per keypoint follow.
         """
         if self.joints is None:
-            raise ValueError("a mirror exchanges left and right joints: Keypoints(..., joints=...) says which they are")
+            raise ValueError(
+                "a mirror exchanges left and right keypoints: Keypoints(..., joints=...) says which they are"
+            )
         check_flip(method)
         order, count = list(self.joints.flip_indices), len(self.joints)
         fields = {
@@ -246,15 +258,15 @@ class Keypoints(TensorHolder):
         }
         return self._like(self._reflect(self.keypoints, method), self.size, fields)
 
-    def __getitem__(self, item):
-        """The people at an index, slice, index tensor or boolean mask."""
+    def __getitem__(self, item: Index) -> "Keypoints":
+        """The persons at an index, slice, index tensor or boolean mask."""
         item = [item] if isinstance(item, int) else item
         return self._map(lambda tensor: tensor[item])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.keypoints)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}(num_instances={len(self)}, size={self.size})"
 
     def _reflect(self, keypoints, method):
@@ -276,13 +288,13 @@ class Keypoints(TensorHolder):
 
 
 class DetailKeypoints(Keypoints):
-    """The 14 joints of PASCAL in Detail; visibility 1 visible, 2 occluded."""
+    """The 14 keypoints of PASCAL in Detail; visibility 1 visible, 2 occluded."""
 
     JOINTS = DETAIL_JOINTS
 
 
 class PersonKeypoints(Keypoints):
-    """The 17 joints of COCO, with the original library's names for the tables; visibility 1 occluded, 2 visible."""
+    """The 17 keypoints of COCO, with the original library's names for the tables; visibility 1 occluded, 2 visible."""
 
     JOINTS = COCO_JOINTS
     NAMES = list(COCO_JOINTS.names)
@@ -291,11 +303,13 @@ class PersonKeypoints(Keypoints):
     CONNECTIONS = [list(pair) for pair in COCO_JOINTS.skeleton]
 
 
-def keypoints_to_heat_map(keypoints, rois, heatmap_size):
-    """The cell of a region's heat map that each joint falls in, as the target of a softmax over its cells.
+def keypoints_to_heat_map(
+    keypoints: torch.Tensor, rois: torch.Tensor, heatmap_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The cell of a region's heat map that each keypoint falls in, as the target of a softmax over its cells.
 
-    A region x1 .. x2 is cut into `heatmap_size` cells of width (x2 - x1) / heatmap_size; a joint exactly at x2 belongs
-    to the last (the original's convention).
+    A region x1 .. x2 is cut into `heatmap_size` cells of width (x2 - x1) / heatmap_size; a keypoint exactly at x2
+    belongs to the last (the original's convention).
 
     Args:
         keypoints: float [N, K, 3], one person per region.
@@ -304,7 +318,7 @@ def keypoints_to_heat_map(keypoints, rois, heatmap_size):
 
     Returns:
         cells: int64 [N, K], y * heatmap_size + x, 0 where not valid.
-        valid: int64 [N, K], 1 where the joint is annotated and within the region.
+        valid: int64 [N, K], 1 where the keypoint is annotated and within the region.
     """
     corner, far = rois[:, None, :2], rois[:, None, 2:]
     place = keypoints[..., :2]

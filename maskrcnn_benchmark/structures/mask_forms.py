@@ -1,6 +1,7 @@
 """The two forms in which instance masks are kept: bitmaps and polygons. `SegmentationMask` is their public face."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -10,7 +11,9 @@ from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows, sample_bilinear
 from maskrcnn_benchmark.structures.resampling import region_grid
-from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, LeafFunction, TensorHolder, check_flip, sent
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, Index, LeafFunction, TensorHolder, check_flip, sent
+
+Side = TypeVar("Side", int, float)
 
 
 class BinaryMaskList(TensorHolder):
@@ -25,18 +28,18 @@ class BinaryMaskList(TensorHolder):
         index: int64 [N], the bitmap of each object; None for all in order.
     """
 
-    def __init__(self, masks: torch.Tensor, size: tuple[int, int], index: torch.Tensor | None = None) -> None:
+    def __init__(self, masks: torch.Tensor, size: Sequence[int], index: torch.Tensor | None = None) -> None:
         if masks.ndim != 3 or (masks.shape[2], masks.shape[1]) != tuple(size):
             raise ValueError(f"bitmaps for an image of {tuple(size)} (width, height) cannot be {list(masks.shape)}")
         self._windows = MaskWindows.of_frames(masks if masks.dtype == torch.uint8 else (masks != 0).to(torch.uint8))
         self._index = index
 
     @classmethod
-    def empty(cls, size):
+    def empty(cls, size: Sequence[int]) -> "BinaryMaskList":
         return cls(torch.zeros((0, size[1], size[0]), dtype=torch.uint8), size)
 
     @classmethod
-    def cat(cls, parts):
+    def cat(cls, parts: Sequence["BinaryMaskList"]) -> "BinaryMaskList":
         return cls(torch.cat([part.masks for part in parts]), parts[0].size)
 
     @classmethod
@@ -45,62 +48,62 @@ class BinaryMaskList(TensorHolder):
         return cls._of(windows, None)
 
     @property
-    def masks(self):
+    def masks(self) -> torch.Tensor:
         """uint8 [N, H, W]."""
         frames = self._windows.frames()
         return frames if self._index is None else frames[self._index]
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self._windows.size
 
-    def to_bitmaps(self):
+    def to_bitmaps(self) -> "BinaryMaskList":
         return self
 
-    def to_polygons(self):
+    def to_polygons(self) -> "PolygonList":
         """Outlines along the edges of the pixels, holes included: drawing them gives the bitmaps back."""
         lists = [outline_polygons(mask) for mask in self.masks.cpu().numpy()]
         return PolygonList.from_lists(lists, self.size)
 
-    def crop(self, box):
+    def crop(self, box: Sequence[float]) -> "BinaryMaskList":
         x1, y1, x2, y2 = clamp_window([round(float(side)) for side in box], self.size)
         return BinaryMaskList(self.masks[:, y1:y2, x1:x2].contiguous(), (x2 - x1, y2 - y1))
 
-    def resize(self, size):
+    def resize(self, size: Sequence[int]) -> "BinaryMaskList":
         """Bilinear, cut at a half."""
         return self._of(self._windows.resize(size), self._index)
 
-    def pad(self, size):
+    def pad(self, size: Sequence[int]) -> "BinaryMaskList":
         masks = self.masks
         return BinaryMaskList(F.pad(masks, (0, size[0] - self.size[0], 0, size[1] - self.size[1])), size)
 
-    def transpose(self, method):
+    def transpose(self, method: int) -> "BinaryMaskList":
         return self._of(self._windows.transpose(method), self._index)
 
-    def crop_and_resize(self, boxes, resolution):
+    def crop_and_resize(self, boxes: torch.Tensor, resolution: int) -> torch.Tensor:
         return crop_and_resize_bitmaps([self], [torch.arange(len(self), device=boxes.device)], [boxes], resolution)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._windows) if self._index is None else len(self._index)
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: Index) -> "BinaryMaskList":
         index = self._index_of_all() if self._index is None else self._index
         picked = index[item.to(index.device) if isinstance(item, torch.Tensor) else item]
         return self._of(self._windows, picked.reshape(-1))
 
-    def _index_of_all(self):
+    def _index_of_all(self) -> torch.Tensor:
         return torch.arange(len(self._windows), device=self._windows.device)
 
     @classmethod
-    def _of(cls, windows, index):
+    def _of(cls, windows: MaskWindows, index: torch.Tensor | None) -> "BinaryMaskList":
         made = cls.__new__(cls)
         made._windows, made._index = windows, index
         return made
 
 
 def crop_and_resize_bitmaps(
-    bitmaps: Sequence[BinaryMaskList], objects: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], resolution: int
+    bitmaps: Sequence[BinaryMaskList], objects: list[torch.Tensor], boxes: list[torch.Tensor], resolution: int
 ) -> torch.Tensor:
     """`SegmentationMask.crop_and_resize` for the regions of several images with bitmaps at once.
 
@@ -145,14 +148,14 @@ class PolygonList(TensorHolder):
         points: as above, on the CPU.
     """
 
-    def __init__(self, points: torch.Tensor, lengths: Iterable[tuple[int, ...]], size: tuple[float, float]) -> None:
+    def __init__(self, points: torch.Tensor, lengths: Iterable[tuple[int, ...]], size: Sequence[float]) -> None:
         self.points = points.cpu()
         self.lengths = tuple(lengths)
-        self.size = tuple(size)
+        self.size: Any = size[0], size[1]
         self._place = torch.empty(0, dtype=torch.uint8, device=points.device)
 
     @classmethod
-    def from_lists(cls, objects, size):
+    def from_lists(cls, objects: Iterable[Iterable[Any]], size: Sequence[float]) -> "PolygonList":
         """From a list (objects) of lists (polygons) of flat x, y, x, y, ...
 
         Polygons of fewer than three points enclose nothing and are left out. Raises `ValueError` for an odd number of
@@ -160,7 +163,7 @@ class PolygonList(TensorHolder):
         """
         points, lengths = [], []
         for index, polygons in enumerate(objects):
-            arrays = [np.asarray(polygon, dtype=np.float32).reshape(-1) for polygon in polygons]
+            arrays: list[np.ndarray] = [np.asarray(polygon, dtype=np.float32).reshape(-1) for polygon in polygons]
             if any(len(array) % 2 for array in arrays):
                 raise ValueError(f"mask {index} has a polygon with an odd number of coordinates")
             arrays = [array.reshape(-1, 2) for array in arrays if len(array) >= 6]
@@ -170,33 +173,33 @@ class PolygonList(TensorHolder):
         return cls(torch.from_numpy(stacked), lengths, size)
 
     @classmethod
-    def cat(cls, parts):
+    def cat(cls, parts: Sequence["PolygonList"]) -> "PolygonList":
         lengths = [length for part in parts for length in part.lengths]
         return parts[0]._with(torch.cat([part.points for part in parts]), lengths, parts[0].size)
 
     @property
-    def polygons(self):
+    def polygons(self) -> list[list[torch.Tensor]]:
         """For each object a list of its polygons, flat float tensors x, y, x, y, ..."""
         flat = iter(self.points.split([n for lengths in self.lengths for n in lengths]))
         return [[next(flat).reshape(-1) for _ in lengths] for lengths in self.lengths]
 
-    def to_polygons(self):
+    def to_polygons(self) -> "PolygonList":
         return self
 
-    def to_bitmaps(self):
+    def to_bitmaps(self) -> BinaryMaskList:
         width, height = (max(round(side), 1) for side in self.size)
         masks = draw_polygons(self.points, self.lengths, (width, height))
         return BinaryMaskList(masks.to(self._place.device), (width, height))
 
-    def crop(self, box):
+    def crop(self, box: Sequence[float]) -> "PolygonList":
         x1, y1, x2, y2 = clamp_window([_plain(side) for side in box], self.size)
         return self._with(self.points - self.points.new_tensor([x1, y1]), self.lengths, (x2 - x1, y2 - y1))
 
-    def resize(self, size):
+    def resize(self, size: Sequence[float]) -> "PolygonList":
         ratios = [float(new) / float(old) for new, old in zip(size, self.size)]
         return self._with(self.points * self.points.new_tensor(ratios), self.lengths, size)
 
-    def pad(self, size):
+    def pad(self, size: Sequence[float]) -> "PolygonList":
         beyond = (self.points < 0) | (self.points > self.points.new_tensor(self.size))
         if not beyond.any():
             return self._with(self.points, self.lengths, size)
@@ -204,7 +207,7 @@ class PolygonList(TensorHolder):
         clipped = [[clip_polygon(polygon.reshape(-1, 2), self.size) for polygon in each] for each in self.polygons]
         return PolygonList.from_lists(clipped, size).to(self._place.device)
 
-    def transpose(self, method):
+    def transpose(self, method: int) -> "PolygonList":
         check_flip(method)
         x, y = self.points.unbind(-1)
         x, y = (self.size[0] - x, y) if method == FLIP_LEFT_RIGHT else (x, self.size[1] - y)
@@ -218,10 +221,10 @@ class PolygonList(TensorHolder):
         mapped._place = function(self._place)
         return mapped
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: Index) -> "PolygonList":
         item = item.cpu() if isinstance(item, torch.Tensor) else item
         chosen = torch.arange(len(self))[item].reshape(-1).numpy()
         rows = torch.from_numpy(_rows_of_objects(self.lengths, chosen))
@@ -233,13 +236,13 @@ class PolygonList(TensorHolder):
     def _with(self, points, lengths, size):
         """Other polygons, for the same device."""
         made = PolygonList.__new__(PolygonList)
-        made.points, made.lengths, made.size = points, tuple(lengths), tuple(size)
+        made.points, made.lengths, made.size = points, tuple(lengths), (size[0], size[1])
         made._place = self._place
         return made
 
 
 def crop_and_resize_polygons(
-    polygons: Sequence[PolygonList], objects: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], resolution: int
+    polygons: Sequence[PolygonList], objects: list[torch.Tensor], boxes: list[torch.Tensor], resolution: int
 ) -> torch.Tensor:
     """`SegmentationMask.crop_and_resize` for the regions of several images with polygons at once.
 
@@ -256,8 +259,7 @@ def crop_and_resize_polygons(
     """
     device = boxes[0].device
     # Double precision holds boxes and indices alike
-    regions = torch.cat((torch.cat(objects).to(device).double()[:, None], torch.cat(boxes).double()), dim=1)
-    regions = regions.cpu().numpy()
+    regions = torch.cat((torch.cat(objects).to(device).double()[:, None], torch.cat(boxes).double()), 1).cpu().numpy()
     counts = [len(of_image) for of_image in boxes]
     firsts = np.cumsum([0, *(len(form) for form in polygons[:-1])])
     chosen = regions[:, 0].astype(np.int64) + np.repeat(firsts, counts)
@@ -276,7 +278,7 @@ def crop_and_resize_polygons(
     return sent(masks, device).float()
 
 
-def _rows_of_objects(lengths, chosen):
+def _rows_of_objects(lengths: Sequence[tuple[int, ...]], chosen: np.ndarray) -> np.ndarray:
     """Where the points of the chosen objects, int64 array [C], lie among those of all: int64 array."""
     counts = np.array([sum(of_object) for of_object in lengths], dtype=np.int64)
     sizes = counts[chosen]
@@ -284,7 +286,7 @@ def _rows_of_objects(lengths, chosen):
     return np.repeat(shifts, sizes) + np.arange(sizes.sum())
 
 
-def clamp_window(box, size):
+def clamp_window(box: Sequence[Side], size: Sequence[Side]) -> tuple[Side, Side, Side, Side]:
     """A window (x1, y1, x2, y2), x2 and y2 excluded, moved into an image of `size`; at least one pixel is left."""
     x1, y1, x2, y2 = box
     if x2 < x1 or y2 < y1:
@@ -294,7 +296,7 @@ def clamp_window(box, size):
     return x1, y1, x2, y2
 
 
-def draw_polygons(points, lengths, size):
+def draw_polygons(points: torch.Tensor, lengths: Sequence[tuple[int, ...]], size: tuple[int, int]) -> torch.Tensor:
     """Fill polygons by COCO's rule, those of one object joined: uint8 [N, height, width]."""
     width, height = size
     masks = np.zeros((len(lengths), height, width), dtype=np.uint8)
@@ -308,22 +310,22 @@ def draw_polygons(points, lengths, size):
     return torch.from_numpy(masks)
 
 
-def clip_polygon(points, size):
+def clip_polygon(points: torch.Tensor, size: Sequence[float]) -> np.ndarray:
     """The part of a polygon [T, 2] within an image of `size`: float32 array [S, 2] (Sutherland and Hodgman 1974)."""
-    points = points.cpu().double().numpy()
+    corners = points.cpu().double().numpy()
     for axis, extent in enumerate(size):
         for sign, limit in ((1.0, 0.0), (-1.0, float(extent))):
-            depth = sign * (points[:, axis] - limit)
-            following, next_depth = np.roll(points, -1, 0), np.roll(depth, -1)
+            depth = sign * (corners[:, axis] - limit)
+            following, next_depth = np.roll(corners, -1, 0), np.roll(depth, -1)
             crosses = (depth >= 0) != (next_depth >= 0)
             share = depth / np.where(crosses, depth - next_depth, 1)
-            border = points + share[:, None] * (following - points)
+            border = corners + share[:, None] * (following - corners)
             kept = np.stack((depth >= 0, crosses), 1)
-            points = np.stack((points, border), 1)[kept]
-    return points.astype(np.float32)
+            corners = np.stack((corners, border), 1)[kept]
+    return corners.astype(np.float32)
 
 
-def outline_polygons(mask):
+def outline_polygons(mask: np.ndarray) -> list[np.ndarray]:
     """Polygons along the pixel edges of a bitmap [H, W]: a float32 array x, y, x, y, ... per connected region.
 
     A region's holes are joined to its outline by a line there and back, which encloses nothing.
@@ -346,13 +348,13 @@ def outline_polygons(mask):
     return polygons
 
 
-def _corners_of(ring):
+def _corners_of(ring: np.ndarray) -> np.ndarray:
     """A closed ring of points without repetitions and without points inside a straight run."""
     ring = ring[(ring != np.roll(ring, 1, 0)).any(1)]
     before, after = ring - np.roll(ring, 1, 0), np.roll(ring, -1, 0) - ring
     return ring[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
 
 
-def _plain(number):
+def _plain(number: float) -> float:
     number = float(number)
     return int(number) if number.is_integer() else number

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder,
 
 # x, y, width and height in pixels
 Window = tuple[int, int, int, int]
+Kind = TypeVar("Kind", bound="ObjectWindows")
 
 
 class ObjectWindows(TensorHolder):
@@ -27,16 +29,16 @@ class ObjectWindows(TensorHolder):
     """
 
     def __init__(self, pixels: torch.Tensor, windows: Sequence[Window], size: tuple[int, int]) -> None:
-        self._pixels = pixels
+        self._pixels: Any = pixels
         self.windows = windows
-        self.size = tuple(size)
+        self.size = size[0], size[1]
         starts = accumulate((w * h for _, _, w, h in windows), initial=0)
         rows = [(*window, start, *self.size) for window, start in zip(windows, starts)]
         # it travels with the pixels, so that whoever samples them on a device need not bring it there
         self._table = torch.tensor(rows, dtype=torch.int64, device=pixels.device).reshape(-1, 7)
 
     @classmethod
-    def of_frames(cls, frames: torch.Tensor) -> "ObjectWindows":
+    def of_frames(cls: type[Kind], frames: torch.Tensor) -> Kind:
         """From whole maps uint8 [M, H, W], which are not copied."""
         height, width = frames.shape[1:]
         return cls(frames.reshape(-1), [(0, 0, width, height)] * len(frames), (width, height))
@@ -71,7 +73,7 @@ class ObjectWindows(TensorHolder):
         """
         return self._table.to(index.device)[index]
 
-    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "ObjectWindows":
+    def map(self: Kind, function: Callable[[torch.Tensor], torch.Tensor]) -> Kind:
         """The maps after a function of each pixel alone that leaves 0 as it is: uint8 [T] -> the same."""
         return type(self)(function(self.pixels), self.windows, self.size)
 
@@ -91,7 +93,7 @@ class MaskWindows(ObjectWindows):
     from the loader's worker to the device.
     """
 
-    _bits = None
+    _bits: torch.Tensor | None = None
 
     @classmethod
     def of_bits(cls, bits: torch.Tensor, windows: Sequence[Window], size: tuple[int, int]) -> "MaskWindows":
@@ -115,12 +117,12 @@ class MaskWindows(ObjectWindows):
 
     def resize(self, size: tuple[int, int]) -> "MaskWindows":
         """The bitmaps resized to (width, height), bilinear and cut at a half."""
-        size = tuple(size)
+        size = size[0], size[1]
         columns, rows = (_bilinear_axis(old, new) for old, new in zip(self.size, size))
         patches, windows = [np.empty(0, np.uint8)], []
         for patch, window in zip(self.patches(), self.windows):
             patch, window = _tight(patch.cpu().numpy(), window, self.size)
-            target = enclosing_window(*_scaled(window, self.size, size), size)
+            target = enclosing_window(*_scaled(window, self.size, size), size=size)
             resized = _resize_window(patch, window, target, size, *columns, *rows)
             patch, window = _tight(resized, target, size)
             patches.append(patch.reshape(-1))

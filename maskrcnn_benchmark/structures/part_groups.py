@@ -2,12 +2,13 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
 PERSON = "person"
 # The name that the file gives to the superpart of a part without one
 NO_SUPERPART = "none"
 
-# The one table of the parts of people. "person24" has a label for each row, "person6" for each name of the second
+# The one table of the parts of persons. "person24" has a label for each row, "person6" for each name of the second
 # column: the groups of PASCAL-Person-Part (Chen et al. 2014; Xia et al. 2017), hands and feet with the lower limbs.
 # "superparts" follows the file's own superparts, of which "head" and "leftarm" are known to occur; the third column
 # holds where the file names none.
@@ -44,7 +45,7 @@ PERSON6 = {label: tuple(part for part, group, _ in PERSON_TABLE if group == labe
 PERSON_SUPERPART = {part: superpart for part, _, superpart in PERSON_TABLE}
 
 
-def mirror_partners(names):
+def mirror_partners(names: Iterable[str]) -> dict[str, str]:
     """{name: the one that takes its place in a mirrored image, itself if none does}.
 
     lhand - rhand, leftside - rightside; "roofside" stays alone, because nothing is called "loofside". Twice the
@@ -55,10 +56,10 @@ def mirror_partners(names):
     return {name: other if first[other] == name else name for name, other in first.items()}
 
 
-def group_by_superpart(thing, parts, superparts):
+def group_by_superpart(thing: str, parts: Iterable[str], superparts: Mapping[str, str]) -> dict[str, str]:
     """{part: its group} of one thing, for the part set "superparts".
 
-    A part's group is its superpart or, without one, bears its own name. Parts of people that the file leaves without
+    A part's group is its superpart or, without one, bears its own name. Parts of persons that the file leaves without
     one have that of `PERSON_TABLE`. A group must have one mirror image: where the partners of its parts lie in
     several groups, its parts stand alone, and a warning says so.
 
@@ -84,7 +85,7 @@ def group_by_superpart(thing, parts, superparts):
     return groups
 
 
-def mirror_groups(groups):
+def mirror_groups(groups: Mapping[str, str]) -> dict[str, str]:
     """{group: its mirror image} of {part: group}, itself if it has none.
 
     The partners of its parts say which; groups of which no part has a partner go by their own names. For every part
@@ -95,19 +96,19 @@ def mirror_groups(groups):
     return {group: next(iter(found), None) or by_name[group] for group, found in images.items()}
 
 
-def _images(groups):
+def _images(groups: Mapping[str, str]) -> dict[str, set[str]]:
     """{group: set of the groups in which the partners of its parts lie}."""
-    images = defaultdict(set)
+    images: defaultdict[str, set[str]] = defaultdict(set)
     for part, partner in mirror_partners(groups).items():
         images[groups[part]].update([groups[partner]] if partner != part else ())
     return images
 
 
-def _contradictory(groups):
+def _contradictory(groups: Mapping[str, str]) -> set[str]:
     return {group for group, found in _images(groups).items() if len(found) > 1}
 
 
-def _other_sides(name):
+def _other_sides(name: str) -> Iterator[str]:
     for one, other in (("left", "right"), ("right", "left"), ("l", "r"), ("r", "l")):
         if name.startswith(one):
             yield other + name[len(one) :]

@@ -1,8 +1,9 @@
 """Parts of objects: which there are, how they group and mirror, and where they lie on each instance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from maskrcnn_benchmark.structures.part_groups import (
     mirror_groups,
 )
 from maskrcnn_benchmark.structures.resampling import NearestWindows, region_grid
-from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.structures.tensors import Index, TensorHolder
 from maskrcnn_benchmark.utils.ranges import Choice, Integer
 from maskrcnn_benchmark.utils.schema import TEXT, ListOf, Record, Unfit
 
@@ -47,7 +48,7 @@ class PartSet:
     """The labels 1..P of a part map; 0 is background.
 
     Attributes:
-        name: "person6" (the six groups of people's parts), "person24" (named parts of people), "superparts" (those of
+        name: "person6" (the six groups of persons' parts), "person24" (named parts of persons), "superparts" (those of
             everything) or "all" (named parts of everything); see `part_groups`.
         labels: P names; label k is `labels[k - 1]`. A part's name, or "thing/part" in "superparts" and "all".
         flip_indices: for each of the labels 0..P the one that takes its place in a mirrored image.
@@ -62,7 +63,9 @@ class PartSet:
     members: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def from_names(cls, set_name, parts_of_things, superparts=None):
+    def from_names(
+        cls, set_name: str, parts_of_things: Mapping[str, Iterable[str]], superparts: Mapping[str, str] | None = None
+    ) -> "PartSet":
         """The set of a data set that annotates these parts.
 
         Args:
@@ -80,7 +83,8 @@ class PartSet:
             count = len(PERSON6)
             flips = tuple(range(count + 1))
             return cls(set_name, PERSON6_LABELS, flips, ((PERSON,),) * count, tuple(PERSON6.values()))
-        members, mirrors = {}, {}  # {(thing, group): names}, {(thing, group): (thing, its mirror image)}
+        members: dict[tuple[str, str], list[str]] = {}  # {(thing, group): names}
+        mirrors: dict[tuple[str, str], tuple[str, str]] = {}  # {(thing, group): (thing, its mirror image)}
         for thing, parts in parts_of_things.items():
             if set_name == "person24" and thing != PERSON:
                 continue
@@ -102,23 +106,23 @@ class PartSet:
             tuple(tuple(members[pair]) for pair in pairs),
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         """P, without background."""
         return len(self.labels)
 
-    def label_of(self, thing, part):
+    def label_of(self, thing: str, part: str) -> int:
         """The label 1..P of a thing's part, or 0 if this set does not have it."""
         return self._label_of.get((thing, part), 0)
 
     @cached_property
-    def _label_of(self):
+    def _label_of(self) -> dict[tuple[str, str], int]:
         rows = enumerate(zip(self.owners, self.members), 1)
         return {(thing, part): label for label, (things, parts) in rows for thing in things for part in parts}
 
-    def to_person6(self):
+    def to_person6(self) -> tuple[int, ...]:
         """tuple of P + 1: for each label 0..P the group 1..6 of PASCAL-Person-Part, 0 for no part of a person.
 
-        All 0 where a label spans several of the six groups, as a whole arm does: no figure of theirs can be had then.
+        All 0 where a label spans several of the six groups, as a whole arm does: their metrics are then not defined.
         """
         groups = [0]
         for things, parts in zip(self.owners, self.members):
@@ -128,7 +132,7 @@ class PartSet:
             groups.append(found.pop() if found else 0)
         return tuple(groups)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON and checkpoints."""
         return {
             "name": self.name,
@@ -139,7 +143,7 @@ class PartSet:
         }
 
     @classmethod
-    def from_dict(cls, tree, where=""):
+    def from_dict(cls, tree: Any, where: str = "") -> "PartSet":
         """The set that `to_dict` described; older ones, without "members", had no label of several parts but six.
 
         Raises `Unfit`, a ValueError, for anything else, which lies at `where` in its file.
@@ -166,12 +170,19 @@ class PartMask(TensorHolder):
 
     Args:
         labels: uint8 [N, H, W], 0..P for each pixel of each instance; 0 is background.
-        annotated: bool [N], whether somebody looked for the instance's parts; if not, its map means nothing.
+        annotated: bool [N], whether the instance's parts were annotated; if not, its map means nothing.
         size: (width, height).
         part_set: the `PartSet`.
     """
 
-    def __init__(self, labels, annotated, size, part_set, index=None):
+    def __init__(
+        self,
+        labels: torch.Tensor,
+        annotated: torch.Tensor | Sequence[bool],
+        size: Sequence[int],
+        part_set: PartSet,
+        index: torch.Tensor | None = None,
+    ) -> None:
         count = len(labels) if index is None else len(index)
         if labels.ndim != 3 or (labels.shape[2], labels.shape[1]) != tuple(size):
             raise ValueError(f"part maps for an image of {tuple(size)} (width, height) cannot be {list(labels.shape)}")
@@ -181,7 +192,7 @@ class PartMask(TensorHolder):
         self._maps = NearestWindows(ObjectWindows.of_frames(labels.to(torch.uint8)))
         self._index = index
         self.annotated = annotated
-        self.size = tuple(size)
+        self.size = size[0], size[1]
         self.part_set = part_set
 
     @classmethod
@@ -193,31 +204,31 @@ class PartMask(TensorHolder):
         return made
 
     @classmethod
-    def cat(cls, parts):
+    def cat(cls, parts: Sequence["PartMask"]) -> "PartMask":
         """Join the instances of one image."""
         first = parts[0]
         annotated = torch.cat([part.annotated for part in parts])
         return cls(torch.cat([part.labels for part in parts]), annotated, first.size, first.part_set)
 
     @property
-    def labels(self):
+    def labels(self) -> torch.Tensor:
         """uint8 [N, H, W]."""
         maps = self._maps.tensor
         return maps if self._index is None else maps[self._index]
 
-    def resize(self, size, *args, **kwargs):
+    def resize(self, size: Sequence[int], *args: Any, **kwargs: Any) -> "PartMask":
         """The maps of the image resized to (width, height): each pixel takes the label at its centre."""
         return self._like(self._maps.resize(size))
 
-    def crop(self, box):
+    def crop(self, box: Sequence[float]) -> "PartMask":
         """The maps within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
         return self._like(self._maps.crop(clamp_window([round(float(side)) for side in box], self.size)))
 
-    def pad(self, size):
+    def pad(self, size: Sequence[int]) -> "PartMask":
         """The maps of the image enlarged to (width, height) by background to the right and below."""
         return self._like(self._maps.pad(size))
 
-    def transpose(self, method):
+    def transpose(self, method: int) -> "PartMask":
         """The maps of the mirrored image, left and right parts exchanged (in a mirror upside down too)."""
         flips = self.part_set.flip_indices
         maps = self._maps.transpose(method)
@@ -225,7 +236,7 @@ class PartMask(TensorHolder):
             maps = maps.map(lambda labels: labels.new_tensor(flips)[labels.int()])
         return self._like(maps)
 
-    def crop_and_resize(self, boxes, size):
+    def crop_and_resize(self, boxes: torch.Tensor, size: int) -> torch.Tensor:
         """The labels of each instance within its box, as training targets of a part head, all instances at once.
 
         Args:
@@ -239,26 +250,26 @@ class PartMask(TensorHolder):
             raise ValueError(f"{len(self)} part maps need {len(self)} boxes of 4 numbers, not {list(boxes.shape)}")
         return crop_and_resize_parts([self], [torch.arange(len(self), device=boxes.device)], [boxes], size)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.annotated)
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: Index) -> "PartMask":
         """The instances at an index, slice, index tensor or boolean mask, without a copy of their maps."""
         index = self._index
         if index is None:
             index = torch.arange(len(self), device=self.annotated.device)
         if isinstance(item, torch.Tensor):
             item = item.to(index.device)
-            # a mask is looked through once, not once for each of the two
+            # a mask is searched once, not once for each of the two
             item = item.nonzero().squeeze(1) if item.dtype == torch.bool else item
         picked = self._like(self._maps)
         picked._index, picked.annotated = index[item].reshape(-1), self.annotated[item].reshape(-1)
         return picked
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"PartMask(num_instances={len(self)}, size={self.size}, part_set={self.part_set.name})"
 
-    def _like(self, maps):
+    def _like(self, maps: NearestWindows) -> "PartMask":
         made = PartMask.__new__(PartMask)
         made._maps, made._index, made.annotated = maps, self._index, self.annotated
         made.size, made.part_set = maps.size, self.part_set
@@ -266,7 +277,7 @@ class PartMask(TensorHolder):
 
 
 def crop_and_resize_parts(
-    parts: Sequence[PartMask], instances: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], size: int
+    parts: Sequence[PartMask], instances: list[torch.Tensor], boxes: list[torch.Tensor], size: int
 ) -> torch.Tensor:
     """`PartMask.crop_and_resize` for the regions of several images at once.
 
@@ -289,7 +300,7 @@ def crop_and_resize_parts(
     x, y = region_grid(corners, size, (width, height), inclusive=True)
     x = at_most(x, width[:, None] - 1).long().split(counts)
     y = at_most(y, height[:, None] - 1).long().split(counts)
-    objects, rows, columns = [], [], []
+    objects, rows, columns = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
     for part, which, of_image_y, of_image_x in zip(parts, instances, y, x):
         objects.append(which if part._index is None else part._index.to(which.device)[which])
         for places, found in zip((rows, columns), part._maps.in_source(of_image_y, of_image_x)):

@@ -1,14 +1,19 @@
 """Run-length encoded masks in COCO's formats: parsed, checked and painted, many at once."""
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 from numba import njit
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.structures.mask_windows import enclosing_window
+from maskrcnn_benchmark.structures.mask_windows import Window, enclosing_window
 from maskrcnn_benchmark.utils.errors import UserError
 
-# What can be wrong with a code, before its numbers are looked at
+# Indices or values, one for each mask
+Numbers = Sequence[int] | np.ndarray
+# What can be wrong with a code, before its numbers are read
 DAMAGES = ("", "does not decode; it is damaged or cut off", "holds a number beyond 60 bits; it is damaged")
 
 
@@ -25,7 +30,7 @@ class RunLengths:
         areas: int64 [N], pixels of each mask.
     """
 
-    def __init__(self, encodings, size, names):
+    def __init__(self, encodings: Iterable[Any], size: Sequence[int], names: Callable[[int], str]) -> None:
         """Parse `encodings`, dictionaries {"size": [h, w], "counts": str, bytes or list of int}.
 
         Args:
@@ -43,7 +48,7 @@ class RunLengths:
             raise UserError(f"{names(i)}: its run-length code {damages[i]}")
 
     @classmethod
-    def of_readable(cls, strings, size):
+    def of_readable(cls, strings: Iterable[bytes], size: tuple[int, int]) -> tuple["RunLengths", dict[int, str]]:
         """Parse what can be parsed of compressed codes; the others are masks without pixels.
 
         Args:
@@ -56,7 +61,7 @@ class RunLengths:
         runs = cls.__new__(cls)
         return runs, runs._parse(list(strings), size)
 
-    def _parse(self, strings, size):
+    def _parse(self, strings: list[bytes], size: tuple[int, int]) -> dict[int, str]:
         """Set the attributes from codes; returns {index: words} of those that do not decode and have no runs."""
         self.size = size
         pixels, number = size[0] * size[1], len(strings)
@@ -76,10 +81,10 @@ class RunLengths:
         self.areas = np.bincount(self.mask_of_run, self.lengths, number).astype(np.int64)
         return damages
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.areas)
 
-    def paint(self, canvas, order, layers, values):
+    def paint(self, canvas: np.ndarray, order: Numbers, layers: Numbers, values: Numbers) -> None:
         """Write masks into layers of a canvas; where several overlap in one layer, the later in `order` wins.
 
         Args:
@@ -91,7 +96,7 @@ class RunLengths:
         starts = self.starts[runs] + np.asarray(layers, np.int64)[place] * (canvas.shape[1] * canvas.shape[2])
         _paint(canvas.reshape(-1), starts, self.lengths[runs], np.asarray(values, canvas.dtype)[place])
 
-    def windows(self, order, owners, values, count):
+    def windows(self, order: Numbers, owners: Numbers, values: Numbers, count: int) -> tuple[np.ndarray, list[Window]]:
         """The masks of objects, which may be of several masks each, painted into windows that just hold them.
 
         Args:
@@ -119,12 +124,12 @@ class RunLengths:
             cv2.transpose(painted[window].reshape(width, height), dst=turned[window].reshape(height, width))
         return turned, windows
 
-    def pixels(self):
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
         """Row by row, the numbers row * width + column of all masks' pixels, mask after mask: (int64 [P], mask [P])."""
         columns, rows = np.divmod(_spread(self.starts, self.lengths), self.size[1])
         return rows * self.size[0] + columns, np.repeat(self.mask_of_run, self.lengths)
 
-    def _windows_of(self, order, owners, count):
+    def _windows_of(self, order: Numbers, owners: np.ndarray, count: int) -> list[Window]:
         boxes = self.bounding_boxes()[order].reshape(-1, 4).astype(np.int64)
         there = boxes[:, 0] >= 0
         starts, ends = np.full((count, 2), max(self.size)), np.full((count, 2), -1)
@@ -135,7 +140,7 @@ class RunLengths:
             for (x1, y1), (x2, y2) in zip(starts.tolist(), ends.tolist())
         ]
 
-    def _runs_in(self, order):
+    def _runs_in(self, order: Numbers) -> tuple[np.ndarray, np.ndarray]:
         """The runs of the masks in `order`, in that order, and for each its mask's place in it: two int64 [R]."""
         order = np.asarray(order, np.int64)
         position = np.full(len(self), -1, np.int64)
@@ -145,14 +150,14 @@ class RunLengths:
         by_place = np.argsort(place, kind="stable")
         return runs[by_place], place[by_place]
 
-    def masks(self, indices):
+    def masks(self, indices: Numbers) -> np.ndarray:
         """The masks of `indices`, each on its own: uint8 [len(indices), height, width] of 0 and 1."""
         width, height = self.size
         canvas = np.zeros((len(indices), width, height), np.uint8)
         self.paint(canvas, indices, np.arange(len(indices)), np.ones(len(indices)))
         return row_major(canvas)
 
-    def bounding_boxes(self):
+    def bounding_boxes(self) -> np.ndarray:
         """Tight inclusive boxes, float32 [N, 4] xyxy in pixels; all -1 for a mask without pixels."""
         height = self.size[1]
         ends = self.starts + self.lengths - 1
@@ -172,7 +177,7 @@ class RunLengths:
         return boxes
 
 
-def _spread(starts, lengths):
+def _spread(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """All numbers of runs, int64 [sum of lengths]."""
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
@@ -185,7 +190,7 @@ def _paint(canvas, starts, lengths, values):
         canvas[starts[k] : starts[k] + lengths[k]] = values[k]
 
 
-def row_major(canvas):
+def row_major(canvas: np.ndarray) -> np.ndarray:
     """Column-major images [L, width, height] -> the usual [L, height, width], contiguous."""
     turned = np.empty((len(canvas), *canvas.shape[:0:-1]), canvas.dtype)
     if not turned.size:
@@ -195,7 +200,7 @@ def row_major(canvas):
     return turned
 
 
-def from_polygons(polygons, size):
+def from_polygons(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> dict[str, Any]:
     """COCO polygons [[x, y, x, y, ...], ...] of one object -> one compressed run-length code {"size", "counts"}."""
     width, height = size
     return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))

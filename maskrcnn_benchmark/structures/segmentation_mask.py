@@ -1,6 +1,7 @@
 """Instance masks, whatever their encoding was: polygons, run-length encodings or bitmaps, behind one interface."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from maskrcnn_benchmark.structures.mask_forms import (
 )
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows
 from maskrcnn_benchmark.structures.run_length import RunLengths
-from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, TensorHolder
+from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, Index, TensorHolder
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "SegmentationMask"]
 
@@ -37,10 +38,10 @@ class SegmentationMask(TensorHolder):
         TypeError: for another kind of instances.
     """
 
-    def __init__(self, instances, size, mode="poly"):
+    def __init__(self, instances: Any, size: Sequence[int], mode: str = "poly") -> None:
         if mode not in ("poly", "mask"):
             raise ValueError(f"the mode of masks is 'poly' or 'mask', not {mode!r}")
-        self.size = tuple(size)
+        self.size = size[0], size[1]
         forms = _read(instances, self.size, mode)
         self.instances = forms.to_polygons() if mode == "poly" else forms.to_bitmaps()
         self.mode = mode
@@ -51,36 +52,36 @@ class SegmentationMask(TensorHolder):
         return cls(BinaryMaskList.of_windows(windows), windows.size, "mask")
 
     @classmethod
-    def cat(cls, masks):
+    def cat(cls, masks: Sequence["SegmentationMask"]) -> "SegmentationMask":
         """Join the masks of one image."""
         return cls(list(masks), masks[0].size, masks[0].mode)
 
-    def convert(self, mode):
+    def convert(self, mode: str) -> "SegmentationMask":
         """The masks in the form "poly" or "mask"."""
         return self if mode == self.mode else SegmentationMask(self.instances, self.size, mode)
 
-    def crop(self, box):
+    def crop(self, box: Sequence[float]) -> "SegmentationMask":
         """The masks within the window (x1, y1, x2, y2), x2, y2 excluded, clamped to the image; at least one pixel."""
         return self._wrap(self.instances.crop(box))
 
-    def resize(self, size, *args, **kwargs):
+    def resize(self, size: int | Sequence[int], *args: Any, **kwargs: Any) -> "SegmentationMask":
         """The masks of the image resized to (width, height), or to a square of one side."""
         return self._wrap(self.instances.resize((size, size) if isinstance(size, int) else tuple(size)))
 
-    def pad(self, size):
+    def pad(self, size: Sequence[int]) -> "SegmentationMask":
         """The masks of the image enlarged to (width, height) by empty pixels to the right and below."""
         return self._wrap(self.instances.pad(tuple(size)))
 
-    def transpose(self, method):
+    def transpose(self, method: int) -> "SegmentationMask":
         """The masks of the mirrored image. Twice gives back the masks bit for bit."""
         return self._wrap(self.instances.transpose(method))
 
-    def get_mask_tensor(self):
+    def get_mask_tensor(self) -> torch.Tensor:
         """uint8 [N, H, W] of 0 and 1, or [H, W] if there is one object."""
         masks = self.instances.to_bitmaps().masks
         return masks[0] if len(masks) == 1 else masks
 
-    def crop_and_resize(self, boxes, size):
+    def crop_and_resize(self, boxes: torch.Tensor, size: int) -> torch.Tensor:
         """The mask of each object within its box, as training targets of a mask head.
 
         Values are those of cropping [x1, x2) x [y1, y2), resizing bilinearly (polygons: scaling, then drawing) and
@@ -97,27 +98,27 @@ class SegmentationMask(TensorHolder):
             raise ValueError(f"{len(self)} masks need {len(self)} boxes of 4 numbers, not {list(boxes.shape)}")
         return self.instances.crop_and_resize(boxes, size)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.instances)
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: Index) -> "SegmentationMask":
         """The masks at an index, slice, index tensor or boolean mask; bitmaps are selected without being copied."""
         return self._wrap(self.instances[item])
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator["SegmentationMask"]:
         return (self[i] for i in range(len(self)))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SegmentationMask(num_instances={len(self)}, size={self.size}, mode={self.mode})"
 
-    def _wrap(self, instances):
+    def _wrap(self, instances: BinaryMaskList | PolygonList) -> "SegmentationMask":
         wrapped = SegmentationMask.__new__(SegmentationMask)
         wrapped.instances, wrapped.size, wrapped.mode = instances, instances.size, self.mode
         return wrapped
 
 
 def crop_and_resize_masks(
-    masks: Sequence[SegmentationMask], objects: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor], size: int
+    masks: Sequence[SegmentationMask], objects: list[torch.Tensor], boxes: list[torch.Tensor], size: int
 ) -> torch.Tensor:
     """`SegmentationMask.crop_and_resize` for the regions of several images at once.
 
@@ -130,18 +131,18 @@ def crop_and_resize_masks(
     Returns:
         float32 [R, M, M] of 0 and 1, image after image.
     """
-    forms = [of_image.instances for of_image in masks]
-    targets = [None] * len(forms)
+    forms: list[Any] = [of_image.instances for of_image in masks]
+    targets: list[Any] = [None] * len(forms)
     for kind, crop_and_resize in ((BinaryMaskList, crop_and_resize_bitmaps), (PolygonList, crop_and_resize_polygons)):
         images = [k for k, form in enumerate(forms) if isinstance(form, kind)]
         if images:
-            of_kind = crop_and_resize(*([rows[k] for k in images] for rows in (forms, objects, boxes)), size)
+            of_kind = crop_and_resize(*([rows[k] for k in images] for rows in (forms, objects, boxes)), resolution=size)
             for k, target in zip(images, of_kind.split([len(boxes[k]) for k in images])):
                 targets[k] = target
     return torch.cat(targets)
 
 
-def _read(instances, size, mode):
+def _read(instances: Any, size: tuple[int, int], mode: str) -> BinaryMaskList | PolygonList:
     """Any accepted kind of instances as a `PolygonList` or a `BinaryMaskList`."""
     if isinstance(instances, SegmentationMask):
         return instances.instances
@@ -155,13 +156,13 @@ def _read(instances, size, mode):
         return PolygonList.from_lists([], size) if mode == "poly" else BinaryMaskList.empty(size)
     if not any(isinstance(item, dict | torch.Tensor | SegmentationMask) for item in instances):
         return PolygonList.from_lists(instances, size)
-    forms = [_read_one(item, index, size) for index, item in enumerate(instances)]
+    forms: list[Any] = [_read_one(item, index, size) for index, item in enumerate(instances)]
     if all(isinstance(form, PolygonList) for form in forms):
         return PolygonList.cat(forms)
     return BinaryMaskList.cat([form.to_bitmaps() for form in forms])
 
 
-def _read_one(item, index, size):
+def _read_one(item: Any, index: int, size: tuple[int, int]) -> BinaryMaskList | PolygonList:
     if isinstance(item, SegmentationMask):
         if tuple(item.size) != size:
             raise ValueError(f"mask {index} is for an image of {item.size}, not {size} (width, height)")

@@ -98,7 +98,7 @@ class TargetBatch(list):
         found = super().__getitem__(item)
         return type(self)(found, self.buffer) if isinstance(item, slice) else found
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         outlines, start, end = self._outlines()
         return type(self).from_outlines, (outlines, self.buffer[start:end], start)
 

@@ -1,9 +1,9 @@
 """What every structure shares: all its tensors can be handed to one function, to move, pin or gather them."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -12,6 +12,9 @@ FLIP_TOP_BOTTOM = 1
 
 # What `map_tensors` calls: with a tensor, what stands for one (`TensorSlot`), or a foreign object that can move `to`
 LeafFunction = Callable[[Any], Any]
+# What chooses some of the objects of a structure; a boolean tensor is a mask
+Index = int | slice | torch.Tensor | Sequence[int]
+Holder = TypeVar("Holder", bound="TensorHolder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +77,17 @@ def map_tensors(value: Any, function: LeafFunction, on_host: LeafFunction | None
 class TensorHolder:
     """A structure with tensors among its attributes, or in structures and collections that are its attributes."""
 
-    def map_tensors(self, function: LeafFunction, on_host: LeafFunction | None = None) -> "TensorHolder":
+    def map_tensors(self: Holder, function: LeafFunction, on_host: LeafFunction | None = None) -> Holder:
         """The same structure with other tensors; arguments as of `map_tensors`."""
         mapped = object.__new__(type(self))
         vars(mapped).update((name, map_tensors(value, function, on_host)) for name, value in vars(self).items())
         return mapped
 
-    def to(self, *args: Any, **kwargs: Any) -> "TensorHolder":
+    def to(self: Holder, *args: Any, **kwargs: Any) -> Holder:
         """The structure on another device; arguments as of `torch.Tensor.to`."""
         return self.map_tensors(lambda leaf: leaf.to(*args, **kwargs), itself)
 
-    def pin_memory(self) -> "TensorHolder":
+    def pin_memory(self: Holder) -> Holder:
         """The structure in pinned memory, from which a GPU can copy while the host goes on."""
         return self.map_tensors(pinned, itself)
 

@@ -1,6 +1,7 @@
-"""The names behind the numbers of a data set: what its labels, map values, parts and joints are called."""
+"""The names behind the numbers of a data set: what its labels, map values, parts and keypoints are called."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from maskrcnn_benchmark.structures.keypoint import JointSet
 from maskrcnn_benchmark.structures.part_mask import PartSet
@@ -29,21 +30,21 @@ class Vocabulary:
         semantic_names: value k of a semantic map (0..C-1) is `semantic_names[k]`.
         image_label_names: entry k of the image labels is `image_label_names[k]`.
         parts: the `PartSet`, or None without parts.
-        joints: the `JointSet`, or None without joints.
+        joints: the `JointSet`, or None without keypoints.
     """
 
     thing_names: tuple[str, ...] = ()
     semantic_names: tuple[str, ...] = ()
     image_label_names: tuple[str, ...] = ()
-    parts: PartSet | None = None
-    joints: JointSet | None = None
+    parts: PartSet | Any = None
+    joints: JointSet | Any = None
 
-    def difference(self, other):
+    def difference(self, other: "Vocabulary") -> str | None:
         """What the first field is called in which two vocabularies differ, such as "thing names"; None without one."""
         fields = (name for name in vars(self) if getattr(self, name) != getattr(other, name))
         return next(fields, "").replace("_", " ") or None
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON and checkpoints."""
         return {
             "thing_names": list(self.thing_names),
@@ -54,7 +55,7 @@ class Vocabulary:
         }
 
     @classmethod
-    def from_dict(cls, tree):
+    def from_dict(cls, tree: Any) -> "Vocabulary":
         """The vocabulary that `to_dict` described. Raises `Unfit`, a ValueError, for anything else."""
         STORED.check(tree)
         return cls(

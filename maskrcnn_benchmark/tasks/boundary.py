@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import IMAGE_HEADS, INSIDE_FRACTION
 from maskrcnn_benchmark.config.options import Option, section
-from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
+from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.data.detail.index import COUNTS
 from maskrcnn_benchmark.data.statistics import DatasetCounts
@@ -49,7 +49,7 @@ class DetailBoundaryReader(LabelReader):
     How many are of another size, and therefore resized, is told once, when the data set is opened.
     """
 
-    def __init__(self, dataset: AnnotatedDataset) -> None:
+    def __init__(self, dataset: Any) -> None:
         images = dataset.file.images
         number = int(images.counts[images.rows_of(dataset.ids), COUNTS.index("resized_boundaries")].sum())
         if number:
@@ -175,9 +175,7 @@ class Boundary(Task):
     def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
         return {"boundary": prediction.boundary.resize(prediction.size).scores[0]}
 
-    def export_tensors(
-        self, head: nn.Module, features: DenseFeatures, regions: Detections | None
-    ) -> dict[str, torch.Tensor]:
+    def export_tensors(self, head: Any, features: DenseFeatures, regions: Detections | None) -> dict[str, torch.Tensor]:
         return {"boundary": head.scores(features)[0, 0]}
 
 
@@ -207,18 +205,18 @@ class BoundaryEvaluator(Evaluator):
         matched = np.zeros_like(present)
         counts = np.zeros((4, len(present)), np.int32)
         for edges in target.boundary.annotators.cpu().numpy():
-            truth = thin(edges > 0)
-            near, partner = match_edges(pixels, present, truth, self.edge_protocol.max_distance)
+            annotated = thin(edges > 0)
+            near, partner = match_edges(pixels, present, annotated, self.edge_protocol.max_distance)
             matched[:, near] |= partner >= 0
             counts[0] += (partner >= 0).sum(axis=1)
-            counts[1] += np.count_nonzero(truth)
+            counts[1] += np.count_nonzero(annotated)
         counts[2], counts[3] = matched.sum(axis=1), present.sum(axis=1)
         return counts
 
     def summarize(self, records: list[np.ndarray]) -> Scores:
         if not records:
             return Scores(dict.fromkeys(METRICS, np.nan), reason="no image has annotated boundaries")
-        curve = summarize_curves(*np.stack(records, axis=1), self.edge_protocol.conventions)
+        curve = summarize_curves(*np.stack(records, axis=1), conventions=self.edge_protocol.conventions)
         if np.isnan(curve.metrics["ODS-F"]):
             return Scores(curve.metrics, reason="no annotated image has a boundary pixel")
         diagram = Curve(

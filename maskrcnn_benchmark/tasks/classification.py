@@ -173,9 +173,7 @@ class Classification(Task):
     def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
         return {"classes": prediction.classes}
 
-    def export_tensors(
-        self, head: nn.Module, features: DenseFeatures, regions: Detections | None
-    ) -> dict[str, torch.Tensor]:
+    def export_tensors(self, head: Any, features: DenseFeatures, regions: Detections | None) -> dict[str, torch.Tensor]:
         return {"classes": head.scores(features)[0]}
 
 
@@ -191,42 +189,39 @@ class ClassificationEvaluator(Evaluator):
     def __init__(self, task: Task, vocabulary: Vocabulary) -> None:
         self.label_names = tuple(vocabulary.image_label_names)
         self.is_thing = np.isin(np.array(self.label_names, dtype=object), list(vocabulary.thing_names))
-        super().__init__(task, vocabulary)
-
-    @property
-    def protocol(self) -> str:
-        return (
+        self.protocol = (
             f"AP of {len(self.label_names)} labels ({self.is_thing.sum()} of them things) over all images, area under "
             f"the whole curve (VOC 2010), mean over the labels that occur"
         )
+        super().__init__(task, vocabulary)
 
     def record(self, stored: np.ndarray, target: ImageAnnotations) -> tuple[np.ndarray, np.ndarray]:
         """(scores float64 [L], occurs bool [L])."""
-        truth = target.classes.cpu().numpy() > 0.5
+        annotated = target.classes.cpu().numpy() > 0.5
         where = f"{self.task.key}: image {target.image_id}"
-        if len(stored) != len(self.label_names) or len(truth) != len(self.label_names):
+        if len(stored) != len(self.label_names) or len(annotated) != len(self.label_names):
             raise UserError(
-                f"{where} has {len(stored)} scores and {len(truth)} annotated labels, but there are "
+                f"{where} has {len(stored)} scores and {len(annotated)} annotated labels, but there are "
                 f"{len(self.label_names)} labels"
             )
         if np.isnan(stored).any():
             raise UserError(
                 f"{where} has a score that is not a number (nan): {self.label_names[np.isnan(stored).argmax()]}"
             )
-        return stored, truth
+        return stored, annotated
 
     def summarize(self, records: list[tuple[np.ndarray, np.ndarray]]) -> Scores:
         shape = len(records), len(self.label_names)
-        scores, truth = (
+        scores, annotated = (
             (np.array(column).reshape(shape) for column in zip(*records)) if records else np.zeros((2, *shape))
         )
-        truth = truth > 0
-        precision = np.array([average_precision(scores[:, k], truth[:, k]) for k in range(shape[1])])
-        occurs = truth.any(axis=0)
+        annotated = annotated > 0
+        precision = np.array([average_precision(scores[:, k], annotated[:, k]) for k in range(shape[1])])
+        occurs = annotated.any(axis=0)
         return Scores(
             {"mAP": mean_or_nan(precision), "mAP-things": mean_or_nan(precision[self.is_thing])},
             {"AP": dict(zip(self.label_names, precision.tolist()))},
-            [self._curve(scores, truth)] if occurs.any() else [],
+            [self._curve(scores, annotated)] if occurs.any() else [],
             self._reason(occurs),
         )
 
@@ -239,13 +234,13 @@ class ClassificationEvaluator(Evaluator):
             return "no image has an annotated label"
         return "" if occurs[self.is_thing].any() else "no image has a thing among its labels"
 
-    def _curve(self, scores, truth):
+    def _curve(self, scores, annotated):
         """Mean over labels of the precision at each recall."""
         lines = []
         for name, chosen in (("all labels", np.ones_like(self.is_thing)), ("things", self.is_thing)):
-            labels = np.flatnonzero(chosen & truth.any(axis=0))
+            labels = np.flatnonzero(chosen & annotated.any(axis=0))
             if len(labels):
-                levels = [precision_at_recalls(scores[:, k], truth[:, k], _RECALLS) for k in labels]
+                levels = [precision_at_recalls(scores[:, k], annotated[:, k], _RECALLS) for k in labels]
                 lines.append(Line(f"{name} ({len(labels)})", _RECALLS, np.mean(levels, axis=0)))
         return Curve("classification_pr", "Image labels: mean precision", "recall", "precision", lines)
 

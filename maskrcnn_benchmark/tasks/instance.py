@@ -226,7 +226,7 @@ class Instance(Task):
     def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
         """The objects, with their masks uint8 [N, 1, H, W] as large as the image."""
 
-        def mask(rows, size):
+        def mask(rows: list[dict], size: tuple[int, int]) -> torch.Tensor:
             return bitmaps([row["segmentation"] for row in rows], size)
 
         return decode_objects(stored, size, lambda row: coco_mask.toBbox(row["segmentation"]).tolist(), mask=mask)
@@ -295,7 +295,7 @@ class Instance(Task):
         return {"masks": prediction.instances.get_field("mask")[:, 0]}
 
     def export_tensors(
-        self, head: nn.Module, features: Sequence[torch.Tensor], regions: Detections
+        self, head: Any, features: Sequence[torch.Tensor], regions: Detections
     ) -> dict[str, torch.Tensor]:
         logits = head.own_logits(head.feature_extractor(features, regions.boxes), regions.labels)
         return {"masks": logits.float().sigmoid()}

@@ -1,4 +1,4 @@
-"""Human keypoints: the joints of every person."""
+"""Human keypoints: those of every person."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ from maskrcnn_benchmark.visualization.objects import TAG, box_spots, canvas_boxe
 
 
 class DetailKeypointReader(LabelReader):
-    """Joint records of PASCAL in Detail: `BoxList` with labels (all 1) and keypoints.
+    """Keypoint records of PASCAL in Detail: `BoxList` with labels (all 1) and keypoints.
 
     An image is annotated if it has a record, or no person who could have one.
     """
@@ -69,23 +69,23 @@ class DetailKeypointReader(LabelReader):
             return None
         file, records = image.dataset.file, image.section("annos_joints")
         width = 3 * len(DETAIL_JOINTS.names)
-        joints = [file.field(record, "keypoints", "joint") for record in records]
-        for record, numbers in zip(records, joints):
+        rows = [file.field(record, "keypoints", "joint") for record in records]
+        for record, numbers in zip(records, rows):
             if len(numbers) != width:
                 name = file.name_of(record, "joint")
                 raise UserError(f"{name} has {len(numbers)} numbers in 'keypoints', not {width}")
-        joints = torch.tensor(joints, dtype=torch.float32).reshape(-1, width // 3, 3)
+        keypoints = torch.tensor(rows, dtype=torch.float32).reshape(-1, width // 3, 3)
         boxes = torch.tensor([file.field(r, "bbox", "joint") for r in records], dtype=torch.float32).reshape(-1, 4)
         persons = BoxList(boxes, image.size, mode="xywh").convert("xyxy")
         persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
-        persons.add_field("keypoints", DetailKeypoints(joints, image.size))
+        persons.add_field("keypoints", DetailKeypoints(keypoints, image.size))
         return image.kept(persons)
 
     def has(self, image: DetailImage) -> bool:
         return image.counts["joints"] > 0 or image.counts["people"] == 0
 
     def teaches(self, image: DetailImage) -> bool:
-        return image.counts["joints"] > 0  # where nobody is there, no joint can be learnt
+        return image.counts["joints"] > 0  # where nobody is there, no keypoint can be learnt
 
 
 class COCOKeypointReader(LabelReader):
@@ -98,7 +98,7 @@ class COCOKeypointReader(LabelReader):
         joints = image.dataset.file.joints
         persons = image.boxes_of(records)
         persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
-        keypoints = torch.tensor([record["keypoints"] for record in records], dtype=torch.float32)
+        keypoints: Any = torch.tensor([record["keypoints"] for record in records], dtype=torch.float32)
         keypoints = keypoints.reshape(-1, len(joints), 3)
         if joints == COCO_JOINTS:
             keypoints = PersonKeypoints(keypoints, image.size)
@@ -121,12 +121,14 @@ class KeypointForm(Form):
 
     def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
         if opened.thing(row) != "person":
-            raise ValueError(f"has joints of the category_id {shown(row['category_id'])}; only a person has joints")
+            raise ValueError(
+                f"has keypoints of the category_id {shown(row['category_id'])}; only a person has keypoints"
+            )
         values, count = member(row, field), len(opened.names.vocabulary.joints)
         if not are_numbers(values, 3 * count):
             found = f"{len(values)} of them" if isinstance(values, list) else shown(values)
             raise ValueError(
-                f"must have {3 * count} finite numbers as {field}, x, y and visibility of {count} joints, not {found}"
+                f"must have {3 * count} finite numbers as {field}, x, y, visibility of {count} keypoints, not {found}"
             )
 
     def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
@@ -145,7 +147,7 @@ def extent_of(keypoints: list[float]) -> list[float]:
     return [*low.tolist(), *(high - low).tolist()]
 
 
-# The class that joints belong to
+# The class that keypoints belong to
 PERSON = "person"
 
 
@@ -162,7 +164,7 @@ class Persons(Objects):
 
 
 class Keypoint(Task):
-    """Keypoints of persons. The label is a `BoxList` of its own, since joint records are not linked to objects."""
+    """Keypoints of persons. The label is a `BoxList` of its own, since their records are not linked to objects."""
 
     key = "keypoint"
     title = "human keypoints"
@@ -237,46 +239,46 @@ class Keypoint(Task):
         return {"classes of objects": vocabulary.thing_names, "joints": joints}
 
     def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[BoxList], BoxList] | None:
-        """Joints that the source lacks are not annotated (0, 0, 0). Codes of visibility are the target's own."""
+        """Keypoints that the source lacks are not annotated (0, 0, 0). Codes of visibility are the target's own."""
         places = match_joints(source, target)
         if not places:
             return None
         swaps_codes = (source.joints == DETAIL_JOINTS) != (target.joints == DETAIL_JOINTS)
-        return partial(_rename_joints, places, target.joints, swaps_codes)
+        return partial(_rename_keypoints, places, target.joints, swaps_codes)
 
     def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
-        """The number of persons; of each joint how often it has each visibility code, int64 [J, 3]."""
-        people = annotations.people
+        """The number of persons; of each keypoint how often it has each visibility code, int64 [K, 3]."""
+        persons = annotations.people
         table = np.zeros((len(vocabulary.joints), _VISIBILITY_CODES), np.int64)
-        if len(people):
-            codes = people.get_field("keypoints").keypoints[..., 2].numpy().astype(np.int64)
+        if len(persons):
+            codes = persons.get_field("keypoints").keypoints[..., 2].numpy().astype(np.int64)
             codes = codes.clip(0, _VISIBILITY_CODES - 1)
             table = np.stack([(codes == code).sum(0) for code in range(_VISIBILITY_CODES)], axis=1)
-        return {"people": len(people), "joints": table}
+        return {"people": len(persons), "joints": table}
 
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         number, joints = count["people"], count["joints"]
         if not number:
-            return [("joints", "nobody is there")]
-        people = f"{number} {'person' if number == 1 else 'people'}"
+            return [("keypoints", "nobody is there")]
+        persons = f"{number} {'person' if number == 1 else 'persons'}"
         occluded = joints[:, vocabulary.joints.occluded_code].sum()
-        return [("joints", f"{joints[:, 1:].sum()} on {people}, {occluded} occluded")]
+        return [("keypoints", f"{joints[:, 1:].sum()} on {persons}, {occluded} occluded")]
 
     def tiles(self, counts: DatasetCounts) -> list[tuple[str, int]]:
         joints = counts.total(self.key, "joints", (len(counts.vocabulary.joints or ()), _VISIBILITY_CODES))
-        people = int(counts.total(self.key, "people"))
-        return [("people with joints", people), ("labelled joints", int(joints[:, 1:].sum()))]
+        persons = int(counts.total(self.key, "people"))
+        return [("persons with keypoints", persons), ("labelled keypoints", int(joints[:, 1:].sum()))]
 
     def cards(self, counts: DatasetCounts) -> list[str]:
-        """A bar per joint: visible, occluded, not annotated."""
-        title, people = "Visibility of joints", int(counts.total(self.key, "people"))
-        if not people:
+        """A bar per keypoint: visible, occluded, not annotated."""
+        title, persons = "Visibility of keypoints", int(counts.total(self.key, "people"))
+        if not persons:
             return [card(title, "", "")]
         joints = counts.vocabulary.joints
         occluded = joints.occluded_code
         table = counts.total(self.key, "joints", (len(joints), _VISIBILITY_CODES))[:, [3 - occluded, occluded, 0]]
         bars = stacked_bars(joints.names, table, ("visible", "occluded", "not annotated"))
-        return [card(title, f"of {people:,} people; the figure is the visible share", bars)]
+        return [card(title, f"of {persons:,} persons; the number is the visible share", bars)]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
@@ -285,7 +287,7 @@ class Keypoint(Task):
         return cfg.MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR
 
     def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIKeypointHead:
-        """A heat map per joint and region; only detections of the class "person" are given joints."""
+        """A heat map per keypoint and region; only detections of the class "person" are given keypoints."""
         joints = labels = None
         if vocabulary is not None:
             joints = vocabulary.joints
@@ -305,7 +307,7 @@ class Keypoint(Task):
     # Files ------------------------------------------------------------------------------------------------------------
 
     def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> list[dict[str, Any]]:
-        """List of {"category_id": label of persons, "keypoints": [x, y, v] * J, "score": float}."""
+        """List of {"category_id": label of persons, "keypoints": [x, y, v] * K, "score": float}."""
         instances = self.output(prediction, "detection")
         persons = instances[instances.get_field("labels") == person_label(vocabulary)]
         if len(persons) == 0:
@@ -323,7 +325,7 @@ class Keypoint(Task):
                 fields={"keypoints": KeypointForm()},
                 # as PASCAL in Detail's own program wants it
                 wrapped_too="detail_keypoints.json",
-                encodings={"keypoints": "[x, y, visibility] for each joint in the order of 'joints'"},
+                encodings={"keypoints": "[x, y, visibility] for each keypoint in the order of 'joints'"},
             ),
         )
 
@@ -331,7 +333,7 @@ class Keypoint(Task):
         """The persons with their keypoints."""
         joints = vocabulary.joints
 
-        def keypoints(rows, size):
+        def keypoints(rows: list[dict], size: tuple[int, int]) -> Keypoints:
             places = torch.tensor([row["keypoints"] for row in rows], dtype=torch.float32)
             return Keypoints(places.reshape(-1, len(joints), 3), size, joints=joints)
 
@@ -364,7 +366,7 @@ class Keypoint(Task):
 
     def _paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, scores: bool) -> int:
         predicted, joints = isinstance(known, ImagePrediction), vocabulary.joints
-        persons = self.content(known)
+        persons: Any = self.content(known)
         persons = shown_objects(_persons(persons, vocabulary) if predicted else persons, threshold)
         if len(persons):
             records = persons.get_field("keypoints").keypoints.detach().cpu().numpy()
@@ -408,7 +410,7 @@ class Keypoint(Task):
         return {"keypoints": found.keypoints, "keypoint_scores": found.get_field("logits")}
 
     def export_tensors(
-        self, head: nn.Module, features: Sequence[torch.Tensor], regions: Detections
+        self, head: Any, features: Sequence[torch.Tensor], regions: Detections
     ) -> dict[str, torch.Tensor]:
         from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.traceable import keypoints_of_heatmaps  # uses a loop
 
@@ -422,15 +424,15 @@ class Keypoint(Task):
         }
 
 
-def _rename_joints(places: list[tuple[int, int]], wanted: JointSet, swaps_codes: bool, people: BoxList) -> BoxList:
-    joints = people.get_field("keypoints").keypoints
-    moved = joints.new_zeros(len(joints), len(wanted), 3)
-    moved[:, [place for place, _ in places]] = joints[:, [origin for _, origin in places]]
+def _rename_keypoints(places: list[tuple[int, int]], wanted: JointSet, swaps_codes: bool, persons: BoxList) -> BoxList:
+    known = persons.get_field("keypoints").keypoints
+    moved = known.new_zeros(len(known), len(wanted), 3)
+    moved[:, [place for place, _ in places]] = known[:, [origin for _, origin in places]]
     if swaps_codes:
         moved[..., 2] = SWAPPED_VISIBILITY[moved[..., 2].long().clamp(0, 2)]
-    people = people.copy_with_fields(people.fields())
-    people.add_field("keypoints", Keypoints(moved, people.size, joints=wanted))
-    return people
+    persons = persons.copy_with_fields(persons.fields())
+    persons.add_field("keypoints", Keypoints(moved, persons.size, joints=wanted))
+    return persons
 
 
 def _persons(objects: BoxList, vocabulary: Vocabulary) -> BoxList:
@@ -441,16 +443,16 @@ def _persons(objects: BoxList, vocabulary: Vocabulary) -> BoxList:
     return objects[torch.nonzero(objects.get_field("labels") == person).squeeze(1)]
 
 
-def _side_colour(joint: str) -> tuple[int, int, int]:
-    if joint.startswith("r"):
+def _side_colour(name: str) -> tuple[int, int, int]:
+    if name.startswith("r"):
         return RIGHT_SIDE
-    return LEFT_SIDE if joint.startswith("l") else MIDDLE
+    return LEFT_SIDE if name.startswith("l") else MIDDLE
 
 
 def _draw_skeleton(
     canvas: Canvas, record: np.ndarray, joints: JointSet, sides: list[tuple[int, int, int]], occluded_code: int | None
 ) -> None:
-    """Draw one person's joints [K, 3]; a bone is there where both its ends are."""
+    """Draw one person's keypoints [K, 3]; a bone is there where both its ends are."""
     spots, visibility = canvas.place(record[:, :2]), record[:, 2]
     for a, b in joints.skeleton:
         if visibility[a] > 0 and visibility[b] > 0:

@@ -15,12 +15,12 @@ from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.data.statistics import DatasetCounts
-from maskrcnn_benchmark.evaluation.edges.curves import METRICS, best_f, summarize_curves
+from maskrcnn_benchmark.evaluation.edges.curves import METRICS, EdgeCurve, best_f, summarize_curves
 from maskrcnn_benchmark.evaluation.edges.maps import edge_levels
 from maskrcnn_benchmark.evaluation.edges.matching import match_edges
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
-from maskrcnn_benchmark.evaluation.scores import Curve, Scores
+from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap, relative_frequency
 from maskrcnn_benchmark.modeling.fpn_heads.occlusion import OcclusionHead
 from maskrcnn_benchmark.prediction_files.encodings import decode_strength, encode_strength
@@ -67,9 +67,7 @@ class DetailOcclusionReader(LabelReader):
         return image.counts["occlusions"] > 0
 
 
-def chains_to_edges(
-    chains: Sequence[Sequence[int]], labels: Sequence[int], size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def chains_to_edges(chains: Sequence[Any], labels: Any, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The pixels of occlusion chains, and their directions.
 
     Args:
@@ -308,8 +306,8 @@ class OcclusionEvaluator(Evaluator):
         levels = edge_levels(decode_strength(stored.strength), self.edge_protocol).reshape(-1)
         pixels = np.flatnonzero(levels)
         present = levels[pixels] > np.arange(self.edge_protocol.thresholds)[:, None]
-        truth = target.occlusion.edges.cpu().numpy() > 0
-        near, partner = match_edges(pixels, present, truth, self.edge_protocol.max_distance)
+        annotated = target.occlusion.edges.cpu().numpy() > 0
+        near, partner = match_edges(pixels, present, annotated, self.edge_protocol.max_distance)
         threshold, which = np.nonzero(partner >= 0)
         true = target.occlusion.direction.cpu().double().numpy().reshape(2, -1)[:, partner[threshold, which]]
         claimed = decode_direction(stored.direction.reshape(-1)[pixels[near]])[:, which]
@@ -319,7 +317,7 @@ class OcclusionEvaluator(Evaluator):
         return np.stack(
             [
                 np.bincount(threshold, minlength=count),
-                np.full(count, np.count_nonzero(truth)),
+                np.full(count, np.count_nonzero(annotated)),
                 np.bincount(threshold[right], minlength=count),
                 present.sum(axis=1),
             ]
@@ -352,13 +350,13 @@ class OcclusionEvaluator(Evaluator):
         return best_f(record, self.edge_protocol.conventions)
 
 
-def _line(name, curve):
-    """The line to draw; the best F of recall and an accuracy is no point that anyone looks for."""
+def _line(name: str, curve: EdgeCurve) -> Line:
+    """The line to draw; the best F of recall and an accuracy is no point of interest."""
     line = curve.line(name)
     return replace(line, best=None) if name == "AOR" else line
 
 
-def _metrics(name):
+def _metrics(name: str) -> list[str]:
     """The metrics of a curve that are reported; recall at a precision of 1/2 says nothing where that is an accuracy."""
     return [metric for metric in METRICS if not (name == "AOR" and metric == "R50")]
 

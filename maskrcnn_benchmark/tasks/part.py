@@ -123,7 +123,7 @@ class PartForm(Form):
                     labels.append(label)
                     codes.append(part["segmentation"])
         _, codes = opened.codes(index, codes, [rows[place][0] for place in owners], ", a part of it")
-        by_label = [{} for _ in rows]
+        by_label: list[dict[int, list[dict]]] = [{} for _ in rows]
         for place, label, code in zip(owners, labels, codes):
             by_label[place].setdefault(label, []).append(code)
         return [
@@ -338,7 +338,7 @@ class Part(Task):
             return PartPrediction(np.zeros(prediction.size[::-1], np.uint8), [])
         runs = paste_part_runs(chosen.get_field("parts"), chosen.convert("xyxy").bbox, prediction.size)
         scores, labels = chosen.get_field("scores").tolist(), chosen.get_field("labels").tolist()
-        rows = {}
+        rows: dict[int, dict[str, Any]] = {}
         for box, part, code in runs.encode():
             row = rows.setdefault(box, {"category_id": labels[box], "score": scores[box], "parts": []})
             row["parts"].append({"part": part, "segmentation": code})
@@ -371,7 +371,7 @@ class Part(Task):
 
     def from_files(self, held: dict[str, Any], size: tuple[int, int]) -> PartPrediction:
         """Where there is no map, it is painted from the objects."""
-        objects = held.get("parts")
+        objects: Any = held.get("parts")
         return PartPrediction(held["part"] if "part" in held else paint_parts(objects, size), objects)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
@@ -446,7 +446,7 @@ class Part(Task):
         return {"parts": prediction.instances.get_field("parts")}
 
     def export_tensors(
-        self, head: nn.Module, features: DenseFeatures | Sequence[torch.Tensor], regions: Detections | None
+        self, head: Any, features: DenseFeatures | Sequence[torch.Tensor], regions: Detections | None
     ) -> dict[str, torch.Tensor]:
         if regions is None:
             return {"part_map": head.scores(features)[0]}
@@ -480,7 +480,7 @@ def _match_parts(source: Vocabulary, target: Vocabulary) -> tuple[torch.Tensor, 
         if thing not in own or place is None:
             continue
         theirs = wanted[tuple(wanted)[place]]
-        moves = {(mine, theirs.get(part)) for part, mine in own[thing].items()}
+        moves: set[tuple[int, Any]] = {(mine, theirs.get(part)) for part, mine in own[thing].items()}
         is_function = len({mine for mine, _ in moves}) == len(moves)
         free = all(label_of[mine] in (0, new) for mine, new in moves if new)
         if set(own[thing]) == set(theirs) and is_function and free:
@@ -527,7 +527,7 @@ def owners_of_parts(vocabulary: Vocabulary | None) -> tuple[tuple[int, ...], ...
 def part_labels(annotations: ImageAnnotations) -> torch.Tensor | None:
     """One part map of the whole image, uint8 [H, W], 0 background; None where no instance has parts.
 
-    Pixels of instances whose parts nobody drew are ignored.
+    Pixels of instances whose parts are not annotated are ignored.
     """
     instances = annotations.instances
     if instances is None or not instances.has_field("parts"):

@@ -270,19 +270,16 @@ class SemanticEvaluator(Evaluator):
     def __init__(self, task: Task, vocabulary: Vocabulary) -> None:
         self.class_names = tuple(vocabulary.semantic_names)
         self.num_classes = len(self.class_names)
-        super().__init__(task, vocabulary)
-
-    @property
-    def protocol(self) -> str:
-        return (
+        self.protocol = (
             f"IoU and accuracy of {self.num_classes} classes from one confusion matrix of all images' labelled pixels, "
             f"means over the classes that are annotated anywhere (Long et al. 2015)"
         )
+        super().__init__(task, vocabulary)
 
     def record(self, stored: np.ndarray, target: ImageAnnotations) -> tuple[np.ndarray, np.ndarray]:
         """(cells, counts) of `count_pairs`."""
-        truth = target.semantic.labels.cpu().numpy()
-        return count_pairs(truth, stored, self.num_classes, f"{self.task.key}: image {target.image_id}")
+        annotated = target.semantic.labels.cpu().numpy()
+        return count_pairs(annotated, stored, self.num_classes, f"{self.task.key}: image {target.image_id}")
 
     def summarize(self, records: list[tuple[np.ndarray, np.ndarray]]) -> Scores:
         confusion = add_pairs(records, self.num_classes)

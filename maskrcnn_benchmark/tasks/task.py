@@ -23,8 +23,7 @@ from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, Proposa
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
-from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE, DenseFeatures
-from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.prediction_files.layout import PredictionFile
 from maskrcnn_benchmark.prediction_files.lists import ObjectFile
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
@@ -133,7 +132,7 @@ class Task:
         return self.key if self.per == "region" else None
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
-        """Whether somebody looked for what this task asks for on an image."""
+        """Whether an image is annotated for this task."""
         if self.label_field is None:
             return self.key in annotations.labels
         return annotations.instances is not None and annotations.instances.has_field(self.label_field)
@@ -147,7 +146,7 @@ class Task:
         if self.per == "derived":
             from maskrcnn_benchmark.data.dataset import DerivedReader
 
-            readers = {key: TASKS[key].label_reader(dataset) for key in self.requires}
+            readers: dict[str, Any] = {key: TASKS[key].label_reader(dataset) for key in self.requires}
             return None if None in readers.values() else DerivedReader(readers)
         make = self.label_readers.get(dataset.layout)
         return None if make is None else make(dataset)
@@ -252,7 +251,7 @@ class Task:
         return None
 
     def label_of(self, annotations: ImageAnnotations) -> Any:
-        """Its label on an image, or of the objects there if it is a field of theirs; None where nobody looked."""
+        """Its label on an image, or of the objects there if it is a field of theirs; None where not annotated."""
         if self.label_field is None:
             return annotations.labels.get(self.key)
         instances = annotations.instances
@@ -305,7 +304,7 @@ class Task:
             ValueError: the prediction has no such output.
         """
         output = self.output(prediction, "detection" if self.per == "region" else None)
-        files = self.files()
+        files: tuple[Any, ...] = self.files()
         if not files:
             return getattr(output, "scores", output).cpu().numpy()
         return files[0].hold(output) if len(files) == 1 else {file.key: file.hold(output) for file in files}
@@ -343,7 +342,7 @@ class Task:
 
         Of a task whose predictions are a list of objects this is a `BoxList` with labels, scores and its field.
         """
-        file = self.files()[0]
+        file: Any = self.files()[0]
         return file.decode(self.to_files(stored)[file.key], size, vocabulary)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
@@ -424,7 +423,7 @@ class Task:
             known, vocabulary, threshold: as `draw` takes them; there is something to draw.
 
         Returns:
-            how many objects were shown; None where that is not what is looked for.
+            how many objects were shown; None where that is not what is drawn.
         """
         if self.per != "region":
             maps.paint_map(canvas, self.content(known), threshold, self.value_names(vocabulary))
@@ -509,17 +508,17 @@ class Task:
 
     def export_tensors(
         self,
-        head: nn.Module,
-        features: DenseFeatures | Sequence[torch.Tensor] | torch.Tensor,
-        regions: Detections | None,
+        head: Any,
+        features: Any,
+        regions: Any,
     ) -> dict[str, torch.Tensor]:
-        """The outputs for one image in a form that can be traced: no Python here may look at a number.
+        """The outputs for one image in a form that can be traced: no Python here may read a number.
 
         Args:
             head: the task's head. In its `feature_extractor`, a pooler takes boxes float [R, 4] of one image.
             features: the `DenseFeatures` of a batch of one image; for a head on regions the pyramid maps or, if it has
                 no `feature_extractor`, the features [R, ...] by which the box head tells the regions apart.
-            regions: the detections that a head on regions describes, R >= 1, the last of which is none: with boxes
+            regions: the `Detections` that a head on regions describes, R >= 1, the last of which is none: with boxes
                 float [R, 4] (xyxy, inclusive), scores float [R] and labels int64 [R]. None for a head on images.
 
         Returns:
@@ -551,7 +550,7 @@ Thresholds = Mapping[Task, float]  # of all tasks that a photograph shows
 class Registry(MutableMapping[str, Task]):
     """{key: task}: those of this package in the order in which `own` imports them, then others as they are registered.
 
-    The package's own are imported when the registry is first looked at: the rooms that they are made of can so be
+    The package's own are imported when the registry is first read: the rooms that they are made of can so be
     imported before them.
     """
 
@@ -563,7 +562,7 @@ class Registry(MutableMapping[str, Task]):
         """Import the package's own tasks, unless that was done."""
         if self._is_filled:
             return
-        self._is_filled = True  # the tasks look at the registry, too
+        self._is_filled = True  # the tasks read the registry, too
         try:
             own = importlib.import_module("maskrcnn_benchmark.tasks.own")
         except BaseException:
@@ -725,7 +724,7 @@ def derive_outputs(
         return prediction
     made = ImagePrediction(prediction.size, image_id=prediction.image_id, outputs=prediction.outputs)
 
-    def is_there(key):
+    def is_there(key: str) -> bool:
         return ("detection" if TASKS[key].per == "region" and key not in made.outputs else key) in made.outputs
 
     for _ in range(len(derived)):

@@ -90,7 +90,7 @@ def test_classes_have_objects_images_pixels_and_sizes(counts):
 def test_joints_parts_labels_and_edges_are_counted(counts):
     joints = counts.total("keypoint", "joints", (14, 3))
     assert joints.sum(0).tolist() == [11, 2, 1] and joints[2].tolist() == [0, 0, 1]
-    assert TASKS["keypoint"].tiles(counts) == [("people with joints", 1), ("labelled joints", 3)]
+    assert TASKS["keypoint"].tiles(counts) == [("persons with keypoints", 1), ("labelled keypoints", 3)]
     head = counts.vocabulary.parts.labels.index("head")
     assert counts.total("part", "objects", 6).tolist() == [int(k == head) for k in range(6)]
     assert counts.total("part", "pixels", 6)[head] == 18 and counts.total("part", "owners", 3).sum() == 1

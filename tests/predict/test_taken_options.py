@@ -234,8 +234,8 @@ def test_names_that_are_none_are_refused(small, tmp_path, names, message):
 @pytest.mark.parametrize(
     ("owner", "part", "message"),
     [
-        ("joints", {"skeleton": [[0, 99]]}, "joints.skeleton names a joint beyond the 14 there are"),
-        ("joints", {"flip_pairs": [[0, 1], [1, 2]]}, "flip_pairs name a joint twice"),
+        ("joints", {"skeleton": [[0, 99]]}, "joints.skeleton names a keypoint beyond the 14 there are"),
+        ("joints", {"flip_pairs": [[0, 1], [1, 2]]}, "flip_pairs name a keypoint twice"),
         ("joints", {"sigmas": [0.1]}, "sigmas has 1 entries for 14 names"),
         ("joints", {"sigmas": [float("nan")] * 14}, r"sigmas\[0\] is nan"),
         ("parts", {"flip_indices": [0, 1]}, "flip_indices are no mirror"),

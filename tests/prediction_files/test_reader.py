@@ -244,7 +244,7 @@ WRONG = [
     ("keypoint", [person(keypoints=[0] * 51)], "must have 42 finite numbers as keypoints, .* not 51 of them"),
     ("keypoint", [person(keypoints=[NAN] * 42)], "must have 42 finite numbers"),
     ("keypoint", [person(keypoints="0" * 42)], "must have 42 finite numbers"),
-    ("keypoint", [person(category_id=98)], "only a person has joints"),
+    ("keypoint", [person(category_id=98)], "only a person has keypoints"),
     ("parts", [body(part("wing", code()))], "has the part 'wing', which a person of part set person6 has not"),
     ("parts", [body({"part_id": 3, "segmentation": text(code())})], "has the part_id 3, which"),
     ("parts", [body({"segmentation": text(code())})], "has no 'part_id'"),

@@ -118,7 +118,7 @@ def test_flat_joints_and_no_joints_are_accepted_and_wrong_counts_are_not():
     assert DetailKeypoints([[1.0] * 42], (10, 10)).keypoints.shape == (1, 14, 3)
     assert DetailKeypoints([], (10, 10)).keypoints.shape == (0, 14, 3)
     assert len(DetailKeypoints(torch.zeros(0, 14, 3), (10, 10)).transpose(0).crop((0, 0, 3, 3))) == 0
-    with pytest.raises(ValueError, match="14 joints"):
+    with pytest.raises(ValueError, match="14 keypoints"):
         DetailKeypoints(torch.ones(1, 17, 3), (10, 10))
     with pytest.raises(ValueError, match="shape"):
         Keypoints(torch.ones(1, 4), (10, 10))

@@ -70,7 +70,7 @@ def test_pictures_of_every_annotated_task_are_embedded(page):
     sizes = {Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in first.values()}
     assert sizes == {(480, 360)}
     facts = dict(index[0]["facts"])
-    assert facts["objects"] == "1 person, 1 horse" and facts["joints"] == "3 on 1 person, 1 occluded"
+    assert facts["objects"] == "1 person, 1 horse" and facts["keypoints"] == "3 on 1 person, 1 occluded"
     assert facts["boundary"] == "60 edge pixels" and facts["labels"] == "person, horse, sky"
 
 
