@@ -1,11 +1,13 @@
 """A trained network as one module from an image to named tensors, which can be traced with any image size."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.export.regions import (
     Detections,
@@ -32,9 +34,9 @@ class ExportableNetwork(nn.Module):
         nms: `suppression.apart_nms` or `suppression.onnx_nms`.
     """
 
-    def __init__(self, model, cfg, nms):
+    def __init__(self, model: nn.Module, cfg: CfgNode, nms: Callable[..., torch.Tensor]) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+        self.model: Any = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
         for module in list(self.model.modules()):
             if isinstance(getattr(module, "pooler", None), Pooler):
                 module.pooler = TensorPooler(module.pooler)

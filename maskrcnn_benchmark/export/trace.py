@@ -1,10 +1,14 @@
 """From a network to a graph of `torch.export` that takes images of any size."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import nn
 from torch.fx.experimental import _config as symbolic_shapes
 from torch.utils import _pytree as pytree
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.export.network import ExportableNetwork
 
@@ -13,7 +17,9 @@ TRACED_SIZE = (333, 413)
 LEAST_SIDE = 32
 
 
-def trace(model, cfg, nms):
+def trace(
+    model: nn.Module, cfg: CfgNode, nms: Callable[..., torch.Tensor]
+) -> tuple[torch.export.ExportedProgram, list[str]]:
     """The graph of a network.
 
     Args:
@@ -32,7 +38,7 @@ def trace(model, cfg, nms):
         warnings.simplefilter("ignore", FutureWarning)  # of torchvision about itself
         program = torch.export.export(network, (image,), dynamic_shapes=({1: any_side, 2: any_side},), strict=False)
     _forget_sources(program.graph_module)
-    spec = program.call_spec.out_spec
+    spec: Any = program.call_spec.out_spec
     return program, list(pytree.tree_unflatten([None] * spec.num_leaves, spec))
 
 
