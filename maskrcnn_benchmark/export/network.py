@@ -34,9 +34,9 @@ class ExportableNetwork(nn.Module):
         nms: `suppression.apart_nms` or `suppression.onnx_nms`.
     """
 
-    def __init__(self, model: nn.Module, cfg: CfgNode, nms: Callable[..., torch.Tensor]) -> None:
+    def __init__(self, model: Any, cfg: CfgNode, nms: Callable[..., torch.Tensor]) -> None:
         super().__init__()
-        self.model: Any = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+        self.model = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
         for module in list(self.model.modules()):
             if isinstance(getattr(module, "pooler", None), Pooler):
                 module.pooler = TensorPooler(module.pooler)

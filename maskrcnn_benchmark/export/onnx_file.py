@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ def write_onnx(network: TrainedNetwork, tasks: Sequence[str], file: str | os.Pat
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exported = torch.onnx.export(
+        exported: Any = torch.onnx.export(
             program,
             (),
             input_names=[INPUT_NAME],

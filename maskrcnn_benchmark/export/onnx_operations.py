@@ -1,5 +1,6 @@
 """What becomes of this package's own operations in an ONNX graph. Needs onnxscript."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -31,7 +32,7 @@ def stable_sort(values: Number, stable: bool = True, dim: int = -1, descending: 
     return op.TopK(values, count, axis=dim, largest=descending, sorted=True)
 
 
-TRANSLATIONS = {
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.maskrcnn_benchmark.grouped_nms.default: grouped_nms,
     torch.ops.aten.sort.stable: stable_sort,
 }

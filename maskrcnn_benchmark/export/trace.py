@@ -33,7 +33,7 @@ def trace(
     any_side = torch.export.Dim.DYNAMIC(min=LEAST_SIDE)
     # Nothing has a gradient here; but where none could be, some layers take shortcuts that ask for sizes. And a side
     # may be one cell on the coarsest level of a small image, which the tracer is told not to rule out
-    not_rigid = symbolic_shapes.patch(backed_size_oblivious=True)
+    not_rigid = symbolic_shapes.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     with torch.enable_grad(), not_rigid, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torchvision about itself
         program = torch.export.export(network, (image,), dynamic_shapes=({1: any_side, 2: any_side},), strict=False)

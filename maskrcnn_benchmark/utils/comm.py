@@ -151,7 +151,8 @@ def average_over_ranks(tensors: Iterable[torch.Tensor], bucket_bytes: int = BUCK
 
 def buckets_of(tensors: Iterable[torch.Tensor], limit: int) -> Iterator[list[torch.Tensor]]:
     """Neighbours of the same dtype and device, together at most `limit` bytes unless one alone is larger."""
-    bucket, size = [], 0
+    bucket: list[torch.Tensor] = []
+    size = 0
     for tensor in tensors:
         alike = not bucket or (bucket[0].dtype, bucket[0].device) == (tensor.dtype, tensor.device)
         if bucket and (size + tensor.nbytes > limit or not alike):

@@ -115,7 +115,7 @@ def describe_mismatches(mismatched: Iterable[Mismatch]) -> list[str]:
     Args:
         mismatched: as in `MatchReport`.
     """
-    layers = {}
+    layers: dict[str, tuple[list[str], str]] = {}
     for name, shape, partner, other in mismatched:
         layer, _, kind = name.rpartition(".")
         kinds, _ = layers.setdefault(layer, ([], _reason(layer, shape, partner, other)))

@@ -77,9 +77,9 @@ class Number(Range):
     def holds(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             return False
-        low = value > self.low if self.above else value >= self.low  # neither for NaN
+        low = value > self.low if self.above else value >= self.low  # type: ignore[operator]  # neither for NaN
         high = value < self.high if self.below else value <= self.high
-        return low and high and abs(value) <= sys.float_info.max
+        return low and high and abs(value) <= sys.float_info.max  # type: ignore[operator]
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _read(path):
 class _Loader(yaml.SafeLoader):
     """Composes and constructs within the bounds; raises `yaml.MarkedYAMLError` or `yaml.reader.ReaderError` alone."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__(text)
         self._count = 0  # values so far, those that aliases stand for included
         self._depth = 0

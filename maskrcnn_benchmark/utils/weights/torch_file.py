@@ -108,7 +108,7 @@ def _inspect_legacy(path):
 
 
 # Bytes of what a call may copy, for each character or element
-_SIZES = {str: 1, bytes: 1, bytearray: 1, list: 16, tuple: 16, dict: 16}
+_SIZES: dict[type, int] = {str: 1, bytes: 1, bytearray: 1, list: 16, tuple: 16, dict: 16}
 
 
 class _Opaque:
