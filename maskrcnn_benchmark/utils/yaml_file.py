@@ -90,8 +90,9 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._count = 0  # values so far, those that aliases stand for included
         self._depth = 0
-        self._heights = []  # of the open collections: levels below them so far
-        self._anchored = {}  # name of an anchor: (values, levels) of what it stands for, once that is complete
+        self._heights: list[int] = []  # of the open collections: levels below them so far
+        # name of an anchor: (values, levels) of what it stands for, once that is complete
+        self._anchored: dict[str, tuple[int, int]] = {}
 
     def fetch_more_tokens(self) -> None:
         try:
