@@ -4,7 +4,7 @@ python tools/export_model.py output/mini_R_18_FPN/model_final.pth --format onnx 
 python tools/export_model.py model_final.pth --format both --output exported --tasks detection,semantic --images photos
 python tools/export_model.py model_final.pth --format onnx --output exported --check-only --images photos
 
-A file is kept only if it answers as the network does, image by image; the exit code is 1 otherwise.
+A file is kept only if it predicts as the network does, image by image; the exit code is 1 otherwise.
 """
 
 from maskrcnn_benchmark.export.export import FORMATS, export_network

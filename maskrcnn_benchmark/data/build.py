@@ -42,10 +42,10 @@ from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.target_batch import HostTargets
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.allocator import keep_freed_memory
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.heap import keep_freed_memory
 from maskrcnn_benchmark.utils.workers import kill_workers_at_exit, leave_signals_to_parent, start_method
 
 # Upright images in one group, wide ones in the other

@@ -1,10 +1,13 @@
-"""Export a trained network and check the file against it: a file that answers differently is not left behind."""
+"""Export a trained network and check the file against it: a file that predicts otherwise is not left behind."""
 
+import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -17,7 +20,9 @@ from maskrcnn_benchmark.export.reference import Reference
 from maskrcnn_benchmark.export.refusals import check_exportable, check_packages
 from maskrcnn_benchmark.export.report import report_lines
 from maskrcnn_benchmark.export.signature import signature_of
+from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.sources import Frame, frames_of
+from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, put_in_place, temporary_file, writing
@@ -34,8 +39,8 @@ class Format:
     """
 
     name: str
-    write: object
-    read: object
+    write: Callable[[TrainedNetwork, Sequence[str], BinaryIO], None]
+    read: Callable[[Path], Callable[[np.ndarray], dict[str, np.ndarray]]]
 
 
 FORMATS = {
@@ -45,8 +50,15 @@ FORMATS = {
 DRAWN_IMAGES = 4
 
 
-def export_network(predictor, formats, output, images=(), check_only=False, say=print):
-    """Write a network in some formats, each file only if it answers as the network does.
+def export_network(
+    predictor: Predictor,
+    formats: Sequence[str],
+    output: str | os.PathLike,
+    images: Sequence[Any] = (),
+    check_only: bool = False,
+    say: Callable[[str], object] = print,
+) -> bool:
+    """Write a network in some formats, each file only if it predicts as the network does.
 
     Args:
         predictor: `predict.Predictor` on a CPU, whose network and tasks are exported.
@@ -57,7 +69,7 @@ def export_network(predictor, formats, output, images=(), check_only=False, say=
         say: function of a line, told what is done and found.
 
     Returns:
-        whether all files answer as the network does. One that does not is removed, unless `check_only`.
+        whether all files predict as the network does. One that does not is removed, unless `check_only`.
 
     Raises:
         UserError: the network cannot be exported, a package is missing, or an image or file cannot be read.
@@ -74,7 +86,7 @@ def export_network(predictor, formats, output, images=(), check_only=False, say=
             say(f"{TASKS[key].title} is made from what other tasks predict, and is no output of the file")
         else:
             tasks.append(key)
-    expected = _answers_of_network(Reference(network), frames)
+    expected = _predictions_of_network(Reference(network), frames)
     good = True
     for key in formats:
         kind = FORMATS[key]
@@ -88,7 +100,7 @@ def export_network(predictor, formats, output, images=(), check_only=False, say=
     return good
 
 
-def drawn_frames():
+def drawn_frames() -> list[Frame]:
     """Images to check with where nobody has any: drawn scenes, wide, upright and of odd size."""
     with writing("the folder of temporary files"), tempfile.TemporaryDirectory() as folder:
         drawn = write_mini_detail(Path(folder) / "drawn", num_train=0, num_val=DRAWN_IMAGES)
@@ -99,14 +111,14 @@ def drawn_frames():
     return frames
 
 
-def _answers_of_network(reference, frames):
+def _predictions_of_network(reference, frames):
     """[(name, input array, outputs, seconds)] of each image."""
-    answers = []
+    predictions = []
     for frame in frames:
         start = time.perf_counter()
         outputs = reference(frame.image)
-        answers.append((frame.name, reference.input_of(frame.image), outputs, time.perf_counter() - start))
-    return answers
+        predictions.append((frame.name, reference.input_of(frame.image), outputs, time.perf_counter() - start))
+    return predictions
 
 
 def _write_checked(network, tasks, path, kind, expected, say):
@@ -118,7 +130,7 @@ def _write_checked(network, tasks, path, kind, expected, say):
         same = _is_same(network, temporary, kind, expected, say)
         if same:
             put_in_place(temporary, path)
-            say(f"{path} answers as the network does")
+            say(f"{path} predicts as the network does")
         else:
             path.unlink(missing_ok=True)  # an older one is of another network, or of other options
             say(f"{path.name} is not kept")
@@ -126,14 +138,14 @@ def _write_checked(network, tasks, path, kind, expected, say):
 
 
 def _is_same(network, path, kind, expected, say):
-    """Whether a file answers as the network did; says the differences by task."""
+    """Whether a file predicts as the network did; says the differences by task."""
     run, parity, seconds = kind.read(path), Parity(signature_of(network.model)), []
     for name, image, outputs, _ in expected:
         start = time.perf_counter()
         found = run(image)
         seconds.append(time.perf_counter() - start)
         parity.compare(outputs, found, name)
-    took = statistics.median(answer[3] for answer in expected), statistics.median(seconds)
+    took = statistics.median(each[3] for each in expected), statistics.median(seconds)
     for line in report_lines(parity, [np.shape(image)[:0:-1] for _, image, *_ in expected], *took):
         say(line)
     return not parity.faults

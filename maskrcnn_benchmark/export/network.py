@@ -1,11 +1,13 @@
 """A trained network as one module from an image to named tensors, which can be traced with any image size."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.export.regions import (
     Detections,
@@ -32,7 +34,7 @@ class ExportableNetwork(nn.Module):
         nms: `suppression.apart_nms` or `suppression.onnx_nms`.
     """
 
-    def __init__(self, model, cfg, nms):
+    def __init__(self, model: Any, cfg: CfgNode, nms: Callable[..., torch.Tensor]) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
         for module in list(self.model.modules()):

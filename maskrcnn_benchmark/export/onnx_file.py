@@ -3,6 +3,8 @@
 import logging
 import os
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -10,12 +12,13 @@ import torch
 from maskrcnn_benchmark.export.signature import INPUT_NAME, metadata, signature_of
 from maskrcnn_benchmark.export.suppression import onnx_nms
 from maskrcnn_benchmark.export.trace import trace
+from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.utils.errors import UserError
 
 OPSET = 20  # the first with a DeformConv and everything else that the graphs need, and known to runtimes since 2023
 
 
-def write_onnx(network, tasks, file):
+def write_onnx(network: TrainedNetwork, tasks: Sequence[str], file: str | os.PathLike | BinaryIO) -> None:
     """Write a `TrainedNetwork` on a CPU as one ONNX file, with its metadata as `metadata_props`.
 
     Args:
@@ -31,7 +34,7 @@ def write_onnx(network, tasks, file):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exported = torch.onnx.export(
+        exported: Any = torch.onnx.export(
             program,
             (),
             input_names=[INPUT_NAME],
@@ -67,7 +70,7 @@ def _name_sides(graph, per_object):
                 value.shape[axis] = names[str(length)]
 
 
-def read_onnx(path):
+def read_onnx(path: str | os.PathLike) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """An ONNX file as a function: image uint8 [3, H, W] -> {name: array}; `.metadata` is {key: str}."""
     import onnxruntime
 
@@ -80,8 +83,8 @@ def read_onnx(path):
         raise UserError(f"{path} is no ONNX file that onnxruntime can run ({str(error).splitlines()[0]})") from None
     names = [output.name for output in session.get_outputs()]
 
-    def run(image):
+    def run(image: np.ndarray) -> dict[str, np.ndarray]:
         return dict(zip(names, session.run(None, {INPUT_NAME: np.ascontiguousarray(image)})))
 
-    run.metadata = session.get_modelmeta().custom_metadata_map
+    run.metadata = session.get_modelmeta().custom_metadata_map  # type: ignore[attr-defined]
     return run

@@ -1,13 +1,14 @@
 """What becomes of this package's own operations in an ONNX graph. Needs onnxscript."""
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
-from onnxscript import FLOAT, INT64
-from onnxscript import opset18 as op
+from onnxscript import FLOAT, INT64, opset18
 
 from maskrcnn_benchmark.export import suppression  # noqa: F401, defines the operation
 
+op: Any = opset18  # takes numbers and lists where its hints ask for tensors
 Number = TypeVar("Number", bound=FLOAT | INT64)
 
 ALL = 0x7FFFFFFFFFFFFFFF
@@ -25,13 +26,13 @@ def grouped_nms(boxes: FLOAT, scores: FLOAT, groups: INT64, num_groups: int, thr
     return op.Gather(index, order)
 
 
-def stable_sort(values: Number, stable: bool = True, dim: int = -1, descending: bool = False):
+def stable_sort(values: Number, stable: bool = True, dim: int = -1, descending: bool = False) -> tuple[Number, INT64]:
     """aten::sort.stable by ONNX's TopK, which puts the first of equal values first."""
     count = op.Gather(op.Shape(values), [dim])
     return op.TopK(values, count, axis=dim, largest=descending, sorted=True)
 
 
-TRANSLATIONS = {
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.maskrcnn_benchmark.grouped_nms.default: grouped_nms,
     torch.ops.aten.sort.stable: stable_sort,
 }

@@ -1,6 +1,7 @@
 """Whether an exported network predicts what the network itself does, task by task."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -21,9 +22,9 @@ class Difference:
         faults: sentences, each a difference that is too large.
     """
 
-    largest: dict = field(default_factory=dict)
+    largest: dict[str, float] = field(default_factory=dict)
     compared: int = 0
-    faults: list = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
     def note(self, name: str, value: float, limit: float, image: str) -> None:
         """Take down one difference, and that it is a fault where it exceeds the limit or is no number."""
@@ -61,7 +62,8 @@ class Parity:
             first = next(iter(self.signature))
             self._of(first).faults.append(f"{image}: outputs are {', '.join(found)}, not {', '.join(expected)}")
             return
-        rows = columns = slice(None)
+        rows: Any = slice(None)
+        columns = rows
         if "boxes" in expected:
             rows, columns = self._pair_objects(expected, found, image)
         of_tasks: dict[str, list[str]] = {}

@@ -35,7 +35,7 @@ class Reference:
         with torch.no_grad():
             batch = to_image_list([tensor], self.network.cfg.DATALOADER.SIZE_DIVISIBILITY)
             prediction = ImagePrediction.of(*self.network.model(batch))
-        outputs = {}
+        outputs: dict[str, torch.Tensor] = {}
         for head in heads_of(self.network.model):
             outputs.update(head.task.export_prediction(prediction))
         return {name: tensor.numpy() for name, tensor in outputs.items()}

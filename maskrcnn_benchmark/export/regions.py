@@ -1,15 +1,19 @@
 """Detection on plain tensors of one image, with shapes that an exported graph can follow.
 
 What `modeling.rpn` and `modeling.roi_heads` do with a `BoxList` for each image of a batch is done here for one image:
-the same modules, coders and limits, but no Python that looks at a number. A row is added to the regions that a head
+the same modules, coders and limits, but no Python that depends on a number. A row is added to the regions that a head
 reads, and taken from its outputs, so that a head never runs on nothing.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torchvision import ops
 
 from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive
+from maskrcnn_benchmark.modeling.poolers import Pooler
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.modeling.rpn.anchor_generator import grid_anchors
 from maskrcnn_benchmark.modeling.rpn.utils import rows_of_levels
@@ -26,12 +30,12 @@ class TensorPooler(nn.Module):
         pooler: the `Pooler` whose settings it takes.
     """
 
-    def __init__(self, pooler):
+    def __init__(self, pooler: Pooler) -> None:
         super().__init__()
         self.output_size, self.scales = pooler.output_size, pooler.scales
         self.sampling_ratio, self.map_levels = pooler.sampling_ratio, pooler.map_levels
 
-    def forward(self, x, boxes):
+    def forward(self, x: Sequence[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:
         """Feature maps [1, C, H_l, W_l], finest first, and boxes float [R, 4] -> [R, C, *output_size]."""
         rois = torch.cat((boxes.new_zeros(boxes.shape[0], 1), boxes), dim=1)
         if len(self.scales) == 1:
@@ -48,7 +52,7 @@ class TensorPooler(nn.Module):
         return ops.roi_align(features, rois, self.output_size, scale, self.sampling_ratio, aligned=False)
 
 
-def clip(boxes, size):
+def clip(boxes: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Boxes float [N, 4] moved into an image of size = (height, width)."""
     height, width = size
     x = boxes[:, 0::2].clamp(min=0, max=width - TO_REMOVE)
@@ -56,7 +60,7 @@ def clip(boxes, size):
     return torch.stack((x, y), dim=2).flatten(1)
 
 
-def best(scores, count):
+def best(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The `count` best of float [N] scores, however many there are: values [count], and indices [count] below N.
 
     Where N is less, the rest of the values is `NOTHING`.
@@ -66,7 +70,9 @@ def best(scores, count):
     return values, torch.where(values > NOTHING, index, 0)
 
 
-def propose(rpn, features, size, nms):
+def propose(
+    rpn: Any, features: Sequence[torch.Tensor], size: Sequence[int], nms: Callable[..., torch.Tensor]
+) -> torch.Tensor:
     """What `RPNModule` proposes in testing.
 
     Args:
@@ -80,16 +86,16 @@ def propose(rpn, features, size, nms):
     """
     selector, generator = rpn.box_selector_test, rpn.anchor_generator
     logits, offsets = (rows_of_levels(maps, generator.num_anchors_per_location()) for maps in rpn.head(features))
-    boxes, scores = [], []
+    decoded, best_scores = [], []
     for maps, cell, stride, level_logits, level_offsets in zip(
         features, generator.cell_anchors, generator.strides, logits, offsets
     ):
         top, index = best(level_logits[0, :, 0].sigmoid(), selector.pre_nms_top_n)
         anchors = grid_anchors(cell, stride, *maps.shape[-2:])
-        boxes.append(selector.box_coder.decode(level_offsets[0][index], anchors[index]))
-        scores.append(top)
-    level = torch.arange(len(scores)).repeat_interleave(selector.pre_nms_top_n)
-    boxes, scores = clip(torch.cat(boxes), size), torch.cat(scores)
+        decoded.append(selector.box_coder.decode(level_offsets[0][index], anchors[index]))
+        best_scores.append(top)
+    level = torch.arange(len(best_scores)).repeat_interleave(selector.pre_nms_top_n)
+    boxes, scores = clip(torch.cat(decoded), size), torch.cat(best_scores)
     kept = (boxes[:, 2:] - boxes[:, :2] + TO_REMOVE >= selector.min_size).all(dim=1) & (scores > NOTHING)
     if selector.nms_thresh > 0:
         valid = torch.nonzero(kept).squeeze(1)
@@ -105,7 +111,13 @@ def propose(rpn, features, size, nms):
     return boxes[index[torch.nonzero(ranked > NOTHING).squeeze(1)]]
 
 
-def detect(head, features, proposals, size, nms):
+def detect(
+    head: Any,
+    features: Sequence[torch.Tensor],
+    proposals: torch.Tensor,
+    size: Sequence[int],
+    nms: Callable[..., torch.Tensor],
+) -> Detections:
     """What `ROIBoxHead` detects in testing.
 
     Args:
@@ -130,7 +142,9 @@ def detect(head, features, proposals, size, nms):
     return best_detections(found, selector.detections_per_img)
 
 
-def detect_in_one_stage(module, features, size, nms):
+def detect_in_one_stage(
+    module: Any, features: Sequence[torch.Tensor], size: Sequence[int], nms: Callable[..., torch.Tensor]
+) -> Detections:
     """What `RetinaNetModule` detects in testing: `Detections`, by label. The arguments are those of `propose`."""
     selector, generator = module.box_selector_test, module.anchor_generator
     logits, offsets = (rows_of_levels(maps, generator.num_anchors_per_location()) for maps in module.head(features))
@@ -158,7 +172,7 @@ def detect_in_one_stage(module, features, size, nms):
     return best_detections(found, selector.detections_per_img)
 
 
-def best_detections(found, count):
+def best_detections(found: Detections, count: int) -> Detections:
     """As `boxlist_ops.best_boxes`: the `count` best and those that tie with the last of them; 0 or less keeps all."""
     if count <= 0:
         return found
@@ -166,7 +180,7 @@ def best_detections(found, count):
     return pick(found, torch.nonzero(found.scores >= least).squeeze(1))
 
 
-def pick(found, index):
+def pick(found: Detections, index: torch.Tensor) -> Detections:
     """The `Detections` at int64 [K] indices."""
     return Detections(*(part.index_select(0, index) for part in found))
 

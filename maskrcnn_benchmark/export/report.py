@@ -1,11 +1,16 @@
 """The differences between a network and its exported file, as lines of text."""
 
+from collections.abc import Iterator, Sequence
+
+from maskrcnn_benchmark.export.parity import Parity
 from maskrcnn_benchmark.tasks.task import TASKS
 
 MOST_FAULTS = 10
 
 
-def report_lines(parity, sizes, network_seconds, file_seconds):
+def report_lines(
+    parity: Parity, sizes: Sequence[tuple[int, int]], network_seconds: float, file_seconds: float
+) -> Iterator[str]:
     """Lines about a check.
 
     Args:

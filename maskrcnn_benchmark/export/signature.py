@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from torch import nn
@@ -25,13 +25,13 @@ class Head(NamedTuple):
 
     Attributes:
         place: its name in the network.
-        task: whose head it is, None where no task claims it.
+        task: the `Task` whose head it is, None where no task claims it.
         module: the head itself.
         is_regional: whether it has an output for each object.
     """
 
     place: str
-    task: Task | None
+    task: Any
     module: nn.Module
     is_regional: bool
 
@@ -44,7 +44,7 @@ class Signature(NamedTuple):
     per_object: bool
 
 
-def heads_of(model: nn.Module) -> Iterator[Head]:
+def heads_of(model: Any) -> Iterator[Head]:
     """The heads of a `GeneralizedRCNN`, those on regions first: the order of its outputs."""
     regional = {f"roi_heads.{name}": head for name, head in (model.roi_heads or {}).items()}
     if model.rpn is not None and not regional:

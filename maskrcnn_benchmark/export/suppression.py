@@ -6,7 +6,9 @@ from torchvision.ops import nms as exclusive_nms
 from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive
 
 
-def apart_nms(boxes, scores, groups, num_groups, threshold, room):
+def apart_nms(
+    boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, num_groups: int, threshold: float, room: int
+) -> torch.Tensor:
     """`layers.grouped_nms` of some boxes, in operations that a program of `torch.export` may hold.
 
     Args:
@@ -22,7 +24,9 @@ def apart_nms(boxes, scores, groups, num_groups, threshold, room):
     return _apart_nms(inclusive_to_exclusive(boxes), scores, groups, num_groups, threshold, room + 1)
 
 
-def onnx_nms(boxes, scores, groups, num_groups, threshold, room):
+def onnx_nms(
+    boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, num_groups: int, threshold: float, room: int
+) -> torch.Tensor:
     """As `apart_nms`, for a graph that becomes ONNX: its operation keeps classes apart, but in single precision alone.
 
     `export.onnx_operations` says what this becomes.

@@ -1,10 +1,14 @@
 """From a network to a graph of `torch.export` that takes images of any size."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import nn
 from torch.fx.experimental import _config as symbolic_shapes
 from torch.utils import _pytree as pytree
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.export.network import ExportableNetwork
 
@@ -13,7 +17,9 @@ TRACED_SIZE = (333, 413)
 LEAST_SIDE = 32
 
 
-def trace(model, cfg, nms):
+def trace(
+    model: nn.Module, cfg: CfgNode, nms: Callable[..., torch.Tensor]
+) -> tuple[torch.export.ExportedProgram, list[str]]:
     """The graph of a network.
 
     Args:
@@ -27,12 +33,12 @@ def trace(model, cfg, nms):
     any_side = torch.export.Dim.DYNAMIC(min=LEAST_SIDE)
     # Nothing has a gradient here; but where none could be, some layers take shortcuts that ask for sizes. And a side
     # may be one cell on the coarsest level of a small image, which the tracer is told not to rule out
-    not_rigid = symbolic_shapes.patch(backed_size_oblivious=True)
+    not_rigid = symbolic_shapes.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     with torch.enable_grad(), not_rigid, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torchvision about itself
         program = torch.export.export(network, (image,), dynamic_shapes=({1: any_side, 2: any_side},), strict=False)
     _forget_sources(program.graph_module)
-    spec = program.call_spec.out_spec
+    spec: Any = program.call_spec.out_spec
     return program, list(pytree.tree_unflatten([None] * spec.num_leaves, spec))
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 from maskrcnn_benchmark.utils.ranges import Integer, Number, shown
 
@@ -13,7 +14,7 @@ def in_range(of: Number) -> Callable[[str], int | float]:
     """
     read = int if isinstance(of, Integer) else float
 
-    def parse(text: str) -> int | float:
+    def parse(text: str) -> Any:
         try:
             value = read(text)
         except ValueError:  # no number, or one of more digits than Python reads

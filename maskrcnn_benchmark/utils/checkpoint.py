@@ -4,8 +4,13 @@ import contextlib
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.comm import is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
@@ -43,7 +48,15 @@ class Checkpointer:
         logger: where to report; the module's own by default.
     """
 
-    def __init__(self, model, optimizer=None, scheduler=None, save_dir="", save_to_disk=None, logger=None):
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | None = None,
+        scheduler: LRScheduler | None = None,
+        save_dir: str | os.PathLike = "",
+        save_to_disk: bool | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.scheduler = scheduler
@@ -51,7 +64,7 @@ class Checkpointer:
         self.save_to_disk = bool(save_dir) if save_to_disk is None else save_to_disk
         self.logger = logger or logging.getLogger(__name__)
 
-    def save(self, name, **kwargs):
+    def save(self, name: str, **kwargs: object) -> None:
         """Write `save_dir/name.pth` with the model, the optimizer, the schedule and `kwargs`, in one instant.
 
         All processes must call it; the main one writes. Raises `UserError` if the disk does not take the file: it names
@@ -89,7 +102,9 @@ class Checkpointer:
             return "No checkpoint was saved before"
         return f"The last whole checkpoint is {last}; the same command goes on from there"
 
-    def load(self, f=None, use_latest=True, only_weights=False):
+    def load(
+        self, f: str | os.PathLike | None = None, use_latest: bool = True, only_weights: bool = False
+    ) -> dict[str, Any]:
         """Load `save_dir`'s latest checkpoint or, if there is none or `use_latest` is false, the file `f`.
 
         Args:
@@ -123,11 +138,11 @@ class Checkpointer:
             self._load_state(self.scheduler, rest.pop("scheduler"), "scheduler", f)
         return rest
 
-    def has_checkpoint(self):
+    def has_checkpoint(self) -> bool:
         """Whether `save_dir` has a file that names the latest checkpoint, whatever that file holds."""
         return bool(self.save_dir) and os.path.lexists(Path(self.save_dir) / POINTER)
 
-    def get_checkpoint_file(self):
+    def get_checkpoint_file(self) -> str:
         """The path that `last_checkpoint` holds, or "" if there is none.
 
         A folder that was moved since still works: a file of the same name beside `last_checkpoint` stands in. Raises
@@ -140,7 +155,7 @@ class Checkpointer:
         beside = pointer.with_name(Path(written).name)
         return str(beside) if not os.path.isfile(written) and beside.is_file() else written
 
-    def tag_last_checkpoint(self, last_filename):
+    def tag_last_checkpoint(self, last_filename: str) -> None:
         """Make `last_checkpoint` hold `last_filename`."""
         with atomic_write(Path(self.save_dir) / POINTER) as file:
             file.write(os.fsencode(last_filename))
@@ -181,7 +196,7 @@ class Checkpointer:
             raise UserError(f"{error}{_remedy(f, self.save_dir)}") from None
 
     def _check_entries(self, rest, f, resuming):
-        """Refuse damaged entries; whoever saves others than our own trainings looks at them himself."""
+        """Refuse damaged entries; whoever saves others than our own trainings checks them himself."""
         for name, owner, check in (
             ("optimizer", self.optimizer, check_optimizer_state),
             ("scheduler", self.scheduler, check_scheduler_state),
@@ -236,7 +251,16 @@ class DetectronCheckpointer(Checkpointer):
     docs/weights.md lists what it can load.
     """
 
-    def __init__(self, cfg, model, optimizer=None, scheduler=None, save_dir="", save_to_disk=None, logger=None):
+    def __init__(
+        self,
+        cfg: CfgNode,
+        model: nn.Module,
+        optimizer: Optimizer | None = None,
+        scheduler: LRScheduler | None = None,
+        save_dir: str | os.PathLike = "",
+        save_to_disk: bool | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
         super().__init__(model, optimizer, scheduler, save_dir, save_to_disk, logger)
         self.cfg = cfg.clone()
 

@@ -5,7 +5,8 @@ import os
 import re
 import sys
 import warnings
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size, told_of_lost_processes
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
@@ -21,7 +22,7 @@ class ToolParser(argparse.ArgumentParser):
         doc: the docstring.
     """
 
-    def __init__(self, doc, **options):
+    def __init__(self, doc: str, **options: Any) -> None:
         name = os.path.basename(sys.argv[0])
         examples = re.sub(r"python tools/\w+\.py", name, doc) if " " in name else doc
         super().__init__(name, description=examples, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
@@ -31,7 +32,7 @@ class ToolParser(argparse.ArgumentParser):
         raise UserError(f"{message}; --help says more")
 
 
-def run_tool(main):
+def run_tool(main: Callable[[], int | None]) -> NoReturn:
     """Run `main()` and leave the process with its code, 2 after a `UserError`, or 130 after a request to stop.
 
     Such a request (SIGINT, SIGTERM or SIGHUP, see `utils.stop_signals`) is a KeyboardInterrupt in `main`, except where

@@ -5,41 +5,43 @@ import datetime
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from maskrcnn_benchmark.utils.errors import LostProcess, UserError
 
+T = TypeVar("T")
+
 
 def _is_distributed():
     return dist.is_available() and dist.is_initialized()
 
 
-def get_world_size():
+def get_world_size() -> int:
     """Number of processes."""
     return dist.get_world_size() if _is_distributed() else 1
 
 
-def get_rank():
+def get_rank() -> int:
     """Number of this process among all of them, from 0."""
     return dist.get_rank() if _is_distributed() else 0
 
 
-def get_local_rank():
+def get_local_rank() -> int:
     """Number of this process among those of its machine, as torchrun tells it; it is also the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0")) if _is_distributed() else 0
 
 
-def is_main_process():
+def is_main_process() -> bool:
     """Whether this is the one process that writes files and logs."""
     return get_rank() == 0
 
 
-def message_device():
+def message_device() -> torch.device:
     """Where small messages between processes are kept: the CPU, unless the processes can talk over GPUs alone."""
     if get_world_size() == 1 or "cpu:" in dist.get_backend_config():
         return torch.device("cpu")
@@ -93,7 +95,7 @@ def wait_for_others(function: Callable[..., Any], *arguments: Any) -> Any:
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*arguments)
-    outcome = Future()
+    outcome: Future[Any] = Future()
 
     def call():
         try:
@@ -108,7 +110,7 @@ def wait_for_others(function: Callable[..., Any], *arguments: Any) -> Any:
     return outcome.result()
 
 
-def synchronize():
+def synchronize() -> None:
     """Wait until all processes have come here, however long that takes.
 
     Raises `LostProcess` if one of them ends instead, as do `all_gather` and `run_once`.
@@ -118,14 +120,14 @@ def synchronize():
             wait_for_others(lambda: dist.barrier(_patient_group()))
 
 
-def all_gather(data):
+def all_gather(data: T) -> list[T]:
     """The picklable object `data` of every process, as a list ordered by rank; objects may differ in size.
 
     It is waited for however long the others take.
     """
     if get_world_size() == 1:
         return [data]
-    gathered = [None] * get_world_size()
+    gathered: list[Any] = [None] * get_world_size()
     with told_of_lost_processes():
         wait_for_others(lambda: dist.all_gather_object(gathered, data, _patient_group()))
     return gathered
@@ -134,7 +136,7 @@ def all_gather(data):
 BUCKET_BYTES = 25 * 2**20  # large enough to keep the number of messages low, small enough for a copy of it in memory
 
 
-def average_over_ranks(tensors, bucket_bytes=BUCKET_BYTES):
+def average_over_ranks(tensors: Iterable[torch.Tensor], bucket_bytes: int = BUCKET_BYTES) -> None:
     """Replace each tensor, in place, by its mean over all processes, which all hold tensors of the same shapes."""
     if get_world_size() == 1:
         return
@@ -147,9 +149,10 @@ def average_over_ranks(tensors, bucket_bytes=BUCKET_BYTES):
                 tensor.copy_(mean.view(tensor.shape))
 
 
-def buckets_of(tensors, limit):
+def buckets_of(tensors: Iterable[torch.Tensor], limit: int) -> Iterator[list[torch.Tensor]]:
     """Neighbours of the same dtype and device, together at most `limit` bytes unless one alone is larger."""
-    bucket, size = [], 0
+    bucket: list[torch.Tensor] = []
+    size = 0
     for tensor in tensors:
         alike = not bucket or (bucket[0].dtype, bucket[0].device) == (tensor.dtype, tensor.device)
         if bucket and (size + tensor.nbytes > limit or not alike):
@@ -161,7 +164,7 @@ def buckets_of(tensors, limit):
         yield bucket
 
 
-def reduce_dict(input_dict, average=True):
+def reduce_dict(input_dict: dict[str, torch.Tensor], average: bool = True) -> dict[str, torch.Tensor]:
     """Sum or average a dictionary of scalar tensors over all processes.
 
     All processes must hold the same keys. The result is valid on rank 0 only and carries no gradient.
@@ -177,7 +180,7 @@ def reduce_dict(input_dict, average=True):
         return dict(zip(names, values))
 
 
-def run_once(action, on_each_machine=False):
+def run_once(action: Callable[[], T], on_each_machine: bool = False) -> T | None:
     """Run `action()` in one process while the others wait, and fail in all of them if it fails there.
 
     Without this, a `UserError` in one process would leave the others waiting for it.

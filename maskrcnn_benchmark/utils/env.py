@@ -8,7 +8,7 @@ from maskrcnn_benchmark.utils.imports import import_file
 CUSTOM_MODULE_VARIABLE = "TORCH_DETECTRON_ENV_MODULE"
 
 
-def setup_environment():
+def setup_environment() -> None:
     """Run the `setup_environment()` of the Python file that TORCH_DETECTRON_ENV_MODULE names, if it names one."""
     path = os.environ.get(CUSTOM_MODULE_VARIABLE)
     if not path:

@@ -19,7 +19,7 @@ import stat
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.processes import machine_identity, process_identity
@@ -27,7 +27,7 @@ from maskrcnn_benchmark.utils.processes import machine_identity, process_identit
 logger = logging.getLogger(__name__)
 
 # What to do about the errors that disks and their rules raise
-_REMEDIES = {
+_REMEDIES: dict[int | None, str] = {
     errno.ENOSPC: "free some space there, or choose another folder",
     errno.EDQUOT: "your quota is used up: remove some files, or choose another folder",
     errno.EROFS: "that file system is read-only: choose another folder",
@@ -93,18 +93,18 @@ class _Remembering(io.FileIO):
     Libraries pass it on as one of their own, such as the `RuntimeError` of `torch.save`, or not at all.
     """
 
-    problem = None
+    problem: Any = None
 
-    def write(self, data):
+    def write(self, data: Any) -> int:
         with self.remembering():
             return super().write(data)
 
-    def close(self):
+    def close(self) -> None:
         with self.remembering():
             super().close()
 
     @contextlib.contextmanager
-    def remembering(self):
+    def remembering(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -308,7 +308,7 @@ def remove_left_overs(folder: str | os.PathLike) -> int:
     return removed
 
 
-_swept = set()  # folders that this process has looked through
+_swept: set[Path] = set()  # folders that this process has looked through
 
 
 def _is_left_over(name):

@@ -3,13 +3,14 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 SECONDS = 10
 MOST_FILES = 50
 
 
-def collect_git_state(folder=PACKAGE):
+def collect_git_state(folder: str | os.PathLike = PACKAGE) -> dict[str, Any] | None:
     """Commit, branch and changes of the checkout that tracks a folder.
 
     File names and numbers of lines alone are read, no content.

@@ -1,13 +1,16 @@
 """Import a Python file that is in no package."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from maskrcnn_benchmark.utils.errors import UserError
 
 
-def import_file(module_name, file_path, make_importable=False):
+def import_file(module_name: str, file_path: str | os.PathLike, make_importable: bool = False) -> ModuleType:
     """Run the file at `file_path` as the module `module_name` and return it.
 
     Args:
@@ -17,7 +20,7 @@ def import_file(module_name, file_path, make_importable=False):
     """
     if not Path(file_path).is_file():
         raise UserError(f"no such Python file: {file_path}")
-    spec = importlib.util.spec_from_file_location(module_name, file_path)
+    spec: Any = importlib.util.spec_from_file_location(module_name, file_path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if make_importable:

@@ -1,15 +1,18 @@
 """Reading a JSON file of any size value by value, with only a window of it in memory."""
 
 import json
+import os
 import re
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any, BinaryIO
 
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Longest text of one value: what a reader may have to hold in memory at once
 MAX_BYTES = 16 << 20
 _CHUNK = 1 << 20
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACE: Any = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 _BOM = "\xef\xbb\xbf"
 
@@ -25,7 +28,9 @@ class JsonStream:
         on_read: called with each piece of the file (bytes) as it is read, in order, or None.
     """
 
-    def __init__(self, path, file, on_read=None):
+    def __init__(
+        self, path: str | os.PathLike, file: BinaryIO, on_read: Callable[[bytes], object] | None = None
+    ) -> None:
         self.path = path
         self._file = file
         self._on_read = on_read
@@ -36,11 +41,11 @@ class JsonStream:
             self._at = len(_BOM)
 
     @property
-    def place(self):
+    def place(self) -> int:
         """Number of the next byte."""
         return self._base + self._at
 
-    def character(self):
+    def character(self) -> str:
         """The next character that is no space, "" at the end of the file."""
         found = self._text[self._at : self._at + 1]
         if found > " ":  # so it nearly always is, and looking for spaces takes longer than reading a small value
@@ -51,7 +56,7 @@ class JsonStream:
                 return self._text[self._at : self._at + 1]
             self._read(_CHUNK)
 
-    def take(self, expected, name=""):
+    def take(self, expected: str, name: str = "") -> None:
         """Step over a character that has to come next; `name` says in an error what it belongs to."""
         found = self.character()
         if found != expected:
@@ -62,7 +67,7 @@ class JsonStream:
             )
         self._at += 1
 
-    def value(self, name):
+    def value(self, name: str) -> tuple[int, int, Any]:
         """Step over a value of any kind: (place of its first byte, number of bytes, value)."""
         return self._value(lambda: name)
 
@@ -91,7 +96,7 @@ class JsonStream:
             raise UserError(f"{self.path}: {name()}, at byte {start}, takes more than {MAX_BYTES >> 20} MiB")
         return start, length, value
 
-    def elements(self, name):
+    def elements(self, name: Callable[[int], str]) -> Iterator[tuple[int, int, Any]]:
         """Step over a list: yields (place of the first byte, number of bytes, value) of each of its elements.
 
         `name` is a function of an element's number to the words by which an error names it.
@@ -107,7 +112,7 @@ class JsonStream:
             number += 1
         self.take("]")
 
-    def members(self, name):
+    def members(self, name: str) -> Iterator[str]:
         """Step over an object: yields each of its keys, after which the caller has to step over the value."""
         self.take("{")
         first = True
@@ -122,7 +127,7 @@ class JsonStream:
             first = False
         self.take("}")
 
-    def skip(self, name):
+    def skip(self, name: str) -> None:
         """Step over a value that may be longer than memory, if only its elements are not."""
         opening = self.character()
         if opening == "[":

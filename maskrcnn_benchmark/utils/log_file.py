@@ -24,7 +24,7 @@ class LogFile:
     def __init__(self, path: str | os.PathLike, entry: str) -> None:
         self.path = Path(path)
         self._entry = entry
-        self._descriptor = None
+        self._descriptor: int | None = None
         self._is_told = False
 
     def open(self) -> None:

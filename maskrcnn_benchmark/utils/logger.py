@@ -1,8 +1,10 @@
 """Logging to the screen and to a file, from the main process only."""
 
 import logging
+import os
 import sys
 from pathlib import Path
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -15,14 +17,16 @@ FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 class _Formatter(logging.Formatter):
     """Names from strange files, traces included, cannot steer the terminal that shows the log."""
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         return printable_lines(super().format(record))
 
 
 class _LineHandler(logging.Handler):
     """Hands each record on as text; one that cannot be formatted is the program's mistake, which logging shows."""
 
-    def emit(self, record):
+    write: Any  # of a subclass: takes the text and the record
+
+    def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
         except Exception:
@@ -38,12 +42,12 @@ class _ScreenHandler(_LineHandler):
     which is said once to those handlers that are left.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self.stream = stream
         self._is_told = False
 
-    def write(self, text, record):
+    def write(self, text: str, record: logging.LogRecord) -> None:
         try:
             tqdm.write(text, file=self.stream)
             self.stream.flush()
@@ -58,25 +62,27 @@ class _ScreenHandler(_LineHandler):
 class _FileHandler(_LineHandler):
     """Writes to a `LogFile`. Where lines are missing, the next one that its disk takes says how many."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = LogFile(path, "line")
         self._file.open()
         self._missing = 0
 
-    def write(self, text, record):
+    def write(self, text: str, record: logging.LogRecord) -> None:
         gap = f"({self._missing} lines are missing here: the disk did not take them)\n" if self._missing else ""
         if self._file.append(f"{gap}{text}\n".encode(errors="backslashreplace")):
             self._missing = 0
         else:
             self._missing += 1
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
         super().close()
 
 
-def setup_logger(name, save_dir, distributed_rank, filename="log.txt"):
+def setup_logger(
+    name: str, save_dir: str | os.PathLike, distributed_rank: int, filename: str = "log.txt"
+) -> logging.Logger:
     """The logger `name`, writing to standard output and, if `save_dir` is given, to `save_dir/filename`.
 
     The file has everything, the screen what is not for debugging only. Processes with a rank
@@ -93,7 +99,7 @@ def setup_logger(name, save_dir, distributed_rank, filename="log.txt"):
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
         return logger
-    handlers = [_ScreenHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [_ScreenHandler(sys.stdout)]
     handlers[0].setLevel(logging.INFO)
     if save_dir:
         handlers.append(_FileHandler(Path(save_dir) / filename))

@@ -2,21 +2,26 @@
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import nn
 
 logger = logging.getLogger(__name__)
 
-# Last layers: what they answer for, in which dimension of the weight, and how many numbers each answer has
-ANSWERS = {
+# Last layers: what they have an output for, in which dimension of the weight, and how many numbers each output has
+_OUTPUTS = {
     "predictor.cls_score": ("classes", 0, 1),
     "predictor.bbox_pred": ("classes", 0, 4),
     "predictor.mask_fcn_logits": ("classes", 0, 1),
     "predictor.kps_score_lowres": ("keypoints", 1, 1),
-    "head.cls_logits": ("answers of all anchors", 0, 1),
+    "head.cls_logits": ("outputs of all anchors", 0, 1),
     "head.bbox_pred": ("anchors", 0, 4),
 }
+# (name in the model, its shape, name in the file, its shape)
+Mismatch = tuple[str, tuple[int, ...], str, tuple[int, ...]]
 
 
 @dataclass
@@ -31,20 +36,20 @@ class MatchReport:
             keep their values, too.
     """
 
-    matched: dict = field(default_factory=dict)
-    missing: list = field(default_factory=list)
-    unused: list = field(default_factory=list)
-    mismatched: list = field(default_factory=list)
+    matched: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    mismatched: list[Mismatch] = field(default_factory=list)
 
 
-def strip_prefix_if_present(state_dict, prefix):
+def strip_prefix_if_present(state_dict: dict[str, Any], prefix: str) -> dict[str, Any]:
     """A dict without `prefix` at the start of its keys, if all of them have it; else the dict itself."""
     if not state_dict or not all(key.startswith(prefix) for key in state_dict):
         return state_dict
     return {key[len(prefix) :]: value for key, value in state_dict.items()}
 
 
-def load_state_dict(model, loaded_state_dict):
+def load_state_dict(model: nn.Module, loaded_state_dict: Mapping[str, torch.Tensor]) -> MatchReport:
     """Copy tensors into `model`, matched by the longest common suffix of their names.
 
     A name in the model takes the tensor of the longest name in the file that it ends with, counted in whole components:
@@ -66,7 +71,9 @@ def load_state_dict(model, loaded_state_dict):
     return report
 
 
-def match_names(model, loaded_state_dict):
+def match_names(
+    model: nn.Module, loaded_state_dict: Mapping[str, torch.Tensor]
+) -> tuple[MatchReport, dict[str, torch.Tensor]]:
     """What `load_state_dict` would do, without doing it: (`MatchReport`, {name in the model: tensor})."""
     loaded = strip_prefix_if_present(dict(loaded_state_dict), "module.")
     report, chosen = MatchReport(), {}
@@ -102,13 +109,13 @@ def _log(report):
     logger.log(logging.WARNING if report.mismatched else logging.INFO, "\n".join(lines))
 
 
-def describe_mismatches(mismatched):
-    """A line for each layer of which the file has another size, with the reason: list of str.
+def describe_mismatches(mismatched: Iterable[Mismatch]) -> list[str]:
+    """A line for each layer of which the file has another size, with the reason.
 
     Args:
         mismatched: as in `MatchReport`.
     """
-    layers = {}
+    layers: dict[str, tuple[list[str], str]] = {}
     for name, shape, partner, other in mismatched:
         layer, _, kind = name.rpartition(".")
         kinds, _ = layers.setdefault(layer, ([], _reason(layer, shape, partner, other)))
@@ -117,12 +124,12 @@ def describe_mismatches(mismatched):
 
 
 def _reason(layer, shape, partner, other):
-    """ "81 classes in the file, 21 here" where only the number of answers differs, else both shapes."""
-    answers, dimension, per_answer = ANSWERS.get(".".join(layer.split(".")[-2:]), ("", 0, 1))
+    """ "81 classes in the file, 21 here" where only the number of outputs differs, else both shapes."""
+    outputs, dimension, per_output = _OUTPUTS.get(".".join(layer.split(".")[-2:]), ("", 0, 1))
     rest = [side[:dimension] + side[dimension + 1 :] for side in (shape, other)]
-    if not answers or len(shape) != len(other) or len(shape) <= dimension or rest[0] != rest[1]:
+    if not outputs or len(shape) != len(other) or len(shape) <= dimension or rest[0] != rest[1]:
         return f"{other} in the file (as {partner}), {shape} here"
-    return f"{other[dimension] // per_answer} {answers} in the file, {shape[dimension] // per_answer} here"
+    return f"{other[dimension] // per_output} {outputs} in the file, {shape[dimension] // per_output} here"
 
 
 def _by_prefix(names):

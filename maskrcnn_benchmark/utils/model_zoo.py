@@ -16,7 +16,7 @@ DETECTRON2_PREFIX = "detectron2://"
 DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/"
 
 
-def local_file(name, paths_catalog=""):
+def local_file(name: str, paths_catalog: str = "") -> str:
     """The path of the weights `name`, which are downloaded first if they are not here.
 
     Args:
@@ -37,12 +37,12 @@ def local_file(name, paths_catalog=""):
     return cache_url(name) if is_address(name) else name
 
 
-def catalog_address(name, paths_catalog=""):
+def catalog_address(name: str, paths_catalog: str = "") -> str:
     """What `catalog://NAME` stands for, in the user's catalog if there is one.
 
     Args:
         name: with or without catalog://.
-        paths_catalog: a Python file, the option PATHS_CATALOG; its `ModelCatalog.get(NAME)` answers if it has one.
+        paths_catalog: a Python file, the option PATHS_CATALOG; its `ModelCatalog.get(NAME)` is asked if it has one.
     """
     key = name.removeprefix(CATALOG_PREFIX)
     catalog = model_catalog.ModelCatalog

@@ -3,16 +3,25 @@
 The original library has a parameter group for every single parameter, in the order of the model; ours has two or three.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
+from torch import nn
 
 
-def regroup(state, optimizer, named_parameters, saved_names):
+def regroup(
+    state: dict[str, Any],
+    optimizer: torch.optim.Optimizer,
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    saved_names: Iterable[str],
+) -> dict[str, Any]:
     """`state` as `optimizer.load_state_dict` takes it; `state` itself if its groups are those of `optimizer`.
 
     Rates, decays and the like are taken from `optimizer`: they are the config's and the schedule's.
 
     Args:
-        state: what another optimizer's `state_dict` answered.
+        state: what another optimizer's `state_dict` returned.
         optimizer: the one to fill.
         named_parameters: the model's (name, parameter) pairs.
         saved_names: the names of the saved model's tensors, in their order.

@@ -2,8 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
+
+_BACKENDS: Any = torch.backends
 
 
 def set_float32_precision(tf32: bool) -> None:
@@ -18,27 +21,27 @@ def set_float32_precision(tf32: bool) -> None:
             otherwise float32 as IEEE 754 has it. A processor multiplies as IEEE 754 has it in either case.
     """
     # the old names first, for they set the new ones as well
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
-    for operation in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+    _BACKENDS.cuda.matmul.allow_tf32 = tf32
+    _BACKENDS.cudnn.allow_tf32 = tf32
+    for operation in (_BACKENDS.cuda.matmul, _BACKENDS.cudnn.conv, _BACKENDS.cudnn.rnn):
         operation.fp32_precision = "tf32" if tf32 else "ieee"
     # `torch.get_float32_matmul_precision` compares this one, too
-    torch.backends.mkldnn.matmul.fp32_precision = "ieee"
+    _BACKENDS.mkldnn.matmul.fp32_precision = "ieee"
 
 
 @contextlib.contextmanager
 def float32_precision(tf32: bool) -> Iterator[None]:
     """`set_float32_precision` inside the block; afterwards all is as before."""
-    backends = torch.backends
-    operations = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul)
+    cudnn = _BACKENDS.cudnn
+    operations = (_BACKENDS.cuda.matmul, cudnn.conv, cudnn.rnn, _BACKENDS.mkldnn.matmul)
     before = [operation.fp32_precision for operation in operations]
-    old_names = _matmul_precision(), _allowed(backends.cudnn, backends.cudnn.conv)
+    old_names = _matmul_precision(), _allowed(cudnn, cudnn.conv)
     try:
         set_float32_precision(tf32)
         yield
     finally:
         torch.set_float32_matmul_precision(old_names[0])  # as `allow_tf32`, and it tells "high" from "medium"
-        backends.cudnn.allow_tf32 = old_names[1]
+        cudnn.allow_tf32 = old_names[1]
         for operation, precision in zip(operations, before):
             operation.fp32_precision = precision
 

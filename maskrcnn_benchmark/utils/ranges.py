@@ -19,8 +19,13 @@ class Range:
     ("> 0").
     """
 
-    words: str
-    short: str
+    @property
+    def words(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def short(self) -> str:
+        raise NotImplementedError
 
     def holds(self, value: object) -> bool:
         """Whether a value is in the range, its type included."""
@@ -72,9 +77,9 @@ class Number(Range):
     def holds(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             return False
-        low = value > self.low if self.above else value >= self.low  # neither for NaN
+        low = value > self.low if self.above else value >= self.low  # type: ignore[operator]  # neither for NaN
         high = value < self.high if self.below else value <= self.high
-        return low and high and abs(value) <= sys.float_info.max
+        return low and high and abs(value) <= sys.float_info.max  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Choice(Range):
 
     values: tuple
 
-    def __init__(self, *values: object):
+    def __init__(self, *values: object) -> None:
         object.__setattr__(self, "values", values)
 
     @property
@@ -198,7 +203,7 @@ class Either(Range):
 
     ranges: tuple[Range, ...]
 
-    def __init__(self, *ranges: Range):
+    def __init__(self, *ranges: Range) -> None:
         object.__setattr__(self, "ranges", ranges)
 
     @property
@@ -223,7 +228,7 @@ class Row(Range):
 
     columns: tuple[tuple[str, Range], ...]
 
-    def __init__(self, *columns: tuple[str, Range]):
+    def __init__(self, *columns: tuple[str, Range]) -> None:
         object.__setattr__(self, "columns", columns)
 
     @property

@@ -1,6 +1,7 @@
 """Tables of builders that fill themselves: how a config's names find the classes that they mean."""
 
 import difflib
+from typing import Any, NoReturn
 
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -12,12 +13,12 @@ class Registry(dict):
     `UserError` with the option that chose it and the nearest known name.
     """
 
-    def __init__(self, kind, option):
+    def __init__(self, kind: str, option: str) -> None:
         super().__init__()
         self.kind = kind
         self.option = option
 
-    def register(self, name, module=None):
+    def register(self, name: str, module: Any = None) -> Any:
         """Store `module` under `name`; without `module`, return a decorator. A name taken is a `ValueError`."""
         if module is None:
             return lambda built: self.register(name, built)
@@ -26,7 +27,7 @@ class Registry(dict):
         self[name] = module
         return module
 
-    def __missing__(self, name):
+    def __missing__(self, name: object) -> NoReturn:
         near = difflib.get_close_matches(str(name), self, 1, 0.3)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(self)) or 'none'}"
         raise UserError(f"{self.option}: there is no {self.kind} named {name!r}; {hint}")

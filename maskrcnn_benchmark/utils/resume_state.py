@@ -7,6 +7,8 @@
 Another library's checkpoint has fewer entries, and its own optimizer's names: what is absent is not asked for.
 """
 
+from typing import Any
+
 import torch
 
 from maskrcnn_benchmark.utils.errors import UserError
@@ -37,7 +39,7 @@ class _Twister(Range):
 
     words = f"a list of {WORDS + 1} words of 32 bits, not all zero"
 
-    def holds(self, value):
+    def holds(self, value: Any) -> bool:
         if type(value) not in (list, tuple) or len(value) != WORDS + 1:
             return False
         if not all(type(word) is int and 0 <= word < 2**32 for word in value):
@@ -50,7 +52,7 @@ class _NumpyWords(Range):
 
     words = f"an int64 tensor of {WORDS} words of 32 bits, not all zero"
 
-    def holds(self, value):
+    def holds(self, value: Any) -> bool:
         kind = Tensor(torch.int64, (WORDS,), 0, 2**32 - 1)
         try:
             kind.check(value)
@@ -64,7 +66,7 @@ class _TorchState(Range):
 
     words = "the state of a random number generator of PyTorch"
 
-    def holds(self, value):
+    def holds(self, value: Any) -> bool:
         if not isinstance(value, torch.Tensor) or value.dtype != torch.uint8 or value.dim() != 1:
             return False
         try:
@@ -79,7 +81,7 @@ class _CudaState(Range):
 
     words = "the state of a random number generator on a GPU"
 
-    def holds(self, value):
+    def holds(self, value: Any) -> bool:
         if not isinstance(value, torch.Tensor) or value.dtype != torch.uint8 or value.dim() != 1:
             return False
         return value.numel() == 16 and value[8].item() % 4 == 0
@@ -109,13 +111,13 @@ class _Scaler(Kind):
 
     words = "the state of a gradient scaler"
 
-    def check(self, value, where=""):
+    def check(self, value: object, where: str = "") -> None:
         if not isinstance(value, dict) or value:
             GRAD_SCALER.check(value, where)
 
 
 # The entries that stand by themselves. What others save along goes through a training untouched
-ENTRIES = {
+ENTRIES: dict[str, Kind | Range] = {
     "iteration": Integer(0, MOST_ITERATIONS),
     "seed": Integer(0, 2**64 - 1),
     "threads": Integer(1, MOST_PROCESSES),
@@ -129,7 +131,7 @@ ENTRIES = {
 RESERVED = ("self", "name", "model")
 
 
-def check_entries(entries: dict, file: str, remedy: str = "") -> None:
+def check_entries(entries: dict, file: object, remedy: str = "") -> None:
     """Raise the `UserError` of the first damaged one of a checkpoint's entries beside weights, optimizer and schedule.
 
     Args:
@@ -188,7 +190,7 @@ _GROUP = {
 _MEANINGS = ("amsgrad", "nesterov", "maximize", "decoupled_weight_decay", "capturable", "differentiable")
 
 
-def check_optimizer_state(state: object, optimizer: torch.optim.Optimizer) -> None:
+def check_optimizer_state(state: Any, optimizer: torch.optim.Optimizer) -> None:
     """Raise `Unfit` unless `state` is one that an optimizer like this may have saved.
 
     Numbers of the groups, what is kept for each parameter, and which parameter it is kept for are looked at; whether
@@ -257,7 +259,7 @@ def _check_completeness(entries, optimizer):
             raise Unfit(f"state[{key}] has no {missing!r}")
 
 
-def check_scheduler_state(state: object, scheduler: object) -> None:
+def check_scheduler_state(state: object, scheduler: Any) -> None:
     """Raise `Unfit` unless `state` is one that a schedule like this may have saved: its iteration, and finite rates."""
     Record({"last_epoch": Integer(0, MOST_ITERATIONS)}).check(state)
     _check_like(scheduler.state_dict(), state, "")
@@ -295,7 +297,7 @@ def _check_like(own, saved, where):
 _COUNTS = ("seen", "counts", "steps", "together", "conflicts", "norms", "num_batches_tracked")
 
 
-def check_module_state(state: object, module: torch.nn.Module) -> None:
+def check_module_state(state: Any, module: torch.nn.Module) -> None:
     """Raise `Unfit` for what a module's `load_state_dict` would take although no such module has saved it.
 
     Tensors have the types of the module's own and finite numbers, except where the module's own begin otherwise (a

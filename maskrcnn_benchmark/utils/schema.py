@@ -8,6 +8,7 @@ printed whole.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -45,7 +46,10 @@ def shown(value: object) -> str:
 class Kind:
     """What a value with parts must be. `check` raises `Unfit` for one that is something else."""
 
-    words: str  # completes "must be ..."
+    @property
+    def words(self) -> str:
+        """Completes "must be ..."."""
+        raise NotImplementedError
 
     def check(self, value: object, where: str = "") -> None:
         """Raise `Unfit` unless `value`, which lies at `where` ("[0].scale") in its file's entry, is of this kind."""
@@ -95,7 +99,7 @@ class ListOf(Kind):
             return f"a list of {self.least}"
         return f"a list of {self.least} to {self.most}"
 
-    def check(self, value: object, where: str = "") -> None:
+    def check(self, value: Any, where: str = "") -> None:
         if type(value) not in (list, tuple) or not self.least <= len(value) <= self.most:
             raise unfit(where, value, self.words)
         for index, each in enumerate(value):
@@ -112,7 +116,7 @@ class Fixed(Kind):
     def words(self) -> str:
         return f"a list of {len(self.kinds)}"
 
-    def check(self, value: object, where: str = "") -> None:
+    def check(self, value: Any, where: str = "") -> None:
         if type(value) not in (list, tuple) or len(value) != len(self.kinds):
             raise unfit(where, value, self.words)
         for index, (kind, each) in enumerate(zip(self.kinds, value)):

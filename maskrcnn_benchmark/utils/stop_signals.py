@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 STOPPED = 130  # the exit code after a request to stop, whichever signal it came by
@@ -84,19 +85,19 @@ def second_handler(handler: Callable | int) -> Callable | int:
 class _Raising:
     """Raises the first request."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.asked = False
         self._owner = os.getpid()
         self._numbers = heard()
 
-    def __call__(self, number, frame):
+    def __call__(self, number: int, frame: Any) -> None:
         if taken_in_a_fork(number, self._owner):
             return
         self.asked = True
         leave_the_next_to(dict.fromkeys(self._numbers, signal.SIG_DFL))
         raise KeyboardInterrupt
 
-    def again(self):
+    def again(self) -> None:
         """Raise the request once more, a moment from now: where it was raised nothing comes through."""
         former = signal.getsignal(signal.SIGINT)
 

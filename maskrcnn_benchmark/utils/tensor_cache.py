@@ -22,7 +22,7 @@ class TensorCache:
 
     def __init__(self, maxsize: int) -> None:
         self.maxsize = maxsize
-        self._kept = OrderedDict()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Tensors]) -> Tensors:
         """What is kept under a key, else what `make` makes.

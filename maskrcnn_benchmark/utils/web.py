@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import IO, Any
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from maskrcnn_benchmark.utils.errors import UserError
@@ -183,11 +184,13 @@ def _declared_length(values):
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows to http and https only, says so before anybody else is contacted, and reads no redirect's body."""
 
-    def __init__(self, what):
+    def __init__(self, what: str) -> None:
         self.what = what
         self.left = MOST_REDIRECTS
 
-    def http_error_302(self, req, fp, code, msg, headers):
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
         told = without_secrets(req.full_url)
         leads = headers.get("location") or headers.get("uri") or ""
         try:
@@ -207,7 +210,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             raise UserError(f"{told} leads from one address to the next, more than {MOST_REDIRECTS} times")
         parts = urlsplit(url)
         url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        request = self.redirect_request(req, fp, code, msg, headers, url)
+        request: Any = self.redirect_request(req, fp, code, msg, headers, url)
         fp.close()
         return self.parent.open(request, timeout=req.timeout)
 
@@ -217,16 +220,16 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 class _Handler(urllib.request.AbstractHTTPHandler):
     """Opens http and https with connections that the pace may end."""
 
-    def __init__(self, pace):
+    def __init__(self, pace: "_Pace") -> None:
         super().__init__()
         self.pace = pace
 
     http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
 
-    def http_open(self, req):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self.pace.watched(http.client.HTTPConnection), req)
 
-    def https_open(self, req):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         connection = self.pace.watched(http.client.HTTPSConnection)
         return self.do_open(connection, req, context=ssl.create_default_context())
 
@@ -238,23 +241,23 @@ class _Pace:
         longest: seconds for everything, or None.
     """
 
-    def __init__(self, longest):
+    def __init__(self, longest: float | None) -> None:
         self.longest = longest
         self.fault = ""
-        self._sockets, self._received = [], 0
-        self._begun = False
+        self._sockets: list[socket.socket] = []
+        self._received, self._begun = 0, False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> "_Pace":
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
 
-    def watched(self, connection_class):
+    def watched(self, connection_class: Any) -> Any:
         """A function that makes connections of a class and tells their sockets to this object."""
         pace = self
 
@@ -265,21 +268,21 @@ class _Pace:
 
         return Watched
 
-    def answered(self):
+    def answered(self) -> None:
         """The server has begun its response."""
         self._begun = True
 
-    def advance(self, count):
+    def advance(self, count: int) -> None:
         """So many bytes have come."""
         self._received += count
 
-    def check(self):
+    def check(self) -> None:
         """Raise `SlowResponse` if the connection was ended."""
         if self.fault:
             raise SlowResponse(self.fault)
 
     @contextlib.contextmanager
-    def explained(self):
+    def explained(self) -> Iterator[None]:
         """An error inside the block that comes of an ended connection is raised as `SlowResponse`."""
         try:
             yield

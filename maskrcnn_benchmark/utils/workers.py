@@ -11,8 +11,8 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
@@ -49,17 +49,17 @@ class Workers:
     def __init__(self, function: Callable[..., Any], workers: int) -> None:
         self._function = function
         self._workers = workers
-        self._waiting = deque()
+        self._waiting: deque[Future] = deque()
         self._limit = _BACKLOG * workers
-        self._processes = []
-        self._free = queue.SimpleQueue()
-        self._threads = None
+        self._processes: list[BaseProcess] = []
+        self._free: queue.SimpleQueue[_Line] = queue.SimpleQueue()
+        self._threads: Any = None
         self._cv2_threads = cv2.getNumThreads()
 
-    def __enter__(self):
+    def __enter__(self) -> "Workers":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if self._threads is None:
             return
         for process in self._processes:
@@ -129,12 +129,12 @@ class Workers:
 class _Line:
     """The pipe to a worker; while that is at one call, the next one is sent, so that it need not wait."""
 
-    def __init__(self, process, connection):
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
         self._process = process
         self._connection = connection
         self._sending, self._receiving = threading.Lock(), threading.Lock()
 
-    def ask(self, arguments):
+    def ask(self, arguments: tuple) -> tuple[bool, Any]:
         try:
             # The turn to receive is taken before that to send is given away: replies come in the order of the calls
             with self._sending:
@@ -220,7 +220,7 @@ def _kill_workers():
 
 
 def _serve(function, connection):
-    """Answer calls until the process is ended. One processor core is enough for it."""
+    """Serve calls until the process is ended. One processor core is enough for it."""
     torch.set_num_threads(1)
     leave_signals_to_parent()
     with contextlib.suppress(EOFError):
@@ -234,7 +234,7 @@ def _serve(function, connection):
 
 
 def _refusal(error):
-    """A pickled answer for an error, which comes with the trace that it has here."""
+    """A pickled reply for an error, which comes with the trace that it has here."""
     trace = "".join(traceback.format_exception(error))
     try:
         reply = ForkingPickler.dumps((False, (error, trace)))
@@ -247,5 +247,5 @@ def _refusal(error):
 class _WorkerTrace(Exception):
     """The trace of an error in the worker that it comes from; shown above the one of this process."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"\n{self.args[0]}"

@@ -7,6 +7,7 @@ out; a date is text. What is wrong is said in one line with the file and the lin
 
 import os
 import stat
+from typing import Any
 
 import yaml
 
@@ -85,14 +86,15 @@ def _read(path):
 class _Loader(yaml.SafeLoader):
     """Composes and constructs within the bounds; raises `yaml.MarkedYAMLError` or `yaml.reader.ReaderError` alone."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__(text)
         self._count = 0  # values so far, those that aliases stand for included
         self._depth = 0
-        self._heights = []  # of the open collections: levels below them so far
-        self._anchored = {}  # name of an anchor: (values, levels) of what it stands for, once that is complete
+        self._heights: list[int] = []  # of the open collections: levels below them so far
+        # name of an anchor: (values, levels) of what it stands for, once that is complete
+        self._anchored: dict[str, tuple[int, int]] = {}
 
-    def fetch_more_tokens(self):
+    def fetch_more_tokens(self) -> None:
         try:
             return super().fetch_more_tokens()
         except (ValueError, OverflowError):  # of `chr` and `int`, which the scanner trusts
@@ -100,7 +102,7 @@ class _Loader(yaml.SafeLoader):
                 None, None, "found a number or a character code out of range", self.get_mark()
             ) from None
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in self.anchors and event.anchor not in self._anchored:
@@ -132,13 +134,13 @@ class _Loader(yaml.SafeLoader):
         if self._heights:
             self._heights[-1] = max(self._heights[-1], height)
 
-    def compose_scalar_node(self, anchor):
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         node = super().compose_scalar_node(anchor)
         if node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
             raise _error(f"found a number of {len(node.value)} characters; {MAX_DIGITS} are enough", node)
         return node
 
-    def compose_mapping_node(self, anchor):
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
@@ -150,7 +152,7 @@ class _Loader(yaml.SafeLoader):
             seen.add(name)
         return node
 
-    def construct_number(self, node):
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
         try:
             if node.tag == _NUMBERS[0]:
                 return self.construct_yaml_int(node)

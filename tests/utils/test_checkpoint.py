@@ -290,4 +290,4 @@ def test_retinanet_of_other_classes_keeps_all_but_the_logits(tmp_path, caplog):
     DetectronCheckpointer(cfg, model).load(str(tmp_path / "retinanet.pth"))
     zero = {name for name, tensor in model.state_dict().items() if not tensor.any()}
     assert zero == {"rpn.head.cls_logits.weight", "rpn.head.cls_logits.bias"}
-    assert "rpn.head.cls_logits (weight, bias): 720 answers of all anchors in the file, 180 here" in caplog.text
+    assert "rpn.head.cls_logits (weight, bias): 720 outputs of all anchors in the file, 180 here" in caplog.text

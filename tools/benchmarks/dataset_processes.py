@@ -18,7 +18,7 @@ from maskrcnn_benchmark.data.detail.dataset import DetailDataset
 from maskrcnn_benchmark.data.image_file import read_image
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.data.transforms.transforms import resize_both
-from maskrcnn_benchmark.utils.heap import keep_freed_memory
+from maskrcnn_benchmark.utils.allocator import keep_freed_memory
 
 CONFIG = Path(__file__).parents[2] / "configs" / "detail" / "e2e_multitask_R_50_FPN_1x.yaml"
 SET = "full_size"  # folder of the measured set, and so its name in the catalog

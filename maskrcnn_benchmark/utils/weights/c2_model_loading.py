@@ -6,8 +6,13 @@ they get mean 0 and variance 1 here. Detectron's boxes, images (BGR, 0..255) and
 """
 
 import re
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.weights.layouts import (
     Place,
@@ -26,7 +31,7 @@ KINDS = {"w": "weight", "s": "weight", "b": "bias"}
 MOST_BLOCKS = 36
 
 
-def _trunk(prefix, ours):
+def _backbone(prefix: str, ours: str) -> dict[str, Place]:
     """Every block that stages res2..res5 of any depth may have."""
     places = {}
     for stage in range(2, 6):
@@ -71,8 +76,8 @@ def _heads():
 PLACES = {
     "conv1": Place("stem.conv1", "stem.bn1"),
     "res_conv1": Place("", "stem.bn1"),
-    **_trunk("", ""),
-    **_trunk("_[mask]_", "mask.feature_extractor.head."),
+    **_backbone("", ""),
+    **_backbone("_[mask]_", "mask.feature_extractor.head."),
     **_pyramid(),
     **_heads(),
     # the classifiers of ImageNet, and fixed kernels that enlarge maps
@@ -80,12 +85,14 @@ PLACES = {
 }
 
 
-def recognise(names):
+def recognise(names: Collection[str]) -> bool:
     """Whether these are the names of Caffe2's blobs."""
     return any(re.fullmatch(r"(conv1|.*_branch2a|conv_rpn.*|fc6)_w", name) for name in names)
 
 
-def convert(blobs, model, cfg, source):
+def convert(
+    blobs: dict[str, torch.Tensor], model: nn.Module, cfg: CfgNode, source: str
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """(our state dict, the options that the weights were trained with).
 
     Args:
@@ -133,7 +140,7 @@ def _fit_retinanet(state_dict, cfg):
 
 
 def _conventions(blobs):
-    """MSRA's trunks have the stride in the first 1x1 convolution; ResNeXts and those with group norm do not."""
+    """MSRA's backbones have the stride in the first 1x1 convolution; ResNeXts and those with group norm do not."""
     expected = {"INPUT.TO_BGR255": True, "INPUT.PIXEL_STD": [1.0, 1.0, 1.0]}
     grouped = "res2_0_branch2b_w" in blobs and len(set(blobs["res2_0_branch2b_w"].shape[:2])) == 2
     if any(name.startswith("res2_") for name in blobs):

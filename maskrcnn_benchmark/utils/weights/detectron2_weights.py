@@ -8,7 +8,12 @@ What stays different and moves boxes by about a pixel: its boxes are continuous,
 its anchors are centred on a cell's corner, ours on its centre and rounded; its ROIAlign is shifted by half a pixel.
 """
 
+from collections.abc import Collection
+from typing import Any
+
 import torch
+from torch import nn
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.weights.layouts import (
     Place,
@@ -25,11 +30,11 @@ from maskrcnn_benchmark.utils.weights.layouts import (
 NAME = "detectron2"
 MOST_BLOCKS = 36
 PREFIXES = ("backbone.", "bottom_up.", "roi_heads.", "proposal_generator.")
-# Options of its Base-RCNN configs, whose trunks are MSRA's
+# Options of its Base-RCNN configs, whose backbones are MSRA's
 PIXEL_MEAN, PIXEL_STD = [103.53, 116.28, 123.675], [1.0, 1.0, 1.0]
 
 
-def _trunk():
+def _backbone() -> dict[str, Place]:
     places = {"stem.conv1": Place("stem.conv1", "stem.bn1")}
     for stage in range(2, 6):
         for block in range(MOST_BLOCKS):
@@ -70,19 +75,21 @@ def _heads():
     return places
 
 
-PLACES = {**_trunk(), **_heads()}
+PLACES = {**_backbone(), **_heads()}
 # Constants, counted from the config here, and the classifier of ImageNet
 USELESS = ("pixel_mean", "pixel_std", "anchor_generator.", "stem.fc.", "linear.", "fc.")
 
 
-def recognise(names):
+def recognise(names: Collection[str]) -> bool:
     """Whether these are names of detectron2's ResNets or of what it builds on them."""
     return any(
         _shorten(name).startswith(("stem.conv1.norm.", "res2.0.conv1.", "rpn_head.objectness")) for name in names
     )
 
 
-def convert(weights, model, cfg, source):
+def convert(
+    weights: dict[str, torch.Tensor], model: nn.Module, cfg: CfgNode, source: str
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """(our state dict, the options that the weights were trained with).
 
     Args:
@@ -159,6 +166,6 @@ def _conventions(weights):
         "INPUT.TO_BGR255": not is_rgb,
         "INPUT.PIXEL_MEAN": [value / scale for value in mean],
         "INPUT.PIXEL_STD": [value / scale for value in std],
-        # its trunks with a deviation of 1 are MSRA's
+        # its backbones with a deviation of 1 are MSRA's
         "MODEL.RESNETS.STRIDE_IN_1X1": all(value == 1 for value in std),
     }

@@ -42,7 +42,7 @@ class _Broken(Exception):
     """A download ended early; another attempt may go on from there."""
 
 
-def cache_url(url, model_dir=None, progress=True):
+def cache_url(url: str, model_dir: str | os.PathLike | None = None, progress: bool = True) -> str:
     """Download `url` unless it has been downloaded before; returns the path of the local file.
 
     With several processes one per machine downloads and the others wait. A connection that breaks is taken up again
@@ -62,7 +62,7 @@ def cache_url(url, model_dir=None, progress=True):
     return str(path)
 
 
-def cached_path(url, model_dir=None):
+def cached_path(url: str, model_dir: str | os.PathLike | None = None) -> Path:
     """Where the file at `url` lies once it has been downloaded."""
     folder = Path(model_dir or os.path.join(torch.hub.get_dir(), "checkpoints"))
     parts = urlsplit(url)

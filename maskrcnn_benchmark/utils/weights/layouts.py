@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 import torch
+from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
+from yacs.config import CfgNode
 
 # Added to a variance by the batch norms of torchvision and detectron2, and by none of our frozen ones
 EPSILON = 1e-5
@@ -25,28 +27,30 @@ class Place(NamedTuple):
     norm: str = ""
     layer_with_norm: str = ""
 
-    def name(self, of_norm, has_norm):
+    def name(self, of_norm: bool, has_norm: bool) -> str:
         if of_norm:
             return self.norm
         return self.layer_with_norm if has_norm and self.layer_with_norm else self.layer
 
 
-def in_sequence(layer):
+def in_sequence(layer: str) -> Place:
     """The `Place` of a layer that becomes the first of a sequence when group norm follows it."""
     return Place(layer, f"{layer}.1", f"{layer}.0")
 
 
-def stacked_conv(index):
+def stacked_conv(index: int) -> Place:
     """The `Place` of the box head's convolution number `index`, from 1, which ReLU, or group norm and ReLU, follow."""
     return Place(f"xconvs.{2 * (index - 1)}", f"xconvs.{3 * (index - 1) + 1}", f"xconvs.{3 * (index - 1)}")
 
 
-def has_frozen_norm(model):
+def has_frozen_norm(model: nn.Module) -> bool:
     """Whether a model has batch norms with fixed statistics and without epsilon."""
     return any(isinstance(module, FrozenBatchNorm2d) and module.eps == 0 for module in model.modules())
 
 
-def fold_epsilon(state_dict, model, epsilon=EPSILON):
+def fold_epsilon(
+    state_dict: dict[str, torch.Tensor], model: nn.Module, epsilon: float = EPSILON
+) -> dict[str, torch.Tensor]:
     """Move the epsilon of a library whose batch norm has one into the variances, if `model` has norms without.
 
     Frozen norms count no batches, so that counter is left out for them, too.
@@ -60,13 +64,13 @@ def fold_epsilon(state_dict, model, epsilon=EPSILON):
     }
 
 
-def add_statistics(state_dict, norm):
+def add_statistics(state_dict: dict[str, torch.Tensor], norm: str) -> None:
     """Give the affine layer `norm` the statistics under which a batch norm is affine: mean 0, variance 1."""
     for name, make in STATISTICS.items():
         state_dict.setdefault(f"{norm}.{name}", make(state_dict[f"{norm}.weight"]))
 
 
-def rename_deformable(state_dict, model):
+def rename_deformable(state_dict: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
     """Name the 3x3 convolutions as in `model`, which calls them conv2.conv where they are deformable.
 
     A deformable model starts from the weights of a plain one; its offsets keep their initial zeros then.
@@ -84,7 +88,7 @@ def _from_stage(name):
     return name[max(name.find("layer"), 0) :]
 
 
-def ratios_before_sizes(tensor, num_sizes, num_ratios):
+def ratios_before_sizes(tensor: torch.Tensor, num_sizes: int, num_ratios: int) -> torch.Tensor:
     """Reorder the rows of a head over anchors that another library counts by size, then by ratio.
 
     Args:
@@ -99,7 +103,7 @@ def ratios_before_sizes(tensor, num_sizes, num_ratios):
     return tensor.unflatten(0, (num_sizes, num_ratios, -1)).transpose(0, 1).flatten(0, 2)
 
 
-def scale_box_codes(tensor):
+def scale_box_codes(tensor: torch.Tensor) -> torch.Tensor:
     """Multiply each of four box codes of a RetinaNet, rows [anchors * 4, ...], by our coder's weight."""
     weights = torch.tensor(RETINANET_BOX_WEIGHTS, dtype=tensor.dtype)
     if len(tensor) % 4:
@@ -107,6 +111,6 @@ def scale_box_codes(tensor):
     return tensor * weights.repeat(len(tensor) // 4).view(-1, *[1] * (tensor.dim() - 1))
 
 
-def retinanet_anchor_counts(cfg):
+def retinanet_anchor_counts(cfg: CfgNode) -> tuple[int, int]:
     """(sizes, ratios) of RetinaNet's anchors at one position."""
     return cfg.MODEL.RETINANET.SCALES_PER_OCTAVE, len(cfg.MODEL.RETINANET.ASPECT_RATIOS)

@@ -6,6 +6,7 @@ means is decided by a subclass.
 """
 
 import pickletools
+from typing import Any, BinaryIO
 
 from maskrcnn_benchmark.utils.text import printable
 
@@ -22,14 +23,14 @@ class PickleRefused(ValueError):
 class BoundedFile:
     """The next `size` bytes of a binary file; asking for more never makes room for more than there is."""
 
-    def __init__(self, file, size):
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self.file = file
         self.left = size
 
-    def read(self, count):
+    def read(self, count: int) -> bytes:
         return self._take(self.file.read(min(count, self.left)))
 
-    def readline(self):
+    def readline(self) -> bytes:
         return self._take(self.file.readline(self.left))
 
     def _take(self, data):
@@ -43,13 +44,13 @@ class PickleMachine:
     Subclasses decide on `find_name`, `call`, `build` and `persistent`; the default refuses each of them.
     """
 
-    def __init__(self):
-        self.stack = []
-        self.marked = []
-        self.memo = {}
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marked: list[list[Any]] = []
+        self.memo: dict[Any, Any] = {}
         self.operations = 0
 
-    def run(self, file):
+    def run(self, file: Any) -> Any:
         """The value that the pickle at the position of `file` (with `read` and `readline`) describes.
 
         The file is left after the pickle's last instruction. Raises `PickleRefused` for what is not allowed and
@@ -65,19 +66,19 @@ class PickleMachine:
             self._step(opcode.name, argument)
         raise ValueError("it has no end")
 
-    def find_name(self, module, name):
+    def find_name(self, module: str, name: str) -> Any:
         """What stands on the stack for the global `module.name`."""
         raise PickleRefused(f"it asks for {printable(module, 100)}.{printable(name, 100)}")
 
-    def call(self, function, arguments):
-        """The result of calling what `find_name` answered with a tuple of arguments."""
+    def call(self, function: Any, arguments: tuple) -> Any:
+        """The result of calling what `find_name` returned with a tuple of arguments."""
         raise PickleRefused("it asks for a call of something that is no function")
 
-    def build(self, target, state):
+    def build(self, target: Any, state: Any) -> None:
         """Give `target`, a value on the stack, its state."""
         raise PickleRefused("it sets the attributes of something that has none")
 
-    def persistent(self, identifier):
+    def persistent(self, identifier: Any) -> Any:
         """What a persistent identifier stands for."""
         raise PickleRefused("it refers to something outside of it")
 
@@ -187,7 +188,7 @@ class PickleMachine:
         self.stack += [value, value]
 
 
-def check_key(key):
+def check_key(key: Any) -> Any:
     """`key`, if hashing it is harmless: text, a number, or a flat tuple of these."""
     flat = key if type(key) is tuple else (key,)
     if not all(isinstance(part, KEY_TYPES) for part in flat):

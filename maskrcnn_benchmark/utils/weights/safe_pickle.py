@@ -12,6 +12,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ BYTES_PER_BYTE = 4
 PLAIN_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 
 
-def load_arrays(path, remedy=""):
+def load_arrays(path: str | os.PathLike, remedy: str = "") -> Any:
     """The value pickled in the file `path`: dictionaries, lists, tuples, text, numbers and read-only numpy arrays.
 
     Raises `UserError`, ending in `remedy`, for a file that is damaged or holds anything else.
@@ -56,9 +57,9 @@ class _Dtype:
     """A plain dtype; its byte order comes later, as its state."""
 
     code: str
-    order: str = "="
+    order: Any = "="
 
-    def resolve(self):
+    def resolve(self) -> np.dtype:
         return np.dtype(self.code).newbyteorder(self.order)
 
 
@@ -72,20 +73,20 @@ class _Array:
 class _ArrayMachine(PickleMachine):
     """Makes arrays, and nothing else, out of the calls that numpy's pickles are made of."""
 
-    def __init__(self, bytes_left):
+    def __init__(self, bytes_left: int) -> None:
         super().__init__()
         self.bytes_left = bytes_left
         self.values_left = self.copies_left = MAX_VALUES
 
-    def load(self, file):
+    def load(self, file: BoundedFile) -> Any:
         return self._finish(self.run(file), MAX_DEPTH)
 
-    def find_name(self, module, name):
+    def find_name(self, module: str, name: str) -> Any:
         # numpy 2 calls numpy.core numpy._core, Python 2 calls builtins __builtin__
         full = f"{module}.{name}".replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
         return _Name(full) if full in self.CALLS or full == "numpy.ndarray" else super().find_name(module, name)
 
-    def call(self, function, arguments):
+    def call(self, function: Any, arguments: tuple) -> Any:
         if not isinstance(function, _Name) or function.name not in self.CALLS:
             return super().call(function, arguments)
         try:
@@ -93,7 +94,7 @@ class _ArrayMachine(PickleMachine):
         except TypeError:
             raise ValueError(f"{function.name} is called with {len(arguments)} odd arguments") from None
 
-    def build(self, target, state):
+    def build(self, target: Any, state: Any) -> None:
         if isinstance(target, _Dtype):
             self._build_dtype(target, state)
         elif isinstance(target, _Array) and isinstance(state, tuple) and len(state) in (4, 5):
@@ -137,7 +138,7 @@ class _ArrayMachine(PickleMachine):
             raise PickleRefused(f"its calls make more than {MAX_VALUES} copies")
         return {check_key(key): value for key, value in items}
 
-    CALLS = {
+    CALLS: dict[str, Any] = {
         "numpy.core.multiarray._reconstruct": _make_empty_array,
         "numpy.core.multiarray.scalar": _make_scalar,
         "numpy.core.numeric._frombuffer": _from_buffer,

@@ -1,4 +1,4 @@
-"""Look once at every tensor that a network is about to take from a file: its kind, and whether it holds numbers."""
+"""Check once every tensor that a network is about to take from a file: its kind, and whether it holds numbers."""
 
 import torch
 from torch import nn

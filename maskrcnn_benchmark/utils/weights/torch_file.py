@@ -7,10 +7,13 @@ may unpack to `UNPACKED_PER_BYTE` times its size at most.
 """
 
 import io
+import os
 import pickle
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -43,7 +46,7 @@ STORAGE_BYTES = {
 }
 
 
-def load_tensors(path, remedy=""):
+def load_tensors(path: str | os.PathLike, remedy: str = "") -> Any:
     """The value in the torch file `path`, on the CPU. Raises `UserError`, ending in `remedy`, if it was refused."""
     try:
         _inspect(Path(path))
@@ -105,7 +108,7 @@ def _inspect_legacy(path):
 
 
 # Bytes of what a call may copy, for each character or element
-_SIZES = {str: 1, bytes: 1, bytearray: 1, list: 16, tuple: 16, dict: 16}
+_SIZES: dict[type, int] = {str: 1, bytes: 1, bytearray: 1, list: 16, tuple: 16, dict: 16}
 
 
 class _Opaque:
@@ -124,18 +127,18 @@ class _TensorMachine(PickleMachine):
         copies_left: bytes that calls may copy: the same text, list or dictionary may be handed to call after call.
     """
 
-    def __init__(self, bytes_of, copies_left):
+    def __init__(self, bytes_of: Callable[[str], int], copies_left: int) -> None:
         super().__init__()
         self.bytes_of = bytes_of
         self.copies_left = copies_left
         self.declared = 0
-        self.seen = set()
+        self.seen: set[str] = set()
 
-    def find_name(self, module, name):
+    def find_name(self, module: str, name: str) -> Any:
         full = f"{module}.{name}".replace("__builtin__.", "builtins.")
         return _Name(full) if NAMES.fullmatch(full) else super().find_name(module, name)
 
-    def call(self, function, arguments):
+    def call(self, function: Any, arguments: tuple) -> Any:
         if not isinstance(function, _Name) or function.endswith("Storage"):
             return super().call(function, arguments)
         if function == "collections.OrderedDict" and not arguments:
@@ -150,11 +153,11 @@ class _TensorMachine(PickleMachine):
                 check_key(value[0] if is_pair else value)
         return _Opaque()
 
-    def build(self, target, state):
+    def build(self, target: Any, state: Any) -> None:
         if not isinstance(target, dict | _Opaque) or not isinstance(state, dict):
             super().build(target, state)
 
-    def persistent(self, identifier):
+    def persistent(self, identifier: Any) -> Any:
         """A storage: ("storage", its class, its key, its device, its number of elements, ...)."""
         if not isinstance(identifier, tuple) or len(identifier) < 5 or not isinstance(identifier[1], _Name):
             raise ValueError("a reference is none to a storage")

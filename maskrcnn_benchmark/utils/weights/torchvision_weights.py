@@ -1,6 +1,6 @@
 """torchvision's ResNets and its detectors with a ResNet-50-FPN (first generation) under our names.
 
-What is exact: the trunk, the pyramid, the heads on the same regions. Detectors trained on COCO answer in COCO's 91
+What is exact: the backbone, the pyramid, the heads on the same regions. Detectors trained on COCO predict COCO's 91
 category numbers; their rows are picked so that the classes are our 80 in the order of the categories.
 
 What stays different and moves boxes by about a pixel: its boxes are continuous, ours inclusive (width = x2 - x1 + 1);
@@ -8,8 +8,13 @@ its anchors are centred on a cell's corner, ours on its centre.
 """
 
 import re
+from collections.abc import Collection
+from typing import Any
 
+import torch
+from torch import nn
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.weights.layouts import EPSILON, fold_epsilon, rename_deformable, scale_box_codes
@@ -61,13 +66,15 @@ COUNTED = [
 PYRAMID = re.compile(r"backbone\.fpn\.(inner|layer)_blocks\.(\d)(?:\.0)?\.(\w+)")
 
 
-def recognise(names):
+def recognise(names: Collection[str]) -> bool:
     """Whether these are the names of a ResNet or of a detector of torchvision."""
-    trunk = {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight"}
-    return trunk <= set(names) or any(name.startswith("backbone.fpn.inner_blocks.") for name in names)
+    backbone = {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight"}
+    return backbone <= set(names) or any(name.startswith("backbone.fpn.inner_blocks.") for name in names)
 
 
-def convert(weights, model, cfg, source):
+def convert(
+    weights: dict[str, torch.Tensor], model: nn.Module, cfg: CfgNode, source: str
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """(our state dict, the options that the weights were trained with).
 
     Args:

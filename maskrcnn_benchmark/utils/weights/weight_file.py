@@ -4,10 +4,13 @@ import logging
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
 from maskrcnn_benchmark.utils.schema import shown
@@ -24,7 +27,7 @@ LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
 WEIGHTS_KEYS = ("model", "blobs", "state_dict")
 
 
-def read_checkpoint(path, remedy="; take another copy of the file"):
+def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy of the file") -> dict[Any, Any]:
     """The dictionary in a file: a pickle of arrays if it is called .pkl, a torch file otherwise; nothing in it is run.
 
     Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else.
@@ -45,7 +48,7 @@ def _is_array_pickle(path):
         return file.read(len(ZIP_START)) != ZIP_START
 
 
-def split_checkpoint(checkpoint, path):
+def split_checkpoint(checkpoint: dict[Any, Any], path: object) -> tuple[dict[str, torch.Tensor], dict[Any, Any]]:
     """({name: tensor}, what else the file holds) of a checkpoint with an entry for its weights or of bare weights.
 
     Arrays become tensors, and a `module.` before all names goes. Raises `UserError` if the weights are no dictionary of
@@ -71,7 +74,9 @@ def _as_tensor(value):
     return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
 
 
-def to_our_names(weights, model, cfg, path):
+def to_our_names(
+    weights: dict[str, torch.Tensor], model: nn.Module, cfg: ConfigNode, path: str | os.PathLike
+) -> dict[str, torch.Tensor] | None:
     """Weights of another library as a state dict of `model`; None if they are of none, so that they are taken as ours.
 
     Warns of every option of `cfg` that says something else than what the weights were trained with.

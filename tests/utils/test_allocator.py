@@ -8,7 +8,7 @@ import pytest
 
 SCRIPT = """
 import ctypes, resource, sys
-from maskrcnn_benchmark.utils.heap import keep_freed_memory
+from maskrcnn_benchmark.utils.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 libc = ctypes.CDLL(None)
@@ -30,8 +30,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_memory_that_is_freed_and_taken_again_costs_no_page_faults():
     faults = {}
     for how in ("keep", "default"):
-        answer = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
-        faults[how] = int(answer.stdout)
+        output = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
+        faults[how] = int(output.stdout)
     pages = 5 * 4 * (20 << 20) // resource.getpagesize()
     assert faults["keep"] < pages / 100
     assert faults["keep"] <= faults["default"]

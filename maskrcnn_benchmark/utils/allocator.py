@@ -8,7 +8,7 @@ _LARGEST_KEPT = 32 << 20  # bytes of one block; larger ones go back to the syste
 _KEPT = 256 << 20  # bytes in all
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> None:
     """Let this process keep freed memory for its next use. Does nothing where the C library is not GNU's.
 
     By default the library returns blocks of megabytes to the system at once, and the page faults of getting them again
