@@ -36,17 +36,17 @@ logger = logging.getLogger(__name__)
 
 
 def inference(
-    model,
-    data_loader,
-    dataset_name,
-    iou_types=("bbox",),
-    box_only=False,
-    bbox_aug=False,
-    device="cuda",
-    expected_results=(),
-    expected_results_sigma_tol=4,
-    output_folder=None,
-):
+    model: nn.Module,
+    data_loader: Any,
+    dataset_name: str,
+    iou_types: Sequence[str] = ("bbox",),
+    box_only: bool = False,
+    bbox_aug: bool = False,
+    device: torch.device | str = "cuda",
+    expected_results: Sequence = (),
+    expected_results_sigma_tol: float = 4,
+    output_folder: str | os.PathLike | None = None,
+) -> dict[str, dict[str, Any]] | None:
     """The original library's call: evaluate a model on a data set, see `Evaluation.run` and `InferenceNetwork`.
 
     Args:
@@ -183,7 +183,7 @@ class Evaluation:
     def run(
         self,
         network: InferenceNetwork,
-        data_loader: Iterable,
+        data_loader: Any,
         name: str,
         folder: str | os.PathLike | None = None,
         trivial: Mapping[str, Mapping[str, float]] | None = None,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch on all devices with the non-negative integer `seed`; no GPU is opened for that."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
