@@ -91,9 +91,9 @@ class GradientAverage:
             settled: iterable of parameters whose gradients are none of this step's business, the same in all processes;
                 whole groups.
         """
-        settled = {id(p) for p in settled}
+        left_out = {id(p) for p in settled}
         for bucket in self.buckets[self._sent :]:
-            if id(bucket.parameters[0]) not in settled:
+            if id(bucket.parameters[0]) not in left_out:
                 bucket.send()
         self._sent = len(self.buckets)
 
@@ -164,7 +164,7 @@ class _Bucket:
         self.missing = {id(p) for p in self.parameters}
         self.present = [False] * len(self.parameters)
         self.is_sent = False
-        self._work = None
+        self._work: dist.Work | None = None
 
     def send(self) -> None:
         self.present = [p.grad is not None for p in self.parameters]
@@ -232,5 +232,5 @@ def average_batch_norm_statistics(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
             for statistic in (module.running_mean, module.running_var):
-                dist.all_reduce(statistic)
+                dist.all_reduce(statistic)  # type: ignore[arg-type]
                 statistic /= get_world_size()

@@ -113,7 +113,7 @@ class InferenceNetwork:
         """
         with torch.no_grad(), inference_precision(self.dtype, self.tf32, self.device):
             if self.augmentation is not None:
-                outputs = self.augmentation(images, self.device)
+                outputs = self.augmentation(images, self.device)  # type: ignore[arg-type]
             elif isinstance(images, ImageList):
                 outputs = self.model(images.to(self.device, non_blocking=True))
             else:
@@ -162,12 +162,10 @@ class Evaluation:
     expected_results: Sequence = ()
     sigma_tolerance: float = 4
     num_examples: int = 0
-    interactions: Mapping[str, Any] | None = None
+    interactions: dict[str, Any] | None = None
 
     @classmethod
-    def of_config(
-        cls, cfg: CfgNode, num_examples: int = 0, interactions: Mapping[str, Any] | None = None
-    ) -> "Evaluation":
+    def of_config(cls, cfg: CfgNode, num_examples: int = 0, interactions: dict[str, Any] | None = None) -> "Evaluation":
         """As the options under TEST say, of the tasks that the config turns on."""
         return cls(
             evaluated_tasks(cfg),

@@ -30,7 +30,7 @@ class StopRequest:
         self._raises = False
         self._owner = os.getpid()
         self._stack = contextlib.ExitStack()
-        self._former = {}
+        self._former: dict = {}
 
     def __enter__(self) -> "StopRequest":
         self._former = self._stack.enter_context(handled_by(self._handle))

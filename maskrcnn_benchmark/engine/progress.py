@@ -147,7 +147,7 @@ def format_gradients(values: Mapping[str, float], gradients: GradientStatistics)
         values: {"loss/<loss name>", "weight/<task key>", "trunk_weight/<task key>": number}.
         gradients: the step's `GradientStatistics`.
     """
-    losses = {}
+    losses: dict[str, float] = {}
     for name, value in values.items():
         if name.startswith("loss/"):
             key = task_of_loss(name.removeprefix("loss/")).key

@@ -92,7 +92,7 @@ class Training:
     checkpointer: Checkpointer
     device: torch.device | str
     arguments: dict[str, Any]
-    loss_combiner: LossCombiner | None = None
+    loss_combiner: LossCombiner = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         loss_combiner = (

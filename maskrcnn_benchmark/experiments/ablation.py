@@ -153,7 +153,8 @@ def gather(
     runs: Iterable[Run], facts: dict[str, str], failed: Mapping[Run, str], single_task: dict[str, float] | None
 ) -> Ablation:
     """The `Ablation` of the runs that have results."""
-    scores, networks, missing = {}, {}, {}
+    scores: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
+    networks, missing = {}, {}
     for run in runs:
         if not is_done(run):
             missing[run.name] = failed.get(run, NOT_FINISHED)

@@ -134,7 +134,7 @@ def resolve_method(name: str, weightings: Collection[str], aggregations: Collect
         weightings: names that MULTITASK.WEIGHTING takes.
         aggregations: names that MULTITASK.AGGREGATION takes.
     """
-    found = {"weighting": [], "aggregation": []}
+    found: dict[str, list[str]] = {"weighting": [], "aggregation": []}
     for part in name.split("+"):
         if part not in weightings and part not in aggregations:
             near = difflib.get_close_matches(part, [*weightings, *aggregations], 1, 0.0)[0]

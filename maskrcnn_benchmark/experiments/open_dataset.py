@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Collection
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -87,7 +88,7 @@ def open_dataset(
         if arguments.parts or arguments.classes:
             raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
         return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
-    sets = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
+    sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
     return DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
 
 

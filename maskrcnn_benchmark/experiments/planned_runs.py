@@ -259,7 +259,8 @@ class Launcher:
         Returns:
             {run: what it said last} of those that failed; look at `asked_to_stop` before anything else.
         """
-        waiting, running, failed = deque(runs), [], {}
+        waiting, failed = deque(runs), dict[Planned, str]()
+        running: list[_Child] = []
         free = list(reversed(self.places))
         purpose = runs[0].purpose.name if runs else ""
         bar = tqdm(total=done + len(runs), initial=done, unit="run", desc=purpose)

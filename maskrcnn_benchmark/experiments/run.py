@@ -1,7 +1,7 @@
 """A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,7 +193,7 @@ def evaluate(
     loaders: Sequence[Any],
     device: torch.device,
     num_examples: int = 0,
-    interactions: Mapping[str, Any] | None = None,
+    interactions: dict[str, Any] | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]] | None:
     """Evaluate on data sets, beside the trivial predictor.
 
@@ -207,7 +207,7 @@ def evaluate(
     """
     evaluation = Evaluation.of_config(cfg, num_examples, interactions)
     network = InferenceNetwork.of_config(cfg, model, device)
-    results = {}
+    results: dict[str, Any] = {}
     for name, loader in zip(cfg.DATASETS.TEST, loaders):
         folder = _result_folder(cfg, name)
         run_once(lambda folder=folder: mkdir(folder))

@@ -84,7 +84,8 @@ def find_runs(folder: str | os.PathLike) -> tuple[list[Path], list[str]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder")
-    runs, problems = [], []
+    runs: list[Path] = []
+    problems: list[str] = []
     _collect(folder, _DEPTH, runs, problems)
     if not runs and not problems:
         raise UserError(f"{folder} is no run: there is no {CONFIG} in it or in the folders below it")

@@ -82,7 +82,8 @@ class RunRecord:
         self.path = Path(cfg.OUTPUT_DIR) / RECORD
         self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
         self.before = _former(self.path, arguments["iteration"]) if is_main_process() else {}
-        self.clock, self.training_seconds = time.monotonic(), None
+        self.clock = time.monotonic()
+        self.training_seconds: float | None = None
         self._is_told = False  # that it cannot be written
 
     def is_complete(self) -> bool:
@@ -141,7 +142,7 @@ class RunRecord:
 
 def read_record(path: str | os.PathLike) -> dict[str, Any]:
     """What `record_run` wrote: a dictionary. Raises `UserError` for a file that holds something else."""
-    record = read_small_json(path)
+    record: Any = read_small_json(path)
     states = (RUNNING, FINISHED, INTERRUPTED, FAILED)
     starts = record.get("starts") if isinstance(record, dict) and _has_types(record, _STATE) else None
     if (

@@ -115,7 +115,7 @@ def comparable_base(base: Mapping[str, float], networks: Sequence[Network]) -> t
 
 def pair_gains(networks: Iterable[Network], base: Mapping[str, float]) -> dict[str, dict[tuple[str, str], Spread]]:
     """What a second task does to a first: {method: {(row task, column task): `Spread` of the row's relative gain}}."""
-    gains = {}
+    gains: dict[str, dict[tuple[str, str], Spread]] = {}
     for network in networks:
         if len(network.tasks) == 2:
             for row, column in (network.tasks, network.tasks[::-1]):
