@@ -312,7 +312,7 @@ class Launcher:
 class _Child:
     """A training at work; `told` counts the requests to stop that were passed on to it."""
 
-    def __init__(self, run: PlannedRun, place: Mapping[str, str], process: subprocess.Popen) -> None:
+    def __init__(self, run: Any, place: Mapping[str, str], process: subprocess.Popen) -> None:
         self.run, self.place, self.process = run, place, process
         self.started = time.monotonic()
         self.told = 0
