@@ -22,7 +22,7 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--output", default="comparison.html", metavar="FILE", help="the page (default: %(default)s); '' writes none"
     )
-    parser.add_argument("--json", default="", metavar="FILE", help="all figures, too")
+    parser.add_argument("--json", default="", metavar="FILE", help="all scores, too")
     return parser.parse_args(arguments)
 
 

@@ -1,23 +1,30 @@
 """Test-time augmentation: boxes are looked for in several sizes of an image and in its mirror images, and joined.
 
-Masks, joints and parts of the joined boxes, and all answers per pixel, are those of the image at its normal size.
+Masks, keypoints and parts of the joined boxes, and all predictions per pixel, are those of the image at its normal
+size.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import torch
+from PIL import Image
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.transforms import AsBytes, Compose, RandomHorizontalFlip, Resize
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN, join_outputs
 from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor
-from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT
+from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT, BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import cat_boxlist
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.utils.errors import UserError
 
 
 class View(NamedTuple):
-    """One way to look at an image.
+    """One size and orientation of an image.
 
     Attributes:
         min_size, max_size: as in `data.transforms.Resize`.
@@ -30,7 +37,7 @@ class View(NamedTuple):
 
 
 class BoxAugmentation:
-    """Answers images as the model does, but with the boxes of several views.
+    """Predicts as the model does, but with the boxes of several views.
 
     The views' boxes of all classes are joined before duplicates are removed, as in the original. A RetinaNet removes
     those within each view before.
@@ -42,21 +49,29 @@ class BoxAugmentation:
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
     """
 
-    def __init__(self, model, views, select, size_divisible=0):
+    def __init__(
+        self,
+        model: GeneralizedRCNN,
+        views: Iterable[View],
+        select: Callable[[list[BoxList]], list[BoxList]],
+        size_divisible: int = 0,
+    ) -> None:
         self.model = model
         self.views = list(views)
         self.select = select
         self.size_divisible = size_divisible
 
-    def __call__(self, images, device):
-        """Answer images.
+    def __call__(
+        self, images: Sequence[Image.Image], device: torch.device | str
+    ) -> list[BoxList] | list[ImagePrediction]:
+        """Predict for images.
 
         Args:
             images: list of PIL RGB images, as `data.collate_batch.BBoxAugCollator` leaves them.
             device: where the model is.
 
         Returns:
-            One answer per image as of the model, in the pixels of the first view.
+            One prediction per image as of the model, in the pixels of the first view.
         """
         model = self.model
         batch = self._batch(images, self.views[0], device)
@@ -85,7 +100,7 @@ class BoxAugmentation:
         return boxes if self.model.roi_heads is None else self.model.roi_heads.box.candidates(features, boxes)
 
 
-def build_bbox_aug(cfg, model):
+def build_bbox_aug(cfg: CfgNode, model: nn.Module) -> BoxAugmentation:
     """The `BoxAugmentation` that TEST.BBOX_AUG describes.
 
     Args:
@@ -110,7 +125,7 @@ def build_bbox_aug(cfg, model):
     return BoxAugmentation(model, views_of(cfg), select, cfg.DATALOADER.SIZE_DIVISIBILITY)
 
 
-def views_of(cfg):
+def views_of(cfg: CfgNode) -> list[View]:
     """The `View`s that TEST.BBOX_AUG asks for, first the one of plain testing."""
     options = cfg.TEST.BBOX_AUG
     plain = View(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)

@@ -6,6 +6,7 @@ processes each run their share of the batch; `GradientAverage` makes their gradi
 
 import contextlib
 import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -38,7 +39,9 @@ class GradientAverage:
         bucket_bytes: size of a buffer, unless one parameter alone is larger.
     """
 
-    def __init__(self, groups, overlaps=True, bucket_bytes=BUCKET_BYTES):
+    def __init__(
+        self, groups: Iterable[Sequence[nn.Parameter]], overlaps: bool = True, bucket_bytes: int = BUCKET_BYTES
+    ) -> None:
         self.overlaps = overlaps
         # gradients come from the end of the network to its beginning
         self.buckets = [
@@ -56,14 +59,14 @@ class GradientAverage:
         ]
         weakref.finalize(self, _remove, handles)
 
-    def begin(self):
+    def begin(self) -> None:
         """Begin a step; no parameter has a gradient yet."""
         self._sent = 0
         for bucket in self.buckets:
             bucket.begin()
 
     @contextlib.contextmanager
-    def last_pass(self, complete):
+    def last_pass(self, complete: Iterable[nn.Parameter]) -> Iterator[None]:
         """Around the backward pass after which no gradient changes any more.
 
         Args:
@@ -81,29 +84,29 @@ class GradientAverage:
         finally:
             self._is_last_pass = False
 
-    def send_rest(self, settled=()):
+    def send_rest(self, settled: Iterable[nn.Parameter] = ()) -> None:
         """Send what has not been sent, a missing gradient counting as zero.
 
         Args:
             settled: iterable of parameters whose gradients are none of this step's business, the same in all processes;
                 whole groups.
         """
-        settled = {id(p) for p in settled}
+        left_out = {id(p) for p in settled}
         for bucket in self.buckets[self._sent :]:
-            if id(bucket.parameters[0]) not in settled:
+            if id(bucket.parameters[0]) not in left_out:
                 bucket.send()
         self._sent = len(self.buckets)
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait for the means; on a GPU only its own queue does."""
         for bucket in self.buckets:
             bucket.wait()
 
-    def present(self):
+    def present(self) -> list[bool]:
         """For each parameter in the order of the buffers, whether this process had a gradient: list of bool."""
         return [has for bucket in self.buckets for has in bucket.present]
 
-    def leave_unused(self, present):
+    def leave_unused(self, present: Iterable[bool]) -> None:
         """Take the gradient from the parameters that no process used: momentum and decay then leave them alone.
 
         Args:
@@ -146,7 +149,7 @@ def _remove(handles):
 class _Bucket:
     """Parameters of the same type and device, and one buffer for their gradients."""
 
-    def __init__(self, parameters):
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         self.parameters = parameters
         step = max(1, ALIGNMENT // parameters[0].element_size())
         starts, end = [], 0
@@ -157,13 +160,13 @@ class _Bucket:
         self.views = [_view_like(self.buffer, start, p) for start, p in zip(starts, parameters)]
         self.begin()
 
-    def begin(self):
+    def begin(self) -> None:
         self.missing = {id(p) for p in self.parameters}
         self.present = [False] * len(self.parameters)
         self.is_sent = False
-        self._work = None
+        self._work: dist.Work | None = None
 
-    def send(self):
+    def send(self) -> None:
         self.present = [p.grad is not None for p in self.parameters]
         self.is_sent = True
         with torch.no_grad():
@@ -177,7 +180,7 @@ class _Bucket:
         for parameter, view in zip(self.parameters, self.views):
             parameter.grad = view
 
-    def wait(self):
+    def wait(self) -> None:
         if self._work is not None:
             self._work.wait()
             self._work = None
@@ -194,12 +197,12 @@ def _view_like(buffer, start, parameter):
     return buffer[start : start + parameter.numel()].view(parameter.shape)
 
 
-def has_synchronized_norms(model):
+def has_synchronized_norms(model: nn.Module) -> bool:
     """Whether layers of a model communicate in the backward pass themselves."""
     return any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
 
 
-def broadcast_state(*modules):
+def broadcast_state(*modules: nn.Module) -> None:
     """Give all ranks the parameters and buffers of rank 0."""
     if get_world_size() == 1:
         return
@@ -211,23 +214,23 @@ def broadcast_state(*modules):
                 tensor.copy_(message)
 
 
-def synchronize_batch_norm(model, device):
-    """Make the trunk's trainable batch norms take their statistics over all ranks, where PyTorch can: on CUDA.
+def synchronize_batch_norm(model: nn.Module, device: torch.device | str) -> nn.Module:
+    """Make the backbone's trainable batch norms take their statistics over all ranks, where PyTorch can: on CUDA.
 
-    Only the trunk is converted, since it runs on every rank in every step; a synchronised norm in a head that one rank
-    skips would hang the others.
+    Only the backbone is converted, since it runs on every rank in every step; a synchronised norm in a head that one
+    rank skips would hang the others.
     """
     if get_world_size() > 1 and torch.device(device).type == "cuda":
         model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(model.backbone)
     return model
 
 
-def average_batch_norm_statistics(model):
+def average_batch_norm_statistics(model: nn.Module) -> None:
     """Replace the running statistics of batch norms by their mean over all ranks, before they are saved or tested."""
     if get_world_size() == 1:
         return
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
             for statistic in (module.running_mean, module.running_var):
-                dist.all_reduce(statistic)
+                dist.all_reduce(statistic)  # type: ignore[arg-type]
                 statistic /= get_world_size()

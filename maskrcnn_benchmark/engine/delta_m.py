@@ -1,8 +1,11 @@
 """Delta_m: what training tasks together gains or loses against networks of one task each."""
 
 import math
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.tasks.task import TASKS
@@ -25,7 +28,7 @@ DELTA_M = Comparison("all", "all tasks", "delta_m")
 SINGLE_TASK, GAIN = "single_task", "gain"
 
 
-def add_delta_m(results, single_task):
+def add_delta_m(results: dict[str, dict[str, Any]], single_task: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     """Hold results against those of single-task networks with the same backbone.
 
     Delta_m is the mean over tasks of (M - B) / B, M being the headline metric of the multi-task and B that of the
@@ -70,7 +73,7 @@ def add_delta_m(results, single_task):
     return compared
 
 
-def relative_gain(key, value, base):
+def relative_gain(key: str, value: float, base: float) -> float:
     """A task's term of Delta_m: (value - base) / base, with the sign turned where less is better.
 
     Args:
@@ -80,7 +83,7 @@ def relative_gain(key, value, base):
     return (value - base) / base * (1 if TASKS[key].higher_is_better else -1)
 
 
-def read_single_task(path):
+def read_single_task(path: str | os.PathLike) -> dict[str, float]:
     """The headline metrics of single-task networks from a JSON file: {task key: value in 0..1, or nan}.
 
     The file is a results.json, or an object that has for each task its value in 0..1, or the path of the results.json

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class EvaluationReport:
         dataset: Any,
         trivial: Mapping[str, Mapping[str, float]] | None = None,
         single_task: str | os.PathLike = "",
-        interactions: Mapping[str, Any] | None = None,
+        interactions: dict[str, Any] | None = None,
     ) -> None:
         self.evaluators, self.dataset, self.interactions = evaluators, dataset, interactions
         results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
@@ -92,7 +92,7 @@ class EvaluationReport:
         tasks = []
         for key, result in self.results.items():
             evaluator = self.evaluators.get(key)
-            ends = _extremes(evaluator.image_scores(), count) if key in drawn and count else ([], [])
+            ends = _extremes(self.evaluators[key].image_scores(), count) if key in drawn and count else ([], [])
             tasks.append(
                 TaskReport(
                     key,
@@ -110,9 +110,7 @@ class EvaluationReport:
         return write_report(path, title, facts, rows, tasks, self.dataset.vocabulary, TASKS, self.interactions)
 
 
-def _extremes(
-    scores: Mapping[Hashable, float], count: int
-) -> tuple[list[tuple[Hashable, float]], list[tuple[Hashable, float]]]:
+def _extremes(scores: Mapping[Any, float], count: int) -> tuple[list[tuple[Any, float]], list[tuple[Any, float]]]:
     """([(key, score)] of the worst, worst first; of the best, best first), no image in both."""
     ranked = sorted((item for item in scores.items() if not math.isnan(item[1])), key=lambda item: item[1])
     best = ranked[::-1][: min(count, (len(ranked) + 1) // 2)]
@@ -123,7 +121,7 @@ def _extremes(
 class _Images:
     """Examples by task and index; an image that several tasks show is read once."""
 
-    def __init__(self, dataset: Any, predictions: PredictionReader | None) -> None:
+    def __init__(self, dataset: Any, predictions: Any) -> None:
         self.dataset = as_dataset(dataset)
         self.predictions = predictions
         self._pictures: dict[int, np.ndarray] = {}

@@ -36,17 +36,17 @@ logger = logging.getLogger(__name__)
 
 
 def inference(
-    model,
-    data_loader,
-    dataset_name,
-    iou_types=("bbox",),
-    box_only=False,
-    bbox_aug=False,
-    device="cuda",
-    expected_results=(),
-    expected_results_sigma_tol=4,
-    output_folder=None,
-):
+    model: nn.Module,
+    data_loader: Any,
+    dataset_name: str,
+    iou_types: Sequence[str] = ("bbox",),
+    box_only: bool = False,
+    bbox_aug: bool = False,
+    device: torch.device | str = "cuda",
+    expected_results: Sequence = (),
+    expected_results_sigma_tol: float = 4,
+    output_folder: str | os.PathLike | None = None,
+) -> dict[str, dict[str, Any]] | None:
     """The original library's call: evaluate a model on a data set, see `Evaluation.run` and `InferenceNetwork`.
 
     Args:
@@ -113,7 +113,7 @@ class InferenceNetwork:
         """
         with torch.no_grad(), inference_precision(self.dtype, self.tf32, self.device):
             if self.augmentation is not None:
-                outputs = self.augmentation(images, self.device)
+                outputs = self.augmentation(images, self.device)  # type: ignore[arg-type]
             elif isinstance(images, ImageList):
                 outputs = self.model(images.to(self.device, non_blocking=True))
             else:
@@ -162,12 +162,10 @@ class Evaluation:
     expected_results: Sequence = ()
     sigma_tolerance: float = 4
     num_examples: int = 0
-    interactions: Mapping[str, Any] | None = None
+    interactions: dict[str, Any] | None = None
 
     @classmethod
-    def of_config(
-        cls, cfg: CfgNode, num_examples: int = 0, interactions: Mapping[str, Any] | None = None
-    ) -> "Evaluation":
+    def of_config(cls, cfg: CfgNode, num_examples: int = 0, interactions: dict[str, Any] | None = None) -> "Evaluation":
         """As the options under TEST say, of the tasks that the config turns on."""
         return cls(
             evaluated_tasks(cfg),
@@ -183,7 +181,7 @@ class Evaluation:
     def run(
         self,
         network: InferenceNetwork,
-        data_loader: Iterable,
+        data_loader: Any,
         name: str,
         folder: str | os.PathLike | None = None,
         trivial: Mapping[str, Mapping[str, float]] | None = None,

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from types import TracebackType
 
 from maskrcnn_benchmark.utils.stop_signals import (
     handled_by,
@@ -24,18 +25,20 @@ class StopRequest:
     which they reach too and which still needs its batch, and SIGTERM ends the worker as always.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.requested = False
         self._raises = False
         self._owner = os.getpid()
         self._stack = contextlib.ExitStack()
-        self._former = {}
+        self._former: dict = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "StopRequest":
         self._former = self._stack.enter_context(handled_by(self._handle))
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
         if not self.requested:
             return

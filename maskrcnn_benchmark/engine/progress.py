@@ -3,12 +3,16 @@
 import datetime
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from maskrcnn_benchmark.engine.event_log import EventLog
+from maskrcnn_benchmark.engine.step import StepOutcome
+from maskrcnn_benchmark.multitask.interactions import GradientStatistics
 from maskrcnn_benchmark.tasks.task import TASKS, task_of_loss
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
@@ -30,7 +34,7 @@ class Progress:
         device: of this process; on CUDA each line ends with the peak of its memory.
     """
 
-    def __init__(self, start, end, period, folder, device="cpu"):
+    def __init__(self, start: int, end: int, period: int, folder: str, device: torch.device | str = "cpu") -> None:
         self.end = end
         self.period = period
         self.device = torch.device(device)
@@ -43,15 +47,15 @@ class Progress:
         # points that a killed run had written beyond its last checkpoint are hidden by those that are to come
         self.events = EventLog(Path(folder) / EVENTS, start + 1 if start else None) if main and folder else None
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._on_bar(self.bar.close)
         if self.events is not None:
             self.events.close()
 
-    def step(self, iteration, outcome, lr, num_images):
+    def step(self, iteration: int, outcome: StepOutcome, lr: float, num_images: int) -> None:
         """Take in a `StepOutcome` of `num_images` images on this rank; all ranks call it in every iteration."""
         values = _values(outcome)
         self.meters.update(**values)
@@ -62,7 +66,7 @@ class Progress:
         if outcome.gradient_statistics is not None:  # alike in all processes, which is why they may communicate here
             self._show_gradients(iteration, values, outcome.gradient_statistics)
 
-    def results(self, iteration, results):
+    def results(self, iteration: int, results: Mapping[str, Mapping[str, Any]]) -> None:
         """Show an evaluation's {task: {"metrics": {name: value}}} in TensorBoard."""
         if self.events is None:
             return
@@ -70,7 +74,7 @@ class Progress:
         values = {f"val/{key}/{name}": value for key, found in metrics.items() for name, value in found.items()}
         self.events.add(values, iteration)
 
-    def restart_clock(self):
+    def restart_clock(self) -> None:
         """Leave what happened since the last report, such as an evaluation, out of the speed."""
         self.images, self.since = 0, time.perf_counter()
 
@@ -133,17 +137,17 @@ def _values(outcome):
     return {"total": outcome.total, "gradient_norm": outcome.gradient_norm, **named}
 
 
-def format_gradients(values, gradients):
+def format_gradients(values: Mapping[str, float], gradients: GradientStatistics) -> str:
     """The gradient conflicts of a step, as text: a row for each task that took part, "" if none did.
 
-    Columns: the task; its loss, unweighted; the weight of that; the weight of its gradient on the trunk where an
+    Columns: the task; its loss, unweighted; the weight of that; the weight of its gradient on the backbone where an
     aggregation chose one; the norm of that gradient; its cosine with each other task's, below 0 where the two conflict.
 
     Args:
         values: {"loss/<loss name>", "weight/<task key>", "trunk_weight/<task key>": number}.
         gradients: the step's `GradientStatistics`.
     """
-    losses = {}
+    losses: dict[str, float] = {}
     for name, value in values.items():
         if name.startswith("loss/"):
             key = task_of_loss(name.removeprefix("loss/")).key
@@ -154,11 +158,11 @@ def format_gradients(values, gradients):
         "task": shown,
         "loss": [_number(losses.get(key), ".4f") for key in shown],
         "weight": [_number(values.get(f"weight/{key}"), ".4g") for key in shown],
-        "trunk": [_number(values.get(f"trunk_weight/{key}"), ".4g") for key in shown],
+        "backbone": [_number(values.get(f"trunk_weight/{key}"), ".4g") for key in shown],
         "norm": [_number(gradients.norms.get(key), ".3g") for key in shown],
     }
-    if set(columns["trunk"]) == {"-"}:
-        del columns["trunk"]
+    if set(columns["backbone"]) == {"-"}:
+        del columns["backbone"]
     both = gradients.cosines | {(b, a): cosine for (a, b), cosine in gradients.cosines.items()}
     for other, head in zip(met, _short(met)):
         columns[head] = ["." if key == other else _number(both.get((key, other)), "+.2f") for key in shown]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch on all devices with the non-negative integer `seed`; no GPU is opened for that."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -24,7 +24,7 @@ def get_random_state(device: str | torch.device = "cpu") -> dict:
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached),
+        "numpy": (name, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, cached),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }

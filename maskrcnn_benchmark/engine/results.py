@@ -6,9 +6,13 @@ import io
 import json
 import logging
 import math
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.engine.delta_m import DELTA_M, GAIN, SINGLE_TASK
+from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task
 from maskrcnn_benchmark.utils.errors import UserError
@@ -31,7 +35,9 @@ def tasks_by_iou_type() -> dict[str, Task]:
     return {task.iou_type: task for task in (*TASKS.values(), PROPOSALS) if task.iou_type}
 
 
-def gather_results(scores, trivial):
+def gather_results(
+    scores: Mapping[str, Scores], trivial: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, Any]]:
     """The results of a run.
 
     Args:
@@ -58,13 +64,13 @@ def gather_results(scores, trivial):
     }
 
 
-def title_of(key):
+def title_of(key: str) -> str:
     """What people call a line of the results; one of a task that this package does not know is called by its key."""
     lines = _lines()
     return lines[key].title if key in lines else key
 
 
-def format_table(results):
+def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The results as text, a line per task: the columns of `table_rows`, and below it why any of them is missing."""
     rows = table_rows(results)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -77,7 +83,7 @@ def format_table(results):
     return "\n".join(lines)
 
 
-def table_rows(results):
+def table_rows(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The table of results, all numbers in percent: list of rows of text, the head first.
 
     Columns: task, headline metric, score, trivial score, score of the single-task network, relative gain over it, other
@@ -121,14 +127,16 @@ def _percent(value, sign="-"):
     return "-" if math.isnan(value) else f"{100 * value:{sign}.1f}"
 
 
-def write_results(results, path, interactions=None):
+def write_results(
+    results: Mapping[str, Any], path: str | os.PathLike, interactions: Mapping[str, Any] | None = None
+) -> None:
     """Write results as JSON (nan becomes null) in one step: a reader sees the old file or the whole new one.
 
     Args:
         results: what `gather_results` returned.
         path: the file.
-        interactions: what the tasks did to one another in training, as `Interactions.summary` returns it; it becomes
-            the entry "interactions" beside the tasks. None is left out.
+        interactions: the gradient conflicts of the training, as `Interactions.summary` returns them; they become the
+            entry "interactions" beside the tasks. None is left out.
     """
     content = results if interactions is None else {**results, INTERACTIONS: interactions}
     text = json.dumps(_without_nan(content), indent=2, allow_nan=False)
@@ -137,13 +145,13 @@ def write_results(results, path, interactions=None):
         file.write(text.encode() + b"\n")
 
 
-def read_results(path):
+def read_results(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
     """The results that `write_results` wrote, with nan where the file has null; `UserError` for anything else."""
     return _read(path)[0]
 
 
-def read_interactions(path):
-    """What the tasks did to one another as `write_results` wrote it, with nan where the file has null, or None."""
+def read_interactions(path: str | os.PathLike) -> dict[str, Any] | None:
+    """The gradient conflicts as `write_results` wrote them, with nan where the file has null, or None."""
     return _read(path)[1]
 
 
@@ -210,7 +218,7 @@ def _with_nan(value):
     return math.nan if value is None else value
 
 
-def write_class_table(results, path):
+def write_class_table(results: Mapping[str, Mapping[str, Any]], path: str | os.PathLike) -> None:
     """Write every metric of every class as CSV with the columns task, metric, class, value; nothing where nan."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -232,7 +240,9 @@ def _without_nan(value):
     return value
 
 
-def check_expected_results(results, dataset_name, expected_results, sigma_tolerance):
+def check_expected_results(
+    results: Mapping[str, Mapping[str, Any]], dataset_name: str, expected_results: Iterable[Any], sigma_tolerance: float
+) -> list[str]:
     """Hold results against TEST.EXPECTED_RESULTS; every expectation is logged, a missed one as an error.
 
     Args:

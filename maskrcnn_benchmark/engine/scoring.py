@@ -42,10 +42,10 @@ class ScoringPool:
         """
         self._merge(self._workers.call(index, prediction))
 
-    def __enter__(self):
+    def __enter__(self) -> "ScoringPool":
         return self
 
-    def __exit__(self, kind, *error):
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         with self._workers:
             if kind is None:
                 self._merge(self._workers.rest())

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from maskrcnn_benchmark.engine.data_parallel import GradientAverage, has_synchronized_norms
 from maskrcnn_benchmark.engine.precision import autocast
 from maskrcnn_benchmark.multitask.interactions import GradientStatistics
+from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.target_batch import TargetBatch
 from maskrcnn_benchmark.structures.tensors import sent
@@ -34,13 +37,13 @@ class StepOutcome:
         gradient_statistics: `GradientStatistics` of a sampled iteration, else None.
     """
 
-    losses: dict
-    tasks: dict
+    losses: dict[str, float]
+    tasks: dict[str, float]
     total: float
     gradient_norm: float
     stop: bool
-    weights: dict = field(default_factory=dict)
-    backbone_weights: dict = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    backbone_weights: dict[str, float] = field(default_factory=dict)
     gradient_statistics: GradientStatistics | None = None
 
 
@@ -60,15 +63,15 @@ class TrainingStep:
 
     def __init__(
         self,
-        model,
-        loss_combiner,
-        optimizer,
-        device,
-        dtype="float32",
-        accumulate=1,
-        clip_norm=0.0,
-        bucket_bytes=BUCKET_BYTES,
-    ):
+        model: nn.Module,
+        loss_combiner: LossCombiner,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device | str,
+        dtype: str = "float32",
+        accumulate: int = 1,
+        clip_norm: float = 0.0,
+        bucket_bytes: int = BUCKET_BYTES,
+    ) -> None:
         self.model = model
         self.loss_combiner = loss_combiner
         self.optimizer = optimizer
@@ -81,7 +84,13 @@ class TrainingStep:
         loss_combiner.attach(model)
         self.average = self._gradient_average(bucket_bytes) if get_world_size() > 1 else None
 
-    def __call__(self, images, targets, image_names, wants_stop=lambda: False):
+    def __call__(
+        self,
+        images: ImageList,
+        targets: Sequence[ImageAnnotations] | TargetBatch,
+        image_names: Callable[[], list[str]],
+        wants_stop: Callable[[], bool] = lambda: False,
+    ) -> StepOutcome:
         """Move the weights by one batch.
 
         Args:

@@ -1,7 +1,7 @@
 """The training loop."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,18 +41,18 @@ logger = logging.getLogger(__name__)
 
 
 def do_train(
-    cfg,
-    model,
-    data_loader,
-    data_loader_val,
-    optimizer,
-    scheduler,
-    checkpointer,
-    device,
-    checkpoint_period,
-    test_period,
-    arguments,
-):
+    cfg: CfgNode,
+    model: nn.Module,
+    data_loader: Any,
+    data_loader_val: Any,
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+    checkpointer: Checkpointer,
+    device: torch.device | str,
+    checkpoint_period: int,
+    test_period: int,
+    arguments: dict[str, Any],
+) -> None:
     """The original library's call: train from iteration `arguments["iteration"]` to SOLVER.MAX_ITER, see `Training`.
 
     Args:
@@ -92,7 +92,7 @@ class Training:
     checkpointer: Checkpointer
     device: torch.device | str
     arguments: dict[str, Any]
-    loss_combiner: LossCombiner | None = None
+    loss_combiner: LossCombiner = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         loss_combiner = (
@@ -103,7 +103,7 @@ class Training:
     @told_of_lost_processes()
     def run(
         self,
-        data_loader: Iterable,
+        data_loader: Any,
         checkpoint_period: int,
         test_period: int = 0,
         evaluate: Callable[[], Mapping[str, Any] | None] | None = None,

@@ -15,6 +15,7 @@ from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.engine.inference import Evaluation, merge_and_evaluate
 from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
+from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import UserError
@@ -72,7 +73,7 @@ def trivial_metrics(
     return all_gather(metrics)[0]
 
 
-def kept_metrics(path, test, images, protocols):
+def kept_metrics(path: str | os.PathLike, test: str, images: int, protocols: Protocols) -> dict[str, dict[str, float]]:
     """The trivial predictor's metrics in a file of `trivial_metrics`, if they are of this data set.
 
     Args:

@@ -1,6 +1,8 @@
 """An ablation: many trainings under one budget, and the tables that compare them."""
 
+import os
 import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from maskrcnn_benchmark.data.build import load_vocabulary
 from maskrcnn_benchmark.engine.delta_m import read_single_task
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.engine.results import read_results, write_results
-from maskrcnn_benchmark.experiments.ablation_plan import check_options, expand_subsets, make_plan
+from maskrcnn_benchmark.experiments.ablation_plan import Method, Run, check_options, expand_subsets, make_plan
 from maskrcnn_benchmark.experiments.ablation_report import NOT_FINISHED, Ablation, format_markdown, format_text, to_dict
 from maskrcnn_benchmark.experiments.planned_runs import (
     Launcher,
@@ -28,10 +30,17 @@ from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.visualization.ablation_charts import draw_ablation
 
-FIGURES, PAGE, PICTURE, SINGLE_TASK = "ablation.json", "ablation.md", "ablation.png", "single_task.json"
+SCORES, PAGE, PICTURE, SINGLE_TASK = "ablation.json", "ablation.md", "ablation.png", "single_task.json"
 
 
-def plan_ablation(config_file, output, tasks, methods, seeds, options):
+def plan_ablation(
+    config_file: str | os.PathLike,
+    output: str | os.PathLike,
+    tasks: Iterable[str],
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+    options: Sequence[str],
+) -> list[Run]:
     """The runs of an ablation, checked.
 
     Args:
@@ -59,7 +68,7 @@ def plan_ablation(config_file, output, tasks, methods, seeds, options):
     return runs
 
 
-def check_runs(runs, config_file):
+def check_runs(runs: Iterable[Run], config_file: str | os.PathLike) -> None:
     """Raise `UserError` if a run's options are not valid, or its folder has a training of other options."""
     for run in runs:
         cfg = read_config(config_file, run.options)
@@ -70,17 +79,25 @@ def check_runs(runs, config_file):
         check_same_options(run, cfg)
 
 
-def summarize_runs(runs, jobs):
+def summarize_runs(runs: Sequence[Run], jobs: int) -> str:
     """One or two lines: how many runs there are, and where detection is trained without being asked for."""
     lines = [f"{len(runs)} runs, of which {sum(map(is_done, runs))} are done; {jobs} at a time"]
     helped = list(dict.fromkeys(run.subset.name for run in runs if run.subset.trained != run.subset.tasks))
     if helped:
         names = ", ".join(helped[:4]) + (f" and {len(helped) - 4} more" if len(helped) > 4 else "")
-        lines.append(f"answers per box need detection: it is trained with {names}, but not compared there")
+        lines.append(f"predictions per box need detection: it is trained with {names}, but not compared there")
     return "\n".join(lines)
 
 
-def run_ablation(runs, command, config_file, output, options, places, baseline=""):
+def run_ablation(
+    runs: Sequence[Run],
+    command: Sequence[str],
+    config_file: str | os.PathLike,
+    output: str | os.PathLike,
+    options: Sequence[str],
+    places: Sequence[Mapping[str, str]],
+    baseline: str = "",
+) -> dict[Run, str]:
     """Train what is not trained yet, and compare.
 
     Args:
@@ -119,22 +136,25 @@ def run_ablation(runs, command, config_file, output, options, places, baseline="
         done = sum(map(is_done, runs))
         raise Interrupted(f"stopped, {done} of {len(runs)} runs are done; run the same command again to go on")
     print(format_text(ablation))
-    print(f"Figures: {Path(output) / FIGURES}, table: {Path(output) / PAGE}")
+    print(f"Scores: {Path(output) / SCORES}, table: {Path(output) / PAGE}")
     return failed
 
 
-def scores_of(run):
+def scores_of(run: Run) -> dict[str, float]:
     """{task key: headline metric in 0..1 or nan} of a finished run, for the tasks that are compared."""
     results = read_results(run.folder / RESULTS)
     missing = [key for key in run.subset.tasks if key not in results]
     if missing:
-        raise UserError(f"{run.folder / RESULTS} has no figures of {', '.join(missing)}; remove {run.folder}")
+        raise UserError(f"{run.folder / RESULTS} has no scores of {', '.join(missing)}; remove {run.folder}")
     return {key: results[key]["metrics"][results[key]["headline"]] for key in run.subset.tasks}
 
 
-def gather(runs, facts, failed, single_task):
+def gather(
+    runs: Iterable[Run], facts: dict[str, str], failed: Mapping[Run, str], single_task: dict[str, float] | None
+) -> Ablation:
     """The `Ablation` of the runs that have results."""
-    scores, networks, missing = {}, {}, {}
+    scores: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
+    networks, missing = {}, {}
     for run in runs:
         if not is_done(run):
             missing[run.name] = failed.get(run, NOT_FINISHED)
@@ -145,17 +165,17 @@ def gather(runs, facts, failed, single_task):
     return Ablation(list(networks.values()), facts, missing, single_task)
 
 
-def write_files(ablation, output):
+def write_files(ablation: Ablation, output: str | os.PathLike) -> None:
     """Write ablation.json, ablation.md and single_task.json (for --baseline elsewhere)."""
     output = Path(output)
-    write_results(to_dict(ablation), output / FIGURES)
+    write_results(to_dict(ablation), output / SCORES)
     if ablation.baseline is None and ablation.single_task:
         write_results(ablation.single_task, output / SINGLE_TASK)
     with atomic_write(output / PAGE) as file:
         file.write(format_markdown(ablation, PICTURE if (output / PICTURE).is_file() else None).encode())
 
 
-def write_picture(ablation, output):
+def write_picture(ablation: Ablation, output: str | os.PathLike) -> None:
     """Write ablation.png, if there is any Delta_m."""
     spreads = [(n.subset, n.method, n.delta_m(ablation.base)) for n in ablation.rows()]
     bars = [(subset, method, delta.mean, delta.deviation) for subset, method, delta in spreads if delta.count]

@@ -2,10 +2,14 @@
 
 import difflib
 import itertools
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
+
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.experiments.planned_runs import Purpose
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
@@ -30,7 +34,7 @@ class Subset:
     Attributes:
         name: "semantic+boundary", or "all" for all tasks of the config.
         tasks: keys of the tasks that are compared, in the table's order.
-        trained: keys of the tasks that are trained: answers per box need detection, too.
+        trained: keys of the tasks that are trained: predictions per box need detection, too.
     """
 
     name: str
@@ -69,19 +73,21 @@ class Run:
     purpose: ClassVar[Purpose] = Purpose("ablation", "--output")
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What people call it; also its place below the folder of runs."""
         return f"{self.subset.name}/{self.method.name}/seed{self.seed}"
 
 
-def check_options(options, own=MappingProxyType({**_OF_A_RUN, **_OF_A_METHOD})):
+def check_options(
+    options: Sequence[str], own: Mapping[str, str] = MappingProxyType({**_OF_A_RUN, **_OF_A_METHOD})
+) -> None:
     """Raise `UserError` for an option for all runs, (KEY, VALUE, ...), that the tool sets itself."""
     for key in options[::2]:
         if key in own:
             raise UserError(f"{key} differs from run to run: give {own[key]} in its place")
 
 
-def expand_subsets(words, cfg):
+def expand_subsets(words: Iterable[str], cfg: CfgNode) -> list[Subset]:
     """The subsets that a command line asks for, each once, single tasks first.
 
     Args:
@@ -120,7 +126,7 @@ def _subset(keys, tasks, cfg):
     return Subset(name, keys, tuple(key for key in TASKS if key in needed))
 
 
-def resolve_method(name, weightings, aggregations):
+def resolve_method(name: str, weightings: Collection[str], aggregations: Collection[str]) -> Method:
     """The `Method` of a name: a weighting, an aggregation, or one of each joined by "+"; what is not named is plain.
 
     Args:
@@ -128,7 +134,7 @@ def resolve_method(name, weightings, aggregations):
         weightings: names that MULTITASK.WEIGHTING takes.
         aggregations: names that MULTITASK.AGGREGATION takes.
     """
-    found = {"weighting": [], "aggregation": []}
+    found: dict[str, list[str]] = {"weighting": [], "aggregation": []}
     for part in name.split("+"):
         if part not in weightings and part not in aggregations:
             near = difflib.get_close_matches(part, [*weightings, *aggregations], 1, 0.0)[0]
@@ -141,7 +147,7 @@ def resolve_method(name, weightings, aggregations):
     return Method(name, ("MULTITASK.WEIGHTING", weighting, "MULTITASK.AGGREGATION", aggregation))
 
 
-def make_variant(name, options):
+def make_variant(name: str, options: Sequence[str]) -> Method:
     """The `Method` of a name and options of the user's own, "KEY VALUE KEY VALUE ..." as split by a shell."""
     if not name or not all(letter.isalnum() or letter in "+-_." for letter in name) or name.startswith("."):
         raise UserError(f"--variant {name!r}: the name becomes a folder; use letters, digits, -, _ and +")
@@ -151,7 +157,14 @@ def make_variant(name, options):
     return Method(name, tuple(options))
 
 
-def make_plan(cfg, subsets, methods, seeds, options, output):
+def make_plan(
+    cfg: CfgNode,
+    subsets: Iterable[Subset],
+    methods: Sequence[Method],
+    seeds: Iterable[int],
+    options: Sequence[str],
+    output: str | os.PathLike,
+) -> list[Run]:
     """All runs: for each seed all subsets, so that what is finished can be compared early.
 
     Args:

@@ -1,7 +1,8 @@
-"""An ablation's figures as tables for people and as one dictionary for programs."""
+"""An ablation's scores as tables for people and as one dictionary for programs."""
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from maskrcnn_benchmark.experiments.seed_statistics import (
     EACH_ALONE,
@@ -19,7 +20,7 @@ NOT_FINISHED = "not finished"
 
 @dataclass
 class Ablation:
-    """All figures of an ablation.
+    """All scores of an ablation.
 
     Attributes:
         networks: list of `Network` that have results.
@@ -29,30 +30,30 @@ class Ablation:
     """
 
     networks: list[Network]
-    facts: dict = field(default_factory=dict)
-    missing: dict = field(default_factory=dict)
-    baseline: dict | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    baseline: dict[str, float] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.single_task = self.baseline if self.baseline is not None else single_task_means(self.networks)
         self.base, self.left_out = comparable_base(self.single_task, self.networks) if self.single_task else ({}, {})
         self.pairs = pair_gains(self.networks, self.base)
         shown = {task for network in self.networks for task in network.tasks}
         self.tasks = [task for task in TASKS if task in shown]
 
-    def rows(self):
+    def rows(self) -> list[Network]:
         """The networks of the table: the single-task ones as the first row, then those of several tasks."""
         alone = each_alone(self.networks)
         return ([] if alone is None else [alone]) + [n for n in self.networks if len(n.tasks) > 1]
 
 
-def table_rows(ablation):
+def table_rows(ablation: Ablation) -> list[list[str]]:
     """The table in percent: list of rows of text, the head first. A column per task, mean and spread over seeds."""
     compared = bool(ablation.base)
     head = ["tasks", "method", "seeds", *(f"{task} {TASKS[task].headline}" for task in ablation.tasks)]
     rows = [[*head, "delta_m", "spread"] if compared else head]
     for network in ablation.rows():
-        cells = [_figure(network.score(task)) if task in network.tasks else "" for task in ablation.tasks]
+        cells = [_score(network.score(task)) if task in network.tasks else "" for task in ablation.tasks]
         # the single-task networks of fewer seeds than asked for still have their means
         seeds = str(len(network.scores))
         row = [network.subset, network.method, seeds, *cells]
@@ -63,24 +64,24 @@ def table_rows(ablation):
     return rows
 
 
-def pair_rows(ablation, method):
+def pair_rows(ablation: Ablation, method: str) -> list[list[str]]:
     """The matrix of pairs of a method in percent: list of rows of text, the head first."""
     gains = ablation.pairs[method]
     tasks = [task for task in TASKS if any(task in pair for pair in gains)]
     rows = [["gain of \\ trained with", *tasks]]
     for row in tasks:
         cells = (gains.get((row, column), spread([])) for column in tasks)
-        rows.append([row, *(_figure(cell, "+") if cell.count else "-" for cell in cells)])
+        rows.append([row, *(_score(cell, "+") if cell.count else "-" for cell in cells)])
     return rows
 
 
-def notes(ablation):
+def notes(ablation: Ablation) -> list[str]:
     """Lines that a reader of the tables has to know."""
     lines = []
     if ablation.base:
         where = "given" if ablation.baseline is not None else "means over seeds of those above"
-        figures = ", ".join(f"{task} {_percent(value)}" for task, value in ablation.base.items())
-        lines.append(f"Delta_m is against single-task networks ({where}): {figures}.")
+        scores = ", ".join(f"{task} {_percent(value)}" for task, value in ablation.base.items())
+        lines.append(f"Delta_m is against single-task networks ({where}): {scores}.")
     elif ablation.networks and not ablation.single_task:
         lines.append("No Delta_m: add `single` to --tasks, or name single-task results with --baseline.")
     lines += [f"Delta_m is without {task}: {reason}." for task, reason in ablation.left_out.items()]
@@ -90,14 +91,14 @@ def notes(ablation):
     return lines
 
 
-def format_text(ablation):
+def format_text(ablation: Ablation) -> str:
     """Tables and notes for the terminal."""
     pairs = list(ablation.pairs) if ablation.base else []
     matrices = [f"Relative gain over alone, {name}:\n{_aligned(pair_rows(ablation, name))}" for name in pairs]
     return "\n\n".join([_aligned(table_rows(ablation), names=2), *matrices, "\n".join(notes(ablation))]).rstrip()
 
 
-def format_markdown(ablation, picture=None):
+def format_markdown(ablation: Ablation, picture: str | None = None) -> str:
     """Tables, notes and facts as a Markdown page; `picture` is the file name of the diagram, if there is one."""
     parts = ["# Ablation", "\n".join(f"- {name}: {text}" for name, text in ablation.facts.items())]
     parts.append("Percent; mean ± sample standard deviation over seeds. Delta_m: mean relative gain over tasks.")
@@ -112,8 +113,8 @@ def format_markdown(ablation, picture=None):
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def to_dict(ablation):
-    """All figures, those of each seed included, values in 0..1: what ablation.json holds."""
+def to_dict(ablation: Ablation) -> dict[str, Any]:
+    """All scores, those of each seed included, values in 0..1: what ablation.json holds."""
     return {
         "facts": ablation.facts,
         "single_task": ablation.single_task,
@@ -148,7 +149,7 @@ def _spread_dict(value):
     return {"mean": value.mean, "deviation": value.deviation}
 
 
-def _figure(value, sign="-"):
+def _score(value, sign="-"):
     """ "60.8 ± 0.4", or "60.8" from one seed."""
     deviation = "" if math.isnan(value.deviation) else f" ± {_percent(value.deviation)}"
     return _percent(value.mean, sign) + deviation
@@ -159,7 +160,7 @@ def _percent(value, sign="-"):
 
 
 def _aligned(rows, names=1):
-    """Rows of text as lines; the first `names` columns at the left, figures at the right."""
+    """Rows of text as lines; the first `names` columns at the left, numbers at the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_cell(cell, *at, names) for cell, at in zip(row, enumerate(widths))).rstrip() for row in rows]
     lines.insert(1, "-" * max(len(line) for line in lines))

@@ -1,9 +1,12 @@
 """Runs held against one another: which options differ, what each task gains over the first run, chance over seeds."""
 
 import math
+import os
 import string
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.delta_m import DELTA_M, relative_gain
@@ -37,31 +40,31 @@ class Comparison:
             with these in place of seeds; [] if none has two runs.
         group_options: for each group {option: value}, of `options` without the seed.
         base: {task key: mean of the first group} for the tasks that the groups' Delta_m is taken over.
-        notes: lines that a reader of the figures has to know.
+        notes: lines that a reader of the tables has to know.
         problems: lines on folders and files that could not be read.
     """
 
     runs: list[RunFolder]
     labels: list[str]
     names: list[str]
-    options: dict
+    options: dict[str, list[Any]]
     tasks: list[str] = field(default_factory=list)
-    scores: list[dict] = field(default_factory=list)
-    gains: list[dict] = field(default_factory=list)
-    left_out: list[dict] = field(default_factory=list)
+    scores: list[dict[str, float]] = field(default_factory=list)
+    gains: list[dict[str, float]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
     delta_m: list[float] = field(default_factory=list)
     groups: list[Network] = field(default_factory=list)
-    group_options: list[dict] = field(default_factory=list)
-    base: dict = field(default_factory=dict)
+    group_options: list[dict[str, Any]] = field(default_factory=list)
+    base: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def headline(self, key):
+    def headline(self, key: str) -> str:
         """Name of the metric that stands for a line of the results."""
         return next(run.results[key]["headline"] for run in self.runs if key in run.results)
 
 
-def compare_folders(folders):
+def compare_folders(folders: Iterable[str | os.PathLike]) -> Comparison:
     """Read runs and compare them.
 
     Args:
@@ -89,7 +92,7 @@ def compare_folders(folders):
     return comparison
 
 
-def compare_runs(runs):
+def compare_runs(runs: list[RunFolder]) -> Comparison:
     """The `Comparison` of a list of `RunFolder`."""
     labels = [string.ascii_uppercase[i] if len(runs) <= 26 else str(i + 1) for i in range(len(runs))]
     comparison = Comparison(runs, labels, _short_names([run.folder for run in runs]), differing_options(runs))
@@ -112,7 +115,7 @@ def compare_runs(runs):
     return comparison
 
 
-def differing_options(runs):
+def differing_options(runs: Sequence[RunFolder]) -> dict[str, list[Any]]:
     """{option: list of each run's value} for the options that are not the same in all runs, places left out.
 
     An option that a config does not have, because the run is older than the option, has its default. A run without a
@@ -189,7 +192,7 @@ def _different_measure(ours, base):
 
 
 def _no_gain(ours, base):
-    """Why there is no relative gain of a figure over another, or ""."""
+    """Why there is no relative gain of a score over another, or ""."""
     ours, base = (result["metrics"][result["headline"]] for result in (ours, base))
     if math.isnan(ours) or math.isnan(base):
         return "not measured in both"
@@ -221,15 +224,19 @@ def _group_by_seed(comparison):
     grouped = [place for _, places in groups.values() for place in places]
     leader = comparison.groups[0]
     for key in (key for key in leader.tasks if key in TASKS):
-        figures = [comparison.scores[place].get(key, math.nan) for place in grouped]
+        scores_of_all = [comparison.scores[place].get(key, math.nan) for place in grouped]
         mean = leader.score(key).mean
-        if any(key in comparison.left_out[place] for place in grouped) or any(map(math.isnan, figures)) or mean == 0:
-            comparison.notes.append(f"Delta_m over seeds is without {key}: not all runs have a figure to compare")
+        if (
+            any(key in comparison.left_out[place] for place in grouped)
+            or any(map(math.isnan, scores_of_all))
+            or mean == 0
+        ):
+            comparison.notes.append(f"Delta_m over seeds is without {key}: not all runs have a score to compare")
         else:
             comparison.base[key] = mean
 
 
-def option_text(value):
+def option_text(value: Any) -> str:
     """An option's value as one would type it."""
     if isinstance(value, list | tuple):
         return repr(tuple(value))

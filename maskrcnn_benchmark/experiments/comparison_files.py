@@ -1,10 +1,12 @@
-"""What a comparison of runs leaves: the page with its tables and learning curves, and the figures as JSON."""
+"""What a comparison of runs leaves: the page with its tables and learning curves, and the scores as JSON."""
 
 import math
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from maskrcnn_benchmark.engine.results import write_results
-from maskrcnn_benchmark.experiments.comparison import SEED
+from maskrcnn_benchmark.experiments.comparison import SEED, Comparison
 from maskrcnn_benchmark.experiments.comparison_report import (
     explanations,
     metric_rows,
@@ -17,17 +19,18 @@ from maskrcnn_benchmark.experiments.comparison_report import (
     to_dict,
 )
 from maskrcnn_benchmark.experiments.learning_curves import RATE, TASK, TEST, TOTAL, smoothed
+from maskrcnn_benchmark.experiments.run_folder import RunFolder
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.comparison_page import Cell, RunEntry, Table, write_comparison_page
 from maskrcnn_benchmark.visualization.learning_curves import Series, draw_learning_curves
 
-PAGE, FIGURES = "comparison.html", "comparison.json"
+PAGE, SCORES = "comparison.html", "comparison.json"
 # Shares of the longest run that a smoothed curve is averaged over
 SMOOTHING = 1 / 15
 
 
-def write_comparison(comparison, page, figures=""):
-    """Write the page and the figures of a `Comparison`; "" leaves one out. Returns the list of `Path` written."""
+def write_comparison(comparison: Comparison, page: str | os.PathLike, scores: str | os.PathLike = "") -> list[Path]:
+    """Write the page and the scores of a `Comparison`; "" leaves one out. Returns the list of `Path` written."""
     written = []
     if page:
         width = smoothing_width(comparison.runs)
@@ -39,13 +42,13 @@ def write_comparison(comparison, page, figures=""):
                 page, title, entries, notes, _tables(comparison), _diagrams(comparison, width), _smoothing_text(width)
             )
         )
-    if figures:
-        write_results(to_dict(comparison), figures)
-        written.append(Path(figures))
+    if scores:
+        write_results(to_dict(comparison), scores)
+        written.append(Path(scores))
     return written
 
 
-def smoothing_width(runs):
+def smoothing_width(runs: Iterable[RunFolder]) -> int:
     """Iterations that loss curves are averaged over: the same for all runs, so that they are smoothed alike."""
     return max([1, *(round(run.curves[TOTAL].steps[-1] * SMOOTHING) for run in runs if TOTAL in run.curves)])
 
@@ -119,12 +122,12 @@ def _tables(comparison):
         words = "Percent; bold: the best."
         if any(comparison.gains):
             first = comparison.labels[0]
-            words += f" Beside a figure its relative gain over {first} in percent; Delta_m is the mean of these."
+            words += f" Beside a score its relative gain over {first} in percent; Delta_m is the mean of these."
         tables.append(Table("Results", _score_cells(comparison), words))
     if comparison.groups:
-        options, figures = seed_sections(comparison)
+        options, scores = seed_sections(comparison)
         columns = [group.subset for group in comparison.groups]
-        tables.append(Table("Over seeds", [*options, *figures], explanations(comparison)[-1], columns))
+        tables.append(Table("Over seeds", [*options, *scores], explanations(comparison)[-1], columns))
     if comparison.options:
         rows = option_rows(comparison)
         tables.append(Table("Options that differ", rows, "All others are the same; places are left out."))

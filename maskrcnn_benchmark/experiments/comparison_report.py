@@ -2,9 +2,10 @@
 
 import math
 import textwrap
+from typing import Any
 
 from maskrcnn_benchmark.engine.results import title_of
-from maskrcnn_benchmark.experiments.comparison import option_text
+from maskrcnn_benchmark.experiments.comparison import Comparison, option_text
 from maskrcnn_benchmark.experiments.planned_runs import duration
 from maskrcnn_benchmark.tasks.task import TASKS
 
@@ -12,8 +13,10 @@ from maskrcnn_benchmark.tasks.task import TASKS
 WIDEST_NAME, WIDEST_CELL = 40, 20
 GAP = "  "
 
+Rows = list[tuple[str, list[str]]]  # a name, and a cell of each run or group
 
-def run_rows(comparison):
+
+def run_rows(comparison: Comparison) -> Rows:
     """How the runs stand: rows of text, (name, cell of each run)."""
     runs = comparison.runs
     rows = [
@@ -28,12 +31,12 @@ def run_rows(comparison):
     return rows
 
 
-def option_rows(comparison):
+def option_rows(comparison: Comparison) -> Rows:
     """The options that differ: rows of text, (option, value of each run)."""
     return [(key, [option_text(value) for value in values]) for key, values in comparison.options.items()]
 
 
-def score_rows(comparison):
+def score_rows(comparison: Comparison) -> Rows:
     """Headline metrics in percent, with the relative gain over the first in brackets, and Delta_m."""
     rows = []
     for key in comparison.tasks:
@@ -47,21 +50,21 @@ def score_rows(comparison):
     return rows
 
 
-def seed_sections(comparison):
-    """Mean and spread over seeds: two lists of rows of text, (name, cell of each group), of options and of figures."""
+def seed_sections(comparison: Comparison) -> tuple[Rows, Rows]:
+    """Mean and spread over seeds: two lists of rows of text, (name, cell of each group), of options and of scores."""
     groups, options = comparison.groups, comparison.group_options
     differing = [key for key in comparison.options if len({repr(values.get(key)) for values in options}) > 1]
     tasks = [key for key in comparison.tasks if any(key in group.tasks for group in groups)]
-    figures = [
+    scores = [
         (_line_title(comparison, key), [_spread(g.score(key)) if key in g.tasks else "-" for g in groups])
         for key in tasks
     ]
     if comparison.base:
-        figures.append(("Delta_m", [_spread(group.delta_m(comparison.base), "+") for group in groups]))
-    return [(key, [option_text(values[key]) for values in options]) for key in differing], figures
+        scores.append(("Delta_m", [_spread(group.delta_m(comparison.base), "+") for group in groups]))
+    return [(key, [option_text(values[key]) for values in options]) for key in differing], scores
 
 
-def metric_rows(comparison, key):
+def metric_rows(comparison: Comparison, key: str) -> Rows:
     """Every metric of a line of the results in percent: rows of text, (metric, cell of each run)."""
     names = dict.fromkeys(name for run in comparison.runs for name in run.results.get(key, {}).get("metrics", {}))
     return [
@@ -70,7 +73,7 @@ def metric_rows(comparison, key):
     ]
 
 
-def explanations(comparison):
+def explanations(comparison: Comparison) -> list[str]:
     """Lines that say how the tables are to be read."""
     lines = ["Percent of the task's metric."]
     # the same options, but not the same code
@@ -87,7 +90,7 @@ def explanations(comparison):
     return lines
 
 
-def format_text(comparison, width=120):
+def format_text(comparison: Comparison, width: int = 120) -> str:
     """The comparison for a terminal of so many letters; columns that do not fit go into further tables below."""
     labels = comparison.labels
     keys = [f"{label}  {run.folder}" for label, run in zip(labels, comparison.runs)]
@@ -100,7 +103,7 @@ def format_text(comparison, width=120):
     return "\n\n".join(part for part in parts if part)
 
 
-def to_dict(comparison):
+def to_dict(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON holds it, metrics in 0..1 or nan; learning curves are not in it."""
     runs = []
     for place, (label, run) in enumerate(zip(comparison.labels, comparison.runs)):
@@ -136,7 +139,7 @@ def to_dict(comparison):
     return {"runs": runs, "over_seeds": groups, "notes": comparison.notes, "problems": comparison.problems}
 
 
-def task_title(key):
+def task_title(key: str) -> str:
     """What people call a line of the results; one that the table of tasks does not have is called by its key."""
     return title_of(key) if key in TASKS or key == "box_proposal" else key
 
@@ -145,7 +148,7 @@ def _line_title(comparison, key):
     return f"{task_title(key)} {comparison.headline(key)}"
 
 
-def percent(value, sign="-"):
+def percent(value: float, sign: str = "-") -> str:
     """A share as text: "34.1", with a sign "+1.2"; "-" for nan."""
     return "-" if math.isnan(value) else f"{round(100 * value, 1) + 0.0:{sign}.1f}"  # 0 has no sign
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +35,7 @@ class Curve:
     values: np.ndarray
 
 
-def read_curves(folder):
+def read_curves(folder: str | os.PathLike) -> dict[str, Curve]:
     """The series that a run's OUTPUT_DIR holds.
 
     Returns:
@@ -60,7 +61,7 @@ def read_curves(folder):
     return {name: _curve(points) for name, points in (found or _of_log(Path(folder) / LOG)).items() if points}
 
 
-def logged_seconds(folder):
+def logged_seconds(folder: str | os.PathLike) -> float | None:
     """Seconds of training by log.txt, all starts of the run together, to the last iteration that it tells; or None."""
     seconds, start, last = 0.0, None, None
     for line in _log_lines(Path(folder) / LOG):
@@ -76,7 +77,7 @@ def logged_seconds(folder):
     return seconds + ((last - start).total_seconds() if last else 0.0)
 
 
-def smoothed(curve, width):
+def smoothed(curve: Curve, width: float) -> Curve:
     """The curve with each value replaced by the mean of those less than half of `width` iterations away: `Curve`."""
     ends = np.searchsorted(curve.steps, curve.steps + width / 2, "left")
     begins = np.searchsorted(curve.steps, curve.steps - width / 2, "right")

@@ -1,7 +1,14 @@
 """The data set that a command line names: one of a config's catalog, or an annotation file and its images."""
 
+import argparse
+from collections.abc import Collection
+from typing import Any
+
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build_dataset import build_dataset
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
 from maskrcnn_benchmark.data.detail.dataset import SPLITS
@@ -11,7 +18,7 @@ from maskrcnn_benchmark.tasks.task import TASKS, scored_labels
 from maskrcnn_benchmark.utils.errors import UserError
 
 
-def add_dataset_arguments(group, split, images_help):
+def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_help: str) -> None:
     """Add the arguments that name a data set, --config-file to KEY VALUE, to a parser.
 
     Args:
@@ -33,7 +40,7 @@ def add_dataset_arguments(group, split, images_help):
     group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
 
 
-def dataset_config(arguments, tasks):
+def dataset_config(arguments: argparse.Namespace, tasks: Collection[str]) -> CfgNode | None:
     """The config of --config-file with just the given tasks turned on, or None where --annotations is given.
 
     DATASETS.TEST is the one data set that is wanted.
@@ -62,7 +69,9 @@ def dataset_config(arguments, tasks):
     return cfg
 
 
-def open_dataset(arguments, cfg, tasks, images=False):
+def open_dataset(
+    arguments: argparse.Namespace, cfg: CfgNode | None, tasks: Collection[str], images: bool = False
+) -> AnnotatedDataset:
     """The data set, every record of it, with the annotations of the given tasks alone.
 
     Args:
@@ -79,10 +88,10 @@ def open_dataset(arguments, cfg, tasks, images=False):
         if arguments.parts or arguments.classes:
             raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
         return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
-    sets = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
+    sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
     return DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
 
 
-def dataset_name(arguments, cfg):
+def dataset_name(arguments: argparse.Namespace, cfg: CfgNode | None) -> str:
     """What a page calls the data set: its name in the catalog, or its file."""
     return arguments.annotations if cfg is None else cfg.DATASETS.TEST[0]

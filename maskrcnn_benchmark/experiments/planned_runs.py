@@ -10,13 +10,17 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, Protocol, TypeVar
 
 import torch
 from tqdm import tqdm
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.experiments.run_lock import name_owner, read_owner, write_owner
 from maskrcnn_benchmark.utils.checkpoint import POINTER
@@ -49,19 +53,41 @@ class Purpose:
     done: str = RESULTS
 
     @property
-    def options_file(self):
+    def options_file(self) -> str:
         return f"{self.name}_run.json"
 
     @property
-    def log(self):
+    def log(self) -> str:
         return f"{self.name}.log"
 
 
-# A planned run is any object with these attributes: purpose, a `Purpose`; name, what people call it; folder, its
-# OUTPUT_DIR; options, (KEY, VALUE, KEY, VALUE, ...) of the config, the folder aside.
+class PlannedRun(Protocol):
+    """Any object with these attributes.
+
+    Attributes:
+        purpose: why it is planned.
+        name: what people call it.
+        folder: its OUTPUT_DIR.
+        options: of the config, (KEY, VALUE, KEY, VALUE, ...), the folder aside.
+    """
+
+    @property
+    def purpose(self) -> Purpose: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def options(self) -> tuple[str, ...]: ...
 
 
-def read_config(config_file, options=()):
+Planned = TypeVar("Planned", bound=PlannedRun)
+
+
+def read_config(config_file: str | os.PathLike, options: Sequence[str] = ()) -> ConfigNode:
     """The config of a file with options changed, as training reads it."""
     cfg = default_cfg.clone()
     cfg.merge_from_file(config_file)
@@ -69,17 +95,17 @@ def read_config(config_file, options=()):
     return cfg
 
 
-def is_done(run):
+def is_done(run: PlannedRun) -> bool:
     """Whether a run has left what it was planned for."""
     return (run.folder / run.purpose.done).is_file()
 
 
-def is_begun(run):
+def is_begun(run: PlannedRun) -> bool:
     """Whether a run has anything that it would go on from."""
     return is_done(run) or (run.folder / POINTER).is_file()
 
 
-def describe_runs(runs):
+def describe_runs(runs: Iterable[PlannedRun]) -> str:
     """Text: each run, whether it is done, and its options."""
     lines = []
     for run in runs:
@@ -88,7 +114,7 @@ def describe_runs(runs):
     return "\n".join(lines)
 
 
-def make_places(cfg, jobs, gpus):
+def make_places(cfg: CfgNode, jobs: int | None, gpus: Sequence[int | str]) -> list[dict[str, str]]:
     """The environment of each training that is at work at the same time: list of {variable: value}.
 
     Args:
@@ -131,20 +157,20 @@ def _check_gpus(gpus):
         raise UserError(f"--gpus: there is no GPU {missing[0]}; this machine has {there}, numbered from 0")
 
 
-def remove_checkpoints(run):
+def remove_checkpoints(run: PlannedRun) -> None:
     """Remove what a finished run saved on its way; the finished network stays. Dozens of runs would fill a disk."""
     for path in run.folder.glob("model_[0-9]*.pth"):
         path.unlink()
 
 
-def effective_options(cfg):
+def effective_options(cfg: ConfigNode) -> dict[str, Any]:
     """{option: value} of a run's config, as JSON holds them: those that are not the default, the folder aside."""
     pairs = ((key, cfg.value_of(key), default_cfg.value_of(key)) for key in cfg.keys_of_options())
     changed = {key: value for key, value, default in pairs if value != default and key != "OUTPUT_DIR"}
     return json.loads(json.dumps(changed))
 
 
-def check_same_options(run, cfg):
+def check_same_options(run: PlannedRun, cfg: ConfigNode) -> None:
     """Raise `UserError` if a run's folder has a training of options other than those of its config."""
     if not is_begun(run):
         return
@@ -166,7 +192,7 @@ def check_same_options(run, cfg):
 
 
 @contextlib.contextmanager
-def sole_owner(folder):
+def sole_owner(folder: str | os.PathLike) -> Iterator[IO[bytes]]:
     """Hold a folder for this process and those that it starts with `pass_fds` of what is yielded.
 
     Unlike `run_lock.run_lock`, which each of the trainings holds for its own folder, this one outlives its process in
@@ -204,14 +230,25 @@ class Launcher:
         lock: file that the trainings hold open, see `sole_owner`.
     """
 
-    def __init__(self, command, config_file, places, lock=None):
+    def __init__(
+        self,
+        command: Sequence[str],
+        config_file: str | os.PathLike,
+        places: Sequence[Mapping[str, str]],
+        lock: IO[bytes] | None = None,
+    ) -> None:
         self.command = command
         self.config_file = config_file
         self.places = places
         self.lock = lock
         self.asked_to_stop = 0
 
-    def run(self, runs, done=0, on_success=lambda run, seconds: None):
+    def run(
+        self,
+        runs: Sequence[Planned],
+        done: int = 0,
+        on_success: Callable[[Planned, float], object] = lambda run, seconds: None,
+    ) -> dict[Planned, str]:
         """Run them, in order.
 
         Args:
@@ -222,7 +259,8 @@ class Launcher:
         Returns:
             {run: what it said last} of those that failed; look at `asked_to_stop` before anything else.
         """
-        waiting, running, failed = deque(runs), [], {}
+        waiting, failed = deque(runs), dict[Planned, str]()
+        running: list[_Child] = []
         free = list(reversed(self.places))
         purpose = runs[0].purpose.name if runs else ""
         bar = tqdm(total=done + len(runs), initial=done, unit="run", desc=purpose)
@@ -274,12 +312,12 @@ class Launcher:
 class _Child:
     """A training at work; `told` counts the requests to stop that were passed on to it."""
 
-    def __init__(self, run, place, process):
+    def __init__(self, run: Any, place: Mapping[str, str], process: subprocess.Popen) -> None:
         self.run, self.place, self.process = run, place, process
         self.started = time.monotonic()
         self.told = 0
 
-    def pass_on(self, asked):
+    def pass_on(self, asked: int) -> None:
         while self.told < asked and self.process.poll() is None:
             self.process.terminate()
             self.told += 1
@@ -302,13 +340,13 @@ def _ended_with_us(running):
                 child.process.wait()
 
 
-def last_line(path):
+def last_line(path: str | os.PathLike) -> str:
     """The last line of a log that says anything, for a terminal, without what a progress bar overwrote."""
     lines = Path(path).read_text(errors="replace").replace("\r", "\n").split("\n")
     return next((printable(line.strip(), 1000) for line in reversed(lines) if line.strip()), f"nothing; see {path}")
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds as people say them: "2 min 05 s", "1 h 02 min"."""
     minutes, seconds = divmod(round(seconds), 60)
     if minutes >= 60:

@@ -1,7 +1,7 @@
 """A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,9 @@ def _run_training(training, test_loaders):
         )
 
 
-def test(cfg, checkpoint=None, vocabulary=None):
+def test(
+    cfg: CfgNode, checkpoint: str | None = None, vocabulary: Vocabulary | None = None
+) -> dict[str, dict[str, dict[str, Any]]] | None:
     """Evaluate the network of a config and show the table.
 
     Args:
@@ -188,11 +190,11 @@ def _test(cfg, checkpoint, vocabulary, device):
 def evaluate(
     cfg: CfgNode,
     model: nn.Module,
-    loaders: Sequence[Iterable],
+    loaders: Sequence[Any],
     device: torch.device,
     num_examples: int = 0,
-    interactions: Mapping[str, Any] | None = None,
-) -> dict[str, dict[str, Any]] | None:
+    interactions: dict[str, Any] | None = None,
+) -> dict[str, dict[str, dict[str, Any]]] | None:
     """Evaluate on data sets, beside the trivial predictor.
 
     Args:
@@ -205,7 +207,7 @@ def evaluate(
     """
     evaluation = Evaluation.of_config(cfg, num_examples, interactions)
     network = InferenceNetwork.of_config(cfg, model, device)
-    results = {}
+    results: dict[str, Any] = {}
     for name, loader in zip(cfg.DATASETS.TEST, loaders):
         folder = _result_folder(cfg, name)
         run_once(lambda folder=folder: mkdir(folder))
@@ -245,12 +247,12 @@ def _trivial(cfg, evaluation, test_set, name):
 
 
 def _interactions(arguments):
-    """What the tasks did to one another in the training of a checkpoint with these arguments, or None."""
+    """The gradient conflicts in the training of a checkpoint with these arguments, or None."""
     try:
         interactions = Interactions.of_state(arguments.get("loss_combiner", {}))
     except Unfit as fault:
         logger.warning(
-            "the checkpoint does not say what its tasks did to one another, for its entry loss_combiner is damaged: %s",
+            "the gradient conflicts of its training are not known, for the checkpoint's loss_combiner is damaged: %s",
             fault,
         )
         return None
@@ -261,7 +263,7 @@ def _show_interactions(interactions, path):
     if not path.is_file():
         with atomic_write(path) as file:
             file.write(draw_interactions(interactions, TASKS))
-    logger.info("What the tasks did to one another: %s", path)
+    logger.info("Gradient conflicts: %s", path)
 
 
 def _finish(cfg, model, loaders, device, interactions):

@@ -1,13 +1,15 @@
 """One run as its OUTPUT_DIR tells it: options, results, record, curves, and how far it has come."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trainer import FINAL
-from maskrcnn_benchmark.experiments.learning_curves import TOTAL, logged_seconds, read_curves
+from maskrcnn_benchmark.experiments.learning_curves import TOTAL, Curve, logged_seconds, read_curves
 from maskrcnn_benchmark.experiments.planned_runs import last_line
 from maskrcnn_benchmark.experiments.run_record import FINISHED, RECORD, RUNNING, is_at_work, read_record
 from maskrcnn_benchmark.utils.errors import UserError
@@ -38,39 +40,39 @@ class RunFolder:
     """
 
     folder: Path
-    options: dict | None = None
-    results: dict = field(default_factory=dict)
-    record: dict | None = None
-    curves: dict = field(default_factory=dict)
+    options: dict[str, Any] | None = None
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    record: dict[str, Any] | None = None
+    curves: dict[str, Curve] = field(default_factory=dict)
     state: str = UNFINISHED
     iteration: int | None = None
     training_seconds: float | None = None
-    problems: list = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @property
-    def error(self):
+    def error(self) -> str | None:
         """What ended a run that failed, else None."""
         return (self.record or {}).get("error")
 
     @property
-    def seed(self):
+    def seed(self) -> int | None:
         """SOLVER.SEED as drawn, or None."""
         return (self.options or {}).get("SOLVER.SEED")
 
     @property
-    def commit(self):
+    def commit(self) -> str | None:
         """The code of the last start, "4adc4b186d" or with uncommitted changes "4adc4b186d+"; None where unknown."""
         git = (self.record or {"starts": [{}]})["starts"][-1].get("git") or {}
         return git["commit"][:10] + ("+" if git.get("dirty") else "") if git.get("commit") else None
 
     @property
-    def test_set(self):
+    def test_set(self) -> str | None:
         """Name of the data set that its results are of; None where that is unknown."""
         names = (self.options or {}).get("DATASETS.TEST")
         return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
 
-def find_runs(folder):
+def find_runs(folder: str | os.PathLike) -> tuple[list[Path], list[str]]:
     """The runs that a folder is or holds, such as those of a sweep or an ablation.
 
     Returns:
@@ -82,7 +84,8 @@ def find_runs(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder")
-    runs, problems = [], []
+    runs: list[Path] = []
+    problems: list[str] = []
     _collect(folder, _DEPTH, runs, problems)
     if not runs and not problems:
         raise UserError(f"{folder} is no run: there is no {CONFIG} in it or in the folders below it")
@@ -106,7 +109,7 @@ def _collect(folder, depth, runs, problems):
         _collect(child, depth - 1, runs, problems)
 
 
-def read_run(folder):
+def read_run(folder: str | os.PathLike) -> RunFolder:
     """The `RunFolder` of an OUTPUT_DIR; what cannot be read is in its `problems`, and the rest is there."""
     run = RunFolder(Path(folder))
     run.options = _read(run, CONFIG, _read_options, missing=f"{run.folder / CONFIG}: there is no such file")

@@ -22,7 +22,7 @@ _LONGEST_SHOWN = 300  # letters of a command
 
 # {(number of the process, path of a lock file): its descriptor}. A process must not open its own file again: closing
 # any descriptor of it gives the system's lock back (fcntl(2))
-_held = {}
+_held: dict[tuple[int, str], int] = {}
 
 
 @contextlib.contextmanager
@@ -57,7 +57,7 @@ class RunLock:
         taken_from: the name of an owner that was killed while it held the folder, or "".
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.path = self.folder / LOCK
         self.taken_from = ""

@@ -7,8 +7,13 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
+
+import torch
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.engine.interruption import StopRequest
@@ -27,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def record_run(cfg, arguments, device=None):
+def record_run(cfg: CfgNode, arguments: Mapping[str, Any], device: torch.device | None = None) -> Iterator["RunRecord"]:
     """Record what happens inside the block, in the main process; numbers of the run do not depend on it.
 
     The file is written when the block begins and again when it ends:
@@ -72,19 +77,20 @@ def record_run(cfg, arguments, device=None):
 class RunRecord:
     """The record of a run while it is at work, see `record_run`."""
 
-    def __init__(self, cfg, arguments, device=None):
+    def __init__(self, cfg: CfgNode, arguments: Mapping[str, Any], device: torch.device | None = None) -> None:
         self.device = device
         self.path = Path(cfg.OUTPUT_DIR) / RECORD
         self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
         self.before = _former(self.path, arguments["iteration"]) if is_main_process() else {}
-        self.clock, self.training_seconds = time.monotonic(), None
+        self.clock = time.monotonic()
+        self.training_seconds: float | None = None
         self._is_told = False  # that it cannot be written
 
-    def is_complete(self):
+    def is_complete(self) -> bool:
         """Whether the file says that there is nothing left to do."""
         return self.before.get("state") == FINISHED and self.arguments["iteration"] >= self.goal
 
-    def trained(self):
+    def trained(self) -> None:
         """Take the time: what follows is evaluation."""
         self.training_seconds = time.monotonic() - self.clock
 
@@ -103,10 +109,10 @@ class RunRecord:
             "from_iteration": self.arguments["iteration"],
         }
 
-    def begin(self):
+    def begin(self) -> None:
         self._write(RUNNING)
 
-    def end(self, state, error=None):
+    def end(self, state: str, error: str | None = None) -> None:
         if self.training_seconds is None and self.start["from_iteration"] < self.goal:
             self.trained()
         self.start["ended"] = _now()
@@ -134,9 +140,9 @@ class RunRecord:
             self._is_told = True
 
 
-def read_record(path):
+def read_record(path: str | os.PathLike) -> dict[str, Any]:
     """What `record_run` wrote: a dictionary. Raises `UserError` for a file that holds something else."""
-    record = read_small_json(path)
+    record: Any = read_small_json(path)
     states = (RUNNING, FINISHED, INTERRUPTED, FAILED)
     starts = record.get("starts") if isinstance(record, dict) and _has_types(record, _STATE) else None
     if (
@@ -182,7 +188,7 @@ def _has_types(found, kinds):
     return all(type(found[key]) in types for key, types in kinds.items() if key in found)
 
 
-def is_at_work(record):
+def is_at_work(record: Mapping[str, Any]) -> bool:
     """Whether the process of a record's last start is there, as far as this machine can tell: bool.
 
     A run that was killed had no time to say so. Where it cannot be told, on another machine, the record is believed.
@@ -192,7 +198,7 @@ def is_at_work(record):
     return is_there(record["starts"][-1]) is not False
 
 
-def one_line(error):
+def one_line(error: BaseException) -> str:
     """An exception as a line: a user's error says it itself, any other with the name of its kind."""
     words = line_of(error)
     return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}".rstrip(": ")

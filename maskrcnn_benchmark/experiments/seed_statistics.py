@@ -2,7 +2,9 @@
 
 import math
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from maskrcnn_benchmark.engine.delta_m import relative_gain
 
@@ -18,7 +20,7 @@ class Spread:
     count: int
 
 
-def spread(values):
+def spread(values: Iterable[float]) -> Spread:
     """The `Spread` of numbers."""
     values = [value for value in values if not math.isnan(value)]
     mean = statistics.fmean(values) if values else math.nan
@@ -39,19 +41,19 @@ class Network:
     subset: str
     method: str
     tasks: tuple[str, ...]
-    scores: dict
+    scores: dict[Any, dict[str, float]]
 
-    def score(self, task):
+    def score(self, task: str) -> Spread:
         """`Spread` over seeds of a task's metric."""
         return spread(scores[task] for scores in self.scores.values())
 
-    def gain(self, task, base):
+    def gain(self, task: str, base: Mapping[str, float]) -> Spread:
         """`Spread` over seeds of a task's relative gain over `base`, {task key: value}; nan where that lacks it."""
         if task not in base:
             return spread([])
         return spread(relative_gain(task, scores[task], base[task]) for scores in self.scores.values())
 
-    def delta_m_by_seed(self, base):
+    def delta_m_by_seed(self, base: Mapping[str, float]) -> dict[Any, float]:
         """{seed: mean over tasks of the relative gain}, over the tasks that `base` has; nan without any."""
         tasks = [task for task in self.tasks if task in base]
         gains = {
@@ -60,12 +62,12 @@ class Network:
         }
         return {seed: statistics.fmean(values) if values else math.nan for seed, values in gains.items()}
 
-    def delta_m(self, base):
+    def delta_m(self, base: Mapping[str, float]) -> Spread:
         """`Spread` over seeds of Delta_m."""
         return spread(self.delta_m_by_seed(base).values())
 
 
-def each_alone(networks):
+def each_alone(networks: Iterable[Network]) -> Network | None:
     """The single-task networks seen as one, for the seeds that all of them have: its Delta_m over seeds is pure chance.
 
     Args:
@@ -82,12 +84,12 @@ def each_alone(networks):
     return Network(EACH_ALONE, "", tuple(singles), scores)
 
 
-def single_task_means(networks):
+def single_task_means(networks: Iterable[Network]) -> dict[str, float]:
     """{task key: mean metric over the seeds of its single-task network}, for the tasks that have one."""
     return {network.tasks[0]: network.score(network.tasks[0]).mean for network in networks if len(network.tasks) == 1}
 
 
-def comparable_base(base, networks):
+def comparable_base(base: Mapping[str, float], networks: Sequence[Network]) -> tuple[dict[str, float], dict[str, str]]:
     """The tasks that Delta_m is taken over: the same for all networks, so that no network's is flattered by a gap.
 
     Args:
@@ -103,17 +105,17 @@ def comparable_base(base, networks):
         if task not in base:
             reasons[task] = "there is no single-task network of it"
         elif math.isnan(base[task]):
-            reasons[task] = "its single-task network has no figure"
+            reasons[task] = "its single-task network has no score"
         elif base[task] == 0:
             reasons[task] = "its single-task network scores 0, and a gain over that has no meaning"
         elif unmeasured:
-            reasons[task] = f"{unmeasured[0].subset}, {unmeasured[0].method} has no figure of it"
+            reasons[task] = f"{unmeasured[0].subset}, {unmeasured[0].method} has no score of it"
     return {task: value for task, value in base.items() if task not in reasons}, reasons
 
 
-def pair_gains(networks, base):
+def pair_gains(networks: Iterable[Network], base: Mapping[str, float]) -> dict[str, dict[tuple[str, str], Spread]]:
     """What a second task does to a first: {method: {(row task, column task): `Spread` of the row's relative gain}}."""
-    gains = {}
+    gains: dict[str, dict[tuple[str, str], Spread]] = {}
     for network in networks:
         if len(network.tasks) == 2:
             for row, column in (network.tasks, network.tasks[::-1]):

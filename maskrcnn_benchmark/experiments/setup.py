@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.config.node import ConfigNode
@@ -100,14 +101,14 @@ def world_size_of_environment() -> int:
     return size
 
 
-def end_run():
+def end_run() -> None:
     """Leave the other processes, after a run that went well, when all have come here."""
     synchronize()
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def drawn_seed(cfg):
+def drawn_seed(cfg: CfgNode) -> int:
     """SOLVER.SEED, or a seed drawn by rank 0 for all processes where that is negative."""
     seed = cfg.SOLVER.SEED
     if seed < 0:
@@ -116,7 +117,7 @@ def drawn_seed(cfg):
     return seed
 
 
-def make_missing_mini_detail(cfg):
+def make_missing_mini_detail(cfg: CfgNode) -> None:
     """Generate the embedded data set if the config names it and it is not there."""
     names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, cfg.DATASETS.VOCABULARY]
     folder = Path(cfg.DATASETS.DATA_DIR) / "mini_detail"

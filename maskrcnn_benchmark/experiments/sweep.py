@@ -3,21 +3,24 @@
 import ast
 import hashlib
 import itertools
+import os
 import re
 import shutil
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from tqdm import tqdm
 
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build import load_vocabulary
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trainer import FINAL
 from maskrcnn_benchmark.experiments.comparison import SEED, compare_folders
-from maskrcnn_benchmark.experiments.comparison_files import FIGURES, PAGE, write_comparison
+from maskrcnn_benchmark.experiments.comparison_files import PAGE, SCORES, write_comparison
 from maskrcnn_benchmark.experiments.comparison_report import format_text, percent
 from maskrcnn_benchmark.experiments.planned_runs import (
     Launcher,
@@ -65,7 +68,7 @@ class Axis:
     flag: ClassVar[str] = "--sweep"
 
 
-def parse_sweep(text, cfg):
+def parse_sweep(text: str, cfg: ConfigNode) -> Axis:
     """The `Axis` of "KEY=a,b,c". Commas within brackets or quotes belong to a value.
 
     Args:
@@ -94,7 +97,7 @@ def parse_sweep(text, cfg):
     return Axis(key, tuple(dict.fromkeys(values)))
 
 
-def split_values(text, where=""):
+def split_values(text: str, where: str = "") -> list[str]:
     """The values of "a,b,c": list of str. `UserError` if a bracket or a quote is left open."""
     values, open_brackets, quote, start = [], [], "", 0
     for place, letter in enumerate(text):
@@ -115,7 +118,9 @@ def split_values(text, where=""):
     return [value.strip() for value in [*values, text[start:]]]
 
 
-def plan_sweep(config_file, sweeps, options, skip_test=False):
+def plan_sweep(
+    config_file: str | os.PathLike, sweeps: Iterable[str], options: Sequence[str], skip_test: bool = False
+) -> tuple[Path, list[SweepRun]]:
     """The runs of a sweep, checked before anything starts; seeds are the outer loop, so that all values have one early.
 
     Args:
@@ -153,13 +158,13 @@ def plan_sweep(config_file, sweeps, options, skip_test=False):
     return base, runs
 
 
-def run_name(pairs):
+def run_name(pairs: Iterable[tuple[str, str]]) -> str:
     """The name of a run and its folder, from (key, value as text) of each axis: "SOLVER.BASE_LR_0.01+SOLVER.SEED_1"."""
     name = "+".join(f"{key}_{folder_word(value)}" for key, value in pairs)
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{_digest(name)}"
 
 
-def folder_word(value):
+def folder_word(value: str) -> str:
     """A value as part of a folder's name, of letters, digits, ".", "-" and "_": two values have two words.
 
     Numbers and words are themselves, (10, 20) is "10-20", and "" is "none". Anything else ends in a digest of it.
@@ -182,7 +187,13 @@ def _digest(text):
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
-def run_sweep(runs, base, command, config_file, places):
+def run_sweep(
+    runs: Sequence[SweepRun],
+    base: Path,
+    command: Sequence[str],
+    config_file: str | os.PathLike,
+    places: Sequence[Mapping[str, str]],
+) -> dict[SweepRun, str]:
     """Train what is not trained yet, and compare all.
 
     Args:
@@ -218,8 +229,8 @@ def _compare(runs, base):
         return
     comparison = compare_folders(begun)
     print(format_text(comparison, shutil.get_terminal_size((120, 24)).columns))
-    page, figures = write_comparison(comparison, base / PAGE, base / FIGURES)
-    print(f"Comparison: {page}, figures: {figures}", flush=True)
+    page, scores = write_comparison(comparison, base / PAGE, base / SCORES)
+    print(f"Comparison: {page}, scores: {scores}", flush=True)
     for line in comparison.problems:
         print(f"error: {line_of(line)}", file=sys.stderr)
 

@@ -104,7 +104,7 @@ def test_the_table_of_a_look_has_a_row_for_each_task():
         ["occlusion", "0.7500", "0.125", "0.5", "-0.13", "-", "."],
     ]
     rows = format_gradients({**values, "trunk_weight/part": 0.3}, gradients).splitlines()
-    assert rows[0].split()[:5] == ["task", "loss", "weight", "trunk", "norm"]
+    assert rows[0].split()[:5] == ["task", "loss", "weight", "backbone", "norm"]
     assert [row.split()[3] for row in rows[1:]] == ["0.3", "-", "-"]
     assert len({len(row) for row in rows}) == 1
 

@@ -168,7 +168,7 @@ def test_only_what_was_asked_for_is_compared_where_detection_comes_along(ablate)
 
 
 def test_results_without_the_tasks_are_an_error(ablate):
-    with pytest.raises(UserError, match="has no figures of semantic; remove"):
+    with pytest.raises(UserError, match="has no scores of semantic; remove"):
         ablate({"semantic/alone": {"boundary": [0.3]}}, tasks=["semantic"], seeds=[0])
 
 
@@ -209,4 +209,4 @@ def test_the_list_of_runs_says_what_is_done(ablate):
     assert "(to do)" in lines["boundary/alone/seed1"] and "MULTITASK.AGGREGATION ''" in lines["boundary/alone/seed1"]
     first, second = summarize_runs(runs, 3).splitlines()
     assert first == "8 runs, of which 3 are done; 3 at a time"
-    assert second == "answers per box need detection: it is trained with keypoint, but not compared there"
+    assert second == "predictions per box need detection: it is trained with keypoint, but not compared there"

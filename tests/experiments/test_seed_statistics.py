@@ -80,7 +80,7 @@ def test_a_task_that_cannot_be_compared_is_left_out_for_all():
     assert PAIR.delta_m(base).mean == pytest.approx(0.1)
     gap = Network("all", "pcgrad", ("semantic", "boundary"), {0: {"semantic": math.nan, "boundary": 0.5}})
     base, reasons = comparable_base(BASE, [PAIR, gap])
-    assert base == {"boundary": 0.6} and reasons == {"semantic": "all, pcgrad has no figure of it"}
+    assert base == {"boundary": 0.6} and reasons == {"semantic": "all, pcgrad has no score of it"}
     base, reasons = comparable_base({"semantic": math.nan}, [PAIR])
     assert base == {} and list(reasons) == ["semantic", "boundary"]
     assert math.isnan(PAIR.delta_m(base).mean)
