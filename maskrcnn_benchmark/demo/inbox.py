@@ -53,7 +53,7 @@ class Inbox:
         self._waiting = OrderedDict()
         self._lock = threading.Lock()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._waiting)
 
     def put(self, session: str, name: str, data: bytes) -> str:

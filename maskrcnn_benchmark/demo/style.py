@@ -155,6 +155,6 @@ def upload_script(most_bytes: int) -> str:
     return f"const MOST_BYTES = {int(most_bytes)};{UPLOAD_SCRIPT}"
 
 
-def head():
+def head() -> str:
     """What goes into the page's head."""
     return f"<style>{STYLE}</style><script>{PAGE_SCRIPT}</script>"

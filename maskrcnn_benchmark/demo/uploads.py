@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,7 @@ class Upload:
     notes: list = field(default_factory=list)
 
 
-def read_upload(path, most_pixels=MOST_PIXELS, most_bytes=MOST_BYTES):
+def read_upload(path: str | os.PathLike, most_pixels: int = MOST_PIXELS, most_bytes: int = MOST_BYTES) -> Upload:
     """The image in a file as an `Upload`: turned as its EXIF data says, 8 bits, three channels, not too large.
 
     Args:

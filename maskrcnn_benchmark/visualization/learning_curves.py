@@ -1,6 +1,7 @@
 """Learning curves of several runs in one diagram, as pictures."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -29,12 +30,19 @@ class Series:
     raw: object = None
 
 
-def style_of(run):
+def style_of(run: int) -> tuple[str, str]:
     """(colour, line style of Matplotlib) of the run of a number."""
     return COLOURS[run % len(COLOURS)], LINES[run // len(COLOURS) % len(LINES)]
 
 
-def draw_learning_curves(title, y_label, series, labels, names, marked=False):
+def draw_learning_curves(
+    title: str,
+    y_label: str,
+    series: Sequence[Series],
+    labels: Sequence[str],
+    names: Sequence[str],
+    marked: bool = False,
+) -> bytes:
     """A diagram as a PNG file.
 
     Args:

@@ -10,6 +10,7 @@ from maskrcnn_benchmark.evaluation.coco.pck import assign_people, count_joints, 
 from maskrcnn_benchmark.evaluation.coco.precision import accumulate
 from maskrcnn_benchmark.evaluation.coco.rows import (
     FILE_ROWS,
+    Objects,
     labels_and_scores,
     numbers,
     objects_of_boxes,
@@ -121,10 +122,10 @@ class KeypointEvaluator(CocoStyleEvaluator):
             detail = match_objects(labels, scores, areas, by_box, overlap, self.params)
         return KeypointRecord(matches, detail, self._count_joints(labels, scores, places, truth))
 
-    def matches(self, record):
+    def matches(self, record: KeypointRecord) -> ImageMatches:
         return record.matches
 
-    def objects(self, target):
+    def objects(self, target: ImageAnnotations) -> Objects:
         people = target.people
         if len(people) == 0:
             joints, found = np.zeros((0, len(self.joints), 3)), objects_of_boxes(people, [])
@@ -193,7 +194,9 @@ def person_label(vocabulary: Vocabulary) -> int | None:
     return names.index("person") + 1 if "person" in names else None
 
 
-def object_keypoint_similarity(places, people, boxes, areas, sigmas):
+def object_keypoint_similarity(
+    places: np.ndarray, people: np.ndarray, boxes: np.ndarray, areas: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
     """COCO's OKS of predicted with annotated people, with pycocotools' order of operations and so its last bit.
 
     Distances of a person without joints are those from a box of thrice the size, as in pycocotools.

@@ -1,10 +1,13 @@
 """Which predicted objects of one image are right: COCO's pairing of predictions with annotated objects."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from pycocotools.cocoeval import Params
+
+from maskrcnn_benchmark.evaluation.coco.rows import Objects
 
 # Stands for "any number of detections" where COCO has a limit
 UNLIMITED = int(np.iinfo(np.int32).max)
@@ -32,7 +35,7 @@ class ImageMatches:
     required: np.ndarray
 
 
-def matching_params(kind, protocol="coco"):
+def matching_params(kind: str, protocol: str = "coco") -> Params:
     """pycocotools' parameters of an evaluation.
 
     Args:
@@ -47,7 +50,14 @@ def matching_params(kind, protocol="coco"):
     return params
 
 
-def match_objects(labels, scores, areas, truth, overlap, params):
+def match_objects(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    areas: np.ndarray,
+    truth: Objects,
+    overlap: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    params: Params,
+) -> ImageMatches:
     """Pair an image's predictions with its annotated objects, as pycocotools does.
 
     Predictions of a class come in order of their scores, the first of equal ones first; each takes the free object of
@@ -85,7 +95,7 @@ def match_objects(labels, scores, areas, truth, overlap, params):
 
 
 @njit(cache=True)
-def box_overlaps(boxes, true_boxes, crowd, blocks):
+def box_overlaps(boxes: np.ndarray, true_boxes: np.ndarray, crowd: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes class by class; over the predicted box alone where the object is a crowd.
 
     Args:
@@ -114,7 +124,7 @@ def box_overlaps(boxes, true_boxes, crowd, blocks):
 
 
 @njit(cache=True)
-def num_overlaps(blocks):
+def num_overlaps(blocks: np.ndarray) -> int:
     """How many pairs the classes have together."""
     return ((blocks[:, 1] - blocks[:, 0]) * (blocks[:, 3] - blocks[:, 2])).sum()
 

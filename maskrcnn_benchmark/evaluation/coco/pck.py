@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from maskrcnn_benchmark.structures.vocabulary import JointSet
+
 THRESHOLD = 0.2
 
 # Names of the joints whose distance is the unit of length, in the order of preference
@@ -28,7 +30,7 @@ class Pck:
     words: str
 
 
-def definitions(joints):
+def definitions(joints: JointSet) -> list[Pck]:
     """The `Pck`s that a JointSet allows: list.
 
     "PCKh@0.2" measures in the distance of head and neck, after Andriluka et al. 2014 (MPII), whose heads are annotated
@@ -43,7 +45,7 @@ def definitions(joints):
 
 
 @njit(cache=True)
-def assign_people(similarity):
+def assign_people(similarity: np.ndarray) -> np.ndarray:
     """Predictions to people one to one: each, best scored first, gets the free person that it is most similar to.
 
     Args:
@@ -65,7 +67,7 @@ def assign_people(similarity):
 
 
 @njit(cache=True)
-def count_joints(places, owner, people, start, end):
+def count_joints(places: np.ndarray, owner: np.ndarray, people: np.ndarray, start: int, end: int) -> np.ndarray:
     """Correct and annotated joints of an image's people; a person without the unit of length is left out.
 
     Args:

@@ -30,14 +30,20 @@ class EdgeCurve:
     predicted: np.ndarray
     best: tuple[float, float]
 
-    def line(self, label):
+    def line(self, label: str) -> Line:
         """The `Line` to draw, over the thresholds at which anything is predicted, by rising recall."""
         drawn = self.predicted > 0
         best = self.best if self.metrics["ODS-F"] > 0 else None
         return Line(label, self.recall[drawn][::-1], self.precision[drawn][::-1], best)
 
 
-def summarize_curves(matched_truth, total_truth, matched_predicted, total_predicted, conventions=BSDS):
+def summarize_curves(
+    matched_truth: np.ndarray,
+    total_truth: np.ndarray,
+    matched_predicted: np.ndarray,
+    total_predicted: np.ndarray,
+    conventions: str = BSDS,
+) -> EdgeCurve:
     """The metrics of the Berkeley benchmark from pixel counts.
 
     ODS-F is the best F of the counts added over images; OIS-F takes each image at its own best threshold. AP is the
@@ -81,7 +87,7 @@ def summarize_curves(matched_truth, total_truth, matched_predicted, total_predic
     return EdgeCurve(metrics, recall, precision, total[3], (float(candidates[0][ods]), float(candidates[1][ods])))
 
 
-def best_f(counts, conventions=BSDS):
+def best_f(counts: np.ndarray, conventions: str = BSDS) -> float:
     """The best F over thresholds of one image: float; nan where it has no annotated edge.
 
     Args:

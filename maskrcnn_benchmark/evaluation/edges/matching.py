@@ -1,5 +1,7 @@
 """One-to-one correspondence between predicted and annotated edge pixels, at every threshold."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 
@@ -11,7 +13,9 @@ COST_SCALE = 100
 OUTLIER_COST = 100
 
 
-def match_edges(pixels, present, truth, max_distance):
+def match_edges(
+    pixels: np.ndarray, present: np.ndarray, truth: np.ndarray, max_distance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Pair predicted with annotated edge pixels, at each threshold by an assignment of its own.
 
     Each assignment is the one of least cost of the Berkeley benchmark: a pair costs its distance, and a pixel on either
@@ -37,7 +41,7 @@ def match_edges(pixels, present, truth, max_distance):
     return near, np.append(annotated, -1).astype(np.int32)[partner]
 
 
-def outlier_cost(shape, max_distance):
+def outlier_cost(shape: Sequence[int], max_distance: float) -> int:
     """What a pixel without a partner costs in a map [H, W]: int, in the unit of `COST_SCALE`."""
     return int(np.ceil(COST_SCALE * OUTLIER_COST * max_distance * np.hypot(*shape)))
 

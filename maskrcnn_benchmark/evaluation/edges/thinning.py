@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 
-def thin(mask):
+def thin(mask: np.ndarray) -> np.ndarray:
     """Thin a binary map to lines one pixel wide that are connected as the map was (Guo and Hall 1989, two passes).
 
     Args:
@@ -19,7 +19,7 @@ def thin(mask):
     return thinned
 
 
-def thin_levels(levels, num_thresholds):
+def thin_levels(levels: np.ndarray, num_thresholds: int) -> tuple[np.ndarray, np.ndarray]:
     """Thin what reaches each threshold of a soft map, as `thin` does.
 
     Args:

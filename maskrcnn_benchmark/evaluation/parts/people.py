@@ -1,5 +1,6 @@
 """People and their parts as ranked claims: which annotated person and part each predicted one overlaps, and the APs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,9 @@ class PeopleRecord:
     shares: np.ndarray
 
 
-def read_people(rows, size, table, is_scored, name):
+def read_people(
+    rows: Sequence[dict], size: Sequence[int], table: np.ndarray, is_scored: np.ndarray, name: str
+) -> PredictedPeople:
     """Check and decode the rows of predicted parts.
 
     Args:
@@ -92,7 +95,13 @@ def read_people(rows, size, table, is_scored, name):
     return PredictedPeople(scores, categories, np.array(people)[of_run], labels[of_run], runs.starts, runs.lengths)
 
 
-def judge_people(predicted, truth, categories, ignored, num_labels):
+def judge_people(
+    predicted: PredictedPeople,
+    truth: np.ndarray,
+    categories: Sequence[int] | np.ndarray,
+    ignored: np.ndarray,
+    num_labels: int,
+) -> PeopleRecord:
     """Hold the predicted people of an image against the annotated ones.
 
     Two people overlap by the mean IoU of their labels, background included, over those that either has. A claim belongs
@@ -140,7 +149,7 @@ def judge_people(predicted, truth, categories, ignored, num_labels):
     )
 
 
-def rank_people(records, num_labels):
+def rank_people(records: Sequence[PeopleRecord], num_labels: int) -> np.ndarray:
     """Average precision of people and of each part over all images.
 
     Args:
