@@ -103,7 +103,7 @@ class Guard:
         self._app = app
         self._access = access
         self._events = events
-        self._sessions = OrderedDict()  # {hash of a page: the session that it belongs to}
+        self._sessions: OrderedDict[Any, str] = OrderedDict()  # {hash of a page: the session that it belongs to}
 
     async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
         if scope["type"] == "lifespan":

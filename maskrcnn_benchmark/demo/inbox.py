@@ -50,7 +50,7 @@ class Inbox:
         self._most_all_bytes = most_all_bytes
         self._folder = Path(folder)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._waiting = OrderedDict()
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ def add_inbox(app: FastAPI, inbox: Inbox) -> None:
     The bytes of a file are the request's body; its name is a parameter. The response is {"key": ...} for `Inbox.taken`,
     or {"message": ...}, a sentence for the user.
     """
-    sending = set()  # sessions
+    sending: set[str] = set()  # sessions
     app.add_exception_handler(Refused, lambda request, refused: JSONResponse({"message": str(refused)}, refused.status))
 
     @app.post("/uploads")

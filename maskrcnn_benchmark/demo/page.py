@@ -129,7 +129,7 @@ class Page:
             )
 
     def _on_upload(self, event: gr.EventData, request: gr.Request, token, *controls):
-        session = request.request.scope["state"]["session"]
+        session = request.request.scope["state"]["session"]  # type: ignore[union-attr]
         try:
             with self._inbox.taken(session, getattr(event, "key", None)) as path:
                 return self._predicted(path, token, controls, self._reader)

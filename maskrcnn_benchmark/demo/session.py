@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -63,8 +63,8 @@ class Shown:
         self.predicted = predicted
         self.seconds = seconds
         self.notes = list(notes)
-        self.view = None
-        self._panels = OrderedDict()
+        self.view: Any = None
+        self._panels: OrderedDict[tuple[str, float], bytes] = OrderedDict()
 
     def panels(self, view: View) -> dict[str, bytes]:
         """{title: bytes of a JPEG} for a `View`: "image", the photograph, and by task key a drawing of each task.
@@ -131,7 +131,7 @@ class Kept:
 
     def __init__(self, most_bytes: int = MOST_KEPT_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._shown = OrderedDict()
+        self._shown: OrderedDict[str, Shown] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -191,7 +191,7 @@ class Demo:
         self.tasks = predictor.tasks
         self.kept = Kept(most_kept_bytes)
         self.passes = 0
-        self.seconds = None
+        self.seconds: float | None = None
         self._lock = threading.Lock()
 
     def predict(self, path: str | Path, read: Callable = read_upload) -> str:
@@ -208,7 +208,7 @@ class Demo:
             self.passes += 1
         return self.kept.put(Shown(predicted, self.seconds, upload.notes))
 
-    def sample(self, index: int) -> Path:
+    def sample(self, index: Any) -> Path:
         """The path of a sample. Raises `UserError` for a number that no sample has."""
         if not isinstance(index, int) or not 0 <= index < len(self.samples):
             raise UserError("there is no such sample")

@@ -65,18 +65,15 @@ class MeanMap(TrivialModel):
     ) -> None:
         self.output = output
         self._planes, self._grid, self._finish = planes, grid, finish
-        self._sums: torch.Tensor | None = None
+        self._sums: Any = None
         self._count = 0
-
-    @property
-    def seen(self) -> bool:
-        return self._count > 0
 
     def add(self, target: ImageAnnotations) -> None:
         if self.output in target.labels:
             cells = adaptive_avg_pool2d(self._planes(target.labels[self.output]), self._grid)
             self._sums = cells.clone() if self._sums is None else self._sums + cells
             self._count += 1
+            self.seen = True
 
     def predict(self, size: tuple[int, int]) -> ScoreMap:
         width, height = size
@@ -93,17 +90,14 @@ class MeanVector(TrivialModel):
 
     def __init__(self, output: str) -> None:
         self.output = output
-        self._sums: torch.Tensor | float = 0.0
+        self._sums: Any = 0.0
         self._count = 0
-
-    @property
-    def seen(self) -> bool:
-        return self._count > 0
 
     def add(self, target: ImageAnnotations) -> None:
         if self.output in target.labels:
             self._sums = self._sums + target.labels[self.output].float()
             self._count += 1
+            self.seen = True
 
     def predict(self, size: tuple[int, int]) -> torch.Tensor:
         return self._sums / self._count
@@ -169,7 +163,9 @@ class ObjectMeans(TrivialModel):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self.labels, self.boxes, self.masks = [], [], []
+        self.labels: list[torch.Tensor] = []
+        self.boxes: list[torch.Tensor] = []
+        self.masks: list[torch.Tensor] = []
         no_boxes = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0)
         self.clusters = (*no_boxes, torch.zeros(0, _BOX_GRID, _BOX_GRID))
         num_labels = len(vocabulary.thing_names) + 1

@@ -101,8 +101,8 @@ class PictureFiles:
     ) -> None:
         self.folder = Path(folder)
         self.layout = layout
-        self._how = {"tasks": tasks, "scale": scale}
-        self._videos = {}
+        self._how: dict[str, Any] = {"tasks": tasks, "scale": scale}
+        self._videos: dict[str, VideoFile] = {}
         mkdir(self.folder)
 
     def add(self, predicted: PredictedImage) -> None:
@@ -160,7 +160,8 @@ class PredictionFolder:
 
     def __init__(self, folder: str | os.PathLike, vocabulary: Vocabulary, tasks: Sequence[str]) -> None:
         self._stack = contextlib.ExitStack()
-        self._writer = self._stack.enter_context(ResultWriter(folder, vocabulary, tasks))
+        self._writer = ResultWriter(folder, vocabulary, tasks)
+        self._stack.enter_context(self._writer)
 
     def add(self, predicted: PredictedImage) -> None:
         """Take in a `PredictedImage`."""
@@ -177,7 +178,7 @@ class Window:
 
     def __init__(self, layout: str, tasks: Sequence[str] | None = None, scale: float | None = None) -> None:
         self.layout = layout
-        self._how = {"tasks": tasks, "scale": scale}
+        self._how: dict[str, Any] = {"tasks": tasks, "scale": scale}
 
     def add(self, predicted: PredictedImage) -> bool:
         """Show a `PredictedImage`; returns whether that is enough."""

@@ -183,7 +183,8 @@ class PredictedImage:
 
         Predictions on other images that the folder holds already are kept.
         """
-        with ResultWriter(folder, self.vocabulary, self.tasks) as writer:
+        writer = ResultWriter(folder, self.vocabulary, self.tasks)
+        with writer:
             writer.add(self)
             writer.finish()
 

@@ -69,7 +69,7 @@ class Predictor:
         network = checkpoint
         if not isinstance(network, TrainedNetwork):
             options = [*options, *_switches(tasks)]
-            network = load_network(checkpoint, config_file, options, device)
+            network = load_network(network, config_file, options, device)
         self.network = network
         self.vocabulary = network.vocabulary
         self.thresholds = merge_thresholds(thresholds)

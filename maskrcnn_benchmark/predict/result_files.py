@@ -57,6 +57,8 @@ class ResultWriter(PredictionWriter):
         UserError: the folder holds predictions that are numbered in another way, or a damaged list.
     """
 
+    dataset: PredictedImages
+
     def __init__(self, folder: str | os.PathLike, vocabulary: Vocabulary, tasks: Iterable[str]) -> None:
         images = PredictedImages(vocabulary)
         super().__init__(folder, images, [TASKS[key] for key in tasks], names=images.ids)

@@ -94,7 +94,7 @@ def frames_of(
     """
     if every < 1:
         raise UserError(f"every must be 1 or more, not {every}")
-    taken = set()
+    taken: set[str] = set()
     for item in _expanded(source, recursive, allow_urls):
         name = _name_of(item, taken)
         try:

@@ -140,9 +140,9 @@ class VideoFile:
     def __init__(self, path: str | os.PathLike, clip: Clip) -> None:
         self.path = Path(path)
         self.clip = clip
-        self._part = None
+        self._part: Any = None
         self._temporary = contextlib.ExitStack()
-        self._writer = None
+        self._writer: Any = None
         self._written = 0
 
     def add(self, picture: np.ndarray, seconds: float) -> None:

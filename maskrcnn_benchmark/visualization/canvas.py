@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,7 +71,8 @@ class Canvas:
         self.line = max(2, round(extent / 260))
         self.rim = 2 * max(1, round(self.line / 6))
         self.text_size = max(14, round(extent / 29))
-        self._texts, self._legends = [], []
+        self._texts: list[Any] = []
+        self._legends: list[Any] = []
 
     @property
     def size(self) -> tuple[int, int]:
@@ -102,8 +104,8 @@ class Canvas:
         table, painted = np.zeros((1, 256, 3), np.uint8), np.zeros(256, np.uint8)
         for label, colour in colours.items():
             table[0, label], painted[label] = colour, 255
-        colour = cv2.LUT(cv2.merge([labels] * 3), table)
-        mixed = cv2.addWeighted(self.pixels, 1 - strength, colour, strength, 0)
+        paint = cv2.LUT(cv2.merge([labels] * 3), table)
+        mixed = cv2.addWeighted(self.pixels, 1 - strength, paint, strength, 0)
         self.pixels = cv2.copyTo(mixed, cv2.LUT(labels, painted), self.pixels)
 
     def outline(self, mask: np.ndarray, colour: Sequence[int]) -> None:
@@ -173,7 +175,7 @@ class Canvas:
 
     def finish(self) -> np.ndarray:
         """Set the collected legends and text and return the picture, uint8 [h, w, 3]."""
-        taken = []
+        taken: list[Any] = []
         for entries in self._legends:
             taken.append(self._set_legend(entries, taken))
         crowd = max(SMALLEST_SHARE, math.sqrt(CROWD / max(CROWD, len(self._texts))))

@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -25,9 +26,9 @@ class Series:
     """
 
     run: int
-    steps: object
-    values: object
-    raw: object = None
+    steps: np.ndarray | Sequence[float]
+    values: np.ndarray | Sequence[float]
+    raw: np.ndarray | Sequence[float] | None = None
 
 
 def style_of(run: int) -> tuple[str, str]:

@@ -47,7 +47,7 @@ def picture_page(
     path = Path(path)
     folder = path.with_suffix("")
     mkdir(folder)
-    sections, names = [], set()
+    sections, names = [], set[str]()
     for image, ground_truth, prediction, title in samples:
         panels = draw_panels(image, (ground_truth, prediction), vocabulary, tasks)
         name = _file_name(title, names)

@@ -77,7 +77,7 @@ def class_colours(vocabulary: Vocabulary) -> dict[str, tuple[int, int, int]]:
 
 def part_colours(vocabulary: Vocabulary) -> np.ndarray:
     """Colours of part labels 1..P as uint8 [P + 1, 3]; row 0, the background, is black and never painted."""
-    labels = vocabulary.parts.labels
+    labels = vocabulary.parts.labels  # type: ignore[union-attr]
     colours = colours_of(labels)
     return np.array([(0, 0, 0), *(colours[label] for label in labels)], dtype=np.uint8)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.visualization.curves import draw_curve
@@ -27,8 +29,8 @@ class Example:
 
     title: str
     score: float
-    ground_truth: object
-    prediction: object
+    ground_truth: np.ndarray
+    prediction: np.ndarray
 
 
 @dataclass(frozen=True)

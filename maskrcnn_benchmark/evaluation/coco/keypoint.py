@@ -53,7 +53,7 @@ class KeypointRecord:
     """
 
     matches: ImageMatches
-    detail: ImageMatches | None
+    detail: Any
     joints: np.ndarray
 
 
@@ -92,7 +92,7 @@ class KeypointEvaluator(CocoStyleEvaluator):
             raise UserError(f"the data set names no joints: evaluate it with MODEL.{task.switch} False")
         self.joints = vocabulary.joints
         self.sigmas = np.asarray(self.joints.sigmas, dtype=np.float64)
-        self.person_label = person_label(vocabulary)
+        self.person_label: Any = person_label(vocabulary)
         if self.person_label is None:
             raise UserError(f"the data set has no thing named 'person': evaluate it with MODEL.{task.switch} False")
         self.pcks = definitions(self.joints)
@@ -101,7 +101,7 @@ class KeypointEvaluator(CocoStyleEvaluator):
         self.params.kpt_oks_sigmas = self.sigmas
 
     @property
-    def protocol(self) -> str:
+    def protocol(self) -> str:  # type: ignore[override]
         sigmas = ", ".join(f"{name} {sigma:g}" for name, sigma in zip(self.joints.names, self.sigmas))
         units = "".join(f"; {pck.name} in units of {pck.words}" for pck in self.pcks)
         detail = f"; AP-detail-OKS with {DETAIL_SIGMA} for all joints and box areas" if self._is_detail else ""

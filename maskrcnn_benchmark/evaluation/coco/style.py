@@ -74,7 +74,7 @@ class CocoStyleEvaluator(Evaluator):
         params: pycocotools' parameters.
     """
 
-    iou_type = None
+    iou_type: str = ""
     stats = _STATS
     # What is compared, in words, and in letters
     subject, measure = "object", "IoU"
@@ -86,7 +86,7 @@ class CocoStyleEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self) -> str:
+    def protocol(self) -> str:  # type: ignore[override]
         if self.detection_protocol == "detail":
             return "PASCAL in Detail: AP over IoU .50:.05:.95, any number of detections, objects of any size"
         return f"COCO: AP over IoU .50:.05:.95, at most {self.params.maxDets[-1]} detections per image and class"
@@ -199,7 +199,7 @@ class InstanceEvaluator(CocoStyleEvaluator):
             rows = boxes.get_field(FILE_ROWS)
             codes = [run_lengths(row["segmentation"], target.size) for row in rows]
             return replace(objects_of_rows(rows, boxes.get_field("labels")), values=codes)
-        codes = encode(bitmaps(boxes))
+        codes = encode(bitmaps(boxes))  # type: ignore[arg-type]
         return replace(objects_of_boxes(boxes, rle.area(codes)), values=codes)
 
     def compare(

@@ -61,7 +61,8 @@ def suppress_non_maxima(edges: np.ndarray) -> np.ndarray:
     kernel /= kernel.sum()
     smooth = cv2.sepFilter2D(edges, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_REFLECT)
     ridges = np.zeros_like(edges)
-    _keep_ridges(edges, *_gradients(smooth), ridges)
+    in_y, in_x = _gradients(smooth)
+    _keep_ridges(edges, in_y, in_x, ridges)
     return ridges * np.outer(_border_fade(height), _border_fade(width))
 
 

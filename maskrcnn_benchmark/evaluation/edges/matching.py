@@ -1,7 +1,5 @@
 """One-to-one correspondence between predicted and annotated edge pixels, at every threshold."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numba import njit
 
@@ -41,7 +39,7 @@ def match_edges(
     return near, np.append(annotated, -1).astype(np.int32)[partner]
 
 
-def outlier_cost(shape: Sequence[int], max_distance: float) -> int:
+def outlier_cost(shape: tuple[int, ...], max_distance: float) -> int:
     """What a pixel without a partner costs in a map [H, W]: int, in the unit of `COST_SCALE`."""
     return int(np.ceil(COST_SCALE * OUTLIER_COST * max_distance * np.hypot(*shape)))
 

@@ -104,7 +104,7 @@ class PartEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self) -> str:
+    def protocol(self) -> str:  # type: ignore[override]
         what = f"the {len(self.group_names) - 1} parts of PASCAL-Person-Part" if self.has_body else "all parts"
         return (
             f"mIoU, AP^p, PCP and AP^r over {what}; VOC area AP, vol = mean over IoU .1:.1:.9, duplicates are wrong; "
@@ -121,13 +121,13 @@ class PartEvaluator(Evaluator):
             return PartRecord(pairs, shows_people, None)
         rows = stored.instances if shows_people else []
         predicted = read_people(rows, target.size, self.groups, self.is_person, name)
-        people = judge_people(predicted, *self._true_people(target.instances), len(self.group_names))
+        people = judge_people(predicted, *self._true_people(target.instances), num_labels=len(self.group_names))
         return PartRecord(pairs, shows_people, people)
 
     def summarize(self, records: list[PartRecord]) -> Scores:
         named = add_pairs([record.pairs for record in records], len(self.names))
         grouped = self._grouped(records)
-        people = [record.people for record in records]
+        people: list[Any] = [record.people for record in records]
         if any(record is None for record in people):
             people = []
         precision = rank_people(people, len(self.group_names))
@@ -205,7 +205,7 @@ class PartEvaluator(Evaluator):
 
 def owns_parts(vocabulary: Vocabulary) -> np.ndarray:
     """Which things have parts: bool [K + 1], by label."""
-    return _is_among(vocabulary.parts.owners, vocabulary.thing_names)
+    return _is_among(vocabulary.parts.owners, vocabulary.thing_names)  # type: ignore[union-attr]
 
 
 def _is_among(owners, thing_names):
