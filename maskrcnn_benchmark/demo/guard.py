@@ -113,8 +113,8 @@ class Guard:
         try:
             return await self._pass_on(scope, receive, _with_headers(send, _ADDED))
         except Refused as refused:
-            answer = PlainTextResponse(str(refused), refused.status)
-            return await answer(scope, receive, _with_headers(send, _ADDED))
+            response = PlainTextResponse(str(refused), refused.status)
+            return await response(scope, receive, _with_headers(send, _ADDED))
 
     async def _pass_on(self, scope, receive, send):
         headers = _headers(scope)

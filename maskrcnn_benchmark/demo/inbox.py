@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
@@ -77,7 +78,7 @@ class Inbox:
         return key
 
     @contextlib.contextmanager
-    def taken(self, session: str, key: object) -> Iterator[Path]:
+    def taken(self, session: str, key: Any) -> Iterator[Path]:
         """The path of an upload, which is removed after the block. Raises `UserError` for any but the session's own."""
         with self._lock:
             found = self._waiting.get(key) if isinstance(key, str) else None

@@ -68,19 +68,19 @@ def summary(shown: Shown, passes: int) -> str:
 
 
 def pictures(panels: Mapping[str, bytes], descriptions: Mapping[str, str]) -> str:
-    """Figures that grow at a click.
+    """Pictures that grow at a click.
 
     Args:
         panels: {task key, or another title: JPEG bytes}.
-        descriptions: {task key: what its figure shows, in words}.
+        descriptions: {task key: what its picture shows, in words}.
     """
-    figures = []
+    shown = []
     for task, data in panels.items():
         title = TASKS[task].title if task in TASKS else task
         picture = embedded(data, "jpeg", f"{title}: {descriptions.get(task, '')}".strip(": "))
         button = f'<button type="button" aria-label="enlarge {html.escape(title)}">{picture}</button>'
-        figures.append(f'<figure data-task="{task}"><figcaption>{html.escape(title)}</figcaption>{button}</figure>')
-    return f'<div class="panels">{"".join(figures)}</div>'
+        shown.append(f'<figure data-task="{task}"><figcaption>{html.escape(title)}</figcaption>{button}</figure>')
+    return f'<div class="panels">{"".join(shown)}</div>'
 
 
 def objects_table(objects: list[tuple] | None, vocabulary: Vocabulary) -> str:

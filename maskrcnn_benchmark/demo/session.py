@@ -127,7 +127,7 @@ class Shown:
 
 
 class Kept:
-    """Images of all users by their tokens; beyond a number of bytes, those that were not looked at longest go."""
+    """Images of all users by their tokens; beyond a number of bytes, those that were not asked for longest go."""
 
     def __init__(self, most_bytes: int = MOST_KEPT_BYTES) -> None:
         self._most_bytes = most_bytes

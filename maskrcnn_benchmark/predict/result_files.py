@@ -33,7 +33,7 @@ class PredictedImages(AnnotatedDataset):
         self, vocabulary: Vocabulary, names: Sequence[str] = (), sizes: Sequence[tuple[int, int]] = ()
     ) -> None:
         self.vocabulary = vocabulary
-        self.ids = list(names)
+        self.ids: list[Any] = list(names)
         self.sizes = list(sizes)
 
     def get_img_info(self, index: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ CODECS = ("avc1", "mp4v")  # H.264 plays everywhere but is in few builds of Open
 USUAL_RATE = 25.0  # frames per second where a video does not say
 MOST_PIXELS = 1 << 26  # of a frame: twice that of 8K. FFmpeg holds a dozen of them
 WEBCAM_RATE = 10.0  # of the file that a webcam's pictures go to
-_FRAMES_BETWEEN_LOOKS = 25  # at how full the disk is
+_FRAMES_BETWEEN_CHECKS = 25  # at how full the disk is
 _PROBE_BYTES = 1 << 20  # more than fits into what is left of a disk that has just refused some frames
 
 
@@ -130,7 +130,7 @@ def read_webcam(number: int, every: int = 1) -> Iterator[tuple[int, float, Image
 class VideoFile:
     """An .mp4 that takes the place of `path` when it is closed. Pictures are all of the size of the first.
 
-    OpenCV says nothing of a disk that takes no more, so that it is looked at here.
+    OpenCV says nothing of a disk that takes no more, so that it is checked here.
 
     Args:
         path: the file.
@@ -155,7 +155,7 @@ class VideoFile:
             self._size = width, height
             self._part = self._temporary.enter_context(temporary_file(self.path, ".mp4"))
             self._writer = _open_writer(self._part, self.clip.rate, self._size)
-        if self._written % _FRAMES_BETWEEN_LOOKS == 0:
+        if self._written % _FRAMES_BETWEEN_CHECKS == 0:
             _check_room(self.path)
         if (width, height) != self._size:
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)

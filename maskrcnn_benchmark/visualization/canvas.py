@@ -141,7 +141,7 @@ class Canvas:
     def dot(
         self, point: np.ndarray | Sequence[float], colour: Sequence[int], radius: int, hollow: bool = False
     ) -> None:
-        """Draw a joint: a filled disc, or a ring where `hollow`."""
+        """Draw a keypoint: a filled disc, or a ring where `hollow`."""
         centre = tuple(int(v) for v in np.round(np.asarray(point) * 16))
         for size, fill in ((16 * radius + 16, INK), (16 * radius, colour), *([(9 * radius, PAPER)] if hollow else [])):
             cv2.circle(self.pixels, centre, size, fill, -1, cv2.LINE_AA, shift=4)

@@ -39,7 +39,7 @@ class TaskReport:
 
     Attributes:
         key: of the task, or of another line of the results.
-        title: its name for people.
+        title: its name on the page.
         protocol: the definitions in use.
         reason: why metrics are missing, or "".
         metrics: {name: value in 0..1 or nan}.

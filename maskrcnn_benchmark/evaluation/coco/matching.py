@@ -54,7 +54,7 @@ def match_objects(
     labels: np.ndarray,
     scores: np.ndarray,
     areas: np.ndarray,
-    truth: Objects,
+    ground_truth: Objects,
     overlap: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     params: Params,
 ) -> ImageMatches:
@@ -66,7 +66,7 @@ def match_objects(
 
     Args:
         labels, scores, areas: int32 [N], float64 [N], float64 [N] of the predictions.
-        truth: the annotated `coco_rows.Objects`.
+        ground_truth: the annotated `coco_rows.Objects`.
         overlap: function of (indices of predictions [D], indices of objects [G], blocks) that returns the overlaps as
             `box_overlaps` does.
         params: pycocotools' parameters.
@@ -77,16 +77,16 @@ def match_objects(
     order = np.lexsort((-scores, labels))
     if len(order) > params.maxDets[-1]:
         order = order[_ranks(labels[order]) < params.maxDets[-1]]
-    columns = np.argsort(truth.labels, kind="stable")
-    classes, blocks = _blocks(labels[order], truth.labels[columns])
+    columns = np.argsort(ground_truth.labels, kind="stable")
+    classes, blocks = _blocks(labels[order], ground_truth.labels[columns])
     right, passed, required = _match(
         overlap(order, columns, blocks),
         blocks,
         areas[order],
-        truth.areas[columns],
-        truth.crowd[columns],
-        truth.ignored[columns],
-        truth.unnamed[columns],
+        ground_truth.areas[columns],
+        ground_truth.crowd[columns],
+        ground_truth.ignored[columns],
+        ground_truth.unnamed[columns],
         np.asarray(params.areaRng, np.float64),
         params.iouThrs,
     )

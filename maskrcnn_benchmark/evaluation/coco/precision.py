@@ -73,7 +73,7 @@ def accumulate(images: Sequence[ImageMatches], params: Params, labels: Sequence[
     Args:
         images: list of `ImageMatches`, in the order in which predictions of equal score come.
         params: pycocotools' parameters that they were made with.
-        labels: classes to look at, ascending; others are passed over.
+        labels: classes to evaluate, ascending; others are passed over.
 
     Returns:
         `PrecisionTables`.

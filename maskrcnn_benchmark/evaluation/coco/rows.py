@@ -22,10 +22,10 @@ class Objects:
         boxes: float64 [G, 4], x, y, width, height in pixels.
         areas: float64 [G], square pixels.
         crowd: bool [G], a region of many objects.
-        ignored: bool [G], need not be found: crowds and, where joints are asked for, people without any.
+        ignored: bool [G], need not be found: crowds and, where keypoints are asked for, persons without any.
         unnamed: bool [G], the file gives the object the id 0, which pycocotools takes for "no object": what finds it
             counts as wrong there, so also here.
-        values: what is compared beside boxes, or None: list of G run lengths, or joints float64 [G, J, 3].
+        values: what is compared beside boxes, or None: list of G run lengths, or keypoints float64 [G, J, 3].
     """
 
     labels: np.ndarray

@@ -38,8 +38,8 @@ class EdgeCurve:
 
 
 def summarize_curves(
-    matched_truth: np.ndarray,
-    total_truth: np.ndarray,
+    matched_annotated: np.ndarray,
+    total_annotated: np.ndarray,
     matched_predicted: np.ndarray,
     total_predicted: np.ndarray,
     conventions: str = BSDS,
@@ -58,14 +58,15 @@ def summarize_curves(
     anything to interpolate. Here it is the area of the rectangle below that point, so that an exact map has an AP of 1.
 
     Args:
-        matched_truth, total_truth, matched_predicted, total_predicted: int [I, K], per image and threshold (ascending)
-            the annotated edge pixels that have a partner, all annotated ones, and the same of predicted ones.
+        matched_annotated, total_annotated, matched_predicted, total_predicted: int [I, K], per image and threshold
+            (ascending) the annotated edge pixels that have a partner, all annotated ones, and the same of predicted
+            ones.
         conventions: "bsds" or "seism".
 
     Returns:
         `EdgeCurve`.
     """
-    counts = np.stack([matched_truth, total_truth, matched_predicted, total_predicted]).astype(np.float64)
+    counts = np.stack([matched_annotated, total_annotated, matched_predicted, total_predicted]).astype(np.float64)
     total = counts.sum(axis=1)
     recall, precision = _recall_precision(total, conventions)
     if total[1].sum() == 0:
@@ -106,12 +107,12 @@ def _f_measure(recall, precision):
 
 def _recall_precision(counts, conventions):
     """Recall and precision of counts [4, ...]; see `summarize_curves` for where there is nothing to divide by."""
-    matched_truth, total_truth, matched_predicted, total_predicted = counts
-    recall = matched_truth / np.maximum(total_truth, 1)
+    matched_annotated, total_annotated, matched_predicted, total_predicted = counts
+    recall = matched_annotated / np.maximum(total_annotated, 1)
     precision = matched_predicted / np.maximum(total_predicted, 1)
     if conventions == SEISM:
         precision = np.where(total_predicted == 0, 1.0, precision)
-        recall, precision = np.where(total_truth == 0, 1.0, recall), np.where(total_truth == 0, 0.0, precision)
+        recall, precision = np.where(total_annotated == 0, 1.0, recall), np.where(total_annotated == 0, 0.0, precision)
     return recall, precision
 
 

@@ -44,7 +44,7 @@ def suppress_non_maxima(edges: np.ndarray) -> np.ndarray:
 
     The direction across the edge comes from second derivatives of the map under a triangle filter. The outermost five
     pixels fade to zero, where derivatives are not to be trusted (Dollar and Zitnick 2015). A mixed derivative of
-    exactly 0 counts as negative; the published program takes its sign as 0, and so looks along an exactly level line.
+    exactly 0 counts as negative; the published program takes its sign as 0, and so goes along an exactly level line.
 
     Args:
         edges: float [H, W], strength in 0..1.

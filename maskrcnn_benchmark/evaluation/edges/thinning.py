@@ -98,7 +98,7 @@ def _thin_levels(places, level, width, size, deletable, remains):
 def _thin(image, to_check, number, listed, sweep, width, deletable):
     """Thin a framed map in place; returns the number of the last sweep.
 
-    A pass looks only at pixels whose neighbourhood changed since it last ran: `to_check` [2, N] holds them for each of
+    A pass visits only pixels whose neighbourhood changed since it last ran: `to_check` [2, N] holds them for each of
     the two passes, at first all `number` pixels.
     """
     around = (-width, 1 - width, 1, width + 1, width, width - 1, -1, -width - 1)

@@ -97,7 +97,7 @@ def read_people(
 
 def judge_people(
     predicted: PredictedPeople,
-    truth: np.ndarray,
+    ground_truth: np.ndarray,
     categories: Sequence[int] | np.ndarray,
     ignored: np.ndarray,
     num_labels: int,
@@ -111,7 +111,7 @@ def judge_people(
 
     Args:
         predicted: `PredictedPeople`.
-        truth: uint8 [M, W, H], label 0..L-1 of each pixel (columns first) of each annotated person.
+        ground_truth: uint8 [M, W, H], label 0..L-1 of each pixel (columns first) of each annotated person.
         categories: int [M], label of the thing of each annotated person.
         ignored: bool [W, H], where people are whose parts nobody annotated, and crowds; not on the annotated people.
         num_labels: L.
@@ -120,7 +120,7 @@ def judge_people(
         `PeopleRecord`.
     """
     pixels = ignored.size
-    truth = np.ascontiguousarray(truth).reshape(len(truth), pixels)
+    ground_truth = np.ascontiguousarray(ground_truth).reshape(len(ground_truth), pixels)
     order = np.argsort(-predicted.scores, kind="stable")
     shared, areas, on_ignored = _count_shared(
         predicted.people,
@@ -128,11 +128,11 @@ def judge_people(
         predicted.starts,
         predicted.lengths,
         len(order),
-        truth,
+        ground_truth,
         np.ascontiguousarray(ignored).reshape(-1),
         num_labels,
     )
-    true_areas = _count_labels(truth, num_labels)
+    true_areas = _count_labels(ground_truth, num_labels)
     shared, areas, on_ignored = shared[order], areas[order], on_ignored[order]
     overlaps, part_overlaps = _overlaps(shared, areas, true_areas, pixels)
     overlaps[predicted.categories[order][:, None] != np.asarray(categories)[None, :]] = 0
@@ -221,7 +221,7 @@ def _correct_shares(owner, best, taken, part_overlaps, true_areas):
 
 
 @njit(cache=True)
-def _count_shared(people, labels, starts, lengths, count, truth, ignored, num_labels):
+def _count_shared(people, labels, starts, lengths, count, ground_truth, ignored, num_labels):
     """Pixels per label that N predicted people share with M annotated ones, place 0 standing for all labels together.
 
     Each person's runs are painted on one canvas of the image (where they overlap, the later holds), counted and wiped.
@@ -229,7 +229,7 @@ def _count_shared(people, labels, starts, lengths, count, truth, ignored, num_la
     Returns:
         shared int64 [N, M, L], areas int64 [N, L], on_ignored int64 [N, L]: their pixels, and those on ignored regions.
     """
-    shared = np.zeros((count, len(truth), num_labels), np.int64)
+    shared = np.zeros((count, len(ground_truth), num_labels), np.int64)
     areas = np.zeros((count, num_labels), np.int64)
     on_ignored = np.zeros((count, num_labels), np.int64)
     canvas = np.zeros(len(ignored), np.uint8)
@@ -249,8 +249,8 @@ def _count_shared(people, labels, starts, lengths, count, truth, ignored, num_la
             canvas[pixel] = 0
             areas[person, label] += 1
             on_ignored[person, label] += ignored[pixel]
-            for other in range(len(truth)):
-                true_label = truth[other, pixel]
+            for other in range(len(ground_truth)):
+                true_label = ground_truth[other, pixel]
                 if true_label > 0:
                     shared[person, other, 0] += 1
                     if true_label == label:
@@ -262,11 +262,11 @@ def _count_shared(people, labels, starts, lengths, count, truth, ignored, num_la
 
 
 @njit(cache=True)
-def _count_labels(truth, num_labels):
+def _count_labels(ground_truth, num_labels):
     """Pixels of each label, int64 [M, L]; place 0 is the sum of the others, not background."""
-    areas = np.zeros((len(truth), num_labels), np.int64)
-    for person in range(len(truth)):
-        for label in truth[person]:
+    areas = np.zeros((len(ground_truth), num_labels), np.int64)
+    for person in range(len(ground_truth)):
+        for label in ground_truth[person]:
             areas[person, label] += 1
         areas[person, 0] = areas[person, 1:].sum()
     return areas
