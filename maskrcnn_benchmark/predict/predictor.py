@@ -119,9 +119,7 @@ class Predictor:
             raise UserError(f"the batch size must be 1 or more, not {batch_size}")
         frames = self._fitting(frames_of(source, **how), how.get("skipped"))
         if holds_several(source) and not is_live(source):
-            frames = prefetch(
-                frames, batch_size
-            )  # a quarter of the time with photographs of 12 million pixels on a CPU
+            frames = prefetch(frames, batch_size)  # a quarter of the time for photographs of 12 megapixels on a CPU
         with contextlib.closing(frames):
             while batch := list(itertools.islice(frames, batch_size)):
                 yield from self.predict(batch)

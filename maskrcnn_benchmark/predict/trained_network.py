@@ -57,10 +57,7 @@ class TrainedNetwork:
 
 
 def load_network(
-    path: str | os.PathLike,
-    config_file: str = "",
-    options: Sequence[Any] = (),
-    device: str | torch.device | None = None,
+    path: str | os.PathLike, config_file: str = "", options: Sequence = (), device: str | torch.device | None = None
 ) -> TrainedNetwork:
     """The network of a checkpoint.
 

@@ -138,9 +138,7 @@ class Canvas:
         path = np.round(np.asarray(points) * 16).astype(np.int32)
         cv2.fillPoly(self.pixels, [path], colour, cv2.LINE_AA, shift=4)
 
-    def dot(
-        self, point: np.ndarray | Sequence[float], colour: Sequence[int], radius: int, hollow: bool = False
-    ) -> None:
+    def dot(self, point: np.ndarray | Sequence, colour: Sequence[int], radius: int, hollow: bool = False) -> None:
         """Draw a keypoint: a filled disc, or a ring where `hollow`."""
         centre = tuple(int(v) for v in np.round(np.asarray(point) * 16))
         for size, fill in ((16 * radius + 16, INK), (16 * radius, colour), *([(9 * radius, PAPER)] if hollow else [])):

@@ -21,9 +21,9 @@ ROWS = ("ground truth", "prediction")
 GAP = 10  # pixels between the panels of a montage
 MONTAGE_COLUMNS = 4  # all eight tasks side by side would be too small to read on a screen
 FRAME = (208, 213, 221)
-EXPLANATION = """<p>One column per task, the annotation above the prediction. Grey panels are of
-tasks that the image is not annotated for. Hollow keypoints are occluded; an occlusion arrow has the side in front on its left. Click a picture to
-enlarge it.</p>"""
+EXPLANATION = """<p>One column per task, the annotation above the prediction. Grey panels are of tasks that the image
+is not annotated for. Hollow keypoints are occluded; an occlusion arrow has the side in front on its left. Click a
+picture to enlarge it.</p>"""
 
 Panels = list[list[np.ndarray]]
 Sample = tuple[np.ndarray, ImageAnnotations, ImagePrediction, str]

@@ -51,12 +51,7 @@ def matching_params(kind: str, protocol: str = "coco") -> Params:
 
 
 def match_objects(
-    labels: np.ndarray,
-    scores: np.ndarray,
-    areas: np.ndarray,
-    ground_truth: Objects,
-    overlap: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-    params: Params,
+    labels: np.ndarray, scores: np.ndarray, areas: np.ndarray, ground_truth: Objects, overlap: Callable, params: Params
 ) -> ImageMatches:
     """Pair an image's predictions with its annotated objects, as pycocotools does.
 

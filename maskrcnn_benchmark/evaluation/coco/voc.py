@@ -83,9 +83,7 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
         return {ALL_POINTS: _mean(exact), ELEVEN_POINTS: _mean(eleven), **by_class}
 
 
-def judge(
-    predicted: tuple[np.ndarray, np.ndarray, np.ndarray], annotated: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def judge(predicted: tuple[np.ndarray, ...], annotated: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """Hold the predictions on one image against its objects.
 
     A prediction belongs to the object of its class that it overlaps most. It is RIGHT if that overlap is at least 0.5

@@ -96,11 +96,7 @@ def read_people(
 
 
 def judge_people(
-    predicted: PredictedPeople,
-    ground_truth: np.ndarray,
-    categories: Sequence[int] | np.ndarray,
-    ignored: np.ndarray,
-    num_labels: int,
+    predicted: PredictedPeople, ground_truth: np.ndarray, categories: np.ndarray, ignored: np.ndarray, num_labels: int
 ) -> PeopleRecord:
     """Hold the predicted people of an image against the annotated ones.
 
