@@ -1,6 +1,7 @@
 """The page of pictures: ground truth and prediction of every task, as one HTML file and one PNG per image."""
 
 import html
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ Sample = tuple[np.ndarray, ImageAnnotations, ImagePrediction, str]
 
 
 def picture_page(
-    samples: Iterable[Sample], vocabulary: Vocabulary, tasks: Sequence[DrawnTask], path: str | Path
+    samples: Iterable[Sample], vocabulary: Vocabulary, tasks: Sequence[DrawnTask], path: str | os.PathLike
 ) -> Path:
     """Draw samples and write the page and, into the folder `path` without its suffix, a montage `NAME.png` of each.
 

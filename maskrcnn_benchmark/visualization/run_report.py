@@ -2,6 +2,7 @@
 
 import html
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,14 +61,14 @@ class TaskReport:
 
 
 def write_report(
-    path: str | Path,
+    path: str | os.PathLike,
     title: str,
     facts: Sequence[tuple[str, str]],
     rows: Sequence[Sequence[str]],
     reports: Sequence[TaskReport],
     vocabulary: Vocabulary,
     tasks: Mapping[str, DrawnTask],
-    interactions: dict[str, Any] | None = None,
+    interactions: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report: one HTML file that needs no other.
 
@@ -114,7 +115,7 @@ def _results(rows: Sequence[Sequence[str]], reports: Sequence[TaskReport]) -> st
     return f'<section><div class="wide"><table class="figures"><tr>{head}</tr>\n{body}</table></div></section>'
 
 
-def _interactions(interactions: dict[str, Any], tasks: Mapping[str, DrawnTask]) -> str:
+def _interactions(interactions: Mapping[str, Any], tasks: Mapping[str, DrawnTask]) -> str:
     title = "Gradient conflicts of the tasks in training"
     picture = embedded(draw_interactions(interactions, tasks), "png", title)
     return (
