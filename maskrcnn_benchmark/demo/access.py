@@ -33,7 +33,7 @@ class Access:
     public_url: str = ""
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)  # signs the cookies
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.token and len(self.token) < SHORTEST_TOKEN:
             raise UserError(f"{TOKEN_VARIABLE} has {len(self.token)} characters; take {SHORTEST_TOKEN} or more")
         if not (self.token.isascii() and self.token.isprintable()):

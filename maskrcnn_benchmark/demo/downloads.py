@@ -3,13 +3,14 @@
 import io
 import re
 
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
 
+from maskrcnn_benchmark.demo.session import Demo
 from maskrcnn_benchmark.utils.errors import UserError
 
 
-def add_downloads(app, demo):
+def add_downloads(app: FastAPI, demo: Demo) -> None:
     """Give a FastAPI application the two addresses that `markup.downloads` links to.
 
     A token, which only the user's own page knows, stands for an image; nothing else can be asked for.

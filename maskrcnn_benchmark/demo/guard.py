@@ -9,6 +9,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
@@ -102,9 +103,9 @@ class Guard:
         self._app = app
         self._access = access
         self._events = events
-        self._sessions = OrderedDict()  # {hash of a page: the session that it belongs to}
+        self._sessions: OrderedDict[Any, str] = OrderedDict()  # {hash of a page: the session that it belongs to}
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
@@ -112,8 +113,8 @@ class Guard:
         try:
             return await self._pass_on(scope, receive, _with_headers(send, _ADDED))
         except Refused as refused:
-            answer = PlainTextResponse(str(refused), refused.status)
-            return await answer(scope, receive, _with_headers(send, _ADDED))
+            response = PlainTextResponse(str(refused), refused.status)
+            return await response(scope, receive, _with_headers(send, _ADDED))
 
     async def _pass_on(self, scope, receive, send):
         headers = _headers(scope)

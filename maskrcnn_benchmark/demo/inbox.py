@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
@@ -50,10 +51,10 @@ class Inbox:
         self._most_all_bytes = most_all_bytes
         self._folder = Path(folder)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._waiting = OrderedDict()
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._waiting)
 
     def put(self, session: str, name: str, data: bytes) -> str:
@@ -77,7 +78,7 @@ class Inbox:
         return key
 
     @contextlib.contextmanager
-    def taken(self, session: str, key: object) -> Iterator[Path]:
+    def taken(self, session: str, key: Any) -> Iterator[Path]:
         """The path of an upload, which is removed after the block. Raises `UserError` for any but the session's own."""
         with self._lock:
             found = self._waiting.get(key) if isinstance(key, str) else None
@@ -99,7 +100,7 @@ def add_inbox(app: FastAPI, inbox: Inbox) -> None:
     The bytes of a file are the request's body; its name is a parameter. The response is {"key": ...} for `Inbox.taken`,
     or {"message": ...}, a sentence for the user.
     """
-    sending = set()  # sessions
+    sending: set[str] = set()  # sessions
     app.add_exception_handler(Refused, lambda request, refused: JSONResponse({"message": str(refused)}, refused.status))
 
     @app.post("/uploads")

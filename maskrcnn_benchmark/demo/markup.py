@@ -1,9 +1,13 @@
 """The demo's HTML: pictures, tables, messages. Plain text in, escaped text out; no script and no address of the net."""
 
 import html
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from maskrcnn_benchmark.demo.session import Shown, View
+from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.html_page import embedded
 from maskrcnn_benchmark.visualization.palette import class_colours
@@ -11,7 +15,7 @@ from maskrcnn_benchmark.visualization.palette import class_colours
 ROWS_SHOWN = 50
 
 
-def header(network, tasks):
+def header(network: TrainedNetwork, tasks: Sequence[str]) -> str:
     """What is loaded: the file's name, its tasks, the device. `network` is a `TrainedNetwork`."""
     facts = (
         ("checkpoint", network.path.rpartition("/")[2]),
@@ -30,7 +34,7 @@ def upload() -> str:
     )
 
 
-def samples(thumbnails):
+def samples(thumbnails: Iterable[tuple[str, bytes]]) -> str:
     """Buttons, one per sample: list of (name, JPEG bytes)."""
     buttons = [
         f'<button type="button" data-index="{index}" aria-label="sample {index + 1}: {html.escape(name)}">'
@@ -40,7 +44,7 @@ def samples(thumbnails):
     return f'<h2>Samples</h2><div class="samples">{"".join(buttons)}</div>'
 
 
-def message(sentence, kind="error"):
+def message(sentence: str, kind: str = "error") -> str:
     """A sentence for the user, which screen readers say at once; kind "error" or "note"."""
     if not sentence:
         return ""
@@ -48,12 +52,12 @@ def message(sentence, kind="error"):
     return f'<p class="message {kind}" role="{role}">{html.escape(sentence)}</p>'
 
 
-def welcome():
+def welcome() -> str:
     """What stands in the place of pictures before there is one."""
     return '<p class="welcome">Pick a sample, or drop, paste or choose an image.</p>'
 
 
-def summary(shown, passes):
+def summary(shown: Shown, passes: int) -> str:
     """A line about an image: name, size, time of its forward pass; `passes` is how often the network was run so far."""
     width, height = shown.predicted.size
     often = f"the network was run {_count(passes, 'time')} since the start"
@@ -63,23 +67,23 @@ def summary(shown, passes):
     )
 
 
-def pictures(panels, descriptions):
-    """Figures that grow at a click.
+def pictures(panels: Mapping[str, bytes], descriptions: Mapping[str, str]) -> str:
+    """Pictures that grow at a click.
 
     Args:
         panels: {task key, or another title: JPEG bytes}.
-        descriptions: {task key: what its figure shows, in words}.
+        descriptions: {task key: what its picture shows, in words}.
     """
-    figures = []
+    shown = []
     for task, data in panels.items():
         title = TASKS[task].title if task in TASKS else task
         picture = embedded(data, "jpeg", f"{title}: {descriptions.get(task, '')}".strip(": "))
         button = f'<button type="button" aria-label="enlarge {html.escape(title)}">{picture}</button>'
-        figures.append(f'<figure data-task="{task}"><figcaption>{html.escape(title)}</figcaption>{button}</figure>')
-    return f'<div class="panels">{"".join(figures)}</div>'
+        shown.append(f'<figure data-task="{task}"><figcaption>{html.escape(title)}</figcaption>{button}</figure>')
+    return f'<div class="panels">{"".join(shown)}</div>'
 
 
-def objects_table(objects, vocabulary):
+def objects_table(objects: list[tuple] | None, vocabulary: Vocabulary) -> str:
     """The detected objects, rows of `Shown.objects`."""
     if objects is None:
         return ""
@@ -101,7 +105,7 @@ def objects_table(objects, vocabulary):
     )
 
 
-def labels_table(labels, vocabulary):
+def labels_table(labels: list[tuple[str, float]] | None, vocabulary: Vocabulary) -> str:
     """The image labels, rows of `Shown.labels`."""
     if labels is None:
         return ""
@@ -116,7 +120,7 @@ def labels_table(labels, vocabulary):
     return f"<section><h2>{_count(len(labels), 'image label')}</h2>{body}</section>"
 
 
-def downloads(token, version):
+def downloads(token: str, version: int) -> str:
     """Links to the picture and the JSON of an image; `version` keeps browsers from taking an older picture."""
     return (
         f'<nav aria-label="downloads"><a href="answers/{token}/picture.png?{version}" download>Download picture</a>'
@@ -124,7 +128,7 @@ def downloads(token, version):
     )
 
 
-def describe(shown, view):
+def describe(shown: Shown, view: View) -> dict[str, str]:
     """{title of a picture: what it shows, in words} for those who cannot see it."""
     words = {}
     objects, labels = shown.objects(view), shown.labels(view)

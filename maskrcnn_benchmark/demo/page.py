@@ -1,11 +1,13 @@
 """The demo's page: gradio's components around `session.Demo`."""
 
 import logging
+from collections.abc import Callable, Iterable
 
 import gradio as gr
 
 from maskrcnn_benchmark.demo import markup
-from maskrcnn_benchmark.demo.session import LAYOUTS
+from maskrcnn_benchmark.demo.inbox import Inbox
+from maskrcnn_benchmark.demo.session import LAYOUTS, Demo
 from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT, upload_script
 from maskrcnn_benchmark.demo.uploads import read_upload
 from maskrcnn_benchmark.tasks.task import TASKS
@@ -28,7 +30,7 @@ class Page:
         thumbnails: list of (name, JPEG bytes) of the samples.
     """
 
-    def __init__(self, demo, inbox, reader, thumbnails):
+    def __init__(self, demo: Demo, inbox: Inbox, reader: Callable, thumbnails: Iterable[tuple[str, bytes]]) -> None:
         self.demo = demo
         self._inbox = inbox
         self._reader = reader
@@ -127,7 +129,7 @@ class Page:
             )
 
     def _on_upload(self, event: gr.EventData, request: gr.Request, token, *controls):
-        session = request.request.scope["state"]["session"]
+        session = request.request.scope["state"]["session"]  # type: ignore[union-attr]
         try:
             with self._inbox.taken(session, getattr(event, "key", None)) as path:
                 return self._predicted(path, token, controls, self._reader)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -33,7 +34,7 @@ class Reader:
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
-        self._running = set()
+        self._running: set[Any] = set()
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -95,7 +96,7 @@ def main() -> None:
     try:
         upload = read_upload(path, int(most_pixels), int(most_bytes))
     except UserError as error:
-        head, pixels = {"message": str(error)}, b""
+        head, pixels = dict[str, Any](message=str(error)), b""
     except MemoryError:
         head, pixels = {"message": f"{Path(path).name} takes too much memory; make it smaller"}, b""
     else:

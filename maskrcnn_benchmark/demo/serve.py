@@ -10,13 +10,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
-from maskrcnn_benchmark.demo.access import access_for
+from maskrcnn_benchmark.demo.access import Access, access_for
 from maskrcnn_benchmark.demo.reader import Reader
 from maskrcnn_benchmark.demo.session import Demo
 from maskrcnn_benchmark.demo.uploads import read_upload
@@ -24,6 +26,10 @@ from maskrcnn_benchmark.predict.sources import IMAGE_SUFFIXES
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.stop_signals import handled_by, heard, set_handlers
 from maskrcnn_benchmark.visualization.html_page import encoded
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.demo.guard import Guard
+    from maskrcnn_benchmark.predict.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +41,21 @@ MOST_CONNECTIONS = 256  # beyond them requests are refused; an open page holds o
 GRACE = 3  # seconds for requests at work to end, after a stop signal
 
 
-def check_gradio():
+def check_gradio() -> None:
     """Raise `UserError` where gradio is missing."""
     if importlib.util.find_spec("gradio") is None:
         raise UserError('the demo needs gradio; pip install "maskrcnn-benchmark[demo]"')
 
 
-def serve_demo(predictor, host="127.0.0.1", port=7860, samples="", most_pixels=None, ready=print, access=None):
+def serve_demo(
+    predictor: "Predictor",
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    samples: str = "",
+    most_pixels: int | None = None,
+    ready: Callable[[str], Any] = print,
+    access: Access | None = None,
+) -> None:
     """Serve the demo of a `Predictor` until SIGINT, SIGTERM or SIGHUP; to be called in the main thread.
 
     A request that is at work then has `GRACE` seconds to end; where it does not, the process is left with code 0.
@@ -82,7 +96,7 @@ def serve_demo(predictor, host="127.0.0.1", port=7860, samples="", most_pixels=N
         os._exit(0)
 
 
-def listening_socket(host, port):
+def listening_socket(host: str, port: int) -> socket.socket:
     """A bound socket at `port` or, if that is taken, one of the next."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     reason = "it is taken"
@@ -102,7 +116,7 @@ def listening_socket(host, port):
     raise UserError(f"{host} has no port from {port} on to listen on ({reason}); choose others with --host and --port")
 
 
-def sample_files(folder, scratch):
+def sample_files(folder: str | os.PathLike, scratch: str | os.PathLike) -> list[Path]:
     """Paths of the samples: images of a folder or, without one, a few that are drawn into `scratch`."""
     if not folder:
         drawn = write_mini_detail(Path(scratch) / "samples", num_train=0, num_val=SAMPLES_DRAWN)
@@ -115,7 +129,7 @@ def sample_files(folder, scratch):
     return files[:SAMPLES_SHOWN]
 
 
-def thumbnails(demo):
+def thumbnails(demo: Demo) -> list[tuple[str, bytes]]:
     """[(name, JPEG bytes)] of a demo's samples; one that cannot be read is said and left out of them."""
     found, good = [], []
     for path in demo.samples:
@@ -131,7 +145,7 @@ def thumbnails(demo):
     return found
 
 
-def build_app(demo, access, folder, reader):
+def build_app(demo: Demo, access: Access, folder: Path, reader: Callable) -> "Guard":
     """The ASGI application of a `Demo`: gradio's page, uploads and the files to download, behind a `Guard`.
 
     Args:
@@ -194,7 +208,7 @@ def _own_folder():
 class _Server:
     """A web server in a thread of its own, so that this one hears signals whatever a request does."""
 
-    def __init__(self, app, listener):
+    def __init__(self, app: Callable, listener: socket.socket) -> None:
         import uvicorn
 
         config = uvicorn.Config(
@@ -213,21 +227,21 @@ class _Server:
         self._ended = threading.Event()
         self._others = set(threading.enumerate())
 
-    def run(self):
+    def run(self) -> None:
         """Serve until an exception, such as that of a signal, ends it."""
         threading.Thread(target=self._serve, name="web server").start()
         while not self._ended.wait(1):
             pass
         raise RuntimeError("the web server ended by itself")
 
-    def close(self):
+    def close(self) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it would tell of each page that is open
         self._server.should_exit = True
         end = time.monotonic() + GRACE
         for thread in self._threads():
             thread.join(max(0, end - time.monotonic()))
 
-    def is_at_work(self):
+    def is_at_work(self) -> bool:
         """Whether a thread of it, of those that Python waits for, did not end."""
         return bool(self._threads())
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from maskrcnn_benchmark.demo.uploads import MOST_BYTES, MOST_PIXELS, read_upload
 from maskrcnn_benchmark.predict.predicted_image import PredictedImage
@@ -18,6 +20,9 @@ from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.html_page import encoded
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.predict.predictor import Predictor
 
 MOST_KEPT_BYTES = 1 << 30  # of all users' images with their predictions
 PANELS_KEPT = 32  # drawings of one image
@@ -39,7 +44,7 @@ class View:
     thresholds: dict
     layout: str = LAYOUTS[0]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
             raise UserError(f"there is no layout {self.layout}, but {', '.join(LAYOUTS)}")
 
@@ -58,10 +63,10 @@ class Shown:
         self.predicted = predicted
         self.seconds = seconds
         self.notes = list(notes)
-        self.view = None
-        self._panels = OrderedDict()
+        self.view: Any = None
+        self._panels: OrderedDict[tuple[str, float], bytes] = OrderedDict()
 
-    def panels(self, view):
+    def panels(self, view: View) -> dict[str, bytes]:
         """{title: bytes of a JPEG} for a `View`: "image", the photograph, and by task key a drawing of each task.
 
         What was drawn before is not drawn again. In other layouts it is one picture, called by the layout.
@@ -71,22 +76,22 @@ class Shown:
             return {view.layout: encoded(np.asarray(self.picture(view)), "JPEG")}
         return {"image": self._photograph, **{task: self._panel(task, view.thresholds[task]) for task in view.tasks}}
 
-    def picture(self, view):
+    def picture(self, view: View) -> Image.Image:
         """One picture of all that a `View` shows: PIL RGB image."""
         return self._under(view).draw(view.tasks, layout=view.layout)
 
-    def json(self):
+    def json(self) -> str:
         """The whole prediction as text, whatever the thresholds are, as `PredictedImage.to_json`."""
         return self.predicted.to_json()
 
-    def objects(self, view):
+    def objects(self, view: View) -> list[tuple[str, float, list[float]]] | None:
         """Detected objects, best first: list of (class, score, [x1, y1, x2, y2]); None without a detector."""
         found = self._under(view).detection
         if found is None:
             return None
         return list(zip(found.names, found.scores.tolist(), found.boxes.tolist()))
 
-    def labels(self, view):
+    def labels(self, view: View) -> list[tuple[str, float]] | None:
         """Image labels that reach their threshold, the likeliest first: list of (name, probability), or None."""
         probabilities = self.predicted.classification
         if probabilities is None:
@@ -122,17 +127,17 @@ class Shown:
 
 
 class Kept:
-    """Images of all users by their tokens; beyond a number of bytes, those that were not looked at longest go."""
+    """Images of all users by their tokens; beyond a number of bytes, those that were not asked for longest go."""
 
-    def __init__(self, most_bytes=MOST_KEPT_BYTES):
+    def __init__(self, most_bytes: int = MOST_KEPT_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._shown = OrderedDict()
+        self._shown: OrderedDict[str, Shown] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._shown)
 
-    def put(self, shown):
+    def put(self, shown: Shown) -> str:
         """Keep a `Shown`; returns its token, which cannot be guessed."""
         token = secrets.token_urlsafe(16)
         with self._lock:
@@ -141,7 +146,7 @@ class Kept:
                 self._shown.popitem(last=False)
         return token
 
-    def get(self, token):
+    def get(self, token: str) -> Shown:
         """The `Shown` of a token. Raises `UserError` where it is no longer kept."""
         with self._lock:
             if token not in self._shown:
@@ -149,7 +154,7 @@ class Kept:
             self._shown.move_to_end(token)
             return self._shown[token]
 
-    def drop(self, token):
+    def drop(self, token: str) -> None:
         """Forget an image, if it is still there."""
         with self._lock:
             self._shown.pop(token, None)
@@ -172,8 +177,13 @@ class Demo:
     """
 
     def __init__(
-        self, predictor, samples=(), most_pixels=MOST_PIXELS, most_bytes=MOST_BYTES, most_kept_bytes=MOST_KEPT_BYTES
-    ):
+        self,
+        predictor: "Predictor",
+        samples: Iterable[Path] = (),
+        most_pixels: int = MOST_PIXELS,
+        most_bytes: int = MOST_BYTES,
+        most_kept_bytes: int = MOST_KEPT_BYTES,
+    ) -> None:
         self.predictor = predictor
         self.samples = list(samples)
         self.most_pixels = most_pixels
@@ -181,7 +191,7 @@ class Demo:
         self.tasks = predictor.tasks
         self.kept = Kept(most_kept_bytes)
         self.passes = 0
-        self.seconds = None
+        self.seconds: float | None = None
         self._lock = threading.Lock()
 
     def predict(self, path: str | Path, read: Callable = read_upload) -> str:
@@ -198,13 +208,13 @@ class Demo:
             self.passes += 1
         return self.kept.put(Shown(predicted, self.seconds, upload.notes))
 
-    def sample(self, index):
+    def sample(self, index: Any) -> Path:
         """The path of a sample. Raises `UserError` for a number that no sample has."""
         if not isinstance(index, int) or not 0 <= index < len(self.samples):
             raise UserError("there is no such sample")
         return self.samples[index]
 
-    def view(self, switches, thresholds, layout=LAYOUTS[0]):
+    def view(self, switches: Iterable[bool], thresholds: Iterable[float], layout: str = LAYOUTS[0]) -> View:
         """A `View` from a switch and a threshold for each of `tasks`, in their order."""
         on = tuple(task for task, switch in zip(self.tasks, switches) if switch)
         return View(on, dict(zip(self.tasks, map(float, thresholds))), layout)

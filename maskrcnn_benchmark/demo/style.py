@@ -1,4 +1,4 @@
-"""The looks of the demo's page and its few lines of script."""
+"""The style of the demo's page and its few lines of script."""
 
 # A click, or the return key, on a sample's button tells the server its number
 SAMPLES_SCRIPT = """
@@ -19,9 +19,9 @@ const say = sentence => {
 const send = async file => {
   const address = "uploads?name=" + encodeURIComponent(file.name);
   const response = await fetch(address, { method: "POST", body: file }).catch(() => null);
-  const answer = await response?.json().catch(() => null);
-  if (answer?.key) trigger("upload", { key: answer.key });
-  else say(answer?.message ?? `${file.name} was not sent; open the demo again by its link`);
+  const reply = await response?.json().catch(() => null);
+  if (reply?.key) trigger("upload", { key: reply.key });
+  else say(reply?.message ?? `${file.name} was not sent; open the demo again by its link`);
 };
 element.addEventListener("change", async event => {
   const file = event.target.files?.[0], megabytes = bytes => Math.round(bytes / 1e6) + " MB";
@@ -155,6 +155,6 @@ def upload_script(most_bytes: int) -> str:
     return f"const MOST_BYTES = {int(most_bytes)};{UPLOAD_SCRIPT}"
 
 
-def head():
+def head() -> str:
     """What goes into the page's head."""
     return f"<style>{STYLE}</style><script>{PAGE_SCRIPT}</script>"

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from maskrcnn_benchmark.utils.pictures import NoPicture, decoding, opened_pictur
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MOST_BYTES = 32 << 20
 MOST_PIXELS = 24_000_000  # a photograph of today's cameras; decoded, 72 MB
-KEPT_PIXELS = 1_000_000  # larger images are shrunk to this: networks look at about as much, pictures show no more
+KEPT_PIXELS = 1_000_000  # larger images are shrunk to this: networks see about as much, pictures show no more
 LONGEST_RATIO = 10  # of the longer to the shorter side
 # The brands of a HEIF file (ISO/IEC 23008-12) that hold HEVC, which Pillow does not decode
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -38,7 +39,7 @@ class Upload:
     notes: list = field(default_factory=list)
 
 
-def read_upload(path, most_pixels=MOST_PIXELS, most_bytes=MOST_BYTES):
+def read_upload(path: str | os.PathLike, most_pixels: int = MOST_PIXELS, most_bytes: int = MOST_BYTES) -> Upload:
     """The image in a file as an `Upload`: turned as its EXIF data says, 8 bits, three channels, not too large.
 
     Args:

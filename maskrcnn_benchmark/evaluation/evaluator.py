@@ -98,7 +98,7 @@ class Evaluator:
         return dict(self._records)
 
     def is_annotated(self, target: ImageAnnotations) -> bool:
-        """Whether somebody looked for what this task asks for on an image."""
+        """Whether an image is annotated for this task."""
         return self.task.is_annotated(target)
 
     def merge(self, states: Iterable[Mapping[Hashable, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from yacs.config import CfgNode
+
 from maskrcnn_benchmark.config.check import check_options
 
 BSDS, SEISM = "bsds", "seism"
@@ -26,7 +28,7 @@ class EdgeProtocol:
     suppress_non_maxima: bool = True
     conventions: str = BSDS
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.thresholds < 1:
             raise ValueError(f"edge curves need at least one threshold, got {self.thresholds}")
         if not 0 < self.max_distance < 1:
@@ -34,7 +36,7 @@ class EdgeProtocol:
         if self.conventions not in EDGE_CONVENTIONS:
             raise ValueError(f"edge conventions are {' and '.join(EDGE_CONVENTIONS)}, not {self.conventions!r}")
 
-    def __str__(self):
+    def __str__(self) -> str:
         suppression = "non-maximum suppression" if self.suppress_non_maxima else "no non-maximum suppression"
         return (
             f"{self.conventions} conventions, {self.thresholds} thresholds, tolerance {self.max_distance:g} of the "
@@ -55,13 +57,13 @@ class Protocols:
     edges: EdgeProtocol = field(default_factory=EdgeProtocol)
     detection: str = "coco"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.detection not in DETECTION_PROTOCOLS:
             known = " and ".join(DETECTION_PROTOCOLS)
             raise ValueError(f"detection protocols are {known}, not {self.detection!r}")
 
 
-def build_protocols(cfg):
+def build_protocols(cfg: CfgNode) -> Protocols:
     """The `Protocols` of a config. Raises `UserError` where an option is out of range."""
     check_options(cfg)
     test = cfg.TEST

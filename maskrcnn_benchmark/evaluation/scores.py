@@ -25,7 +25,7 @@ class Curve:
 
     Attributes:
         name: file name without suffix.
-        title, x_label, y_label: words for people.
+        title, x_label, y_label: words to display.
         lines: list of `Line`.
         y_range: least and greatest value that is drawn.
     """

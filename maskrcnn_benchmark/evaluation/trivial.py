@@ -65,18 +65,15 @@ class MeanMap(TrivialModel):
     ) -> None:
         self.output = output
         self._planes, self._grid, self._finish = planes, grid, finish
-        self._sums: torch.Tensor | None = None
+        self._sums: Any = None
         self._count = 0
-
-    @property
-    def seen(self) -> bool:
-        return self._count > 0
 
     def add(self, target: ImageAnnotations) -> None:
         if self.output in target.labels:
             cells = adaptive_avg_pool2d(self._planes(target.labels[self.output]), self._grid)
             self._sums = cells.clone() if self._sums is None else self._sums + cells
             self._count += 1
+            self.seen = True
 
     def predict(self, size: tuple[int, int]) -> ScoreMap:
         width, height = size
@@ -93,17 +90,14 @@ class MeanVector(TrivialModel):
 
     def __init__(self, output: str) -> None:
         self.output = output
-        self._sums: torch.Tensor | float = 0.0
+        self._sums: Any = 0.0
         self._count = 0
-
-    @property
-    def seen(self) -> bool:
-        return self._count > 0
 
     def add(self, target: ImageAnnotations) -> None:
         if self.output in target.labels:
             self._sums = self._sums + target.labels[self.output].float()
             self._count += 1
+            self.seen = True
 
     def predict(self, size: tuple[int, int]) -> torch.Tensor:
         return self._sums / self._count
@@ -169,16 +163,18 @@ class ObjectMeans(TrivialModel):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self.labels, self.boxes, self.masks = [], [], []
+        self.labels: list[torch.Tensor] = []
+        self.boxes: list[torch.Tensor] = []
+        self.masks: list[torch.Tensor] = []
         no_boxes = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0)
         self.clusters = (*no_boxes, torch.zeros(0, _BOX_GRID, _BOX_GRID))
         num_labels = len(vocabulary.thing_names) + 1
         num_parts = len(vocabulary.parts.labels) + 1 if vocabulary.parts is not None else 0
         # Sums over objects per class of each part label's share of every cell
         self.layouts = torch.zeros(num_labels, num_parts, _BOX_GRID, _BOX_GRID)
-        num_joints = len(vocabulary.joints.names) if vocabulary.joints is not None else 0
-        # Per joint: sums of x and y relative to the box, and the number of people that show it
-        self.pose = torch.zeros(num_joints, 3)
+        num_keypoints = len(vocabulary.joints.names) if vocabulary.joints is not None else 0
+        # Per keypoint: sums of x and y relative to the box, and the number of persons that show it
+        self.pose = torch.zeros(num_keypoints, 3)
 
     def add(self, target: ImageAnnotations) -> None:
         if target.instances is not None:
@@ -189,7 +185,7 @@ class ObjectMeans(TrivialModel):
             if len(instances):
                 self._add_instances(instances)
         if target.people is not None and len(target.people) and len(self.pose):
-            self._add_people(target.people)
+            self._add_persons(target.people)
 
     def _add_instances(self, instances):
         boxes, labels = instances.convert("xyxy").bbox, instances.get_field("labels")
@@ -208,12 +204,12 @@ class ObjectMeans(TrivialModel):
                 shares = one_hot(layout.long(), self.layouts.shape[1]).permute(0, 3, 1, 2).float()
                 self.layouts.index_add_(0, labels[annotated], shares)
 
-    def _add_people(self, people):
-        boxes = people.convert("xyxy").bbox
-        joints = people.get_field("keypoints").keypoints
+    def _add_persons(self, persons):
+        boxes = persons.convert("xyxy").bbox
+        keypoints = persons.get_field("keypoints").keypoints
         extent = (boxes[:, 2:] - boxes[:, :2] + 1).clamp(min=1)
-        place = (joints[:, :, :2] - boxes[:, None, :2]) / extent[:, None]
-        visible = (joints[:, :, 2:] > 0).float()
+        place = (keypoints[:, :, :2] - boxes[:, None, :2]) / extent[:, None]
+        visible = (keypoints[:, :, 2:] > 0).float()
         self.pose += torch.cat([place * visible, visible], dim=2).sum(dim=0)
 
     def predict(self, size: tuple[int, int]) -> BoxList:

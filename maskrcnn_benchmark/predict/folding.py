@@ -7,7 +7,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d
 
 
-def fold_batch_norm(model):
+def fold_batch_norm(model: nn.Module) -> int:
     """Fold every frozen or trained batch norm that follows a convolution into it, in place; the numbers stay.
 
     In evaluation a batch norm is a constant affine map. Pairs are those of a `Sequential` and those called conv1 and

@@ -2,11 +2,13 @@
 
 import contextlib
 import io
+import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,8 +18,12 @@ from tqdm import tqdm
 from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.result_files import ResultWriter
 from maskrcnn_benchmark.predict.video import VideoFile
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.predict.predictor import Predictor
 
 LAYOUTS = ("overlay", "grid", "panels", "none")
 JPEG_QUALITY = 92
@@ -39,7 +45,9 @@ class Done:
     seconds: float = 0.0
 
 
-def write_results(predictor, source, writers, total=None, **how):
+def write_results(
+    predictor: "Predictor", source: Any, writers: Sequence[Any], total: int | None = None, **how: Any
+) -> Done:
     """Predict on a source and hand every predicted image to every writer.
 
     Args:
@@ -88,11 +96,13 @@ class PictureFiles:
         tasks, scale: as `PredictedImage.draw` takes them.
     """
 
-    def __init__(self, folder, layout, tasks=None, scale=None):
+    def __init__(
+        self, folder: str | os.PathLike, layout: str, tasks: Sequence[str] | None = None, scale: float | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.layout = layout
-        self._how = {"tasks": tasks, "scale": scale}
-        self._videos = {}
+        self._how: dict[str, Any] = {"tasks": tasks, "scale": scale}
+        self._videos: dict[str, VideoFile] = {}
         mkdir(self.folder)
 
     def add(self, predicted: PredictedImage) -> None:
@@ -103,7 +113,7 @@ class PictureFiles:
             else:
                 self._video(f"{predicted.clip.name}{ending}", predicted).add(np.asarray(picture), predicted.seconds)
 
-    def finish(self):
+    def finish(self) -> None:
         """Close the videos."""
         with contextlib.ExitStack() as stack:
             for video in self._videos.values():
@@ -132,7 +142,7 @@ class PictureFiles:
 class JsonFiles:
     """Writes `PredictedImage.to_json` into one file per image of a folder."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
         mkdir(self.folder)
 
@@ -141,22 +151,23 @@ class JsonFiles:
         with atomic_write(self.folder / f"{predicted.name}.json", durable=False) as file:
             file.write(predicted.to_json().encode())
 
-    def finish(self):
+    def finish(self) -> None:
         """Nothing is left to do."""
 
 
 class PredictionFolder:
     """Writes into a folder that `tools/evaluate.py --predictions` reads, see `result_files.ResultWriter`."""
 
-    def __init__(self, folder, vocabulary, tasks):
+    def __init__(self, folder: str | os.PathLike, vocabulary: Vocabulary, tasks: Sequence[str]) -> None:
         self._stack = contextlib.ExitStack()
-        self._writer = self._stack.enter_context(ResultWriter(folder, vocabulary, tasks))
+        self._writer = ResultWriter(folder, vocabulary, tasks)
+        self._stack.enter_context(self._writer)
 
     def add(self, predicted: PredictedImage) -> None:
         """Take in a `PredictedImage`."""
         self._writer.add(predicted)
 
-    def finish(self):
+    def finish(self) -> None:
         """Write the lists."""
         with self._stack:
             self._writer.finish()
@@ -165,9 +176,9 @@ class PredictionFolder:
 class Window:
     """Shows predictions in a window until q or Escape is pressed in it."""
 
-    def __init__(self, layout, tasks=None, scale=None):
+    def __init__(self, layout: str, tasks: Sequence[str] | None = None, scale: float | None = None) -> None:
         self.layout = layout
-        self._how = {"tasks": tasks, "scale": scale}
+        self._how: dict[str, Any] = {"tasks": tasks, "scale": scale}
 
     def add(self, predicted: PredictedImage) -> bool:
         """Show a `PredictedImage`; returns whether that is enough."""
@@ -176,7 +187,7 @@ class Window:
             cv2.imshow(f"{name}{ending}", np.asarray(picture)[:, :, ::-1])
         return cv2.waitKey(1) & 0xFF in (ord("q"), 27)
 
-    def finish(self):
+    def finish(self) -> None:
         """Close the window."""
         cv2.destroyAllWindows()
 

@@ -83,7 +83,7 @@ class PredictedImage:
     def prediction(self) -> ImagePrediction:
         """The plain outputs by task key (`prediction.outputs`), whatever the thresholds are.
 
-        Boxes are in pixels of the image, maps have one cell per pixel, each made when it is looked at.
+        Boxes are in pixels of the image, maps have one cell per pixel, each computed lazily.
         """
         tasks = [TASKS[key] for key in self.tasks]
         return derive_outputs(self._coarse.resize(self.size), tasks, self.vocabulary)
@@ -183,7 +183,8 @@ class PredictedImage:
 
         Predictions on other images that the folder holds already are kept.
         """
-        with ResultWriter(folder, self.vocabulary, self.tasks) as writer:
+        writer = ResultWriter(folder, self.vocabulary, self.tasks)
+        with writer:
             writer.add(self)
             writer.finish()
 

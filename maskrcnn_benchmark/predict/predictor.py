@@ -4,7 +4,8 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,9 @@ from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
 from maskrcnn_benchmark.engine.precision import inference_precision
-from maskrcnn_benchmark.predict.ahead import ahead
 from maskrcnn_benchmark.predict.folding import fold_batch_norm
 from maskrcnn_benchmark.predict.predicted_image import PredictedImage, merge_thresholds
+from maskrcnn_benchmark.predict.prefetch import prefetch
 from maskrcnn_benchmark.predict.sources import Frame, frames_of, holds_several, is_live
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork, load_network
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -48,7 +49,15 @@ class Predictor:
         thresholds: {task key: threshold} of the predicted images, by default those of the tasks.
     """
 
-    def __init__(self, checkpoint, config_file="", options=(), device=None, thresholds=None, tasks=None):
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike | TrainedNetwork,
+        config_file: str = "",
+        options: Sequence[Any] = (),
+        device: str | torch.device | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        tasks: Sequence[str] | None = None,
+    ) -> None:
         """Load a network.
 
         Args:
@@ -60,7 +69,7 @@ class Predictor:
         network = checkpoint
         if not isinstance(network, TrainedNetwork):
             options = [*options, *_switches(tasks)]
-            network = load_network(checkpoint, config_file, options, device)
+            network = load_network(network, config_file, options, device)
         self.network = network
         self.vocabulary = network.vocabulary
         self.thresholds = merge_thresholds(thresholds)
@@ -79,7 +88,9 @@ class Predictor:
         self._transforms = build_byte_transforms(cfg, is_train=False)
         self._augmentation = build_bbox_aug(cfg, self._model) if cfg.TEST.BBOX_AUG.ENABLED else None
 
-    def __call__(self, source, batch_size=1, **how):
+    def __call__(
+        self, source: Any, batch_size: int = 1, **how: Any
+    ) -> PredictedImage | list[PredictedImage] | Iterator[PredictedImage]:
         """Predict on images.
 
         Args:
@@ -102,13 +113,13 @@ class Predictor:
         (predicted,) = self.stream(source, **how)
         return predicted
 
-    def stream(self, source, batch_size=1, **how):
+    def stream(self, source: Any, batch_size: int = 1, **how: Any) -> Iterator[PredictedImage]:
         """An iterator over the predicted images of a source, a batch at a time. Arguments as in a call."""
         if batch_size < 1:
             raise UserError(f"the batch size must be 1 or more, not {batch_size}")
         frames = self._fitting(frames_of(source, **how), how.get("skipped"))
         if holds_several(source) and not is_live(source):
-            frames = ahead(frames, batch_size)  # a quarter of the time with photographs of 12 million pixels on a CPU
+            frames = prefetch(frames, batch_size)  # a quarter of the time for photographs of 12 megapixels on a CPU
         with contextlib.closing(frames):
             while batch := list(itertools.islice(frames, batch_size)):
                 yield from self.predict(batch)
@@ -169,7 +180,7 @@ class Predictor:
                 f"(INPUT.MIN_SIZE_TEST {options.MIN_SIZE_TEST}, MAX_SIZE_TEST {options.MAX_SIZE_TEST}); lower them"
             )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Predictor({os.fspath(self.network.path)!r}, tasks: {', '.join(self.tasks)}, on {self._device})"
 
 

@@ -20,21 +20,21 @@ def fetch(url: str) -> bytes:
     """
     told = without_secrets(url)
     try:
-        with open_address(url, "images", longest=LONGEST_FETCH) as answer:
-            return _receive(answer, told)
+        with open_address(url, "images", longest=LONGEST_FETCH) as response:
+            return _receive(response, told)
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         raise UserError(f"{told} cannot be fetched ({reason_of(error)}); open it in a browser to see why") from None
 
 
-def _receive(answer, told):
+def _receive(response, told):
     too_much = f"{told} has more than {MOST_BYTES >> 20} MiB, which is no image to predict on; give a smaller one"
-    if answer.length is not None and answer.length > MOST_BYTES:
+    if response.length is not None and response.length > MOST_BYTES:
         raise UserError(too_much)
     data = bytearray()
-    for block in answer.blocks():
+    for block in response.blocks():
         data += block
         if len(data) > MOST_BYTES:
             raise UserError(too_much)
-    if answer.length is not None and len(data) < answer.length:
-        raise UserError(f"{told} cannot be fetched (only {len(data)} of {answer.length} bytes came); try it again")
+    if response.length is not None and len(data) < response.length:
+        raise UserError(f"{told} cannot be fetched (only {len(data)} of {response.length} bytes came); try it again")
     return bytes(data)

@@ -33,7 +33,7 @@ class PredictedImages(AnnotatedDataset):
         self, vocabulary: Vocabulary, names: Sequence[str] = (), sizes: Sequence[tuple[int, int]] = ()
     ) -> None:
         self.vocabulary = vocabulary
-        self.ids = list(names)
+        self.ids: list[Any] = list(names)
         self.sizes = list(sizes)
 
     def get_img_info(self, index: int) -> dict[str, Any]:
@@ -56,6 +56,8 @@ class ResultWriter(PredictionWriter):
     Raises:
         UserError: the folder holds predictions that are numbered in another way, or a damaged list.
     """
+
+    dataset: PredictedImages
 
     def __init__(self, folder: str | os.PathLike, vocabulary: Vocabulary, tasks: Iterable[str]) -> None:
         images = PredictedImages(vocabulary)

@@ -3,8 +3,10 @@
 import glob
 import posixpath
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -49,7 +51,7 @@ class Frame:
     clip: Clip | None = None
 
 
-def holds_several(source):
+def holds_several(source: Any) -> bool:
     """Whether a source stands for a sequence of images rather than for one."""
     if isinstance(source, list | tuple) or webcam_number(source) is not None:
         return True
@@ -58,14 +60,21 @@ def holds_several(source):
     return Path(source).is_dir() or is_video(source) or _is_pattern(source)
 
 
-def is_live(source):
+def is_live(source: Any) -> bool:
     """Whether a source is a webcam, or a list with one, whose pictures must not wait."""
     if isinstance(source, list | tuple):
         return any(map(is_live, source))
     return webcam_number(source) is not None
 
 
-def frames_of(source, skipped=None, rotate=False, every=1, recursive=False, allow_urls=False):
+def frames_of(
+    source: Any,
+    skipped: Callable[[str, str], Any] | None = None,
+    rotate: bool = False,
+    every: int = 1,
+    recursive: bool = False,
+    allow_urls: bool = False,
+) -> Iterator[Frame]:
     """The images of a source, in order, each read when it is its turn.
 
     Args:
@@ -85,7 +94,7 @@ def frames_of(source, skipped=None, rotate=False, every=1, recursive=False, allo
     """
     if every < 1:
         raise UserError(f"every must be 1 or more, not {every}")
-    taken = set()
+    taken: set[str] = set()
     for item in _expanded(source, recursive, allow_urls):
         name = _name_of(item, taken)
         try:
@@ -96,7 +105,7 @@ def frames_of(source, skipped=None, rotate=False, every=1, recursive=False, allo
             skipped(str(item), str(error))
 
 
-def count_frames(source, every=1, recursive=False, allow_urls=False):
+def count_frames(source: Any, every: int = 1, recursive: bool = False, allow_urls: bool = False) -> int | None:
     """How many images a source has, as far as can be told without reading them, or None. Errors: a path that is not."""
     total = 0
     for item in _expanded(source, recursive, allow_urls):

@@ -9,6 +9,7 @@ processes and everything of the training are the user's alone. On top of the ran
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.modeling.backbone import promised_strides
@@ -228,7 +229,7 @@ def take_options(
     Raises:
         UserError: an option is unknown, or its value is out of its range or its bound.
     """
-    taken, left = {}, {}
+    taken, left = dict[str, Any](), dict[str, Any]()
     for path, value in _leaves(tree):
         key = ".".join(path)
         if key in given:

@@ -1,8 +1,11 @@
 """From a checkpoint to the network that made it: its config, its names and its weights, with nothing else needed."""
 
 import logging
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,7 +56,9 @@ class TrainedNetwork:
     path: str
 
 
-def load_network(path, config_file="", options=(), device=None):
+def load_network(
+    path: str | os.PathLike, config_file: str = "", options: Sequence = (), device: str | torch.device | None = None
+) -> TrainedNetwork:
     """The network of a checkpoint.
 
     A checkpoint of this library carries its config and its names. One that does not takes its config from
@@ -98,7 +103,7 @@ def load_network(path, config_file="", options=(), device=None):
     return TrainedNetwork(model.to(device).eval(), cfg, vocabulary, str(path))
 
 
-def testing_config(path, options=()):
+def testing_config(path: str | os.PathLike, options: Sequence[Any] = ()) -> tuple[ConfigNode, Vocabulary | None]:
     """What a test of a checkpoint needs that the checkpoint carries.
 
     Results go to the folder of the checkpoint unless the options name another OUTPUT_DIR.
@@ -119,12 +124,12 @@ def testing_config(path, options=()):
     return cfg, vocabulary_in(file, rest)
 
 
-def choose_device(name=None):
+def choose_device(name: str | torch.device | None = None) -> torch.device:
     """The `torch.device` of a name, or the best there is: `utils.devices.resolve_device` of --device."""
     return resolve_device(AUTO if name is None else name, "--device")
 
 
-def config_of(file, rest, config_file="", options=()):
+def config_of(file: str, rest: dict[str, Any], config_file: str = "", options: Sequence[Any] = ()) -> ConfigNode:
     """The config for a checkpoint.
 
     Args:
@@ -167,7 +172,7 @@ def vocabulary_in(file: object, rest: dict) -> Vocabulary | None:
     return vocabulary
 
 
-def vocabulary_of(file, rest, cfg):
+def vocabulary_of(file: str, rest: dict[str, Any], cfg: ConfigNode) -> Vocabulary:
     """The names of a checkpoint's labels: its own, else those of the data set that its config was trained on."""
     vocabulary = vocabulary_in(file, rest)
     if vocabulary is not None:

@@ -5,8 +5,10 @@ import math
 import os
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +26,7 @@ CODECS = ("avc1", "mp4v")  # H.264 plays everywhere but is in few builds of Open
 USUAL_RATE = 25.0  # frames per second where a video does not say
 MOST_PIXELS = 1 << 26  # of a frame: twice that of 8K. FFmpeg holds a dozen of them
 WEBCAM_RATE = 10.0  # of the file that a webcam's pictures go to
-_FRAMES_BETWEEN_LOOKS = 25  # at how full the disk is
+_FRAMES_BETWEEN_CHECKS = 25  # at how full the disk is
 _PROBE_BYTES = 1 << 20  # more than fits into what is left of a disk that has just refused some frames
 
 
@@ -43,12 +45,12 @@ class Clip:
     is_live: bool = False
 
 
-def is_video(path):
+def is_video(path: str | os.PathLike) -> bool:
     """Whether a path is called as a video is."""
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
-def webcam_number(source):
+def webcam_number(source: Any) -> int | None:
     """The number in a webcam's source, an integer or "webcam:0"; None for any other source."""
     if isinstance(source, int) and not isinstance(source, bool):
         return source
@@ -60,14 +62,16 @@ def webcam_number(source):
     return None
 
 
-def count_video_frames(path, every=1):
+def count_video_frames(path: str | os.PathLike, every: int = 1) -> int | None:
     """How many frames of a video will be predicted on, as far as it says, or None. Errors are those of `read_video`."""
     with _capture(path) as capture:
         count = _told_count(capture)
     return math.ceil(count / every) if count else None
 
 
-def read_video(path, every=1, cut_short=None):
+def read_video(
+    path: str | os.PathLike, every: int = 1, cut_short: Callable[[str, str], Any] | None = None
+) -> Iterator[tuple[int, float, Image.Image, Clip]]:
     """The frames of a video, one in memory at a time.
 
     Args:
@@ -103,7 +107,7 @@ def read_video(path, every=1, cut_short=None):
             cut_short(str(path), reason)
 
 
-def read_webcam(number, every=1):
+def read_webcam(number: int, every: int = 1) -> Iterator[tuple[int, float, Image.Image, Clip]]:
     """The pictures of a webcam until it stops, as `read_video` yields them."""
     with _quiet_opencv():
         capture = cv2.VideoCapture(number)
@@ -126,22 +130,22 @@ def read_webcam(number, every=1):
 class VideoFile:
     """An .mp4 that takes the place of `path` when it is closed. Pictures are all of the size of the first.
 
-    OpenCV says nothing of a disk that takes no more, so that it is looked at here.
+    OpenCV says nothing of a disk that takes no more, so that it is checked here.
 
     Args:
         path: the file.
         clip: the `Clip` that the pictures are of.
     """
 
-    def __init__(self, path, clip):
+    def __init__(self, path: str | os.PathLike, clip: Clip) -> None:
         self.path = Path(path)
         self.clip = clip
-        self._part = None
+        self._part: Any = None
         self._temporary = contextlib.ExitStack()
-        self._writer = None
+        self._writer: Any = None
         self._written = 0
 
-    def add(self, picture, seconds):
+    def add(self, picture: np.ndarray, seconds: float) -> None:
         """Write a picture, uint8 [H, W, 3] RGB; of a live clip so often that the file keeps pace with the clock.
 
         Raises `NotWritten` once the disk is full.
@@ -151,7 +155,7 @@ class VideoFile:
             self._size = width, height
             self._part = self._temporary.enter_context(temporary_file(self.path, ".mp4"))
             self._writer = _open_writer(self._part, self.clip.rate, self._size)
-        if self._written % _FRAMES_BETWEEN_LOOKS == 0:
+        if self._written % _FRAMES_BETWEEN_CHECKS == 0:
             _check_room(self.path)
         if (width, height) != self._size:
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
@@ -166,7 +170,7 @@ class VideoFile:
                 self._writer.write(bgr)
         self._written = due
 
-    def close(self):
+    def close(self) -> None:
         """Finish the file, of the pictures that came. Raises `NotWritten` for one that is not whole."""
         if self._writer is None:
             self._temporary.close()
@@ -204,7 +208,7 @@ def _append(part, path):
         file.write(bytes(_PROBE_BYTES))
 
 
-def can_show_windows():
+def can_show_windows() -> bool:
     """Whether OpenCV can open a window here: opencv-python-headless cannot, nor can any without a display."""
     info = cv2.getBuildInformation()
     line = next((line for line in info.splitlines() if line.strip().startswith("GUI:")), "")

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,7 +13,9 @@ from maskrcnn_benchmark.visualization.curves import COLOURS
 BAR_HEIGHT, MATRIX_CELL = 0.3, 0.62  # inches
 
 
-def draw_ablation(bars, matrices):
+def draw_ablation(
+    bars: Sequence[tuple[str, str, float, float]], matrices: Mapping[str, tuple[Sequence[str], np.ndarray]]
+) -> bytes:
     """The diagram as a PNG file.
 
     Args:

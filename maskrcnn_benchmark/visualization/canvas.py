@@ -2,7 +2,9 @@
 
 import contextlib
 import math
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ CROWD = 12
 SMALLEST_SHARE, SMALLEST_TEXT = 0.65, 11
 
 
-def canvas_scale(width, height):
+def canvas_scale(width: float, height: float) -> float:
     """Canvas pixels per image pixel: small images grow to `LEAST_WIDTH`, no side exceeds `LONGEST_SIDE`.
 
     Args:
@@ -26,7 +28,7 @@ def canvas_scale(width, height):
     return min(max(1.0, LEAST_WIDTH / width), LONGEST_SIDE / max(width, height))
 
 
-def canvas_size(image, scale=None):
+def canvas_size(image: np.ndarray, scale: float | None = None) -> tuple[int, int]:
     """(width, height) of the canvas of an image [H, W, 3]; without a scale, that of `canvas_scale`."""
     _check_image(image)
     height, width = image.shape[:2]
@@ -52,7 +54,7 @@ class Canvas:
         text_size: height of an ordinary line of text, in canvas pixels.
     """
 
-    def __init__(self, image, fade=0.0, grey=False, scale=None):
+    def __init__(self, image: np.ndarray, fade: float = 0.0, grey: bool = False, scale: float | None = None) -> None:
         size = canvas_size(image, scale)
         height, width = image.shape[:2]
         self.scale = scale or canvas_scale(width, height)
@@ -69,18 +71,19 @@ class Canvas:
         self.line = max(2, round(extent / 260))
         self.rim = 2 * max(1, round(self.line / 6))
         self.text_size = max(14, round(extent / 29))
-        self._texts, self._legends = [], []
+        self._texts: list[Any] = []
+        self._legends: list[Any] = []
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """(width, height) in canvas pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
-    def place(self, xy):
+    def place(self, xy: np.ndarray | Sequence[float]) -> np.ndarray:
         """Pixel centres of the image, [..., 2] x and y, as canvas coordinates."""
         return (np.asarray(xy, dtype=np.float64) + 0.5) * self.scale - 0.5
 
-    def tint(self, mask, colour, strength):
+    def tint(self, mask: np.ndarray, colour: Sequence[int], strength: float) -> None:
         """Mix `colour` into the pixels of a bool mask [h, w]; strength 0..1."""
         window = window_of(mask)
         pixels, inside = self.pixels[window], mask[window]
@@ -90,7 +93,7 @@ class Canvas:
         mixed = cv2.addWeighted(pixels, 1 - strength, paint, strength, 0)
         pixels[:] = cv2.copyTo(mixed, inside.view(np.uint8), pixels.copy())
 
-    def tint_labels(self, labels, colours, strength):
+    def tint_labels(self, labels: np.ndarray, colours: Mapping[int, Sequence[int]], strength: float) -> None:
         """Mix each label's colour into its pixels.
 
         Args:
@@ -101,11 +104,11 @@ class Canvas:
         table, painted = np.zeros((1, 256, 3), np.uint8), np.zeros(256, np.uint8)
         for label, colour in colours.items():
             table[0, label], painted[label] = colour, 255
-        colour = cv2.LUT(cv2.merge([labels] * 3), table)
-        mixed = cv2.addWeighted(self.pixels, 1 - strength, colour, strength, 0)
+        paint = cv2.LUT(cv2.merge([labels] * 3), table)
+        mixed = cv2.addWeighted(self.pixels, 1 - strength, paint, strength, 0)
         self.pixels = cv2.copyTo(mixed, cv2.LUT(labels, painted), self.pixels)
 
-    def outline(self, mask, colour):
+    def outline(self, mask: np.ndarray, colour: Sequence[int]) -> None:
         """Draw the outline of a bool mask [h, w] with a dark rim, so that it shows on any ground."""
         rows, columns = window_of(mask)
         inside = mask[rows, columns].astype(np.uint8)
@@ -114,37 +117,39 @@ class Canvas:
         cv2.drawContours(self.pixels, contours, -1, INK, self.line + self.rim, cv2.LINE_AA)
         cv2.drawContours(self.pixels, contours, -1, colour, self.line, cv2.LINE_AA)
 
-    def separate(self, labels):
+    def separate(self, labels: np.ndarray) -> None:
         """Draw a thin dark line wherever two labels of an integer map [h, w] meet."""
         border = np.zeros(labels.shape, bool)
         border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
         border[1:] |= labels[1:] != labels[:-1]
         self.tint(border, INK, 0.8)
 
-    def polyline(self, points, colour, width=None, closed=False):
+    def polyline(
+        self, points: np.ndarray | Sequence, colour: Sequence[int], width: int | None = None, closed: bool = False
+    ) -> None:
         """Draw straight lines through points [n, 2], with a dark rim."""
         width = width or self.line
         path = [np.round(np.asarray(points) * 16).astype(np.int32)]
         cv2.polylines(self.pixels, path, closed, INK, width + self.rim, cv2.LINE_AA, shift=4)
         cv2.polylines(self.pixels, path, closed, colour, width, cv2.LINE_AA, shift=4)
 
-    def polygon(self, points, colour):
+    def polygon(self, points: np.ndarray | Sequence, colour: Sequence[int]) -> None:
         """Fill the polygon through points [n, 2]."""
         path = np.round(np.asarray(points) * 16).astype(np.int32)
         cv2.fillPoly(self.pixels, [path], colour, cv2.LINE_AA, shift=4)
 
-    def dot(self, point, colour, radius, hollow=False):
-        """Draw a joint: a filled disc, or a ring where `hollow`."""
+    def dot(self, point: np.ndarray | Sequence, colour: Sequence[int], radius: int, hollow: bool = False) -> None:
+        """Draw a keypoint: a filled disc, or a ring where `hollow`."""
         centre = tuple(int(v) for v in np.round(np.asarray(point) * 16))
         for size, fill in ((16 * radius + 16, INK), (16 * radius, colour), *([(9 * radius, PAPER)] if hollow else [])):
             cv2.circle(self.pixels, centre, size, fill, -1, cv2.LINE_AA, shift=4)
 
-    def label(self, text, spots, colour):
+    def label(self, text: str, spots: np.ndarray | Sequence, colour: Sequence[int]) -> None:
         """Ask for a name tag of `colour` at the first of `spots` (left, bottom of the tag) that is free and inside."""
         spots = np.asarray(spots, dtype=np.float64).reshape(-1, 2)
         self._texts.append((text, lambda width, height: spots, colour))
 
-    def label_centred(self, text, centre, colour):
+    def label_centred(self, text: str, centre: np.ndarray | Sequence[float], colour: Sequence[int]) -> None:
         """Ask for a name tag with its middle at `centre` or, where that is taken, right above or below."""
 
         def spots(width, height):
@@ -153,7 +158,7 @@ class Canvas:
 
         self._texts.append((text, spots, colour))
 
-    def legend(self, entries):
+    def legend(self, entries: Sequence[tuple[str, Sequence[int]]]) -> None:
         """Ask for a box of colour samples with their names in the quietest corner.
 
         Args:
@@ -162,13 +167,13 @@ class Canvas:
         if entries:
             self._legends.append(entries)
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         """A remark in the lower left corner, such as that nothing was found."""
         self.label(text, [(self.text_size * 0.4, self.size[1] - self.text_size * 0.4)], (245, 246, 248))
 
-    def finish(self):
+    def finish(self) -> np.ndarray:
         """Set the collected legends and text and return the picture, uint8 [h, w, 3]."""
-        taken = []
+        taken: list[Any] = []
         for entries in self._legends:
             taken.append(self._set_legend(entries, taken))
         crowd = max(SMALLEST_SHARE, math.sqrt(CROWD / max(CROWD, len(self._texts))))
@@ -239,7 +244,7 @@ class Canvas:
         box[:] = cv2.addWeighted(box, 0.15, np.full_like(box, 255), 0.85, 0)
 
 
-def message_panel(image, words, scale=None):
+def message_panel(image: np.ndarray, words: str, scale: float | None = None) -> np.ndarray:
     """A grey panel of the canvas size of `image` [H, W, 3] with `words` in its middle, uint8 [h, w, 3]."""
     size = canvas_size(image, scale)
     picture = Image.new("RGB", size, GREY)
@@ -249,7 +254,15 @@ def message_panel(image, words, scale=None):
 
 
 @lru_cache(maxsize=512)
-def text_strip(width, height, text, size, ground=PAPER, colour=INK, anchor="mm"):
+def text_strip(
+    width: int,
+    height: int,
+    text: str,
+    size: int,
+    ground: tuple[int, ...] = PAPER,
+    colour: tuple[int, ...] = INK,
+    anchor: str = "mm",
+) -> np.ndarray:
     """A strip uint8 [height, width, 3] of `ground` with a line of text, centred ("mm") or at the left ("lm").
 
     Strips are kept, for the same titles and class names return in every picture; they cannot be written to.
@@ -260,19 +273,19 @@ def text_strip(width, height, text, size, ground=PAPER, colour=INK, anchor="mm")
     return np.asarray(picture)
 
 
-def window_of(mask):
+def window_of(mask: np.ndarray) -> tuple[slice, slice]:
     """(rows, columns) slices of the smallest window that holds all of a bool mask [h, w]; empty where nothing is."""
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
     return slice(y, y + height), slice(x, x + width)
 
 
-def enlarge_mask(mask, size):
+def enlarge_mask(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """A bool mask [H, W] at canvas size (w, h), with smooth outlines: bool [h, w]."""
     soft = cv2.resize(np.asarray(mask).astype(np.uint8) * 255, size, interpolation=cv2.INTER_LINEAR)
     return soft >= 128
 
 
-def enlarge_labels(labels, size):
+def enlarge_labels(labels: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """An integer map [H, W] at canvas size (w, h), with smooth borders: the label nearest by bilinear weight wins."""
     best = np.zeros((size[1], size[0]), np.uint8)
     result = np.zeros((size[1], size[0]), labels.dtype)

@@ -2,10 +2,11 @@
 
 import html
 import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from maskrcnn_benchmark.data.statistics import nice_step
+from maskrcnn_benchmark.data.statistics import Histogram, nice_step
 
 WIDTH, HEIGHT = 420, 240
 LEFT, RIGHT, TOP, BOTTOM = 50, 14, 26, 42  # margins for the axes' numbers and names
@@ -29,12 +30,12 @@ svg.chart circle:hover { fill-opacity: 1; }
 """
 
 
-def thousands(number):
+def thousands(number: float) -> str:
     """1234567 as "1,234,567"."""
     return f"{int(number):,}"
 
 
-def short_number(number):
+def short_number(number: float) -> str:
     """A number for an axis: 0.5, 950, 4,096, 34k, 5M."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= max(limit, 1e4):
@@ -42,12 +43,19 @@ def short_number(number):
     return f"{number:,.4g}" if abs(number) < 1000 else f"{number:,.0f}"
 
 
-def ratio_tick(value):
+def ratio_tick(value: float) -> str:
     """A power of two as a ratio of sides: "1:4", "1:1", "4:1"."""
     return f"{value:g}:1" if value >= 1 else f"1:{1 / value:g}"
 
 
-def histogram_chart(histogram, x_label, y_label, median=None, tick=short_number, marks=()):
+def histogram_chart(
+    histogram: Histogram,
+    x_label: str,
+    y_label: str,
+    median: float | None = None,
+    tick: Callable[[float], str] = short_number,
+    marks: Iterable[tuple[float, str]] = (),
+) -> str:
     """A histogram as SVG text; a bar tells its numbers when it is pointed at.
 
     Args:
@@ -85,7 +93,7 @@ def histogram_chart(histogram, x_label, y_label, median=None, tick=short_number,
     return _svg([*parts, _base_line(), _axis_name(x_label)], f"{y_label} by {x_label}")
 
 
-def bubble_chart(points, x_label, y_label, what):
+def bubble_chart(points: np.ndarray, x_label: str, y_label: str, what: str) -> str:
     """Pairs of whole numbers as SVG text: circles whose areas say how often each pair occurs.
 
     Args:
@@ -115,7 +123,7 @@ def bubble_chart(points, x_label, y_label, what):
     return _svg([*parts, _base_line(), _axis_name(x_label)], f"{y_label} over {x_label}")
 
 
-def heat_map(grid, x_label, y_label, what):
+def heat_map(grid: np.ndarray, x_label: str, y_label: str, what: str) -> str:
     """A table of counts as SVG text, the stronger the more; row 0 is at the top, as in an image.
 
     Args:
@@ -142,11 +150,11 @@ def heat_map(grid, x_label, y_label, what):
 class _Scale:
     """From a value to its place on the horizontal axis."""
 
-    def __init__(self, low, high, log):
+    def __init__(self, low: float, high: float, log: bool) -> None:
         self.log = log
         self.low, self.high = (math.log2(low), math.log2(high)) if log else (low, high)
 
-    def __call__(self, value):
+    def __call__(self, value: float) -> float:
         value = math.log2(value) if self.log else value
         return LEFT + PLOT_WIDTH * (value - self.low) / (self.high - self.low)
 

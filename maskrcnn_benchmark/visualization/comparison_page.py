@@ -2,6 +2,8 @@
 
 import html
 import math
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,7 +56,15 @@ class RunEntry:
     record: list = field(default_factory=list)
 
 
-def write_comparison_page(path, title, runs, notes, tables, curves, smoothing):
+def write_comparison_page(
+    path: str | os.PathLike,
+    title: str,
+    runs: Sequence[RunEntry],
+    notes: Iterable[tuple[str, str]],
+    tables: Sequence[Table],
+    curves: Sequence[tuple[str, bytes]],
+    smoothing: str,
+) -> Path:
     """Write the page: one HTML file that needs no other.
 
     Args:

@@ -6,13 +6,15 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from maskrcnn_benchmark.evaluation.scores import Curve
+
 # Blue, orange, green, violet, grey: told apart by colour-blind readers (Wong 2011, Nature Methods 8:441)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#767676")
 # F-measures whose lines are drawn in the background of a diagram of precision over recall
 F_LEVELS = (0.2, 0.4, 0.6, 0.8)
 
 
-def draw_curve(curve):
+def draw_curve(curve: Curve) -> bytes:
     """A diagram as a PNG file.
 
     Args:

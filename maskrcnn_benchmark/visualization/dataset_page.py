@@ -157,7 +157,7 @@ def values_card(title: str, values: np.ndarray, x_label: str, y_label: str) -> s
         return card(title, "", "")
     median = float(np.median(values))
     caption = f"median {median:.3g}, mean {values.mean():.3g}, {values.min():.3g} to {values.max():.3g}"
-    return card(title, caption, histogram_chart(histogram_of_values(values), x_label, y_label, median))
+    return card(title, caption, histogram_chart(histogram_of_values(values.tolist()), x_label, y_label, median))
 
 
 def shares_card(title: str, values: np.ndarray, x_label: str, y_label: str) -> str:

@@ -15,7 +15,7 @@ PAIRS_LISTED = 12
 EMPTY = '<p class="empty">not annotated in this data set</p>'
 
 
-def classes_section(counts):
+def classes_section(counts: DatasetCounts) -> str:
     """The table of classes; a click on a column's name sorts it."""
     columns = counts.per_class()
     colours = class_colours(counts.vocabulary)
@@ -144,7 +144,7 @@ def _sortable(value, words, most=None):
     return bar_cell(words(value), value / most, f' data-value="{value:.6g}"')
 
 
-def bar_cell(text, share, attributes=""):
+def bar_cell(text: str, share: float, attributes: str = "") -> str:
     """HTML of a cell with a bar, a share 0..1 of its width, behind the text."""
     return f'<td class="bar"{attributes} style="--share:{100 * share:.1f}%">{text}</td>'
 
@@ -162,7 +162,7 @@ def _percent_2(share):
     return f"{100 * share:.2f}%"
 
 
-def escaped(words):
+def escaped(words: object) -> str:
     """Anything's text, safe within HTML."""
     return html.escape(str(words))
 

@@ -1,7 +1,7 @@
 """What pictures and pages ask of a task, which is handed to them: `tasks.task.Task`."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,8 +18,14 @@ class DrawnTask(Protocol):
 
     key: str
     title: str
-    layer: int
-    can_draw: Callable[[Known, Vocabulary], bool]
-    draw: Callable[..., np.ndarray]
-    overlay: Callable[..., int | None]
-    legend: Callable[[Vocabulary], Legend]
+
+    @property
+    def layer(self) -> int: ...
+
+    def can_draw(self, known: Known, vocabulary: Vocabulary) -> bool: ...
+
+    def draw(self, *args: Any, **options: Any) -> np.ndarray: ...
+
+    def overlay(self, *args: Any, **options: Any) -> int | None: ...
+
+    def legend(self, vocabulary: Vocabulary) -> Legend: ...

@@ -5,13 +5,14 @@ import html
 import io
 from collections.abc import Iterable
 
+import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.visualization.drawn_task import DrawnTask
 
 
-def document(title, parts, style="", script=""):
+def document(title: str, parts: Iterable[str], style: str = "", script: str = "") -> str:
     """A whole page: text.
 
     Args:
@@ -24,18 +25,18 @@ def document(title, parts, style="", script=""):
     return PAGE.format(title=words, body=body, style=STYLE + style, script=SCRIPT + script)
 
 
-def figure(picture, description):
+def figure(picture: np.ndarray, description: str) -> str:
     """HTML of a picture, uint8 [H, W, 3], embedded as JPEG."""
     return embedded(encoded(picture, "JPEG"), "jpeg", description)
 
 
-def embedded(data, kind, description):
+def embedded(data: bytes, kind: str, description: str) -> str:
     """HTML of an image file's bytes of a kind such as "png"."""
     words = html.escape(description)
     return f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" alt="{words}" title="{words}">'
 
 
-def encoded(picture, file_format, quality=88):
+def encoded(picture: np.ndarray, file_format: str, quality: int = 88) -> bytes:
     """A picture, uint8 [H, W, 3] RGB, as the bytes of a file of Pillow's format "JPEG" (of a quality) or "PNG"."""
     buffer = io.BytesIO()
     how = {"quality": quality, "subsampling": 0} if file_format == "JPEG" else {"compress_level": 6}

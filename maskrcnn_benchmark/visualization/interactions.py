@@ -22,7 +22,7 @@ BAR = "#0072b2"
 LEAST_RANGE = 0.1
 
 
-def draw_interactions(summary: dict[str, Any], tasks: Mapping[str, DrawnTask]) -> bytes:
+def draw_interactions(summary: Mapping[str, Any], tasks: Mapping[str, DrawnTask]) -> bytes:
     """The conflict matrix as a PNG file: mean cosines, shares of sampled iterations in conflict, mean norms.
 
     Args:

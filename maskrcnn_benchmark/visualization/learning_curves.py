@@ -1,8 +1,10 @@
 """Learning curves of several runs in one diagram, as pictures."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -24,17 +26,24 @@ class Series:
     """
 
     run: int
-    steps: object
-    values: object
-    raw: object = None
+    steps: np.ndarray | Sequence[float]
+    values: np.ndarray | Sequence[float]
+    raw: np.ndarray | Sequence[float] | None = None
 
 
-def style_of(run):
+def style_of(run: int) -> tuple[str, str]:
     """(colour, line style of Matplotlib) of the run of a number."""
     return COLOURS[run % len(COLOURS)], LINES[run // len(COLOURS) % len(LINES)]
 
 
-def draw_learning_curves(title, y_label, series, labels, names, marked=False):
+def draw_learning_curves(
+    title: str,
+    y_label: str,
+    series: Sequence[Series],
+    labels: Sequence[str],
+    names: Sequence[str],
+    marked: bool = False,
+) -> bytes:
     """A diagram as a PNG file.
 
     Args:

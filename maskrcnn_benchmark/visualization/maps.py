@@ -58,7 +58,7 @@ def paint_map(canvas: Canvas, content: Any, threshold: float, names: Sequence[st
         planes = np.where(labels == IGNORE_INDEX, np.nan, labels).astype(np.float32)[None]
     else:
         planes = _planes(content, canvas.size)
-    known = np.isfinite(planes).all(axis=0)
+    known: Any = np.isfinite(planes).all(axis=0)
     if len(planes) > 1:
         _paint_channels(canvas, planes, known, names, strength)
     elif not known.any() or (planes[0, known].min() >= 0 and planes[0, known].max() <= 1):
@@ -181,7 +181,7 @@ def _paint_channels(
     planes = np.where(known, planes, 0)
     lowest, most = planes.min(), max(np.abs(planes).max(), 1e-12)
     if len(planes) <= len(RGB):
-        colours = RGB[: len(planes)]
+        colours: Sequence[Colour] = RGB[: len(planes)]
         shares = (planes + most) / (2 * most) if lowest < 0 else planes / most
     else:
         words, colours = _entries(names, len(planes))

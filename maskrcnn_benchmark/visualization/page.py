@@ -1,6 +1,7 @@
 """The page of pictures: ground truth and prediction of every task, as one HTML file and one PNG per image."""
 
 import html
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,16 +22,16 @@ ROWS = ("ground truth", "prediction")
 GAP = 10  # pixels between the panels of a montage
 MONTAGE_COLUMNS = 4  # all eight tasks side by side would be too small to read on a screen
 FRAME = (208, 213, 221)
-EXPLANATION = """<p>One column per task, the annotation above the prediction. Grey panels have no annotation:
-nobody looked. Hollow keypoints are occluded; an occlusion arrow has the side in front on its left. Click a picture to
-enlarge it.</p>"""
+EXPLANATION = """<p>One column per task, the annotation above the prediction. Grey panels are of tasks that the image
+is not annotated for. Hollow keypoints are occluded; an occlusion arrow has the side in front on its left. Click a
+picture to enlarge it.</p>"""
 
 Panels = list[list[np.ndarray]]
 Sample = tuple[np.ndarray, ImageAnnotations, ImagePrediction, str]
 
 
 def picture_page(
-    samples: Iterable[Sample], vocabulary: Vocabulary, tasks: Sequence[DrawnTask], path: str | Path
+    samples: Iterable[Sample], vocabulary: Vocabulary, tasks: Sequence[DrawnTask], path: str | os.PathLike
 ) -> Path:
     """Draw samples and write the page and, into the folder `path` without its suffix, a montage `NAME.png` of each.
 
@@ -47,7 +48,7 @@ def picture_page(
     path = Path(path)
     folder = path.with_suffix("")
     mkdir(folder)
-    sections, names = [], set()
+    sections, names = [], set[str]()
     for image, ground_truth, prediction, title in samples:
         panels = draw_panels(image, (ground_truth, prediction), vocabulary, tasks)
         name = _file_name(title, names)

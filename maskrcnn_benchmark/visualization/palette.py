@@ -2,9 +2,12 @@
 
 import colorsys
 import hashlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
+
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 INK = (24, 28, 36)  # lines and text on light ground
 PAPER = (255, 255, 255)
@@ -53,7 +56,7 @@ _SIGHT = (
 )
 
 
-def colours_of(names):
+def colours_of(names: Iterable[str]) -> dict[str, tuple[int, int, int]]:
     """A colour for each name.
 
     The names of `FAMILIAR` have their own. Any other name's hash draws a few places of the palette, and the name gets
@@ -67,19 +70,19 @@ def colours_of(names):
     return dict(_assign_colours(tuple(dict.fromkeys(names))))
 
 
-def class_colours(vocabulary):
+def class_colours(vocabulary: Vocabulary) -> dict[str, tuple[int, int, int]]:
     """Colours of the classes of a `Vocabulary`, shared by objects, regions and image labels of the same name."""
     return colours_of((*vocabulary.thing_names, *vocabulary.semantic_names, *vocabulary.image_label_names))
 
 
-def part_colours(vocabulary):
+def part_colours(vocabulary: Vocabulary) -> np.ndarray:
     """Colours of part labels 1..P as uint8 [P + 1, 3]; row 0, the background, is black and never painted."""
-    labels = vocabulary.parts.labels
+    labels = vocabulary.parts.labels  # type: ignore[union-attr]
     colours = colours_of(labels)
     return np.array([(0, 0, 0), *(colours[label] for label in labels)], dtype=np.uint8)
 
 
-def direction_colours(theta):
+def direction_colours(theta: np.ndarray) -> np.ndarray:
     """Colours of directions on a wheel of even lightness.
 
     Args:
@@ -92,7 +95,7 @@ def direction_colours(theta):
     return wheel[index]
 
 
-def ink_on(colour):
+def ink_on(colour: Sequence[int]) -> tuple[int, int, int]:
     """Black or white, whichever reads better on a ground of `colour` (red, green, blue)."""
     luminance = _to_linear(np.array(colour) / 255) @ np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709
     return INK if luminance > 0.26 else PAPER

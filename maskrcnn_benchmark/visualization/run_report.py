@@ -2,10 +2,13 @@
 
 import html
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -27,8 +30,8 @@ class Example:
 
     title: str
     score: float
-    ground_truth: object
-    prediction: object
+    ground_truth: np.ndarray
+    prediction: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class TaskReport:
 
     Attributes:
         key: of the task, or of another line of the results.
-        title: its name for people.
+        title: its name on the page.
         protocol: the definitions in use.
         reason: why metrics are missing, or "".
         metrics: {name: value in 0..1 or nan}.
@@ -58,14 +61,14 @@ class TaskReport:
 
 
 def write_report(
-    path: str | Path,
+    path: str | os.PathLike,
     title: str,
     facts: Sequence[tuple[str, str]],
     rows: Sequence[Sequence[str]],
     reports: Sequence[TaskReport],
     vocabulary: Vocabulary,
     tasks: Mapping[str, DrawnTask],
-    interactions: dict[str, Any] | None = None,
+    interactions: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report: one HTML file that needs no other.
 
@@ -112,7 +115,7 @@ def _results(rows: Sequence[Sequence[str]], reports: Sequence[TaskReport]) -> st
     return f'<section><div class="wide"><table class="figures"><tr>{head}</tr>\n{body}</table></div></section>'
 
 
-def _interactions(interactions: dict[str, Any], tasks: Mapping[str, DrawnTask]) -> str:
+def _interactions(interactions: Mapping[str, Any], tasks: Mapping[str, DrawnTask]) -> str:
     title = "Gradient conflicts of the tasks in training"
     picture = embedded(draw_interactions(interactions, tasks), "png", title)
     return (

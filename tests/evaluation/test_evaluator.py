@@ -108,7 +108,7 @@ def test_an_unanswered_task_and_a_prediction_of_another_size_are_refused(vocabul
         evaluator.process([perfect(truth[0]).resize((80, 64))], truth[:1])
 
 
-@pytest.mark.parametrize(("task", "message"), [("keypoint", "no joints"), ("part", "no parts")])
+@pytest.mark.parametrize(("task", "message"), [("keypoint", "no keypoints"), ("part", "no parts")])
 def test_a_vocabulary_without_joints_or_parts_is_the_users_to_mend(task, message):
     with pytest.raises(UserError, match=message):
         build_evaluators([TASKS[task]], Vocabulary(thing_names=("person",)))

@@ -1,4 +1,4 @@
-"""Average precision of people's joints as COCO defines it, as PASCAL in Detail does, and correct keypoints (PCK)."""
+"""Average precision of persons' keypoints as COCO defines it, as PASCAL in Detail does, and correct keypoints (PCK)."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from maskrcnn_benchmark.evaluation.coco.matching import ImageMatches, match_objects, num_overlaps
-from maskrcnn_benchmark.evaluation.coco.pck import assign_people, count_joints, definitions
+from maskrcnn_benchmark.evaluation.coco.pck import assign_persons, count_keypoints, definitions
 from maskrcnn_benchmark.evaluation.coco.precision import accumulate
 from maskrcnn_benchmark.evaluation.coco.rows import (
     FILE_ROWS,
+    Objects,
     labels_and_scores,
     numbers,
     objects_of_boxes,
@@ -34,7 +35,7 @@ _STATS = {
     "ARm": 8,
     "ARl": 9,
 }
-# PASCAL in Detail's own program has one sigma for all joints (detaileval_kpt.py)
+# PASCAL in Detail's own program has one sigma for all keypoints (detaileval_kpt.py)
 DETAIL_SIGMA = 0.5
 # Similarity with that sigma from which a prediction is of a person, well posed or not
 _SAME_PERSON = 0.5
@@ -47,51 +48,51 @@ class KeypointRecord:
 
     Attributes:
         matches: what the image adds to average precision.
-        detail: the matches under PASCAL in Detail's similarity, None for other sets of joints.
-        joints: int64 [P, 2, J], correct and annotated joints under each of P definitions of PCK.
+        detail: the matches under PASCAL in Detail's similarity, None for other sets of keypoints.
+        keypoints: int64 [P, 2, J], correct and annotated keypoints under each of P definitions of PCK.
     """
 
     matches: ImageMatches
-    detail: ImageMatches | None
-    joints: np.ndarray
+    detail: Any
+    keypoints: np.ndarray
 
 
 class KeypointEvaluator(CocoStyleEvaluator):
-    """AP of people's joints by object keypoint similarity (OKS), and the share of joints that are correct (PCK).
+    """AP of persons' keypoints by object keypoint similarity (OKS), and the share of keypoints that are correct (PCK).
 
-    The ground truth is the image's joint records. A person's area is what the file says, as in COCO, else that of the
-    box, about twice as large: PASCAL in Detail links no mask to a joint record. Joints count whose visibility is not 0;
-    people without any need not be found.
+    The ground truth is the image's keypoint records. A person's area is what the file says, as in COCO, else that of
+    the box, about twice as large: PASCAL in Detail links no mask to a keypoint record. Keypoints count whose visibility
+    is not 0; persons without any need not be found.
 
-    "AP" and its kin use the joint set's sigmas, see `protocol`. PASCAL in Detail's 14 joints have COCO's for limbs
-    (shoulder .079, elbow .072, wrist .062, hip .107, knee .087, ankle .089) and the shoulder's for head and neck, which
-    COCO lacks. "AP-detail-OKS" and its kin, on that set alone, use what PASCAL in Detail's own program does: a sigma of
-    0.5 for every joint, under which nearly any pose of the right person is right, and the box's area.
+    "AP" and its kin use the keypoint set's sigmas, see `protocol`. PASCAL in Detail's 14 keypoints have COCO's for
+    limbs (shoulder .079, elbow .072, wrist .062, hip .107, knee .087, ankle .089) and the shoulder's for head and neck,
+    which COCO lacks. "AP-detail-OKS" and its kin, on that set alone, use what PASCAL in Detail's own program does: a
+    sigma of 0.5 for every keypoint, under which nearly any pose of the right person is right, and the box's area.
 
-    "PCKh@0.2" and "PCK@0.2-torso" are shares of the annotated joints that lie within 0.2 units of where they should, on
-    sets that name the joints of the unit, see `pck.definitions`. Each prediction, the best scored first, is assigned to
-    the free person that it is most similar to, if it is of that person at all: if its similarity is at least 0.5 with a
-    sigma of 0.5 for every joint, where joints lie about a body's size off. A person whom none is assigned to has all
-    joints wrong, one without the joints of the unit is left out.
+    "PCKh@0.2" and "PCK@0.2-torso" are shares of the annotated keypoints that lie within 0.2 units of where they should,
+    on sets that name the keypoints of the unit, see `pck.definitions`. Each prediction, the best scored first, is
+    assigned to the free person that it is most similar to, if it is of that person at all: if its similarity is at
+    least 0.5 with a sigma of 0.5 for every keypoint, where keypoints lie about a body's size off. A person whom none is
+    assigned to has all keypoints wrong, one without the keypoints of the unit is left out.
 
     Args:
         task: the task that is scored.
-        vocabulary: its joints are compared, of the things named "person"; other objects have no joints.
+        vocabulary: its keypoints are compared, of the things named "person"; other objects have no keypoints.
 
     Raises:
-        UserError: the vocabulary has no joints or no person.
+        UserError: the vocabulary has no keypoints or no person.
     """
 
     iou_type = "keypoints"
     stats = _STATS
-    subject, measure = "person with joints", "OKS"
+    subject, measure = "person with keypoints", "OKS"
 
     def __init__(self, task: Any, vocabulary: Vocabulary) -> None:
         if vocabulary.joints is None:
-            raise UserError(f"the data set names no joints: evaluate it with MODEL.{task.switch} False")
+            raise UserError(f"the data set names no keypoints: evaluate it with MODEL.{task.switch} False")
         self.joints = vocabulary.joints
         self.sigmas = np.asarray(self.joints.sigmas, dtype=np.float64)
-        self.person_label = person_label(vocabulary)
+        self.person_label: Any = person_label(vocabulary)
         if self.person_label is None:
             raise UserError(f"the data set has no thing named 'person': evaluate it with MODEL.{task.switch} False")
         self.pcks = definitions(self.joints)
@@ -100,7 +101,8 @@ class KeypointEvaluator(CocoStyleEvaluator):
         self.params.kpt_oks_sigmas = self.sigmas
 
     @property
-    def protocol(self) -> str:
+    def protocol(self) -> str:  # type: ignore[override]
+        # Word for word as in results of earlier runs, with which it is compared
         sigmas = ", ".join(f"{name} {sigma:g}" for name, sigma in zip(self.joints.names, self.sigmas))
         units = "".join(f"; {pck.name} in units of {pck.words}" for pck in self.pcks)
         detail = f"; AP-detail-OKS with {DETAIL_SIGMA} for all joints and box areas" if self._is_detail else ""
@@ -111,45 +113,46 @@ class KeypointEvaluator(CocoStyleEvaluator):
         labels, scores = labels_and_scores(stored, where)
         values = numbers(stored, "keypoints", (3 * len(self.joints),), where)
         places = values.reshape(len(values), len(self.joints), 3)[:, :, :2]
-        truth = self.objects(target)
+        annotated = self.objects(target)
         areas = _extents(places)
-        matches = match_objects(labels, scores, areas, truth, _overlap(places, truth, self.sigmas), self.params)
+        matches = match_objects(labels, scores, areas, annotated, _overlap(places, annotated, self.sigmas), self.params)
         detail = None
         if self._is_detail:
-            by_box = replace(truth, areas=truth.boxes[:, 2] * truth.boxes[:, 3])
+            by_box = replace(annotated, areas=annotated.boxes[:, 2] * annotated.boxes[:, 3])
             overlap = _overlap(places, by_box, np.full(len(self.joints), DETAIL_SIGMA))
             detail = match_objects(labels, scores, areas, by_box, overlap, self.params)
-        return KeypointRecord(matches, detail, self._count_joints(labels, scores, places, truth))
+        return KeypointRecord(matches, detail, self._count_keypoints(labels, scores, places, annotated))
 
-    def matches(self, record):
+    def matches(self, record: KeypointRecord) -> ImageMatches:
         return record.matches
 
-    def objects(self, target):
-        people = target.people
-        if len(people) == 0:
-            joints, found = np.zeros((0, len(self.joints), 3)), objects_of_boxes(people, [])
-        elif people.has_field(FILE_ROWS):
-            rows = people.get_field(FILE_ROWS)
-            joints, found = self._annotated(rows, target), objects_of_rows(rows, np.zeros(len(rows)))
-            counts = [row.get("num_keypoints", int((v > 0).sum())) for row, v in zip(rows, joints[:, :, 2])]
+    def objects(self, target: ImageAnnotations) -> Objects:
+        persons = target.people
+        if len(persons) == 0:
+            keypoints, found = np.zeros((0, len(self.joints), 3)), objects_of_boxes(persons, [])
+        elif persons.has_field(FILE_ROWS):
+            rows = persons.get_field(FILE_ROWS)
+            keypoints, found = self._annotated(rows, target), objects_of_rows(rows, np.zeros(len(rows)))
+            counts = [row.get("num_keypoints", int((v > 0).sum())) for row, v in zip(rows, keypoints[:, :, 2])]
         else:
-            joints = people.get_field("keypoints").keypoints.cpu().double().numpy()
-            found, counts = objects_of_boxes(people, people.area().cpu().numpy()), (joints[:, :, 2] > 0).sum(axis=1)
-        if len(people):
+            keypoints = persons.get_field("keypoints").keypoints.cpu().double().numpy()
+            found = objects_of_boxes(persons, persons.area().cpu().numpy())
+            counts = (keypoints[:, :, 2] > 0).sum(axis=1)
+        if len(persons):
             found = replace(found, ignored=found.crowd | (np.asarray(counts) == 0))
-        return replace(found, labels=np.full(len(people), self.person_label, np.int32), values=joints)
+        return replace(found, labels=np.full(len(persons), self.person_label, np.int32), values=keypoints)
 
     def summarize(self, records: list[KeypointRecord]) -> Scores:
         scores = super().summarize(records)
         metrics, reasons = dict(scores.metrics), [scores.reason] if scores.reason else []
         per_class = {}
         also = {}
-        for pck, (correct, annotated) in zip(self.pcks, self._joint_counts(records)):
+        for pck, (correct, annotated) in zip(self.pcks, self._keypoint_counts(records)):
             also[pck.name] = float(correct.sum() / annotated.sum()) if annotated.sum() else np.nan
             shares = np.divide(correct, annotated, out=np.full(len(annotated), np.nan), where=annotated > 0)
             per_class[pck.name] = dict(zip(self.joints.names, shares.tolist()))
             if not annotated.sum():
-                reasons.append(f"no person has the joints {pck.words}")
+                reasons.append(f"no person has the keypoints {pck.words}")
         if self._is_detail:
             tables = accumulate([record.detail for record in records], self.params, [self.person_label])
             also |= {name: tables.average_precision(overlap) for name, overlap in _DETAIL_OKS.items()}
@@ -162,45 +165,47 @@ class KeypointEvaluator(CocoStyleEvaluator):
         return self.joints.name == "detail"
 
     def _annotated(self, rows, target):
-        """Joints of a file's rows: float64 [G, J, 3]."""
+        """Keypoints of a file's rows: float64 [G, J, 3]."""
         for row in rows:
             if len(row["keypoints"]) != 3 * len(self.joints):
                 raise UserError(
                     f"{self.task.key}: image {target.image_id}: annotation {row.get('id')} has {len(row['keypoints'])} "
-                    f"numbers as 'keypoints', not x, y, v of each of {len(self.joints)} joints"
+                    f"numbers as 'keypoints', not x, y, v of each of {len(self.joints)} keypoints"
                 )
         return np.array([row["keypoints"] for row in rows], np.float64).reshape(len(rows), -1, 3)
 
-    def _count_joints(self, labels, scores, places, truth):
-        people = np.flatnonzero(~truth.ignored)
+    def _count_keypoints(self, labels, scores, places, annotated):
+        persons = np.flatnonzero(~annotated.ignored)
         order = np.flatnonzero(labels == self.person_label)
         order = order[np.argsort(-scores[order], kind="stable")]
-        compared = places[order], truth.values[people], truth.boxes[people], truth.areas[people]
+        compared = places[order], annotated.values[persons], annotated.boxes[persons], annotated.areas[persons]
         similarity = object_keypoint_similarity(*compared, self.sigmas)
         lax = object_keypoint_similarity(*compared, np.full(len(self.joints), DETAIL_SIGMA))
-        owner = assign_people(np.where(lax >= _SAME_PERSON, similarity, -1))
-        counts = [count_joints(places[order], owner, truth.values[people], pck.start, pck.end) for pck in self.pcks]
+        owner = assign_persons(np.where(lax >= _SAME_PERSON, similarity, -1))
+        counts = [count_keypoints(places[order], owner, compared[1], pck.start, pck.end) for pck in self.pcks]
         return np.array(counts, np.int64).reshape(len(self.pcks), 2, len(self.joints))
 
-    def _joint_counts(self, records):
+    def _keypoint_counts(self, records):
         """int64 [P, 2, J], over all images."""
-        return sum((record.joints for record in records), np.zeros((len(self.pcks), 2, len(self.joints)), np.int64))
+        return sum((record.keypoints for record in records), np.zeros((len(self.pcks), 2, len(self.joints)), np.int64))
 
 
 def person_label(vocabulary: Vocabulary) -> int | None:
-    """The label of the things that joints are compared of, or None where none is a person."""
+    """The label of the things that keypoints are compared of, or None where none is a person."""
     names = vocabulary.thing_names
     return names.index("person") + 1 if "person" in names else None
 
 
-def object_keypoint_similarity(places, people, boxes, areas, sigmas):
-    """COCO's OKS of predicted with annotated people, with pycocotools' order of operations and so its last bit.
+def object_keypoint_similarity(
+    places: np.ndarray, persons: np.ndarray, boxes: np.ndarray, areas: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """COCO's OKS of predicted with annotated persons, with pycocotools' order of operations and so its last bit.
 
-    Distances of a person without joints are those from a box of thrice the size, as in pycocotools.
+    Distances of a person without keypoints are those from a box of thrice the size, as in pycocotools.
 
     Args:
-        places: float64 [D, J, 2], the predicted joints.
-        people: float64 [G, J, 3], x, y, visibility.
+        places: float64 [D, J, 2], the predicted keypoints.
+        persons: float64 [G, J, 3], x, y, visibility.
         boxes: float64 [G, 4], x, y, width, height.
         areas: float64 [G].
         sigmas: float64 [J].
@@ -208,13 +213,13 @@ def object_keypoint_similarity(places, people, boxes, areas, sigmas):
     Returns:
         float64 [D, G], in 0..1.
     """
-    similarity = np.zeros((len(places), len(people)))
+    similarity = np.zeros((len(places), len(persons)))
     if not len(places):
         return similarity
     x, y = places[:, :, 0], places[:, :, 1]
     variances = (sigmas * 2) ** 2
-    # person by person, since each has joints of its own to sum over
-    for g, (person, (left, top, width, height), area) in enumerate(zip(people, boxes, areas)):
+    # person by person, since each has keypoints of its own to sum over
+    for g, (person, (left, top, width, height), area) in enumerate(zip(persons, boxes, areas)):
         shown = person[:, 2] > 0
         if shown.any():
             dx, dy = x - person[:, 0], y - person[:, 1]
@@ -229,7 +234,7 @@ def object_keypoint_similarity(places, people, boxes, areas, sigmas):
 
 
 def _extents(places):
-    """As in COCO a predicted person is as large as the box of its joints: float64 [D] from [D, J, 2]."""
+    """As in COCO a predicted person is as large as the box of its keypoints: float64 [D] from [D, J, 2]."""
     x, y = places[:, :, 0], places[:, :, 1]
     return (x.max(axis=1) - x.min(axis=1)) * (y.max(axis=1) - y.min(axis=1))
 
@@ -239,7 +244,7 @@ def _outside(values, low, high):
     return np.maximum(0, low - values) + np.maximum(0, values - high)
 
 
-def _overlap(places, truth, sigmas):
+def _overlap(places, annotated, sigmas):
     """The function of overlaps that `match_objects` asks for."""
 
     def overlap(predictions, objects, blocks):
@@ -249,9 +254,9 @@ def _overlap(places, truth, sigmas):
                 members = objects[g0:g1]
                 block = object_keypoint_similarity(
                     places[predictions[d0:d1]],
-                    truth.values[members],
-                    truth.boxes[members],
-                    truth.areas[members],
+                    annotated.values[members],
+                    annotated.boxes[members],
+                    annotated.areas[members],
                     sigmas,
                 )
                 overlaps[start : start + block.size] = block.reshape(-1)

@@ -1,10 +1,13 @@
 """Which predicted objects of one image are right: COCO's pairing of predictions with annotated objects."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from pycocotools.cocoeval import Params
+
+from maskrcnn_benchmark.evaluation.coco.rows import Objects
 
 # Stands for "any number of detections" where COCO has a limit
 UNLIMITED = int(np.iinfo(np.int32).max)
@@ -32,7 +35,7 @@ class ImageMatches:
     required: np.ndarray
 
 
-def matching_params(kind, protocol="coco"):
+def matching_params(kind: str, protocol: str = "coco") -> Params:
     """pycocotools' parameters of an evaluation.
 
     Args:
@@ -47,7 +50,9 @@ def matching_params(kind, protocol="coco"):
     return params
 
 
-def match_objects(labels, scores, areas, truth, overlap, params):
+def match_objects(
+    labels: np.ndarray, scores: np.ndarray, areas: np.ndarray, ground_truth: Objects, overlap: Callable, params: Params
+) -> ImageMatches:
     """Pair an image's predictions with its annotated objects, as pycocotools does.
 
     Predictions of a class come in order of their scores, the first of equal ones first; each takes the free object of
@@ -56,7 +61,7 @@ def match_objects(labels, scores, areas, truth, overlap, params):
 
     Args:
         labels, scores, areas: int32 [N], float64 [N], float64 [N] of the predictions.
-        truth: the annotated `coco_rows.Objects`.
+        ground_truth: the annotated `coco_rows.Objects`.
         overlap: function of (indices of predictions [D], indices of objects [G], blocks) that returns the overlaps as
             `box_overlaps` does.
         params: pycocotools' parameters.
@@ -67,16 +72,16 @@ def match_objects(labels, scores, areas, truth, overlap, params):
     order = np.lexsort((-scores, labels))
     if len(order) > params.maxDets[-1]:
         order = order[_ranks(labels[order]) < params.maxDets[-1]]
-    columns = np.argsort(truth.labels, kind="stable")
-    classes, blocks = _blocks(labels[order], truth.labels[columns])
+    columns = np.argsort(ground_truth.labels, kind="stable")
+    classes, blocks = _blocks(labels[order], ground_truth.labels[columns])
     right, passed, required = _match(
         overlap(order, columns, blocks),
         blocks,
         areas[order],
-        truth.areas[columns],
-        truth.crowd[columns],
-        truth.ignored[columns],
-        truth.unnamed[columns],
+        ground_truth.areas[columns],
+        ground_truth.crowd[columns],
+        ground_truth.ignored[columns],
+        ground_truth.unnamed[columns],
         np.asarray(params.areaRng, np.float64),
         params.iouThrs,
     )
@@ -85,7 +90,7 @@ def match_objects(labels, scores, areas, truth, overlap, params):
 
 
 @njit(cache=True)
-def box_overlaps(boxes, true_boxes, crowd, blocks):
+def box_overlaps(boxes: np.ndarray, true_boxes: np.ndarray, crowd: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes class by class; over the predicted box alone where the object is a crowd.
 
     Args:
@@ -114,7 +119,7 @@ def box_overlaps(boxes, true_boxes, crowd, blocks):
 
 
 @njit(cache=True)
-def num_overlaps(blocks):
+def num_overlaps(blocks: np.ndarray) -> int:
     """How many pairs the classes have together."""
     return ((blocks[:, 1] - blocks[:, 0]) * (blocks[:, 3] - blocks[:, 2])).sum()
 

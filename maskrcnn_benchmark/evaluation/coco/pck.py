@@ -1,24 +1,26 @@
-"""Percentage of correct keypoints (PCK): joints that lie near enough to where they were annotated."""
+"""Percentage of correct keypoints (PCK): keypoints that lie near enough to where they were annotated."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
+from maskrcnn_benchmark.structures.vocabulary import JointSet
+
 THRESHOLD = 0.2
 
-# Names of the joints whose distance is the unit of length, in the order of preference
+# Names of the keypoints whose distance is the unit of length, in the order of preference
 _HEAD, _NECK = ("head",), ("neck",)
 _LEFT_SHOULDER, _RIGHT_HIP = ("lsho", "left_shoulder"), ("rhip", "right_hip")
 
 
 @dataclass(frozen=True)
 class Pck:
-    """A definition of PCK for a set of joints.
+    """A definition of PCK for a set of keypoints.
 
     Attributes:
         name: of the metric.
-        start, end: indices of the joints whose distance is the unit of length.
+        start, end: indices of the keypoints whose distance is the unit of length.
         words: what that distance is.
     """
 
@@ -28,7 +30,7 @@ class Pck:
     words: str
 
 
-def definitions(joints):
+def definitions(keypoints: JointSet) -> list[Pck]:
     """The `Pck`s that a JointSet allows: list.
 
     "PCKh@0.2" measures in the distance of head and neck, after Andriluka et al. 2014 (MPII), whose heads are annotated
@@ -38,13 +40,13 @@ def definitions(joints):
         (f"PCKh@{THRESHOLD}", _HEAD, _NECK, "head to neck"),
         (f"PCK@{THRESHOLD}-torso", _LEFT_SHOULDER, _RIGHT_HIP, "left shoulder to right hip"),
     )
-    places = [(name, _place(joints, start), _place(joints, end), words) for name, start, end, words in wanted]
+    places = [(name, _place(keypoints, start), _place(keypoints, end), words) for name, start, end, words in wanted]
     return [Pck(*place) for place in places if None not in place]
 
 
 @njit(cache=True)
-def assign_people(similarity):
-    """Predictions to people one to one: each, best scored first, gets the free person that it is most similar to.
+def assign_persons(similarity: np.ndarray) -> np.ndarray:
+    """Predictions to persons one to one: each, best scored first, gets the free person that it is most similar to.
 
     Args:
         similarity: float64 [D, G], object keypoint similarity, predictions in order of their scores; below 0 where a
@@ -65,21 +67,21 @@ def assign_people(similarity):
 
 
 @njit(cache=True)
-def count_joints(places, owner, people, start, end):
-    """Correct and annotated joints of an image's people; a person without the unit of length is left out.
+def count_keypoints(places: np.ndarray, owner: np.ndarray, persons: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Correct and annotated keypoints of an image's persons; a person without the unit of length is left out.
 
     Args:
-        places: float64 [D, J, 2], the predicted joints.
-        owner: int64 [G], the prediction of each person, -1 for none: its joints are wrong.
-        people: float64 [G, J, 3], x, y, visibility, which is 0 where a joint is not annotated.
-        start, end: indices of the joints whose distance is the unit of length.
+        places: float64 [D, J, 2], the predicted keypoints.
+        owner: int64 [G], the prediction of each person, -1 for none: its keypoints are wrong.
+        persons: float64 [G, J, 3], x, y, visibility, which is 0 where a keypoint is not annotated.
+        start, end: indices of the keypoints whose distance is the unit of length.
 
     Returns:
-        int64 [2, J]: how many of each joint are correct, and annotated.
+        int64 [2, J]: how many of each keypoint are correct, and annotated.
     """
-    counts = np.zeros((2, people.shape[1]), np.int64)
-    for g in range(len(people)):
-        person, d = people[g], owner[g]
+    counts = np.zeros((2, persons.shape[1]), np.int64)
+    for g in range(len(persons)):
+        person, d = persons[g], owner[g]
         unit = np.hypot(person[start, 0] - person[end, 0], person[start, 1] - person[end, 1])
         if unit == 0 or person[start, 2] <= 0 or person[end, 2] <= 0:
             continue
@@ -92,5 +94,5 @@ def count_joints(places, owner, people, start, end):
     return counts
 
 
-def _place(joints, names):
-    return next((joints.names.index(name) for name in names if name in joints.names), None)
+def _place(keypoints, names):
+    return next((keypoints.names.index(name) for name in names if name in keypoints.names), None)

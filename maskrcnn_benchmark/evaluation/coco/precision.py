@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,20 +31,20 @@ class PrecisionTables:
     recall: np.ndarray
     scores: np.ndarray
 
-    def average_precision(self, overlap=None):
+    def average_precision(self, overlap: float | None = None) -> float:
         """AP of any area at the largest number of detections, at one overlap or the mean over all: float or nan."""
         return _mean(self._at(self.precision, overlap)[..., 0, -1])
 
-    def average_recall(self, detections):
+    def average_recall(self, detections: int) -> float:
         """AR of any area at a number of detections that `maxDets` has: float or nan."""
         return _mean(self.recall[..., 0, self.params.maxDets.index(detections)])
 
-    def of_classes(self, names, overlap=None):
+    def of_classes(self, names: Iterable[str], overlap: float | None = None) -> dict[str, float]:
         """{class: AP as in `average_precision`} for the names of labels 1, 2, ..., which the tables begin with."""
         tables = self._at(self.precision, overlap)
         return {name: _mean(tables[:, :, k, 0, -1]) for k, name in enumerate(names)}
 
-    def curve(self, name, title, measure):
+    def curve(self, name: str, title: str, measure: str) -> Curve:
         """Precision over recall, mean over the classes that have objects, as a `Curve`."""
         lines = []
         for overlap, words in ((0.5, "0.50"), (0.75, "0.75"), (None, "0.50:0.95, mean")):
@@ -53,7 +54,7 @@ class PrecisionTables:
             lines.append(Line(label, self.params.recThrs, tables[:, :, counting].mean(axis=(0, 2))))
         return Curve(name, title, "recall", "precision", lines)
 
-    def summary(self):
+    def summary(self) -> tuple[np.ndarray, str]:
         """(`stats`, printed lines) of pycocotools' own `summarize`, for its own areas and numbers of detections."""
         evaluation = COCOeval(iouType=self.params.iouType)
         evaluation.params = self.params
@@ -66,13 +67,13 @@ class PrecisionTables:
         return tables if overlap is None else tables[np.isclose(self.params.iouThrs, overlap)]
 
 
-def accumulate(images, params, labels):
+def accumulate(images: Sequence[ImageMatches], params: Params, labels: Sequence[int] | np.ndarray) -> PrecisionTables:
     """Precision over recall of images, as pycocotools' `accumulate` finds it, to the last bit.
 
     Args:
         images: list of `ImageMatches`, in the order in which predictions of equal score come.
         params: pycocotools' parameters that they were made with.
-        labels: classes to look at, ascending; others are passed over.
+        labels: classes to evaluate, ascending; others are passed over.
 
     Returns:
         `PrecisionTables`.
@@ -107,7 +108,7 @@ def accumulate(images, params, labels):
     return tables
 
 
-def required_objects(images, labels):
+def required_objects(images: Sequence[ImageMatches], labels: np.ndarray) -> np.ndarray:
     """int64 [A, K], how many objects of each class are to be found on all images together."""
     classes = np.concatenate([image.classes for image in images])
     required = np.concatenate([image.required for image in images], axis=1)
@@ -117,7 +118,7 @@ def required_objects(images, labels):
     return totals
 
 
-def image_average_precision(matches, params):
+def image_average_precision(matches: ImageMatches, params: Params) -> float:
     """AP of one image alone, mean over the classes of its objects.
 
     Returns:

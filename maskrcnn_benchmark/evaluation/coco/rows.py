@@ -1,6 +1,6 @@
 """Annotated and predicted objects of one image: from rows of COCO's files to arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +22,10 @@ class Objects:
         boxes: float64 [G, 4], x, y, width, height in pixels.
         areas: float64 [G], square pixels.
         crowd: bool [G], a region of many objects.
-        ignored: bool [G], need not be found: crowds and, where joints are asked for, people without any.
+        ignored: bool [G], need not be found: crowds and, where keypoints are asked for, persons without any.
         unnamed: bool [G], the file gives the object the id 0, which pycocotools takes for "no object": what finds it
             counts as wrong there, so also here.
-        values: what is compared beside boxes, or None: list of G run lengths, or joints float64 [G, J, 3].
+        values: what is compared beside boxes, or None: list of G run lengths, or keypoints float64 [G, J, 3].
     """
 
     labels: np.ndarray
@@ -37,7 +37,7 @@ class Objects:
     values: object = None
 
 
-def objects_of_rows(rows, labels):
+def objects_of_rows(rows: Sequence[dict], labels: Sequence[int] | np.ndarray) -> Objects:
     """The `Objects` of a file's rows, as pycocotools reads them.
 
     Args:
@@ -55,7 +55,7 @@ def objects_of_rows(rows, labels):
     )
 
 
-def objects_of_boxes(boxlist, areas):
+def objects_of_boxes(boxlist: BoxList, areas: Sequence[float] | np.ndarray) -> Objects:
     """The `Objects` of an annotated BoxList with labels and, where known, iscrowd; areas are given, [G]."""
     count = len(boxlist)
     crowd = np.zeros(count, bool)
@@ -71,12 +71,12 @@ def predicted_rows(boxlist: BoxList, key: str, values: Iterable) -> list[dict]:
     return [{"category_id": label, key: value, "score": score} for label, value, score in zip(labels, values, scores)]
 
 
-def row_area(row):
+def row_area(row: dict) -> float:
     """A row's area in square pixels, its box's where the row has none."""
     return row["area"] if "area" in row else row["bbox"][2] * row["bbox"][3]
 
 
-def annotated_areas(instances):
+def annotated_areas(instances: BoxList) -> list[float]:
     """Sizes of annotated objects: the file's own where it is known, else the masks', else the boxes': list of float."""
     if instances.has_field(FILE_ROWS):
         return [float(row_area(row)) for row in instances.get_field(FILE_ROWS)]
@@ -84,13 +84,13 @@ def annotated_areas(instances):
     return (instances.area().cpu().numpy() if masks is None else masks.sum(axis=(1, 2))).astype(float).tolist()
 
 
-def xywh(boxlist):
+def xywh(boxlist: BoxList) -> np.ndarray:
     """Boxes as COCO has them: float64 [N, 4] x, y, width, height, where inclusive corners make x2 - x1 + 1 wide."""
     boxes = boxlist.convert("xyxy").bbox.detach().cpu().double().numpy()
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
 
 
-def bitmaps(instances):
+def bitmaps(instances: BoxList) -> np.ndarray | None:
     """The instances' masks as uint8 [N, H, W], or None where they have no masks."""
     if not instances.has_field("masks"):
         return None
@@ -98,14 +98,14 @@ def bitmaps(instances):
     return instances.get_field("masks").get_mask_tensor().cpu().numpy().reshape(len(instances), height, width)
 
 
-def encode(masks):
+def encode(masks: np.ndarray) -> list[dict]:
     """Run lengths of masks [N, H, W]: list of N dictionaries."""
     if len(masks) == 0:
         return []
     return rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
 
 
-def run_lengths(segmentation, size):
+def run_lengths(segmentation: list | dict, size: Sequence[int]) -> dict:
     """The run length of a file's polygons, or of its run length in either form.
 
     Args:
@@ -120,12 +120,12 @@ def run_lengths(segmentation, size):
     return segmentation
 
 
-def labels_and_scores(rows, where):
+def labels_and_scores(rows: Sequence[dict], where: str) -> tuple[np.ndarray, np.ndarray]:
     """(int32 [N], float64 [N]) of predicted rows; raises `UserError`, `where` says of which image."""
     return numbers(rows, "category_id", (), where).astype(np.int32), numbers(rows, "score", (), where)
 
 
-def numbers(rows, key, shape, where):
+def numbers(rows: Sequence[dict], key: str, shape: tuple[int, ...], where: str) -> np.ndarray:
     """What predicted rows have under a key, as float64 [N, *shape].
 
     Raises:
@@ -142,7 +142,7 @@ def numbers(rows, key, shape, where):
     raise UserError(f"{where}: prediction {wrong} needs {want} as {key!r}, not {rows[wrong].get(key)!r}")
 
 
-def predicted_masks(rows, size, where):
+def predicted_masks(rows: Sequence[dict], size: Sequence[int], where: str) -> list[dict]:
     """The run lengths of predicted rows, codes as bytes: list of N.
 
     Raises:

@@ -74,7 +74,7 @@ class CocoStyleEvaluator(Evaluator):
         params: pycocotools' parameters.
     """
 
-    iou_type = None
+    iou_type: str = ""
     stats = _STATS
     # What is compared, in words, and in letters
     subject, measure = "object", "IoU"
@@ -86,7 +86,7 @@ class CocoStyleEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self) -> str:
+    def protocol(self) -> str:  # type: ignore[override]
         if self.detection_protocol == "detail":
             return "PASCAL in Detail: AP over IoU .50:.05:.95, any number of detections, objects of any size"
         return f"COCO: AP over IoU .50:.05:.95, at most {self.params.maxDets[-1]} detections per image and class"
@@ -95,22 +95,22 @@ class CocoStyleEvaluator(Evaluator):
         """`coco_matching.ImageMatches`, or a record that has them, see `matches`."""
         where = f"{self.task.key}: image {target.image_id}"
         labels, scores = labels_and_scores(stored, where)
-        truth = self.objects(target)
-        areas, overlap = self.compare(stored, truth, target.size, where)
-        return match_objects(labels, scores, areas, truth, overlap, self.params)
+        annotated = self.objects(target)
+        areas, overlap = self.compare(stored, annotated, target.size, where)
+        return match_objects(labels, scores, areas, annotated, overlap, self.params)
 
     def objects(self, target: ImageAnnotations) -> Objects:
         """The annotated `coco_rows.Objects` of an image."""
         raise NotImplementedError
 
     def compare(
-        self, stored: list[dict], truth: Objects, size: Sequence[int], where: str
+        self, stored: list[dict], annotated: Objects, size: Sequence[int], where: str
     ) -> tuple[np.ndarray, Callable]:
         """How predicted rows compare with the annotated objects.
 
         Args:
             stored: list of rows.
-            truth: `coco_rows.Objects`.
+            annotated: `coco_rows.Objects`.
             size: (width, height) of the image.
             where: which image this is, for errors.
 
@@ -172,12 +172,12 @@ class DetectionEvaluator(CocoStyleEvaluator):
         return objects_of_boxes(boxes, annotated_areas(boxes))
 
     def compare(
-        self, stored: list[dict], truth: Objects, size: Sequence[int], where: str
+        self, stored: list[dict], annotated: Objects, size: Sequence[int], where: str
     ) -> tuple[np.ndarray, Callable]:
         boxes = numbers(stored, "bbox", (4,), where)
 
         def overlap(predictions, objects, blocks):
-            return box_overlaps(boxes[predictions], truth.boxes[objects], truth.crowd[objects], blocks)
+            return box_overlaps(boxes[predictions], annotated.boxes[objects], annotated.crowd[objects], blocks)
 
         return boxes[:, 2] * boxes[:, 3], overlap
 
@@ -199,11 +199,11 @@ class InstanceEvaluator(CocoStyleEvaluator):
             rows = boxes.get_field(FILE_ROWS)
             codes = [run_lengths(row["segmentation"], target.size) for row in rows]
             return replace(objects_of_rows(rows, boxes.get_field("labels")), values=codes)
-        codes = encode(bitmaps(boxes))
+        codes = encode(bitmaps(boxes))  # type: ignore[arg-type]
         return replace(objects_of_boxes(boxes, rle.area(codes)), values=codes)
 
     def compare(
-        self, stored: list[dict], truth: Objects, size: Sequence[int], where: str
+        self, stored: list[dict], annotated: Objects, size: Sequence[int], where: str
     ) -> tuple[np.ndarray, Callable]:
         codes = predicted_masks(stored, size, where)
 
@@ -211,8 +211,9 @@ class InstanceEvaluator(CocoStyleEvaluator):
             overlaps = np.zeros(num_overlaps(blocks))
             for d0, d1, g0, g1, start in blocks.tolist():
                 if d1 > d0 and g1 > g0:
-                    found, sought = [codes[d] for d in predictions[d0:d1]], [truth.values[g] for g in objects[g0:g1]]
-                    block = rle.iou(found, sought, truth.crowd[objects[g0:g1]].tolist())
+                    found = [codes[d] for d in predictions[d0:d1]]
+                    sought = [annotated.values[g] for g in objects[g0:g1]]
+                    block = rle.iou(found, sought, annotated.crowd[objects[g0:g1]].tolist())
                     overlaps[start : start + block.size] = block.reshape(-1)
             return overlaps
 

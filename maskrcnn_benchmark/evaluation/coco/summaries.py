@@ -1,4 +1,4 @@
-"""What pycocotools prints about boxes, masks and joints, collected and written down."""
+"""What pycocotools prints about boxes, masks and keypoints, collected and written down."""
 
 import os
 from collections.abc import Mapping

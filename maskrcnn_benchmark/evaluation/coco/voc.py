@@ -56,7 +56,7 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
         verdicts = judge(predicted, (_corners(objects.boxes), objects.labels.astype(np.int64), difficult))
         return VocRecord(matches, verdicts, objects.labels[difficult == 0])
 
-    def matches(self, record):
+    def matches(self, record: VocRecord) -> ImageMatches:
         return record.matches
 
     def summarize(self, records: list[VocRecord]) -> Scores:
@@ -83,7 +83,7 @@ class DetectionAndVocEvaluator(DetectionEvaluator):
         return {ALL_POINTS: _mean(exact), ELEVEN_POINTS: _mean(eleven), **by_class}
 
 
-def judge(predicted, annotated):
+def judge(predicted: tuple[np.ndarray, ...], annotated: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """Hold the predictions on one image against its objects.
 
     A prediction belongs to the object of its class that it overlaps most. It is RIGHT if that overlap is at least 0.5
@@ -112,7 +112,7 @@ def judge(predicted, annotated):
     return labels, scores, verdicts
 
 
-def curve(verdicts, count):
+def curve(verdicts: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The curve of one class.
 
     Args:
@@ -129,13 +129,13 @@ def curve(verdicts, count):
     return right / count, right / np.arange(1, len(verdicts) + 1)
 
 
-def average_precision(recall, precision):
+def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
     """Area under a curve, each precision raised to the largest at a recall as high: float in 0..1, or nan."""
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall, prepend=0) * best))
 
 
-def eleven_point_precision(recall, precision):
+def eleven_point_precision(recall: np.ndarray, precision: np.ndarray) -> float:
     """Mean of the largest precisions at a recall of at least 0, 0.1, ..., 1: float in 0..1, or nan."""
     best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0 if not np.isnan(recall).any() else np.nan)
     # recalls are fractions, of which some are a hair below the tenth that they are

@@ -7,7 +7,7 @@ _FAR = np.iinfo(np.int64).max
 
 
 @njit(cache=True, nogil=True)
-def assign_in_steps(present, starts, neighbours, gains):
+def assign_in_steps(present: np.ndarray, starts: np.ndarray, neighbours: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """The pairing of greatest total gain at every step.
 
     Points are numbered 0 .. A + B - 1; the first A come and go, the last B are always there. Every point p has a dual

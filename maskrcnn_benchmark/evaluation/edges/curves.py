@@ -30,14 +30,20 @@ class EdgeCurve:
     predicted: np.ndarray
     best: tuple[float, float]
 
-    def line(self, label):
+    def line(self, label: str) -> Line:
         """The `Line` to draw, over the thresholds at which anything is predicted, by rising recall."""
         drawn = self.predicted > 0
         best = self.best if self.metrics["ODS-F"] > 0 else None
         return Line(label, self.recall[drawn][::-1], self.precision[drawn][::-1], best)
 
 
-def summarize_curves(matched_truth, total_truth, matched_predicted, total_predicted, conventions=BSDS):
+def summarize_curves(
+    matched_annotated: np.ndarray,
+    total_annotated: np.ndarray,
+    matched_predicted: np.ndarray,
+    total_predicted: np.ndarray,
+    conventions: str = BSDS,
+) -> EdgeCurve:
     """The metrics of the Berkeley benchmark from pixel counts.
 
     ODS-F is the best F of the counts added over images; OIS-F takes each image at its own best threshold. AP is the
@@ -52,14 +58,15 @@ def summarize_curves(matched_truth, total_truth, matched_predicted, total_predic
     anything to interpolate. Here it is the area of the rectangle below that point, so that an exact map has an AP of 1.
 
     Args:
-        matched_truth, total_truth, matched_predicted, total_predicted: int [I, K], per image and threshold (ascending)
-            the annotated edge pixels that have a partner, all annotated ones, and the same of predicted ones.
+        matched_annotated, total_annotated, matched_predicted, total_predicted: int [I, K], per image and threshold
+            (ascending) the annotated edge pixels that have a partner, all annotated ones, and the same of predicted
+            ones.
         conventions: "bsds" or "seism".
 
     Returns:
         `EdgeCurve`.
     """
-    counts = np.stack([matched_truth, total_truth, matched_predicted, total_predicted]).astype(np.float64)
+    counts = np.stack([matched_annotated, total_annotated, matched_predicted, total_predicted]).astype(np.float64)
     total = counts.sum(axis=1)
     recall, precision = _recall_precision(total, conventions)
     if total[1].sum() == 0:
@@ -81,7 +88,7 @@ def summarize_curves(matched_truth, total_truth, matched_predicted, total_predic
     return EdgeCurve(metrics, recall, precision, total[3], (float(candidates[0][ods]), float(candidates[1][ods])))
 
 
-def best_f(counts, conventions=BSDS):
+def best_f(counts: np.ndarray, conventions: str = BSDS) -> float:
     """The best F over thresholds of one image: float; nan where it has no annotated edge.
 
     Args:
@@ -100,12 +107,12 @@ def _f_measure(recall, precision):
 
 def _recall_precision(counts, conventions):
     """Recall and precision of counts [4, ...]; see `summarize_curves` for where there is nothing to divide by."""
-    matched_truth, total_truth, matched_predicted, total_predicted = counts
-    recall = matched_truth / np.maximum(total_truth, 1)
+    matched_annotated, total_annotated, matched_predicted, total_predicted = counts
+    recall = matched_annotated / np.maximum(total_annotated, 1)
     precision = matched_predicted / np.maximum(total_predicted, 1)
     if conventions == SEISM:
         precision = np.where(total_predicted == 0, 1.0, precision)
-        recall, precision = np.where(total_truth == 0, 1.0, recall), np.where(total_truth == 0, 0.0, precision)
+        recall, precision = np.where(total_annotated == 0, 1.0, recall), np.where(total_annotated == 0, 0.0, precision)
     return recall, precision
 
 

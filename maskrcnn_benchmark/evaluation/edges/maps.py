@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numba import njit
 
+from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
+
 # Radius of the smoothing under which an edge's direction is estimated, the factor by which a pixel may fall short of
 # its neighbours across the edge and still be a ridge, and the width of the faded image border in pixels: the values of
 # the structured-edges evaluation that the field uses (Dollar and Zitnick 2015)
@@ -12,12 +14,12 @@ _TOLERANCE = 1.01
 _BORDER = 5
 
 
-def edge_thresholds(count):
+def edge_thresholds(count: int) -> np.ndarray:
     """The thresholds of the curves: k / (count + 1) for k = 1..count, float64 [count]."""
     return np.arange(1, count + 1) / (count + 1)
 
 
-def edge_levels(strength, protocol):
+def edge_levels(strength: np.ndarray, protocol: EdgeProtocol) -> np.ndarray:
     """How many of a protocol's ascending thresholds each pixel of an edge map reaches, after reduction to ridges.
 
     A map with a single positive strength, a yes/no map, has no ridges to look for: it stays as it is.
@@ -37,12 +39,12 @@ def edge_levels(strength, protocol):
     )
 
 
-def suppress_non_maxima(edges):
+def suppress_non_maxima(edges: np.ndarray) -> np.ndarray:
     """Keep an edge map's ridges: pixels at least as strong as both interpolated neighbours one pixel across the edge.
 
     The direction across the edge comes from second derivatives of the map under a triangle filter. The outermost five
     pixels fade to zero, where derivatives are not to be trusted (Dollar and Zitnick 2015). A mixed derivative of
-    exactly 0 counts as negative; the published program takes its sign as 0, and so looks along an exactly level line.
+    exactly 0 counts as negative; the published program takes its sign as 0, and so goes along an exactly level line.
 
     Args:
         edges: float [H, W], strength in 0..1.
@@ -59,7 +61,8 @@ def suppress_non_maxima(edges):
     kernel /= kernel.sum()
     smooth = cv2.sepFilter2D(edges, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_REFLECT)
     ridges = np.zeros_like(edges)
-    _keep_ridges(edges, *_gradients(smooth), ridges)
+    in_y, in_x = _gradients(smooth)
+    _keep_ridges(edges, in_y, in_x, ridges)
     return ridges * np.outer(_border_fade(height), _border_fade(width))
 
 

@@ -1,5 +1,7 @@
 """One-to-one correspondence between predicted and annotated edge pixels, at every threshold."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 
@@ -11,7 +13,9 @@ COST_SCALE = 100
 OUTLIER_COST = 100
 
 
-def match_edges(pixels, present, truth, max_distance):
+def match_edges(
+    pixels: np.ndarray, present: np.ndarray, ground_truth: np.ndarray, max_distance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Pair predicted with annotated edge pixels, at each threshold by an assignment of its own.
 
     Each assignment is the one of least cost of the Berkeley benchmark: a pair costs its distance, and a pixel on either
@@ -22,24 +26,24 @@ def match_edges(pixels, present, truth, max_distance):
     Args:
         pixels: int64 [N], flat indices of the pixels where an edge is predicted at any threshold, each once.
         present: bool [K, N], at which thresholds (ascending) it is.
-        truth: bool [H, W], annotated edges.
+        ground_truth: bool [H, W], annotated edges.
         max_distance: greatest distance of a pair, as a fraction of the image diagonal.
 
     Returns:
         (near, partner): int64 [M], positions in `pixels` of those with an annotated pixel in reach, and int32 [K, M],
         the flat index of each one's partner at each threshold, -1 where it has none.
     """
-    annotated = np.flatnonzero(truth)
-    near, starts, neighbours, squares = _candidate_pairs(pixels, annotated, truth.shape, max_distance)
+    annotated = np.flatnonzero(ground_truth)
+    near, starts, neighbours, squares = _candidate_pairs(pixels, annotated, ground_truth.shape, max_distance)
     distance = np.rint(COST_SCALE * np.sqrt(squares)).astype(np.int64)
-    gains = 2 * outlier_cost(truth.shape, max_distance) - distance
+    gains = 2 * outlier_cost(ground_truth.shape, max_distance) - distance
     partner = assign_in_steps(np.ascontiguousarray(present[:, near]), starts, neighbours, gains)
     return near, np.append(annotated, -1).astype(np.int32)[partner]
 
 
-def outlier_cost(shape, max_distance):
+def outlier_cost(shape: Sequence[int], max_distance: float) -> int:
     """What a pixel without a partner costs in a map [H, W]: int, in the unit of `COST_SCALE`."""
-    return int(np.ceil(COST_SCALE * OUTLIER_COST * max_distance * np.hypot(*shape)))
+    return int(np.ceil(COST_SCALE * OUTLIER_COST * max_distance * np.hypot(shape[0], shape[1])))
 
 
 def _candidate_pairs(pixels, annotated, shape, max_distance):
@@ -53,7 +57,7 @@ def _candidate_pairs(pixels, annotated, shape, max_distance):
     reach = int(np.sqrt(square))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     inside = y**2 + x**2 <= square
-    # Annotated pixels by place, in a frame so wide that no look leaves the map
+    # Annotated pixels by place, in a frame so wide that no neighbour lies outside
     number = np.full((shape[0] + 2 * reach, shape[1] + 2 * reach), -1, np.int32)
     number[reach : shape[0] + reach, reach : shape[1] + reach].flat[annotated] = np.arange(len(annotated))
     width = number.shape[1]

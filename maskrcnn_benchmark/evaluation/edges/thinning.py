@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 
-def thin(mask):
+def thin(mask: np.ndarray) -> np.ndarray:
     """Thin a binary map to lines one pixel wide that are connected as the map was (Guo and Hall 1989, two passes).
 
     Args:
@@ -19,7 +19,7 @@ def thin(mask):
     return thinned
 
 
-def thin_levels(levels, num_thresholds):
+def thin_levels(levels: np.ndarray, num_thresholds: int) -> tuple[np.ndarray, np.ndarray]:
     """Thin what reaches each threshold of a soft map, as `thin` does.
 
     Args:
@@ -98,7 +98,7 @@ def _thin_levels(places, level, width, size, deletable, remains):
 def _thin(image, to_check, number, listed, sweep, width, deletable):
     """Thin a framed map in place; returns the number of the last sweep.
 
-    A pass looks only at pixels whose neighbourhood changed since it last ran: `to_check` [2, N] holds them for each of
+    A pass visits only pixels whose neighbourhood changed since it last ran: `to_check` [2, N] holds them for each of
     the two passes, at first all `number` pixels.
     """
     around = (-width, 1 - width, 1, width + 1, width, width - 1, -1, -width - 1)

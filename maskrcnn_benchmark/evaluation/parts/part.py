@@ -104,7 +104,7 @@ class PartEvaluator(Evaluator):
         super().__init__(task, vocabulary)
 
     @property
-    def protocol(self) -> str:
+    def protocol(self) -> str:  # type: ignore[override]
         what = f"the {len(self.group_names) - 1} parts of PASCAL-Person-Part" if self.has_body else "all parts"
         return (
             f"mIoU, AP^p, PCP and AP^r over {what}; VOC area AP, vol = mean over IoU .1:.1:.9, duplicates are wrong; "
@@ -121,13 +121,14 @@ class PartEvaluator(Evaluator):
             return PartRecord(pairs, shows_people, None)
         rows = stored.instances if shows_people else []
         predicted = read_people(rows, target.size, self.groups, self.is_person, name)
-        people = judge_people(predicted, *self._true_people(target.instances), len(self.group_names))
+        ground_truth, things, ignored = self._true_people(target.instances)
+        people = judge_people(predicted, ground_truth, things, ignored, len(self.group_names))
         return PartRecord(pairs, shows_people, people)
 
     def summarize(self, records: list[PartRecord]) -> Scores:
         named = add_pairs([record.pairs for record in records], len(self.names))
         grouped = self._grouped(records)
-        people = [record.people for record in records]
+        people: list[Any] = [record.people for record in records]
         if any(record is None for record in people):
             people = []
         precision = rank_people(people, len(self.group_names))
@@ -182,10 +183,10 @@ class PartEvaluator(Evaluator):
         parts = instances.get_field("parts")
         annotated = parts.annotated.cpu().numpy()
         unknown = ~annotated & self.owns_parts[instances.get_field("labels").cpu().numpy()]
-        truth = np.where(_union(instances, unknown), np.uint8(IGNORE_INDEX), np.uint8(0))
+        ground_truth = np.where(_union(instances, unknown), np.uint8(IGNORE_INDEX), np.uint8(0))
         # Of overlapping annotations the later one holds, as in the files
-        _overlay(truth.reshape(-1), parts.labels.cpu().numpy()[annotated].reshape(-1, height * width))
-        return truth
+        _overlay(ground_truth.reshape(-1), parts.labels.cpu().numpy()[annotated].reshape(-1, height * width))
+        return ground_truth
 
     def _true_people(self, instances):
         """The annotated people: uint8 [M, W, H] labels 0..L-1, int64 [M] their things, bool [W, H] ignored pixels."""
@@ -195,17 +196,17 @@ class PartEvaluator(Evaluator):
         known = is_person & parts.annotated.cpu().numpy()
         if instances.has_field("iscrowd"):
             known &= ~instances.get_field("iscrowd").bool().cpu().numpy()
-        truth = self.groups[parts[torch.from_numpy(known)].labels.cpu().numpy()]
-        in_sight = truth.any(axis=(1, 2))
-        truth = truth[in_sight]
+        ground_truth = self.groups[parts[torch.from_numpy(known)].labels.cpu().numpy()]
+        in_sight = ground_truth.any(axis=(1, 2))
+        ground_truth = ground_truth[in_sight]
         known[np.flatnonzero(known)[~in_sight]] = False
-        ignored = _union(instances, is_person & ~known) & ~truth.any(axis=0)
-        return np.ascontiguousarray(truth.transpose(0, 2, 1)), things[known], np.ascontiguousarray(ignored.T)
+        ignored = _union(instances, is_person & ~known) & ~ground_truth.any(axis=0)
+        return np.ascontiguousarray(ground_truth.transpose(0, 2, 1)), things[known], np.ascontiguousarray(ignored.T)
 
 
 def owns_parts(vocabulary: Vocabulary) -> np.ndarray:
     """Which things have parts: bool [K + 1], by label."""
-    return _is_among(vocabulary.parts.owners, vocabulary.thing_names)
+    return _is_among(vocabulary.parts.owners, vocabulary.thing_names)  # type: ignore[union-attr]
 
 
 def _is_among(owners, thing_names):

@@ -1,5 +1,6 @@
 """People and their parts as ranked claims: which annotated person and part each predicted one overlaps, and the APs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,9 @@ class PeopleRecord:
     shares: np.ndarray
 
 
-def read_people(rows, size, table, is_scored, name):
+def read_people(
+    rows: Sequence[dict], size: Sequence[int], table: np.ndarray, is_scored: np.ndarray, name: str
+) -> PredictedPeople:
     """Check and decode the rows of predicted parts.
 
     Args:
@@ -92,7 +95,9 @@ def read_people(rows, size, table, is_scored, name):
     return PredictedPeople(scores, categories, np.array(people)[of_run], labels[of_run], runs.starts, runs.lengths)
 
 
-def judge_people(predicted, truth, categories, ignored, num_labels):
+def judge_people(
+    predicted: PredictedPeople, ground_truth: np.ndarray, categories: np.ndarray, ignored: np.ndarray, num_labels: int
+) -> PeopleRecord:
     """Hold the predicted people of an image against the annotated ones.
 
     Two people overlap by the mean IoU of their labels, background included, over those that either has. A claim belongs
@@ -102,7 +107,7 @@ def judge_people(predicted, truth, categories, ignored, num_labels):
 
     Args:
         predicted: `PredictedPeople`.
-        truth: uint8 [M, W, H], label 0..L-1 of each pixel (columns first) of each annotated person.
+        ground_truth: uint8 [M, W, H], label 0..L-1 of each pixel (columns first) of each annotated person.
         categories: int [M], label of the thing of each annotated person.
         ignored: bool [W, H], where people are whose parts nobody annotated, and crowds; not on the annotated people.
         num_labels: L.
@@ -111,7 +116,7 @@ def judge_people(predicted, truth, categories, ignored, num_labels):
         `PeopleRecord`.
     """
     pixels = ignored.size
-    truth = np.ascontiguousarray(truth).reshape(len(truth), pixels)
+    ground_truth = np.ascontiguousarray(ground_truth).reshape(len(ground_truth), pixels)
     order = np.argsort(-predicted.scores, kind="stable")
     shared, areas, on_ignored = _count_shared(
         predicted.people,
@@ -119,11 +124,11 @@ def judge_people(predicted, truth, categories, ignored, num_labels):
         predicted.starts,
         predicted.lengths,
         len(order),
-        truth,
+        ground_truth,
         np.ascontiguousarray(ignored).reshape(-1),
         num_labels,
     )
-    true_areas = _count_labels(truth, num_labels)
+    true_areas = _count_labels(ground_truth, num_labels)
     shared, areas, on_ignored = shared[order], areas[order], on_ignored[order]
     overlaps, part_overlaps = _overlaps(shared, areas, true_areas, pixels)
     overlaps[predicted.categories[order][:, None] != np.asarray(categories)[None, :]] = 0
@@ -140,7 +145,7 @@ def judge_people(predicted, truth, categories, ignored, num_labels):
     )
 
 
-def rank_people(records, num_labels):
+def rank_people(records: Sequence[PeopleRecord], num_labels: int) -> np.ndarray:
     """Average precision of people and of each part over all images.
 
     Args:
@@ -212,7 +217,7 @@ def _correct_shares(owner, best, taken, part_overlaps, true_areas):
 
 
 @njit(cache=True)
-def _count_shared(people, labels, starts, lengths, count, truth, ignored, num_labels):
+def _count_shared(people, labels, starts, lengths, count, ground_truth, ignored, num_labels):
     """Pixels per label that N predicted people share with M annotated ones, place 0 standing for all labels together.
 
     Each person's runs are painted on one canvas of the image (where they overlap, the later holds), counted and wiped.
@@ -220,7 +225,7 @@ def _count_shared(people, labels, starts, lengths, count, truth, ignored, num_la
     Returns:
         shared int64 [N, M, L], areas int64 [N, L], on_ignored int64 [N, L]: their pixels, and those on ignored regions.
     """
-    shared = np.zeros((count, len(truth), num_labels), np.int64)
+    shared = np.zeros((count, len(ground_truth), num_labels), np.int64)
     areas = np.zeros((count, num_labels), np.int64)
     on_ignored = np.zeros((count, num_labels), np.int64)
     canvas = np.zeros(len(ignored), np.uint8)
@@ -240,8 +245,8 @@ def _count_shared(people, labels, starts, lengths, count, truth, ignored, num_la
             canvas[pixel] = 0
             areas[person, label] += 1
             on_ignored[person, label] += ignored[pixel]
-            for other in range(len(truth)):
-                true_label = truth[other, pixel]
+            for other in range(len(ground_truth)):
+                true_label = ground_truth[other, pixel]
                 if true_label > 0:
                     shared[person, other, 0] += 1
                     if true_label == label:
@@ -253,11 +258,11 @@ def _count_shared(people, labels, starts, lengths, count, truth, ignored, num_la
 
 
 @njit(cache=True)
-def _count_labels(truth, num_labels):
+def _count_labels(ground_truth, num_labels):
     """Pixels of each label, int64 [M, L]; place 0 is the sum of the others, not background."""
-    areas = np.zeros((len(truth), num_labels), np.int64)
-    for person in range(len(truth)):
-        for label in truth[person]:
+    areas = np.zeros((len(ground_truth), num_labels), np.int64)
+    for person in range(len(ground_truth)):
+        for label in ground_truth[person]:
             areas[person, label] += 1
         areas[person, 0] = areas[person, 1:].sum()
     return areas

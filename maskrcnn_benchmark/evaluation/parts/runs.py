@@ -1,8 +1,10 @@
 """Parts of detections pasted into the image as run lengths: one pass over the pixels of the boxes, no full-size map."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numba import njit
 from pycocotools import mask as rle
 
@@ -28,7 +30,7 @@ class PartRuns:
     starts: np.ndarray
     ends: np.ndarray
 
-    def label_map(self, order):
+    def label_map(self, order: np.ndarray) -> np.ndarray:
         """One map of the image, detections painted in the given order, later ones on top.
 
         Args:
@@ -44,7 +46,7 @@ class PartRuns:
         _paint(canvas, first, last, self.labels, self.starts, self.ends)
         return np.ascontiguousarray(canvas.reshape(width, height).T)
 
-    def encode(self):
+    def encode(self) -> list[tuple[int, int, dict]]:
         """Run-length codes: list of (detection, part label, {"size": [h, w], "counts": bytes}), in ascending order."""
         if len(self.boxes) == 0:
             return []
@@ -65,7 +67,7 @@ class PartRuns:
         return list(zip(boxes[first].tolist(), labels[first].tolist(), codes))
 
 
-def paste_part_runs(parts, boxes, size):
+def paste_part_runs(parts: torch.Tensor, boxes: torch.Tensor, size: Sequence[int]) -> PartRuns:
     """The parts of each detection on its own, each pixel of the box with its most probable label.
 
     The labels are those of `layers.mask_paste.paste_parts`: the map is resized bilinearly to the box with corners cut

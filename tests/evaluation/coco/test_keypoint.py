@@ -104,8 +104,8 @@ def test_people_without_joints_need_not_be_found():
     evaluator = score((prediction(person()), annotations(nobody)))
     assert all(np.isnan(value) for value in evaluator.scores.metrics.values())
     assert evaluator.scores.reason == (
-        "no image has an annotated person with joints that counts; no person has the joints head to neck; "
-        "no person has the joints left shoulder to right hip"
+        "no image has an annotated person with keypoints that counts; no person has the keypoints head to neck; "
+        "no person has the keypoints left shoulder to right hip"
     )
 
 
@@ -146,7 +146,7 @@ def test_a_person_without_the_joints_of_the_unit_is_left_out():
     headless = person(shown=range(1, 14))
     evaluator = score((prediction(person(move=(5, 0))), annotations(headless)))
     assert np.isnan(evaluator.scores.metrics["PCKh@0.2"]) and evaluator.scores.metrics["PCK@0.2-torso"] == 1
-    assert "no person has the joints head to neck" in evaluator.scores.reason
+    assert "no person has the keypoints head to neck" in evaluator.scores.reason
     assert np.isnan(evaluator.scores.per_class["PCK@0.2-torso"]["head"])
     # but it takes its prediction, so that another person does not get it
     both = annotations(headless, person(move=(80, 0)))
@@ -187,5 +187,5 @@ def test_wrong_numbers_of_joints_are_named():
     target = annotations()
     target.people = BoxList(torch.tensor([BOX], dtype=torch.float32), SIZE)
     target.people.add_field("coco_records", [{"id": 5, "bbox": [1, 1, 9, 9], "keypoints": [0.0] * 51}])
-    with pytest.raises(UserError, match="annotation 5 has 51 numbers as 'keypoints', not x, y, v of each of 14 joints"):
+    with pytest.raises(UserError, match="annotation 5 has 51 numbers as 'keypoints', not x, y, v of each of 14 keyp"):
         score((prediction(person()), target))

@@ -3,12 +3,14 @@
 import queue
 import threading
 import time
+from collections.abc import Generator
+from typing import Any
 
 _END = object()
 _SECONDS_TO_END = 5
 
 
-def ahead(items, count):
+def prefetch(items: Generator[Any, None, None], count: int) -> Generator[Any, None, None]:
     """The items of an iterator, of which a thread makes up to `count` in advance.
 
     For items whose making leaves Python's lock, as the decoding of images does. An error of the iterator is raised
@@ -19,7 +21,7 @@ def ahead(items, count):
         items: an iterator that nobody else uses.
         count: how many may wait, at least 1.
     """
-    made, stopped = queue.Queue(count), threading.Event()
+    made, stopped = queue.Queue[Any](count), threading.Event()
     thread = threading.Thread(target=_make, args=(items, made, stopped), daemon=True)
     thread.start()
     try:

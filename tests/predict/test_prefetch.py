@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from maskrcnn_benchmark.predict.ahead import ahead
+from maskrcnn_benchmark.predict.prefetch import prefetch
 
 
 def counted(count, closed=None):
@@ -18,8 +18,8 @@ def counted(count, closed=None):
 
 @pytest.mark.parametrize("count", [1, 3, 100])
 def test_all_items_in_order(count):
-    assert list(ahead(counted(20), count)) == list(range(20))
-    assert list(ahead(counted(0), count)) == []
+    assert list(prefetch(counted(20), count)) == list(range(20))
+    assert list(prefetch(counted(0), count)) == []
 
 
 def test_an_error_comes_where_its_item_would_have_come():
@@ -27,7 +27,7 @@ def test_an_error_comes_where_its_item_would_have_come():
         yield 1
         raise ValueError("the second")
 
-    items = ahead(failing(), 2)
+    items = prefetch(failing(), 2)
     assert next(items) == 1
     with pytest.raises(ValueError, match="the second"):
         next(items)
@@ -35,21 +35,21 @@ def test_an_error_comes_where_its_item_would_have_come():
 
 def test_stopping_early_ends_the_thread_and_closes_the_iterator():
     before, closed = threading.active_count(), []
-    items = ahead(counted(1000, closed), 2)
+    items = prefetch(counted(1000, closed), 2)
     assert list(itertools.islice(items, 3)) == [0, 1, 2]
     items.close()
     assert threading.active_count() == before and len(closed) == 1
 
 
 def test_stopping_is_not_held_up_by_an_item_that_never_comes(monkeypatch):
-    monkeypatch.setattr("maskrcnn_benchmark.predict.ahead._SECONDS_TO_END", 0.1)
+    monkeypatch.setattr("maskrcnn_benchmark.predict.prefetch._SECONDS_TO_END", 0.1)
     never = threading.Event()
 
     def waiting():
         yield 1
         never.wait()
 
-    items = ahead(waiting(), 1)
+    items = prefetch(waiting(), 1)
     assert next(items) == 1
     items.close()
     never.set()
@@ -63,7 +63,7 @@ def test_no_more_than_asked_are_made_in_advance():
             made.append(k)
             yield k
 
-    items = ahead(noted(), 2)
+    items = prefetch(noted(), 2)
     for k in range(10):
         assert next(items) == k
         assert len(made) <= k + 1 + 2 + 2  # those given, those that wait, one in the making
