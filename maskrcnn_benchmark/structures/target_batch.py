@@ -41,7 +41,7 @@ class TargetBatch(list):
         """
         slots, size = {}, 0
 
-        def place(leaf):
+        def place(leaf: Any) -> Any:
             nonlocal size
             if not _is_plain(leaf):
                 return leaf
@@ -77,7 +77,7 @@ class TargetBatch(list):
             on_host: function of what only the host reads; None where that lies in the buffer too.
         """
 
-        def fill(leaf):
+        def fill(leaf: Any) -> Any:
             return leaf.view_of(buffer, offset) if isinstance(leaf, TensorSlot) else move(leaf)
 
         return cls([map_tensors(outline, fill, on_host) for outline in outlines], buffer)
@@ -109,7 +109,7 @@ class TargetBatch(list):
         """
         buffer, slots = self.buffer, []
 
-        def slot_of(leaf):
+        def slot_of(leaf: Any) -> Any:
             if not (_is_plain(leaf) and leaf.device == buffer.device and _shares_memory(leaf, buffer)):
                 return leaf
             slot = TensorSlot.of(leaf, leaf.storage_offset() * leaf.element_size() - buffer.storage_offset())

@@ -333,7 +333,7 @@ class Keypoint(Task):
         """The persons with their keypoints."""
         joints = vocabulary.joints
 
-        def keypoints(rows: list[dict], size: tuple[int, int]) -> Keypoints:
+        def keypoints(rows: Sequence[Mapping], size: tuple[int, int]) -> Keypoints:
             places = torch.tensor([row["keypoints"] for row in rows], dtype=torch.float32)
             return Keypoints(places.reshape(-1, len(joints), 3), size, joints=joints)
 
