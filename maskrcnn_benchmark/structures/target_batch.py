@@ -17,7 +17,7 @@ class TargetBatch(list):
     What only the host reads of them (see `tensors.map_tensors`) lies at the end of the buffer, and stays with the host
     when the rest moves.
 
-    It is a list in every other respect. A tensor that somebody puts in the place of one of these views stays by itself
+    It is a list in every other respect. A tensor that is put in the place of one of these views stays by itself
     and moves by itself, as do structures that say nothing of their tensors (see `tensors.map_tensors`).
 
     Args:

@@ -85,7 +85,7 @@ class DetailKeypointReader(LabelReader):
         return image.counts["joints"] > 0 or image.counts["people"] == 0
 
     def teaches(self, image: DetailImage) -> bool:
-        return image.counts["joints"] > 0  # where nobody is there, no keypoint can be learnt
+        return image.counts["joints"] > 0  # an image without persons teaches no keypoint
 
 
 class COCOKeypointReader(LabelReader):
