@@ -1,7 +1,7 @@
 """Lists of predictions: how rows are made of what is stored, and what an entry of a file must be."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -246,7 +246,7 @@ class ObjectFile(ListFile):
         """The objects with the fields that are no box, see `as_prediction.decode_objects`."""
         fields = {name: form for name, form in self.fields.items() if not isinstance(form, Box)}
 
-        def maker(name):
+        def maker(name: str) -> Callable[..., Any]:
             return lambda rows, size: fields[name].decode([row[name] for row in rows], size)
 
         return decode_objects(held, size, **{name: maker(name) for name in fields})

@@ -172,7 +172,7 @@ class ArrayMaps(MapFile):
         more.setdefault("encodings", {key: f"{kind}, {channels} channel{'s' * (channels > 1)}{span}"})
         super().__init__(key, name, **more)
 
-    def hold(self, output: ScoreMap | torch.Tensor) -> np.ndarray:
+    def hold(self, output: Any) -> np.ndarray:
         """Floats 0..1 as shares of the greatest whole number, or as they are; one channel becomes [H, W]."""
         values = getattr(output, "scores", output).cpu().numpy()
         if self.dtype.kind == "u":

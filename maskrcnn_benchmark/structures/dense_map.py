@@ -43,7 +43,7 @@ class SemanticMap(_Map):
     """One class per pixel.
 
     Args:
-        labels: uint8 [H, W]: class 0..C-1, or IGNORE_INDEX where nobody labelled the pixel.
+        labels: uint8 [H, W]: class 0..C-1, or IGNORE_INDEX where the pixel is not labelled.
     """
 
     def __init__(self, labels: torch.Tensor) -> None:

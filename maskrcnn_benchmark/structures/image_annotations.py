@@ -106,7 +106,7 @@ class ImageAnnotations(TensorHolder):
         if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
             raise ValueError(f"the window {(x1, y1, x2, y2)} is not inside an image of {self.size} (width, height)")
 
-        def crop(member):
+        def crop(member: Any) -> Any:
             crop_member = _crop_boxes if isinstance(member, BoxList) else type(member).crop
             return crop_member(member, (x1, y1, x2, y2))
 

@@ -115,14 +115,14 @@ class MaskWindows(ObjectWindows):
             return self._pixels[places]
         return (self._bits[places >> 3] >> (places & 7).to(torch.uint8)) & 1
 
-    def resize(self, size: tuple[int, int]) -> "MaskWindows":
+    def resize(self, size: Sequence[int]) -> "MaskWindows":
         """The bitmaps resized to (width, height), bilinear and cut at a half."""
         size = size[0], size[1]
         columns, rows = (_bilinear_axis(old, new) for old, new in zip(self.size, size))
         patches, windows = [np.empty(0, np.uint8)], []
         for patch, window in zip(self.patches(), self.windows):
             patch, window = _tight(patch.cpu().numpy(), window, self.size)
-            target = enclosing_window(*_scaled(window, self.size, size), size=size)
+            target = enclosing_window(*_scaled(window, self.size, size), size)
             resized = _resize_window(patch, window, target, size, *columns, *rows)
             patch, window = _tight(resized, target, size)
             patches.append(patch.reshape(-1))
@@ -251,11 +251,11 @@ def _bilinear_axis(source, target):
     return low, np.minimum(low + 1, source - 1), centres % (2 * target)
 
 
-def _scaled(window, size, new_size):
+def _scaled(window: Window, size: Sequence[int], new_size: Sequence[int]) -> Window:
     """The window of the resized image in which a window of the image comes to lie: whole pixels, at least one."""
-    starts = [place * new // old for place, old, new in zip(window[:2], size, new_size)]
+    x, y = (place * new // old for place, old, new in zip(window[:2], size, new_size))
     ends = [-(-(place + side) * new // old) for place, side, old, new in zip(window[:2], window[2:], size, new_size)]
-    return *starts, *(max(end - start, 1) for start, end in zip(starts, ends))
+    return x, y, max(ends[0] - x, 1), max(ends[1] - y, 1)
 
 
 @njit(cache=True, nogil=True)

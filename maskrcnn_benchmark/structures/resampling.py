@@ -65,7 +65,7 @@ class NearestMaps(TensorHolder):
 
     A sample of a large image then costs, and takes from the loader's worker to the device, what its maps have in
     the original pixels; and whoever samples a region never makes the large map at all. Values are those of
-    `resize_nearest`, of mirrors and of cuts, in the order in which they were asked for.
+    `resize_nearest`, of mirrors and of cuts, in the order in which they were called.
 
     Args:
         source: [..., h, w], of any type.

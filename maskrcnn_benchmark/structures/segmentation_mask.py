@@ -136,7 +136,7 @@ def crop_and_resize_masks(
     for kind, crop_and_resize in ((BinaryMaskList, crop_and_resize_bitmaps), (PolygonList, crop_and_resize_polygons)):
         images = [k for k, form in enumerate(forms) if isinstance(form, kind)]
         if images:
-            of_kind = crop_and_resize(*([rows[k] for k in images] for rows in (forms, objects, boxes)), resolution=size)
+            of_kind = crop_and_resize(*([rows[k] for k in images] for rows in (forms, objects, boxes)), size)  # type: ignore[call-arg, arg-type]
             for k, target in zip(images, of_kind.split([len(boxes[k]) for k in images])):
                 targets[k] = target
     return torch.cat(targets)

@@ -17,7 +17,7 @@ class TargetBatch(list):
     What only the host reads of them (see `tensors.map_tensors`) lies at the end of the buffer, and stays with the host
     when the rest moves.
 
-    It is a list in every other respect. A tensor that somebody puts in the place of one of these views stays by itself
+    It is a list in every other respect. A tensor that is put in the place of one of these views stays by itself
     and moves by itself, as do structures that say nothing of their tensors (see `tensors.map_tensors`).
 
     Args:
@@ -41,7 +41,7 @@ class TargetBatch(list):
         """
         slots, size = {}, 0
 
-        def place(leaf):
+        def place(leaf: Any) -> Any:
             nonlocal size
             if not _is_plain(leaf):
                 return leaf
@@ -77,7 +77,7 @@ class TargetBatch(list):
             on_host: function of what only the host reads; None where that lies in the buffer too.
         """
 
-        def fill(leaf):
+        def fill(leaf: Any) -> Any:
             return leaf.view_of(buffer, offset) if isinstance(leaf, TensorSlot) else move(leaf)
 
         return cls([map_tensors(outline, fill, on_host) for outline in outlines], buffer)
@@ -109,7 +109,7 @@ class TargetBatch(list):
         """
         buffer, slots = self.buffer, []
 
-        def slot_of(leaf):
+        def slot_of(leaf: Any) -> Any:
             if not (_is_plain(leaf) and leaf.device == buffer.device and _shares_memory(leaf, buffer)):
                 return leaf
             slot = TensorSlot.of(leaf, leaf.storage_offset() * leaf.element_size() - buffer.storage_offset())

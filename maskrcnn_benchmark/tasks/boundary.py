@@ -63,7 +63,7 @@ class DetailBoundaryReader(LabelReader):
             mask = file.field(record, "boundary_mask", "boundary")
             name = file.name_of(record, "boundary")
             size = _size(mask, name)
-            places, _ = RunLengths([mask], size, lambda _, name=name: name).pixels()
+            places, _ = RunLengths([mask], size, lambda _, name=name: name).pixels()  # type: ignore[misc]
             boundary = BoundaryMap.of_edges(torch.from_numpy(places), size)
             annotators.append(boundary if size == image.size else boundary.resize(image.size))
         if len(annotators) < 2:
@@ -216,7 +216,8 @@ class BoundaryEvaluator(Evaluator):
     def summarize(self, records: list[np.ndarray]) -> Scores:
         if not records:
             return Scores(dict.fromkeys(METRICS, np.nan), reason="no image has annotated boundaries")
-        curve = summarize_curves(*np.stack(records, axis=1), conventions=self.edge_protocol.conventions)
+        found, annotated, right, predicted = np.stack(records, axis=1)
+        curve = summarize_curves(found, annotated, right, predicted, self.edge_protocol.conventions)
         if np.isnan(curve.metrics["ODS-F"]):
             return Scores(curve.metrics, reason="no annotated image has a boundary pixel")
         diagram = Curve(

@@ -226,7 +226,7 @@ class Instance(Task):
     def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
         """The objects, with their masks uint8 [N, 1, H, W] as large as the image."""
 
-        def mask(rows: list[dict], size: tuple[int, int]) -> torch.Tensor:
+        def mask(rows: Sequence[Mapping], size: tuple[int, int]) -> torch.Tensor:
             return bitmaps([row["segmentation"] for row in rows], size)
 
         return decode_objects(stored, size, lambda row: coco_mask.toBbox(row["segmentation"]).tolist(), mask=mask)

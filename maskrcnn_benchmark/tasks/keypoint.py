@@ -85,7 +85,7 @@ class DetailKeypointReader(LabelReader):
         return image.counts["joints"] > 0 or image.counts["people"] == 0
 
     def teaches(self, image: DetailImage) -> bool:
-        return image.counts["joints"] > 0  # where nobody is there, no keypoint can be learnt
+        return image.counts["joints"] > 0  # an image without persons teaches no keypoint
 
 
 class COCOKeypointReader(LabelReader):
@@ -333,7 +333,7 @@ class Keypoint(Task):
         """The persons with their keypoints."""
         joints = vocabulary.joints
 
-        def keypoints(rows: list[dict], size: tuple[int, int]) -> Keypoints:
+        def keypoints(rows: Sequence[Mapping], size: tuple[int, int]) -> Keypoints:
             places = torch.tensor([row["keypoints"] for row in rows], dtype=torch.float32)
             return Keypoints(places.reshape(-1, len(joints), 3), size, joints=joints)
 

@@ -285,7 +285,7 @@ class OcclusionEvaluator(Evaluator):
     AOR: in place of precision, the share of predicted pixels with a partner that are right.
 
     As published the prediction is reduced to ridges but not thinned further. A predicted pixel without a direction is
-    never right, save against an annotated one whose direction nobody knows: against that one nothing is wrong.
+    never right, save against an annotated one whose direction is not known: against that one nothing is wrong.
 
     Args:
         task: the task that is scored.

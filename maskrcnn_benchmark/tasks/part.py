@@ -62,7 +62,7 @@ from maskrcnn_benchmark.visualization.palette import part_colours
 class DetailPartReader(LabelReader):
     """Part labels of PASCAL in Detail's objects."""
 
-    needs = ("instance",)  # an object whose parts nobody drew is told from the background by its mask
+    needs = ("instance",)  # an object whose parts are not annotated is told from the background by its mask
 
     def read(self, image: DetailImage) -> PartMask | None:
         return image.parts

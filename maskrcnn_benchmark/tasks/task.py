@@ -379,7 +379,7 @@ class Task:
         return objects.get_field(self.key) if objects is not None and objects.has_field(self.key) else None
 
     def can_draw(self, known: Known, vocabulary: Vocabulary) -> bool:
-        """Whether there is something to draw; otherwise a panel says that nobody annotated or predicted it."""
+        """Whether there is something to draw; otherwise a panel says that it is not annotated or predicted."""
         return self.content(known) is not None
 
     def draw(
