@@ -224,13 +224,9 @@ def _group_by_seed(comparison):
     grouped = [place for _, places in groups.values() for place in places]
     leader = comparison.groups[0]
     for key in (key for key in leader.tasks if key in TASKS):
-        scores_of_all = [comparison.scores[place].get(key, math.nan) for place in grouped]
+        metrics = [comparison.scores[place].get(key, math.nan) for place in grouped]
         mean = leader.score(key).mean
-        if (
-            any(key in comparison.left_out[place] for place in grouped)
-            or any(map(math.isnan, scores_of_all))
-            or mean == 0
-        ):
+        if any(key in comparison.left_out[place] for place in grouped) or any(map(math.isnan, metrics)) or mean == 0:
             comparison.notes.append(f"Delta_m over seeds is without {key}: not all runs have a score to compare")
         else:
             comparison.base[key] = mean

@@ -55,23 +55,23 @@ def test_points_beyond_the_checkpoint_of_a_killed_run_are_hidden(tmp_path):
     assert scalars(tmp_path)["train/total"] == [(1, 1.0), (2, 1.0), (3, 5.0)]
 
 
-def looked(weights, backbone_weights, gradients):
+def sampled(weights, backbone_weights, gradients):
     losses = {"loss_semantic": 0.5, "loss_occlusion_edge": 0.25, "loss_occlusion_direction": 0.5}
     tasks = {"semantic": 2.0, "occlusion": 0.75}
     return StepOutcome(losses, tasks, 2.75, 1.0, False, weights, backbone_weights, gradients)
 
 
-def test_weights_reach_tensorboard_as_means_and_looks_where_they_were(tmp_path, caplog):
+def test_weights_reach_tensorboard_as_means_and_gradient_statistics_where_they_were(tmp_path, caplog):
     first = GradientStatistics({"semantic": 4.0, "occlusion": 0.5}, {("semantic", "occlusion"): -0.25})
     with caplog.at_level("INFO"), Progress(0, 4, 2, str(tmp_path)) as progress:
-        progress.step(1, looked({"semantic": 4.0}, {"semantic": 0.5}, first), 0.1, 4)
-        progress.step(2, looked({"semantic": 2.0, "occlusion": 1.0}, {}, None), 0.1, 4)
+        progress.step(1, sampled({"semantic": 4.0}, {"semantic": 0.5}, first), 0.1, 4)
+        progress.step(2, sampled({"semantic": 2.0, "occlusion": 1.0}, {}, None), 0.1, 4)
         progress.step(3, outcome(1.0), 0.1, 4)
-        progress.step(4, looked({}, {}, GradientStatistics({"semantic": 8.0}, {})), 0.1, 4)
+        progress.step(4, sampled({}, {}, GradientStatistics({"semantic": 8.0}, {})), 0.1, 4)
     found = scalars(tmp_path)
     assert found["train/weight/semantic"] == [(2, 3.0)] and found["train/weight/occlusion"] == [(2, 1.0)]
     assert found["train/trunk_weight/semantic"] == [(2, 0.5)]
-    # a look between two points of the log is not lost
+    # a sampled iteration between two points of the log is not lost
     assert found["train/trunk_gradient/semantic"] == [(1, 4.0), (4, 8.0)]
     assert found["train/trunk_gradient/occlusion"] == [(1, 0.5)]
     assert found["train/cosine/semantic-occlusion"] == [(1, -0.25)]
@@ -84,7 +84,7 @@ def test_weights_reach_tensorboard_as_means_and_looks_where_they_were(tmp_path, 
     ]
 
 
-def test_the_table_of_a_look_has_a_row_for_each_task():
+def test_the_table_of_a_sampled_iteration_has_a_row_for_each_task():
     values = {
         "loss/loss_semantic": 0.5,
         "loss/loss_occlusion_edge": 0.25,
