@@ -55,7 +55,7 @@ data: $(VENV)/.base
 	@$(BIN)/python tools/prepare_data.py $(if $(DETAIL_JSON),--annotations "$(DETAIL_JSON)") $(if $(VOC),--voc "$(VOC)") $(ARGS)
 
 lint: $(VENV)/.dev
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -436,8 +436,8 @@ class OriginalDataset(_Adapter):
         return ImageAnnotations(size, self._boxes(rows, size), persons, image_id=self.image_id(index))
 
     def _boxes(self, rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> BoxList:
-        boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
-        boxes = BoxList(boxes, size, mode="xywh").convert("xyxy")
+        corners = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
+        boxes = BoxList(corners, size, mode="xywh").convert("xyxy")
         boxes.add_field("labels", torch.tensor([self._labels[row["category_id"]] for row in rows], dtype=torch.int64))
         boxes.add_field(FILE_ROWS, rows)
         return boxes

@@ -26,7 +26,7 @@ def known_vocabulary(name: str) -> Vocabulary | None:
     if name.startswith("coco_"):
         return Vocabulary(COCO_CLASSES)
     if name.startswith("voc_"):
-        things = PascalVOCDataset.CLASSES[1:]
+        things: tuple[str, ...] = PascalVOCDataset.CLASSES[1:]
         return Vocabulary(things, () if name.endswith("_cocostyle") else ("background", *things))
     if name.startswith("cityscapes_"):
         things = tuple(instance_classes(evaluated_only=True).values())

@@ -5,11 +5,10 @@ size.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from yacs.config import CfgNode
 
@@ -51,7 +50,7 @@ class BoxAugmentation:
 
     def __init__(
         self,
-        model: GeneralizedRCNN,
+        model: Any,
         views: Iterable[View],
         select: Callable[[list[BoxList]], list[BoxList]],
         size_divisible: int = 0,
@@ -86,7 +85,7 @@ class BoxAugmentation:
         if model.roi_heads is not None:
             detections = model.roi_heads.describe(features, detections)
         dense = None if model.fpn_heads is None else model.fpn_heads(features, batch, None)[0]
-        return join_outputs(batch, detections, dense)
+        return join_outputs(batch, detections, dense)  # type: ignore[return-value]
 
     def _batch(self, images, view, device):
         flip = [RandomHorizontalFlip(1.0)] if view.mirrored else []
@@ -100,7 +99,7 @@ class BoxAugmentation:
         return boxes if self.model.roi_heads is None else self.model.roi_heads.box.candidates(features, boxes)
 
 
-def build_bbox_aug(cfg: CfgNode, model: nn.Module) -> BoxAugmentation:
+def build_bbox_aug(cfg: CfgNode, model: Any) -> BoxAugmentation:
     """The `BoxAugmentation` that TEST.BBOX_AUG describes.
 
     Args:
@@ -119,7 +118,8 @@ def build_bbox_aug(cfg: CfgNode, model: nn.Module) -> BoxAugmentation:
         reason = "MODEL.DETECTION_ON is False" if model.rpn is None else "MODEL.RPN_ONLY ends after the proposals"
         raise UserError(f"TEST.BBOX_AUG.ENABLED augments the boxes of a detector, but {reason}; set it to False")
     if model.roi_heads is not None:
-        select = model.roi_heads.box.post_processor.select
+        box: Any = model.roi_heads.box
+        select = box.post_processor.select
     else:
         select = PostProcessor(nms=cfg.MODEL.RETINANET.NMS_TH, detections_per_img=cfg.TEST.DETECTIONS_PER_IMG).select
     return BoxAugmentation(model, views_of(cfg), select, cfg.DATALOADER.SIZE_DIVISIBILITY)

@@ -45,7 +45,9 @@ class GradientAverage:
         self.overlaps = overlaps
         # gradients come from the end of the network to its beginning
         self.buckets = [
-            _Bucket(parameters) for group in groups for parameters in buckets_of(reversed(group), bucket_bytes)
+            _Bucket(parameters)  # type: ignore[arg-type]
+            for group in groups
+            for parameters in buckets_of(reversed(group), bucket_bytes)
         ]
         self._bucket_of = {id(p): bucket for bucket in self.buckets for p in bucket.parameters}
         self._is_last_pass = False
@@ -233,4 +235,4 @@ def average_batch_norm_statistics(model: nn.Module) -> None:
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
             for statistic in (module.running_mean, module.running_var):
                 dist.all_reduce(statistic)  # type: ignore[arg-type]
-                statistic /= get_world_size()
+                statistic.div_(get_world_size())  # type: ignore[union-attr]

@@ -34,7 +34,7 @@ class Progress:
         device: of this process; on CUDA each line ends with the peak of its memory.
     """
 
-    def __init__(self, start: int, end: int, period: int, folder: str, device: torch.device | str = "cpu") -> None:
+    def __init__(self, start: int, end: int, period: int, folder: Any, device: torch.device | str = "cpu") -> None:
         self.end = end
         self.period = period
         self.device = torch.device(device)

@@ -65,7 +65,7 @@ def trivial_metrics(
     with ScoringPool(evaluators, test_set, evaluation.workers, partial(_predict, predictor, test_set)) as pool:
         for index in tqdm(share, desc="trivial predictor: test", disable=_bar()):
             pool.submit(index)
-    metrics = None
+    metrics: Any = None
     if merge_and_evaluate(evaluators):
         metrics = {name: evaluator.scores.metrics for name, evaluator in evaluators.items()}
         with atomic_write(path) as file:

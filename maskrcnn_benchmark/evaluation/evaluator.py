@@ -38,7 +38,7 @@ class Evaluator:
     def reset(self) -> None:
         """Forget every image."""
         self._records: dict[Hashable, Any] = {}
-        self.scores: Scores | None = None
+        self.scores: Any = None
 
     def process(
         self,

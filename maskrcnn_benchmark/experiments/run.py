@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ def evaluate(
     results: dict[str, Any] = {}
     for name, loader in zip(cfg.DATASETS.TEST, loaders):
         folder = _result_folder(cfg, name)
-        run_once(lambda folder=folder: mkdir(folder))
+        run_once(partial(mkdir, folder))
         trivial = _trivial(cfg, evaluation, loader.dataset, name)
         results[name] = evaluation.run(network, loader, name, folder, trivial)
     return results if is_main_process() else None

@@ -98,7 +98,9 @@ class ListFile(PredictionFile):
     metavar = "FILE"
     is_one_per_image = False
 
-    def __init__(self, key: str, name: str = "", *, is_wrapped: bool = False, wrapped_too: str = "", **more) -> None:
+    def __init__(
+        self, key: str, name: str = "", *, is_wrapped: bool = False, wrapped_too: str = "", **more: Any
+    ) -> None:
         super().__init__(key, name or f"{key}.json", **more)
         self.is_wrapped = is_wrapped
         self.wrapped_too = wrapped_too
@@ -214,7 +216,7 @@ class ObjectFile(ListFile):
         fields: {name of a field: its form}; by default a box, and a value under the key, in any form of `Plain`.
     """
 
-    def __init__(self, key: str, name: str = "", *, fields: Mapping[str, Form] | None = None, **more) -> None:
+    def __init__(self, key: str, name: str = "", *, fields: Mapping[str, Form] | None = None, **more: Any) -> None:
         super().__init__(key, name, **more)
         self.fields = {"bbox": Box(), key: Plain()} if fields is None else dict(fields)
 
@@ -280,7 +282,7 @@ class VectorFile(ListFile):
         field: str = "",
         dtype: str = "float64",
         length: int | None = None,
-        **more,
+        **more: Any,
     ) -> None:
         super().__init__(key, name, **more)
         self.field = field or key

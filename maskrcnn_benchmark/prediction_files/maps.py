@@ -45,7 +45,7 @@ class MapFile(PredictionFile):
     suffix = ".png"
     named, remedy = "", ""
 
-    def __init__(self, key: str, name: str = "", *, beside: Mapping[str, "MapFile"] | None = None, **more) -> None:
+    def __init__(self, key: str, name: str = "", *, beside: Mapping[str, "MapFile"] | None = None, **more: Any) -> None:
         super().__init__(key, name, **more)
         self.beside = dict(beside or {})
         for file in self.beside.values():
@@ -107,7 +107,7 @@ class LabelMaps(MapFile):
         shift: what is added to a class's number in files.
     """
 
-    def __init__(self, key: str, name: str = "", *, count: int = 256, shift: int = 0, **more) -> None:
+    def __init__(self, key: str, name: str = "", *, count: int = 256, shift: int = 0, **more: Any) -> None:
         super().__init__(key, name, **more)
         self.count = count
         self.shift = np.uint8(shift)
@@ -157,7 +157,7 @@ class ArrayMaps(MapFile):
         high: float | None = None,
         finite: bool = True,
         what: str = "its maps",
-        **more,
+        **more: Any,
     ) -> None:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.uint8, np.uint16, np.float32) or channels < 1:

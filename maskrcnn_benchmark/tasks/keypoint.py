@@ -95,7 +95,7 @@ class COCOKeypointReader(LabelReader):
         if not self.has(image):
             return None
         records = [record for record in image.records if record.get("keypoints") is not None]
-        joints = image.dataset.file.joints
+        joints: Any = image.dataset.file.joints
         persons = image.boxes_of(records)
         persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
         keypoints: Any = torch.tensor([record["keypoints"] for record in records], dtype=torch.float32)

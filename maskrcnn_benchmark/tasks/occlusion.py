@@ -52,7 +52,8 @@ class DetailOcclusionReader(LabelReader):
         records = image.section("annos_occlusion")
         if not records:
             return None
-        file, record = image.dataset.file, records[0]
+        file: Any = image.dataset.file
+        record = records[0]
         size = file.occlusion_size(record)
         edges = file.field(record, "edges", "occlusion")
         try:
@@ -420,7 +421,7 @@ def _glow_in_front(
     steps, edge = owner[lit] >> bits, owner[lit] & ((1 << bits) - 1)
     strength = np.zeros((height, width), np.float32)
     strength.reshape(-1)[lit] = 0.75 * (1 - steps / (reach + 1))
-    strength = cv2.merge([cv2.GaussianBlur(strength, (0, 0), canvas.line * 0.4)] * 3)
+    strength = cv2.merge([cv2.GaussianBlur(strength, (0, 0), canvas.line * 0.4)] * 3)  # type: ignore[assignment]
     packed = np.zeros((len(rows), 4), np.uint8)  # numbers of 32 bits are moved several times faster than three bytes
     packed[:, :3] = colours
     colour = np.zeros((height, width, 4), np.uint8)

@@ -109,8 +109,10 @@ def bubble_chart(points: np.ndarray, x_label: str, y_label: str, what: str) -> s
         cell *= 2
     x_step, y_step = (nice_step(0, max(side.max(), 1) * 1.06, most, True) for side, most in zip(pairs.T, (6, 4)))
     x_end, y_end = (math.ceil(side.max() * 1.06 / step) * step for side, step in zip(pairs.T, (x_step, y_step)))
-    parts = [_horizontal_tick(LEFT + PLOT_WIDTH * v / x_end, short_number(v)) for v in range(0, x_end + 1, x_step)]
-    for value in range(0, y_end + 1, y_step):
+    parts = [
+        _horizontal_tick(LEFT + PLOT_WIDTH * v / x_end, short_number(v)) for v in range(0, int(x_end) + 1, int(x_step))
+    ]
+    for value in range(0, int(y_end) + 1, int(y_step)):
         parts += _grid_line(TOP + PLOT_HEIGHT * (1 - value / y_end), short_number(value))
     radii = 2.5 + 13.5 * np.sqrt(counts / counts.max())
     for (x, y), count, radius in sorted(zip(pairs.tolist(), counts.tolist(), radii), key=lambda item: -item[1]):

@@ -76,8 +76,8 @@ class COCOImage(AnnotatedImage):
 
     def boxes_of(self, records: list[dict[str, Any]]) -> BoxList:
         """Boxes of records with labels and iscrowd; in testing also the field "coco_records", the rows of the file."""
-        boxes = torch.tensor([record["bbox"] for record in records], dtype=torch.float32).reshape(-1, 4)
-        boxes = BoxList(boxes, self.size, mode="xywh").convert("xyxy")
+        corners = torch.tensor([record["bbox"] for record in records], dtype=torch.float32).reshape(-1, 4)
+        boxes = BoxList(corners, self.size, mode="xywh").convert("xyxy")
         labels = [self.dataset.json_category_id_to_contiguous_id[record["category_id"]] for record in records]
         boxes.add_field("labels", torch.tensor(labels, dtype=torch.int64))
         crowd = [bool(record.get("iscrowd", 0)) for record in records]
