@@ -1,7 +1,7 @@
 """A trained network as one module from an image to named tensors, which can be traced with any image size."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from maskrcnn_benchmark.export.regions import (
     with_spare,
 )
 from maskrcnn_benchmark.export.signature import heads_of, reads_box_features
+from maskrcnn_benchmark.export.suppression import Suppression
 from maskrcnn_benchmark.layers.largest_channel import Places, interpolate_at
 from maskrcnn_benchmark.modeling.poolers import Pooler
 
@@ -34,7 +35,7 @@ class ExportableNetwork(nn.Module):
         nms: `suppression.apart_nms` or `suppression.onnx_nms`.
     """
 
-    def __init__(self, model: Any, cfg: CfgNode, nms: Callable[..., torch.Tensor]) -> None:
+    def __init__(self, model: Any, cfg: CfgNode, nms: Suppression) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
         for module in list(self.model.modules()):

@@ -5,13 +5,14 @@ the same modules, coders and limits, but no Python that depends on a number. A r
 reads, and taken from its outputs, so that a head never runs on nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torchvision import ops
 
+from maskrcnn_benchmark.export.suppression import Suppression
 from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive
 from maskrcnn_benchmark.modeling.poolers import Pooler
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
@@ -19,6 +20,7 @@ from maskrcnn_benchmark.modeling.rpn.anchor_generator import grid_anchors
 from maskrcnn_benchmark.modeling.rpn.utils import rows_of_levels
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
 
+Maps = Sequence[torch.Tensor]
 # Takes the place of a score where there is no box; scores are not negative
 NOTHING = -1.0
 
@@ -35,7 +37,7 @@ class TensorPooler(nn.Module):
         self.output_size, self.scales = pooler.output_size, pooler.scales
         self.sampling_ratio, self.map_levels = pooler.sampling_ratio, pooler.map_levels
 
-    def forward(self, x: Sequence[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Maps, boxes: torch.Tensor) -> torch.Tensor:
         """Feature maps [1, C, H_l, W_l], finest first, and boxes float [R, 4] -> [R, C, *output_size]."""
         rois = torch.cat((boxes.new_zeros(boxes.shape[0], 1), boxes), dim=1)
         if len(self.scales) == 1:
@@ -70,9 +72,7 @@ def best(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return values, torch.where(values > NOTHING, index, 0)
 
 
-def propose(
-    rpn: Any, features: Sequence[torch.Tensor], size: Sequence[int], nms: Callable[..., torch.Tensor]
-) -> torch.Tensor:
+def propose(rpn: Any, features: Maps, size: Sequence[int], nms: Suppression) -> torch.Tensor:
     """What `RPNModule` proposes in testing.
 
     Args:
@@ -111,13 +111,7 @@ def propose(
     return boxes[index[torch.nonzero(ranked > NOTHING).squeeze(1)]]
 
 
-def detect(
-    head: Any,
-    features: Sequence[torch.Tensor],
-    proposals: torch.Tensor,
-    size: Sequence[int],
-    nms: Callable[..., torch.Tensor],
-) -> Detections:
+def detect(head: Any, features: Maps, proposals: torch.Tensor, size: Sequence[int], nms: Suppression) -> Detections:
     """What `ROIBoxHead` detects in testing.
 
     Args:
@@ -142,9 +136,7 @@ def detect(
     return best_detections(found, selector.detections_per_img)
 
 
-def detect_in_one_stage(
-    module: Any, features: Sequence[torch.Tensor], size: Sequence[int], nms: Callable[..., torch.Tensor]
-) -> Detections:
+def detect_in_one_stage(module: Any, features: Maps, size: Sequence[int], nms: Suppression) -> Detections:
     """What `RetinaNetModule` detects in testing: `Detections`, by label. The arguments are those of `propose`."""
     selector, generator = module.box_selector_test, module.anchor_generator
     logits, offsets = (rows_of_levels(maps, generator.num_anchors_per_location()) for maps in module.head(features))

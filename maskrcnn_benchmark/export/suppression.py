@@ -1,9 +1,14 @@
 """Non-maximum suppression that can be exported: as torchvision's operation, and as ONNX's."""
 
+from collections.abc import Callable
+
 import torch
 from torchvision.ops import nms as exclusive_nms
 
 from maskrcnn_benchmark.layers.nms import inclusive_to_exclusive
+
+# What both functions are
+Suppression = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int, float, int], torch.Tensor]
 
 
 def apart_nms(

@@ -1,7 +1,6 @@
 """From a network to a graph of `torch.export` that takes images of any size."""
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,15 +10,14 @@ from torch.utils import _pytree as pytree
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.export.network import ExportableNetwork
+from maskrcnn_benchmark.export.suppression import Suppression
 
 # Of the image that is shown to the tracer, which sees no pixel of it. No level of a pyramid has a side of one cell
 TRACED_SIZE = (333, 413)
 LEAST_SIDE = 32
 
 
-def trace(
-    model: nn.Module, cfg: CfgNode, nms: Callable[..., torch.Tensor]
-) -> tuple[torch.export.ExportedProgram, list[str]]:
+def trace(model: nn.Module, cfg: CfgNode, nms: Suppression) -> tuple[torch.export.ExportedProgram, list[str]]:
     """The graph of a network.
 
     Args:

@@ -10,12 +10,12 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.weights.layouts import (
     Place,
+    StateDict,
     add_statistics,
     in_sequence,
     ratios_before_sizes,
@@ -90,9 +90,7 @@ def recognise(names: Collection[str]) -> bool:
     return any(re.fullmatch(r"(conv1|.*_branch2a|conv_rpn.*|fc6)_w", name) for name in names)
 
 
-def convert(
-    blobs: dict[str, torch.Tensor], model: nn.Module, cfg: CfgNode, source: str
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def convert(blobs: StateDict, model: nn.Module, cfg: CfgNode, source: str) -> tuple[StateDict, dict[str, Any]]:
     """(our state dict, the options that the weights were trained with).
 
     Args:

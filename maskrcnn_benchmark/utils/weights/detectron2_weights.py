@@ -17,6 +17,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.weights.layouts import (
     Place,
+    StateDict,
     add_statistics,
     fold_epsilon,
     in_sequence,
@@ -87,9 +88,7 @@ def recognise(names: Collection[str]) -> bool:
     )
 
 
-def convert(
-    weights: dict[str, torch.Tensor], model: nn.Module, cfg: CfgNode, source: str
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def convert(weights: StateDict, model: nn.Module, cfg: CfgNode, source: str) -> tuple[StateDict, dict[str, Any]]:
     """(our state dict, the options that the weights were trained with).
 
     Args:

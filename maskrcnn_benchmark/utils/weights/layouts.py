@@ -7,6 +7,8 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 from yacs.config import CfgNode
 
+StateDict = dict[str, torch.Tensor]
+
 # Added to a variance by the batch norms of torchvision and detectron2, and by none of our frozen ones
 EPSILON = 1e-5
 # Our RetinaNet divides the four box codes by these (as the original does); other libraries' by 1
@@ -48,9 +50,7 @@ def has_frozen_norm(model: nn.Module) -> bool:
     return any(isinstance(module, FrozenBatchNorm2d) and module.eps == 0 for module in model.modules())
 
 
-def fold_epsilon(
-    state_dict: dict[str, torch.Tensor], model: nn.Module, epsilon: float = EPSILON
-) -> dict[str, torch.Tensor]:
+def fold_epsilon(state_dict: StateDict, model: nn.Module, epsilon: float = EPSILON) -> StateDict:
     """Move the epsilon of a library whose batch norm has one into the variances, if `model` has norms without.
 
     Frozen norms count no batches, so that counter is left out for them, too.
@@ -64,13 +64,13 @@ def fold_epsilon(
     }
 
 
-def add_statistics(state_dict: dict[str, torch.Tensor], norm: str) -> None:
+def add_statistics(state_dict: StateDict, norm: str) -> None:
     """Give the affine layer `norm` the statistics under which a batch norm is affine: mean 0, variance 1."""
     for name, make in STATISTICS.items():
         state_dict.setdefault(f"{norm}.{name}", make(state_dict[f"{norm}.weight"]))
 
 
-def rename_deformable(state_dict: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+def rename_deformable(state_dict: StateDict, model: nn.Module) -> StateDict:
     """Name the 3x3 convolutions as in `model`, which calls them conv2.conv where they are deformable.
 
     A deformable model starts from the weights of a plain one; its offsets keep their initial zeros then.
