@@ -12,5 +12,5 @@ BESIDE = {f"maskrcnn_benchmark.{folder.replace(os.sep, '.')}": folder for folder
 setup(
     packages=[*find_packages(include=["maskrcnn_benchmark*"]), *BESIDE],
     package_dir=BESIDE,
-    package_data={"": ["*.yaml"]},
+    package_data={"": ["*.yaml", "py.typed"]},
 )

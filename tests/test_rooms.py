@@ -21,7 +21,6 @@ BESIDE = {
     ("structures", "layers"),
     ("solver", "multitask"),
     ("evaluation", "prediction_files"),
-    ("prediction_files", "data"),
     ("visualization", "evaluation"),
     ("visualization", "data"),
     ("predict", "experiments"),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.prediction_files.layout import (
     CLASSES,
     FileNames,
@@ -71,7 +70,6 @@ class PredictionReader:
     """
 
     def __init__(self, dataset: Any, sources: Mapping[str, Any], tasks: Iterable) -> None:
-        dataset = as_dataset(dataset)
         self._tasks = {task.key: task for task in tasks}
         self.tasks = list(self._tasks)
         self._check_tasks(dataset, sources)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.prediction_files.layout import (
     CLASSES,
     FileNames,
@@ -43,7 +42,7 @@ class PredictionWriter:
         self, folder: str | os.PathLike, dataset: Any, tasks: Iterable, names: Sequence[str] | None = None
     ) -> None:
         self.folder = Path(folder)
-        self.dataset = dataset = as_dataset(dataset)
+        self.dataset = dataset
         self.tasks = list(tasks)
         self._names = image_names(dataset) if names is None else names
         self._file_names = FileNames(dataset)

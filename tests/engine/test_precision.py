@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskrcnn_benchmark.engine.inference import predict
+from maskrcnn_benchmark.engine.inference import InferenceNetwork, predict
 from maskrcnn_benchmark.engine.precision import autocast, float32_precision, inference_precision
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.utils.errors import UserError
@@ -55,5 +55,5 @@ class Witness(nn.Module):
 def test_inference_is_in_float32_unless_asked(how, seen):
     model, before = Witness(), now()
     loader = [(to_image_list([torch.zeros(3, 8, 8)]), [], [])]
-    assert [now() for _ in predict(model, loader, "cpu", **how)] == [before]
+    assert [now() for _ in predict(InferenceNetwork(model, "cpu", **how), loader)] == [before]
     assert model.seen == seen

@@ -11,10 +11,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.build import make_data_loader
-from maskrcnn_benchmark.engine.inference import inference
+from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.evaluation.parts.part import SCORE_THRESHOLD
-from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
@@ -88,14 +87,14 @@ def test_views_are_what_is_scored(predicted):
 
 def test_saved_predictions_score_as_the_network_itself_does(small, predictor, tmp_path):
     (loader,) = make_data_loader(small.cfg, is_train=False)
-    tasks = list(TASKS)
-    direct = inference(small.model, loader, "mini_detail_val", device="cpu", tasks=tasks)
+    evaluation = Evaluation(list(TASKS.values()))
+    direct = evaluation.run(InferenceNetwork(small.model, "cpu"), loader, "mini_detail_val")
     dataset = loader.dataset
     for index in range(len(dataset)):
         predictor(dataset.root / dataset.get_img_info(index)["file_name"]).save(tmp_path)
-    reader = PredictionReader(dataset, find_predictions(tmp_path), tasks)
-    evaluators = score_files(dataset, reader, tasks, Protocols(), 0)
-    for task in tasks:
+    reader = PredictionReader(dataset, find_predictions(tmp_path, evaluation.tasks), evaluation.tasks)
+    evaluators = score_files(evaluation, dataset, reader)
+    for task in TASKS:
         for name, value in direct[task]["metrics"].items():
             # the predictor folds batch norms: a pixel near a threshold may fall on its other side
             assert evaluators[task].scores.metrics[name] == pytest.approx(value, abs=1e-4, nan_ok=True), (task, name)

@@ -157,7 +157,7 @@ def test_it_is_a_task_like_any_other_for_gradients_by_task(make_network):
     step = TrainingStep(model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), make_optimizer(cfg, model), "cpu")
     outcome = step(images, targets, list)
     assert outcome.tasks["truncated"] == pytest.approx(3 * outcome.losses["loss_truncated"])
-    assert outcome.trunk_gradients.norms["truncated"] > 0
+    assert outcome.gradient_statistics.norms["truncated"] > 0
 
 
 def test_the_other_tasks_lose_nothing_by_it(make_network):
