@@ -45,7 +45,7 @@ class AnnotatedImage:
     masks: SegmentationMask | None = None
 
     def __init__(self, dataset: "AnnotatedDataset", index: int) -> None:
-        self.dataset: Any = dataset
+        self.dataset: Any = dataset  # whose layout adds attributes of its own
         self.index = index
 
     @cached_property
