@@ -192,14 +192,11 @@ def test_a_configuration_merges_and_says_what_it_is(name):
     assert second.startswith(("_BASE_: ", "MODEL:"))
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("detail/")])
-def test_runs_of_the_eight_tasks_have_folders_of_their_own(name):
-    assert load(name).OUTPUT_DIR.endswith(Path(name).stem)
-
-
-@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("detail/")])
-def test_proposals_of_the_eight_tasks_do_not_depend_on_how_many_images_a_process_has(name):
-    assert not load(name).MODEL.RPN.FPN_POST_NMS_PER_BATCH
+def test_runs_of_the_eight_tasks_have_folders_of_their_own_and_proposals_for_any_number_of_images_a_process():
+    for name in (name for name in FILES if name.startswith("detail/")):
+        config = load(name)
+        assert config.OUTPUT_DIR.endswith(Path(name).stem)
+        assert not config.MODEL.RPN.FPN_POST_NMS_PER_BATCH, name
 
 
 @pytest.mark.parametrize("key", TASKS)

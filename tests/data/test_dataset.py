@@ -133,7 +133,7 @@ def test_cityscapes_and_joined_data_sets_have_them_too(tmp_path):
     for number in (1, 2):
         name = f"aachen_{number:06d}_000019"
         save(tmp_path / "leftImg8bit" / "train" / "aachen" / f"{name}_leftImg8bit.png")
-        save(tmp_path / "gtFine" / "train" / "aachen" / f"{name}_gtFine_instanceIds.png", "I")
+        save(tmp_path / "gtFine" / "train" / "aachen" / f"{name}_gtFine_instanceIds.png", "I;16")
     dataset = CityScapesDataset(tmp_path / "leftImg8bit", tmp_path / "gtFine", "train", tasks=("depth",))
     assert dataset.tasks == {"depth"}
     joined = ConcatDataset([dataset, dataset])
