@@ -138,7 +138,7 @@ class PredictedImage:
                 first; None is the grid for several tasks and for a single key its panel alone.
             scale: pixels of the picture, or of a panel, per pixel of the image. By default panels are 480 to 1000
                 pixels wide so that their text can be read, and an overlay has the image's own size, but enlarged where
-                the image is narrower than 480 pixels.
+                the image is narrower than 480 pixels. A legend stands in a strip below that.
 
         Returns:
             PIL RGB image.

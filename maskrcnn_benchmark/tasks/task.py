@@ -401,7 +401,8 @@ class Task:
             scale: pixels of the picture per pixel of the image; None makes the picture legible (`canvas_scale`).
 
         Returns:
-            uint8 [h, w, 3] RGB, the image's size times `scale`; a grey panel where there is nothing to draw.
+            uint8 [h, w, 3] RGB, the image's size times `scale`, with a strip below it where the task has a legend; a
+            grey panel where there is nothing to draw.
         """
         if not self.can_draw(known, vocabulary):
             return missing_panel(image, known, scale)

@@ -20,7 +20,8 @@ def test_ground_truth_and_prediction_are_drawn_at_the_canvas_size(task, image, g
     before = image.copy()
     for known in (ground_truth, prediction):
         picture = task.draw(image, known, vocabulary)
-        assert picture.shape == (360, 480, 3)
+        assert (len(picture) > 360) == (task.key in ("part", "occlusion"))  # these have a legend below
+        assert picture.shape == (max(360, len(picture)), 480, 3)
         assert picture.dtype == np.uint8
         assert not np.array_equal(picture, message_panel(image, "not annotated"))
         assert not np.array_equal(picture, message_panel(image, "not predicted"))
