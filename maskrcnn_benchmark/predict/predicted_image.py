@@ -153,7 +153,8 @@ class PredictedImage:
                 tasks = [key for key in self.tasks if TASKS[key].on_photograph] or self.tasks
             size = scale or overlay_scale(*self.size)
             shown = self._at_scale(size)
-            return Image.fromarray(draw_overlay(self.image, shown, self.vocabulary, self._chosen(tasks), values, size))
+            how: Any = {"scale": size, "steady": self.clip is not None}
+            return Image.fromarray(draw_overlay(self.image, shown, self.vocabulary, self._chosen(tasks), values, **how))
         chosen = self._chosen(tasks)
         shown = self._at_scale(scale or canvas_scale(*self.size))
         panels = [task.draw(self.image, shown, self.vocabulary, values[task.key], scale) for task in chosen]

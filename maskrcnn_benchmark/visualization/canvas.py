@@ -49,6 +49,7 @@ class Canvas:
         fade: share of white paper mixed in, 0..1.
         grey: drop the image's colours.
         scale: canvas pixels per image pixel; None makes the canvas legible, see `canvas_scale`.
+        steady: whether it is one of many that should have the same size, whatever is found: frames of a video.
     Attributes:
         pixels: uint8 [h, w, 3], drawn on in place.
         scale: canvas pixels per image pixel.
@@ -57,7 +58,14 @@ class Canvas:
         text_size: height of an ordinary line of text, in canvas pixels.
     """
 
-    def __init__(self, image: np.ndarray, fade: float = 0.0, grey: bool = False, scale: float | None = None) -> None:
+    def __init__(
+        self,
+        image: np.ndarray,
+        fade: float = 0.0,
+        grey: bool = False,
+        scale: float | None = None,
+        steady: bool = False,
+    ) -> None:
         size = canvas_size(image, scale)
         height, width = image.shape[:2]
         self.scale = scale or canvas_scale(width, height)
@@ -74,6 +82,7 @@ class Canvas:
         self.line = max(2, round(extent / 260))
         self.rim = 2 * max(1, round(self.line / 6))
         self.text_size = max(14, round(extent / 29))
+        self.steady = steady
         self._texts: list[Any] = []
         self._legends: list[Any] = []
 

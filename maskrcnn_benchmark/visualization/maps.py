@@ -134,7 +134,7 @@ def paint_vector(
     order = values.argsort(descending=True, stable=True)[:ENTRIES_SHOWN].tolist()
     words, colours = _entries(names, len(values), class_colours(vocabulary))
     texts = [f"{word} {value:.2f}" for word, value in zip(words, values)] if predicted else words
-    canvas.legend([(texts[k], colours[k]) for k in order if values[k] >= threshold], texts)
+    canvas.legend([(texts[k], colours[k]) for k in order if values[k] >= threshold], texts if canvas.steady else ())
 
 
 def _name(names: Sequence[str], k: int) -> str:

@@ -23,7 +23,8 @@ GAP = 10  # pixels between the panels of a montage
 MONTAGE_COLUMNS = 4  # all eight tasks side by side would be too small to read on a screen
 # As many tasks beside one another as have room, so that none is cut off
 STYLE = """
-.tasks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(270px, 100%), 1fr)); gap: 1rem; }
+.tasks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(270px, 100%), 1fr)); gap: 0 1rem; }
+.tasks > div { display: grid; grid-row: span 3; grid-template-rows: subgrid; align-items: start; margin-bottom: .5rem; }
 .tasks h3 { font-size: .9rem; font-weight: 600; margin: 0 0 .3rem; text-align: center; }
 .tasks figure { margin: 0 0 .5rem; }
 .tasks figcaption { color: var(--soft); font-size: .8rem; }

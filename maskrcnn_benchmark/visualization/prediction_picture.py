@@ -52,6 +52,7 @@ def draw_overlay(
     tasks: Iterable[DrawnTask],
     thresholds: Mapping[str, float],
     scale: float | None = None,
+    steady: bool = False,
 ) -> np.ndarray:
     """Several tasks on one photograph, in the order of their layers, names last.
 
@@ -60,11 +61,12 @@ def draw_overlay(
         tasks: the tasks to paint; of which nothing is known are left out.
         thresholds: {task key: threshold}.
         scale: pixels of the picture per image pixel; None takes `overlay_scale`.
+        steady: as `Canvas` takes it.
 
     Returns:
         uint8 [h, w, 3], the image's size times `scale` with a strip below it where a task has a legend.
     """
-    canvas = Canvas(image, scale=scale or overlay_scale(image.shape[1], image.shape[0]))
+    canvas = Canvas(image, scale=scale or overlay_scale(image.shape[1], image.shape[0]), steady=steady)
     chosen = [task for task in tasks if task.can_draw(known, vocabulary)]
     values = {task: thresholds[task.key] for task in sorted(chosen, key=lambda task: task.layer)}
     found = [task.overlay(canvas, known, vocabulary, values) for task in values]
