@@ -9,6 +9,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
+# The first installation: where PyTorch comes from, and what makes the environment see packages of the machine's Python
+TORCH_INDEX ?=
+VENV_ARGS   ?=
+
 CONFIG ?= auto
 ARGS   ?=
 NGPUS  ?= 1
@@ -67,8 +71,9 @@ $(VENV)/.base: pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else \
 	  "error: Python 3.10 or newer is needed, this is %d.%d; name another with make PYTHON=python3.12" % v)'
 	@echo "installing into $(VENV) (the first time takes a few minutes)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV_ARGS) $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade pip setuptools wheel
+	@$(if $(TORCH_INDEX),$(BIN)/python -m pip install -qq --disable-pip-version-check --index-url "$(TORCH_INDEX)" torch torchvision)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable .
 	@touch $@
 
@@ -85,6 +90,8 @@ help:
 	@echo 'make train                          the configuration that suits this machine'
 	@echo 'make train CONFIG=FILE ARGS="SOLVER.BASE_LR 0.01"    another configuration, other options'
 	@echo 'make train NGPUS=4                  four processes by torchrun; with NNODES, NODE_RANK, MASTER_ADDR on several machines'
+	@echo 'make train TORCH_INDEX=ADDRESS      PyTorch from that index at the first installation, such as its build for CPUs'
+	@echo 'make train VENV_ARGS=--system-site-packages    with the PyTorch that the machine has'
 	@echo 'make data DETAIL_JSON=FILE VOC=FILE  put PASCAL in Detail in place, prepare it, check it; without files only check'
 	@echo 'make demo MODEL=FILE                the web demo of a checkpoint (default: $(MODEL))'
 	@echo 'make docs                           the documentation as a site, in site/'
