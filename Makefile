@@ -53,6 +53,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python tools/demo.py $(MODEL) $(ARGS)
 
 docs: $(VENV)/.docs
+	@$(BIN)/python docs/options_tables.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS) && echo "the site: site/index.html"
 
 data: $(VENV)/.base

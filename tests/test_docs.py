@@ -1,6 +1,9 @@
 """What the documentation names is there: pages, headings, pictures, scripts, configurations, options, modules."""
 
 import re
+import runpy
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,6 +79,25 @@ def test_options_exist(page):
     named = set(OPTION.findall(page.read_text()))
     unknown = {name for name in named - known if not name.startswith(OBSOLETE_PREFIXES) and not ADDED.search(name)}
     assert sorted(unknown) == []
+
+
+def test_the_page_of_options_is_what_the_options_are():
+    written = runpy.run_path(str(ROOT / "docs" / "options_tables.py"))
+    page = written["page"]()
+    assert written["PAGE"].read_text(encoding="utf-8") == page, "write it anew: python docs/options_tables.py"
+    row = "| `SOLVER.IMS_PER_BATCH` | `16` | 1 … 65,536 | Images per optimizer step, over all processes"
+    assert page.count(row) == 1
+    for option in cfg.records():
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `{option.key}` | "))
+        assert len(re.findall(r"(?<!\\)\|", line)) == 5
+
+
+@pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="this is no clone")
+def test_git_ignores_what_the_tools_write_but_no_folder_of_the_package():
+    written = ["predictions/a.jpg", "exported/model.onnx", "evaluation/results.json", "dataset.html", "output/x/log.txt"]
+    ours = [f"maskrcnn_benchmark/{room}/new.py" for room in ("evaluation", "export", "data", "prediction_files")]
+    command = ["git", "check-ignore", "--no-index", *written, *ours, "datasets/README.md", "tests/evaluation/new.py"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split() == written
 
 
 def test_every_page_of_the_folder_is_in_the_navigation():
