@@ -1,5 +1,6 @@
 """What the documentation names is there: pages, headings, pictures, scripts, configurations, options, modules."""
 
+import pkgutil
 import re
 import runpy
 import shutil
@@ -18,9 +19,8 @@ PAGES = sorted(
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w./+-])[A-Z][A-Z0-9_]*(?:\.[A-Z][A-Z0-9_]*)+(?![\w/]|\.[a-z])")
-ROOMS = (
-    "config|data|demo|engine|evaluation|export|layers|modeling|multitask|predict|solver|structures|utils|visualization"
-)
+ROOMS = "|".join(path.name for path in (ROOT / "maskrcnn_benchmark").iterdir() if path.is_dir())
+FILES = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
 MODULE = re.compile(rf"(?<![\w/.])(?:maskrcnn_benchmark/)?((?:{ROOMS})/[\w/]+\.py)\b")
 # The page about a ninth task speaks of the options that its example adds
 ADDED = re.compile(r"SALIENCY")
@@ -71,6 +71,16 @@ def test_configurations_exist(page):
 
 def test_modules_exist(page):
     assert missing(page, MODULE, "maskrcnn_benchmark") == []
+    assert set(re.findall(r"`(\w+\.py)`", page.read_text())) <= FILES
+
+
+def test_what_is_imported_by_name_is_there(page):
+    text = page.read_text()
+    names = set(re.findall(r"\bmaskrcnn_benchmark(?:\.\w+)+(?![\w/]|\()", text)) - {"maskrcnn_benchmark.md"}
+    for module, imported in re.findall(r"^ *from (maskrcnn_benchmark[\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
+        names |= {f"{module}.{name.partition(' as ')[0].strip()}" for name in imported.split(",")}
+    for name in names:
+        pkgutil.resolve_name(name)
 
 
 def test_options_exist(page):
@@ -94,7 +104,7 @@ def test_the_page_of_options_is_what_the_options_are():
 
 @pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="this is no clone")
 def test_git_ignores_what_the_tools_write_but_no_folder_of_the_package():
-    written = ["predictions/a.jpg", "exported/model.onnx", "evaluation/results.json", "dataset.html", "output/x/log.txt"]
+    written = ["predictions/a.jpg", "exported/model.onnx", "evaluation/results.json", "dataset.html", "output/log.txt"]
     ours = [f"maskrcnn_benchmark/{room}/new.py" for room in ("evaluation", "export", "data", "prediction_files")]
     command = ["git", "check-ignore", "--no-index", *written, *ours, "datasets/README.md", "tests/evaluation/new.py"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split() == written

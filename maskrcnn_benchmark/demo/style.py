@@ -91,8 +91,8 @@ header dt { color: var(--body-text-color-subdued); } header dd { margin: 0; }
   color: var(--body-text-color); }
 #layout .wrap:has(> label) { display: flex; flex-wrap: nowrap; gap: .25rem; padding: .25rem; border-radius: 8px;
   border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary); }
-#layout label { flex: 1; justify-content: center; padding: .3rem .75rem; border: 0; border-radius: 6px; background: none;
-  box-shadow: none; font-size: .86rem; cursor: pointer; }
+#layout label { flex: 1; justify-content: center; padding: .3rem .75rem; border: 0; border-radius: 6px;
+  background: none; box-shadow: none; font-size: .86rem; cursor: pointer; }
 #layout label.selected { background: var(--background-fill-primary); box-shadow: 0 1px 3px rgb(0 0 0 / .2); }
 #layout label:has(:focus-visible) { outline: 3px solid var(--color-accent); }
 #layout input { position: absolute; opacity: 0; pointer-events: none; }

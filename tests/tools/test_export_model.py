@@ -129,7 +129,7 @@ def test_the_pasting_of_the_documentation_is_that_of_the_network():
     predictions = {"boxes": boxes, "masks": masks, "parts": parts, "scores": rng.random(40, np.float32)}
     described = {"vocabulary": json.dumps({"parts": {"labels": ["head", "torso", "leg"]}})}
     photo, scale = Image.new("RGB", (width, height)), np.array([1.5, 0.5] * 2)
-    found = {"np": np, "json": json, **dict(predictions=predictions, described=described, photo=photo, scale=scale)}
+    found = {"np": np, "json": json, "predictions": predictions, "described": described, "photo": photo, "scale": scale}
     exec(pasting, found)
     boxes, masks, parts, scores = (torch.as_tensor(predictions[name]) for name in predictions)
     boxes = boxes * torch.tensor([1.5, 0.5, 1.5, 0.5])
