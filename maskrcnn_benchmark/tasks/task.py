@@ -687,9 +687,9 @@ def _problem_of_declaration(task: Task) -> str | None:
         return f"has the key of something else that predictions or annotations hold; call it {task.key + '_map'!r}"
     if not _is_name(task.switch) or task.switch != task.switch.upper():
         return f"has the switch {task.switch!r}; give the name of an option under MODEL such as 'DEPTH_ON'"
-    for name in ("title", "headline"):
+    for name, means in (("title", "what it is called"), ("headline", "the metric that stands for it")):
         if not isinstance(getattr(task, name), str) or not getattr(task, name):
-            return f"has the {name} {getattr(task, name)!r}; give a text"
+            return f"has the {name} {getattr(task, name)!r}; give {means}"
     for name in ("losses", "requires", "scored_with", "parameter_prefixes"):
         names = getattr(task, name)
         if not isinstance(names, (tuple, list)) or not all(isinstance(each, str) and each for each in names):
