@@ -5,10 +5,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.mask_windows import Window, enclosing_window
+from maskrcnn_benchmark.utils.compiled import compiled
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Indices or values, one for each mask
@@ -183,7 +183,7 @@ def _spread(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _paint(canvas, starts, lengths, values):
     """Write runs into a flat canvas, each with its value, one after the other."""
     for k in range(len(starts)):
@@ -239,7 +239,7 @@ def _parse_counts(strings):
     return counts, mask_of_count, rank, {i: DAMAGES[kinds[i]] for i in np.flatnonzero(kinds).tolist()}
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _decode(characters, ends):
     """The numbers of several strings, which end at `ends` of their joined characters.
 
@@ -270,7 +270,7 @@ def _decode(characters, ends):
     return counts[:total], mask_of_count[:total], rank[:total], kinds
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _damage(characters):
     """What is wrong with a string: a place in `DAMAGES`."""
     digits, longest = 0, 0

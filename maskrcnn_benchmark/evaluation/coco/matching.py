@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from pycocotools.cocoeval import Params
 
 from maskrcnn_benchmark.evaluation.coco.rows import Objects
+from maskrcnn_benchmark.utils.compiled import compiled
 
 # Stands for "any number of detections" where COCO has a limit
 UNLIMITED = int(np.iinfo(np.int32).max)
@@ -89,7 +89,7 @@ def match_objects(
     return ImageMatches(labels[order], scores[order], right, passed, classes[annotated], required[:, annotated])
 
 
-@njit(cache=True)
+@compiled
 def box_overlaps(boxes: np.ndarray, true_boxes: np.ndarray, crowd: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes class by class; over the predicted box alone where the object is a crowd.
 
@@ -118,7 +118,7 @@ def box_overlaps(boxes: np.ndarray, true_boxes: np.ndarray, crowd: np.ndarray, b
     return overlaps
 
 
-@njit(cache=True)
+@compiled
 def num_overlaps(blocks: np.ndarray) -> int:
     """How many pairs the classes have together."""
     return ((blocks[:, 1] - blocks[:, 0]) * (blocks[:, 3] - blocks[:, 2])).sum()
@@ -143,7 +143,7 @@ def _blocks(labels, true_labels):
     return classes, blocks
 
 
-@njit(cache=True)
+@compiled
 def _match(overlaps, blocks, areas, true_areas, crowd, ignored, unnamed, ranges, thresholds):
     right = np.zeros((len(ranges), len(areas)), np.uint16)
     passed = np.zeros((len(ranges), len(areas)), np.uint16)
@@ -183,7 +183,7 @@ def _match(overlaps, blocks, areas, true_areas, crowd, ignored, unnamed, ranges,
     return right, passed, required
 
 
-@njit(cache=True)
+@compiled
 def _counting_first(order, ignored, areas, start, end, low, high):
     """Write a class's objects into `order`, those that count before the others; returns how many count."""
     wanted = 0

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from pycocotools.cocoeval import COCOeval, Params
 
 from maskrcnn_benchmark.evaluation.coco.matching import ImageMatches
 from maskrcnn_benchmark.evaluation.scores import Curve, Line
+from maskrcnn_benchmark.utils.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _ranks_in_images(classes, counts):
     return places - np.maximum.accumulate(np.where(first, places, 0))
 
 
-@njit(cache=True)
+@compiled
 def _fill(precision, recall, score_table, bounds, scores, ranks, right, passed, required, limits, recalls):
     """Write the tables class by class; predictions come class by class in order of their scores."""
     members = np.empty(len(scores), np.int64)
@@ -171,7 +171,7 @@ def _fill(precision, recall, score_table, bounds, scores, ranks, right, passed, 
                         score_table[t, r, k, a, m] = scores[members[d]] if d < count else 0
 
 
-@njit(cache=True)
+@compiled
 def _follow(members, right, passed, bit, required):
     """float64 [2, N]: recall after each prediction, and the best precision after it or after a later one."""
     reached = np.empty((2, len(members)))
