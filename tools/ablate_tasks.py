@@ -10,19 +10,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.experiments.ablation import plan_ablation, run_ablation, summarize_runs
-from maskrcnn_benchmark.experiments.ablation_plan import GROUPS, make_variant, resolve_method
-from maskrcnn_benchmark.experiments.planned_runs import describe_runs, make_places, read_config
-from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
-from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.config.defaults import OPTIONS
+from maskrcnn_benchmark.tasks.names import task_keys
 from maskrcnn_benchmark.utils.arguments import jobs, seed
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 
 TRAIN = [sys.executable, str(Path(__file__).resolve().with_name("train_net.py"))]
-KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
+KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+(\.\w+)?")
 
 
 def parse_arguments(arguments=None):
@@ -34,15 +28,15 @@ def parse_arguments(arguments=None):
         nargs="+",
         default=["single", "all"],
         metavar="SET",
-        help=f"{', '.join(GROUPS)}, or tasks joined by +, of {', '.join(TASKS)} (default: single all)",
+        help=f"single, pairs, all, subsets, or tasks joined by +, of {', '.join(task_keys())} (default: single all)",
     )
     parser.add_argument(
         "--methods",
         nargs="*",
         default=["fixed"],
         metavar="NAME",
-        help=f"for several tasks: of {', '.join([*WEIGHTINGS, *AGGREGATIONS])}, or two of them joined by + "
-        "(default: fixed)",
+        help="for several tasks: values of MULTITASK.WEIGHTING and MULTITASK.AGGREGATION (docs/multitask.md), such as "
+        "uncertainty or pcgrad, or two of them joined by + (default: fixed)",
     )
     parser.add_argument(
         "--variant",
@@ -69,7 +63,8 @@ def split_options(words):
     Returns:
         (list of other words, list of keys and values).
     """
-    names = set(default_cfg.keys_of_options())
+    # those of tasks have a point, and are imported later
+    names = {option.key for option in OPTIONS}
     others, options = [], []
     words = iter(words)
     for word in words:
@@ -78,6 +73,17 @@ def split_options(words):
         else:
             others.append(word)
     return others, options
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.experiments.ablation import plan_ablation, run_ablation, summarize_runs
+from maskrcnn_benchmark.experiments.ablation_plan import make_variant, resolve_method
+from maskrcnn_benchmark.experiments.planned_runs import describe_runs, make_places, read_config
+from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
+from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def main():

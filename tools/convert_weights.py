@@ -7,15 +7,28 @@ IN is a path, an address or catalog://NAME. The config decides on the network; t
 
 import argparse
 
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
+from maskrcnn_benchmark.utils.errors import UserError
 
-# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
-# isort: split
+
+def parse_arguments(arguments=None):
+    parser = ToolParser(__doc__)
+    parser.add_argument("source", metavar="IN", help="a path, an address or catalog://NAME")
+    parser.add_argument("target", metavar="OUT", help="the checkpoint to write")
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="the config of the network")
+    parser.add_argument(
+        "options", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options that go before the file's"
+    )
+    return parser.parse_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
 import torch
 
 from maskrcnn_benchmark.config import cfg as defaults
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
@@ -25,14 +38,7 @@ from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_
 
 
 def main(arguments=None):
-    parser = ToolParser(__doc__)
-    parser.add_argument("source", metavar="IN", help="a path, an address or catalog://NAME")
-    parser.add_argument("target", metavar="OUT", help="the checkpoint to write")
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="the config of the network")
-    parser.add_argument(
-        "options", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options that go before the file's"
-    )
-    arguments = parser.parse_args(arguments)
+    arguments = parse_arguments(arguments)
     cfg = defaults.clone()
     cfg.merge_from_file(arguments.config_file)
     cfg.merge_from_list([*arguments.options, "MODEL.DEVICE", "cpu"])

@@ -11,24 +11,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-
-# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
-# isort: split
-import numpy as np
-from PIL import Image
-from pycocotools import mask as coco_mask
-from tqdm import tqdm
-
-from maskrcnn_benchmark.data.detail.categories import in_official_order
-from maskrcnn_benchmark.data.detail.dataset import SPLITS
-from maskrcnn_benchmark.data.detail.file import open_detail_file
-from maskrcnn_benchmark.data.image_file import image_size
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
-from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
-from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 KINDS = ("instances", "keypoints", "semantic")
 COCO_VISIBILITY = {0: 0, 1: 2, 2: 1}  # Detail: 1 visible, 2 occluded; COCO: 1 occluded, 2 visible
@@ -45,7 +29,9 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to; it is made if need be")
     parser.add_argument("--images", metavar="DIR", help="check that the images are there, with the sizes of the file")
-    parser.add_argument("--split", choices=list(SPLITS), help="write only this one; by default train and val, each")
+    parser.add_argument(
+        "--split", choices=("train", "val", "trainval"), help="write only this one; by default train and val, each"
+    )
     parser.add_argument(
         "--what",
         nargs="+",
@@ -55,6 +41,24 @@ def parse_arguments(arguments=None):
         "(default: instances keypoints)",
     )
     return parser.parse_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tqdm import tqdm
+
+from maskrcnn_benchmark.data.detail.categories import in_official_order
+from maskrcnn_benchmark.data.detail.dataset import SPLITS
+from maskrcnn_benchmark.data.detail.file import open_detail_file
+from maskrcnn_benchmark.data.image_file import image_size
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
+from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 
 class Exporter:

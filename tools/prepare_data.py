@@ -12,13 +12,9 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskrcnn_benchmark.config.paths_catalog import DEFAULT_DATA_DIR
-from maskrcnn_benchmark.data.detail.content import DetailContent
-from maskrcnn_benchmark.data.preparation.build_index import prepare
-from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
+from maskrcnn_benchmark.config import record_of
 from maskrcnn_benchmark.utils.arguments import natural, workers
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.files import mkdir
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 
 VOC2010_IMAGES = 10_103  # trainval of VOC2010; PASCAL in Detail annotates all but three of them
 # Table of the index: (section of the JSON, what its rows are, what cannot be had without it)
@@ -57,7 +53,9 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--voc", metavar="PATH", help="VOCtrainval_03-May-2010.tar, or a folder that it was unpacked to"
     )
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, metavar="DIR", help="(default: %(default)s)")
+    parser.add_argument(
+        "--data-dir", default=record_of("DATASETS.DATA_DIR").default, metavar="DIR", help="(default: %(default)s)"
+    )
     parser.add_argument("--name", default="detail", help="the data set's folder in DIR (default: %(default)s)")
     parser.add_argument("--copy", action="store_true", help="copy what is unpacked already, instead of links to it")
     parser.add_argument(
@@ -67,6 +65,15 @@ def parse_arguments(arguments=None):
         "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
     )
     return parser.parse_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.data.detail.content import DetailContent
+from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
+from maskrcnn_benchmark.utils.files import mkdir
 
 
 def check(folder, index, expected_images):

@@ -9,16 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.selection import choose_config
-from maskrcnn_benchmark.experiments.planned_runs import describe_runs, is_done, make_places
-from maskrcnn_benchmark.experiments.run import train
-from maskrcnn_benchmark.experiments.setup import end_run
-from maskrcnn_benchmark.experiments.sweep import plan_sweep, run_sweep
 from maskrcnn_benchmark.utils.arguments import jobs
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +40,19 @@ def parse_arguments(arguments=None):
     sweep.add_argument("--dry-run", action="store_true", help="only list the runs and their options")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.config.selection import choose_config
+from maskrcnn_benchmark.experiments.planned_runs import describe_runs, is_done, make_places
+from maskrcnn_benchmark.experiments.run import train
+from maskrcnn_benchmark.experiments.setup import end_run
+from maskrcnn_benchmark.experiments.sweep import plan_sweep, run_sweep
+from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def choose_config_file(config_file, opts):

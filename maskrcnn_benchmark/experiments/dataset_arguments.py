@@ -1,0 +1,29 @@
+"""The arguments by which a tool is told which annotations to open, without what opens them (`open_dataset`)."""
+
+import argparse
+
+from maskrcnn_benchmark.config import record_of
+
+
+def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_help: str) -> None:
+    """Add the arguments that name a data set, --config-file to KEY VALUE, to a parser.
+
+    Args:
+        group: an `argparse` parser or a group of its arguments; the parser reads with `parse_intermixed_args`.
+        split: the default of --split.
+        images_help: what the tool wants the images for.
+    """
+    group.add_argument("--config-file", metavar="FILE", help="a yaml of configs/ or OUTPUT_DIR/config.yml")
+    group.add_argument("--dataset", metavar="NAME", help="a name of the catalog; by default the first of DATASETS.TEST")
+    group.add_argument("--annotations", metavar="FILE", help="a JSON file, in a config's place")
+    group.add_argument("--images", metavar="DIR", help=f"its images, {images_help}")
+    group.add_argument(
+        "--layout", choices=("detail", "coco"), default="detail", help="its layout (default: %(default)s)"
+    )
+    group.add_argument(
+        "--split", choices=("train", "val", "trainval"), default=split, help="of Detail's layout (default: %(default)s)"
+    )
+    part_sets, class_sets = (record_of(f"DATASETS.{key}").range.values for key in ("PARTS", "CLASSES"))
+    group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
+    group.add_argument("--classes", choices=class_sets, help="classes of Detail's layout (default: all)")
+    group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
