@@ -28,15 +28,26 @@ parse_early(__name__, parse_arguments)
 
 import torch
 
+from benchmarks import balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
 from benchmarks.timing import machine, write_json
 from maskrcnn_benchmark.utils.devices import resolve_device
+
+MEASURES = {
+    "balancing": balancing.measure,
+    "coco": coco_dataset.measure,
+    "dataset": dataset.measure,
+    "detector": detector.measure,
+    "evaluation": evaluation.measure,
+    "multitask": multitask.measure,
+    "predict": predict.measure,
+}
 
 
 def main(argv=None):
     """Measure one subject, print its table, write its file."""
     args = parse_arguments(argv)
     check_before_measuring(args)
-    result = {"subject": args.subject, **SUBJECTS[args.subject].measure(args), **machine(args.device)}
+    result = {"subject": args.subject, **MEASURES[args.subject](args), **machine(args.device)}
     if args.json:
         write_json(args.json, result)
         print(f"wrote {args.json}")

@@ -1,6 +1,7 @@
 """The arguments by which a tool is told which annotations to open, without what opens them (`open_dataset`)."""
 
 import argparse
+from typing import Any
 
 from maskrcnn_benchmark.config import record_of
 
@@ -23,7 +24,8 @@ def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_
     group.add_argument(
         "--split", choices=("train", "val", "trainval"), default=split, help="of Detail's layout (default: %(default)s)"
     )
-    part_sets, class_sets = (record_of(f"DATASETS.{key}").range.values for key in ("PARTS", "CLASSES"))
+    ranges: list[Any] = [record_of(f"DATASETS.{key}").range for key in ("PARTS", "CLASSES")]
+    part_sets, class_sets = (one_of.values for one_of in ranges)
     group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
     group.add_argument("--classes", choices=class_sets, help="classes of Detail's layout (default: all)")
     group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")

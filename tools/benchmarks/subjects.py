@@ -1,7 +1,6 @@
 """What can be measured, and the options of each subject, for a command line that is read before PyTorch is imported."""
 
 import argparse
-import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +10,10 @@ from maskrcnn_benchmark.utils.arguments import positive
 
 @dataclass(frozen=True)
 class Subject:
-    """What can be measured: what it says, the module that measures it, and its options."""
+    """What can be measured: what it says, and the function that adds its options to a parser."""
 
     summary: str
-    module: str
     add_arguments: Callable
-
-    def measure(self, args):
-        """The dictionary of the result, by parsed options."""
-        return importlib.import_module(f"benchmarks.{self.module}").measure(args)
 
 
 def _add_balancing_arguments(parser):
@@ -95,31 +89,26 @@ def _add_predict_arguments(parser):
 SUBJECTS = {
     "balancing": Subject(
         "weightings and aggregations of eight tasks beside the plain sum of their losses",
-        "balancing",
         _add_balancing_arguments,
     ),
     "coco": Subject(
         "an annotation file of COCO's size: its first and every later opening, beside json.load",
-        "coco_dataset",
         _add_coco_arguments,
     ),
     "dataset": Subject(
         "a data set of PASCAL in Detail's size: preparing, opening and sampling it, beside json.load",
-        "dataset",
         _add_dataset_arguments,
     ),
-    "detector": Subject("Mask R-CNN R-50-FPN beside torchvision's", "detector", _add_detector_arguments),
+    "detector": Subject("Mask R-CNN R-50-FPN beside torchvision's", _add_detector_arguments),
     "evaluation": Subject(
         "the evaluation of all tasks: beside pycocotools, per image, and for all of PASCAL in Detail's val",
-        "evaluation",
         _add_evaluation_arguments,
     ),
     "multitask": Subject(
-        "the eight-task network beside Mask R-CNN and eight single-task networks", "multitask", _add_multitask_arguments
+        "the eight-task network beside Mask R-CNN and eight single-task networks", _add_multitask_arguments
     ),
     "predict": Subject(
         "Predictor on a photograph beside the bare forward pass; drawing; the first answer of a fresh process",
-        "predict",
         _add_predict_arguments,
     ),
 }
