@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from maskrcnn_benchmark.experiments import dataset_arguments
 from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -29,9 +30,8 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to; it is made if need be")
     parser.add_argument("--images", metavar="DIR", help="check that the images are there, with the sizes of the file")
-    parser.add_argument(
-        "--split", choices=("train", "val", "trainval"), help="write only this one; by default train and val, each"
-    )
+    splits = dataset_arguments.SPLITS
+    parser.add_argument("--split", choices=splits, help="write only this one; by default train and val, each")
     parser.add_argument(
         "--what",
         nargs="+",

@@ -28,7 +28,7 @@ def parse_arguments(arguments=None):
     add_dataset_arguments(truth, split="val", images_help="which scores do not need")
     how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
     how.add_argument("--edge-thresholds", type=in_range(record_of("TEST.EDGE_THRESHOLDS").range), metavar="N")
-    how.add_argument("--edge-conventions", choices=("bsds", "seism"))
+    how.add_argument("--edge-conventions", choices=record_of("TEST.EDGE_CONVENTIONS").range.values)
     how.add_argument(
         "--edge-max-distance",
         type=in_range(record_of("TEST.EDGE_MAX_DISTANCE").range),

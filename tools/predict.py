@@ -18,6 +18,7 @@ from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Number
 
+LAYOUTS = ("overlay", "grid", "panels", "none")
 OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 
@@ -39,7 +40,7 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument(
         "--show",
-        choices=("overlay", "grid", "panels", "none"),
+        choices=LAYOUTS,
         default="overlay",
         help="pictures to make (default: %(default)s)",
     )

@@ -5,6 +5,8 @@ from typing import Any
 
 from maskrcnn_benchmark.config import record_of
 
+SPLITS = ("train", "val", "trainval")  # of `data.detail.dataset`; that and the catalog import PyTorch
+
 
 def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_help: str) -> None:
     """Add the arguments that name a data set, --config-file to KEY VALUE, to a parser.
@@ -21,9 +23,7 @@ def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_
     group.add_argument(
         "--layout", choices=("detail", "coco"), default="detail", help="its layout (default: %(default)s)"
     )
-    group.add_argument(
-        "--split", choices=("train", "val", "trainval"), default=split, help="of Detail's layout (default: %(default)s)"
-    )
+    group.add_argument("--split", choices=SPLITS, default=split, help="of Detail's layout (default: %(default)s)")
     ranges: list[Any] = [record_of(f"DATASETS.{key}").range for key in ("PARTS", "CLASSES")]
     part_sets, class_sets = (one_of.values for one_of in ranges)
     group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")

@@ -25,7 +25,6 @@ from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 if TYPE_CHECKING:
     from maskrcnn_benchmark.predict.predictor import Predictor
 
-LAYOUTS = ("overlay", "grid", "panels", "none")
 JPEG_QUALITY = 92
 LARGEST_JPEG = 65500  # pixels of a side, of the format itself
 
@@ -195,7 +194,7 @@ class Window:
 def draw(
     predicted: PredictedImage, layout: str, tasks: Iterable[str] | None = None, scale: float | None = None
 ) -> dict[str, Image.Image]:
-    """{ending of a file's name: PIL picture} of a `PredictedImage` in a layout of `LAYOUTS`."""
+    """{ending of a file's name: PIL picture} of a `PredictedImage` in a layout: overlay, grid, panels or none."""
     if layout == "panels":
         return {f"_{task}": predicted.draw(task, scale=scale) for task in tasks or predicted.tasks}
     return {"": predicted.draw(tasks, layout=layout, scale=scale)}

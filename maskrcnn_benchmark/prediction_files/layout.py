@@ -22,9 +22,13 @@ class PredictionFile:
         text: what that option says of it.
         encodings: {name: what the numbers mean}, for `classes.json`.
         is_optional: whether the task's other files do without it.
+
+    Attributes:
+        has_size: whether what it holds of an image says itself of which size that is, as maps and masks do.
     """
 
     metavar = ""
+    has_size = False
 
     def __init__(
         self,

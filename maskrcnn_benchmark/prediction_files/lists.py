@@ -127,7 +127,9 @@ class ListFile(PredictionFile):
 
 
 class Form:
-    """What a field of a row holds, in lists of objects."""
+    """What a field of a row holds, in lists of objects; `has_size` as in `PredictionFile`."""
+
+    has_size = False
 
     def plain(self, value: Any, field: str, names: FileNames) -> Any:
         """The value that JSON holds. Raises `ValueError` for what it cannot hold without loss."""
@@ -219,6 +221,7 @@ class ObjectFile(ListFile):
     def __init__(self, key: str, name: str = "", *, fields: Mapping[str, Form] | None = None, **more: Any) -> None:
         super().__init__(key, name, **more)
         self.fields = {"bbox": Box(), key: Plain()} if fields is None else dict(fields)
+        self.has_size = all(form.has_size for form in self.fields.values())
 
     def hold(self, output: BoxList) -> list[dict]:
         """Rows of objects that have labels and scores; fields that are no box are numbers [N] or lists of them."""

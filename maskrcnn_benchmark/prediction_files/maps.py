@@ -42,6 +42,7 @@ class MapFile(PredictionFile):
     """
 
     metavar = "DIR"
+    has_size = True
     suffix = ".png"
     named, remedy = "", ""
 

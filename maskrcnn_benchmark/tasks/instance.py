@@ -68,6 +68,8 @@ from maskrcnn_benchmark.visualization.palette import class_colours
 class Mask(Form):
     """Run lengths of an object's pixels, from which its area follows."""
 
+    has_size = True
+
     def plain(self, value: Any, field: str, names: FileNames) -> Any:
         return plain_code(value)
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from functools import lru_cache, partial
 from pathlib import Path
 
 # What the user, torchrun or a batch system may have chosen; such a choice stands
@@ -80,6 +81,18 @@ def keep_threads(count: int) -> str:
         )
     torch.set_num_threads(count)
     return f"computing with {count} instead of {now} threads, as this training began; OMP_NUM_THREADS chooses others"
+
+
+@lru_cache(maxsize=1)
+def keep_forks_alive() -> None:
+    """Let children that this process forks from now on compute with one thread; called before PyTorch computes.
+
+    A child has none of the threads that PyTorch started in its parent, and would wait for them forever.
+    """
+    import torch
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 def allowed_cores() -> int:
