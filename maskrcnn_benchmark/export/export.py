@@ -128,7 +128,7 @@ def _predictions_of_network(reference, frames):
 
 
 def _write_checked(network, tasks, path, kind, expected, say):
-    say(f"writing {path.name}; its operations are traced and translated, which takes a minute or so")
+    say(f"writing {path.name}; its operations are traced and translated, which takes seconds to minutes")
     with temporary_file(path, path.suffix) as temporary:
         start = time.perf_counter()
         with open_output(temporary, "wb", path) as file:
