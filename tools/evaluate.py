@@ -104,8 +104,8 @@ def main():
         path = Path(arguments.predictions) / TRIVIAL
         trivial = kept_metrics(path, cfg.DATASETS.TEST[0], len(dataset), protocols)
     report = EvaluationReport(evaluators, dataset, trivial, arguments.single_task)
+    print(format_table(report.results))  # first: it needs no folder that can be written to
     report.write(arguments.output)
-    print(format_table(report.results))
     title = f"Evaluation on {dataset_name(arguments, cfg)}"
     facts = [("images", str(len(dataset))), *((key, str(path)) for key, path in sources.items())]
     page = report.write_page(arguments.output, title, facts, arguments.examples, predictions)
