@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskrcnn_benchmark.utils.text import printable
+
 logger = logging.getLogger(__name__)
 
 # Last layers: what they have an output for, in which dimension of the weight, and how many numbers each output has
@@ -107,6 +109,20 @@ def _log(report):
     if report.unused:
         lines.append(f"  in the file but not in the model: {_by_prefix(report.unused)}")
     logger.log(logging.WARNING if report.mismatched else logging.INFO, "\n".join(lines))
+
+
+def side_by_side(report: MatchReport) -> str:
+    """One name of the file beside one of the model that do not fit each other, for a message."""
+    if report.mismatched:
+        name, shape, partner, other = report.mismatched[0]
+        return f"{_quoted(partner)} has the shape {other} in the file, and {_quoted(name)} {shape} in the model"
+    in_file, in_model = report.unused[:1], report.missing[:1]
+    theirs = f"has {_quoted(in_file[0])}" if in_file else "has nothing else"
+    return f"the file {theirs}" + (f", the model {_quoted(in_model[0])}" if in_model else "")
+
+
+def _quoted(name):
+    return f'"{printable(name, 120)}"'
 
 
 def describe_mismatches(mismatched: Iterable[Mismatch]) -> list[str]:

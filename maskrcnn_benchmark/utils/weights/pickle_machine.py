@@ -6,6 +6,7 @@ means is decided by a subclass.
 """
 
 import pickletools
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 from maskrcnn_benchmark.utils.text import printable
@@ -14,10 +15,19 @@ from maskrcnn_benchmark.utils.text import printable
 MAX_OPERATIONS = 2_000_000
 
 KEY_TYPES = (str, int, float, bytes, bool, type(None))
+_PLAIN = (*KEY_TYPES, list, tuple, dict)
 
 
 class PickleRefused(ValueError):
-    """The pickle asks for something that is not allowed; the message says for what."""
+    """The pickle asks for something that is not allowed; the message says for what.
+
+    Attributes:
+        remedy: "; ..." with what else can be done than to take another file, or "".
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class BoundedFile:
@@ -68,7 +78,10 @@ class PickleMachine:
 
     def find_name(self, module: str, name: str) -> Any:
         """What stands on the stack for the global `module.name`."""
-        raise PickleRefused(f"it asks for {printable(module, 100)}.{printable(name, 100)}")
+        raise PickleRefused(
+            f"it asks for {printable(module, 100)}.{printable(name, 100)}",
+            f'; where it was made, save its "{self._weights_key()}" alone, a dictionary of tensors',
+        )
 
     def call(self, function: Any, arguments: tuple) -> Any:
         """The result of calling what `find_name` returned with a tuple of arguments."""
@@ -81,6 +94,15 @@ class PickleMachine:
     def persistent(self, identifier: Any) -> Any:
         """What a persistent identifier stands for."""
         raise PickleRefused("it refers to something outside of it")
+
+    def _weights_key(self):
+        """The name of the first dictionary so far that holds more than plain values, "model" without one."""
+        for values in (*self.marked, self.stack):
+            for key, value in pairwise(values):
+                held = value.values() if isinstance(key, str) and isinstance(value, dict) else ()
+                if any(type(each) not in _PLAIN for each in held):
+                    return printable(key, 60)
+        return "model"
 
     def _step(self, name, argument):
         if name in _CONSTANTS:

@@ -47,14 +47,14 @@ STORAGE_BYTES = {
 
 
 def load_tensors(path: str | os.PathLike, remedy: str = "") -> Any:
-    """The value in the torch file `path`, on the CPU. Raises `UserError`, ending in `remedy`, if it was refused."""
+    """The value in the torch file `path`, on the CPU. Raises `UserError`, ending in a remedy, if it was refused."""
     try:
         _inspect(Path(path))
         value = torch.load(path, map_location="cpu", weights_only=True)
         _check_tensors(value)
     except PickleRefused as error:
         raise UserError(
-            f"{path} was refused: {error}, but only dense tensors and plain values are taken{remedy}"
+            f"{path} was refused: {error}, but only dense tensors and plain values are taken{error.remedy or remedy}"
         ) from None
     except pickle.UnpicklingError as error:
         raise UserError(

@@ -1,0 +1,234 @@
+"""Find the weights of a network in a file, whatever other programs have wrapped around them.
+
+A file may hold several networks, each in a dictionary of its own or under a prefix of its own: a student and a teacher,
+a query and a key encoder, weights and their moving average. Every dictionary of tensors is tried as it is and without
+each prefix that many of its names have. The one is taken of which most tensors fit the network by name and shape.
+"""
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.model_serialization import MatchReport, match_names, strip_prefix_if_present
+from maskrcnn_benchmark.utils.schema import shown
+from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.weights.weight_file import (
+    Converted,
+    as_tensor,
+    convert,
+    split_checkpoint,
+    tell_conventions,
+    weights_key,
+)
+
+logger = logging.getLogger(__name__)
+
+# Of several that fit equally: averaged weights predict better, and a momentum encoder is there for the training only
+_AVERAGED = re.compile(r"teacher|swa|averaged|(^|[._])ema([._]|$)", re.IGNORECASE)
+_FOR_TRAINING_ONLY = re.compile(r"momentum|target|encoder_k|key_encoder", re.IGNORECASE)
+# What PyTorch puts between names where it wraps a part of a network
+_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_MOST_LEVELS = 4
+_MOST_ENTRIES = 32
+_MOST_PREFIXES = 64
+_MOST_DOTS = 16
+# A part of a file is a network if it has this share of the file's tensors or of the model's
+_LEAST_SHARE = 0.1
+_NAMED = 8
+
+
+@dataclass
+class _Entry:
+    """A dictionary of a file.
+
+    Attributes:
+        keys: those that lead to it.
+        lead: "module." if all of its names began with that, else "".
+        tensors: {name without `lead`: tensor}.
+        others: names of values that are no tensors.
+    """
+
+    keys: tuple[str, ...]
+    lead: str
+    tensors: dict[str, torch.Tensor]
+    others: list[str]
+
+
+@dataclass
+class _Candidate:
+    """What an entry gives the model without a prefix of its names."""
+
+    entry: _Entry
+    prefix: str
+    converted: Converted
+    report: MatchReport
+
+    def fitting(self) -> int:
+        """Tensors that fit by name and shape."""
+        return len(set(self.report.matched.values()))
+
+    def named(self) -> int:
+        """Tensors that fit by name."""
+        return len({*self.report.matched.values(), *(entry[2] for entry in self.report.mismatched)})
+
+    def rank(self) -> tuple[int, int, int]:
+        place = ".".join((*self.entry.keys, self.prefix))
+        preference = bool(_AVERAGED.search(place)) - bool(_FOR_TRAINING_ONLY.search(place))
+        return self.fitting(), self.named(), preference
+
+
+def fitting_weights(
+    model: nn.Module, cfg: ConfigNode, checkpoint: dict[Any, Any], path: str | os.PathLike
+) -> tuple[dict[str, torch.Tensor], dict[Any, Any]]:
+    """The weights in a file that fit a model best, and what else the file says of a training of ours.
+
+    Of several that fit equally averaged weights (a teacher, EMA, SWA) are taken, else the first. What was taken, and
+    what was left, is logged.
+
+    Args:
+        model: the network that will take them; one on the device "meta" will do.
+        cfg: its config.
+        checkpoint: what `weight_file.read_checkpoint` returns.
+        path: the file, for messages.
+
+    Returns:
+        ({our name: tensor}, the other entries of a checkpoint of ours or of the original library, else {}).
+
+    Raises:
+        UserError: there is no dictionary of tensors, or a tensor of the model has a partner that is none.
+    """
+    entries = _entries(checkpoint)
+    if not entries:
+        return split_checkpoint(checkpoint, path)
+    own, key = model.state_dict(), weights_key(checkpoint)
+    candidates = [each for entry in entries for each in _candidates(entry, model, own, cfg, path)]
+    chosen = max(candidates, key=_Candidate.rank)  # the first of several
+    _check_all_tensors(chosen, own, path)
+    tell_conventions(chosen.converted, cfg, path)
+    _tell(chosen, candidates, key, path)
+    rest = {}
+    if key is not None and chosen.entry.keys == (key,) and not chosen.prefix and chosen.converted.library is None:
+        rest = {name: value for name, value in checkpoint.items() if name != key}
+    return chosen.converted.state_dict, rest
+
+
+def _entries(checkpoint):
+    """The dictionaries that hold tensors, an optimizer's left out: first the customary one, then those further out."""
+    found, level = [], [((), checkpoint)]
+    key = weights_key(checkpoint)
+    seen = set()
+    for _ in range(_MOST_LEVELS):
+        below = []
+        for keys, values in level:
+            if id(values) in seen or len(found) >= _MOST_ENTRIES:
+                continue
+            seen.add(id(values))
+            named = {name: as_tensor(value) for name, value in values.items() if isinstance(name, str)}
+            tensors = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+            if tensors:
+                stripped = strip_prefix_if_present(tensors, "module.")
+                lead = "" if stripped is tensors else "module."
+                found.append(_Entry(keys, lead, stripped, [name for name in named if name not in tensors]))
+            below += [
+                ((*keys, name), value)
+                for name, value in named.items()
+                if isinstance(value, dict) and "optim" not in name.lower()
+            ]
+        level = below
+    return sorted(found, key=lambda entry: entry.keys != (key,))
+
+
+def _candidates(entry, model, own, cfg, path) -> Iterator[_Candidate]:
+    """What an entry may give the model, the whole of it first, then its larger parts."""
+    segments = {part for name in own for part in name.split(".")}
+    wrappers = [wrapper for wrapper in _WRAPPERS if wrapper not in segments]
+    least = max(1, _LEAST_SHARE * min(len(entry.tensors), len(own)))
+    most, whole = 0, []
+    counts = Counter(prefix for name in entry.tensors for prefix in _prefixes(name))
+    for prefix, count in [("", len(entry.tensors)), *counts.most_common(_MOST_PREFIXES)]:
+        # a conversion may add tensors, but hardly as many as there are
+        if prefix and (count < least or 2 * count < most):
+            return
+        if any(prefix.startswith(other) for other in whole):
+            continue
+        part = {name.removeprefix(prefix): each for name, each in entry.tensors.items() if name.startswith(prefix)}
+        if prefix:
+            # "weight" alone would fit any layer
+            part = {name: each for name, each in part.items() if "." in name or name in own}
+        converted = convert(_unwrapped(part, wrappers), model, cfg, path)
+        report, _ = match_names(model, converted.state_dict)
+        candidate = _Candidate(entry, prefix, converted, report)
+        if prefix and candidate.named() < least:
+            continue
+        yield candidate
+        most = max(most, candidate.fitting())
+        if not report.unused and not report.mismatched:
+            whole.append(prefix)
+
+
+def _prefixes(name):
+    parts = name.split(".", _MOST_DOTS)
+    for end in range(1, len(parts)):
+        yield ".".join(parts[:end]) + "."
+
+
+def _unwrapped(tensors, wrappers):
+    """The tensors without wrappers inside of their names, unless two would be called the same."""
+    pattern = re.compile(rf"(?<=\.)({'|'.join(wrappers)})\.")
+    if not wrappers or not any(pattern.search(name) for name in tensors):
+        return tensors
+    unwrapped = {pattern.sub("", name): tensor for name, tensor in tensors.items()}
+    return unwrapped if len(unwrapped) == len(tensors) else tensors
+
+
+def _check_all_tensors(chosen, own, path):
+    """Raise `UserError` where a name of the model has something else than a tensor in the file."""
+    for name in chosen.entry.others:
+        ending = name.removeprefix(chosen.entry.lead + chosen.prefix)
+        if any(each == ending or each.endswith(f".{ending}") for each in own):
+            raise UserError(f"{path}: the weights are not a dictionary of tensors (look at {shown(name)})")
+
+
+def _tell(chosen, candidates, key, path):
+    """Say in one line which of a file's tensors were taken and which were left, where that is not plain."""
+    entry, prefix = chosen.entry, chosen.entry.lead + chosen.prefix
+    left = Counter()
+    for name in entry.tensors:
+        rest = name.removeprefix(chosen.prefix)
+        dropped = chosen.converted.library is not None and chosen.converted.library.is_left_out(rest)
+        if dropped or not name.startswith(chosen.prefix):
+            left[_first_parts(entry.lead + name, prefix)] += 1
+    for other in candidates:
+        if other.fitting() and other.entry is not entry:
+            left['"' + ".".join(other.entry.keys) + '"'] = len(other.entry.tensors)
+    customary = entry.keys == (() if key is None else (key,))
+    if (customary and not chosen.prefix and not left) or not chosen.fitting():
+        return
+    source = f' from its entry "{".".join(entry.keys)}"' if entry.keys else ""
+    without = f' without the prefix "{prefix}"' if chosen.prefix else ""
+    named = ", ".join(f"{name} ({count})" for name, count in list(left.items())[:_NAMED])
+    more = ", ..." if len(left) > _NAMED else ""
+    logger.info(
+        "%s: %d tensors are taken%s%s; left: %s",
+        path,
+        chosen.fitting(),
+        printable(source),
+        printable(without),
+        printable(named, 1000) + more if left else "none",
+    )
+
+
+def _first_parts(name, prefix):
+    """As many parts of a name as it shares with the prefix, and one more."""
+    parts, start = name.split("."), prefix.split(".")
+    shared = next((at for at, (a, b) in enumerate(zip(parts, start)) if a != b), min(len(parts), len(start)))
+    return ".".join(parts[: shared + 1])
