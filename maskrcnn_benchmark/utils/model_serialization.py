@@ -22,6 +22,7 @@ _OUTPUTS = {
     "head.cls_logits": ("outputs of all anchors", 0, 1),
     "head.bbox_pred": ("anchors", 0, 4),
 }
+_MOST_LINES = 24  # of a log's block about layers of other shapes
 # (name in the model, its shape, name in the file, its shape)
 Mismatch = tuple[str, tuple[int, ...], str, tuple[int, ...]]
 
@@ -103,7 +104,10 @@ def _log(report):
     """One block that says what became of every tensor; a warning if some of the file's do not fit."""
     total = len(report.matched) + len(report.missing) + len(report.mismatched)
     lines = [f"weights: {len(report.matched)} of the model's {total} tensors were in the file"]
-    lines += [f"  {line}" for line in describe_mismatches(report.mismatched)]
+    mismatches = describe_mismatches(report.mismatched)
+    lines += [f"  {line}" for line in mismatches[:_MOST_LINES]]
+    if len(mismatches) > _MOST_LINES:
+        lines.append(f"  and {len(mismatches) - _MOST_LINES} more layers of other shapes, kept as they were")
     if report.missing:
         lines.append(f"  not in the file, kept as they were: {_by_prefix(report.missing)}")
     if report.unused:

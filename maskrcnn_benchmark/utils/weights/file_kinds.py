@@ -10,6 +10,7 @@ from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START
 
 HEAD = 1 << 16
 _UNPACK = "unpack it and give the file in it"
+_NO_KERAS = "networks of Keras have other names and layouts: take a PyTorch file"
 # Where a kind's first bytes stand, these bytes, what it is called, and the remedy
 _SIGNATURES = (
     (
@@ -30,7 +31,7 @@ _SIGNATURES = (
         0,
         b"\x89HDF\r\n\x1a\n",
         "HDF5, as Keras writes it",
-        "its networks have other names and layouts: take a PyTorch file of them",
+        _NO_KERAS,
     ),
     (
         0,
@@ -47,70 +48,70 @@ _SHARD = re.compile(r'"([\w.-]+\.(?:safetensors|bin|pth|pt))"')
 _PROTOCOL_0 = ("(", "c", "]", "}")  # the first characters of a pickle that Python 2 wrote as text
 
 
-def other_kind(path: Path, head: bytes) -> tuple[str, str] | None:
-    """(what a file is, what to do) for one that holds no weights that can be read, None for one that may hold some.
+def fault_of(path: Path, head: bytes) -> str | None:
+    """What a file is that holds no weights, and what to do, to follow "FILE is "; None for one that may hold some.
 
     Args:
         path: the file.
         head: its first `HEAD` bytes.
     """
     if not head.strip():
-        return "empty", "fetch it again"
+        return "empty; fetch it again"
     if not head.strip(b"\0"):
-        return "filled with zeros, as an interrupted copy is", "fetch it again"
-    for place, start, what, remedy in _SIGNATURES:
-        if head.startswith(start, place):
-            return what, remedy
+        return "filled with zeros, as an interrupted copy is; fetch it again"
     if head.startswith(ZIP_START):
-        return _kind_of_zip(path)
-    if path.suffix.lower() == ".onnx" or _ONNX.match(head):
-        return "an ONNX network, made for running it", "give the checkpoint that it was exported from"
-    return _kind_of_text(head, path.suffix)
+        return _fault_of_zip(path)
+    found = next((kind for place, start, *kind in _SIGNATURES if head.startswith(start, place)), None)
+    if found is None and (path.suffix.lower() == ".onnx" or _ONNX.match(head)):
+        found = "an ONNX network, made for running it", "give the checkpoint that it was exported from"
+    return _not_weights(*(found or _kind_of_text(head, path.suffix)))
 
 
-def _kind_of_zip(path):
+def _not_weights(what=None, remedy=""):
+    return f"{what}, not weights; {remedy}" if what else None
+
+
+def _fault_of_zip(path):
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
-        return "damaged: a PyTorch file or zip archive without its end", "it was cut off on its way, fetch it again"
+        return "damaged: it is a PyTorch file or a zip archive without its end, cut off on its way; fetch it again"
     if any(name.count("/") == 1 and name.endswith("/data.pkl") for name in names):
-        if any(name.count("/") >= 1 and name.split("/")[1] in ("code", "constants.pkl") for name in names):
-            return (
-                "a TorchScript archive, a program and its weights",
-                "where you trust it, save its weights alone: torch.save(torch.jit.load(IN).state_dict(), OUT)",
-            )
-        return None
+        if not any(name.split("/")[1:2] in (["code"], ["constants.pkl"]) for name in names):
+            return None
+        return _not_weights(
+            "a TorchScript archive, which is a program",
+            "where you trust it, save its weights alone: torch.save(torch.jit.load(IN).state_dict(), OUT)",
+        )
     if any(name.endswith(".npy") for name in names):
-        return "NumPy arrays (.npz)", "give a PyTorch or safetensors file of these weights"
+        return _not_weights("NumPy arrays (.npz)", "give a PyTorch or safetensors file of these weights")
     if any(name.endswith(".weights.h5") for name in names):
-        return "a network of Keras", "its networks have other names and layouts: take a PyTorch file of them"
-    first = f" with {printable(names[0], 60)}" if names else ""
-    return f"a zip archive{first}", _UNPACK
+        return _not_weights("a network of Keras", _NO_KERAS)
+    return _not_weights(f"a zip archive of {printable(names[0], 60)}" if names else "an empty zip archive", _UNPACK)
 
 
 def _kind_of_text(head, suffix):
-    """Of text in UTF-8, which neither torch nor safetensors write."""
+    """(what it is, what to do) of text in UTF-8, which neither torch nor safetensors write, else ()."""
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head).replace("\r", "").lstrip()
     except UnicodeDecodeError:
-        return None
+        return ()
     if not is_text(text[:500], multiline=True) or (suffix == ".pkl" and text.startswith(_PROTOCOL_0)):
-        return None
+        return ()
     if text.startswith("<"):
         return (
             "a web page (HTML or XML)",
             "its address leads to a page, a login or an error: download the file itself",
         )
     if text.startswith(("{", "[")):
-        if '"weight_map"' in text:
-            shards = _SHARD.findall(text)
-            such = f" ({printable(shards[0], 100)}, ...)" if shards else ""
+        shard = _SHARD.search(text) if '"weight_map"' in text else None
+        if shard:
             return (
-                f"the index of a checkpoint in several files{such}",
+                f"the index (JSON) of weights in several files ({printable(shard[1], 100)}, ...)",
                 "load each of them, and save their tensors as one file",
             )
-        return "JSON", "a description or a server's message; give the file of the weights themselves"
+        return "JSON", "it may be a server's message or a description: give the file of the weights themselves"
     if re.search(r"https?://\S", text[:2000]):
         return "a text with a link", "give the link itself, or download the file that it leads to"
     return "a text file", "give the file of the weights themselves"

@@ -33,7 +33,7 @@ from maskrcnn_benchmark.utils.weights.weight_file import (
 logger = logging.getLogger(__name__)
 
 # Of several that fit equally: averaged weights predict better, and a momentum encoder is there for the training only
-_AVERAGED = re.compile(r"teacher|swa|averaged|(^|[._])ema([._]|$)", re.IGNORECASE)
+_AVERAGED = re.compile(r"teacher|averag|(^|[._])(ema|swa)([._]|$)", re.IGNORECASE)
 _FOR_TRAINING_ONLY = re.compile(r"momentum|target|encoder_k|key_encoder", re.IGNORECASE)
 # What PyTorch puts between names where it wraps a part of a network
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -65,25 +65,28 @@ class _Entry:
 
 @dataclass
 class _Candidate:
-    """What an entry gives the model without a prefix of its names."""
+    """What an entry gives the model without a prefix of its names.
+
+    Attributes:
+        named, fitting: how many tensors fit one of the model's by name, and also by shape.
+    """
 
     entry: _Entry
     prefix: str
     converted: Converted
     report: MatchReport
 
-    def fitting(self) -> int:
-        """Tensors that fit by name and shape."""
-        return len(set(self.report.matched.values()))
-
-    def named(self) -> int:
-        """Tensors that fit by name."""
-        return len({*self.report.matched.values(), *(entry[2] for entry in self.report.mismatched)})
+    def __post_init__(self) -> None:
+        # a name that several of the model's end with, such as "0.conv1.weight", says nothing
+        partners = Counter([*self.report.matched.values(), *(entry[2] for entry in self.report.mismatched)])
+        self.named = sum(count == 1 for count in partners.values())
+        self.fitting = sum(partners[name] == 1 for name in self.report.matched.values())
 
     def rank(self) -> tuple[int, int, int]:
+        """The greatest of this is taken."""
         place = ".".join((*self.entry.keys, self.prefix))
         preference = bool(_AVERAGED.search(place)) - bool(_FOR_TRAINING_ONLY.search(place))
-        return self.fitting(), self.named(), preference
+        return self.fitting, self.named, preference
 
 
 def fitting_weights(
@@ -167,10 +170,10 @@ def _candidates(entry, model, own, cfg, path) -> Iterator[_Candidate]:
         converted = convert(_unwrapped(part, wrappers), model, cfg, path)
         report, _ = match_names(model, converted.state_dict)
         candidate = _Candidate(entry, prefix, converted, report)
-        if prefix and candidate.named() < least:
+        if prefix and candidate.named < least:
             continue
         yield candidate
-        most = max(most, candidate.fitting())
+        most = max(most, candidate.fitting)
         if not report.unused and not report.mismatched:
             whole.append(prefix)
 
@@ -208,10 +211,11 @@ def _tell(chosen, candidates, key, path):
         if dropped or not name.startswith(chosen.prefix):
             left[_first_parts(entry.lead + name, prefix)] += 1
     for other in candidates:
-        if other.fitting() and other.entry is not entry:
+        if other.fitting and other.entry is not entry:
             left['"' + ".".join(other.entry.keys) + '"'] = len(other.entry.tensors)
     customary = entry.keys == (() if key is None else (key,))
-    if (customary and not chosen.prefix and not left) or not chosen.fitting():
+    taken = len(set(chosen.report.matched.values()))
+    if (customary and not chosen.prefix and not left) or not taken:
         return
     source = f' from its entry "{".".join(entry.keys)}"' if entry.keys else ""
     without = f' without the prefix "{prefix}"' if chosen.prefix else ""
@@ -220,10 +224,10 @@ def _tell(chosen, candidates, key, path):
     logger.info(
         "%s: %d tensors are taken%s%s; left: %s",
         path,
-        chosen.fitting(),
+        taken,
         printable(source),
         printable(without),
-        printable(named, 1000) + more if left else "none",
+        printable(named, 1000) + more if left else "nothing",
     )
 
 

@@ -78,9 +78,11 @@ class PickleMachine:
 
     def find_name(self, module: str, name: str) -> Any:
         """What stands on the stack for the global `module.name`."""
+        alone = (
+            f'"{self._weights_key()}" alone, a dictionary of tensors' if self.stack or self.marked else "state_dict()"
+        )
         raise PickleRefused(
-            f"it asks for {printable(module, 100)}.{printable(name, 100)}",
-            f'; where it was made, save its "{self._weights_key()}" alone, a dictionary of tensors',
+            f"it asks for {printable(module, 100)}.{printable(name, 100)}", f"; where it was made, save its {alone}"
         )
 
     def call(self, function: Any, arguments: tuple) -> Any:

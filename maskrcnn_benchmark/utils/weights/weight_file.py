@@ -16,7 +16,7 @@ from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
 from maskrcnn_benchmark.utils.schema import shown
 from maskrcnn_benchmark.utils.text import printable
 from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, torchvision_weights
-from maskrcnn_benchmark.utils.weights.file_kinds import HEAD, other_kind
+from maskrcnn_benchmark.utils.weights.file_kinds import HEAD, fault_of
 from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
 from maskrcnn_benchmark.utils.weights.safetensors_file import is_safetensors, load_safetensors
 from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START, load_tensors
@@ -45,9 +45,9 @@ def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy 
             head = file.read(HEAD)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    found = other_kind(path, head)
-    if found is not None:
-        raise UserError(f"{path} is {found[0]}, not weights; {found[1]}")
+    fault = fault_of(path, head)
+    if fault is not None:
+        raise UserError(f"{path} is {fault}")
     if is_safetensors(head, path.name):
         value = load_safetensors(path, remedy)
     elif path.suffix == ".pkl" and not head.startswith(ZIP_START):
