@@ -39,10 +39,12 @@ _FOR_TRAINING_ONLY = re.compile(r"momentum|target|encoder_k|key_encoder", re.IGN
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _MOST_LEVELS = 4
 _MOST_ENTRIES = 32
-_MOST_PREFIXES = 64
+_MOST_PREFIXES = 32
 _MOST_DOTS = 16
-# A part of a file is a network if it has this share of the file's tensors or of the model's
+# What has a prefix of its own is the network if it has this share of the file's tensors or of the model's by name, and
+# this one of its own; fewer are alike by chance, or the same block elsewhere
 _LEAST_SHARE = 0.1
+_LEAST_SHARE_OF_PART = 0.25
 _NAMED = 8
 
 
@@ -167,10 +169,11 @@ def _candidates(entry, model, own, cfg, path) -> Iterator[_Candidate]:
         if prefix:
             # "weight" alone would fit any layer
             part = {name: each for name, each in part.items() if "." in name or name in own}
-        converted = convert(_unwrapped(part, wrappers), model, cfg, path)
+        part = strip_prefix_if_present(_unwrapped(part, wrappers), "module.")
+        converted = convert(part, model, cfg, path)
         report, _ = match_names(model, converted.state_dict)
         candidate = _Candidate(entry, prefix, converted, report)
-        if prefix and candidate.named < least:
+        if prefix and candidate.named < max(least, _LEAST_SHARE_OF_PART * len(part)):
             continue
         yield candidate
         most = max(most, candidate.fitting)
