@@ -201,13 +201,12 @@ def _merge_tree(cfg, tree, source, given, vocabulary):
 def _check_complete(model, weights, file):
     """Refuse weights that leave a tensor of the model as it is: random numbers would predict nonsense."""
     report, _ = match_names(model, weights)
-    lacking = [name for name in report.missing if not any(part in name for part in _MADE_ANEW)]
-    lacking += [entry[0] for entry in report.mismatched]
+    report.missing = [name for name in report.missing if not any(part in name for part in _MADE_ANEW)]
+    lacking = len(report.missing) + len(report.mismatched)
     if lacking:
         raise UserError(
-            f"{file} is not a whole network of its config: {len(lacking)} of {len(model.state_dict())} tensors are "
-            f"missing or of another shape, such as {lacking[0]} ({side_by_side(report)}); name its config with "
-            "--config-file FILE"
+            f"{file} is not a whole network of its config: {lacking} of {len(model.state_dict())} tensors are "
+            f"missing or of another shape ({side_by_side(report)}); name its config with --config-file FILE"
         )
     asked = sum(p.numel() * p.element_size() for p in model.parameters())
     there = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())

@@ -120,9 +120,10 @@ def side_by_side(report: MatchReport) -> str:
     if report.mismatched:
         name, shape, partner, other = report.mismatched[0]
         return f"{_quoted(partner)} has the shape {other} in the file, and {_quoted(name)} {shape} in the model"
-    in_file, in_model = report.unused[:1], report.missing[:1]
-    theirs = f"has {_quoted(in_file[0])}" if in_file else "has nothing else"
-    return f"the file {theirs}" + (f", the model {_quoted(in_model[0])}" if in_model else "")
+    in_model = _quoted(report.missing[0]) if report.missing else "no such name"
+    if not report.unused:
+        return f"the file has nothing for {in_model}"
+    return f"the file has {_quoted(report.unused[0])}, the model {in_model}"
 
 
 def _quoted(name):
