@@ -25,7 +25,6 @@ from maskrcnn_benchmark.utils.weights.weight_file import (
     Converted,
     as_tensor,
     convert,
-    split_checkpoint,
     tell_conventions,
     weights_key,
 )
@@ -37,7 +36,7 @@ _AVERAGED = re.compile(r"teacher|averag|(^|[._])(ema|swa)([._]|$)", re.IGNORECAS
 _FOR_TRAINING_ONLY = re.compile(r"momentum|target|encoder_k|key_encoder", re.IGNORECASE)
 # What PyTorch puts between names where it wraps a part of a network
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-_MOST_LEVELS = 4
+_MOST_LEVELS = 6
 _MOST_ENTRIES = 32
 _MOST_PREFIXES = 32
 _MOST_DOTS = 16
@@ -111,11 +110,18 @@ def fitting_weights(
     Raises:
         UserError: there is no dictionary of tensors, or a tensor of the model has a partner that is none.
     """
-    entries = _entries(checkpoint)
-    if not entries:
-        return split_checkpoint(checkpoint, path)
     own, key = model.state_dict(), weights_key(checkpoint)
-    candidates = [each for entry in entries for each in _candidates(entry, model, own, cfg, path)]
+    candidates, faults = [], []
+    for entry in _entries(checkpoint):
+        try:
+            candidates += _candidates(entry, model, own, cfg, path)
+        except UserError as fault:  # of a network that is not taken from any file, while the file may hold others
+            faults.append(fault)
+    if faults and not any(candidate.fitting for candidate in candidates):
+        raise faults[0]
+    if not candidates:
+        inside = ", ".join(shown(name) for name in [*checkpoint][:_NAMED]) or "nothing"
+        raise UserError(f"{path} holds no dictionary of tensors, but {inside}; where it was made, save a state_dict()")
     chosen = max(candidates, key=_Candidate.rank)  # the first of several
     _check_all_tensors(chosen, own, path)
     tell_conventions(chosen.converted, cfg, path)
@@ -205,7 +211,10 @@ def _check_all_tensors(chosen, own, path):
 
 
 def _tell(chosen, candidates, key, path):
-    """Say in one line which of a file's tensors were taken and which were left, where that is not plain."""
+    """Say in one line which of a file's tensors were taken and which were left, where that is not plain.
+
+    Every tool shows warnings, so it is one where the file has another network to choose.
+    """
     entry, prefix = chosen.entry, chosen.entry.lead + chosen.prefix
     left = Counter()
     for name in entry.tensors:
@@ -224,7 +233,8 @@ def _tell(chosen, candidates, key, path):
     without = f' without the prefix "{prefix}"' if chosen.prefix else ""
     named = ", ".join(f"{name} ({count})" for name, count in list(left.items())[:_NAMED])
     more = ", ..." if len(left) > _NAMED else ""
-    logger.info(
+    logger.log(
+        logging.WARNING if any(_is_rival(other, chosen) for other in candidates) else logging.INFO,
         "%s: %d tensors are taken%s%s; left: %s",
         path,
         taken,
@@ -232,6 +242,14 @@ def _tell(chosen, candidates, key, path):
         printable(without),
         printable(named, 1000) + more if left else "nothing",
     )
+
+
+def _is_rival(other, chosen):
+    """Whether a candidate is another network of which about as much fits, so that the choice may be the wrong one."""
+    apart = other.entry is not chosen.entry or not (
+        other.prefix.startswith(chosen.prefix) or chosen.prefix.startswith(other.prefix)
+    )
+    return apart and 2 * other.fitting > chosen.fitting
 
 
 def _first_parts(name, prefix):

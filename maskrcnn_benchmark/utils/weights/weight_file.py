@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weight
 from maskrcnn_benchmark.utils.weights.file_kinds import HEAD, fault_of
 from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
 from maskrcnn_benchmark.utils.weights.safetensors_file import is_safetensors, load_safetensors
-from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START, load_tensors
+from maskrcnn_benchmark.utils.weights.torch_file import is_torch_file, load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ WEIGHTS_KEYS = ("model", "blobs", "state_dict")
 def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy of the file") -> dict[Any, Any]:
     """The dictionary in a file; nothing in it is run.
 
-    It is read as safetensors or a torch file, as its content tells, and as a pickle of arrays if it is called .pkl.
+    It is read as a torch file, safetensors or a pickle of arrays, as its content tells, whatever its name is.
     Raises `UserError`, ending in a remedy, for a file that is missing, damaged or holds anything else.
     """
     if os.path.isdir(path):
@@ -48,14 +49,18 @@ def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy 
     fault = fault_of(path, head)
     if fault is not None:
         raise UserError(f"{path} is {fault}")
-    if is_safetensors(head, path.name):
+    if is_torch_file(head):
+        value = load_tensors(path, remedy)
+    elif is_safetensors(head, path.name):
         value = load_safetensors(path, remedy)
-    elif path.suffix == ".pkl" and not head.startswith(ZIP_START):
+    elif head.startswith(pickle.PROTO) or path.suffix.lower() == ".pkl":
         value = load_arrays(path, remedy)
     else:
-        value = load_tensors(path, remedy)
+        raise UserError(f"{path} is damaged or no file of weights (it begins as none of PyTorch's does){remedy}")
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds a {type(value).__name__}, not a dictionary of weights{remedy}")
+        raise UserError(
+            f"{path} holds a {type(value).__name__}, not a dictionary of weights; save its state_dict() instead"
+        )
     return value
 
 
@@ -68,9 +73,6 @@ def split_checkpoint(checkpoint: dict[Any, Any], path: object) -> tuple[dict[str
     rest = dict(checkpoint)
     key = weights_key(checkpoint)
     weights = rest.pop(key) if key else rest
-    if not key and isinstance(path, str | Path) and Path(path).suffix == ".pkl":
-        # classifiers of Detectron have lists of names beside their blobs
-        weights = {name: value for name, value in weights.items() if isinstance(value, np.ndarray)}
     tensors = {name: as_tensor(value) for name, value in weights.items()}
     odd = next((name for name, value in tensors.items() if not isinstance(value, torch.Tensor)), None)
     if odd is not None or not all(isinstance(name, str) for name in tensors):
@@ -105,7 +107,14 @@ class Converted(NamedTuple):
 
 
 def convert(weights: dict[str, torch.Tensor], model: nn.Module, cfg: ConfigNode, path: str | os.PathLike) -> Converted:
-    """Give the weights of any library our names; arguments as `to_our_names` takes them, without its warnings."""
+    """Give the weights of any library our names.
+
+    Args:
+        weights: {name: tensor}.
+        model: the network that will take them.
+        cfg: its config.
+        path: the file, for messages.
+    """
     library = next((library for library in LIBRARIES if library.recognise(weights)), None)
     if library is None:
         return Converted(None, weights, {})
@@ -125,24 +134,6 @@ def tell_conventions(converted: Converted, cfg: ConfigNode, path: str | os.PathL
         value = _option(cfg, option)
         if not _agrees(value, expected):
             logger.warning("%s was trained with %s %s, but the config has %s", path, option, expected, value)
-
-
-def to_our_names(
-    weights: dict[str, torch.Tensor], model: nn.Module, cfg: ConfigNode, path: str | os.PathLike
-) -> dict[str, torch.Tensor] | None:
-    """Weights of another library as a state dict of `model`; None if they are of none, so that they are taken as ours.
-
-    Warns of every option of `cfg` that says something else than what the weights were trained with.
-
-    Args:
-        weights: {name: tensor}.
-        model: the network that will take them.
-        cfg: its config.
-        path: the file, for messages.
-    """
-    converted = convert(weights, model, cfg, path)
-    tell_conventions(converted, cfg, path)
-    return None if converted.library is None else converted.state_dict
 
 
 def _option(cfg, name):
