@@ -83,11 +83,13 @@ class _Candidate:
         self.named = sum(count == 1 for count in partners.values())
         self.fitting = sum(partners[name] == 1 for name in self.report.matched.values())
 
-    def rank(self) -> tuple[int, int, int]:
+    def rank(self) -> tuple[int, int, int, int]:
         """The greatest of this is taken."""
+        # a deeper network, such as the teacher of a distillation, has all layers of this one and as many more
+        excess = round(len(self.report.unused) / max(self.fitting, 1))
         place = ".".join((*self.entry.keys, self.prefix))
         preference = bool(_AVERAGED.search(place)) - bool(_FOR_TRAINING_ONLY.search(place))
-        return self.fitting, self.named, preference
+        return self.fitting, self.named, -excess, preference
 
 
 def fitting_weights(
@@ -120,8 +122,8 @@ def fitting_weights(
     if faults and not any(candidate.fitting for candidate in candidates):
         raise faults[0]
     if not candidates:
-        inside = ", ".join(shown(name) for name in [*checkpoint][:_NAMED]) or "nothing"
-        raise UserError(f"{path} holds no dictionary of tensors, but {inside}; where it was made, save a state_dict()")
+        inside = ", ".join(shown(name) for name in [*checkpoint][:_NAMED]) or "none at all"
+        raise UserError(f"{path} holds no dictionary of tensors (its entries: {inside}); save a state_dict() instead")
     chosen = max(candidates, key=_Candidate.rank)  # the first of several
     _check_all_tensors(chosen, own, path)
     tell_conventions(chosen.converted, cfg, path)

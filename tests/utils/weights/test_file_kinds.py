@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg
@@ -54,6 +55,16 @@ KINDS = {
         r"the index .* in several files \(model-00001-of-00002\.safetensors, \.\.\.\), not weights; load each",
     ),
     "link.pth": (b"https://example.com/weights.pth\r\n", "a text with a link, .*give the link"),
+    "annexed.pth": (b"../.git/annex/objects/3x/MD5E-s102.pth\n", "a git-annex pointer, .*`git annex get`"),
+    "a.pth.dvc": (b"outs:\n- md5: 0f\n  size: 9\n  path: a.pth\n", "a DVC pointer, .*`dvc pull`"),
+    "latin.pth": ("<html><title>Für Gäste</title>".encode("latin-1"), r"a web page \(HTML or XML\)"),
+    "powershell.pth": ("<html>".encode("utf-16"), r"a web page \(HTML or XML\)"),
+    "photo.pth": (
+        in_memory(lambda file: Image.new("RGB", (9, 9)).save(file, "PNG")),
+        "a picture or video, not weights",
+    ),
+    "photo.jpg": (in_memory(lambda file: Image.new("RGB", (9, 9)).save(file, "JPEG")), "a picture or video"),
+    "noise.pth": (bytes(range(1, 200)) * 9, "damaged or no file of weights"),
     "read.me": ("Gewichte für später\n".encode(), "a text file"),
     "a.pth.gz": (gzip.compress(TORCH), "a gzip archive, not weights; unpack it"),
     "tar.pth": (TAR, "a tar archive, not weights; unpack it"),
@@ -116,6 +127,9 @@ def test_the_entry_is_called_as_in_the_file(tmp_path):
     path = tmp_path / "a.pth"
     torch.save({"state_dict": WEIGHTS, "hyper_parameters": {"cfg": argparse.Namespace()}}, path)
     with pytest.raises(UserError, match='save its "state_dict" alone'):
+        read_checkpoint(path)
+    torch.save({"student": WEIGHTS, "teacher": WEIGHTS, "ema": {"decay": 0.9}, "args": argparse.Namespace()}, path)
+    with pytest.raises(UserError, match='save its "student" or "teacher" alone'):
         read_checkpoint(path)
     torch.save({"args": argparse.Namespace(), "model": WEIGHTS}, path)
     with pytest.raises(UserError, match='save its "model" alone'):

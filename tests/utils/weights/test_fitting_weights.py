@@ -141,10 +141,20 @@ FILES = {
         "student",
         '8 tensors are taken from its entry "model"; left: "ema" (5)',
     ),
+    "distillation": (
+        {"student": STUDENT, "teacher": {**TEACHER, **{f"layer2.{block}.w": torch.ones(1) for block in range(1, 9)}}},
+        "student",
+        '8 tensors are taken from its entry "student"; left: "teacher" (16)',
+    ),
     "SWA": (
         {**under("module.", STUDENT), "n_averaged": torch.tensor(4)},
         "student",
         'without the prefix "module."; left: n_averaged (1)',
+    ),
+    "VISSL": (
+        {"classy_state_dict": {"base_model": {"model": {"trunk": under("_feature_blocks.", STUDENT), "heads": {}}}}},
+        "student",
+        'from its entry "classy_state_dict.base_model.model.trunk" without the prefix "_feature_blocks."',
     ),
     "DeepSpeed": (
         {"module": under("backbone.", STUDENT), "ds_config": {"a": 1}, "param_shapes": [{"a": torch.Size([1])}]},
@@ -159,12 +169,17 @@ FILES = {
 }
 
 
+OF_ONE_NETWORK = {"SimSiam", "Lightning", "a classifier", "SWA", "DeepSpeed", "mmdetection", "VISSL"}
+
+
 @pytest.mark.parametrize("project", FILES)
 def test_what_projects_write_is_found_and_said(model, caplog, project):
     checkpoint, word, line = FILES[project]
     caplog.set_level("INFO")
     assert taken(model, checkpoint) == word
-    assert [record.getMessage() for record in caplog.records if line in record.getMessage()], caplog.text
+    said = [record for record in caplog.records if line in record.getMessage()]
+    # predict and export show no more than warnings
+    assert [record.levelname for record in said] == ["INFO" if project in OF_ONE_NETWORK else "WARNING"], caplog.text
 
 
 def test_a_model_that_pytorch_has_averaged_and_compiled_in_part(model):
@@ -216,6 +231,19 @@ def test_where_nothing_fits_a_name_of_the_file_stands_beside_one_of_the_model(mo
     torch.save({"state_dict": tensors}, tmp_path / "a.pth")
     with pytest.raises(UserError, match=message):
         DetectronCheckpointer(cfg, model).load(str(tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize("checkpoint, entries", [({}, "none at all"), ({"epoch": 3, "args": {}}, "'epoch', 'args'")])
+def test_a_file_without_tensors_is_named_as_such(model, checkpoint, entries):
+    with pytest.raises(UserError, match=rf"a\.pth holds no dictionary of tensors \(its entries: {entries}\)"):
+        fitting_weights(model, cfg, checkpoint, "a.pth")
+
+
+def test_a_network_that_is_not_taken_hides_no_other(model):
+    second_generation = {"backbone.fpn.inner_blocks.0.1.weight": torch.ones(2)}
+    assert taken(model, {"model": STUDENT, "ema": second_generation}) == "student"
+    with pytest.raises(UserError, match="second generation"):
+        fitting_weights(model, cfg, {"model": second_generation}, "a.pth")
 
 
 def test_names_that_many_layers_have_are_no_network(model):
