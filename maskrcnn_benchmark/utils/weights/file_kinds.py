@@ -6,13 +6,14 @@ import zipfile
 from pathlib import Path
 
 from maskrcnn_benchmark.utils.text import is_text, printable
+from maskrcnn_benchmark.utils.weights.safetensors_file import is_safetensors
 from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START
 
 HEAD = 1 << 16
 _UNPACK = "unpack it and give the file in it"
 _NO_KERAS = "networks of Keras have other names and layouts: take a PyTorch file"
 _FROM_TORCH = "give a PyTorch or safetensors file of the weights"
-# (first bytes, what they are of, the remedy); where the bytes do not stand first, their place leads
+# (where its bytes stand, these bytes, what a file with them is, the remedy)
 _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x1f\x8b", "a gzip archive", _UNPACK),
     (0, b"\x1f\x9d", "a compressed file (.Z)", _UNPACK),
@@ -29,7 +30,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (4, b"TFL3", "a network of TensorFlow Lite", _FROM_TORCH),
     (0, b"MATLAB", "a file of MATLAB", _FROM_TORCH),
     (0, b"GGUF", "GGUF, of language models", _FROM_TORCH),
-    (0, b"%PDF", "a PDF page", _FROM_TORCH),
+    (0, b"%PDF", "a PDF document", _FROM_TORCH),
     (0, b"\x7fELF", "a program", _FROM_TORCH),
     *(
         (place, start, "a picture or video", "it belongs where images are asked for; give a file of weights here")
@@ -65,7 +66,9 @@ def fault_of(path: Path, head: bytes) -> str | None:
         return "filled with zeros, as an interrupted copy is; fetch it again"
     if head.startswith(ZIP_START):
         return _fault_of_zip(path)
-    found = next((kind for place, start, *kind in _SIGNATURES if head.startswith(start, place)), None)
+    if is_safetensors(head, ""):
+        return None
+    found = next(((what, do) for place, start, what, do in _SIGNATURES if head.startswith(start, place)), None)
     if found is None and (path.suffix.lower() == ".onnx" or _ONNX.match(head)):
         found = "an ONNX network, made for running it", "give the checkpoint that it was exported from"
     return _not_weights(*(found or _kind_of_text(head, path.suffix)))
@@ -89,7 +92,7 @@ def _fault_of_zip(path):
             "where you trust it, save its weights alone: torch.save(torch.jit.load(IN).state_dict(), OUT)",
         )
     if any(name.endswith(".npy") for name in names):
-        return _not_weights("NumPy arrays (.npz)", "give a PyTorch or safetensors file of these weights")
+        return _not_weights("NumPy arrays (.npz)", _FROM_TORCH)
     if any(name.endswith(".weights.h5") for name in names):
         return _not_weights("a network of Keras", _NO_KERAS)
     return _not_weights(f"a zip archive of {printable(names[0], 60)}" if names else "an empty zip archive", _UNPACK)

@@ -113,7 +113,8 @@ def fitting_weights(
         UserError: there is no dictionary of tensors, or a tensor of the model has a partner that is none.
     """
     own, key = model.state_dict(), weights_key(checkpoint)
-    candidates, faults = [], []
+    candidates: list[_Candidate] = []
+    faults = []
     for entry in _entries(checkpoint):
         try:
             candidates += _candidates(entry, model, own, cfg, path)
@@ -165,7 +166,7 @@ def _candidates(entry, model, own, cfg, path) -> Iterator[_Candidate]:
     segments = {part for name in own for part in name.split(".")}
     wrappers = [wrapper for wrapper in _WRAPPERS if wrapper not in segments]
     least = max(1, _LEAST_SHARE * min(len(entry.tensors), len(own)))
-    most, whole = 0, []
+    most, whole = 0, list[str]()
     counts = Counter(prefix for name in entry.tensors for prefix in _prefixes(name))
     for prefix, count in [("", len(entry.tensors)), *counts.most_common(_MOST_PREFIXES)]:
         # a conversion may add tensors, but hardly as many as there are
