@@ -18,7 +18,7 @@ from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.sources import count_frames, is_live
 from maskrcnn_benchmark.predict.video import can_show_windows, webcam_number
 from maskrcnn_benchmark.tasks.task import TASKS
-from maskrcnn_benchmark.utils.arguments import in_range, positive
+from maskrcnn_benchmark.utils.arguments import in_range, option_words, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
@@ -28,7 +28,7 @@ OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 
 def parse_arguments(arguments=None):
-    parser = ToolParser(__doc__)
+    parser = ToolParser(__doc__, takes_options=True)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained network, such as model_final.pth")
     parser.add_argument(
         "words", nargs="+", metavar="SOURCE", help="images, folders, patterns, videos, webcam:0; then KEY VALUE ..."
@@ -92,10 +92,11 @@ def main(arguments=None):
 
 def split_words(words):
     """Sources, and the KEY VALUE ... that follow: from the first word that is called like an option of the config."""
-    start = next((i for i, w in enumerate(words) if OPTION_NAME.fullmatch(w) and not Path(w).exists()), len(words))
+    names = enumerate(word.partition("=")[0] for word in words)
+    start = next((i for i, w in names if OPTION_NAME.fullmatch(w) and not Path(words[i]).exists()), len(words))
     if start == 0:
         raise UserError(f"name an image, a folder, a video or a webcam before {words[0]}")
-    return words[:start], words[start:]
+    return words[:start], option_words(words[start:])
 
 
 def read_thresholds(words):

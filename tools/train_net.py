@@ -15,7 +15,7 @@ from maskrcnn_benchmark.experiments.planned_runs import describe_runs, is_done, 
 from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.experiments.setup import end_run
 from maskrcnn_benchmark.experiments.sweep import plan_sweep, run_sweep
-from maskrcnn_benchmark.utils.arguments import jobs
+from maskrcnn_benchmark.utils.arguments import OptionWords, jobs
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.env import setup_environment
@@ -46,7 +46,9 @@ def parse_arguments(arguments=None):
     sweep.add_argument("--jobs", type=jobs, metavar="N", help="trainings at a time (default: one per GPU, else 1)")
     sweep.add_argument("--gpus", default="", metavar="N,N", help="GPUs to share out among them, such as 0,1,2")
     sweep.add_argument("--dry-run", action="store_true", help="only list the runs and their options")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 
