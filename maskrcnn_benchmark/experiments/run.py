@@ -1,5 +1,6 @@
 """A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,9 +22,10 @@ from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.rank_agreement import check_same, digest
 from maskrcnn_benchmark.engine.results import format_table, read_results, write_results
-from maskrcnn_benchmark.engine.trainer import Training
+from maskrcnn_benchmark.engine.trainer import Training, restore_loss_combiner
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
 from maskrcnn_benchmark.experiments.pictures import PAGE, draw_pictures
+from maskrcnn_benchmark.experiments.resuming import changed_options, find_begun
 from maskrcnn_benchmark.experiments.run_record import record_run
 from maskrcnn_benchmark.experiments.setup import drawn_seed, make_missing_mini_detail, start_run
 from maskrcnn_benchmark.modeling.detector import build_detection_model
@@ -63,17 +65,28 @@ def train(cfg: CfgNode, skip_test: bool = False) -> nn.Module:
 
 
 def _train(cfg, skip_test, device):
+    begun = find_begun(cfg)
+    is_finished = begun is not None and begun.iteration >= cfg.SOLVER.MAX_ITER
+    config, is_tested = Path(cfg.OUTPUT_DIR) / "config.yml", (Path(cfg.OUTPUT_DIR) / RESULTS).is_file()
+    if begun is not None and is_finished:
+        begun.settle(cfg, is_tested)
+    elif begun is not None:
+        begun.refuse()
     make_missing_mini_detail(cfg)
     vocabulary = load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)
-    training = _build_training(cfg, vocabulary, device)
+    with begun.named() if begun is not None else contextlib.nullcontext():
+        training = _build_training(cfg, vocabulary, device)
     arguments = training.arguments
-    save_config(cfg, Path(cfg.OUTPUT_DIR) / "config.yml")
+    if begun is not None and not is_finished:
+        begun.tell()
+    if not (is_finished and is_tested and config.is_file()):
+        save_config(cfg, config)
     test_loaders = []
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
         check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders], evaluated_tasks(cfg))
-    with record_run(cfg, arguments, device) as record, ending_workers(*test_loaders):
+    with record_run(cfg, arguments, device, changed_options(begun)) as record, ending_workers(*test_loaders):
         if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
             logger.info(
                 "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
@@ -104,6 +117,8 @@ def _build_training(cfg, vocabulary, device):
     scheduler = make_lr_scheduler(cfg, optimizer)
     checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)
     arguments = {"iteration": 0, **checkpointer.load(cfg.MODEL.WEIGHT, only_weights=True)}
+    if "loss_combiner" in arguments and arguments["iteration"] < cfg.SOLVER.MAX_ITER:
+        restore_loss_combiner(arguments["loss_combiner"], loss_combiner, checkpointer)  # before anything is written
     frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
     is_frozen = frozen and not all(parameter.requires_grad for parameter in model.backbone.parameters())
     if is_frozen and not cfg.MODEL.WEIGHT and not checkpointer.has_checkpoint():

@@ -142,17 +142,51 @@ def test_a_finished_run_is_not_trained_again_and_makes_only_what_is_missing(fini
     assert all(a.equal(b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
+def test_a_finished_run_keeps_config_record_and_results_whatever_options_are_given(finished, data, caplog):
+    folder, model = finished
+    kept = ("config.yml", "run.json", "results.json")
+    before = [(folder / name).read_bytes() for name in kept]
+    again = train(make_cfg(folder, data, "SOLVER.BASE_LR", 0.5, "SOLVER.OPTIMIZER", "SGD", "MODEL.BOUNDARY_ON", True))
+    assert [(folder / name).read_bytes() for name in kept] == before
+    assert "SOLVER.BASE_LR: 0.003 -> 0.5" in caplog.text and "MODEL.BOUNDARY_ON: False -> True" in caplog.text
+    assert "raise SOLVER.MAX_ITER" in caplog.text and "another OUTPUT_DIR" in caplog.text
+    assert all(a.equal(b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("SOLVER.OPTIMIZER", "SGD"), "cannot change SOLVER.OPTIMIZER: 'AdamW' -> 'SGD'"),
+        (("MODEL.BOUNDARY_ON", True), "of another model .* differ MODEL.BOUNDARY_ON: False -> True"),
+        (("MULTITASK.WEIGHTING", "dwa"), "loss_combiner .* differ MULTITASK.WEIGHTING: 'fixed' -> 'dwa'"),
+        (("MULTITASK.WEIGHTING", "uncertainty"), "optimizer .* differ MULTITASK.WEIGHTING: 'fixed' -> 'uncertainty'"),
+    ],
+)
+def test_a_longer_training_that_cannot_go_on_so_leaves_everything_as_it_was(finished, data, tmp_path, options, message):
+    folder, _ = finished
+    for name in ("model_final.pth", "config.yml", "results.json", "run.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
+    with pytest.raises(UserError, match=message):
+        train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5, *options))
+    for name in ("config.yml", "results.json", "run.json"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
 def test_a_longer_training_goes_on_and_replaces_the_results(finished, data, tmp_path):
     folder, _ = finished
     for name in ("model_final.pth", "results.json", "run.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
-    train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5))
-    assert torch.load(tmp_path / "model_final.pth", weights_only=True)["iteration"] == 5
+    train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5, "SOLVER.WEIGHT_DECAY", 0.25))
+    checkpoint = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    assert checkpoint["iteration"] == 5 and checkpoint["optimizer"]["param_groups"][0]["weight_decay"] == 0.25
     assert (tmp_path / "results.json").read_bytes() != (folder / "results.json").read_bytes()
     assert read_interactions(tmp_path / "results.json")["looks"] == [2, 2]
     starts = json.loads((tmp_path / "run.json").read_text())["starts"]
     assert [(start["from_iteration"], start["iteration"]) for start in starts] == [(0, 3), (3, 5)]
+    changed = {"SOLVER.MAX_ITER": [3, 5], "SOLVER.WEIGHT_DECAY": [0.01, 0.25]}
+    assert [start["changed_options"] for start in starts] == [{}, changed]
 
 
 def test_skip_test_ends_after_training(data, tmp_path):
