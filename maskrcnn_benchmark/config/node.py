@@ -113,11 +113,11 @@ class ConfigNode(CfgNode):
         cfg_list = option_words(cfg_list)
         for key, value in zip_longest(map(str, cfg_list[::2]), cfg_list[1::2]):
             if key.endswith((".yaml", ".yml")):
-                raise UserError(f"{shown(key)} stands where an option is expected; a config file is --config-file FILE")
+                raise UserError(f"{shown(key)} stands where an option is expected; give a file with --config-file FILE")
             if isinstance(value, str) and value[:1] in ("(", "[") and value[-1] not in ")]":
                 raise UserError(
-                    f"the command line: {key[:LONGEST_KEY]} {shown(value)} is a list without its end; put quotes around "
-                    "a value that has spaces: '(1, 2)'"
+                    f"the command line: {key[:LONGEST_KEY]} {shown(value)} is a list without its end; put quotes "
+                    "around a value that has spaces: '(1, 2)'"
                 )
         if len(cfg_list) % 2:
             raise UserError(f"options come in pairs KEY VALUE, but {cfg_list[-1]!r} stands alone")
@@ -303,7 +303,7 @@ def _names(value: str) -> Any:
     """Names without quotes: "a,b", "[a, b]" and "(a, b)" are two; a single word stays as it is."""
     bare = value[1:-1] if value[:1] + value[-1:] in ("()", "[]") else value
     names = [name.strip().strip("'\"") for name in bare.split(",")]
-    if bare == value and len(names) == 1 or any(set(name) & set("()[]{}") for name in names):
+    if (bare == value and len(names) == 1) or any(set(name) & set("()[]{}") for name in names):
         return value
     return [name for name in names if name]
 

@@ -2,7 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,32 @@ def build_dataset(
         return as_dataset(dataset)
     except UserError as error:
         raise UserError(f"data set {name!r}: {error}") from None
+
+
+# What arguments of a catalog's entry may be called that are files and folders
+_PATHS = ("ann_file", "root", "data_dir", "img_dir", "ann_dir")
+
+
+def check_files(cfg: CfgNode, names: Iterable[str]) -> None:
+    """Raise `UserError` for the first of some data sets of which a file or a folder is not there; none is opened.
+
+    The embedded data set may be missing: it is drawn when a run needs it.
+    """
+    drawn = Path(cfg.DATASETS.DATA_DIR) / "mini_detail"
+    pending, seen = list(names), set[str]()
+    for name in pending:
+        if name in seen or (name.startswith("mini_detail_") and not drawn.exists()):
+            continue
+        seen.add(name)
+        entry = _look_up(cfg, name, images=True)
+        args = entry.get("args") if isinstance(entry, dict) else None
+        if not isinstance(args, dict):
+            continue  # which `build_dataset` says more about
+        for path in (args[key] for key in _PATHS if isinstance(args.get(key), str)):
+            if not os.path.exists(path):
+                raise UserError(f"data set {name!r} is not there: {path} does not exist ({cfg.PATHS_CATALOG})")
+        if isinstance(args.get("datasets"), list | tuple):
+            pending += args["datasets"]
 
 
 def _look_up(cfg: CfgNode, name: str, images: bool) -> Any:

@@ -301,6 +301,23 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         self._keep(kept)
         return number
 
+    def taught(self, tasks: Iterable[str]) -> set[str]:
+        """Keys of those of some tasks that an image teaches; a data set that sets its labels itself is believed.
+
+        It looks no further than the first image of each.
+        """
+        left = set(tasks) & self.tasks
+        if self._readers is None:
+            return left
+        found = set[str]()
+        for index in range(len(self)):
+            if not left:
+                break
+            image = self.image(index)
+            found |= {key for key in left if self._readers[key].teaches(image)}
+            left -= found
+        return found
+
     def _teaches(self, index: int, tasks: Iterable[str]) -> bool:
         image = self.image(index)
         return any(self._readers[key].teaches(image) for key in tasks)

@@ -115,6 +115,33 @@ def taught_tasks(dataset: AnnotatedDataset, tasks: "Collection[Task]") -> set[st
     return (possible & dataset.tasks) - absent
 
 
+def warn_of_untaught(cfg: CfgNode, dataset: AnnotatedDataset, enabled: "Sequence[Task]") -> None:
+    """Warn of each enabled task that no image to train on is annotated for: its head would be trained on nothing.
+
+    Args:
+        cfg: the config.
+        dataset: that of all of DATASETS.TRAIN.
+        enabled: the tasks that are on.
+    """
+    tasks = [task for task in enabled if task.losses]
+    taught = _taught_by_images(dataset, {task.key for task in tasks})
+    for task in tasks:
+        if task.key not in taught:
+            logger.warning(
+                "MODEL.%s is on, but no image of %s is annotated for %s: its head is trained on nothing and its scores "
+                "mean nothing; turn the task off, or add a data set that is annotated for it to DATASETS.TRAIN",
+                *(task.switch, ", ".join(cfg.DATASETS.TRAIN), task.title),
+            )
+
+
+def _taught_by_images(dataset, keys):
+    """Of some tasks those that an image of a training data set teaches."""
+    if isinstance(dataset, ConcatDataset):
+        return set().union(*(_taught_by_images(each, keys) for each in dataset.datasets))
+    source = dataset.dataset if isinstance(dataset, MappedDataset) else dataset
+    return source.taught(keys & dataset.tasks)
+
+
 def sampling_ratios(cfg: CfgNode) -> tuple[float, ...]:
     """DATASETS.RATIOS, one number for each of DATASETS.TRAIN, or () to draw by size; checked."""
     ratios, names = tuple(cfg.DATASETS.RATIOS), cfg.DATASETS.TRAIN

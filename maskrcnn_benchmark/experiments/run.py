@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.data.batches import ending_workers
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import COCODataset
+from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
@@ -27,10 +29,11 @@ from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
 from maskrcnn_benchmark.experiments.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.experiments.resuming import changed_options, find_begun
 from maskrcnn_benchmark.experiments.run_record import record_run
-from maskrcnn_benchmark.experiments.setup import drawn_seed, make_missing_mini_detail, start_run
+from maskrcnn_benchmark.experiments.setup import check_inputs, drawn_seed, make_missing_mini_detail, start_run
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.interactions import Interactions
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.multitask.task_gradients import own_parameters
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, evaluated_tasks
@@ -39,6 +42,8 @@ from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_pr
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.miscellaneous import save_config
+from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.resume_state import damaged_entry
 from maskrcnn_benchmark.utils.schema import Unfit
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
@@ -60,7 +65,12 @@ def train(cfg: CfgNode, skip_test: bool = False) -> nn.Module:
     Returns:
         the trained model.
     """
+    is_begun = _has_pointer(cfg)
+    names = [cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN, *(() if skip_test else cfg.DATASETS.TEST)]
+    check_inputs(cfg, "" if is_begun else cfg.MODEL.WEIGHT, names, not skip_test)
     with start_run(cfg) as device:
+        if not is_begun:
+            local_file(cfg.MODEL.WEIGHT, cfg.PATHS_CATALOG)  # is fetched before anything is drawn
         return _train(cfg, skip_test, device)
 
 
@@ -180,19 +190,23 @@ def test(
     Returns:
         what `evaluate` returns.
     """
+    if not (checkpoint or _has_pointer(cfg) or cfg.MODEL.WEIGHT):
+        raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
+    check_inputs(cfg, checkpoint or ("" if _has_pointer(cfg) else cfg.MODEL.WEIGHT), cfg.DATASETS.TEST)
     with start_run(cfg) as device:
         return _test(cfg, checkpoint, vocabulary, device)
 
 
 def _test(cfg, checkpoint, vocabulary, device):
+    last = DetectronCheckpointer(cfg, nn.Identity(), save_dir=cfg.OUTPUT_DIR)
+    file = local_file(checkpoint or last.get_checkpoint_file() or cfg.MODEL.WEIGHT, cfg.PATHS_CATALOG)
     make_missing_mini_detail(cfg)
-    vocabulary = vocabulary or load_vocabulary(cfg)
+    vocabulary = vocabulary or _vocabulary_of(file, last.entries_of(file), cfg)
     bind_vocabulary(cfg, vocabulary)
     model = _build_model(cfg, vocabulary, device)
     checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)
-    if not (checkpoint or checkpointer.has_checkpoint() or cfg.MODEL.WEIGHT):
-        raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
     arguments = checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
+    _warn_of_lacking(cfg, model, checkpointer.report)
     loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
     check_test_vocabularies(cfg, vocabulary, [each.dataset for each in loaders], evaluated_tasks(cfg))
     with ending_workers(*loaders):
@@ -201,6 +215,50 @@ def _test(cfg, checkpoint, vocabulary, device):
         logger.info("Results on %s:\n%s", name, format_table(result))
         logger.info("Predictions, curves and report: %s", _result_folder(cfg, name))
     return results
+
+
+def _has_pointer(cfg):
+    return os.path.lexists(Path(cfg.OUTPUT_DIR) / POINTER)
+
+
+def _vocabulary_of(file, rest, cfg):
+    """The names that weights were trained with: their own, else those of the training data, be they here or known."""
+    if rest.get("vocabulary") is not None:
+        try:
+            return Vocabulary.from_dict(rest["vocabulary"])
+        except Unfit as fault:
+            raise damaged_entry(file, "vocabulary", fault) from None
+    try:
+        return load_vocabulary(cfg)
+    except UserError:
+        names = (cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN)
+        known = next((found for found in map(known_vocabulary, names) if found is not None), None)
+        if known is None:
+            raise
+        return known
+
+
+def _warn_of_lacking(cfg, model, report):
+    """Warn of what is tested although the weights lack it: a head, or layers that all share, with random numbers."""
+    lacking = {*report.missing, *(name for name, *_ in report.mismatched)} if report is not None else set()
+    lacking = {name for name, _ in model.named_parameters() if name in lacking}
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    owned = own_parameters(model, TASKS.values())
+    for task in enabled_tasks(cfg):
+        own = {names[id(parameter)] for parameter in owned.get(task.key, ())} & lacking
+        lacking -= own
+        if own:
+            logger.warning(
+                "the weights lack %d tensors of the head for %s, such as %s: it predicts from random numbers, and its "
+                "scores mean nothing; turn it off with MODEL.%s False, or test weights that have it",
+                *(len(own), task.title, min(own), task.switch),
+            )
+    if lacking:
+        logger.warning(
+            "the weights lack %d of the network's tensors, such as %s, which stay random, so that the scores mean "
+            "nothing; give the config of the weights' own network",
+            *(len(lacking), min(lacking)),
+        )
 
 
 def evaluate(

@@ -12,7 +12,9 @@ from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.config.paths_catalog import is_own_catalog
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
+from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.taken_options import check_names, take_options
@@ -22,6 +24,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.text import printable
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
 from maskrcnn_benchmark.utils.yaml_file import parse_yaml, read_yaml
@@ -117,11 +120,27 @@ def testing_config(path: str | os.PathLike, options: Sequence[Any] = ()) -> tupl
     file = local_file(str(path))
     _, rest = split_checkpoint(read_checkpoint(file), file)
     cfg = config_of(file, rest, options=options)
+    _check_data(cfg, file, rest)
     if not cfg.is_given("MODEL.DEVICE"):
         cfg.MODEL.DEVICE = AUTO
     if not cfg.is_given("OUTPUT_DIR"):
         cfg.OUTPUT_DIR = str(Path(file).parent)
     return cfg, vocabulary_in(file, rest)
+
+
+def _check_data(cfg, file, rest):
+    """Say of data sets that are not there which catalog knew them: it is a program, and none of a checkpoint is run."""
+    try:
+        check_files(cfg, cfg.DATASETS.TEST)
+    except UserError as error:
+        tree = parse_yaml(rest["config"], file) if isinstance(rest.get("config"), str) else None
+        catalog = tree.get("PATHS_CATALOG") if isinstance(tree, dict) else None
+        if not isinstance(catalog, str) or is_own_catalog(catalog) or cfg.is_given("PATHS_CATALOG"):
+            raise
+        raise UserError(
+            f"{error}; {file} was trained with the catalog {printable(catalog)}, which is not taken from a checkpoint: "
+            "give it again with PATHS_CATALOG FILE"
+        ) from None
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:

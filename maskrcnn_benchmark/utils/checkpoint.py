@@ -158,9 +158,13 @@ class Checkpointer:
         `has_checkpoint` must be true. Raises `UserError` for one that is not there or damaged.
         """
         f = self.get_checkpoint_file()
-        _, rest = split_checkpoint(self._read(f), f)
+        rest = self.entries_of(f)
         self._check_entries(rest, f, True)
         return rest
+
+    def entries_of(self, f: str | os.PathLike) -> dict[str, Any]:
+        """What a file on this machine holds beside its weights, unchecked. Raises `UserError` for a damaged file."""
+        return split_checkpoint(self._read(f), f)[1]
 
     def get_checkpoint_file(self) -> str:
         """The path that `last_checkpoint` holds, or "" if there is none.

@@ -114,9 +114,9 @@ def test_one_that_is_ended_early_was_trained_to_where_it_is(begin):
 def test_what_does_not_fit_is_named_with_the_options_that_differ(begin):
     cfg = begin()
     cfg.merge_from_list(["MODEL.RESNETS.RES2_OUT_CHANNELS", 8, "DATALOADER.NUM_WORKERS", 1])
-    with pytest.raises(UserError, match=r"^it does not fit; of its options differ \S+RES2_OUT_CHANNELS: 256 -> 8$"):
-        with find_begun(cfg).named():
-            raise UserError("it does not fit")
+    message = r"^it does not fit; of its options differ \S+RES2_OUT_CHANNELS: 256 -> 8$"
+    with pytest.raises(UserError, match=message), find_begun(cfg).named():
+        raise UserError("it does not fit")
 
 
 def test_a_damaged_config_is_the_users_error(begin):

@@ -43,7 +43,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_for_a_shell(tmp_path):
     [
         (train_net, ["--config-file", "gone.yaml"], "no such config file: gone.yaml"),
         (train_net, ["SOLVER.MAX_ITER"], "options come in pairs"),
-        (train_net, [MINI], "a config file is --config-file FILE"),
+        (train_net, [MINI], "give a file with --config-file FILE"),
         (train_net, ["--conf", "0.4"], "in place of --conf give MODEL.ROI_HEADS.SCORE_THRESH VALUE"),
         (train_net, ["--lr", "0.1"], "in place of --lr give SOLVER.BASE_LR VALUE"),
         (train_net, ["--batch-size=4"], "in place of --batch-size give SOLVER.IMS_PER_BATCH N for training"),
