@@ -302,14 +302,14 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         return number
 
     def taught(self, tasks: Iterable[str]) -> set[str]:
-        """Keys of those of some tasks that an image teaches; a data set that sets its labels itself is believed.
+        """Keys of those of some tasks that an image teaches, for which it looks no further than the first of each.
 
-        It looks no further than the first image of each.
+        A data set that makes its annotations itself is believed: its `tasks` or, where it has none, all.
         """
-        left = set(tasks) & self.tasks
+        left, found = set(tasks), set[str]()
         if self._readers is None:
-            return left
-        found = set[str]()
+            return left & self.tasks if self.tasks else left
+        left &= self.tasks
         for index in range(len(self)):
             if not left:
                 break

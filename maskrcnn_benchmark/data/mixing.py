@@ -124,7 +124,10 @@ def warn_of_untaught(cfg: CfgNode, dataset: AnnotatedDataset, enabled: "Sequence
         enabled: the tasks that are on.
     """
     tasks = [task for task in enabled if task.losses]
-    taught = _taught_by_images(dataset, {task.key for task in tasks})
+    taught = set[str]()
+    for member in dataset.members:
+        # what a file says of itself spares looking at its images; a user's own data set may say nothing
+        taught |= member.taught(taught_tasks(member, tasks) if member.tasks else [task.key for task in tasks])
     for task in tasks:
         if task.key not in taught:
             logger.warning(
@@ -132,14 +135,6 @@ def warn_of_untaught(cfg: CfgNode, dataset: AnnotatedDataset, enabled: "Sequence
                 "mean nothing; turn the task off, or add a data set that is annotated for it to DATASETS.TRAIN",
                 *(task.switch, ", ".join(cfg.DATASETS.TRAIN), task.title),
             )
-
-
-def _taught_by_images(dataset, keys):
-    """Of some tasks those that an image of a training data set teaches."""
-    if isinstance(dataset, ConcatDataset):
-        return set().union(*(_taught_by_images(each, keys) for each in dataset.datasets))
-    source = dataset.dataset if isinstance(dataset, MappedDataset) else dataset
-    return source.taught(keys & dataset.tasks)
 
 
 def sampling_ratios(cfg: CfgNode) -> tuple[float, ...]:

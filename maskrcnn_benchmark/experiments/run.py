@@ -45,6 +45,7 @@ from maskrcnn_benchmark.utils.miscellaneous import save_config
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.resume_state import damaged_entry
 from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
 CONFLICTS = "interactions.png"  # within OUTPUT_DIR
@@ -198,10 +199,10 @@ def test(
 
 
 def _test(cfg, checkpoint, vocabulary, device):
-    last = DetectronCheckpointer(cfg, nn.Identity(), save_dir=cfg.OUTPUT_DIR)
-    file = local_file(checkpoint or last.get_checkpoint_file() or cfg.MODEL.WEIGHT, cfg.PATHS_CATALOG)
+    last = DetectronCheckpointer(cfg, nn.Identity(), save_dir=cfg.OUTPUT_DIR).get_checkpoint_file()
+    file = local_file(checkpoint or last or cfg.MODEL.WEIGHT, cfg.PATHS_CATALOG)
     make_missing_mini_detail(cfg)
-    vocabulary = vocabulary or _vocabulary_of(file, last.entries_of(file), cfg)
+    vocabulary = vocabulary or _vocabulary_of(file, cfg)
     bind_vocabulary(cfg, vocabulary)
     model = _build_model(cfg, vocabulary, device)
     checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)
@@ -221,21 +222,31 @@ def _has_pointer(cfg):
     return os.path.lexists(Path(cfg.OUTPUT_DIR) / POINTER)
 
 
-def _vocabulary_of(file, rest, cfg):
-    """The names that weights were trained with: their own, else those of the training data, be they here or known."""
-    if rest.get("vocabulary") is not None:
+def _vocabulary_of(file, cfg):
+    """The names that weights were trained with: their own, else those of the training data, be they here or known.
+
+    Where they are neither, those of the test data, as the original library has it.
+    """
+    named = read_checkpoint(file, mapped=True).get("vocabulary")
+    if named is not None:
         try:
-            return Vocabulary.from_dict(rest["vocabulary"])
+            return Vocabulary.from_dict(named)
         except Unfit as fault:
             raise damaged_entry(file, "vocabulary", fault) from None
     try:
         return load_vocabulary(cfg)
-    except UserError:
+    except UserError as error:
         names = (cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN)
         known = next((found for found in map(known_vocabulary, names) if found is not None), None)
-        if known is None:
-            raise
-        return known
+        logger.warning(
+            "%s does not name its classes, and the data that it was trained on is not here (%s): they are called as %s",
+            *(file, error, "they are known" if known else f"in {', '.join(cfg.DATASETS.TEST[:1])}"),
+        )
+        if known is not None:
+            return known
+        of_test = cfg.clone()
+        of_test.DATASETS.TRAIN, of_test.DATASETS.VOCABULARY = (), ""
+        return load_vocabulary(of_test)
 
 
 def _warn_of_lacking(cfg, model, report):

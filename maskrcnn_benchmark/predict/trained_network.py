@@ -118,7 +118,7 @@ def testing_config(path: str | os.PathLike, options: Sequence[Any] = ()) -> tupl
         (the config, the `Vocabulary` or None where the file has none).
     """
     file = local_file(str(path))
-    _, rest = split_checkpoint(read_checkpoint(file), file)
+    rest = read_checkpoint(file, mapped=True)
     cfg = config_of(file, rest, options=options)
     _check_data(cfg, file, rest)
     if not cfg.is_given("MODEL.DEVICE"):
@@ -129,18 +129,30 @@ def testing_config(path: str | os.PathLike, options: Sequence[Any] = ()) -> tupl
 
 
 def _check_data(cfg, file, rest):
-    """Say of data sets that are not there which catalog knew them: it is a program, and none of a checkpoint is run."""
+    """Say of data sets that are not there where the training found them: a checkpoint is no authority on files."""
     try:
         check_files(cfg, cfg.DATASETS.TEST)
     except UserError as error:
-        tree = parse_yaml(rest["config"], file) if isinstance(rest.get("config"), str) else None
-        catalog = tree.get("PATHS_CATALOG") if isinstance(tree, dict) else None
-        if not isinstance(catalog, str) or is_own_catalog(catalog) or cfg.is_given("PATHS_CATALOG"):
+        text = rest.get("config")
+        tree = read_yaml(Path(file).with_name(CONFIG_BESIDE)) if text is None else parse_yaml(text, file)
+        places = {"PATHS_CATALOG": tree.get("PATHS_CATALOG"), "DATASETS.DATA_DIR": _data_dir(tree)}
+        if is_own_catalog(places["PATHS_CATALOG"]):
+            del places["PATHS_CATALOG"]
+        given = [
+            f"{key} {printable(place)}"
+            for key, place in places.items()
+            if isinstance(place, str) and place != cfg.value_of(key) and not cfg.is_given(key)
+        ]
+        if not given:
             raise
         raise UserError(
-            f"{error}; {file} was trained with the catalog {printable(catalog)}, which is not taken from a checkpoint: "
-            "give it again with PATHS_CATALOG FILE"
+            f"{error}; {file} was trained with {' '.join(given)}, which is not taken from a checkpoint: give it again"
         ) from None
+
+
+def _data_dir(tree):
+    datasets = tree.get("DATASETS")
+    return datasets.get("DATA_DIR") if isinstance(datasets, dict) else None
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -153,7 +165,7 @@ def config_of(file: str, rest: dict[str, Any], config_file: str = "", options: S
 
     Args:
         file: its path.
-        rest: what it holds beside its weights.
+        rest: what it holds, with or without its weights.
         config_file, options: as `load_network` takes them.
     """
     cfg = default_cfg.clone()

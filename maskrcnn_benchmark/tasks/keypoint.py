@@ -112,9 +112,6 @@ class COCOKeypointReader(LabelReader):
     def has(self, image: COCOImage) -> bool:
         return image.has_objects and image.dataset.file.joints is not None
 
-    def teaches(self, image: COCOImage) -> bool:
-        return self.has(image) and any(any((record.get("keypoints") or ())[2::3]) for record in image.records)
-
 
 _VISIBILITY_CODES = 3  # 0 not annotated; what 1 and 2 mean is the joint set's own
 

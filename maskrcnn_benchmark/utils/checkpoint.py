@@ -158,13 +158,9 @@ class Checkpointer:
         `has_checkpoint` must be true. Raises `UserError` for one that is not there or damaged.
         """
         f = self.get_checkpoint_file()
-        rest = self.entries_of(f)
+        _, rest = split_checkpoint(self._read(f, mapped=True), f)
         self._check_entries(rest, f, True)
         return rest
-
-    def entries_of(self, f: str | os.PathLike) -> dict[str, Any]:
-        """What a file on this machine holds beside its weights, unchecked. Raises `UserError` for a damaged file."""
-        return split_checkpoint(self._read(f), f)[1]
 
     def get_checkpoint_file(self) -> str:
         """The path that `last_checkpoint` holds, or "" if there is none.
@@ -213,9 +209,9 @@ class Checkpointer:
             raise UserError(f"{f} holds no entry 'model', so it is not a checkpoint of this library")
         return split_checkpoint(checkpoint, f)
 
-    def _read(self, f):
+    def _read(self, f, mapped=False):
         try:
-            return read_checkpoint(f)
+            return read_checkpoint(f, mapped=mapped)
         except UserError as error:
             raise UserError(f"{error}{_remedy(f, self.save_dir)}") from None
 

@@ -27,15 +27,18 @@ LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
 WEIGHTS_KEYS = ("model", "blobs", "state_dict")
 
 
-def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy of the file") -> dict[Any, Any]:
+def read_checkpoint(
+    path: str | os.PathLike, remedy: str = "; take another copy of the file", mapped: bool = False
+) -> dict[Any, Any]:
     """The dictionary in a file: a pickle of arrays if it is called .pkl, a torch file otherwise; nothing in it is run.
 
-    Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else.
+    Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else. `mapped` is for
+    a look at the file: see `load_tensors`.
     """
     if not os.path.isfile(path):  # also of what no path can be
         raise UserError(f"no such checkpoint: {printable(str(path), 300)}{remedy}")
     path = Path(path)
-    value = load_arrays(path, remedy) if _is_array_pickle(path) else load_tensors(path, remedy)
+    value = load_arrays(path, remedy) if _is_array_pickle(path) else load_tensors(path, remedy, mapped)
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a {type(value).__name__}, not a dictionary of weights{remedy}")
     return value
