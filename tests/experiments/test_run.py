@@ -211,6 +211,44 @@ def test_testing_without_weights_is_the_users_error(data, tmp_path):
         run_test(make_cfg(tmp_path, data))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("MODEL.WEIGHT", "gone.pth"), "no such checkpoint: gone.pth; correct the path"),
+        (("MODEL.WEIGHT", str(MINI)), "mini_R_18_FPN.yaml "),
+        (("MODEL.WEIGHT", "catalog://ImageNet/Gone"), "Gone"),
+        (("TEST.SINGLE_TASK_RESULTS", "gone.json"), "single-task results .*gone.json"),
+        (("DATASETS.TRAIN", ("coco_2017_train",)), "data set 'coco_2017_train' is not there"),
+        (("DATASETS.VOCABULARY", "voc_2012_val"), "data set 'voc_2012_val' is not there"),
+        (("DATASETS.TEST", ("mini_detail_val", "voc_2012_vol")), "unknown data set 'voc_2012_vol'"),
+    ],
+)
+def test_what_a_run_needs_and_has_not_is_told_before_anything_is_made(tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        train(make_cfg(tmp_path / "out", tmp_path / "data", *options))
+    with pytest.raises(
+        UserError, match=message if "TRAIN" not in options[0] and "VOC" not in options[0] else "weights"
+    ):
+        run_test(make_cfg(tmp_path / "out", tmp_path / "data", *options))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_test_needs_no_training_data_and_warns_of_heads_that_the_weights_lack(finished, data, tmp_path, caplog):
+    folder, model = finished
+    gone = ("DATASETS.TRAIN", ("gone_train",), "TEST.TRIVIAL", False, "MODEL.BOUNDARY_ON", True)
+    expected = read_results(folder / "results.json")["semantic"]["metrics"]
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    for weights in (folder / "model_final.pth", tmp_path / "bare.pth"):
+        caplog.clear()
+        results = run_test(make_cfg(tmp_path, data, *gone), str(weights))["mini_detail_val"]
+        assert results["semantic"]["metrics"] == expected
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        (lacking,) = [text for text in warnings if text.startswith("the weights lack")]
+        assert "of the head for boundary detection" in lacking and "turn it off with MODEL.BOUNDARY_ON False" in lacking
+        is_bare = weights.name == "bare.pth"
+        assert any("does not name its classes" in text and "mini_detail_val" in text for text in warnings) == is_bare
+
+
 def test_damaged_results_are_the_users_error(tmp_path):
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(UserError, match=r"results\.json is damaged: it is not valid JSON .*; remove it"):
