@@ -97,7 +97,8 @@ def _train(cfg, skip_test, device):
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
         check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders], evaluated_tasks(cfg))
-    with record_run(cfg, arguments, device, changed_options(begun)) as record, ending_workers(*test_loaders):
+    changed = changed_options(None if is_finished else begun)
+    with record_run(cfg, arguments, device, changed) as record, ending_workers(*test_loaders):
         if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
             logger.info(
                 "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
@@ -266,8 +267,8 @@ def _warn_of_lacking(cfg, model, report):
             )
     if lacking:
         logger.warning(
-            "the weights lack %d of the network's tensors, such as %s, which stay random, so that the scores mean "
-            "nothing; give the config of the weights' own network",
+            "the weights lack %d tensors of no single head, such as %s: whatever is predicted through them comes from "
+            "random numbers; turn these tasks off, or give the config of the weights' own network",
             *(len(lacking), min(lacking)),
         )
 

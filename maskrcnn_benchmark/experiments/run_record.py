@@ -177,7 +177,7 @@ _START = {
     "started": (str,),
     "ended": _TEXT,
     "host": _TEXT,
-    **dict.fromkeys(("git", "environment", "process"), _DICT),
+    **dict.fromkeys(("git", "environment", "process", "changed_options"), _DICT),
 }
 _PARTS = {
     "git": {"commit": _TEXT, "diff_stat": (list,)},

@@ -243,8 +243,9 @@ def test_a_test_needs_no_training_data_and_warns_of_heads_that_the_weights_lack(
         results = run_test(make_cfg(tmp_path, data, *gone), str(weights))["mini_detail_val"]
         assert results["semantic"]["metrics"] == expected
         warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        (lacking,) = [text for text in warnings if text.startswith("the weights lack")]
+        lacking, shared = [text for text in warnings if text.startswith("the weights lack")]
         assert "of the head for boundary detection" in lacking and "turn it off with MODEL.BOUNDARY_ON False" in lacking
+        assert "edge_decoder" in shared
         is_bare = weights.name == "bare.pth"
         assert any("does not name its classes" in text and "mini_detail_val" in text for text in warnings) == is_bare
 
