@@ -89,7 +89,7 @@ def check_files(cfg: CfgNode, names: Iterable[str]) -> None:
             continue
         seen.add(name)
         entry = _look_up(cfg, name, images=True)
-        factory, args = (entry.get("factory"), entry.get("args")) if isinstance(entry, dict) else (None, None)
+        factory, args = (entry.get("factory"), entry.get("args")) if isinstance(entry, dict) else ("", None)
         if not isinstance(args, dict):
             continue
         paths = [args.get(key) for key in _PATHS.get(factory, ())]
