@@ -23,6 +23,7 @@ from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Number
+from maskrcnn_benchmark.utils.text import counted
 
 OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
@@ -152,7 +153,7 @@ def describe(done, total, arguments):
     """The last line: how many, how fast, where to."""
     folders = [arguments.output] if arguments.show != "none" or arguments.json else []
     folders += [arguments.save_answers] if arguments.save_answers else []
-    count = f"{done.images} image{'s' if done.images != 1 else ''}"
+    count = counted(done.images, "image")
     if done.skipped:
         count = f"{done.images} of {max(total or 0, done.images + len(done.skipped))} images"
     return f"{count}, {done.seconds / max(1, done.images):.3f} s each, in {' and '.join(folders)}"

@@ -20,6 +20,7 @@ from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -93,7 +94,7 @@ def sweep(arguments):
     gpus = arguments.gpus.split(",") if arguments.gpus else []
     places = make_places(read_config(config_file, arguments.opts), arguments.jobs, gpus)
     done = sum(map(is_done, runs))
-    print(f"{len(runs)} runs in {base}, of which {done} are done; {len(places)} at a time", flush=True)
+    print(f"{counted(len(runs), 'run')} in {base}, of which {done} are done; {len(places)} at a time", flush=True)
     if arguments.dry_run:
         print(describe_runs(runs))
         return 0

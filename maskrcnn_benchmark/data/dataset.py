@@ -17,6 +17,7 @@ from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import counted
 
 # The field of objects and persons that holds the rows of a file in COCO's layout, which testing scores against
 FILE_ROWS = "coco_records"
@@ -282,9 +283,9 @@ class AnnotatedDataset(torch.utils.data.Dataset):
                 is_number = isinstance(label, torch.Tensor) and not label.ndim
                 if is_number or len(label) != len(objects):
                     raise ValueError(
-                        f"image {image.image_id!r} has {len(objects)} objects, but {type(reader).__name__} returned "
-                        f"{'a number' if is_number else f'{len(label)} labels'} of the task {key!r}; return one for "
-                        "each of image.objects"
+                        f"image {image.image_id!r} has {counted(len(objects), 'object')}, but {type(reader).__name__} "
+                        f"returned {'a number' if is_number else f'{len(label)} labels'} of the task {key!r}; return "
+                        "one for each of image.objects"
                     )
                 objects.add_field(field, label)
         annotations = ImageAnnotations(image.size, image_id=image.image_id, labels=labels)

@@ -45,6 +45,7 @@ from maskrcnn_benchmark.utils.miscellaneous import save_config
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.resume_state import damaged_entry
 from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
@@ -102,9 +103,9 @@ def _train(cfg, skip_test, device):
     with record_run(cfg, arguments, device, changed) as record, ending_workers(*test_loaders):
         if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
             logger.info(
-                "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
+                "this training is finished (%s): to go on, raise SOLVER.MAX_ITER; to start over, choose "
                 "another OUTPUT_DIR or remove %s",
-                arguments["iteration"],
+                counted(arguments["iteration"], "iteration"),
                 cfg.OUTPUT_DIR,
             )
             interactions = _interactions(arguments)
@@ -262,15 +263,15 @@ def _warn_of_lacking(cfg, model, report):
         lacking -= own
         if own:
             logger.warning(
-                "the weights lack %d tensors of the head for %s, such as %s: it predicts from random numbers, and its "
+                "the weights lack %s of the head for %s, such as %s: it predicts from random numbers, and its "
                 "scores mean nothing; turn it off with MODEL.%s False, or test weights that have it",
-                *(len(own), task.title, min(own), task.switch),
+                *(counted(len(own), "tensor"), task.title, min(own), task.switch),
             )
     if lacking:
         logger.warning(
-            "the weights lack %d tensors of no single head, such as %s: whatever is predicted through them comes from "
+            "the weights lack %s of no single head, such as %s: whatever is predicted through them comes from "
             "random numbers; turn these tasks off, or give the config of the weights' own network",
-            *(len(lacking), min(lacking)),
+            *(counted(len(lacking), "tensor"), min(lacking)),
         )
 
 

@@ -33,6 +33,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.model_zoo import is_fetched, local_file
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 
 WORLD_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them
@@ -66,7 +67,10 @@ def start_run(cfg: ConfigNode) -> Iterator[torch.device]:
     run_once(lambda: mkdir(cfg.OUTPUT_DIR), on_each_machine=True)
     with run_lock(cfg.OUTPUT_DIR) as taken_from:
         setup_logger("maskrcnn_benchmark", cfg.OUTPUT_DIR, get_rank())
-        logger.info("%d process(es), this one on %s\n%s", get_world_size(), device, collect_env_info(device))
+        logger.info(
+            "%s, this one on %s\n%s",
+            *(counted(get_world_size(), "process", "processes"), device, collect_env_info(device)),
+        )
         if taken_from:
             logger.info("took %s over from %s, which was killed", cfg.OUTPUT_DIR, taken_from)
         yield device
