@@ -17,6 +17,7 @@ from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.utils.arguments import name_of_ours, option_words
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Text, shown
+from maskrcnn_benchmark.utils.text import an
 from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 # Options of the original library that have no meaning here. They are accepted so that its users' files load.
@@ -247,7 +248,7 @@ def _read_tree(path: Path, builders: Sequence[Path]) -> dict[str, Any]:
         raise UserError(f"no such config file: {path}{whose}{hint}")
     tree = read_yaml(path) or {}
     if not isinstance(tree, dict):
-        raise UserError(f"{path} must hold a tree of options, but holds a {type(tree).__name__}")
+        raise UserError(f"{path} must hold a tree of options, but holds {an(type(tree).__name__)}")
     return tree
 
 

@@ -362,7 +362,7 @@ def as_dataset(dataset: Any) -> AnnotatedDataset:
         for name in _METHODS:
             if not callable(getattr(dataset, name)):
                 raise UserError(
-                    f"{type(dataset).__name__}.{name} is a {type(getattr(dataset, name)).__name__}, but must be a "
+                    f"{type(dataset).__name__}.{name} is {an(type(getattr(dataset, name)).__name__)}, but must be a "
                     "method, as AnnotatedDataset has it; define one that returns it, or call it by another name"
                 )
         return dataset
@@ -370,8 +370,9 @@ def as_dataset(dataset: Any) -> AnnotatedDataset:
         return _OwnDataset(dataset)
     missing = [name for name in _ORIGINAL if not hasattr(dataset, name)]
     if missing:
+        kind = an(type(dataset).__name__)
         raise UserError(
-            f"a {type(dataset).__name__} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, "
+            f"{kind} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, "
             f"or give it {', '.join(_OURS)} or, as the original's COCODataset has them, {', '.join(_ORIGINAL)}; it "
             f"lacks {', '.join(missing)}"
         )

@@ -14,7 +14,7 @@ from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
 from maskrcnn_benchmark.utils.schema import shown
-from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.text import an, printable
 from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, torchvision_weights
 from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
 from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START, load_tensors
@@ -40,7 +40,7 @@ def read_checkpoint(
     path = Path(path)
     value = load_arrays(path, remedy) if _is_array_pickle(path) else load_tensors(path, remedy, mapped)
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds a {type(value).__name__}, not a dictionary of weights{remedy}")
+        raise UserError(f"{path} holds {an(type(value).__name__)}, not a dictionary of weights{remedy}")
     return value
 
 
