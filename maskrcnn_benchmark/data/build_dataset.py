@@ -89,8 +89,8 @@ def check_files(cfg: CfgNode, names: Iterable[str]) -> None:
             continue
         seen.add(name)
         entry = _look_up(cfg, name, images=True)
-        factory, args = (entry.get("factory"), entry.get("args")) if isinstance(entry, dict) else ("", None)
-        if not isinstance(args, dict):
+        factory, args = (entry.get(key) for key in ("factory", "args")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(factory, str) or not isinstance(args, dict):
             continue
         paths = [args.get(key) for key in _PATHS.get(factory, ())]
         missing = [path for path in paths if isinstance(path, str | os.PathLike) and not os.path.exists(path)]

@@ -17,7 +17,7 @@ from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.text import counted
+from maskrcnn_benchmark.utils.text import an, counted
 
 # The field of objects and persons that holds the rows of a file in COCO's layout, which testing scores against
 FILE_ROWS = "coco_records"
