@@ -19,7 +19,9 @@ from maskrcnn_benchmark.utils.yaml_file import parse_yaml
 
 # What these decided when the training began is in its weights, its optimizer's state and its random numbers. Whatever
 # else changes names or shapes of a network, or how its parameters are grouped, shows when the checkpoint is loaded
-FIXED = ("MODEL.WEIGHT", "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", "SOLVER.OPTIMIZER", "SOLVER.SEED")
+FIXED = ("MODEL.BACKBONE.FREEZE_CONV_BODY_AT", "SOLVER.OPTIMIZER", "SOLVER.SEED")
+# What is read when a training begins and never again: another value, such as a path on another machine, changes nothing
+BEGINNING = ("MODEL.WEIGHT",)
 # Of the machine that a run is on; and groups of options, with a dot at their end, that decide on tests alone
 MACHINE = ("OUTPUT_DIR", "PATHS_CATALOG", "DATASETS.DATA_DIR", "MODEL.DEVICE", "DATALOADER.NUM_WORKERS")
 TESTING = ("TEST.", "DATASETS.TEST")
@@ -69,8 +71,11 @@ class Begun:
     iteration: int
     changes: tuple[Change, ...]
 
-    def refuse(self) -> None:
-        """Raise `UserError` if it cannot go on with an option of the config; all that differ are told before."""
+    def refuse(self, cfg: ConfigNode) -> None:
+        """Raise `UserError` if it cannot go on with an option of the config; all that differ are told before.
+
+        Options that it began with get their values in `cfg` again.
+        """
         fixed = [str(change) for change in self.changes if not change.can]
         if fixed:
             self.tell()
@@ -78,6 +83,7 @@ class Begun:
                 f"{self.file}: a training that has begun cannot change {', '.join(fixed)}; go on with the checkpoint's "
                 f"value{'s' if len(fixed) > 1 else ''}, or choose another OUTPUT_DIR"
             )
+        self._give_back(cfg, [change for change in self.changes if change.key in BEGINNING])
 
     def tell(self) -> None:
         """Warn of the options that differ, and say of each whether it takes effect."""
@@ -94,11 +100,7 @@ class Begun:
         """
         idle = [change for change in self.changes if not change.key.startswith(MACHINE)]
         idle = [change for change in idle if is_tested or not change.key.startswith(TESTING)]
-        for change in idle:
-            tree = change.before
-            for name in reversed(change.key.split(".")):
-                tree = {name: tree}
-            cfg.merge_from_tree(tree, f"the config in {self.file}")
+        self._give_back(cfg, idle)
         goal = [change for change in idle if change.key == "SOLVER.MAX_ITER"]
         if goal and goal[0].before > self.iteration:
             cfg.SOLVER.MAX_ITER = self.iteration  # it was to train for longer, and ends here
@@ -110,6 +112,14 @@ class Begun:
                 "train anew choose another OUTPUT_DIR, to test with others take tools/test_net.py:\n%s",
                 *(cfg.OUTPUT_DIR, _table(rows)),
             )
+
+    def _give_back(self, cfg, changes):
+        """Give a config the checkpoint's values of some options."""
+        for change in changes:
+            tree = change.before
+            for name in reversed(change.key.split(".")):
+                tree = {name: tree}
+            cfg.merge_from_tree(tree, f"the config in {self.file}")
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
@@ -155,6 +165,8 @@ def _changes(cfg, tree):
 
 
 def _verdict(cfg, key):
+    if key in BEGINNING:
+        return "has no effect: it began with the other"
     other, wanted = READ_WITH.get(key, ("SOLVER.OPTIMIZER", cfg.SOLVER.OPTIMIZER))
     value = cfg.value_of(other)
     return "takes effect" if value == wanted else f"is not read with {other} {value}"
@@ -187,4 +199,5 @@ def _table(rows):
 
 def changed_options(begun: Begun | None) -> Mapping[str, list[Any]]:
     """{option: [value of the checkpoint, value from there on]} for the record of a run."""
-    return {change.key: [_plain(change.before), _plain(change.now)] for change in (begun.changes if begun else ())}
+    changes = [change for change in (begun.changes if begun else ()) if change.key not in BEGINNING]
+    return {change.key: [_plain(change.before), _plain(change.now)] for change in changes}

@@ -83,7 +83,7 @@ def _train(cfg, skip_test, device):
     if begun is not None and is_finished:
         begun.settle(cfg, is_tested)
     elif begun is not None:
-        begun.refuse()
+        begun.refuse(cfg)
     make_missing_mini_detail(cfg)
     vocabulary = load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)

@@ -87,7 +87,7 @@ def check_inputs(cfg: CfgNode, weights: str | os.PathLike, names: Iterable[str],
     """
     check_options(cfg)
     if weights and not is_fetched(str(weights), cfg.PATHS_CATALOG):
-        read_checkpoint(local_file(str(weights)), "; correct the path", mapped=True)
+        read_checkpoint(local_file(str(weights), cfg.PATHS_CATALOG), "; correct the path", mapped=True)
     if is_tested and cfg.TEST.SINGLE_TASK_RESULTS:
         read_single_task(cfg.TEST.SINGLE_TASK_RESULTS)
     check_files(cfg, dict.fromkeys(name for name in names if name))

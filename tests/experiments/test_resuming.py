@@ -48,7 +48,7 @@ def test_what_can_change_is_told_and_recorded(begin, caplog):
     cfg.merge_from_list(["SOLVER.MAX_ITER", 12, "SOLVER.WEIGHT_DECAY", 0.1, "SOLVER.STEPS", (7, 8)])
     cfg.merge_from_list(["SOLVER.SCHEDULE", "cosine", "SOLVER.SEED", -1])  # -1 goes on with the checkpoint's
     begun = find_begun(cfg)
-    begun.refuse()
+    begun.refuse(cfg)
     begun.tell()
     assert [line.split() for line in caplog.messages[0].splitlines()[1:]] == [
         ["SOLVER.MAX_ITER:", "9", "->", "12", "takes", "effect"],
@@ -64,7 +64,6 @@ def test_what_can_change_is_told_and_recorded(begin, caplog):
     [
         ("SOLVER.OPTIMIZER", "AdamW"),
         ("SOLVER.SEED", 7),
-        ("MODEL.WEIGHT", "other.pth"),
         ("MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 0),
         ("MULTITASK.LR_FACTORS.SEMANTIC", 0.5),
     ],
@@ -75,18 +74,28 @@ def test_what_cannot_is_refused_with_both_values(begin, key, value, caplog):
     before = cfg.value_of(key)
     cfg.merge_from_list([key, value, "SOLVER.BASE_LR", 0.3])
     with pytest.raises(UserError, match="another OUTPUT_DIR") as error:
-        find_begun(cfg).refuse()
+        find_begun(cfg).refuse(cfg)
     assert f"cannot change {key}: {before!r} -> {value!r};" in str(error.value)
     assert "SOLVER.BASE_LR" in caplog.text and "takes effect" in caplog.text and "cannot change" in caplog.text
+
+
+def test_the_weights_that_it_began_with_stay_in_its_config(begin, caplog):
+    cfg = begin("MODEL.WEIGHT", "/here/R-50.pkl")
+    cfg.merge_from_list(["MODEL.WEIGHT", "/there/R-50.pkl"])
+    begun = find_begun(cfg)
+    begun.refuse(cfg)
+    begun.tell()
+    assert cfg.MODEL.WEIGHT == "/here/R-50.pkl" and changed_options(begun) == {}
+    assert "MODEL.WEIGHT: '/here/R-50.pkl' -> '/there/R-50.pkl'  has no effect: it began with the other" in caplog.text
 
 
 def test_a_factor_can_change_while_the_same_tasks_share_one(begin):
     cfg = begin("MULTITASK.LR_FACTORS.SEMANTIC", 0.5, "MULTITASK.LR_FACTORS.BOUNDARY", 0.25)
     cfg.merge_from_list(["MULTITASK.LR_FACTORS.SEMANTIC", 0.75])
-    find_begun(cfg).refuse()
+    find_begun(cfg).refuse(cfg)
     cfg.merge_from_list(["MULTITASK.LR_FACTORS.SEMANTIC", 0.25])
     with pytest.raises(UserError, match=r"cannot change MULTITASK\.LR_FACTORS\.SEMANTIC: 0\.5 -> 0\.25"):
-        find_begun(cfg).refuse()
+        find_begun(cfg).refuse(cfg)
 
 
 def test_a_finished_training_keeps_what_was_run(begin, caplog):
