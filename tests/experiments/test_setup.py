@@ -136,7 +136,7 @@ def test_weights_of_a_users_catalog_are_looked_for_where_it_says(tmp_path):
     cfg.PATHS_CATALOG = str(tmp_path / "catalog.py")
     torch.save({"model": {}}, tmp_path / "mine.pth")
     setup.check_inputs(cfg, "catalog://mine.pth", [])
-    with pytest.raises(UserError, match="no such checkpoint: .*theirs.pth; correct the path"):
+    with pytest.raises(UserError, match=r"no such checkpoint: .*theirs\.pth; correct the path"):
         setup.check_inputs(cfg, "catalog://theirs.pth", [])
     setup.check_inputs(cfg, "https://example.org/theirs.pth", [])  # which is fetched when the run has its folder
 
