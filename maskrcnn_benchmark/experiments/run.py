@@ -228,7 +228,7 @@ def _has_pointer(cfg):
 def _vocabulary_of(file, cfg):
     """The names that weights were trained with: their own, else those of the training data, be they here or known.
 
-    Where they are neither, those of the test data, as the original library has it.
+    Where they are neither, those of the test data, which the original library takes always.
     """
     named = read_checkpoint(file, mapped=True).get("vocabulary")
     if named is not None:
@@ -239,17 +239,16 @@ def _vocabulary_of(file, cfg):
     try:
         return load_vocabulary(cfg)
     except UserError as error:
-        names = (cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN)
-        known = next((found for found in map(known_vocabulary, names) if found is not None), None)
-        logger.warning(
-            "%s does not name its classes, and the data that it was trained on is not here (%s): they are called as %s",
-            *(file, error, "they are known" if known else f"in {', '.join(cfg.DATASETS.TEST[:1])}"),
-        )
+        logger.warning("%s does not name its classes, and what it was trained on is not here: %s", file, error)
+    for known in map(known_vocabulary, (cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN)):
         if known is not None:
-            return known
-        of_test = cfg.clone()
-        of_test.DATASETS.TRAIN, of_test.DATASETS.VOCABULARY = (), ""
-        return load_vocabulary(of_test)
+            with contextlib.suppress(UserError):  # of a data set of one's own under a known name
+                bind_vocabulary(cfg.clone(), known)
+                return known
+    logger.warning("its classes are taken to be those of %s", cfg.DATASETS.TEST[0])
+    of_test = cfg.clone()
+    of_test.DATASETS.TRAIN, of_test.DATASETS.VOCABULARY = (), ""
+    return load_vocabulary(of_test)
 
 
 def _warn_of_lacking(cfg, model, report):

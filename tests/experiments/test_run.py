@@ -1,5 +1,6 @@
 """A whole run on a few drawn images: train, evaluate, draw, run again, resume, test."""
 
+import contextlib
 import json
 import os
 import signal
@@ -245,7 +246,21 @@ def test_a_test_needs_no_training_data_and_warns_of_heads_that_the_weights_lack(
         assert "of the head for boundary detection" in lacking and "turn it off with MODEL.BOUNDARY_ON False" in lacking
         assert "edge_decoder" in shared
         is_bare = weights.name == "bare.pth"
-        assert any("does not name its classes" in text and "mini_detail_val" in text for text in warnings) == is_bare
+        assert any("bare.pth does not name its classes" in text for text in warnings) == is_bare
+        assert ("its classes are taken to be those of mini_detail_val" in warnings) == is_bare
+
+
+@pytest.mark.parametrize("name", ["voc_2012_train", "coco_2017_train"])
+def test_known_names_stand_in_for_training_data_if_they_are_as_many_as_the_config_says(
+    finished, data, tmp_path, caplog, name
+):
+    _, model = finished
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    cfg = make_cfg(tmp_path, data, "DATASETS.TRAIN", (name,), "MODEL.SEMANTIC_HEAD.NUM_CLASSES", 21)
+    with contextlib.suppress(UserError):  # the test set may have other names
+        run_test(cfg, str(tmp_path / "bare.pth"))
+    assert cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES == 21
+    assert ("taken to be those of mini_detail_val" in caplog.text) == (name == "coco_2017_train")
 
 
 def test_damaged_results_are_the_users_error(tmp_path):

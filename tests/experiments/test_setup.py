@@ -129,8 +129,7 @@ def test_a_negative_seed_is_drawn():
 
 def test_weights_of_a_users_catalog_are_looked_for_where_it_says(tmp_path):
     (tmp_path / "catalog.py").write_text(
-        "class ModelCatalog:\n    @staticmethod\n    def get(name):\n"
-        f"        return {str(tmp_path)!r} + '/' + name\n"
+        f"class ModelCatalog:\n    @staticmethod\n    def get(name):\n        return {str(tmp_path)!r} + '/' + name\n"
     )
     cfg = default_cfg.clone()
     cfg.PATHS_CATALOG = str(tmp_path / "catalog.py")
