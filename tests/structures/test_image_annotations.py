@@ -150,7 +150,7 @@ def test_a_label_of_the_whole_image_is_kept_as_it_is_and_one_of_its_pixels_is_no
 
 
 def test_a_label_that_could_not_follow_its_image_is_refused():
-    with pytest.raises(TypeError, match="the label 'depth' of image 7 is an ndarray without 'crop'; give a structure"):
+    with pytest.raises(TypeError, match="the label 'depth' of image 7 is a ndarray without 'crop'; give a structure"):
         ImageAnnotations((6, 4), image_id=7, labels={"depth": torch.zeros(4, 6).numpy()})
     with pytest.raises(TypeError, match=r"is a tensor \[1, 4, 6\], but a tensor says something of the image"):
         ImageAnnotations((6, 4), labels={"depth": torch.zeros(1, 4, 6)})
