@@ -184,7 +184,7 @@ def _value(tree: Any, key: str, cfg: ConfigNode) -> Any:
 
 def _grouping(factors):
     """Which tasks share a group of the optimizer's parameters, and which are frozen: a number for each."""
-    numbers: dict[float, int] = {1.0: 0}
+    numbers = {1.0: 0}
     return [-1 if factor == 0 else numbers.setdefault(factor, len(numbers)) for factor in factors]
 
 
