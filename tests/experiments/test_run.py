@@ -256,7 +256,8 @@ def test_known_names_stand_in_for_training_data_if_they_are_as_many_as_the_confi
 ):
     _, model = finished
     torch.save(model.state_dict(), tmp_path / "bare.pth")
-    cfg = make_cfg(tmp_path, data, "DATASETS.TRAIN", (name,), "MODEL.SEMANTIC_HEAD.NUM_CLASSES", 21)
+    options = ("MODEL.SEMANTIC_HEAD.NUM_CLASSES", 21, "MODEL.CLASSIFICATION_ON", False, "TEST.TRIVIAL", False)
+    cfg = make_cfg(tmp_path, data, "DATASETS.TRAIN", (name,), *options)
     with contextlib.suppress(UserError):  # the test set may have other names
         run_test(cfg, str(tmp_path / "bare.pth"))
     assert cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES == 21
