@@ -7,6 +7,7 @@ IN is a path, an address or catalog://NAME. The config decides on the network; t
 
 import argparse
 
+from maskrcnn_benchmark.utils.arguments import OptionWords
 from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -17,7 +18,11 @@ def parse_arguments(arguments=None):
     parser.add_argument("target", metavar="OUT", help="the checkpoint to write")
     parser.add_argument("--config-file", required=True, metavar="FILE", help="the config of the network")
     parser.add_argument(
-        "options", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options that go before the file's"
+        "options",
+        nargs=argparse.REMAINDER,
+        action=OptionWords,
+        metavar="KEY VALUE",
+        help="options that go before the file's",
     )
     return parser.parse_args(arguments)
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from maskrcnn_benchmark.demo.uploads import MOST_PIXELS
-from maskrcnn_benchmark.utils.arguments import in_range, positive
+from maskrcnn_benchmark.utils.arguments import OptionWords, in_range, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer
@@ -41,7 +41,9 @@ def parse_arguments(arguments=None):
         metavar="N",
         help="larger uploads are refused (default: %(default)s)",
     )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 

@@ -59,6 +59,7 @@ from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.text import counted
 
 
 class Exporter:
@@ -233,7 +234,7 @@ def export(file, split, kind, out, images=None):
         target.write(text.encode())
     number = f", {len(content['annotations'])} annotations" if kind != "semantic" else ""
     skipped = "".join(f"; left out: {count} {reason}" for reason, count in exporter.skipped.items())
-    return f"{path}: {len(content['images'])} images{number}{skipped}"
+    return f"{path}: {counted(len(content['images']), 'image')}{number}{skipped}"
 
 
 def _check_image(folder, image):

@@ -8,6 +8,7 @@ A file is kept only if it predicts as the network does, image by image; the exit
 """
 
 from maskrcnn_benchmark.tasks.names import task_keys
+from maskrcnn_benchmark.utils.arguments import OptionWords
 from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 
 
@@ -29,7 +30,9 @@ def parse_arguments(arguments=None):
         "--images", nargs="+", default=[], metavar="FILE", help="files, folders or patterns to check with (else drawn)"
     )
     parser.add_argument("--check-only", action="store_true", help="write nothing; check the files that are in DIR")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 

@@ -6,6 +6,7 @@ python tools/test_net.py --config-file configs/detail/mini_R_18_FPN.yaml TEST.IM
 A checkpoint of this library carries its config, so it is enough; --config-file takes another one.
 """
 
+from maskrcnn_benchmark.utils.arguments import OptionWords
 from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -19,7 +20,9 @@ def parse_arguments(arguments=None):
         help="the weights; by default MODEL.WEIGHT of KEY VALUE, else OUTPUT_DIR's last checkpoint",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="accepted; torchrun sets LOCAL_RANK")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from maskrcnn_benchmark.config import record_of
+from maskrcnn_benchmark.utils.arguments import OptionWords
 
 SPLITS = ("train", "val", "trainval")  # of `data.detail.dataset`; that and the catalog import PyTorch
 
@@ -28,4 +29,6 @@ def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_
     part_sets, class_sets = (one_of.values for one_of in ranges)
     group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
     group.add_argument("--classes", choices=class_sets, help="classes of Detail's layout (default: all)")
-    group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    group.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
