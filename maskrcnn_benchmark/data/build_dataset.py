@@ -106,8 +106,13 @@ def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bo
     alone = len(cfg.DATASETS.TRAIN) <= 1  # of several, others may have them
     if is_train and alone and "instance" in dataset.tasks and not dataset.file.has_masks:
         raise UserError(f"MODEL.MASK_ON is on, but data set {name} has no masks ({dataset.file.path}); turn it off")
+    if is_train and alone and "keypoint" in dataset.tasks and not dataset.file.keypoints.are_labelled:
+        raise UserError(
+            f"MODEL.KEYPOINT_ON is on, but data set {name} has no labelled keypoints ({dataset.file.path}); turn it off"
+        )
     if is_train:
-        logger.info("%s: %d of %d images", name, len(dataset), len(dataset.file.images))
+        left_out = dataset.left_out and f"; left out by DATALOADER.FILTER_EMPTY_ANNOTATIONS: {dataset.left_out}"
+        logger.info("%s: %d of %d images%s", name, len(dataset), len(dataset.file.images), left_out)
     return dataset
 
 

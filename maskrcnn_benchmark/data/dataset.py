@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from maskrcnn_benchmark.data.coco.keypoints import KeypointLists, read_keypoints
 from maskrcnn_benchmark.data.image_file import read_image
+from maskrcnn_benchmark.data.preparation.check_kinds import Findings
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
@@ -418,21 +419,27 @@ class OriginalDataset(_Adapter):
         super().__init__(dataset)
         self._labels = {category: label for label, category in self._category_ids.items()}
         labels = range(1, len(self._labels) + 1)
-        names = [dataset.coco.cats[self._category_ids[label]]["name"] for label in labels]
-        has_keypoints = any("keypoints" in row for row in dataset.coco.anns.values())
-        self.vocabulary = Vocabulary(thing_names=tuple(names), joints=COCO_JOINTS if has_keypoints else None)
+        rows = [{"id": key, **dataset.coco.cats[key]} for key in map(self._category_ids.get, labels)]
+        lists = KeypointLists()
+        for row in dataset.coco.anns.values():
+            lists.add(row)
+        self._keypoints = read_keypoints(type(dataset).__name__, rows, lists, Findings())
+        names = {row["id"]: row["name"] for row in rows}
+        self.vocabulary = Vocabulary(
+            tuple(names.values()), joints=self._keypoints.joints, keypoint_things=self._keypoints.names(names)
+        )
 
     def __getitem__(self, index: int) -> tuple[Any, Any, int]:
         return self.dataset[index]
 
     def get_annotations(self, index: int) -> ImageAnnotations:
-        """`ImageAnnotations` with the file's rows, crowds included; persons are those with keypoints."""
+        """`ImageAnnotations` with the file's rows, crowds included; people are those that may have keypoints."""
         info = self.get_img_info(index)
         size = (info["width"], info["height"])
         rows = self.dataset.coco.imgToAnns.get(self.image_id(index), [])
         persons = None
         if self.vocabulary.joints is not None:
-            persons = self._boxes([row for row in rows if "keypoints" in row], size)
+            persons = self._boxes([row for row in rows if row["category_id"] in self._keypoints.categories], size)
         return ImageAnnotations(size, self._boxes(rows, size), persons, image_id=self.image_id(index))
 
     def _boxes(self, rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> BoxList:

@@ -9,16 +9,22 @@ from typing import Any
 import numpy as np
 
 from maskrcnn_benchmark.data.coco.content import category_rows, column_rows
+from maskrcnn_benchmark.data.coco.keypoints import (
+    NUMBER,
+    KeypointLists,
+    has_other_number,
+    problem_of_keypoints,
+    read_keypoints,
+)
 from maskrcnn_benchmark.data.coco.records import (
     ImageUse,
     is_box,
     is_size,
     pack,
     problem_of_image,
-    problem_of_keypoints,
     problem_of_segmentation,
-    read_joints,
 )
+from maskrcnn_benchmark.data.preparation.check_kinds import Findings
 from maskrcnn_benchmark.data.preparation.check_values import is_integer, is_text
 from maskrcnn_benchmark.data.preparation.index_file import NotIndexable
 from maskrcnn_benchmark.data.preparation.problems import Problem
@@ -53,7 +59,7 @@ class SoundScan(Scan):
         self._labels, self._crowds = array("i"), array("b")
         self._number_of_label: dict[Any, int] = {}
         self._ids: set[Any] = set()
-        self._keypoints: set[int] = set()  # lengths of the lists that occur
+        self._lists, self._findings = KeypointLists(), Findings()
         super().__init__(path, progress)
 
     def read_tables(self, rows: Mapping[str, list]) -> None:
@@ -67,8 +73,11 @@ class SoundScan(Scan):
         _require(len(self.categories) == len(self.rows), "an id occurs twice in 'categories'")
         _require(self._number_of_label.keys() <= self.categories.keys(), "a category is not listed")
         _require(len(self._ids) == len(self._owners), "an id occurs twice in 'annotations'")
-        self.joints = read_joints(self.path, self.rows, bool(self._keypoints))
-        _require(self._keypoints <= {3 * len(self.joints or ())}, "keypoints are not those that the file names")
+        self.keypoints = read_keypoints(self.path, self.rows, self._lists, self._findings)
+        lengths = {length for key in self.keypoints.categories for length in self._lists.lengths[key]}
+        _require(lengths <= {3 * len(self.keypoints.joints or ())}, "keypoints are not those that the file names")
+        self.categories = {row["id"]: row for row in self.keypoints.rows}
+        self.problems += self._findings.problems
         self.annotated = "annotations" in self.found
         self._sort()
 
@@ -87,7 +96,7 @@ class SoundScan(Scan):
             "positions": self._positions[order],
             "sizes": np.array(self._sizes).reshape(-1, 2)[self._positions[order]],
             "annotations": np.diff(self._bounds)[order],
-            "valid": np.array([use.is_valid for use in self._uses], bool)[order],
+            "valid": np.array([use.code(self.keypoints) for use in self._uses], np.uint8)[order],
         }
 
     def class_counts(self) -> dict[Any, tuple[int, int, int]]:
@@ -131,7 +140,9 @@ class SoundScan(Scan):
         if keypoints is not None:
             _require(isinstance(keypoints, list), "keypoints are no list")
             _require(not problem_of_keypoints(keypoints, len(keypoints)), "keypoints are not finite numbers")
-            self._keypoints.add(len(keypoints))
+            self._lists.add(row)
+            if has_other_number(row):
+                self._findings.add(NUMBER, f"annotation {key} of image {row['image_id']}")
         self._uses[number].add(row)
         self._owners.append(number)
         self._starts.append(start)
@@ -187,7 +198,8 @@ class SoundContent:
         return {
             "annotated": int(self.scan.annotated),
             "has_masks": int(self.scan.has_masks),
-            "has_keypoints": int(self.scan.joints is not None),
+            "has_keypoints": int(self.scan.keypoints.joints is not None),
+            "labelled": int(self.scan.keypoints.are_labelled),
             "checked": 0,
         }
 

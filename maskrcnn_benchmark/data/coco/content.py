@@ -9,14 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from maskrcnn_benchmark.data.coco.records import (
-    file_name_of,
-    has_valid_annotation,
-    pack,
-    problem_of_annotation,
-    problem_of_image,
-    read_joints,
-)
+from maskrcnn_benchmark.data.coco.keypoints import OUTSIDE, UNUSABLE, KeypointLists, read_keypoints
+from maskrcnn_benchmark.data.coco.records import file_name_of, pack, problem_of_annotation, problem_of_image, use_of
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_images import check_file, is_safe_name
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size
@@ -37,7 +31,7 @@ class CocoScan(Scan):
 
     Attributes:
         categories: {category id: its row} in file order.
-        joints: the `JointSet` of the keypoints, or None.
+        keypoints: `FileKeypoints`.
         has_masks: whether an annotation has a segmentation.
         annotated: whether the file has the section of annotations at all.
     """
@@ -48,18 +42,22 @@ class CocoScan(Scan):
     ID_KEYS = {"annotations": "id"}
 
     def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
-        self.has_masks = self._has_keypoints = False
+        self.has_masks, self._lists = False, KeypointLists()
         super().__init__(path, progress)
 
     def read_tables(self, rows: Mapping[str, list]) -> None:
         self.images = self._table("images", rows["images"], problem_of_image)
         self.categories = self._table("categories", rows["categories"], _problem_of_category)
-        self.joints = read_joints(self.path, self.categories.values(), self._has_keypoints)
+        findings = kinds.Findings()
+        self.keypoints = read_keypoints(self.path, self.categories.values(), self._lists, findings)
+        self.categories = {row["id"]: row for row in self.keypoints.rows}
+        self.problems += findings.problems
         self.annotated = "annotations" in self.found
 
     def note(self, section: str, record: dict[str, Any]) -> None:
         self.has_masks |= record.get("segmentation") is not None
-        self._has_keypoints |= record.get("keypoints") is not None
+        if is_id(record.get("category_id")):
+            self._lists.add(record)
 
     def _table(self, section, rows, problem_of):
         table = {}
@@ -104,7 +102,7 @@ class CocoContent:
                     continue
                 content = (json.dumps(value).encode() for value in (self.scan.images[image_id], records))
                 rows["rows"].append((image_id, *content))
-                size, valid = (image["width"], image["height"]), has_valid_annotation(records)
+                size, valid = (image["width"], image["height"]), use_of(records, self.scan.keypoints)
                 rows["summaries"].append((image_id, self._positions[image_id], size, len(records), valid))
                 rows["classes"].append(Counter((row["category_id"], bool(row.get("iscrowd", 0))) for row in records))
         return rows, problems
@@ -129,7 +127,8 @@ class CocoContent:
         return {
             "annotated": int(self.scan.annotated),
             "has_masks": int(self.scan.has_masks),
-            "has_keypoints": int(self.scan.joints is not None),
+            "has_keypoints": int(self.scan.keypoints.joints is not None),
+            "labelled": int(self.scan.keypoints.are_labelled),
         }
 
     def _checked(self, records, image, findings):
@@ -143,9 +142,7 @@ class CocoContent:
         for i, record in enumerate(records):
             number = record.get("id")
             where = f"annotation {number if is_id(number) else f'entry {i}'} of image {findings.image_id}"
-            problem = problem_of_annotation(
-                pack(dict(record)), self.scan.images, self.scan.categories, self.scan.joints
-            )
+            problem = problem_of_annotation(pack(dict(record)), self.scan.images, self.scan.categories)
             if problem:
                 findings.add(ANNOTATION, where, f"it {problem}")
             elif number in seen:
@@ -155,9 +152,21 @@ class CocoContent:
             else:
                 if _is_outside(record["bbox"], size):
                     findings.add(BOX, where, f"bbox {record['bbox']} of {size[0]}x{size[1]}")
+                self._check_keypoints(record, size, where, findings)
                 seen.add(number)
                 kept.append(record)
         return kept
+
+    def _check_keypoints(self, record, size, where, findings):
+        """Mend a record's keypoints in place; those that cannot be used are taken away."""
+        if not record.get("keypoints"):
+            return
+        problem = self.scan.keypoints.mend(record, where, findings)
+        if problem:
+            findings.add(UNUSABLE, where, f"they {problem}")
+            del record["keypoints"]
+        elif outside := self.scan.keypoints.outside(record, size):
+            findings.add(OUTSIDE, where, ", ".join(self.scan.keypoints.joints.names[k] for k in outside))
 
 
 def column_rows(ids: Iterable[Any], **columns: Any) -> list[tuple]:

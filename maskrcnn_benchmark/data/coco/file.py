@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from maskrcnn_benchmark.data.coco.keypoints import FileKeypoints, KeypointLists, read_keypoints
 from maskrcnn_benchmark.data.coco.records import (
-    has_valid_annotation,
     is_box,
     is_size,
     pack,
-    problem_of_keypoints,
     problem_of_segmentation,
-    read_joints,
+    use_of,
 )
 from maskrcnn_benchmark.data.json_file import read_json
+from maskrcnn_benchmark.data.preparation.check_kinds import Findings
 from maskrcnn_benchmark.data.preparation.check_values import shown
+from maskrcnn_benchmark.data.preparation.problems import Problem
+from maskrcnn_benchmark.data.preparation.summary import group_problems
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -32,12 +34,13 @@ class CocoFile:
         categories: {category id: name} in file order; category_rows: their rows.
         annotated: whether the file has a section of annotations at all; COCO's lists of test images have none.
         has_masks: whether a record has a segmentation.
-        joints: the `JointSet` that the records' keypoints are of, or None if the file has none.
+        keypoints: `FileKeypoints`, whose `joints` are None if the file has none.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         content = read_json(self.path, required=("images", "categories"), object_hook=pack)
+        self._problems: list[Problem] = []
         self.annotated = "annotations" in content
         rows = self._rows(content, "annotations")
         categories = self._table(content, "categories", ("name",))
@@ -50,7 +53,8 @@ class CocoFile:
             self._by_image[row["image_id"]].append(row)
         self._by_image.default_factory = None
         self.has_masks = any(row.get("segmentation") is not None for row in rows)
-        self.joints = self._read_joints(rows)
+        self.keypoints = self._read_keypoints(rows)
+        self.category_rows = self.keypoints.rows
 
     def records(self, image_id: Any) -> list[dict[str, Any]]:
         """The annotations of one image in file order; a list of rows, which must not be changed.
@@ -63,14 +67,18 @@ class CocoFile:
         """The image ids: numbers ascending, then texts."""
         return sorted(self.images, key=lambda image_id: (isinstance(image_id, str), image_id))
 
-    def are_valid(self, image_ids: Iterable[Any]) -> np.ndarray:
-        """bool [len(image_ids)]: whether training can learn from images, see `coco_records.ImageUse`."""
-        return np.array([has_valid_annotation(self.records(image_id)) for image_id in image_ids], bool)
+    def uses_of(self, image_ids: Iterable[Any]) -> np.ndarray:
+        """uint8 [len(image_ids)]: what training can learn from images, see `coco_records.ImageUse.code`."""
+        return np.array([use_of(self.records(image_id), self.keypoints) for image_id in image_ids], np.uint8)
 
     def sizes_of(self, image_ids: Iterable[Any]) -> np.ndarray:
         """int64 [len(image_ids), 2]: widths and heights in pixels."""
         rows = map(self.images.__getitem__, image_ids)
         return np.array([(row["width"], row["height"]) for row in rows], np.int64).reshape(-1, 2)
+
+    def problems(self) -> list[tuple[str, str, int, str]]:
+        """What was mended or is to be known, by kind: list of (what, what was done, number, first)."""
+        return group_problems((problem.what, problem.where, problem.action) for problem in self._problems)
 
     def name_of(self, row: dict[str, Any]) -> str:
         """The words by which an error names a record: "FILE: annotation 12 of image 30"."""
@@ -153,15 +161,22 @@ class CocoFile:
                 "remove the entry"
             )
 
-    def _read_joints(self, rows):
-        """The joints of the file; every record's keypoints are of them."""
-        with_keypoints = [row for row in rows if row.get("keypoints") is not None]
-        joints = read_joints(self.path, self.category_rows, bool(with_keypoints))
-        for row in with_keypoints:
-            problem = problem_of_keypoints(row["keypoints"], 3 * len(joints))
-            if problem:
+    def _read_keypoints(self, rows) -> FileKeypoints:
+        """Whose and which the keypoints are; those of every record are mended and checked."""
+        lists, findings = KeypointLists(), Findings()
+        for row in rows:
+            lists.add(row)
+        keypoints = read_keypoints(self.path, self.category_rows, lists, findings)
+        for row in rows:
+            if row.get("keypoints") and (problem := keypoints.mend(row, _place(row), findings)):
                 raise UserError(f"{self.name_of(row)}: its keypoints {problem}; mend or remove the entry")
-        return joints
+        self._problems += findings.problems
+        return keypoints
+
+
+def _place(row):
+    """The words for a record in the list of problems."""
+    return f"annotation {row['id']} of image {row['image_id']}"
 
 
 def _first_twice(rows):

@@ -60,12 +60,16 @@ def open_coco_file(path: str | os.PathLike) -> CocoIndex | CocoFile:
 
 @lru_cache(maxsize=4)  # training and test file, each perhaps of two parts
 def _read(path, modified, size):
-    return CocoFile(path)
+    return _told(CocoFile(path), path)
 
 
 @lru_cache(maxsize=4)
 def _open_index(index, path, state):
-    file = CocoIndex(index, path)
+    return _told(CocoIndex(index, path), path)
+
+
+def _told(file, path):
+    """The file, after what was wrong with it is told."""
     for what, action, number, first in file.problems():
         logger.warning("%s: %s, %d time%s, such as %s; %s", path, what, number, "s" * (number > 1), first, action)
     return file

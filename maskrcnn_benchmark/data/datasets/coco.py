@@ -14,9 +14,17 @@ import torch
 from pycocotools.coco import COCO
 
 from maskrcnn_benchmark.data.coco.opening import open_coco_file
-from maskrcnn_benchmark.data.coco.records import plain_record
+from maskrcnn_benchmark.data.coco.records import (
+    ANYTHING,
+    MIN_VISIBLE_KEYPOINTS,
+    NO_KEYPOINTS,
+    NOTHING,
+    least_keypoints,
+    plain_record,
+)
 from maskrcnn_benchmark.data.dataset import FILE_ROWS, AnnotatedDataset, AnnotatedImage
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
@@ -102,6 +110,7 @@ class COCODataset(AnnotatedDataset):
         categories: {category id: name}; json_category_id_to_contiguous_id: {category id: label from 1, in the order of
             the file's table} and contiguous_category_id_to_json_id, its inverse.
         vocabulary: `Vocabulary`; joints are None where the file has no keypoints.
+        left_out: how many images were left out and for which reasons, in words; "" for none.
     """
 
     layout = "coco"
@@ -122,8 +131,8 @@ class COCODataset(AnnotatedDataset):
             ann_file: the JSON file, or an index of one, see `coco.opening.open_coco_file`.
             root: folder of the images, or None if only annotations are wanted.
             remove_images_without_annotations: leave out images without a box that is wider and higher than a pixel or,
-                where the records have keypoints, with fewer than 10 labelled keypoints in all. Those from which a task
-                per image can learn stay.
+                where keypoints are wanted and the records have some, with fewer labelled keypoints in all than 10/17
+                of an object's: 10 of COCO's 17. Those from which a task per image can learn stay.
             transforms: called as `transforms(image, annotations)`, or None.
             tasks: keys of `tasks.TASKS` whose annotations are wanted; None wants all that COCO has.
             keep_crowd: for testing: keep every record, `iscrowd` and those without area too, and the file's own rows as
@@ -138,19 +147,41 @@ class COCODataset(AnnotatedDataset):
         self.categories = dict(self.file.categories)
         self.json_category_id_to_contiguous_id = {key: i + 1 for i, key in enumerate(self.categories)}
         self.contiguous_category_id_to_json_id = {i + 1: key for i, key in enumerate(self.categories)}
-        self.vocabulary = Vocabulary(thing_names=tuple(self.categories.values()), joints=self.file.joints)
+        keypoints = self.file.keypoints
+        self.vocabulary = Vocabulary(
+            thing_names=tuple(self.categories.values()),
+            joints=keypoints.joints,
+            keypoint_things=keypoints.names(self.categories),
+        )
         self.ids = self.file.ordered_ids()
         self.open_readers(tasks)
+        self.left_out = ""
         if remove_images_without_annotations:
-            kept = self.file.are_valid(self.ids)
-            others = self.tasks - self._region_tasks
-            if others:
-                kept |= np.array([self._teaches(index, others) for index in range(len(self.ids))], bool)
-            self.ids = list(compress(self.ids, kept))
-            if not self.ids:
-                number = len(self.file.images)
-                raise UserError(f"{self.file.path}: none of its {number} images has an annotation to learn from")
+            self._leave_out_useless()
         self.id_to_img_map = dict(enumerate(self.ids))
+
+    def _leave_out_useless(self) -> None:
+        uses = self.file.uses_of(self.ids)
+        if "keypoint" not in self.tasks:
+            uses[uses == NO_KEYPOINTS] = ANYTHING
+        others = self.tasks - self._region_tasks
+        if others:
+            uses[[self._teaches(index, others) for index in range(len(self.ids))]] = ANYTHING
+        self.ids = list(compress(self.ids, uses == ANYTHING))
+        joints = self.file.keypoints.joints
+        reasons = {
+            NOTHING: "without a box that is wider and higher than a pixel",
+            NO_KEYPOINTS: f"with fewer than {least_keypoints(joints)} labelled keypoints "
+            f"({MIN_VISIBLE_KEYPOINTS}/{len(COCO_JOINTS)} of an object's {len(joints or ())})",
+        }
+        counts = {words: np.count_nonzero(uses == code) for code, words in reasons.items()}
+        self.left_out = " and ".join(f"{number} {words}" for words, number in counts.items() if number)
+        if not self.ids:
+            number = len(self.file.images)
+            raise UserError(
+                f"{self.file.path}: none of its {number} images has an annotation to learn from: {self.left_out}; "
+                "DATALOADER.FILTER_EMPTY_ANNOTATIONS False keeps them"
+            )
 
     def get_img_info(self, index: int) -> dict[str, Any]:
         """The image's row of the file, with {"height", "width" in pixels, "file_name", "id"} and "image_id"."""

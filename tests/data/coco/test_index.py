@@ -136,7 +136,7 @@ def test_a_list_of_test_images_is_not_annotated(tmp_path, content):
         (lambda c: c["annotations"][2]["segmentation"].update(size=[9, 9]), "mask does not decode", "annotation 2"),
         (
             lambda c: c["annotations"][1].update(keypoints=[1, 2]),
-            "annotation cannot be used",
+            "keypoints cannot be used, unlike their object",
             "annotation 4 of image 20",
         ),
         (lambda c: c["annotations"][2].update(id=1), "record is repeated", "annotation 1 of image 10"),

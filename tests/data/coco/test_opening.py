@@ -78,7 +78,7 @@ def facts(file):
     return repr(
         [
             (ids, list(file.images.items()), file.category_rows, file.categories, file.annotated, file.has_masks),
-            (file.joints, file.are_valid(ids).tolist(), file.sizes_of(ids).tolist()),
+            (file.keypoints, file.uses_of(ids).tolist(), file.sizes_of(ids).tolist()),
             [file.records(image_id) for image_id in [*ids, "nobody's"]],
         ]
     )
