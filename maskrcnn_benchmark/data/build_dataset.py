@@ -106,9 +106,15 @@ def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bo
     alone = len(cfg.DATASETS.TRAIN) <= 1  # of several, others may have them
     if is_train and alone and "instance" in dataset.tasks and not dataset.file.has_masks:
         raise UserError(f"MODEL.MASK_ON is on, but data set {name} has no masks ({dataset.file.path}); turn it off")
-    if is_train and alone and "keypoint" in dataset.tasks and not dataset.file.keypoints.are_labelled:
+    keypoints = dataset.file.keypoints
+    if is_train and alone and "keypoint" in dataset.tasks and not keypoints.are_labelled:
         raise UserError(
             f"MODEL.KEYPOINT_ON is on, but data set {name} has no labelled keypoints ({dataset.file.path}); turn it off"
+        )
+    if is_train and "keypoint" in dataset.tasks and keypoints.joints and not keypoints.joints.flip_pairs:
+        names = ", ".join(keypoints.joints.names[:3])
+        logger.warning(
+            "%s: the names of keypoints (%s, ...) tell no left from right: a mirror exchanges none", name, names
         )
     if is_train:
         left_out = dataset.left_out and f"; left out by DATALOADER.FILTER_EMPTY_ANNOTATIONS: {dataset.left_out}"

@@ -265,19 +265,20 @@ class Keypoint(Task):
         return partial(_rename_keypoints, places, target.joints, swaps_codes, labels, has)
 
     def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
-        """The number of persons; of each keypoint how often it has each visibility code, int64 [K, 3]."""
-        persons = annotations.people
-        table = np.zeros((len(vocabulary.joints), _VISIBILITY_CODES), np.int64)
-        if len(persons):
-            codes = persons.get_field("keypoints").keypoints[..., 2].numpy().astype(np.int64)
-            codes = codes.clip(0, _VISIBILITY_CODES - 1)
-            table = np.stack([(codes == code).sum(0) for code in range(_VISIBILITY_CODES)], axis=1)
-        return {"people": len(persons), "joints": table}
+        """The number of objects with a labelled keypoint; of each keypoint how often it has each visibility code on
+        them, int64 [K, 3].
+        """
+        codes = np.zeros((0, len(vocabulary.joints)), np.int64)
+        if len(annotations.people):
+            codes = annotations.people.get_field("keypoints").keypoints[..., 2].numpy().astype(np.int64)
+            codes = codes[codes.any(axis=1)].clip(0, _VISIBILITY_CODES - 1)
+        table = np.stack([(codes == code).sum(0) for code in range(_VISIBILITY_CODES)], axis=1)
+        return {"people": len(codes), "joints": table}
 
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         number, joints = count["people"], count["joints"]
         if not number:
-            return [("keypoints", f"no {_objects(vocabulary, 1)} is there")]
+            return [("keypoints", "none")]
         persons = f"{number} {_objects(vocabulary, number)}"
         occluded = joints[:, vocabulary.joints.occluded_code].sum()
         return [("keypoints", f"{joints[:, 1:].sum()} on {persons}, {occluded} occluded")]

@@ -13,6 +13,7 @@ from maskrcnn_benchmark.data.coco.keypoints import (
     NUMBER,
     KeypointLists,
     has_other_number,
+    number_words,
     problem_of_keypoints,
     read_keypoints,
 )
@@ -139,10 +140,10 @@ class SoundScan(Scan):
         keypoints = row.get("keypoints")
         if keypoints is not None:
             _require(isinstance(keypoints, list), "keypoints are no list")
-            _require(not problem_of_keypoints(keypoints, len(keypoints)), "keypoints are not finite numbers")
+            _require(not problem_of_keypoints(keypoints, len(keypoints)), "keypoints have to be mended")
             self._lists.add(row)
             if has_other_number(row):
-                self._findings.add(NUMBER, f"annotation {key} of image {row['image_id']}")
+                self._findings.add(NUMBER, number_words(row, f"annotation {key} of image {row['image_id']}"))
         self._uses[number].add(row)
         self._owners.append(number)
         self._starts.append(start)

@@ -163,10 +163,10 @@ class CocoContent:
             return
         problem = self.scan.keypoints.mend(record, where, findings)
         if problem:
-            findings.add(UNUSABLE, where, f"they {problem}")
+            findings.add(UNUSABLE, f"{where} (they {problem})")
             del record["keypoints"]
         elif outside := self.scan.keypoints.outside(record, size):
-            findings.add(OUTSIDE, where, ", ".join(self.scan.keypoints.joints.names[k] for k in outside))
+            findings.add(OUTSIDE, f"{where} ({', '.join(self.scan.keypoints.joints.names[k] for k in outside)})")
 
 
 def column_rows(ids: Iterable[Any], **columns: Any) -> list[tuple]:

@@ -18,7 +18,6 @@ FARTHEST = 2**18
 UNNAMED = Kind("category does not name its keypoints", REPAIRED)
 SKELETON_FROM_0 = Kind("skeleton counts keypoints from 0", REPAIRED)
 SKELETON_OUTSIDE = Kind("skeleton joins keypoints that are not there", REPAIRED)
-NO_SIDES = Kind("names of keypoints tell no left from right, so that a mirror exchanges none", KEPT)
 OF_OTHERS = Kind("keypoints of a category that does not name any", LEFT_OUT)
 FORM = Kind("keypoints are nested lists or text", REPAIRED)
 PAIRS = Kind("keypoints have no visibility", REPAIRED)
@@ -76,9 +75,9 @@ class FileKeypoints:
                 return still_wrong
             record["keypoints"] = keypoints
             for kind, detail in kinds:
-                findings.add(kind, where, detail)
-        if record["category_id"] in self.categories and has_other_number(record):
-            findings.add(NUMBER, where, f"{shown(record['num_keypoints'])}, not {number_labelled(record)}")
+                findings.add(kind, f"{where} ({detail})")
+        elif record["category_id"] in self.categories and has_other_number(record):
+            findings.add(NUMBER, number_words(record, where))
         return None
 
     def outside(self, record: Mapping[str, Any], size: Sequence[int]) -> list[int]:
@@ -145,11 +144,9 @@ def read_keypoints(
         )
     rows = [own[row["id"]][0] if row["id"] in own else row for row in rows]
     joints = next((each for _, each in own.values() if each.skeleton), next((each for _, each in own.values()), None))
-    if joints is not None and not joints.flip_pairs:
-        findings.add(NO_SIDES, f"category {sets[0][1]['name']!r}", ", ".join(joints.names[:3]) + ", ...")
     for row in rows:
         if own and row["id"] not in own and lists.filled[row["id"]]:
-            findings.add(OF_OTHERS, f"category {row['name']!r}", f"{lists.filled[row['id']]} objects have some")
+            findings.add(OF_OTHERS, f"those of {lists.filled[row['id']]} objects of category {row['name']!r}")
     return FileKeypoints(joints, frozenset(own), rows, any(lists.filled[key] for key in own))
 
 
@@ -201,6 +198,11 @@ def has_other_number(record: Mapping[str, Any]) -> bool:
     )
 
 
+def number_words(record: Mapping[str, Any], where: str) -> str:
+    """The place of a record that says another number of keypoints than it has, with both."""
+    return f"{where} ({shown(record['num_keypoints'])}, not {number_labelled(record)})"
+
+
 def _with_names(row):
     """A category's row; a number of keypoints in place of their names becomes as many names."""
     count = row.get("keypoints")
@@ -216,7 +218,7 @@ def _named_by_number(rows, lists, findings):
     names = list(COCO_JOINTS.names) if length % 3 else _numbered(length // 3)
     for row in rows:
         if row["id"] in owners and len(names) != len(COCO_JOINTS):
-            findings.add(UNNAMED, f"category {row['name']!r}", f"they are called {names[0]} to {names[-1]}")
+            findings.add(UNNAMED, f"category {row['name']!r}, called {names[0]} to {names[-1]}")
     return [{**row, "keypoints": names} if row["id"] in owners else row for row in rows]
 
 
@@ -240,11 +242,11 @@ def _read_category(path, row, findings):
         ) from None
     where = f"category {row['name']!r}"
     if any(0 in pair for pair in pairs):
-        findings.add(SKELETON_FROM_0, where, "1 is added")
+        findings.add(SKELETON_FROM_0, f"{where}, all {len(pairs)} links")
         pairs = [(a + 1, b + 1) for a, b in pairs]
     kept = [pair for pair in pairs if min(pair) >= 1 and max(pair) <= len(names)]
     if len(kept) < len(pairs):
-        findings.add(SKELETON_OUTSIDE, where, f"{len(pairs) - len(kept)} of {len(pairs)} pairs are left out")
+        findings.add(SKELETON_OUTSIDE, f"{where}, {len(pairs) - len(kept)} of {len(pairs)} links left out")
     if kept != [tuple(pair) for pair in row.get("skeleton") or ()]:
         row = {**row, "skeleton": [list(pair) for pair in kept]}
     skeleton = [(a - 1, b - 1) for a, b in kept]
@@ -258,25 +260,25 @@ def _mended(keypoints, count):
         return keypoints, kinds
     if all(isinstance(each, list) for each in keypoints):
         keypoints = [number for each in keypoints for number in each]
-        kinds.append((FORM, f"{len(keypoints)} numbers"))
+        kinds.append((FORM, f"now {len(keypoints)} in one list"))
     if any(isinstance(value, str) for value in keypoints):
         keypoints = [_number(value) for value in keypoints]
         kinds.append((FORM, "read as numbers"))
     if len(keypoints) == 2 * count:
         pairs = zip(keypoints[::2], keypoints[1::2])
         keypoints = [value for x, y in pairs for value in (x, y, 2 if x or y else 0)]
-        kinds.append((PAIRS, "taken for visible, 0, 0 for not annotated"))
+        kinds.append((PAIRS, "taken for 2, for 0 at 0, 0"))
     if len(keypoints) != 3 * count:
         return keypoints, kinds
     codes = [2 * value if isinstance(value, bool) else value for value in keypoints[2::3]]
     odd = [code for code in codes if code not in (0, 1, 2)]
     if odd:
-        kinds.append((VISIBILITY, f"a keypoint with {shown(odd[0])} counts as not annotated"))
+        kinds.append((VISIBILITY, f"{shown(odd[0])} counts as not annotated"))
     elif any(isinstance(value, bool) for value in keypoints[2::3]):
         kinds.append((VISIBILITY, "true is taken for 2, false for 0"))
     points = list(zip(keypoints[::3], keypoints[1::3], codes))
     if any(problem_of_keypoints([x, y, 0], 3) for x, y, code in points if code == 0):
-        kinds.append((UNLABELLED, "0, 0"))
+        kinds.append((UNLABELLED, "now 0, 0"))
     return [value for point in points for value in (point if point[2] in (1, 2) else (0, 0, 0))], kinds
 
 
