@@ -111,7 +111,7 @@ def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bo
         raise UserError(
             f"MODEL.KEYPOINT_ON is on, but data set {name} has no labelled keypoints ({dataset.file.path}); turn it off"
         )
-    if is_train and "keypoint" in dataset.tasks and keypoints.joints and not keypoints.joints.flip_pairs:
+    if is_train and "keypoint" in dataset.tasks and len(keypoints.joints or ()) > 1 and not keypoints.joints.flip_pairs:
         names = ", ".join(keypoints.joints.names[:3])
         logger.warning(
             "%s: the names of keypoints (%s, ...) tell no left from right: a mirror exchanges none", name, names

@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import CHANNELS, CLASSES, FLAG, NAME, REGION_HEADS, WIDTHS, region_pooling
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
+from maskrcnn_benchmark.data.coco.keypoints import number_labelled
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.datasets.coco import SWAPPED_VISIBILITY, COCOImage
 from maskrcnn_benchmark.data.detail.image import DetailImage
@@ -115,6 +116,11 @@ class COCOKeypointReader(LabelReader):
 
     def has(self, image: COCOImage) -> bool:
         return image.has_objects and image.dataset.file.keypoints.joints is not None
+
+    def teaches(self, image: COCOImage) -> bool:
+        of_file = image.dataset.file.keypoints
+        own = [record for record in image.records if record["category_id"] in of_file.categories]
+        return self.has(image) and any(map(number_labelled, own))  # none, where keypoints are not annotated
 
 
 _VISIBILITY_CODES = 3  # 0 not annotated; what 1 and 2 mean is the joint set's own

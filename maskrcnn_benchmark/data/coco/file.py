@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskrcnn_benchmark.data.coco.keypoints import FileKeypoints, KeypointLists, read_keypoints
+from maskrcnn_benchmark.data.coco.keypoints import UNUSABLE, FileKeypoints, KeypointLists, read_keypoints
 from maskrcnn_benchmark.data.coco.records import (
     is_box,
     is_size,
@@ -162,14 +162,15 @@ class CocoFile:
             )
 
     def _read_keypoints(self, rows) -> FileKeypoints:
-        """Whose and which the keypoints are; those of every record are mended and checked."""
+        """Whose and which the keypoints are; those of every record are mended or, if they cannot be, taken away."""
         lists, findings = KeypointLists(), Findings()
         for row in rows:
             lists.add(row)
         keypoints = read_keypoints(self.path, self.category_rows, lists, findings)
         for row in rows:
             if row.get("keypoints") and (problem := keypoints.mend(row, _place(row), findings)):
-                raise UserError(f"{self.name_of(row)}: its keypoints {problem}; mend or remove the entry")
+                findings.add(UNUSABLE, f"{_place(row)} (they {problem})")
+                del row["keypoints"]
         self._problems += findings.problems
         return keypoints
 

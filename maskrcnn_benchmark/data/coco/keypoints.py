@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from maskrcnn_benchmark.data.preparation.check_kinds import KEPT, LEFT_OUT, REPAIRED, Findings, Kind
-from maskrcnn_benchmark.data.preparation.check_values import shown
+from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -18,6 +18,8 @@ FARTHEST = 2**18
 UNNAMED = Kind("category does not name its keypoints", REPAIRED)
 SKELETON_FROM_0 = Kind("skeleton counts keypoints from 0", REPAIRED)
 SKELETON_OUTSIDE = Kind("skeleton joins keypoints that are not there", REPAIRED)
+NAMES = Kind("keypoints of a category have no names of their own", REPAIRED)
+DIFFERENT = Kind("categories have different keypoints, none of which can be learned or scored", LEFT_OUT)
 OF_OTHERS = Kind("keypoints of a category that does not name any", LEFT_OUT)
 FORM = Kind("keypoints are nested lists or text", REPAIRED)
 PAIRS = Kind("keypoints have no visibility", REPAIRED)
@@ -37,12 +39,14 @@ class FileKeypoints:
         categories: ids of the categories that have them; objects of others have none.
         rows: the rows of the file's table of categories, names and skeletons mended.
         are_labelled: whether any object has a labelled keypoint.
+        conflict: the categories whose labelled keypoints differ, so that there is no joint set, in words; or "".
     """
 
     joints: JointSet | None
     categories: frozenset
     rows: list[dict[str, Any]]
     are_labelled: bool
+    conflict: str = ""
 
     def names(self, categories: Mapping[Any, str]) -> tuple[str, ...]:
         """Names of the categories that have them, from {category id: name} of the file."""
@@ -120,7 +124,8 @@ def read_keypoints(
 ) -> FileKeypoints:
     """What the keypoints of a file are: those that its categories name.
 
-    If none does, the categories whose objects have keypoints have COCO's if there are 17, else unnamed ones.
+    If none does, the categories whose objects have keypoints have COCO's if there are 17, else unnamed ones. Where
+    categories name different ones, those count of which objects are labelled; if that leaves several, none do.
 
     Args:
         path: the file, which an error names.
@@ -129,25 +134,29 @@ def read_keypoints(
         findings: what was mended is noted here.
 
     Raises:
-        UserError: categories have different keypoints, or damaged ones.
+        UserError: a category's keypoints are no list of names.
     """
     rows = [_with_names(row) for row in rows]
     if not any(row.get("keypoints") for row in rows) and lists.lengths:
         rows = _named_by_number(rows, lists, findings)
     own = {row["id"]: _read_category(path, row, findings) for row in rows if row.get("keypoints")}
-    sets = list({joints.names: row for row, joints in own.values()}.items())
-    if len(sets) > 1:
-        words = " and ".join(f"{row['name']!r} ({len(names)})" for names, row in sets[:2])
-        raise UserError(
-            f"{path}: its categories {words} have different keypoints; leave one kind of them in the file: take "
-            "'keypoints' out of the other categories and their annotations, or make a file of each"
-        )
+    used = {own[key][1].names for key in own if lists.filled[key]} or {joints.names for _, joints in own.values()}
     rows = [own[row["id"]][0] if row["id"] in own else row for row in rows]
-    joints = next((each for _, each in own.values() if each.skeleton), next((each for _, each in own.values()), None))
-    for row in rows:
-        if own and row["id"] not in own and lists.filled[row["id"]]:
-            findings.add(OF_OTHERS, f"those of {lists.filled[row['id']]} objects of category {row['name']!r}")
-    return FileKeypoints(joints, frozenset(own), rows, any(lists.filled[key] for key in own))
+    if len(used) > 1:
+        first = {joints.names: f"{row['name']!r} ({len(joints)})" for row, joints in own.values()}
+        conflict = " and ".join(first[names] for names in first if names in used)
+        findings.add(DIFFERENT, f"those of {conflict}")
+        return FileKeypoints(None, frozenset(), rows, False, conflict)
+    own = {key: joints for key, (_, joints) in own.items() if joints.names in used}
+    joints = next((each for each in own.values() if each.skeleton), next(iter(own.values()), None))
+    for k, row in enumerate(rows):
+        if row["id"] not in own:
+            rows[k] = {name: value for name, value in row.items() if name not in ("keypoints", "skeleton")}
+            if own and lists.filled[row["id"]]:
+                findings.add(OF_OTHERS, f"those of {_objects(lists.filled[row['id']])} of category {row['name']!r}")
+    usable = {3 * len(joints or ()), 2 * len(joints or ())}
+    are_labelled = any(lists.filled[key] and usable & lists.lengths[key].keys() for key in own)
+    return FileKeypoints(joints, frozenset(own), rows, are_labelled)
 
 
 def keypoints_of_index(
@@ -193,9 +202,8 @@ def number_labelled(record: Mapping[str, Any]) -> int:
 
 def has_other_number(record: Mapping[str, Any]) -> bool:
     """Whether a record with sound keypoints says of itself that it has another number of them than it has."""
-    return bool(record.get("keypoints")) and record.get("num_keypoints", number_labelled(record)) != number_labelled(
-        record
-    )
+    number = record.get("num_keypoints")
+    return bool(number is not None and record.get("keypoints")) and number != number_labelled(record)
 
 
 def number_words(record: Mapping[str, Any], where: str) -> str:
@@ -228,29 +236,46 @@ def _numbered(count):
 
 def _read_category(path, row, findings):
     """(row, `JointSet`) of a category that names keypoints; the skeleton's pairs count from 1 in the row."""
-    names = row["keypoints"]
-    try:
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise TypeError
-        if len(set(names)) < len(names):
-            raise ValueError
-        pairs = [(int(a), int(b)) for a, b in row.get("skeleton") or ()]
-    except (TypeError, ValueError, OverflowError):
+    if not isinstance(row["keypoints"], list):
         raise UserError(
-            f"{path}: the keypoints or skeleton of category {row['name']!r} are not a list of different names "
-            "and a list of pairs of their numbers; mend them"
-        ) from None
-    where = f"category {row['name']!r}"
-    if any(0 in pair for pair in pairs):
+            f"{path}: the keypoints of category {row['name']!r} are {shown(row['keypoints'])}, not a list of names; "
+            "mend or remove them"
+        )
+    where, names = f"category {row['name']!r}", _different(row["keypoints"])
+    if names != row["keypoints"]:
+        changed = [k for k, name in enumerate(names) if name != row["keypoints"][k]]
+        findings.add(NAMES, f"{where}, {shown(row['keypoints'][changed[0]])}, now {names[changed[0]]!r}")
+    links = row.get("skeleton") or []
+    pairs = [_pair(link, names) for link in links] if isinstance(links, list) else [None]
+    if any(0 in pair for pair in pairs if pair):
         findings.add(SKELETON_FROM_0, f"{where}, all {len(pairs)} links")
-        pairs = [(a + 1, b + 1) for a, b in pairs]
-    kept = [pair for pair in pairs if min(pair) >= 1 and max(pair) <= len(names)]
+        pairs = [pair and (pair[0] + 1, pair[1] + 1) for pair in pairs]
+    kept = [pair for pair in pairs if pair and min(pair) >= 1 and max(pair) <= len(names)]
     if len(kept) < len(pairs):
         findings.add(SKELETON_OUTSIDE, f"{where}, {len(pairs) - len(kept)} of {len(pairs)} links left out")
-    if kept != [tuple(pair) for pair in row.get("skeleton") or ()]:
-        row = {**row, "skeleton": [list(pair) for pair in kept]}
+    if names != row["keypoints"] or links != [list(pair) for pair in kept]:
+        row = {**row, "keypoints": names, "skeleton": [list(pair) for pair in kept]}
     skeleton = [(a - 1, b - 1) for a, b in kept]
     return row, JointSet.from_names(names, skeleton, f"coco style: {row['name']}")
+
+
+def _different(names):
+    """Names of keypoints as texts that differ: those that are texts already, and are there once, as they are."""
+    texts = [
+        str(name) if is_text(name) or type(name) in (int, float) else f"keypoint {k + 1}"
+        for k, name in enumerate(names)
+    ]
+    numbers = Counter(texts)
+    return [name if numbers[name] == 1 else f"{name} ({k + 1})" for k, name in enumerate(texts)]
+
+
+def _pair(link, names):
+    """The numbers of two keypoints, which a skeleton may name, too; None for what is no pair."""
+    if not isinstance(link, list) or len(link) != 2:
+        return None
+    ends = [names.index(end) + 1 if end in names else _number(end) for end in link]
+    are_numbers = all(type(end) in (int, float) and abs(end) <= FARTHEST and end == int(end) for end in ends)
+    return (int(ends[0]), int(ends[1])) if are_numbers else None
 
 
 def _mended(keypoints, count):
@@ -270,16 +295,26 @@ def _mended(keypoints, count):
         kinds.append((PAIRS, "taken for 2, for 0 at 0, 0"))
     if len(keypoints) != 3 * count:
         return keypoints, kinds
-    codes = [2 * value if isinstance(value, bool) else value for value in keypoints[2::3]]
-    odd = [code for code in codes if code not in (0, 1, 2)]
+    points = [(x, y, _visibility(x, y, v)) for x, y, v in zip(keypoints[::3], keypoints[1::3], keypoints[2::3])]
+    odd = [(v, code) for v, (_, _, code) in zip(keypoints[2::3], points) if isinstance(v, bool) or v != code]
     if odd:
-        kinds.append((VISIBILITY, f"{shown(odd[0])} counts as not annotated"))
-    elif any(isinstance(value, bool) for value in keypoints[2::3]):
-        kinds.append((VISIBILITY, "true is taken for 2, false for 0"))
-    points = list(zip(keypoints[::3], keypoints[1::3], codes))
+        kinds.append((VISIBILITY, f"{shown(odd[0][0])} is taken for {odd[0][1]}"))
     if any(problem_of_keypoints([x, y, 0], 3) for x, y, code in points if code == 0):
         kinds.append((UNLABELLED, "now 0, 0"))
     return [value for point in points for value in (point if point[2] in (1, 2) else (0, 0, 0))], kinds
+
+
+def _visibility(x, y, code):
+    """0, 1 or 2 for what a keypoint has as its visibility: what is greater than 0 is labelled, as in pycocotools, but
+    for another number at 0, 0; what is no number is not.
+    """
+    if isinstance(code, bool) or code not in (0, 1, 2):
+        return 2 if isinstance(code, int | float) and code > 0 and (x or y) else 0
+    return code
+
+
+def _objects(number):
+    return f"{number} object{'s' * (number != 1)}"
 
 
 def _number(value):
