@@ -96,7 +96,9 @@ def test_a_data_set_reads_the_same_from_the_index(tmp_path, content):
     assert made and problems_of(index) == []
     assert_same(path, index, tmp_path)
     lines = [line.split() for line in summarize(index).splitlines()]
-    assert ["listed", "3"] in lines and ["with", "annotations", "2"] in lines and ["person", "2", "2", "1"] in lines
+    assert (
+        ["listed", "3"] in lines and ["with", "annotations", "2"] in lines and ["person", "2", "2", "1", "17"] in lines
+    )
 
 
 def test_the_index_beside_a_file_is_taken_until_the_file_changes(tmp_path, content):

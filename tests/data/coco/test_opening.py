@@ -230,7 +230,7 @@ def test_its_summary_is_that_of_the_tools_index(tmp_path, content, none_is_small
     ours = summarize(open_coco_file(path).index).splitlines()[:-1]
     index, _ = prepare(path, tmp_path / "other.sqlite")
     assert ours == summarize(index).splitlines()[:-1]
-    assert ["dog", "2", "1", "1"] in [line.split() for line in ours]
+    assert ["dog", "2", "1", "1", "0"] in [line.split() for line in ours]
 
 
 def test_a_small_file_is_read_and_nothing_is_written(tmp_path, content):
