@@ -550,7 +550,7 @@ OPTIONS = [
             "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
             True,
             FLAG,
-            "Images without boxes are left out of training; False keeps them as background",
+            "Images without boxes, or of few keypoints to learn, are left out of training; False keeps them",
         ),
     ),
     # -----------------------------------------------------------------------------------------------------------------

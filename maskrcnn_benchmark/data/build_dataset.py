@@ -108,9 +108,11 @@ def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bo
         raise UserError(f"MODEL.MASK_ON is on, but data set {name} has no masks ({dataset.file.path}); turn it off")
     keypoints = dataset.file.keypoints
     if is_train and alone and "keypoint" in dataset.tasks and not keypoints.are_labelled:
-        raise UserError(
-            f"MODEL.KEYPOINT_ON is on, but data set {name} has no labelled keypoints ({dataset.file.path}); turn it off"
-        )
+        reason, remedy = "has no labelled keypoints", "turn it off"
+        if keypoints.conflict:
+            reason = f"has different keypoints in its categories {keypoints.conflict}, and a network learns one kind"
+            remedy = "make a file of each, take 'keypoints' out of the annotations of the others, or turn it off"
+        raise UserError(f"MODEL.KEYPOINT_ON is on, but data set {name} {reason} ({dataset.file.path}); {remedy}")
     if is_train and "keypoint" in dataset.tasks and len(keypoints.joints or ()) > 1 and not keypoints.joints.flip_pairs:
         names = ", ".join(keypoints.joints.names[:3])
         logger.warning(

@@ -148,13 +148,6 @@ class COCODataset(AnnotatedDataset):
         self.json_category_id_to_contiguous_id = {key: i + 1 for i, key in enumerate(self.categories)}
         self.contiguous_category_id_to_json_id = {i + 1: key for i, key in enumerate(self.categories)}
         keypoints = self.file.keypoints
-        tasks = None if tasks is None else set(tasks)
-        if keypoints.conflict and "keypoint" in (tasks or ()):
-            raise UserError(
-                f"{self.file.path}: its categories {keypoints.conflict} have different keypoints, and a network learns "
-                "one kind of them: make a file of each, take 'keypoints' out of the annotations of the others, or turn "
-                "MODEL.KEYPOINT_ON off"
-            )
         self.vocabulary = Vocabulary(
             thing_names=tuple(self.categories.values()),
             joints=keypoints.joints,

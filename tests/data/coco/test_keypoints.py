@@ -179,15 +179,15 @@ def test_a_category_whose_keypoints_nobody_labelled_stands_in_nobodys_way(read, 
     assert objects(file, 2) == [FOUR, None]
 
 
-def test_two_kinds_of_keypoints_are_refused_only_where_they_are_to_be_learned(read, content, tmp_path):
+def test_of_two_kinds_of_keypoints_none_is_read_and_their_objects_stay(read, content):
     two_kinds(content)
     content["annotations"][2].update(keypoints=[1, 2, 2, 3, 4, 2], num_keypoints=2)
     file = read(content)
     assert file.keypoints.joints is None and [len(file.records(k)) for k in (1, 2)] == [1, 2]
     assert "'crate' (4) and 'barrel' (2)" in next(first for _, first in found(file).values())
-    assert len(COCODataset(file.path, None, True, tasks=("detection",))) == 2
-    with pytest.raises(UserError, match=r"'crate' .4. and 'barrel' .2. have different .* MODEL.KEYPOINT_ON off"):
-        COCODataset(file.path, None, True, tasks=("detection", "keypoint"))
+    dataset = COCODataset(file.path, None, True)
+    assert [len(dataset.get_annotations(k).instances) for k in (0, 1)] == [1, 2]
+    assert dataset.get_annotations(0).people is None
 
 
 def test_categories_share_one_kind_of_keypoints(read, content):
