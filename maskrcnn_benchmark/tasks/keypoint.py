@@ -159,7 +159,7 @@ def extent_of(keypoints: list[float]) -> list[float]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return " or ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
+    return "a person" if names == ("person",) else " or ".join(map(repr, names))
 
 
 LEFT_SIDE = (38, 132, 255)  # keypoints and limbs of an object's left, ...
