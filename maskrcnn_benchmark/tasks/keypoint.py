@@ -404,7 +404,7 @@ class Keypoint(Task):
         return len(persons)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
-        if not vocabulary.joints.flip_pairs:
+        if vocabulary.joints is not None and not vocabulary.joints.flip_pairs:
             return [("keypoints", [("keypoints", MIDDLE)])]
         owner = "a person's" if vocabulary.keypoint_names == ("person",) else "an object's"
         return [("keypoints", [(f"{owner} left", LEFT_SIDE), (f"{owner} right", RIGHT_SIDE)])]

@@ -86,6 +86,11 @@ def test_predicted_joints_of_other_classes_are_not_drawn(image, prediction, voca
     assert len(pixels_of(picture, LEFT_SIDE)) == 0
 
 
+@pytest.mark.parametrize("task", TASKS.values(), ids=str)
+def test_a_legend_needs_no_names(task):
+    assert all(isinstance(title, str) for title, _ in task.legend(Vocabulary(("crate",))))
+
+
 def test_sides_are_those_that_a_mirror_exchanges_whatever_letter_a_name_begins_with(image):
     joints = JointSet.from_names(("root", "eye_left", "eye_right", "lip"))
     places = torch.tensor([[[20.0, 20, 1], [60, 20, 1], [100, 20, 1], [140, 20, 1]]])
