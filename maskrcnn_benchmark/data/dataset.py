@@ -12,6 +12,7 @@ from PIL import Image
 
 from maskrcnn_benchmark.data.image_file import read_image
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
@@ -43,6 +44,8 @@ class AnnotatedImage:
     objects: BoxList | None = None
     # The masks of `objects`; None where they are not annotated
     masks: SegmentationMask | None = None
+    # What the file says of all its regions, where that is told apart from `objects`
+    file_regions: FileRegions | None = None
 
     def __init__(self, dataset: "AnnotatedDataset", index: int) -> None:
         self.dataset: Any = dataset  # whose layout adds attributes of its own
@@ -279,6 +282,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
                     )
                 objects.add_field(field, label)
         annotations = ImageAnnotations(image.size, image_id=image.image_id, labels=labels)
+        annotations.regions = image.file_regions
         annotations.instances = None if objects is None else image.kept(objects)
         return annotations
 

@@ -306,9 +306,9 @@ class VectorFile(ListFile):
     def check(self, row: Mapping, index: int, opened: PredictionList) -> None:
         self._check(row, opened.names.vocabulary)
 
-    def read(self, rows: Rows, index: int, opened: PredictionList) -> np.ndarray:
-        ((_, row),) = rows
-        return np.array(row[self.field], self.dtype)
+    def read(self, rows: Rows, index: int, opened: PredictionList) -> np.ndarray | None:
+        """None for an image without an entry, which is one that is not annotated for the task."""
+        return np.array(rows[0][1][self.field], self.dtype) if rows else None
 
     def decode(self, held: Any, size: tuple[int, int], vocabulary: Vocabulary) -> torch.Tensor:
         """float [L]."""

@@ -25,8 +25,9 @@ from maskrcnn_benchmark.data.dataset import MaskReader
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.coco.rows import encode, predicted_rows
 from maskrcnn_benchmark.evaluation.coco.style import InstanceEvaluator
+from maskrcnn_benchmark.evaluation.detail_toolkit import ToolkitInstanceEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead, build_roi_mask_head
@@ -198,6 +199,8 @@ class Instance(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        if protocols.detection == DETAIL_TOOLKIT:
+            return ToolkitInstanceEvaluator(self, vocabulary)
         return InstanceEvaluator(self, vocabulary, protocols.detection)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:

@@ -40,8 +40,8 @@ def matching_params(kind: str, protocol: str = "coco") -> Params:
 
     Args:
         kind: "bbox", "segm" or "keypoints".
-        protocol: "coco", or "detail" for those of PASCAL in Detail's bboxEval and instsegEval (one range of areas that
-            holds all, at most 1, 10, 100 or any number of detections per image and class).
+        protocol: "coco", or "detail" for one range of areas that holds all and at most 1, 10, 100 or any number of
+            detections per image and class.
     """
     params = Params(iouType=kind)
     if protocol == "detail":

@@ -88,7 +88,7 @@ class CocoStyleEvaluator(Evaluator):
     @property
     def protocol(self) -> str:  # type: ignore[override]
         if self.detection_protocol == "detail":
-            return "PASCAL in Detail: AP over IoU .50:.05:.95, any number of detections, objects of any size"
+            return "COCO's pairing: AP over IoU .50:.05:.95, any number of detections, objects of any size"
         return f"COCO: AP over IoU .50:.05:.95, at most {self.params.maxDets[-1]} detections per image and class"
 
     def record(self, stored: list[dict], target: ImageAnnotations) -> Any:
@@ -131,20 +131,23 @@ class CocoStyleEvaluator(Evaluator):
 
     def summarize(self, records: list[Any]) -> Scores:
         tables = self.accumulate(records)
-        names = self.stats if self.detection_protocol == "coco" else ("AP", "AP50", "AP75", "AR", *_DETAIL_RECALLS)
         reason = self.missing(records)
+        metrics = self.metrics_of(tables)
         if np.isnan(tables.average_precision()):
-            return Scores(dict.fromkeys(names, np.nan), reason=reason)
-        if self.detection_protocol == "coco":
-            stats, text = tables.summary()
-            # pycocotools says -1 where there was nothing to score
-            metrics = {name: float(stats[k]) if stats[k] >= 0 else np.nan for name, k in self.stats.items()}
-        else:
-            metrics, text = _detail_metrics(tables), ""
+            return Scores(metrics, reason=reason)
+        text = tables.summary()[1] if self.detection_protocol == "coco" else ""
         per_class = {"AP": tables.of_classes(self.class_names), "AP50": tables.of_classes(self.class_names, 0.5)}
         title = f"{self.task.title.capitalize()}: precision over recall"
         curves = [tables.curve(f"{self.task.key}_precision_recall", title, self.measure)]
         return Scores(metrics, per_class if self.class_names else {}, curves, reason, text)
+
+    def metrics_of(self, tables: PrecisionTables) -> dict[str, float]:
+        """{name: value in 0..1, or nan where there was nothing to score}."""
+        if self.detection_protocol != "coco":
+            return _detail_metrics(tables)
+        stats = tables.summary()[0]
+        # pycocotools says -1 where there was nothing to score
+        return {name: float(stats[k]) if stats[k] >= 0 else np.nan for name, k in self.stats.items()}
 
     def missing(self, records: list[Any]) -> str:
         """Why metrics are nan, in words; "" where none is."""

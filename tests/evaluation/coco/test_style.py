@@ -185,7 +185,7 @@ def test_scores_of_single_images():
 
 def test_the_protocol_is_named():
     assert "at most 100 detections per image and class" in detection().protocol
-    assert detection(protocol="detail").protocol.startswith("PASCAL in Detail")
+    assert detection(protocol="detail").protocol.startswith("COCO's pairing")
     assert "any number of detections" in instance(protocol="detail").protocol
 
 
