@@ -44,9 +44,13 @@ class PredictionList:
 
     def label(self, row: Mapping) -> int:
         """The label of an entry's category id."""
-        key = member(row, "category_id")
-        if type(key) not in (int, str) or key not in self.labels:
-            raise ValueError(f"has the category_id {shown(key)}, which is none of the {len(self.labels)} with objects")
+        key = known_key(member(row, "category_id"), self.labels)
+        if key is None:
+            shape = of_other_type(row["category_id"], self.labels)
+            raise ValueError(
+                f"has the category_id {shown(row['category_id'])}, "
+                + (shape or f"which is none of the {len(self.labels)} with objects")
+            )
         return self.labels[key]
 
     def thing(self, row: Mapping) -> str:
@@ -70,9 +74,12 @@ class PredictionList:
         return lengths.areas, [_compressed(code, size) for code in codes]
 
     def _check(self, row):
-        key = member(row, "image_id")
-        if type(key) not in (int, str) or key not in self._indices:
-            raise ValueError(f"has the image_id {shown(key)}, which no image of the data set has")
+        key = known_key(member(row, "image_id"), self._indices)
+        if key is None:
+            shape = of_other_type(row["image_id"], self._indices)
+            raise ValueError(
+                f"has the image_id {shown(row['image_id'])}, " + (shape or "which no image of the data set has")
+            )
         index = self._indices[key]
         if self._kind.is_one_per_image:
             if index in self._seen:
@@ -329,6 +336,22 @@ def member(row: Mapping, key: str) -> Any:
     if key not in row:
         raise ValueError(f"has no {key!r}")
     return row[key]
+
+
+def known_key(value: Any, known: Mapping) -> int | str | None:
+    """The id that an entry means, 7 also for 7.0; None for one that is not known."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) in (int, str) and value in known else None
+
+
+def of_other_type(value: Any, known: Mapping) -> str:
+    """In the words of an error, that an id is known as a number where it is text, or the reverse; else ""."""
+    if type(value) is str and value.strip().removeprefix("-").isdecimal() and int(value) in known:
+        return f"which is text, but the data set's are numbers; write {int(value)} without quotation marks"
+    if type(value) is int and str(value) in known:
+        return f'which is a number, but the data set\'s are text; write "{value}"'
+    return ""
 
 
 def is_number(value: Any) -> bool:

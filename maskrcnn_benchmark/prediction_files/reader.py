@@ -1,5 +1,6 @@
 """Predictions back from files, ours or anybody's, image by image in the form that evaluators score."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -134,6 +135,7 @@ class PredictionReader:
                 if file.key in self._maps:
                     for each, folder in file.folders(self._maps[file.key][1]):
                         self._check_folder(each, folder, task.key)
+                        self._check_numbers(each, folder, task.key)
                 elif file.key in self._lists and file.is_one_per_image:
                     opened = self._lists[file.key].file
                     there = opened.images()
@@ -155,6 +157,21 @@ class PredictionReader:
                 "%s: %d maps are of no image of the data set (such as %s%s) and are passed over",
                 *(folder, len(strangers), strangers[0], suffix),
             )
+
+    def _check_numbers(self, file, folder, key):
+        """Warn of maps whose numbers hardly mean what they should; one that cannot be read is told with its image."""
+
+        def maps():
+            with contextlib.suppress(UserError):
+                for index, name in enumerate(self._names):
+                    if key in self._dataset.tasks_of(index):
+                        info = self._dataset.get_img_info(index)
+                        size = int(info["width"]), int(info["height"])
+                        yield file.read(folder / f"{name}{file.suffix}", size, self._dataset.vocabulary)
+
+        problem = file.doubt(maps())
+        if problem:
+            logger.warning("%s: %s", folder, problem)
 
     def _refuse(self, lacking, names, key, what):
         wanted = [name for i, name in zip(lacking, names) if key in self._dataset.tasks_of(i)]

@@ -160,7 +160,8 @@ class CocoStyleEvaluator(Evaluator):
         return f"no annotated {self.subject} is {' or '.join(absent)}" if absent else ""
 
     def image_score(self, record: Any) -> float:
-        return image_average_precision(self.matches(record), self.params)
+        """As `image_average_precision` has it: what a picture of the task would not show is no mistake on a blank image."""
+        return image_average_precision(self.matches(record), self.params, self.task.threshold)
 
 
 class DetectionEvaluator(CocoStyleEvaluator):

@@ -173,6 +173,7 @@ def test_scores_of_single_images():
         "right": (prediction(BOXES, [1, 2], [0.9, 0.8]), annotations(BOXES, [1, 2]), 1),
         "one of two classes": (prediction(BOXES[:1], [1], [0.9]), annotations(BOXES, [1, 2]), 0.5),
         "too much": (prediction(BOXES[:1], [1], [0.9]), annotations([], []), 0),
+        "too much, but not confident": (prediction(BOXES[:1], [1], [0.4]), annotations([], []), np.nan),
         "nothing found": (prediction([], [], []), annotations(BOXES, [1, 2]), 0),
         "a crowd found": (prediction(BOXES[:1], [1], [0.9]), annotations(BOXES[:1], [1], iscrowd=crowd), np.nan),
         "nothing there": (prediction([], [], []), annotations([], []), np.nan),
