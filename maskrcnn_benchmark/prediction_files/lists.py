@@ -26,14 +26,15 @@ class PredictionList:
         kind: what the list holds.
         path: the file, see `RowFile`.
         names: what files call the images and classes of the data set.
+        all_classes: whether entries may be of classes without instances, see `FileNames.labels_of_others`.
 
     Raises:
         UserError: for the first entry that is not as it must be. Run lengths are only decoded with their image.
     """
 
-    def __init__(self, kind: "ListFile", path: str | os.PathLike, names: FileNames) -> None:
+    def __init__(self, kind: "ListFile", path: str | os.PathLike, names: FileNames, all_classes: bool = False) -> None:
         self.names = names
-        self.labels = names.labels_beside(path)
+        self.labels = {**names.labels_beside(path), **(names.labels_of_others if all_classes else {})}
         self._kind = kind
         self._indices, self._seen = names.indices, set[int]()
         self.file = RowFile(path, self._check)
@@ -55,7 +56,10 @@ class PredictionList:
 
     def thing(self, row: Mapping) -> str:
         """The name of an entry's class."""
-        return self.names.vocabulary.thing_names[self.label(row) - 1]
+        label, things = self.label(row), self.names.vocabulary.thing_names
+        if label > len(things):
+            raise ValueError(f"has the category_id {shown(row['category_id'])}, which has no instances")
+        return things[label - 1]
 
     def codes(self, index: int, codes: Sequence[Mapping], entries: Sequence[int], what: str = "") -> tuple:
         """Run lengths that were checked, with their counts as bytes, after each was decoded to see that it is whole.
@@ -154,9 +158,11 @@ class Form:
 
 
 class Box(Form):
-    """[x, y, width, height], from which the objects' areas follow as in pycocotools."""
+    """[x, y, width, height], from which the objects' areas follow as in pycocotools; of a row without, its mask's."""
 
     def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
+        if field not in row and "segmentation" in row:
+            return check_code(row["segmentation"], opened.names.sizes[index], "segmentation")
         box = member(row, field)
         if not are_numbers(box, 4) or box[2] < 0 or box[3] < 0:
             raise ValueError(
@@ -164,8 +170,14 @@ class Box(Form):
             )
 
     def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
-        boxes = [[float(value) for value in row[field]] for _, row in rows]
-        return [{field: box, "area": box[2] * box[3], "iscrowd": 0} for box in boxes]
+        numbers = [number for number, row in rows if field not in row]
+        areas, codes = opened.codes(index, [row["segmentation"] for _, row in rows if field not in row], numbers)
+        of_masks = zip(coco_mask.toBbox(codes).tolist() if codes else [], areas.tolist())
+        found = []
+        for _, row in rows:
+            box, area = next(of_masks) if field not in row else ([float(value) for value in row[field]], None)
+            found.append({field: box, "area": box[2] * box[3] if area is None else area, "iscrowd": 0})
+        return found
 
 
 class Plain(Form):

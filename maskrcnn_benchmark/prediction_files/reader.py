@@ -62,6 +62,7 @@ class PredictionReader:
             maps. Maps that go with others lie in a folder beside theirs, such as that of directions under its name and
             "_direction".
         tasks: the tasks (`tasks.task.Task`) that are wanted.
+        all_classes: whether lists may hold classes without instances, which only PASCAL in Detail's toolkit scores.
 
     Attributes:
         tasks: their keys.
@@ -70,7 +71,7 @@ class PredictionReader:
         UserError: a source is missing or holds what is no prediction on the data set.
     """
 
-    def __init__(self, dataset: Any, sources: Mapping[str, Any], tasks: Iterable) -> None:
+    def __init__(self, dataset: Any, sources: Mapping[str, Any], tasks: Iterable, all_classes: bool = False) -> None:
         self._tasks = {task.key: task for task in tasks}
         self.tasks = list(self._tasks)
         self._check_tasks(dataset, sources)
@@ -83,7 +84,9 @@ class PredictionReader:
         self._names = image_names(dataset)
         names = FileNames(dataset)
         self._lists = {
-            file.key: PredictionList(file, sources[file.key], names) for file in files if isinstance(file, ListFile)
+            file.key: PredictionList(file, sources[file.key], names, all_classes)
+            for file in files
+            if isinstance(file, ListFile)
         }
         self._check_complete()
 

@@ -9,6 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.datasets import COCODataset, ConcatDataset, DetailDataset
+from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.tasks.occlusion import OcclusionPrediction
@@ -169,6 +170,12 @@ def test_rows_have_what_pycocotools_would_add(read):
     assert row["bbox"] == [1, 0, 3, 2] and row["area"] == 6.0
 
 
+def test_a_row_without_a_box_has_that_of_its_mask_as_in_pycocotools(read):
+    rows = read("detection", [mask(), box()]).read(1)["detection"]
+    assert rows[0]["bbox"] == coco_mask.toBbox(code()).tolist() and rows[0]["area"] == coco_mask.area(code()) == 6
+    assert rows[1]["bbox"] == box()["bbox"]
+
+
 @pytest.mark.parametrize("kind", ["keypoint", "classification"])
 def test_details_own_form_and_a_plain_list_are_the_same(read, kind):
     rows = [person()] if kind == "keypoint" else [scores()]
@@ -182,6 +189,16 @@ def test_run_lengths_as_numbers_are_taken(read):
     counts = np.diff([0, *ends, pixels.size]).tolist()
     (row,) = read("instance", [mask(segmentation={"size": [4, 6], "counts": counts})]).read(1)["instance"]
     assert row["segmentation"] == code()
+
+
+def test_classes_without_instances_are_taken_where_asked_for(read, dataset, tmp_path):
+    sky = [box(category_id=420)]
+    (tmp_path / "sky.json").write_text(json.dumps(sky))
+    reader = PredictionReader(dataset, {"detection": tmp_path / "sky.json"}, [TASKS["detection"]], all_classes=True)
+    (row,) = reader.read(1)["detection"]
+    assert row["category_id"] == 3 == len(dataset.vocabulary.thing_names) + 1
+    # as an object it has no name, so pictures leave it out
+    assert len(to_prediction({"detection": [row]}, SIZE, dataset.vocabulary, [TASKS["detection"]]).instances) == 0
 
 
 def part(name, rle, **more):

@@ -1,5 +1,6 @@
 """Average precision of boxes and instance masks as COCO defines it, equal to pycocotools' to the last bit."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,8 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 # Places of the metrics in COCOeval.stats
 _STATS = {
@@ -150,8 +153,17 @@ class CocoStyleEvaluator(Evaluator):
         return {name: float(stats[k]) if stats[k] >= 0 else np.nan for name, k in self.stats.items()}
 
     def missing(self, records: list[Any]) -> str:
-        """Why metrics are nan, in words; "" where none is."""
+        """Why metrics are nan, and which areas are not the file's, in words; "" where neither is."""
         images = [self.matches(record) for record in records]
+        without_area = sum(image.without_area for image in images) if self.detection_protocol == "coco" else 0
+        areas = (
+            f"{without_area} annotated objects have no area, which is taken from their boxes" if without_area else ""
+        )
+        if areas:
+            logger.warning("%s: %s; pycocotools asks for areas", self.task.key, areas)
+        return "; ".join(filter(None, (self._nothing_to_score(images), areas)))
+
+    def _nothing_to_score(self, images):
         labels = np.unique(np.concatenate([np.zeros(0, np.int32), *(image.classes for image in images)]))
         counts = required_objects(images, labels).sum(axis=1) if images else np.zeros(1, np.int64)
         if counts[0] == 0:
@@ -160,7 +172,7 @@ class CocoStyleEvaluator(Evaluator):
         return f"no annotated {self.subject} is {' or '.join(absent)}" if absent else ""
 
     def image_score(self, record: Any) -> float:
-        """As `image_average_precision` has it: what a picture of the task would not show is no mistake on a blank image."""
+        """As `image_average_precision` has it; confident is what a picture of the task shows."""
         return image_average_precision(self.matches(record), self.params, self.task.threshold)
 
 
@@ -183,6 +195,8 @@ class DetectionEvaluator(CocoStyleEvaluator):
         def overlap(predictions, objects, blocks):
             return box_overlaps(boxes[predictions], annotated.boxes[objects], annotated.crowd[objects], blocks)
 
+        if all("area" in row for row in stored):  # of masks, where a file has these in the boxes' place
+            return numbers(stored, "area", (), where), overlap
         return boxes[:, 2] * boxes[:, 3], overlap
 
 

@@ -167,6 +167,17 @@ def test_the_reason_names_the_sizes_that_do_not_occur():
     assert evaluator.scores.reason == "no annotated object is small or large"
 
 
+def test_objects_without_an_area_are_told(caplog):
+    target = annotations(BOXES, [1, 2])
+    rows = [{"id": 1, "bbox": [0, 0, 40, 40]}, {"id": 2, "bbox": [0, 0, 40, 40], "area": 90}]
+    target.instances.add_field("coco_records", rows)
+    for protocol, told in (("coco", True), ("detail", False)):
+        evaluator = detection(("dog", "cat"), protocol=protocol)
+        score(evaluator, [prediction(BOXES, [1, 2], [0.9, 0.8])], [target])
+        assert ("1 annotated objects have no area, which is taken from their boxes" in evaluator.scores.reason) == told
+    assert caplog.text.count("1 annotated objects have no area") == 1
+
+
 def test_scores_of_single_images():
     crowd = torch.tensor([True])
     cases = {
