@@ -108,8 +108,8 @@ class StrengthMaps(MapFile):
         count, is_dark, is_full = 0, True, True
         for strength in maps:
             count += 1
-            is_dark = is_dark and strength.max() < _FIRST_THRESHOLD
-            is_full = is_full and np.count_nonzero(strength > 127) > strength.size / 2
+            is_dark = is_dark and int(strength.max()) < _FIRST_THRESHOLD
+            is_full = is_full and int(np.count_nonzero(strength > 127)) > strength.size / 2
             if not is_dark and not is_full:
                 return ""
         if is_dark and count:
