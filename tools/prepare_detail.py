@@ -13,6 +13,7 @@ from maskrcnn_benchmark.data.coco.content import CocoContent
 from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.data.preparation.summary import summarize
 from maskrcnn_benchmark.utils.arguments import workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
@@ -24,8 +25,8 @@ LAYOUTS = {"detail": DetailContent, "coco": CocoContent}
 
 def parse_arguments(arguments=None):
     parser = ToolParser(__doc__)
-    parser.add_argument("--annotations", required=True, metavar="FILE", help="JSON file of PASCAL in Detail")
-    parser.add_argument("--layout", choices=LAYOUTS, default="detail", help="that of the file (default: %(default)s)")
+    parser.add_argument("--annotations", required=True, metavar="FILE", help="JSON file")
+    parser.add_argument("--layout", choices=LAYOUTS, help="that of the file (default: it is recognised)")
     parser.add_argument("--images", metavar="DIR", help="look at every image, too")
     parser.add_argument("--out", metavar="DIR", help="folder of the index (default: that of the annotations)")
     parser.add_argument("--strict", action="store_true", help="anything wrong is an error, and no index is written")
@@ -49,7 +50,7 @@ def main(arguments=None):
         arguments.workers,
         progress=True,
         problems_csv=arguments.problems and Path(arguments.problems),
-        content=LAYOUTS[arguments.layout],
+        content=LAYOUTS[arguments.layout or layout_of(arguments.annotations) or "detail"],
     )
     print(summarize(index))
     print(f"{'prepared' if made else 'is prepared already'}: {index}")

@@ -31,6 +31,20 @@ def read_image(path: str | os.PathLike, size: Sequence[int] | None = None) -> Im
         return image.convert("RGB")
 
 
+def find_image(folder: str | os.PathLike, name: str) -> Path:
+    """The file of an image that annotations call `name`, below the `folder` of a data set's images.
+
+    Where there is no such file, backslashes are taken for slashes, as Windows writes them; a name may begin with the
+    folder's own. The path of a file that is not there is that with slashes.
+    """
+    folder = Path(folder)
+    turned = name.replace("\\", "/")
+    places = [folder / name, folder / turned]
+    if turned.startswith(f"{folder.absolute().name}/"):
+        places.append(folder.absolute().parent / turned)
+    return next((place for place in places if place.is_file()), folder / turned)
+
+
 def read_labels(path: str | os.PathLike, size: Sequence[int] | None = None) -> np.ndarray:
     """The numbers of a label image, as Cityscapes and PASCAL VOC store them: uint8 or int32 [H, W].
 

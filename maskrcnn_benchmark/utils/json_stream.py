@@ -17,6 +17,30 @@ _DECODER = json.JSONDecoder()
 _BOM = "\xef\xbb\xbf"
 
 
+# First bytes of what is no text, and of text in another encoding
+_OTHERS = {
+    b"\x1f\x8b": "is compressed with gzip; unpack it",
+    b"PK\x03\x04": "is a zip archive; unpack it",
+    b"\xff\xfe": "is UTF-16, not UTF-8; save it as UTF-8",
+    b"\xfe\xff": "is UTF-16, not UTF-8; save it as UTF-8",
+}
+
+
+def not_utf8(path: str | os.PathLike, head: bytes, error: UnicodeDecodeError, start: int = 0) -> UserError:
+    """The error of a JSON file that is not UTF-8.
+
+    Args:
+        path: the file.
+        head: its first bytes.
+        error: what decoding said, of a piece of the file that begins at byte `start`.
+    """
+    words = next((words for begin, words in _OTHERS.items() if head.startswith(begin)), None)
+    if words is None:
+        found = error.object[error.start : error.start + 1].hex()
+        words = f"is not UTF-8 (byte {start + error.start} is 0x{found}); save it as UTF-8"
+    return UserError(f"{path} {words}")
+
+
 class JsonStream:
     """A JSON file that is stepped through from its first byte to its last.
 
@@ -39,6 +63,9 @@ class JsonStream:
         self._read(_CHUNK)
         if self._text.startswith(_BOM):
             self._at = len(_BOM)
+        for begin, words in _OTHERS.items():
+            if self._text.startswith(begin.decode("latin-1")):
+                raise UserError(f"{path} {words}")
 
     @property
     def place(self) -> int:
@@ -83,8 +110,10 @@ class JsonStream:
                     continue
                 text = self._text[self._at : end]
                 if not text.isascii():
-                    value = json.loads(text.encode("latin-1"))
+                    value = json.loads(text.encode("latin-1").decode())
                 break
+            except UnicodeDecodeError as error:
+                raise not_utf8(self.path, b"", error, self.place) from None
             except RecursionError:
                 raise UserError(f"{self.path}: {name()} nests too deeply, at byte {self.place}") from None
             except ValueError as error:
