@@ -19,7 +19,10 @@ def encloses_nothing(segmentation: Any, size: Sequence[int] | None = None) -> bo
             return not segmentation or _has_no_pixel(segmentation["counts"], segmentation["size"])
         if not isinstance(segmentation, list):
             return False
-        return all(_is_flat(polygon) or (size is not None and _is_outside(polygon, size)) for polygon in segmentation)
+        for polygon in segmentation:
+            if not _is_flat(polygon) and (size is None or not _is_outside(polygon, size)):
+                return False
+        return True
     except (TypeError, KeyError, ValueError, IndexError, OverflowError):
         return False
 
@@ -28,9 +31,10 @@ def _is_flat(polygon: Sequence[float]) -> bool:
     if len(polygon) < 6:
         return True
     left, top = polygon[0], polygon[1]
-    second = len(polygon) // 6 * 2  # of three points that lie apart; those of nearly every polygon make a triangle
-    third = 2 * second
-    if (polygon[second] - left) * (polygon[third + 1] - top) != (polygon[second + 1] - top) * (polygon[third] - left):
+    second = len(polygon) // 6 * 2  # of three points that lie apart: those of nearly every polygon make a triangle
+    x, y = polygon[second], polygon[second + 1]
+    u, v = polygon[2 * second], polygon[2 * second + 1]
+    if (x - left) * (v - top) != (y - top) * (u - left):
         return False
     points = [(x - left, y - top) for x, y in zip(polygon[::2], polygon[1::2])]
     x, y = max(points, key=lambda point: point[0] ** 2 + point[1] ** 2)

@@ -23,13 +23,17 @@ FEDERATED = Kind("LVIS: categories that nobody looked for on an image are backgr
 Found = list[tuple[Kind, str]]
 
 _LARGEST_ID = 2.0**53  # up to which a decimal fraction holds every whole number
+_PLAIN, _NUMBERS = {int}, (int, float)
 _CROWDS = {"0": 0, "1": 1, "false": 0, "true": 1}
 
 
 def mend_record(row: dict[str, Any]) -> Found:
     """Mend an annotation in place, as far as it is plain what is meant."""
+    crowd, segmentation = row.get("iscrowd", 0), row.get("segmentation")
+    types = {type(row.get("id")), type(row.get("image_id")), type(row.get("category_id")), type(crowd)}
+    if types == _PLAIN and 0 <= crowd <= 1 and type(segmentation) is not dict and type(row.get("area", 0)) in _NUMBERS:
+        return []  # so it nearly always is, and a file has a million of them
     found = _mend_ids(row, ("id", "image_id", "category_id"))
-    crowd = row.get("iscrowd", 0)
     if type(crowd) is not int or not 0 <= crowd <= 1:
         row["iscrowd"] = _crowd_of(crowd)
         found.append((CROWD, f"{shown(crowd)}, now {row['iscrowd']}"))
@@ -38,7 +42,6 @@ def mend_record(row: dict[str, Any]) -> Found:
         found.append((AREA, "null, now its box's"))
     elif isinstance(row.get("area"), str):
         _replace(row, "area", _number_of(row["area"]), AREA, found)
-    segmentation = row.get("segmentation")
     if type(segmentation) is dict and isinstance(segmentation.get("size"), list):
         size = list(map(_whole, segmentation["size"]))
         if list(map(type, size)) != list(map(type, segmentation["size"])):
