@@ -20,7 +20,7 @@ from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.check_kinds import FILE_MISSING
 from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
-from maskrcnn_benchmark.data.preparation.summary import summarize
+from maskrcnn_benchmark.data.preparation.summary import nothing_to_learn, summarize
 from maskrcnn_benchmark.utils.arguments import natural, workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.files import mkdir
@@ -127,6 +127,9 @@ def check_coco(folder, index):
         absent, first = connection.execute(query, (FILE_MISSING.what,)).fetchone()
     remedy = f"{absent} image{'s are' if absent > 1 else ' is'} missing, such as {first}; put them there"
     items.append(Item(f"images: {usable} that can be used", remedy if absent else None))
+    nothing = nothing_to_learn(index)
+    if nothing:
+        items.append(Item(f"annotations to train on: {nothing}", "take a file with annotations"))
     return [*items, Item(f"index: {index}, {Path(index).stat().st_size / 1e6:.1f} MB")]
 
 

@@ -4,6 +4,7 @@ python tools/prepare_detail.py --annotations annotations.json --images images --
 
 The annotation file is read once, a piece at a time, every record is checked, and an index is written, which training
 and testing open at once. It lies beside the annotation file, or in --out. A second run on the same file does nothing.
+The exit code is 1 where the file has nothing to train on.
 """
 
 import os
@@ -14,7 +15,7 @@ from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.data.preparation.other_files import layout_of
-from maskrcnn_benchmark.data.preparation.summary import summarize
+from maskrcnn_benchmark.data.preparation.summary import nothing_to_learn, summarize
 from maskrcnn_benchmark.utils.arguments import workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.files import mkdir
@@ -54,6 +55,10 @@ def main(arguments=None):
     )
     print(summarize(index))
     print(f"{'prepared' if made else 'is prepared already'}: {index}")
+    nothing = nothing_to_learn(index)
+    if nothing:
+        print(f"nothing to train on: {nothing}; take a file with annotations")
+    return int(nothing is not None)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.json_stream import not_utf8
+from maskrcnn_benchmark.utils.json_stream import not_utf8, refuse_no_json
 
 
 def read_json(
@@ -26,10 +26,11 @@ def read_json(
     if not path.is_file():
         raise UserError(f"no such annotation file: {path}")
     data = path.read_bytes()
+    refuse_no_json(path, data[:4096])
     try:
         content = json.loads(data, object_hook=object_hook)
     except UnicodeDecodeError as error:
-        raise not_utf8(path, data[:4], error) from None
+        raise not_utf8(path, error) from None
     except ValueError as error:  # also a number of thousands of digits, which Python does not read
         raise UserError(f"{path} is not valid JSON ({error}); it is cut off or damaged, fetch it again") from None
     except RecursionError:

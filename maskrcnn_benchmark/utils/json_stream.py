@@ -15,30 +15,35 @@ _CHUNK = 1 << 20
 _SPACE: Any = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 _BOM = "\xef\xbb\xbf"
+_HEAD = 4096  # bytes, of which the first say what a file is
 
-
-# First bytes of what is no text, and of text in another encoding
+_UTF16 = "is UTF-16 or UTF-32, not UTF-8; save it as UTF-8"
+# First bytes of what is no text, of text in another encoding and of what is no JSON
 _OTHERS = {
     b"\x1f\x8b": "is compressed with gzip; unpack it",
+    b"BZh": "is compressed with bzip2; unpack it",
+    b"\xfd7zXZ": "is compressed with xz; unpack it",
     b"PK\x03\x04": "is a zip archive; unpack it",
-    b"\xff\xfe": "is UTF-16, not UTF-8; save it as UTF-8",
-    b"\xfe\xff": "is UTF-16, not UTF-8; save it as UTF-8",
+    b"7z\xbc\xaf": "is a 7z archive; unpack it",
+    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; run git lfs pull",
+    b"<": "is HTML or XML, not JSON; fetch the file itself",
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff", b"{\0", b"[\0", b"\0{", b"\0[", b"\0\0\0"), _UTF16),
 }
 
 
-def not_utf8(path: str | os.PathLike, head: bytes, error: UnicodeDecodeError, start: int = 0) -> UserError:
-    """The error of a JSON file that is not UTF-8.
-
-    Args:
-        path: the file.
-        head: its first bytes.
-        error: what decoding said, of a piece of the file that begins at byte `start`.
-    """
+def refuse_no_json(path: str | os.PathLike, head: bytes) -> None:
+    """Raise `UserError` for a file whose first bytes are those of something that is known, and no JSON in UTF-8."""
+    if not head.strip():
+        raise UserError(f"{path} is empty; fetch it again")
     words = next((words for begin, words in _OTHERS.items() if head.startswith(begin)), None)
-    if words is None:
-        found = error.object[error.start : error.start + 1].hex()
-        words = f"is not UTF-8 (byte {start + error.start} is 0x{found}); save it as UTF-8"
-    return UserError(f"{path} {words}")
+    if words is not None:
+        raise UserError(f"{path} {words}")
+
+
+def not_utf8(path: str | os.PathLike, error: UnicodeDecodeError, start: int = 0) -> UserError:
+    """The error of a JSON file that is not UTF-8: what decoding said, of a piece that begins at byte `start`."""
+    found = error.object[error.start : error.start + 1].hex()
+    return UserError(f"{path} is not UTF-8 (byte {start + error.start} is 0x{found}); save it as UTF-8")
 
 
 class JsonStream:
@@ -63,9 +68,7 @@ class JsonStream:
         self._read(_CHUNK)
         if self._text.startswith(_BOM):
             self._at = len(_BOM)
-        for begin, words in _OTHERS.items():
-            if self._text.startswith(begin.decode("latin-1")):
-                raise UserError(f"{path} {words}")
+        refuse_no_json(path, self._text[:_HEAD].encode("latin-1"))
 
     @property
     def place(self) -> int:
@@ -113,7 +116,7 @@ class JsonStream:
                     value = json.loads(text.encode("latin-1").decode())
                 break
             except UnicodeDecodeError as error:
-                raise not_utf8(self.path, b"", error, self.place) from None
+                raise not_utf8(self.path, error, self.place) from None
             except RecursionError:
                 raise UserError(f"{self.path}: {name()} nests too deeply, at byte {self.place}") from None
             except ValueError as error:

@@ -13,7 +13,7 @@ from maskrcnn_benchmark.data.coco.content import category_rows, column_rows
 from maskrcnn_benchmark.data.coco.records import (
     ImageUse,
     is_box,
-    is_size,
+    is_name,
     pack,
     problem_of_image,
     problem_of_keypoints,
@@ -31,11 +31,15 @@ from maskrcnn_benchmark.data.coco.repairs import (
     mend_record,
     problems_of,
     problems_of_tables,
+    some_without_mask,
 )
 from maskrcnn_benchmark.data.preparation.check_values import is_integer, is_text, shown
 from maskrcnn_benchmark.data.preparation.index_file import NotIndexable
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.scan import Scan
+from maskrcnn_benchmark.structures.run_length import damaged_codes
+
+_CODES = 1024  # run-length codes that are decoded at once
 
 
 class SoundScan(Scan):
@@ -72,6 +76,9 @@ class SoundScan(Scan):
         self._mended: set[int] = set()  # places of the rows that are not written as they are
         self._found: dict[int, list[tuple[Found, str]]] = {}  # by image number: what was found, and where
         self._keypoints: set[int] = set()  # lengths of the lists that occur
+        self._codes: list[dict[str, Any]] = []  # run-length codes that are yet to be checked
+        self._code_sizes = array("q")  # of all codes: number of the image, height, width
+        self._without_mask, self._first_without = 0, ""
         super().__init__(path, progress)
 
     def read_tables(self, rows: Mapping[str, list]) -> None:
@@ -88,6 +95,12 @@ class SoundScan(Scan):
         self.joints = read_joints(self.path, self.rows, bool(self._keypoints))
         _require(self._keypoints <= {3 * len(self.joints or ())}, "keypoints are not those that the file names")
         self.annotated = "annotations" in self.found
+        self._check_codes()
+        owners, *sides = np.array(self._code_sizes).reshape(-1, 3).T
+        own = np.array(self._sizes).reshape(-1, 2)[np.argsort(self._listed)][owners]
+        _require(np.array_equal(sides[::-1], own.T), "a run-length code is not of its image's size")
+        if 0 < self._without_mask < len(self._owners):
+            self.problems.append(some_without_mask(self._without_mask, self._first_without))
         self.problems += problems_of_tables(self._first, self.rows, self._number_of_label)
         self._sort()
 
@@ -154,23 +167,31 @@ class SoundScan(Scan):
 
     def _take_category(self, start, length, row):
         self.problems += problems_of(mend_category(row), f"categories {shown(row.get('id'))}")
-        _require(_is_key(row.get("id")) and is_text(row.get("name")), "a category has an odd id or name")
+        _require(_is_key(row.get("id")) and is_name(row.get("name")), "a category has an odd id or name")
         self.rows.append(pack(row))
 
     def _take_annotation(self, start, length, row):
         found = mend_record(pack(row))
         number, label, key = self._number(row.get("image_id")), row.get("category_id"), row.get("id")
         _require(_is_key(label) and _is_key(key), "an annotation has an odd id or category")
-        _require(is_box(row.get("bbox")) and is_size(row.get("area", 0)), "an annotation has an odd box or area")
+        _require(is_box(row.get("bbox")), "an annotation has an odd box")
         segmentation = row.get("segmentation")
-        if segmentation is not None:
+        if segmentation is None:
+            self._first_without = self._first_without or f"annotation {shown(key)} of image {shown(row['image_id'])}"
+            self._without_mask += 1
+        else:
             _require(not problem_of_segmentation(segmentation), "an annotation has an odd segmentation")
             if has_no_mask(row, self._size_of(number)):
                 found.append((WITHOUT_MASK, ""))
             else:
                 self.has_masks = True
+            if isinstance(segmentation, dict):
+                self._code_sizes.extend((number, *segmentation["size"]))
+                self._codes.append(segmentation)
+                if len(self._codes) >= _CODES:
+                    self._check_codes()
         if found:
-            self._note(found, f"annotation {key} of image {row['image_id']}", number, start)
+            self._note(found, f"annotation {shown(key)} of image {shown(row['image_id'])}", number, start)
         keypoints = row.get("keypoints")
         if keypoints is not None:
             _require(isinstance(keypoints, list), "keypoints are no list")
@@ -183,6 +204,10 @@ class SoundScan(Scan):
         self._labels.append(self._number_of_label.setdefault(label, len(self._number_of_label)))
         self._crowds.append(bool(row.get("iscrowd", 0)))
         self._ids.add(key)
+
+    def _check_codes(self):
+        _require(not damaged_codes(self._codes), "a run-length code does not decode")
+        self._codes.clear()
 
     def _note(self, found, where, number, start):
         self._found.setdefault(number, []).append((found, where))
@@ -219,7 +244,7 @@ class SoundScan(Scan):
 class SoundContent:
     """The rows of an index of a file in which nothing is wrong that cannot be mended, see `build_index.Content`.
 
-    Every entry is checked as reading the file does it; masks and what boxes reach over are not checked.
+    Every entry is checked as reading the file does it; what boxes reach over is not checked.
     """
 
     layout = "coco"

@@ -12,6 +12,7 @@ import numpy as np
 from maskrcnn_benchmark.data.coco.records import (
     file_name_of,
     has_valid_annotation,
+    is_name,
     pack,
     problem_of_annotation,
     problem_of_image,
@@ -24,12 +25,13 @@ from maskrcnn_benchmark.data.coco.repairs import (
     mend_record,
     problems_of,
     problems_of_tables,
+    some_without_mask,
 )
 from maskrcnn_benchmark.data.image_file import find_image
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_images import check_file
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size
-from maskrcnn_benchmark.data.preparation.check_values import is_id, is_text, shown
+from maskrcnn_benchmark.data.preparation.check_values import is_id, shown
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.scan import Scan
 from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
@@ -59,7 +61,8 @@ class CocoScan(Scan):
 
     def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
         self._has_keypoints = False
-        self.number_of_records = 0
+        self.number_of_records = self._without_mask = 0
+        self._first_without: dict[str, Any] = {}
         self._used: set[Any] = set()  # ids of categories
         super().__init__(path, progress)
 
@@ -69,10 +72,17 @@ class CocoScan(Scan):
         self.joints = read_joints(self.path, self.categories.values(), self._has_keypoints)
         self.annotated = "annotations" in self.found
         first: dict[str, Any] = next(iter(self.images.values()), {})
+        if 0 < self._without_mask < self.number_of_records:
+            number, image_id = self._first_without.get("id"), self._first_without["image_id"]
+            place = f"annotation {shown(number)} of image {shown(image_id)}"
+            self.problems.append(some_without_mask(self._without_mask, place))
         self.problems += problems_of_tables(first, self.categories.values(), self._used)
 
     def note(self, section: str, record: dict[str, Any]) -> None:
         self.number_of_records += 1
+        if record.get("segmentation") is None:
+            self._first_without = self._first_without or record
+            self._without_mask += 1
         if is_id(record.get("category_id")):
             self._used.add(record["category_id"])
         self._has_keypoints |= record.get("keypoints") is not None
@@ -215,7 +225,7 @@ def _has_mask(record, size):
 
 
 def _problem_of_category(row):
-    return None if is_text(row.get("name")) else f"has the name {shown(row.get('name'))}"
+    return None if is_name(row.get("name")) else f"has the name {shown(row.get('name'))}"
 
 
 def _damage(segmentation, size):

@@ -10,20 +10,30 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.data.coco.records import (
+    file_name_of,
     has_valid_annotation,
     is_box,
-    is_size,
+    is_name,
+    other_type,
     pack,
     problem_of_keypoints,
     problem_of_segmentation,
     read_joints,
 )
-from maskrcnn_benchmark.data.coco.repairs import MENDERS, WITHOUT_MASK, has_no_mask, problems_of, problems_of_tables
+from maskrcnn_benchmark.data.coco.repairs import (
+    MENDERS,
+    WITHOUT_MASK,
+    has_no_mask,
+    problems_of,
+    problems_of_tables,
+    some_without_mask,
+)
 from maskrcnn_benchmark.data.json_file import read_json
-from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
+from maskrcnn_benchmark.data.preparation.check_values import shown
 from maskrcnn_benchmark.data.preparation.other_files import refuse_other_file
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.summary import group_problems
+from maskrcnn_benchmark.structures.run_length import damaged_codes
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -116,7 +126,7 @@ class CocoFile:
             if missing:
                 refuse_other_file(self.path, "coco")
                 raise UserError(f"{self.path}: entry {i} of {section!r} has no {missing!r}; add it")
-            if "name" in required and not is_text(row["name"]):
+            if "name" in required and not is_name(row["name"]):
                 raise UserError(f"{self.path}: category {row['id']} has the name {shown(row['name'])}; give it a text")
         table = {row["id"]: row for row in rows}
         if len(table) < len(rows):
@@ -136,15 +146,14 @@ class CocoFile:
                 f"{self.path}: image {row['id']} has {row['width']}x{row['height']} pixels, more than PIL's limit of "
                 f"{Image.MAX_IMAGE_PIXELS} against decompression bombs; make it smaller"
             )
-        if isinstance(row.get("file_name"), str) and row["file_name"] and "\0" not in row["file_name"]:
-            return row
+        name = file_name_of(row)
+        if name:
+            return row if "file_name" in row else {**row, "file_name": name}
         if "file_name" in row:
             raise UserError(
                 f"{self.path}: image {row['id']} has the file_name {shown(row['file_name'])}; give a file's name"
             )
-        if not isinstance(row.get("coco_url"), str):
-            raise UserError(f"{self.path}: image {row['id']} has no 'file_name'; add it")
-        return {**row, "file_name": row["coco_url"].rsplit("/", 1)[-1]}
+        raise UserError(f"{self.path}: image {row['id']} has no 'file_name'; add it")
 
     def _check_records(self, rows):
         """Raise `UserError` for the first record that cannot be used as it is."""
@@ -155,10 +164,14 @@ class CocoFile:
                 name = self.name_of(row) if "id" in row else f"{self.path}: entry {i} of 'annotations'"
                 raise UserError(f"{name} has no {missing!r}; add it or remove the entry")
             if row["image_id"] not in self.images:
-                raise UserError(f"{self.name_of(row)}: 'images' does not list that image; remove one or add the other")
+                raise UserError(
+                    f"{self.name_of(row)}: 'images' does not list that image"
+                    f"{other_type(row['image_id'], self.images)}; remove one or add the other"
+                )
             if row["category_id"] not in self.categories:
                 raise UserError(
-                    f"{self.name_of(row)} has category {row['category_id']!r}, which 'categories' does not list; add it"
+                    f"{self.name_of(row)} has category {shown(row['category_id'])}, which 'categories' does not list"
+                    f"{other_type(row['category_id'], self.categories)}; add it"
                 )
             segmentation = row.get("segmentation")
             problem = None if segmentation is None else problem_of_segmentation(segmentation)
@@ -166,21 +179,31 @@ class CocoFile:
                 raise UserError(f"{self.name_of(row)}: its segmentation {problem}; mend or remove it")
         if len({row["id"] for row in rows}) < len(rows):
             raise UserError(f"{self.path}: id {_first_twice(rows)!r} occurs twice in 'annotations'; make ids unique")
-        row = next((row for row in rows if not is_box(row["bbox"]) or not is_size(row.get("area", 0))), None)
+        row = next((row for row in rows if not is_box(row["bbox"])), None)
         if row is not None:
             raise UserError(
-                f"{self.name_of(row)} has the bbox {shown(row['bbox'])} and the area {shown(row.get('area'))}; they "
-                "must be [x, y, width, height] and a number, all finite, near the image and no size negative: mend or "
-                "remove the entry"
+                f"{self.name_of(row)} has the bbox {shown(row['bbox'])}; it must be [x, y, width, height], all finite "
+                "numbers, near the image and no size negative: mend or remove the entry"
             )
 
     def _find_masks(self, rows):
-        """Whether there are masks; those that are none are told of."""
+        """Whether there are masks; those that are none are told of. Raises `UserError` for one that does not decode."""
         drawn = [row for row in rows if row.get("segmentation") is not None]
         sizes = {key: (row["width"], row["height"]) for key, row in self.images.items()}
+        coded = [row for row in drawn if isinstance(row["segmentation"], dict)]
+        damages = damaged_codes([row["segmentation"] for row in coded])
+        for i, row in enumerate(coded):
+            size, found = sizes[row["image_id"]], tuple(row["segmentation"]["size"][::-1])
+            if size != found:
+                raise UserError(f"{self.name_of(row)}: its mask is {found} pixels (w, h), but its image is {size}")
+            if i in damages:
+                raise UserError(f"{self.name_of(row)}: its run-length code {damages[i]}")
         empty = [row for row in drawn if has_no_mask(row, sizes[row["image_id"]])]
         for row in empty:
             self._problems += problems_of([(WITHOUT_MASK, "")], _place("annotations", row), row["image_id"])
+        if drawn and len(drawn) < len(rows):
+            first = next(row for row in rows if row.get("segmentation") is None)
+            self._problems.append(some_without_mask(len(rows) - len(drawn), _place("annotations", first)))
         return len(drawn) > len(empty)
 
     def _read_joints(self, rows):

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from maskrcnn_benchmark.data.coco.records import is_size
+from maskrcnn_benchmark.data.image_file import is_elsewhere
 from maskrcnn_benchmark.data.preparation.check_kinds import KEPT, REPAIRED, Kind
 from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
 from maskrcnn_benchmark.data.preparation.problems import Problem
@@ -10,11 +12,14 @@ from maskrcnn_benchmark.structures.empty_masks import encloses_nothing
 
 ID = Kind("id is written as a decimal fraction", REPAIRED)
 CROWD = Kind("iscrowd is not 0 or 1", REPAIRED)
-AREA = Kind("area is no number", REPAIRED)
+AREA = Kind("area is no number of pixels", REPAIRED)
+NO_SHAPE = Kind("segmentation is empty, and neither a list nor a run-length code", REPAIRED)
 MASK_SIZE = Kind("size of a run-length code is not written in whole numbers", REPAIRED)
 IMAGE_SIZE = Kind("width or height is not written as a whole number", REPAIRED)
 WITHOUT_MASK = Kind("segmentation encloses nothing, so its object has a box and no mask", KEPT)
+SOME_WITHOUT = Kind("annotations have no segmentation, while others of the file have, so they have no mask", KEPT)
 BACKSLASH = Kind("file name has backslashes, which are read as slashes where no file is called so", KEPT)
+ELSEWHERE = Kind("file name is an address or a path on Windows, of which what the images' folder has is read", KEPT)
 SAME_NAME = Kind("categories have the same name, and are two classes", KEPT)
 ROOT = Kind("category without annotations is only the supercategory of others, and yet a class", KEPT)
 FEDERATED = Kind("LVIS: categories that nobody looked for on an image are background there", KEPT)
@@ -23,7 +28,7 @@ FEDERATED = Kind("LVIS: categories that nobody looked for on an image are backgr
 Found = list[tuple[Kind, str]]
 
 _LARGEST_ID = 2.0**53  # up to which a decimal fraction holds every whole number
-_PLAIN, _NUMBERS = {int}, (int, float)
+_PLAIN, _SHAPES = {int}, (list, type(None))
 _CROWDS = {"0": 0, "1": 1, "false": 0, "true": 1}
 
 
@@ -31,18 +36,21 @@ def mend_record(row: dict[str, Any]) -> Found:
     """Mend an annotation in place, as far as it is plain what is meant."""
     crowd, segmentation = row.get("iscrowd", 0), row.get("segmentation")
     types = {type(row.get("id")), type(row.get("image_id")), type(row.get("category_id")), type(crowd)}
-    if types == _PLAIN and 0 <= crowd <= 1 and type(segmentation) is not dict and type(row.get("area", 0)) in _NUMBERS:
+    if types == _PLAIN and 0 <= crowd <= 1 and type(segmentation) in _SHAPES and is_size(row.get("area", 0)):
         return []  # so it nearly always is, and a file has a million of them
     found = _mend_ids(row, ("id", "image_id", "category_id"))
     if type(crowd) is not int or not 0 <= crowd <= 1:
         row["iscrowd"] = _crowd_of(crowd)
         found.append((CROWD, f"{shown(crowd)}, now {row['iscrowd']}"))
-    if row.get("area", 0) is None:
-        del row["area"]
-        found.append((AREA, "null, now its box's"))
-    elif isinstance(row.get("area"), str):
-        _replace(row, "area", _number_of(row["area"]), AREA, found)
-    if type(segmentation) is dict and isinstance(segmentation.get("size"), list):
+    if not is_size(row.get("area", 0)):
+        area = row.pop("area")
+        if isinstance(area, str) and is_size(_number_of(area)):
+            row["area"] = _number_of(area)
+        found.append((AREA, f"{shown(area)}, now {row.get('area', 'that of its box')}"))
+    if segmentation is not None and _is_nothing(segmentation):
+        row["segmentation"] = []
+        found.append((NO_SHAPE, shown(segmentation)))
+    elif type(segmentation) is dict and isinstance(segmentation.get("size"), list):
         size = list(map(_whole, segmentation["size"]))
         if list(map(type, size)) != list(map(type, segmentation["size"])):
             found.append((MASK_SIZE, f"{shown(segmentation['size'])}, now {shown(size)}"))
@@ -56,8 +64,11 @@ def mend_image(row: dict[str, Any]) -> Found:
     for side in ("width", "height"):
         if type(row.get(side)) is not int:
             _replace(row, side, _whole(row.get(side)), IMAGE_SIZE, found)
-    if isinstance(row.get("file_name"), str) and "\\" in row["file_name"]:
-        found.append((BACKSLASH, shown(row["file_name"])))
+    name = row.get("file_name")
+    if isinstance(name, str) and is_elsewhere(name):
+        found.append((ELSEWHERE, shown(name)))
+    elif isinstance(name, str) and "\\" in name:
+        found.append((BACKSLASH, shown(name)))
     return found
 
 
@@ -86,6 +97,11 @@ def problems_of(found: Found, where: str, image_id: Any = None) -> list[Problem]
     ]
 
 
+def some_without_mask(number: int, first: str) -> Problem:
+    """The `Problem` of annotations without a segmentation in a file that has some: how many, and which is the first."""
+    return Problem(SOME_WITHOUT.what, f"{number}, the first {first}", SOME_WITHOUT.action)
+
+
 def problems_of_tables(first: Mapping[str, Any], categories: Iterable[dict[str, Any]], used: Collection) -> Iterable:
     """Yields the `Problem`s that only show once a file's tables are read.
 
@@ -97,7 +113,7 @@ def problems_of_tables(first: Mapping[str, Any], categories: Iterable[dict[str, 
     rows = list(categories)
     by_name: dict[str, list[Any]] = {}
     for row in rows:
-        by_name.setdefault(row["name"], []).append(row["id"])
+        by_name.setdefault(row["name"].strip(), []).append(row["id"])
     for name, ids in by_name.items():
         if len(ids) > 1:
             unused = ", ".join(f"{shown(key)} has no annotation" for key in ids if key not in used)
@@ -115,6 +131,13 @@ def problems_of_tables(first: Mapping[str, Any], categories: Iterable[dict[str, 
     if "neg_category_ids" in first:
         where = f"neg_category_ids of image {shown(first.get('id'))}; AP here is COCO's, not LVIS's"
         yield Problem(FEDERATED.what, where, FEDERATED.action)
+
+
+def _is_nothing(segmentation):
+    """Whether it is what stands for no segmentation in some files: {}, "" or a run-length code without runs."""
+    if isinstance(segmentation, dict) and "counts" in segmentation:
+        return not segmentation["counts"]
+    return not segmentation and not isinstance(segmentation, list)
 
 
 def _is_its_own(row):

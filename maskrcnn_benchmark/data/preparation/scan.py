@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from maskrcnn_benchmark.data.preparation.check_values import is_id
+from maskrcnn_benchmark.data.preparation.check_values import is_id, shown
 from maskrcnn_benchmark.data.preparation.other_files import refuse_other_file
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.utils.errors import UserError
@@ -208,7 +208,8 @@ class Scan:
             images, starts, lengths = (np.array(column) for column in columns)
             kept = listed[images] if len(images) else np.zeros(0, bool)
             for number, count in Counter(images[~kept].tolist()).items():
-                where = f"{count} entries of {section} with image_id {names[number]}"
+                entries = "entry" if count == 1 else "entries"
+                where = f"{count} {entries} of {section} with image_id {shown(names[number])}"
                 self.tell("image_id is not in 'images'", where, "left out", names[number])
             order = np.flatnonzero(kept)[np.argsort(images[kept], kind="stable")]
             self._records[section] = images[order], starts[order], lengths[order]
