@@ -31,7 +31,9 @@ def read_json(
         content = json.loads(data, object_hook=object_hook)
     except UnicodeDecodeError as error:
         raise not_utf8(path, error) from None
-    except ValueError as error:  # also a number of thousands of digits, which Python does not read
+    except ValueError as error:
+        if not isinstance(error, json.JSONDecodeError):  # Python does not read a number of thousands of digits
+            raise UserError(f"{path} holds a number that cannot be read ({error}); mend it") from None
         raise UserError(f"{path} is not valid JSON ({error}); it is cut off or damaged, fetch it again") from None
     except RecursionError:
         raise UserError(f"{path} nests more deeply than any annotation file; it is damaged, fetch it again") from None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+_TINY = 1e-6  # of a triangle, twice its area in pixels: one that is larger is no matter of rounding
 _FLAT = 1e-9  # of a polygon's squared extent: what rounding makes of points on a line
 
 
@@ -34,7 +35,7 @@ def _is_flat(polygon: Sequence[float]) -> bool:
     second = len(polygon) // 6 * 2  # of three points that lie apart: those of nearly every polygon make a triangle
     x, y = polygon[second], polygon[second + 1]
     u, v = polygon[2 * second], polygon[2 * second + 1]
-    if (x - left) * (v - top) != (y - top) * (u - left):
+    if abs((x - left) * (v - top) - (y - top) * (u - left)) > _TINY:
         return False
     points = [(x - left, y - top) for x, y in zip(polygon[::2], polygon[1::2])]
     x, y = max(points, key=lambda point: point[0] ** 2 + point[1] ** 2)

@@ -189,16 +189,17 @@ class CocoFile:
     def _find_masks(self, rows):
         """Whether there are masks; those that are none are told of. Raises `UserError` for one that does not decode."""
         drawn = [row for row in rows if row.get("segmentation") is not None]
-        sizes = {key: (row["width"], row["height"]) for key, row in self.images.items()}
+        size_of = {key: (row["width"], row["height"]) for key, row in self.images.items()}
         coded = [row for row in drawn if isinstance(row["segmentation"], dict)]
         damages = damaged_codes([row["segmentation"] for row in coded])
         for i, row in enumerate(coded):
-            size, found = sizes[row["image_id"]], tuple(row["segmentation"]["size"][::-1])
+            size, found = size_of[row["image_id"]], tuple(row["segmentation"]["size"][::-1])
             if size != found:
-                raise UserError(f"{self.name_of(row)}: its mask is {found} pixels (w, h), but its image is {size}")
+                sizes = f"{found} pixels (w, h), but its image is {size}"
+                raise UserError(f"{self.name_of(row)}: its mask is {sizes}; mend or remove it")
             if i in damages:
                 raise UserError(f"{self.name_of(row)}: its run-length code {damages[i]}")
-        empty = [row for row in drawn if has_no_mask(row, sizes[row["image_id"]])]
+        empty = [row for row in drawn if has_no_mask(row, size_of[row["image_id"]])]
         for row in empty:
             self._problems += problems_of([(WITHOUT_MASK, "")], _place("annotations", row), row["image_id"])
         if drawn and len(drawn) < len(rows):

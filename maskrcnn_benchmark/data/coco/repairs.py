@@ -99,7 +99,8 @@ def problems_of(found: Found, where: str, image_id: Any = None) -> list[Problem]
 
 def some_without_mask(number: int, first: str) -> Problem:
     """The `Problem` of annotations without a segmentation in a file that has some: how many, and which is the first."""
-    return Problem(SOME_WITHOUT.what, f"{number}, the first {first}", SOME_WITHOUT.action)
+    more = f" and {number - 1} more" if number > 1 else ""
+    return Problem(SOME_WITHOUT.what, f"{first}{more}", SOME_WITHOUT.action)
 
 
 def problems_of_tables(first: Mapping[str, Any], categories: Iterable[dict[str, Any]], used: Collection) -> Iterable:

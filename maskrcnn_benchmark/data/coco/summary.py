@@ -18,7 +18,7 @@ def coco_tables(connection: sqlite3.Connection) -> list[str]:
 def number_of_use(connection: sqlite3.Connection) -> tuple[int, int]:
     """How many images an open index has, and from how many of them training can learn."""
     (valid,) = _columns(connection, "valid")
-    return len(valid), np.count_nonzero(valid)
+    return len(valid), int(np.count_nonzero(valid))
 
 
 def _columns(connection: sqlite3.Connection, *names: str) -> list[np.ndarray]:

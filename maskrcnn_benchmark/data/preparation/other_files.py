@@ -21,6 +21,9 @@ _KINDS = (
     ("{", {"shapes", "imagePath"}, "a file of labelme, of one image", _CONVERT),
     ("{", {"_via_img_metadata"}, "a project of VIA, the VGG Image Annotator", _CONVERT),
     ("{", {"regions", "shape_attributes"}, "a file of VIA, the VGG Image Annotator", _CONVERT),
+    ("{", {"project", "metadata", "view"}, "a project of VIA, the VGG Image Annotator", _CONVERT),
+    ("{", {"classTitle"}, "a file of Supervisely, of one image", _CONVERT),
+    ("{", {"videos", "categories"}, "a file of videos, as YouTube-VIS has them", _CONVERT),
     (
         "{",
         {"imgHeight", "objects"},
@@ -30,6 +33,8 @@ _KINDS = (
     ("[", {"image_id", "score"}, "a list of COCO's results, predictions and no annotations", "name the annotations"),
     ("[", {"image_id", "caption"}, "a list of captions", _INSTANCES),
     ("[", {"coordinates", "annotations"}, "a file of CreateML", _CONVERT),
+    ("[", {"Labeled Data"}, "an export of Labelbox", _CONVERT),
+    ("[", {"data", "annotations", "result"}, "an export of Label Studio", _CONVERT),
     ("[", {"box2d"}, "a file of BDD100K", _CONVERT),
     ("[", {"image_id", "category_id"}, "a bare list of annotations", "put it beside 'images' and 'categories'"),
 )

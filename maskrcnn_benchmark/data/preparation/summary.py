@@ -41,8 +41,9 @@ def nothing_to_learn(index: str | Path) -> str | None:
     """What an index lacks of which nothing can be learned, in words, or None."""
     from maskrcnn_benchmark.data.coco.summary import number_of_use
 
+    meta: Any = read_meta(index)
     with contextlib.closing(connect(index)) as connection:
-        if read_meta(index)["layout"] == "coco":
+        if meta["layout"] == "coco":
             number, of_use = number_of_use(connection)
             return None if of_use else f"none of its {number} images has an annotation to learn from"
         tables = SECTION_TABLES.values()
