@@ -18,6 +18,7 @@ from maskrcnn_benchmark.data.datasets import (
     PascalVOCDataset,
 )
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
@@ -138,6 +139,10 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
         from maskrcnn_benchmark.tasks.task import scored_labels  # late: tasks are above this room
 
         options = {**options, "tasks": scored_labels(options["tasks"])}
+    if "ann_file" in args and layout_of(args["ann_file"]) == "coco":
+        logger.info("%s is in COCO's layout, which has no splits: %s is all of it", args["ann_file"], name)
+        args = {key: value for key, value in args.items() if key in ("ann_file", "root")}
+        return _build_coco(cfg, name, args, options, is_train)
     sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
     dataset = _make(DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:

@@ -21,6 +21,8 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 # The field of objects and persons that holds the rows of a file in COCO's layout, which testing scores against
 FILE_ROWS = "coco_records"
+# The field of objects that says which of them have a mask, bool [N]; without it all have where there are masks
+HAS_MASK = "has_mask"
 
 
 class AnnotatedImage:

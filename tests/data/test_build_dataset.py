@@ -116,6 +116,18 @@ def test_masks_that_a_coco_file_lacks_are_one_line(cfg, tmp_path):
         build_datasets(cfg)
 
 
+def test_a_coco_file_in_the_place_of_details_is_recognised(cfg, tmp_path, caplog):
+    write_coco(tmp_path / "mini_detail", ["crate", "barrel"], [record(1, 1), record(2, 3)])
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("mini_detail_train",), ("mini_detail_val",)
+    with caplog.at_level("INFO"):
+        (dataset,) = build_datasets(cfg)
+    assert isinstance(dataset, COCODataset) and dataset.ids == [1, 3]
+    assert dataset.vocabulary.thing_names == ("crate", "barrel")
+    assert "annotations.json is in COCO's layout, which has no splits: mini_detail_train is all of it" in caplog.text
+    training, testing = check_loaders(cfg)
+    assert {a.image_id for a in training} == {1, 3} and {a.image_id for a in testing} == {1, 2, 3, 4}
+
+
 def test_voc_joins_its_splits_and_keeps_difficult_objects_for_testing(cfg, tmp_path):
     for split, ids in (("train", ["000001", "000003"]), ("val", ["000002"]), ("test", ["000004"])):
         write_voc(tmp_path / "voc/VOC2007", split, ids)

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.data.coco.records import (
     problem_of_image,
     read_joints,
 )
+from maskrcnn_benchmark.data.coco.repairs import mend_record
 from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, IndexConnection, open_meta
 from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
 from maskrcnn_benchmark.data.preparation.summary import PROBLEMS, group_problems
@@ -67,6 +68,7 @@ class CocoIndex:
         for record in records:
             problem: str | None = "it is no object"
             if isinstance(record, dict):
+                mend_record(record)  # an index of an earlier version may have it as the file has
                 problem = problem_of_annotation(record, (image_id,), self.categories, self.joints)
             if problem:
                 raise DamagedIndex.of(self.index, f"an annotation of image {image_id!r}: it {problem}")

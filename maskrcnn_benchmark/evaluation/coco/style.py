@@ -36,6 +36,7 @@ from maskrcnn_benchmark.evaluation.coco.rows import (
 )
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.structures.empty_masks import encloses_nothing
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
@@ -209,16 +210,23 @@ class InstanceEvaluator(CocoStyleEvaluator):
     def is_annotated(self, target: ImageAnnotations) -> bool:
         if target.instances is None or not target.instances.has_field(FILE_ROWS):
             return super().is_annotated(target)
-        return all("segmentation" in row for row in target.instances.get_field(FILE_ROWS))
+        rows = target.instances.get_field(FILE_ROWS)
+        return not rows or any(_has_mask(row, target.size) for row in rows)
 
     def objects(self, target: ImageAnnotations) -> Objects:
+        """The annotated objects; one without a mask is its box's region, as a crowd: nothing there counts or misses."""
         boxes = target.instances
         if boxes.has_field(FILE_ROWS):
             rows = boxes.get_field(FILE_ROWS)
-            codes = [run_lengths(row["segmentation"], target.size) for row in rows]
-            return replace(objects_of_rows(rows, boxes.get_field("labels")), values=codes)
-        codes = encode(bitmaps(boxes))  # type: ignore[arg-type]
-        return replace(objects_of_boxes(boxes, rle.area(codes)), values=codes)
+            drawn = np.array([_has_mask(row, target.size) for row in rows], bool)
+            shapes = [row["segmentation"] if has else _outline(row["bbox"]) for row, has in zip(rows, drawn)]
+            codes = [run_lengths(shape, target.size) for shape in shapes]
+            found = objects_of_rows(rows, boxes.get_field("labels"))
+        else:
+            codes = encode(bitmaps(boxes))  # type: ignore[arg-type]
+            drawn = np.ones(len(boxes), bool)
+            found = objects_of_boxes(boxes, rle.area(codes))
+        return replace(found, values=codes, crowd=found.crowd | ~drawn, ignored=found.ignored | ~drawn)
 
     def compare(
         self, stored: list[dict], annotated: Objects, size: Sequence[int], where: str
@@ -236,6 +244,16 @@ class InstanceEvaluator(CocoStyleEvaluator):
             return overlaps
 
         return np.asarray(rle.area(codes), np.float64), overlap
+
+
+def _has_mask(row, size):
+    return row.get("segmentation") is not None and not encloses_nothing(row["segmentation"], size)
+
+
+def _outline(box):
+    """A box x, y, width, height as the polygons of an object."""
+    x, y, width, height = box
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
 _DETAIL_RECALLS = {"AR@1": 1, "AR@10": 10, "AR@100": 100}

@@ -93,6 +93,27 @@ def test_size_of_an_object_is_its_masks_area_where_it_has_one():
     assert np.isnan(values["APl"])
 
 
+@pytest.mark.parametrize("empty", [[], None, [[1, 2, 3, 4]], [[900, 900, 950, 900, 950, 950]]])
+def test_an_object_without_a_mask_counts_for_boxes_only(empty):
+    def square(x, y, side):
+        return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+
+    rows = [
+        {"id": 1, "bbox": [10, 10, 40, 40], "area": 1600, "iscrowd": 0, "segmentation": square(10, 10, 40)},
+        {"id": 2, "bbox": [60, 20, 80, 80], "area": 6400, "iscrowd": 0, "segmentation": empty},
+    ]
+    target = annotations(BOXES, [1, 1], coco_records=rows)
+    mask = torch.ones(3, 1, 28, 28)
+    boxes = [BOXES[0], [61, 21, 138, 98], [150, 100, 190, 140]]  # the second lies where nobody drew a mask
+    found = prediction(boxes, [1] * 3, [0.5, 0.9, 0.1], mask=mask)
+    assert score(instance(), [found], [target])["AP"] == pytest.approx(1)
+    found = prediction(boxes[:1], [1], [0.5], mask=mask[:1])
+    assert score(instance(), [found], [target])["AR"] == pytest.approx(1)
+    assert score(detection(), [found], [target])["AP"] == pytest.approx(51 / 101)  # the second was missed
+    bare = annotations(BOXES[1:], [1], coco_records=rows[1:])
+    assert not instance().is_annotated(bare) and instance().is_annotated(target)
+
+
 def test_half_a_mask_is_found_at_half_the_overlap():
     masks = torch.zeros(1, 150, 200, dtype=torch.uint8)
     masks[0, 10:50, 10:50] = 1
