@@ -31,7 +31,7 @@ from maskrcnn_benchmark.evaluation.coco.rows import (
     predicted_masks,
     run_lengths,
 )
-from maskrcnn_benchmark.evaluation.coco.style import CocoStyleEvaluator
+from maskrcnn_benchmark.evaluation.coco.style import CocoStyleEvaluator, has_mask
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -159,11 +159,15 @@ class ToolkitInstanceEvaluator(ToolkitDetectionEvaluator):
         regions, instances = super().regions(target), target.instances
         if target.regions is not None or not len(regions.names):
             return regions
-        if instances.has_field(FILE_ROWS):
-            codes = [run_lengths(row["segmentation"], target.size) for row in instances.get_field(FILE_ROWS)]
-        else:
-            codes = encode(bitmaps(instances))  # type: ignore[arg-type]
-        return replace(regions, codes=codes)
+        if not instances.has_field(FILE_ROWS):
+            return replace(regions, codes=encode(bitmaps(instances)))  # type: ignore[arg-type]
+        rows = instances.get_field(FILE_ROWS)
+        kept = [place for place, row in enumerate(rows) if has_mask(row, target.size)]
+        return FileRegions(
+            tuple(regions.names[place] for place in kept),
+            *(values[kept] for values in (regions.boxes, regions.crowd, regions.is_object, regions.only_semantic)),
+            [run_lengths(rows[place]["segmentation"], target.size) for place in kept],
+        )
 
     def compare(
         self, stored: list[dict], annotated: Objects, size: Sequence[int], where: str

@@ -1,18 +1,22 @@
 """What is mended in a file in COCO's layout, and what is only told of: each kind at one place, for whoever reads it."""
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from maskrcnn_benchmark.data.coco.records import is_size
+from maskrcnn_benchmark.data.coco.records import is_size, pack, problem_of_segmentation
 from maskrcnn_benchmark.data.image_file import is_elsewhere
 from maskrcnn_benchmark.data.preparation.check_kinds import KEPT, REPAIRED, Kind
 from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.structures.empty_masks import encloses_nothing
+from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.utils.errors import UserError
 
 ID = Kind("id is written as a decimal fraction", REPAIRED)
 CROWD = Kind("iscrowd is not 0 or 1", REPAIRED)
 AREA = Kind("area is no number of pixels", REPAIRED)
+NO_BOX = Kind("bbox is missing, so that of the mask is taken", REPAIRED)
 NO_SHAPE = Kind("segmentation is empty, and neither a list nor a run-length code", REPAIRED)
 MASK_SIZE = Kind("size of a run-length code is not written in whole numbers", REPAIRED)
 IMAGE_SIZE = Kind("width or height is not written as a whole number", REPAIRED)
@@ -36,7 +40,8 @@ def mend_record(row: dict[str, Any]) -> Found:
     """Mend an annotation in place, as far as it is plain what is meant."""
     crowd, segmentation = row.get("iscrowd", 0), row.get("segmentation")
     types = {type(row.get("id")), type(row.get("image_id")), type(row.get("category_id")), type(crowd)}
-    if types == _PLAIN and 0 <= crowd <= 1 and type(segmentation) in _SHAPES and is_size(row.get("area", 0)):
+    is_plain = types == _PLAIN and 0 <= crowd <= 1 and type(segmentation) in _SHAPES and is_size(row.get("area", 0))
+    if is_plain and row.get("bbox") is not None:
         return []  # so it nearly always is, and a file has a million of them
     found = _mend_ids(row, ("id", "image_id", "category_id"))
     if type(crowd) is not int or not 0 <= crowd <= 1:
@@ -55,6 +60,9 @@ def mend_record(row: dict[str, Any]) -> Found:
         if list(map(type, size)) != list(map(type, segmentation["size"])):
             found.append((MASK_SIZE, f"{shown(segmentation['size'])}, now {shown(size)}"))
             row["segmentation"] = {**segmentation, "size": size}
+    if row.get("bbox") is None and (box := _box_of(row.get("segmentation"))):
+        row["bbox"] = box
+        found.append((NO_BOX, f"now {shown(box)}"))
     return found
 
 
@@ -159,6 +167,21 @@ def _replace(row, key, value, kind, found):
     if type(value) is not type(row.get(key)):
         found.append((kind, f"{key} {shown(row[key])}, now {shown(value)}"))
         row[key] = value
+
+
+def _box_of(segmentation):
+    """[x, y, width, height] of a sound segmentation that encloses something, else None."""
+    shape = pack({"segmentation": segmentation})["segmentation"]
+    if not shape or problem_of_segmentation(shape):
+        return None
+    if isinstance(shape, dict):
+        with contextlib.suppress(UserError):
+            height, width = shape["size"]
+            x1, y1, x2, y2 = RunLengths([shape], (width, height), str).bounding_boxes()[0].tolist()
+            return [x1, y1, x2 - x1 + 1, y2 - y1 + 1] if x1 >= 0 else None
+        return None
+    xs, ys = ([number for polygon in shape for number in polygon[axis::2]] for axis in (0, 1))
+    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)] if xs else None
 
 
 def _crowd_of(value):

@@ -211,14 +211,14 @@ class InstanceEvaluator(CocoStyleEvaluator):
         if target.instances is None or not target.instances.has_field(FILE_ROWS):
             return super().is_annotated(target)
         rows = target.instances.get_field(FILE_ROWS)
-        return not rows or any(_has_mask(row, target.size) for row in rows)
+        return not rows or any(has_mask(row, target.size) for row in rows)
 
     def objects(self, target: ImageAnnotations) -> Objects:
         """The annotated objects; one without a mask is its box's region, as a crowd: nothing there counts or misses."""
         boxes = target.instances
         if boxes.has_field(FILE_ROWS):
             rows = boxes.get_field(FILE_ROWS)
-            drawn = np.array([_has_mask(row, target.size) for row in rows], bool)
+            drawn = np.array([has_mask(row, target.size) for row in rows], bool)
             shapes = [row["segmentation"] if has else _outline(row["bbox"]) for row, has in zip(rows, drawn)]
             codes = [run_lengths(shape, target.size) for shape in shapes]
             found = objects_of_rows(rows, boxes.get_field("labels"))
@@ -246,7 +246,8 @@ class InstanceEvaluator(CocoStyleEvaluator):
         return np.asarray(rle.area(codes), np.float64), overlap
 
 
-def _has_mask(row, size):
+def has_mask(row: dict[str, Any], size: Sequence[int]) -> bool:
+    """Whether a row of a file has a mask that encloses something of its image of `size` (width, height)."""
     return row.get("segmentation") is not None and not encloses_nothing(row["segmentation"], size)
 
 

@@ -152,6 +152,19 @@ def test_areas_that_are_none_are_gone_and_text_is_its_number():
     assert [row.get("area") for row in rows] == [16.5, None, None, None, None, None] and all(found)
 
 
+@pytest.mark.parametrize(
+    ("segmentation", "box"),
+    [(SQUARE, [1, 1, 4, 4]), ([[2, 1, 5.5, 3, 2, 7], [0, 2, 1, 3, 0, 3]], [0, 1, 5.5, 6]), (WHOLE, [0, 0, 10, 8])],
+)
+def test_an_object_without_a_box_has_that_of_its_mask(content, opened, segmentation, box):
+    content["annotations"][2] = annotation(3, 2, segmentation=segmentation)
+    del content["annotations"][2]["bbox"]
+    dataset = opened(content, train=False)
+    assert objects(dataset, 1).get_field("coco_records")[0]["bbox"] == box
+    action, number, first = told(dataset)["bbox is missing, so that of the mask is taken"]
+    assert (action, number) == ("repaired", 1) and first.startswith("annotation 3 of image 2")
+
+
 def test_what_is_sound_is_not_touched():
     for row in (annotation(1, 1), annotation("a", "b", area=0.5, segmentation=None), {"id": 1}):
         before = copy.deepcopy(row)
