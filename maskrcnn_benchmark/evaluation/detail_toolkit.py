@@ -165,7 +165,10 @@ class ToolkitInstanceEvaluator(ToolkitDetectionEvaluator):
         kept = [place for place, row in enumerate(rows) if has_mask(row, target.size)]
         return FileRegions(
             tuple(regions.names[place] for place in kept),
-            *(values[kept] for values in (regions.boxes, regions.crowd, regions.is_object, regions.only_semantic)),
+            regions.boxes[kept],
+            regions.crowd[kept],
+            regions.is_object[kept],
+            regions.only_semantic[kept],
             [run_lengths(rows[place]["segmentation"], target.size) for place in kept],
         )
 

@@ -181,3 +181,16 @@ def test_other_layouts_are_scored_by_their_instances(key):
     evaluator.process([{key: [make(1, LEFT, 0.9), make(1, RIGHT, 0.8)]}, {key: [make(1, LEFT, 0.85)]}], targets)
     # right, wrong, right
     assert evaluator.evaluate()["AP"] == pytest.approx((51 + 50 * 2 / 3) / 101)
+
+
+def test_objects_of_a_file_that_have_no_mask_are_no_masks():
+    instances = BoxList(torch.tensor([LEFT, RIGHT]), (20, 10))
+    instances.add_field("labels", torch.tensor([1, 1]))
+    rows = [
+        {"id": 1, "bbox": [0, 0, 5, 5]},
+        {"id": 2, "bbox": [10, 2, 6, 6], "segmentation": rectangle((10, 20), RIGHT)},
+    ]
+    instances.add_field("coco_records", rows)
+    evaluator = TASKS["instance"].build_evaluator(Vocabulary(thing_names=("dog",)), Protocols(detection=DETAIL_TOOLKIT))
+    evaluator.process([{"instance": [mask(1, RIGHT)]}], [ImageAnnotations((20, 10), instances=instances, image_id=0)])
+    assert evaluator.evaluate()["AR"] == 1
