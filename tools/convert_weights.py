@@ -18,10 +18,11 @@ from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.model_serialization import load_state_dict
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict, side_by_side
 from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
-from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 
 
 def main(arguments=None):
@@ -39,14 +40,15 @@ def main(arguments=None):
     setup_logger("maskrcnn_benchmark", "", 0)
 
     path = local_file(arguments.source, cfg.PATHS_CATALOG)
-    weights, _ = split_checkpoint(read_checkpoint(path), path)
     model = build_detection_model(cfg)
-    converted = to_our_names(weights, model, cfg, path)
-    weights = weights if converted is None else converted
+    weights, _ = fitting_weights(model, cfg, read_checkpoint(path), path)
     check_weights(model, weights, path)
     report = load_state_dict(model, weights)
     if not report.matched:
-        raise UserError(f"{path}: none of its {len(weights)} tensors fits the network of {arguments.config_file}")
+        raise UserError(
+            f"{path}: none of its {len(weights)} tensors fits the network of {arguments.config_file} "
+            f"({side_by_side(report)})"
+        )
     own = model.state_dict()
     with atomic_write(arguments.target) as file:
         torch.save({"model": {name: own[name] for name in report.matched}}, file)

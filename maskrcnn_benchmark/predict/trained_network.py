@@ -19,11 +19,12 @@ from maskrcnn_benchmark.predict.taken_options import check_names, take_options
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names, side_by_side
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
-from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 from maskrcnn_benchmark.utils.yaml_file import parse_yaml, read_yaml
 
 logger = logging.getLogger(__name__)
@@ -84,18 +85,17 @@ def load_network(
     else:
         device = choose_device(device)
     file = local_file(str(path))
-    weights, rest = split_checkpoint(read_checkpoint(file), file)
-    cfg = config_of(file, rest, config_file, options)
+    checkpoint = read_checkpoint(file)
+    cfg = config_of(file, checkpoint, config_file, options)
     cfg.MODEL.DEVICE = str(device)
-    vocabulary = vocabulary_of(file, rest, cfg)
+    vocabulary = vocabulary_of(file, checkpoint, cfg)
     try:
         bind_vocabulary(cfg, vocabulary)
     except UserError as error:
         raise UserError(f"{file}: its classes are not those that its config counts ({error})") from None
     with torch.device("meta"):  # takes no memory, whatever sizes the config asks for
         skeleton = build_detection_model(cfg, vocabulary)
-    converted = to_our_names(weights, skeleton, cfg, file)
-    weights = weights if converted is None else converted
+    weights, _ = fitting_weights(skeleton, cfg, checkpoint, file)
     _check_complete(skeleton, weights, file)
     check_weights(skeleton, weights, file)
     model = build_detection_model(cfg, vocabulary)
@@ -115,13 +115,13 @@ def testing_config(path: str | os.PathLike, options: Sequence[Any] = ()) -> tupl
         (the config, the `Vocabulary` or None where the file has none).
     """
     file = local_file(str(path))
-    _, rest = split_checkpoint(read_checkpoint(file), file)
-    cfg = config_of(file, rest, options=options)
+    checkpoint = read_checkpoint(file)
+    cfg = config_of(file, checkpoint, options=options)
     if not cfg.is_given("MODEL.DEVICE"):
         cfg.MODEL.DEVICE = AUTO
     if not cfg.is_given("OUTPUT_DIR"):
         cfg.OUTPUT_DIR = str(Path(file).parent)
-    return cfg, vocabulary_in(file, rest)
+    return cfg, vocabulary_in(file, checkpoint)
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -134,7 +134,7 @@ def config_of(file: str, rest: dict[str, Any], config_file: str = "", options: S
 
     Args:
         file: its path.
-        rest: what it holds beside its weights.
+        rest: what it holds, with or without its weights.
         config_file, options: as `load_network` takes them.
     """
     cfg = default_cfg.clone()
@@ -201,12 +201,12 @@ def _merge_tree(cfg, tree, source, given, vocabulary):
 def _check_complete(model, weights, file):
     """Refuse weights that leave a tensor of the model as it is: random numbers would predict nonsense."""
     report, _ = match_names(model, weights)
-    lacking = [name for name in report.missing if not any(part in name for part in _MADE_ANEW)]
-    lacking += [entry[0] for entry in report.mismatched]
+    report.missing = [name for name in report.missing if not any(part in name for part in _MADE_ANEW)]
+    lacking = len(report.missing) + len(report.mismatched)
     if lacking:
         raise UserError(
-            f"{file} is not a whole network of its config: {len(lacking)} of {len(model.state_dict())} tensors are "
-            f"missing or of another shape, such as {lacking[0]}; name its config with --config-file FILE"
+            f"{file} is not a whole network of its config: {lacking} of {len(model.state_dict())} tensors are "
+            f"missing or of another shape ({side_by_side(report)}); name its config with --config-file FILE"
         )
     asked = sum(p.numel() * p.element_size() for p in model.parameters())
     there = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())

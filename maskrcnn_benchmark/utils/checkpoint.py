@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.utils.comm import is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import NotWritten, atomic_write, mkdir
-from maskrcnn_benchmark.utils.model_serialization import load_state_dict, strip_prefix_if_present
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict, side_by_side, strip_prefix_if_present
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.optimizer_state import regroup
 from maskrcnn_benchmark.utils.resume_state import (
@@ -27,8 +27,9 @@ from maskrcnn_benchmark.utils.resume_state import (
 from maskrcnn_benchmark.utils.schema import Unfit
 from maskrcnn_benchmark.utils.text import is_text, printable
 from maskrcnn_benchmark.utils.web import without_secrets
+from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
-from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint
 
 POINTER = "last_checkpoint"
 # Bytes that a path has at most on the systems that we know, and some space around it
@@ -125,7 +126,7 @@ class Checkpointer:
             self.logger.info("No checkpoint found. Initializing model from scratch")
             return {}
         self.logger.info("Loading checkpoint from %s", without_secrets(str(f)))
-        weights, rest = self._load_file(f)
+        weights, rest = self._load_file(f, resuming)
         takes_all = resuming or not only_weights
         if takes_all and self.optimizer is not None:
             self._check_entries(rest, f, resuming)
@@ -182,7 +183,7 @@ class Checkpointer:
                 POINTER,
             )
 
-    def _load_file(self, f):
+    def _load_file(self, f, resuming):
         """({name: tensor} under our names, what else the file holds)."""
         checkpoint = self._read(f)
         if "model" not in checkpoint:
@@ -213,7 +214,8 @@ class Checkpointer:
         trained = {name for name, _ in self.model.named_parameters()} or report.matched.keys()
         if not trained & report.matched.keys():
             raise UserError(
-                f"{f}: none of its {len(weights)} tensors fits this model; give the config of its own network"
+                f"{f}: none of its {len(weights)} tensors fits this model ({side_by_side(report)}); give the config "
+                "of its own network"
             )
         odd = [entry[0] for entry in report.mismatched] + report.missing + report.unused
         if resuming and odd:
@@ -264,14 +266,14 @@ class DetectronCheckpointer(Checkpointer):
         super().__init__(model, optimizer, scheduler, save_dir, save_to_disk, logger)
         self.cfg = cfg.clone()
 
-    def _load_file(self, f):
+    def _load_file(self, f, resuming):
         path = local_file(str(f), self.cfg.PATHS_CATALOG)
         if path != str(f):
             self.logger.info("%s lies at %s", without_secrets(str(f)), path)
-        weights, rest = split_checkpoint(self._read(path), path)
-        converted = to_our_names(weights, self.model, self.cfg, path)
-        # what another library says of its optimizer and schedule means nothing here
-        return (weights, rest) if converted is None else (converted, {})
+        checkpoint = self._read(path)
+        if resuming:  # with the weights that it was written for, whatever else was saved beside them
+            return split_checkpoint(checkpoint, path)
+        return fitting_weights(self.model, self.cfg, checkpoint, path)
 
     def _check_entries(self, rest, f, resuming):
         try:
@@ -341,12 +343,15 @@ def _newest_whole(folder, other_than=None):
 
 
 def _remedy(f, save_dir):
-    """ "; ..." with the newest whole checkpoint beside a bad one, `f`, and what to do to go on from there."""
+    """ "; ..." with the newest whole checkpoint of the run of a bad one, `f`, and what to do to go on from there.
+
+    Weights that lie in no run's folder have nothing to do with what lies beside them.
+    """
     folder = Path(f).parent
     pointer = Path(save_dir or folder) / POINTER
     if not folder.is_dir() and save_dir:
         folder = Path(save_dir)
-    if not folder.is_dir():
+    if not os.path.lexists(folder / POINTER):
         return ""
     newest = _newest_whole(folder, Path(f))
     is_named = _names(pointer, f)
