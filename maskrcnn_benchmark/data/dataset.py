@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.data.image_file import read_image
+from maskrcnn_benchmark.data.image_file import find_image, read_image
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
@@ -217,7 +217,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
 
     def image_path(self, index: int) -> Path:
         """The file of an image."""
-        return Path(self.root) / self.get_img_info(index)["file_name"]  # type: ignore[arg-type]
+        return find_image(self.root, self.get_img_info(index)["file_name"])  # type: ignore[arg-type]
 
     def open_image(self, index: int) -> Image.Image:
         """An image as a PIL RGB image. Raises `UserError` where there is no `root`, or the file is not as described."""
