@@ -17,6 +17,11 @@ HOW_TO_MAKE = {
 }
 
 
+def is_own_catalog(*paths: Any) -> bool:
+    """Whether values of PATHS_CATALOG are this module, in whichever place the package lies."""
+    return all(Path(str(path)).parts[-3:] == Path(__file__).parts[-3:] for path in paths)
+
+
 def _coco() -> dict[str, dict[str, Any]]:
     """COCO's names; minival and valminusminival are the two parts into which Detectron cut the val images of 2014."""
     years = {"2014": ("train", "val", "minival", "valminusminival"), "2017": ("train", "val")}
