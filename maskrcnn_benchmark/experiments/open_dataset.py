@@ -16,6 +16,7 @@ from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.tasks.task import TASKS, scored_labels
+from maskrcnn_benchmark.utils.arguments import OptionWords
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -36,7 +37,9 @@ def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_
     part_sets = (*PART_SETS, *PART_SET_ALIASES)
     group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
     group.add_argument("--classes", choices=CLASS_SETS, help="classes of Detail's layout (default: all)")
-    group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    group.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
 
 
 def dataset_config(arguments: argparse.Namespace, tasks: Collection[str]) -> CfgNode | None:

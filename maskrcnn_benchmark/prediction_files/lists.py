@@ -14,6 +14,7 @@ from maskrcnn_benchmark.prediction_files.row_file import RowFile, shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.text import an
 
 _LARGEST = 1e9  # beyond any coordinate and any score; also leaves out nan and infinity
 Rows = Sequence[tuple[int, dict]]  # entries of a file, each with its number
@@ -397,7 +398,7 @@ def check_code(code: Any, size: tuple[int, int], what: str) -> None:
 
 def kind_of(held: Any) -> str:
     """What a value is, in the words of an error: "float32 [3, 4, 6]"."""
-    return f"{held.dtype} {list(held.shape)}" if isinstance(held, np.ndarray) else f"a {type(held).__name__}"
+    return f"{held.dtype} {list(held.shape)}" if isinstance(held, np.ndarray) else an(type(held).__name__)
 
 
 def _is_code(value):

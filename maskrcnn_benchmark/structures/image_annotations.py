@@ -9,6 +9,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.members import member_of
 from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.utils.text import an
 
 _STRUCTURE = ("size", "resize", "transpose", "crop", "pad", "to")  # of a label
 
@@ -78,8 +79,9 @@ class ImageAnnotations(TensorHolder):
             missing = [] if isinstance(label, torch.Tensor) else [n for n in _STRUCTURE if not hasattr(label, n)]
             if missing:
                 raise TypeError(
-                    f"the label {key!r} of image {image_id!r} is a {type(label).__name__} without {missing[0]!r}; give "
-                    f"a structure with {', '.join(_STRUCTURE)}, or a tensor that says something of the image as a whole"
+                    f"the label {key!r} of image {image_id!r} is {an(type(label).__name__)} without {missing[0]!r}; "
+                    f"give a structure with {', '.join(_STRUCTURE)}, or a tensor that says something of the image as a "
+                    "whole"
                 )
             if isinstance(label, torch.Tensor) and label.ndim > 1 and tuple(label.shape[-2:]) == self.size[::-1]:
                 raise TypeError(
@@ -99,7 +101,7 @@ class ImageAnnotations(TensorHolder):
         if isinstance(target, cls):
             return target
         if not isinstance(target, BoxList):
-            raise TypeError(f"a target is an ImageAnnotations or a BoxList, not a {type(target).__name__}")
+            raise TypeError(f"a target is an ImageAnnotations or a BoxList, not {an(type(target).__name__)}")
         people = None
         if target.has_field("keypoints"):
             people = target.copy_with_fields("keypoints")

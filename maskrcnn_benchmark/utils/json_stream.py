@@ -34,7 +34,7 @@ _OTHERS = {
 def refuse_no_json(path: str | os.PathLike, head: bytes) -> None:
     """Raise `UserError` for a file whose first bytes are those of something that is known, and no JSON in UTF-8."""
     if not head.strip():
-        raise UserError(f"{path} is empty; fetch it again")
+        raise UserError(f"{path} is empty: it is cut off or damaged, fetch it again")
     words = next((words for begin, words in _OTHERS.items() if head.startswith(begin)), None)
     if words is not None:
         raise UserError(f"{path} {words}")

@@ -10,6 +10,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config import paths_catalog
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary
+from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.datasets import CityScapesDataset, COCODataset, ConcatDataset, PascalVOCDataset
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -236,6 +237,19 @@ def test_what_a_users_catalog_gets_wrong_is_one_line(original, name, message):
     original.DATASETS.TRAIN = (name,)
     with pytest.raises(UserError, match=message):
         build_datasets(original)
+
+
+def test_missing_files_are_told_without_opening_any(original, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    check_files(original, ["my_coco", "my_voc", "my_cityscapes", "both", "other", "nothing", "mini_detail_train"])
+    (elsewhere / "mine.json").write_text("no JSON")
+    check_files(original, ["both"])
+    (elsewhere / "mine.json").unlink()
+    for name in ("my_coco", "both"):
+        with pytest.raises(UserError, match=rf"data set 'my_coco' is not there: {elsewhere}/mine\.json does not exist"):
+            check_files(original, ["my_voc", name])
+    with pytest.raises(UserError, match=r"catalog\.py: unknown data set 'absent'"):
+        check_files(original, ["absent"])
 
 
 def test_a_file_without_a_catalog_is_named(cfg, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from maskrcnn_benchmark.data.coco.records import is_size, pack, problem_of_segmentation
 from maskrcnn_benchmark.data.image_file import is_elsewhere
-from maskrcnn_benchmark.data.preparation.check_kinds import KEPT, REPAIRED, Kind
+from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_BACKSLASH, KEPT, REPAIRED, Kind
 from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.structures.empty_masks import encloses_nothing
@@ -22,7 +22,6 @@ MASK_SIZE = Kind("size of a run-length code is not written in whole numbers", RE
 IMAGE_SIZE = Kind("width or height is not written as a whole number", REPAIRED)
 WITHOUT_MASK = Kind("segmentation encloses nothing, so its object has a box and no mask", KEPT)
 SOME_WITHOUT = Kind("annotations have no segmentation, while others of the file have, so they have no mask", KEPT)
-BACKSLASH = Kind("file name has backslashes, which are read as slashes where no file is called so", KEPT)
 ELSEWHERE = Kind("file name is an address or a path on Windows, of which what the images' folder has is read", KEPT)
 SAME_NAME = Kind("categories have the same name, and are two classes", KEPT)
 ROOT = Kind("category without annotations is only the supercategory of others, and yet a class", KEPT)
@@ -76,7 +75,7 @@ def mend_image(row: dict[str, Any]) -> Found:
     if isinstance(name, str) and is_elsewhere(name):
         found.append((ELSEWHERE, shown(name)))
     elif isinstance(name, str) and "\\" in name:
-        found.append((BACKSLASH, shown(name)))
+        found.append((IMAGE_BACKSLASH, shown(name)))
     return found
 
 

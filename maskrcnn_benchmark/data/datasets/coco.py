@@ -16,7 +16,6 @@ from pycocotools.coco import COCO
 from maskrcnn_benchmark.data.coco.opening import open_coco_file
 from maskrcnn_benchmark.data.coco.records import plain_record
 from maskrcnn_benchmark.data.dataset import FILE_ROWS, HAS_MASK, AnnotatedDataset, AnnotatedImage
-from maskrcnn_benchmark.data.image_file import find_image
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.empty_masks import encloses_nothing
 from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons
@@ -171,9 +170,6 @@ class COCODataset(AnnotatedDataset):
     def get_img_info(self, index: int) -> dict[str, Any]:
         """The image's row of the file, with {"height", "width" in pixels, "file_name", "id"} and "image_id"."""
         return {**self.file.images[self.ids[index]], "image_id": self.ids[index]}
-
-    def image_path(self, index: int) -> Path:
-        return find_image(self.root, self.get_img_info(index)["file_name"])  # type: ignore[arg-type]
 
     def image_sizes(self) -> np.ndarray:
         return self.file.sizes_of(self.ids)
