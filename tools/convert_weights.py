@@ -7,6 +7,7 @@ IN is a path, an address or catalog://NAME. The config decides on the network; t
 
 import argparse
 
+from maskrcnn_benchmark.utils.arguments import OptionWords
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 
 # The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
@@ -31,7 +32,11 @@ def main(arguments=None):
     parser.add_argument("target", metavar="OUT", help="the checkpoint to write")
     parser.add_argument("--config-file", required=True, metavar="FILE", help="the config of the network")
     parser.add_argument(
-        "options", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options that go before the file's"
+        "options",
+        nargs=argparse.REMAINDER,
+        action=OptionWords,
+        metavar="KEY VALUE",
+        help="options that go before the file's",
     )
     arguments = parser.parse_args(arguments)
     cfg = defaults.clone()

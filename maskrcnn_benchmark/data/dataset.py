@@ -11,16 +11,20 @@ import torch
 from PIL import Image
 
 from maskrcnn_benchmark.data.coco.keypoints import KeypointLists, read_keypoints
-from maskrcnn_benchmark.data.image_file import read_image
+from maskrcnn_benchmark.data.image_file import find_image, read_image
 from maskrcnn_benchmark.data.preparation.check_kinds import Findings
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import an, counted
 
 # The field of objects and persons that holds the rows of a file in COCO's layout, which testing scores against
 FILE_ROWS = "coco_records"
+# The field of objects that says which of them have a mask, bool [N]; without it all have where there are masks
+HAS_MASK = "has_mask"
 
 
 class AnnotatedImage:
@@ -44,6 +48,8 @@ class AnnotatedImage:
     objects: BoxList | None = None
     # The masks of `objects`; None where they are not annotated
     masks: SegmentationMask | None = None
+    # What the file says of all its regions, where that is told apart from `objects`
+    file_regions: FileRegions | None = None
 
     def __init__(self, dataset: "AnnotatedDataset", index: int) -> None:
         self.dataset: Any = dataset  # whose layout adds attributes of its own
@@ -216,7 +222,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
 
     def image_path(self, index: int) -> Path:
         """The file of an image."""
-        return Path(self.root) / self.get_img_info(index)["file_name"]  # type: ignore[arg-type]
+        return find_image(self.root, self.get_img_info(index)["file_name"])  # type: ignore[arg-type]
 
     def open_image(self, index: int) -> Image.Image:
         """An image as a PIL RGB image. Raises `UserError` where there is no `root`, or the file is not as described."""
@@ -283,12 +289,13 @@ class AnnotatedDataset(torch.utils.data.Dataset):
                 is_number = isinstance(label, torch.Tensor) and not label.ndim
                 if is_number or len(label) != len(objects):
                     raise ValueError(
-                        f"image {image.image_id!r} has {len(objects)} objects, but {type(reader).__name__} returned "
-                        f"{'a number' if is_number else f'{len(label)} labels'} of the task {key!r}; return one for "
-                        "each of image.objects"
+                        f"image {image.image_id!r} has {counted(len(objects), 'object')}, but {type(reader).__name__} "
+                        f"returned {'a number' if is_number else f'{len(label)} labels'} of the task {key!r}; return "
+                        "one for each of image.objects"
                     )
                 objects.add_field(field, label)
         annotations = ImageAnnotations(image.size, image_id=image.image_id, labels=labels)
+        annotations.regions = image.file_regions
         annotations.instances = None if objects is None else image.kept(objects)
         return annotations
 
@@ -310,6 +317,23 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         number = len(self) - len(kept)
         self._keep(kept)
         return number
+
+    def taught(self, tasks: Iterable[str]) -> set[str]:
+        """Keys of those of some tasks that an image teaches, for which it looks no further than the first of each.
+
+        A data set that makes its annotations itself is believed: its `tasks` or, where it has none, all.
+        """
+        left, found = set(tasks), set[str]()
+        if self._readers is None:
+            return left & self.tasks if self.tasks else left
+        left &= self.tasks
+        for index in range(len(self)):
+            if not left:
+                break
+            image = self.image(index)
+            found |= {key for key in left if self._readers[key].teaches(image)}
+            left -= found
+        return found
 
     def _teaches(self, index: int, tasks: Iterable[str]) -> bool:
         image = self.image(index)
@@ -345,7 +369,7 @@ def as_dataset(dataset: Any) -> AnnotatedDataset:
         for name in _METHODS:
             if not callable(getattr(dataset, name)):
                 raise UserError(
-                    f"{type(dataset).__name__}.{name} is a {type(getattr(dataset, name)).__name__}, but must be a "
+                    f"{type(dataset).__name__}.{name} is {an(type(getattr(dataset, name)).__name__)}, but must be a "
                     "method, as AnnotatedDataset has it; define one that returns it, or call it by another name"
                 )
         return dataset
@@ -353,8 +377,9 @@ def as_dataset(dataset: Any) -> AnnotatedDataset:
         return _OwnDataset(dataset)
     missing = [name for name in _ORIGINAL if not hasattr(dataset, name)]
     if missing:
+        kind = an(type(dataset).__name__)
         raise UserError(
-            f"a {type(dataset).__name__} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, "
+            f"{kind} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, "
             f"or give it {', '.join(_OURS)} or, as the original's COCODataset has them, {', '.join(_ORIGINAL)}; it "
             f"lacks {', '.join(missing)}"
         )

@@ -118,6 +118,28 @@ def taught_tasks(dataset: AnnotatedDataset, tasks: "Collection[Task]") -> set[st
     return (possible & dataset.tasks) - absent
 
 
+def warn_of_untaught(cfg: CfgNode, dataset: AnnotatedDataset, enabled: "Sequence[Task]") -> None:
+    """Warn of each enabled task that no image to train on is annotated for: its head would be trained on nothing.
+
+    Args:
+        cfg: the config.
+        dataset: that of all of DATASETS.TRAIN.
+        enabled: the tasks that are on.
+    """
+    tasks = [task for task in enabled if task.losses]
+    taught = set[str]()
+    for member in dataset.members:
+        # what a file says of itself spares looking at its images; a user's own data set may say nothing
+        taught |= member.taught(taught_tasks(member, tasks) if member.tasks else [task.key for task in tasks])
+    for task in tasks:
+        if task.key not in taught:
+            logger.warning(
+                "MODEL.%s is on, but no image of %s is annotated for %s: its head is trained on nothing and its scores "
+                "mean nothing; turn the task off, or add a data set that is annotated for it to DATASETS.TRAIN",
+                *(task.switch, ", ".join(cfg.DATASETS.TRAIN), task.title),
+            )
+
+
 def sampling_ratios(cfg: CfgNode) -> tuple[float, ...]:
     """DATASETS.RATIOS, one number for each of DATASETS.TRAIN, or () to draw by size; checked."""
     ratios, names = tuple(cfg.DATASETS.RATIOS), cfg.DATASETS.TRAIN

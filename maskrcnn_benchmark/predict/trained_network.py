@@ -12,7 +12,9 @@ from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.config.paths_catalog import is_own_catalog
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
+from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.taken_options import check_names, take_options
@@ -22,6 +24,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names, side_by_side
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.text import printable
 from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
@@ -115,13 +118,41 @@ def testing_config(path: str | os.PathLike, options: Sequence[Any] = ()) -> tupl
         (the config, the `Vocabulary` or None where the file has none).
     """
     file = local_file(str(path))
-    checkpoint = read_checkpoint(file)
+    checkpoint = read_checkpoint(file, mapped=True)
     cfg = config_of(file, checkpoint, options=options)
+    _check_data(cfg, file, checkpoint)
     if not cfg.is_given("MODEL.DEVICE"):
         cfg.MODEL.DEVICE = AUTO
     if not cfg.is_given("OUTPUT_DIR"):
         cfg.OUTPUT_DIR = str(Path(file).parent)
     return cfg, vocabulary_in(file, checkpoint)
+
+
+def _check_data(cfg, file, rest):
+    """Say of data sets that are not there where the training found them: a checkpoint is no authority on files."""
+    try:
+        check_files(cfg, cfg.DATASETS.TEST)
+    except UserError as error:
+        text = rest.get("config")
+        tree = read_yaml(Path(file).with_name(CONFIG_BESIDE)) if text is None else parse_yaml(text, file)
+        places = {"PATHS_CATALOG": tree.get("PATHS_CATALOG"), "DATASETS.DATA_DIR": _data_dir(tree)}
+        if is_own_catalog(places["PATHS_CATALOG"]):
+            del places["PATHS_CATALOG"]
+        given = [
+            f"{key} {printable(place)}"
+            for key, place in places.items()
+            if isinstance(place, str) and place != cfg.value_of(key) and not cfg.is_given(key)
+        ]
+        if not given:
+            raise
+        raise UserError(
+            f"{error}; {file} was trained with {' '.join(given)}, which is not taken from a checkpoint: give it again"
+        ) from None
+
+
+def _data_dir(tree):
+    datasets = tree.get("DATASETS")
+    return datasets.get("DATA_DIR") if isinstance(datasets, dict) else None
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:

@@ -20,8 +20,9 @@ from maskrcnn_benchmark.data.same_names import match_joints, match_objects
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows
+from maskrcnn_benchmark.evaluation.detail_toolkit import JOINT_RECORDS, ToolkitKeypointEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import ROIKeypointHead, build_roi_keypoint_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections, rows_with_labels
@@ -80,6 +81,8 @@ class DetailKeypointReader(LabelReader):
         persons = BoxList(boxes, image.size, mode="xywh").convert("xyxy")
         persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
         persons.add_field("keypoints", DetailKeypoints(keypoints, image.size))
+        if image.dataset.keep_crowd:
+            persons.add_field(JOINT_RECORDS, records)
         return image.kept(persons)
 
     def has(self, image: DetailImage) -> bool:
@@ -324,7 +327,8 @@ class Keypoint(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return KeypointEvaluator(self, vocabulary)
+        kind = ToolkitKeypointEvaluator if protocols.detection == DETAIL_TOOLKIT else KeypointEvaluator
+        return kind(self, vocabulary)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
         """The most frequent boxes with what lies in them."""

@@ -10,6 +10,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config import paths_catalog
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary
+from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.datasets import CityScapesDataset, COCODataset, ConcatDataset, PascalVOCDataset
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -161,6 +162,18 @@ def test_masks_that_a_coco_file_lacks_are_one_line(cfg, tmp_path):
         build_datasets(cfg)
 
 
+def test_a_coco_file_in_the_place_of_details_is_recognised(cfg, tmp_path, caplog):
+    write_coco(tmp_path / "mini_detail", ["crate", "barrel"], [record(1, 1), record(2, 3)])
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("mini_detail_train",), ("mini_detail_val",)
+    with caplog.at_level("INFO"):
+        (dataset,) = build_datasets(cfg)
+    assert isinstance(dataset, COCODataset) and dataset.ids == [1, 3]
+    assert dataset.vocabulary.thing_names == ("crate", "barrel")
+    assert "annotations.json is in COCO's layout, which has no splits: mini_detail_train is all of it" in caplog.text
+    training, testing = check_loaders(cfg)
+    assert {a.image_id for a in training} == {1, 3} and {a.image_id for a in testing} == {1, 2, 3, 4}
+
+
 def test_voc_joins_its_splits_and_keeps_difficult_objects_for_testing(cfg, tmp_path):
     for split, ids in (("train", ["000001", "000003"]), ("val", ["000002"]), ("test", ["000004"])):
         write_voc(tmp_path / "voc/VOC2007", split, ids)
@@ -269,6 +282,19 @@ def test_what_a_users_catalog_gets_wrong_is_one_line(original, name, message):
     original.DATASETS.TRAIN = (name,)
     with pytest.raises(UserError, match=message):
         build_datasets(original)
+
+
+def test_missing_files_are_told_without_opening_any(original, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    check_files(original, ["my_coco", "my_voc", "my_cityscapes", "both", "other", "nothing", "mini_detail_train"])
+    (elsewhere / "mine.json").write_text("no JSON")
+    check_files(original, ["both"])
+    (elsewhere / "mine.json").unlink()
+    for name in ("my_coco", "both"):
+        with pytest.raises(UserError, match=rf"data set 'my_coco' is not there: {elsewhere}/mine\.json does not exist"):
+            check_files(original, ["my_voc", name])
+    with pytest.raises(UserError, match=r"catalog\.py: unknown data set 'absent'"):
+        check_files(original, ["absent"])
 
 
 def test_a_file_without_a_catalog_is_named(cfg, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from maskrcnn_benchmark.data.coco.keypoints import keypoints_of_index
 from maskrcnn_benchmark.data.coco.records import file_name_of, pack, problem_of_annotation, problem_of_image, use_of
+from maskrcnn_benchmark.data.coco.repairs import mend_record
 from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, IndexConnection, open_meta
 from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
 from maskrcnn_benchmark.data.preparation.summary import PROBLEMS, group_problems
@@ -65,6 +66,7 @@ class CocoIndex:
         for record in records:
             problem: str | None = "it is no object"
             if isinstance(record, dict):
+                mend_record(record)  # an index of an earlier version may have it as the file has
                 problem = problem_of_annotation(record, (image_id,), self.categories)
                 if not problem and (odd := self.keypoints.problem_of(record)):
                     problem = f"has keypoints that {odd}"

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from maskrcnn_benchmark.data.coco.keypoints import FileKeypoints, number_labelled
-from maskrcnn_benchmark.data.preparation.check_values import shown
+from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
 
 # Coordinates of polygons in pixels: filling one takes memory in proportion to its outline, also outside of the image
@@ -80,12 +80,28 @@ def problem_of_image(row: dict[str, Any]) -> str | None:
     return None if file_name_of(row) else "has no file_name"
 
 
+def is_name(value: Any) -> bool:
+    """Whether it is text that can name a category: some that is not only spaces."""
+    return is_text(value) and not value.isspace()
+
+
 def file_name_of(row: dict[str, Any]) -> str | None:
     """The file name of an image: of its own, or the last part of the address where it can be fetched; or None."""
     if "file_name" in row:
-        is_name = isinstance(row["file_name"], str) and "\0" not in row["file_name"]
-        return row["file_name"] if is_name else None
+        return row["file_name"] if is_text(row["file_name"]) and "\0" not in row["file_name"] else None
     return row["coco_url"].rsplit("/", 1)[-1] if isinstance(row.get("coco_url"), str) else None
+
+
+def other_type(key: Any, table: Container) -> str:
+    """Words for an id that is not in a table of ids, but is there as a text or as a number; else ""."""
+    other: int | str | None = None
+    if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 20:
+        other = int(key)
+    elif type(key) is int:
+        other = str(key)
+    if other is None or other not in table:
+        return ""
+    return f" (it is {shown(key)} here and {shown(other)} there: make both numbers or both texts)"
 
 
 def problem_of_annotation(row: dict, images: Container, categories: Container) -> str | None:
@@ -100,12 +116,13 @@ def problem_of_annotation(row: dict, images: Container, categories: Container) -
         return f"has no {missing!r}"
     if row["image_id"] not in images:
         return "is of an image that is not listed"
-    if not isinstance(row["category_id"], int | str) or row["category_id"] not in categories:
-        return f"has category {shown(row['category_id'])}, which is not listed"
-    if not isinstance(row["id"], int | str):
+    label = row["category_id"]
+    if type(label) not in (int, str) or label not in categories:
+        return f"has category {shown(label)}, which is not listed{other_type(label, categories)}"
+    if type(row["id"]) not in (int, str):
         return f"has the id {shown(row['id'])}"
-    if not is_box(row["bbox"]) or not is_size(row.get("area", 0)):
-        return f"has the bbox {shown(row['bbox'])} and the area {shown(row.get('area'))}"
+    if not is_box(row["bbox"]):
+        return f"has the bbox {shown(row['bbox'])}"
     if row.get("segmentation") is not None and (problem := problem_of_segmentation(row["segmentation"])):
         return f"has a segmentation that {problem}"
     return None

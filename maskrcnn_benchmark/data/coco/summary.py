@@ -16,9 +16,19 @@ def coco_tables(connection: sqlite3.Connection) -> list[str]:
     return [_images(connection), _classes(connection)]
 
 
-def _images(connection: sqlite3.Connection) -> str:
+def number_of_use(connection: sqlite3.Connection) -> tuple[int, int]:
+    """How many images an open index has, and from how many of them training can learn."""
+    (valid,) = _columns(connection, "valid")
+    return len(valid), int(np.count_nonzero(valid))
+
+
+def _columns(connection: sqlite3.Connection, *names: str) -> list[np.ndarray]:
     data = dict(connection.execute("SELECT name, data FROM columns WHERE name != 'ids'"))
-    annotations, valid = (np.frombuffer(data[name], COLUMN_TYPES[name]) for name in ("annotations", "valid"))
+    return [np.frombuffer(data[name], COLUMN_TYPES[name]) for name in names]
+
+
+def _images(connection: sqlite3.Connection) -> str:
+    annotations, valid = _columns(connection, "annotations", "valid")
     numbers: tuple[Any, ...] = (len(annotations), np.count_nonzero(annotations), (valid == ANYTHING).sum())
     rows = list(zip(("listed", "with annotations", "of use for training"), map(int, numbers)))
     if np.any(valid == NO_KEYPOINTS):

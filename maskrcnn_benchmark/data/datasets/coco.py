@@ -22,8 +22,9 @@ from maskrcnn_benchmark.data.coco.records import (
     least_keypoints,
     plain_record,
 )
-from maskrcnn_benchmark.data.dataset import FILE_ROWS, AnnotatedDataset, AnnotatedImage
+from maskrcnn_benchmark.data.dataset import FILE_ROWS, HAS_MASK, AnnotatedDataset, AnnotatedImage
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.empty_masks import encloses_nothing
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
@@ -50,8 +51,7 @@ class COCOImage(AnnotatedImage):
         """Whether anybody drew masks: not on an image none of whose records has a segmentation."""
         if not self.has_objects or not self.dataset.file.has_masks:
             return False
-        drawn = [record.get("segmentation") is not None for record in self.records]
-        return any(drawn) or not drawn
+        return any(self._drawn) or not self._drawn
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
@@ -60,22 +60,32 @@ class COCOImage(AnnotatedImage):
         return [record for record in records if self.dataset.keep_crowd or not record.get("iscrowd", 0)]
 
     @cached_property
+    def _drawn(self) -> list[bool]:
+        """Of each record whether it has a mask that encloses something of the image."""
+        found = (record.get("segmentation") for record in self.records)
+        return [each is not None and not encloses_nothing(each, self.size) for each in found]
+
+    @cached_property
     def objects(self) -> BoxList | None:
-        return self.boxes_of(self.records) if self.has_objects else None
+        if not self.has_objects:
+            return None
+        boxes = self.boxes_of(self.records)
+        if self.has_masks and not all(self._drawn):
+            boxes.add_field(HAS_MASK, torch.tensor(self._drawn, dtype=torch.bool))
+        return boxes
 
     @cached_property
     def masks(self) -> SegmentationMask | None:
-        """Polygons stay polygons unless one of the image's objects is run-length coded."""
+        """Polygons stay polygons unless one of the image's objects is run-length coded.
+
+        Objects without a mask have an empty one, and the field "has_mask" of `objects` says so.
+        """
         if not self.has_masks:
             return None
         name_of = self.dataset.file.name_of
-        segmentations = [record.get("segmentation") for record in self.records]
-        without = [i for i, segmentation in enumerate(segmentations) if segmentation is None]
-        if without:
-            raise UserError(
-                f"{name_of(self.records[without[0]])} has no segmentation, but others of its image have; add it or "
-                "turn masks off"
-            )
+        segmentations: list[Any] = [
+            record["segmentation"] if drawn else [] for record, drawn in zip(self.records, self._drawn)
+        ]
         if all(isinstance(segmentation, list) for segmentation in segmentations):
             return SegmentationMask(segmentations, self.size, mode="poly")
         encodings = [_encode(s, self.size) if isinstance(s, list) else s for s in segmentations]
@@ -154,6 +164,8 @@ class COCODataset(AnnotatedDataset):
             keypoint_things=keypoints.names(self.categories),
         )
         self.ids = self.file.ordered_ids()
+        if not self.ids:
+            raise UserError(f"{self.file.path} lists no image; is it the whole file?")
         self.open_readers(tasks)
         self.left_out = ""
         if remove_images_without_annotations:

@@ -112,19 +112,32 @@ class KeypointEvaluator(CocoStyleEvaluator):
         return f"COCO: AP over OKS .50:.05:.95, at most 20 people per image, sigmas {sigmas}{detail}{units}"
 
     def record(self, stored: list[dict], target: ImageAnnotations) -> KeypointRecord:
-        where = f"{self.task.key}: image {target.image_id}"
-        labels, scores = labels_and_scores(stored, where)
-        values = numbers(stored, "keypoints", (3 * len(self.joints),), where)
-        places = values.reshape(len(values), len(self.joints), 3)[:, :, :2]
+        predicted = self.predicted(stored, target)
         annotated = self.objects(target)
-        areas = _extents(places)
-        matches = match_objects(labels, scores, areas, annotated, _overlap(places, annotated, self.sigmas), self.params)
-        detail = None
+        matches, detail = self.match(*predicted, annotated), None
         if self._is_detail:
             by_box = replace(annotated, areas=annotated.boxes[:, 2] * annotated.boxes[:, 3])
-            overlap = _overlap(places, by_box, np.full(len(self.joints), DETAIL_SIGMA))
-            detail = match_objects(labels, scores, areas, by_box, overlap, self.params)
-        return KeypointRecord(matches, detail, self._count_keypoints(labels, scores, places, annotated))
+            detail = self.match(*predicted, by_box, DETAIL_SIGMA)
+        return KeypointRecord(matches, detail, self._count_keypoints(*predicted, annotated))
+
+    def predicted(self, stored: list[dict], target: ImageAnnotations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(labels int32 [N], scores float64 [N], keypoints float64 [N, J, 2]) of predicted rows."""
+        where = f"{self.task.key}: image {target.image_id}"
+        values = numbers(stored, "keypoints", (3 * len(self.joints),), where)
+        return *labels_and_scores(stored, where), values.reshape(len(values), len(self.joints), 3)[:, :, :2]
+
+    def match(
+        self,
+        labels: np.ndarray,
+        scores: np.ndarray,
+        places: np.ndarray,
+        annotated: Objects,
+        sigma: float | None = None,
+    ) -> ImageMatches:
+        """What `predicted` returned paired with persons, with one sigma for all keypoints or their own."""
+        sigmas = self.sigmas if sigma is None else np.full(len(self.joints), sigma)
+        overlap = _overlap(places, annotated, sigmas)
+        return match_objects(labels, scores, _extents(places), annotated, overlap, self.params)
 
     def matches(self, record: KeypointRecord) -> ImageMatches:
         return record.matches

@@ -52,12 +52,19 @@ def is_torch_file(head: bytes) -> bool:
     return head.startswith(ZIP_START) or head.startswith(LEGACY_MAGIC, 2)
 
 
-def load_tensors(path: str | os.PathLike, remedy: str = "") -> Any:
-    """The value in the torch file `path`, on the CPU. Raises `UserError`, ending in a remedy, if it was refused."""
+def load_tensors(path: str | os.PathLike, remedy: str = "", mapped: bool = False) -> Any:
+    """The value in the torch file `path`, on the CPU. Raises `UserError`, ending in a remedy, if it was refused.
+
+    With `mapped`, numbers of tensors are read where they are looked at: for values that are dropped soon after.
+    """
     try:
-        _inspect(Path(path))
-        with open(path, "rb") as file:  # torch goes by the name of a path
-            value = torch.load(file, map_location="cpu", weights_only=True)
+        can_map = _inspect(Path(path))
+        # torch maps by a path alone, and takes one for safetensors by its name
+        if mapped and can_map and Path(path).suffix != ".safetensors":
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        else:
+            with open(path, "rb") as file:
+                value = torch.load(file, map_location="cpu", weights_only=True)
         _check_tensors(value)
     except PickleRefused as error:
         raise UserError(
@@ -78,12 +85,13 @@ def _line(error):
 
 
 def _inspect(path):
+    """Refuse what is no file of tensors; returns whether its tensors can be mapped into memory."""
     with open(path, "rb") as file:
         is_zip = file.read(len(ZIP_START)) == ZIP_START
     if is_zip:
-        _inspect_zip(path)
-    else:
-        _inspect_legacy(path)
+        return _inspect_zip(path)
+    _inspect_legacy(path)
+    return False
 
 
 def _inspect_zip(path):
@@ -101,6 +109,7 @@ def _inspect_zip(path):
         storages = {name.removeprefix(folder): size for name, size in sizes.items() if name.startswith(folder)}
         copies = UNPACKED_PER_BYTE * path.stat().st_size
         _TensorMachine(lambda key: storages.get(key, 0), copies).run(io.BytesIO(archive.read(pickles[0])))
+        return all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
 
 
 def _inspect_legacy(path):

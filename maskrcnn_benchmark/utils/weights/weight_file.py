@@ -15,7 +15,7 @@ from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
 from maskrcnn_benchmark.utils.schema import shown
-from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.text import an, printable
 from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, torchvision_weights
 from maskrcnn_benchmark.utils.weights.file_kinds import HEAD, fault_of
 from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
@@ -30,11 +30,14 @@ LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
 WEIGHTS_KEYS = ("model", "blobs", "state_dict")
 
 
-def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy of the file") -> dict[Any, Any]:
+def read_checkpoint(
+    path: str | os.PathLike, remedy: str = "; take another copy of the file", mapped: bool = False
+) -> dict[Any, Any]:
     """The dictionary in a file; nothing in it is run.
 
     It is read as a torch file, safetensors or a pickle of arrays, as its content tells, whatever its name is.
-    Raises `UserError`, ending in a remedy, for a file that is missing, damaged or holds anything else.
+    Raises `UserError`, ending in a remedy, for a file that is missing, damaged or holds anything else. `mapped` is for
+    a look at the file: see `load_tensors`.
     """
     if os.path.isdir(path):
         raise UserError(f"{path} is a folder, not weights; give a file in it")
@@ -50,7 +53,7 @@ def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy 
     if fault is not None:
         raise UserError(f"{path} is {fault}")
     if is_torch_file(head):
-        value = load_tensors(path, remedy)
+        value = load_tensors(path, remedy, mapped)
     elif is_safetensors(head, path.name):
         value = load_safetensors(path, remedy)
     elif head.startswith(pickle.PROTO) or path.suffix.lower() == ".pkl":
@@ -59,7 +62,7 @@ def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy 
         raise UserError(f"{path} is damaged or no file of weights (it begins as none of PyTorch's does){remedy}")
     if not isinstance(value, dict):
         raise UserError(
-            f"{path} holds a {type(value).__name__}, not a dictionary of weights; save its state_dict() instead"
+            f"{path} holds {an(type(value).__name__)}, not a dictionary of weights; save its state_dict() instead"
         )
     return value
 
