@@ -208,7 +208,10 @@ RECORD = ("annotations", 0)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_bad((*RECORD, "bbox"), None), "annotation 1 of image 10 has no 'bbox'"),
+        (
+            lambda content: [content["annotations"][0].pop(key) for key in ("bbox", "segmentation")],
+            "annotation 1 of image 10 has no 'bbox'",
+        ),
         (_bad((*RECORD, "bbox"), [1, 2, 3]), r"annotation 1 of image 10 has the bbox \[1, 2, 3\]"),
         (_bad((*RECORD, "bbox"), [1, 2, float("nan"), 4]), "annotation 1 of image 10 has the bbox .*nan"),
         (_bad((*RECORD, "bbox"), [float("inf"), 2, 3, 4]), "annotation 1 of image 10 has the bbox .*inf"),
