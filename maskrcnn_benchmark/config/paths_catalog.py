@@ -72,7 +72,8 @@ class DatasetCatalog:
     """The data sets that `DATASETS.TRAIN` and `DATASETS.TEST` can name.
 
     Beside the names of `DATASETS`, any folder DATA_DIR/NAME with an `annotations.json` in the layout of PASCAL in
-    Detail and a folder `images` is NAME_train, NAME_val and NAME_trainval.
+    Detail and a folder `images` is NAME_train, NAME_val and NAME_trainval; one in COCO's layout, which has no splits,
+    is all of it under each name.
 
     Attributes:
         DATA_DIR: folder that the paths of `DATASETS` are relative to, where the config's DATASETS.DATA_DIR names none.

@@ -19,6 +19,7 @@ from maskrcnn_benchmark.data.datasets import (
     PascalVOCDataset,
 )
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
@@ -140,8 +141,21 @@ def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bo
     alone = len(cfg.DATASETS.TRAIN) <= 1  # of several, others may have them
     if is_train and alone and "instance" in dataset.tasks and not dataset.file.has_masks:
         raise UserError(f"MODEL.MASK_ON is on, but data set {name} has no masks ({dataset.file.path}); turn it off")
+    keypoints = dataset.file.keypoints
+    if is_train and alone and "keypoint" in dataset.tasks and not keypoints.are_labelled:
+        reason, remedy = "has no labelled keypoints", "turn it off"
+        if keypoints.conflict:
+            reason = f"has different keypoints in its categories {keypoints.conflict}, and a network learns one kind"
+            remedy = "make a file of each, take 'keypoints' out of the annotations of the others, or turn it off"
+        raise UserError(f"MODEL.KEYPOINT_ON is on, but data set {name} {reason} ({dataset.file.path}); {remedy}")
+    if is_train and "keypoint" in dataset.tasks and len(keypoints.joints or ()) > 1 and not keypoints.joints.flip_pairs:
+        names = ", ".join(keypoints.joints.names[:3])
+        logger.warning(
+            "%s: the names of keypoints (%s, ...) tell no left from right: a mirror exchanges none", name, names
+        )
     if is_train:
-        logger.info("%s: %d of %d images", name, len(dataset), len(dataset.file.images))
+        left_out = dataset.left_out and f"; left out by DATALOADER.FILTER_EMPTY_ANNOTATIONS: {dataset.left_out}"
+        logger.info("%s: %d of %d images%s", name, len(dataset), len(dataset.file.images), left_out)
     return dataset
 
 
@@ -172,6 +186,10 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
         from maskrcnn_benchmark.tasks.task import scored_labels  # late: tasks are above this room
 
         options = {**options, "tasks": scored_labels(options["tasks"])}
+    if "ann_file" in args and layout_of(args["ann_file"]) == "coco":
+        logger.info("%s is in COCO's layout, which has no splits: %s is all of it", args["ann_file"], name)
+        args = {key: value for key, value in args.items() if key in ("ann_file", "root")}
+        return _build_coco(cfg, name, args, options, is_train)
     sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
     dataset = _make(DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:

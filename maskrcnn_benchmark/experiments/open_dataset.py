@@ -10,6 +10,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
 from maskrcnn_benchmark.tasks.task import TASKS, scored_labels
 from maskrcnn_benchmark.utils.errors import UserError
@@ -59,7 +60,7 @@ def open_dataset(
         make_missing_mini_detail(cfg)
         return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=images)
     tasks = scored_labels(tasks)
-    if arguments.layout == "coco":
+    if arguments.layout == "coco" or (arguments.layout is None and layout_of(arguments.annotations) == "coco"):
         if arguments.parts or arguments.classes:
             raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
         return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)

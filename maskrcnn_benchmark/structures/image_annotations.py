@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.members import member_of
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 from maskrcnn_benchmark.utils.text import an
@@ -38,6 +39,8 @@ class ImageAnnotations(TensorHolder):
         labels: {task key: label}, also of the tasks that have an attribute of their own, which reads and sets it here:
             instances is the label of "detection", people that of "keypoint", classes that of "classification". The
             label of a task per region is a field of the instances.
+        regions: the `FileRegions` of an image of PASCAL in Detail that was read to be tested on, where any task asked
+            for them, else None. A transform does not keep them.
 
     Raises:
         TypeError: a label is neither a tensor nor such a structure, or a tensor with a value per pixel.
@@ -50,6 +53,7 @@ class ImageAnnotations(TensorHolder):
     boundary = member_of("labels", "boundary")
     occlusion = member_of("labels", "occlusion")
     classes = member_of("labels", "classification")
+    regions: FileRegions | None = None
 
     def __init__(
         self,

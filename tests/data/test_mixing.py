@@ -178,12 +178,10 @@ def test_images_are_drawn_by_the_ratios_and_the_log_tells_of_each_data_set(mixed
         loader = make_data_loader(mixed_cfg)
     assert (
         "coco_2017_train: 3 images, 25.0 % of those drawn, annotated for detection, instance; knows 2 of 3 classes of "
-        "objects, 0 of 14 joints" in caplog.text
+        "objects, 0 of 14 keypoints" in caplog.text
     )
     tasks = "detection, instance, keypoint, part, semantic, boundary, occlusion, classification"
-    line = (
-        f"tiny_train: 2 images, 75.0 % of those drawn, annotated for {tasks}; its classes and joints are the network's"
-    )
+    line = f"tiny_train: 2 images, 75.0 % of those drawn, annotated for {tasks}; its classes and keypoints are the"
     assert line in caplog.text
     images = Counter(index >= 3 for _, _, ids in loader for index in ids)
     assert images == {True: 45, False: 15}  # thirty batches of two
