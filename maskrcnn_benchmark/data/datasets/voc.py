@@ -189,10 +189,10 @@ class PascalVOCDataset(AnnotatedDataset):
             image = self.image(index)
             path = image.path("Annotations")
             if not path.is_file() and self.split == "test":
-                self._annotations[image_id] = {"size": image_size(image.path("JPEGImages")), "objects": None}
+                self._annotations[image_id] = {"size": image_size(image.path("JPEGImages"), self.exif), "objects": None}
             else:
                 root = read_xml(path)
-                size = _size(root) or image_size(image.path("JPEGImages"))
+                size = _size(root) or image_size(image.path("JPEGImages"), self.exif)
                 objects = [self._object(path, i, o, size) for i, o in enumerate(root.findall("object"), 1)]
                 self._annotations[image_id] = {"size": size, "objects": objects}
         return self._annotations[image_id]
