@@ -105,7 +105,7 @@ def in_rgb(
     with decoding(name, remedy):
         if image.has_transparency_data:
             image = image.convert("RGBA")
-            if image.getextrema()[3] != (255, 255):
+            if image.getchannel("A").getextrema() != (255, 255):
                 change = change or Change("transparent", "is transparent and was laid on white")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         elif image.mode in ("CMYK", "LAB", "YCbCr"):

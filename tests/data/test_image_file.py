@@ -119,7 +119,7 @@ def test_the_option_is_followed_against_the_size_and_that_is_an_error(tmp_path):
     assert read_image(path, (40, 60), "apply").size == image_size(path, "apply") == (40, 60)
     assert image_size(path) == image_size(path, "ignore") == (60, 40)
     for exif, size in (("apply", (60, 40)), ("ignore", (40, 60))):
-        with pytest.raises(UserError, match='its EXIF orientation is 8: try INPUT.EXIF "auto"'):
+        with pytest.raises(UserError, match=r'its EXIF orientation is 8: try INPUT\.EXIF "auto"'):
             read_image(path, size, exif)
 
 
