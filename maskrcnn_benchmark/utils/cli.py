@@ -1,6 +1,7 @@
 """How command-line tools explain themselves and end: with a usual exit code, and one line instead of a stack trace."""
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -38,6 +39,7 @@ def run_tool(main: Callable[[], int | None]) -> NoReturn:
     Such a request (SIGINT, SIGTERM or SIGHUP, see `utils.stop_signals`) is a KeyboardInterrupt in `main`, except where
     that takes it by itself, and one line here. An error that is nobody's wish or mistake keeps its trace, and code 1.
     """
+    _leave_ascii()
     warnings.showwarning = _show_in_one_line
     try:
         with raised():
@@ -48,6 +50,16 @@ def run_tool(main: Callable[[], int | None]) -> NoReturn:
     if code and get_world_size() > 1:
         _leave_at_once(code)
     sys.exit(code)
+
+
+def _leave_ascii():
+    """Start anew in Python's UTF-8 mode where a locale without any other character keeps names of files from use."""
+    if sys.getfilesystemencoding().lower() in ("ascii", "us-ascii") and os.environ.get("PYTHONUTF8") != "1":
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
+    for stream in (sys.stdout, sys.stderr):  # what a screen's encoding lacks is shown as its escape
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _code_of(main):
