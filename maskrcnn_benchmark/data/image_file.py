@@ -14,7 +14,7 @@ from PIL import Image
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.once import OncePerRun
 from maskrcnn_benchmark.utils.pictures import decoding, opened_picture
-from maskrcnn_benchmark.utils.rgb import in_rgb, is_deep, orientation_of, turned_size, upright
+from maskrcnn_benchmark.utils.rgb import has_several, in_rgb, is_deep, orientation_of, turned_size, upright
 from maskrcnn_benchmark.utils.text import printable
 
 # Modes in which a pixel is one number: 8 bits, an index into a palette, 16 bits, 32 bits
@@ -25,7 +25,8 @@ EXIF = ("auto", "apply", "ignore")
 _OTHER_RELEASE = "take image and annotations from the same release"
 
 logger = logging.getLogger(__name__)
-notices = OncePerRun("deep", "transparent", "colours", "orientation", "unknown orientation")
+NOTICES = ("deep", "transparent", "colours", "orientation", "unknown orientation", "frames")
+notices = OncePerRun(*NOTICES)
 
 
 class ImageFacts(NamedTuple):
@@ -50,8 +51,8 @@ class ImageFacts(NamedTuple):
 def read_image(path: str | os.PathLike, size: Sequence[int] | None = None, exif: str = "auto") -> Image.Image:
     """The image at `path` as a PIL RGB image.
 
-    What is unusual about it (more than 8 bits, see `utils.rgb`, transparency, an orientation) is logged for the first
-    such image of a run.
+    What is unusual about it (more than 8 bits, see `utils.rgb`, transparency, an orientation, several frames) is logged
+    for the first such image of a run.
 
     Args:
         path: a JPEG, PNG or anything else of `utils.pictures.FORMATS`.
@@ -63,11 +64,7 @@ def read_image(path: str | os.PathLike, size: Sequence[int] | None = None, exif:
     bombs, or of another size than promised.
     """
     with _opened(path) as image:
-        orientation = _orientation(image, path, size, exif)
-        image, change = in_rgb(image, path, path)
-    if change is not None:
-        _tell(change.kind, path, change.words)
-    return upright(image, orientation)
+        return _in_rgb(image, path, size, exif, path)
 
 
 def read_labels(path: str | os.PathLike, size: Sequence[int] | None = None) -> np.ndarray:
@@ -95,6 +92,12 @@ def image_size(path: str | os.PathLike, exif: str = "auto") -> tuple[int, int]:
         return turned_size(image.size, orientation if exif == "apply" else 1)
 
 
+def check_image_size(path: str | os.PathLike, size: Sequence[int], exif: str = "auto") -> None:
+    """Raise `UserError` unless `read_image` would find the size that annotations promise, by the file's first bytes."""
+    with _opened(path) as image:
+        _orientation(image, path, size, exif)
+
+
 def decoded_facts(path: str | os.PathLike) -> ImageFacts:
     """What the image at `path` is, all of which was decoded, JPEG at its lowest resolution to save time.
 
@@ -113,11 +116,7 @@ def decode_image(data: bytes, name: str, exif: str = "auto") -> Image.Image:
     """As `read_image`, of the bytes of a file that errors call `name`."""
     file = io.BytesIO(data)
     with opened_picture(file, name) as image:
-        orientation = _orientation(image, name, None, exif)
-        image, change = in_rgb(image, name, file)
-    if change is not None:
-        _tell(change.kind, name, change.words)
-    return upright(image, orientation)
+        return _in_rgb(image, name, None, exif, file)
 
 
 @contextlib.contextmanager
@@ -128,6 +127,17 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         raise UserError(f"no such image: {path}; unpack the data set's images into {path.parent}")
     with opened_picture(path, path) as image:
         yield image
+
+
+def _in_rgb(image, name, size, exif, file):
+    """The RGB image, upright if that is wanted, of an opened picture; what is unusual about it is told."""
+    orientation = _orientation(image, name, size, exif)
+    if has_several(image):
+        _tell("frames", name, "has several frames, of which the first is taken")
+    image, change = in_rgb(image, name, file)
+    if change is not None:
+        _tell(change.kind, name, change.words)
+    return upright(image, orientation)
 
 
 def _orientation(image, path, size, exif):
@@ -147,8 +157,8 @@ def _orientation(image, path, size, exif):
         if by_size:
             _tell("orientation", path, f"{words}, as the size of its annotations says")
         else:
-            why = f'by INPUT.EXIF "{exif}", since their size does not tell for which its annotations are'
-            _tell("unknown orientation", path, f"{words}, {why}")
+            why = "the size of its annotations does not tell whether they are for the upright picture"
+            _tell("unknown orientation", path, f'{words} (INPUT.EXIF "{exif}"), since {why}')
     return chosen
 
 
@@ -161,4 +171,4 @@ def _check_size(path, found, wanted, remedy=_OTHER_RELEASE):
 
 def _tell(kind, path, words):
     if notices.is_first(kind):
-        logger.warning("%s %s; further ones are not named", printable(str(path)), words)
+        logger.warning("%s %s; further such images are not named", printable(str(path)), words)

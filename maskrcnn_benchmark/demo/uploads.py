@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.pictures import NoPicture, decoding, opened_picture
-from maskrcnn_benchmark.utils.rgb import in_rgb, orientation_of, upright
+from maskrcnn_benchmark.utils.pictures import NoPicture, opened_picture
+from maskrcnn_benchmark.utils.rgb import has_several, in_rgb, orientation_of, upright
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MOST_BYTES = 32 << 20
@@ -96,14 +96,9 @@ def _unknown(path):
 
 
 def _as_upload(image, path):
-    notes = []
-    with decoding(path.name, _DAMAGED):
-        # an MPO's others are previews and depths. To count frames may take as long as to decode them
-        has_several = image.format != "MPO" and getattr(image, "is_animated", False)
     orientation = orientation_of(image)
+    notes = ["Of its frames, the first is shown."] if has_several(image) else []
     image, change = in_rgb(image, path.name, path, _DAMAGED)
-    if has_several:
-        notes.append("Of its frames, the first is shown.")
     image = upright(image, orientation)
     if change is not None:
         notes.append(f"It {change.words}.")

@@ -12,6 +12,7 @@ from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
 from maskrcnn_benchmark.data.detail.dataset import SPLITS
+from maskrcnn_benchmark.data.image_file import EXIF
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.tasks.task import TASKS, scored_labels
@@ -37,6 +38,7 @@ def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_
     part_sets = (*PART_SETS, *PART_SET_ALIASES)
     group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
     group.add_argument("--classes", choices=CLASS_SETS, help="classes of Detail's layout (default: all)")
+    group.add_argument("--exif", choices=EXIF, help="whether photographs are turned upright (default: see INPUT.EXIF)")
     group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
 
 
@@ -60,6 +62,8 @@ def dataset_config(arguments: argparse.Namespace, tasks: Collection[str]) -> Cfg
         cfg.DATASETS.PARTS = arguments.parts
     if arguments.classes:
         cfg.DATASETS.CLASSES = arguments.classes
+    if arguments.exif:
+        cfg.INPUT.EXIF = arguments.exif
     if arguments.dataset:
         cfg.DATASETS.TEST = (arguments.dataset,)
     if not cfg.DATASETS.TEST:
@@ -87,9 +91,14 @@ def open_dataset(
     if arguments.layout == "coco":
         if arguments.parts or arguments.classes:
             raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
-        return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
-    sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
-    return DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
+        dataset: AnnotatedDataset = COCODataset(
+            arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True
+        )
+    else:
+        sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
+        dataset = DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
+    dataset.exif = arguments.exif or dataset.exif
+    return dataset
 
 
 def dataset_name(arguments: argparse.Namespace, cfg: CfgNode | None) -> str:

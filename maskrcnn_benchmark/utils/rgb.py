@@ -8,6 +8,7 @@
 - Other colours (CMYK, YCbCr, ...) are converted without a colour profile.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -76,6 +77,13 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 def is_deep(image: Image.Image) -> bool:
     """Whether an opened picture, not yet decoded, has more than 8 bits per channel."""
     return image.mode.startswith("I") or image.mode == "F" or _has_deep_colours(image)
+
+
+def has_several(image: Image.Image) -> bool:
+    """Whether an opened picture has more than one frame or page. An MPO's others are previews and depths."""
+    with contextlib.suppress(UserError), decoding("frames"):  # to count them may take as long as to decode them
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    return False
 
 
 def in_rgb(

@@ -76,8 +76,7 @@ def test_colours_are_no_labels(tmp_path):
 @pytest.fixture
 def told(monkeypatch, caplog):
     """Has as `messages` what is logged, of a run in which nothing was told yet."""
-    kinds = ("deep", "transparent", "colours", "orientation", "unknown orientation")
-    monkeypatch.setattr(image_file, "notices", OncePerRun(*kinds))
+    monkeypatch.setattr(image_file, "notices", OncePerRun(*image_file.NOTICES))
     return caplog
 
 
@@ -93,8 +92,8 @@ def test_a_turned_photograph_is_read_as_the_size_of_its_annotations_says(tmp_pat
     assert read_image(path, (40, 60)).size == (40, 60)
     assert read_image(path, (60, 40)).size == (60, 40)
     assert told.messages == [
-        f"{path} has the EXIF orientation 6 and is turned upright, as the size of its annotations says; further ones "
-        "are not named"
+        f"{path} has the EXIF orientation 6 and is turned upright, as the size of its annotations says; further such "
+        "images are not named"
     ]
     with pytest.raises(UserError, match=r"60x40 pixels, but its annotations are for 30x20; take image and annotations"):
         read_image(path, (30, 20))
@@ -110,7 +109,8 @@ def test_the_option_decides_where_the_size_does_not_tell(tmp_path, told):
     for exif, corner in (("auto", (0, 0)), ("ignore", (0, 0)), ("apply", (3, 3))):
         assert read_image(path, (4, 4), exif).getpixel(corner) == (255, 255, 255)
     assert len(told.messages) == 1 and told.messages[0].startswith(
-        f'{path} has the EXIF orientation 3 and is left as stored, by INPUT.EXIF "auto", since their size does not tell'
+        f'{path} has the EXIF orientation 3 and is left as stored (INPUT.EXIF "auto"), since the size of its '
+        "annotations does not tell whether they are for the upright picture"
     )
 
 
@@ -129,5 +129,15 @@ def test_a_picture_of_more_than_8_bits_is_told_once(tmp_path, told):
         assert read_image(tmp_path / name, (3, 2)).getpixel((0, 0)) == (117, 117, 117)
     path = tmp_path / "a.png"
     assert told.messages == [
-        f"{path} has more than 8 bits per channel: its 0 became black and its 65535 white; further ones are not named"
+        f"{path} has more than 8 bits per channel: its 0 became black and its 65535 white; further such images are not "
+        "named"
     ]
+
+
+def test_of_several_frames_the_first_is_taken_and_that_is_told(tmp_path, told):
+    frames = [Image.new("L", (3, 2), grey) for grey in (9, 200)]
+    for name in ("a.gif", "a.tif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        assert read_image(tmp_path / name).getpixel((0, 0)) == (9, 9, 9)
+    path = tmp_path / "a.gif"
+    assert told.messages == [f"{path} has several frames, of which the first is taken; further such images are not named"]
