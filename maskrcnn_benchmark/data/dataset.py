@@ -99,7 +99,12 @@ class LabelReader:
 
     def has(self, image: Any) -> bool:
         """Whether an image carries the label, if possible without decoding it."""
-        return self.read(image) is not None
+        try:
+            return self.read(image) is not None
+        except RecursionError:
+            raise TypeError(
+                f"{type(self).__name__}.read asks `has`, which by default reads the label; define `has` as well"
+            ) from None
 
     def teaches(self, image: Any) -> bool:
         """Whether the task can learn from the image; an annotation without any object teaches some tasks nothing."""
@@ -274,10 +279,14 @@ class AnnotatedDataset(torch.utils.data.Dataset):
             if field is None:
                 labels[key] = reader.read(image)
             elif objects is not None and (label := reader.read(image)) is not None:
-                if len(label) != len(objects):
+                if isinstance(label, (list, tuple, np.ndarray)):
+                    label = torch.as_tensor(label)
+                is_number = isinstance(label, torch.Tensor) and not label.ndim
+                if is_number or len(label) != len(objects):
                     raise ValueError(
                         f"image {image.image_id!r} has {len(objects)} objects, but {type(reader).__name__} returned "
-                        f"{len(label)} labels of the task {key!r}; return one for each of image.objects"
+                        f"{'a number' if is_number else f'{len(label)} labels'} of the task {key!r}; return one for "
+                        "each of image.objects"
                     )
                 objects.add_field(field, label)
         annotations = ImageAnnotations(image.size, image_id=image.image_id, labels=labels)
@@ -318,6 +327,7 @@ def _tasks_by_key() -> Mapping[str, Any]:
     return TASKS
 
 
+_METHODS = tuple(name for name, value in vars(AnnotatedDataset).items() if callable(value) and not name.startswith("_"))
 _OURS = ("get_img_info", "get_annotations", "vocabulary")
 _ORIGINAL = ("get_img_info", "coco", "id_to_img_map", "contiguous_category_id_to_json_id")
 
@@ -333,6 +343,12 @@ def as_dataset(dataset: Any) -> AnnotatedDataset:
         UserError: it is neither; the message names what is missing.
     """
     if isinstance(dataset, AnnotatedDataset):
+        for name in _METHODS:
+            if not callable(getattr(dataset, name)):
+                raise UserError(
+                    f"{type(dataset).__name__}.{name} is a {type(getattr(dataset, name)).__name__}, but must be a "
+                    "method, as AnnotatedDataset has it; define one that returns it, or call it by another name"
+                )
         return dataset
     if all(hasattr(dataset, name) for name in _OURS):
         return _OwnDataset(dataset)

@@ -49,7 +49,16 @@ def gather_results(
         {task key: {"headline": metric name, "metrics": {...}, "trivial": {...}, "protocol": text, "reason": why metrics
         are nan, "per_class": {metric: {class: value}}}} in the order of the table of tasks, after proposals
         ("box_proposal").
+
+    Raises:
+        ValueError: a task's evaluator does not measure its headline.
     """
+    for key, task in _lines().items():
+        if key in scores and task.headline not in scores[key].metrics:
+            raise ValueError(
+                f"the task {key!r} has the headline {task.headline!r}, but its evaluator measures "
+                f"{', '.join(scores[key].metrics)}; name one of these"
+            )
     return {
         key: {
             "headline": task.headline,

@@ -58,7 +58,7 @@ def build_heads(
         {name of the head: (task, head)}.
 
     Raises:
-        ValueError: two tasks give their heads the same name.
+        ValueError: two tasks give their heads the same name, or a task with losses has no head.
     """
     tasks = {task.key: task for task in tasks if task.per != "derived" and task.reads(cfg) in channels}
     ordered = list(tasks.values())
@@ -73,4 +73,9 @@ def build_heads(
             raise ValueError(f"the tasks {heads[name][0].key!r} and {task.key!r} both call their head {name!r}")
         if head is not None:
             heads[name] = task, head
+        elif task.losses:
+            raise ValueError(
+                f"the task {task.key!r} has losses, but no head to train: define {type(task).__name__}.build_head, or "
+                "leave its `losses` empty"
+            )
     return heads

@@ -25,6 +25,7 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
 _PALETTE = voc_palette()
+_ROUNDING = 1e-3  # by which a share may pass 0 or 1: half a step of 8 bits, and float16
 
 
 class MapFile(PredictionFile):
@@ -173,11 +174,18 @@ class ArrayMaps(MapFile):
         super().__init__(key, name, **more)
 
     def hold(self, output: Any) -> np.ndarray:
-        """Floats 0..1 as shares of the greatest whole number, or as they are; one channel becomes [H, W]."""
+        """Floats 0..1 as shares of the greatest whole number, or as they are; one channel becomes [H, W].
+
+        Raises `ValueError` for floats that are no shares, beyond rounding.
+        """
         values = getattr(output, "scores", output).cpu().numpy()
         if self.dtype.kind == "u":
-            largest = np.iinfo(self.dtype).max
-            values = np.rint(np.clip(values, 0, 1).astype(np.float64) * largest)
+            if values.size and not (values.min() >= -_ROUNDING and values.max() <= 1 + _ROUNDING):
+                raise ValueError(
+                    f"{self.key}: a map of {self.dtype} holds shares 0..1, but the output has values from "
+                    f'{values.min():g} to {values.max():g}; give the task files() with ArrayMaps(..., dtype="float32")'
+                )
+            values = np.rint(np.clip(values, 0, 1).astype(np.float64) * np.iinfo(self.dtype).max)
         values = values.astype(self.dtype)
         return values[0] if self.channels == 1 and values.ndim == 3 and len(values) == 1 else values
 

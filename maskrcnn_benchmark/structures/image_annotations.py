@@ -9,6 +9,8 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.members import member_of
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 
+_STRUCTURE = ("size", "resize", "transpose", "crop", "pad", "to")  # of a label
+
 
 class ImageAnnotations(TensorHolder):
     """The annotations of one image, each optional, transformed together.
@@ -37,7 +39,8 @@ class ImageAnnotations(TensorHolder):
             label of a task per region is a field of the instances.
 
     Raises:
-        ValueError: if a label is for another image size.
+        TypeError: a label is neither a tensor nor such a structure, or a tensor with a value per pixel.
+        ValueError: a label is for another image size.
     """
 
     instances = member_of("labels", "detection")
@@ -68,6 +71,18 @@ class ImageAnnotations(TensorHolder):
         self.boundary, self.occlusion, self.classes = boundary, occlusion, classes
         self.labels.update((key, label) for key, label in (labels or {}).items() if label is not None)
         for key, label in self.labels.items():
+            missing = [] if isinstance(label, torch.Tensor) else [n for n in _STRUCTURE if not hasattr(label, n)]
+            if missing:
+                raise TypeError(
+                    f"the label {key!r} of image {image_id!r} is a {type(label).__name__} without {missing[0]!r}; give "
+                    f"a structure with {', '.join(_STRUCTURE)}, or a tensor that says something of the image as a whole"
+                )
+            if isinstance(label, torch.Tensor) and label.ndim > 1 and tuple(label.shape[-2:]) == self.size[::-1]:
+                raise TypeError(
+                    f"the label {key!r} of image {image_id!r} is a tensor {list(label.shape)}, but a tensor says "
+                    f"something of the image as a whole, and is not mirrored; give a structure with "
+                    f"{', '.join(_STRUCTURE)} for a map, such as SemanticMap"
+                )
             if not isinstance(label, torch.Tensor) and tuple(label.size) != self.size:
                 raise ValueError(f"{key} is for an image of {tuple(label.size)}, not {self.size} (width, height)")
 

@@ -6,6 +6,7 @@ this one are handed task objects and know none of them by name.
 """
 
 import importlib
+import keyword
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,16 +16,14 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import add_options
-from maskrcnn_benchmark.config.defaults import (
-    task_options,
-)
+from maskrcnn_benchmark.config.defaults import task_options
 from maskrcnn_benchmark.config.options import ClassCount, Option
 from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
-from maskrcnn_benchmark.prediction_files.layout import PredictionFile
+from maskrcnn_benchmark.prediction_files.layout import PredictionFile, files_of
 from maskrcnn_benchmark.prediction_files.lists import ObjectFile
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
@@ -33,6 +32,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.objects import ObjectsWithValues, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Range
 from maskrcnn_benchmark.visualization import maps
 from maskrcnn_benchmark.visualization.canvas import Canvas
@@ -257,8 +257,6 @@ class Task:
         instances = annotations.instances
         has_label = instances is not None and instances.has_field(self.label_field)
         return instances.get_field(self.label_field) if has_label else None
-        instances, field = annotations.instances, self.label_field
-        return instances.get_field(field) if instances is not None and instances.has_field(field) else None
 
     def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> Any:
         """A derived task's output on an image; what costs much is better left to a `ScoreMap.computed`.
@@ -639,17 +637,19 @@ def register_task(task: Task) -> Task:
         the task that is registered.
 
     Raises:
-        ValueError: another task has its key, its switch or one of its losses, the key is no lower-case name, it
-            requires what is no task, another option is called as one of its own, or the config is frozen.
+        ValueError: an attribute is not as `Task` says, its key is taken by what predictions, annotations or boxes hold
+            (`RESERVED_KEYS`), another task has its key, its switch or one of its losses, it requires what is no task,
+            another option is called as one of its own, or the config is frozen.
     """
-    is_own = type(task).__module__.startswith(f"{__package__}.")
+    is_own = not task.is_added
     if not is_own:
         TASKS.fill()  # the package's own are first
     known = TASKS._tasks.get(task.key)
     if known is not None and _name_of_class(known) == _name_of_class(task):
         return known
-    if not task.key.isidentifier() or task.key != task.key.lower():
-        raise ValueError(f"the key of a task is a name in lower case, not {task.key!r}")
+    problem = _problem_of_declaration(task)
+    if problem:
+        raise ValueError(f"the task {task.key!r} {problem}")
     for other in (*TASKS._tasks.values(), PROPOSALS):
         shared = {task.key, task.switch, *task.losses} & {other.key, other.switch, *other.losses}
         if shared:
@@ -662,6 +662,66 @@ def register_task(task: Task) -> Task:
     add_options([*shared_options, *task.options()])
     TASKS[task.key] = task
     return task
+
+
+# Names of fields of boxes, of members of annotations, predictions and a `PredictedImage`, and of lines in the results
+_FIELDS = "labels scores objectness logits bbox mask masks keypoints keypoint_cells parts iscrowd difficult"
+_MEMBERS = (
+    "size image image_id tasks name path seconds clip vocabulary thresholds with_thresholds nbytes draw save stored "
+    "to_dict to_json prediction outputs known_labels roi_features matched_idxs regression_targets"
+)
+_LINES = "box_proposal delta_m interactions"
+RESERVED_KEYS = frozenset(
+    [
+        *f"{_FIELDS} {_MEMBERS} {_LINES}".split(),
+        *(name for kind in (ImageAnnotations, ImagePrediction) for name in dir(kind) if not name.startswith("_")),
+    ]
+)
+
+
+def _problem_of_declaration(task: Task) -> str | None:
+    """What is wrong with the attributes of a task, in words that follow its key; None for nothing."""
+    if not _is_name(task.key) or task.key != task.key.lower():
+        return "has a key that is no name in lower case; give one such as 'depth'"
+    if task.is_added and task.key in RESERVED_KEYS and task.key not in TASKS._tasks:
+        return f"has the key of something else that predictions or annotations hold; call it {task.key + '_map'!r}"
+    if not _is_name(task.switch) or task.switch != task.switch.upper():
+        return f"has the switch {task.switch!r}; give the name of an option under MODEL such as 'DEPTH_ON'"
+    for name, means in (("title", "what it is called"), ("headline", "the metric that stands for it")):
+        if not isinstance(getattr(task, name), str) or not getattr(task, name):
+            return f"has the {name} {getattr(task, name)!r}; give {means}"
+    for name in ("losses", "requires", "scored_with", "parameter_prefixes"):
+        names = getattr(task, name)
+        if not isinstance(names, (tuple, list)) or not all(isinstance(each, str) and each for each in names):
+            return f"has {name} {names!r}; give a tuple of names"
+    odd = [name for name in task.losses if not _is_name(name)]
+    if odd:
+        return f"has the loss {odd[0]!r}; give a name such as 'loss_depth'"
+    if task.per not in ("image", "region", "derived"):
+        return f"is per {task.per!r}; give 'image', 'region' or 'derived'"
+    if task.per == "derived" and task.losses:
+        return "is derived and has losses; leave them out, or give it a head per image or region"
+    return None
+
+
+def _is_name(text: Any) -> bool:
+    return isinstance(text, str) and text.isidentifier() and not keyword.iskeyword(text)
+
+
+def check_tasks(tasks: Iterable[Task], vocabulary: Vocabulary, protocols: Protocols | None = None) -> None:
+    """Find before a training what would only show after it: evaluators and files of tasks that are to be scored.
+
+    Raises:
+        UserError: a task has no evaluator, or its files cannot be; the message names it.
+    """
+    tasks = list(tasks)
+    for task in tasks:
+        try:
+            task.build_evaluator(vocabulary, protocols or Protocols())
+            files_of([task])
+        except (NotImplementedError, ValueError, TypeError) as error:
+            raise UserError(f"the task {task.key!r} cannot be scored: {error}") from error
+    files_of(tasks)
 
 
 def _name_of_class(task: Task) -> tuple[str, str]:

@@ -320,3 +320,55 @@ def test_a_class_that_does_not_derive_is_adapted():
     assert joined[3][1].image_id == "right" and joined.ids == [0, 1, "left", "right"]
     mapped = MappedDataset(Plain(), Vocabulary(thing_names=("dash", "dot")))
     assert mapped[1][1].instances.get_field("labels").tolist() == [2]
+
+
+class RowsReader(LabelReader):
+    """Whatever is put here, of every object."""
+
+    rows = None
+
+    def read(self, image):
+        return self.rows
+
+    def has(self, image):
+        return True
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    """What an image with one object has as the label of the task "side" if its reader returns `rows`."""
+
+    def read(rows):
+        monkeypatch.setattr(Side, "label_readers", {"coco": RowsReader})
+        monkeypatch.setattr(RowsReader, "rows", rows)
+        dataset = COCODataset(write_coco(tmp_path) / "instances.json", None, False, tasks=("detection", "side"))
+        return dataset.get_annotations(0).instances.get_field("side")
+
+    return read
+
+
+def test_labels_of_objects_may_be_lists_and_arrays(rows):
+    assert rows([2.5]).tolist() == [2.5] and rows(np.array([[1, 2]])).tolist() == [[1, 2]]
+    with pytest.raises(ValueError, match="has 1 objects, but RowsReader returned a number of the task 'side'"):
+        rows(torch.tensor(1.0))
+    with pytest.raises(ValueError, match="has 1 objects, but RowsReader returned 2 labels of the task 'side'"):
+        rows([1, 2])
+
+
+def test_a_reader_that_asks_itself_is_named(tmp_path, monkeypatch):
+    class Circular(LabelReader):
+        def read(self, image):
+            return torch.ones(1) if self.has(image) else None
+
+    monkeypatch.setattr(Depth, "label_readers", {"coco": Circular})
+    dataset = COCODataset(write_coco(tmp_path) / "instances.json", None, False, tasks=("depth",))
+    with pytest.raises(TypeError, match=r"Circular\.read asks `has`, which by default reads the label; define `has`"):
+        dataset.get_annotations(0)
+
+
+def test_a_table_in_the_place_of_a_method_is_named():
+    class Numbered(AnnotatedDataset):
+        category_ids = {1: 7}
+
+    with pytest.raises(UserError, match=r"Numbered\.category_ids is a dict, but must be a method"):
+        as_dataset(Numbered())

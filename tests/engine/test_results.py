@@ -130,3 +130,8 @@ def test_nan_is_not_as_expected(results):
 def test_expectation_of_something_unknown_names_the_nearest(results, expectation, message):
     with pytest.raises(UserError, match=message):
         check_expected_results(results, "mini_val", [expectation], 4)
+
+
+def test_a_headline_that_nobody_measures_is_named():
+    with pytest.raises(ValueError, match="'semantic' has the headline 'mIoU', but its evaluator measures MAE"):
+        gather_results({"semantic": Scores({"MAE": 0.5})}, {})

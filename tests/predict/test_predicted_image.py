@@ -18,7 +18,7 @@ from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import RESERVED_KEYS, TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 EVERYTHING = dict.fromkeys(("detection", "instance", "keypoint", "part"), 0.0)
@@ -167,3 +167,8 @@ def test_pictures(predicted):
     assert np.any(np.asarray(none) != np.asarray(predicted.draw("detection")))
     with pytest.raises(UserError, match="task 'depth' is not predicted; there are detection"):
         predicted.draw("depth")
+
+
+def test_no_added_task_can_hide_a_member(predicted):
+    members = {name for name in (*dir(type(predicted)), *vars(predicted)) if not name.startswith("_")}
+    assert members - RESERVED_KEYS == set()

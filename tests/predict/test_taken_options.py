@@ -153,7 +153,7 @@ class Material(Task):
     """A task of one's own: a map of materials for each detected box."""
 
     key, title, switch, per, requires = "material", "materials", "MATERIAL_ON", "region", ("detection",)
-    losses = ("loss_material",)
+    losses, headline = ("loss_material",), "accuracy"
 
     def options(self):
         classes = Option("MODEL.MATERIAL_HEAD.NUM_CLASSES", 10, CLASSES, "Materials")

@@ -337,3 +337,13 @@ def test_a_task_of_several_files_stores_what_each_holds(tmp_path):
     Image.new("L", SIZE, 4).save(folder / "layers" / "a.png")
     with pytest.raises(UserError, match=r"a\.png holds the value 4, but classes are 1 to 3"):
         PredictionReader(Images(), find_predictions(folder, [Layers()]), [Layers()]).read(0)
+
+
+def test_whole_numbers_are_not_made_of_what_is_no_share():
+    file = ArrayMaps("depth")
+    assert file.hold(torch.tensor([[[0.0, 1.0003, 0.5]]])).tolist() == [[0, 255, 128]]
+    for value in (2.0, -0.5, float("nan")):
+        with pytest.raises(
+            ValueError, match=r"depth: a map of uint8 holds shares 0\.\.1, but the output has values from"
+        ):
+            file.hold(torch.tensor([[[0.5, value]]]))

@@ -147,3 +147,11 @@ def test_a_label_of_the_whole_image_is_kept_as_it_is_and_one_of_its_pixels_is_no
     assert changed.labels["scene"] == 3 and changed.labels["saliency"].labels.tolist() == [[2, 1]]
     with pytest.raises(ValueError, match=r"saliency is for an image of \(3, 1\), not \(4, 1\)"):
         ImageAnnotations((4, 1), labels={"saliency": maps})
+
+
+def test_a_label_that_could_not_follow_its_image_is_refused():
+    with pytest.raises(TypeError, match="the label 'depth' of image 7 is a ndarray without 'crop'; give a structure"):
+        ImageAnnotations((6, 4), image_id=7, labels={"depth": torch.zeros(4, 6).numpy()})
+    with pytest.raises(TypeError, match=r"is a tensor \[1, 4, 6\], but a tensor says something of the image"):
+        ImageAnnotations((6, 4), labels={"depth": torch.zeros(1, 4, 6)})
+    assert ImageAnnotations((6, 4), labels={"scene": torch.zeros(6)}).labels["scene"].shape == (6,)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from added_tasks import restored_tasks
 
 from maskrcnn_benchmark.config import cfg
@@ -13,9 +14,12 @@ from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.task_gradients import own_parameters
+from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import (
     TASKS,
     Task,
+    check_tasks,
     enabled_tasks,
     register_task,
     scored_labels,
@@ -129,7 +133,17 @@ def options_of(*options):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"key": "Depth"}, "lower case, not 'Depth'"),
+        ({"key": "Depth"}, "'Depth' has a key that is no name in lower case"),
+        ({"key": "for"}, "'for' has a key that is no name"),
+        ({"key": "scores"}, "'scores' has the key of something else that predictions or annotations hold"),
+        ({"key": "size"}, "'size' has the key of something else"),
+        ({"switch": "depth on"}, "has the switch 'depth on'"),
+        ({"losses": "loss_depth"}, "has losses 'loss_depth'; give a tuple of names"),
+        ({"losses": ("loss depth",)}, "has the loss 'loss depth'"),
+        ({"requires": "detection"}, "has requires 'detection'; give a tuple of names"),
+        ({"per": "regions"}, "is per 'regions'; give 'image', 'region' or 'derived'"),
+        ({"per": "derived"}, "is derived and has losses"),
+        ({"title": ""}, "has the title ''"),
         ({"key": "semantic"}, "'semantic' in common with semantic segmentation"),
         ({"switch": "MASK_ON"}, "'MASK_ON' in common with instance segmentation"),
         ({"losses": ("loss_kp",)}, "'loss_kp' in common with human keypoints"),
@@ -160,7 +174,7 @@ def test_a_task_is_registered_with_its_options_once(added):
     }
     for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS"):
         assert cfg.MULTITASK[group].DEPTH == cfg.MULTITASK[group].SEMANTIC
-    other = type("Other", (Task,), {"key": "depth", "title": "another", "switch": "FAR_ON"})()
+    other = type("Other", (Task,), {"key": "depth", "title": "another", "switch": "FAR_ON", "headline": "RMSE"})()
     with pytest.raises(ValueError, match="'depth' in common with depth"):
         register_task(other)
 
@@ -211,6 +225,32 @@ def test_what_a_task_needs_is_closed_under_what_that_needs(added):
 def test_an_object_is_as_large_as_its_mask_whether_or_not_masks_are_predicted():
     assert scored_labels(["detection", "semantic"]) == {"detection", "instance", "semantic"}
     assert scored_labels(["boundary"]) == {"boundary"}
+
+
+def test_what_a_training_would_find_at_its_end_is_found_before(added):
+    vocabulary = Vocabulary()
+    with pytest.raises(UserError, match=r"'depth' cannot be scored: .* give Depth build_evaluator"):
+        check_tasks([depth()], vocabulary)
+    scored = {"build_evaluator": lambda self, vocabulary, protocols: None}
+    odd = depth(**scored, files=lambda self: (ArrayMaps("depth", dtype="float64"),))
+    with pytest.raises(UserError, match=r"'depth' cannot be scored: .*uint8, uint16 or float32"):
+        check_tasks([odd], vocabulary)
+    with pytest.raises(UserError, match="'depth' is a file of two tasks"):
+        check_tasks([depth(**scored), depth(**scored, key="far", files=lambda self: (ArrayMaps("depth"),))], vocabulary)
+    check_tasks([depth(**scored)], vocabulary)
+
+
+def test_losses_without_a_head_and_prefixes_without_a_parameter_are_refused(added):
+    register_task(depth())
+    register_task(depth(key="far", switch="FAR_ON", losses=("loss_far",), parameter_prefixes=("fpn_heads.heads.fur.",)))
+    config = cfg.clone()
+    config.merge_from_list(["MODEL.DEPTH_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
+    with pytest.raises(ValueError, match=r"'depth' has losses, but no head to train: define Depth\.build_head"):
+        build_detection_model(config)
+    type(TASKS["far"]).build_head = lambda self, cfg, channels, vocabulary: torch.nn.Conv2d(channels, 1, 1)
+    config.merge_from_list(["MODEL.DEPTH_ON", False, "MODEL.FAR_ON", True])
+    with pytest.raises(UserError, match=r"'far' has the parameter_prefixes \('fpn_heads.heads.fur.',\)"):
+        build_detection_model(config)
 
 
 IN_ANY_ORDER = """

@@ -1,5 +1,6 @@
 """From a config to the whole network."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch._functorch.config
@@ -46,7 +47,9 @@ def build_detection_model(cfg: CfgNode, vocabulary: Vocabulary | None = None) ->
             roi_heads = build_roi_heads(cfg, backbone.out_channels, vocabulary, tasks)
     fpn_heads = build_fpn_heads(cfg, backbone.out_channels, tasks, vocabulary, backbone.strides)
     normalize = PixelNormalizer(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD, cfg.INPUT.TO_BGR255)
-    return GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST, normalize)
+    model = GeneralizedRCNN(backbone, rpn, roi_heads, fpn_heads, cfg.MODEL.CHANNELS_LAST, normalize)
+    _check_own_parameters(model, tasks)
+    return model
 
 
 def compile_backbone(backbone: nn.Module, **options: Any) -> None:
@@ -63,6 +66,19 @@ def compile_backbone(backbone: nn.Module, **options: Any) -> None:
     torch._functorch.config.donated_buffer = False
     for part in backbone.children():
         nn.Module.compile(part, **options)
+
+
+def _check_own_parameters(model: nn.Module, tasks: Iterable[Any]) -> None:
+    """Raise `UserError` where an added task's prefixes are those of no parameter: its learning rate would not count."""
+    names = [name for name, _ in model.named_parameters()]
+    for task in tasks:
+        prefixes = tuple(task.parameter_prefixes)
+        if task.is_added and prefixes and not any(name.startswith(prefixes) for name in names):
+            raise UserError(
+                f"the task {task.key!r} has the parameter_prefixes {prefixes}, with which no parameter of the network "
+                f"begins; those of its head begin with 'fpn_heads.heads.NAME.' or 'roi_heads.NAME.', where NAME is "
+                f"its `head_name`, by default {task.key!r}"
+            )
 
 
 def _check_tasks(cfg: CfgNode) -> None:

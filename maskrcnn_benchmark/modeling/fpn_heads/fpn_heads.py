@@ -64,7 +64,13 @@ class CombinedFPNHeads(nn.Module):
             features.subpixels = predict_together([head.predictor for head in edge_heads], features.fine)  # type: ignore[arg-type]
         outputs, losses = {}, {}
         for name, head in self.heads.items():
-            outputs[self.keys[name]], head_losses = head(features, None, targets)
+            of_images, head_losses = head(features, None, targets)
+            if targets is None and len(of_images) != len(features.image_sizes):
+                raise ValueError(
+                    f"the head {name!r} ({type(head).__name__}) returned {len(of_images)} outputs for "
+                    f"{len(features.image_sizes)} images; return one for each"
+                )
+            outputs[self.keys[name]] = of_images
             losses.update(head_losses)
         return outputs, losses
 

@@ -276,3 +276,10 @@ def test_what_is_not_labelled_is_left_out_of_a_mask():
     inside = torch.ones(3, 2, dtype=torch.bool)
     assert without_unlabelled(inside, [1, None, 1]).tolist() == [[True, True], [False, False], [True, True]]
     assert without_unlabelled(inside, [1, 1, 1]) is inside and inside.all()
+
+
+def test_a_head_that_forgets_an_image_is_named(heads, batch):
+    images, pyramid = batch
+    heads.heads["semantic"].forward = lambda *arguments: ([], {})
+    with pytest.raises(ValueError, match=r"the head 'semantic' \(PixelClassifier\) returned 0 outputs for 2 images"):
+        heads.eval()(pyramid, images)
