@@ -30,6 +30,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_REMEMBERED = "orientation as stored"
 _DEPTHS = (8, 10, 12, 14, 16)
 
 
@@ -53,13 +54,14 @@ def orientation_of(image: Image.Image) -> int:
     try:
         with decoding("EXIF data"):
             exif = Image.Image.getexif(image)  # that of PNG would decode the whole picture
-            found = exif.get(ORIENTATION)
+            found = image.info.get(_REMEMBERED) or exif.get(ORIENTATION)
     except UserError:
         return 1
     if image.format == "TIFF" and found is not None:
         # Pillow turns these by itself, but garbles uncompressed ones with it (12.3)
         getattr(image, "tag_v2", {}).pop(ORIENTATION, None)
         exif.pop(ORIENTATION, None)
+        image.info[_REMEMBERED] = found  # for whoever asks again
         image._size = getattr(image, "_tile_size", image.size)  # type: ignore[attr-defined]
     return found if isinstance(found, int) and found in _TURNS else 1
 

@@ -21,6 +21,9 @@ def read_text_file(path: str | os.PathLike) -> str:
     if len(data) > MOST_BYTES:
         raise UserError(f"{path} has more than {MOST_BYTES >> 20} MiB, more than any file of its kind; make it smaller")
     try:
-        return decode_text(data)
+        text = decode_text(data)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} {not_unicode(error)}; save it as UTF-8") from None
+    if "\0" in text:
+        raise UserError(f"{path} is not UTF-8 text, it holds bytes that are 0 as UTF-16 does; save it as UTF-8")
+    return text

@@ -21,6 +21,7 @@ def test_big_endian_is_known_by_its_mark(tmp_path):
     ("data", "message"),
     [
         (b"caf\xe9\n", r"a\.txt is not UTF-8 \(byte 0xE9 at offset 3\); save it as UTF-8$"),
+        (b"a\0b\0", r"a\.txt is not UTF-8 text, it holds bytes that are 0 as UTF-16 does; save it as UTF-8$"),
         (b"\xff\xfea", r"a\.txt is not UTF-16-LE \(byte 0x61 at offset 2\); save it as UTF-8$"),
     ],
 )

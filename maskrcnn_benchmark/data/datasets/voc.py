@@ -42,6 +42,7 @@ _FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 logger = logging.getLogger(__name__)
 
+_OBJECTS = {"object", "bndbox", "box", "polygon"}  # in other formats, in any case
 VOID = 255  # the border around objects, and what is too unclear to label
 
 
@@ -209,13 +210,9 @@ class PascalVOCDataset(AnnotatedDataset):
                 self._annotations[image_id] = {"size": image_size(image.path("JPEGImages"), self.exif), "objects": None}
             else:
                 root = read_xml(path)
-                if root.tag != "annotation":
-                    raise UserError(
-                        f"{path} is not a VOC annotation: its root is <{printable(root.tag, 40)}>; export it as "
-                        "PASCAL VOC, with a file for each image"
-                    )
+                elements = _objects(root, path)
                 size = _size(root) or image_size(image.path("JPEGImages"), self.exif)
-                objects = [self._object(path, i, o, size) for i, o in enumerate(root.findall("object"), 1)]
+                objects = [self._object(path, i, element, size) for i, element in enumerate(elements, 1)]
                 self._annotations[image_id] = {"size": size, "objects": objects}
         return self._annotations[image_id]
 
@@ -229,7 +226,9 @@ class PascalVOCDataset(AnnotatedDataset):
             there = sorted(p.stem for p in path.parent.glob("*.txt") if "_" not in p.stem)
             hint = f"; there are {', '.join(there)}" if there else "; unpack VOC's ImageSets there"
             raise UserError(f"no such list of images: {path}{hint}")
-        names = [self._without_flag(line.strip()) for line in read_text_file(path).splitlines() if line.strip()]
+        # lists that were joined have byte order marks within
+        lines = (line.strip() for line in read_text_file(path).replace("\ufeff", "").splitlines())
+        names = [self._without_flag(line) for line in lines if line]
         if not names:
             raise UserError(f"{path} lists no image")
         ids = [_SUFFIX.sub("", _FOLDER.sub("", name.replace("\\", "/"))) for name in names]
@@ -242,7 +241,7 @@ class PascalVOCDataset(AnnotatedDataset):
             )
         odd = [name for name in ids if not is_safe_name(name)]
         if odd:
-            raise UserError(f"{path} lists {printable(odd[0])!r}, which is no name of a file in JPEGImages; mend it")
+            raise UserError(f"{path} lists '{printable(odd[0])}', which is no name of a file in JPEGImages; mend it")
         return ids
 
     def _without_flag(self, line: str) -> str:
@@ -279,6 +278,21 @@ class PascalVOCDataset(AnnotatedDataset):
                 f"{size[0]}x{size[1]} pixels; mend or remove it"
             )
         return label, [x1, y1, x2, y2], _FLAGS[flag]
+
+
+def _objects(root, path):
+    """The <object>s of a file, which is refused where they are something else: it would be an image without objects."""
+    found = root.findall("object")
+    fault = ""
+    if root.tag != "annotation":
+        fault = f"its root is <{printable(root.tag, 40)}>"
+    elif not found and any(element.tag.lower() in _OBJECTS for element in root.iter()):
+        fault = "what it holds are no <object>s of its root"
+    elif len(root) and not found and root.find("filename") is None and root.find("size") is None:
+        fault = f"it holds <{printable(root[0].tag, 40)}>, but no <filename>, <size> or <object>"
+    if fault:
+        raise UserError(f"{path} is not a VOC annotation: {fault}; export it as PASCAL VOC, with a file for each image")
+    return found
 
 
 def _boxes(records: list[tuple[int, list[float], bool]], size: tuple[int, int]) -> BoxList:

@@ -178,10 +178,28 @@ def test_bad_annotations_are_one_line_that_names_the_file(root, old, new, messag
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("<filename>a</filename><objects><object/></objects>", "what it holds are no <object>s of its root"),
+        ("<size/><Object/>", "what it holds are no <object>s of its root"),
+        ("<image/>", "it holds <image>, but no <filename>, <size> or <object>"),
+    ],
+)
+def test_objects_of_another_format_are_not_an_image_without_objects(root, content, fault):
+    path = root / "Annotations" / "000002.xml"
+    path.write_text(f"<annotation>{content}</annotation>", encoding="utf-8")
+    with pytest.raises(UserError, match=f"000002.xml is not a VOC annotation: {fault}; export it as PASCAL VOC"):
+        PascalVOCDataset(root, "val").get_annotations(0)
+    path.write_text("<annotation><filename>a</filename></annotation>", encoding="utf-8")
+    assert len(PascalVOCDataset(root, "val").get_groundtruth(0)) == 0
+
+
 def test_a_list_is_read_whatever_wrote_it(root, caplog):
     path = root / "ImageSets" / "Main" / "val.txt"
     text = "000002  \r\n\r\n  2007_000001 -1\r\n"
-    for data in (text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"), text.encode("utf-32")):
+    joined = b"".join(f"{name}\n".encode("utf-8-sig") for name in ("000002", "2007_000001"))
+    for data in (joined, text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"), text.encode("utf-32")):
         path.write_bytes(data)
         assert PascalVOCDataset(root, "val").ids == ["000002", "2007_000001"]
     assert caplog.messages == []
