@@ -139,5 +139,5 @@ def test_of_several_frames_the_first_is_taken_and_that_is_told(tmp_path, told):
     for name in ("a.gif", "a.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         assert read_image(tmp_path / name).getpixel((0, 0)) == (9, 9, 9)
-    path = tmp_path / "a.gif"
-    assert told.messages == [f"{path} has several frames, of which the first is taken; further such images are not named"]
+    words = "has several frames, of which the first is taken; further such images are not named"
+    assert told.messages == [f"{tmp_path / 'a.gif'} {words}"]
