@@ -5,6 +5,7 @@ python tools/ablate_tasks.py --config-file F --output DIR --tasks single all --m
 Options KEY VALUE hold for all runs. A command that was stopped goes on when it is given again.
 """
 
+import itertools
 import re
 import shlex
 import sys
@@ -26,7 +27,7 @@ KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
 
 
 def parse_arguments(arguments=None):
-    parser = ToolParser(__doc__)
+    parser = ToolParser(__doc__, takes_options=True)
     parser.add_argument("--config-file", required=True, metavar="FILE", help="a yaml with all tasks to choose from")
     parser.add_argument("--output", required=True, metavar="DIR", help="for runs and tables")
     parser.add_argument(
@@ -73,7 +74,12 @@ def split_options(words):
     others, options = [], []
     words = iter(words)
     for word in words:
-        if KEY.fullmatch(word) or word in names:
+        key, joined, value = word.partition("=")
+        if word == "--variant":  # which takes two words, the second of which may look like an option
+            others += [word, *itertools.islice(words, 2)]
+        elif joined and (KEY.fullmatch(key) or key in names):
+            options += [key, value]
+        elif KEY.fullmatch(word) or word in names:
             options += [word, *(value for value in [next(words, None)] if value is not None)]
         else:
             others.append(word)

@@ -22,6 +22,7 @@ from maskrcnn_benchmark.data.cityscapes import IMAGE, CityScapesDataset, read_in
 from maskrcnn_benchmark.structures.mask_forms import outline_polygons
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.text import counted
 
 
 def parse_arguments(arguments=None):
@@ -84,7 +85,7 @@ def convert(root, split, masks="polygons", groups=False):
     mkdir(path.parent)
     with atomic_write(path) as file:
         file.write(json.dumps(content, allow_nan=False).encode())
-    return f"{path}: {len(content['images'])} images, {len(content['annotations'])} objects"
+    return f"{path}: {counted(len(content['images']), 'image')}, {counted(len(content['annotations']), 'object')}"
 
 
 def _rows(dataset, info, masks, groups):

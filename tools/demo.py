@@ -14,7 +14,7 @@ from maskrcnn_benchmark.demo.access import TOKEN_VARIABLE, access_for
 from maskrcnn_benchmark.demo.serve import check_gradio, serve_demo
 from maskrcnn_benchmark.demo.uploads import MOST_PIXELS
 from maskrcnn_benchmark.predict.predictor import Predictor
-from maskrcnn_benchmark.utils.arguments import in_range, positive
+from maskrcnn_benchmark.utils.arguments import OptionWords, in_range, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
@@ -45,7 +45,9 @@ def parse_arguments(arguments=None):
         metavar="N",
         help="larger uploads are refused (default: %(default)s)",
     )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 

@@ -29,6 +29,7 @@ from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.text import counted
 
 KINDS = ("instances", "keypoints", "semantic")
 COCO_VISIBILITY = {0: 0, 1: 2, 2: 1}  # Detail: 1 visible, 2 occluded; COCO: 1 occluded, 2 visible
@@ -229,7 +230,7 @@ def export(file, split, kind, out, images=None):
         target.write(text.encode())
     number = f", {len(content['annotations'])} annotations" if kind != "semantic" else ""
     skipped = "".join(f"; left out: {count} {reason}" for reason, count in exporter.skipped.items())
-    return f"{path}: {len(content['images'])} images{number}{skipped}"
+    return f"{path}: {counted(len(content['images']), 'image')}{number}{skipped}"
 
 
 def _write_png(labels, path):

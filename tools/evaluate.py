@@ -17,6 +17,7 @@ from maskrcnn_benchmark.engine.results import format_table
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
 from maskrcnn_benchmark.evaluation.protocols import (
+    DETAIL_TOOLKIT,
     DETECTION_PROTOCOLS,
     EDGE_CONVENTIONS,
     Protocols,
@@ -92,8 +93,10 @@ def main():
     cfg = dataset_config(arguments, tasks)
     protocols = choose_protocols(arguments, cfg)
     dataset = open_dataset(arguments, cfg, tasks)
+    check_annotated(arguments, dataset, tasks, protocols)
     evaluation = Evaluation([TASKS[key] for key in tasks], protocols, arguments.workers)
-    predictions = PredictionReader(dataset, sources, evaluation.tasks)
+    is_toolkit = protocols.detection == DETAIL_TOOLKIT
+    predictions = PredictionReader(dataset, sources, evaluation.tasks, all_classes=is_toolkit)
     evaluators = score_files(evaluation, dataset, predictions)
     trivial = {}
     if arguments.predictions and cfg is not None:  # a test of the same data set has measured it already
@@ -129,6 +132,21 @@ def chosen_tasks(arguments, sources):
     if unknown:
         raise UserError(f"--tasks: {unknown[0]!r} is unknown; there are {', '.join(TASKS)}")
     return [task for task in TASKS if task in tasks]
+
+
+def check_annotated(arguments, dataset, tasks, protocols):
+    """Raise `UserError` where a task that is asked for by name, or every one that is found, has no annotated image."""
+    if protocols.detection == DETAIL_TOOLKIT:  # scores all images
+        return
+    lacking = set(tasks)
+    for index in range(len(dataset)):
+        lacking -= dataset.tasks_of(index)
+        if not lacking:
+            return
+    by_name = [key for key in tasks if key in lacking and (arguments.tasks or not arguments.predictions)]
+    if by_name or len(lacking) == len(tasks):
+        what = (by_name or tasks)[0]
+        raise UserError(f"no image of the data set is annotated for the task {what!r}, so nothing of it can be scored")
 
 
 def choose_protocols(arguments, cfg):

@@ -128,7 +128,7 @@ def facts_of(arguments, cfg, dataset, counted):
         facts.append(("annotations", str(file.path)))
     if cfg is not None:
         facts.append(("config", arguments.config_file))
-    elif arguments.layout == "detail":
+    elif dataset.layout == "detail":
         facts.append(("split", arguments.split))
     return facts
 

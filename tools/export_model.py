@@ -10,6 +10,7 @@ A file is kept only if it predicts as the network does, image by image; the exit
 from maskrcnn_benchmark.export.export import FORMATS, export_network
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.utils.arguments import OptionWords
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 
@@ -30,7 +31,9 @@ def parse_arguments(arguments=None):
         "--images", nargs="+", default=[], metavar="FILE", help="files, folders or patterns to check with (else drawn)"
     )
     parser.add_argument("--check-only", action="store_true", help="write nothing; check the files that are in DIR")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
 
 

@@ -19,17 +19,18 @@ from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.sources import count_frames, is_live
 from maskrcnn_benchmark.predict.video import can_show_windows, webcam_number
 from maskrcnn_benchmark.tasks.task import TASKS
-from maskrcnn_benchmark.utils.arguments import in_range, positive
+from maskrcnn_benchmark.utils.arguments import in_range, option_words, positive
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.env import setup_environment
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Number
+from maskrcnn_benchmark.utils.text import counted
 
 OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 
 def parse_arguments(arguments=None):
-    parser = ToolParser(__doc__)
+    parser = ToolParser(__doc__, takes_options=True)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained network, such as model_final.pth")
     parser.add_argument(
         "words", nargs="+", metavar="SOURCE", help="images, folders, patterns, videos, webcam:0; then KEY VALUE ..."
@@ -98,10 +99,11 @@ def main(arguments=None):
 
 def split_words(words):
     """Sources, and the KEY VALUE ... that follow: from the first word that is called like an option of the config."""
-    start = next((i for i, w in enumerate(words) if OPTION_NAME.fullmatch(w) and not Path(w).exists()), len(words))
+    names = enumerate(word.partition("=")[0] for word in words)
+    start = next((i for i, w in names if OPTION_NAME.fullmatch(w) and not Path(words[i]).exists()), len(words))
     if start == 0:
         raise UserError(f"name an image, a folder, a video or a webcam before {words[0]}")
-    return words[:start], words[start:]
+    return words[:start], option_words(words[start:])
 
 
 def read_thresholds(words):
@@ -157,7 +159,7 @@ def describe(done, total, arguments):
     """The last line: how many, how fast, where to."""
     folders = [arguments.output] if arguments.show != "none" or arguments.json else []
     folders += [arguments.save_answers] if arguments.save_answers else []
-    count = f"{done.images} image{'s' if done.images != 1 else ''}"
+    count = counted(done.images, "image")
     if done.skipped:
         count = f"{done.images} of {max(total or 0, done.images + len(done.skipped))} images"
     return f"{count}, {done.seconds / max(1, done.images):.3f} s each, in {' and '.join(folders)}"

@@ -4,6 +4,7 @@ python tools/prepare_detail.py --annotations annotations.json --images images --
 
 The annotation file is read once, a piece at a time, every record is checked, and an index is written, which training
 and testing open at once. It lies beside the annotation file, or in --out. A second run on the same file does nothing.
+The exit code is 1 where the file has nothing to train on.
 """
 
 import os
@@ -13,7 +14,8 @@ from maskrcnn_benchmark.data.coco.content import CocoContent
 from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
-from maskrcnn_benchmark.data.preparation.summary import summarize
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
+from maskrcnn_benchmark.data.preparation.summary import nothing_to_learn, summarize
 from maskrcnn_benchmark.utils.arguments import workers
 from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
 from maskrcnn_benchmark.utils.files import mkdir
@@ -24,8 +26,8 @@ LAYOUTS = {"detail": DetailContent, "coco": CocoContent}
 
 def parse_arguments(arguments=None):
     parser = ToolParser(__doc__)
-    parser.add_argument("--annotations", required=True, metavar="FILE", help="JSON file of PASCAL in Detail")
-    parser.add_argument("--layout", choices=LAYOUTS, default="detail", help="that of the file (default: %(default)s)")
+    parser.add_argument("--annotations", required=True, metavar="FILE", help="JSON file")
+    parser.add_argument("--layout", choices=LAYOUTS, help="that of the file (default: it is recognised)")
     parser.add_argument("--images", metavar="DIR", help="look at every image, too")
     parser.add_argument("--out", metavar="DIR", help="folder of the index (default: that of the annotations)")
     parser.add_argument("--strict", action="store_true", help="anything wrong is an error, and no index is written")
@@ -49,10 +51,14 @@ def main(arguments=None):
         arguments.workers,
         progress=True,
         problems_csv=arguments.problems and Path(arguments.problems),
-        content=LAYOUTS[arguments.layout],
+        content=LAYOUTS[arguments.layout or layout_of(arguments.annotations) or "detail"],
     )
     print(summarize(index))
     print(f"{'prepared' if made else 'is prepared already'}: {index}")
+    nothing = nothing_to_learn(index)
+    if nothing:
+        print(f"nothing to train on: {nothing}; take a file with annotations")
+    return int(nothing is not None)
 
 
 if __name__ == "__main__":

@@ -557,7 +557,7 @@ OPTIONS = [
             "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
             True,
             FLAG,
-            "Images without boxes are left out of training; False keeps them as background",
+            "Images without boxes, or of few keypoints to learn, are left out of training; False keeps them",
         ),
     ),
     # -----------------------------------------------------------------------------------------------------------------
@@ -757,9 +757,10 @@ OPTIONS = [
         Option(
             "TEST.DETECTION_PROTOCOL",
             "coco",
-            Choice("coco", "detail"),
-            'How boxes and masks are scored: "coco", or "detail" as PASCAL in Detail\'s own program does it: no ranges '
-            "of size, any number of detections per image",
+            Choice("coco", "detail", "detail-toolkit"),
+            'How boxes and masks are scored: "coco", "detail" (COCO\'s pairing without ranges of size, any number of '
+            'detections per image) or "detail-toolkit": these, keypoints, image labels and proposals by the rules of '
+            "PASCAL in Detail's own programs (docs/evaluation.md)",
         ),
         Option(
             "TEST.EDGE_THRESHOLDS",

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,30 @@ def read_image(path: str | os.PathLike, size: Sequence[int] | None = None, exif:
     """
     with _opened(path) as image:
         return _in_rgb(image, path, size, exif, path)
+
+
+def find_image(folder: str | os.PathLike, name: str) -> Path:
+    """The file of an image that annotations call `name`, below the `folder` of a data set's images.
+
+    Where there is no such file, backslashes are taken for slashes, as Windows writes them; a name may begin with the
+    folder's own. Of an address, or a path on Windows, that begins elsewhere its last parts are looked for. The path of
+    a file that is not there is that with slashes, or the last part of one from elsewhere.
+    """
+    folder = Path(folder)
+    turned = name.replace("\\", "/")
+    places = [folder / name, folder / turned]
+    if is_elsewhere(name):
+        parts = turned.split("/")
+        places = [folder.joinpath(*filter(None, parts[number:])) for number in range(1, len(parts))]
+        turned = parts[-1]
+    elif turned.startswith(f"{folder.absolute().name}/"):
+        places.append(folder.absolute().parent / turned)
+    return next((place for place in places if os.path.isfile(place)), folder / turned)
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether a file name is an address (http://...) or begins with a drive (C:\\...)."""
+    return bool(re.match(r"[A-Za-z][A-Za-z+]*:[/\\]", name))
 
 
 def read_labels(path: str | os.PathLike, size: Sequence[int] | None = None) -> np.ndarray:

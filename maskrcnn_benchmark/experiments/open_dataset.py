@@ -13,9 +13,11 @@ from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
 from maskrcnn_benchmark.data.detail.dataset import SPLITS
 from maskrcnn_benchmark.data.image_file import EXIF
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.tasks.task import TASKS, scored_labels
+from maskrcnn_benchmark.utils.arguments import OptionWords
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -31,15 +33,15 @@ def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_
     group.add_argument("--dataset", metavar="NAME", help="a name of the catalog; by default the first of DATASETS.TEST")
     group.add_argument("--annotations", metavar="FILE", help="a JSON file, in a config's place")
     group.add_argument("--images", metavar="DIR", help=f"its images, {images_help}")
-    group.add_argument(
-        "--layout", choices=("detail", "coco"), default="detail", help="its layout (default: %(default)s)"
-    )
+    group.add_argument("--layout", choices=("detail", "coco"), help="its layout (default: it is recognised)")
     group.add_argument("--split", choices=SPLITS, default=split, help="of Detail's layout (default: %(default)s)")
     part_sets = (*PART_SETS, *PART_SET_ALIASES)
     group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
     group.add_argument("--classes", choices=CLASS_SETS, help="classes of Detail's layout (default: all)")
     group.add_argument("--exif", choices=EXIF, help="whether photographs are turned upright (default: see INPUT.EXIF)")
-    group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    group.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
 
 
 def dataset_config(arguments: argparse.Namespace, tasks: Collection[str]) -> CfgNode | None:
@@ -88,7 +90,7 @@ def open_dataset(
         make_missing_mini_detail(cfg)
         return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=images)
     tasks = scored_labels(tasks)
-    if arguments.layout == "coco":
+    if arguments.layout == "coco" or (arguments.layout is None and layout_of(arguments.annotations) == "coco"):
         if arguments.parts or arguments.classes:
             raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
         dataset: AnnotatedDataset = COCODataset(

@@ -21,6 +21,7 @@ from maskrcnn_benchmark.predict.video import VideoFile
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.text import counted
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.predict.predictor import Predictor
@@ -82,7 +83,9 @@ def write_results(
                 if any(wants_to_stop):
                     break
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted after {done.images} images; what was predicted until then is written") from None
+        raise Interrupted(
+            f"interrupted after {counted(done.images, 'image')}; what was predicted until then is written"
+        ) from None
     done.seconds = time.perf_counter() - start
     return done
 

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.canvas import canvas_scale
 from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay, overlay_scale
 
@@ -190,7 +191,7 @@ class PredictedImage:
 
     def __repr__(self) -> str:
         width, height = self.size
-        found = "" if self.detection is None else f", {len(self.detection)} objects"
+        found = "" if self.detection is None else f", {counted(len(self.detection), 'object')}"
         return f"PredictedImage({self.name!r}, {width}x{height}, tasks: {', '.join(self.tasks)}{found})"
 
     def _chosen(self, tasks: str | Iterable[str] | None) -> list[Task]:

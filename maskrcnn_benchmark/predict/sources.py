@@ -27,6 +27,7 @@ from maskrcnn_benchmark.predict.video import (
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import unique_name
 from maskrcnn_benchmark.utils.rgb import in_rgb, orientation_of, upright
+from maskrcnn_benchmark.utils.text import an
 from maskrcnn_benchmark.utils.web import checked_address, without_secrets
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
@@ -221,7 +222,7 @@ def _as_image(picture, rotate):
     if isinstance(picture, torch.Tensor):
         picture = picture.detach().cpu().numpy()
     if not isinstance(picture, np.ndarray):
-        raise TypeError(f"an image is a path, a PIL image or an array, not a {type(picture).__name__}")
+        raise TypeError(f"an image is a path, a PIL image or an array, not {an(type(picture).__name__)}")
     is_grey = picture.ndim == 2
     if picture.dtype != np.uint8 or not (is_grey or (picture.ndim == 3 and picture.shape[2] == 3)):
         raise ValueError(

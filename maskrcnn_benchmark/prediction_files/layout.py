@@ -91,6 +91,13 @@ class FileNames:
         return {(thing, name): label for label, (name, things) in named for thing in things}
 
     @cached_property
+    def labels_of_others(self) -> dict[int | str, int]:
+        """{category id: label} of the semantic classes that are no things: the labels after those of things."""
+        ids, things = self._dataset.class_ids(), self.vocabulary.thing_names
+        others = [name for name in self.vocabulary.semantic_names if name not in things]
+        return {ids[name]: label for label, name in enumerate(others, len(things) + 1) if name in ids}
+
+    @cached_property
     def sizes(self) -> list[tuple[int, int]]:
         """(width, height) of each image."""
         infos = map(self._dataset.get_img_info, range(len(self._dataset)))

@@ -42,6 +42,16 @@ def printable(text: str, longest: int = 200) -> str:
     return safe if len(text) <= longest else f"{safe}..."
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and its noun: "1 image", "3 images", "2 processes" with the `plural` that is no noun with an s."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def an(noun: str) -> str:
+    """A noun with its indefinite article, by its first letter: "an int", "a list"."""
+    return f"{'an' if noun[:1] in tuple('aeiouAEIOU') else 'a'} {noun}"
+
+
 def printable_lines(text: str) -> str:
     """The whole of `text` with escapes for controls; ends of lines and tabulators, as those of a table, stay."""
     return _ON_LINES.sub(_escape, text)

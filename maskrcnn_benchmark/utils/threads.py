@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+from maskrcnn_benchmark.utils.text import counted
+
 # What the user, torchrun or a batch system may have chosen; such a choice stands
 COUNT_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -50,7 +52,7 @@ def describe_threads() -> str:
     import torch  # late: it must not be loaded before `choose_threads`
 
     count = torch.get_num_threads()
-    what = f"{count} thread{'s' if count != 1 else ''} on {allowed_cores()} cores that this process may use"
+    what = f"{counted(count, 'thread')} on {counted(allowed_cores(), 'core')} that this process may use"
     if chosen_by_user():
         return f"{what}, by {chosen_by_user()}"
     if os.environ.get(CHOICE_VARIABLE) == str(count):
@@ -73,13 +75,14 @@ def keep_threads(count: int) -> str:
         return ""
     chosen, cores = chosen_by_user(), allowed_cores()
     if chosen or count > cores:
-        why = f"by {chosen}" if chosen else f"for this process may use {cores} core{'s' if cores != 1 else ''}"
+        why = f"by {chosen}" if chosen else f"for this process may use {counted(cores, 'core')}"
         return (
             f"this training began with another number of threads, {count}, and goes on with {now}, {why}: sums are "
             "added in another order, so that it will not end with the same numbers"
         )
     torch.set_num_threads(count)
-    return f"computing with {count} instead of {now} threads, as this training began; OMP_NUM_THREADS chooses others"
+    usual = counted(now, "thread")
+    return f"computing with {count} instead of {usual}, as this training began; OMP_NUM_THREADS chooses others"
 
 
 def allowed_cores() -> int:

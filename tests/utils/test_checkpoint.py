@@ -260,7 +260,7 @@ def test_a_file_that_has_only_the_anchors_is_an_error(tmp_path):
 
 def test_a_pickle_that_holds_no_arrays_is_the_users_error(tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps({"blobs": {"conv1_w": [1, 2]}}))
-    with pytest.raises(UserError, match=r"a\.pkl.*not a dictionary of tensors.*conv1_w"):
+    with pytest.raises(UserError, match=r"a\.pkl holds no dictionary of tensors .*blobs"):
         DetectronCheckpointer(cfg, model_of_two()).load(str(tmp_path / "a.pkl"))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from maskrcnn_benchmark.data.image_file import decoded_facts
+from maskrcnn_benchmark.data.image_file import decoded_facts, find_image
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_size, is_text, shown
 from maskrcnn_benchmark.utils.errors import UserError
@@ -28,6 +28,8 @@ def check_row(row: Any, findings: kinds.Findings) -> bool:
     if not is_safe_name(row.get("file_name")):
         findings.add(kinds.IMAGE_NAME, where, f"{shown(row.get('file_name'))} is no name below the folder of images")
         usable = False
+    elif "\\" in row["file_name"]:
+        findings.add(kinds.IMAGE_BACKSLASH, f"{where} ({shown(row['file_name'])})")
     if not is_text(row.get("phase")):
         findings.add(kinds.IMAGE_NO_PHASE, where, f"phase {shown(row.get('phase'))}, so it is of no split")
         usable = False
@@ -49,7 +51,7 @@ def check_file(row: Mapping[str, Any], path: str | os.PathLike, findings: kinds.
     """Whether the image file can be read as its row says. `path` is the file, or a folder that the row's name is in."""
     path = Path(path)
     if path.is_dir():
-        path = path / row["file_name"]
+        path = find_image(path, row["file_name"])
     where = f"{path} of image {findings.image_id}"
     if not os.path.isfile(path):
         findings.add(kinds.FILE_MISSING, where)

@@ -25,6 +25,7 @@ class ImageMatches:
             count, or is itself out of range and found nothing.
         classes: int32 [C], classes of the image's objects, ascending.
         required: int32 [A, C], objects of each class that are to be found.
+        without_area: how many of the objects the file gives no area.
     """
 
     labels: np.ndarray
@@ -33,6 +34,7 @@ class ImageMatches:
     passed: np.ndarray
     classes: np.ndarray
     required: np.ndarray
+    without_area: int = 0
 
 
 def matching_params(kind: str, protocol: str = "coco") -> Params:
@@ -40,8 +42,8 @@ def matching_params(kind: str, protocol: str = "coco") -> Params:
 
     Args:
         kind: "bbox", "segm" or "keypoints".
-        protocol: "coco", or "detail" for those of PASCAL in Detail's bboxEval and instsegEval (one range of areas that
-            holds all, at most 1, 10, 100 or any number of detections per image and class).
+        protocol: "coco", or "detail" for one range of areas that holds all and at most 1, 10, 100 or any number of
+            detections per image and class.
     """
     params = Params(iouType=kind)
     if protocol == "detail":
@@ -86,7 +88,8 @@ def match_objects(
         params.iouThrs,
     )
     annotated = blocks[:, 3] > blocks[:, 2]
-    return ImageMatches(labels[order], scores[order], right, passed, classes[annotated], required[:, annotated])
+    found = right, passed, classes[annotated], required[:, annotated]
+    return ImageMatches(labels[order], scores[order], *found, ground_truth.without_area)
 
 
 @njit(cache=True)

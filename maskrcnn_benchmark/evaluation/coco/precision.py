@@ -118,16 +118,22 @@ def required_objects(images: Sequence[ImageMatches], labels: np.ndarray) -> np.n
     return totals
 
 
-def image_average_precision(matches: ImageMatches, params: Params) -> float:
+def image_average_precision(matches: ImageMatches, params: Params, confident: float) -> float:
     """AP of one image alone, mean over the classes of its objects.
 
+    Args:
+        matches: of the image.
+        params: pycocotools' parameters that they were made with.
+        confident: the least score of a prediction that says something is there.
+
     Returns:
-        float in 0..1; without objects 0 if something is predicted, nan if nothing is.
+        float in 0..1; without objects 0 if something is predicted with confidence, nan if nothing is.
     """
     labels = matches.classes[matches.required[0] > 0]
     if not len(labels):
         # bit 0 is the lowest overlap: what lies on a crowd or beside the range is no mistake
-        return 0.0 if (matches.passed[0] & 1 == 0).any() else np.nan
+        wrong = (matches.passed[0] & 1 == 0) & (matches.scores >= confident)
+        return 0.0 if wrong.any() else np.nan
     alone = Params(iouType=params.iouType)
     alone.areaRng, alone.areaRngLbl, alone.maxDets = params.areaRng[:1], params.areaRngLbl[:1], params.maxDets[-1:]
     first = ImageMatches(

@@ -6,6 +6,7 @@ from PIL import Image
 from sound_records import HEIGHT, ROW, TABLES, WIDTH, check, sound
 
 from maskrcnn_benchmark.data.detail.checks import check_image
+from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_BACKSLASH
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,15 @@ LARGE = {**ROW, "width": WIDTH * 10, "height": HEIGHT * 10}
 def test_image_file_is_looked_up_by_path_or_in_a_folder(jpeg):
     for path in (jpeg, jpeg.parent, str(jpeg.parent)):
         assert check_image(LARGE, {}, TABLES, path)[1] == []
+
+
+@pytest.mark.parametrize(("name", "times"), [("b\\a.jpg", 1), ("images\\b\\a.jpg", 1), ("images/b/a.jpg", 0)])
+def test_backslashes_and_the_folders_own_name_are_read_and_told(tmp_path, name, times):
+    folder = tmp_path / "images"
+    (folder / "b").mkdir(parents=True)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "b" / "a.jpg")
+    kept, problems = check_image({**ROW, "file_name": name}, sound(), TABLES, folder)
+    assert kept is not None and [p.what for p in problems].count(IMAGE_BACKSLASH.what) == times == len(problems)
 
 
 def test_image_without_a_readable_file_of_its_size_is_left_out(jpeg):
