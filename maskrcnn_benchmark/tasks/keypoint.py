@@ -20,7 +20,7 @@ from maskrcnn_benchmark.data.same_names import match_joints, match_objects
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows
-from maskrcnn_benchmark.evaluation.detail_toolkit import JOINT_RECORDS, ToolkitKeypointEvaluator
+from maskrcnn_benchmark.evaluation.detail_toolkit_keypoint import JOINT_RECORDS, ToolkitKeypointEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
