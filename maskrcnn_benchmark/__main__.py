@@ -69,7 +69,7 @@ def script_of(command: str) -> Path:
 
 def summary_of(script: Path) -> str:
     """The first sentence of a script's docstring, without running it."""
-    return (ast.get_docstring(ast.parse(script.read_text())) or "").partition("\n")[0]
+    return (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.detail.categories import in_official_order
 from maskrcnn_benchmark.data.detail.dataset import SPLITS
 from maskrcnn_benchmark.data.detail.file import open_detail_file
-from maskrcnn_benchmark.data.image_file import image_size
+from maskrcnn_benchmark.data.image_file import check_image_size
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
@@ -219,7 +219,7 @@ def export(file, split, kind, out, images=None):
             continue
         image = exporter.image(image_id)
         if images is not None:
-            _check_image(images, image)
+            check_image_size(images / image["file_name"], (image["width"], image["height"]))
         if kind == "semantic":
             image["semantic_file_name"] = f"semantic_{split}/{Path(image['file_name']).stem}.png"
             _write_png(exporter.semantic_map(image_id), out / image["semantic_file_name"])
@@ -235,15 +235,6 @@ def export(file, split, kind, out, images=None):
     number = f", {len(content['annotations'])} annotations" if kind != "semantic" else ""
     skipped = "".join(f"; left out: {count} {reason}" for reason, count in exporter.skipped.items())
     return f"{path}: {counted(len(content['images']), 'image')}{number}{skipped}"
-
-
-def _check_image(folder, image):
-    width, height = image_size(folder / image["file_name"])
-    if (width, height) != (image["width"], image["height"]):
-        raise UserError(
-            f"{folder / image['file_name']} is {width}x{height} pixels, but its annotations are for "
-            f"{image['width']}x{image['height']}; take image and annotations from the same release"
-        )
 
 
 def _write_png(labels, path):

@@ -10,6 +10,7 @@ every task. What cannot be read is named and passed over, and the exit status is
 """
 
 import re
+from argparse import BooleanOptionalAction
 from pathlib import Path
 
 from maskrcnn_benchmark.tasks.names import task_keys
@@ -60,7 +61,12 @@ def parse_arguments(arguments=None):
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     parser.add_argument("--every", type=positive, default=1, metavar="N", help="of a video, take each N-th frame")
     parser.add_argument("--recursive", action="store_true", help="look into subfolders, too")
-    parser.add_argument("--rotate", action="store_true", help="turn photographs as their EXIF data says")
+    parser.add_argument(
+        "--rotate",
+        action=BooleanOptionalAction,
+        default=True,
+        help="turn photographs upright as their EXIF data says (default: they are)",
+    )
     parser.add_argument("--allow-urls", action="store_true", help="fetch sources that are http(s) addresses")
     parsed = parser.parse_intermixed_args(arguments)
     parsed.sources, parsed.opts = split_words(parsed.words)

@@ -71,9 +71,13 @@ def parse_arguments(arguments=None):
 # A question for help and a mistyped option need not wait for what follows
 parse_early(__name__, parse_arguments)
 
+from maskrcnn_benchmark.data.coco.content import CocoContent
 from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation.check_kinds import FILE_MISSING
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
+from maskrcnn_benchmark.data.preparation.summary import nothing_to_learn, summarize
 from maskrcnn_benchmark.utils.files import mkdir
 
 

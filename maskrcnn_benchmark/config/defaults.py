@@ -477,6 +477,13 @@ OPTIONS = [
             "What the channels are then divided by, in TO_BGR255's order and range",
         ),
         Option("INPUT.TO_BGR255", True, FLAG, "BGR 0..255 (Caffe2 weights) or RGB 0..1 (torchvision weights)"),
+        Option(
+            "INPUT.EXIF",
+            "auto",
+            Choice("auto", "apply", "ignore"),
+            'Annotated photographs that EXIF data say are turned: "apply" turns them upright, "ignore" takes '
+            'the pixels as stored, "auto" turns those of which the upright picture alone has the annotated size',
+        ),
         Option("INPUT.BRIGHTNESS", 0.0, STRENGTH, "Colour jitter: strength of the change in brightness, 0 is off"),
         Option("INPUT.CONTRAST", 0.0, STRENGTH, "Colour jitter: strength of the change in contrast, 0 is off"),
         Option("INPUT.SATURATION", 0.0, STRENGTH, "Colour jitter: strength of the change in saturation, 0 is off"),

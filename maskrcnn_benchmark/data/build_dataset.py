@@ -126,18 +126,20 @@ class _WrongArguments(Exception):
     """Arguments of a catalog's entry that its factory does not take."""
 
 
-def _make(factory: Callable, **args: Any) -> Any:
+def _make(cfg: CfgNode, factory: Callable, **args: Any) -> Any:
     try:
         inspect.signature(factory).bind(**args)
     except TypeError as error:
         raise _WrongArguments(error) from None
-    return factory(**args)
+    dataset = factory(**args)
+    dataset.exif = cfg.INPUT.EXIF
+    return dataset
 
 
 def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     leave_out = is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
     args = {"remove_images_without_annotations": leave_out, "keep_crowd": not is_train, **args, **options}
-    dataset = _make(COCODataset, **args)
+    dataset = _make(cfg, COCODataset, **args)
     alone = len(cfg.DATASETS.TRAIN) <= 1  # of several, others may have them
     if is_train and alone and "instance" in dataset.tasks and not dataset.file.has_masks:
         raise UserError(f"MODEL.MASK_ON is on, but data set {name} has no masks ({dataset.file.path}); turn it off")
@@ -160,7 +162,7 @@ def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bo
 
 
 def _build_voc(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
-    dataset = _make(PascalVOCDataset, **{"use_difficult": not is_train, **args, **options})
+    dataset = _make(cfg, PascalVOCDataset, **{"use_difficult": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())
     return dataset
@@ -171,7 +173,7 @@ def _build_cityscapes(cfg: CfgNode, name: str, args: dict, options: dict, is_tra
     group = cfg.MODEL.RETINANET if cfg.MODEL.RETINANET_ON else cfg.MODEL.ROI_BOX_HEAD
     evaluated_only = group.NUM_CLASSES == CITYSCAPES_EVALUATED
     args = {"keep_crowd": not is_train, "evaluated_only": evaluated_only, **args, **options}
-    dataset = _make(CityScapesDataset, **args)
+    dataset = _make(cfg, CityScapesDataset, **args)
     only_objects = dataset.tasks <= {"detection", "instance"}
     if is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and only_objects:
         _tell_left_out(name, dataset, dataset.leave_out_empty())
@@ -191,7 +193,7 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
         args = {key: value for key, value in args.items() if key in ("ann_file", "root")}
         return _build_coco(cfg, name, args, options, is_train)
     sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
-    dataset = _make(DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
+    dataset = _make(cfg, DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())
     return dataset

@@ -174,6 +174,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         root: folder of the images, or None where only annotations are wanted.
         has_images: whether images can be opened; by default whether there is a `root`.
         image_class: the `AnnotatedImage` of the layout, which readers of labels are given.
+        exif: what `open_image` does about the orientation of photographs, see INPUT.EXIF.
     """
 
     layout: str = ""
@@ -183,6 +184,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
     transforms: Callable | None = None
     root: Path | None = None
     image_class: type[AnnotatedImage] = AnnotatedImage
+    exif: str = "auto"
 
     _readers: Any = None  # {key of a task: its LabelReader}; None before they are opened
     _fields: Mapping[str, str | None] = {}  # {key of a task: the field of objects that holds its label}
@@ -231,7 +233,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
             name = type(self).__name__ if file is None else file.path
             raise UserError(f"{name} was opened without a folder of images; name one")
         info = self.get_img_info(index)
-        return read_image(self.image_path(index), (info["width"], info["height"]))
+        return read_image(self.image_path(index), (info["width"], info["height"]), self.exif)
 
     def category_ids(self) -> dict[int, Any]:
         """{label of a thing: what the data set's file calls it}, the label itself where it has no numbers."""

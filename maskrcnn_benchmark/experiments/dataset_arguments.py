@@ -23,10 +23,12 @@ def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_
     group.add_argument("--images", metavar="DIR", help=f"its images, {images_help}")
     group.add_argument("--layout", choices=("detail", "coco"), help="its layout (default: it is recognised)")
     group.add_argument("--split", choices=SPLITS, default=split, help="of Detail's layout (default: %(default)s)")
-    ranges: list[Any] = [record_of(f"DATASETS.{key}").range for key in ("PARTS", "CLASSES")]
-    part_sets, class_sets = (one_of.values for one_of in ranges)
+    keys = ("DATASETS.PARTS", "DATASETS.CLASSES", "INPUT.EXIF")
+    ranges: list[Any] = [record_of(key).range for key in keys]
+    part_sets, class_sets, exif = (one_of.values for one_of in ranges)
     group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
     group.add_argument("--classes", choices=class_sets, help="classes of Detail's layout (default: all)")
+    group.add_argument("--exif", choices=exif, help="whether photographs are turned upright (default: see INPUT.EXIF)")
     group.add_argument(
         "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
     )

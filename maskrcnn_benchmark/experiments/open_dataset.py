@@ -36,6 +36,8 @@ def dataset_config(arguments: argparse.Namespace, tasks: Collection[str]) -> Cfg
         cfg.DATASETS.PARTS = arguments.parts
     if arguments.classes:
         cfg.DATASETS.CLASSES = arguments.classes
+    if arguments.exif:
+        cfg.INPUT.EXIF = arguments.exif
     if arguments.dataset:
         cfg.DATASETS.TEST = (arguments.dataset,)
     if not cfg.DATASETS.TEST:
@@ -63,9 +65,14 @@ def open_dataset(
     if arguments.layout == "coco" or (arguments.layout is None and layout_of(arguments.annotations) == "coco"):
         if arguments.parts or arguments.classes:
             raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
-        return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
-    sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
-    return DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
+        dataset: AnnotatedDataset = COCODataset(
+            arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True
+        )
+    else:
+        sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
+        dataset = DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
+    dataset.exif = arguments.exif or dataset.exif
+    return dataset
 
 
 def dataset_name(arguments: argparse.Namespace, cfg: CfgNode | None) -> str:

@@ -31,7 +31,7 @@ from maskrcnn_benchmark.utils.resume_state import (
     damaged_entry,
 )
 from maskrcnn_benchmark.utils.schema import Unfit
-from maskrcnn_benchmark.utils.text import is_text, printable
+from maskrcnn_benchmark.utils.text import decode_text, is_text, printable
 from maskrcnn_benchmark.utils.web import without_secrets
 from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
@@ -327,6 +327,8 @@ def _read_pointer(pointer):
         except OSError as error:
             fault = f"cannot be read ({error.strerror})"
     if not fault:
+        with contextlib.suppress(UnicodeDecodeError):  # a file's name may be any bytes
+            data = decode_text(data).encode()
         written = os.fsdecode(data.strip())
         if not written:
             fault = "is empty"

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import io
 import os
 import re
 import sys
@@ -77,6 +78,8 @@ def parse_early(module_name: str, parse: Callable[[], object]) -> None:
         parse: its function that parses `sys.argv`; it ends the process where help is asked for.
     """
     is_program = module_name == "__main__" or sys.argv[0].startswith(f"{PROGRAM} ")
+    if is_program:
+        _leave_ascii()  # before there is much to do again
     if is_program and not os.environ.get(CUSTOM_MODULE_VARIABLE):
         try:
             parse()
@@ -93,6 +96,7 @@ def run_tool(main: Callable[[], int | None]) -> NoReturn:
     """
     from maskrcnn_benchmark.utils.comm import get_world_size  # late: it imports PyTorch, see `parse_early`
 
+    _leave_ascii()
     warnings.showwarning = _show_in_one_line
     try:
         with raised():
@@ -103,6 +107,16 @@ def run_tool(main: Callable[[], int | None]) -> NoReturn:
     if code and get_world_size() > 1:
         _leave_at_once(code)
     sys.exit(code)
+
+
+def _leave_ascii():
+    """Start anew in Python's UTF-8 mode where a locale without any other character keeps names of files from use."""
+    if sys.getfilesystemencoding().lower() in ("ascii", "us-ascii") and os.environ.get("PYTHONUTF8") != "1":
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
+    for stream in (sys.stdout, sys.stderr):  # what a screen's encoding lacks is shown as its escape
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _is_confidence(word, value):

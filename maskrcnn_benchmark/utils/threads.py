@@ -131,7 +131,7 @@ def _physical_cores():
 
 def _siblings(cpu):
     try:
-        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text(encoding="utf-8")
     except OSError:
         return str(cpu)
 
@@ -139,7 +139,7 @@ def _siblings(cpu):
 def _ticks():
     """[(ticks at work, all ticks)] of each allowed cpu since the machine started; work of low priority gives way."""
     try:
-        lines = Path("/proc/stat").read_text().splitlines()
+        lines = Path("/proc/stat").read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     names = {f"cpu{cpu}" for cpu in _allowed_cpus()}
@@ -154,7 +154,7 @@ def _ticks():
 def cgroup_quota() -> float | None:
     """Processor time per time that the control groups of this process may use, in cores, or None without a limit."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     quotas = []
@@ -177,7 +177,7 @@ def _up(root, path):
 def _quota_of(*files):
     """What "QUOTA PERIOD" in one file or two says in cores; None if it is "max", -1 or not there."""
     try:
-        quota, period = " ".join(file.read_text() for file in files).split()
+        quota, period = " ".join(file.read_text(encoding="utf-8") for file in files).split()
     except (OSError, ValueError):
         return None
     return None if quota in ("max", "-1") else int(quota) / int(period)

@@ -298,7 +298,7 @@ def _memory_of_training(name, args):
 def _peak_resident():
     """MiB of memory that this process has held at its peak so far (Linux)."""
     # not getrusage, whose figure a process inherits from the one that started it
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) / 1024
 
 

@@ -96,7 +96,7 @@ def actions_of(predictor, image):
 def cold_start(checkpoint, image, args):
     """Seconds from an imported PyTorch to all answers on an image, in a process of its own."""
     command = [sys.executable, "-c", COLD, str(checkpoint), str(image), str(args.threads), args.device]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         raise UserError(f"a fresh process failed: {done.stderr.strip().splitlines()[-1]}")
     return float(done.stdout.split()[-1])

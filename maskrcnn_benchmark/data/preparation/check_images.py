@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from maskrcnn_benchmark.data.image_file import decoded_size, find_image
+from maskrcnn_benchmark.data.image_file import decoded_facts, find_image
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_values import is_id, is_size, is_text, shown
 from maskrcnn_benchmark.utils.errors import UserError
@@ -57,12 +57,20 @@ def check_file(row: Mapping[str, Any], path: str | os.PathLike, findings: kinds.
         findings.add(kinds.FILE_MISSING, where)
         return False
     try:
-        size = decoded_size(path)
+        facts = decoded_facts(path)
     except UserError as error:
         findings.add(kinds.FILE_DAMAGED, where, str(error))
         return False
-    if size != (row["width"], row["height"]):
-        promised = f"{int(row['width'])}x{int(row['height'])}"
-        findings.add(kinds.FILE_SIZE, where, f"{size[0]}x{size[1]} pixels instead of {promised}")
+    promised = (row["width"], row["height"])
+    if promised not in (facts.size, facts.upright_size):
+        wanted = f"{int(row['width'])}x{int(row['height'])}"
+        findings.add(kinds.FILE_SIZE, where, f"{facts.size[0]}x{facts.size[1]} pixels instead of {wanted}")
         return False
+    if facts.orientation != 1 and facts.size == facts.upright_size:
+        findings.add(kinds.FILE_MAY_BE_TURNED, where, f"orientation {facts.orientation}, INPUT.EXIF decides")
+    elif facts.orientation != 1:
+        how = "turned upright" if promised == facts.upright_size else "read as it is stored"
+        findings.add(kinds.FILE_TURNED, where, f"orientation {facts.orientation}, {how}")
+    if facts.is_deep:
+        findings.add(kinds.FILE_DEEP, where, "its values are scaled to 8 bits")
     return True

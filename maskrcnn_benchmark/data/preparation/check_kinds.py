@@ -37,6 +37,9 @@ IMAGE_PHASE = Kind("phase of the image is unknown", KEPT)
 FILE_MISSING = Kind("image file is missing", LEFT_OUT)
 FILE_DAMAGED = Kind("image file cannot be read", LEFT_OUT)
 FILE_SIZE = Kind("image file is of another size than its entry", LEFT_OUT)
+FILE_TURNED = Kind("image file has an EXIF orientation, read as the size of its entry says", KEPT)
+FILE_MAY_BE_TURNED = Kind("image file has an EXIF orientation, of which the size of its entry does not tell", KEPT)
+FILE_DEEP = Kind("image file has more than 8 bits per channel", KEPT)
 IMAGE_RECORDS = Kind("records of an image that is left out", LEFT_OUT)
 
 # Records of any section

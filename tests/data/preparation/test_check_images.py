@@ -93,3 +93,23 @@ def test_image_without_a_readable_file_of_its_size_is_left_out(jpeg):
     assert kinds(LARGE) == [("image file cannot be read", where)]
     jpeg.unlink()
     assert kinds(LARGE, jpeg) == kinds(LARGE) == [("image file is missing", where)]
+
+
+def test_turned_and_deep_image_files_are_kept_and_counted(tmp_path):
+    def problems(orientation, size, values=None):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture = Image.new("RGB", size) if values is None else Image.fromarray(np.full(size[::-1], 9, values))
+        picture.save(tmp_path / "a.jpg", "PNG", exif=exif)
+        kept, found = check_image(LARGE, {}, TABLES, tmp_path)
+        assert kept is not None
+        return [(p.what, p.action) for p in found]
+
+    wide, high = (LARGE["width"], LARGE["height"]), (LARGE["height"], LARGE["width"])
+    by_size = "image file has an EXIF orientation, read as the size of its entry says"
+    assert problems(6, high) == [(by_size, "kept: orientation 6, turned upright")]
+    assert problems(6, wide) == [(by_size, "kept: orientation 6, read as it is stored")]
+    untold = "image file has an EXIF orientation, of which the size of its entry does not tell"
+    assert problems(2, wide) == [(untold, "kept: orientation 2, INPUT.EXIF decides")]
+    deep = "image file has more than 8 bits per channel"
+    assert problems(1, wide, np.uint16) == [(deep, "kept: its values are scaled to 8 bits")]
