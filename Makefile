@@ -14,7 +14,12 @@ TORCH_INDEX ?=
 VENV_ARGS   ?=
 
 CONFIG ?= auto
+# Arguments of the tool. The shell would take the parentheses of a tuple for its own where no quotes are around them
 ARGS   ?=
+QUOTES := ' "
+OPEN   := (
+CLOSE  := )
+WORDS   = $(if $(strip $(foreach quote,$(QUOTES),$(findstring $(quote),$(ARGS)))),$(ARGS),$(subst $(CLOSE),\$(CLOSE),$(subst $(OPEN),\$(OPEN),$(ARGS))))
 NGPUS  ?= 1
 NNODES ?= 1
 NODE_RANK   ?= 0
@@ -38,26 +43,26 @@ MODEL ?= output/mini_R_18_FPN/model_final.pth
 .PHONY: train test slow-test fault-test demo docs data lint format install clean help
 
 train: $(VENV)/.base
-	@$(LAUNCH) tools/train_net.py --config-file $(CONFIG) $(ARGS)
+	@$(LAUNCH) tools/train_net.py --config-file $(CONFIG) $(WORDS)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n auto -m "not slow" $(WORDS)
 
 slow-test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -m slow $(WORDS)
 
 fault-test: $(VENV)/.dev
-	@PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m faults $(WORDS)
 
 demo: $(VENV)/.demo
-	@$(BIN)/python tools/demo.py $(MODEL) $(ARGS)
+	@$(BIN)/python tools/demo.py $(MODEL) $(WORDS)
 
 docs: $(VENV)/.docs
 	@$(BIN)/python docs/options_tables.py
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS) && echo "the site: site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(WORDS) && echo "the site: site/index.html"
 
 data: $(VENV)/.base
-	@$(BIN)/python tools/prepare_data.py $(if $(DETAIL_JSON),--annotations "$(DETAIL_JSON)") $(if $(VOC),--voc "$(VOC)") $(ARGS)
+	@$(BIN)/python tools/prepare_data.py $(if $(DETAIL_JSON),--annotations "$(DETAIL_JSON)") $(if $(VOC),--voc "$(VOC)") $(WORDS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -90,6 +95,7 @@ clean:
 help:
 	@echo 'make train                          the configuration that suits this machine'
 	@echo 'make train CONFIG=FILE ARGS="SOLVER.BASE_LR 0.01"    another configuration, other options'
+	@echo 'make train ARGS="SOLVER.STEPS (180,230) SOLVER.SEED=1"    a tuple without spaces, KEY VALUE and KEY=VALUE'
 	@echo 'make train NGPUS=4                  four processes by torchrun; with NNODES, NODE_RANK, MASTER_ADDR on several machines'
 	@echo 'make train TORCH_INDEX=ADDRESS      PyTorch from that index at the first installation, such as its build for CPUs'
 	@echo 'make train VENV_ARGS=--system-site-packages    with the PyTorch that the machine has'

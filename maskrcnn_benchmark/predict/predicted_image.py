@@ -16,8 +16,11 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.canvas import canvas_scale
 from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay, overlay_scale
+
+LARGEST_IN_JSON = 2048  # pixels of a side; more than networks are shown
 
 
 class PredictedImage:
@@ -167,17 +170,32 @@ class PredictedImage:
         """{task key: stored form of its prediction}: what is written to files and what evaluators score."""
         return {key: TASKS[key].encode(self.prediction, self.vocabulary) for key in self.tasks}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, largest: int | None = LARGEST_IN_JSON) -> dict[str, Any]:
         """The prediction as one dictionary of plain values.
 
         `answers` holds the rows that `save` would write into its lists, in COCO's result formats, `maps` its PNG files
         in base64, and `classes` what every number means (docs/predicting.md).
-        """
-        return image_entry(self)
 
-    def to_json(self) -> str:
+        Args:
+            largest: where a side of the image is longer, in pixels, masks and maps are those of the image shrunk to it,
+                and "map_width" and "map_height" say so; None for those of the image itself, as in `save`. Boxes and
+                keypoints are in pixels of the image in any case.
+        """
+        shrink = 1.0 if largest is None else min(1.0, largest / max(self.size))
+        if shrink == 1:
+            return image_entry(self, self.stored, self.size)
+        width, height = (max(1, round(side * shrink)) for side in self.size)
+        tasks = [TASKS[key] for key in self.tasks]
+        small = derive_outputs(self._coarse.resize((width, height)), tasks, self.vocabulary)
+        stored = {
+            task.key: task.encode(small if all(f.has_size for f in task.files()) else self.prediction, self.vocabulary)
+            for task in tasks
+        }
+        return image_entry(self, stored, (width, height))
+
+    def to_json(self, largest: int | None = LARGEST_IN_JSON) -> str:
         """`to_dict` as JSON text."""
-        return json.dumps(self.to_dict())
+        return json.dumps(self.to_dict(largest))
 
     def save(self, folder: str | Path) -> None:
         """Write the prediction into a folder in the formats that `tools/evaluate.py --predictions` reads.
@@ -191,7 +209,7 @@ class PredictedImage:
 
     def __repr__(self) -> str:
         width, height = self.size
-        found = "" if self.detection is None else f", {len(self.detection)} objects"
+        found = "" if self.detection is None else f", {counted(len(self.detection), 'object')}"
         return f"PredictedImage({self.name!r}, {width}x{height}, tasks: {', '.join(self.tasks)}{found})"
 
     def _chosen(self, tasks: str | Iterable[str] | None) -> list[Task]:

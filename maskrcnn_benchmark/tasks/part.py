@@ -102,6 +102,8 @@ class PartForm(Form):
     becomes that group, one that it leaves out is left out. Stored is [{"part": label, "segmentation"}].
     """
 
+    has_size = True
+
     def plain(self, value: Any, field: str, names: FileNames) -> Any:
         return [self._plain(part, names) for part in value]
 

@@ -19,8 +19,9 @@ from maskrcnn_benchmark.config import add_options
 from maskrcnn_benchmark.config.defaults import task_options
 from maskrcnn_benchmark.config.options import ClassCount, Option
 from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
+from maskrcnn_benchmark.evaluation.detail_toolkit import ToolkitProposalEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.prediction_files.layout import PredictionFile, files_of
@@ -607,7 +608,8 @@ class Proposals(Task):
         return annotations.instances is not None
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return ProposalEvaluator(self, vocabulary)
+        kind = ToolkitProposalEvaluator if protocols.detection == DETAIL_TOOLKIT else ProposalEvaluator
+        return kind(self, vocabulary)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
         """The most frequent boxes."""
