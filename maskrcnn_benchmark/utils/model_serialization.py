@@ -1,7 +1,8 @@
 """Fill a model with the tensors of a file whose names agree with the model's only from some dot onwards."""
 
 import logging
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.text import counted, printable
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ _OUTPUTS = {
     "head.cls_logits": ("outputs of all anchors", 0, 1),
     "head.bbox_pred": ("anchors", 0, 4),
 }
+# A name in a block of a stage: the stage, the number of the block, and a layer of the block below it
+_IN_BLOCK = re.compile(r"(?:(.*?)\.)?(\d+)\.\w+\.")
 _MOST_LINES = 24  # of a log's block about layers of other shapes
 # (name in the model, its shape, name in the file, its shape)
 Mismatch = tuple[str, tuple[int, ...], str, tuple[int, ...]]
@@ -101,18 +104,53 @@ def _longest_suffix(name, loaded):
 
 
 def _log(report):
-    """One block that says what became of every tensor; a warning if some of the file's do not fit."""
+    """One block that says what became of every tensor; a warning if some of the file's, or whole blocks, do not fit."""
     total = len(report.matched) + len(report.missing) + len(report.mismatched)
     lines = [f"weights: {len(report.matched)} of the model's {total} tensors were in the file"]
     mismatches = describe_mismatches(report.mismatched)
-    lines += [f"  {line}" for line in mismatches[:_MOST_LINES]]
+    depths = _describe_depths(report)
+    lines += [f"  {line}" for line in depths + mismatches[:_MOST_LINES]]
     if len(mismatches) > _MOST_LINES:
         lines.append(f"  and {len(mismatches) - _MOST_LINES} more layers of other shapes, kept as they were")
     if report.missing:
         lines.append(f"  not in the file, kept as they were: {_by_prefix(report.missing)}")
     if report.unused:
         lines.append(f"  in the file but not in the model: {_by_prefix(report.unused)}")
-    logger.log(logging.WARNING if report.mismatched else logging.INFO, "\n".join(lines))
+    logger.log(logging.WARNING if report.mismatched or depths else logging.INFO, "\n".join(lines))
+
+
+def _describe_depths(report):
+    """A line for each sequence of blocks of which the file has more or fewer than the model: a network of another depth.
+
+    Without it the model would keep blocks as they were initialised, or go without blocks that the others were trained
+    with, and the numbers alone would tell.
+    """
+    found, here, there = defaultdict(set), defaultdict(set), defaultdict(set)
+    partners = {}
+    for name, partner in (*report.matched.items(), *((entry[0], entry[2]) for entry in report.mismatched)):
+        stage, number = _block(name)
+        found[stage].add(number)
+        partners[_block(partner)[0]] = stage
+    for name in report.missing:
+        stage, number = _block(name)
+        here[stage].add(number)
+    for name in report.unused:
+        stage, number = _block(name)
+        there[partners.get(stage)].add(number)
+    lines = []
+    for stage, numbers in found.items():
+        less, more = here[stage] - numbers, there[stage] - numbers
+        if stage and (less or more):
+            blocks = counted(len(numbers | more), "block")
+            remedy = "give the config or the weights of the other depth"
+            lines.append(f"{stage}: {blocks} in the file, {len(numbers | less)} here; {remedy}")
+    return lines
+
+
+def _block(name):
+    """("backbone.body.layer3", "6") of a name in a block that has several layers; ("", "") of others."""
+    found = _IN_BLOCK.match(name)
+    return (found[1], found[2]) if found else ("", "")
 
 
 def side_by_side(report: MatchReport) -> str:

@@ -1,5 +1,9 @@
 """Matching the names of a file with those of a model."""
 
+import logging
+from collections import OrderedDict
+
+import pytest
 import torch
 from torch import nn
 
@@ -98,3 +102,17 @@ def test_the_report_is_one_block_that_gives_reasons(caplog):
             "  in the file but not in the model: other.x (1)",
         ]
     ]
+
+
+@pytest.mark.parametrize("blocks, line", [(3, "3 blocks in the file, 2 here"), (1, "1 block in the file, 2 here")])
+def test_a_network_of_another_depth_is_a_warning(caplog, blocks, line):
+    def stage(count):
+        parts = [nn.Sequential(OrderedDict(conv1=nn.Conv2d(2, 2, 1))) for _ in range(count)]
+        return nn.Sequential(OrderedDict(layer3=nn.Sequential(*parts)))
+
+    model = nn.Sequential(OrderedDict(backbone=stage(2)))
+    with caplog.at_level(logging.WARNING):
+        load_state_dict(model, stage(2).state_dict())
+        assert not caplog.records
+        load_state_dict(model, stage(blocks).state_dict())
+    assert f"  backbone.layer3: {line}; give the config or the weights of the other depth" in caplog.text

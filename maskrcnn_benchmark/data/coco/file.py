@@ -35,6 +35,7 @@ from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.summary import group_problems
 from maskrcnn_benchmark.structures.run_length import damaged_codes
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import an
 
 
 class CocoFile:
@@ -106,10 +107,10 @@ class CocoFile:
         """The rows of a section. Raises `UserError` for one that is no object or whose id is no number or text."""
         rows = content.get(section, [])
         if not isinstance(rows, list):
-            raise UserError(f"{self.path}: {section!r} must be a list, not a {type(rows).__name__}")
+            raise UserError(f"{self.path}: {section!r} must be a list, not {an(type(rows).__name__)}")
         for i, row in enumerate(rows):
             if not isinstance(row, dict):
-                raise UserError(f"{self.path}: entry {i} of {section!r} must be an object, not a {type(row).__name__}")
+                raise UserError(f"{self.path}: entry {i} of {section!r} must be an object, not {an(type(row).__name__)}")
             if found := MENDERS[section](row):
                 self._problems += problems_of(found, _place(section, row), row.get("image_id"))
             for key in ("id", "image_id", "category_id"):

@@ -12,6 +12,7 @@ from PIL import Image
 from maskrcnn_benchmark.data.coco.keypoints import FileKeypoints, number_labelled
 from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
+from maskrcnn_benchmark.utils.text import an
 
 # Coordinates of polygons in pixels: filling one takes memory in proportion to its outline, also outside of the image
 FARTHEST = 1e6
@@ -156,7 +157,7 @@ def problem_of_segmentation(segmentation: Any) -> str | None:
     if isinstance(segmentation, dict):
         return _problem_of_code(segmentation)
     if not isinstance(segmentation, list):
-        return f"is a {type(segmentation).__name__}, neither a list of polygons nor a run-length code"
+        return f"is {an(type(segmentation).__name__)}, neither a list of polygons nor a run-length code"
     for polygon in segmentation:
         if not isinstance(polygon, array):
             return "is not a list of polygons [x, y, x, y, ...]"

@@ -21,6 +21,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import MatchReport, match_names, strip_prefix_if_present
 from maskrcnn_benchmark.utils.schema import shown
 from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.weights.torchvision_weights import named_children
 from maskrcnn_benchmark.utils.weights.weight_file import (
     Converted,
     as_tensor,
@@ -147,11 +148,11 @@ def _entries(checkpoint):
                 continue
             seen.add(id(values))
             named = {name: as_tensor(value) for name, value in values.items() if isinstance(name, str)}
-            tensors = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+            tensors = {name: value for name, value in named.items() if _is_weight(name, value)}
             if tensors:
                 stripped = strip_prefix_if_present(tensors, "module.")
                 lead = "" if stripped is tensors else "module."
-                found.append(_Entry(keys, lead, stripped, [name for name in named if name not in tensors]))
+                found.append(_Entry(keys, lead, stripped, _others(named)))
             below += [
                 ((*keys, name), value)
                 for name, value in named.items()
@@ -159,6 +160,16 @@ def _entries(checkpoint):
             ]
         level = below
     return sorted(found, key=lambda entry: entry.keys != (key,))
+
+
+def _is_weight(name, value):
+    """Whether a value is a tensor, and no count of batches that was made a fraction with all the others."""
+    is_tensor = isinstance(value, torch.Tensor)
+    return is_tensor and not (name.endswith("num_batches_tracked") and value.is_floating_point())
+
+
+def _others(named):
+    return [name for name, value in named.items() if not isinstance(value, torch.Tensor)]
 
 
 def _candidates(entry, model, own, cfg, path) -> Iterator[_Candidate]:
@@ -178,7 +189,7 @@ def _candidates(entry, model, own, cfg, path) -> Iterator[_Candidate]:
         if prefix:
             # "weight" alone would fit any layer
             part = {name: each for name, each in part.items() if "." in name or name in own}
-        part = strip_prefix_if_present(_unwrapped(part, wrappers), "module.")
+        part = named_children(strip_prefix_if_present(_unwrapped(part, wrappers), "module."))
         converted = convert(part, model, cfg, path)
         report, _ = match_names(model, converted.state_dict)
         candidate = _Candidate(entry, prefix, converted, report)

@@ -63,6 +63,8 @@ COUNTED = [
         (r"head\.regression_head\.conv\.(\d)\.(\w+)", "rpn.head.bbox_tower.{}.{}", lambda n: n),
     )
 ]
+# Where a ResNet's layers are in nn.Sequential(*resnet.children()), which lightly and fastai keep as an encoder
+CHILDREN = {"0": "conv1", "1": "bn1", **{str(3 + stage): f"layer{stage}" for stage in (1, 2, 3, 4)}}
 PYRAMID = re.compile(r"backbone\.fpn\.(inner|layer)_blocks\.(\d)(?:\.0)?\.(\w+)")
 
 
@@ -70,6 +72,14 @@ def recognise(names: Collection[str]) -> bool:
     """Whether these are the names of a ResNet or of a detector of torchvision."""
     backbone = {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight"}
     return backbone <= set(names) or any(name.startswith("backbone.fpn.inner_blocks.") for name in names)
+
+
+def named_children(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a ResNet whose layers are numbered as in a sequence under the layers' names; others as they are."""
+    if not weights.keys() >= {"0.weight", "1.running_var", "4.0.conv1.weight"}:
+        return weights
+    parts = ((name.partition("."), tensor) for name, tensor in weights.items())
+    return {CHILDREN.get(first, first) + dot + rest: tensor for (first, dot, rest), tensor in parts}
 
 
 def is_left_out(name: str) -> bool:

@@ -266,3 +266,18 @@ def test_half_precision_keeps_the_epsilon():
     halves = {name: tensor.to(torch.bfloat16) for name, tensor in resnet().items()}
     weights, _ = fitting_weights(frozen, cfg, halves, "a.pth")
     assert weights["stem.bn1.running_var"].equal(halves["bn1.running_var"].float() + 1e-5)
+
+
+def test_a_resnet_whose_layers_are_numbered_in_a_sequence(model):
+    places = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5"}
+    for prefix in ("", "0.", "backbone.", "module.backbone."):
+        parts = ((name.partition("."), tensor) for name, tensor in resnet().items())
+        numbered = {prefix + places[first] + dot + rest: tensor for (first, dot, rest), tensor in parts}
+        assert taken(model, {"state_dict": {**numbered, "projection_head.0.weight": torch.ones(2, 8)}}) == ""
+
+
+def test_counts_of_batches_that_became_fractions_with_all_other_numbers_are_left():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    halves = {name: tensor.to(torch.float16) for name, tensor in network.state_dict().items()}
+    weights, _ = fitting_weights(network, cfg, {"model": halves}, "a.pth")
+    assert weights.keys() == halves.keys() - {"1.num_batches_tracked"}
