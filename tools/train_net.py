@@ -116,7 +116,10 @@ def main(arguments=None):
     if arguments.sweep:
         return sweep(arguments)
     if arguments.jobs is not None or arguments.gpus or arguments.dry_run:
-        raise UserError("--jobs, --gpus and --dry-run belong to --sweep KEY=A,B,C")
+        raise UserError(
+            "--jobs, --gpus and --dry-run belong to --sweep KEY=A,B,C; one training on N GPUs is started with torchrun "
+            "--nproc_per_node=N tools/train_net.py ..."
+        )
     train(read_config(arguments.config_file, arguments.opts), arguments.skip_test)
     end_run()
     return 0

@@ -131,6 +131,7 @@ class Checkpointer:
         resuming = use_latest and self.has_checkpoint()
         if resuming:
             f = self.get_checkpoint_file()
+            self._warn_of_another_folder(f)
         elif use_latest and self.save_dir and self.optimizer is not None:
             self._warn_of_others()
         if not f:
@@ -202,6 +203,16 @@ class Checkpointer:
                 self.save_dir,
                 others[-1].name,
                 POINTER,
+            )
+
+    def _warn_of_another_folder(self, f):
+        """Say that a copied folder goes on from the folder that it was copied from."""
+        beside = Path(self.save_dir) / Path(f).name
+        if beside.is_file() and os.path.isfile(f) and not beside.samefile(f):
+            self.logger.warning(
+                "%s names %s, which is in another folder: the training goes on from there; if this is a copy of that "
+                "folder, write %s into it instead",
+                *(Path(self.save_dir) / POINTER, f, beside),
             )
 
     def _load_file(self, f, resuming):

@@ -3,6 +3,7 @@
 import os
 import pickle
 import resource
+import shutil
 import threading
 
 import pytest
@@ -177,6 +178,17 @@ def test_the_last_checkpoint_may_be_written_with_any_editor(tmp_path, encoding):
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "caf\u00e9.pth") + "\r\n", encoding=encoding)
     checkpointer = Checkpointer(model_of_two(), save_dir=str(tmp_path))
     assert checkpointer.get_checkpoint_file() == str(tmp_path / "caf\u00e9.pth")
+
+
+def test_a_copied_folder_that_goes_on_from_the_first_says_so(tmp_path, caplog):
+    first, copy = tmp_path / "first", tmp_path / "copy"
+    Checkpointer(model_of_two(), save_dir=str(first)).save("model_final")
+    shutil.copytree(first, copy)
+    Checkpointer(model_of_two(), save_dir=str(first)).load()
+    assert "another folder" not in caplog.text
+    Checkpointer(model_of_two(), save_dir=str(copy)).load()
+    assert f"names {first / 'model_final.pth'}, which is in another folder" in caplog.text
+    assert f"write {copy / 'model_final.pth'} into it" in caplog.text
 
 
 def test_a_missing_checkpoint_is_named_with_one_that_is_there(tmp_path):
