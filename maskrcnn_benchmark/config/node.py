@@ -120,6 +120,8 @@ class ConfigNode(CfgNode):
                     f"the command line: {key[:LONGEST_KEY]} {shown(value)} is a list without its end; put quotes "
                     "around a value that has spaces: '(1, 2)'"
                 )
+        if "=" in cfg_list:
+            raise UserError("the command line: write KEY=VALUE without spaces, or KEY VALUE")
         if len(cfg_list) % 2:
             raise UserError(f"options come in pairs KEY VALUE, but {cfg_list[-1]!r} stands alone")
         for key, value in zip(cfg_list[::2], cfg_list[1::2]):

@@ -18,13 +18,14 @@ from maskrcnn_benchmark.experiments.planned_runs import (
     Launcher,
     check_same_options,
     duration,
+    is_begun,
     is_done,
     read_config,
     remove_checkpoints,
     sole_owner,
 )
 from maskrcnn_benchmark.experiments.seed_statistics import Network
-from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
+from maskrcnn_benchmark.experiments.setup import check_training_inputs, make_missing_mini_detail
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -117,6 +118,7 @@ def run_ablation(
     single_task = read_single_task(baseline) if baseline else None
     facts = _facts(runs, config_file, options, baseline)
     cfg = read_config(config_file, options)
+    check_training_inputs(cfg, all(map(is_begun, runs)))
     with sole_owner(output) as lock:
         # data that is made on first use: here, before two trainings make it at once
         make_missing_mini_detail(cfg)

@@ -29,7 +29,13 @@ from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
 from maskrcnn_benchmark.experiments.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.experiments.resuming import changed_options, find_begun
 from maskrcnn_benchmark.experiments.run_record import record_run
-from maskrcnn_benchmark.experiments.setup import check_inputs, drawn_seed, make_missing_mini_detail, start_run
+from maskrcnn_benchmark.experiments.setup import (
+    check_inputs,
+    check_training_inputs,
+    drawn_seed,
+    make_missing_mini_detail,
+    start_run,
+)
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.interactions import Interactions
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
@@ -68,8 +74,7 @@ def train(cfg: CfgNode, skip_test: bool = False) -> nn.Module:
         the trained model.
     """
     is_begun = _has_pointer(cfg)
-    names = [cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN, *(() if skip_test else cfg.DATASETS.TEST)]
-    check_inputs(cfg, "" if is_begun else cfg.MODEL.WEIGHT, names, not skip_test)
+    check_training_inputs(cfg, is_begun, skip_test)
     with start_run(cfg) as device:
         if not is_begun:
             local_file(cfg.MODEL.WEIGHT, cfg.PATHS_CATALOG)  # is fetched before anything is drawn

@@ -93,6 +93,12 @@ def check_inputs(cfg: CfgNode, weights: str | os.PathLike, names: Iterable[str],
     check_files(cfg, dict.fromkeys(name for name in names if name))
 
 
+def check_training_inputs(cfg: CfgNode, is_begun: bool, skip_test: bool = False) -> None:
+    """`check_inputs` of a training; one that has begun reads no weights but its checkpoint's."""
+    names = [cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN, *(() if skip_test else cfg.DATASETS.TEST)]
+    check_inputs(cfg, "" if is_begun else cfg.MODEL.WEIGHT, names, not skip_test)
+
+
 def join_processes(device: torch.device) -> None:
     """Make the group of the processes that torchrun's variables speak of; raises `UserError` if they cannot meet."""
     # objects travel by gloo, so that gathering an evaluation's records takes no GPU memory

@@ -27,12 +27,13 @@ from maskrcnn_benchmark.experiments.planned_runs import (
     Purpose,
     check_same_options,
     duration,
+    is_begun,
     is_done,
     read_config,
     sole_owner,
 )
 from maskrcnn_benchmark.experiments.run_folder import CONFIG
-from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
+from maskrcnn_benchmark.experiments.setup import check_training_inputs, make_missing_mini_detail
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.text import counted
 
@@ -212,6 +213,9 @@ def run_sweep(
         todo = [run for run in runs if not is_done(run)]
         # data that is made on first use: here, before two trainings make it at once
         configs = [read_config(config_file, run.options) for run in todo]
+        trained_alike = {(str(cfg.DATASETS), cfg.MODEL.WEIGHT): (run, cfg) for run, cfg in zip(todo, configs)}
+        for run, cfg in trained_alike.values():
+            check_training_inputs(cfg, is_begun(run), run.purpose is SWEEP_WITHOUT_TEST)
         for cfg in {str(cfg.DATASETS): cfg for cfg in configs}.values():
             make_missing_mini_detail(cfg)
             load_vocabulary(cfg)

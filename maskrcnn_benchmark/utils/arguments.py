@@ -41,7 +41,7 @@ _JOINED = re.compile(r"([A-Za-z][\w.]*)=(.*)", re.DOTALL)
 # What detectron2, mmdetection, ultralytics and others call it -> ours, the first that a tool has: one of its flags or
 # arguments, an option of the config, or words
 _ITSELF = "nothing: the same command goes on from OUTPUT_DIR's last checkpoint by itself"
-_TEST = "tools/test_net.py, which tests a network"
+_TEST = "tools/test_net.py without it, which scores every task that is on"
 _TORCHRUN = "torchrun --nproc_per_node=N tools/..., which starts N processes"
 _WEIGHTS = ("--ckpt", "CHECKPOINT", "MODEL.WEIGHT")
 _BATCH = ("--batch-size", "SOLVER.IMS_PER_BATCH N for training, TEST.IMS_PER_BATCH N for testing")

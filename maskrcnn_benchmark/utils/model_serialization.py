@@ -120,7 +120,7 @@ def _log(report):
 
 
 def _describe_depths(report):
-    """A line for each sequence of blocks of which the file has more or fewer than the model: a network of another depth.
+    """A line for each sequence of blocks of which the file has more or fewer than the model: another depth.
 
     Without it the model would keep blocks as they were initialised, or go without blocks that the others were trained
     with, and the numbers alone would tell.

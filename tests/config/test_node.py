@@ -79,6 +79,7 @@ def test_a_base_is_one_path(config, tmp_path):
         (["MODEL.MASK_ON", 1], "MODEL.MASK_ON takes True or False, such as False, not 1"),
         (["MODEL.RPN", 1], "MODEL.RPN is a group of options"),
         (["SOLVER.BASE_LR"], "options come in pairs"),
+        (["SOLVER.BASE_LR", "=", "0.1"], "write KEY=VALUE without spaces"),
         (["my.yaml"], "give a file with --config-file FILE"),
         (["my.yaml", "SOLVER.SEED", "1"], "give a file with --config-file FILE"),
         (["SOLVER.STEPS", "(1,", "2)"], "put quotes around a value that has spaces"),

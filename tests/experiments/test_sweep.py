@@ -159,6 +159,12 @@ def test_mistakes_show_before_anything_starts(sweep, sweeps, options, message):
     assert not sweep.output.exists()
 
 
+def test_inputs_that_no_run_can_read_show_before_the_first_begins(sweep):
+    with pytest.raises(UserError, match=r"no such checkpoint: gone\.pth; correct the path"):
+        sweep({LOW: 0.4, HIGH: 0.5}, RATES, options=["MODEL.WEIGHT", "gone.pth"])
+    assert sweep.calls(LOW) == sweep.calls(HIGH) == []
+
+
 @pytest.mark.filterwarnings("ignore:.*has no effect any more")
 def test_an_option_without_effect_is_refused(sweep):
     with pytest.raises(UserError, match="AMP_VERBOSE has no effect any more"):

@@ -110,7 +110,8 @@ class CocoFile:
             raise UserError(f"{self.path}: {section!r} must be a list, not {an(type(rows).__name__)}")
         for i, row in enumerate(rows):
             if not isinstance(row, dict):
-                raise UserError(f"{self.path}: entry {i} of {section!r} must be an object, not {an(type(row).__name__)}")
+                kind = an(type(row).__name__)
+                raise UserError(f"{self.path}: entry {i} of {section!r} must be an object, not {kind}")
             if found := MENDERS[section](row):
                 self._problems += problems_of(found, _place(section, row), row.get("image_id"))
             for key in ("id", "image_id", "category_id"):

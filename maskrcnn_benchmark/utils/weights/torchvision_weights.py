@@ -75,7 +75,7 @@ def recognise(names: Collection[str]) -> bool:
 
 
 def named_children(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of a ResNet whose layers are numbered as in a sequence under the layers' names; others as they are."""
+    """A ResNet's weights, whose layers are numbered as in a sequence, under the layers' names; others as they are."""
     if not weights.keys() >= {"0.weight", "1.running_var", "4.0.conv1.weight"}:
         return weights
     parts = ((name.partition("."), tensor) for name, tensor in weights.items())

@@ -24,15 +24,15 @@ from maskrcnn_benchmark.utils.weights.torch_file import is_torch_file, load_tens
 
 logger = logging.getLogger(__name__)
 
+OTHER_COPY = "; take another copy of the file"
+
 # Asked in this order; weights that none knows have our names already
 LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
 # Under which a file may hold its weights: ours and detectron2's, Detectron's, classifiers' and Lightning's
 WEIGHTS_KEYS = ("model", "blobs", "state_dict")
 
 
-def read_checkpoint(
-    path: str | os.PathLike, remedy: str = "; take another copy of the file", mapped: bool = False
-) -> dict[Any, Any]:
+def read_checkpoint(path: str | os.PathLike, remedy: str = OTHER_COPY, mapped: bool = False) -> dict[Any, Any]:
     """The dictionary in a file; nothing in it is run.
 
     It is read as a torch file, safetensors or a pickle of arrays, as its content tells, whatever its name is.
@@ -41,8 +41,9 @@ def read_checkpoint(
     """
     if os.path.isdir(path):
         raise UserError(f"{path} is a folder, not weights; give a file in it")
+    where = "; correct the path" if remedy == OTHER_COPY else remedy
     if not os.path.isfile(path):  # also of what no path can be
-        raise UserError(f"no such checkpoint: {printable(str(path), 300)}{remedy}")
+        raise UserError(f"no such checkpoint: {printable(str(path), 300)}{where}")
     path = Path(path)
     try:
         with open(path, "rb") as file:
