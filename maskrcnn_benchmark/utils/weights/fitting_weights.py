@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 # Of several that fit equally: averaged weights predict better, and a momentum encoder is there for the training only
 _AVERAGED = re.compile(r"teacher|averag|(^|[._])(ema|swa)([._]|$)", re.IGNORECASE)
 _FOR_TRAINING_ONLY = re.compile(r"momentum|target|encoder_k|key_encoder", re.IGNORECASE)
+_OF_AN_OPTIMIZER = re.compile(r"optim(?!al|ized|ised)", re.IGNORECASE)
 # What PyTorch puts between names where it wraps a part of a network
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _MOST_LEVELS = 6
@@ -156,7 +157,7 @@ def _entries(checkpoint):
             below += [
                 ((*keys, name), value)
                 for name, value in named.items()
-                if isinstance(value, dict) and "optim" not in name.lower()
+                if isinstance(value, dict) and not _OF_AN_OPTIMIZER.search(name)
             ]
         level = below
     return sorted(found, key=lambda entry: entry.keys != (key,))

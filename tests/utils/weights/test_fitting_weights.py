@@ -60,7 +60,7 @@ def taken(model, checkpoint):
         *("module._orig_mod.model.backbone.", "backbone.model._orig_mod.module."),
     ],
 )
-@pytest.mark.parametrize("wrappers", [(), ("state_dict",), ("model", "weights")])
+@pytest.mark.parametrize("wrappers", [(), ("state_dict",), ("model", "weights"), ("optimal_model",)])
 def test_prefixes_and_wrappers_of_any_kind(model, prefix, wrappers):
     checkpoint = under(prefix, resnet(), CLASSIFIER)
     for wrapper in wrappers:
