@@ -50,12 +50,17 @@ _LAYOUT = re.compile(rb'"(annos_[a-z]+|annotations)"\s*:')
 
 
 def layout_of(path: str | os.PathLike) -> str | None:
-    """The layout of an annotation file by its sections: "detail", "coco", or None where it has no annotations."""
+    """The layout of an annotation file by its sections: "detail", "coco", or None where neither can be told.
+
+    A list of images without annotations is COCO's if its images are not called "image_id".
+    """
+    keys = set[bytes]()
     for _, chunk in _chunks(path):
         found = _LAYOUT.search(chunk)
         if found:
             return "coco" if found[1] == b"annotations" else "detail"
-    return None
+        keys |= {key for key in (b'"images"', b'"file_name"', b'"image_id"') if key in chunk}
+    return "coco" if keys == {b'"images"', b'"file_name"'} else None
 
 
 def refuse_other_file(path: str | os.PathLike, layout: str) -> None:

@@ -114,5 +114,9 @@ def test_coco_taken_for_detail_is_named_and_recognised(tmp_path):
     assert layout_of(path) == "coco"
     with pytest.raises(UserError, match="is in COCO's layout, not PASCAL in Detail's"):
         prepare(path, content=DetailContent)
+    path.write_text(json.dumps(COCO))  # a list of images to predict on
+    assert layout_of(path) == "coco"
+    path.write_text(json.dumps({**COCO, "images": [{"image_id": 1, "file_name": "a.png"}]}))
+    assert layout_of(path) is None
     path.write_text(json.dumps({**COCO, "annos_segmentation": []}))
     assert layout_of(path) == "detail" and layout_of(tmp_path / "none.json") is None
