@@ -189,7 +189,8 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
 
         options = {**options, "tasks": scored_labels(options["tasks"])}
     if "ann_file" in args and layout_of(args["ann_file"]) == "coco":
-        logger.info("%s is in COCO's layout, which has no splits: %s is all of it", args["ann_file"], name)
+        words = "%s is in COCO's layout, which has no splits: %s is all of it, images of training and of testing alike"
+        logger.warning(words, args["ann_file"], name)
         args = {key: value for key, value in args.items() if key in ("ann_file", "root")}
         return _build_coco(cfg, name, args, options, is_train)
     sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image
@@ -26,7 +27,7 @@ EXIF = ("auto", "apply", "ignore")
 _OTHER_RELEASE = "take image and annotations from the same release"
 
 logger = logging.getLogger(__name__)
-NOTICES = ("deep", "transparent", "colours", "orientation", "unknown orientation", "frames")
+NOTICES = ("elsewhere", "deep", "transparent", "colours", "orientation", "unknown orientation", "frames")
 notices = OncePerRun(*NOTICES)
 
 
@@ -72,16 +73,21 @@ def find_image(folder: str | os.PathLike, name: str) -> Path:
     """The file of an image that annotations call `name`, below the `folder` of a data set's images.
 
     Where there is no such file, backslashes are taken for slashes, as Windows writes them; a name may begin with the
-    folder's own. Of an address, or a path on Windows, that begins elsewhere its last parts are looked for. The path of
-    a file that is not there is that with slashes, or the last part of one from elsewhere.
+    folder's own. Of an address, a path on Windows, or an absolute one where nothing is, the last parts are looked for.
+    The path of a file that is not there is that with slashes, or the last part of one from elsewhere.
     """
     folder = Path(folder)
     turned = name.replace("\\", "/")
     places = [folder / name, folder / turned]
-    if is_elsewhere(name):
-        parts = turned.split("/")
-        places = [folder.joinpath(*filter(None, parts[number:])) for number in range(1, len(parts))]
-        turned = parts[-1]
+    if is_elsewhere(name) or turned.startswith("/"):
+        if os.path.isfile(turned):
+            return Path(turned)
+        address = unquote(re.split("[?#]", turned)[0]) if "://" in name else turned
+        parts = [part for part in address.split("/") if part not in ("", ".", "..") and not part.endswith(":")]
+        places = [folder.joinpath(*parts[number:]) for number in range(len(parts))]
+        turned = parts[-1] if parts else turned
+        if not is_elsewhere(name) and (place := next(filter(os.path.isfile, places), None)):
+            _tell("elsewhere", name, f"is not there: {place} is taken in its place")
     elif turned.startswith(f"{folder.absolute().name}/"):
         places.append(folder.absolute().parent / turned)
     return next((place for place in places if os.path.isfile(place)), folder / turned)
@@ -149,9 +155,22 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     """The PIL image of a file."""
     path = Path(path)
     if not os.path.isfile(path):
-        raise UserError(f"no such image: {path}; unpack the data set's images into {path.parent}")
+        raise UserError(f"no such image: {printable(str(path))}; {_remedy_for_missing(path)}")
     with opened_picture(path, path) as image:
         yield image
+
+
+def _remedy_for_missing(path):
+    """What to do about an image that is not there: another suffix, spaces or capitals are a matter of the file name."""
+    if path.parent.is_dir():
+        name = path.stem.strip().lower()
+        like = next(
+            (each for each in sorted(os.listdir(path.parent)) if Path(each).stem.lower() == name and each != path.name),
+            None,
+        )
+        if like is not None:
+            return f"there is {like!r}: correct the file name in the annotations"
+    return f"unpack the data set's images into {path.parent}"
 
 
 def _in_rgb(image, name, size, exif, file):

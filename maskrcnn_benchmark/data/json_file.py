@@ -34,6 +34,8 @@ def read_json(
     except ValueError as error:
         if not isinstance(error, json.JSONDecodeError):  # Python does not read a number of thousands of digits
             raise UserError(f"{path} holds a number that cannot be read ({error}); mend it") from None
+        if (first := data.lstrip()[:1].decode("latin-1")) not in "{[\xef":
+            raise UserError(f"{path} is no JSON: it begins with {first!r}; is it another kind of file?") from None
         raise UserError(f"{path} is not valid JSON ({error}); it is cut off or damaged, fetch it again") from None
     except RecursionError:
         raise UserError(f"{path} nests more deeply than any annotation file; it is damaged, fetch it again") from None

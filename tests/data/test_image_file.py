@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from maskrcnn_benchmark.data import image_file
-from maskrcnn_benchmark.data.image_file import image_size, read_image, read_labels
+from maskrcnn_benchmark.data.image_file import find_image, image_size, read_image, read_labels
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.once import OncePerRun
 
@@ -36,6 +36,27 @@ def test_missing_file_and_other_content_are_errors(tmp_path, jpeg):
     jpeg.write_text("a page of html")
     with pytest.raises(UserError, match=r"photo\.jpg is not an image"):
         read_image(jpeg)
+
+
+@pytest.mark.parametrize("name", ["A.PNG", "a.jpg", " a.png", "a", "a.png\n"])
+def test_a_file_of_nearly_that_name_is_named(tmp_path, name):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"^no such image: .*; there is 'a\.png': correct the file name") as caught:
+        read_image(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["/there/was/b.png", "http://host/b.png", "b.png"])
+def test_an_image_that_is_nowhere_is_looked_for_in_the_folder_of_images(tmp_path, name):
+    assert find_image(tmp_path, name) == tmp_path / "b.png"
+
+
+def test_the_last_parts_of_an_absolute_path_of_another_machine_are_taken_and_told(tmp_path, told):
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "train" / "a.png")
+    assert find_image(tmp_path, "/there/was/train/a.png") == tmp_path / "train" / "a.png"
+    assert find_image(tmp_path, str(tmp_path / "train" / "a.png")).is_file()
+    assert len(told.messages) == 1 and told.messages[0].startswith("/there/was/train/a.png is not there: ")
 
 
 def test_image_of_another_size_than_annotated_is_an_error(jpeg):

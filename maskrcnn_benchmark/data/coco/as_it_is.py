@@ -27,11 +27,13 @@ from maskrcnn_benchmark.data.coco.records import (
     problem_of_segmentation,
 )
 from maskrcnn_benchmark.data.coco.repairs import (
+    BOX_OUTSIDE,
     ID,
     WITHOUT_MASK,
     Found,
     has_no_mask,
     is_changed,
+    is_outside,
     mend_category,
     mend_image,
     mend_record,
@@ -200,6 +202,8 @@ class SoundScan(Scan):
                 self._codes.append(segmentation)
                 if len(self._codes) >= _CODES:
                     self._check_codes()
+        if is_outside(row["bbox"], size := self._size_of(number)):
+            found.append((BOX_OUTSIDE, f"{row['bbox']} of {size[0]}x{size[1]}"))
         if found:
             self._note(found, f"annotation {shown(key)} of image {shown(row['image_id'])}", number, start)
         keypoints = row.get("keypoints")
@@ -256,7 +260,8 @@ class SoundScan(Scan):
 class SoundContent:
     """The rows of an index of a file in which nothing is wrong that cannot be mended, see `build_index.Content`.
 
-    Every entry is checked as reading the file does it; what boxes reach over is not checked.
+    Every entry is checked as reading the file does it; boxes and masks against the image's size only where the file
+    lists images before annotations.
     """
 
     layout = "coco"

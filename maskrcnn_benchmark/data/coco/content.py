@@ -19,9 +19,11 @@ from maskrcnn_benchmark.data.coco.records import (
     use_of,
 )
 from maskrcnn_benchmark.data.coco.repairs import (
+    BOX_OUTSIDE,
     MENDERS,
     WITHOUT_MASK,
     has_no_mask,
+    is_outside,
     mend_record,
     problems_of,
     problems_of_tables,
@@ -39,8 +41,6 @@ from maskrcnn_benchmark.structures.run_length import RunLengths
 
 ANNOTATION = kinds.Kind("annotation cannot be used", kinds.LEFT_OUT)
 MASK = kinds.Kind("mask does not decode", kinds.LEFT_OUT)
-BOX = kinds.Kind("bbox reaches outside the image", kinds.KEPT)
-_ROUNDING = 1.0  # pixels by which COCO's own boxes may pass the border
 
 
 class CocoScan(Scan):
@@ -197,9 +197,9 @@ class CocoContent:
             else:
                 if has_no_mask(record, size):
                     found.append((WITHOUT_MASK, ""))
+                if is_outside(record["bbox"], size):
+                    found.append((BOX_OUTSIDE, f"{record['bbox']} of {size[0]}x{size[1]}"))
                 findings.problems += problems_of(found, where, findings.image_id)
-                if _is_outside(record["bbox"], size):
-                    findings.add(BOX, where, f"bbox {record['bbox']} of {size[0]}x{size[1]}")
                 self._check_keypoints(record, size, where, findings)
                 seen.add(number)
                 kept.append(record)
@@ -251,8 +251,3 @@ def _damage(segmentation, size):
     code = mask_code(segmentation)
     damages = {0: "its counts are no run-length code"} if code is None else RunLengths.of_readable([code], size)[1]
     return damages.get(0)
-
-
-def _is_outside(box, size):
-    x, y, width, height = box
-    return min(x, y) < -_ROUNDING or x + width > size[0] + _ROUNDING or y + height > size[1] + _ROUNDING

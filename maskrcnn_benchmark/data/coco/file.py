@@ -14,22 +14,23 @@ from maskrcnn_benchmark.data.coco.records import (
     file_name_of,
     is_box,
     is_name,
-    other_type,
     pack,
     problem_of_segmentation,
     use_of,
 )
 from maskrcnn_benchmark.data.coco.repairs import (
+    BOX_OUTSIDE,
     MENDERS,
     WITHOUT_MASK,
     has_no_mask,
+    is_outside,
     problems_of,
     problems_of_tables,
     some_without_mask,
 )
 from maskrcnn_benchmark.data.json_file import read_json
 from maskrcnn_benchmark.data.preparation.check_kinds import Findings
-from maskrcnn_benchmark.data.preparation.check_values import shown
+from maskrcnn_benchmark.data.preparation.check_values import other_type, shown
 from maskrcnn_benchmark.data.preparation.other_files import refuse_other_file
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.summary import group_problems
@@ -188,6 +189,11 @@ class CocoFile:
                 f"{self.name_of(row)} has the bbox {shown(row['bbox'])}; it must be [x, y, width, height], all finite "
                 "numbers, near the image and no size negative: mend or remove the entry"
             )
+        for row in rows:
+            image = self.images[row["image_id"]]
+            if is_outside(row["bbox"], size := (image["width"], image["height"])):
+                words = f"{row['bbox']} of {size[0]}x{size[1]}"
+                self._problems += problems_of([(BOX_OUTSIDE, words)], _place("annotations", row), row["image_id"])
 
     def _find_masks(self, rows):
         """Whether there are masks; those that are none are told of. Raises `UserError` for one that does not decode."""

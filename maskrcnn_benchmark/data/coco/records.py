@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from maskrcnn_benchmark.data.coco.keypoints import FileKeypoints, number_labelled
-from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
+from maskrcnn_benchmark.data.preparation.check_values import is_text, other_type, shown
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
 from maskrcnn_benchmark.utils.text import an
 
@@ -91,18 +91,6 @@ def file_name_of(row: dict[str, Any]) -> str | None:
     if "file_name" in row:
         return row["file_name"] if is_text(row["file_name"]) and "\0" not in row["file_name"] else None
     return row["coco_url"].rsplit("/", 1)[-1] if isinstance(row.get("coco_url"), str) else None
-
-
-def other_type(key: Any, table: Container) -> str:
-    """Words for an id that is not in a table of ids, but is there as a text or as a number; else ""."""
-    other: int | str | None = None
-    if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 20:
-        other = int(key)
-    elif type(key) is int:
-        other = str(key)
-    if other is None or other not in table:
-        return ""
-    return f" (it is {shown(key)} here and {shown(other)} there: make both numbers or both texts)"
 
 
 def problem_of_annotation(row: dict, images: Container, categories: Container) -> str | None:

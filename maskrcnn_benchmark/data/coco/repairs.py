@@ -1,7 +1,7 @@
 """What is mended in a file in COCO's layout, and what is only told of: each kind at one place, for whoever reads it."""
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from maskrcnn_benchmark.data.coco.records import is_size, pack, problem_of_segmentation
@@ -14,6 +14,7 @@ from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.utils.errors import UserError
 
 ID = Kind("id is written as a decimal fraction", REPAIRED)
+ID_ZERO = Kind("id 0 means no annotation to pycocotools, and to scores here: finding it counts as wrong", KEPT)
 CROWD = Kind("iscrowd is not 0 or 1", REPAIRED)
 AREA = Kind("area is no number of pixels", REPAIRED)
 NO_BOX = Kind("bbox is missing, so that of the mask is taken", REPAIRED)
@@ -23,6 +24,7 @@ IMAGE_SIZE = Kind("width or height is not written as a whole number", REPAIRED)
 WITHOUT_MASK = Kind("segmentation encloses nothing, so its object has a box and no mask", KEPT)
 SOME_WITHOUT = Kind("annotations have no segmentation, while others of the file have, so they have no mask", KEPT)
 ELSEWHERE = Kind("file name is an address or a path on Windows, of which what the images' folder has is read", KEPT)
+BOX_OUTSIDE = Kind("bbox reaches outside the image", KEPT)
 SAME_NAME = Kind("categories have the same name, and are two classes", KEPT)
 ROOT = Kind("category without annotations is only the supercategory of others, and yet a class", KEPT)
 FEDERATED = Kind("LVIS: categories that nobody looked for on an image are background there", KEPT)
@@ -30,9 +32,10 @@ FEDERATED = Kind("LVIS: categories that nobody looked for on an image are backgr
 # What was found: kinds, each with the value at fault in words
 Found = list[tuple[Kind, str]]
 
+_ROUNDING = 1.0  # pixels by which COCO's own boxes may pass the border
 _LARGEST_ID = 2.0**53  # up to which a decimal fraction holds every whole number
 _PLAIN, _SHAPES = {int}, (list, type(None))
-_CROWDS = {"0": 0, "1": 1, "false": 0, "true": 1}
+_CROWDS = {"1", "true", "yes"}
 
 
 def mend_record(row: dict[str, Any]) -> Found:
@@ -40,9 +43,11 @@ def mend_record(row: dict[str, Any]) -> Found:
     crowd, segmentation = row.get("iscrowd", 0), row.get("segmentation")
     types = {type(row.get("id")), type(row.get("image_id")), type(row.get("category_id")), type(crowd)}
     is_plain = types == _PLAIN and 0 <= crowd <= 1 and type(segmentation) in _SHAPES and is_size(row.get("area", 0))
-    if is_plain and row.get("bbox") is not None:
+    if is_plain and row["id"] and row.get("bbox") is not None:
         return []  # so it nearly always is, and a file has a million of them
     found = _mend_ids(row, ("id", "image_id", "category_id"))
+    if type(row.get("id")) is int and not row["id"]:
+        found.append((ID_ZERO, "number annotations from 1"))
     if type(crowd) is not int or not 0 <= crowd <= 1:
         row["iscrowd"] = _crowd_of(crowd)
         found.append((CROWD, f"{shown(crowd)}, now {row['iscrowd']}"))
@@ -95,6 +100,14 @@ def is_changed(found: Found) -> bool:
 def has_no_mask(row: Mapping[str, Any], size: tuple[int, int] | None) -> bool:
     """Whether the segmentation of a record that has one encloses nothing of its image of `size` (width, height)."""
     return row.get("segmentation") is not None and encloses_nothing(row["segmentation"], size)
+
+
+def is_outside(box: Sequence[float], size: tuple[int, int] | None) -> bool:
+    """Whether a box x, y, width, height reaches outside of its image of `size` (width, height)."""
+    if size is None:
+        return False
+    x, y, width, height = box
+    return min(x, y) < -_ROUNDING or x + width > size[0] + _ROUNDING or y + height > size[1] + _ROUNDING
 
 
 def problems_of(found: Found, where: str, image_id: Any = None) -> list[Problem]:
@@ -185,7 +198,7 @@ def _box_of(segmentation):
 
 def _crowd_of(value):
     if isinstance(value, str):
-        return _CROWDS.get(value.strip().lower(), 0)
+        return int(value.strip().lower() in _CROWDS or _number_of(value) == 1)
     return int(type(value) in (bool, float) and value == 1)
 
 

@@ -9,7 +9,15 @@ import numpy as np
 from maskrcnn_benchmark.data.detail.index import is_silhouette
 from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size, pixels_in_boxes, pixels_outside
-from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, is_same, is_within, shown
+from maskrcnn_benchmark.data.preparation.check_values import (
+    is_box,
+    is_id,
+    is_number,
+    is_same,
+    is_within,
+    other_type,
+    shown,
+)
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.utils.text import an
 
@@ -133,7 +141,8 @@ def _opened(record, where, masks, tables, findings):
     loss = f"{len(parts)} parts with it" if isinstance(parts, list) and parts else ""
     category = record.get("category_id")
     if not is_id(category) or category not in tables.categories:
-        findings.add(kinds.CATEGORY, where, _joined(shown(category), loss))
+        shape = other_type(category, tables.categories)
+        findings.add(kinds.CATEGORY, f"{where}{shape}", _joined(shown(category), loss))
         return None
     taken = masks.add(record, where, _MASK, loss)
     if taken is None:

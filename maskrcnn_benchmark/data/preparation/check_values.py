@@ -2,7 +2,7 @@
 
 import math
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from PIL import Image
@@ -48,6 +48,18 @@ def is_text(value: Any) -> bool:
 def is_id(value: Any) -> bool:
     """Whether it can be an id: a whole number or a short text."""
     return is_integer(value) or is_text(value)
+
+
+def other_type(key: Any, table: Container) -> str:
+    """Words for an id that is not in a table of ids, but is there as a text or as a number; else ""."""
+    other: int | str | None = None
+    if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 20:
+        other = int(key)
+    elif type(key) is int:
+        other = str(key)
+    if other is None or other not in table:
+        return ""
+    return f" (it is {shown(key)} here and {shown(other)} there: make both numbers or both texts)"
 
 
 def is_box(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """What a JSON file is that was taken for an annotation file, by the keys that only files of its kind have."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -36,6 +37,11 @@ _KINDS = (
     ("[", {"Labeled Data"}, "an export of Labelbox", _CONVERT),
     ("[", {"data", "annotations", "result"}, "an export of Label Studio", _CONVERT),
     ("[", {"box2d"}, "a file of BDD100K", _CONVERT),
+    ("[", {"bbox_mode", "annotations"}, "a list of detectron2's dictionaries", _CONVERT),
+    ("[", {"ann", "filename"}, "a file of MMDetection 2, its middle format", _CONVERT),
+    ("{", {"metainfo", "data_list"}, "a file of MMDetection 3", _CONVERT),
+    ("[", {"ref_id", "ann_id"}, "RefCOCO's list of referring expressions, which have no boxes", _INSTANCES),
+    ("{", {"gtboxes", "ID"}, "CrowdHuman's odgt, a JSON object on each line", _CONVERT),
     ("[", {"image_id", "category_id"}, "a bare list of annotations", "put it beside 'images' and 'categories'"),
 )
 _KEYS = sorted(set().union(*(keys for _, keys, _, _ in _KINDS)) - {"no bbox"} | {"bbox"})
@@ -44,12 +50,17 @@ _LAYOUT = re.compile(rb'"(annos_[a-z]+|annotations)"\s*:')
 
 
 def layout_of(path: str | os.PathLike) -> str | None:
-    """The layout of an annotation file by its sections: "detail", "coco", or None where it has no annotations."""
+    """The layout of an annotation file by its sections: "detail", "coco", or None where neither can be told.
+
+    A list of images without annotations is COCO's if its images are not called "image_id".
+    """
+    keys = set[bytes]()
     for _, chunk in _chunks(path):
         found = _LAYOUT.search(chunk)
         if found:
             return "coco" if found[1] == b"annotations" else "detail"
-    return None
+        keys |= {key for key in (b'"images"', b'"file_name"', b'"image_id"') if key in chunk}
+    return "coco" if keys == {b'"images"', b'"file_name"'} else None
 
 
 def refuse_other_file(path: str | os.PathLike, layout: str) -> None:
@@ -62,8 +73,20 @@ def refuse_other_file(path: str | os.PathLike, layout: str) -> None:
     for opening, telling, words, remedy in _KINDS:
         if start == opening and telling <= keys and not (layout == "detail" and "annos_segmentation" in telling):
             raise UserError(f"{path} is {words}; {remedy}")
+    if _has_lines(path):
+        raise UserError(f"{path} is JSON Lines, an object on each line, not one JSON object; {_CONVERT}")
     if layout == "detail" and layout_of(path) == "coco":
         raise UserError(f"{path} is in COCO's layout, not PASCAL in Detail's; name it with --layout coco")
+
+
+def _has_lines(path: str | os.PathLike) -> bool:
+    """Whether the first two lines that are not empty are a JSON object each."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = (line for line in iter(lambda: file.readline(_CHUNK), "") if line.strip())
+            return all(isinstance(json.loads(next(lines)), dict) for _ in range(2))
+    except (OSError, ValueError, StopIteration, RuntimeError):  # RecursionError is a RuntimeError
+        return False
 
 
 def _chunks(path: str | os.PathLike) -> Iterator[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from maskrcnn_benchmark.data.preparation.check_values import is_id, shown
+from maskrcnn_benchmark.data.preparation.check_values import is_id, other_type, shown
 from maskrcnn_benchmark.data.preparation.other_files import refuse_other_file
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.utils.errors import UserError
@@ -178,7 +178,9 @@ class Scan:
     def _place(self, section, number, start, length, record):
         image_id = record.get("image_id")
         if not is_id(image_id):
-            what = "no image_id" if image_id is None else "image_id is neither number nor text"
+            what = "image_id is neither number nor text"
+            if image_id is None or type(image_id) is int:
+                what = "no image_id" if image_id is None else "image_id is a number of more than 64 bits"
             self.tell(what, f"entry {number} of {section}", "left out")
             return
         images, starts, lengths = self._records[section]
@@ -209,7 +211,8 @@ class Scan:
             kept = listed[images] if len(images) else np.zeros(0, bool)
             for number, count in Counter(images[~kept].tolist()).items():
                 entries = "entry" if count == 1 else "entries"
-                where = f"{count} {entries} of {section} with image_id {shown(names[number])}"
+                key = names[number]
+                where = f"{count} {entries} of {section} with image_id {shown(key)}{other_type(key, self.images)}"
                 self.tell("image_id is not in 'images'", where, "left out", names[number])
             order = np.flatnonzero(kept)[np.argsort(images[kept], kind="stable")]
             self._records[section] = images[order], starts[order], lengths[order]

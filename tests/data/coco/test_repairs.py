@@ -109,7 +109,10 @@ def test_objects_without_a_segmentation_among_others_are_told_of(content, opened
 
 @pytest.mark.parametrize(
     ("crowd", "is_crowd"),
-    [("0", 0), ("1", 1), (False, 0), (True, 1), (None, 0), (0.0, 0), (1.0, 1), ("false", 0), (2, 0), (NAN, 0), ([], 0)],
+    [
+        *(("0", 0), ("1", 1), (False, 0), (True, 1), (None, 0), (0.0, 0), (1.0, 1), ("false", 0), (2, 0), (NAN, 0)),
+        *(([], 0), ("1.0", 1), ("0.0", 0), (" Yes ", 1), ("no", 0), ("", 0)),
+    ],
 )
 def test_iscrowd_of_another_type_is_what_it_says(content, opened, crowd, is_crowd):
     content["annotations"][0]["iscrowd"] = crowd
@@ -165,6 +168,22 @@ def test_an_object_without_a_box_has_that_of_its_mask(content, opened, segmentat
     assert (action, number) == ("repaired", 1) and first.startswith("annotation 3 of image 2")
 
 
+def test_a_box_that_reaches_outside_of_its_image_is_told(content, opened):
+    content["annotations"][0]["bbox"] = [4, 4, 9, 7]
+    content["annotations"][1]["bbox"] = [-0.5, -0.5, 11, 9]  # rounded
+    dataset = opened(content)
+    first = "annotation 1 of image 1 ([4, 4, 9, 7] of 10x8)"
+    assert told(dataset) == {"bbox reaches outside the image": ["kept", 1, first]}
+    assert objects(dataset).bbox.shape == (2, 4)
+
+
+def test_the_id_0_which_pycocotools_takes_for_none_is_told(content, opened):
+    content["annotations"][0]["id"] = 0
+    ((what, rest),) = told(opened(content)).items()
+    assert what.startswith("id 0 means no annotation to pycocotools")
+    assert rest == ["kept", 1, "annotation 0 of image 1 (number annotations from 1)"]
+
+
 def test_what_is_sound_is_not_touched():
     for row in (annotation(1, 1), annotation("a", "b", area=0.5, segmentation=None), {"id": 1}):
         before = copy.deepcopy(row)
@@ -188,6 +207,9 @@ def test_an_id_that_is_no_whole_number_is_refused(tmp_path, content, key):
         ("pictures\\1.png", "backslashes"),
         ("C:\\data\\pictures\\1.png", "a path on Windows"),
         ("http://images.example.org/pictures/1.png", "an address"),
+        ("https://images.example.org/a%20b/%31.png?raw=1", "an address"),
+        ("\\\\server\\share\\1.png", "backslashes"),
+        ("/of/another/machine/pictures/1.png", None),
         ("pictures/1.png", None),
         ("{folder}/1.png", None),
         ("./1.png", None),

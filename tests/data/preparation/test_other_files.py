@@ -23,6 +23,11 @@ OTHERS = {
     "COCO's captions": {"images": IMAGES, "annotations": [{"id": 1, "image_id": 1, "caption": "a crate"}]},
     "a list of COCO's results": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.5}],
     "a bare list of annotations": [BOX],
+    "a list of detectron2's dictionaries": [{"file_name": "a.png", "annotations": [{**BOX, "bbox_mode": 1}]}],
+    "a file of MMDetection 2": [{"filename": "a.png", "ann": {"bboxes": []}}],
+    "a file of MMDetection 3": {"metainfo": {}, "data_list": []},
+    "RefCOCO's list": [{"ref_id": 1, "ann_id": 1, "image_id": 1, "category_id": 1}],
+    "CrowdHuman's odgt": {"ID": "a", "gtboxes": []},
     "a file of labelme": {"shapes": [{"points": [[1, 2]]}], "imagePath": "a.png", "imageData": None},
     "a project of VIA": {"_via_settings": {}, "_via_img_metadata": {}},
     "a file of VIA": {"a.png1": {"filename": "a.png", "regions": [{"shape_attributes": {"name": "rect"}}]}},
@@ -51,6 +56,14 @@ def test_a_file_of_another_kind_is_named(tmp_path, words):
         with pytest.raises(UserError, match=rf"some\.json is {words}.*; ") as caught:
             door()
         assert "\n" not in str(caught.value)
+
+
+def test_an_object_on_each_line_is_named(tmp_path):
+    path = tmp_path / "some.json"
+    path.write_text("\n".join(json.dumps(each) for each in (BOX, BOX)))
+    for door in doors(path):
+        with pytest.raises(UserError, match=r"some\.json is JSON Lines, an object on each line"):
+            door()
 
 
 STARTS = {
@@ -101,5 +114,9 @@ def test_coco_taken_for_detail_is_named_and_recognised(tmp_path):
     assert layout_of(path) == "coco"
     with pytest.raises(UserError, match="is in COCO's layout, not PASCAL in Detail's"):
         prepare(path, content=DetailContent)
+    path.write_text(json.dumps(COCO))  # a list of images to predict on
+    assert layout_of(path) == "coco"
+    path.write_text(json.dumps({**COCO, "images": [{"image_id": 1, "file_name": "a.png"}]}))
+    assert layout_of(path) is None
     path.write_text(json.dumps({**COCO, "annos_segmentation": []}))
     assert layout_of(path) == "detail" and layout_of(tmp_path / "none.json") is None
