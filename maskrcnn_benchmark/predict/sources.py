@@ -31,6 +31,7 @@ from maskrcnn_benchmark.utils.text import an
 from maskrcnn_benchmark.utils.web import checked_address, without_secrets
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
+IMAGE_SUFFIXES += (".jpe", ".pgm", ".pbm", ".tga", ".jp2", ".avif", ".heic", ".heif")  # the last two are told of
 
 
 @dataclass(frozen=True)
