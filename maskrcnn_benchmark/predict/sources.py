@@ -30,8 +30,11 @@ from maskrcnn_benchmark.utils.rgb import in_rgb, orientation_of, upright
 from maskrcnn_benchmark.utils.text import an
 from maskrcnn_benchmark.utils.web import checked_address, without_secrets
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
-IMAGE_SUFFIXES += (".jpe", ".pgm", ".pbm", ".tga", ".jp2", ".avif", ".heic", ".heif")  # the last two are told of
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif"),
+    *(".jpe", ".pgm", ".pbm", ".tga", ".jp2", ".avif"),
+    *(".heic", ".heif"),  # which cannot be read, and are not to be passed over in silence
+)
 
 
 @dataclass(frozen=True)
