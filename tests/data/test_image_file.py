@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from maskrcnn_benchmark.data import image_file
-from maskrcnn_benchmark.data.image_file import image_size, read_image, read_labels
+from maskrcnn_benchmark.data.image_file import find_image, image_size, read_image, read_labels
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.once import OncePerRun
 
@@ -141,3 +141,10 @@ def test_of_several_frames_the_first_is_taken_and_that_is_told(tmp_path, told):
         assert read_image(tmp_path / name).getpixel((0, 0)) == (9, 9, 9)
     words = "has several frames, of which the first is taken; further such images are not named"
     assert told.messages == [f"{tmp_path / 'a.gif'} {words}"]
+
+
+def test_a_name_is_found_whichever_way_its_accents_are_written(tmp_path):
+    (tmp_path / "cafe\u0301").mkdir()
+    (tmp_path / "cafe\u0301" / "u\u0308.jpg").touch()
+    assert find_image(tmp_path, "caf\u00e9/\u00fc.jpg") == tmp_path / "cafe\u0301" / "u\u0308.jpg"
+    assert find_image(tmp_path, "\u00e9.jpg") == tmp_path / "\u00e9.jpg"
