@@ -48,7 +48,7 @@ from maskrcnn_benchmark.experiments.open_dataset import (
 )
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.env import setup_environment
-from maskrcnn_benchmark.utils.files import mkdir
+from maskrcnn_benchmark.utils.files import mkdir, temporary_file
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.workers import work_through
 from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
@@ -64,6 +64,9 @@ def main():
     dataset = open_dataset(arguments, cfg, tuple(TASKS), images=True)
     if not len(dataset):
         raise UserError(f"{dataset_name(arguments, cfg)} has no image")
+    mkdir(Path(arguments.output).parent)
+    with temporary_file(arguments.output):
+        pass  # whether it can be written is known before hours of counting
     counted = evenly_spread(range(len(dataset)), arguments.limit or len(dataset))
     phases = phases_of(dataset)
     counts = each_image(partial(count, dataset, tasks), counted, arguments.workers, "count")
@@ -71,8 +74,6 @@ def main():
     drawn = evenly_spread(counted, arguments.sample)
     draw = partial(draw_one, dataset, tasks, phases=phases, budget=PICTURE_BYTES // max(len(drawn), 1))
     samples = each_image(draw, drawn, min(arguments.workers, len(drawn)), "draw")
-    folder = Path(arguments.output).parent
-    mkdir(folder)
     title = f"Data set {Path(*Path(dataset_name(arguments, cfg)).parts[-2:])}"
     page = write_dataset_page(
         arguments.output, title, facts_of(arguments, cfg, dataset, counted), counts, samples, not dataset.has_images

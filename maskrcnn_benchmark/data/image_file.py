@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -72,9 +73,10 @@ def read_image(path: str | os.PathLike, size: Sequence[int] | None = None, exif:
 def find_image(folder: str | os.PathLike, name: str) -> Path:
     """The file of an image that annotations call `name`, below the `folder` of a data set's images.
 
-    Where there is no such file, backslashes are taken for slashes, as Windows writes them; a name may begin with the
-    folder's own. Of an address, a path on Windows, or an absolute one where nothing is, the last parts are looked for.
-    The path of a file that is not there is that with slashes, or the last part of one from elsewhere.
+    Where there is no such file, backslashes are taken for slashes, as Windows writes them, and letters with accents
+    are composed or taken apart, as macOS writes them; a name may begin with the folder's own. Of an address, a path on
+    Windows, or an absolute one where nothing is, the last parts are looked for. The path of a file that is not there is
+    that with slashes, or the last part of one from elsewhere.
     """
     folder = Path(folder)
     turned = name.replace("\\", "/")
@@ -90,7 +92,16 @@ def find_image(folder: str | os.PathLike, name: str) -> Path:
             _tell("elsewhere", name, f"is not there: {place} is taken in its place")
     elif turned.startswith(f"{folder.absolute().name}/"):
         places.append(folder.absolute().parent / turned)
-    return next((place for place in places if os.path.isfile(place)), folder / turned)
+    found = next((place for place in places if os.path.isfile(place)), None)
+    return found or other_spelling(folder, turned) or folder / turned
+
+
+def other_spelling(folder: Path, name: str) -> Path | None:
+    """The file in a folder that has the letters with accents of a name composed (NFC) or taken apart (NFD), or None."""
+    if name.isascii():
+        return None
+    places = (folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    return next((place for place in places if place.is_file()), None)
 
 
 def is_elsewhere(name: str) -> bool:

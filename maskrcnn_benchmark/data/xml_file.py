@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.text import decode_text, not_unicode
+from maskrcnn_benchmark.utils.text import decode_text, not_unicode, printable
 
 MAX_BYTES = 16 * 2**20  # an annotation of a thousand objects has a quarter of one
 
@@ -18,10 +18,8 @@ _CHARACTER_SETS = re.compile(
     r"ascii|utf-8|iso8859-\d+|iso2022_\w+|cp\d+|gb2312|gbk|gb18030|hz|big5\w*|shift_ji\w+|euc_\w+|johab|koi8-\w|mac-\w+"
     r"|tis-620|kz1048|ptcp154|hp-roman8"
 )
-_LARGER = {
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-}  # programs declare the small set and write characters of the large one
+# Programs declare the small set and write characters of the large one
+_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "cp950"}
 
 
 def read_xml(path: str | os.PathLike) -> Element:
@@ -33,7 +31,7 @@ def read_xml(path: str | os.PathLike) -> Element:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no such annotation file: {path}")
+        raise UserError(f"no such annotation file: {path}; put it there, or take the image off the list")
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"{path} has more than {MAX_BYTES} bytes, too many for the annotation of an image; remove it")
 
@@ -50,7 +48,10 @@ def read_xml(path: str | os.PathLike) -> Element:
     parser.CharacterDataHandler = tree.data
     parser.StartDoctypeDeclHandler = refuse
     try:
-        parser.Parse(_text_of(path.read_bytes(), path).lstrip(), True)  # of a text, expat ignores the declaration
+        text = _text_of(path.read_bytes(), path).lstrip()
+        if text and not text.startswith("<"):
+            raise UserError(f"{path} is not XML, it begins with '{printable(text, 40)}'; fetch it again")
+        parser.Parse(text, True)  # of a text, expat ignores the declaration
     except expat.ExpatError as error:
         raise UserError(f"{path} is not valid XML ({error}); it is cut off or damaged, fetch it again") from None
     return tree.close()

@@ -27,6 +27,7 @@ from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, put_in_place, temporary_file, writing
+from maskrcnn_benchmark.utils.text import counted
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def export_network(
             say(f"{TASKS[key].title} is made from what other tasks predict, and is no output of the file")
         else:
             tasks.append(key)
-    say(f"predicting on {len(frames)} images, to compare with")
+    say(f"predicting on {counted(len(frames), 'image')}, to compare with")
     expected = _predictions_of_network(Reference(network), _counted(frames, "network"))
     good = True
     for key in formats:

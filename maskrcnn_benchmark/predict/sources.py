@@ -30,7 +30,11 @@ from maskrcnn_benchmark.utils.rgb import in_rgb, orientation_of, upright
 from maskrcnn_benchmark.utils.text import an
 from maskrcnn_benchmark.utils.web import checked_address, without_secrets
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif"),
+    *(".jpe", ".pgm", ".pbm", ".tga", ".jp2", ".avif"),
+    *(".heic", ".heif"),  # which cannot be read, and are not to be passed over in silence
+)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ our own code keeps its stack trace.
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -27,6 +28,13 @@ _HEAVY = {"WEBP": 2, "AVIF": 2, "JPEG2000": 4}
 _MOST_PASSES = 4_000_000_000
 DAMAGED = "it is truncated or damaged, replace it"
 _LONGEST_REASON = 200
+# What is often found under the name of a picture, by its first bytes, and what to do
+_OTHERS = (
+    (rb"version https://git-lfs", "a Git LFS pointer, not the picture itself; run git lfs pull"),
+    (rb"(\xef\xbb\xbf)?\s*<", "HTML, XML or SVG, not a picture of pixels; fetch the file itself"),
+    (rb"(?s)....ftyp(hei|hev|mif1|msf1)", "HEIC, which is not read; save it as JPEG"),
+    (rb"%PDF", "a PDF document; save its picture as PNG"),
+)
 
 # They tell of damage that decoding survives, each in words of its own: a folder of old photographs brings thousands
 warnings.filterwarnings(
@@ -74,6 +82,8 @@ def opened_picture(
     """
     with decoding(name, remedy):
         size = os.stat(file).st_size if isinstance(file, str | os.PathLike) else file.seek(0, os.SEEK_END)
+    if not size:
+        raise UserError(f"{name} is empty; replace it")
     if size > MOST_BYTES:
         raise UserError(f"{name} has {size} bytes, more than any image; make it smaller")
     with contextlib.ExitStack() as stack:
@@ -81,6 +91,7 @@ def opened_picture(
             image = stack.enter_context(_open(file, name, formats, remedy))
         _check_pixels(image, name)
         _check_passes(image, name, size)
+        _check_planes(image, name)
         yield image
 
 
@@ -93,7 +104,15 @@ def _open(file, name, formats, remedy):
     with contextlib.suppress(UnidentifiedImageError):
         return Image.open(file, formats=known)
     if any(Image.OPEN[chosen][1] and Image.OPEN[chosen][1](_first_bytes(file)) is True for chosen in known):
-        raise UserError(f"{name} cannot be decoded (its head is damaged); {remedy}")
+        if not _first_bytes(file).startswith((b"II", b"MM")):
+            raise UserError(f"{name} cannot be decoded (its head is damaged); {remedy}")
+        raise UserError(
+            f"{name} cannot be decoded (its head is damaged, or it has channels that are not read, such as five of "
+            "them or colours as fractions); save it anew as RGB of 8 bits"
+        )
+    for begin, what in _OTHERS:
+        if re.match(begin, _first_bytes(file)):
+            raise NoPicture(f"{name} is {what}")
     raise NoPicture(f"{name} is not an image that can be read ({', '.join(known)}); replace it")
 
 
@@ -101,9 +120,9 @@ def _first_bytes(file):
     """As many as Pillow tells a file's kind by."""
     if isinstance(file, str | os.PathLike):
         with open(file, "rb") as opened:
-            return opened.read(16)
+            return opened.read(32)
     file.seek(0)
-    return file.read(16)
+    return file.read(32)
 
 
 def _check_pixels(image, name):
@@ -114,6 +133,18 @@ def _check_pixels(image, name):
     if image.format in _HEAVY:
         what = f"1 / {_HEAVY[image.format]} of {what}, as {image.format} takes much memory to decode"
     raise UserError(f"{name} has {image.width}x{image.height} pixels, more than {what}; make it smaller")
+
+
+def _check_planes(image, name):
+    """Refuse a TIFF whose deep colours lie plane by plane: Pillow (12.3) takes them for planes of 8 bits."""
+    is_plane = any(
+        tile[0] == "raw" and tile[3] and tile[3][0] in ("R", "G", "B") for tile in getattr(image, "tile", ())
+    )
+    if is_plane and image.format == "TIFF" and max(image.tag_v2.get(258, (8,))) > 8:
+        raise UserError(
+            f"{name} has more than 8 bits per channel and a plane for each, which is not read; save its channels "
+            "interleaved, or as 8 bits"
+        )
 
 
 def _check_passes(image, name, size):

@@ -30,7 +30,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 _REMEMBERED = "orientation as stored"
+_JPEG2000_HEAD = 1 << 20  # bytes, in which its code stream begins
 _DEPTHS = (8, 10, 12, 14, 16)
 
 
@@ -107,7 +109,7 @@ def in_rgb(
         if image.mode in ("RGB", "L") and not has_deep_colours and not image.has_transparency_data:
             return image.convert("RGB"), None
     if image.mode.startswith("I") or image.mode == "F":
-        grey, black, white = _in_8_bits(np.array(image, np.float32), "I" in image.mode)
+        grey, black, white = _in_8_bits(_numbers(image), "I" in image.mode)
         return Image.fromarray(grey).convert("RGB"), _deep_change(black, white)
     change = None
     if has_deep_colours:
@@ -121,6 +123,17 @@ def in_rgb(
         elif image.mode in ("CMYK", "LAB", "YCbCr"):
             change = Change("colours", f"has {image.mode} colours, which became RGB without a colour profile")
         return image.convert("RGB"), change
+
+
+def _numbers(image):
+    """The float32 array of a decoded picture of numbers, with what TIFF says of them and Pillow leaves out (12.3)."""
+    values = np.array(image)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode == "I" and tags.get(_BITS) == (32,) and tags.get(_SAMPLE_FORMAT, (1,)) == (1,):
+        values = values.view(np.uint32)
+    elif image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == 0:  # 0 is white
+        values = np.iinfo(np.uint16).max - values
+    return values.astype(np.float32)
 
 
 def _in_8_bits(values, is_whole):
@@ -150,27 +163,45 @@ def _has_deep_colours(image):
     """Whether Pillow will keep just the upper 8 of 16 bits of a picture's colours: it opened, but did not decode it."""
     for _, _, _, mode in getattr(image, "tile", ()):
         mode = mode if isinstance(mode, str) else next(iter(mode or ()), None)
-        if isinstance(mode, str) and mode.partition(";")[0] in ("RGB", "RGBX", "RGBA", "LA") and ";16" in mode:
+        if isinstance(mode, str) and mode.partition(";")[0] in ("RGB", "RGBX", "RGBA", "RGBa", "LA") and ";16" in mode:
             return True
-    return False
+    return image.mode in ("RGB", "RGBA", "LA") and _jpeg2000_bits(image) > 8
+
+
+def _jpeg2000_bits(image):
+    """Bits per channel of an opened JPEG 2000, of its first channel; 0 for other formats."""
+    if image.format != "JPEG2000" or not image.tile:
+        return 0
+    place = image.fp.tell()
+    image.fp.seek(0)
+    head = image.fp.read(_JPEG2000_HEAD)
+    image.fp.seek(place)
+    start = head.find(b"\xff\x4f\xff\x51")  # of the code stream, and of the segment that has the sizes
+    return (head[start + 42] & 0x7F) + 1 if 0 <= start < len(head) - 42 else 0
 
 
 def _deep_colours(image, name, file, remedy):
     """(image, `Change`) of a decoded picture of which Pillow kept the upper 8 of 16 bits.
 
-    That is right for a picture of 16 bits. One of fewer is decoded anew by OpenCV, which keeps all.
+    That is right for a picture of 16 bits. One of fewer is decoded anew by OpenCV, which keeps all, and so is each
+    JPEG 2000, whose brightest values become black in Pillow (12.3).
     """
     white = (1 << 16) - 1
     has_alpha = image.mode in ("RGBA", "LA")
     brightest = max(high for _, high in image.getextrema()[: -1 if has_alpha else None])
-    if file is not None and brightest < 1 << 6:
+    is_wrapped = image.format == "JPEG2000"
+    if is_wrapped and (file is None or image.mode == "LA"):
+        raise UserError(f"{name} is a JPEG 2000 of more than 8 bits per channel, which is not read; save it as PNG")
+    if file is not None and (is_wrapped or brightest < 1 << 6):
         with decoding(name, remedy):
             data = _bytes_of(file)
             deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if deep is not None and deep.dtype == np.uint16 and deep.ndim == 3 and deep.shape[1::-1] == image.size:
             white = next((1 << bits) - 1 for bits in _DEPTHS if deep[..., :3].max() < 1 << bits)
             colours = np.rint(deep[..., 2::-1] * np.float32(255 / white)).astype(np.uint8)
-            alpha = image.getchannel("A") if has_alpha else None
+            alpha = None
+            if has_alpha:
+                alpha = Image.fromarray((deep[..., 3] >> 8).astype(np.uint8)) if is_wrapped else image.getchannel("A")
             image = Image.fromarray(colours)
             if alpha is not None:
                 image.putalpha(alpha)

@@ -162,3 +162,10 @@ def test_of_several_frames_the_first_is_taken_and_that_is_told(tmp_path, told):
         assert read_image(tmp_path / name).getpixel((0, 0)) == (9, 9, 9)
     words = "has several frames, of which the first is taken; further such images are not named"
     assert told.messages == [f"{tmp_path / 'a.gif'} {words}"]
+
+
+def test_a_name_is_found_whichever_way_its_accents_are_written(tmp_path):
+    (tmp_path / "cafe\u0301").mkdir()
+    (tmp_path / "cafe\u0301" / "u\u0308.jpg").touch()
+    assert find_image(tmp_path, "caf\u00e9/\u00fc.jpg") == tmp_path / "cafe\u0301" / "u\u0308.jpg"
+    assert find_image(tmp_path, "\u00e9.jpg") == tmp_path / "\u00e9.jpg"

@@ -71,6 +71,21 @@ def test_other_character_sets_are_known(tmp_path, encoding, text):
     assert read_xml(path).text == text
 
 
+@pytest.mark.parametrize("declared, written", [("Shift_JIS", "cp932"), ("EUC-KR", "cp949"), ("Big5", "cp950")])
+def test_characters_of_the_larger_set_that_windows_has_are_read(tmp_path, declared, written):
+    path = tmp_path / "a.xml"
+    text = {"cp932": "①髙", "cp949": "똠", "cp950": "€"}[written]
+    path.write_bytes(f"<?xml version='1.0' encoding='{declared}'?><a>{text}</a>".encode(written))
+    assert read_xml(path).text == text
+
+
+def test_what_is_no_xml_is_shown_by_its_beginning(tmp_path):
+    path = tmp_path / "a.xml"
+    path.write_text('{"shapes": []}')
+    with pytest.raises(UserError, match=r"a\.xml is not XML, it begins with .*shapes.*; fetch it again"):
+        read_xml(path)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -55,6 +55,14 @@ def test_a_folder_by_name_and_with_subfolders_only_when_asked(tmp_path):
         names(empty)
 
 
+def test_a_picture_that_cannot_be_read_is_told_of_and_not_passed_over_in_silence(tmp_path):
+    Image.new("L", (5, 4)).save(tmp_path / "a.pgm")
+    (tmp_path / "b.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    skipped = []
+    assert [frame.name for frame in frames_of(tmp_path, lambda *told: skipped.append(told))] == ["a"]
+    assert len(skipped) == 1 and "b.HEIC is HEIC" in skipped[0][1]
+
+
 def test_images_of_one_name_get_numbers(tmp_path):
     paths = [save(tmp_path / name) for name in ("a/x.png", "b/x.png", "x_2.png", "c/x.png")]
     assert names(paths) == ["x", "x_2", "x_2_2", "x_3"]

@@ -100,3 +100,10 @@ def test_an_image_that_is_missing_is_named(mini, tmp_path, monkeypatch):
     arguments = ("--annotations", mini / "annotations.json", "--images", tmp_path / "empty", "--workers", 0)
     with pytest.raises(UserError, match=r"no such image: .*2008_000001\.jpg"):
         run(monkeypatch, tmp_path, *arguments)
+
+
+def test_that_the_page_cannot_be_written_is_said_before_anything_is_counted(mini, tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "each_image", None)
+    (tmp_path / "new" / "page.html").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot write .*page\.html: Is a directory"):
+        run(monkeypatch, tmp_path, "--annotations", mini / "annotations.json", "--workers", 0)

@@ -74,7 +74,7 @@ def test_a_folder_with_a_damaged_file(run, shots, tmp_path):
     [
         (["--show", "grid"], ["a.jpg"], (3 * 490 + 10, 3 * (360 + 36 + 10) + 10 + 126)),  # legends below
         (["--show", "grid", "--tasks", "semantic"], ["a.jpg"], (2 * 490 + 10, 360 + 36 + 20)),
-        (["--show", "panels", "--tasks", "part,semantic"], ["a_part.jpg", "a_semantic.jpg"], (480, 360)),
+        (["--show", "panels", "--tasks", "part,semantic"], ["a_part.jpg", "a_semantic.jpg"], (480, 360 + 42)),
         (["--scale", "1"], ["a.jpg"], (80, 60)),
         (["--show", "none", "--json"], ["a.json"], None),
     ],

@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 
 import numpy as np
 import pytest
@@ -95,6 +96,35 @@ def test_what_would_start_another_program_is_no_picture(tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     with pytest.raises(NoPicture, match=r"photo\.jpg is not an image that can be read \(JPEG, PNG"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"", "is empty; replace it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer, .*; run git lfs pull"),
+        (b"<!DOCTYPE html><html>404</html>", "is HTML, XML or SVG, .*; fetch the file itself"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC, which is not read; save it as JPEG"),
+        (b"II*\0\x08\0\0\0" + bytes(9), "or it has channels that are not read, .*; save it anew as RGB of 8 bits"),
+    ],
+)
+def test_what_is_found_under_the_name_of_a_picture_is_called_what_it_is(tmp_path, data, message):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=rf"photo\.jpg .*{message}"):
+        read_image(path)
+
+
+def test_deep_colours_plane_by_plane_are_refused_for_pillow_takes_them_for_8_bits(tmp_path):
+    path = tmp_path / "planes.tif"
+    tags = [(256, 4, 1, 2), (257, 4, 1, 1), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, 14)]
+    tags += [(277, 3, 1, 3), (278, 4, 1, 1), (279, 4, 3, 26), (284, 3, 1, 2)]
+    values = struct.pack("<3H3I3I", 16, 16, 16, 38, 42, 46, 4, 4, 4)
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    data = struct.pack("<2sHI", b"II", 42, 50) + values + bytes(12) + struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"planes\.tif has more than 8 bits per channel and a plane for each"):
         read_image(path)
 
 

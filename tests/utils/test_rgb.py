@@ -1,6 +1,7 @@
 """Pixels of any depth, transparency and orientation become one RGB image, whichever way it is read."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -72,6 +73,26 @@ def test_deep_colours_are_scaled_as_deep_grey_is(tmp_path, name, shift):
     assert decoded_facts(tmp_path / name).is_deep
     assert pixels[[0, -1], [0, -1]].tolist() == [pytest.approx([0, 255, 0], abs=1), pytest.approx([255, 0, 255], abs=1)]
     assert pixels.mean() == pytest.approx(127.5, abs=0.5)
+
+
+@pytest.mark.parametrize("shift", [0, 4])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_jpeg_2000_of_16_bits_keeps_its_bright_colours(tmp_path, shift, alpha):
+    grey = (RAMP >> shift).astype(np.uint16)
+    channels = [grey, grey[::-1], grey.T] + [np.full_like(grey, 65535)] * alpha
+    cv2.imwrite(str(tmp_path / "a.jp2"), np.dstack(channels))
+    expected = np.rint(np.dstack([grey.T, grey[::-1], grey]) * (255 / (65535 >> shift)))
+    assert np.abs(np.asarray(read_image(tmp_path / "a.jp2")) - expected).max() <= 1
+
+
+def test_a_tiff_says_where_black_is_and_whether_numbers_have_a_sign(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.fromarray(RAMP.astype(np.uint16)).save(path)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<HHIH", 262, 3, 1, 1), struct.pack("<HHIH", 262, 3, 1, 0)))
+    assert np.asarray(read_image(path))[[0, -1], [0, -1], 0].tolist() == [255, 0]
+    Image.fromarray((RAMP * 65536).astype(np.uint32).view(np.int32)).save(path)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<HHIH", 339, 3, 1, 2), struct.pack("<HHIH", 339, 3, 1, 1)))
+    assert np.asarray(read_image(path))[[0, 128, -1], [0, 0, -1], 0].tolist() == [0, 128, 255]
 
 
 def test_what_has_8_bits_stays_as_it_is_however_it_is_stored(tmp_path):

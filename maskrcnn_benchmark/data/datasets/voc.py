@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from scipy.ndimage import find_objects
 from scipy.optimize import linear_sum_assignment
 
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset, AnnotatedImage
-from maskrcnn_benchmark.data.image_file import image_size, read_labels
+from maskrcnn_benchmark.data.image_file import image_size, other_spelling, read_labels
 from maskrcnn_benchmark.data.preparation.check_images import is_safe_name
 from maskrcnn_benchmark.data.xml_file import read_xml
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -26,14 +27,14 @@ from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.text import counted, printable
 from maskrcnn_benchmark.utils.text_file import read_text_file
 
 # An image's attributes may be anything that can be read: layouts compute them lazily
 # mypy: disable-error-code="override"
 
 # VOC's own first
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
 # A line of a list may end with whether a class is in the image, and be a path, with either kind of slashes
 _FLAG = re.compile(r"\s+-?[01]$")
 _FOLDER = re.compile(r"^(.*/)?(JPEGImages|Annotations)/")
@@ -118,7 +119,13 @@ class VOCImage(AnnotatedImage):
         """Its file in one of VOC's folders."""
         suffixes = {"JPEGImages": IMAGE_SUFFIXES, "Annotations": (".xml",)}.get(folder, (".png",))
         paths = [self.dataset.root / folder / f"{self.image_id}{suffix}" for suffix in suffixes]
-        return next((path for path in paths if len(paths) > 1 and path.is_file()), paths[0])
+        if len(paths) > 1:
+            paths = [path for path in paths if path.is_file()] or paths
+        return (
+            paths[0]
+            if self.image_id.isascii() or paths[0].is_file()
+            else other_spelling(paths[0].parent, paths[0].name) or paths[0]
+        )
 
 
 class PascalVOCDataset(AnnotatedDataset):
@@ -242,7 +249,12 @@ class PascalVOCDataset(AnnotatedDataset):
         odd = [name for name in ids if not is_safe_name(name)]
         if odd:
             raise UserError(f"{path} lists '{printable(odd[0])}', which is no name of a file in JPEGImages; mend it")
-        return ids
+        unique = list(dict.fromkeys(ids))
+        if len(unique) < len(ids):
+            again = Counter(ids).most_common(1)[0][0]
+            twice = counted(len(ids) - len(unique), "image")
+            logger.warning("%s lists %s again, such as %s; each is taken once", path, twice, printable(again))
+        return unique
 
     def _without_flag(self, line: str) -> str:
         """A line of a list without the number at its end, unless the image is called so."""
@@ -260,7 +272,8 @@ class PascalVOCDataset(AnnotatedDataset):
         label = self.class_to_ind.get(name, 0)
         if not label:
             near = difflib.get_close_matches(name, self.CLASSES[1:], 1)
-            hint = f"did you mean {near[0]}?" if near else f"VOC's are {', '.join(self.CLASSES[1:])}"
+            hint = "VOC's are " + ", ".join(self.CLASSES[1:]) + "; convert a data set of other classes to COCO's layout"
+            hint = f"did you mean {near[0]}?" if near else hint
             raise UserError(f"{where} has the class {name[:40]!r}, which is not one of VOC; {hint}")
         sides = ("xmin", "ymin", "xmax", "ymax")
         values = [element.findtext(f"bndbox/{side}") for side in sides]
@@ -271,8 +284,9 @@ class PascalVOCDataset(AnnotatedDataset):
         flag = element.findtext("difficult", "").strip().lower()
         if flag not in _FLAGS:
             raise UserError(f"{where} has {printable(flag, 40)!r} as 'difficult', which is neither 0 nor 1; mend it")
-        inside = x1 <= x2 and y1 <= y2 and x2 >= 0 and y2 >= 0 and x1 < size[0] and y1 < size[1]
-        if not inside or not all(map(math.isfinite, (x1, y1, x2, y2))):
+        if not (x1 <= x2 and y1 <= y2 and all(map(math.isfinite, (x1, y1, x2, y2)))):
+            raise UserError(f"{where} has the box {dict(zip(sides, values))}, whose sides are out of order; mend it")
+        if x2 < 0 or y2 < 0 or x1 >= size[0] or y1 >= size[1]:
             raise UserError(
                 f"{where} has the box {dict(zip(sides, values))}, of which nothing is in the image of "
                 f"{size[0]}x{size[1]} pixels; mend or remove it"
@@ -336,6 +350,7 @@ def _read_bytes(path, size):
 def _size(root):
     """(width, height) that the XML file gives, or None: some programs leave it out, or write 0 or nonsense."""
     texts = [root.findtext(f"size/{side}", "").strip() for side in ("width", "height")]
+    texts = [re.sub(r"\.0*$", "", text) for text in texts]
     if not all(text.isdecimal() and len(text) < 10 and int(text) for text in texts):
         return None
     width, height = map(int, texts)

@@ -163,7 +163,8 @@ def test_a_missing_list_names_those_that_are_there(root):
         ("bndbox>", "polygon>", "object 1 has no <bndbox>"),
         ("annotation>", "annotations>", "is not a VOC annotation: its root is <annotations>"),
         ("<xmin>15</xmin>", "<xmin>22</xmin>", "object 1 has the box .*, of which nothing is in the image of 20x12"),
-        ("<xmax>25</xmax>", "<xmax>10</xmax>", "object 1 has the box .*, of which nothing is in"),
+        ("<xmax>25</xmax>", "<xmax>10</xmax>", "object 1 has the box .*'10'.*, whose sides are out of order; mend it"),
+        ("<name>car</name>", "<name>helmet</name>", "convert a data set of other classes to COCO's layout"),
         ("<xmax>25</xmax>", "<xmax>nan</xmax>", "object 1 has the box .*nan"),
         ("</annotation>", "", "is not valid XML"),
         ("<annotation>", '<!DOCTYPE a [<!ENTITY b "ha">]><annotation>', "declares a document type"),
@@ -203,6 +204,27 @@ def test_a_list_is_read_whatever_wrote_it(root, caplog):
         path.write_bytes(data)
         assert PascalVOCDataset(root, "val").ids == ["000002", "2007_000001"]
     assert caplog.messages == []
+
+
+def test_a_size_may_be_written_with_a_point(root):
+    path = root / "Annotations" / "000002.xml"
+    path.write_text(path.read_text().replace("<width>20</width>", "<width>40.0</width>"))
+    with pytest.raises(UserError, match="is 20x12 pixels, but its annotations are for 40x12"):
+        PascalVOCDataset(root, "val")[0]
+
+
+def test_an_image_that_is_listed_twice_is_taken_once(root, caplog):
+    write_list(root, "val", "000002", "2007_000001", "000002 -1")
+    assert PascalVOCDataset(root, "val").ids == ["000002", "2007_000001"]
+    assert "val.txt lists 1 image again, such as 000002; each is taken once" in caplog.text
+
+
+def test_accents_may_be_composed_in_the_list_and_taken_apart_in_the_files(root):
+    write_image(root, "cafe\u0301", [object_xml("dog", (2, 3, 7, 9))])
+    (root / "ImageSets" / "Main" / "val.txt").write_text("caf\u00e9\n", encoding="utf-8")
+    dataset = PascalVOCDataset(root, "val")
+    assert dataset.ids == ["caf\u00e9"] and dataset[0][0].size == (20, 12)
+    assert dataset.get_img_info(0)["file_name"] == "cafe\u0301.jpg"
 
 
 def test_paths_in_a_list_stand_for_their_names_and_it_is_told(root, caplog):
