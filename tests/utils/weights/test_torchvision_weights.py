@@ -191,10 +191,21 @@ def test_retinanet_loses_its_background_and_its_box_codes_are_scaled():
     assert conventions["MODEL.RETINANET.USE_C5"] is False
 
 
-def test_the_second_generation_is_refused_with_what_to_take_instead():
-    weights = {"backbone.fpn.inner_blocks.0.0.weight": 1, "backbone.fpn.inner_blocks.0.1.weight": 1}
-    with pytest.raises(UserError, match=r"v2\.pth.*second generation.*catalog://COCO/torchvision"):
-        torchvision_weights.convert(weights, nn.Module(), None, "v2.pth")
+def test_a_convolution_of_the_second_generation_brings_its_norm():
+    weights = {
+        f"{layer}.{index}.{leaf}": torch.ones(1)
+        for layer in ("backbone.fpn.inner_blocks.0", "roi_heads.box_head.3", "roi_heads.mask_head.1")
+        for index, leaf in ((0, "weight"), (1, "weight"), (1, "running_var"))
+    }
+    weights |= {f"rpn.head.conv.{index}.0.bias": torch.ones(1) for index in (0, 1)}
+    weights |= {"roi_heads.box_head.5.weight": torch.ones(1)}
+    state_dict, _ = torchvision_weights.convert(weights, nn.Module(), None, "")
+    assert set(state_dict) == {
+        *("fpn_inner4.0.weight", "fpn_inner4.1.weight", "fpn_inner4.1.running_var"),
+        *("xconvs.9.weight", "xconvs.10.weight", "xconvs.10.running_var", "fc6.weight"),
+        *("mask_fcn2.0.weight", "mask_fcn2.1.weight", "mask_fcn2.1.running_var"),
+        *("rpn.head.conv.conv0.bias", "rpn.head.conv.conv1.bias"),
+    }
 
 
 def test_each_option_that_disagrees_is_named(tmp_path, caplog):
