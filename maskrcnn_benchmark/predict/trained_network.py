@@ -188,10 +188,7 @@ def config_of(file: str, rest: dict[str, Any], config_file: str = "", options: S
         logger.info("%s is known by its name as a detector of torchvision", file)
         cfg.merge_from_list([word for option in known.items() for word in option])
     else:
-        raise UserError(
-            f"{file} carries no config, there is no {beside}, and it is not called as torchvision calls its detectors "
-            "(NAME_coco-HASH.pth); name a config with --config-file FILE"
-        )
+        raise UserError(f"{file} carries no config, and there is no {beside}; name one with --config-file FILE")
     cfg.merge_from_list(options)
     return cfg
 

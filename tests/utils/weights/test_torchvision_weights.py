@@ -11,7 +11,6 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
-from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.weights import torchvision_weights
 
 CHANNELS = 16
@@ -197,14 +196,14 @@ def test_a_convolution_of_the_second_generation_brings_its_norm():
         for layer in ("backbone.fpn.inner_blocks.0", "roi_heads.box_head.3", "roi_heads.mask_head.1")
         for index, leaf in ((0, "weight"), (1, "weight"), (1, "running_var"))
     }
-    weights |= {f"rpn.head.conv.{index}.0.bias": torch.ones(1) for index in (0, 1)}
+    weights |= {f"rpn.head.conv.{index}.0.weight": torch.ones(1) for index in (0, 1)}
     weights |= {"roi_heads.box_head.5.weight": torch.ones(1)}
     state_dict, _ = torchvision_weights.convert(weights, nn.Module(), None, "")
     assert set(state_dict) == {
         *("fpn_inner4.0.weight", "fpn_inner4.1.weight", "fpn_inner4.1.running_var"),
         *("xconvs.9.weight", "xconvs.10.weight", "xconvs.10.running_var", "fc6.weight"),
         *("mask_fcn2.0.weight", "mask_fcn2.1.weight", "mask_fcn2.1.running_var"),
-        *("rpn.head.conv.conv0.bias", "rpn.head.conv.conv1.bias"),
+        *("rpn.head.conv.conv0.weight", "rpn.head.conv.conv1.weight"),
     }
 
 
