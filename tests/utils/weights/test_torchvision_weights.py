@@ -12,6 +12,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.weights import torchvision_weights
+from maskrcnn_benchmark.utils.weights.layouts import fold_epsilon
 
 CHANNELS = 16
 # our options for a network as wide as the ones below
@@ -217,3 +218,11 @@ def test_each_option_that_disagrees_is_named(tmp_path, caplog):
     DetectronCheckpointer(cfg, model).load(str(path))
     for option in ("INPUT.TO_BGR255", "INPUT.PIXEL_MEAN", "INPUT.PIXEL_STD", "MODEL.RESNETS.STRIDE_IN_1X1"):
         assert f"was trained with {option} " in caplog.text
+
+
+def test_norms_with_an_epsilon_of_their_own_keep_their_variances():
+    model = nn.ModuleDict({"layer1": FrozenBatchNorm2d(1, eps=0), "fpn_inner1": nn.Sequential(nn.Identity())})
+    model["fpn_inner1"].append(nn.BatchNorm2d(1))
+    names = ("layer1.running_var", "fpn_inner1.1.running_var", "fpn_inner1.1.num_batches_tracked")
+    folded = fold_epsilon({name: torch.ones(1) for name in names}, model, 0.5)
+    assert {name: tensor.item() for name, tensor in folded.items()} == dict(zip(names, (1.5, 1, 1)))
