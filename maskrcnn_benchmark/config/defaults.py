@@ -43,6 +43,7 @@ NAME_OR_NONE = Text(empty=True)
 NAMES = Sequence(NAME)
 PATH = Text(4096, what="a path")
 PATH_OR_NONE = Text(4096, empty=True, what="a path")
+NORM = Choice("", "GN", "BN", "FrozenBN")
 PRECISION = Choice("float32", "float16", "bfloat16")
 MEAN_AND_DEVIATION = ("mean", Number()), ("standard deviation", Number(0))
 
@@ -116,6 +117,13 @@ OPTIONS = [
         ),
         Option("MODEL.META_ARCHITECTURE", "GeneralizedRCNN", Choice("GeneralizedRCNN"), "The only one there is"),
         Option(
+            "MODEL.BOX_CONVENTION",
+            "original",
+            Choice("original", "torchvision", "detectron2"),
+            "Where anchors lie and are rounded, where regions end and how boxes are clipped: as in the original, or as "
+            "in the library whose weights are loaded (docs/weights.md)",
+        ),
+        Option(
             "MODEL.CLS_AGNOSTIC_BBOX_REG",
             False,
             FLAG,
@@ -155,6 +163,13 @@ OPTIONS = [
             "Freeze the backbone's first stages: 0 none, 1 the stem, 2 the stem and layer1, ...",
         ),
         Option("MODEL.FPN.USE_GN", False, FLAG, "Group norm after the convolutions of the feature pyramid"),
+        Option(
+            "MODEL.FPN.NORM",
+            "",
+            NORM,
+            'Norm after the convolutions of the feature pyramid: "GN", "BN", "FrozenBN" (batch norm whose statistics '
+            'and factors stay) or "" for what USE_GN says',
+        ),
         Option("MODEL.FPN.USE_RELU", False, FLAG, "A ReLU after the convolutions of the feature pyramid"),
         Option(
             "MODEL.GROUP_NORM.DIM_PER_GP",
@@ -281,6 +296,7 @@ OPTIONS = [
             "In training FPN_POST_NMS_TOP_N_TRAIN holds for the batch (as in the original) or for each image",
         ),
         Option("MODEL.RPN.RPN_HEAD", "SingleConvRPNHead", NAME, "A name in modeling.registry.RPN_HEADS"),
+        Option("MODEL.RPN.NUM_CONVS", 2, Integer(1, 16), "Of StackedConvRPNHead: number of its 3x3 convolutions"),
     ),
     # -----------------------------------------------------------------------------------------------------------------
     *section(
@@ -334,6 +350,13 @@ OPTIONS = [
         ),
         Option("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Width of the fully connected layers"),
         Option("MODEL.ROI_BOX_HEAD.USE_GN", False, FLAG, "Group norm in the head"),
+        Option(
+            "MODEL.ROI_BOX_HEAD.NORM",
+            "",
+            NORM,
+            'Of FPNXconv1fcFeatureExtractor: norm after its convolutions, "GN", "BN", "FrozenBN" or "" for what USE_GN '
+            "says",
+        ),
         Option(
             "MODEL.ROI_BOX_HEAD.DILATION", 1, DILATION, "Of FPNXconv1fcFeatureExtractor: dilation of its convolutions"
         ),
@@ -426,6 +449,7 @@ OPTIONS = [
         Option("MODEL.RETINANET.SCALES_PER_OCTAVE", 3, Integer(1, 16), "Sizes of anchors on a level: so many of them"),
         Option("MODEL.RETINANET.USE_C5", True, FLAG, "P6 from C5 (True) or from P5"),
         Option("MODEL.RETINANET.NUM_CONVS", 4, LAYERS, "3x3 convolutions of each of the two branches"),
+        Option("MODEL.RETINANET.NORM", "", Choice("", "GN"), 'Norm after each of them: "GN" or "" for none'),
         Option("MODEL.RETINANET.BBOX_REG_WEIGHT", 4.0, Number(0, 1e6, above=True), "Divisor of the box loss"),
         Option(
             "MODEL.RETINANET.BBOX_REG_BETA",

@@ -37,6 +37,8 @@ def _options(cfg: CfgNode) -> Iterator[str]:
         yield "TEST.BBOX_AUG.ENABLED runs the network many times for an image; set it to False"
     if cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
         yield "MODEL.RPN_ONLY has no output of any task"
+    if cfg.MODEL.BOX_CONVENTION != "original":
+        yield f'MODEL.BOX_CONVENTION is {cfg.MODEL.BOX_CONVENTION!r}, and graphs are written for "original" only'
     if cfg.MODEL.COMPILE:
         yield "MODEL.COMPILE is for training; set it to False"
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.layers import Conv2d
+from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d
 from maskrcnn_benchmark.utils.errors import UserError
 
 MakeNorm = Callable[[int], nn.Module]  # of a number of channels
@@ -30,6 +30,22 @@ def group_norm_factory(cfg: CfgNode) -> Callable[[int], nn.GroupNorm]:
     return lambda channels: group_norm(channels, num_groups, dim_per_group, eps)
 
 
+def norm_factory(cfg: CfgNode, node: CfgNode) -> MakeNorm | None:
+    """What makes the norms of a part of the network: a function channels -> module, or None for none.
+
+    Args:
+        cfg: has MODEL.GROUP_NORM.
+        node: the part's options: NORM or, where that is "", the original's USE_GN.
+    """
+    norms: dict[str, MakeNorm | None] = {
+        "GN": group_norm_factory(cfg),
+        "BN": nn.BatchNorm2d,
+        "FrozenBN": FrozenBatchNorm2d,
+        "": None,
+    }
+    return norms[node.NORM or ("GN" if node.USE_GN else "")]
+
+
 def init_small(layer: Any) -> None:
     """Fill the weights of a layer that predicts: normal with deviation 0.01; its biases are 0."""
     nn.init.normal_(layer.weight, std=0.01)
@@ -46,7 +62,9 @@ def make_conv3x3(
     kaiming_init: bool = True,
     group_norm: MakeNorm = group_norm,
 ) -> nn.Module:
-    """A 3x3 convolution that keeps the size (at stride 1), then group norm and ReLU if asked for.
+    """A 3x3 convolution that keeps the size (at stride 1), then a norm and ReLU if asked for.
+
+    `use_gn` asks for the norm, and `group_norm` makes it: of any kind, in spite of the names, which are the original's.
 
     Weights: Kaiming normal over the outputs (MSRA fill), or normal with deviation 0.01 without `kaiming_init`.
     """

@@ -9,6 +9,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import roi_align
+from maskrcnn_benchmark.modeling.box_convention import box_convention
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
 
@@ -42,19 +43,23 @@ class LevelMapper:
 
 
 class Pooler(nn.Module):
-    """ROIAlign (unaligned, as in the original) over one feature map or over a pyramid.
+    """ROIAlign over one feature map or over a pyramid.
 
     Args:
         output_size: (height, width) of the pooled features.
         scales: feature pixels per image pixel of each level, finest first, each half of the one before.
         sampling_ratio: samples per bin and axis; 0 adapts to the size of the box.
+        aligned: as of `layers.roi_align`; the original's is not.
     """
 
-    def __init__(self, output_size: Sequence[int], scales: Sequence[float], sampling_ratio: int) -> None:
+    def __init__(
+        self, output_size: Sequence[int], scales: Sequence[float], sampling_ratio: int, aligned: bool = False
+    ) -> None:
         super().__init__()
         self.output_size = tuple(output_size)
         self.scales = tuple(scales)
         self.sampling_ratio = sampling_ratio
+        self.aligned = aligned
         self.map_levels = LevelMapper(-math.log2(self.scales[0]), -math.log2(self.scales[-1]))
 
     def forward(self, x: Sequence[torch.Tensor], boxes: Sequence[BoxList]) -> torch.Tensor:
@@ -76,7 +81,8 @@ class Pooler(nn.Module):
         if len(self.scales) == 1:
             return self._pool(x[0], rois, self.scales[0])
         corners = rois[:, 1:]
-        width, height = (corners[:, 2:] - corners[:, :2] + TO_REMOVE).unbind(1)
+        beyond = TO_REMOVE - boxes[0].region_end
+        width, height = (corners[:, 2:] - corners[:, :2] + beyond).unbind(1)
         levels = self.map_levels.of_areas(width * height)
         order = torch.argsort(levels, stable=True)
         # all that the device is waited for
@@ -89,12 +95,12 @@ class Pooler(nn.Module):
 
     def _pool(self, features, rois, scale):
         # In single precision whatever the features are in: half of it cannot tell neighbouring pixels apart.
-        return roi_align(features.float(), rois.float(), self.output_size, scale, self.sampling_ratio, aligned=False)
+        return roi_align(features.float(), rois.float(), self.output_size, scale, self.sampling_ratio, self.aligned)
 
 
 def convert_to_roi_format(boxlists: Sequence[BoxList]) -> torch.Tensor:
-    """float [R, 5]: (index of the image, x1, y1, x2, y2) of all boxes of a list of `BoxList`, in input pixels."""
-    boxes = cat([boxlist.bbox for boxlist in boxlists])
+    """float [R, 5]: (index of the image, *`BoxList.region_corners`) of all boxes of a list of `BoxList`."""
+    boxes = cat([boxlist.region_corners() for boxlist in boxlists])
     rois = boxes.new_empty(len(boxes), 5)
     rois[:, 1:] = boxes
     ends = list(accumulate(len(boxlist) for boxlist in boxlists))
@@ -106,4 +112,5 @@ def convert_to_roi_format(boxlists: Sequence[BoxList]) -> torch.Tensor:
 def make_pooler(cfg: CfgNode, head_name: str) -> Pooler:
     """The `Pooler` that MODEL.<head_name> (such as "ROI_BOX_HEAD") describes."""
     options = cfg.MODEL[head_name]
-    return Pooler((options.POOLER_RESOLUTION,) * 2, options.POOLER_SCALES, options.POOLER_SAMPLING_RATIO)
+    side, aligned = options.POOLER_RESOLUTION, box_convention(cfg).aligned_regions
+    return Pooler((side, side), options.POOLER_SCALES, options.POOLER_SAMPLING_RATIO, aligned)

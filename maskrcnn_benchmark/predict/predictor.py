@@ -62,7 +62,7 @@ class Predictor:
         """Load a network.
 
         Args:
-            checkpoint: a file, an address, a name of the catalog, or a `TrainedNetwork`, which is folded then.
+            checkpoint: what `predict.trained_network.load_network` takes, or a `TrainedNetwork`, which is folded then.
             config_file, options, device: as `predict.trained_network.load_network` takes them.
             thresholds: {task key: threshold}; what it leaves out has its default.
             tasks: keys of the tasks that are wanted; None wants all that the network has. Heads of others are not run.

@@ -13,6 +13,7 @@ from torch import nn
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.config.paths_catalog import is_own_catalog
+from maskrcnn_benchmark.config.torchvision_networks import options_of_file
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.known_names import known_vocabulary
@@ -67,13 +68,14 @@ def load_network(
 
     A checkpoint of this library carries its config and its names. One that does not takes its config from
     `config_file` or, without one, from a `config.yml` beside it, and its names from the data set that the config was
-    trained on: COCO, PASCAL VOC and Cityscapes are known, any other has to be in place.
+    trained on: COCO, PASCAL VOC and Cityscapes are known, any other has to be in place. torchvision's detectors are
+    known by the names of their files and need neither.
 
     Of a config that came along with the weights only what `predict.taken_options` lists is taken, within its bounds;
     `config_file` and `options` are the user's, who is believed.
 
     Args:
-        path: a file, an address or a name of the catalog (docs/weights.md).
+        path: a file, an address, a name of the catalog or torchvision://NAME (docs/weights.md).
         config_file: a yaml in place of the checkpoint's own config.
         options: KEY, VALUE, KEY, VALUE, ... to change in it.
         device: "cpu", "cuda", "cuda:1", ...; None takes the MODEL.DEVICE of the options, else a GPU where there is
@@ -182,6 +184,9 @@ def config_of(file: str, rest: dict[str, Any], config_file: str = "", options: S
     elif beside.is_file():
         logger.info("%s carries no config; taking %s", file, beside)
         _merge_tree(cfg, read_yaml(beside), str(beside), given, vocabulary)
+    elif known := options_of_file(file):
+        logger.info("%s is known by its name as a detector of torchvision", file)
+        cfg.merge_from_list([word for option in known.items() for word in option])
     else:
         raise UserError(f"{file} carries no config, and there is no {beside}; name one with --config-file FILE")
     cfg.merge_from_list(options)

@@ -23,12 +23,21 @@ class BoxList(TensorHolder):
         bbox: float [N, 4] tensor or nested list.
         image_size: (width, height) of the image.
         mode: "xyxy" (x1, y1, x2, y2) or "xywh" (x1, y1, width, height).
+        is_continuous: the boxes are those of a network that counts in edges rather than in pixels, as torchvision's and
+            detectron2's. Coordinates are the same, so that the box from edge x1 to edge x2 is (x1, x2 - 1), and so are
+            areas, overlaps and flips; but the edges are what `resize` scales, and regions end on them.
 
     Raises:
         ValueError: for another shape or mode.
     """
 
-    def __init__(self, bbox: torch.Tensor | Sequence[Any], image_size: tuple[int, int], mode: str = "xyxy") -> None:
+    def __init__(
+        self,
+        bbox: torch.Tensor | Sequence[Any],
+        image_size: tuple[int, int],
+        mode: str = "xyxy",
+        is_continuous: bool = False,
+    ) -> None:
         device = bbox.device if isinstance(bbox, torch.Tensor) else torch.device("cpu")
         bbox = torch.as_tensor(bbox, dtype=torch.float32, device=device)
         if bbox.ndim != 2 or bbox.shape[-1] != 4:
@@ -39,6 +48,7 @@ class BoxList(TensorHolder):
         self.bbox = bbox
         self.size = image_size
         self.mode = mode
+        self.is_continuous = is_continuous
         self.extra_fields: dict[str, Any] = {}
 
     def add_field(self, field: str, field_data: Any) -> None:
@@ -59,7 +69,7 @@ class BoxList(TensorHolder):
 
     def copy_with_fields(self, fields: str | Iterable[str], skip_missing: bool = False) -> "BoxList":
         """The same boxes with only the named fields (a name or several); a missing one is a `KeyError` or skipped."""
-        boxes = BoxList(self.bbox, self.size, self.mode)
+        boxes = self._like(self.bbox, self.size, self.mode)
         for field in [fields] if isinstance(fields, str) else fields:
             if self.has_field(field) or not skip_missing:
                 boxes.add_field(field, self.get_field(field))
@@ -75,14 +85,18 @@ class BoxList(TensorHolder):
             bbox = torch.stack((x, y, third - x + TO_REMOVE, fourth - y + TO_REMOVE), -1)
         else:
             bbox = torch.stack((*self._corners(),), -1)
-        boxes = BoxList(bbox, self.size, mode)
+        boxes = self._like(bbox, self.size, mode)
         boxes.extra_fields = dict(self.extra_fields)
         return boxes
 
     def resize(self, size: tuple[int, int], *args: Any, **kwargs: Any) -> "BoxList":
-        """The boxes of the image resized to `size` (width, height): coordinates times the ratio of the sizes."""
-        ratios = [float(new) / float(old) for new, old in zip(size, self.size)]
-        bbox = self.bbox * self.bbox.new_tensor(ratios * 2)
+        """The boxes of the image resized to `size` (width, height): coordinates, or edges, times the sizes' ratio."""
+        ratios = self.bbox.new_tensor([float(new) / float(old) for new, old in zip(size, self.size)] * 2)
+        if self.is_continuous and self.mode == "xyxy":
+            beyond = self.bbox.new_tensor([0, 0, TO_REMOVE, TO_REMOVE])
+            bbox = (self.bbox + beyond) * ratios - beyond
+        else:
+            bbox = self.bbox * ratios
         return self._transformed(bbox, size, lambda field: field.resize(size, *args, **kwargs), "resize")
 
     def transpose(self, method: int) -> "BoxList":
@@ -103,7 +117,7 @@ class BoxList(TensorHolder):
         x1, y1, x2, y2 = self._corners()
         x1, x2 = ((x - box[0]).clamp(min=0, max=max(width - TO_REMOVE, 0)) for x in (x1, x2))
         y1, y2 = ((y - box[1]).clamp(min=0, max=max(height - TO_REMOVE, 0)) for y in (y1, y2))
-        cropped = BoxList(torch.stack((x1, y1, x2, y2), -1), (width, height))
+        cropped = self._like(torch.stack((x1, y1, x2, y2), -1), (width, height), "xyxy")
         return cropped.convert(self.mode)._with_fields(self, lambda field: field.crop(box), "crop")
 
     def pad(self, size: tuple[int, int]) -> "BoxList":
@@ -116,7 +130,7 @@ class BoxList(TensorHolder):
             if not -len(self) <= item < len(self):
                 raise IndexError(f"box {item} of {len(self)}")
             item = slice(item % len(self), item % len(self) + 1)
-        boxes = BoxList(self.bbox[item], self.size, self.mode)
+        boxes = self._like(self.bbox[item], self.size, self.mode)
         for name, field in self.extra_fields.items():
             boxes.add_field(name, _pick(field, item))
         return boxes
@@ -150,6 +164,22 @@ class BoxList(TensorHolder):
         width, height = self.size
         return f"BoxList(num_boxes={len(self)}, image_width={width}, image_height={height}, mode={self.mode})"
 
+    @property
+    def region_end(self) -> int:
+        """What is added to a last pixel where features of a box are pooled, its maps pasted and its keypoints read.
+
+        Nothing in the original, whose regions end in the middle of it.
+        """
+        return TO_REMOVE if self.is_continuous else 0
+
+    def region_corners(self) -> torch.Tensor:
+        """float [N, 4], xyxy: where features of the boxes are pooled, and where their maps lie in the image."""
+        corners = self.convert("xyxy").bbox
+        return torch.cat((corners[:, :2], corners[:, 2:] + self.region_end), 1) if self.region_end else corners
+
+    def _like(self, bbox: torch.Tensor, size: tuple[int, int], mode: str) -> "BoxList":
+        return BoxList(bbox, size, mode, self.is_continuous)
+
     def _corners(self) -> tuple[torch.Tensor, ...]:
         x, y, third, fourth = self.bbox.unbind(-1)
         if self.mode == "xyxy":
@@ -169,7 +199,7 @@ class BoxList(TensorHolder):
         return torch.stack((x, y, third, fourth), -1)
 
     def _transformed(self, bbox, size, transform, verb):
-        return BoxList(bbox, size, self.mode)._with_fields(self, transform, verb)
+        return self._like(bbox, size, self.mode)._with_fields(self, transform, verb)
 
     def _with_fields(self, source, transform, verb):
         for name, field in source.extra_fields.items():

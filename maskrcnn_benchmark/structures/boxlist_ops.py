@@ -87,7 +87,7 @@ def cat_boxlist(boxlists: Iterable[BoxList]) -> BoxList:
             raise ValueError(f"cannot join boxes of different size or mode: {first}, {other}")
         if set(other.fields()) != set(first.fields()):
             raise ValueError(f"cannot join boxes with the fields {sorted(first.fields())} and {sorted(other.fields())}")
-    joined = BoxList(torch.cat([boxlist.bbox for boxlist in boxlists]), first.size, first.mode)
+    joined = BoxList(torch.cat([boxlist.bbox for boxlist in boxlists]), first.size, first.mode, first.is_continuous)
     for name in first.fields():
         joined.add_field(name, _cat([boxlist.get_field(name) for boxlist in boxlists]))
     return joined

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.config.defaults import (
     FLAG,
     FRACTION,
     NAME,
+    NORM,
     REGION_HEADS,
     WIDTHS,
     region_pooling,
@@ -145,6 +146,12 @@ class Instance(Task):
             ),
             Option("MODEL.ROI_MASK_HEAD.DILATION", 1, DILATION, "Dilation of the convolutions"),
             Option("MODEL.ROI_MASK_HEAD.USE_GN", False, FLAG, "Group norm after each convolution"),
+            Option(
+                "MODEL.ROI_MASK_HEAD.NORM",
+                "",
+                NORM,
+                'Norm after each convolution: "GN", "BN", "FrozenBN" or "" for what USE_GN says',
+            ),
         )
 
     def region_options(self, cfg: CfgNode) -> CfgNode:
@@ -222,7 +229,7 @@ class Instance(Task):
         if tuple(masks.shape[-2:]) == (height, width):
             pasted = masks[:, 0] > 0.5  # the network has pasted them itself (POSTPROCESS_MASKS)
         else:
-            pasted = paste_masks(masks, instances.convert("xyxy").bbox, instances.size, threshold=0.5, padding=1)
+            pasted = paste_masks(masks, instances.region_corners(), instances.size, threshold=0.5, padding=1)
         return predicted_rows(instances, "segmentation", encode(pasted.cpu().numpy()))
 
     def files(self) -> tuple[ListFile, ...]:
@@ -283,7 +290,7 @@ class Instance(Task):
         if tuple(masks.shape[-2:]) == prediction.size[::-1]:
             masks = masks[:, 0] > 0.5  # the network pasted them itself (POSTPROCESS_MASKS)
         else:
-            masks = paste_masks(masks, objects.convert("xyxy").bbox, prediction.size)
+            masks = paste_masks(masks, objects.region_corners(), prediction.size)
         return Masks.of(objects, vocabulary, masks=masks)
 
     # Export -----------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ from maskrcnn_benchmark.visualization.canvas import ENTRIES_SHOWN, Canvas, enlar
 from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped, parts_table
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.maps import FILL
-from maskrcnn_benchmark.visualization.objects import canvas_boxes, shown_objects
+from maskrcnn_benchmark.visualization.objects import canvas_regions, shown_objects
 from maskrcnn_benchmark.visualization.palette import part_colours
 
 
@@ -338,7 +338,7 @@ class Part(Task):
         chosen = instances[(scores >= INSTANCE_THRESHOLD) & has_parts]
         if len(chosen) == 0:
             return PartPrediction(np.zeros(prediction.size[::-1], np.uint8), [])
-        runs = paste_part_runs(chosen.get_field("parts"), chosen.convert("xyxy").bbox, prediction.size)
+        runs = paste_part_runs(chosen.get_field("parts"), chosen.region_corners(), prediction.size)
         scores, labels = chosen.get_field("scores").tolist(), chosen.get_field("labels").tolist()
         rows: dict[int, dict[str, Any]] = {}
         for box, part, code in runs.encode():
@@ -425,7 +425,7 @@ class Part(Task):
         if self.content(prediction) is None:
             return None
         objects = best_first(prediction.instances, threshold)
-        boxes, scores = objects.convert("xyxy").bbox, objects.get_field("scores")
+        boxes, scores = objects.region_corners(), objects.get_field("scores")
         return paste_parts(objects.get_field("parts"), boxes, scores, prediction.size)
 
     def has_threshold(self, cfg: CfgNode) -> bool:
@@ -554,7 +554,7 @@ def _part_labels(content: Any, known: Known, canvas: Canvas, threshold: float) -
         return known.part_map.resize(canvas.size).labels.cpu().numpy()
     objects = shown_objects(known.instances, threshold)
     parts, scores = objects.get_field("parts").float().cpu(), objects.get_field("scores").cpu()
-    return paste_parts(parts, canvas_boxes(objects, canvas), scores, canvas.size).numpy()
+    return paste_parts(parts, canvas_regions(objects, canvas), scores, canvas.size).numpy()
 
 
 PART = register_task(Part())

@@ -1,7 +1,10 @@
 """Where the weights are that a config names: a path, an address or a name in the catalog."""
 
+import difflib
 from pathlib import Path
 from urllib.request import url2pathname
+
+from torchvision import models
 
 from maskrcnn_benchmark.config import model_catalog
 from maskrcnn_benchmark.config.model_catalog import CATALOG_PREFIX
@@ -10,9 +13,10 @@ from maskrcnn_benchmark.utils.imports import import_file
 from maskrcnn_benchmark.utils.web import is_address, without_secrets
 from maskrcnn_benchmark.utils.weights.download import cache_url
 
-__all__ = ["cache_url", "catalog_address", "local_file"]
+__all__ = ["cache_url", "catalog_address", "local_file", "torchvision_address"]
 
 DETECTRON2_PREFIX = "detectron2://"
+TORCHVISION_PREFIX = "torchvision://"
 DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/"
 
 
@@ -20,13 +24,16 @@ def local_file(name: str, paths_catalog: str = "") -> str:
     """The path of the weights `name`, which are downloaded first if they are not here.
 
     Args:
-        name: a path, an http(s) address, catalog://NAME, or detectron2://PATH of that library's model zoo.
+        name: a path, an http(s) address, catalog://NAME, detectron2://PATH of that library's model zoo, or
+            torchvision://MODEL, see `torchvision_address`.
         paths_catalog: see `catalog_address`.
     """
     if name.startswith(CATALOG_PREFIX):
         name = catalog_address(name, paths_catalog)
     if name.startswith(DETECTRON2_PREFIX):
         name = DETECTRON2 + name.removeprefix(DETECTRON2_PREFIX)
+    if name.startswith(TORCHVISION_PREFIX):
+        name = torchvision_address(name)
     if name.startswith("file://"):
         host, _, path = name.removeprefix("file://").partition("/")
         if host not in ("", "localhost"):
@@ -41,7 +48,27 @@ def is_fetched(name: str, paths_catalog: str = "") -> bool:
     """Whether the weights `name` come from the network, if they are not cached; raises as `catalog_address` does."""
     if name.startswith(CATALOG_PREFIX):
         name = catalog_address(name, paths_catalog)
-    return is_address(name) or name.startswith(DETECTRON2_PREFIX)
+    return is_address(name) or name.startswith((DETECTRON2_PREFIX, TORCHVISION_PREFIX))
+
+
+def torchvision_address(name: str) -> str:
+    """Where torchvision keeps the weights `torchvision://MODEL` (its default ones) or `torchvision://MODEL/WEIGHTS`.
+
+    Models are those of `torchvision.models.list_models()`, such as maskrcnn_resnet50_fpn_v2 or resnet50; weights are
+    the members of their enumeration, such as COCO_V1. Raises `UserError` with near names for others.
+    """
+    model, _, weights = name.removeprefix(TORCHVISION_PREFIX).partition("/")
+    known = models.list_models()
+    if model not in known:
+        near = difflib.get_close_matches(model, known, 3, 0.3)
+        hint = f"did you mean {', '.join(near)}?" if near else "torchvision.models.list_models() lists its names"
+        raise UserError(f"{name}: torchvision has no model {model!r}; {hint}")
+    entries = models.get_model_weights(model)
+    if not len(entries):
+        raise UserError(f"{name}: torchvision has no weights of {model}; take another model")
+    if weights and weights not in entries.__members__:
+        raise UserError(f"{name}: the weights of {model} are {', '.join(entries.__members__)}")
+    return entries[weights or "DEFAULT"].url
 
 
 def catalog_address(name: str, paths_catalog: str = "") -> str:

@@ -49,6 +49,11 @@ def canvas_boxes(objects: BoxList, canvas: Canvas) -> torch.Tensor:
     return (boxes + torch.tensor([0.0, 0.0, 1.0, 1.0])) * canvas.scale - torch.tensor([0.0, 0.0, 1.0, 1.0])
 
 
+def canvas_regions(objects: BoxList, canvas: Canvas) -> torch.Tensor:
+    """As `canvas_boxes`, but where the maps of the boxes lie (`BoxList.region_corners`)."""
+    return canvas_boxes(objects, canvas) + torch.tensor([0.0, 0.0, 1.0, 1.0]) * objects.region_end
+
+
 def box_spots(box: Sequence[float], canvas: Canvas) -> Spots:
     """Where a box's name may stand, (left, bottom) each: on it, in it, under it, at its right."""
     left, top, right, bottom = box
@@ -75,7 +80,7 @@ def canvas_masks(objects: BoxList, canvas: Canvas) -> list[np.ndarray]:
         masks = objects.get_field("mask")
         if tuple(masks.shape[-2:]) == objects.size[::-1]:  # in the image already, not within the boxes
             return [enlarge_mask((mask[0] > 0.5).cpu().numpy(), canvas.size) for mask in masks]
-        boxes = canvas_boxes(objects, canvas)
+        boxes = canvas_regions(objects, canvas)
         return list(paste_masks(masks.float().cpu(), boxes, canvas.size, 0.5, 1).numpy())
     masks = objects.get_field("masks").get_mask_tensor().cpu().numpy()
     return [enlarge_mask(mask, canvas.size) for mask in masks.reshape(-1, *masks.shape[-2:])]

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.utils.errors import UserError
         (("MODEL.RPN_ONLY", True), r"MODEL\.RPN_ONLY"),
         (("MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS", True), r"MODEL\.ROI_MASK_HEAD\.POSTPROCESS_MASKS"),
         (("MODEL.COMPILE", True), r"MODEL\.COMPILE"),
+        (("MODEL.BOX_CONVENTION", "torchvision"), r"MODEL\.BOX_CONVENTION is 'torchvision'"),
     ],
 )
 def test_options_are_named(small, options, name):

@@ -58,6 +58,9 @@ def test_a_model_of_torchvision_gets_the_names_of_coco(tmp_path):
     network = load_network(tmp_path / "foreign.pth", config, ["MODEL.RESNETS.STRIDE_IN_1X1", False], "cpu")
     names = network.vocabulary.thing_names
     assert len(names) == 80 and (names[0], names[79]) == ("person", "toothbrush")
+    known = (tmp_path / "foreign.pth").rename(tmp_path / "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth")
+    network = load_network(known, device="cpu")  # needs no config
+    assert network.vocabulary.thing_names == names and network.cfg.MODEL.BOX_CONVENTION == "torchvision"
 
 
 def test_known_names_of_joints():

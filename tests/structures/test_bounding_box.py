@@ -15,6 +15,18 @@ FRACTIONS = st.integers(-(2**20), 2**20).map(lambda number: number / 1024)
 EXACT_BOXES = st.lists(st.tuples(FRACTIONS, FRACTIONS, FRACTIONS, FRACTIONS), max_size=5)
 
 
+def test_edges_of_continuous_boxes_are_scaled_and_end_their_regions():
+    boxes = BoxList([[2.0, 4.0, 9.0, 19.0]], (40, 40), is_continuous=True)  # edges 2, 4, 10, 20
+    boxes.add_field("labels", torch.tensor([3]))
+    assert boxes.region_corners().tolist() == [[2, 4, 10, 20]]
+    halved = boxes.resize((20, 80))[0:1].copy_with_fields("labels")  # edges 1, 8, 5, 40
+    assert halved.bbox.tolist() == [[1, 8, 4, 39]] and halved.region_corners().tolist() == [[1, 8, 5, 40]]
+    assert boxes.area().item() == 8 * 16
+    pixels = BoxList(boxes.bbox, (40, 40))
+    assert pixels.region_corners() is pixels.bbox
+    assert pixels.resize((20, 80)).bbox.tolist() == [[1, 8, 4.5, 38]]
+
+
 def test_a_box_includes_its_last_pixel():
     boxes = BoxList([[2, 3, 2, 3], [0, 0, 9, 4]], (10, 5))
     assert boxes.area().tolist() == [1, 50]

@@ -26,12 +26,33 @@ def downloads(monkeypatch):
             "detectron2://COCO-Detection/x/1/model.pkl",
             "https://dl.fbaipublicfiles.com/detectron2/COCO-Detection/x/1/model.pkl",
         ),
+        (
+            "torchvision://maskrcnn_resnet50_fpn_v2",
+            "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+        ),
+        (
+            "torchvision://resnet50/IMAGENET1K_V1",
+            "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        ),
         ("https://example.org/a.pth", "https://example.org/a.pth"),
     ],
 )
 def test_names_and_addresses_are_downloaded(downloads, name, address):
     assert model_zoo.local_file(name) == "/cache/file"
     assert downloads == [address]
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("torchvision://maskrcnn_resnet50", "no model 'maskrcnn_resnet50'; did you mean .*maskrcnn_resnet50_fpn"),
+        ("torchvision://resnet50/COCO_V1", "the weights of resnet50 are IMAGENET1K_V1, IMAGENET1K_V2"),
+    ],
+)
+def test_what_torchvision_does_not_have_is_named(name, words):
+    assert model_zoo.is_fetched(name)
+    with pytest.raises(UserError, match=words):
+        model_zoo.local_file(name)
 
 
 def test_paths_stay_paths(downloads):

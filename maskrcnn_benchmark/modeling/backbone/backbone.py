@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.backbone.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
 from maskrcnn_benchmark.modeling.backbone.resnet import BlockStyle, ResNet, StageSpec, make_dcn, parse_module_name
-from maskrcnn_benchmark.modeling.make_layers import conv_with_kaiming_uniform, group_norm_factory
+from maskrcnn_benchmark.modeling.make_layers import conv_with_kaiming_uniform, group_norm_factory, norm_factory
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -197,7 +197,8 @@ def build_retinanet_fpn(cfg: CfgNode, depth: int) -> ResNetBackbone:
 
 
 def _fpn_conv(cfg):
-    return conv_with_kaiming_uniform(cfg.MODEL.FPN.USE_GN, cfg.MODEL.FPN.USE_RELU, group_norm_factory(cfg))
+    norm = norm_factory(cfg, cfg.MODEL.FPN)
+    return conv_with_kaiming_uniform(norm is not None, cfg.MODEL.FPN.USE_RELU, norm or group_norm_factory(cfg))
 
 
 def _register(name: str, strides: tuple[int, ...], build: Callable[..., nn.Module], *args: int) -> None:

@@ -21,7 +21,7 @@ class ConvStackFeatureExtractor(nn.Module):
         pooler: `Pooler`.
         layers: output channels of each convolution.
         dilation: of every convolution.
-        use_gn: group norm after each convolution.
+        use_gn: a norm after each convolution, which `group_norm` makes: of any kind.
         group_norm: function channels -> normalisation layer.
     """
 

@@ -16,7 +16,7 @@ class SampledRegions(BoxList):
     @classmethod
     def of(cls, boxes: BoxList, num_positives: int) -> "SampledRegions":
         """Boxes in that order, sharing their tensors and fields."""
-        regions = cls(boxes.bbox, boxes.size, boxes.mode)
+        regions = cls(boxes.bbox, boxes.size, boxes.mode, boxes.is_continuous)
         regions.extra_fields = dict(boxes.extra_fields)
         regions.num_positives = num_positives
         return regions

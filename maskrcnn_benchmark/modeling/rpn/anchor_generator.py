@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.modeling.box_convention import ORIGINAL, BoxConvention, box_convention
+from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
 from maskrcnn_benchmark.structures.image_list import sizes_on
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.tensor_cache import TensorCache
@@ -62,6 +64,7 @@ class AnchorGenerator(nn.Module):
         aspect_ratios: height over width.
         anchor_strides: input pixels per position of each level.
         straddle_thresh: anchors that leave the image by this many pixels or more are not visible; -1 keeps all.
+        convention: decides on places and rounding of the anchors.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class AnchorGenerator(nn.Module):
         aspect_ratios: Sequence[float],
         anchor_strides: Sequence[int],
         straddle_thresh: int = 0,
+        convention: BoxConvention = ORIGINAL,
     ) -> None:
         super().__init__()
         if len(anchor_strides) == 1:
@@ -78,8 +82,9 @@ class AnchorGenerator(nn.Module):
             raise ValueError(f"{len(anchor_strides)} anchor strides but {len(sizes)} anchor sizes")
         self.strides = tuple(anchor_strides)
         self.straddle_thresh = straddle_thresh
+        self.fitted_strides = convention.fitted_strides
         self.cell_anchors = BufferList(
-            generate_anchors(stride, size if isinstance(size, tuple | list) else (size,), aspect_ratios)
+            _cell_anchors(convention, stride, size if isinstance(size, tuple | list) else (size,), aspect_ratios)
             for stride, size in zip(anchor_strides, sizes)
         )
         self._grids = TensorCache(MAX_CACHED_GRIDS)
@@ -110,7 +115,7 @@ class AnchorGenerator(nn.Module):
     def _make_grid(self, shapes, device):
         levels = [
             grid_anchors(cell.to(device), stride, *shape)
-            for cell, stride, shape in zip(self.cell_anchors, self.strides, shapes)
+            for cell, stride, shape in zip(self.cell_anchors, self._strides_of(shapes), shapes)
         ]
         every = torch.cat(levels)
         sizes = [len(level) for level in levels]
@@ -118,6 +123,13 @@ class AnchorGenerator(nn.Module):
         widths = [width for _, width in shapes]
         table = torch.tensor([begins, widths, self.num_anchors_per_location()], device=device)
         return AnchorGrid(list(every.split(sizes)), every, *table)
+
+    def _strides_of(self, shapes):
+        """Pixels between the anchors of each level, down and across, for maps of these (height, width)."""
+        if not self.fitted_strides:
+            return self.strides
+        height, width = (side * self.strides[0] for side in shapes[0])
+        return [(height // rows, width // columns) for rows, columns in shapes]
 
     def visibility(self, anchors: torch.Tensor, image_sizes: Sequence[tuple[int, int]]) -> torch.Tensor:
         """Which anchors lie in which image, padding excluded.
@@ -158,11 +170,40 @@ def generate_anchors(stride: int, sizes: Sequence[float], aspect_ratios: Sequenc
     return torch.from_numpy(np.concatenate((centre - reach, centre + reach), 1)).float()
 
 
-def grid_anchors(cell_anchors: torch.Tensor, stride: int, height: int, width: int) -> torch.Tensor:
-    """`cell_anchors` moved to each position of a height x width map: [height * width * A, 4]."""
+def _cell_anchors(convention, stride, sizes, aspect_ratios):
+    if convention.corner_anchors:
+        return corner_anchors(sizes, aspect_ratios, convention.whole_anchors)
+    return generate_anchors(stride, sizes, aspect_ratios)
+
+
+def corner_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float], rounded: bool) -> torch.Tensor:
+    """Anchors around the corner (0, 0) of a cell, with its size's area: torchvision's or, not rounded, detectron2's.
+
+    Args:
+        rounded: corners are moved to whole pixels, half ones to even.
+
+    Returns:
+        float32 [len(aspect_ratios) * len(sizes), 4]: as of `generate_anchors`.
+    """
+    heights = torch.as_tensor(aspect_ratios, dtype=torch.float32).sqrt()
+    sides = torch.stack((1 / heights, heights), 1)[:, None] * torch.as_tensor(sizes, dtype=torch.float32)[:, None]
+    reach = sides.reshape(-1, 2) / 2
+    corners = torch.cat((-reach, reach), 1)
+    if rounded:
+        corners = corners.round()
+    return corners - corners.new_tensor([0, 0, TO_REMOVE, TO_REMOVE])
+
+
+def grid_anchors(cell_anchors: torch.Tensor, stride: int | Sequence[int], height: int, width: int) -> torch.Tensor:
+    """`cell_anchors` moved to each position of a height x width map: [height * width * A, 4].
+
+    Args:
+        stride: pixels between positions, or how many down and across.
+    """
+    down, across = (stride, stride) if isinstance(stride, int) else stride
     y, x = torch.meshgrid(
-        torch.arange(height, device=cell_anchors.device) * stride,
-        torch.arange(width, device=cell_anchors.device) * stride,
+        torch.arange(height, device=cell_anchors.device) * down,
+        torch.arange(width, device=cell_anchors.device) * across,
         indexing="ij",
     )
     shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
@@ -182,7 +223,7 @@ def make_anchor_generator(cfg: CfgNode) -> AnchorGenerator:
         raise UserError(
             f"MODEL.RPN.ANCHOR_STRIDE has {len(strides)} values; without MODEL.RPN.USE_FPN there is one feature map"
         )
-    return AnchorGenerator(sizes, options.ASPECT_RATIOS, strides, options.STRADDLE_THRESH)
+    return AnchorGenerator(sizes, options.ASPECT_RATIOS, strides, options.STRADDLE_THRESH, box_convention(cfg))
 
 
 def make_anchor_generator_retinanet(cfg: CfgNode) -> AnchorGenerator:
@@ -198,4 +239,7 @@ def make_anchor_generator_retinanet(cfg: CfgNode) -> AnchorGenerator:
         )
     scales = [options.OCTAVE ** (i / options.SCALES_PER_OCTAVE) for i in range(options.SCALES_PER_OCTAVE)]
     sizes = tuple(tuple(size * scale for scale in scales) for size in options.ANCHOR_SIZES)
-    return AnchorGenerator(sizes, options.ASPECT_RATIOS, options.ANCHOR_STRIDES, options.STRADDLE_THRESH)
+    convention = box_convention(cfg)
+    if convention.whole_anchors:
+        sizes = tuple(tuple(map(int, of_level)) for of_level in sizes)
+    return AnchorGenerator(sizes, options.ASPECT_RATIOS, options.ANCHOR_STRIDES, options.STRADDLE_THRESH, convention)

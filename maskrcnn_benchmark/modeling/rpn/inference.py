@@ -7,6 +7,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers.nms import level_nms
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.box_convention import ORIGINAL, BoxConvention, box_convention
 from maskrcnn_benchmark.modeling.utils import cat, without_crowds
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -23,6 +24,7 @@ class RPNPostProcessor:
         box_coder: `BoxCoder`.
         fpn_post_nms_top_n: boxes kept over all levels, where there are several.
         per_batch: the limit over all levels holds for the whole batch rather than for each image.
+        convention: decides on the class of the proposals and on what is clipped and dropped.
     """
 
     def __init__(
@@ -34,11 +36,13 @@ class RPNPostProcessor:
         box_coder: BoxCoder,
         fpn_post_nms_top_n: int,
         per_batch: bool = False,
+        convention: BoxConvention = ORIGINAL,
     ) -> None:
         self.pre_nms_top_n = pre_nms_top_n
         self.post_nms_top_n = post_nms_top_n
         self.nms_thresh = nms_thresh
-        self.min_size = min_size
+        self.min_size = max(min_size, convention.least_proposal or 0)
+        self.convention = convention
         self.box_coder = box_coder
         self.fpn_post_nms_top_n = fpn_post_nms_top_n
         self.per_batch = per_batch
@@ -65,13 +69,14 @@ class RPNPostProcessor:
             level by level.
         """
         boxes, scores, sizes = self._best_of_levels(anchors, objectness, box_regression)
-        boxes = clip_boxes(boxes, image_sizes, None)
+        boxes = clip_boxes(boxes, image_sizes, None, self.convention.is_continuous)
         kept = self._without_duplicates(boxes, scores, sizes)
         index, counts = self._choose(scores, kept, several_levels=len(sizes) > 1)
         boxes, scores = boxes.gather(1, index[:, :, None].expand(-1, -1, 4)), scores.gather(1, index)
         proposals = []
         for image_boxes, image_scores, count, (height, width) in zip(boxes, scores, counts, image_sizes):
-            proposal = BoxList(image_boxes[:count], (int(width), int(height)))
+            size = int(width), int(height)
+            proposal = BoxList(image_boxes[:count], size, is_continuous=self.convention.is_continuous)
             proposal.add_field("objectness", image_scores[:count])
             proposals.append(proposal)
         return proposals if targets is None else add_ground_truth(proposals, targets)
@@ -133,7 +138,8 @@ def add_ground_truth(proposals: Sequence[BoxList], targets: Sequence[ImageAnnota
         if target.instances is not None and len(target.instances):
             objects = without_crowds(target.instances).convert("xyxy").bbox.to(proposal.bbox)
             objectness = torch.cat((proposal.get_field("objectness"), objects.new_ones(len(objects))))
-            proposal = BoxList(torch.cat((proposal.bbox, objects)), proposal.size)
+            corners = torch.cat((proposal.bbox, objects))
+            proposal = BoxList(corners, proposal.size, proposal.mode, proposal.is_continuous)
             proposal.add_field("objectness", objectness)
         joined.append(proposal)
     return joined
@@ -151,16 +157,30 @@ def make_rpn_postprocessor(cfg: CfgNode, box_coder: BoxCoder, is_train: bool) ->
         box_coder,
         options[f"FPN_POST_NMS_TOP_N_{stage}"],
         per_batch=is_train and options.FPN_POST_NMS_PER_BATCH,
+        convention=box_convention(cfg),
     )
 
 
-def clip_boxes(boxes: torch.Tensor, image_sizes: Sequence[tuple[int, int]], image: torch.Tensor | None) -> torch.Tensor:
+def clip_boxes(
+    boxes: torch.Tensor,
+    image_sizes: Sequence[tuple[int, int]],
+    image: torch.Tensor | None,
+    is_continuous: bool = False,
+) -> torch.Tensor:
     """Boxes moved into their images, as a new tensor.
 
     Args:
         boxes: float [..., 4], xyxy, inclusive pixels.
         image_sizes: N pairs (height, width).
         image: int64 [...] or a shape that broadcasts with it, the image of each box; None: boxes are [N, K, 4].
+        is_continuous: what is moved are edges: a box outside of its image becomes one without width or height, where
+            it otherwise keeps the pixels on the border.
     """
     limits = sizes_on(image_sizes, boxes.device).flip(1).repeat(1, 2).to(boxes.dtype) - TO_REMOVE
-    return torch.minimum(boxes.clamp(min=0), limits[:, None] if image is None else limits[image])
+    if is_continuous:
+        first = boxes.new_tensor([0, 0, -TO_REMOVE, -TO_REMOVE])
+        limits = limits + boxes.new_tensor([TO_REMOVE, TO_REMOVE, 0, 0])
+        boxes = torch.maximum(boxes, first)
+    else:
+        boxes = boxes.clamp(min=0)
+    return torch.minimum(boxes, limits[:, None] if image is None else limits[image])

@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.make_layers import init_small
 from maskrcnn_benchmark.modeling.rpn.anchor_generator import AnchorGenerator, make_anchor_generator
 from maskrcnn_benchmark.modeling.rpn.inference import RPNPostProcessor, make_rpn_postprocessor
 from maskrcnn_benchmark.modeling.rpn.loss import RPNLossComputation, make_rpn_loss_evaluator
@@ -65,6 +66,43 @@ class RPNHead(nn.Module):
         """
         hidden = F.relu_(F.linear(patches, self.conv.weight.permute(0, 2, 3, 1).flatten(1), self.conv.bias))
         return tuple(F.linear(hidden, c.weight.flatten(1), c.bias) for c in (self.cls_logits, self.bbox_pred))
+
+
+class StackedConvRPNHead(nn.Module):
+    """As `RPNHead` with several 3x3 convolutions, each with a ReLU; the same on every level.
+
+    Args:
+        in_channels: channels of each feature map.
+        num_anchors: anchors per position.
+        num_convs: how many convolutions, called conv0, conv1, ... as in detectron2.
+    """
+
+    def __init__(self, in_channels: int, num_anchors: int, num_convs: int = 2) -> None:
+        super().__init__()
+        self.conv = nn.Sequential()
+        for index in range(num_convs):
+            self.conv.add_module(f"conv{index}", nn.Conv2d(in_channels, in_channels, 3, padding=1))
+        self.cls_logits = nn.Conv2d(in_channels, num_anchors, 1)
+        self.bbox_pred = nn.Conv2d(in_channels, num_anchors * 4, 1)
+        for layer in (*self.conv, self.cls_logits, self.bbox_pred):
+            init_small(layer)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, in_channels: int, num_anchors: int) -> "StackedConvRPNHead":
+        return cls(in_channels, num_anchors, cfg.MODEL.RPN.NUM_CONVS)
+
+    def forward(self, x: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Maps [N, C, H, W] -> lists of logits [N, num_anchors, H, W] and of offsets [N, num_anchors * 4, H, W]."""
+        logits, offsets = [], []
+        for hidden in x:
+            for conv in self.conv:
+                hidden = F.relu_(conv(hidden))
+            logits.append(self.cls_logits(hidden))
+            offsets.append(self.bbox_pred(hidden))
+        return logits, offsets
+
+
+registry.RPN_HEADS.register("StackedConvRPNHead", StackedConvRPNHead.from_config)
 
 
 class RPNModule(nn.Module):

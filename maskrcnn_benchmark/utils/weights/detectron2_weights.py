@@ -4,8 +4,9 @@ Its background class is the last and has no box codes or mask, ours is the first
 stand for what is not there, which nothing reads. Its epsilon moves into the variances. Anchors at one position are
 counted by size there and by ratio here: the rows of heads with several sizes (C4, RetinaNet) are reordered.
 
-What stays different and moves boxes by about a pixel: its boxes are continuous, ours inclusive (width = x2 - x1 + 1);
-its anchors are centred on a cell's corner, ours on its centre and rounded; its ROIAlign is shifted by half a pixel.
+MODEL.BOX_CONVENTION "detectron2" reads them with its boxes. With the original's boxes move by about a pixel: its boxes
+are continuous, ours inclusive (width = x2 - x1 + 1); its anchors are centred on a cell's corner, ours on its centre and
+rounded; its ROIAlign is shifted by half a pixel.
 """
 
 from collections.abc import Collection
@@ -52,6 +53,8 @@ def _heads():
         "top_block.p6": Place("top_blocks.p6"),
         "top_block.p7": Place("top_blocks.p7"),
         "rpn_head.conv": Place("rpn.head.conv"),
+        "rpn_head.conv.conv0": Place("rpn.head.conv.conv0"),
+        "rpn_head.conv.conv1": Place("rpn.head.conv.conv1"),
         "rpn_head.objectness_logits": Place("rpn.head.cls_logits"),
         "rpn_head.anchor_deltas": Place("rpn.head.bbox_pred"),
         "box_head.fc1": Place("fc6"),

@@ -57,10 +57,18 @@ def fold_epsilon(state_dict: StateDict, model: nn.Module, epsilon: float = EPSIL
     """
     if not has_frozen_norm(model):
         return state_dict
+    learnt = tuple(
+        f".{name}." for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    )
+
+    def is_frozen(name):  # norms with an epsilon of their own may stand beside them
+        norm = f".{name.rpartition('.')[0]}."
+        return not any(other.endswith(norm) for other in learnt)
+
     return {
-        name: _exact(tensor) + epsilon if name.endswith("running_var") else tensor
+        name: _exact(tensor) + epsilon if name.endswith("running_var") and is_frozen(name) else tensor
         for name, tensor in state_dict.items()
-        if not name.endswith("num_batches_tracked")
+        if not (name.endswith("num_batches_tracked") and is_frozen(name))
     }
 
 

@@ -1,10 +1,11 @@
-"""torchvision's ResNets and its detectors with a ResNet-50-FPN (first generation) under our names.
+"""torchvision's ResNets and its detectors with a ResNet-50-FPN, of both generations, under our names.
 
-What is exact: the backbone, the pyramid, the heads on the same regions. Detectors trained on COCO predict COCO's 91
-category numbers; their rows are picked so that the classes are our 80 in the order of the categories.
+What is exact: the backbone, the pyramid, the heads on the same regions and, with MODEL.BOX_CONVENTION "torchvision",
+the detections. Detectors trained on COCO predict COCO's 91 category numbers; their rows are picked so that the classes
+are our 80 in the order of the categories.
 
-What stays different and moves boxes by about a pixel: its boxes are continuous, ours inclusive (width = x2 - x1 + 1);
-its anchors are centred on a cell's corner, ours on its centre.
+With the original's convention boxes move by about a pixel: torchvision's are continuous, ours inclusive (width =
+x2 - x1 + 1), and its anchors are centred on a cell's corner, ours on its centre.
 """
 
 import re
@@ -16,7 +17,6 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.weights.layouts import EPSILON, fold_epsilon, rename_deformable, scale_box_codes
 
 NAME = "torchvision"
@@ -33,16 +33,16 @@ CONVENTIONS = {
     "MODEL.RESNETS.STRIDE_IN_1X1": False,
 }
 
-# Pattern of a name, and ours; later generations of torchvision put each convolution into a sequence of its own
+# Pattern of a name, and ours
 RENAMES = [
     (re.compile(pattern), ours)
     for pattern, ours in (
         (r"(?:backbone\.body\.)?(conv1|bn1)\.(\w+)", r"stem.\1.\2"),
         (r"(?:backbone\.body\.)?(layer\d\..+)", r"\1"),
         (r"backbone\.fpn\.extra_blocks\.(p[67])\.(\w+)", r"top_blocks.\1.\2"),
-        (r"rpn\.head\.conv(?:\.0\.0)?\.(\w+)", r"rpn.head.conv.\1"),
-        (r"rpn\.head\.(cls_logits|bbox_pred)\.(\w+)", r"rpn.head.\1.\2"),
+        (r"rpn\.head\.(conv|cls_logits|bbox_pred)\.(\w+)", r"rpn.head.\1.\2"),
         (r"roi_heads\.box_head\.(fc[67])\.(\w+)", r"\1.\2"),
+        (r"roi_heads\.box_head\.\d\.(\w+)", r"fc6.\1"),
         (r"roi_heads\.box_predictor\.(cls_score|bbox_pred)\.(\w+)", r"\1.\2"),
         (r"roi_heads\.mask_head\.(mask_fcn\d)\.(\w+)", r"\1.\2"),
         (r"roi_heads\.mask_predictor\.(conv5_mask|mask_fcn_logits)\.(\w+)", r"\1.\2"),
@@ -55,17 +55,31 @@ RENAMES = [
 COUNTED = [
     (re.compile(pattern), ours, number)
     for pattern, ours, number in (
-        (r"roi_heads\.mask_head\.(\d)\.0\.(\w+)", "mask_fcn{}.{}", lambda n: n + 1),
         (r"roi_heads\.keypoint_head\.(\d+)\.(\w+)", "conv_fcn{}.{}", lambda n: n // 2 + 1),
-        (r"head\.classification_head\.conv\.(\d)\.0\.(\w+)", "rpn.head.cls_tower.{}.{}", lambda n: 2 * n),
-        (r"head\.regression_head\.conv\.(\d)\.0\.(\w+)", "rpn.head.bbox_tower.{}.{}", lambda n: 2 * n),
         (r"head\.classification_head\.conv\.(\d)\.(\w+)", "rpn.head.cls_tower.{}.{}", lambda n: n),
         (r"head\.regression_head\.conv\.(\d)\.(\w+)", "rpn.head.bbox_tower.{}.{}", lambda n: n),
     )
 ]
 # Where a ResNet's layers are in nn.Sequential(*resnet.children()), which lightly and fastai keep as an encoder
 CHILDREN = {"0": "conv1", "1": "bn1", **{str(3 + stage): f"layer{stage}" for stage in (1, 2, 3, 4)}}
-PYRAMID = re.compile(r"backbone\.fpn\.(inner|layer)_blocks\.(\d)(?:\.0)?\.(\w+)")
+# Number n of a convolution that stands in a sequence of its own, as those of later releases do: first itself, then, in
+# the second generation, its norm
+BLOCK = re.compile(
+    r"(backbone\.fpn\.inner_blocks|backbone\.fpn\.layer_blocks|rpn\.head\.conv|roi_heads\.box_head|roi_heads\.mask_head|"
+    r"head\.classification_head\.conv|head\.regression_head\.conv)\.(\d)\.([01])\.(\w+)"
+)
+PYRAMID = re.compile(r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.(\w+)")
+# Ours of a row of convolutions, norms and ReLUs that are counted together, and of those that are counted from 1
+ROWS = {
+    "roi_heads.box_head": "xconvs",
+    "head.classification_head.conv": "rpn.head.cls_tower",
+    "head.regression_head.conv": "rpn.head.bbox_tower",
+}
+NUMBERED = {
+    "backbone.fpn.inner_blocks": "fpn_inner",
+    "backbone.fpn.layer_blocks": "fpn_layer",
+    "roi_heads.mask_head": "mask_fcn",
+}
 
 
 def recognise(names: Collection[str]) -> bool:
@@ -97,32 +111,29 @@ def convert(
         model: decides on epsilons, on deformable convolutions and whether classes are picked.
         cfg: unused.
         source: the file's name, which tells torchvision's own detectors from others.
-
-    Raises:
-        UserError: a detector of torchvision's second generation, which is another network.
     """
-    if "rpn.head.conv.1.0.weight" in weights or "backbone.fpn.inner_blocks.0.1.weight" in weights:
-        raise UserError(
-            f"{source}: torchvision's detectors of the second generation (..._v2) have other heads than these models; "
-            "take the first, such as catalog://COCO/torchvision/maskrcnn_resnet50_fpn"
-        )
     # the pyramid of RetinaNet begins one stage later
-    first_level = 4 - sum(name.startswith("backbone.fpn.inner_blocks.") and name.endswith("weight") for name in weights)
-    renamed = ((_our_name(name, first_level + 1), tensor) for name, tensor in weights.items())
+    levels = {name.split(".")[3] for name in weights if name.startswith("backbone.fpn.inner_blocks.")}
+    renamed = ((_our_name(name, 5 - len(levels), weights), tensor) for name, tensor in weights.items())
     state_dict = {name: tensor for name, tensor in renamed if name}
     _pick_classes(state_dict, model)
     conventions = dict(CONVENTIONS)
     if any(name.startswith("head.regression_head.") for name in weights):
         _fit_retinanet(state_dict, model)
-        conventions["MODEL.RETINANET.USE_C5"] = False
+        p6 = state_dict.get("top_blocks.p6.weight")
+        conventions["MODEL.RETINANET.USE_C5"] = p6 is not None and p6.shape[0] != p6.shape[1]
+    if levels:
+        conventions["MODEL.BOX_CONVENTION"] = "torchvision"
     epsilon = 0.0 if WITHOUT_EPSILON.search(source) else EPSILON
     return rename_deformable(fold_epsilon(state_dict, model, epsilon), model), conventions
 
 
-def _our_name(name, first_level):
+def _our_name(name, first_level, names):
     """Our name, "" for the classifier, their own for a name that is unknown here."""
     if is_left_out(name):
         return ""
+    if found := BLOCK.fullmatch(name):
+        return _name_in_block(found[1], int(found[2]), int(found[3]), found[4], first_level, names)
     if found := PYRAMID.fullmatch(name):
         return f"fpn_{found[1]}{int(found[2]) + first_level}.{found[3]}"
     for pattern, ours in RENAMES:
@@ -132,6 +143,18 @@ def _our_name(name, first_level):
         if found := pattern.fullmatch(name):
             return ours.format(number(int(found[1])), found[2])
     return name
+
+
+def _name_in_block(row, number, place, leaf, first_level, names):
+    """Our name of tensor `leaf` of convolution (`place` 0) or norm (1) `number` of a row of them."""
+    has_norm = f"{row}.{number}.1.weight" in names
+    if row in ROWS:
+        return f"{ROWS[row]}.{(3 if has_norm else 2) * number + place}.{leaf}"
+    if row in NUMBERED:
+        first = first_level if row.startswith("backbone.") else 1
+        return f"{NUMBERED[row]}{number + first}.{f'{place}.' if has_norm else ''}{leaf}"
+    several = f"{row}.1.0.weight" in names
+    return f"rpn.head.conv.{f'conv{number}.' if several else ''}{leaf}"
 
 
 def _pick_classes(state_dict, model):

@@ -147,6 +147,6 @@ def _option(cfg, name):
 
 def _agrees(value, expected):
     """Whether two options are the same, numbers up to a hundredth: two libraries round the mean colour differently."""
-    if isinstance(expected, bool):
+    if isinstance(expected, bool | str):
         return value == expected
     return len(value) == len(expected) and all(math.isclose(a, b, rel_tol=1e-2) for a, b in zip(value, expected))

@@ -138,6 +138,25 @@ def test_any_subset_trains_and_predicts(subset):
     assert all(isinstance(p, BoxList if region_only else ImagePrediction) for p in predictions)
 
 
+@pytest.mark.parametrize("convention", ["torchvision", "detectron2"])
+def test_other_conventions_and_norms_in_the_heads_train_and_predict(convention):
+    torch.manual_seed(0)
+    config = tiny_config("detection", "instance", "keypoint", "part")
+    config.MODEL.BOX_CONVENTION, config.MODEL.RPN.RPN_HEAD = convention, "StackedConvRPNHead"
+    config.MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR = "FPNXconv1fcFeatureExtractor"
+    config.MODEL.ROI_BOX_HEAD.CONV_HEAD_DIM = 8
+    config.MODEL.FPN.NORM = config.MODEL.ROI_BOX_HEAD.NORM = config.MODEL.ROI_MASK_HEAD.NORM = "BN"
+    model = build_detection_model(config).train()
+    losses = model(images(), [annotations(*TASKS), annotations(*TASKS)])
+    assert {"loss_objectness", "loss_box_reg", "loss_mask", "loss_kp", "loss_part"} <= set(losses)
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert model.rpn.head.conv.conv1.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        predictions = model.eval()(images())
+    assert all(prediction.is_continuous for prediction in predictions)
+
+
 def test_part_head_on_the_dense_trunk():
     torch.manual_seed(0)
     model = build_detection_model(tiny_config("part", part_head="fpn")).train()

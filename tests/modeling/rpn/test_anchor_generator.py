@@ -5,9 +5,16 @@ import pickle
 
 import pytest
 import torch
+from torchvision.models.detection import anchor_utils
 
 from maskrcnn_benchmark.config import cfg
-from maskrcnn_benchmark.modeling.rpn.anchor_generator import AnchorGenerator, generate_anchors, make_anchor_generator
+from maskrcnn_benchmark.modeling.box_convention import TORCHVISION
+from maskrcnn_benchmark.modeling.rpn.anchor_generator import (
+    AnchorGenerator,
+    corner_anchors,
+    generate_anchors,
+    make_anchor_generator,
+)
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Published with Faster R-CNN's code: stride 16, ratios 0.5, 1, 2, sizes 128, 256, 512
@@ -95,3 +102,21 @@ def test_sizes_and_strides_must_pair(use_fpn, strides):
     options.merge_from_list(["MODEL.RPN.USE_FPN", use_fpn, "MODEL.RPN.ANCHOR_STRIDE", strides])
     with pytest.raises(UserError, match=r"MODEL\.RPN\.ANCHOR_STRIDE"):
         make_anchor_generator(options)
+
+
+def test_anchors_on_corners_have_their_area_and_may_be_whole():
+    exact = corner_anchors((32, 45.0), (0.5, 2.0), rounded=False)
+    ends = exact[:, 2:] + 1  # the edges
+    torch.testing.assert_close(exact[:, :2], -ends)
+    torch.testing.assert_close((4 * ends.prod(dim=1)).sqrt(), torch.tensor([32.0, 45.0] * 2))
+    torch.testing.assert_close(ends[:, 1] / ends[:, 0], torch.tensor([0.5, 0.5, 2, 2]))
+    theirs = anchor_utils.AnchorGenerator.generate_anchors(None, (32, 45.0), (0.5, 2.0))
+    whole = corner_anchors((32, 45.0), (0.5, 2.0), rounded=True)
+    assert (whole + torch.tensor([0, 0, 1, 1])).equal(theirs)
+
+
+def test_fitted_strides_share_out_the_padded_image():
+    generator = AnchorGenerator((8, 16), (1.0,), (4, 8), convention=TORCHVISION)
+    first, second = generator(maps((5, 6), (3, 3)))
+    assert (first.view(5, 6, 4)[1, 1] - first[0]).tolist() == [4, 4, 4, 4]
+    assert (second.view(3, 3, 4)[1, 1] - second[0]).tolist() == [8, 6, 8, 6]  # 20 // 3 rows, 24 // 3 columns

@@ -25,6 +25,8 @@ from maskrcnn_benchmark.utils.weights import detectron2_weights
 
 HEADS = {
     "rpn.head.conv": "proposal_generator.rpn_head.conv",
+    "rpn.head.conv.conv0": "proposal_generator.rpn_head.conv.conv0",
+    "rpn.head.conv.conv1": "proposal_generator.rpn_head.conv.conv1",
     "rpn.head.cls_logits": "proposal_generator.rpn_head.objectness_logits",
     "rpn.head.bbox_pred": "proposal_generator.rpn_head.anchor_deltas",
     "roi_heads.box.feature_extractor.fc6": "roi_heads.box_head.fc1",
@@ -74,6 +76,7 @@ FAMILIES = {
     "Mask R-CNN, C4": (C4, MASK, {"MODEL.RPN.ANCHOR_SIZES": (64,)}),
     "Keypoint R-CNN": (FPN, KEYPOINT),
     "group norm": (FPN, MASK, GROUP_NORM),
+    "two convolutions in the proposal head": (FPN, MASK, {"MODEL.RPN.RPN_HEAD": "StackedConvRPNHead"}),
     "deformable": (FPN, MASK, DEFORMABLE),
 }
 

@@ -11,8 +11,8 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
-from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.weights import torchvision_weights
+from maskrcnn_benchmark.utils.weights.layouts import fold_epsilon
 
 CHANNELS = 16
 # our options for a network as wide as the ones below
@@ -191,10 +191,21 @@ def test_retinanet_loses_its_background_and_its_box_codes_are_scaled():
     assert conventions["MODEL.RETINANET.USE_C5"] is False
 
 
-def test_the_second_generation_is_refused_with_what_to_take_instead():
-    weights = {"backbone.fpn.inner_blocks.0.0.weight": 1, "backbone.fpn.inner_blocks.0.1.weight": 1}
-    with pytest.raises(UserError, match=r"v2\.pth.*second generation.*catalog://COCO/torchvision"):
-        torchvision_weights.convert(weights, nn.Module(), None, "v2.pth")
+def test_a_convolution_of_the_second_generation_brings_its_norm():
+    weights = {
+        f"{layer}.{index}.{leaf}": torch.ones(1)
+        for layer in ("backbone.fpn.inner_blocks.0", "roi_heads.box_head.3", "roi_heads.mask_head.1")
+        for index, leaf in ((0, "weight"), (1, "weight"), (1, "running_var"))
+    }
+    weights |= {f"rpn.head.conv.{index}.0.weight": torch.ones(1) for index in (0, 1)}
+    weights |= {"roi_heads.box_head.5.weight": torch.ones(1)}
+    state_dict, _ = torchvision_weights.convert(weights, nn.Module(), None, "")
+    assert set(state_dict) == {
+        *("fpn_inner4.0.weight", "fpn_inner4.1.weight", "fpn_inner4.1.running_var"),
+        *("xconvs.9.weight", "xconvs.10.weight", "xconvs.10.running_var", "fc6.weight"),
+        *("mask_fcn2.0.weight", "mask_fcn2.1.weight", "mask_fcn2.1.running_var"),
+        *("rpn.head.conv.conv0.weight", "rpn.head.conv.conv1.weight"),
+    }
 
 
 def test_each_option_that_disagrees_is_named(tmp_path, caplog):
@@ -207,3 +218,11 @@ def test_each_option_that_disagrees_is_named(tmp_path, caplog):
     DetectronCheckpointer(cfg, model).load(str(path))
     for option in ("INPUT.TO_BGR255", "INPUT.PIXEL_MEAN", "INPUT.PIXEL_STD", "MODEL.RESNETS.STRIDE_IN_1X1"):
         assert f"was trained with {option} " in caplog.text
+
+
+def test_norms_with_an_epsilon_of_their_own_keep_their_variances():
+    model = nn.ModuleDict({"layer1": FrozenBatchNorm2d(1, eps=0), "fpn_inner1": nn.Sequential(nn.Identity())})
+    model["fpn_inner1"].append(nn.BatchNorm2d(1))
+    names = ("layer1.running_var", "fpn_inner1.1.running_var", "fpn_inner1.1.num_batches_tracked")
+    folded = fold_epsilon({name: torch.ones(1) for name in names}, model, 0.5)
+    assert {name: tensor.item() for name, tensor in folded.items()} == dict(zip(names, (1.5, 1, 1)))

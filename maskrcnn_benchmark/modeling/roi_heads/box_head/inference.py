@@ -9,6 +9,8 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import grouped_nms
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.box_convention import ORIGINAL, BoxConvention, box_convention
+from maskrcnn_benchmark.modeling.rpn.inference import clip_boxes
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import best_boxes
@@ -23,6 +25,7 @@ class PostProcessor(nn.Module):
         detections_per_img: detections kept per image, and those that tie with the last of them.
         box_coder: `BoxCoder`.
         cls_agnostic_bbox_reg: the codes are one refinement for all classes.
+        convention: decides on the class of the detections and on what is clipped and dropped.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class PostProcessor(nn.Module):
         detections_per_img: int = 100,
         box_coder: BoxCoder | None = None,
         cls_agnostic_bbox_reg: bool = False,
+        convention: BoxConvention = ORIGINAL,
     ) -> None:
         super().__init__()
         self.score_thresh = score_thresh
@@ -39,6 +43,7 @@ class PostProcessor(nn.Module):
         self.detections_per_img = detections_per_img
         self.box_coder = box_coder or BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
         self.cls_agnostic_bbox_reg = cls_agnostic_bbox_reg
+        self.convention = convention
 
     def forward(self, x: tuple[torch.Tensor, torch.Tensor], boxes: Sequence[BoxList]) -> list[BoxList]:
         """Detect.
@@ -65,10 +70,14 @@ class PostProcessor(nn.Module):
         label, roi = label[order], roi[order]
         score, image = scores[roi, label], image[roi]
         found = self._decode(box_regression, boxes, roi, label, image)
+        if self.convention.least_detection is not None:
+            sides = found[:, 2:] - found[:, :2] + TO_REMOVE
+            large = torch.nonzero((sides >= self.convention.least_detection).all(dim=1)).squeeze(1)
+            found, score, label, image = found[large], score[large], label[large], image[large]
         counts = torch.bincount(image, minlength=len(boxes)).tolist()
         sizes = (proposals.size for proposals in boxes)
         parts = zip(found.split(counts), score.split(counts), label.split(counts), sizes)
-        return [_detections(*of_image) for of_image in parts]
+        return [self._detections(*of_image) for of_image in parts]
 
     def select(self, candidates: Sequence[BoxList]) -> list[BoxList]:
         """The best candidates of each image without duplicates, in the order that they came in.
@@ -83,7 +92,7 @@ class PostProcessor(nn.Module):
         keep = grouped_nms(found.detach(), score.detach(), groups, self.nms).sort().values
         counts = torch.bincount(image[keep], minlength=len(candidates)).tolist()
         return [
-            best_boxes(_detections(found[index], score[index], label[index], boxes.size), self.detections_per_img)
+            best_boxes(self._detections(found[index], score[index], label[index], boxes.size), self.detections_per_img)
             for index, boxes in zip(keep.split(counts), candidates)
         ]
 
@@ -92,15 +101,16 @@ class PostProcessor(nn.Module):
         column = torch.ones_like(label) if self.cls_agnostic_bbox_reg else label
         codes = box_regression.float().unflatten(1, (-1, 4))[roi, column]
         found = self.box_coder.decode(codes, cat([b.bbox for b in boxes])[roi])
-        last = torch.tensor([b.size for b in boxes], dtype=found.dtype, device=found.device) - TO_REMOVE
-        return torch.minimum(found.clamp(min=0), last.repeat(1, 2)[image])
+        sizes = [(height, width) for width, height in (b.size for b in boxes)]
+        return clip_boxes(found, sizes, image, self.convention.is_continuous)
 
-
-def _detections(found: torch.Tensor, score: torch.Tensor, label: torch.Tensor, size: tuple[int, int]) -> BoxList:
-    detections = BoxList(found, size, mode="xyxy")
-    detections.add_field("scores", score)
-    detections.add_field("labels", label)
-    return detections
+    def _detections(
+        self, found: torch.Tensor, score: torch.Tensor, label: torch.Tensor, size: tuple[int, int]
+    ) -> BoxList:
+        detections = BoxList(found, size, "xyxy", self.convention.is_continuous)
+        detections.add_field("scores", score)
+        detections.add_field("labels", label)
+        return detections
 
 
 def _joined(boxlists: Sequence[BoxList], field: str) -> torch.Tensor:
@@ -122,4 +132,5 @@ def make_roi_box_post_processor(cfg: CfgNode) -> PostProcessor:
         node.DETECTIONS_PER_IMG,
         BoxCoder(weights=node.BBOX_REG_WEIGHTS),
         cfg.MODEL.CLS_AGNOSTIC_BBOX_REG,
+        box_convention(cfg),
     )

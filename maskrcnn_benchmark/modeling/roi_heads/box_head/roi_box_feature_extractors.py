@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.backbone.resnet import ResNetHead
-from maskrcnn_benchmark.modeling.make_layers import group_norm, group_norm_factory, make_conv3x3, make_fc
+from maskrcnn_benchmark.modeling.make_layers import group_norm, group_norm_factory, make_conv3x3, make_fc, norm_factory
 from maskrcnn_benchmark.modeling.poolers import Pooler, make_pooler
 from maskrcnn_benchmark.modeling.roi_heads.conv5 import build_conv5_head
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -85,7 +85,7 @@ class FPNXconv1fcFeatureExtractor(nn.Module):
         pooler: `Pooler`.
         conv_dim, num_convs: width and number of the 3x3 convolutions.
         hidden_dim: width of the fully connected layer.
-        use_gn: group norm after each convolution.
+        use_gn: a norm after each convolution, which `group_norm` makes: of any kind.
         dilation: of the convolutions.
         group_norm: function channels -> normalisation layer.
     """
@@ -123,15 +123,16 @@ class FPNXconv1fcFeatureExtractor(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode, in_channels: int) -> "FPNXconv1fcFeatureExtractor":
         node = cfg.MODEL.ROI_BOX_HEAD
+        norm = norm_factory(cfg, node)
         return cls(
             in_channels,
             make_pooler(cfg, "ROI_BOX_HEAD"),
             node.CONV_HEAD_DIM,
             node.NUM_STACKED_CONVS,
             node.MLP_HEAD_DIM,
-            node.USE_GN,
+            norm is not None,
             node.DILATION,
-            group_norm_factory(cfg),
+            norm or group_norm_factory(cfg),
         )
 
     def forward(self, x: Sequence[torch.Tensor], proposals: Sequence[BoxList]) -> torch.Tensor:

@@ -45,7 +45,7 @@ class KeypointPostProcessor(nn.Module):
         Returns:
             The boxes.
         """
-        corners = cat([b.bbox[chosen] for b, chosen in zip(boxes, asked)])
+        corners = cat([b.region_corners()[chosen] for b, chosen in zip(boxes, asked)])
         keypoints, scores = heatmaps_to_keypoints(heatmaps.detach(), corners.detach(), up_scale)
         empty = keypoints.new_zeros(keypoints.shape[1:])
         counts = [len(b) for b in boxes]

@@ -67,7 +67,7 @@ class KeypointRCNNLossComputation:
             return [boxes[:0] for boxes in proposals]
         regions = []
         for image, (boxes, count) in enumerate(zip(proposals, counts)):
-            of_image = BoxList(corners[image, :count], boxes.size)
+            of_image = BoxList(corners[image, :count], boxes.size, is_continuous=boxes.is_continuous)
             if boxes.has_field("roi_features"):
                 of_image.add_field("roi_features", boxes.get_field("roi_features")[index[image, :count]])
             of_image.add_field("keypoint_cells", cells[image, :count])

@@ -28,7 +28,7 @@ class Masker:
 
     def forward_single_image(self, masks: torch.Tensor, boxes: BoxList) -> torch.Tensor:
         """Masks float [N, 1, M, M] of a `BoxList` of N -> [N, 1, height, width], bool or, unthresholded, uint8."""
-        corners = boxes.convert("xyxy").bbox
+        corners = boxes.region_corners()
         if self.threshold < 0:
             return paste_soft_masks(masks, corners, boxes.size, self.padding)[:, None]
         return paste_masks(masks, corners, boxes.size, self.threshold, self.padding)[:, None]

@@ -53,7 +53,7 @@ class PartRCNNLossComputation:
         matched = matched.gather(1, index)
         regions = []
         for image, (boxes, count) in enumerate(zip(positives, chosen.sum(dim=1).tolist())):
-            of_image = BoxList(corners[image, :count], boxes.size)
+            of_image = BoxList(corners[image, :count], boxes.size, is_continuous=boxes.is_continuous)
             of_image.add_field("matched_idxs", matched[image, :count])
             regions.append(of_image)
         return regions

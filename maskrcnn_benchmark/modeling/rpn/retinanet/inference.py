@@ -7,6 +7,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import grouped_nms
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.box_convention import ORIGINAL, BoxConvention, box_convention
 from maskrcnn_benchmark.modeling.rpn.inference import clip_boxes
 from maskrcnn_benchmark.modeling.utils import cat
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE, BoxList
@@ -22,16 +23,24 @@ class RetinaNetPostProcessor:
         nms_thresh: IoU above which the lower of two boxes of one class is dropped; 0 or less drops none.
         detections_per_img: detections kept per image, and those that tie with the last of them; 0 keeps all.
         box_coder: `BoxCoder`.
+        convention: decides on the class of the detections and on how they are clipped.
     """
 
     def __init__(
-        self, score_thresh: float, pre_nms_top_n: int, nms_thresh: float, detections_per_img: int, box_coder: BoxCoder
+        self,
+        score_thresh: float,
+        pre_nms_top_n: int,
+        nms_thresh: float,
+        detections_per_img: int,
+        box_coder: BoxCoder,
+        convention: BoxConvention = ORIGINAL,
     ) -> None:
         self.score_thresh = score_thresh
         self.pre_nms_top_n = pre_nms_top_n
         self.nms_thresh = nms_thresh
         self.detections_per_img = detections_per_img
         self.box_coder = box_coder
+        self.convention = convention
 
     def __call__(
         self,
@@ -54,7 +63,7 @@ class RetinaNetPostProcessor:
         """
         levels = [self._best_of_level(*level) for level in zip(anchors, logits, box_regression)]
         image, label, score, boxes = (cat(parts) for parts in zip(*levels))
-        boxes = clip_boxes(boxes, image_sizes, image)
+        boxes = clip_boxes(boxes, image_sizes, image, self.convention.is_continuous)
         # Drops boxes that are not numbers, and those of anchors that some weights turn inside out.
         valid = torch.nonzero((boxes[:, 2:] - boxes[:, :2] + TO_REMOVE >= 0).all(dim=1)).squeeze(1)
         image, label, score, boxes = image[valid], label[valid], score[valid], boxes[valid]
@@ -80,7 +89,7 @@ class RetinaNetPostProcessor:
     def _detections(
         self, boxes: torch.Tensor, score: torch.Tensor, label: torch.Tensor, size: tuple[int, int]
     ) -> BoxList:
-        detections = BoxList(boxes, size)
+        detections = BoxList(boxes, size, is_continuous=self.convention.is_continuous)
         detections.add_field("scores", score)
         detections.add_field("labels", label)
         return best_boxes(detections, self.detections_per_img)
@@ -109,5 +118,10 @@ def make_retinanet_postprocessor(cfg: CfgNode, box_coder: BoxCoder) -> RetinaNet
     """The `RetinaNetPostProcessor` that MODEL.RETINANET and TEST describe."""
     options = cfg.MODEL.RETINANET
     return RetinaNetPostProcessor(
-        options.INFERENCE_TH, options.PRE_NMS_TOP_N, options.NMS_TH, cfg.TEST.DETECTIONS_PER_IMG, box_coder
+        options.INFERENCE_TH,
+        options.PRE_NMS_TOP_N,
+        options.NMS_TH,
+        cfg.TEST.DETECTIONS_PER_IMG,
+        box_coder,
+        box_convention(cfg),
     )

@@ -8,6 +8,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.make_layers import MakeNorm, group_norm_factory
 from maskrcnn_benchmark.modeling.rpn.anchor_generator import AnchorGenerator, make_anchor_generator_retinanet
 from maskrcnn_benchmark.modeling.rpn.retinanet.inference import RetinaNetPostProcessor, make_retinanet_postprocessor
 from maskrcnn_benchmark.modeling.rpn.retinanet.loss import RetinaNetLossComputation, make_retinanet_loss_evaluator
@@ -32,20 +33,28 @@ class RetinaNetHead(nn.Module):
         num_convs: convolutions in each tower.
         prior_prob: probability of every class at every anchor before training, so that background does not drown the
             first steps (section 4.1 of the paper).
+        make_norm: channels -> the norm after each convolution of the towers, or None for none. Levels share it.
     """
 
     def __init__(
-        self, in_channels: int, num_anchors: int, num_classes: int, num_convs: int = 4, prior_prob: float = 0.01
+        self,
+        in_channels: int,
+        num_anchors: int,
+        num_classes: int,
+        num_convs: int = 4,
+        prior_prob: float = 0.01,
+        make_norm: MakeNorm | None = None,
     ) -> None:
         super().__init__()
-        self.cls_tower = _tower(in_channels, num_convs)
-        self.bbox_tower = _tower(in_channels, num_convs)
+        self.cls_tower = _tower(in_channels, num_convs, make_norm)
+        self.bbox_tower = _tower(in_channels, num_convs, make_norm)
         self.cls_logits = nn.Conv2d(in_channels, num_anchors * num_classes, 3, padding=1)
         self.bbox_pred = nn.Conv2d(in_channels, num_anchors * 4, 3, padding=1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.01)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_prob) / prior_prob))  # type: ignore[arg-type]
 
     def forward(self, x: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -54,9 +63,14 @@ class RetinaNetHead(nn.Module):
         return logits, [self.bbox_pred(self.bbox_tower(features)) for features in x]
 
 
-def _tower(channels: int, num_convs: int) -> nn.Sequential:
-    layers = ((nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True)) for _ in range(num_convs))
-    return nn.Sequential(*(layer for pair in layers for layer in pair))
+def _tower(channels: int, num_convs: int, make_norm: MakeNorm | None) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(num_convs):
+        layers.append(nn.Conv2d(channels, channels, 3, padding=1, bias=make_norm is None))
+        if make_norm is not None:
+            layers.append(make_norm(channels))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
 
 
 class RetinaNetModule(nn.Module):
@@ -115,6 +129,11 @@ def check_levels(cfg: CfgNode, strides: Sequence[int] | None) -> None:
         )
 
 
+def _norm_of_towers(cfg):
+    """A batch norm would mix the statistics of five levels, which differ; group norm has none."""
+    return group_norm_factory(cfg) if cfg.MODEL.RETINANET.NORM == "GN" else None
+
+
 def build_retinanet(cfg: CfgNode, in_channels: int) -> RetinaNetModule:
     """The `RetinaNetModule` that MODEL.RETINANET describes, for feature maps of `in_channels` channels.
 
@@ -125,7 +144,14 @@ def build_retinanet(cfg: CfgNode, in_channels: int) -> RetinaNetModule:
     box_coder = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
     return RetinaNetModule(
         make_anchor_generator_retinanet(cfg),
-        RetinaNetHead(in_channels, num_anchors, options.NUM_CLASSES - 1, options.NUM_CONVS, options.PRIOR_PROB),
+        RetinaNetHead(
+            in_channels,
+            num_anchors,
+            options.NUM_CLASSES - 1,
+            options.NUM_CONVS,
+            options.PRIOR_PROB,
+            _norm_of_towers(cfg),
+        ),
         make_retinanet_postprocessor(cfg, box_coder),
         make_retinanet_loss_evaluator(cfg, box_coder),
     )
