@@ -1,19 +1,16 @@
-"""What `mkdocs build` adds to the pages: the list of options, each task's key figures, and links from option names.
+"""What `mkdocs build` adds to the pages: each task's key metrics, and links from option names.
 
-On a page `<!-- options -->` becomes the tables of every option, and `<!-- task: KEY -->` a task's row of the table of
-tasks. README files beside the data and the configurations become pages. An option's name in code is linked to its row.
+On a page `<!-- task: KEY -->` becomes a task's row of the table of tasks. README files beside the data and the
+configurations become pages. An option's name in code is linked to its row.
 """
 
 import functools
-import html
-import itertools
 import re
 from pathlib import Path
 
 from mkdocs.structure.files import File
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.options import show_default
 from maskrcnn_benchmark.tasks.task import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +20,7 @@ BORROWED = {"configs.md": "configs/README.md", "datasets.md": "datasets/README.m
 RECIPES = {"make train": "mini_R_18_FPN.yaml", "full size": "e2e_multitask_R_50_FPN_1x.yaml"}
 
 _CODE = re.compile(r"<(a|pre|h[1-6])\b.*?</\1>|<code>([A-Z][A-Z0-9_.]*)(?: [^<]*)?</code>", re.DOTALL)
-_NAME_IN_COMMENT = re.compile(r"(?<![\w.])[A-Z][A-Z0-9]*(?:[._][A-Z0-9_]+)+\b")
+_ROW = re.compile(r"<tr>\s*<td><code>((?:\w+\.)*)(\w+)</code></td>")
 
 
 def on_files(files, config):
@@ -45,14 +42,16 @@ def on_page_markdown(markdown, page, config, files):
     )
     markdown = re.sub(r"<!-- task: (\w+) -->", lambda found: task_table(TASKS[found[1]]), markdown)
     if page.file.src_uri == OPTIONS_PAGE:
-        markdown = markdown.replace("<!-- options -->", options_tables())
+        for group in re.findall(r"^### (.+)$", markdown, re.MULTILINE):  # MODEL has options in two sections
+            markdown = markdown.replace(f"\n### {group}\n", f"\n### {group} {{#{group}}}\n", 1)
     return markdown
 
 
 def on_page_content(content, page, config, files):
-    """Link every option that a page names to its row."""
+    """Link every option that a page names to its row, which is named after the option."""
     if page.file.src_uri == OPTIONS_PAGE:
-        return content
+        content = content.replace("<table>", '<table class="options">')
+        return _ROW.sub(r'<tr id="\1\2"><td><code><span class="group">\1</span>\2</code></td>', content)
     target = files.get_file_from_path(OPTIONS_PAGE).url_relative_to(page.file)
 
     def link(found):
@@ -60,25 +59,6 @@ def on_page_content(content, page, config, files):
         return f'<a href="{target}#{name}">{found[0]}</a>' if name in _linkable() else found[0]
 
     return _CODE.sub(link, content)
-
-
-def options_tables():
-    """Markdown of all options: a heading for each section and each group of options, and its table."""
-    text, seen, sections = [], set(), {}
-    for option in default_cfg.records():  # a task's options come after all others, and stand under the same headings
-        sections.setdefault(option.section, []).append(option)
-    for section, members in sections.items():
-        text.append(f"## {section}\n")
-        groups = {}
-        for option in members:
-            groups.setdefault(_group(option), []).append(option)
-        for group, rows in groups.items():
-            if group:
-                anchor = "" if group in seen else f" {{#{group}}}"  # MODEL has options in two sections
-                text.append(f"### {group}{anchor}\n")
-            seen.add(group)
-            text.append(_table(rows))
-    return "\n".join(text)
 
 
 def task_table(task):
@@ -97,27 +77,6 @@ def task_table(task):
     }
     cells = "".join(f"<tr><th>{title}</th><td>{value}</td></tr>" for title, value in rows.items())
     return f'<table class="task">{cells}</table>\n'
-
-
-def _table(rows):
-    lines = [
-        '<table class="options"><thead><tr><th>option</th><th>default</th><th>range</th><th></th></tr></thead><tbody>'
-    ]
-    for comment, alike in itertools.groupby(rows, lambda option: option.comment):
-        alike = list(alike)
-        for index, option in enumerate(alike):
-            group, dot, name = option.key.rpartition(".")
-            key = f'<code><span class="group">{group}{dot}</span>{name}</code>'
-            value = f"<code>{html.escape(show_default(option.default))}</code>"
-            values = html.escape(option.range.short, quote=False)
-            words = f'<td rowspan="{len(alike)}">{_comment(comment)}</td>' if index == 0 else ""
-            lines.append(f'<tr id="{option.key}"><td>{key}</td><td>{value}</td><td>{values}</td>{words}</tr>')
-    return "\n".join([*lines, "</tbody></table>\n"])
-
-
-def _comment(text):
-    text = _NAME_IN_COMMENT.sub(r"<code>\g<0></code>", html.escape(text, quote=False))
-    return re.sub(r"docs/(\w+)\.md", r'<a href="\1.html">\1</a>', text)
 
 
 def _group(option):

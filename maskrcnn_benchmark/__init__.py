@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from maskrcnn_benchmark.utils.cache_folder import choose_cache_folder
 from maskrcnn_benchmark.utils.stop_signals import end_at_once_in_tools
 from maskrcnn_benchmark.utils.threads import choose_threads
 
@@ -9,6 +10,7 @@ __version__ = "0.1.0"
 __all__ = ["Predictor", "__version__"]
 
 end_at_once_in_tools()  # first: what a tool imports next takes seconds
+choose_cache_folder()  # before numba and matplotlib look for one
 choose_threads()  # here, for every tool imports this package before PyTorch, which reads it once
 
 

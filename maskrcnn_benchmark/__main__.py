@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskrcnn_benchmark import __version__
+from maskrcnn_benchmark.utils.cli import PROGRAM, run_tool
+from maskrcnn_benchmark.utils.imports import import_file
 from maskrcnn_benchmark.utils.stop_signals import end_at_once
 
-PROGRAM = "maskrcnn-benchmark"
 COMMANDS = {
     "train": "train_net",
     "test": "test_net",
@@ -43,9 +44,6 @@ def main(words: Sequence[str] | None = None) -> None:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
         print(f"error: there is no command {words[0]!r}; {hint}", file=sys.stderr)
         sys.exit(2)
-    from maskrcnn_benchmark.utils.cli import run_tool  # PyTorch, which a question for help need not wait for
-    from maskrcnn_benchmark.utils.imports import import_file
-
     script = script_of(words[0])
     sys.argv = [f"{PROGRAM} {words[0]}", *words[1:]]
     sys.path.insert(0, str(script.parent))  # as for any script that Python runs: it may import its neighbours
@@ -71,7 +69,7 @@ def script_of(command: str) -> Path:
 
 def summary_of(script: Path) -> str:
     """The first sentence of a script's docstring, without running it."""
-    return (ast.get_docstring(ast.parse(script.read_text())) or "").partition("\n")[0]
+    return (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """What the documentation names is there: pages, headings, pictures, scripts, configurations, options, modules."""
 
+import pkgutil
 import re
+import runpy
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,9 +19,8 @@ PAGES = sorted(
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w./+-])[A-Z][A-Z0-9_]*(?:\.[A-Z][A-Z0-9_]*)+(?![\w/]|\.[a-z])")
-ROOMS = (
-    "config|data|demo|engine|evaluation|export|layers|modeling|multitask|predict|solver|structures|utils|visualization"
-)
+ROOMS = "|".join(path.name for path in (ROOT / "maskrcnn_benchmark").iterdir() if path.is_dir())
+FILES = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
 MODULE = re.compile(rf"(?<![\w/.])(?:maskrcnn_benchmark/)?((?:{ROOMS})/[\w/]+\.py)\b")
 # The page about a ninth task speaks of the options that its example adds
 ADDED = re.compile(r"SALIENCY")
@@ -68,6 +71,16 @@ def test_configurations_exist(page):
 
 def test_modules_exist(page):
     assert missing(page, MODULE, "maskrcnn_benchmark") == []
+    assert set(re.findall(r"`(\w+\.py)`", page.read_text())) <= FILES
+
+
+def test_what_is_imported_by_name_is_there(page):
+    text = page.read_text()
+    names = set(re.findall(r"\bmaskrcnn_benchmark(?:\.\w+)+(?![\w/]|\()", text)) - {"maskrcnn_benchmark.md"}
+    for module, imported in re.findall(r"^ *from (maskrcnn_benchmark[\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
+        names |= {f"{module}.{name.partition(' as ')[0].strip()}" for name in imported.split(",")}
+    for name in names:
+        pkgutil.resolve_name(name)
 
 
 def test_options_exist(page):
@@ -76,6 +89,25 @@ def test_options_exist(page):
     named = set(OPTION.findall(page.read_text()))
     unknown = {name for name in named - known if not name.startswith(OBSOLETE_PREFIXES) and not ADDED.search(name)}
     assert sorted(unknown) == []
+
+
+def test_the_page_of_options_is_what_the_options_are():
+    written = runpy.run_path(str(ROOT / "docs" / "options_tables.py"))
+    page = written["page"]()
+    assert written["PAGE"].read_text(encoding="utf-8") == page, "write it anew: python docs/options_tables.py"
+    row = "| `SOLVER.IMS_PER_BATCH` | `16` | 1 … 65,536 | Images per optimizer step, over all processes"
+    assert page.count(row) == 1
+    for option in cfg.records():
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `{option.key}` | "))
+        assert len(re.findall(r"(?<!\\)\|", line)) == 5
+
+
+@pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="this is no clone")
+def test_git_ignores_what_the_tools_write_but_no_folder_of_the_package():
+    written = ["predictions/a.jpg", "exported/model.onnx", "evaluation/results.json", "dataset.html", "output/log.txt"]
+    ours = [f"maskrcnn_benchmark/{room}/new.py" for room in ("evaluation", "export", "data", "prediction_files")]
+    command = ["git", "check-ignore", "--no-index", *written, *ours, "datasets/README.md", "tests/evaluation/new.py"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split() == written
 
 
 def test_every_page_of_the_folder_is_in_the_navigation():

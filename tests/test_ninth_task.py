@@ -121,7 +121,7 @@ def test_a_run_ends_with_a_table_of_nine_rows_and_pictures(run):
     rows = format_table(results).splitlines()[2:]
     assert [row.split("  ")[0] for row in rows[:9]] == [task.title for task in TASKS.values()]
     assert re.match(r"saliency +maxF +[\d.]+ +[\d.]+  MAE [\d.]+  mIoU [\d.]+$", rows[8])
-    assert "<th>saliency</th>" in (run / "pictures.html").read_text()
+    assert "<h3>saliency</h3>" in (run / "pictures.html").read_text()
     assert "beta^2 = 0.3" in (run / "inference" / "mini_detail_val" / "report.html").read_text()
 
 

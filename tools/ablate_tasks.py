@@ -5,28 +5,23 @@ python tools/ablate_tasks.py --config-file F --output DIR --tasks single all --m
 Options KEY VALUE hold for all runs. A command that was stopped goes on when it is given again.
 """
 
+import itertools
 import re
 import shlex
 import sys
 from pathlib import Path
 
-from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.experiments.ablation import plan_ablation, run_ablation, summarize_runs
-from maskrcnn_benchmark.experiments.ablation_plan import GROUPS, make_variant, resolve_method
-from maskrcnn_benchmark.experiments.planned_runs import describe_runs, make_places, read_config
-from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
-from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.config.defaults import OPTIONS
+from maskrcnn_benchmark.tasks.names import task_keys
 from maskrcnn_benchmark.utils.arguments import jobs, seed
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 
 TRAIN = [sys.executable, str(Path(__file__).resolve().with_name("train_net.py"))]
-KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
+KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+(\.\w+)?")
 
 
 def parse_arguments(arguments=None):
-    parser = ToolParser(__doc__)
+    parser = ToolParser(__doc__, takes_options=True)
     parser.add_argument("--config-file", required=True, metavar="FILE", help="a yaml with all tasks to choose from")
     parser.add_argument("--output", required=True, metavar="DIR", help="for runs and tables")
     parser.add_argument(
@@ -34,15 +29,15 @@ def parse_arguments(arguments=None):
         nargs="+",
         default=["single", "all"],
         metavar="SET",
-        help=f"{', '.join(GROUPS)}, or tasks joined by +, of {', '.join(TASKS)} (default: single all)",
+        help=f"single, pairs, all, subsets, or tasks joined by +, of {', '.join(task_keys())} (default: single all)",
     )
     parser.add_argument(
         "--methods",
         nargs="*",
         default=["fixed"],
         metavar="NAME",
-        help=f"for several tasks: of {', '.join([*WEIGHTINGS, *AGGREGATIONS])}, or two of them joined by + "
-        "(default: fixed)",
+        help="for several tasks: values of MULTITASK.WEIGHTING and MULTITASK.AGGREGATION (docs/multitask.md), such as "
+        "uncertainty or pcgrad, or two of them joined by + (default: fixed)",
     )
     parser.add_argument(
         "--variant",
@@ -69,15 +64,32 @@ def split_options(words):
     Returns:
         (list of other words, list of keys and values).
     """
-    names = set(default_cfg.keys_of_options())
+    # those of tasks have a point, and are imported later
+    names = {option.key for option in OPTIONS}
     others, options = [], []
     words = iter(words)
     for word in words:
-        if KEY.fullmatch(word) or word in names:
+        key, joined, value = word.partition("=")
+        if word == "--variant":  # which takes two words, the second of which may look like an option
+            others += [word, *itertools.islice(words, 2)]
+        elif joined and (KEY.fullmatch(key) or key in names):
+            options += [key, value]
+        elif KEY.fullmatch(word) or word in names:
             options += [word, *(value for value in [next(words, None)] if value is not None)]
         else:
             others.append(word)
     return others, options
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.experiments.ablation import plan_ablation, run_ablation, summarize_runs
+from maskrcnn_benchmark.experiments.ablation_plan import make_variant, resolve_method
+from maskrcnn_benchmark.experiments.planned_runs import describe_runs, make_places, read_config
+from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
+from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def main():

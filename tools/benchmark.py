@@ -1,41 +1,12 @@
 """The one place that measures speed: `python tools/benchmark.py SUBJECT --json FILE`, ours beside a peer in one run."""
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from maskrcnn_benchmark.utils.cli import run_tool
-
-# The package chooses the threads of PyTorch, which has to come after it
-# isort: split
-import torch
-
-from benchmarks import balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
-from benchmarks.timing import machine, write_json
+from benchmarks.subjects import SUBJECTS
 from maskrcnn_benchmark.utils.arguments import positive
-from maskrcnn_benchmark.utils.devices import resolve_device
+from maskrcnn_benchmark.utils.cli import parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What can be measured: what it says, its options, and the function from parsed options to a dictionary."""
-
-    summary: str
-    add_arguments: Callable
-    measure: Callable
-
-
-SUBJECTS = {
-    "balancing": Subject(balancing.SUMMARY, balancing.add_arguments, balancing.measure),
-    "coco": Subject(coco_dataset.SUMMARY, coco_dataset.add_arguments, coco_dataset.measure),
-    "dataset": Subject(dataset.SUMMARY, dataset.add_arguments, dataset.measure),
-    "detector": Subject(detector.SUMMARY, detector.add_arguments, detector.measure),
-    "evaluation": Subject(evaluation.SUMMARY, evaluation.add_arguments, evaluation.measure),
-    "multitask": Subject(multitask.SUMMARY, multitask.add_arguments, multitask.measure),
-    "predict": Subject(predict.SUMMARY, predict.add_arguments, predict.measure),
-}
 
 
 def parse_arguments(argv=None):
@@ -52,11 +23,31 @@ def parse_arguments(argv=None):
     return parser.parse_args(argv)
 
 
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+import torch
+
+from benchmarks import balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
+from benchmarks.timing import machine, write_json
+from maskrcnn_benchmark.utils.devices import resolve_device
+
+MEASURES = {
+    "balancing": balancing.measure,
+    "coco": coco_dataset.measure,
+    "dataset": dataset.measure,
+    "detector": detector.measure,
+    "evaluation": evaluation.measure,
+    "multitask": multitask.measure,
+    "predict": predict.measure,
+}
+
+
 def main(argv=None):
     """Measure one subject, print its table, write its file."""
     args = parse_arguments(argv)
     check_before_measuring(args)
-    result = {"subject": args.subject, **SUBJECTS[args.subject].measure(args), **machine(args.device)}
+    result = {"subject": args.subject, **MEASURES[args.subject](args), **machine(args.device)}
     if args.json:
         write_json(args.json, result)
         print(f"wrote {args.json}")

@@ -9,18 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from maskrcnn_benchmark import __version__
-
-# The package chooses the threads of PyTorch, which has to come after it
-# isort: split
-from benchmarks.timing import write_json
-from checks.report import format_result, format_summary, verdict_of
-from checks.runner import Runner
-from checks.stage import FAIL, Setting
 from checks.stages import STAGES
+from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.utils.arguments import in_range
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Number
 
@@ -31,7 +23,7 @@ REWRITE_SECONDS = 1.0
 def parse_arguments(argv=None):
     parser = ToolParser(__doc__)
     parser.add_argument(
-        "--device", default=AUTO, help="auto, cuda, cuda:1, cpu (default auto: cuda where there is one, else cpu)"
+        "--device", default="auto", help="auto, cuda, cuda:1, cpu (default auto: cuda where there is one, else cpu)"
     )
     parser.add_argument(
         "--minutes",
@@ -46,6 +38,16 @@ def parse_arguments(argv=None):
     parser.add_argument("--size", choices=("small", "full"), help="of networks and images (default: full with a GPU)")
     parser.add_argument("--list", action="store_true", help="name the stages and end")
     return parser.parse_args(argv)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from benchmarks.timing import write_json
+from checks.report import format_result, format_summary, verdict_of
+from checks.runner import Runner
+from checks.stage import FAIL, Setting
+from maskrcnn_benchmark.utils.devices import resolve_device
 
 
 def choose_stages(stages, names):

@@ -10,18 +10,8 @@ import json
 import os
 from pathlib import Path
 
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-
-# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
-# isort: split
-import numpy as np
-from pycocotools import mask as coco_mask
-from tqdm import tqdm
-
-from maskrcnn_benchmark.data.cityscapes import IMAGE, CityScapesDataset, read_instance_ids
-from maskrcnn_benchmark.structures.mask_forms import outline_polygons
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 
 def parse_arguments(arguments=None):
@@ -42,6 +32,19 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--groups", action="store_true", help="also write groups (cargroup, ...), as crowds")
     return parser.parse_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from tqdm import tqdm
+
+from maskrcnn_benchmark.data.cityscapes import IMAGE, CityScapesDataset, read_instance_ids
+from maskrcnn_benchmark.structures.mask_forms import outline_polygons
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.text import counted
 
 
 def convert(root, split, masks="polygons", groups=False):
@@ -84,7 +87,7 @@ def convert(root, split, masks="polygons", groups=False):
     mkdir(path.parent)
     with atomic_write(path) as file:
         file.write(json.dumps(content, allow_nan=False).encode())
-    return f"{path}: {len(content['images'])} images, {len(content['annotations'])} objects"
+    return f"{path}: {counted(len(content['images']), 'image')}, {counted(len(content['annotations']), 'object')}"
 
 
 def _rows(dataset, info, masks, groups):

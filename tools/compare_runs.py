@@ -8,11 +8,7 @@ python tools/compare_runs.py output/mini_R_18_FPN output/other --output comparis
 import shutil
 import sys
 
-from maskrcnn_benchmark.experiments.comparison import compare_folders
-from maskrcnn_benchmark.experiments.comparison_files import write_comparison
-from maskrcnn_benchmark.experiments.comparison_report import format_text
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import line_of
 
 
@@ -24,6 +20,15 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--json", default="", metavar="FILE", help="all scores, too")
     return parser.parse_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.experiments.comparison import compare_folders
+from maskrcnn_benchmark.experiments.comparison_files import write_comparison
+from maskrcnn_benchmark.experiments.comparison_report import format_text
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def main(arguments=None):

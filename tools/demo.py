@@ -10,13 +10,9 @@ environment's DEMO_TOKEN gives a token of your own.
 import os
 from pathlib import Path
 
-from maskrcnn_benchmark.demo.access import TOKEN_VARIABLE, access_for
-from maskrcnn_benchmark.demo.serve import check_gradio, serve_demo
 from maskrcnn_benchmark.demo.uploads import MOST_PIXELS
-from maskrcnn_benchmark.predict.predictor import Predictor
-from maskrcnn_benchmark.utils.arguments import in_range, positive
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.arguments import OptionWords, in_range, positive
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer
 
@@ -45,8 +41,19 @@ def parse_arguments(arguments=None):
         metavar="N",
         help="larger uploads are refused (default: %(default)s)",
     )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.demo.access import TOKEN_VARIABLE, access_for
+from maskrcnn_benchmark.demo.serve import check_gradio, serve_demo
+from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def main(arguments=None):

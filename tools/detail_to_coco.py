@@ -11,24 +11,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-
-# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
-# isort: split
-import numpy as np
-from PIL import Image
-from pycocotools import mask as coco_mask
-from tqdm import tqdm
-
-from maskrcnn_benchmark.data.detail.categories import in_official_order
-from maskrcnn_benchmark.data.detail.dataset import SPLITS
-from maskrcnn_benchmark.data.detail.file import open_detail_file
-from maskrcnn_benchmark.data.image_file import image_size
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
-from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
-from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
+from maskrcnn_benchmark.experiments import dataset_arguments
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 
 KINDS = ("instances", "keypoints", "semantic")
 COCO_VISIBILITY = {0: 0, 1: 2, 2: 1}  # Detail: 1 visible, 2 occluded; COCO: 1 occluded, 2 visible
@@ -45,7 +30,8 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to; it is made if need be")
     parser.add_argument("--images", metavar="DIR", help="check that the images are there, with the sizes of the file")
-    parser.add_argument("--split", choices=list(SPLITS), help="write only this one; by default train and val, each")
+    splits = dataset_arguments.SPLITS
+    parser.add_argument("--split", choices=splits, help="write only this one; by default train and val, each")
     parser.add_argument(
         "--what",
         nargs="+",
@@ -55,6 +41,25 @@ def parse_arguments(arguments=None):
         "(default: instances keypoints)",
     )
     return parser.parse_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tqdm import tqdm
+
+from maskrcnn_benchmark.data.detail.categories import in_official_order
+from maskrcnn_benchmark.data.detail.dataset import SPLITS
+from maskrcnn_benchmark.data.detail.file import open_detail_file
+from maskrcnn_benchmark.data.image_file import check_image_size
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
+from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
+from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
+from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.text import counted
 
 
 class Exporter:
@@ -214,7 +219,7 @@ def export(file, split, kind, out, images=None):
             continue
         image = exporter.image(image_id)
         if images is not None:
-            _check_image(images, image)
+            check_image_size(images / image["file_name"], (image["width"], image["height"]))
         if kind == "semantic":
             image["semantic_file_name"] = f"semantic_{split}/{Path(image['file_name']).stem}.png"
             _write_png(exporter.semantic_map(image_id), out / image["semantic_file_name"])
@@ -229,16 +234,7 @@ def export(file, split, kind, out, images=None):
         target.write(text.encode())
     number = f", {len(content['annotations'])} annotations" if kind != "semantic" else ""
     skipped = "".join(f"; left out: {count} {reason}" for reason, count in exporter.skipped.items())
-    return f"{path}: {len(content['images'])} images{number}{skipped}"
-
-
-def _check_image(folder, image):
-    width, height = image_size(folder / image["file_name"])
-    if (width, height) != (image["width"], image["height"]):
-        raise UserError(
-            f"{folder / image['file_name']} is {width}x{height} pixels, but its annotations are for "
-            f"{image['width']}x{image['height']}; take image and annotations from the same release"
-        )
+    return f"{path}: {counted(len(content['images']), 'image')}{number}{skipped}"
 
 
 def _write_png(labels, path):

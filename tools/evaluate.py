@@ -9,55 +9,34 @@ import dataclasses
 import os
 from pathlib import Path
 
-from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.engine.delta_m import read_single_task
-from maskrcnn_benchmark.engine.evaluation_report import RESULTS, EvaluationReport
-from maskrcnn_benchmark.engine.inference import Evaluation
-from maskrcnn_benchmark.engine.results import format_table
-from maskrcnn_benchmark.engine.score_files import score_files
-from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
-from maskrcnn_benchmark.evaluation.protocols import (
-    DETECTION_PROTOCOLS,
-    EDGE_CONVENTIONS,
-    Protocols,
-    build_protocols,
-)
-from maskrcnn_benchmark.experiments.open_dataset import (
-    add_dataset_arguments,
-    dataset_config,
-    dataset_name,
-    open_dataset,
-)
-from maskrcnn_benchmark.prediction_files.layout import files_of
-from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.config import record_of
+from maskrcnn_benchmark.experiments.dataset_arguments import add_dataset_arguments
+from maskrcnn_benchmark.tasks.names import file_options, task_keys
 from maskrcnn_benchmark.utils.arguments import in_range, workers
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.logger import setup_logger
 
 
 def parse_arguments(arguments=None):
     parser = ToolParser(__doc__)
     given = parser.add_argument_group("predictions")
     given.add_argument("--predictions", metavar="FOLDER", help="a folder that tools/test_net.py wrote, or like it")
-    given.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; by default all that are there")
+    given.add_argument(
+        "--tasks", metavar="A,B", help="of " + ", ".join(task_keys()) + "; by default all that are there"
+    )
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(truth, split="val", images_help="which scores do not need")
     how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
-    how.add_argument(
-        "--edge-thresholds", type=in_range(default_cfg.record_of("TEST.EDGE_THRESHOLDS").range), metavar="N"
-    )
-    how.add_argument("--edge-conventions", choices=EDGE_CONVENTIONS)
+    how.add_argument("--edge-thresholds", type=in_range(record_of("TEST.EDGE_THRESHOLDS").range), metavar="N")
+    how.add_argument("--edge-conventions", choices=record_of("TEST.EDGE_CONVENTIONS").range.values)
     how.add_argument(
         "--edge-max-distance",
-        type=in_range(default_cfg.record_of("TEST.EDGE_MAX_DISTANCE").range),
+        type=in_range(record_of("TEST.EDGE_MAX_DISTANCE").range),
         metavar="SHARE",
         help="tolerance, as a share of the diagonal",
     )
     how.add_argument("--no-edge-nms", action="store_true", help="take soft edge maps without thinning them to ridges")
-    how.add_argument("--detection-protocol", choices=DETECTION_PROTOCOLS)
+    how.add_argument("--detection-protocol", choices=record_of("TEST.DETECTION_PROTOCOL").range.values)
     parser.add_argument(
         "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
     )
@@ -66,19 +45,41 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument(
         "--examples",
-        type=in_range(default_cfg.record_of("TEST.NUM_EXAMPLES").range),
+        type=in_range(record_of("TEST.NUM_EXAMPLES").range),
         default=3,
         metavar="N",
         help="worst and best images of the report (default: 3)",
     )
     parser.add_argument("--output", default="evaluation", metavar="DIR", help="for results (default: %(default)s)")
-    for file in files_of(TASKS.values()):
+    for file in file_options():
         text = f"{file.text}; in the folder's place".replace("%", "%%")
         try:
             given.add_argument(file.option, dest=f"source_{file.key}", metavar=file.metavar, help=text)
         except argparse.ArgumentError:
-            raise UserError(f"{file.option} is an option already; give that of {file!r} another name") from None
+            raise UserError(f"{file.option} is an option already; give that of {file.key!r} another name") from None
     return parser.parse_intermixed_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.engine.delta_m import read_single_task
+from maskrcnn_benchmark.engine.evaluation_report import RESULTS, EvaluationReport
+from maskrcnn_benchmark.engine.inference import Evaluation
+from maskrcnn_benchmark.engine.results import format_table
+from maskrcnn_benchmark.engine.score_files import score_files
+from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols, build_protocols
+from maskrcnn_benchmark.experiments.open_dataset import (
+    dataset_config,
+    dataset_name,
+    open_dataset,
+)
+from maskrcnn_benchmark.prediction_files.layout import files_of
+from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
+from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.logger import setup_logger
 
 
 def main():
@@ -92,16 +93,18 @@ def main():
     cfg = dataset_config(arguments, tasks)
     protocols = choose_protocols(arguments, cfg)
     dataset = open_dataset(arguments, cfg, tasks)
+    check_annotated(arguments, dataset, tasks, protocols)
     evaluation = Evaluation([TASKS[key] for key in tasks], protocols, arguments.workers)
-    predictions = PredictionReader(dataset, sources, evaluation.tasks)
+    is_toolkit = protocols.detection == DETAIL_TOOLKIT
+    predictions = PredictionReader(dataset, sources, evaluation.tasks, all_classes=is_toolkit)
     evaluators = score_files(evaluation, dataset, predictions)
     trivial = {}
     if arguments.predictions and cfg is not None:  # a test of the same data set has measured it already
         path = Path(arguments.predictions) / TRIVIAL
         trivial = kept_metrics(path, cfg.DATASETS.TEST[0], len(dataset), protocols)
     report = EvaluationReport(evaluators, dataset, trivial, arguments.single_task)
+    print(format_table(report.results))  # first: it needs no folder that can be written to
     report.write(arguments.output)
-    print(format_table(report.results))
     title = f"Evaluation on {dataset_name(arguments, cfg)}"
     facts = [("images", str(len(dataset))), *((key, str(path)) for key, path in sources.items())]
     page = report.write_page(arguments.output, title, facts, arguments.examples, predictions)
@@ -129,6 +132,21 @@ def chosen_tasks(arguments, sources):
     if unknown:
         raise UserError(f"--tasks: {unknown[0]!r} is unknown; there are {', '.join(TASKS)}")
     return [task for task in TASKS if task in tasks]
+
+
+def check_annotated(arguments, dataset, tasks, protocols):
+    """Raise `UserError` where a task that is asked for by name, or every one that is found, has no annotated image."""
+    if protocols.detection == DETAIL_TOOLKIT:  # scores all images
+        return
+    lacking = set(tasks)
+    for index in range(len(dataset)):
+        lacking -= dataset.tasks_of(index)
+        if not lacking:
+            return
+    by_name = [key for key in tasks if key in lacking and (arguments.tasks or not arguments.predictions)]
+    if by_name or len(lacking) == len(tasks):
+        what = (by_name or tasks)[0]
+        raise UserError(f"no image of the data set is annotated for the task {what!r}, so nothing of it can be scored")
 
 
 def choose_protocols(arguments, cfg):

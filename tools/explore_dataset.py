@@ -8,29 +8,10 @@ import os
 from functools import partial
 from pathlib import Path
 
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-
-# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
-# isort: split
-import numpy as np
-from tqdm import tqdm
-
-from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
-from maskrcnn_benchmark.experiments.open_dataset import (
-    add_dataset_arguments,
-    dataset_config,
-    dataset_name,
-    open_dataset,
-)
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.experiments.dataset_arguments import add_dataset_arguments
 from maskrcnn_benchmark.utils.arguments import natural, positive, workers
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.files import mkdir
-from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.workers import work_through
-from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
-from maskrcnn_benchmark.visualization.dataset_page import write_dataset_page
 
 PICTURE_BYTES = 10_000_000  # of all pictures together; as text in the page they take a third more
 BLANK = 214  # grey in the place of an image that is not at hand
@@ -51,6 +32,27 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--output", default="dataset.html", metavar="FILE", help="the page (default: %(default)s)")
     return parser.parse_intermixed_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+import numpy as np
+from tqdm import tqdm
+
+from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
+from maskrcnn_benchmark.experiments.open_dataset import (
+    dataset_config,
+    dataset_name,
+    open_dataset,
+)
+from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.files import mkdir
+from maskrcnn_benchmark.utils.logger import setup_logger
+from maskrcnn_benchmark.utils.workers import work_through
+from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
+from maskrcnn_benchmark.visualization.dataset_page import write_dataset_page
 
 
 def main():
@@ -128,7 +130,7 @@ def facts_of(arguments, cfg, dataset, counted):
         facts.append(("annotations", str(file.path)))
     if cfg is not None:
         facts.append(("config", arguments.config_file))
-    elif arguments.layout == "detail":
+    elif dataset.layout == "detail":
         facts.append(("split", arguments.split))
     return facts
 

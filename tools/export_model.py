@@ -7,11 +7,9 @@ python tools/export_model.py model_final.pth --format onnx --output exported --c
 A file is kept only if it predicts as the network does, image by image; the exit code is 1 otherwise.
 """
 
-from maskrcnn_benchmark.export.export import FORMATS, export_network
-from maskrcnn_benchmark.predict.predictor import Predictor
-from maskrcnn_benchmark.tasks.task import TASKS
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.tasks.names import task_keys
+from maskrcnn_benchmark.utils.arguments import OptionWords
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 
 
 def parse_arguments(arguments=None):
@@ -20,18 +18,30 @@ def parse_arguments(arguments=None):
     parser.add_argument("--config-file", default="", metavar="FILE", help="a yaml in place of the checkpoint's config")
     parser.add_argument(
         "--format",
-        choices=[*FORMATS, "both"],
+        choices=("onnx", "program", "both"),
         default="onnx",
         help="onnx writes model.onnx, program model.pt2 (default: %(default)s)",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
-    parser.add_argument("--tasks", metavar="A,B", help=f"of {', '.join(TASKS)} (default: all that the network has)")
+    parser.add_argument(
+        "--tasks", metavar="A,B", help=f"of {', '.join(task_keys())} (default: all that the network has)"
+    )
     parser.add_argument(
         "--images", nargs="+", default=[], metavar="FILE", help="files, folders or patterns to check with (else drawn)"
     )
     parser.add_argument("--check-only", action="store_true", help="write nothing; check the files that are in DIR")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.export.export import FORMATS, export_network
+from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def main(arguments=None):

@@ -2,12 +2,8 @@
 
 import argparse
 
-from maskrcnn_benchmark.utils.cli import run_tool
-
-# The package comes first: it chooses PyTorch's threads, and ends a tool with a line that is stopped while it imports
-# isort: split
-from benchmarks.full_size import write_full_size
 from maskrcnn_benchmark.utils.arguments import positive, seed
+from maskrcnn_benchmark.utils.cli import parse_early, run_tool
 
 
 def parse_arguments(argv=None):
@@ -22,6 +18,12 @@ def parse_arguments(argv=None):
         "--unique", type=positive, default=200, metavar="N", help="different scenes among them (default %(default)s)"
     )
     return parser.parse_args(argv)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from benchmarks.full_size import write_full_size
 
 
 def main(argv=None):

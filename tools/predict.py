@@ -10,31 +10,28 @@ every task. What cannot be read is named and passed over, and the exit status is
 """
 
 import re
+from argparse import BooleanOptionalAction
 from pathlib import Path
 
-from maskrcnn_benchmark.predict.output import LAYOUTS, JsonFiles, PictureFiles, PredictionFolder, Window, write_results
-from maskrcnn_benchmark.predict.predicted_image import merge_thresholds
-from maskrcnn_benchmark.predict.predictor import Predictor
-from maskrcnn_benchmark.predict.sources import count_frames, is_live
-from maskrcnn_benchmark.predict.video import can_show_windows, webcam_number
-from maskrcnn_benchmark.tasks.task import TASKS
-from maskrcnn_benchmark.utils.arguments import in_range, positive
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.tasks.names import task_keys
+from maskrcnn_benchmark.utils.arguments import in_range, option_words, positive
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Number
+from maskrcnn_benchmark.utils.text import counted
 
+LAYOUTS = ("overlay", "grid", "panels", "none")
 OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 
 def parse_arguments(arguments=None):
-    parser = ToolParser(__doc__)
+    parser = ToolParser(__doc__, takes_options=True)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained network, such as model_final.pth")
     parser.add_argument(
         "words", nargs="+", metavar="SOURCE", help="images, folders, patterns, videos, webcam:0; then KEY VALUE ..."
     )
     parser.add_argument("--config-file", default="", metavar="FILE", help="of a checkpoint that carries no config")
-    parser.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(TASKS) + "; heads of others are not run")
+    parser.add_argument("--tasks", metavar="A,B", help="of " + ", ".join(task_keys()) + "; heads of others are not run")
     parser.add_argument(
         "--threshold",
         nargs="+",
@@ -43,7 +40,12 @@ def parse_arguments(arguments=None):
         metavar="TASK=X",
         help="what has to be reached to be shown; a number alone is for all tasks per object, such as detection",
     )
-    parser.add_argument("--show", choices=LAYOUTS, default="overlay", help="pictures to make (default: %(default)s)")
+    parser.add_argument(
+        "--show",
+        choices=LAYOUTS,
+        default="overlay",
+        help="pictures to make (default: %(default)s)",
+    )
     parser.add_argument(
         "--scale",
         type=in_range(Number(0, 100, above=True)),
@@ -59,11 +61,37 @@ def parse_arguments(arguments=None):
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     parser.add_argument("--every", type=positive, default=1, metavar="N", help="of a video, take each N-th frame")
     parser.add_argument("--recursive", action="store_true", help="look into subfolders, too")
-    parser.add_argument("--rotate", action="store_true", help="turn photographs as their EXIF data says")
+    parser.add_argument(
+        "--rotate",
+        action=BooleanOptionalAction,
+        default=True,
+        help="turn photographs upright as their EXIF data says (default: they are)",
+    )
     parser.add_argument("--allow-urls", action="store_true", help="fetch sources that are http(s) addresses")
     parsed = parser.parse_intermixed_args(arguments)
     parsed.sources, parsed.opts = split_words(parsed.words)
     return parsed
+
+
+def split_words(words):
+    """Sources, and the KEY VALUE ... that follow: from the first word that is called like an option of the config."""
+    names = enumerate(word.partition("=")[0] for word in words)
+    start = next((i for i, w in names if OPTION_NAME.fullmatch(w) and not Path(words[i]).exists()), len(words))
+    if start == 0:
+        raise UserError(f"name an image, a folder, a video or a webcam before {words[0]}")
+    return words[:start], option_words(words[start:])
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.predict.output import JsonFiles, PictureFiles, PredictionFolder, Window, write_results
+from maskrcnn_benchmark.predict.predicted_image import merge_thresholds
+from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.predict.sources import count_frames, is_live
+from maskrcnn_benchmark.predict.video import can_show_windows, webcam_number
+from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def main(arguments=None):
@@ -88,14 +116,6 @@ def main(arguments=None):
     )
     print(describe(done, total, arguments))
     return 1 if done.skipped else 0
-
-
-def split_words(words):
-    """Sources, and the KEY VALUE ... that follow: from the first word that is called like an option of the config."""
-    start = next((i for i, w in enumerate(words) if OPTION_NAME.fullmatch(w) and not Path(w).exists()), len(words))
-    if start == 0:
-        raise UserError(f"name an image, a folder, a video or a webcam before {words[0]}")
-    return words[:start], words[start:]
 
 
 def read_thresholds(words):
@@ -151,7 +171,7 @@ def describe(done, total, arguments):
     """The last line: how many, how fast, where to."""
     folders = [arguments.output] if arguments.show != "none" or arguments.json else []
     folders += [arguments.save_answers] if arguments.save_answers else []
-    count = f"{done.images} image{'s' if done.images != 1 else ''}"
+    count = counted(done.images, "image")
     if done.skipped:
         count = f"{done.images} of {max(total or 0, done.images + len(done.skipped))} images"
     return f"{count}, {done.seconds / max(1, done.images):.3f} s each, in {' and '.join(folders)}"

@@ -3,7 +3,8 @@
 python tools/prepare_data.py --annotations trainval_merged.json --voc VOCtrainval_03-May-2010.tar
 
 What is given is unpacked or linked to where the catalog looks (datasets/README.md); what is there already is kept. Give
-nothing to check what is there. The exit code is 1 as long as something is missing that training needs.
+nothing to check what is there. A file in COCO's layout is recognised, and prepared as such. The exit code is 1 as long
+as something is missing that training needs.
 """
 
 import contextlib
@@ -12,13 +13,9 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskrcnn_benchmark.config.paths_catalog import DEFAULT_DATA_DIR
-from maskrcnn_benchmark.data.detail.content import DetailContent
-from maskrcnn_benchmark.data.preparation.build_index import prepare
-from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
+from maskrcnn_benchmark.config import record_of
 from maskrcnn_benchmark.utils.arguments import natural, workers
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.files import mkdir
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 
 VOC2010_IMAGES = 10_103  # trainval of VOC2010; PASCAL in Detail annotates all but three of them
 # Table of the index: (section of the JSON, what its rows are, what cannot be had without it)
@@ -57,7 +54,9 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--voc", metavar="PATH", help="VOCtrainval_03-May-2010.tar, or a folder that it was unpacked to"
     )
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, metavar="DIR", help="(default: %(default)s)")
+    parser.add_argument(
+        "--data-dir", default=record_of("DATASETS.DATA_DIR").default, metavar="DIR", help="(default: %(default)s)"
+    )
     parser.add_argument("--name", default="detail", help="the data set's folder in DIR (default: %(default)s)")
     parser.add_argument("--copy", action="store_true", help="copy what is unpacked already, instead of links to it")
     parser.add_argument(
@@ -67,6 +66,19 @@ def parse_arguments(arguments=None):
         "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
     )
     return parser.parse_args(arguments)
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.data.coco.content import CocoContent
+from maskrcnn_benchmark.data.detail.content import DetailContent
+from maskrcnn_benchmark.data.preparation.build_index import prepare
+from maskrcnn_benchmark.data.preparation.check_kinds import FILE_MISSING
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
+from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
+from maskrcnn_benchmark.data.preparation.summary import nothing_to_learn, summarize
+from maskrcnn_benchmark.utils.files import mkdir
 
 
 def check(folder, index, expected_images):
@@ -110,6 +122,24 @@ def check(folder, index, expected_images):
     return items
 
 
+def check_coco(folder, index):
+    """As `check`, of a file in COCO's layout."""
+    annotations, images = folder / ANNOTATIONS, folder / IMAGES
+    items = [Item(f"annotations: {annotations}, in COCO's layout")]
+    if not images.is_dir():
+        return [*items, Item(f"images: no {images}", "put the images that the file names there, or a link to them")]
+    with contextlib.closing(sqlite3.connect(f"{Path(index).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        (usable,) = connection.execute("SELECT count(*) FROM rows").fetchone()
+        query = "SELECT count(*), min(place) FROM problems WHERE what = ?"
+        absent, first = connection.execute(query, (FILE_MISSING.what,)).fetchone()
+    remedy = f"{absent} image{'s are' if absent > 1 else ' is'} missing, such as {first}; put them there"
+    items.append(Item(f"images: {usable} that can be used", remedy if absent else None))
+    nothing = nothing_to_learn(index)
+    if nothing:
+        items.append(Item(f"annotations to train on: {nothing}", "take a file with annotations"))
+    return [*items, Item(f"index: {index}, {Path(index).stat().st_size / 1e6:.1f} MB")]
+
+
 def main(arguments=None):
     arguments = parse_arguments(arguments)
     folder = Path(arguments.data_dir) / arguments.name
@@ -119,15 +149,18 @@ def main(arguments=None):
     if arguments.annotations:
         print(place_annotations(arguments.annotations, folder, arguments.copy), flush=True)
     index = None
+    is_coco = layout_of(folder / ANNOTATIONS) == "coco"
     if (folder / ANNOTATIONS).is_file() and (folder / IMAGES).is_dir():
         index, _ = prepare(
             folder / ANNOTATIONS,
             images=folder / IMAGES,
             workers=arguments.workers,
             progress=True,
-            content=DetailContent,
+            content=CocoContent if is_coco else DetailContent,
         )
-    items = check(folder, index, arguments.expect)
+    items = check_coco(folder, index) if is_coco else check(folder, index, arguments.expect)
+    if is_coco and index is not None:
+        print(summarize(index), flush=True)
     print(*items, sep="\n")
     return int(any(item.needed and item.remedy for item in items))
 

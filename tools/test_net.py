@@ -6,12 +6,8 @@ python tools/test_net.py --config-file configs/detail/mini_R_18_FPN.yaml TEST.IM
 A checkpoint of this library carries its config, so it is enough; --config-file takes another one.
 """
 
-from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.experiments.run import test
-from maskrcnn_benchmark.experiments.setup import end_run
-from maskrcnn_benchmark.predict.trained_network import testing_config
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.arguments import OptionWords
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -24,8 +20,20 @@ def parse_arguments(arguments=None):
         help="the weights; by default MODEL.WEIGHT of KEY VALUE, else OUTPUT_DIR's last checkpoint",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="accepted; torchrun sets LOCAL_RANK")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.experiments.run import test
+from maskrcnn_benchmark.experiments.setup import end_run
+from maskrcnn_benchmark.predict.trained_network import testing_config
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def main():

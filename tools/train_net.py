@@ -9,17 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.config.selection import choose_config
-from maskrcnn_benchmark.experiments.planned_runs import describe_runs, is_done, make_places
-from maskrcnn_benchmark.experiments.run import train
-from maskrcnn_benchmark.experiments.setup import end_run
-from maskrcnn_benchmark.experiments.sweep import plan_sweep, run_sweep
-from maskrcnn_benchmark.utils.arguments import jobs
-from maskrcnn_benchmark.utils.cli import ToolParser, run_tool
-from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
-from maskrcnn_benchmark.utils.env import setup_environment
+from maskrcnn_benchmark.utils.arguments import OptionWords, jobs
+from maskrcnn_benchmark.utils.cli import ToolParser, parse_early, run_tool
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,8 +39,23 @@ def parse_arguments(arguments=None):
     sweep.add_argument("--jobs", type=jobs, metavar="N", help="trainings at a time (default: one per GPU, else 1)")
     sweep.add_argument("--gpus", default="", metavar="N,N", help="GPUs to share out among them, such as 0,1,2")
     sweep.add_argument("--dry-run", action="store_true", help="only list the runs and their options")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
+    parser.add_argument(
+        "opts", nargs="*", action=OptionWords, metavar="KEY VALUE", help="options of the config to change"
+    )
     return parser.parse_intermixed_args(arguments)  # flags may stand before and after them
+
+
+# A question for help and a mistyped option need not wait for what follows
+parse_early(__name__, parse_arguments)
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.config.selection import choose_config
+from maskrcnn_benchmark.experiments.planned_runs import describe_runs, is_done, make_places
+from maskrcnn_benchmark.experiments.run import train
+from maskrcnn_benchmark.experiments.setup import end_run
+from maskrcnn_benchmark.experiments.sweep import plan_sweep, run_sweep
+from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
+from maskrcnn_benchmark.utils.env import setup_environment
 
 
 def choose_config_file(config_file, opts):
@@ -91,7 +99,7 @@ def sweep(arguments):
     gpus = arguments.gpus.split(",") if arguments.gpus else []
     places = make_places(read_config(config_file, arguments.opts), arguments.jobs, gpus)
     done = sum(map(is_done, runs))
-    print(f"{len(runs)} runs in {base}, of which {done} are done; {len(places)} at a time", flush=True)
+    print(f"{counted(len(runs), 'run')} in {base}, of which {done} are done; {len(places)} at a time", flush=True)
     if arguments.dry_run:
         print(describe_runs(runs))
         return 0

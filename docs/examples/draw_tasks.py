@@ -16,7 +16,7 @@ from maskrcnn_benchmark.utils.arguments import natural
 from maskrcnn_benchmark.utils.cli import run_tool
 
 GAP = 12
-HEIGHT = 300
+WIDTH = 400
 
 
 def parse_arguments(arguments=None):
@@ -30,14 +30,12 @@ def parse_arguments(arguments=None):
 
 
 def side_by_side(panels):
-    """RGB images, each uint8 [h, w, 3], brought to one height and joined with white between them."""
+    """RGB images, each uint8 [h, w, 3], brought to one width and joined with white between and below them."""
     images = [Image.fromarray(np.asarray(panel)) for panel in panels]
-    images = [image.resize((round(image.width * HEIGHT / image.height), HEIGHT), Image.LANCZOS) for image in images]
-    row = Image.new("RGB", (sum(image.width + GAP for image in images) - GAP, HEIGHT), "white")
-    left = 0
-    for image in images:
-        row.paste(image, (left, 0))
-        left += image.width + GAP
+    images = [image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.LANCZOS) for image in images]
+    row = Image.new("RGB", ((WIDTH + GAP) * len(images) - GAP, max(image.height for image in images)), "white")
+    for place, image in enumerate(images):
+        row.paste(image, (place * (WIDTH + GAP), 0))
     return row
 
 

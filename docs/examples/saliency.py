@@ -143,8 +143,8 @@ class SaliencyEvaluator(Evaluator):
 
     def record(self, stored, target):
         """int64 [2, 256]: other and salient pixels of an image, counted by the strength that they are given."""
-        truth = target.labels[KEY].labels.cpu().numpy()
-        return np.stack([np.bincount(stored[truth == value], minlength=256) for value in (0, 1)])
+        ground_truth = target.labels[KEY].labels.cpu().numpy()
+        return np.stack([np.bincount(stored[ground_truth == value], minlength=256) for value in (0, 1)])
 
     def summarize(self, records):
         errors = [mean_error(record) for record in records if record.any()]

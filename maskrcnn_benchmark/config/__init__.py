@@ -6,7 +6,7 @@ from maskrcnn_benchmark.config.defaults import OPTIONS
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.config.options import Option
 
-__all__ = ["add_options", "cfg"]
+__all__ = ["add_options", "cfg", "record_of"]
 
 _global = ConfigNode()
 
@@ -24,6 +24,14 @@ def add_options(options: Iterable[Option]) -> None:
 
 
 add_options(OPTIONS)
+
+
+def record_of(key: str) -> Option:
+    """The record of an option of the library, or of a task that is registered; imports no task."""
+    record = _global.record_of(key)
+    if record is None:
+        raise KeyError(f"there is no option {key}")
+    return record
 
 
 def __getattr__(name: str) -> ConfigNode:

@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import counted
 
 # Feature extractors of the box head that end in one vector per region
 EXTRACTORS_OF_VECTORS = ("FPN2MLPFeatureExtractor", "FPNXconv1fcFeatureExtractor")
@@ -79,7 +80,7 @@ def _pooling(cfg: CfgNode) -> Iterator[str]:
         if strides and len(scales) > len(strides):
             yield (
                 f"MODEL.{name}.POOLER_SCALES has {len(scales)} scales, but MODEL.BACKBONE.CONV_BODY {body} gives "
-                f"{len(strides)} feature map{'s' if len(strides) > 1 else ''}; leave some out"
+                f"{counted(len(strides), 'feature map')}; leave some out"
             )
 
 

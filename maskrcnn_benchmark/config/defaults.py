@@ -488,6 +488,13 @@ OPTIONS = [
             "What the channels are then divided by, in TO_BGR255's order and range",
         ),
         Option("INPUT.TO_BGR255", True, FLAG, "BGR 0..255 (Caffe2 weights) or RGB 0..1 (torchvision weights)"),
+        Option(
+            "INPUT.EXIF",
+            "auto",
+            Choice("auto", "apply", "ignore"),
+            'Annotated photographs that EXIF data say are turned: "apply" turns them upright, "ignore" takes '
+            'the pixels as stored, "auto" turns those of which the upright picture alone has the annotated size',
+        ),
         Option("INPUT.BRIGHTNESS", 0.0, STRENGTH, "Colour jitter: strength of the change in brightness, 0 is off"),
         Option("INPUT.CONTRAST", 0.0, STRENGTH, "Colour jitter: strength of the change in contrast, 0 is off"),
         Option("INPUT.SATURATION", 0.0, STRENGTH, "Colour jitter: strength of the change in saturation, 0 is off"),
@@ -561,7 +568,7 @@ OPTIONS = [
             "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
             True,
             FLAG,
-            "Images without boxes are left out of training; False keeps them as background",
+            "Images without boxes, or of few keypoints to learn, are left out of training; False keeps them",
         ),
     ),
     # -----------------------------------------------------------------------------------------------------------------
@@ -779,9 +786,10 @@ OPTIONS = [
         Option(
             "TEST.DETECTION_PROTOCOL",
             "coco",
-            Choice("coco", "detail"),
-            'How boxes and masks are scored: "coco", or "detail" as PASCAL in Detail\'s own program does it: no ranges '
-            "of size, any number of detections per image",
+            Choice("coco", "detail", "detail-toolkit"),
+            'How boxes and masks are scored: "coco", "detail" (COCO\'s pairing without ranges of size, any number of '
+            'detections per image) or "detail-toolkit": these, keypoints, image labels and proposals by the rules of '
+            "PASCAL in Detail's own programs (docs/evaluation.md)",
         ),
         Option(
             "TEST.EDGE_THRESHOLDS",

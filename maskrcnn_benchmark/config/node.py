@@ -7,14 +7,17 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.options import Option
+from maskrcnn_benchmark.utils.arguments import name_of_ours, option_words
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Text, shown
+from maskrcnn_benchmark.utils.text import an
 from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 # Options of the original library that have no meaning here. They are accepted so that its users' files load.
@@ -107,8 +110,16 @@ class ConfigNode(CfgNode):
         self._merge_file(path, ())
 
     def merge_from_list(self, cfg_list: Iterable[Any]) -> None:
-        """Merge `[KEY, value, KEY, value, ...]`, as typed after a command."""
-        cfg_list = list(cfg_list)
+        """Merge `[KEY, value, KEY, value, ...]`, as typed after a command; "KEY=value" is a key and its value."""
+        cfg_list = option_words(cfg_list)
+        for key, value in zip_longest(map(str, cfg_list[::2]), cfg_list[1::2]):
+            if key.endswith((".yaml", ".yml")):
+                raise UserError(f"{shown(key)} stands where an option is expected; give a file with --config-file FILE")
+            if isinstance(value, str) and value[:1] in ("(", "[") and value[-1] not in ")]":
+                raise UserError(
+                    f"the command line: {key[:LONGEST_KEY]} {shown(value)} is a list without its end; put quotes "
+                    "around a value that has spaces: '(1, 2)'"
+                )
         if len(cfg_list) % 2:
             raise UserError(f"options come in pairs KEY VALUE, but {cfg_list[-1]!r} stands alone")
         for key, value in zip(cfg_list[::2], cfg_list[1::2]):
@@ -181,7 +192,7 @@ class ConfigNode(CfgNode):
         if parent.is_frozen():
             raise UserError(f"{source}: the config is frozen, {key} cannot change any more")
         record = self.record_of(key)
-        value = _coerce(_decode(value, current), current, record, f"{source}: {key}")
+        value = _coerce(_decode(value, current, record), current, record, f"{source}: {key}")
         if record is not None:
             record.check(value, source)
         parent[path[-1]] = value
@@ -195,7 +206,8 @@ class ConfigNode(CfgNode):
         if begun:
             more = f", ... ({len(begun)} in all)" if len(begun) > COMPLETIONS else ""
             return f"{source}: unknown option {key}; options that begin so: {', '.join(begun[:COMPLETIONS])}{more}"
-        near = difflib.get_close_matches(key, options, 1, 0.5)
+        ours = name_of_ours(key, options.__contains__) if key else None
+        near = [ours] if ours else difflib.get_close_matches(key, options, 1, 0.5)
         if not near:
             near = [o for o in options if o.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -236,7 +248,7 @@ def _read_tree(path: Path, builders: Sequence[Path]) -> dict[str, Any]:
         raise UserError(f"no such config file: {path}{whose}{hint}")
     tree = read_yaml(path) or {}
     if not isinstance(tree, dict):
-        raise UserError(f"{path} must hold a tree of options, but holds a {type(tree).__name__}")
+        raise UserError(f"{path} must hold a tree of options, but holds {an(type(tree).__name__)}")
     return tree
 
 
@@ -260,17 +272,41 @@ def _obsolete(key: str) -> bool:
     return any(key == prefix or key.startswith(prefix + ".") for prefix in OBSOLETE_PREFIXES)
 
 
-def _decode(value: Any, current: Any) -> Any:
-    """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number; for an option that takes text it stays text."""
+_NOUNS = {bool: "True or False", int: "an integer", float: "a number", str: "text", tuple: "a tuple", list: "a list"}
+# What other formats write for values that Python writes otherwise
+_FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_NOTHING = ("none", "null")
+
+
+def _decode(value: Any, current: Any, record: Option | None) -> Any:
+    """A value typed by a person: "(1, 2)" is a tuple, "0.1" a number; for an option that takes text it stays text.
+
+    "true", "off" and the like are flags and "none" and "null" are None, in capitals or not, where the option has such.
+    """
     if not isinstance(value, str) or len(value) > LONGEST_TYPED:
         return value
+    word = value.strip().lower()
+    if isinstance(current, bool) and word in _FLAGS:
+        return _FLAGS[word]
+    if word in _NOTHING and (record is None or any(map(record.range.holds, ("", ())))):
+        return None
     try:
         typed = ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that it raises for a text
+        return _names(value) if isinstance(current, list | tuple) else value
+    if isinstance(current, str):
+        return typed if isinstance(typed, str | None) else value
+    # quoted once more, as shells within shells do
+    return typed if not isinstance(typed, str) or typed == value else _decode(typed, current, record)
+
+
+def _names(value: str) -> Any:
+    """Names without quotes: "a,b", "[a, b]" and "(a, b)" are two; a single word stays as it is."""
+    bare = value[1:-1] if value[:1] + value[-1:] in ("()", "[]") else value
+    names = [name.strip().strip("'\"") for name in bare.split(",")]
+    if (bare == value and len(names) == 1) or any(set(name) & set("()[]{}") for name in names):
         return value
-    if isinstance(current, str) and not isinstance(typed, str | None):
-        return value
-    return typed
+    return [name for name in names if name]
 
 
 def _is_float(value: Any) -> bool:
@@ -286,14 +322,14 @@ def _coerce(value: Any, current: Any, record: Option | None, place: str) -> Any:
         return wanted(float(v) if numbers and _is_float(v) else v for v in value)
     if wanted is float and _is_float(value):
         return float(value)
+    if wanted is int and type(value) is float and value.is_integer():  # 1e5
+        return int(value)
     if wanted is tuple and type(value) in (int, float, str):
         return (value,) if value != "" else ()
-    if wanted is str and value is None:
-        return ""
+    if value is None and wanted in (str, tuple, list):
+        return wanted()
     if type(value) is not wanted:
-        range_ = "" if record is None else f", {record.range.words}"
-        raise UserError(
-            f"{place} takes a {wanted.__name__}{range_}, such as {shown(current)}, not the {type(value).__name__} "
-            f"{shown(value)}"
-        )
+        range_ = _NOUNS.get(wanted, f"a {wanted.__name__}") if record is None else record.range.words
+        range_ = f"a {wanted.__name__} of {range_}" if record is not None and wanted in (tuple, list) else range_
+        raise UserError(f"{place} takes {range_}, such as {shown(current)}, not {shown(value)}")
     return value

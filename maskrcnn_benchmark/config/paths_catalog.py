@@ -17,6 +17,11 @@ HOW_TO_MAKE = {
 }
 
 
+def is_own_catalog(*paths: Any) -> bool:
+    """Whether values of PATHS_CATALOG are this module, in whichever place the package lies."""
+    return all(Path(str(path)).parts[-3:] == Path(__file__).parts[-3:] for path in paths)
+
+
 def _coco() -> dict[str, dict[str, Any]]:
     """COCO's names; minival and valminusminival are the two parts into which Detectron cut the val images of 2014."""
     years = {"2014": ("train", "val", "minival", "valminusminival"), "2017": ("train", "val")}
@@ -67,7 +72,8 @@ class DatasetCatalog:
     """The data sets that `DATASETS.TRAIN` and `DATASETS.TEST` can name.
 
     Beside the names of `DATASETS`, any folder DATA_DIR/NAME with an `annotations.json` in the layout of PASCAL in
-    Detail and a folder `images` is NAME_train, NAME_val and NAME_trainval.
+    Detail and a folder `images` is NAME_train, NAME_val and NAME_trainval; one in COCO's layout, which has no splits,
+    is all of it under each name.
 
     Attributes:
         DATA_DIR: folder that the paths of `DATASETS` are relative to, where the config's DATASETS.DATA_DIR names none.

@@ -28,6 +28,7 @@ from maskrcnn_benchmark.data.mixing import (
     log_mixture,
     sampling_ratios,
     vocabulary_dataset,
+    warn_of_untaught,
 )
 from maskrcnn_benchmark.data.samplers import (
     DistributedSampler,
@@ -178,6 +179,7 @@ def _training_loader(cfg, dataset, processes, rank, start_iter):
     seed = cfg.SOLVER.SEED
     if seed < 0:
         raise ValueError(f"SOLVER.SEED is {seed}: draw a seed and write it into the config before making loaders")
+    warn_of_untaught(cfg, dataset, _enabled_tasks(cfg))
     sampler = _training_sampler(cfg, dataset)
     groups = _aspect_ratio_groups(dataset) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
     batches = WholeBatchSampler(sampler, cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, start_iter, groups)

@@ -2,7 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from maskrcnn_benchmark.data.datasets import (
     PascalVOCDataset,
 )
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
@@ -66,6 +68,39 @@ def build_dataset(
         raise UserError(f"data set {name!r}: {error}") from None
 
 
+# The arguments of our own factories that are files and folders; what others take, they know best
+_PATHS = {
+    "COCODataset": ("ann_file", "root"),
+    "PascalVOCDataset": ("data_dir",),
+    "CityScapesDataset": ("img_dir", "ann_dir"),
+    "DetailDataset": ("ann_file", "root"),
+}
+
+
+def check_files(cfg: CfgNode, names: Iterable[str]) -> None:
+    """Raise `UserError` for the first of some data sets of which a file or a folder is not there; none is opened.
+
+    The embedded data set may be missing: it is drawn when a run needs it. What is no entry of a catalog is left to
+    `build_dataset`, which says more about it.
+    """
+    drawn = Path(cfg.DATASETS.DATA_DIR) / "mini_detail"
+    pending, seen = list(names), set[str]()
+    for name in pending:  # and those that it is made of
+        if name in seen or (name.startswith("mini_detail_") and not drawn.exists()):
+            continue
+        seen.add(name)
+        entry = _look_up(cfg, name, images=True)
+        factory, args = (entry.get(key) for key in ("factory", "args")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(factory, str) or not isinstance(args, dict):
+            continue
+        paths = [args.get(key) for key in _PATHS.get(factory, ())]
+        missing = [path for path in paths if isinstance(path, str | os.PathLike) and not os.path.exists(path)]
+        if missing:
+            raise UserError(f"data set {name!r} is not there: {missing[0]} does not exist ({cfg.PATHS_CATALOG})")
+        if factory == "ConcatDataset" and isinstance(args.get("datasets"), list | tuple):
+            pending += args["datasets"]
+
+
 def _look_up(cfg: CfgNode, name: str, images: bool) -> Any:
     """What the catalog's `get` returns for a name.
 
@@ -91,28 +126,43 @@ class _WrongArguments(Exception):
     """Arguments of a catalog's entry that its factory does not take."""
 
 
-def _make(factory: Callable, **args: Any) -> Any:
+def _make(cfg: CfgNode, factory: Callable, **args: Any) -> Any:
     try:
         inspect.signature(factory).bind(**args)
     except TypeError as error:
         raise _WrongArguments(error) from None
-    return factory(**args)
+    dataset = factory(**args)
+    dataset.exif = cfg.INPUT.EXIF
+    return dataset
 
 
 def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     leave_out = is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
     args = {"remove_images_without_annotations": leave_out, "keep_crowd": not is_train, **args, **options}
-    dataset = _make(COCODataset, **args)
+    dataset = _make(cfg, COCODataset, **args)
     alone = len(cfg.DATASETS.TRAIN) <= 1  # of several, others may have them
     if is_train and alone and "instance" in dataset.tasks and not dataset.file.has_masks:
         raise UserError(f"MODEL.MASK_ON is on, but data set {name} has no masks ({dataset.file.path}); turn it off")
+    keypoints = dataset.file.keypoints
+    if is_train and alone and "keypoint" in dataset.tasks and not keypoints.are_labelled:
+        reason, remedy = "has no labelled keypoints", "turn it off"
+        if keypoints.conflict:
+            reason = f"has different keypoints in its categories {keypoints.conflict}, and a network learns one kind"
+            remedy = "make a file of each, take 'keypoints' out of the annotations of the others, or turn it off"
+        raise UserError(f"MODEL.KEYPOINT_ON is on, but data set {name} {reason} ({dataset.file.path}); {remedy}")
+    if is_train and "keypoint" in dataset.tasks and len(keypoints.joints or ()) > 1 and not keypoints.joints.flip_pairs:
+        names = ", ".join(keypoints.joints.names[:3])
+        logger.warning(
+            "%s: the names of keypoints (%s, ...) tell no left from right: a mirror exchanges none", name, names
+        )
     if is_train:
-        logger.info("%s: %d of %d images", name, len(dataset), len(dataset.file.images))
+        left_out = dataset.left_out and f"; left out by DATALOADER.FILTER_EMPTY_ANNOTATIONS: {dataset.left_out}"
+        logger.info("%s: %d of %d images%s", name, len(dataset), len(dataset.file.images), left_out)
     return dataset
 
 
 def _build_voc(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
-    dataset = _make(PascalVOCDataset, **{"use_difficult": not is_train, **args, **options})
+    dataset = _make(cfg, PascalVOCDataset, **{"use_difficult": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())
     return dataset
@@ -123,7 +173,7 @@ def _build_cityscapes(cfg: CfgNode, name: str, args: dict, options: dict, is_tra
     group = cfg.MODEL.RETINANET if cfg.MODEL.RETINANET_ON else cfg.MODEL.ROI_BOX_HEAD
     evaluated_only = group.NUM_CLASSES == CITYSCAPES_EVALUATED
     args = {"keep_crowd": not is_train, "evaluated_only": evaluated_only, **args, **options}
-    dataset = _make(CityScapesDataset, **args)
+    dataset = _make(cfg, CityScapesDataset, **args)
     only_objects = dataset.tasks <= {"detection", "instance"}
     if is_train and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and only_objects:
         _tell_left_out(name, dataset, dataset.leave_out_empty())
@@ -138,8 +188,12 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
         from maskrcnn_benchmark.tasks.task import scored_labels  # late: tasks are above this room
 
         options = {**options, "tasks": scored_labels(options["tasks"])}
+    if "ann_file" in args and layout_of(args["ann_file"]) == "coco":
+        logger.info("%s is in COCO's layout, which has no splits: %s is all of it", args["ann_file"], name)
+        args = {key: value for key, value in args.items() if key in ("ann_file", "root")}
+        return _build_coco(cfg, name, args, options, is_train)
     sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
-    dataset = _make(DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
+    dataset = _make(cfg, DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())
     return dataset

@@ -166,7 +166,7 @@ class CityScapesDataset(AnnotatedDataset):
         """{"height", "width" in pixels, "idx", "img_path", "ann_path", "file_name" below the split, "image_id"}."""
         path = self.img_paths[idx]
         if idx not in self._sizes:
-            self._sizes[idx] = image_size(path)
+            self._sizes[idx] = image_size(path, self.exif)
         width, height = self._sizes[idx]
         return {
             "height": height,

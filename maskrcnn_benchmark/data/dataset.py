@@ -10,16 +10,21 @@ import numpy as np
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.data.image_file import read_image
+from maskrcnn_benchmark.data.coco.keypoints import KeypointLists, read_keypoints
+from maskrcnn_benchmark.data.image_file import find_image, read_image
+from maskrcnn_benchmark.data.preparation.check_kinds import Findings
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import an, counted
 
 # The field of objects and persons that holds the rows of a file in COCO's layout, which testing scores against
 FILE_ROWS = "coco_records"
+# The field of objects that says which of them have a mask, bool [N]; without it all have where there are masks
+HAS_MASK = "has_mask"
 
 
 class AnnotatedImage:
@@ -43,6 +48,8 @@ class AnnotatedImage:
     objects: BoxList | None = None
     # The masks of `objects`; None where they are not annotated
     masks: SegmentationMask | None = None
+    # What the file says of all its regions, where that is told apart from `objects`
+    file_regions: FileRegions | None = None
 
     def __init__(self, dataset: "AnnotatedDataset", index: int) -> None:
         self.dataset: Any = dataset  # whose layout adds attributes of its own
@@ -167,6 +174,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         root: folder of the images, or None where only annotations are wanted.
         has_images: whether images can be opened; by default whether there is a `root`.
         image_class: the `AnnotatedImage` of the layout, which readers of labels are given.
+        exif: what `open_image` does about the orientation of photographs, see INPUT.EXIF.
     """
 
     layout: str = ""
@@ -176,6 +184,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
     transforms: Callable | None = None
     root: Path | None = None
     image_class: type[AnnotatedImage] = AnnotatedImage
+    exif: str = "auto"
 
     _readers: Any = None  # {key of a task: its LabelReader}; None before they are opened
     _fields: Mapping[str, str | None] = {}  # {key of a task: the field of objects that holds its label}
@@ -215,7 +224,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
 
     def image_path(self, index: int) -> Path:
         """The file of an image."""
-        return Path(self.root) / self.get_img_info(index)["file_name"]  # type: ignore[arg-type]
+        return find_image(self.root, self.get_img_info(index)["file_name"])  # type: ignore[arg-type]
 
     def open_image(self, index: int) -> Image.Image:
         """An image as a PIL RGB image. Raises `UserError` where there is no `root`, or the file is not as described."""
@@ -224,7 +233,7 @@ class AnnotatedDataset(torch.utils.data.Dataset):
             name = type(self).__name__ if file is None else file.path
             raise UserError(f"{name} was opened without a folder of images; name one")
         info = self.get_img_info(index)
-        return read_image(self.image_path(index), (info["width"], info["height"]))
+        return read_image(self.image_path(index), (info["width"], info["height"]), self.exif)
 
     def category_ids(self) -> dict[int, Any]:
         """{label of a thing: what the data set's file calls it}, the label itself where it has no numbers."""
@@ -282,12 +291,13 @@ class AnnotatedDataset(torch.utils.data.Dataset):
                 is_number = isinstance(label, torch.Tensor) and not label.ndim
                 if is_number or len(label) != len(objects):
                     raise ValueError(
-                        f"image {image.image_id!r} has {len(objects)} objects, but {type(reader).__name__} returned "
-                        f"{'a number' if is_number else f'{len(label)} labels'} of the task {key!r}; return one for "
-                        "each of image.objects"
+                        f"image {image.image_id!r} has {counted(len(objects), 'object')}, but {type(reader).__name__} "
+                        f"returned {'a number' if is_number else f'{len(label)} labels'} of the task {key!r}; return "
+                        "one for each of image.objects"
                     )
                 objects.add_field(field, label)
         annotations = ImageAnnotations(image.size, image_id=image.image_id, labels=labels)
+        annotations.regions = image.file_regions
         annotations.instances = None if objects is None else image.kept(objects)
         return annotations
 
@@ -309,6 +319,23 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         number = len(self) - len(kept)
         self._keep(kept)
         return number
+
+    def taught(self, tasks: Iterable[str]) -> set[str]:
+        """Keys of those of some tasks that an image teaches, for which it looks no further than the first of each.
+
+        A data set that makes its annotations itself is believed: its `tasks` or, where it has none, all.
+        """
+        left, found = set(tasks), set[str]()
+        if self._readers is None:
+            return left & self.tasks if self.tasks else left
+        left &= self.tasks
+        for index in range(len(self)):
+            if not left:
+                break
+            image = self.image(index)
+            found |= {key for key in left if self._readers[key].teaches(image)}
+            left -= found
+        return found
 
     def _teaches(self, index: int, tasks: Iterable[str]) -> bool:
         image = self.image(index)
@@ -344,7 +371,7 @@ def as_dataset(dataset: Any) -> AnnotatedDataset:
         for name in _METHODS:
             if not callable(getattr(dataset, name)):
                 raise UserError(
-                    f"{type(dataset).__name__}.{name} is a {type(getattr(dataset, name)).__name__}, but must be a "
+                    f"{type(dataset).__name__}.{name} is {an(type(getattr(dataset, name)).__name__)}, but must be a "
                     "method, as AnnotatedDataset has it; define one that returns it, or call it by another name"
                 )
         return dataset
@@ -352,8 +379,9 @@ def as_dataset(dataset: Any) -> AnnotatedDataset:
         return _OwnDataset(dataset)
     missing = [name for name in _ORIGINAL if not hasattr(dataset, name)]
     if missing:
+        kind = an(type(dataset).__name__)
         raise UserError(
-            f"a {type(dataset).__name__} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, "
+            f"{kind} cannot be used as a data set: derive it from data.dataset.AnnotatedDataset, "
             f"or give it {', '.join(_OURS)} or, as the original's COCODataset has them, {', '.join(_ORIGINAL)}; it "
             f"lacks {', '.join(missing)}"
         )
@@ -434,21 +462,27 @@ class OriginalDataset(_Adapter):
         super().__init__(dataset)
         self._labels = {category: label for label, category in self._category_ids.items()}
         labels = range(1, len(self._labels) + 1)
-        names = [dataset.coco.cats[self._category_ids[label]]["name"] for label in labels]
-        has_keypoints = any("keypoints" in row for row in dataset.coco.anns.values())
-        self.vocabulary = Vocabulary(thing_names=tuple(names), joints=COCO_JOINTS if has_keypoints else None)
+        rows = [{"id": key, **dataset.coco.cats[key]} for key in map(self._category_ids.get, labels)]
+        lists = KeypointLists()
+        for row in dataset.coco.anns.values():
+            lists.add(row)
+        self._keypoints = read_keypoints(type(dataset).__name__, rows, lists, Findings())
+        names = {row["id"]: row["name"] for row in rows}
+        self.vocabulary = Vocabulary(
+            tuple(names.values()), joints=self._keypoints.joints, keypoint_things=self._keypoints.names(names)
+        )
 
     def __getitem__(self, index: int) -> tuple[Any, Any, int]:
         return self.dataset[index]
 
     def get_annotations(self, index: int) -> ImageAnnotations:
-        """`ImageAnnotations` with the file's rows, crowds included; persons are those with keypoints."""
+        """`ImageAnnotations` with the file's rows, crowds included; people are those that may have keypoints."""
         info = self.get_img_info(index)
         size = (info["width"], info["height"])
         rows = self.dataset.coco.imgToAnns.get(self.image_id(index), [])
         persons = None
         if self.vocabulary.joints is not None:
-            persons = self._boxes([row for row in rows if "keypoints" in row], size)
+            persons = self._boxes([row for row in rows if row["category_id"] in self._keypoints.categories], size)
         return ImageAnnotations(size, self._boxes(rows, size), persons, image_id=self.image_id(index))
 
     def _boxes(self, rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> BoxList:

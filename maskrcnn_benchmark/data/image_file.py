@@ -2,33 +2,94 @@
 
 import contextlib
 import io
+import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.once import OncePerRun
 from maskrcnn_benchmark.utils.pictures import decoding, opened_picture
+from maskrcnn_benchmark.utils.rgb import has_several, in_rgb, is_deep, orientation_of, turned_size, upright
+from maskrcnn_benchmark.utils.text import printable
 
 # Modes in which a pixel is one number: 8 bits, an index into a palette, 16 bits, 32 bits
 LABEL_MODES = ("L", "P", "I;16", "I;16B", "I")
+# What is done about an orientation that EXIF data tell: turn the picture if its annotations' size says so, turn it,
+# leave it as it is stored
+EXIF = ("auto", "apply", "ignore")
+_OTHER_RELEASE = "take image and annotations from the same release"
+
+logger = logging.getLogger(__name__)
+NOTICES = ("deep", "transparent", "colours", "orientation", "unknown orientation", "frames")
+notices = OncePerRun(*NOTICES)
 
 
-def read_image(path: str | os.PathLike, size: Sequence[int] | None = None) -> Image.Image:
+class ImageFacts(NamedTuple):
+    """What an image file is.
+
+    Attributes:
+        size: (width, height) as it is stored.
+        orientation: that of its EXIF data, 1 where it is upright.
+        is_deep: whether it has more than 8 bits per channel.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+    is_deep: bool
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) when it is upright."""
+        return turned_size(self.size, self.orientation)
+
+
+def read_image(path: str | os.PathLike, size: Sequence[int] | None = None, exif: str = "auto") -> Image.Image:
     """The image at `path` as a PIL RGB image.
+
+    What is unusual about it (more than 8 bits, see `utils.rgb`, transparency, an orientation, several frames) is logged
+    for the first such image of a run.
 
     Args:
         path: a JPEG, PNG or anything else of `utils.pictures.FORMATS`.
-        size: (width, height) that the annotations promise, or None. EXIF rotation is not applied: annotations are
-            made on the stored pixels.
+        size: (width, height) that the annotations promise, or None.
+        exif: one of `EXIF`. "auto" turns a picture where it is of the size promised only then; where the size does not
+            tell (none is promised, the orientation keeps it, or width and height are equal) it is left as it is stored.
 
     Raises `UserError` for a file that is missing, truncated, no image, larger than PIL's limit against decompression
     bombs, or of another size than promised.
     """
-    with _opened(path, size) as image, decoding(path):
-        return image.convert("RGB")
+    with _opened(path) as image:
+        return _in_rgb(image, path, size, exif, path)
+
+
+def find_image(folder: str | os.PathLike, name: str) -> Path:
+    """The file of an image that annotations call `name`, below the `folder` of a data set's images.
+
+    Where there is no such file, backslashes are taken for slashes, as Windows writes them; a name may begin with the
+    folder's own. Of an address, or a path on Windows, that begins elsewhere its last parts are looked for. The path of
+    a file that is not there is that with slashes, or the last part of one from elsewhere.
+    """
+    folder = Path(folder)
+    turned = name.replace("\\", "/")
+    places = [folder / name, folder / turned]
+    if is_elsewhere(name):
+        parts = turned.split("/")
+        places = [folder.joinpath(*filter(None, parts[number:])) for number in range(1, len(parts))]
+        turned = parts[-1]
+    elif turned.startswith(f"{folder.absolute().name}/"):
+        places.append(folder.absolute().parent / turned)
+    return next((place for place in places if os.path.isfile(place)), folder / turned)
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether a file name is an address (http://...) or begins with a drive (C:\\...)."""
+    return bool(re.match(r"[A-Za-z][A-Za-z+]*:[/\\]", name))
 
 
 def read_labels(path: str | os.PathLike, size: Sequence[int] | None = None) -> np.ndarray:
@@ -36,7 +97,9 @@ def read_labels(path: str | os.PathLike, size: Sequence[int] | None = None) -> n
 
     Args and errors are those of `read_image`; an image of colours is an error as well.
     """
-    with _opened(path, size) as image:
+    with _opened(path) as image:
+        orientation_of(image)  # labels stay as they are stored
+        _check_size(path, image.size, size)
         if image.mode not in LABEL_MODES:
             raise UserError(
                 f"{path} holds colours (mode {image.mode}), not one label per pixel; take the original PNG, for some "
@@ -47,41 +110,90 @@ def read_labels(path: str | os.PathLike, size: Sequence[int] | None = None) -> n
     return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
 
 
-def image_size(path: str | os.PathLike) -> tuple[int, int]:
-    """(width, height) of the image at `path`, from its first bytes. Errors are those of `read_image`."""
-    with _opened(path, None) as image:
-        return image.size
+def image_size(path: str | os.PathLike, exif: str = "auto") -> tuple[int, int]:
+    """(width, height) of what `read_image` gives of `path`, from its first bytes. Errors are those of `read_image`."""
+    with _opened(path) as image:
+        orientation = orientation_of(image)
+        return turned_size(image.size, orientation if exif == "apply" else 1)
 
 
-def decoded_size(path: str | os.PathLike) -> tuple[int, int]:
-    """(width, height) of the image at `path`, all of which was decoded, JPEG at its lowest resolution to save time.
+def check_image_size(path: str | os.PathLike, size: Sequence[int], exif: str = "auto") -> None:
+    """Raise `UserError` unless `read_image` would find the size that annotations promise, by the file's first bytes."""
+    with _opened(path) as image:
+        _orientation(image, path, size, exif)
+
+
+def decoded_facts(path: str | os.PathLike) -> ImageFacts:
+    """What the image at `path` is, all of which was decoded, JPEG at its lowest resolution to save time.
 
     Errors are those of `read_image`.
     """
-    with _opened(path, None) as image:
-        size = image.size
+    with _opened(path) as image:
+        orientation = orientation_of(image)
+        facts = ImageFacts(image.size, orientation, is_deep(image))
         with decoding(path):
             image.draft(None, (1, 1))
             image.load()
-    return size
+    return facts
 
 
-def decode_image(data: bytes, name: str) -> Image.Image:
+def decode_image(data: bytes, name: str, exif: str = "auto") -> Image.Image:
     """As `read_image`, of the bytes of a file that errors call `name`."""
-    with opened_picture(io.BytesIO(data), name) as image, decoding(name):
-        return image.convert("RGB")
+    file = io.BytesIO(data)
+    with opened_picture(file, name) as image:
+        return _in_rgb(image, name, None, exif, file)
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike, size: Sequence[int] | None) -> Iterator[Image.Image]:
-    """The PIL image of a file, which is of the size promised."""
+def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """The PIL image of a file."""
     path = Path(path)
     if not os.path.isfile(path):
         raise UserError(f"no such image: {path}; unpack the data set's images into {path.parent}")
     with opened_picture(path, path) as image:
-        if size is not None and image.size != tuple(size):
-            raise UserError(
-                f"{path} is {image.width}x{image.height} pixels, but its annotations are for {size[0]}x{size[1]}; "
-                "take image and annotations from the same release"
-            )
         yield image
+
+
+def _in_rgb(image, name, size, exif, file):
+    """The RGB image, upright if that is wanted, of an opened picture; what is unusual about it is told."""
+    orientation = _orientation(image, name, size, exif)
+    if has_several(image):
+        _tell("frames", name, "has several frames, of which the first is taken")
+    image, change = in_rgb(image, name, file)
+    if change is not None:
+        _tell(change.kind, name, change.words)
+    return upright(image, orientation)
+
+
+def _orientation(image, path, size, exif):
+    """The orientation by which an opened picture is to be turned, 1 for none. It is of the size promised then."""
+    orientation = orientation_of(image)
+    stored, turned = image.size, turned_size(image.size, orientation)
+    wanted = None if size is None else tuple(size)
+    by_size = wanted is not None and stored != turned and wanted in (stored, turned)
+    if exif == "auto":
+        chosen = orientation if by_size and wanted == turned else 1
+    else:
+        chosen = orientation if exif == "apply" else 1
+    remedy = f'its EXIF orientation is {orientation}: try INPUT.EXIF "auto"' if by_size else _OTHER_RELEASE
+    _check_size(path, turned_size(stored, chosen), wanted, remedy)
+    if wanted is not None and orientation != 1:
+        words = f"has the EXIF orientation {orientation} and is {'turned upright' if chosen != 1 else 'left as stored'}"
+        if by_size:
+            _tell("orientation", path, f"{words}, as the size of its annotations says")
+        else:
+            why = "the size of its annotations does not tell whether they are for the upright picture"
+            _tell("unknown orientation", path, f'{words} (INPUT.EXIF "{exif}"), since {why}')
+    return chosen
+
+
+def _check_size(path, found, wanted, remedy=_OTHER_RELEASE):
+    if wanted is not None and found != tuple(wanted):
+        raise UserError(
+            f"{path} is {found[0]}x{found[1]} pixels, but its annotations are for {wanted[0]}x{wanted[1]}; {remedy}"
+        )
+
+
+def _tell(kind, path, words):
+    if notices.is_first(kind):
+        logger.warning("%s %s; further such images are not named", printable(str(path)), words)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.json_stream import not_utf8, refuse_no_json
 
 
 def read_json(
@@ -24,9 +25,15 @@ def read_json(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such annotation file: {path}")
+    data = path.read_bytes()
+    refuse_no_json(path, data[:4096])
     try:
-        content = json.loads(path.read_bytes(), object_hook=object_hook)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = json.loads(data, object_hook=object_hook)
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, error) from None
+    except ValueError as error:
+        if not isinstance(error, json.JSONDecodeError):  # Python does not read a number of thousands of digits
+            raise UserError(f"{path} holds a number that cannot be read ({error}); mend it") from None
         raise UserError(f"{path} is not valid JSON ({error}); it is cut off or damaged, fetch it again") from None
     except RecursionError:
         raise UserError(f"{path} nests more deeply than any annotation file; it is damaged, fetch it again") from None

@@ -78,6 +78,10 @@ class MappedDataset(AnnotatedDataset):
     def image_id(self, idx: int) -> Any:
         return self.dataset.image_id(idx)
 
+    def taught(self, tasks: Iterable[str]) -> set[str]:
+        """As the data set says of those tasks that keep their names."""
+        return self.dataset.taught(self.names.tasks().intersection(tasks))
+
     def image_sizes(self) -> np.ndarray:
         return self.dataset.image_sizes()
 

@@ -48,7 +48,7 @@ def learned_vocabulary(cfg: CfgNode, opened: Mapping[str, Vocabulary] | None = N
             field = vocabulary_of(first).difference(vocabulary_of(other))
             raise UserError(
                 f"data sets {first} and {other} differ in their {field}, and DATASETS.TEST is empty; name the data set "
-                "whose classes, parts and joints the network is to learn in DATASETS.VOCABULARY"
+                "whose classes, parts and keypoints the network is to learn in DATASETS.VOCABULARY"
             )
         name = first if other is None else cfg.DATASETS.TEST[0]
     return name, vocabulary_of(name)
@@ -80,7 +80,7 @@ def in_learned_vocabulary(
         if not keys:
             raise UserError(
                 f"data set {name} teaches none of the enabled tasks ({', '.join(tasks)}) in the classes, parts and "
-                f"joints of {learned}; take it out of DATASETS.TRAIN, or choose another DATASETS.VOCABULARY"
+                f"keypoints of {learned}; take it out of DATASETS.TRAIN, or choose another DATASETS.VOCABULARY"
             )
     untaught = sorted(set(tasks).difference(*taught))
     if untaught:
@@ -110,9 +110,34 @@ def taught_tasks(dataset: AnnotatedDataset, tasks: "Collection[Task]") -> set[st
     if isinstance(dataset, ConcatDataset):
         return set().union(*(taught_tasks(each, tasks) for each in dataset.datasets))
     source = dataset.dataset if isinstance(dataset, MappedDataset) else dataset
-    absent = set() if getattr(getattr(source, "file", None), "has_masks", True) else {"instance"}
+    file = getattr(source, "file", None)
+    absent = set() if getattr(file, "has_masks", True) else {"instance"}
+    if not getattr(getattr(file, "keypoints", None), "are_labelled", True):
+        absent.add("keypoint")
     possible = {task.key for task in tasks if task.has_names(source.vocabulary)}
     return (possible & dataset.tasks) - absent
+
+
+def warn_of_untaught(cfg: CfgNode, dataset: AnnotatedDataset, enabled: "Sequence[Task]") -> None:
+    """Warn of each enabled task that no image to train on is annotated for: its head would be trained on nothing.
+
+    Args:
+        cfg: the config.
+        dataset: that of all of DATASETS.TRAIN.
+        enabled: the tasks that are on.
+    """
+    tasks = [task for task in enabled if task.losses]
+    taught = set[str]()
+    for member in dataset.members:
+        # what a file says of itself spares looking at its images; a user's own data set may say nothing
+        taught |= member.taught(taught_tasks(member, tasks) if member.tasks else [task.key for task in tasks])
+    for task in tasks:
+        if task.key not in taught:
+            logger.warning(
+                "MODEL.%s is on, but no image of %s is annotated for %s: its head is trained on nothing and its scores "
+                "mean nothing; turn the task off, or add a data set that is annotated for it to DATASETS.TRAIN",
+                *(task.switch, ", ".join(cfg.DATASETS.TRAIN), task.title),
+            )
 
 
 def sampling_ratios(cfg: CfgNode) -> tuple[float, ...]:
@@ -146,15 +171,15 @@ def log_mixture(
 
 
 def _coverage(dataset: AnnotatedDataset) -> str:
-    """How much of the network's classes and joints a data set knows."""
+    """How much of the network's classes and keypoints a data set knows."""
     parts = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
     mapped = [part for part in parts if isinstance(part, MappedDataset)]
     things, joints = len(dataset.vocabulary.thing_names), len(dataset.vocabulary.joints or ())
     if not mapped:
-        return "its classes and joints are the network's"
+        return "its classes and keypoints are the network's"
     known_things = max(int(part.names.known_labels[1:].sum()) for part in mapped)
     known_joints = max(len(match_joints(part.dataset.vocabulary, part.vocabulary)) for part in mapped)
-    return f"knows {known_things} of {things} classes of objects, {known_joints} of {joints} joints"
+    return f"knows {known_things} of {things} classes of objects, {known_joints} of {joints} keypoints"
 
 
 def check_test_vocabularies(

@@ -9,6 +9,7 @@ from maskrcnn_benchmark.demo.session import Shown, View
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.html_page import embedded
 from maskrcnn_benchmark.visualization.palette import class_colours
 
@@ -23,7 +24,7 @@ def header(network: TrainedNetwork, tasks: Sequence[str]) -> str:
         ("device", network.cfg.MODEL.DEVICE),
     )
     items = "".join(f"<span><dt>{name}</dt><dd>{html.escape(value)}</dd></span>" for name, value in facts)
-    return f"<header><h1>One network, {_count(len(tasks), 'task')}</h1><dl>{items}</dl></header>"
+    return f"<header><h1>One network, {counted(len(tasks), 'task')}</h1><dl>{items}</dl></header>"
 
 
 def upload() -> str:
@@ -60,7 +61,7 @@ def welcome() -> str:
 def summary(shown: Shown, passes: int) -> str:
     """A line about an image: name, size, time of its forward pass; `passes` is how often the network was run so far."""
     width, height = shown.predicted.size
-    often = f"the network was run {_count(passes, 'time')} since the start"
+    often = f"the network was run {counted(passes, 'time')} since the start"
     return (
         f'<p class="summary"><b>{html.escape(shown.predicted.name)}</b><span>{width}×{height}</span>'
         f'<span data-passes="{passes}" title="{often}">forward pass {shown.seconds * 1000:.0f} ms</span></p>'
@@ -99,7 +100,7 @@ def objects_table(objects: list[tuple] | None, vocabulary: Vocabulary) -> str:
         return "<section><h2>Objects</h2><p>None reaches the threshold of detection.</p></section>"
     heads = "".join(f"<th scope=col>{name}</th>" for name in ("class", "score", "x1", "y1", "x2", "y2"))
     return (
-        f"<section><h2>{_count(len(objects), 'object')}</h2><div class=wide><table class=objects>"
+        f"<section><h2>{counted(len(objects), 'object')}</h2><div class=wide><table class=objects>"
         f"<caption>boxes in pixels of the image, best first</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{more}</section>"
     )
@@ -117,7 +118,7 @@ def labels_table(labels: list[tuple[str, float]] | None, vocabulary: Vocabulary)
     body = (
         f"<table class=labels><tbody>{''.join(rows)}</tbody></table>" if rows else "<p>None reaches its threshold.</p>"
     )
-    return f"<section><h2>{_count(len(labels), 'image label')}</h2>{body}</section>"
+    return f"<section><h2>{counted(len(labels), 'image label')}</h2>{body}</section>"
 
 
 def downloads(token: str, version: int) -> str:
@@ -145,10 +146,6 @@ def describe(shown: Shown, view: View) -> dict[str, str]:
 
 def _listed(rows):
     return ", ".join(f"{row[0]} {row[1]:.2f}" for row in rows[:10]) or "none"
-
-
-def _count(number, noun):
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _swatch(colour):

@@ -65,7 +65,8 @@ document.addEventListener("paste", event => {
 STYLE = """
 .gradio-container { --body-text-color-subdued: #667085; }
 .dark .gradio-container, .gradio-container.dark { --body-text-color-subdued: #a3acba; }
-.gradio-container { max-width: 1720px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1720px !important; width: 100%; margin: 0 auto !important;
+  overflow: clip !important; }
 .gradio-container h1 { font-size: 1.35rem; font-weight: 650; margin: 0; letter-spacing: -.01em; }
 .gradio-container h2 { font-size: .95rem; font-weight: 600; margin: 0 0 .5rem; }
 .gradio-container header { display: flex; flex-wrap: wrap; gap: .25rem 2rem; align-items: baseline;
@@ -84,7 +85,18 @@ header dt { color: var(--body-text-color-subdued); } header dd { margin: 0; }
 .upload:hover, .upload:focus-within { border-color: var(--color-accent); }
 .upload:focus-within { outline: 3px solid var(--color-accent); outline-offset: 2px; }
 .upload.sending { opacity: .5; }
-#layout { border: 0; padding: 0; background: none; box-shadow: none; }
+#layout { border: 0 !important; padding: 0; background: none; box-shadow: none; overflow: visible !important; }
+#controls .form:has(> #layout) { border: 0; background: none; box-shadow: none; overflow: visible; }
+#layout > span { display: block; font-size: .95rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
+  color: var(--body-text-color); }
+#layout .wrap:has(> label) { display: flex; flex-wrap: nowrap; gap: .25rem; padding: .25rem; border-radius: 8px;
+  border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary); }
+#layout label { flex: 1; justify-content: center; padding: .3rem .75rem; border: 0; border-radius: 6px;
+  background: none; box-shadow: none; font-size: .86rem; cursor: pointer; }
+#layout label.selected { background: var(--background-fill-primary); box-shadow: 0 1px 3px rgb(0 0 0 / .2); }
+#layout label:has(:focus-visible) { outline: 3px solid var(--color-accent); }
+#layout input { position: absolute; opacity: 0; pointer-events: none; }
+#layout label span { margin: 0; }
 #tasks { gap: .1rem; }
 #tasks .task { gap: .75rem; align-items: center; flex-wrap: nowrap; }
 #tasks .block { border: 0; padding: 0; background: none; box-shadow: none; overflow: visible !important; }
@@ -122,7 +134,7 @@ header dt { color: var(--body-text-color-subdued); } header dd { margin: 0; }
 .panels figure[data-task=overlay] { grid-column: 1 / -1; }
 .panels figcaption { font-size: .85rem; font-weight: 600; padding: .5rem .75rem; }
 .panels button { cursor: zoom-in; border-radius: 0; }
-.panels img { display: block; width: 100%; }
+.panels img { display: block; width: 100%; height: auto; }
 nav { display: flex; flex-wrap: wrap; gap: .6rem; margin-bottom: 1rem; }
 .gradio-container nav a { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .4rem .9rem;
   font-size: .9rem; text-decoration: none; color: var(--body-text-color); background: var(--background-fill-primary); }
@@ -145,6 +157,7 @@ dialog.large { border: 0; padding: 0; margin: auto; background: none; max-width:
 dialog.large::backdrop { background: rgb(0 0 0 / .8); }
 dialog.large img { max-width: 96vw; max-height: 96vh; min-width: min(70vw, 1000px); object-fit: contain;
   cursor: zoom-out; display: block; border-radius: 8px; }
+@media (min-width: 761px) and (min-height: 800px) { #controls { position: sticky; top: 1rem; } }
 @media (max-width: 760px) { #controls { flex: 1 1 100% !important; padding: 0; } }
 @media (prefers-reduced-motion: reduce) { .samples img { transition: none; } }
 """

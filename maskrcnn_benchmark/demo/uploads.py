@@ -7,11 +7,11 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.pictures import NoPicture, decoding, opened_picture, upright
+from maskrcnn_benchmark.utils.pictures import NoPicture, opened_picture
+from maskrcnn_benchmark.utils.rgb import has_several, in_rgb, orientation_of, upright
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MOST_BYTES = 32 << 20
@@ -21,7 +21,6 @@ LONGEST_RATIO = 10  # of the longer to the shorter side
 # The brands of a HEIF file (ISO/IEC 23008-12) that hold HEVC, which Pillow does not decode
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _DAMAGED = "it is truncated or damaged; send it again, or save it anew"
-_GREY16 = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
 @dataclass(frozen=True)
@@ -97,44 +96,18 @@ def _unknown(path):
 
 
 def _as_upload(image, path):
-    notes = []
-    with decoding(path.name, _DAMAGED):
-        # an MPO's others are previews and depths. To count frames may take as long as to decode them
-        has_several = image.format != "MPO" and getattr(image, "is_animated", False)
-        image.load()
-    if has_several:
-        notes.append("Of its frames, the first is shown.")
-    image = upright(image, path.name)
-    image = _in_rgb(image, notes)
+    orientation = orientation_of(image)
+    notes = ["Of its frames, the first is shown."] if has_several(image) else []
+    image, change = in_rgb(image, path.name, path, _DAMAGED)
+    image = upright(image, orientation)
+    if change is not None:
+        notes.append(f"It {change.words}.")
     if image.width * image.height > KEPT_PIXELS:
         full, image = image.size, _shrunk(image)
         notes.append(
             f"It was shrunk from {full[0]}x{full[1]} to {image.width}x{image.height} pixels, in which boxes are given."
         )
     return Upload(image, path.stem, notes)
-
-
-def _in_rgb(image, notes):
-    if image.mode in _GREY16:
-        notes.append("Its 16 bits per pixel were brought to 8.")
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        notes.append("Its values were stretched over black to white.")
-        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB")
-    if image.has_transparency_data:
-        notes.append("It is transparent and was laid on white.")
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    if image.mode in ("CMYK", "LAB", "YCbCr"):
-        notes.append(f"Its {image.mode} colours were converted to RGB, without a colour profile.")
-    return image.convert("RGB")
-
-
-def _stretched(values):
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = values.min(), values.max()
-    return np.round((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
 def _shrunk(image):

@@ -20,6 +20,7 @@ from maskrcnn_benchmark.structures.boxlist_ops import cat_boxlist
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import an
 
 
 class View(NamedTuple):
@@ -112,7 +113,7 @@ def build_bbox_aug(cfg: CfgNode, model: Any) -> BoxAugmentation:
     model = model.module if isinstance(model, DistributedDataParallel) else model
     if not isinstance(model, GeneralizedRCNN):
         raise UserError(
-            f"TEST.BBOX_AUG.ENABLED works on GeneralizedRCNN, not on a {type(model).__name__}; set it to False"
+            f"TEST.BBOX_AUG.ENABLED works on GeneralizedRCNN, not on {an(type(model).__name__)}; set it to False"
         )
     if model.rpn is None or (model.roi_heads is None and not cfg.MODEL.RETINANET_ON):
         reason = "MODEL.DETECTION_ON is False" if model.rpn is None else "MODEL.RPN_ONLY ends after the proposals"

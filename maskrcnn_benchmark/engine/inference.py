@@ -31,6 +31,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.tasks.task import Task, derive_outputs, evaluated_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ class Evaluation:
             the results, as `engine.results.gather_results` says, in the main process; None in the others.
         """
         dataset = as_dataset(data_loader.dataset)
-        logger.info("Start evaluation on %s (%d images)", name, len(dataset))
+        logger.info("Start evaluation on %s (%s)", name, counted(len(dataset), "image"))
         start = time.perf_counter()
         evaluators = build_evaluators(self.tasks, dataset.vocabulary, self.protocols)
         with (

@@ -230,24 +230,31 @@ def _stopped_without_a_batch(iteration, end, saved, save):
     return Interrupted(_stopped(f"after iteration {iteration} of {end}, waiting for a batch"))
 
 
+def restore_loss_combiner(state: Any, loss_combiner: LossCombiner, checkpointer: Checkpointer) -> None:
+    """Give a `LossCombiner` the state that a checkpoint holds of one.
+
+    Raises `UserError` if that is damaged, or of a training that combines its losses in another way.
+    """
+    try:
+        check_module_state(state, loss_combiner)
+        loss_combiner.load_state_dict(state)
+    except Unfit as fault:
+        raise checkpointer.damaged("loss_combiner", fault) from None
+    except (RuntimeError, KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{checkpointer.get_checkpoint_file()}: its entry loss_combiner is of a training that combines its "
+            "losses in another way (MULTITASK.WEIGHTING, MULTITASK.AGGREGATION or other tasks); go on with those "
+            "options, or choose another OUTPUT_DIR"
+        ) from None
+
+
 def _restore(arguments, loss_combiner, step, checkpointer):
     """Hand the loop's own entries of a checkpoint to their owners; returns the random states, if there are any.
 
     `utils.resume_state.ENTRIES` has been compared with them before.
     """
     if "loss_combiner" in arguments:
-        state = arguments.pop("loss_combiner")
-        try:
-            check_module_state(state, loss_combiner)
-            loss_combiner.load_state_dict(state)
-        except Unfit as fault:
-            raise checkpointer.damaged("loss_combiner", fault) from None
-        except (RuntimeError, KeyError, TypeError, ValueError):
-            raise UserError(
-                f"{checkpointer.get_checkpoint_file()}: its entry loss_combiner is of a training that combines its "
-                "losses in another way (MULTITASK.WEIGHTING, MULTITASK.AGGREGATION or other tasks); go on with those "
-                "options, or choose another OUTPUT_DIR"
-            ) from None
+        restore_loss_combiner(arguments.pop("loss_combiner"), loss_combiner, checkpointer)
     if arguments.get("grad_scaler"):
         step.scaler.load_state_dict(arguments["grad_scaler"])
     arguments.pop("grad_scaler", None)

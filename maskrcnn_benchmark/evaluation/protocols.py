@@ -8,7 +8,8 @@ from maskrcnn_benchmark.config.check import check_options
 
 BSDS, SEISM = "bsds", "seism"
 EDGE_CONVENTIONS = (BSDS, SEISM)
-DETECTION_PROTOCOLS = ("coco", "detail")
+DETAIL_TOOLKIT = "detail-toolkit"
+DETECTION_PROTOCOLS = ("coco", "detail", DETAIL_TOOLKIT)
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class Protocols:
 
     Attributes:
         edges: the `EdgeProtocol`.
-        detection: "coco" (at most 100 detections per image, ranges of size) or "detail" (PASCAL in Detail's own
-            program: no ranges of size, any number of detections), for boxes and masks.
+        detection: for boxes and masks "coco" (at most 100 detections per image, ranges of size) or "detail" (the same
+            pairing without ranges of size, any number of detections); or "detail-toolkit", the rules of PASCAL in
+            Detail's own programs for boxes, masks, keypoints, image labels and proposals.
     """
 
     edges: EdgeProtocol = field(default_factory=EdgeProtocol)

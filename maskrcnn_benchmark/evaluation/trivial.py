@@ -194,6 +194,8 @@ class ObjectMeans(TrivialModel):
         masks = torch.ones(len(boxes), _BOX_GRID, _BOX_GRID)
         if instances.has_field("masks"):
             masks = instances.get_field("masks").crop_and_resize(boxes, _BOX_GRID)
+        if instances.has_field("has_mask"):
+            masks[~instances.get_field("has_mask")] = 1.0
         # Kept as bytes: a large training set has tens of thousands of them
         self.masks.append((masks > 0.5).to(torch.uint8))
         if instances.has_field("parts") and self.layouts.shape[1]:

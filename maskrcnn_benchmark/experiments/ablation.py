@@ -28,6 +28,7 @@ from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.ablation_charts import draw_ablation
 
 SCORES, PAGE, PICTURE, SINGLE_TASK = "ablation.json", "ablation.md", "ablation.png", "single_task.json"
@@ -81,7 +82,7 @@ def check_runs(runs: Iterable[Run], config_file: str | os.PathLike) -> None:
 
 def summarize_runs(runs: Sequence[Run], jobs: int) -> str:
     """One or two lines: how many runs there are, and where detection is trained without being asked for."""
-    lines = [f"{len(runs)} runs, of which {sum(map(is_done, runs))} are done; {jobs} at a time"]
+    lines = [f"{counted(len(runs), 'run')}, of which {sum(map(is_done, runs))} are done; {jobs} at a time"]
     helped = list(dict.fromkeys(run.subset.name for run in runs if run.subset.trained != run.subset.tasks))
     if helped:
         names = ", ".join(helped[:4]) + (f" and {len(helped) - 4} more" if len(helped) > 4 else "")
@@ -134,7 +135,9 @@ def run_ablation(
     write_files(ablation, output)
     if launcher.asked_to_stop:
         done = sum(map(is_done, runs))
-        raise Interrupted(f"stopped, {done} of {len(runs)} runs are done; run the same command again to go on")
+        raise Interrupted(
+            f"stopped, {done} of {counted(len(runs), 'run')} are done; run the same command again to go on"
+        )
     print(format_text(ablation))
     print(f"Scores: {Path(output) / SCORES}, table: {Path(output) / PAGE}")
     return failed

@@ -13,6 +13,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.experiments.planned_runs import Purpose
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
+from maskrcnn_benchmark.utils.arguments import option_words
 from maskrcnn_benchmark.utils.errors import UserError
 
 ALL = "all"
@@ -151,6 +152,7 @@ def make_variant(name: str, options: Sequence[str]) -> Method:
     """The `Method` of a name and options of the user's own, "KEY VALUE KEY VALUE ..." as split by a shell."""
     if not name or not all(letter.isalnum() or letter in "+-_." for letter in name) or name.startswith("."):
         raise UserError(f"--variant {name!r}: the name becomes a folder; use letters, digits, -, _ and +")
+    options = option_words(options)
     if not options or len(options) % 2:
         raise UserError(f'--variant {name}: give its options in quotes, "KEY VALUE KEY VALUE ..."')
     check_options(options, _OF_A_RUN)

@@ -11,6 +11,7 @@ from typing import Any
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.delta_m import DELTA_M, relative_gain
 from maskrcnn_benchmark.experiments.learning_curves import TASK, TOTAL
+from maskrcnn_benchmark.experiments.resuming import MACHINE, TESTING
 from maskrcnn_benchmark.experiments.run_folder import RunFolder, find_runs, read_run
 from maskrcnn_benchmark.experiments.seed_statistics import Network
 from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS
@@ -110,6 +111,7 @@ def compare_runs(runs: list[RunFolder]) -> Comparison:
     for label, run in zip(labels, runs):
         if run.error:
             comparison.notes.append(f"{label} {run.state}: {run.error}")
+        comparison.notes += [f"{label} {words}" for words in _changes_on_the_way(run)]
         if TOTAL in run.curves and not any(name.startswith(TASK) for name in run.curves):
             comparison.notes.append(f"{label} has no TensorBoard log; its log.txt gives total loss and learning rate")
     return comparison
@@ -133,6 +135,19 @@ def differing_options(runs: Sequence[RunFolder]) -> dict[str, list[Any]]:
             given = iter(values)
             differing[key] = [UNKNOWN if run.options is None else next(given) for run in runs]
     return differing
+
+
+def _changes_on_the_way(run):
+    """Which options a run's training went on with others of, in words; its config has the last."""
+    for start in run.record["starts"] if run.record else ():
+        changed = (start.get("changed_options") or {}).items()
+        words = [
+            f"{key} {' -> '.join(map(option_text, values))}"
+            for key, values in changed
+            if isinstance(values, list) and not key.startswith((*MACHINE, *TESTING))
+        ]
+        if words:
+            yield f"went on from iteration {start.get('from_iteration')} with other options: {', '.join(words)}"
 
 
 def _compare_with_first(comparison):

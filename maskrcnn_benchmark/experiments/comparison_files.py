@@ -108,7 +108,7 @@ def _machine_text(start):
     gpus = [f"{gpu.get('name')}, {gpu.get('memory_gib')} GiB" for gpu in known.get("gpus") or []]
     return "\n".join(
         [
-            f"{start.get('host')}, {start.get('processes')} process(es), {known.get('threads')} threads",
+            f"{start.get('host')}, processes: {start.get('processes')}, threads: {known.get('threads')}",
             f"{known.get('platform')}, Python {known.get('python')}",
             f"PyTorch {known.get('pytorch')} (CUDA {known.get('cuda') or 'none'}), {packages}",
             *gpus,

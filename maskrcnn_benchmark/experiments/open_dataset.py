@@ -10,34 +10,10 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
-from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
-from maskrcnn_benchmark.data.detail.dataset import SPLITS
+from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
-from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.tasks.task import TASKS, scored_labels
 from maskrcnn_benchmark.utils.errors import UserError
-
-
-def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_help: str) -> None:
-    """Add the arguments that name a data set, --config-file to KEY VALUE, to a parser.
-
-    Args:
-        group: an `argparse` parser or a group of its arguments; the parser reads with `parse_intermixed_args`.
-        split: the default of --split.
-        images_help: what the tool wants the images for.
-    """
-    group.add_argument("--config-file", metavar="FILE", help="a yaml of configs/ or OUTPUT_DIR/config.yml")
-    group.add_argument("--dataset", metavar="NAME", help="a name of the catalog; by default the first of DATASETS.TEST")
-    group.add_argument("--annotations", metavar="FILE", help="a JSON file, in a config's place")
-    group.add_argument("--images", metavar="DIR", help=f"its images, {images_help}")
-    group.add_argument(
-        "--layout", choices=("detail", "coco"), default="detail", help="its layout (default: %(default)s)"
-    )
-    group.add_argument("--split", choices=SPLITS, default=split, help="of Detail's layout (default: %(default)s)")
-    part_sets = (*PART_SETS, *PART_SET_ALIASES)
-    group.add_argument("--parts", choices=part_sets, help="part labels of Detail's layout (default: person6)")
-    group.add_argument("--classes", choices=CLASS_SETS, help="classes of Detail's layout (default: all)")
-    group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="options of the config to change")
 
 
 def dataset_config(arguments: argparse.Namespace, tasks: Collection[str]) -> CfgNode | None:
@@ -60,6 +36,8 @@ def dataset_config(arguments: argparse.Namespace, tasks: Collection[str]) -> Cfg
         cfg.DATASETS.PARTS = arguments.parts
     if arguments.classes:
         cfg.DATASETS.CLASSES = arguments.classes
+    if arguments.exif:
+        cfg.INPUT.EXIF = arguments.exif
     if arguments.dataset:
         cfg.DATASETS.TEST = (arguments.dataset,)
     if not cfg.DATASETS.TEST:
@@ -84,12 +62,17 @@ def open_dataset(
         make_missing_mini_detail(cfg)
         return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=images)
     tasks = scored_labels(tasks)
-    if arguments.layout == "coco":
+    if arguments.layout == "coco" or (arguments.layout is None and layout_of(arguments.annotations) == "coco"):
         if arguments.parts or arguments.classes:
             raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
-        return COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
-    sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
-    return DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
+        dataset: AnnotatedDataset = COCODataset(
+            arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True
+        )
+    else:
+        sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
+        dataset = DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)
+    dataset.exif = arguments.exif or dataset.exif
+    return dataset
 
 
 def dataset_name(arguments: argparse.Namespace, cfg: CfgNode | None) -> str:

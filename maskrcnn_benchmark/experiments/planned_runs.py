@@ -342,7 +342,7 @@ def _ended_with_us(running):
 
 def last_line(path: str | os.PathLike) -> str:
     """The last line of a log that says anything, for a terminal, without what a progress bar overwrote."""
-    lines = Path(path).read_text(errors="replace").replace("\r", "\n").split("\n")
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").replace("\r", "\n").split("\n")
     return next((printable(line.strip(), 1000) for line in reversed(lines) if line.strip()), f"nothing; see {path}")
 
 

@@ -1,6 +1,8 @@
 """A whole run from a config: train, evaluate, draw. This is what the command-line tools call."""
 
+import contextlib
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +16,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.data.batches import ending_workers
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
 from maskrcnn_benchmark.data.datasets import COCODataset
+from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
@@ -21,14 +24,16 @@ from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.rank_agreement import check_same, digest
 from maskrcnn_benchmark.engine.results import format_table, read_results, write_results
-from maskrcnn_benchmark.engine.trainer import Training
+from maskrcnn_benchmark.engine.trainer import Training, restore_loss_combiner
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
 from maskrcnn_benchmark.experiments.pictures import PAGE, draw_pictures
+from maskrcnn_benchmark.experiments.resuming import changed_options, find_begun
 from maskrcnn_benchmark.experiments.run_record import record_run
-from maskrcnn_benchmark.experiments.setup import drawn_seed, make_missing_mini_detail, start_run
+from maskrcnn_benchmark.experiments.setup import check_inputs, drawn_seed, make_missing_mini_detail, start_run
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.interactions import Interactions
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.multitask.task_gradients import own_parameters
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS, check_tasks, enabled_tasks, evaluated_tasks
@@ -37,7 +42,11 @@ from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_pr
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.miscellaneous import save_config
+from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.resume_state import damaged_entry
 from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.text import counted
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 from maskrcnn_benchmark.visualization.interactions import draw_interactions
 
 CONFLICTS = "interactions.png"  # within OUTPUT_DIR
@@ -58,28 +67,45 @@ def train(cfg: CfgNode, skip_test: bool = False) -> nn.Module:
     Returns:
         the trained model.
     """
+    is_begun = _has_pointer(cfg)
+    names = [cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN, *(() if skip_test else cfg.DATASETS.TEST)]
+    check_inputs(cfg, "" if is_begun else cfg.MODEL.WEIGHT, names, not skip_test)
     with start_run(cfg) as device:
+        if not is_begun:
+            local_file(cfg.MODEL.WEIGHT, cfg.PATHS_CATALOG)  # is fetched before anything is drawn
         return _train(cfg, skip_test, device)
 
 
 def _train(cfg, skip_test, device):
+    begun = find_begun(cfg)
+    is_finished = begun is not None and begun.iteration >= cfg.SOLVER.MAX_ITER
+    config, is_tested = Path(cfg.OUTPUT_DIR) / "config.yml", (Path(cfg.OUTPUT_DIR) / RESULTS).is_file()
+    if begun is not None and is_finished:
+        begun.settle(cfg, is_tested)
+    elif begun is not None:
+        begun.refuse(cfg)
     make_missing_mini_detail(cfg)
     vocabulary = load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)
-    training = _build_training(cfg, vocabulary, device)
+    with begun.named() if begun is not None else contextlib.nullcontext():
+        training = _build_training(cfg, vocabulary, device)
     arguments = training.arguments
-    save_config(cfg, Path(cfg.OUTPUT_DIR) / "config.yml")
+    if begun is not None and not is_finished:
+        begun.tell()
+    if not (is_finished and is_tested and config.is_file()):
+        save_config(cfg, config)
     test_loaders = []
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
         check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders], evaluated_tasks(cfg))
         check_tasks([task for task in evaluated_tasks(cfg) if task.is_added], vocabulary)
-    with record_run(cfg, arguments, device) as record, ending_workers(*test_loaders):
+    changed = changed_options(None if is_finished else begun)
+    with record_run(cfg, arguments, device, changed) as record, ending_workers(*test_loaders):
         if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
             logger.info(
-                "this training is finished (%d iterations): to go on, raise SOLVER.MAX_ITER; to start over, choose "
+                "this training is finished (%s): to go on, raise SOLVER.MAX_ITER; to start over, choose "
                 "another OUTPUT_DIR or remove %s",
-                arguments["iteration"],
+                counted(arguments["iteration"], "iteration"),
                 cfg.OUTPUT_DIR,
             )
             interactions = _interactions(arguments)
@@ -105,6 +131,8 @@ def _build_training(cfg, vocabulary, device):
     scheduler = make_lr_scheduler(cfg, optimizer)
     checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)
     arguments = {"iteration": 0, **checkpointer.load(cfg.MODEL.WEIGHT, only_weights=True)}
+    if "loss_combiner" in arguments and arguments["iteration"] < cfg.SOLVER.MAX_ITER:
+        restore_loss_combiner(arguments["loss_combiner"], loss_combiner, checkpointer)  # before anything is written
     frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
     is_frozen = frozen and not all(parameter.requires_grad for parameter in model.backbone.parameters())
     if is_frozen and not cfg.MODEL.WEIGHT and not checkpointer.has_checkpoint():
@@ -166,19 +194,23 @@ def test(
     Returns:
         what `evaluate` returns.
     """
+    if not (checkpoint or _has_pointer(cfg) or cfg.MODEL.WEIGHT):
+        raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
+    check_inputs(cfg, checkpoint or ("" if _has_pointer(cfg) else cfg.MODEL.WEIGHT), cfg.DATASETS.TEST)
     with start_run(cfg) as device:
         return _test(cfg, checkpoint, vocabulary, device)
 
 
 def _test(cfg, checkpoint, vocabulary, device):
+    last = DetectronCheckpointer(cfg, nn.Identity(), save_dir=cfg.OUTPUT_DIR).get_checkpoint_file()
+    file = local_file(checkpoint or last or cfg.MODEL.WEIGHT, cfg.PATHS_CATALOG)
     make_missing_mini_detail(cfg)
-    vocabulary = vocabulary or load_vocabulary(cfg)
+    vocabulary = vocabulary or _vocabulary_of(file, cfg)
     bind_vocabulary(cfg, vocabulary)
     model = _build_model(cfg, vocabulary, device)
     checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)
-    if not (checkpoint or checkpointer.has_checkpoint() or cfg.MODEL.WEIGHT):
-        raise UserError(f"no weights to test: {Path(cfg.OUTPUT_DIR) / POINTER} does not exist; give --ckpt FILE")
     arguments = checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)
+    _warn_of_lacking(cfg, model, checkpointer.report)
     loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
     check_test_vocabularies(cfg, vocabulary, [each.dataset for each in loaders], evaluated_tasks(cfg))
     with ending_workers(*loaders):
@@ -187,6 +219,59 @@ def _test(cfg, checkpoint, vocabulary, device):
         logger.info("Results on %s:\n%s", name, format_table(result))
         logger.info("Predictions, curves and report: %s", _result_folder(cfg, name))
     return results
+
+
+def _has_pointer(cfg):
+    return os.path.lexists(Path(cfg.OUTPUT_DIR) / POINTER)
+
+
+def _vocabulary_of(file, cfg):
+    """The names that weights were trained with: their own, else those of the training data, be they here or known.
+
+    Where they are neither, those of the test data, which the original library takes always.
+    """
+    named = read_checkpoint(file, mapped=True).get("vocabulary")
+    if named is not None:
+        try:
+            return Vocabulary.from_dict(named)
+        except Unfit as fault:
+            raise damaged_entry(file, "vocabulary", fault) from None
+    try:
+        return load_vocabulary(cfg)
+    except UserError as error:
+        logger.warning("%s does not name its classes, and what it was trained on is not here: %s", file, error)
+    for known in map(known_vocabulary, (cfg.DATASETS.VOCABULARY, *cfg.DATASETS.TRAIN)):
+        if known is not None:
+            with contextlib.suppress(UserError):  # of a data set of one's own under a known name
+                bind_vocabulary(cfg.clone(), known)
+                return known
+    logger.warning("its classes are taken to be those of %s", cfg.DATASETS.TEST[0])
+    of_test = cfg.clone()
+    of_test.DATASETS.TRAIN, of_test.DATASETS.VOCABULARY = (), ""
+    return load_vocabulary(of_test)
+
+
+def _warn_of_lacking(cfg, model, report):
+    """Warn of what is tested although the weights lack it: a head, or layers that all share, with random numbers."""
+    lacking = {*report.missing, *(name for name, *_ in report.mismatched)} if report is not None else set()
+    lacking = {name for name, _ in model.named_parameters() if name in lacking}
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    owned = own_parameters(model, TASKS.values())
+    for task in enabled_tasks(cfg):
+        own = {names[id(parameter)] for parameter in owned.get(task.key, ())} & lacking
+        lacking -= own
+        if own:
+            logger.warning(
+                "the weights lack %s of the head for %s, such as %s: it predicts from random numbers, and its "
+                "scores mean nothing; turn it off with MODEL.%s False, or test weights that have it",
+                *(counted(len(own), "tensor"), task.title, min(own), task.switch),
+            )
+    if lacking:
+        logger.warning(
+            "the weights lack %s of no single head, such as %s: whatever is predicted through them comes from "
+            "random numbers; turn these tasks off, or give the config of the weights' own network",
+            *(counted(len(lacking), "tensor"), min(lacking)),
+        )
 
 
 def evaluate(

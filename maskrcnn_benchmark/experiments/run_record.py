@@ -32,7 +32,12 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def record_run(cfg: CfgNode, arguments: Mapping[str, Any], device: torch.device | None = None) -> Iterator["RunRecord"]:
+def record_run(
+    cfg: CfgNode,
+    arguments: Mapping[str, Any],
+    device: torch.device | None = None,
+    changed: Mapping[str, list[Any]] | None = None,
+) -> Iterator["RunRecord"]:
     """Record what happens inside the block, in the main process; numbers of the run do not depend on it.
 
     The file is written when the block begins and again when it ends:
@@ -43,7 +48,8 @@ def record_run(cfg: CfgNode, arguments: Mapping[str, Any], device: torch.device 
       those that were killed.
     - "starts": for each time that the run was started or resumed the above, and "command" as typed, "folder" that it
       was typed in, "git" (see `utils.git.collect_git_state`), "environment" (see `utils.collect_env`), "version" of
-      this package, "host", "process", "processes", "seed" as drawn, "from_iteration", "started" and "ended" (ISO 8601).
+      this package, "host", "process", "processes", "seed" as drawn, "from_iteration", "changed_options" since the start
+      before, "started" and "ended" (ISO 8601).
 
     A run that is complete is not recorded again when its command is repeated. A file that cannot be written is a
     warning: the network matters more.
@@ -52,11 +58,12 @@ def record_run(cfg: CfgNode, arguments: Mapping[str, Any], device: torch.device 
         cfg: the config, with the seed that was drawn.
         arguments: the dictionary that `do_train` keeps: its "iteration" is that of the last checkpoint.
         device: of this process; see `utils.collect_env.collect_environment`.
+        changed: {option: [value before, value now]} of a training that goes on with other options.
 
     Yields:
         `RunRecord`.
     """
-    record = RunRecord(cfg, arguments, device)
+    record = RunRecord(cfg, arguments, device, changed)
     if not is_main_process() or record.is_complete():
         yield record
         return
@@ -77,8 +84,14 @@ def record_run(cfg: CfgNode, arguments: Mapping[str, Any], device: torch.device 
 class RunRecord:
     """The record of a run while it is at work, see `record_run`."""
 
-    def __init__(self, cfg: CfgNode, arguments: Mapping[str, Any], device: torch.device | None = None) -> None:
-        self.device = device
+    def __init__(
+        self,
+        cfg: CfgNode,
+        arguments: Mapping[str, Any],
+        device: torch.device | None = None,
+        changed: Mapping[str, list[Any]] | None = None,
+    ) -> None:
+        self.device, self.changed = device, dict(changed or {})
         self.path = Path(cfg.OUTPUT_DIR) / RECORD
         self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
         self.before = _former(self.path, arguments["iteration"]) if is_main_process() else {}
@@ -107,6 +120,7 @@ class RunRecord:
             "started": _now(),
             "ended": None,
             "from_iteration": self.arguments["iteration"],
+            "changed_options": self.changed,
         }
 
     def begin(self) -> None:
@@ -163,7 +177,7 @@ _START = {
     "started": (str,),
     "ended": _TEXT,
     "host": _TEXT,
-    **dict.fromkeys(("git", "environment", "process"), _DICT),
+    **dict.fromkeys(("git", "environment", "process", "changed_options"), _DICT),
 }
 _PARTS = {
     "git": {"commit": _TEXT, "diff_stat": (list,)},

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -12,7 +12,9 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
+from maskrcnn_benchmark.engine.delta_m import read_single_task
 from maskrcnn_benchmark.engine.determinism import fix_cublas_workspace
 from maskrcnn_benchmark.engine.rank_agreement import check_same_command
 from maskrcnn_benchmark.experiments.run_lock import run_lock
@@ -30,6 +32,9 @@ from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
+from maskrcnn_benchmark.utils.model_zoo import is_fetched, local_file
+from maskrcnn_benchmark.utils.text import counted
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 
 WORLD_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them
 
@@ -62,10 +67,30 @@ def start_run(cfg: ConfigNode) -> Iterator[torch.device]:
     run_once(lambda: mkdir(cfg.OUTPUT_DIR), on_each_machine=True)
     with run_lock(cfg.OUTPUT_DIR) as taken_from:
         setup_logger("maskrcnn_benchmark", cfg.OUTPUT_DIR, get_rank())
-        logger.info("%d process(es), this one on %s\n%s", get_world_size(), device, collect_env_info(device))
+        logger.info(
+            "%s, this one on %s\n%s",
+            *(counted(get_world_size(), "process", "processes"), device, collect_env_info(device)),
+        )
         if taken_from:
             logger.info("took %s over from %s, which was killed", cfg.OUTPUT_DIR, taken_from)
         yield device
+
+
+def check_inputs(cfg: CfgNode, weights: str | os.PathLike, names: Iterable[str], is_tested: bool = True) -> None:
+    """Raise `UserError` for what a run will read and cannot; nothing is drawn, indexed, fetched or written before.
+
+    Args:
+        cfg: the config.
+        weights: a path, an address or a name of the catalog; "" for none.
+        names: of the data sets that will be opened.
+        is_tested: whether the run ends in a test.
+    """
+    check_options(cfg)
+    if weights and not is_fetched(str(weights), cfg.PATHS_CATALOG):
+        read_checkpoint(local_file(str(weights), cfg.PATHS_CATALOG), "; correct the path", mapped=True)
+    if is_tested and cfg.TEST.SINGLE_TASK_RESULTS:
+        read_single_task(cfg.TEST.SINGLE_TASK_RESULTS)
+    check_files(cfg, dict.fromkeys(name for name in names if name))
 
 
 def join_processes(device: torch.device) -> None:

@@ -34,6 +34,7 @@ from maskrcnn_benchmark.experiments.planned_runs import (
 from maskrcnn_benchmark.experiments.run_folder import CONFIG
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
+from maskrcnn_benchmark.utils.text import counted
 
 OUTPUT = "OUTPUT_DIR"
 SWEEP = Purpose("sweep", OUTPUT)
@@ -219,7 +220,9 @@ def run_sweep(
     _compare(runs, base)
     if launcher.asked_to_stop:
         done = sum(map(is_done, runs))
-        raise Interrupted(f"stopped, {done} of {len(runs)} runs are done; run the same command again to go on")
+        raise Interrupted(
+            f"stopped, {done} of {counted(len(runs), 'run')} are done; run the same command again to go on"
+        )
     return failed
 
 

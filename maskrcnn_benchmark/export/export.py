@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.export.onnx_file import read_onnx, write_onnx
@@ -86,7 +87,8 @@ def export_network(
             say(f"{TASKS[key].title} is made from what other tasks predict, and is no output of the file")
         else:
             tasks.append(key)
-    expected = _predictions_of_network(Reference(network), frames)
+    say(f"predicting on {len(frames)} images, to compare with")
+    expected = _predictions_of_network(Reference(network), _counted(frames, "network"))
     good = True
     for key in formats:
         kind = FORMATS[key]
@@ -111,6 +113,10 @@ def drawn_frames() -> list[Frame]:
     return frames
 
 
+def _counted(images, what):
+    return tqdm(images, desc=what, unit="image", disable=None)
+
+
 def _predictions_of_network(reference, frames):
     """[(name, input array, outputs, seconds)] of each image."""
     predictions = []
@@ -122,6 +128,7 @@ def _predictions_of_network(reference, frames):
 
 
 def _write_checked(network, tasks, path, kind, expected, say):
+    say(f"writing {path.name}; its operations are traced and translated, which takes seconds to minutes")
     with temporary_file(path, path.suffix) as temporary:
         start = time.perf_counter()
         with open_output(temporary, "wb", path) as file:
@@ -140,7 +147,7 @@ def _write_checked(network, tasks, path, kind, expected, say):
 def _is_same(network, path, kind, expected, say):
     """Whether a file predicts as the network did; says the differences by task."""
     run, parity, seconds = kind.read(path), Parity(signature_of(network.model)), []
-    for name, image, outputs, _ in expected:
+    for name, image, outputs, _ in _counted(expected, kind.name):
         start = time.perf_counter()
         found = run(image)
         seconds.append(time.perf_counter() - start)

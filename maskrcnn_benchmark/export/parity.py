@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from maskrcnn_benchmark.export.signature import Signature
+from maskrcnn_benchmark.utils.text import counted
 
 # Two boxes with one label are the same object when no coordinate differs by more
 SAME_OBJECT = 2.0
@@ -86,7 +87,7 @@ class Parity:
         rows, columns = same_objects(expected, found)
         counts = len(expected["boxes"]), len(found["boxes"])
         if not counts[0] == counts[1] == len(rows):
-            fault = f"{image}: {counts[0]} objects, but {counts[1]} in the file, {len(rows)} the same"
+            fault = f"{image}: {counted(counts[0], 'object')}, but {counts[1]} in the file, {len(rows)} the same"
             self._of("boxes").faults.append(fault)
         return rows, columns
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from maskrcnn_benchmark.export.parity import Parity
 from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.utils.text import counted
 
 MOST_FAULTS = 10
 
@@ -18,7 +19,7 @@ def report_lines(
         sizes: (width, height) of each image, as the network sees it.
         network_seconds, file_seconds: medians per image.
     """
-    yield f"largest differences on {len(sizes)} images ({', '.join(f'{w}x{h}' for w, h in sizes)}):"
+    yield f"largest differences on {counted(len(sizes), 'image')} ({', '.join(f'{w}x{h}' for w, h in sizes)}):"
     for key, difference in parity.tasks.items():
         numbers = ", ".join(f"{name} {value:.1e}" for name, value in difference.largest.items())
         yield f"  {TASKS[key].title:<22} {numbers}  ({difference.compared} compared)"

@@ -269,7 +269,9 @@ class _OwnLogits(Weighting):
 
     def set_extra_state(self, state: Any) -> None:
         check_optimizer_state(state, self.optimizer)
-        self.optimizer.load_state_dict(copy.deepcopy(state))  # it would keep, and then change, the tensors given
+        state = copy.deepcopy(state)  # it would keep, and then change, the tensors given
+        # rate and decay are the config's, which may have changed
+        self.optimizer.load_state_dict({**state, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
 
 @WEIGHTINGS.register("famo")

@@ -21,11 +21,11 @@ from maskrcnn_benchmark.predict.video import VideoFile
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
+from maskrcnn_benchmark.utils.text import counted
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.predict.predictor import Predictor
 
-LAYOUTS = ("overlay", "grid", "panels", "none")
 JPEG_QUALITY = 92
 LARGEST_JPEG = 65500  # pixels of a side, of the format itself
 
@@ -82,7 +82,9 @@ def write_results(
                 if any(wants_to_stop):
                     break
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted after {done.images} images; what was predicted until then is written") from None
+        raise Interrupted(
+            f"interrupted after {counted(done.images, 'image')}; what was predicted until then is written"
+        ) from None
     done.seconds = time.perf_counter() - start
     return done
 
@@ -195,7 +197,7 @@ class Window:
 def draw(
     predicted: PredictedImage, layout: str, tasks: Iterable[str] | None = None, scale: float | None = None
 ) -> dict[str, Image.Image]:
-    """{ending of a file's name: PIL picture} of a `PredictedImage` in a layout of `LAYOUTS`."""
+    """{ending of a file's name: PIL picture} of a `PredictedImage` in a layout: overlay, grid, panels or none."""
     if layout == "panels":
         return {f"_{task}": predicted.draw(task, scale=scale) for task in tasks or predicted.tasks}
     return {"": predicted.draw(tasks, layout=layout, scale=scale)}

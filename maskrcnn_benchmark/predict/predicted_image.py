@@ -16,8 +16,11 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.canvas import canvas_scale
 from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay, overlay_scale
+
+LARGEST_IN_JSON = 2048  # pixels of a side; more than networks are shown
 
 
 class PredictedImage:
@@ -138,7 +141,7 @@ class PredictedImage:
                 first; None is the grid for several tasks and for a single key its panel alone.
             scale: pixels of the picture, or of a panel, per pixel of the image. By default panels are 480 to 1000
                 pixels wide so that their text can be read, and an overlay has the image's own size, but enlarged where
-                the image is narrower than 480 pixels.
+                the image is narrower than 480 pixels. A legend stands in a strip below that.
 
         Returns:
             PIL RGB image.
@@ -153,7 +156,8 @@ class PredictedImage:
                 tasks = [key for key in self.tasks if TASKS[key].on_photograph] or self.tasks
             size = scale or overlay_scale(*self.size)
             shown = self._at_scale(size)
-            return Image.fromarray(draw_overlay(self.image, shown, self.vocabulary, self._chosen(tasks), values, size))
+            how: Any = {"scale": size, "steady": self.clip is not None}
+            return Image.fromarray(draw_overlay(self.image, shown, self.vocabulary, self._chosen(tasks), values, **how))
         chosen = self._chosen(tasks)
         shown = self._at_scale(scale or canvas_scale(*self.size))
         panels = [task.draw(self.image, shown, self.vocabulary, values[task.key], scale) for task in chosen]
@@ -166,17 +170,32 @@ class PredictedImage:
         """{task key: stored form of its prediction}: what is written to files and what evaluators score."""
         return {key: TASKS[key].encode(self.prediction, self.vocabulary) for key in self.tasks}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, largest: int | None = LARGEST_IN_JSON) -> dict[str, Any]:
         """The prediction as one dictionary of plain values.
 
         `answers` holds the rows that `save` would write into its lists, in COCO's result formats, `maps` its PNG files
         in base64, and `classes` what every number means (docs/predicting.md).
-        """
-        return image_entry(self)
 
-    def to_json(self) -> str:
+        Args:
+            largest: where a side of the image is longer, in pixels, masks and maps are those of the image shrunk to it,
+                and "map_width" and "map_height" say so; None for those of the image itself, as in `save`. Boxes and
+                keypoints are in pixels of the image in any case.
+        """
+        shrink = 1.0 if largest is None else min(1.0, largest / max(self.size))
+        if shrink == 1:
+            return image_entry(self, self.stored, self.size)
+        width, height = (max(1, round(side * shrink)) for side in self.size)
+        tasks = [TASKS[key] for key in self.tasks]
+        small = derive_outputs(self._coarse.resize((width, height)), tasks, self.vocabulary)
+        stored = {
+            task.key: task.encode(small if all(f.has_size for f in task.files()) else self.prediction, self.vocabulary)
+            for task in tasks
+        }
+        return image_entry(self, stored, (width, height))
+
+    def to_json(self, largest: int | None = LARGEST_IN_JSON) -> str:
         """`to_dict` as JSON text."""
-        return json.dumps(self.to_dict())
+        return json.dumps(self.to_dict(largest))
 
     def save(self, folder: str | Path) -> None:
         """Write the prediction into a folder in the formats that `tools/evaluate.py --predictions` reads.
@@ -190,7 +209,7 @@ class PredictedImage:
 
     def __repr__(self) -> str:
         width, height = self.size
-        found = "" if self.detection is None else f", {len(self.detection)} objects"
+        found = "" if self.detection is None else f", {counted(len(self.detection), 'object')}"
         return f"PredictedImage({self.name!r}, {width}x{height}, tasks: {', '.join(self.tasks)}{found})"
 
     def _chosen(self, tasks: str | Iterable[str] | None) -> list[Task]:

@@ -24,6 +24,7 @@ from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.threads import keep_forks_alive
 
 # Of one image at the size in which the network sees it: at most this many pixels, some GiB of activations
 MOST_PIXELS = 1 << 25
@@ -148,6 +149,7 @@ class Predictor:
     @torch.inference_mode()
     def _predict(self, images):
         """`ImagePrediction`s on the CPU, boxes in pixels of the images, maps as coarse as the heads left them."""
+        keep_forks_alive()
         cfg = self.network.cfg
         with inference_precision(cfg.TEST.DTYPE, cfg.TEST.TF32, self._device):
             if self._augmentation is not None:

@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,16 +111,22 @@ class ResultWriter(PredictionWriter):
         return known
 
 
-def image_entry(result: "PredictedImage") -> dict[str, Any]:
-    """All predictions of a `PredictedImage` as one dictionary of plain values, see docs/predicting.md."""
+def image_entry(result: "PredictedImage", stored: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """All predictions of a `PredictedImage` as one dictionary of plain values, see docs/predicting.md.
+
+    Args:
+        result: whose prediction it is.
+        stored: {task key: stored form}, with masks and maps of `size`, (width, height).
+    """
     images, tasks = PredictedImages(result.vocabulary, [result.name], [result.size]), [TASKS[k] for k in result.tasks]
-    held = contents(tasks, result.stored, result.name, FileNames(images), result.size)
+    held = contents(tasks, stored, result.name, FileNames(images), size)
     width, height = result.size
     return {
         "image_id": result.name,
         "path": result.path,
         "width": width,
         "height": height,
+        **({} if size == result.size else {"map_width": size[0], "map_height": size[1]}),
         **({} if result.seconds is None else {"seconds": round(result.seconds, 6)}),
         "answers": {file.key: rows for file, rows, _ in held if isinstance(file, ListFile)},
         "maps": {

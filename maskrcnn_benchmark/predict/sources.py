@@ -26,7 +26,8 @@ from maskrcnn_benchmark.predict.video import (
 )
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.miscellaneous import unique_name
-from maskrcnn_benchmark.utils.pictures import upright
+from maskrcnn_benchmark.utils.rgb import in_rgb, orientation_of, upright
+from maskrcnn_benchmark.utils.text import an
 from maskrcnn_benchmark.utils.web import checked_address, without_secrets
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif", ".jfif")
@@ -70,7 +71,7 @@ def is_live(source: Any) -> bool:
 def frames_of(
     source: Any,
     skipped: Callable[[str, str], Any] | None = None,
-    rotate: bool = False,
+    rotate: bool = True,
     every: int = 1,
     recursive: bool = False,
     allow_urls: bool = False,
@@ -83,8 +84,8 @@ def frames_of(
             [H, W, 3] RGB or [H, W] grey, or a list of these.
         skipped: function (path, reason) called for a file that is no image or damaged, which is passed over then, and
             for a video that is cut short, after its last frame; None raises its `UserError`, and warns of the latter.
-        rotate: turn photographs as their EXIF data says. Annotations of data sets are made on the stored pixels, so
-            that predictions to be scored must not be turned. Videos are turned in any case.
+        rotate: turn photographs upright, as their EXIF data says; False takes the pixels as they are stored, for which
+            annotations of a data set may be made. Videos are turned in any case.
         every: of videos and webcams, take each so many-th frame.
         recursive: look into subfolders of folders, too; hidden ones are left out.
         allow_urls: fetch addresses of http and https.
@@ -133,11 +134,12 @@ def _frames(item, name, skipped, rotate, every):
             clip = Clip(name, clip.rate, clip.is_live)
             yield Frame(image, f"{name}_{place:06d}", str(item), seconds, clip)
     elif not isinstance(item, str | Path):
-        yield Frame(_as_image(item), name)
+        yield Frame(_as_image(item, rotate), name)
     else:
         told = without_secrets(item) if is_address(item) else str(item)
-        image = decode_image(fetch(item), told) if is_address(item) else read_image(item)
-        yield Frame(upright(image, told) if rotate else image, name, told)
+        exif = "apply" if rotate else "ignore"
+        image = decode_image(fetch(item), told, exif) if is_address(item) else read_image(item, exif=exif)
+        yield Frame(image, name, told)
 
 
 def _name_of(item, taken):
@@ -213,13 +215,14 @@ def _is_pattern(source):
     return not Path(source).exists() and glob.has_magic(str(source))
 
 
-def _as_image(picture):
+def _as_image(picture, rotate):
     if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
+        orientation = orientation_of(picture) if rotate else 1
+        return upright(in_rgb(picture, "the image", getattr(picture, "filename", None) or None)[0], orientation)
     if isinstance(picture, torch.Tensor):
         picture = picture.detach().cpu().numpy()
     if not isinstance(picture, np.ndarray):
-        raise TypeError(f"an image is a path, a PIL image or an array, not a {type(picture).__name__}")
+        raise TypeError(f"an image is a path, a PIL image or an array, not {an(type(picture).__name__)}")
     is_grey = picture.ndim == 2
     if picture.dtype != np.uint8 or not (is_grey or (picture.ndim == 3 and picture.shape[2] == 3)):
         raise ValueError(

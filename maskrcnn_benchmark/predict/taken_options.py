@@ -29,6 +29,7 @@ TAKEN = (
     "INPUT.PIXEL_MEAN",
     "INPUT.PIXEL_STD",
     "INPUT.TO_BGR255",
+    "INPUT.EXIF",
     "DATALOADER.SIZE_DIVISIBILITY",
     "DATASETS.TRAIN",
     "DATASETS.TEST",
@@ -52,7 +53,7 @@ _TELLING = ("DATASETS.DATA_DIR", "TEST.", "PATHS_CATALOG")
 _NAMED = 4
 _TRUSTED = "or a config that you trust with --config-file FILE"
 
-_DATA_SET = Text(100, pattern=r"[A-Za-z0-9][\w.-]*", what="the name of a data set: letters, digits, _ . -")
+_DATA_SET = Text(100, pattern=r"[^\W_][\w.-]*", what="the name of a data set: letters, digits, _ . -")
 _DATA_SET_OR_NONE = Text(100, empty=True, pattern=_DATA_SET.pattern, what=_DATA_SET.what)
 _DATA_SETS = Sequence(_DATA_SET, 0, 16)
 _REGIONS = Integer(1, 20_000)

@@ -12,18 +12,22 @@ from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.node import ConfigNode
+from maskrcnn_benchmark.config.paths_catalog import is_own_catalog
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
+from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.taken_options import check_names, take_options
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.devices import AUTO, resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict, match_names, side_by_side
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.schema import Unfit
+from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
-from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 from maskrcnn_benchmark.utils.yaml_file import parse_yaml, read_yaml
 
 logger = logging.getLogger(__name__)
@@ -84,18 +88,17 @@ def load_network(
     else:
         device = choose_device(device)
     file = local_file(str(path))
-    weights, rest = split_checkpoint(read_checkpoint(file), file)
-    cfg = config_of(file, rest, config_file, options)
+    checkpoint = read_checkpoint(file)
+    cfg = config_of(file, checkpoint, config_file, options)
     cfg.MODEL.DEVICE = str(device)
-    vocabulary = vocabulary_of(file, rest, cfg)
+    vocabulary = vocabulary_of(file, checkpoint, cfg)
     try:
         bind_vocabulary(cfg, vocabulary)
     except UserError as error:
         raise UserError(f"{file}: its classes are not those that its config counts ({error})") from None
     with torch.device("meta"):  # takes no memory, whatever sizes the config asks for
         skeleton = build_detection_model(cfg, vocabulary)
-    converted = to_our_names(weights, skeleton, cfg, file)
-    weights = weights if converted is None else converted
+    weights, _ = fitting_weights(skeleton, cfg, checkpoint, file)
     _check_complete(skeleton, weights, file)
     check_weights(skeleton, weights, file)
     model = build_detection_model(cfg, vocabulary)
@@ -115,13 +118,41 @@ def testing_config(path: str | os.PathLike, options: Sequence[Any] = ()) -> tupl
         (the config, the `Vocabulary` or None where the file has none).
     """
     file = local_file(str(path))
-    _, rest = split_checkpoint(read_checkpoint(file), file)
-    cfg = config_of(file, rest, options=options)
+    checkpoint = read_checkpoint(file, mapped=True)
+    cfg = config_of(file, checkpoint, options=options)
+    _check_data(cfg, file, checkpoint)
     if not cfg.is_given("MODEL.DEVICE"):
         cfg.MODEL.DEVICE = AUTO
     if not cfg.is_given("OUTPUT_DIR"):
         cfg.OUTPUT_DIR = str(Path(file).parent)
-    return cfg, vocabulary_in(file, rest)
+    return cfg, vocabulary_in(file, checkpoint)
+
+
+def _check_data(cfg, file, rest):
+    """Say of data sets that are not there where the training found them: a checkpoint is no authority on files."""
+    try:
+        check_files(cfg, cfg.DATASETS.TEST)
+    except UserError as error:
+        text = rest.get("config")
+        tree = read_yaml(Path(file).with_name(CONFIG_BESIDE)) if text is None else parse_yaml(text, file)
+        places = {"PATHS_CATALOG": tree.get("PATHS_CATALOG"), "DATASETS.DATA_DIR": _data_dir(tree)}
+        if is_own_catalog(places["PATHS_CATALOG"]):
+            del places["PATHS_CATALOG"]
+        given = [
+            f"{key} {printable(place)}"
+            for key, place in places.items()
+            if isinstance(place, str) and place != cfg.value_of(key) and not cfg.is_given(key)
+        ]
+        if not given:
+            raise
+        raise UserError(
+            f"{error}; {file} was trained with {' '.join(given)}, which is not taken from a checkpoint: give it again"
+        ) from None
+
+
+def _data_dir(tree):
+    datasets = tree.get("DATASETS")
+    return datasets.get("DATA_DIR") if isinstance(datasets, dict) else None
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -134,7 +165,7 @@ def config_of(file: str, rest: dict[str, Any], config_file: str = "", options: S
 
     Args:
         file: its path.
-        rest: what it holds beside its weights.
+        rest: what it holds, with or without its weights.
         config_file, options: as `load_network` takes them.
     """
     cfg = default_cfg.clone()
@@ -201,12 +232,12 @@ def _merge_tree(cfg, tree, source, given, vocabulary):
 def _check_complete(model, weights, file):
     """Refuse weights that leave a tensor of the model as it is: random numbers would predict nonsense."""
     report, _ = match_names(model, weights)
-    lacking = [name for name in report.missing if not any(part in name for part in _MADE_ANEW)]
-    lacking += [entry[0] for entry in report.mismatched]
+    report.missing = [name for name in report.missing if not any(part in name for part in _MADE_ANEW)]
+    lacking = len(report.missing) + len(report.mismatched)
     if lacking:
         raise UserError(
-            f"{file} is not a whole network of its config: {len(lacking)} of {len(model.state_dict())} tensors are "
-            f"missing or of another shape, such as {lacking[0]}; name its config with --config-file FILE"
+            f"{file} is not a whole network of its config: {lacking} of {len(model.state_dict())} tensors are "
+            f"missing or of another shape ({side_by_side(report)}); name its config with --config-file FILE"
         )
     asked = sum(p.numel() * p.element_size() for p in model.parameters())
     there = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())

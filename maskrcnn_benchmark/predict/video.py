@@ -157,10 +157,11 @@ class VideoFile:
             self._writer = _open_writer(self._part, self.clip.rate, self._size)
         if self._written % _FRAMES_BETWEEN_CHECKS == 0:
             _check_room(self.path)
-        if (width, height) != self._size:
+        if width != self._size[0]:
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
-        below, beside = height - picture.shape[0], width - picture.shape[1]
-        picture = cv2.copyMakeBorder(picture, 0, max(below, 0), 0, max(beside, 0), cv2.BORDER_REPLICATE)
+        picture = picture[: self._size[1]]  # of the same width: the strip of a legend is higher or lower
+        beside, below = self._size[0] - picture.shape[1], self._size[1] - picture.shape[0]
+        picture = cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_REPLICATE)
         due = self._written + 1
         if self.clip.is_live:
             due = max(due, math.floor(seconds * self.clip.rate) + 1)

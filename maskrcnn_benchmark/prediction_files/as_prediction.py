@@ -77,7 +77,10 @@ def to_prediction(
         if not isinstance(output, BoxList):
             if output is not None:
                 prediction.outputs[task.key] = output
-        elif objects is None:
+            continue
+        named = output.get_field("labels") <= len(vocabulary.thing_names)
+        output = output if named.all() else output[named]  # regions of other classes have no name as objects
+        if objects is None:
             prediction.instances = output
         elif all(torch.equal(output.get_field(name), objects.get_field(name)) for name in ("labels", "scores")):
             for field in output.fields():

@@ -22,9 +22,13 @@ class PredictionFile:
         text: what that option says of it.
         encodings: {name: what the numbers mean}, for `classes.json`.
         is_optional: whether the task's other files do without it.
+
+    Attributes:
+        has_size: whether what it holds of an image says itself of which size that is, as maps and masks do.
     """
 
     metavar = ""
+    has_size = False
 
     def __init__(
         self,
@@ -89,6 +93,13 @@ class FileNames:
         parts = self.vocabulary.parts
         named = enumerate(zip(parts.labels, parts.owners), 1)
         return {(thing, name): label for label, (name, things) in named for thing in things}
+
+    @cached_property
+    def labels_of_others(self) -> dict[int | str, int]:
+        """{category id: label} of the semantic classes that are no things: the labels after those of things."""
+        ids, things = self._dataset.class_ids(), self.vocabulary.thing_names
+        others = [name for name in self.vocabulary.semantic_names if name not in things]
+        return {ids[name]: label for label, name in enumerate(others, len(things) + 1) if name in ids}
 
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:

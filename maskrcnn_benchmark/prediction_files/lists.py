@@ -14,6 +14,7 @@ from maskrcnn_benchmark.prediction_files.row_file import RowFile, shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.text import an
 
 _LARGEST = 1e9  # beyond any coordinate and any score; also leaves out nan and infinity
 Rows = Sequence[tuple[int, dict]]  # entries of a file, each with its number
@@ -26,14 +27,15 @@ class PredictionList:
         kind: what the list holds.
         path: the file, see `RowFile`.
         names: what files call the images and classes of the data set.
+        all_classes: whether entries may be of classes without instances, see `FileNames.labels_of_others`.
 
     Raises:
         UserError: for the first entry that is not as it must be. Run lengths are only decoded with their image.
     """
 
-    def __init__(self, kind: "ListFile", path: str | os.PathLike, names: FileNames) -> None:
+    def __init__(self, kind: "ListFile", path: str | os.PathLike, names: FileNames, all_classes: bool = False) -> None:
         self.names = names
-        self.labels = names.labels_beside(path)
+        self.labels = {**names.labels_beside(path), **(names.labels_of_others if all_classes else {})}
         self._kind = kind
         self._indices, self._seen = names.indices, set[int]()
         self.file = RowFile(path, self._check)
@@ -44,14 +46,21 @@ class PredictionList:
 
     def label(self, row: Mapping) -> int:
         """The label of an entry's category id."""
-        key = member(row, "category_id")
-        if type(key) not in (int, str) or key not in self.labels:
-            raise ValueError(f"has the category_id {shown(key)}, which is none of the {len(self.labels)} with objects")
+        key = known_key(member(row, "category_id"), self.labels)
+        if key is None:
+            shape = of_other_type(row["category_id"], self.labels)
+            raise ValueError(
+                f"has the category_id {shown(row['category_id'])}, "
+                + (shape or f"which is none of the {len(self.labels)} with objects")
+            )
         return self.labels[key]
 
     def thing(self, row: Mapping) -> str:
         """The name of an entry's class."""
-        return self.names.vocabulary.thing_names[self.label(row) - 1]
+        label, things = self.label(row), self.names.vocabulary.thing_names
+        if label > len(things):
+            raise ValueError(f"has the category_id {shown(row['category_id'])}, which has no instances")
+        return things[label - 1]
 
     def codes(self, index: int, codes: Sequence[Mapping], entries: Sequence[int], what: str = "") -> tuple:
         """Run lengths that were checked, with their counts as bytes, after each was decoded to see that it is whole.
@@ -70,9 +79,12 @@ class PredictionList:
         return lengths.areas, [_compressed(code, size) for code in codes]
 
     def _check(self, row):
-        key = member(row, "image_id")
-        if type(key) not in (int, str) or key not in self._indices:
-            raise ValueError(f"has the image_id {shown(key)}, which no image of the data set has")
+        key = known_key(member(row, "image_id"), self._indices)
+        if key is None:
+            shape = of_other_type(row["image_id"], self._indices)
+            raise ValueError(
+                f"has the image_id {shown(row['image_id'])}, " + (shape or "which no image of the data set has")
+            )
         index = self._indices[key]
         if self._kind.is_one_per_image:
             if index in self._seen:
@@ -127,7 +139,9 @@ class ListFile(PredictionFile):
 
 
 class Form:
-    """What a field of a row holds, in lists of objects."""
+    """What a field of a row holds, in lists of objects; `has_size` as in `PredictionFile`."""
+
+    has_size = False
 
     def plain(self, value: Any, field: str, names: FileNames) -> Any:
         """The value that JSON holds. Raises `ValueError` for what it cannot hold without loss."""
@@ -147,9 +161,11 @@ class Form:
 
 
 class Box(Form):
-    """[x, y, width, height], from which the objects' areas follow as in pycocotools."""
+    """[x, y, width, height], from which the objects' areas follow as in pycocotools; of a row without, its mask's."""
 
     def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
+        if field not in row and "segmentation" in row:
+            return check_code(row["segmentation"], opened.names.sizes[index], "segmentation")
         box = member(row, field)
         if not are_numbers(box, 4) or box[2] < 0 or box[3] < 0:
             raise ValueError(
@@ -157,8 +173,14 @@ class Box(Form):
             )
 
     def read(self, rows: Rows, field: str, index: int, opened: PredictionList) -> list[dict]:
-        boxes = [[float(value) for value in row[field]] for _, row in rows]
-        return [{field: box, "area": box[2] * box[3], "iscrowd": 0} for box in boxes]
+        numbers = [number for number, row in rows if field not in row]
+        areas, codes = opened.codes(index, [row["segmentation"] for _, row in rows if field not in row], numbers)
+        of_masks = zip(coco_mask.toBbox(codes).tolist() if codes else [], areas.tolist())
+        found = []
+        for _, row in rows:
+            box, area = next(of_masks) if field not in row else ([float(value) for value in row[field]], None)
+            found.append({field: box, "area": box[2] * box[3] if area is None else area, "iscrowd": 0})
+        return found
 
 
 class Plain(Form):
@@ -219,6 +241,7 @@ class ObjectFile(ListFile):
     def __init__(self, key: str, name: str = "", *, fields: Mapping[str, Form] | None = None, **more: Any) -> None:
         super().__init__(key, name, **more)
         self.fields = {"bbox": Box(), key: Plain()} if fields is None else dict(fields)
+        self.has_size = all(form.has_size for form in self.fields.values())
 
     def hold(self, output: BoxList) -> list[dict]:
         """Rows of objects that have labels and scores; fields that are no box are numbers [N] or lists of them."""
@@ -306,9 +329,9 @@ class VectorFile(ListFile):
     def check(self, row: Mapping, index: int, opened: PredictionList) -> None:
         self._check(row, opened.names.vocabulary)
 
-    def read(self, rows: Rows, index: int, opened: PredictionList) -> np.ndarray:
-        ((_, row),) = rows
-        return np.array(row[self.field], self.dtype)
+    def read(self, rows: Rows, index: int, opened: PredictionList) -> np.ndarray | None:
+        """None for an image without an entry, which is one that is not annotated for the task."""
+        return np.array(rows[0][1][self.field], self.dtype) if rows else None
 
     def decode(self, held: Any, size: tuple[int, int], vocabulary: Vocabulary) -> torch.Tensor:
         """float [L]."""
@@ -329,6 +352,22 @@ def member(row: Mapping, key: str) -> Any:
     if key not in row:
         raise ValueError(f"has no {key!r}")
     return row[key]
+
+
+def known_key(value: Any, known: Mapping) -> int | str | None:
+    """The id that an entry means, 7 also for 7.0; None for one that is not known."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) in (int, str) and value in known else None
+
+
+def of_other_type(value: Any, known: Mapping) -> str:
+    """In the words of an error, that an id is known as a number where it is text, or the reverse; else ""."""
+    if type(value) is str and value.strip().removeprefix("-").isdecimal() and int(value) in known:
+        return f"which is text, but the data set's are numbers; write {int(value)} without quotation marks"
+    if type(value) is int and str(value) in known:
+        return f'which is a number, but the data set\'s are text; write "{value}"'
+    return ""
 
 
 def is_number(value: Any) -> bool:
@@ -362,7 +401,7 @@ def check_code(code: Any, size: tuple[int, int], what: str) -> None:
 
 def kind_of(held: Any) -> str:
     """What a value is, in the words of an error: "float32 [3, 4, 6]"."""
-    return f"{held.dtype} {list(held.shape)}" if isinstance(held, np.ndarray) else f"a {type(held).__name__}"
+    return f"{held.dtype} {list(held.shape)}" if isinstance(held, np.ndarray) else an(type(held).__name__)
 
 
 def _is_code(value):

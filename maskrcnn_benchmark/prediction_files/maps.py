@@ -1,6 +1,6 @@
 """Maps of predictions, one picture or array per image: how each kind is written, checked and read back without loss."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
 _PALETTE = voc_palette()
+_FIRST_THRESHOLD = 255 / 100  # of the 99 of published scores
 _ROUNDING = 1e-3  # by which a share may pass 0 or 1: half a step of 8 bits, and float16
 
 
@@ -43,6 +44,7 @@ class MapFile(PredictionFile):
     """
 
     metavar = "DIR"
+    has_size = True
     suffix = ".png"
     named, remedy = "", ""
 
@@ -84,6 +86,10 @@ class MapFile(PredictionFile):
         """What is held as the output of a network, to be drawn."""
         raise NotImplementedError
 
+    def doubt(self, maps: Iterable[np.ndarray]) -> str:
+        """Why the numbers of arrays that were read hardly mean what they should, in words; "" for sound ones."""
+        return ""
+
 
 class StrengthMaps(MapFile):
     """Strengths times 255, uint8 [H, W], in grey PNGs; those of others are read with 1 to 16 bits."""
@@ -98,6 +104,27 @@ class StrengthMaps(MapFile):
     def decode(self, held: Any, size: tuple[int, int], vocabulary: Vocabulary) -> ScoreMap:
         """One channel, 0..1."""
         return ScoreMap(torch.from_numpy(decode_strength(held)[None].astype(np.float32)), size)
+
+    def doubt(self, maps: Iterable[np.ndarray]) -> str:
+        """Of maps in 0 and 1, and of inverted ones; the first sound map ends the search."""
+        count, is_dark, is_full = 0, True, True
+        for strength in maps:
+            count += 1
+            is_dark = is_dark and int(strength.max()) < _FIRST_THRESHOLD
+            is_full = is_full and int(np.count_nonzero(strength > 127)) > strength.size / 2
+            if not is_dark and not is_full:
+                return ""
+        if is_dark and count:
+            return (
+                f"no pixel of its {count} maps reaches the first threshold, {_FIRST_THRESHOLD:g} of 255; strengths are "
+                "0 to 255, so multiply maps in 0 and 1 by 255"
+            )
+        if is_full and count:
+            return (
+                f"most pixels of each of its {count} maps are edges; 0 is no edge and 255 a sure one, so turn inverted "
+                "maps around"
+            )
+        return ""
 
 
 class LabelMaps(MapFile):

@@ -1,5 +1,6 @@
 """Predictions back from files, ours or anybody's, image by image in the form that evaluators score."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -61,6 +62,7 @@ class PredictionReader:
             maps. Maps that go with others lie in a folder beside theirs, such as that of directions under its name and
             "_direction".
         tasks: the tasks (`tasks.task.Task`) that are wanted.
+        all_classes: whether lists may hold classes without instances, which only PASCAL in Detail's toolkit scores.
 
     Attributes:
         tasks: their keys.
@@ -69,7 +71,7 @@ class PredictionReader:
         UserError: a source is missing or holds what is no prediction on the data set.
     """
 
-    def __init__(self, dataset: Any, sources: Mapping[str, Any], tasks: Iterable) -> None:
+    def __init__(self, dataset: Any, sources: Mapping[str, Any], tasks: Iterable, all_classes: bool = False) -> None:
         self._tasks = {task.key: task for task in tasks}
         self.tasks = list(self._tasks)
         self._check_tasks(dataset, sources)
@@ -82,7 +84,9 @@ class PredictionReader:
         self._names = image_names(dataset)
         names = FileNames(dataset)
         self._lists = {
-            file.key: PredictionList(file, sources[file.key], names) for file in files if isinstance(file, ListFile)
+            file.key: PredictionList(file, sources[file.key], names, all_classes)
+            for file in files
+            if isinstance(file, ListFile)
         }
         self._check_complete()
 
@@ -134,6 +138,7 @@ class PredictionReader:
                 if file.key in self._maps:
                     for each, folder in file.folders(self._maps[file.key][1]):
                         self._check_folder(each, folder, task.key)
+                        self._check_numbers(each, folder, task.key)
                 elif file.key in self._lists and file.is_one_per_image:
                     opened = self._lists[file.key].file
                     there = opened.images()
@@ -155,6 +160,21 @@ class PredictionReader:
                 "%s: %d maps are of no image of the data set (such as %s%s) and are passed over",
                 *(folder, len(strangers), strangers[0], suffix),
             )
+
+    def _check_numbers(self, file, folder, key):
+        """Warn of maps whose numbers hardly mean what they should; one that cannot be read is told with its image."""
+
+        def maps():
+            with contextlib.suppress(UserError):
+                for index, name in enumerate(self._names):
+                    if key in self._dataset.tasks_of(index):
+                        info = self._dataset.get_img_info(index)
+                        size = int(info["width"]), int(info["height"])
+                        yield file.read(folder / f"{name}{file.suffix}", size, self._dataset.vocabulary)
+
+        problem = file.doubt(maps())
+        if problem:
+            logger.warning("%s: %s", folder, problem)
 
     def _refuse(self, lacking, names, key, what):
         wanted = [name for i, name in zip(lacking, names) if key in self._dataset.tasks_of(i)]

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.members import member_of
 from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.utils.text import an
 
 _STRUCTURE = ("size", "resize", "transpose", "crop", "pad", "to")  # of a label
 
@@ -37,6 +39,8 @@ class ImageAnnotations(TensorHolder):
         labels: {task key: label}, also of the tasks that have an attribute of their own, which reads and sets it here:
             instances is the label of "detection", people that of "keypoint", classes that of "classification". The
             label of a task per region is a field of the instances.
+        regions: the `FileRegions` of an image of PASCAL in Detail that was read to be tested on, where any task asked
+            for them, else None. A transform does not keep them.
 
     Raises:
         TypeError: a label is neither a tensor nor such a structure, or a tensor with a value per pixel.
@@ -49,6 +53,7 @@ class ImageAnnotations(TensorHolder):
     boundary = member_of("labels", "boundary")
     occlusion = member_of("labels", "occlusion")
     classes = member_of("labels", "classification")
+    regions: FileRegions | None = None
 
     def __init__(
         self,
@@ -74,8 +79,9 @@ class ImageAnnotations(TensorHolder):
             missing = [] if isinstance(label, torch.Tensor) else [n for n in _STRUCTURE if not hasattr(label, n)]
             if missing:
                 raise TypeError(
-                    f"the label {key!r} of image {image_id!r} is a {type(label).__name__} without {missing[0]!r}; give "
-                    f"a structure with {', '.join(_STRUCTURE)}, or a tensor that says something of the image as a whole"
+                    f"the label {key!r} of image {image_id!r} is {an(type(label).__name__)} without {missing[0]!r}; "
+                    f"give a structure with {', '.join(_STRUCTURE)}, or a tensor that says something of the image as a "
+                    "whole"
                 )
             if isinstance(label, torch.Tensor) and label.ndim > 1 and tuple(label.shape[-2:]) == self.size[::-1]:
                 raise TypeError(
@@ -95,7 +101,7 @@ class ImageAnnotations(TensorHolder):
         if isinstance(target, cls):
             return target
         if not isinstance(target, BoxList):
-            raise TypeError(f"a target is an ImageAnnotations or a BoxList, not a {type(target).__name__}")
+            raise TypeError(f"a target is an ImageAnnotations or a BoxList, not {an(type(target).__name__)}")
         people = None
         if target.has_field("keypoints"):
             people = target.copy_with_fields("keypoints")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from maskrcnn_benchmark.utils.tensor_cache import TensorCache
+from maskrcnn_benchmark.utils.text import an
 
 
 class ImageSizes(list):
@@ -97,7 +98,7 @@ def to_image_list(
             return ImageList(batch, [image.shape[-2:] for image in batch])
         tensors = list(batch)
     if not isinstance(tensors, list | tuple) or not all(isinstance(image, torch.Tensor) for image in tensors):
-        raise TypeError(f"a batch is made of tensors, not of a {type(tensors).__name__}")
+        raise TypeError(f"a batch is made of tensors, not of {an(type(tensors).__name__)}")
     channels, height, width = (max(sides) for sides in zip(*(image.shape for image in tensors)))
     if size_divisible > 1:
         height, width = (math.ceil(side / size_divisible) * size_divisible for side in (height, width))

@@ -10,6 +10,7 @@ import torch
 from maskrcnn_benchmark.layers.largest_channel import Places, interpolate_at, largest_channel
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.members import member_of
+from maskrcnn_benchmark.utils.text import an
 
 
 class ScoreMap:
@@ -182,7 +183,7 @@ class ImagePrediction:
         if isinstance(prediction, cls):
             return prediction
         if not isinstance(prediction, BoxList):
-            raise TypeError(f"a prediction is an ImagePrediction or a BoxList, not a {type(prediction).__name__}")
+            raise TypeError(f"a prediction is an ImagePrediction or a BoxList, not {an(type(prediction).__name__)}")
         return cls(prediction.size, instances=prediction)
 
     def resize(self, size: Sequence[int]) -> "ImagePrediction":

@@ -1,7 +1,8 @@
-"""Keypoints of persons: which there are, how they are connected, where they lie and how they move with the image."""
+"""Keypoints of objects: which there are, how they are connected, where they lie and how they move with the image."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ STORED = Record(
 
 @dataclass(frozen=True)
 class JointSet:
-    """The keypoints that a data set annotates.
+    """The keypoints that a data set annotates. Sets are equal whatever is drawn of them and however they are mirrored.
 
     Attributes:
         name: "detail", "coco", or what a file calls its own.
@@ -38,8 +39,8 @@ class JointSet:
 
     name: str
     names: tuple[str, ...]
-    flip_pairs: tuple[tuple[int, int], ...]
-    skeleton: tuple[tuple[int, int], ...]
+    flip_pairs: tuple[tuple[int, int], ...] = field(compare=False)
+    skeleton: tuple[tuple[int, int], ...] = field(compare=False)
     sigmas: tuple[float, ...]
 
     @property
@@ -64,9 +65,9 @@ class JointSet:
     ) -> "JointSet":
         """The keypoints that a file names: COCO's 17 or Detail's 14 if it names those, else a set of its own.
 
-        A mirror exchanges "left_x" with "right_x", "x_left" with "x_right", "lx" with "rx" and "x_l" with "x_r", where
-        both are there, in small letters or capitals. A keypoint that COCO knows by name has COCO's sigma; any other has
-        their mean over COCO's 17.
+        A mirror exchanges "left_x" with "right_x", "x_left" with "x_right", "lx" with "rx", "x_l", "x.l", "x (l)" and
+        their like with "x_r", and "xL" with "xR", where both are there, in small letters or capitals. A keypoint that
+        COCO knows by name has COCO's sigma; any other has their mean over COCO's 17.
         """
         names = tuple(names)
         known = next((joints for joints in (COCO_JOINTS, DETAIL_JOINTS) if joints.names == names), None)
@@ -114,16 +115,25 @@ class JointSet:
         )
 
 
+# How names say which side a keypoint is on: the pattern of the left one, and the right one's text in its place
+_SIDES = (
+    *((re.compile(words[0]), words[1]) for words in (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))),
+    *((re.compile(f"^{left}"), right) for left, right in ("lr", "LR", "左右")),
+    *((re.compile(f"(?<![A-Za-z]){left}(?![A-Za-z])"), right) for left, right in ("lr", "LR", "左右")),
+    (re.compile("(?<=[a-z0-9])L$"), "R"),
+)
+
+
 def _mirror_pairs(names: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """(left, right) indices of the names that differ only in their side."""
+    """(left, right) indices of the names that differ only in their side, each in one pair at most."""
     place = {name: i for i, name in enumerate(names)}
+    free = set(place)
     for name, i in place.items():
-        swaps = [name.replace("left", "right"), name.replace("Left", "Right"), name.replace("LEFT", "RIGHT")]
-        swaps += [other + name[1:] for side, other in ("lr", "LR") if name.startswith(side)]
-        swaps += [name[:-1] + other for side, other in ("lr", "LR") if name.endswith(f"_{side}")]
-        partner = next((place[swapped] for swapped in swaps if swapped != name and swapped in place), None)
-        if partner is not None:
-            yield i, partner
+        swapped = (pattern.sub(right, name) for pattern, right in _SIDES)
+        partner = next((other for other in swapped if other != name and other in free), None)
+        if partner is not None and name in free:
+            free -= {name, partner}
+            yield i, place[partner]
 
 
 # PASCAL in Detail. Sigmas of limbs are COCO's for the same keypoint; COCO has no head or neck, which get that of the
@@ -163,7 +173,7 @@ COCO_JOINTS = JointSet(
 
 
 class Keypoints(TensorHolder):
-    """The keypoints of N persons in one image.
+    """The keypoints of N objects in one image.
 
     Args:
         keypoints: float [N, K, 3] or [N, 3 K]: x, y in pixels and a visibility code. 0 means not annotated, then x and
@@ -204,7 +214,7 @@ class Keypoints(TensorHolder):
 
     @classmethod
     def cat(cls, parts: Sequence["Keypoints"]) -> "Keypoints":
-        """Join the persons of one image."""
+        """Join the objects of one image."""
         first = parts[0]
         joined = first._like(torch.cat([part.keypoints for part in parts]), first.size)
         for name in first.extra_fields:
@@ -259,7 +269,7 @@ class Keypoints(TensorHolder):
         return self._like(self._reflect(self.keypoints, method), self.size, fields)
 
     def __getitem__(self, item: Index) -> "Keypoints":
-        """The persons at an index, slice, index tensor or boolean mask."""
+        """The objects at an index, slice, index tensor or boolean mask."""
         item = [item] if isinstance(item, int) else item
         return self._map(lambda tensor: tensor[item])
 
@@ -312,7 +322,7 @@ def keypoints_to_heat_map(
     belongs to the last (the original's convention).
 
     Args:
-        keypoints: float [N, K, 3], one person per region.
+        keypoints: float [N, K, 3], one object per region.
         rois: float [N, 4], xyxy.
         heatmap_size: cells per side.
 

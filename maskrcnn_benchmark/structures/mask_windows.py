@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 import torch
-from numba import njit
 
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder, check_flip
+from maskrcnn_benchmark.utils.compiled import compiled
 
 # x, y, width and height in pixels
 Window = tuple[int, int, int, int]
@@ -258,7 +258,7 @@ def _scaled(window: Window, size: Sequence[int], new_size: Sequence[int]) -> Win
     return x, y, max(ends[0] - x, 1), max(ends[1] - y, 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _resize_window(patch, window, target, size, x0, x1, wx, y0, y1, wy):
     """The window `target` of a resized bitmap, cut at a half: uint8 [h, w].
 

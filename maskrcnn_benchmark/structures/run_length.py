@@ -5,16 +5,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.structures.mask_windows import Window, enclosing_window
+from maskrcnn_benchmark.utils.compiled import compiled
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Indices or values, one for each mask
 Numbers = Sequence[int] | np.ndarray
 # What can be wrong with a code, before its numbers are read
 DAMAGES = ("", "does not decode; it is damaged or cut off", "holds a number beyond 60 bits; it is damaged")
+_NO_MASK = "does not decode to a mask of {}x{} pixels; it is damaged or cut off"
 
 
 class RunLengths:
@@ -70,8 +71,7 @@ class RunLengths:
         negative = np.bincount(mask_of_count, counts < 0, number)
         wrong = (totals != pixels) | (negative > 0)
         for i in np.flatnonzero(wrong).tolist():
-            words = f"does not decode to a mask of {size[0]}x{size[1]} pixels; it is damaged or cut off"
-            damages.setdefault(i, words)
+            damages.setdefault(i, _NO_MASK.format(*size))
         ends = np.cumsum(counts)
         before = np.append(0, ends)[np.searchsorted(mask_of_count, np.arange(number))]
         foreground = (rank % 2 == 1) & (counts > 0) & ~wrong[mask_of_count]
@@ -183,7 +183,7 @@ def _spread(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _paint(canvas, starts, lengths, values):
     """Write runs into a flat canvas, each with its value, one after the other."""
     for k in range(len(starts)):
@@ -239,7 +239,29 @@ def _parse_counts(strings):
     return counts, mask_of_count, rank, {i: DAMAGES[kinds[i]] for i in np.flatnonzero(kinds).tolist()}
 
 
-@njit(cache=True, nogil=True)
+def damaged_codes(codes: Sequence[dict[str, Any]]) -> dict[int, str]:
+    """Which of several run-length codes do not decode to their own sizes.
+
+    Args:
+        codes: {"size": [height, width] of int, "counts": list of int or str}, of any sizes.
+
+    Returns:
+        {index of a damaged code: what is wrong with it, in words}.
+    """
+    number = len(codes)
+    strings = [code["counts"].encode() if isinstance(code["counts"], str) else b"" for code in codes]
+    counts, mask_of_count, _, damages = _parse_counts(strings)
+    totals = np.bincount(mask_of_count, counts, number)
+    negative = np.bincount(mask_of_count, counts < 0, number)
+    for i, code in enumerate(codes):
+        height, width = code["size"]
+        total = sum(code["counts"]) if isinstance(code["counts"], list) else totals[i]
+        if negative[i] or total != height * width:
+            damages.setdefault(i, _NO_MASK.format(width, height))
+    return damages
+
+
+@compiled
 def _decode(characters, ends):
     """The numbers of several strings, which end at `ends` of their joined characters.
 
@@ -270,7 +292,7 @@ def _decode(characters, ends):
     return counts[:total], mask_of_count[:total], rank[:total], kinds
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _damage(characters):
     """What is wrong with a string: a place in `DAMAGES`."""
     digits, longest = 0, 0

@@ -14,6 +14,7 @@ from maskrcnn_benchmark.structures.mask_forms import (
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, Index, TensorHolder
+from maskrcnn_benchmark.utils.text import an
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "SegmentationMask"]
 
@@ -151,7 +152,7 @@ def _read(instances: Any, size: tuple[int, int], mode: str) -> BinaryMaskList | 
     if isinstance(instances, torch.Tensor):
         return BinaryMaskList(instances if instances.ndim == 3 else instances[None], size)
     if not isinstance(instances, list | tuple):
-        raise TypeError(f"masks are a tensor or a list, not a {type(instances).__name__}")
+        raise TypeError(f"masks are a tensor or a list, not {an(type(instances).__name__)}")
     if len(instances) == 0:
         return PolygonList.from_lists([], size) if mode == "poly" else BinaryMaskList.empty(size)
     if not any(isinstance(item, dict | torch.Tensor | SegmentationMask) for item in instances):

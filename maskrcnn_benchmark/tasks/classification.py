@@ -17,8 +17,9 @@ from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.average_precision import average_precision, precision_at_recalls
 from maskrcnn_benchmark.evaluation.dense.confusion import mean_or_nan
+from maskrcnn_benchmark.evaluation.detail_toolkit import toolkit_average_precision
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanVector
 from maskrcnn_benchmark.modeling.fpn_heads.classification import ClassificationHead
@@ -138,7 +139,8 @@ class Classification(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return ClassificationEvaluator(self, vocabulary)
+        kind = ToolkitClassificationEvaluator if protocols.detection == DETAIL_TOOLKIT else ClassificationEvaluator
+        return kind(self, vocabulary)
 
     def trivial(self, vocabulary: Vocabulary) -> MeanVector:
         """How often each label occurs."""
@@ -216,7 +218,7 @@ class ClassificationEvaluator(Evaluator):
             (np.array(column).reshape(shape) for column in zip(*records)) if records else np.zeros((2, *shape))
         )
         annotated = annotated > 0
-        precision = np.array([average_precision(scores[:, k], annotated[:, k]) for k in range(shape[1])])
+        precision = np.array([self.average_precision(scores[:, k], annotated[:, k]) for k in range(shape[1])])
         occurs = annotated.any(axis=0)
         return Scores(
             {"mAP": mean_or_nan(precision), "mAP-things": mean_or_nan(precision[self.is_thing])},
@@ -224,6 +226,10 @@ class ClassificationEvaluator(Evaluator):
             [self._curve(scores, annotated)] if occurs.any() else [],
             self._reason(occurs),
         )
+
+    def average_precision(self, scores: np.ndarray, positive: np.ndarray) -> float:
+        """AP of one label over the images: float64 [I], bool [I]."""
+        return average_precision(scores, positive)
 
     def image_score(self, record: tuple[np.ndarray, np.ndarray]) -> float:
         """AP of the image's own ranking of all labels; nan where none of them occurs."""
@@ -243,6 +249,34 @@ class ClassificationEvaluator(Evaluator):
                 levels = [precision_at_recalls(scores[:, k], annotated[:, k], _RECALLS) for k in labels]
                 lines.append(Line(f"{name} ({len(labels)})", _RECALLS, np.mean(levels, axis=0)))
         return Curve("classification_pr", "Image labels: mean precision", "recall", "precision", lines)
+
+
+class ToolkitClassificationEvaluator(ClassificationEvaluator):
+    """Mean AP as `DetailEvalCls` of PASCAL in Detail's toolkit finds it.
+
+    Over all labels, of which those that never occur count 0, and over all images, of which those that nobody annotated
+    show nothing. An image without a prediction has a score of 0 for each label.
+    """
+
+    def __init__(self, task: Task, vocabulary: Vocabulary) -> None:
+        super().__init__(task, vocabulary)
+        self.protocol = (
+            f"PASCAL in Detail's toolkit: AP of {len(self.label_names)} labels over all images, area under the whole "
+            f"curve, equal scores in the order of numpy.argsort, mean over all labels, 0 for those that do not occur"
+        )
+
+    def is_annotated(self, target: ImageAnnotations) -> bool:
+        """Every image counts."""
+        return True
+
+    def record(self, stored: np.ndarray | None, target: ImageAnnotations) -> tuple[np.ndarray, np.ndarray]:
+        none = np.zeros(len(self.label_names))
+        if target.classes is None:
+            target = ImageAnnotations(target.size, classes=torch.from_numpy(none), image_id=target.image_id)
+        return super().record(none if stored is None else stored, target)
+
+    def average_precision(self, scores: np.ndarray, positive: np.ndarray) -> float:
+        return toolkit_average_precision(scores, positive)
 
 
 CLASSIFICATION = register_task(Classification())

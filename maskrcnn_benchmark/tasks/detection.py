@@ -15,8 +15,9 @@ from maskrcnn_benchmark.data.same_names import match_objects
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows, xywh
 from maskrcnn_benchmark.evaluation.coco.voc import DetectionAndVocEvaluator
+from maskrcnn_benchmark.evaluation.detail_toolkit import ToolkitDetectionEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.modeling.roi_heads.box_head.box_head import ROIBoxHead, build_roi_box_head
 from maskrcnn_benchmark.modeling.rpn.retinanet.retinanet import RetinaNetModule
@@ -153,6 +154,8 @@ class Detection(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        if protocols.detection == DETAIL_TOOLKIT:
+            return ToolkitDetectionEvaluator(self, vocabulary)
         return DetectionAndVocEvaluator(self, vocabulary, protocols.detection)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:

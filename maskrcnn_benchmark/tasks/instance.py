@@ -21,12 +21,13 @@ from maskrcnn_benchmark.config.defaults import (
     region_pooling,
 )
 from maskrcnn_benchmark.config.options import Option, section
-from maskrcnn_benchmark.data.dataset import MaskReader
+from maskrcnn_benchmark.data.dataset import HAS_MASK, MaskReader
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.coco.rows import encode, predicted_rows
 from maskrcnn_benchmark.evaluation.coco.style import InstanceEvaluator
+from maskrcnn_benchmark.evaluation.detail_toolkit import ToolkitInstanceEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead, build_roi_mask_head
@@ -67,6 +68,8 @@ from maskrcnn_benchmark.visualization.palette import class_colours
 
 class Mask(Form):
     """Run lengths of an object's pixels, from which its area follows."""
+
+    has_size = True
 
     def plain(self, value: Any, field: str, names: FileNames) -> Any:
         return plain_code(value)
@@ -157,12 +160,14 @@ class Instance(Task):
     label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), MaskReader)
 
     def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
-        """Of objects that are no crowd, the bytes of the mask's compressed run-length code, and the share of its box,
-        where that has an extent, that it fills.
+        """Of objects that have a mask and are no crowd, the bytes of the mask's compressed run-length code, and the
+        share of its box, where that has an extent, that it fills.
         """
         objects = annotations.instances
         if objects.has_field("iscrowd"):
             objects = objects[~objects.get_field("iscrowd")]
+        if objects.has_field(HAS_MASK):
+            objects = objects[objects.get_field(HAS_MASK)]
         masks = objects.get_field("masks").get_mask_tensor().numpy()
         masks = masks.reshape(len(objects), *masks.shape[-2:])
         codes = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0)))
@@ -198,6 +203,8 @@ class Instance(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        if protocols.detection == DETAIL_TOOLKIT:
+            return ToolkitInstanceEvaluator(self, vocabulary)
         return InstanceEvaluator(self, vocabulary, protocols.detection)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:

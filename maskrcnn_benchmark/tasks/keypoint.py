@@ -1,4 +1,4 @@
-"""Human keypoints: those of every person."""
+"""Human keypoints: those of every person, or of whatever things a data set names keypoints of."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,17 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import CHANNELS, CLASSES, FLAG, NAME, REGION_HEADS, WIDTHS, region_pooling
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
+from maskrcnn_benchmark.data.coco.keypoints import number_labelled
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.datasets.coco import SWAPPED_VISIBILITY, COCOImage
 from maskrcnn_benchmark.data.detail.image import DetailImage
-from maskrcnn_benchmark.data.same_names import match_joints
+from maskrcnn_benchmark.data.same_names import match_joints, match_objects
 from maskrcnn_benchmark.data.statistics import DatasetCounts
-from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator, person_label
+from maskrcnn_benchmark.evaluation.coco.keypoint import KeypointEvaluator
 from maskrcnn_benchmark.evaluation.coco.rows import predicted_rows
+from maskrcnn_benchmark.evaluation.detail_toolkit_keypoint import JOINT_RECORDS, ToolkitKeypointEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.keypoint_head import ROIKeypointHead, build_roi_keypoint_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections, rows_with_labels
@@ -79,6 +81,8 @@ class DetailKeypointReader(LabelReader):
         persons = BoxList(boxes, image.size, mode="xywh").convert("xyxy")
         persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
         persons.add_field("keypoints", DetailKeypoints(keypoints, image.size))
+        if image.dataset.keep_crowd:
+            persons.add_field(JOINT_RECORDS, records)
         return image.kept(persons)
 
     def has(self, image: DetailImage) -> bool:
@@ -89,16 +93,20 @@ class DetailKeypointReader(LabelReader):
 
 
 class COCOKeypointReader(LabelReader):
-    """The records of a file in COCO's layout that have keypoints: `BoxList` with labels (all 1) and keypoints."""
+    """Records of the categories that have keypoints in a file in COCO's layout: `BoxList` with labels and keypoints.
+
+    An object whose keypoints are not annotated has zeros, as COCO's objects without any: it teaches nothing, and need
+    not be found.
+    """
 
     def read(self, image: COCOImage) -> BoxList | None:
         if not self.has(image):
             return None
-        records = [record for record in image.records if record.get("keypoints") is not None]
-        joints: Any = image.dataset.file.joints
+        of_file = image.dataset.file.keypoints
+        records = [record for record in image.records if record["category_id"] in of_file.categories]
+        joints: Any = of_file.joints
         persons = image.boxes_of(records)
-        persons.add_field("labels", torch.ones(len(records), dtype=torch.int64))
-        keypoints: Any = torch.tensor([record["keypoints"] for record in records], dtype=torch.float32)
+        keypoints: Any = torch.tensor([of_file.of(record) for record in records], dtype=torch.float32)
         keypoints = keypoints.reshape(-1, len(joints), 3)
         if joints == COCO_JOINTS:
             keypoints = PersonKeypoints(keypoints, image.size)
@@ -110,19 +118,25 @@ class COCOKeypointReader(LabelReader):
         return image.kept(persons)
 
     def has(self, image: COCOImage) -> bool:
-        return image.has_objects and image.dataset.file.joints is not None
+        return image.has_objects and image.dataset.file.keypoints.joints is not None
+
+    def teaches(self, image: COCOImage) -> bool:
+        of_file = image.dataset.file.keypoints
+        own = [record for record in image.records if record["category_id"] in of_file.categories]
+        return self.has(image) and any(map(number_labelled, own))  # none, where keypoints are not annotated
 
 
 _VISIBILITY_CODES = 3  # 0 not annotated; what 1 and 2 mean is the joint set's own
 
 
 class KeypointForm(Form):
-    """x, y and visibility of every keypoint of a person, from which the area follows as in pycocotools."""
+    """x, y and visibility of every keypoint of an object, from which the area follows as in pycocotools."""
 
     def check(self, row: Mapping, field: str, index: int, opened: PredictionList) -> None:
-        if opened.thing(row) != "person":
+        own = opened.names.vocabulary.keypoint_names
+        if opened.thing(row) not in own:
             raise ValueError(
-                f"has keypoints of the category_id {shown(row['category_id'])}; only a person has keypoints"
+                f"has keypoints of the category_id {shown(row['category_id'])}; only {_listed(own)} has keypoints"
             )
         values, count = member(row, field), len(opened.names.vocabulary.joints)
         if not are_numbers(values, 3 * count):
@@ -147,24 +161,29 @@ def extent_of(keypoints: list[float]) -> list[float]:
     return [*low.tolist(), *(high - low).tolist()]
 
 
-# The class that keypoints belong to
-PERSON = "person"
+def _listed(names: Sequence[str]) -> str:
+    return "a person" if names == ("person",) else " or ".join(map(repr, names))
 
 
-LEFT_SIDE = (38, 132, 255)  # keypoints and limbs of a person's left, ...
+LEFT_SIDE = (38, 132, 255)  # keypoints and limbs of an object's left, ...
 RIGHT_SIDE = (255, 140, 26)  # ... of the right, ...
 MIDDLE = (250, 224, 90)  # ... and of neither
 
 
 @dataclass(frozen=True)
 class Persons(Objects):
-    """Persons with `keypoints`, float [N, J, 3]: x, y in pixels, and 1 (the network says nothing of visibility)."""
+    """Persons, or other objects that have some, with `keypoints`, float [N, J, 3]: x, y in pixels, and 1 (the network
+    says nothing of visibility).
+    """
 
     keypoints: torch.Tensor
 
 
 class Keypoint(Task):
-    """Keypoints of persons. The label is a `BoxList` of its own, since their records are not linked to objects."""
+    """Keypoints of persons, or of the things that the vocabulary says.
+
+    The label is a `BoxList` of its own, since PASCAL in Detail's records are not linked to objects.
+    """
 
     key = "keypoint"
     title = "human keypoints"
@@ -228,7 +247,7 @@ class Keypoint(Task):
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
-    label_field = None  # persons are a `BoxList` of their own
+    label_field = None  # objects with keypoints are a `BoxList` of their own
     label_readers = {"detail": DetailKeypointReader, "coco": COCOKeypointReader}
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
@@ -236,38 +255,48 @@ class Keypoint(Task):
 
     def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
         joints = vocabulary.joints and vocabulary.joints.names
-        return {"classes of objects": vocabulary.thing_names, "joints": joints}
+        own = vocabulary.keypoint_names
+        return {"classes of objects": vocabulary.thing_names, "keypoints": joints, "classes with keypoints": own}
 
     def rename(self, source: Vocabulary, target: Vocabulary) -> Callable[[BoxList], BoxList] | None:
-        """Keypoints that the source lacks are not annotated (0, 0, 0). Codes of visibility are the target's own."""
+        """Keypoints that the source lacks are not annotated (0, 0, 0). Codes of visibility are the target's own.
+
+        Objects of classes without keypoints in the target are dropped.
+        """
         places = match_joints(source, target)
-        if not places:
+        labels = torch.tensor(match_objects(source, target))
+        has = torch.tensor([int(label) in target.keypoint_labels for label in labels])
+        if not places or not has[list(source.keypoint_labels)].any():
             return None
+        if len(source.keypoint_labels) == 1:  # whatever a reader calls its one class
+            labels, has = labels[source.keypoint_labels[0]].expand(len(labels)), has.new_ones(len(has))
         swaps_codes = (source.joints == DETAIL_JOINTS) != (target.joints == DETAIL_JOINTS)
-        return partial(_rename_keypoints, places, target.joints, swaps_codes)
+        return partial(_rename_keypoints, places, target.joints, swaps_codes, labels, has)
 
     def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
-        """The number of persons; of each keypoint how often it has each visibility code, int64 [K, 3]."""
-        persons = annotations.people
-        table = np.zeros((len(vocabulary.joints), _VISIBILITY_CODES), np.int64)
-        if len(persons):
-            codes = persons.get_field("keypoints").keypoints[..., 2].numpy().astype(np.int64)
-            codes = codes.clip(0, _VISIBILITY_CODES - 1)
-            table = np.stack([(codes == code).sum(0) for code in range(_VISIBILITY_CODES)], axis=1)
-        return {"people": len(persons), "joints": table}
+        """The number of objects with a labelled keypoint; of each keypoint how often it has each visibility code on
+        them, int64 [K, 3].
+        """
+        codes = np.zeros((0, len(vocabulary.joints)), np.int64)
+        if len(annotations.people):
+            codes = annotations.people.get_field("keypoints").keypoints[..., 2].numpy().astype(np.int64)
+            codes = codes[codes.any(axis=1)].clip(0, _VISIBILITY_CODES - 1)
+        table = np.stack([(codes == code).sum(0) for code in range(_VISIBILITY_CODES)], axis=1)
+        return {"people": len(codes), "joints": table}
 
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         number, joints = count["people"], count["joints"]
         if not number:
-            return [("keypoints", "nobody is there")]
-        persons = f"{number} {'person' if number == 1 else 'persons'}"
+            return [("keypoints", "none")]
+        persons = f"{number} {_objects(vocabulary, number)}"
         occluded = joints[:, vocabulary.joints.occluded_code].sum()
         return [("keypoints", f"{joints[:, 1:].sum()} on {persons}, {occluded} occluded")]
 
     def tiles(self, counts: DatasetCounts) -> list[tuple[str, int]]:
         joints = counts.total(self.key, "joints", (len(counts.vocabulary.joints or ()), _VISIBILITY_CODES))
         persons = int(counts.total(self.key, "people"))
-        return [("persons with keypoints", persons), ("labelled keypoints", int(joints[:, 1:].sum()))]
+        what = f"{_objects(counts.vocabulary, 2)} with keypoints"
+        return [(what, persons), ("labelled keypoints", int(joints[:, 1:].sum()))]
 
     def cards(self, counts: DatasetCounts) -> list[str]:
         """A bar per keypoint: visible, occluded, not annotated."""
@@ -278,7 +307,8 @@ class Keypoint(Task):
         occluded = joints.occluded_code
         table = counts.total(self.key, "joints", (len(joints), _VISIBILITY_CODES))[:, [3 - occluded, occluded, 0]]
         bars = stacked_bars(joints.names, table, ("visible", "occluded", "not annotated"))
-        return [card(title, f"of {persons:,} persons; the number is the visible share", bars)]
+        words = f"of {persons:,} {_objects(counts.vocabulary, persons)}; the number is the visible share"
+        return [card(title, words, bars)]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
@@ -287,18 +317,18 @@ class Keypoint(Task):
         return cfg.MODEL.ROI_KEYPOINT_HEAD.SHARE_BOX_FEATURE_EXTRACTOR
 
     def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIKeypointHead:
-        """A heat map per keypoint and region; only detections of the class "person" are given keypoints."""
+        """A heat map per keypoint and region; only detections of classes that have keypoints are given some."""
         joints = labels = None
         if vocabulary is not None:
             joints = vocabulary.joints
-            if PERSON in vocabulary.thing_names:
-                labels = frozenset({vocabulary.thing_names.index(PERSON) + 1})
+            labels = frozenset(vocabulary.keypoint_labels) or None
         return build_roi_keypoint_head(cfg, in_channels, joints, labels)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return KeypointEvaluator(self, vocabulary)
+        kind = ToolkitKeypointEvaluator if protocols.detection == DETAIL_TOOLKIT else KeypointEvaluator
+        return kind(self, vocabulary)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
         """The most frequent boxes with what lies in them."""
@@ -307,9 +337,8 @@ class Keypoint(Task):
     # Files ------------------------------------------------------------------------------------------------------------
 
     def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> list[dict[str, Any]]:
-        """List of {"category_id": label of persons, "keypoints": [x, y, v] * K, "score": float}."""
-        instances = self.output(prediction, "detection")
-        persons = instances[instances.get_field("labels") == person_label(vocabulary)]
+        """List of {"category_id": label of an object, "keypoints": [x, y, v] * K, "score": float}."""
+        persons = _with_keypoints(self.output(prediction, "detection"), vocabulary)
         if len(persons) == 0:
             return []
         keypoints = persons.get_field("keypoints").keypoints.cpu().double().numpy()
@@ -330,7 +359,7 @@ class Keypoint(Task):
         )
 
     def decode(self, stored: list[dict], size: tuple[int, int], vocabulary: Vocabulary) -> BoxList:
-        """The persons with their keypoints."""
+        """The objects with their keypoints."""
         joints = vocabulary.joints
 
         def keypoints(rows: Sequence[Mapping], size: tuple[int, int]) -> Keypoints:
@@ -346,7 +375,7 @@ class Keypoint(Task):
     backdrop = {"fade": 0.25}
 
     def content(self, known: Known) -> BoxList | None:
-        """The annotated persons, or the predicted objects if they have keypoints."""
+        """The annotated objects that may have keypoints, or the predicted objects if they have some."""
         if not isinstance(known, ImagePrediction):
             return known.people
         objects = known.instances
@@ -356,7 +385,7 @@ class Keypoint(Task):
         return vocabulary.joints is not None and self.content(known) is not None
 
     def paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float) -> int:
-        """Skeletons, a person's left blue and right orange, occluded keypoints hollow; of predictions with scores."""
+        """Skeletons, an object's left blue and right orange, occluded keypoints hollow; of predictions with scores."""
         return self._paint(canvas, known, vocabulary, threshold, scores=True)
 
     def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
@@ -367,10 +396,10 @@ class Keypoint(Task):
     def _paint(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, scores: bool) -> int:
         predicted, joints = isinstance(known, ImagePrediction), vocabulary.joints
         persons: Any = self.content(known)
-        persons = shown_objects(_persons(persons, vocabulary) if predicted else persons, threshold)
+        persons = shown_objects(_with_keypoints(persons, vocabulary) if predicted else persons, threshold)
         if len(persons):
             records = persons.get_field("keypoints").keypoints.detach().cpu().numpy()
-            sides = [_side_colour(name) for name in joints.names]
+            sides = _side_colours(joints)
             for record in records:
                 _draw_skeleton(canvas, record, joints, sides, None if predicted else joints.occluded_code)
         if predicted and scores:
@@ -379,14 +408,17 @@ class Keypoint(Task):
         return len(persons)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
-        return [("keypoints", [("a person's left", LEFT_SIDE), ("a person's right", RIGHT_SIDE)])]
+        if vocabulary.joints is not None and not vocabulary.joints.flip_pairs:
+            return [("keypoints", [("keypoints", MIDDLE)])]
+        owner = "a person's" if vocabulary.keypoint_names == ("person",) else "an object's"
+        return [("keypoints", [(f"{owner} left", LEFT_SIDE), (f"{owner} right", RIGHT_SIDE)])]
 
     def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> Persons | None:
-        """The persons that reach the threshold, with keypoints."""
+        """The objects that reach the threshold, with keypoints."""
         objects = self.content(prediction)
         if objects is None:
             return None
-        persons = _persons(best_first(objects, threshold), vocabulary)
+        persons = _with_keypoints(best_first(objects, threshold), vocabulary)
         return Persons.of(persons, vocabulary, keypoints=persons.get_field("keypoints").keypoints)
 
     # Export -----------------------------------------------------------------------------------------------------------
@@ -424,29 +456,44 @@ class Keypoint(Task):
         }
 
 
-def _rename_keypoints(places: list[tuple[int, int]], wanted: JointSet, swaps_codes: bool, persons: BoxList) -> BoxList:
+def _rename_keypoints(
+    places: list[tuple[int, int]],
+    wanted: JointSet,
+    swaps_codes: bool,
+    labels: torch.Tensor,
+    has: torch.Tensor,
+    persons: BoxList,
+) -> BoxList:
+    """Annotated objects that `has` chooses by label, with new `labels`, and `wanted` keypoints at `places`."""
+    persons = persons[has[persons.get_field("labels")]]
     known = persons.get_field("keypoints").keypoints
     moved = known.new_zeros(len(known), len(wanted), 3)
     moved[:, [place for place, _ in places]] = known[:, [origin for _, origin in places]]
     if swaps_codes:
         moved[..., 2] = SWAPPED_VISIBILITY[moved[..., 2].long().clamp(0, 2)]
     persons = persons.copy_with_fields(persons.fields())
+    persons.add_field("labels", labels[persons.get_field("labels")])
     persons.add_field("keypoints", Keypoints(moved, persons.size, joints=wanted))
     return persons
 
 
-def _persons(objects: BoxList, vocabulary: Vocabulary) -> BoxList:
-    """The persons among predicted objects; all of them where no class is called so."""
-    if "person" not in vocabulary.thing_names:
-        return objects
-    person = vocabulary.thing_names.index("person") + 1
-    return objects[torch.nonzero(objects.get_field("labels") == person).squeeze(1)]
+def _with_keypoints(objects: BoxList, vocabulary: Vocabulary) -> BoxList:
+    """Those of predicted objects whose class has keypoints."""
+    labels = objects.get_field("labels")
+    return objects[torch.isin(labels, labels.new_tensor(vocabulary.keypoint_labels)).nonzero().squeeze(1)]
 
 
-def _side_colour(name: str) -> tuple[int, int, int]:
-    if name.startswith("r"):
-        return RIGHT_SIDE
-    return LEFT_SIDE if name.startswith("l") else MIDDLE
+def _objects(vocabulary: Vocabulary, number: int) -> str:
+    """What has keypoints, in words."""
+    return f"{'person' if vocabulary.keypoint_names == ('person',) else 'object'}{'s' * (number != 1)}"
+
+
+def _side_colours(joints: JointSet) -> list[tuple[int, int, int]]:
+    """The colour of each keypoint, by its side."""
+    colours = [MIDDLE] * len(joints)
+    for left, right in joints.flip_pairs:
+        colours[left], colours[right] = LEFT_SIDE, RIGHT_SIDE
+    return colours
 
 
 def _draw_skeleton(

@@ -37,7 +37,6 @@ from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import numbers_card
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.maps import enlarge_edges
-from maskrcnn_benchmark.visualization.objects import TAG
 from maskrcnn_benchmark.visualization.palette import INK, direction_colours
 
 # Pixels to either side along a chain between which its tangent is measured: chains run on a pixel grid, so
@@ -251,7 +250,7 @@ class Occlusion(Task):
         canvas.pixels[rows, columns] = colours
         for chosen in _arrow_places(rows, columns, canvas.size[0], spacing=canvas.text_size * 3):
             _arrow(canvas, (columns[chosen], rows[chosen]), theta[chosen])
-        _direction_key(canvas)
+        canvas.legend([("in front: left of arrow", _direction_wheel(2 * canvas.text_size))])
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         words = ("rightwards", "downwards", "leftwards", "upwards")
@@ -452,19 +451,14 @@ def _arrow(canvas: Canvas, middle: tuple[int, int], theta: float) -> None:
     canvas.polygon(np.array(middle) + shape @ turn, INK)
 
 
-def _direction_key(canvas: Canvas) -> None:
-    """In the lower left corner: the wheel of direction colours and what an arrow means."""
-    radius = round(canvas.text_size * 1.1)
-    height = canvas.size[1]
-    middle = np.array([radius * 1.5, height - radius * 1.5])
-    top = max(0, height - radius * 3)
-    corner = canvas.pixels[top:, : radius * 3]
-    y, x = np.mgrid[top:height, 0 : corner.shape[1]]
-    distance = np.hypot(x - middle[0], y - middle[1])
-    corner[distance <= radius * 1.2] = 255
-    ring = (distance <= radius) & (distance >= radius * 0.5)
-    corner[ring] = direction_colours(np.arctan2(y - middle[1], x - middle[0])[ring])
-    canvas.label("in front: left of the arrow", [(radius * 3, height - radius * 0.8)], TAG)
+def _direction_wheel(size: int) -> np.ndarray:
+    """The wheel of direction colours on white, uint8 [size, size, 3]."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    distance = np.hypot(x, y) / (size / 2)
+    ring = (distance <= 1) & (distance >= 0.5)
+    wheel = np.full((size, size, 3), 255, np.uint8)
+    wheel[ring] = direction_colours(np.arctan2(y, x)[ring])
+    return wheel
 
 
 OCCLUSION = register_task(Occlusion())

@@ -51,10 +51,10 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
-from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
+from maskrcnn_benchmark.visualization.canvas import ENTRIES_SHOWN, Canvas, enlarge_labels
 from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped, parts_table
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
-from maskrcnn_benchmark.visualization.maps import ENTRIES_SHOWN, FILL
+from maskrcnn_benchmark.visualization.maps import FILL
 from maskrcnn_benchmark.visualization.objects import canvas_boxes, shown_objects
 from maskrcnn_benchmark.visualization.palette import part_colours
 
@@ -101,6 +101,8 @@ class PartForm(Form):
     "part" is a name of the data set's part set, or of the file's own parts: one that the part set puts into a group
     becomes that group, one that it leaves out is left out. Stored is [{"part": label, "segmentation"}].
     """
+
+    has_size = True
 
     def plain(self, value: Any, field: str, names: FileNames) -> Any:
         return [self._plain(part, names) for part in value]
@@ -404,7 +406,8 @@ class Part(Task):
         canvas.tint_labels(labels, {k: colours[k] for k in present}, strength)
         canvas.separate(labels)
         largest = sorted(sorted(present, key=lambda k: -counts[k])[:ENTRIES_SHOWN])
-        canvas.legend([(vocabulary.parts.labels[k - 1].replace("_", " "), colours[k]) for k in largest])
+        names = [label.replace("_", " ") for label in vocabulary.parts.labels]
+        canvas.legend([(names[k - 1], colours[k]) for k in largest], names)
         return len(present)
 
     def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:

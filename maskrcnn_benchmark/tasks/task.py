@@ -19,8 +19,9 @@ from maskrcnn_benchmark.config import add_options
 from maskrcnn_benchmark.config.defaults import task_options
 from maskrcnn_benchmark.config.options import ClassCount, Option
 from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
+from maskrcnn_benchmark.evaluation.detail_toolkit import ToolkitProposalEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.prediction_files.layout import PredictionFile, files_of
@@ -399,7 +400,8 @@ class Task:
             scale: pixels of the picture per pixel of the image; None makes the picture legible (`canvas_scale`).
 
         Returns:
-            uint8 [h, w, 3] RGB, the image's size times `scale`; a grey panel where there is nothing to draw.
+            uint8 [h, w, 3] RGB, the image's size times `scale`, with a strip below it where the task has a legend; a
+            grey panel where there is nothing to draw.
         """
         if not self.can_draw(known, vocabulary):
             return missing_panel(image, known, scale)
@@ -606,7 +608,8 @@ class Proposals(Task):
         return annotations.instances is not None
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return ProposalEvaluator(self, vocabulary)
+        kind = ToolkitProposalEvaluator if protocols.detection == DETAIL_TOOLKIT else ProposalEvaluator
+        return kind(self, vocabulary)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
         """The most frequent boxes."""

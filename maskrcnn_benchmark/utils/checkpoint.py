@@ -15,9 +15,15 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.utils.comm import is_main_process, run_once
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import NotWritten, atomic_write, mkdir
-from maskrcnn_benchmark.utils.model_serialization import load_state_dict, strip_prefix_if_present
+from maskrcnn_benchmark.utils.model_serialization import (
+    MatchReport,
+    load_state_dict,
+    match_names,
+    side_by_side,
+    strip_prefix_if_present,
+)
 from maskrcnn_benchmark.utils.model_zoo import local_file
-from maskrcnn_benchmark.utils.optimizer_state import regroup
+from maskrcnn_benchmark.utils.optimizer_state import regroup, with_settings_of
 from maskrcnn_benchmark.utils.resume_state import (
     check_entries,
     check_optimizer_state,
@@ -25,10 +31,11 @@ from maskrcnn_benchmark.utils.resume_state import (
     damaged_entry,
 )
 from maskrcnn_benchmark.utils.schema import Unfit
-from maskrcnn_benchmark.utils.text import is_text, printable
+from maskrcnn_benchmark.utils.text import decode_text, is_text, printable
 from maskrcnn_benchmark.utils.web import without_secrets
+from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
-from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint
 
 POINTER = "last_checkpoint"
 # Bytes that a path has at most on the systems that we know, and some space around it
@@ -46,7 +53,12 @@ class Checkpointer:
         save_dir: the folder; "" neither saves nor resumes.
         save_to_disk: whether to write at all. With several processes rank 0 alone decides.
         logger: where to report; the module's own by default.
+
+    Attributes:
+        report: the `MatchReport` of the weights that were loaded last; None before.
     """
+
+    report: MatchReport | None = None
 
     def __init__(
         self,
@@ -125,7 +137,7 @@ class Checkpointer:
             self.logger.info("No checkpoint found. Initializing model from scratch")
             return {}
         self.logger.info("Loading checkpoint from %s", without_secrets(str(f)))
-        weights, rest = self._load_file(f)
+        weights, rest = self._load_file(f, resuming)
         takes_all = resuming or not only_weights
         if takes_all and self.optimizer is not None:
             self._check_entries(rest, f, resuming)
@@ -141,6 +153,16 @@ class Checkpointer:
     def has_checkpoint(self) -> bool:
         """Whether `save_dir` has a file that names the latest checkpoint, whatever that file holds."""
         return bool(self.save_dir) and os.path.lexists(Path(self.save_dir) / POINTER)
+
+    def latest_entries(self) -> dict[str, Any]:
+        """What the latest checkpoint holds beside its weights, checked as for a training that goes on from it.
+
+        `has_checkpoint` must be true. Raises `UserError` for one that is not there or damaged.
+        """
+        f = self.get_checkpoint_file()
+        _, rest = split_checkpoint(self._read(f, mapped=True), f)
+        self._check_entries(rest, f, True)
+        return rest
 
     def get_checkpoint_file(self) -> str:
         """The path that `last_checkpoint` holds, or "" if there is none.
@@ -182,16 +204,16 @@ class Checkpointer:
                 POINTER,
             )
 
-    def _load_file(self, f):
+    def _load_file(self, f, resuming):
         """({name: tensor} under our names, what else the file holds)."""
         checkpoint = self._read(f)
         if "model" not in checkpoint:
             raise UserError(f"{f} holds no entry 'model', so it is not a checkpoint of this library")
         return split_checkpoint(checkpoint, f)
 
-    def _read(self, f):
+    def _read(self, f, mapped=False):
         try:
-            return read_checkpoint(f)
+            return read_checkpoint(f, mapped=mapped)
         except UserError as error:
             raise UserError(f"{error}{_remedy(f, self.save_dir)}") from None
 
@@ -203,17 +225,19 @@ class Checkpointer:
         ):
             if name in rest and owner is not None:
                 try:
-                    check(rest[name], owner)
+                    with _misfit(name, f):
+                        check(rest[name], owner)
                 except Unfit as fault:
                     raise damaged_entry(f, name, fault, _remedy(f, self.save_dir)) from None
 
     def _load_model(self, weights, f, resuming):
         check_weights(self.model, weights, f)
-        report = load_state_dict(self.model, weights)
+        report, _ = match_names(self.model, weights)
         trained = {name for name, _ in self.model.named_parameters()} or report.matched.keys()
         if not trained & report.matched.keys():
             raise UserError(
-                f"{f}: none of its {len(weights)} tensors fits this model; give the config of its own network"
+                f"{f}: none of its {len(weights)} tensors fits this model ({side_by_side(report)}); give the config "
+                "of its own network"
             )
         odd = [entry[0] for entry in report.mismatched] + report.missing + report.unused
         if resuming and odd:
@@ -221,6 +245,7 @@ class Checkpointer:
                 f"{f} is of another model than this config's ({len(odd)} tensors differ, such as {odd[0]}); choose "
                 f"another OUTPUT_DIR, or remove {Path(self.save_dir) / POINTER} to start over"
             )
+        self.report = load_state_dict(self.model, weights)
 
     def _regrouped(self, state, weights, f):
         named_parameters = strip_prefix_if_present(dict(self.model.named_parameters()), "module.").items()
@@ -238,6 +263,8 @@ def _misfit(name, f):
     """Turn the error of an optimizer or a schedule that does not take a saved state into the user's."""
     try:
         yield
+    except Unfit:
+        raise
     except (ValueError, KeyError) as error:
         raise UserError(
             f"{f}: its {name} does not fit this config ({error}); choose another OUTPUT_DIR, or start from its weights "
@@ -264,14 +291,17 @@ class DetectronCheckpointer(Checkpointer):
         super().__init__(model, optimizer, scheduler, save_dir, save_to_disk, logger)
         self.cfg = cfg.clone()
 
-    def _load_file(self, f):
+    def _load_file(self, f, resuming):
         path = local_file(str(f), self.cfg.PATHS_CATALOG)
         if path != str(f):
             self.logger.info("%s lies at %s", without_secrets(str(f)), path)
-        weights, rest = split_checkpoint(self._read(path), path)
-        converted = to_our_names(weights, self.model, self.cfg, path)
-        # what another library says of its optimizer and schedule means nothing here
-        return (weights, rest) if converted is None else (converted, {})
+        checkpoint = self._read(path)
+        if resuming:  # with the weights that it was written for, whatever else was saved beside them
+            return split_checkpoint(checkpoint, path)
+        return fitting_weights(self.model, self.cfg, checkpoint, path)
+
+    def _regrouped(self, state, weights, f):
+        return with_settings_of(self.optimizer, super()._regrouped(state, weights, f))
 
     def _check_entries(self, rest, f, resuming):
         try:
@@ -297,6 +327,8 @@ def _read_pointer(pointer):
         except OSError as error:
             fault = f"cannot be read ({error.strerror})"
     if not fault:
+        with contextlib.suppress(UnicodeDecodeError):  # a file's name may be any bytes
+            data = decode_text(data).encode()
         written = os.fsdecode(data.strip())
         if not written:
             fault = "is empty"
@@ -341,12 +373,15 @@ def _newest_whole(folder, other_than=None):
 
 
 def _remedy(f, save_dir):
-    """ "; ..." with the newest whole checkpoint beside a bad one, `f`, and what to do to go on from there."""
+    """ "; ..." with the newest whole checkpoint of the run of a bad one, `f`, and what to do to go on from there.
+
+    Weights that lie in no run's folder have nothing to do with what lies beside them.
+    """
     folder = Path(f).parent
     pointer = Path(save_dir or folder) / POINTER
     if not folder.is_dir() and save_dir:
         folder = Path(save_dir)
-    if not folder.is_dir():
+    if not os.path.lexists(folder / POINTER):
         return ""
     newest = _newest_whole(folder, Path(f))
     is_named = _names(pointer, f)

@@ -7,7 +7,7 @@ import torch
 
 from maskrcnn_benchmark.utils.threads import describe_threads
 
-PACKAGES = ("torchvision", "numpy", "pillow", "opencv-python-headless", "pycocotools", "scipy", "yacs")
+PACKAGES = ("torchvision", "safetensors", "numpy", "pillow", "opencv-python-headless", "pycocotools", "scipy", "yacs")
 
 
 def collect_environment(device: str | torch.device | None = None) -> dict:

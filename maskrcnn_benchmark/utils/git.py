@@ -51,7 +51,7 @@ def _git(folder, *words):
             env={**environment, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=SECONDS,
             check=True,

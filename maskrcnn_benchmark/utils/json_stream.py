@@ -15,6 +15,35 @@ _CHUNK = 1 << 20
 _SPACE: Any = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 _BOM = "\xef\xbb\xbf"
+_HEAD = 4096  # bytes, of which the first say what a file is
+
+_UTF16 = "is UTF-16 or UTF-32, not UTF-8; save it as UTF-8"
+# First bytes of what is no text, of text in another encoding and of what is no JSON
+_OTHERS = {
+    b"\x1f\x8b": "is compressed with gzip; unpack it",
+    b"BZh": "is compressed with bzip2; unpack it",
+    b"\xfd7zXZ": "is compressed with xz; unpack it",
+    b"PK\x03\x04": "is a zip archive; unpack it",
+    b"7z\xbc\xaf": "is a 7z archive; unpack it",
+    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; run git lfs pull",
+    b"<": "is HTML or XML, not JSON; fetch the file itself",
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff", b"{\0", b"[\0", b"\0{", b"\0[", b"\0\0\0"), _UTF16),
+}
+
+
+def refuse_no_json(path: str | os.PathLike, head: bytes) -> None:
+    """Raise `UserError` for a file whose first bytes are those of something that is known, and no JSON in UTF-8."""
+    if not head.strip():
+        raise UserError(f"{path} is empty: it is cut off or damaged, fetch it again")
+    words = next((words for begin, words in _OTHERS.items() if head.startswith(begin)), None)
+    if words is not None:
+        raise UserError(f"{path} {words}")
+
+
+def not_utf8(path: str | os.PathLike, error: UnicodeDecodeError, start: int = 0) -> UserError:
+    """The error of a JSON file that is not UTF-8: what decoding said, of a piece that begins at byte `start`."""
+    found = error.object[error.start : error.start + 1].hex()
+    return UserError(f"{path} is not UTF-8 (byte {start + error.start} is 0x{found}); save it as UTF-8")
 
 
 class JsonStream:
@@ -39,6 +68,7 @@ class JsonStream:
         self._read(_CHUNK)
         if self._text.startswith(_BOM):
             self._at = len(_BOM)
+        refuse_no_json(path, self._text[:_HEAD].encode("latin-1"))
 
     @property
     def place(self) -> int:
@@ -83,8 +113,10 @@ class JsonStream:
                     continue
                 text = self._text[self._at : end]
                 if not text.isascii():
-                    value = json.loads(text.encode("latin-1"))
+                    value = json.loads(text.encode("latin-1").decode())
                 break
+            except UnicodeDecodeError as error:
+                raise not_utf8(self.path, error, self.place) from None
             except RecursionError:
                 raise UserError(f"{self.path}: {name()} nests too deeply, at byte {self.place}") from None
             except ValueError as error:

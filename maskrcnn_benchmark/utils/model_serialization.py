@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskrcnn_benchmark.utils.text import printable
+
 logger = logging.getLogger(__name__)
 
 # Last layers: what they have an output for, in which dimension of the weight, and how many numbers each output has
@@ -20,6 +22,7 @@ _OUTPUTS = {
     "head.cls_logits": ("outputs of all anchors", 0, 1),
     "head.bbox_pred": ("anchors", 0, 4),
 }
+_MOST_LINES = 24  # of a log's block about layers of other shapes
 # (name in the model, its shape, name in the file, its shape)
 Mismatch = tuple[str, tuple[int, ...], str, tuple[int, ...]]
 
@@ -101,12 +104,30 @@ def _log(report):
     """One block that says what became of every tensor; a warning if some of the file's do not fit."""
     total = len(report.matched) + len(report.missing) + len(report.mismatched)
     lines = [f"weights: {len(report.matched)} of the model's {total} tensors were in the file"]
-    lines += [f"  {line}" for line in describe_mismatches(report.mismatched)]
+    mismatches = describe_mismatches(report.mismatched)
+    lines += [f"  {line}" for line in mismatches[:_MOST_LINES]]
+    if len(mismatches) > _MOST_LINES:
+        lines.append(f"  and {len(mismatches) - _MOST_LINES} more layers of other shapes, kept as they were")
     if report.missing:
         lines.append(f"  not in the file, kept as they were: {_by_prefix(report.missing)}")
     if report.unused:
         lines.append(f"  in the file but not in the model: {_by_prefix(report.unused)}")
     logger.log(logging.WARNING if report.mismatched else logging.INFO, "\n".join(lines))
+
+
+def side_by_side(report: MatchReport) -> str:
+    """One name of the file beside one of the model that do not fit each other, for a message."""
+    if report.mismatched:
+        name, shape, partner, other = report.mismatched[0]
+        return f"{_quoted(partner)} has the shape {other} in the file, and {_quoted(name)} {shape} in the model"
+    in_model = _quoted(report.missing[0]) if report.missing else "no such name"
+    if not report.unused:
+        return f"the file has nothing for {in_model}"
+    return f"the file has {_quoted(report.unused[0])}, the model {in_model}"
+
+
+def _quoted(name):
+    return f'"{printable(name, 120)}"'
 
 
 def describe_mismatches(mismatched: Iterable[Mismatch]) -> list[str]:

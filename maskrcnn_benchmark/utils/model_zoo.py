@@ -37,6 +37,13 @@ def local_file(name: str, paths_catalog: str = "") -> str:
     return cache_url(name) if is_address(name) else name
 
 
+def is_fetched(name: str, paths_catalog: str = "") -> bool:
+    """Whether the weights `name` come from the network, if they are not cached; raises as `catalog_address` does."""
+    if name.startswith(CATALOG_PREFIX):
+        name = catalog_address(name, paths_catalog)
+    return is_address(name) or name.startswith(DETECTRON2_PREFIX)
+
+
 def catalog_address(name: str, paths_catalog: str = "") -> str:
     """What `catalog://NAME` stands for, in the user's catalog if there is one.
 

@@ -1,4 +1,4 @@
-"""Give an optimizer the state of one whose parameters were grouped otherwise.
+"""Give an optimizer the state of one whose parameters were grouped otherwise, or which had other settings.
 
 The original library has a parameter group for every single parameter, in the order of the model; ours has two or three.
 """
@@ -51,3 +51,19 @@ def regroup(
             raise ValueError(f"the state of {names[id(trained[index])]} has another shape")
         entries[index] = entry
     return {"state": entries, "param_groups": own["param_groups"]}
+
+
+# Of a group of parameters: what a schedule moves, and the parameters themselves
+_OF_THE_SCHEDULE = ("params", "lr", "initial_lr")
+
+
+def with_settings_of(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """`state` with weight decays, momentum and the like of `optimizer`, whose config may have changed since.
+
+    Rates stay, for the schedule sets them. Groups of another number are left to `load_state_dict` to refuse.
+    """
+    own, saved = optimizer.param_groups, state["param_groups"]
+    if len(own) != len(saved):
+        return state
+    settings = [{key: value for key, value in group.items() if key not in _OF_THE_SCHEDULE} for group in own]
+    return {**state, "param_groups": [{**theirs, **ours} for theirs, ours in zip(saved, settings)]}

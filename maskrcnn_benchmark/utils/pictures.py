@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 
@@ -25,7 +25,7 @@ MOST_BYTES = 1 << 30  # of a file, some of which Pillow reads as a whole; more t
 _HEAVY = {"WEBP": 2, "AVIF": 2, "JPEG2000": 4}
 # A JPEG's pixels times the passes that its decoder makes over them: some seconds. A pass may take a hundred bytes
 _MOST_PASSES = 4_000_000_000
-_DAMAGED = "it is truncated or damaged, replace it"
+DAMAGED = "it is truncated or damaged, replace it"
 _LONGEST_REASON = 200
 
 # They tell of damage that decoding survives, each in words of its own: a folder of old photographs brings thousands
@@ -41,7 +41,7 @@ class NoPicture(UserError):
 
 
 @contextlib.contextmanager
-def decoding(name: object, remedy: str = _DAMAGED) -> Iterator[None]:
+def decoding(name: object, remedy: str = DAMAGED) -> Iterator[None]:
     """Whatever a decoder raises in the block is a `UserError`: "NAME cannot be decoded (REASON); REMEDY"."""
     try:
         yield
@@ -59,7 +59,7 @@ def decoding(name: object, remedy: str = _DAMAGED) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened_picture(
-    file: str | os.PathLike | BinaryIO, name: object, formats: Sequence[str] = FORMATS, remedy: str = _DAMAGED
+    file: str | os.PathLike | BinaryIO, name: object, formats: Sequence[str] = FORMATS, remedy: str = DAMAGED
 ) -> Iterator[Image.Image]:
     """The PIL image of a file, of which only the head is decoded; the rest is to be decoded inside of `decoding`.
 
@@ -82,12 +82,6 @@ def opened_picture(
         _check_pixels(image, name)
         _check_passes(image, name, size)
         yield image
-
-
-def upright(image: Image.Image, name: object) -> Image.Image:
-    """A PIL image turned as its EXIF data says."""
-    with decoding(name, "its EXIF data is damaged, save it anew without"):
-        return ImageOps.exif_transpose(image)
 
 
 def _open(file, name, formats, remedy):

@@ -61,7 +61,7 @@ def process_identity(number: int) -> dict | None:
         return None
     try:
         # what follows the name, which may hold anything, in its brackets: proc(5), field 22
-        fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return None if fields[0] == "Z" else {"id": number, "born": int(fields[19])}  # a zombie works no more
     except (OSError, IndexError, ValueError):
         return {"id": number, "born": None}
@@ -84,7 +84,7 @@ def _agree(one, other):
 
 def _text(path):
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding="utf-8").strip()
     except OSError:
         return None
 

@@ -6,7 +6,7 @@ import re
 import sys
 from dataclasses import dataclass
 
-from maskrcnn_benchmark.utils.text import is_text
+from maskrcnn_benchmark.utils.text import an, is_text
 
 # What is shown of a value at most, in characters
 LONGEST_SHOWN = 80
@@ -252,7 +252,7 @@ def shown(value: object) -> str:
     try:
         text = repr(value)
     except ValueError:  # an integer of so many digits that Python does not write it
-        text = f"a {type(value).__name__} of thousands of digits"
+        text = f"{an(type(value).__name__)} of thousands of digits"
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 

@@ -194,20 +194,29 @@ def check_optimizer_state(state: Any, optimizer: torch.optim.Optimizer) -> None:
     """Raise `Unfit` unless `state` is one that an optimizer like this may have saved.
 
     Numbers of the groups, what is kept for each parameter, and which parameter it is kept for are looked at; whether
-    groups and shapes are those of `optimizer` is asked when it is loaded.
+    groups and shapes are those of `optimizer` is asked when it is loaded. Raises another `ValueError` for the sound
+    state of another kind of optimizer.
     """
     group = Record({"params": ListOf(Integer(0, 2**64 - 1), 0, 1_000_000)}, _GROUP)
     Record({"state": Record(), "param_groups": ListOf(group, 1, 1_000_000)}).check(state)
     numbers = [number for each in state["param_groups"] for number in each["params"]]
     if len(set(numbers)) != len(numbers):
         raise Unfit("param_groups name a parameter twice")
+    theirs, ours = _kind_of(state["param_groups"]), _kind_of(optimizer.param_groups)
+    if theirs != ours and theirs and ours:
+        raise ValueError(f"it is of {theirs}, and SOLVER.OPTIMIZER asks for {ours}")
     _check_groups(state["param_groups"], optimizer)
     known = set(numbers)
     for key, entry in state["state"].items():
         if type(key) is not int or key not in known:
             raise Unfit(f"state has {shown(key)}, which is no parameter of its groups")
         _check_moments(entry, f".state[{key}]")
-    _check_completeness(state["state"], optimizer)
+    _check_completeness(state, optimizer)
+
+
+def _kind_of(groups):
+    """The optimizer that groups of parameters are of, as SOLVER.OPTIMIZER calls it; "" for one that it has not."""
+    return next((kind for setting, kind in (("betas", "AdamW"), ("momentum", "SGD")) if setting in groups[0]), "")
 
 
 def _check_groups(groups, optimizer):
@@ -245,11 +254,12 @@ def _check_step(value, place):
         raise unfit(place, value, "a number of steps")
 
 
-def _check_completeness(entries, optimizer):
-    """A parameter that was ever moved has all that its optimizer keeps."""
+def _check_completeness(state, optimizer):
+    """A parameter that was ever moved has all that its optimizer kept; one without momentum then may have it now."""
+    entries, saved = state["state"], state["param_groups"][0]
     if isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW):
         needed = ("step", "exp_avg", "exp_avg_sq")
-    elif isinstance(optimizer, torch.optim.SGD) and optimizer.param_groups[0]["momentum"]:
+    elif isinstance(optimizer, torch.optim.SGD) and saved.get("momentum"):
         needed = ("momentum_buffer",)
     else:
         needed = ()

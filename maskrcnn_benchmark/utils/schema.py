@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from maskrcnn_benchmark.utils.ranges import Range, Text
-from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.text import an, printable
 
 LONGEST_SHOWN = 60
 # Digits of an integer that is shown; Python refuses to print one of thousands
@@ -39,8 +39,8 @@ def shown(value: object) -> str:
     if isinstance(value, torch.Tensor):
         return f"a tensor of {str(value.dtype).removeprefix('torch.')} and shape {list(value.shape)[:8]}"
     if isinstance(value, list | tuple | dict):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+        return f"{an(type(value).__name__)} of {len(value)}"
+    return an(type(value).__name__)
 
 
 class Kind:

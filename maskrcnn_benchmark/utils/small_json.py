@@ -9,7 +9,7 @@ import math
 import os
 
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.text import printable_lines
+from maskrcnn_benchmark.utils.text import decode_text, not_unicode, printable_lines
 
 MOST_BYTES = 32 << 20
 DEEPEST = 32
@@ -47,14 +47,14 @@ def parse_small_json(data: bytes) -> object:
     """The value of JSON in bytes, see `read_small_json`. Raises `ValueError` with what is wrong with it in words."""
     try:
         value = json.loads(
-            data.decode("utf-8-sig"),
+            decode_text(data),
             parse_int=_integer,
             parse_float=_float,
             parse_constant=_refuse_constant,
             object_pairs_hook=_object,
         )
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 at byte {error.start}") from None
+        raise ValueError(f"it {not_unicode(error)}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not valid JSON ({error.msg} at character {error.pos})") from None
     except RecursionError:

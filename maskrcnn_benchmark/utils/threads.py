@@ -3,7 +3,10 @@
 import os
 import sys
 import time
+from functools import lru_cache, partial
 from pathlib import Path
+
+from maskrcnn_benchmark.utils.text import counted
 
 # What the user, torchrun or a batch system may have chosen; such a choice stands
 COUNT_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -50,7 +53,7 @@ def describe_threads() -> str:
     import torch  # late: it must not be loaded before `choose_threads`
 
     count = torch.get_num_threads()
-    what = f"{count} thread{'s' if count != 1 else ''} on {allowed_cores()} cores that this process may use"
+    what = f"{counted(count, 'thread')} on {counted(allowed_cores(), 'core')} that this process may use"
     if chosen_by_user():
         return f"{what}, by {chosen_by_user()}"
     if os.environ.get(CHOICE_VARIABLE) == str(count):
@@ -73,13 +76,26 @@ def keep_threads(count: int) -> str:
         return ""
     chosen, cores = chosen_by_user(), allowed_cores()
     if chosen or count > cores:
-        why = f"by {chosen}" if chosen else f"for this process may use {cores} core{'s' if cores != 1 else ''}"
+        why = f"by {chosen}" if chosen else f"for this process may use {counted(cores, 'core')}"
         return (
             f"this training began with another number of threads, {count}, and goes on with {now}, {why}: sums are "
             "added in another order, so that it will not end with the same numbers"
         )
     torch.set_num_threads(count)
-    return f"computing with {count} instead of {now} threads, as this training began; OMP_NUM_THREADS chooses others"
+    usual = counted(now, "thread")
+    return f"computing with {count} instead of {usual}, as this training began; OMP_NUM_THREADS chooses others"
+
+
+@lru_cache(maxsize=1)
+def keep_forks_alive() -> None:
+    """Let children that this process forks from now on compute with one thread; called before PyTorch computes.
+
+    A child has none of the threads that PyTorch started in its parent, and would wait for them forever.
+    """
+    import torch
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 def allowed_cores() -> int:
@@ -115,7 +131,7 @@ def _physical_cores():
 
 def _siblings(cpu):
     try:
-        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text(encoding="utf-8")
     except OSError:
         return str(cpu)
 
@@ -123,7 +139,7 @@ def _siblings(cpu):
 def _ticks():
     """[(ticks at work, all ticks)] of each allowed cpu since the machine started; work of low priority gives way."""
     try:
-        lines = Path("/proc/stat").read_text().splitlines()
+        lines = Path("/proc/stat").read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     names = {f"cpu{cpu}" for cpu in _allowed_cpus()}
@@ -138,7 +154,7 @@ def _ticks():
 def cgroup_quota() -> float | None:
     """Processor time per time that the control groups of this process may use, in cores, or None without a limit."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     quotas = []
@@ -161,7 +177,7 @@ def _up(root, path):
 def _quota_of(*files):
     """What "QUOTA PERIOD" in one file or two says in cores; None if it is "max", -1 or not there."""
     try:
-        quota, period = " ".join(file.read_text() for file in files).split()
+        quota, period = " ".join(file.read_text(encoding="utf-8") for file in files).split()
     except (OSError, ValueError):
         return None
     return None if quota in ("max", "-1") else int(quota) / int(period)

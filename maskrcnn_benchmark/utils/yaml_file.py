@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import decode_text, not_unicode
 
 MAX_BYTES = 256 << 10
 MAX_DEPTH = 32
@@ -39,10 +40,10 @@ def read_yaml(path: str | os.PathLike) -> object:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; give a file that can be read") from None
     try:
-        text = data.decode("utf-8-sig")
+        text = decode_text(data)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path} is not valid yaml: line {line} is not UTF-8 text; save it as UTF-8") from None
+        raise UserError(f"{path} is not valid yaml: line {line} {not_unicode(error)}; save it as UTF-8") from None
     return parse_yaml(text, path)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ LONGEST_SIDE = 1000
 # From so many name tags on text shrinks with the root of their number, down to a share of its size and so many pixels
 CROWD = 12
 SMALLEST_SHARE, SMALLEST_TEXT = 0.65, 11
+ENTRIES_SHOWN = 12  # of a legend
 
 
 def canvas_scale(width: float, height: float) -> float:
@@ -39,6 +40,8 @@ def canvas_size(image: np.ndarray, scale: float | None = None) -> tuple[int, int
 class Canvas:
     """An enlarged image to draw on. Text is collected and set last, so that no line crosses it.
 
+    What explains the drawing stands in a strip below the image, where it covers nothing.
+
     Coordinates given to the methods are canvas pixels; `place` brings image coordinates there.
 
     Args:
@@ -46,6 +49,7 @@ class Canvas:
         fade: share of white paper mixed in, 0..1.
         grey: drop the image's colours.
         scale: canvas pixels per image pixel; None makes the canvas legible, see `canvas_scale`.
+        steady: whether it is one of many that should have the same size, whatever is found: frames of a video.
     Attributes:
         pixels: uint8 [h, w, 3], drawn on in place.
         scale: canvas pixels per image pixel.
@@ -54,7 +58,14 @@ class Canvas:
         text_size: height of an ordinary line of text, in canvas pixels.
     """
 
-    def __init__(self, image: np.ndarray, fade: float = 0.0, grey: bool = False, scale: float | None = None) -> None:
+    def __init__(
+        self,
+        image: np.ndarray,
+        fade: float = 0.0,
+        grey: bool = False,
+        scale: float | None = None,
+        steady: bool = False,
+    ) -> None:
         size = canvas_size(image, scale)
         height, width = image.shape[:2]
         self.scale = scale or canvas_scale(width, height)
@@ -71,6 +82,7 @@ class Canvas:
         self.line = max(2, round(extent / 260))
         self.rim = 2 * max(1, round(self.line / 6))
         self.text_size = max(14, round(extent / 29))
+        self.steady = steady
         self._texts: list[Any] = []
         self._legends: list[Any] = []
 
@@ -158,24 +170,29 @@ class Canvas:
 
         self._texts.append((text, spots, colour))
 
-    def legend(self, entries: Sequence[tuple[str, Sequence[int]]]) -> None:
-        """Ask for a box of colour samples with their names in the quietest corner.
+    def legend(self, entries: Sequence[tuple[str, Any]], names: Iterable[str] = ()) -> None:
+        """Ask for samples with their names in a strip below the picture, apart from other legends.
 
         Args:
-            entries: list of (text, colour), of which as many are shown as fit.
+            entries: list of (text, sample), the first `ENTRIES_SHOWN` of which are shown; a sample is a colour (red,
+                green, blue) or a picture uint8 [size, size, 3].
+            names: all texts that there could be, so that the strip has the same size whatever is found.
         """
-        if entries:
-            self._legends.append(entries)
+        entries, names = list(entries)[:ENTRIES_SHOWN], [*(text for text, _ in entries), *names]
+        if names:
+            self._legends.append((entries, list(dict.fromkeys(names))))
 
     def note(self, text: str) -> None:
         """A remark in the lower left corner, such as that nothing was found."""
         self.label(text, [(self.text_size * 0.4, self.size[1] - self.text_size * 0.4)], (245, 246, 248))
 
     def finish(self) -> np.ndarray:
-        """Set the collected legends and text and return the picture, uint8 [h, w, 3]."""
+        """Set the collected text and legends and return the picture, uint8 [h, w, 3].
+
+        It begins with the canvas. The strip of the legends makes it higher, and wider than a canvas on which a name
+        would have no room.
+        """
         taken: list[Any] = []
-        for entries in self._legends:
-            taken.append(self._set_legend(entries, taken))
         crowd = max(SMALLEST_SHARE, math.sqrt(CROWD / max(CROWD, len(self._texts))))
         size = max(SMALLEST_TEXT, round(self.text_size * crowd))
         writing = []
@@ -191,25 +208,27 @@ class Canvas:
                 draw.text(
                     (left + size * 0.3, (top + bottom) / 2), text, fill=ink_on(colour), font=_font(size), anchor="lm"
                 )
+        strips = [self._legend_strip(*legend) for legend in self._legends]
         self._texts, self._legends = [], []
-        return self.pixels
+        return stacked([self.pixels, *strips]) if strips else self.pixels
 
-    def _set_legend(self, entries, taken):
-        """Write a legend apart from boxes that are taken; returns its own box."""
+    def _legend_strip(self, entries, names):
+        """A legend, uint8 [height, width, 3], in columns that have room for the longest of its names."""
         size = round(self.text_size * 0.8)
-        row = round(size * 1.25)
-        entries = entries[: max(1, (self.size[1] - row) // row)]
-        width = math.ceil(max(_text_width(text, size) for text, _ in entries) + row * 1.8)
-        height = row * len(entries) + row // 2
-        left, top = self._quiet_corner(width, height, taken)
-        self._shade(left, top, width, height)
-        with self._written(left, top, left + width, top + height) as (draw, x, y):
-            for i, (text, colour) in enumerate(entries):
-                x1, y1 = x + row * 0.4, y + row * (i + 0.25)
-                box = (x1, y1 + row * 0.15, x1 + row * 0.7, y1 + row * 0.85)
-                draw.rectangle(box, fill=tuple(int(c) for c in colour))
-                draw.text((x1 + row, y1 + row / 2), text, fill=INK, font=_font(size), anchor="lm")
-        return left, top, left + width, top + height
+        row = max([round(size * 1.5), *(len(sample) + 4 for _, sample in entries if np.ndim(sample) == 3)])
+        column = math.ceil(max(_text_width(text, size) for text in names) + row + size)
+        columns = max(1, self.size[0] // column)
+        rows = math.ceil(min(len(names), ENTRIES_SHOWN) / columns)
+        strip = Image.new("RGB", (max(self.size[0], column), row * rows), PAPER)
+        draw = ImageDraw.Draw(strip)
+        for place, (text, sample) in enumerate(entries):
+            x, y = place % columns * column, place // columns * row
+            if np.ndim(sample) != 3:
+                sample = np.full((size, size, 3), sample, np.uint8)
+            inset = (row - len(sample)) // 2
+            strip.paste(Image.fromarray(sample), (x + inset, y + inset))
+            draw.text((x + row + size * 0.2, y + row / 2), text, fill=INK, font=_font(size), anchor="lm")
+        return np.asarray(strip)
 
     @contextlib.contextmanager
     def _written(self, left, top, right, bottom):
@@ -229,19 +248,6 @@ class Canvas:
         corners = np.clip(spots - (0, height), 0, limit)
         boxes = np.hstack([corners, corners + np.array([width, height])])
         return tuple(boxes[_covered(boxes, taken).argmin()])
-
-    def _quiet_corner(self, width, height, taken):
-        """Left and top of the corner box that others cover least, and of equal ones that with the least colour."""
-        margin = self.text_size // 3
-        right, bottom = self.size[0] - width - margin, self.size[1] - height - margin
-        corners = [(max(x, 0), max(y, 0)) for x in (margin, right) for y in (margin, bottom)]
-        covered = _covered(np.array([(x, y, x + width, y + height) for x, y in corners], np.float64), taken)
-        colour = [_colourfulness(self.pixels[y : y + height, x : x + width]) for x, y in corners]
-        return min(zip(covered, colour, corners))[2]
-
-    def _shade(self, left, top, width, height):
-        box = self.pixels[top : top + height, left : left + width]
-        box[:] = cv2.addWeighted(box, 0.15, np.full_like(box, 255), 0.85, 0)
 
 
 def message_panel(image: np.ndarray, words: str, scale: float | None = None) -> np.ndarray:
@@ -271,6 +277,18 @@ def text_strip(
     x = width / 2 if anchor == "mm" else size * 0.4
     ImageDraw.Draw(picture).text((x, height / 2), text, fill=colour, font=_font(size), anchor=anchor)
     return np.asarray(picture)
+
+
+def stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures, uint8 [h, w, 3] each, one below the other; white beside the narrower ones."""
+    width = max(picture.shape[1] for picture in pictures)
+    return np.concatenate([on_paper(picture, len(picture), width) for picture in pictures])
+
+
+def on_paper(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture, uint8 [h, w, 3], in the upper left corner of a white one of at least its size."""
+    beyond = (0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)
+    return np.pad(picture, beyond, constant_values=255) if np.any(beyond) else picture
 
 
 def window_of(mask: np.ndarray) -> tuple[slice, slice]:
@@ -303,13 +321,6 @@ def _covered(boxes, taken):
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     return (high - low).clip(min=0).prod(axis=2).sum(axis=1)
-
-
-def _colourfulness(pixels):
-    """Share of the pixels uint8 [h, w, 3] that are not grey."""
-    red, green, blue = cv2.split(pixels)
-    spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
-    return np.count_nonzero(spread > 16) / spread.size
 
 
 @lru_cache(maxsize=32)

@@ -31,9 +31,10 @@ def figure(picture: np.ndarray, description: str) -> str:
 
 
 def embedded(data: bytes, kind: str, description: str) -> str:
-    """HTML of an image file's bytes of a kind such as "png"."""
-    words = html.escape(description)
-    return f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" alt="{words}" title="{words}">'
+    """HTML of an image file's bytes of a kind such as "png", which has its room before it is decoded."""
+    words, (width, height) = html.escape(description), Image.open(io.BytesIO(data)).size
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<img src="{source}" alt="{words}" title="{words}" width="{width}" height="{height}">'
 
 
 def encoded(picture: np.ndarray, file_format: str, quality: int = 88) -> bytes:
@@ -79,7 +80,7 @@ table { border-spacing: 6px; width: 100%; }
 th { font-weight: 600; font-size: .85rem; }
 th.row { writing-mode: vertical-rl; rotate: 180deg; }
 td { padding: 0; min-width: 200px; }
-img { display: block; width: 100%; border-radius: 6px; cursor: zoom-in; outline: 1px solid var(--line); }
+img { display: block; width: 100%; height: auto; border-radius: 6px; cursor: zoom-in; outline: 1px solid var(--line); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1rem; margin: 0; font-size: .9rem; }
 dd { margin: 0; }
 dd span { display: inline-block; margin-right: .9rem; white-space: nowrap; }

@@ -10,11 +10,10 @@ import torch.nn.functional as F
 
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.visualization.canvas import Canvas, canvas_size, enlarge_labels, text_strip
+from maskrcnn_benchmark.visualization.canvas import ENTRIES_SHOWN, Canvas, canvas_size, enlarge_labels, text_strip
 from maskrcnn_benchmark.visualization.palette import class_colours, colours_of
 
 FILL = 0.5  # share of a map's colours on a photograph
-ENTRIES_SHOWN = 12  # of a vector or a legend, that fit on a panel
 DARKEST = 0.2  # share of the image's light where a map of one channel is 0
 OUTLINE = (255, 176, 0)  # around what reaches the threshold in such a map
 SCALE_STEPS = 5  # of the legend of a heat map
@@ -53,7 +52,7 @@ def paint_map(canvas: Canvas, content: Any, threshold: float, names: Sequence[st
         if max(present, default=0) > 1:
             words, colours = _entries(names, present[-1] + 1)
             canvas.tint_labels(labels, {k: colours[k] for k in present}, strength)
-            canvas.legend([(words[k], colours[k]) for k in present[:ENTRIES_SHOWN]])
+            canvas.legend([(words[k], colours[k]) for k in present], names)
             return
         planes = np.where(labels == IGNORE_INDEX, np.nan, labels).astype(np.float32)[None]
     else:
@@ -130,12 +129,12 @@ def paint_vector(
     predicted: bool,
     threshold: float,
 ) -> None:
-    """Note the entries that reach a threshold in a corner, the largest first. Arguments as in `vector_panel`."""
+    """List the entries that reach a threshold in a legend, the largest first. Arguments as in `vector_panel`."""
     values = values.detach().float().cpu()
     order = values.argsort(descending=True, stable=True)[:ENTRIES_SHOWN].tolist()
     words, colours = _entries(names, len(values), class_colours(vocabulary))
     texts = [f"{word} {value:.2f}" for word, value in zip(words, values)] if predicted else words
-    canvas.legend([(texts[k], colours[k]) for k in order if values[k] >= threshold])
+    canvas.legend([(texts[k], colours[k]) for k in order if values[k] >= threshold], texts if canvas.steady else ())
 
 
 def _name(names: Sequence[str], k: int) -> str:
@@ -188,7 +187,7 @@ def _paint_channels(
         weights = np.exp(planes - planes.max(axis=0)) if lowest < 0 else planes
         shares = weights / np.maximum(weights.sum(axis=0), 1e-12)
         largest = sorted(np.argsort(-shares.mean(axis=(1, 2)), kind="stable")[:ENTRIES_SHOWN].tolist())
-        canvas.legend([(words[k], colours[k]) for k in largest])
+        canvas.legend([(words[k], colours[k]) for k in largest], words)
     mixed = np.einsum("chw,ck->hwk", shares, np.array(colours, np.float32), optimize=True)
     _mix(canvas, np.rint(mixed).astype(np.uint8), known, strength)
 

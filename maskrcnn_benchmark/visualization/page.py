@@ -14,15 +14,23 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.miscellaneous import unique_name
-from maskrcnn_benchmark.visualization.canvas import Canvas, text_strip
+from maskrcnn_benchmark.visualization.canvas import Canvas, on_paper, stacked, text_strip
 from maskrcnn_benchmark.visualization.drawn_task import DrawnTask, Known
 from maskrcnn_benchmark.visualization.html_page import document, encoded, figure, legend
 
 ROWS = ("ground truth", "prediction")
 GAP = 10  # pixels between the panels of a montage
 MONTAGE_COLUMNS = 4  # all eight tasks side by side would be too small to read on a screen
+# As many tasks beside one another as have room, so that none is cut off
+STYLE = """
+.tasks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(270px, 100%), 1fr)); gap: 0 1rem; }
+.tasks > div { display: grid; grid-row: span 3; grid-template-rows: subgrid; align-items: start; margin-bottom: .5rem; }
+.tasks h3 { font-size: .9rem; font-weight: 600; margin: 0 0 .3rem; text-align: center; }
+.tasks figure { margin: 0 0 .5rem; }
+.tasks figcaption { color: var(--soft); font-size: .8rem; }
+"""
 FRAME = (208, 213, 221)
-EXPLANATION = """<p>One column per task, the annotation above the prediction. Grey panels are of tasks that the image
+EXPLANATION = """<p>Of each task the annotation above the prediction. Grey panels are of tasks that the image
 is not annotated for. Hollow keypoints are occluded; an occlusion arrow has the side in front on its left. Click a
 picture to enlarge it.</p>"""
 
@@ -54,7 +62,8 @@ def picture_page(
         name = _file_name(title, names)
         _write(folder / f"{name}.png", encoded(montage(image, panels, tasks, title, MONTAGE_COLUMNS), "PNG"))
         sections.append(_section(image, panels, tasks, title))
-    _write(path, document("Ground truth and prediction", [EXPLANATION, legend(vocabulary, tasks), *sections]).encode())
+    parts = [EXPLANATION, legend(vocabulary, tasks), *sections]
+    _write(path, document("Ground truth and prediction", parts, STYLE).encode())
     return path
 
 
@@ -96,25 +105,25 @@ def montage(
     width = max(band.shape[1] for band in bands)
     size = round(plain.shape[1] / 18)
     heading = text_strip(width, size * 2, title, size, anchor="lm")
-    padded = [np.pad(b, ((0, GAP), (0, width - b.shape[1]), (0, 0)), constant_values=255) for b in bands]
-    return np.pad(np.concatenate([heading, *padded]), ((GAP, GAP), (2 * GAP, GAP), (0, 0)), constant_values=255)
+    return np.pad(stacked([heading, *bands]), ((GAP, 2 * GAP), (2 * GAP, GAP), (0, 0)), constant_values=255)
 
 
 def _band(plain, panels, titles):
     """The plain image, and at its right a row of titles above rows of panels that begin with their names."""
-    height, width = plain.shape[:2]
-    size = round(width / 19)
+    size = round(plain.shape[1] / 19)
+    panels = [[_framed(panel) for panel in row] for row in panels]
+    pictures = [plain, *(panel for row in panels for panel in row)]
+    height, width = (max(sides) for sides in zip(*(picture.shape[:2] for picture in pictures)))
     heads = [text_strip(width, size * 2, title, size) for title in titles]
     rows = [_beside([np.full((size * 2, size * 2, 3), 255, np.uint8), *heads])]
     for word, row in zip(ROWS, panels):
         caption = np.rot90(text_strip(height, size * 2, word, size))
-        rows.append(_beside([caption, *(_framed(panel) for panel in row)]))
+        rows.append(_beside([caption, *(on_paper(panel, height, width) for panel in row)]))
         rows.append(np.full((GAP, rows[-1].shape[1], 3), 255, np.uint8))
-    left = np.full((sum(len(row) for row in rows), width, 3), 255, np.uint8)
-    top = size * 2 + (height + GAP) // 2
-    left[top : top + height] = plain
-    left[top - size * 2 : top] = text_strip(width, size * 2, "image", size)
-    return _beside([left, np.concatenate(rows)])
+    right = np.concatenate(rows)
+    top = np.full(((height + GAP) // 2, plain.shape[1], 3), 255, np.uint8)
+    left = stacked([top, text_strip(plain.shape[1], size * 2, "image", size), plain])
+    return _beside([on_paper(left, len(right), plain.shape[1]), right])
 
 
 def _framed(panel):
@@ -130,17 +139,17 @@ def _beside(pictures):
 
 
 def _section(image, panels, tasks, title):
-    heads = "".join(f"<th>{html.escape(task.title)}</th>" for task in tasks)
-    rows = ""
-    for word, row in zip(ROWS, panels):
-        cells = "".join(
-            f"<td>{figure(panel, f'{title}, {task.title}, {word}')}</td>" for task, panel in zip(tasks, row)
+    cells = ""
+    for task, drawn in zip(tasks, zip(*panels)):
+        pictures = "".join(
+            f"<figure><figcaption>{word}</figcaption>{figure(panel, f'{title}, {task.title}, {word}')}</figure>"
+            for word, panel in zip(ROWS, drawn)
         )
-        rows += f'<tr><th class="row">{word}</th>{cells}</tr>\n'
+        cells += f"<div><h3>{html.escape(task.title)}</h3>{pictures}</div>\n"
     plain = figure(Canvas(image).finish(), f"{title}, image")
     return (
         f'<section><header><div class="photo">{plain}</div><h2>{html.escape(title)}</h2></header>\n'
-        f'<div class="wide"><table><tr><th></th>{heads}</tr>\n{rows}</table></div></section>'
+        f'<div class="tasks">{cells}</div></section>'
     )
 
 

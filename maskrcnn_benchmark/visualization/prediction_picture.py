@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.visualization.canvas import Canvas, canvas_scale, text_strip
+from maskrcnn_benchmark.visualization.canvas import Canvas, canvas_scale, on_paper, text_strip
 from maskrcnn_benchmark.visualization.drawn_task import DrawnTask, Known
 
 GAP = 10  # pixels between panels
@@ -20,7 +20,7 @@ def draw_grid(
 
     Args:
         image: uint8 [H, W, 3] RGB.
-        panels: list of uint8 [h, w, 3], of the size of a canvas of the image.
+        panels: list of uint8 [h, w, 3]; the largest one decides how much room each has.
         titles: a line for each.
         scale: of the panels, as `Task.draw` takes it.
 
@@ -28,15 +28,15 @@ def draw_grid(
         uint8 [height, width, 3].
     """
     panels = [Canvas(image, scale=scale).finish(), *panels]
-    height, width = panels[0].shape[:2]
-    size = max(12, round(width / 26))
+    size = max(12, round(panels[0].shape[1] / 26))
+    height, width = (max(sides) for sides in zip(*(panel.shape[:2] for panel in panels)))
     columns = min(COLUMNS, len(panels))
     cell = (height + size * 2 + GAP, width + GAP)
     grid = np.full((GAP + cell[0] * math.ceil(len(panels) / columns), GAP + cell[1] * columns, 3), 255, np.uint8)
     for place, (panel, title) in enumerate(zip(panels, ("image", *titles))):
         top, left = (GAP + step * k for step, k in zip(cell, divmod(place, columns)))
         grid[top : top + size * 2, left : left + width] = text_strip(width, size * 2, title, size, anchor="lm")
-        grid[top + size * 2 : top + size * 2 + height, left : left + width] = panel
+        grid[top + size * 2 : top + size * 2 + height, left : left + width] = on_paper(panel, height, width)
     return grid
 
 
@@ -52,6 +52,7 @@ def draw_overlay(
     tasks: Iterable[DrawnTask],
     thresholds: Mapping[str, float],
     scale: float | None = None,
+    steady: bool = False,
 ) -> np.ndarray:
     """Several tasks on one photograph, in the order of their layers, names last.
 
@@ -60,11 +61,12 @@ def draw_overlay(
         tasks: the tasks to paint; of which nothing is known are left out.
         thresholds: {task key: threshold}.
         scale: pixels of the picture per image pixel; None takes `overlay_scale`.
+        steady: as `Canvas` takes it.
 
     Returns:
-        uint8 [h, w, 3].
+        uint8 [h, w, 3], the image's size times `scale` with a strip below it where a task has a legend.
     """
-    canvas = Canvas(image, scale=scale or overlay_scale(image.shape[1], image.shape[0]))
+    canvas = Canvas(image, scale=scale or overlay_scale(image.shape[1], image.shape[0]), steady=steady)
     chosen = [task for task in tasks if task.can_draw(known, vocabulary)]
     values = {task: thresholds[task.key] for task in sorted(chosen, key=lambda task: task.layer)}
     found = [task.overlay(canvas, known, vocabulary, values) for task in values]

@@ -181,7 +181,9 @@ table.figures th, table.figures td { padding: .25rem .9rem; text-align: right; m
   border-bottom: 1px solid var(--line); }
 table.figures th:first-child, table.figures td:first-child, table.figures th:nth-child(2), table.figures td:nth-child(2)
   { text-align: left; }
-table.figures td:last-child, table.figures th:last-child { text-align: left; }
+table.figures td:last-child, table.figures th:last-child { text-align: left; white-space: pre-wrap; }
+@media (max-width: 600px) { table.figures th, table.figures td { padding: .25rem .2rem; font-size: .75rem;
+  white-space: pre-wrap; } }
 table.figures td.bar { text-align: left; min-width: 110px;
   background: linear-gradient(90deg, rgb(0 114 178 / .28) var(--share), transparent var(--share)); }
 section p, section .metrics { margin: .4rem 0 .8rem; max-width: none; }

@@ -74,16 +74,52 @@ def test_a_base_is_one_path(config, tmp_path):
         (["MODEL.MASK_N", True], "did you mean MODEL.MASK_ON?"),
         (["MODEL.SALIENCY_ON", True], "TORCH_DETECTRON_ENV_MODULE names the file that adds it"),
         (["MODEL.MAS", True], "unknown option MODEL.MAS; options that begin so: MODEL.MASK_ON"),
-        (["SOLVER.BASE_LR", "fast"], "SOLVER.BASE_LR takes a float"),
-        (["SOLVER.BASE_LR", 10**400], "SOLVER.BASE_LR takes a float"),
-        (["MODEL.MASK_ON", 1], "MODEL.MASK_ON takes a bool"),
+        (["SOLVER.BASE_LR", "fast"], "SOLVER.BASE_LR takes a number from 0 to 1,000, such as 0.001, not "),
+        (["SOLVER.BASE_LR", 10**400], "SOLVER.BASE_LR takes a number from 0 to 1,000, such as 0.001, not "),
+        (["MODEL.MASK_ON", 1], "MODEL.MASK_ON takes True or False, such as False, not 1"),
         (["MODEL.RPN", 1], "MODEL.RPN is a group of options"),
         (["SOLVER.BASE_LR"], "options come in pairs"),
+        (["my.yaml"], "give a file with --config-file FILE"),
+        (["my.yaml", "SOLVER.SEED", "1"], "give a file with --config-file FILE"),
+        (["SOLVER.STEPS", "(1,", "2)"], "put quotes around a value that has spaces"),
+        (["lr=0.1"], "unknown option lr; did you mean SOLVER.BASE_LR?"),
+        (["epochs", "12"], "unknown option epochs; did you mean SOLVER.MAX_ITER?"),
+        (
+            ["SOLVER.MAX_ITER", "1.5"],
+            "SOLVER.MAX_ITER takes an integer from 0 to 1,000,000,000, such as 40000, not 1.5",
+        ),
     ],
 )
 def test_bad_options_are_named_with_a_remedy(config, options, message):
     with pytest.raises(UserError, match=message.replace("?", r"\?").replace("(", r"\(")):
         config.merge_from_list(options)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (["MODEL.MASK_ON=true"], True),
+        (["MODEL.MASK_ON", "False"], False),
+        (["MODEL.MASK_ON", "on"], True),
+        (["MODEL.MASK_ON=FALSE"], False),
+        (["SOLVER.BASE_LR", "1e-3"], 0.001),
+        (["SOLVER.MAX_ITER=9e4"], 90000),
+        (["SOLVER.STEPS", "[180,230]"], (180, 230)),
+        (["SOLVER.STEPS=180,230"], (180, 230)),
+        (["SOLVER.STEPS", "'(180, 230)'"], (180, 230)),
+        (["SOLVER.STEPS", "180"], (180,)),
+        (["SOLVER.STEPS", "null"], ()),
+        (["DATASETS.TEST", "coco_a,coco_b"], ("coco_a", "coco_b")),
+        (["DATASETS.TEST", "(coco_a, 'coco_b')"], ("coco_a", "coco_b")),
+        (["DATASETS.TEST", "coco_a"], ("coco_a",)),
+        (["DATASETS.TEST", "None"], ()),
+        (["MODEL.WEIGHT", "null"], ""),
+        (["MODEL.WEIGHT=a=b.pth"], "a=b.pth"),
+    ],
+)
+def test_a_value_may_be_typed_as_yaml_python_or_a_shell_writes_it(config, words, value):
+    config.merge_from_list(words)
+    assert config.value_of(words[0].partition("=")[0]) == value
 
 
 def test_bad_key_in_a_file_names_the_file(config, tmp_path):

@@ -10,6 +10,7 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config import paths_catalog
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary
+from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.datasets import CityScapesDataset, COCODataset, ConcatDataset, PascalVOCDataset
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -105,6 +106,51 @@ def test_coco_trains_without_images_that_hold_nothing_unless_they_are_wanted(cfg
     assert {a.image_id: len(a.instances) for a in testing} == {1: 2, 2: 1, 3: 1, 4: 0}
 
 
+def write_crates(folder, *labelled):
+    """Data set "crates": an image per number, of a crate with so many labelled keypoints of four."""
+    rows = [
+        record(k, k, keypoints=[3, 4, 2] * n + [0] * (12 - 3 * n), num_keypoints=n) for k, n in enumerate(labelled, 1)
+    ]
+    write_coco(folder, ["crate"], rows, images=len(rows))
+    paths_catalog.DatasetCatalog.DATASETS["crates"] = {"img_dir": "images", "ann_file": "annotations.json"}
+
+
+def test_what_is_left_out_for_few_keypoints_is_told_with_the_option(cfg, catalog, tmp_path, caplog):
+    write_crates(tmp_path, 4, 2, 0)
+    cfg.DATASETS.TRAIN, cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON = ("crates",), False, True
+    with caplog.at_level("INFO"):
+        assert build_datasets(cfg)[0].ids == [1]
+    assert (
+        "crates: 1 of 3 images; left out by DATALOADER.FILTER_EMPTY_ANNOTATIONS: 2 with fewer than 3 labelled "
+        "keypoints (10/17 of an object's 4)"
+    ) in caplog.messages
+    assert any("tell no left from right: a mirror exchanges none" in message for message in caplog.messages)
+    cfg.MODEL.KEYPOINT_ON = False
+    assert build_datasets(cfg)[0].ids == [1, 2, 3]
+
+
+def test_keypoints_that_nobody_labelled_are_one_line(cfg, catalog, tmp_path):
+    write_crates(tmp_path, 0)
+    cfg.DATASETS.TRAIN, cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON = ("crates",), False, True
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    with pytest.raises(UserError, match=r"MODEL.KEYPOINT_ON is on, but data set crates has no labelled keypoints"):
+        build_datasets(cfg)
+
+
+def test_two_kinds_of_keypoints_are_refused_only_where_they_are_to_be_learned(cfg, catalog, tmp_path):
+    write_crates(tmp_path, 4, 4)
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    content["categories"][0]["keypoints"] = ["nw", "ne", "se", "sw"]
+    content["categories"].append({"id": 2, "name": "stick", "keypoints": ["top", "end"]})
+    content["annotations"][1].update(category_id=2, keypoints=[3, 4, 2, 5, 6, 2], num_keypoints=2)
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    cfg.DATASETS.TRAIN, cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON = ("crates",), False, True
+    with pytest.raises(UserError, match=r"crates has different keypoints in its categories 'crate' .4. and 'stick' .2"):
+        build_datasets(cfg)
+    cfg.MODEL.KEYPOINT_ON = False
+    assert build_datasets(cfg)[0].ids == [1, 2]
+
+
 def test_masks_that_a_coco_file_lacks_are_one_line(cfg, tmp_path):
     row = record(1, 1)
     del row["segmentation"]
@@ -114,6 +160,18 @@ def test_masks_that_a_coco_file_lacks_are_one_line(cfg, tmp_path):
     cfg.MODEL.MASK_ON = True
     with pytest.raises(UserError, match=r"MODEL\.MASK_ON is on, but data set coco_2017_train has no masks"):
         build_datasets(cfg)
+
+
+def test_a_coco_file_in_the_place_of_details_is_recognised(cfg, tmp_path, caplog):
+    write_coco(tmp_path / "mini_detail", ["crate", "barrel"], [record(1, 1), record(2, 3)])
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("mini_detail_train",), ("mini_detail_val",)
+    with caplog.at_level("INFO"):
+        (dataset,) = build_datasets(cfg)
+    assert isinstance(dataset, COCODataset) and dataset.ids == [1, 3]
+    assert dataset.vocabulary.thing_names == ("crate", "barrel")
+    assert "annotations.json is in COCO's layout, which has no splits: mini_detail_train is all of it" in caplog.text
+    training, testing = check_loaders(cfg)
+    assert {a.image_id for a in training} == {1, 3} and {a.image_id for a in testing} == {1, 2, 3, 4}
 
 
 def test_voc_joins_its_splits_and_keeps_difficult_objects_for_testing(cfg, tmp_path):
@@ -224,6 +282,19 @@ def test_what_a_users_catalog_gets_wrong_is_one_line(original, name, message):
     original.DATASETS.TRAIN = (name,)
     with pytest.raises(UserError, match=message):
         build_datasets(original)
+
+
+def test_missing_files_are_told_without_opening_any(original, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    check_files(original, ["my_coco", "my_voc", "my_cityscapes", "both", "other", "nothing", "mini_detail_train"])
+    (elsewhere / "mine.json").write_text("no JSON")
+    check_files(original, ["both"])
+    (elsewhere / "mine.json").unlink()
+    for name in ("my_coco", "both"):
+        with pytest.raises(UserError, match=rf"data set 'my_coco' is not there: {elsewhere}/mine\.json does not exist"):
+            check_files(original, ["my_voc", name])
+    with pytest.raises(UserError, match=r"catalog\.py: unknown data set 'absent'"):
+        check_files(original, ["absent"])
 
 
 def test_a_file_without_a_catalog_is_named(cfg, tmp_path):

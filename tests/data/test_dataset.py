@@ -349,9 +349,9 @@ def rows(tmp_path, monkeypatch):
 
 def test_labels_of_objects_may_be_lists_and_arrays(rows):
     assert rows([2.5]).tolist() == [2.5] and rows(np.array([[1, 2]])).tolist() == [[1, 2]]
-    with pytest.raises(ValueError, match="has 1 objects, but RowsReader returned a number of the task 'side'"):
+    with pytest.raises(ValueError, match="has 1 object, but RowsReader returned a number of the task 'side'"):
         rows(torch.tensor(1.0))
-    with pytest.raises(ValueError, match="has 1 objects, but RowsReader returned 2 labels of the task 'side'"):
+    with pytest.raises(ValueError, match="has 1 object, but RowsReader returned 2 labels of the task 'side'"):
         rows([1, 2])
 
 

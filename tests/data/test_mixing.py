@@ -10,9 +10,11 @@ from PIL import Image
 from maskrcnn_benchmark.config import paths_catalog
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, MappedDataset
-from maskrcnn_benchmark.data.mixing import check_test_vocabularies
-from maskrcnn_benchmark.tasks.task import annotated_tasks, evaluated_tasks
+from maskrcnn_benchmark.data.datasets.coco import COCOImage
+from maskrcnn_benchmark.data.mixing import check_test_vocabularies, warn_of_untaught
+from maskrcnn_benchmark.tasks.task import annotated_tasks, enabled_tasks, evaluated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -126,6 +128,49 @@ def test_one_data_set_may_lack_the_masks_that_another_has(mixed_cfg, tiny):
         build_datasets(mixed_cfg)
 
 
+def untaught(cfg, dataset, caplog):
+    """The switches of the tasks that a training on a data set is warned of."""
+    caplog.clear()
+    warn_of_untaught(cfg, dataset, enabled_tasks(cfg))
+    return [line.split()[0] for line in caplog.messages]
+
+
+def test_a_task_that_no_image_is_annotated_for_is_a_warning_with_its_data_sets(mixed_cfg, tiny, content, caplog):
+    assert untaught(mixed_cfg, build_datasets(mixed_cfg)[0], caplog) == []
+    (tiny / "annotations.json").write_text(json.dumps({**content, "annos_boundary": [], "annos_joints": []}))
+    make_data_loader(mixed_cfg)
+    assert "MODEL.BOUNDARY_ON is on, but no image of coco_2017_train, tiny_train is annotated for" in caplog.text
+    for names in (("coco_2017_train", "tiny_train"), ("tiny_train",)):
+        mixed_cfg.DATASETS.TRAIN = names
+        (dataset,) = build_datasets(mixed_cfg)
+        assert untaught(mixed_cfg, dataset, caplog) == ["MODEL.KEYPOINT_ON", "MODEL.BOUNDARY_ON"]
+
+
+def test_no_image_is_read_where_the_file_says_it_and_one_where_it_teaches(mixed_cfg, monkeypatch, caplog):
+    mixed_cfg.DATASETS.TRAIN = ("coco_2017_train",)
+    mixed_cfg.MODEL.MASK_ON = False
+    (dataset,) = build_datasets(mixed_cfg)
+    mixed_cfg.MODEL.MASK_ON = True
+    read = []
+    monkeypatch.setattr(type(dataset), "image", lambda self, index: read.append(index) or COCOImage(self, index))
+    lacking = ["MASK", "KEYPOINT", "PART", "SEMANTIC", "BOUNDARY", "OCCLUSION", "CLASSIFICATION"]
+    assert untaught(mixed_cfg, dataset, caplog) == [f"MODEL.{name}_ON" for name in lacking]
+    assert read == [0]
+
+
+def test_a_data_set_that_says_nothing_of_its_tasks_is_believed(mixed_cfg, caplog):
+    class Own(AnnotatedDataset):
+        vocabulary = load_vocabulary(mixed_cfg)
+
+    own = Own()
+    assert (
+        untaught(mixed_cfg, own, caplog) == [] and untaught(mixed_cfg, MappedDataset(own, own.vocabulary), caplog) == []
+    )
+    own.tasks = frozenset({"detection", "instance", "keypoint", "part"})
+    lacking = [f"MODEL.{name}_ON" for name in ("SEMANTIC", "BOUNDARY", "OCCLUSION", "CLASSIFICATION")]
+    assert untaught(mixed_cfg, own, caplog) == lacking
+
+
 def test_images_are_drawn_by_the_ratios_and_the_log_tells_of_each_data_set(mixed_cfg, caplog):
     mixed_cfg.DATASETS.RATIOS = (1, 3.0)
     mixed_cfg.SOLVER.MAX_ITER, mixed_cfg.DATALOADER.ASPECT_RATIO_GROUPING = 30, False
@@ -133,12 +178,10 @@ def test_images_are_drawn_by_the_ratios_and_the_log_tells_of_each_data_set(mixed
         loader = make_data_loader(mixed_cfg)
     assert (
         "coco_2017_train: 3 images, 25.0 % of those drawn, annotated for detection, instance; knows 2 of 3 classes of "
-        "objects, 0 of 14 joints" in caplog.text
+        "objects, 0 of 14 keypoints" in caplog.text
     )
     tasks = "detection, instance, keypoint, part, semantic, boundary, occlusion, classification"
-    line = (
-        f"tiny_train: 2 images, 75.0 % of those drawn, annotated for {tasks}; its classes and joints are the network's"
-    )
+    line = f"tiny_train: 2 images, 75.0 % of those drawn, annotated for {tasks}; its classes and keypoints are the"
     assert line in caplog.text
     images = Counter(index >= 3 for _, _, ids in loader for index in ids)
     assert images == {True: 45, False: 15}  # thirty batches of two

@@ -55,7 +55,7 @@ def test_sixteen_bits_are_scaled_not_cut_off(tmp_path):
     values = np.array([[0, 0x80FF, 0xFFFF]], dtype=np.uint16)
     upload = read_upload(saved(tmp_path / "a.png", Image.fromarray(values)))
     assert np.asarray(upload.image)[0, :, 0].tolist() == [0, 0x80, 255]
-    assert "16 bits" in upload.notes[0]
+    assert upload.notes == ["It has more than 8 bits per channel: its 0 became black and its 65535 white."]
 
 
 def test_floating_point_values_are_stretched(tmp_path):

@@ -29,7 +29,7 @@ def test_every_choice_reaches_the_protocol_and_its_words():
         ("EDGE_THRESHOLDS", 0, "is 0, but must be an integer from 1 to 999"),
         ("EDGE_MAX_DISTANCE", 7.5, "is 7.5, but must be a number above 0 and below 1"),
         ("EDGE_CONVENTIONS", "dollar", "is 'dollar', but must be one of bsds, seism"),
-        ("DETECTION_PROTOCOL", "voc", "is 'voc', but must be one of coco, detail"),
+        ("DETECTION_PROTOCOL", "voc", "is 'voc', but must be one of coco, detail, detail-toolkit"),
     ],
 )
 def test_a_choice_that_does_not_exist_is_refused(key, value, message):

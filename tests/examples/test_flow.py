@@ -98,7 +98,7 @@ def test_it_is_drawn_in_colours(run):
     panels = run.panels()
     for name in ("prediction", "ground truth", "overlay"):
         assert panels[name].dtype == np.uint8 and not np.array_equal(panels[name], panels["photograph"])
-    assert "<th>flow from the centre</th>" in (run.output / "pictures.html").read_text()
+    assert "<h3>flow from the centre</h3>" in (run.output / "pictures.html").read_text()
 
 
 def test_it_is_exported_resumed_and_compared(run):

@@ -103,7 +103,7 @@ def test_it_is_drawn_at_the_boxes(run):
     panels = run.panels()
     for name in ("prediction", "ground truth", "overlay"):
         assert panels[name].dtype == np.uint8 and not np.array_equal(panels[name], panels["photograph"])
-    assert "<th>hidden share</th>" in (run.output / "pictures.html").read_text()
+    assert "<h3>hidden share</h3>" in (run.output / "pictures.html").read_text()
 
 
 def test_an_export_leaves_it_out_and_says_so(run, monkeypatch, tmp_path):

@@ -80,7 +80,7 @@ def test_it_is_drawn_at_the_boxes(run):
     panels = run.panels()
     for name in ("prediction", "ground truth", "overlay"):
         assert panels[name].dtype == np.uint8 and not np.array_equal(panels[name], panels["photograph"])
-    assert "<th>truncation</th>" in (run.output / "pictures.html").read_text()
+    assert "<h3>truncation</h3>" in (run.output / "pictures.html").read_text()
 
 
 def test_it_is_exported_resumed_and_compared(run):

@@ -170,6 +170,14 @@ def test_runs_of_other_code_are_told_apart(tmp_path):
     ] in rows
 
 
+def test_a_run_that_went_on_with_other_options_says_so(tmp_path):
+    changed = {"SOLVER.BASE_LR": [0.01, 0.02], "SOLVER.STEPS": [[3], [4, 5]], "MODEL.DEVICE": ["cpu", "cuda"]}
+    starts = [{"from_iteration": 0, "changed_options": {}}, {"from_iteration": 7, "changed_options": changed}]
+    a = make_run(tmp_path / "a", {"semantic": 0.5}, record={"state": "finished", "starts": starts})
+    words = "SOLVER.BASE_LR 0.01 -> 0.02, SOLVER.STEPS (3,) -> (4, 5)"
+    assert compare(a).notes == [f"A went on from iteration 7 with other options: {words}"]
+
+
 def test_problems_are_lines_and_the_others_are_compared(tmp_path):
     a = make_run(tmp_path / "a", {"semantic": 0.5})
     b = make_run(tmp_path / "b", {"semantic": 0.6})

@@ -1,5 +1,6 @@
 """A whole run on a few drawn images: train, evaluate, draw, run again, resume, test."""
 
+import contextlib
 import json
 import os
 import signal
@@ -142,17 +143,51 @@ def test_a_finished_run_is_not_trained_again_and_makes_only_what_is_missing(fini
     assert all(a.equal(b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
+def test_a_finished_run_keeps_config_record_and_results_whatever_options_are_given(finished, data, caplog):
+    folder, model = finished
+    kept = ("config.yml", "run.json", "results.json")
+    before = [(folder / name).read_bytes() for name in kept]
+    again = train(make_cfg(folder, data, "SOLVER.BASE_LR", 0.5, "SOLVER.OPTIMIZER", "SGD", "MODEL.BOUNDARY_ON", True))
+    assert [(folder / name).read_bytes() for name in kept] == before
+    assert "SOLVER.BASE_LR: 0.003 -> 0.5" in caplog.text and "MODEL.BOUNDARY_ON: False -> True" in caplog.text
+    assert "raise SOLVER.MAX_ITER" in caplog.text and "another OUTPUT_DIR" in caplog.text
+    assert all(a.equal(b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("SOLVER.OPTIMIZER", "SGD"), "cannot change SOLVER.OPTIMIZER: 'AdamW' -> 'SGD'"),
+        (("MODEL.BOUNDARY_ON", True), "of another model .* differ MODEL.BOUNDARY_ON: False -> True"),
+        (("MULTITASK.WEIGHTING", "dwa"), "loss_combiner .* differ MULTITASK.WEIGHTING: 'fixed' -> 'dwa'"),
+        (("MULTITASK.WEIGHTING", "uncertainty"), "optimizer .* differ MULTITASK.WEIGHTING: 'fixed' -> 'uncertainty'"),
+    ],
+)
+def test_a_longer_training_that_cannot_go_on_so_leaves_everything_as_it_was(finished, data, tmp_path, options, message):
+    folder, _ = finished
+    for name in ("model_final.pth", "config.yml", "results.json", "run.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
+    with pytest.raises(UserError, match=message):
+        train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5, *options))
+    for name in ("config.yml", "results.json", "run.json"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
 def test_a_longer_training_goes_on_and_replaces_the_results(finished, data, tmp_path):
     folder, _ = finished
     for name in ("model_final.pth", "results.json", "run.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
-    train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5))
-    assert torch.load(tmp_path / "model_final.pth", weights_only=True)["iteration"] == 5
+    train(make_cfg(tmp_path, data, "SOLVER.MAX_ITER", 5, "SOLVER.WEIGHT_DECAY", 0.25))
+    checkpoint = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    assert checkpoint["iteration"] == 5 and checkpoint["optimizer"]["param_groups"][0]["weight_decay"] == 0.25
     assert (tmp_path / "results.json").read_bytes() != (folder / "results.json").read_bytes()
     assert read_interactions(tmp_path / "results.json")["looks"] == [2, 2]
     starts = json.loads((tmp_path / "run.json").read_text())["starts"]
     assert [(start["from_iteration"], start["iteration"]) for start in starts] == [(0, 3), (3, 5)]
+    changed = {"SOLVER.MAX_ITER": [3, 5], "SOLVER.WEIGHT_DECAY": [0.01, 0.25]}
+    assert [start["changed_options"] for start in starts] == [{}, changed]
 
 
 def test_skip_test_ends_after_training(data, tmp_path):
@@ -175,6 +210,58 @@ def test_a_checkpoint_of_other_classes_is_refused(finished, data, tmp_path):
 def test_testing_without_weights_is_the_users_error(data, tmp_path):
     with pytest.raises(UserError, match=r"no weights to test.*--ckpt"):
         run_test(make_cfg(tmp_path, data))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("MODEL.WEIGHT", "gone.pth"), "no such checkpoint: gone.pth; correct the path"),
+        (("MODEL.WEIGHT", str(MINI)), "mini_R_18_FPN.yaml "),
+        (("MODEL.WEIGHT", "catalog://ImageNet/Gone"), "Gone"),
+        (("TEST.SINGLE_TASK_RESULTS", "gone.json"), "single-task results .*gone.json"),
+        (("DATASETS.TRAIN", ("coco_2017_train",)), "data set 'coco_2017_train' is not there"),
+        (("DATASETS.VOCABULARY", "voc_2012_val"), "data set 'voc_2012_val' is not there"),
+        (("DATASETS.TEST", ("mini_detail_val", "voc_2012_vol")), "unknown data set 'voc_2012_vol'"),
+    ],
+)
+def test_what_a_run_needs_and_has_not_is_told_before_anything_is_made(tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        train(make_cfg(tmp_path / "out", tmp_path / "data", *options))
+    with pytest.raises(UserError, match=f"{message}|no weights to test"):
+        run_test(make_cfg(tmp_path / "out", tmp_path / "data", *options))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_test_needs_no_training_data_and_warns_of_heads_that_the_weights_lack(finished, data, tmp_path, caplog):
+    folder, model = finished
+    gone = ("DATASETS.TRAIN", ("gone_train",), "TEST.TRIVIAL", False, "MODEL.BOUNDARY_ON", True)
+    expected = read_results(folder / "results.json")["semantic"]["metrics"]
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    for weights in (folder / "model_final.pth", tmp_path / "bare.pth"):
+        caplog.clear()
+        results = run_test(make_cfg(tmp_path, data, *gone), str(weights))["mini_detail_val"]
+        assert results["semantic"]["metrics"] == expected
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        lacking, shared = [text for text in warnings if text.startswith("the weights lack")]
+        assert "of the head for boundary detection" in lacking and "turn it off with MODEL.BOUNDARY_ON False" in lacking
+        assert "edge_decoder" in shared
+        is_bare = weights.name == "bare.pth"
+        assert any("bare.pth does not name its classes" in text for text in warnings) == is_bare
+        assert ("its classes are taken to be those of mini_detail_val" in warnings) == is_bare
+
+
+@pytest.mark.parametrize("name", ["voc_2012_train", "coco_2017_train"])
+def test_known_names_stand_in_for_training_data_if_they_are_as_many_as_the_config_says(
+    finished, data, tmp_path, caplog, name
+):
+    _, model = finished
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    options = ("MODEL.SEMANTIC_HEAD.NUM_CLASSES", 21, "MODEL.CLASSIFICATION_ON", False, "TEST.TRIVIAL", False)
+    cfg = make_cfg(tmp_path, data, "DATASETS.TRAIN", (name,), *options)
+    with contextlib.suppress(UserError):  # the test set may have other names
+        run_test(cfg, str(tmp_path / "bare.pth"))
+    assert cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES == 21
+    assert ("taken to be those of mini_detail_val" in caplog.text) == (name == "coco_2017_train")
 
 
 def test_damaged_results_are_the_users_error(tmp_path):

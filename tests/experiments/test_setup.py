@@ -127,6 +127,19 @@ def test_a_negative_seed_is_drawn():
     assert 0 <= setup.drawn_seed(cfg) < 2**32 and setup.drawn_seed(cfg) != setup.drawn_seed(cfg)
 
 
+def test_weights_of_a_users_catalog_are_looked_for_where_it_says(tmp_path):
+    (tmp_path / "catalog.py").write_text(
+        f"class ModelCatalog:\n    @staticmethod\n    def get(name):\n        return {str(tmp_path)!r} + '/' + name\n"
+    )
+    cfg = default_cfg.clone()
+    cfg.PATHS_CATALOG = str(tmp_path / "catalog.py")
+    torch.save({"model": {}}, tmp_path / "mine.pth")
+    setup.check_inputs(cfg, "catalog://mine.pth", [])
+    with pytest.raises(UserError, match=r"no such checkpoint: .*theirs\.pth; correct the path"):
+        setup.check_inputs(cfg, "catalog://theirs.pth", [])
+    setup.check_inputs(cfg, "https://example.org/theirs.pth", [])  # which is fetched when the run has its folder
+
+
 def test_mini_detail_is_made_only_where_it_is_named_and_missing(tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(setup, "write_mini_detail", made.append)

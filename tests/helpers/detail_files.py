@@ -67,7 +67,7 @@ def person(number, image, box):
 
 def written(folder, content, name="annotations.json"):
     path = folder / name
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
 
 

@@ -21,5 +21,5 @@ def damaged(folder, statement, **options):
 
 def opened(folder, content=None, split="train", **options):
     if content is not None:
-        (folder / "annotations.json").write_text(json.dumps(content))
+        (folder / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     return DetailDataset(folder / "annotations.json", folder / "images", split, **options)

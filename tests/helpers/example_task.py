@@ -78,7 +78,7 @@ class ExampleRun:
     def __init__(self, folder: Path, key: str, others: tuple[str, ...] = ()) -> None:
         self.folder, self.key, self.others = folder, key, others
         write_mini_detail(folder / "mini_detail", num_train=6, num_val=3, seed=1)
-        (folder / "tiny.yaml").write_text(TINY)
+        (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
         self.output = folder / "run"
         self.model = train(self.cfg(self.output))
 

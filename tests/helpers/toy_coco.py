@@ -120,4 +120,4 @@ def _write(folder, name, images, rows, categories):
         "annotations": rows,
         "categories": [{"id": number, "name": title} for number, title in categories.items()],
     }
-    (folder / "coco" / "annotations" / f"{name}.json").write_text(json.dumps(content))
+    (folder / "coco" / "annotations" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")

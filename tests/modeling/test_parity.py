@@ -17,6 +17,7 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import Masker
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.keypoint import PersonKeypoints
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
@@ -51,7 +52,14 @@ class Reference:
     def images(self, count):
         mean = np.array(self.config.INPUT.PIXEL_MEAN, np.float32)
         arrays = [self.rule.image(h, w, seed) for seed, (h, w) in enumerate(self.meta["sizes"][:count])]
-        return to_image_list([torch.from_numpy(a.astype(np.float32) - mean).permute(2, 0, 1) for a in arrays], 32)
+        tensors = [torch.from_numpy(array.astype(np.float32) - mean).permute(2, 0, 1) for array in arrays]
+        return to_image_list(tensors, self.config.DATALOADER.SIZE_DIVISIBILITY)
+
+    def proposals(self, size):
+        """The recorded proposals of the first image."""
+        boxes = BoxList(self.numbers["proposal_boxes"], size)
+        boxes.add_field("objectness", self.numbers["proposal_objectness"])
+        return boxes
 
     def targets(self):
         model = self.config.MODEL
@@ -86,8 +94,8 @@ def answers(reference):
             return features, None, boxes
         if model.roi_heads is None:
             return features, boxes, None
-        # The heads add their fields to the boxes they are given, so the proposals are copied
-        (detections,), _ = model.roi_heads(features, [boxes.copy_with_fields(["objectness"])])
+        # Of the recorded proposals: of ours, equal scores may have let others survive
+        (detections,), _ = model.roi_heads(features, [reference.proposals(boxes.size)])
         return features, boxes, detections
 
 
@@ -104,12 +112,16 @@ def test_features(reference, answers):
 def test_proposals(reference, answers):
     if "proposal_boxes" not in reference.numbers:
         pytest.skip("this model has no proposals")
-    proposals, expected = answers[1], reference.numbers["proposal_boxes"]
-    assert len(proposals) == len(expected)
-    distance = (proposals.bbox[:, None] - expected).abs().amax(2).amin(0)
-    assert (distance < 1).float().mean() >= 0.99
-    objectness = reference.numbers["proposal_objectness"]
-    torch.testing.assert_close(proposals.get_field("objectness"), objectness, atol=1e-4, rtol=0)
+    found, expected = answers[1], reference.proposals(answers[1].size)
+    scores = expected.get_field("objectness")
+    # Which one of equal scores comes first, and suppresses others, is left to rounding: a saturated sigmoid ties many
+    tied = ((scores[:, None] - scores).abs() < 1e-6).sum(1) > 1
+    assert abs(len(found) - len(expected)) <= tied.sum()
+    apart, nearest = (expected.bbox[:, None] - found.bbox).abs().amax(2).min(1)
+    same = (apart < 1) & ((found.get_field("objectness")[nearest] - scores).abs() < 1e-4)
+    assert same[~tied].float().sum() >= 0.99 * (~tied).sum()
+    suppressed = boxlist_iou(expected, found).amax(1) > reference.config.MODEL.RPN.NMS_THRESH
+    assert (same | suppressed)[tied].float().sum() >= 0.99 * tied.sum()
 
 
 def test_detections(reference, answers):

@@ -137,6 +137,23 @@ def test_json_holds_what_the_files_hold(small, predicted, tmp_path):
     assert tree["classes"] == json.loads((tmp_path / "classes.json").read_text())
 
 
+def test_json_of_a_large_image_has_masks_and_maps_of_its_shrunk_image(predicted):
+    full, tree = predicted.to_dict(largest=None), predicted.to_dict(largest=32)
+    width, height = tree["map_width"], tree["map_height"]
+    assert max(width, height) == 32 and "map_width" not in full and full == predicted.to_dict()
+    assert (tree["width"], tree["height"]) == predicted.size
+    for task in ("detection", "keypoint", "classification"):  # in pixels of the image, or without any
+        assert tree["answers"][task] == full["answers"][task]
+    for row, same in zip(tree["answers"]["instance"], full["answers"]["instance"]):
+        assert row["segmentation"]["size"] == [height, width] and row["score"] == same["score"]
+        share, true = (
+            coco_mask.area(mask["segmentation"]) / np.prod(mask["segmentation"]["size"]) for mask in (row, same)
+        )
+        assert share == pytest.approx(true, abs=0.02)
+    for data in tree["maps"].values():
+        assert Image.open(io.BytesIO(base64.b64decode(data))).size == (width, height)
+
+
 def test_thresholds_choose_without_the_network(predicted, small, monkeypatch):
     scores = predicted.detection.scores
     middle = float(scores[2] + scores[3]) / 2

@@ -72,13 +72,17 @@ def test_pictures_in_memory():
         list(frames_of(3.5))
 
 
-def test_turned_only_when_asked(tmp_path):
+def test_turned_unless_asked_not_to(tmp_path):
     picture = Image.new("RGB", (8, 6))
     exif = picture.getexif()
     exif[0x0112] = 6  # a quarter turn
     picture.save(tmp_path / "turned.jpg", exif=exif)
-    (stored,), (turned,) = frames_of(tmp_path / "turned.jpg"), frames_of(tmp_path / "turned.jpg", rotate=True)
+    (stored,), (turned,) = frames_of(tmp_path / "turned.jpg", rotate=False), frames_of(tmp_path / "turned.jpg")
     assert stored.image.size == (8, 6) and turned.image.size == (6, 8)
+    picture.save(tmp_path / "turned.tif", exif=exif)
+    for name in ("turned.jpg", "turned.tif"):
+        with Image.open(tmp_path / name) as opened:  # asking twice gives the same
+            assert [frame.image.size for frame in frames_of([opened, opened])] == [(6, 8)] * 2
 
 
 def test_what_is_damaged_is_passed_over_and_named(tmp_path):

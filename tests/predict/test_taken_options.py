@@ -301,3 +301,11 @@ def test_one_tensor_cannot_fill_a_network_of_gigabytes(small, tmp_path):
     path = rewritten(small, tmp_path, model=weights, config=config.dump())
     with pytest.raises(UserError, match=r"MiB of weights, and the network of its config \d+; name"):
         load_network(path, device="cpu")
+
+
+def test_how_photographs_of_a_test_set_are_turned_is_the_networks():
+    assert taken({"INPUT": {"EXIF": "apply"}}).INPUT.EXIF == "apply"
+
+
+def test_a_data_set_may_be_called_in_any_language():
+    assert taken({"DATASETS": {"TRAIN": ["\u00fcbung_1", "\u6c34"]}}).DATASETS.TRAIN == ("\u00fcbung_1", "\u6c34")

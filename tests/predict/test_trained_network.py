@@ -91,6 +91,25 @@ def test_a_test_needs_the_checkpoint_alone_and_writes_beside_it(small, tmp_path)
     assert (vocabulary, cfg.OUTPUT_DIR) == (None, "there")
 
 
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_a_test_says_where_the_training_found_its_data(small, tmp_path, is_beside):
+    catalog = tmp_path / "catalog.py"
+    catalog.write_text(
+        "class DatasetCatalog:\n    @staticmethod\n    def get(name):\n"
+        f"        return dict(factory='COCODataset', args=dict(ann_file={str(catalog)!r}, root={str(tmp_path)!r}))\n"
+    )
+    config = small.cfg.clone()
+    config.merge_from_list(["PATHS_CATALOG", str(catalog), "DATASETS.TEST", ("mine_val",), "DATASETS.DATA_DIR", "mine"])
+    changed = rewritten(small, tmp_path, config=None if is_beside else config.dump())
+    if is_beside:
+        (tmp_path / "config.yml").write_text(config.dump())
+    message = f"mine_val.* was trained with PATHS_CATALOG {catalog} DATASETS.DATA_DIR mine, .*: give it again"
+    with pytest.raises(UserError, match=message):
+        testing_config(changed)
+    cfg, _ = testing_config(changed, ["PATHS_CATALOG", str(catalog)])
+    assert cfg.DATASETS.TEST == ("mine_val",) and str(catalog) == cfg.PATHS_CATALOG
+
+
 def without_a_layer(weights):
     return {name: tensor for name, tensor in weights.items() if "mask_fcn_logits" not in name}
 

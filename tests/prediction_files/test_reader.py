@@ -9,6 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.data.datasets import COCODataset, ConcatDataset, DetailDataset
+from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions, tasks_of
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.tasks.occlusion import OcclusionPrediction
@@ -155,6 +156,10 @@ def test_an_image_that_no_entry_names_has_no_objects(read):
     assert read("instance", []).read(0) == {"instance": []}
 
 
+def test_ids_with_a_decimal_point_are_numbers(read):
+    assert len(read("detection", [box(image_id=5.0, category_id=284.0)]).read(1)["detection"]) == 1
+
+
 def test_rows_have_what_pycocotools_would_add(read):
     (row,) = read("detection", [box()]).read(1)["detection"]
     assert (row["category_id"], row["area"], row["iscrowd"]) == (2, 6.0, 0)
@@ -163,6 +168,12 @@ def test_rows_have_what_pycocotools_would_add(read):
     joints = [1.0, 2, 1] * 13 + [4.0, 0, 0]
     (row,) = read("keypoint", [person(keypoints=joints)]).read(1)["keypoint"]
     assert row["bbox"] == [1, 0, 3, 2] and row["area"] == 6.0
+
+
+def test_a_row_without_a_box_has_that_of_its_mask_as_in_pycocotools(read):
+    rows = read("detection", [mask(), box()]).read(1)["detection"]
+    assert rows[0]["bbox"] == coco_mask.toBbox(code()).tolist() and rows[0]["area"] == coco_mask.area(code()) == 6
+    assert rows[1]["bbox"] == box()["bbox"]
 
 
 @pytest.mark.parametrize("kind", ["keypoint", "classification"])
@@ -178,6 +189,16 @@ def test_run_lengths_as_numbers_are_taken(read):
     counts = np.diff([0, *ends, pixels.size]).tolist()
     (row,) = read("instance", [mask(segmentation={"size": [4, 6], "counts": counts})]).read(1)["instance"]
     assert row["segmentation"] == code()
+
+
+def test_classes_without_instances_are_taken_where_asked_for(read, dataset, tmp_path):
+    sky = [box(category_id=420)]
+    (tmp_path / "sky.json").write_text(json.dumps(sky))
+    reader = PredictionReader(dataset, {"detection": tmp_path / "sky.json"}, [TASKS["detection"]], all_classes=True)
+    (row,) = reader.read(1)["detection"]
+    assert row["category_id"] == 3 == len(dataset.vocabulary.thing_names) + 1
+    # as an object it has no name, so pictures leave it out
+    assert len(to_prediction({"detection": [row]}, SIZE, dataset.vocabulary, [TASKS["detection"]]).instances) == 0
 
 
 def part(name, rle, **more):
@@ -215,11 +236,11 @@ NAN, HUGE = float("nan"), 10**400
 WRONG = [
     ("detection", [box(), box(image_id=6)], "entry 1 has the image_id 6, which no image of the data set has"),
     ("detection", [box(image_id=True)], "entry 0 has the image_id True"),
-    ("detection", [box(image_id=5.0)], "entry 0 has the image_id 5.0"),
+    ("detection", [box(image_id=5.5)], "entry 0 has the image_id 5.5"),
     ("detection", [box(image_id=[5])], r"entry 0 has the image_id \[5\]"),
     ("detection", [{"category_id": 284, "bbox": [0, 0, 1, 1], "score": 1}], "entry 0 has no 'image_id'"),
     ("detection", [box(category_id=420)], "has the category_id 420, which is none of the 2 with objects"),
-    ("detection", [box(category_id="284")], "has the category_id '284'"),
+    ("detection", [box(category_id="284")], "has the category_id '284', which is text, but the data set's are numbers"),
     ("detection", [box(score=NAN)], "has the score nan; it must be a finite number"),
     ("detection", [box(score=HUGE)], "has the score 1000"),
     ("detection", [box(score=True)], "has the score True"),
@@ -323,6 +344,30 @@ def test_maps_of_another_network_in_sixteen_bits(maps):
 def test_a_map_that_does_not_fit_is_named(maps, task, values, message):
     with pytest.raises(UserError, match=message):
         maps(task, values).read(1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (((1,), (1,)), "no pixel of its 2 maps reaches the first threshold, 2.55 of 255"),
+        (((0,), (2,)), "multiply maps in 0 and 1 by 255"),
+        (((255, 255, 0), (128,)), "most pixels of each of its 2 maps are edges"),
+        (((0,), (3, 0)), ""),
+        (((255,), (255, 0)), ""),
+    ],
+)
+def test_edge_maps_in_0_and_1_and_inverted_ones_are_doubted(rows, message):
+    (file,) = TASKS["boundary"].files()
+    found = file.doubt(np.array([row], np.uint8) for row in rows)
+    assert message in found and bool(found) == bool(message)
+
+
+@pytest.mark.parametrize("task", ["boundary", "occlusion"])
+def test_doubtful_maps_are_warned_of_when_they_are_opened(maps, caplog, task):
+    beside = [("occlusion_direction", full(9, np.uint16))] if task == "occlusion" else []
+    with caplog.at_level(logging.WARNING):
+        maps(task, full(1), beside)
+    assert f"/{task}: no pixel of its 1 maps reaches the first threshold" in caplog.text
 
 
 def test_directions_have_to_lie_beside_the_edges(maps):

@@ -8,8 +8,10 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.keypoint import JointSet, Keypoints
 from maskrcnn_benchmark.structures.objects import ObjectsWithValues
-from maskrcnn_benchmark.tasks.keypoint import LEFT_SIDE, MIDDLE
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.keypoint import LEFT_SIDE, MIDDLE, RIGHT_SIDE
 from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.visualization.canvas import Canvas, message_panel
 from maskrcnn_benchmark.visualization.palette import class_colours, direction_colours, part_colours
@@ -20,7 +22,8 @@ def test_ground_truth_and_prediction_are_drawn_at_the_canvas_size(task, image, g
     before = image.copy()
     for known in (ground_truth, prediction):
         picture = task.draw(image, known, vocabulary)
-        assert picture.shape == (360, 480, 3)
+        assert (len(picture) > 360) == (task.key in ("part", "occlusion"))  # these have a legend below
+        assert picture.shape == (max(360, len(picture)), 480, 3)
         assert picture.dtype == np.uint8
         assert not np.array_equal(picture, message_panel(image, "not annotated"))
         assert not np.array_equal(picture, message_panel(image, "not predicted"))
@@ -82,6 +85,23 @@ def test_predicted_joints_of_other_classes_are_not_drawn(image, prediction, voca
     prediction.instances.add_field("labels", torch.tensor([2, 2]))
     picture = TASKS["keypoint"].draw(np.zeros_like(image), prediction, vocabulary)
     assert len(pixels_of(picture, LEFT_SIDE)) == 0
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=str)
+def test_a_legend_needs_no_names(task):
+    assert all(isinstance(title, str) for title, _ in task.legend(Vocabulary(("crate",))))
+
+
+def test_sides_are_those_that_a_mirror_exchanges_whatever_letter_a_name_begins_with(image):
+    joints = JointSet.from_names(("root", "eye_left", "eye_right", "lip"))
+    places = torch.tensor([[[20.0, 20, 1], [60, 20, 1], [100, 20, 1], [140, 20, 1]]])
+    people = BoxList(torch.tensor([[10.0, 10, 150, 100]]), (160, 120))
+    people.add_field("labels", torch.tensor([1]))
+    people.add_field("keypoints", Keypoints(places, (160, 120), joints=joints))
+    vocabulary = Vocabulary(("hand",), joints=joints)
+    picture = TASKS["keypoint"].draw(np.zeros_like(image), ImageAnnotations((160, 120), people=people), vocabulary)
+    row = [picture[61, 3 * x + 1].tolist() for x in (20, 60, 100, 140)]
+    assert row == [list(MIDDLE), list(LEFT_SIDE), list(RIGHT_SIDE), list(MIDDLE)]
 
 
 def test_parts_are_painted_on_their_pixels(image, ground_truth, prediction, vocabulary):

@@ -78,8 +78,8 @@ def test_the_vocabulary_says_who_has_joints_and_parts():
     vocabulary = Vocabulary(thing_names=("dog", "person"), parts=PARTS, joints=DETAIL_JOINTS)
     assert owners_of_parts(vocabulary) == ((2,), (2,)) and owners_of_parts(None) is None
     assert TASKS["keypoint"].build_head(made, 8, vocabulary).keypoint_labels == {2}
-    nobody = Vocabulary(thing_names=("dog",), parts=PARTS, joints=DETAIL_JOINTS)
-    assert TASKS["keypoint"].build_head(made, 8, nobody).keypoint_labels is None
+    nobody = Vocabulary(thing_names=("dog", "cat"), parts=PARTS, joints=DETAIL_JOINTS)
+    assert TASKS["keypoint"].build_head(made, 8, nobody).keypoint_labels == {1, 2}
     assert TASKS["part"].build_head(made, 8, vocabulary).part_labels == {2}
 
 

@@ -60,7 +60,15 @@ def data(tmp_path_factory):
     ("missing", "files"),
     [
         ("occlusion", ["tasks/occlusion.py", "modeling/fpn_heads/occlusion.py"]),
-        ("keypoint", ["tasks/keypoint.py", "modeling/roi_heads/keypoint_head", "evaluation/coco/keypoint.py"]),
+        (
+            "keypoint",
+            [
+                "tasks/keypoint.py",
+                "modeling/roi_heads/keypoint_head",
+                "evaluation/coco/keypoint.py",
+                "evaluation/detail_toolkit_keypoint.py",
+            ],
+        ),
     ],
 )
 def test_seven_tasks_do_without_the_eighth(missing, files, data, tmp_path):

@@ -268,11 +268,10 @@ def test_an_unknown_device_is_refused_before_measuring(benchmark):
 
 
 def test_main_writes_what_was_measured_with_the_machine(benchmark, tmp_path, monkeypatch):
-    subject = benchmark.Subject("a fake", lambda parser: None, lambda args: {"ratio": args.rounds / 2})
-    monkeypatch.setitem(benchmark.SUBJECTS, "fake", subject)
-    benchmark.main(["fake", "--rounds", "3", "--json", str(tmp_path / "a.json")])
+    monkeypatch.setitem(benchmark.MEASURES, "balancing", lambda args: {"ratio": args.rounds / 2})
+    benchmark.main(["balancing", "--rounds", "3", "--json", str(tmp_path / "a.json")])
     result = json.loads((tmp_path / "a.json").read_text())
-    assert (result["subject"], result["ratio"]) == ("fake", 1.5)
+    assert (result["subject"], result["ratio"]) == ("balancing", 1.5)
     assert result["threads"] >= 1 and result["torch"]
 
 

@@ -21,6 +21,7 @@ from maskrcnn_benchmark.structures.target_batch import TargetBatch
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.utils.threads import allowed_cores
 
 TOOL = Path(__file__).parents[2] / "tools" / "check_device.py"
@@ -358,7 +359,7 @@ def test_real_stages_pass_on_a_cpu(tool, tmp_path, capsys):
     written = json.loads(file.read_text())
     versions, operations = written["stages"]
     assert values(versions)["torch"].startswith(torch.__version__) and values(versions)["GPU"]
-    assert f"on {allowed_cores()} cores that this process may use" in values(versions)["threads"]
+    assert f"on {counted(allowed_cores(), 'core')} that this process may use" in values(versions)["threads"]
     assert values(operations)["ROIAlign, largest difference"] < 1e-4
     assert values(operations)["NMS of a batch's levels, share of other boxes"] == 0
     output = capsys.readouterr().out

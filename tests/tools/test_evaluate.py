@@ -131,6 +131,20 @@ def test_other_networks_are_shown_beside(call, tmp_path):
     assert " 62.5 " in screen and "delta_m" in screen
 
 
+def test_masks_are_not_scored_where_nobody_annotated_any(call, tmp_path):
+    toy_coco.write_coco(tmp_path / "data")
+    annotations = tmp_path / "data/coco/annotations/instances_val2017.json"
+    content = json.loads(annotations.read_text())
+    for row in content["annotations"]:
+        row.pop("segmentation", None)
+    annotations.write_text(json.dumps(content))
+    (tmp_path / "segm.json").write_text("[]")
+    words = ("--segm", str(tmp_path / "segm.json"), "--annotations", str(annotations), "--layout", "coco")
+    code, _, errors, results = call(*words, "--workers", "0")
+    assert code == 2 and results is None
+    assert "no image of the data set is annotated for the task 'instance'" in errors
+
+
 def test_a_coco_file_without_images(call, tmp_path):
     toy_coco.write_coco(tmp_path / "data")
     annotations = tmp_path / "data/coco/annotations/instances_val2017.json"

@@ -74,7 +74,7 @@ def test_a_file_in_cocos_layout(tmp_path, monkeypatch):
         "annotations": rows,
     }
     (tmp_path / "coco.json").write_text(json.dumps(content))
-    text = run(monkeypatch, tmp_path, "--layout", "coco", "--annotations", tmp_path / "coco.json", "--workers", 0)
+    text = run(monkeypatch, tmp_path, "--annotations", tmp_path / "coco.json", "--workers", 0)  # it is recognised
     assert images_by_phase(text) == ["2", "100.0%"]
     assert "&lt;cat&gt;" in text and "<cat>" not in text.replace('"<cat>"', "")
     assert dict(samples_of(text)[0]["facts"])["objects"] == "2 <cat>"

@@ -1,16 +1,19 @@
 """The command `tools/export_model.py`: what it writes, what it says, and what it does not leave behind."""
 
+import ast
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from maskrcnn_benchmark.export import export
 from maskrcnn_benchmark.export.program_file import read_program
+from maskrcnn_benchmark.layers.mask_paste import paste_masks, paste_parts
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 
@@ -93,13 +96,13 @@ def test_flags_stand_before_and_after_options():
 
 
 @pytest.mark.slow
-def test_the_example_of_the_documentation_runs(small, tmp_path, monkeypatch, capsys):
+def test_the_examples_of_the_documentation_run(small, tmp_path, monkeypatch, capsys):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    words = [small.checkpoint, "--output", str(tmp_path), "--tasks", "detection"]
+    words = [small.checkpoint, "--output", str(tmp_path), "--tasks", "detection,instance,part"]
     assert export_model.main(words) == 0
     Image.open(small.images[0]).convert("RGB").resize((333, 250)).save(tmp_path / "photo.jpg")
-    example, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    example, pasting, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     found = {}
@@ -111,3 +114,24 @@ def test_the_example_of_the_documentation_runs(small, tmp_path, monkeypatch, cap
         assert 0 <= left <= right <= 333 and 0 <= top <= bottom <= 250
     expected = export.Reference(export_model.Predictor(small.checkpoint, device="cpu").network)
     assert (found["image"] == expected.input_of(found["photo"])).all()
+    exec(pasting, found)
+    assert found["masks"][0].shape == found["part_map"].shape == (250, 333)
+    assert set(ast.literal_eval(capsys.readouterr().out)) <= set(small.vocabulary.parts.labels)
+
+
+def test_the_pasting_of_the_documentation_is_that_of_the_network():
+    _, pasting, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    rng, (width, height) = np.random.default_rng(0), (90, 70)
+    corners = rng.uniform((-5, -5), (width, height), (40, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(0, 60, (40, 2))], axis=1).astype(np.float32)
+    masks, parts = rng.random((40, 14, 14), np.float32), rng.random((40, 4, 7, 7), np.float32)
+    parts[::3, 0] = 1
+    predictions = {"boxes": boxes, "masks": masks, "parts": parts, "scores": rng.random(40, np.float32)}
+    described = {"vocabulary": json.dumps({"parts": {"labels": ["head", "torso", "leg"]}})}
+    photo, scale = Image.new("RGB", (width, height)), np.array([1.5, 0.5] * 2)
+    found = {"np": np, "json": json, "predictions": predictions, "described": described, "photo": photo, "scale": scale}
+    exec(pasting, found)
+    boxes, masks, parts, scores = (torch.as_tensor(predictions[name]) for name in predictions)
+    boxes = boxes * torch.tensor([1.5, 0.5, 1.5, 0.5])
+    assert np.array_equal(np.stack(found["masks"]), paste_masks(masks, boxes, photo.size).numpy())
+    assert np.array_equal(found["part_map"], paste_parts(parts, boxes, scores, photo.size).numpy())

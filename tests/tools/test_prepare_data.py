@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from maskrcnn_benchmark.data.preparation import archives, placing
 from maskrcnn_benchmark.data.preparation.archives import Limits, list_files
@@ -401,3 +402,31 @@ def test_a_section_that_some_tasks_do_without_is_no_failure(tool, tmp_path, deta
     (tmp_path / "a.json").write_text(json.dumps({**CONTENT, "counts": {"joints": 0, "parts": 0}}))
     options = ["--voc", str(voc), "--annotations", str(tmp_path / "a.json"), "--expect", "4"]
     assert tool.main([*options, "--data-dir", str(detail.parent)]) == 0
+
+
+def test_a_file_in_cocos_layout_is_prepared_as_such(tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location("prepare_data_alone", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "prepare_data_alone", tool)
+        spec.loader.exec_module(tool)
+    images = [{"id": i, "file_name": f"{i}.png", "width": 8, "height": 8} for i in (1, 2)]
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4], "segmentation": [], "iscrowd": "0"}
+    content = {"images": images, "categories": [{"id": 1, "name": "crate"}], "annotations": [box]}
+    folder = tmp_path / "crates"
+    (folder / "images").mkdir(parents=True)
+    (folder / "annotations.json").write_text(json.dumps(content))
+    Image.new("RGB", (8, 8)).save(folder / "images" / "1.png")
+    options = ["--data-dir", str(tmp_path), "--name", "crates", "--workers", "0"]
+    assert tool.main(options) == 1
+    out = capsys.readouterr().out
+    assert "images: 1 that can be used: 1 image is missing, such as" in out and "2.png of image 2" in out
+    Image.new("RGB", (8, 8)).save(folder / "images" / "2.png")
+    assert tool.main(options) == 0
+    out = capsys.readouterr().out
+    assert "iscrowd is not 0 or 1" in out and "segmentation encloses nothing, so its object has a box" in out
+    assert "ok       images: 2 that can be used" in out
+    content["annotations"] = []
+    (folder / "annotations.json").write_text(json.dumps(content))
+    assert tool.main(options) == 1
+    assert "missing  annotations to train on: none of its 2 images has an annotation" in capsys.readouterr().out

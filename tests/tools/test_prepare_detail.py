@@ -137,3 +137,34 @@ def test_real_files_are_prepared(run, real_data, tmp_path):
         )
         assert code == 0, errors
         assert len(DetailDataset(tmp_path / name / "annotations.index.sqlite", folder / "images")) == images
+
+
+COCO = {
+    "images": [{"id": 1, "file_name": "a.png", "width": 4, "height": 4}],
+    "categories": [{"id": 1, "name": "crate"}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 3, 3], "iscrowd": 0, "area": 9}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({}, 0, "1 annotations"),
+        ({"annotations": []}, 1, "nothing to train on: none of its 1 images has an annotation to learn from"),
+        ({"annotations": None}, 1, "nothing to train on"),
+        ({"images": []}, 2, "no image of it can be used"),
+        ({"categories": []}, 2, "none of its 1 annotations can be used"),
+    ],
+)
+def test_cocos_layout_is_recognised_and_nothing_usable_is_no_success(run, tmp_path, change, code, words):
+    (tmp_path / "a.json").write_text(json.dumps({**COCO, **change}))
+    found, out, err = run("--annotations", tmp_path / "a.json", "--workers", 0)
+    assert found == code and words in out + err and (code != 2 or err.count("\n") == 1)
+
+
+def test_a_file_in_details_layout_without_records_is_no_success(run, data):
+    content = json.loads((data / "annotations.json").read_text())
+    content = {key: [] if key.startswith("annos_") else value for key, value in content.items()}
+    (data / "annotations.json").write_text(json.dumps(content))
+    code, out, _ = run("--annotations", data / "annotations.json", "--workers", 0)
+    assert code == 1 and "nothing to train on: it has no record in annos_segmentation" in out

@@ -1,6 +1,8 @@
 """How a tool ends."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -84,3 +86,24 @@ def test_a_lost_process_is_one_line(capsys):
 def test_an_error_of_the_program_keeps_its_trace(error):
     with pytest.raises(type(error), match=r"^x$"):
         run_tool(raising(error))
+
+
+def test_names_of_any_script_are_used_and_shown_in_an_ascii_locale(tmp_path):
+    (tmp_path / "café 狗.txt").write_text("ü", encoding="utf-8")
+    script = (
+        "import sys; from pathlib import Path; from maskrcnn_benchmark.utils.cli import run_tool\n"
+        "def main():\n"
+        "    print(sys.argv[1], (Path(sys.argv[2]) / 'caf\\u00e9 \\u72d7.txt').read_text(encoding='utf-8'))\n"
+        "run_tool(main)"
+    )
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", script, "straße", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True)
+    assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (0, "straße ü\n", "")
+
+
+def test_what_a_screen_cannot_show_is_shown_as_its_escape(tmp_path):
+    script = "from maskrcnn_benchmark.utils.cli import run_tool\nrun_tool(lambda: print('caf\\u00e9 \\u72d7 \\udcff'))"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"caf\xe9 \\u72d7 \\udcff\n")

@@ -6,7 +6,7 @@ from torch import nn
 
 from maskrcnn_benchmark.config import cfg as defaults
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
-from maskrcnn_benchmark.utils.checkpoint import Checkpointer
+from maskrcnn_benchmark.utils.checkpoint import Checkpointer, DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizer_state import regroup
 
@@ -81,3 +81,41 @@ def test_the_state_of_other_parameters_is_the_users_error(tmp_path):
         UserError, match=r"a\.pth: its optimizer does not fit.*5 parameters, and 6 are trained.*MODEL\.WEIGHT"
     ):
         Checkpointer(network, optimizer).load(str(tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize(("before", "now"), [(0.9, 0.5), (0.0, 0.9), (0.9, 0.0)])
+def test_weight_decay_and_momentum_are_the_configs_where_a_training_goes_on(tmp_path, before, now):
+    folder, network = str(tmp_path), make_network()
+    cfg = defaults.clone()
+    cfg.merge_from_list(["SOLVER.MOMENTUM", before, "SOLVER.WEIGHT_DECAY", 0.1, "SOLVER.WEIGHT_DECAY_BIAS", 0.2])
+    optimizer = make_optimizer(cfg, network)
+    step(network, optimizer)
+    DetectronCheckpointer(cfg, network, optimizer, None, folder).save("model_0000001", iteration=1)
+    cfg.merge_from_list(["SOLVER.MOMENTUM", now, "SOLVER.WEIGHT_DECAY", 0.3, "SOLVER.WEIGHT_DECAY_BIAS", 0.4])
+    again = make_network()
+    other = make_optimizer(cfg, again)
+    DetectronCheckpointer(cfg, again, other, None, folder).load()
+    assert [group["weight_decay"] for group in other.param_groups] == [0.3, 0.4]
+    assert [group["momentum"] for group in other.param_groups] == [now, now]
+    buffers = [other.state[p].get("momentum_buffer") for group in other.param_groups for p in group["params"]]
+    assert all((buffer is not None) == (before > 0) for buffer in buffers)
+    weight = again[1].weight
+    old, weight.grad = weight.detach().clone(), torch.zeros_like(weight)
+    moved = 0.3 * old + (now * other.state[weight]["momentum_buffer"] if before and now else 0)
+    other.step()
+    torch.testing.assert_close(weight, old - cfg.SOLVER.BASE_LR * moved)
+
+
+@pytest.mark.parametrize(("before", "now"), [("AdamW", "SGD"), ("SGD", "AdamW")])
+def test_the_state_of_another_optimizer_is_one_line(tmp_path, before, now):
+    cfg, network = defaults.clone(), make_network()
+    cfg.SOLVER.OPTIMIZER = before
+    optimizer = make_optimizer(cfg, network)
+    step(network, optimizer)
+    DetectronCheckpointer(cfg, network, optimizer, None, str(tmp_path)).save("model_0000001", iteration=1)
+    cfg.SOLVER.OPTIMIZER = now
+    fresh = DetectronCheckpointer(cfg, network, make_optimizer(cfg, network), None, str(tmp_path))
+    with pytest.raises(
+        UserError, match=f"its optimizer does not fit .*it is of {before}, and SOLVER.OPTIMIZER .* {now}"
+    ):
+        fresh.load()

@@ -30,7 +30,7 @@ RECORD = {"state": "finished", "error": None, "iteration": 6, "training_seconds"
     [
         (b"", "it is not valid JSON"),
         (b"[1, 2", "it is not valid JSON"),
-        (b"\xff\xfe{}", "it is not UTF-8 at byte 0"),
+        (b"\xff{}", r"it is not UTF-8 \(byte 0xFF at offset 0\)"),
         (b"[" * 100_000, "it nests more than 32 levels"),
         (b"[" * 40 + b"]" * 40, "it nests more than 32 levels"),
         (b"9" * 5000, "it holds a whole number of 5000 digits"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskrcnn_benchmark.utils.text import is_text, printable, printable_lines
+from maskrcnn_benchmark.utils.text import an, counted, is_text, printable, printable_lines
 
 
 def test_text_is_shown_on_one_line():
@@ -26,3 +26,9 @@ def test_controls_are_no_text(control):
 
 def test_the_end_of_a_line_is_text_of_several_lines_only():
     assert is_text("a\n\tb", multiline=True) and not is_text("a\nb") and not is_text("a\r\n", multiline=True)
+
+
+def test_one_is_no_plural():
+    assert [counted(n, "object") for n in (0, 1, 2)] == ["0 objects", "1 object", "2 objects"]
+    assert (counted(1, "process", "processes"), counted(3, "process", "processes")) == ("1 process", "3 processes")
+    assert [an(noun) for noun in ("int", "str", "ImageList")] == ["an int", "a str", "an ImageList"]

@@ -129,3 +129,16 @@ def test_a_resumed_training_computes_with_the_threads_that_it_began_with(monkeyp
         assert "those that were free at the start" in threads.describe_threads()
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_forked_child_of_a_process_that_has_computed_computes_with_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        threads.keep_forks_alive()
+        child = os.fork()
+        if child == 0:
+            os._exit(torch.get_num_threads())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1 and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -133,8 +133,8 @@ def test_aliases_that_expand_without_end_cost_little(bomb):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"A: 1\nB: \xff\n", r"line 2 is not UTF-8 text; save it as UTF-8"),
-        ("A: 1\n".encode("utf-16"), r"line 1 is not UTF-8 text"),
+        (b"A: 1\nB: \xff\n", r"line 2 is not UTF-8 \(byte 0xFF at offset 8\); save it as UTF-8"),
+        ("A: 1\n".encode("utf-16")[:-1], r"line 1 is not UTF-16-LE"),
         (b"A: 1\n" * MAX_BYTES, "more than 256 KiB"),
     ],
 )
@@ -147,6 +147,8 @@ def test_bytes_that_are_no_text_name_the_file_and_the_line(tmp_path, data, messa
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
     file = tmp_path / "a.yaml"
+    file.write_text("A: é", encoding="utf-16")
+    assert read_yaml(file) == {"A": "é"}
     file.write_text("A: é", encoding="utf-8-sig")
     assert read_yaml(file) == {"A": "é"}
 

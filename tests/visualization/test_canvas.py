@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from maskrcnn_benchmark.visualization.canvas import (
+    ENTRIES_SHOWN,
     Canvas,
     canvas_scale,
     enlarge_labels,
     enlarge_mask,
     message_panel,
+    stacked,
     window_of,
 )
 
@@ -70,10 +74,48 @@ def test_enlarging_keeps_masks_and_labels_in_place():
     assert mask[:18].all() and not mask[22:].any()
 
 
-def test_a_legend_never_exceeds_the_canvas(image):
-    canvas = Canvas(image)
-    canvas.legend([(f"part {i}", (255, 0, 0)) for i in range(200)])
-    assert canvas.finish().shape == (384, 480, 3)
+SIDES = st.one_of(st.integers(1, 40), st.integers(1, 1600))
+
+
+@settings(max_examples=30, deadline=None)
+@given(SIDES, SIDES, st.lists(st.integers(1, 30), min_size=1, max_size=4), st.sampled_from((None, 1.0)))
+def test_legends_stand_below_the_picture_and_apart_from_one_another(width, height, counts, scale):
+    image = np.full((height, width, 3), 90, np.uint8)
+    canvas, plain = Canvas(image, scale=scale), Canvas(image, scale=scale)
+    wheel = np.full((2 * canvas.text_size,) * 2 + (3,), (0, 0, 250), np.uint8)
+    canvas.legend([("in front: left of arrow", wheel)])
+    colours = []
+    for place, count in enumerate(counts):
+        entries = [(f"{'name ' * place}{i}", (250, 10 * i, 40 * place)) for i in range(count)]
+        colours += [colour for _, colour in entries[:ENTRIES_SHOWN]]
+        canvas.legend(entries)
+    for drawn in (canvas, plain):
+        drawn.label("tag", [(5, 30)], (255, 0, 255))
+    w, h = canvas.size
+    picture = canvas.finish()
+    assert np.array_equal(picture[:h, :w], plain.finish())
+    strip = picture[h:]
+    assert (picture[:h, w:] == 255).all()
+    assert (strip == (0, 0, 250)).all(2).sum() == len(wheel) ** 2  # samples are whole: nothing lies on them
+    for colour in colours:
+        assert (strip == colour).all(2).sum() == round(canvas.text_size * 0.8) ** 2
+
+
+def test_a_legend_is_as_large_whatever_is_found(image):
+    def shape(entries):
+        canvas = Canvas(image)
+        canvas.legend(entries, [f"a rather long name {i}" for i in range(30)])
+        return canvas.finish().shape
+
+    few, many = ([(f"a rather long name {i}", (255, 0, 0)) for i in range(count)] for count in (1, 30))
+    assert shape([]) == shape(few) == shape(many)
+    assert shape(many)[0] > 384 and shape(many)[1] == 480
+
+
+def test_pictures_of_several_sizes_are_stacked_on_white():
+    dark, pale = np.zeros((2, 3, 3), np.uint8), np.full((1, 5, 3), 9, np.uint8)
+    both = stacked([dark, pale])
+    assert both[:, :, 0].tolist() == [[0, 0, 0, 255, 255]] * 2 + [[9] * 5]
 
 
 def test_a_message_panel_is_grey_with_words_and_has_the_canvas_size(image):
@@ -107,17 +149,6 @@ def test_a_canvas_of_a_given_scale_has_lines_and_text_in_proportion():
     assert large.line > 8 * usual.line and large.rim > usual.rim
     ribbon = Canvas(np.zeros((60, 4000, 3), np.uint8), scale=1)
     assert ribbon.text_size == 14  # a text of the length's proportion would be higher than the picture
-
-
-def test_legends_and_name_tags_keep_apart(image):
-    canvas = Canvas(image)
-    for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
-        canvas.legend([("a name", colour), ("another", colour)])
-    canvas.label("tag", [(5, 30), (200, 200)], (255, 0, 255))
-    picture = canvas.finish()
-    for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
-        size = round(canvas.text_size * 0.8) * 1.25 * 0.7
-        assert (picture == colour).all(2).sum() == pytest.approx(2 * size**2, rel=0.35)  # both samples are whole
 
 
 def test_text_of_a_crowd_is_smaller(image):

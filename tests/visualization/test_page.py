@@ -22,10 +22,12 @@ def test_the_page_embeds_image_ground_truth_and_prediction_of_every_task(sample,
     text = path.read_text()
     pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
     assert len(pictures) == 1 + 2 * 8
-    assert {Image.open(io.BytesIO(base64.b64decode(p))).size for p in pictures} == {(480, 360)}
+    sizes = [Image.open(io.BytesIO(base64.b64decode(p))).size for p in pictures]
+    assert {width for width, _ in sizes} == {480}
+    assert [height for _, height in sizes].count(360) == 1 + 2 * 6  # parts and occlusion have a legend below
     assert not re.search(r'(src|href)="(?!data:)', text)
     assert "&lt;a&gt; 2008_000001.jpg" in text and "<a>" not in text
-    assert all(f"<th>{task.title}</th>" in text for task in TASKS.values())
+    assert all(f"<h3>{task.title}</h3>" in text for task in TASKS.values())
 
 
 def test_each_image_gets_a_montage_of_its_own(sample, vocabulary, tmp_path):
@@ -42,6 +44,13 @@ def test_a_montage_has_ground_truth_above_prediction(sample, vocabulary):
     column = picture[:, -250, 0]
     assert np.argmax(column == 50) < np.argmax(column == 150)
     assert (column == 50).sum() == (column == 150).sum() == 358  # less the frame
+
+
+def test_a_montage_has_room_for_a_legend(sample, vocabulary):
+    image, _, _, title = sample
+    low, high = np.zeros((360, 480, 3), np.uint8), np.full((400, 480, 3), (200, 0, 0), np.uint8)
+    picture = montage(image, [[low, low], [high, low]], list(TASKS.values())[:2], title)
+    assert (picture == (200, 0, 0)).all(2).sum() == 398 * 478  # less the frame
 
 
 def test_a_montage_wraps_after_the_given_number_of_columns(sample, vocabulary):

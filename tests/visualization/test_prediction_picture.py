@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
@@ -35,19 +37,49 @@ def test_a_grid_holds_every_panel_as_it_is(image, prediction, vocabulary):
         assert np.array_equal(grid[y : y + height, x : x + width], panel)
 
 
+def test_a_grid_has_room_for_the_panels_with_legends(image, prediction, vocabulary):
+    panels = [TASKS[task].draw(image, prediction, vocabulary) for task in ("semantic", "part", "boundary")]
+    plain, high = panels[0].shape[0], panels[1].shape[0]
+    assert high > plain
+    grid, head = draw_grid(image, panels, ["semantic", "part", "boundary"]), 2 * round(480 / 26)
+    assert grid.shape == (10 + 2 * (10 + head + high), 10 + 3 * 490, 3)
+    assert np.array_equal(grid[10 + head : 10 + head + high, 10 + 2 * 490 :][:, :480], panels[1])
+    assert (grid[10 + head + plain : 10 + head + high, 500:980] == 255).all()
+
+
 @pytest.mark.parametrize("scale", [1.0, 2.5])
 def test_an_overlay_has_the_size_that_is_asked_for(image, prediction, vocabulary, scale):
     for task in TASKS:
         picture = overlay(image, prediction, vocabulary, [task], scale=scale)
-        assert picture.shape == (round(120 * scale), round(160 * scale), 3)
-        assert not np.array_equal(picture, Canvas(image, scale=scale).finish()), task
+        plain = Canvas(image, scale=scale).finish()
+        assert plain.shape == (round(120 * scale), round(160 * scale), 3)
+        assert not np.array_equal(picture[: len(plain)], plain) or task == "classification"
+        has_legend = task in ("part", "occlusion", "classification")
+        assert picture.shape[1] == plain.shape[1] and (len(picture) > len(plain)) == has_legend
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sets(st.sampled_from(sorted(TASKS)), min_size=1),
+    st.one_of(st.tuples(st.integers(1, 700), st.integers(1, 700)), st.sampled_from([(1200, 20), (20, 1200), (8, 8)])),
+)
+def test_legends_cover_nothing_of_an_overlay_of_any_tasks_and_size(prediction, vocabulary, keys, size):
+    known = prediction.resize(size)
+    image = np.full((size[1], size[0], 3), 120, np.uint8)
+    legends = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Canvas, "legend", lambda canvas, *legend: legends.append(legend))
+        plain = overlay(image, known, vocabulary, keys, scale=None)
+    picture = overlay(image, known, vocabulary, keys, scale=None)
+    assert np.array_equal(picture[: plain.shape[0], : plain.shape[1]], plain)
+    assert bool(legends) == (len(picture) > len(plain))
 
 
 def test_a_large_image_keeps_its_pixels_and_a_small_one_grows(prediction, vocabulary):
     large = np.zeros((1300, 1200, 3), np.uint8)
-    assert overlay(large, prediction, vocabulary, ["classification"], scale=None).shape == large.shape
+    assert overlay(large, prediction, vocabulary, ["semantic"], scale=None).shape == large.shape
     small = np.zeros((30, 40, 3), np.uint8)
-    assert overlay(small, prediction, vocabulary, ["classification"], scale=None).shape == (360, 480, 3)
+    assert overlay(small, prediction, vocabulary, ["semantic"], scale=None).shape == (360, 480, 3)
 
 
 def test_an_overlay_shows_all_its_tasks(image, prediction, vocabulary):

@@ -1,6 +1,5 @@
 """The loss combiner beside the plain sum of all losses, written in the simplest way."""
 
-import argparse
 import math
 import statistics
 
@@ -17,11 +16,8 @@ from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, task_of_loss
-from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
-
-SUMMARY = "weightings and aggregations of eight tasks beside the plain sum of their losses"
 
 PLAIN, FIXED = "plain sum", "fixed weights"
 FEATURES, PARAMETERS = "upgrad at features", "upgrad at parameters"
@@ -142,15 +138,6 @@ def alone(cfg, names, batch):
         wait_for(device)
 
     return {COMBINER: run_combiner, SUM: run_sum}
-
-
-def add_arguments(parser):
-    """Options of the subject `balancing`."""
-    parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="network, image size, batch")
-    parser.add_argument("--all-methods", action="store_true", help="every weighting, and every aggregation at features")
-    parser.add_argument("--own-data", action="store_true", help="use DATASETS.TRAIN, not a new mini_detail")
-    parser.add_argument("--batches", type=positive, default=4, help="different batches, taken in turn (default 4)")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="options after everything else: KEY VALUE ...")
 
 
 def measure(args):

@@ -17,19 +17,10 @@ from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.coco.file import CocoFile
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
-from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir
 
-SUMMARY = "an annotation file of COCO's size: its first and every later opening, beside json.load"
 NAME = "instances_train.json"
-
-
-def add_arguments(parser):
-    """Options of the subject `coco`."""
-    parser.add_argument("--annotations", metavar="FILE", help="measure this file (default: one is made)")
-    parser.add_argument("--folder", metavar="DIR", help="make and keep everything here (default: a temporary folder)")
-    parser.add_argument("--full-size", type=positive, default=IMAGES, help="images of the made file (default 118287)")
 
 
 def measure(args):

@@ -1,6 +1,5 @@
 """PASCAL in Detail at its full size: preparing, opening, reading and sampling it, beside parsing the whole JSON."""
 
-import os
 import shutil
 import tempfile
 from contextlib import nullcontext
@@ -22,27 +21,10 @@ from benchmarks.dataset_processes import (
 )
 from benchmarks.full_size import write_full_size
 from benchmarks.memory import in_fresh_process
-from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir
 
-SUMMARY = "a data set of PASCAL in Detail's size: preparing, opening and sampling it, beside json.load"
-
 WORKERS = (0, 1, 2)  # of the loaders whose throughput is measured
-
-
-def add_arguments(parser):
-    """Options of the subject `dataset`."""
-    parser.add_argument("--annotations", metavar="FILE", help="measure this file (default: one is made)")
-    parser.add_argument("--images", metavar="DIR", help="its images")
-    parser.add_argument("--folder", metavar="DIR", help="make and keep everything here (default: a temporary folder)")
-    parser.add_argument("--full-size", type=positive, default=10100, help="images of the made file (default 10100)")
-    parser.add_argument(
-        "--workers", type=positive, default=os.cpu_count() or 1, help="processes of the preparation (default: cores)"
-    )
-    parser.add_argument("--read", type=positive, default=2000, help="images that the worker reads (default 2000)")
-    parser.add_argument("--samples", type=positive, default=12, help="images whose samples are timed (default 12)")
-    parser.add_argument("--loaded", type=positive, default=400, help="images per loader (default 400)")
 
 
 def measure(args):

@@ -7,7 +7,6 @@ original library as it stands, trained by the training step of `tools/train_net.
 and a frozen stem and first stage like it.
 """
 
-import argparse
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -32,11 +31,8 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.tasks.task import enabled_tasks
-from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.weights.torchvision_weights import convert
-
-SUMMARY = "Mask R-CNN R-50-FPN beside torchvision's"
 
 CONFIG = "configs/e2e_mask_rcnn_R_50_FPN_1x.yaml"
 ROOT = Path(__file__).parents[2]
@@ -48,16 +44,6 @@ INFERENCES_PER_ROUND = 3  # they are short, and so more easily disturbed
 # What keeps a residual network with frozen norms and random weights in range, and what makes some of its random class
 # scores exceed the score threshold, so that inference has the usual hundred detections to describe
 RESIDUAL_SCALE, SCORE_SPREAD = 0.2, 0.3
-
-
-def add_arguments(parser):
-    """Options of the subject `detector`."""
-    parser.add_argument("--height", type=positive, default=800, help="of the images in pixels (default 800)")
-    parser.add_argument("--width", type=positive, default=1088, help="of the images in pixels (default 1088)")
-    parser.add_argument("--batch", type=positive, default=2, help="images of a training step (default 2)")
-    parser.add_argument("--objects", type=positive, default=8, help="objects of an image (default 8)")
-    parser.add_argument("--skip-memory", action="store_true", help="time only")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="options of our config after everything else: KEY VALUE")
 
 
 def measure(args):
@@ -312,7 +298,7 @@ def _memory_of_training(name, args):
 def _peak_resident():
     """MiB of memory that this process has held at its peak so far (Linux)."""
     # not getrusage, whose figure a process inherits from the one that started it
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) / 1024
 
 

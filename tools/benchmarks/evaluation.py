@@ -29,25 +29,12 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS
-from maskrcnn_benchmark.utils.arguments import positive
-
-SUMMARY = "the evaluation of all tasks: beside pycocotools, per image, and for all of PASCAL in Detail's val"
 
 VAL_IMAGES = 5105  # of PASCAL-Context, whose split PASCAL in Detail's val is compared on
 CLASSES = 80
 KINDS = {"detection": ("bbox", "bbox"), "instance": ("segm", "segmentation"), "keypoint": ("keypoints", "keypoints")}
 _DISTINCT_MASKS = 300
 _DISTINCT_SCENES = 100
-
-
-def add_arguments(parser):
-    """Options of the subject `evaluation`."""
-    parser.add_argument("--coco-images", type=positive, default=5000, help="images beside pycocotools (default 5000)")
-    parser.add_argument(
-        "--images", type=positive, default=VAL_IMAGES, help=f"images of the whole evaluation (default {VAL_IMAGES})"
-    )
-    parser.add_argument("--workers", type=positive, default=2, help="processes of the whole evaluation (default 2)")
-    parser.set_defaults(rounds=1, warmup=1)
 
 
 def measure(args):

@@ -46,7 +46,7 @@ def write_annotations(path, count, distinct, seed=0):
             content[section] += [{**row, "image_id": image_id} for row in scenes[number % distinct][section]]
     for section, key in (("annos_segmentation", "id"), ("annos_joints", "person_id")):
         content[section] = [{key: n, **row} for n, row in enumerate(content[section], 1)]
-    Path(path).write_text(json.dumps(content, separators=(",", ":")))
+    Path(path).write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def _sections(scene, seed):

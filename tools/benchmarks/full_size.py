@@ -55,7 +55,7 @@ def write_full_size(folder, images=10100, seed=0, unique=200):
     folder = Path(folder)
     recipe = {"version": VERSION, "images": images, "seed": seed, "unique": unique}
     if (folder / RECIPE_FILE).is_file():
-        made = json.loads((folder / RECIPE_FILE).read_text())
+        made = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
         if made.items() >= recipe.items():
             return made["counts"]
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -93,11 +93,11 @@ class Growth:
 
     def __enter__(self):
         self._before = _figures("self")["Rss"] / 1024
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the peak so far
         return self
 
     def __exit__(self, *error):
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
         self.mib = max(int(peak.split()[1]) / 1024 - self._before, 0.0)
 
@@ -109,7 +109,7 @@ def _private(figures):
 def _figures(pid):
     """{name: KiB} of /proc/PID/smaps_rollup; {} for a process that has ended."""
     with suppress(OSError):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]
         return {name.rstrip(":"): int(number) for name, number, *_ in map(str.split, lines)}
     return {}
 
@@ -119,5 +119,5 @@ def _children(pid):
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):
-                found += [int(child) for child in (thread / "children").read_text().split()]
+                found += [int(child) for child in (thread / "children").read_text(encoding="utf-8").split()]
     return found

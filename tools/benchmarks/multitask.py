@@ -1,6 +1,5 @@
 """The eight-task network beside Mask R-CNN and eight single-task networks."""
 
-import argparse
 import itertools
 import tempfile
 from pathlib import Path
@@ -17,11 +16,8 @@ from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
-from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.devices import resolve_device
-
-SUMMARY = "the eight-task network beside Mask R-CNN and eight single-task networks"
 
 EIGHT_TASKS = "eight tasks"
 MASK_RCNN = "Mask R-CNN"
@@ -108,15 +104,6 @@ class Network:
         """Boxes that it finds on an image, the mean over the batches."""
         answers = [answer for batch in batches for answer in self.infer(batch)]
         return sum(len(getattr(answer, "instances", answer)) for answer in answers) / len(answers)
-
-
-def add_arguments(parser):
-    """Options of the subject `multitask`."""
-    parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="trunk, heads, image size")
-    parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint to start from (default: random)")
-    parser.add_argument("--own-data", action="store_true", help="use DATASETS.TRAIN, not a new mini_detail")
-    parser.add_argument("--batches", type=positive, default=4, help="different batches, taken in turn (default 4)")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="options after everything else: KEY VALUE ...")
 
 
 def measure(args):

@@ -21,11 +21,8 @@ from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.structures.image_list import to_image_list
-from maskrcnn_benchmark.utils.arguments import positive
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
-
-SUMMARY = "Predictor on a photograph beside the bare forward pass; drawing; the first answer of a fresh process"
 
 FORWARD, PREDICT, DRAW = "bare forward pass", "predictor, all answers", "draw all tasks"
 COLD = """
@@ -39,17 +36,6 @@ result = predictor(sys.argv[2])
 [result[task] for task in result.tasks]
 print(time.perf_counter() - start)
 """
-
-
-def add_arguments(parser):
-    """Options of the subject `predict`."""
-    parser.add_argument(
-        "--checkpoint", metavar="FILE", help="a trained network (default: --config-file's, untrained, all boxes kept)"
-    )
-    parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="(default: %(default)s)")
-    parser.add_argument("--image", metavar="FILE", help="a photograph (default: one of 500x375 is drawn)")
-    parser.add_argument("--threads", type=positive, default=1, help="of PyTorch and OpenCV (default %(default)s)")
-    parser.add_argument("--starts", type=positive, default=3, help="fresh processes to time (default %(default)s)")
 
 
 def measure(args):
@@ -110,7 +96,7 @@ def actions_of(predictor, image):
 def cold_start(checkpoint, image, args):
     """Seconds from an imported PyTorch to all answers on an image, in a process of its own."""
     command = [sys.executable, "-c", COLD, str(checkpoint), str(image), str(args.threads), args.device]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         raise UserError(f"a fresh process failed: {done.stderr.strip().splitlines()[-1]}")
     return float(done.stdout.split()[-1])

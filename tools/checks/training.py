@@ -51,7 +51,8 @@ def _start(setting, folder, options):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
 
 
@@ -78,7 +79,7 @@ def _train_and_kill(setting, folder, options):
     if not pointer.is_file():
         said = " / ".join(output.strip().splitlines()[-OUTPUT_LINES:])
         raise RuntimeError(f"the training ended before its first checkpoint: {said}")
-    found = re.search(r"model_(\d+)", pointer.read_text())
+    found = re.search(r"model_(\d+)", pointer.read_text(encoding="utf-8"))
     if found is None:
         raise RuntimeError("the training was finished before it could be killed")
     return int(found[1])

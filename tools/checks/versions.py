@@ -125,7 +125,7 @@ def _driver():
         return "unknown"
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SECONDS)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=NVIDIA_SECONDS)
     except subprocess.TimeoutExpired:
         return f"unknown: nvidia-smi said nothing in {NVIDIA_SECONDS} s"
     return ", ".join(dict.fromkeys(done.stdout.split())) or f"unknown: {done.stderr.strip()}"
@@ -148,6 +148,6 @@ def _limit(*paths):
 def _lines(path):
     """The lines of a file of the system, or none where it does not tell."""
     try:
-        return Path(path).read_text().splitlines()
+        return Path(path).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []

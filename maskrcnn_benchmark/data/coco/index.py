@@ -9,13 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from maskrcnn_benchmark.data.coco.records import (
-    file_name_of,
-    pack,
-    problem_of_annotation,
-    problem_of_image,
-    read_joints,
-)
+from maskrcnn_benchmark.data.coco.keypoints import keypoints_of_index
+from maskrcnn_benchmark.data.coco.records import file_name_of, pack, problem_of_annotation, problem_of_image, use_of
+from maskrcnn_benchmark.data.coco.repairs import mend_record
 from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, IndexConnection, open_meta
 from maskrcnn_benchmark.data.preparation.schema import COLUMN_TYPES
 from maskrcnn_benchmark.data.preparation.summary import PROBLEMS, group_problems
@@ -54,7 +50,10 @@ class CocoIndex:
         if not all(isinstance(row.get("name"), str) for row in self.category_rows):
             raise DamagedIndex.of(self.index, "a category has no name")
         self.categories = {row["id"]: row["name"] for row in self.category_rows}
-        self.joints = read_joints(self.path, self.category_rows, has_keypoints)
+        self.keypoints = keypoints_of_index(self.path, self.category_rows, has_keypoints, meta.get("labelled") != 0)
+        # An older index knows of images without enough keypoints only that they are of no use
+        self._knows_uses = "labelled" in meta or not has_keypoints
+        self.category_rows = self.keypoints.rows
 
     def records(self, image_id: Any) -> list[dict[str, Any]]:
         """The annotations of one image in file order; polygons are arrays of float64."""
@@ -67,7 +66,10 @@ class CocoIndex:
         for record in records:
             problem: str | None = "it is no object"
             if isinstance(record, dict):
-                problem = problem_of_annotation(record, (image_id,), self.categories, self.joints)
+                mend_record(record)  # an index of an earlier version may have it as the file has
+                problem = problem_of_annotation(record, (image_id,), self.categories)
+                if not problem and (odd := self.keypoints.problem_of(record)):
+                    problem = f"has keypoints that {odd}"
             if problem:
                 raise DamagedIndex.of(self.index, f"an annotation of image {image_id!r}: it {problem}")
         return records
@@ -76,8 +78,10 @@ class CocoIndex:
         """The image ids: numbers ascending, then texts."""
         return list(self.images.ids)
 
-    def are_valid(self, image_ids: Iterable[Any]) -> np.ndarray:
-        """bool [len(image_ids)]: whether training can learn from images, see `coco_records.ImageUse`."""
+    def uses_of(self, image_ids: Iterable[Any]) -> np.ndarray:
+        """uint8 [len(image_ids)]: what training can learn from images, see `coco_records.ImageUse.code`."""
+        if not self._knows_uses:
+            return np.array([use_of(self.records(image_id), self.keypoints) for image_id in image_ids], np.uint8)
         return self.images.valid[self.images.numbers_of(image_ids)]
 
     def sizes_of(self, image_ids: Iterable[Any]) -> np.ndarray:
@@ -98,7 +102,7 @@ class ImageTable(Mapping):
 
     Attributes:
         ids: list of the N ids, numbers ascending, then texts.
-        sizes: int64 [N, 2], width and height of each of them in pixels; valid: bool [N], whether training can learn
+        sizes: int64 [N, 2], width and height of each of them in pixels; valid: uint8 [N], what training can learn
             from it; positions: int32 [N], its place in the file.
     """
 
@@ -113,7 +117,7 @@ class ImageTable(Mapping):
         if len(self._number_of) < len(self.ids) or arrays["sizes"].min(initial=1) < 1:
             raise DamagedIndex.of(connection.path, "an image is there twice or has no size")
         self.sizes, self.positions = arrays["sizes"].reshape(-1, 2), arrays["positions"]
-        self.valid = arrays["valid"].astype(bool)
+        self.valid = arrays["valid"]
 
     @cached_property
     def _in_file_order(self) -> list[Any]:

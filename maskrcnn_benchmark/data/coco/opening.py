@@ -60,14 +60,18 @@ def open_coco_file(path: str | os.PathLike) -> CocoIndex | CocoFile:
 
 @lru_cache(maxsize=4)  # training and test file, each perhaps of two parts
 def _read(path, modified, size):
-    return CocoFile(path)
+    return _told(CocoFile(path))
 
 
 @lru_cache(maxsize=4)
 def _open_index(index, path, state):
-    file = CocoIndex(index, path)
+    return _told(CocoIndex(index, path))
+
+
+def _told(file):
+    """The file, after its log has what was mended, left out or is to be known of it."""
     for what, action, number, first in file.problems():
-        logger.warning("%s: %s, %d time%s, such as %s; %s", path, what, number, "s" * (number > 1), first, action)
+        logger.warning("%s: %s, %d time%s, such as %s; %s", file.path, what, number, "s" * (number > 1), first, action)
     return file
 
 

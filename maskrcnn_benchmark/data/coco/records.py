@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import struct
 from array import array
 from collections.abc import Container, Iterable
@@ -10,77 +9,65 @@ from typing import Any
 
 from PIL import Image
 
-from maskrcnn_benchmark.data.preparation.check_values import shown
+from maskrcnn_benchmark.data.coco.keypoints import FileKeypoints, number_labelled
+from maskrcnn_benchmark.data.preparation.check_values import is_text, shown
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS, JointSet
-from maskrcnn_benchmark.utils.errors import UserError
 
 # Coordinates of polygons in pixels: filling one takes memory in proportion to its outline, also outside of the image
 FARTHEST = 1e6
-# Coordinates of boxes and keypoints in pixels: beyond any image that can be decoded, and its surroundings
+# Coordinates of boxes in pixels: beyond any image that can be decoded, and its surroundings
 FARTHEST_BOX = 2**18
 _LARGEST_AREA = 1e12
-MIN_VISIBLE_KEYPOINTS = 10  # an image with fewer in all is no use for training keypoints (Detectron's rule)
+# An image with fewer labelled of COCO's 17 in all is no use for training keypoints (Detectron's rule)
+MIN_VISIBLE_KEYPOINTS = 10
 
 
-def read_joints(path: str | os.PathLike, categories: Iterable[dict[str, Any]], has_keypoints: bool) -> JointSet | None:
-    """The `JointSet` that a category's row names; without names, COCO's if records have keypoints, else None.
-
-    Raises `UserError`, which names the file at `path`, if categories have different joints or damaged ones.
-    """
-    named = {_joints_of_category(path, row) for row in categories if row.get("keypoints")}
-    if len({joints.names for joints in named}) > 1:
-        raise UserError(f"{path}: its categories have different keypoints; keep one category's in the file")
-    return next(iter(named), COCO_JOINTS if has_keypoints else None)
-
-
-def _joints_of_category(path, row):
-    """The `JointSet` that a category's "keypoints" (names) and "skeleton" (pairs, from 1) describe."""
-    names = row["keypoints"]
-    try:
-        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-            raise ValueError
-        pairs = [(int(a) - 1, int(b) - 1) for a, b in row.get("skeleton") or ()]
-    except (TypeError, ValueError, OverflowError):
-        raise UserError(
-            f"{path}: the keypoints or skeleton of category {row['name']!r} are not a list of different names "
-            "and a list of pairs of their numbers; mend them"
-        ) from None
-    pairs = [pair for pair in pairs if min(pair) >= 0 and max(pair) < len(names)]
-    return JointSet.from_names(names, pairs, f"coco style: {row['name']}")
+# What training can learn from an image, as the column "valid" of an index has it
+NOTHING, ANYTHING, NO_KEYPOINTS = 0, 1, 2
+_NOT_YET = object()
 
 
 class ImageUse:
     """Whether training can learn from an image, found out record by record: the original library's rule.
 
     One of them has a box that is wider and higher than a pixel and, if the first has keypoints, all together have at
-    least 10 that are labelled.
+    least 10 that are labelled of COCO's 17, or as great a share of another number. Only learning keypoints asks for
+    the latter.
     """
 
     __slots__ = ("_first", "_visible", "_wide")
 
     def __init__(self) -> None:
         self._wide, self._visible = False, 0
-        self._first: bool | None = None  # whether the first record has keypoints
+        self._first: Any = _NOT_YET  # category of the first record if it has keypoints, else None
 
     def add(self, record: dict[str, Any]) -> None:
-        """Take a record of the image into account, in file order."""
+        """Take a record of the image into account, in file order; its keypoints are sound."""
         self._wide = self._wide or min(record["bbox"][2:]) > 1
-        if self._first is None:
-            self._first = "keypoints" in record
-        if self._first:
-            self._visible += sum(code > 0 for code in (record.get("keypoints") or ())[2::3])
+        if self._first is _NOT_YET:
+            self._first = record["category_id"] if record.get("keypoints") else None
+        if self._first is not None:
+            self._visible += number_labelled(record)
 
-    @property
-    def is_valid(self) -> bool:
-        return self._wide and (not self._first or self._visible >= MIN_VISIBLE_KEYPOINTS)
+    def code(self, keypoints: FileKeypoints) -> int:
+        """`NOTHING`, `ANYTHING`, or `NO_KEYPOINTS` for an image that only the limit of keypoints keeps from use."""
+        if not self._wide:
+            return NOTHING
+        limited = self._first in keypoints.categories and self._visible < least_keypoints(keypoints.joints)
+        return NO_KEYPOINTS if limited else ANYTHING
 
 
-def has_valid_annotation(records: Iterable[dict[str, Any]]) -> bool:
-    """Whether training can learn from an image with these records, see `ImageUse`."""
+def least_keypoints(joints: JointSet | None) -> int:
+    """How many labelled keypoints an image needs for training to learn keypoints from it: a share of the skeleton."""
+    return math.ceil(MIN_VISIBLE_KEYPOINTS * len(joints or ()) / len(COCO_JOINTS))
+
+
+def use_of(records: Iterable[dict[str, Any]], keypoints: FileKeypoints) -> int:
+    """What training can learn from an image with these records, see `ImageUse.code`."""
     use = ImageUse()
     for record in records:
         use.add(record)
-    return use.is_valid
+    return use.code(keypoints)
 
 
 def problem_of_image(row: dict[str, Any]) -> str | None:
@@ -93,37 +80,51 @@ def problem_of_image(row: dict[str, Any]) -> str | None:
     return None if file_name_of(row) else "has no file_name"
 
 
+def is_name(value: Any) -> bool:
+    """Whether it is text that can name a category: some that is not only spaces."""
+    return is_text(value) and not value.isspace()
+
+
 def file_name_of(row: dict[str, Any]) -> str | None:
     """The file name of an image: of its own, or the last part of the address where it can be fetched; or None."""
     if "file_name" in row:
-        is_name = isinstance(row["file_name"], str) and "\0" not in row["file_name"]
-        return row["file_name"] if is_name else None
+        return row["file_name"] if is_text(row["file_name"]) and "\0" not in row["file_name"] else None
     return row["coco_url"].rsplit("/", 1)[-1] if isinstance(row.get("coco_url"), str) else None
 
 
-def problem_of_annotation(row: dict, images: Container, categories: Container, joints: JointSet | None) -> str | None:
-    """What makes a record useless, in words that follow "it": str, or None.
+def other_type(key: Any, table: Container) -> str:
+    """Words for an id that is not in a table of ids, but is there as a text or as a number; else ""."""
+    other: int | str | None = None
+    if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 20:
+        other = int(key)
+    elif type(key) is int:
+        other = str(key)
+    if other is None or other not in table:
+        return ""
+    return f" (it is {shown(key)} here and {shown(other)} there: make both numbers or both texts)"
+
+
+def problem_of_annotation(row: dict, images: Container, categories: Container) -> str | None:
+    """What makes a record useless, in words that follow "it": str, or None. Its keypoints are another matter.
 
     Args:
         row: the record, after `pack`.
         images, categories: tables by id.
-        joints: the `JointSet` of the file, or None.
     """
     missing = next((key for key in ("id", "image_id", "category_id", "bbox") if row.get(key) is None), None)
     if missing:
         return f"has no {missing!r}"
     if row["image_id"] not in images:
         return "is of an image that is not listed"
-    if not isinstance(row["category_id"], int | str) or row["category_id"] not in categories:
-        return f"has category {shown(row['category_id'])}, which is not listed"
-    if not isinstance(row["id"], int | str):
+    label = row["category_id"]
+    if type(label) not in (int, str) or label not in categories:
+        return f"has category {shown(label)}, which is not listed{other_type(label, categories)}"
+    if type(row["id"]) not in (int, str):
         return f"has the id {shown(row['id'])}"
-    if not is_box(row["bbox"]) or not is_size(row.get("area", 0)):
-        return f"has the bbox {shown(row['bbox'])} and the area {shown(row.get('area'))}"
+    if not is_box(row["bbox"]):
+        return f"has the bbox {shown(row['bbox'])}"
     if row.get("segmentation") is not None and (problem := problem_of_segmentation(row["segmentation"])):
         return f"has a segmentation that {problem}"
-    if row.get("keypoints") is not None and (problem := problem_of_keypoints(row["keypoints"], 3 * len(joints or ()))):
-        return f"has keypoints that {problem}"
     return None
 
 
@@ -183,23 +184,6 @@ def _problem_of_code(code):
         return None if sound else f"is a run-length code whose counts are not lengths of up to {pixels} pixels"
     if not isinstance(counts, str) or not counts.isascii():
         return f"is a run-length code with the counts {shown(counts)}, neither a list nor COCO's text"
-    return None
-
-
-def problem_of_keypoints(keypoints: Any, length: int) -> str | None:
-    if not isinstance(keypoints, list) or len(keypoints) != length:
-        found = len(keypoints) if isinstance(keypoints, list) else type(keypoints).__name__
-        return f"are not {length} numbers x, y, visibility of {length // 3} keypoints, but {found}"
-    if not {int, float}.issuperset(map(type, keypoints)):
-        return "are not all numbers"
-    if any(number != number or number in (math.inf, -math.inf) for number in keypoints):
-        return "have a coordinate that is not finite"
-    farthest = max(map(abs, keypoints), default=0)
-    if farthest > FARTHEST_BOX:
-        return f"have the coordinate {shown(farthest)}, beyond any image"
-    if not {0, 1, 2}.issuperset(keypoints[2::3]):
-        odd = next(value for value in keypoints[2::3] if value not in (0, 1, 2))
-        return f"have the visibility {odd:g}, which is not 0, 1 or 2"
     return None
 
 

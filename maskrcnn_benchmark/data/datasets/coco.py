@@ -14,9 +14,18 @@ import torch
 from pycocotools.coco import COCO
 
 from maskrcnn_benchmark.data.coco.opening import open_coco_file
-from maskrcnn_benchmark.data.coco.records import plain_record
-from maskrcnn_benchmark.data.dataset import FILE_ROWS, AnnotatedDataset, AnnotatedImage
+from maskrcnn_benchmark.data.coco.records import (
+    ANYTHING,
+    MIN_VISIBLE_KEYPOINTS,
+    NO_KEYPOINTS,
+    NOTHING,
+    least_keypoints,
+    plain_record,
+)
+from maskrcnn_benchmark.data.dataset import FILE_ROWS, HAS_MASK, AnnotatedDataset, AnnotatedImage
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.empty_masks import encloses_nothing
+from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.run_length import RunLengths, from_polygons
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
@@ -42,8 +51,7 @@ class COCOImage(AnnotatedImage):
         """Whether anybody drew masks: not on an image none of whose records has a segmentation."""
         if not self.has_objects or not self.dataset.file.has_masks:
             return False
-        drawn = [record.get("segmentation") is not None for record in self.records]
-        return any(drawn) or not drawn
+        return any(self._drawn) or not self._drawn
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
@@ -52,22 +60,32 @@ class COCOImage(AnnotatedImage):
         return [record for record in records if self.dataset.keep_crowd or not record.get("iscrowd", 0)]
 
     @cached_property
+    def _drawn(self) -> list[bool]:
+        """Of each record whether it has a mask that encloses something of the image."""
+        found = (record.get("segmentation") for record in self.records)
+        return [each is not None and not encloses_nothing(each, self.size) for each in found]
+
+    @cached_property
     def objects(self) -> BoxList | None:
-        return self.boxes_of(self.records) if self.has_objects else None
+        if not self.has_objects:
+            return None
+        boxes = self.boxes_of(self.records)
+        if self.has_masks and not all(self._drawn):
+            boxes.add_field(HAS_MASK, torch.tensor(self._drawn, dtype=torch.bool))
+        return boxes
 
     @cached_property
     def masks(self) -> SegmentationMask | None:
-        """Polygons stay polygons unless one of the image's objects is run-length coded."""
+        """Polygons stay polygons unless one of the image's objects is run-length coded.
+
+        Objects without a mask have an empty one, and the field "has_mask" of `objects` says so.
+        """
         if not self.has_masks:
             return None
         name_of = self.dataset.file.name_of
-        segmentations = [record.get("segmentation") for record in self.records]
-        without = [i for i, segmentation in enumerate(segmentations) if segmentation is None]
-        if without:
-            raise UserError(
-                f"{name_of(self.records[without[0]])} has no segmentation, but others of its image have; add it or "
-                "turn masks off"
-            )
+        segmentations: list[Any] = [
+            record["segmentation"] if drawn else [] for record, drawn in zip(self.records, self._drawn)
+        ]
         if all(isinstance(segmentation, list) for segmentation in segmentations):
             return SegmentationMask(segmentations, self.size, mode="poly")
         encodings = [_encode(s, self.size) if isinstance(s, list) else s for s in segmentations]
@@ -102,6 +120,7 @@ class COCODataset(AnnotatedDataset):
         categories: {category id: name}; json_category_id_to_contiguous_id: {category id: label from 1, in the order of
             the file's table} and contiguous_category_id_to_json_id, its inverse.
         vocabulary: `Vocabulary`; joints are None where the file has no keypoints.
+        left_out: how many images were left out and for which reasons, in words; "" for none.
     """
 
     layout = "coco"
@@ -122,8 +141,8 @@ class COCODataset(AnnotatedDataset):
             ann_file: the JSON file, or an index of one, see `coco.opening.open_coco_file`.
             root: folder of the images, or None if only annotations are wanted.
             remove_images_without_annotations: leave out images without a box that is wider and higher than a pixel or,
-                where the records have keypoints, with fewer than 10 labelled keypoints in all. Those from which a task
-                per image can learn stay.
+                where keypoints are wanted and the records have some, with fewer labelled keypoints in all than 10/17
+                of an object's: 10 of COCO's 17. Those from which a task per image can learn stay.
             transforms: called as `transforms(image, annotations)`, or None.
             tasks: keys of `tasks.TASKS` whose annotations are wanted; None wants all that COCO has.
             keep_crowd: for testing: keep every record, `iscrowd` and those without area too, and the file's own rows as
@@ -138,19 +157,43 @@ class COCODataset(AnnotatedDataset):
         self.categories = dict(self.file.categories)
         self.json_category_id_to_contiguous_id = {key: i + 1 for i, key in enumerate(self.categories)}
         self.contiguous_category_id_to_json_id = {i + 1: key for i, key in enumerate(self.categories)}
-        self.vocabulary = Vocabulary(thing_names=tuple(self.categories.values()), joints=self.file.joints)
+        keypoints = self.file.keypoints
+        self.vocabulary = Vocabulary(
+            thing_names=tuple(self.categories.values()),
+            joints=keypoints.joints,
+            keypoint_things=keypoints.names(self.categories),
+        )
         self.ids = self.file.ordered_ids()
+        if not self.ids:
+            raise UserError(f"{self.file.path} lists no image; is it the whole file?")
         self.open_readers(tasks)
+        self.left_out = ""
         if remove_images_without_annotations:
-            kept = self.file.are_valid(self.ids)
-            others = self.tasks - self._region_tasks
-            if others:
-                kept |= np.array([self._teaches(index, others) for index in range(len(self.ids))], bool)
-            self.ids = list(compress(self.ids, kept))
-            if not self.ids:
-                number = len(self.file.images)
-                raise UserError(f"{self.file.path}: none of its {number} images has an annotation to learn from")
+            self._leave_out_useless()
         self.id_to_img_map = dict(enumerate(self.ids))
+
+    def _leave_out_useless(self) -> None:
+        uses = self.file.uses_of(self.ids)
+        if "keypoint" not in self.tasks:
+            uses[uses == NO_KEYPOINTS] = ANYTHING
+        others = self.tasks - self._region_tasks
+        if others:
+            uses[[self._teaches(index, others) for index in range(len(self.ids))]] = ANYTHING
+        self.ids = list(compress(self.ids, uses == ANYTHING))
+        joints = self.file.keypoints.joints
+        reasons = {
+            NOTHING: "without a box that is wider and higher than a pixel",
+            NO_KEYPOINTS: f"with fewer than {least_keypoints(joints)} labelled keypoints "
+            f"({MIN_VISIBLE_KEYPOINTS}/{len(COCO_JOINTS)} of an object's {len(joints or ())})",
+        }
+        counts = {words: np.count_nonzero(uses == code) for code, words in reasons.items()}
+        self.left_out = " and ".join(f"{number} {words}" for words, number in counts.items() if number)
+        if not self.ids:
+            number = len(self.file.images)
+            raise UserError(
+                f"{self.file.path}: none of its {number} images has an annotation to learn from: {self.left_out}; "
+                "DATALOADER.FILTER_EMPTY_ANNOTATIONS False keeps them"
+            )
 
     def get_img_info(self, index: int) -> dict[str, Any]:
         """The image's row of the file, with {"height", "width" in pixels, "file_name", "id"} and "image_id"."""

@@ -1,8 +1,10 @@
 """PASCAL VOC: boxes from XML and, where an image has them, instance masks and a semantic map from PNG."""
 
 import difflib
+import logging
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset, AnnotatedImage
 from maskrcnn_benchmark.data.image_file import image_size, read_labels
+from maskrcnn_benchmark.data.preparation.check_images import is_safe_name
 from maskrcnn_benchmark.data.xml_file import read_xml
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
@@ -23,10 +26,23 @@ from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.text_file import read_text_file
 
 # An image's attributes may be anything that can be read: layouts compute them lazily
 # mypy: disable-error-code="override"
 
+# VOC's own first
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".tif", ".tiff")
+# A line of a list may end with whether a class is in the image, and be a path, with either kind of slashes
+_FLAG = re.compile(r"\s+-?[01]$")
+_FOLDER = re.compile(r"^(.*/)?(JPEGImages|Annotations)/")
+_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|tiff?|xml)$", re.IGNORECASE)
+_FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
+
+logger = logging.getLogger(__name__)
+
+_OBJECTS = {"object", "bndbox", "box", "polygon"}  # in other formats, in any case
 VOID = 255  # the border around objects, and what is too unclear to label
 
 
@@ -100,8 +116,9 @@ class VOCImage(AnnotatedImage):
 
     def path(self, folder: str) -> Path:
         """Its file in one of VOC's folders."""
-        suffix = {"JPEGImages": ".jpg", "Annotations": ".xml"}.get(folder, ".png")
-        return self.dataset.root / folder / f"{self.image_id}{suffix}"
+        suffixes = {"JPEGImages": IMAGE_SUFFIXES, "Annotations": (".xml",)}.get(folder, (".png",))
+        paths = [self.dataset.root / folder / f"{self.image_id}{suffix}" for suffix in suffixes]
+        return next((path for path in paths if len(paths) > 1 and path.is_file()), paths[0])
 
 
 class PascalVOCDataset(AnnotatedDataset):
@@ -161,7 +178,8 @@ class PascalVOCDataset(AnnotatedDataset):
     def get_img_info(self, index: int) -> dict[str, Any]:
         """{"height", "width" in pixels, "file_name" in JPEGImages, "image_id"} of an image, without opening it."""
         width, height = self.content(index)["size"]
-        return {"height": height, "width": width, "file_name": f"{self.ids[index]}.jpg", "image_id": self.ids[index]}
+        name = self.image_path(index).relative_to(self.root / "JPEGImages").as_posix()
+        return {"height": height, "width": width, "file_name": name, "image_id": self.ids[index]}
 
     def image_path(self, index: int) -> Path:
         return self.image(index).path("JPEGImages")
@@ -189,11 +207,12 @@ class PascalVOCDataset(AnnotatedDataset):
             image = self.image(index)
             path = image.path("Annotations")
             if not path.is_file() and self.split == "test":
-                self._annotations[image_id] = {"size": image_size(image.path("JPEGImages")), "objects": None}
+                self._annotations[image_id] = {"size": image_size(image.path("JPEGImages"), self.exif), "objects": None}
             else:
                 root = read_xml(path)
-                size = _size(root) or image_size(image.path("JPEGImages"))
-                objects = [self._object(path, i, o, size) for i, o in enumerate(root.findall("object"), 1)]
+                elements = _objects(root, path)
+                size = _size(root) or image_size(image.path("JPEGImages"), self.exif)
+                objects = [self._object(path, i, element, size) for i, element in enumerate(elements, 1)]
                 self._annotations[image_id] = {"size": size, "objects": objects}
         return self._annotations[image_id]
 
@@ -207,19 +226,37 @@ class PascalVOCDataset(AnnotatedDataset):
             there = sorted(p.stem for p in path.parent.glob("*.txt") if "_" not in p.stem)
             hint = f"; there are {', '.join(there)}" if there else "; unpack VOC's ImageSets there"
             raise UserError(f"no such list of images: {path}{hint}")
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path} is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
-        ids = [line.split()[0] for line in lines if line.strip()]
-        if not ids:
+        # lists that were joined have byte order marks within
+        lines = (line.strip() for line in read_text_file(path).replace("\ufeff", "").splitlines())
+        names = [self._without_flag(line) for line in lines if line]
+        if not names:
             raise UserError(f"{path} lists no image")
+        ids = [_SUFFIX.sub("", _FOLDER.sub("", name.replace("\\", "/"))) for name in names]
+        changed = [pair for pair in zip(names, ids) if pair[0] != pair[1]]
+        if changed:
+            (name, image_id), number = changed[0], len(changed)
+            logger.warning(
+                "%s: %d of its lines are not just a name, the first %s, read as %s; remove folders and suffixes",
+                *(path, number, printable(name), printable(image_id)),
+            )
+        odd = [name for name in ids if not is_safe_name(name)]
+        if odd:
+            raise UserError(f"{path} lists '{printable(odd[0])}', which is no name of a file in JPEGImages; mend it")
         return ids
+
+    def _without_flag(self, line: str) -> str:
+        """A line of a list without the number at its end, unless the image is called so."""
+        if not _FLAG.search(line) or (self.root / "Annotations" / f"{line}.xml").is_file():
+            return line
+        return _FLAG.sub("", line)
 
     def _object(self, path, number, element, size):
         """(label, [x1, y1, x2, y2] from 0 with the last pixel included, difficult) of an <object>."""
         where = f"{path}: object {number}"
         name = element.findtext("name", "").strip().lower()
+        for field, is_there in (("name", name), ("bndbox", element.find("bndbox") is not None)):
+            if not is_there:
+                raise UserError(f"{where} has no <{field}>; add it or remove the object")
         label = self.class_to_ind.get(name, 0)
         if not label:
             near = difflib.get_close_matches(name, self.CLASSES[1:], 1)
@@ -229,18 +266,33 @@ class PascalVOCDataset(AnnotatedDataset):
         values = [element.findtext(f"bndbox/{side}") for side in sides]
         try:
             x1, y1, x2, y2 = (float(value) - 1 for value in values)  # VOC counts from 1
-            difficult = int(element.findtext("difficult") or 0) == 1
         except (TypeError, ValueError):
-            raise UserError(
-                f"{where}: its box {dict(zip(sides, values))} or 'difficult' is no number; mend it"
-            ) from None
+            raise UserError(f"{where}: its box {dict(zip(sides, values))} holds what is no number; mend it") from None
+        flag = element.findtext("difficult", "").strip().lower()
+        if flag not in _FLAGS:
+            raise UserError(f"{where} has {printable(flag, 40)!r} as 'difficult', which is neither 0 nor 1; mend it")
         inside = x1 <= x2 and y1 <= y2 and x2 >= 0 and y2 >= 0 and x1 < size[0] and y1 < size[1]
         if not inside or not all(map(math.isfinite, (x1, y1, x2, y2))):
             raise UserError(
                 f"{where} has the box {dict(zip(sides, values))}, of which nothing is in the image of "
                 f"{size[0]}x{size[1]} pixels; mend or remove it"
             )
-        return label, [x1, y1, x2, y2], difficult
+        return label, [x1, y1, x2, y2], _FLAGS[flag]
+
+
+def _objects(root, path):
+    """The <object>s of a file, which is refused where they are something else: it would be an image without objects."""
+    found = root.findall("object")
+    fault = ""
+    if root.tag != "annotation":
+        fault = f"its root is <{printable(root.tag, 40)}>"
+    elif not found and any(element.tag.lower() in _OBJECTS for element in root.iter()):
+        fault = "what it holds are no <object>s of its root"
+    elif len(root) and not found and root.find("filename") is None and root.find("size") is None:
+        fault = f"it holds <{printable(root[0].tag, 40)}>, but no <filename>, <size> or <object>"
+    if fault:
+        raise UserError(f"{path} is not a VOC annotation: {fault}; export it as PASCAL VOC, with a file for each image")
+    return found
 
 
 def _boxes(records: list[tuple[int, list[float], bool]], size: tuple[int, int]) -> BoxList:

@@ -11,6 +11,7 @@ from maskrcnn_benchmark.data.preparation import check_kinds as kinds
 from maskrcnn_benchmark.data.preparation.check_masks import mask_code, mask_size, pixels_in_boxes, pixels_outside
 from maskrcnn_benchmark.data.preparation.check_values import is_box, is_id, is_number, is_same, is_within, shown
 from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.utils.text import an
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.data.detail.checks import Tables
@@ -267,7 +268,7 @@ def _check_crowds(regions, tables, findings):
             _repair(region, iscrowd=int(semantic))
         elif bool(crowd) != semantic:
             name = tables.categories[category]["name"]
-            findings.add(kinds.STUFF_NO_CROWD if semantic else kinds.CROWD_OF_THINGS, region.where, f"a {name}")
+            findings.add(kinds.STUFF_NO_CROWD if semantic else kinds.CROWD_OF_THINGS, region.where, an(name))
         if semantic:
             places[category].append(region.where)
     for category, found in places.items():

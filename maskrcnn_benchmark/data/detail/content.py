@@ -22,9 +22,11 @@ class DetailScan(Scan):
     Attributes:
         categories: {category_id: {"name", "supercategory", "onlysemantic", "parts": [part_id, ...]}} in file order.
         parts: {part_id: {"name", "superpart"}} in file order.
+        number_of_records: how many records name an image.
         occlusion_base: 0 or 1, the number of the first pixel in the occlusion chains.
     """
 
+    LAYOUT = "detail"
     TABLES = ("images", "categories", "parts")
     SECTIONS = tuple(SECTION_TABLES)
     KEYS = {
@@ -39,6 +41,7 @@ class DetailScan(Scan):
     ID_KEYS = {"annos_segmentation": "id", "annos_joints": "person_id"}
 
     def __init__(self, path: str | os.PathLike, progress: bool = False) -> None:
+        self.number_of_records = 0
         self._chains: list[tuple] = []  # (image_id, smallest, largest, imsize) of each occlusion record
         super().__init__(path, progress)
 
@@ -49,6 +52,7 @@ class DetailScan(Scan):
         del self._chains
 
     def note(self, section: str, record: dict[str, Any]) -> None:
+        self.number_of_records += 1
         if section == "annos_occlusion":
             self._chains.append((record["image_id"], *_range_of(record), record.get("imsize")))
 
@@ -99,6 +103,7 @@ class DetailContent:
         self._positions = {image_id: position for position, image_id in enumerate(self.scan.images)}
         self._pairs: dict[Any, int] = {}
         self._image_rows: list[tuple] = []
+        self._has_records = False
 
     def rows_of(self, ids: list[Any]) -> tuple[dict[str, list], list[Problem]]:
         """({table: rows}, list of `Problem`) of several images, for `completed`."""
@@ -120,6 +125,7 @@ class DetailContent:
     def completed(self, rows: dict[str, list]) -> dict[str, list]:
         """`rows` but for those of "images", which are kept back so that opening an index reads them in one go."""
         self._image_rows += [(*row[:-1], self._numbers(row[-1])) for row in rows.pop("images", ())]
+        self._has_records |= any(rows.values())
         return rows
 
     def tables(self) -> dict[str, list]:
@@ -131,6 +137,14 @@ class DetailContent:
         parts = [(key, i, row["name"], row["superpart"]) for i, (key, row) in enumerate(self.scan.parts.items())]
         pairs = [(number, *pair) for pair, number in self._pairs.items()]
         return {"images": self._image_rows, "categories": categories, "parts": parts, "category_parts": pairs}
+
+    def nothing_left(self) -> str | None:
+        """What is wrong with a file of which nothing can be used, in words, or None."""
+        if not self._image_rows:
+            return "no image of it can be used"
+        if self.scan.number_of_records and not self._has_records:
+            return f"none of its {self.scan.number_of_records} records can be used"
+        return None
 
     def meta(self) -> dict[str, Any]:
         """What the table "meta" holds beside that of every layout."""

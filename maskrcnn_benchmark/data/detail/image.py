@@ -9,6 +9,7 @@ import torch
 
 from maskrcnn_benchmark.data.dataset import AnnotatedImage
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows, ObjectWindows
 from maskrcnn_benchmark.structures.part_mask import PartMask
 from maskrcnn_benchmark.structures.run_length import RunLengths
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # An image's attributes may be anything that can be read: layouts compute them lazily
 # mypy: disable-error-code="override"
+
+OBJECTS = ("object", "animal")  # supercategories
+_SUPER = {False: "object", True: "background"}  # of a category that the file gives none
 
 
 class DetailImage(AnnotatedImage):
@@ -96,6 +100,25 @@ class DetailImage(AnnotatedImage):
         number, places = len(self._extents), [place for place, _ in self._extents]
         pixels, windows = self.runs.windows(places, np.arange(number), np.ones(number), number)
         return SegmentationMask.of_windows(MaskWindows(torch.from_numpy(pixels), windows, self.size))
+
+    @property
+    def file_regions(self) -> FileRegions | None:
+        """All regions, for tests; None in training, and where no task has asked for them."""
+        if not self.dataset.keep_crowd or "regions" not in vars(self):
+            return None
+        categories = [self.dataset.file.categories[region["category_id"]] for region in self.regions]
+        return FileRegions(
+            tuple(self.names),
+            np.array([self._file_box(region) for region in self.regions], np.float64).reshape(-1, 4),
+            np.array([bool(region.get("iscrowd", 0)) for region in self.regions], bool),
+            np.array([(row["supercategory"] or _SUPER[row["onlysemantic"]]) in OBJECTS for row in categories], bool),
+            np.array([bool(row["onlysemantic"]) for row in categories], bool),
+            [region["segmentation"] for region in self.regions],
+        )
+
+    def _file_box(self, region: dict[str, Any]) -> Sequence[float]:
+        box = region.get("bbox")
+        return box if box is not None and len(box) == 4 else self._box(region) or (0, 0, 0, 0)
 
     @cached_property
     def parts(self) -> PartMask | None:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy.optimize import linear_sum_assignment
 
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.utils.compiled import compiled
 from maskrcnn_benchmark.utils.errors import UserError
 
 VISIBLE = 1  # of Detail's visibilities: 0 absent, 1 visible, 2 occluded
@@ -143,7 +143,7 @@ def mask_distances(points: np.ndarray, runs: RunLengths) -> np.ndarray:
     return np.sqrt(_squared_distances(points, runs.starts, runs.lengths, runs.mask_of_run, runs.size[1], len(runs)))
 
 
-@njit(cache=True)
+@compiled
 def _squared_distances(points, starts, lengths, mask_of_run, height, number):
     """Run by run and column by column: a piece of a column is a segment, whose distance is worked out directly."""
     squared = np.full((len(points), number), np.inf)

@@ -3,11 +3,8 @@
 python -m maskrcnn_benchmark.data.mini_detail --out datasets/mini_detail --train 2000 --val 100 --seed 0
 """
 
-import argparse
 import json
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,8 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.data.mini_detail.edges import boundary_map, occlusion_chains
 from maskrcnn_benchmark.data.mini_detail.scene import Scene, draw_scene
-from maskrcnn_benchmark.utils.arguments import in_range, seed
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, workshop, writing
-from maskrcnn_benchmark.utils.ranges import Integer
 from maskrcnn_benchmark.utils.small_json import read_small_json
 
 GENERATOR_VERSION = 3  # raise it with every change to what is drawn or written: old folders are then made anew
@@ -327,21 +322,3 @@ def write_mini_detail(root: str | os.PathLike, num_train: int = 2000, num_val: i
         _write(finished / "generator.json", json.dumps(recipe).encode())
         _put_in_place(finished, root, recipe)
     return root
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the data set as the arguments of a command line say."""
-    parser = argparse.ArgumentParser(description="Make the embedded data set mini_detail.")
-    images = in_range(Integer(0, 10**6))
-    parser.add_argument("--out", default="datasets/mini_detail", help="the folder to make (default: %(default)s)")
-    parser.add_argument(
-        "--train", type=images, default=2000, metavar="N", help="training images (default: %(default)s)"
-    )
-    parser.add_argument("--val", type=images, default=100, metavar="N", help="validation images (default: %(default)s)")
-    parser.add_argument("--seed", type=seed, default=0, help="same seed, same bytes (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        root = write_mini_detail(options.out, options.train, options.val, options.seed)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    print(f"{root}: {options.train} training and {options.val} validation images")

@@ -22,6 +22,7 @@ from maskrcnn_benchmark.data.preparation.index_file import (
     seal,
     time_of_seal,
 )
+from maskrcnn_benchmark.data.preparation.other_files import refuse_other_file
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.data.preparation.scan import Scan
 from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSIONS, create_tables, insert
@@ -55,6 +56,9 @@ class Content(Protocol):
 
     def tables(self) -> dict[str, list]:
         """{table: rows} of the tables, once all images are completed."""
+
+    def nothing_left(self) -> str | None:
+        """Once all images are completed, what is wrong with a file of which nothing can be used, in words, or None."""
 
     def meta(self) -> dict[str, Any]:
         """What the table "meta" holds beside that of every layout."""
@@ -182,6 +186,10 @@ def _build(
         scan.check_unchanged()
         writer.add(content.tables(), [])
         _report_problems(connection, source, strict, problems_csv)
+        if nothing := content.nothing_left():
+            refuse_other_file(source, layout)
+            found = first_problem(connection)
+            raise UserError(f"{source}: {nothing}" + (f"; {found}" if found else ""))
         writer.finish(
             {
                 "schema_version": SCHEMA_VERSIONS[layout],

@@ -9,6 +9,7 @@ from PIL import Image
 
 # Beyond every coordinate and area of an image; sums of such numbers stay exact
 LARGEST = 10**9
+_LARGEST_EXACT = 2.0**53  # up to which a float holds every whole number
 LONGEST_TEXT = 1000
 _ROUNDING = 0.01  # pixels by which decimal fractions may go beyond an image and still lie in it
 _PIXELS = 2**27  # where PIL's limit against decompression bombs is switched off
@@ -33,7 +34,7 @@ def is_number(value: Any) -> bool:
 def is_integer(value: Any) -> bool:
     """Whether it is a whole number of at most 64 bits; 3.0 is one, true is none."""
     if type(value) is float:
-        return abs(value) <= LARGEST and value.is_integer()
+        return abs(value) <= _LARGEST_EXACT and value.is_integer()
     return type(value) is int and -(2**63) <= value < 2**63
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from maskrcnn_benchmark.data.preparation.schema import SCHEMA_VERSIONS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import NotWritten, copy_file, open_lock, put_in_place, temporary_file
+from maskrcnn_benchmark.utils.text import an
 
 SUFFIX = ".index.sqlite"
 _MAGIC = b"SQLite format 3\x00"
@@ -209,7 +210,7 @@ class IndexConnection:
         for kinds in set(map(tuple, map(partial(map, type), rows))):
             for number, (kind, allowed) in enumerate(zip(kinds, types)):
                 if kind not in allowed:
-                    raise DamagedIndex.of(self.path, f"column {number} of {len(types)} is a {kind.__name__}")
+                    raise DamagedIndex.of(self.path, f"column {number} of {len(types)} is {an(kind.__name__)}")
 
     def _connection(self):
         """This thread's connection; it must not be used by another one, or after a fork."""

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from maskrcnn_benchmark.data.preparation.archives import Limits, copy_files, is_archive, list_files
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import copy_file, workshop, writing
+from maskrcnn_benchmark.utils.text import counted
 
 ANNOTATIONS, IMAGES = "annotations.json", "images"
 JPEG_FOLDER = "JPEGImages"
@@ -52,8 +53,8 @@ def place_images(voc: str | os.PathLike, folder: str | os.PathLike, copy: bool =
     others = sorted(name for name in present.keys() & sizes.keys() if present[name] != sizes[name])
     if others:
         raise UserError(
-            f"{target} has {len(others)} images of another size than {voc} (such as {others[0]}); nothing was changed: "
-            "remove them to have them replaced, or take the same release"
+            f"{target} has {counted(len(others), 'image')} of another size than {voc} (such as {others[0]}); nothing "
+            "was changed: remove them to have them replaced, or take the same release"
         )
     missing = sorted(sizes.keys() - present.keys())
     if missing:
@@ -70,7 +71,7 @@ def place_images(voc: str | os.PathLike, folder: str | os.PathLike, copy: bool =
                     os.rename(fresh / name, target / name)
             else:
                 os.rename(fresh, target)
-    return f"{target}: {len(missing)} images put there, {len(sizes) - len(missing)} were there"
+    return f"{target}: {counted(len(missing), 'image')} put there, {len(sizes) - len(missing)} were there"
 
 
 def place_annotations(source: str | os.PathLike, folder: str | os.PathLike, copy: bool = False) -> str:

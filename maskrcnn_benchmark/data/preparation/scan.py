@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from maskrcnn_benchmark.data.preparation.check_values import is_id
+from maskrcnn_benchmark.data.preparation.check_values import is_id, shown
+from maskrcnn_benchmark.data.preparation.other_files import refuse_other_file
 from maskrcnn_benchmark.data.preparation.problems import Problem
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.json_stream import JsonStream
@@ -38,6 +39,7 @@ class Scan:
         UserError: the file is missing, damaged or cut off, or lacks images or categories.
     """
 
+    LAYOUT = ""  # a key of `schema.COLUMNS`
     TABLES: tuple[str, ...] = ()  # sections that are kept
     SECTIONS: tuple[str, ...] = ()  # sections of records by image, of which places are kept
     IGNORED: tuple[str, ...] = ()  # sections that are known and say nothing about images
@@ -130,6 +132,7 @@ class Scan:
 
     def _read_sections(self, stream):
         if stream.character() != "{":
+            refuse_other_file(self.path, self.LAYOUT)
             raise UserError(
                 f"{self.path} must hold an object with sections such as 'images', but begins with "
                 f"{stream.character()!r}; is it another kind of file?"
@@ -153,6 +156,7 @@ class Scan:
                 self._read_section(stream, section)
         missing = [section for section in REQUIRED if section not in self.found]
         if missing:
+            refuse_other_file(self.path, self.LAYOUT)
             holds = ", ".join(map(str, self.found[:8]))
             raise UserError(
                 f"{self.path} has no section {missing[0]!r} (it holds: {holds}); is it another kind of file?"
@@ -204,7 +208,8 @@ class Scan:
             images, starts, lengths = (np.array(column) for column in columns)
             kept = listed[images] if len(images) else np.zeros(0, bool)
             for number, count in Counter(images[~kept].tolist()).items():
-                where = f"{count} entries of {section} with image_id {names[number]}"
+                entries = "entry" if count == 1 else "entries"
+                where = f"{count} {entries} of {section} with image_id {shown(names[number])}"
                 self.tell("image_id is not in 'images'", where, "left out", names[number])
             order = np.flatnonzero(kept)[np.argsort(images[kept], kind="stable")]
             self._records[section] = images[order], starts[order], lengths[order]

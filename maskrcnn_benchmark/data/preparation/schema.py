@@ -49,7 +49,7 @@ _COCO = {
     **_COMMON,
     # of all N images in ascending order of their ids, so that opening reads a few rows: "ids" JSON list; "positions"
     # int32 [N], places in the file; "sizes" int64 [N, 2], width and height; "annotations" int32 [N], their numbers;
-    # "valid" uint8 [N], whether training can learn from them, see `coco_records.ImageUse`
+    # "valid" uint8 [N], what training can learn from them, see `coco_records.ImageUse.code`
     "columns": ("name", "data"),
     "rows": ("image_id", "row", "records"),  # JSON: the image's entry of the file, the list of its annotations
     "categories": ("category_id", "position", "row", "images", "objects", "crowds"),  # the last three are numbers

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn_benchmark.data.preparation.index_file import DamagedIndex, connect, read_meta
+from maskrcnn_benchmark.data.preparation.schema import SECTION_TABLES
 from maskrcnn_benchmark.utils.files import atomic_write
 
 PROBLEMS = "SELECT what, place, action FROM problems ORDER BY position"
@@ -34,6 +35,21 @@ def summarize(index: str | Path) -> str:
         f"{meta['source']}: {meta['size'] / 2**20:.1f} MiB, index: {size / 2**20:.1f} MiB, made in {meta['seconds']} s"
     )
     return "\n\n".join([*blocks, last])
+
+
+def nothing_to_learn(index: str | Path) -> str | None:
+    """What an index lacks of which nothing can be learned, in words, or None."""
+    from maskrcnn_benchmark.data.coco.summary import number_of_use
+
+    meta: Any = read_meta(index)
+    with contextlib.closing(connect(index)) as connection:
+        if meta["layout"] == "coco":
+            number, of_use = number_of_use(connection)
+            return None if of_use else f"none of its {number} images has an annotation to learn from"
+        tables = SECTION_TABLES.values()
+        if any(connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0] for table in tables):
+            return None
+    return f"it has no record in {', '.join(SECTION_TABLES)}"
 
 
 def first_problem(connection: sqlite3.Connection) -> str | None:

@@ -1,4 +1,4 @@
-"""Average precision of persons' keypoints as COCO defines it, as PASCAL in Detail does, and correct keypoints (PCK)."""
+"""Average precision of objects' keypoints as COCO defines it, as PASCAL in Detail does, and correct keypoints (PCK)."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,16 +58,18 @@ class KeypointRecord:
 
 
 class KeypointEvaluator(CocoStyleEvaluator):
-    """AP of persons' keypoints by object keypoint similarity (OKS), and the share of keypoints that are correct (PCK).
+    """AP of objects' keypoints by object keypoint similarity (OKS), and the share of keypoints that are correct (PCK).
 
-    The ground truth is the image's keypoint records. A person's area is what the file says, as in COCO, else that of
-    the box, about twice as large: PASCAL in Detail links no mask to a keypoint record. Keypoints count whose visibility
-    is not 0; persons without any need not be found.
+    The ground truth is the image's keypoint records, most often of persons, else of the things that the vocabulary
+    says. An object's area is what the file says, as in COCO, else that of the box, about twice as large: PASCAL in
+    Detail links no mask to a keypoint record. Keypoints count whose visibility is not 0; objects without any need not
+    be found. Of several classes with keypoints each has its AP, and theirs is the mean.
 
     "AP" and its kin use the keypoint set's sigmas, see `protocol`. PASCAL in Detail's 14 keypoints have COCO's for
     limbs (shoulder .079, elbow .072, wrist .062, hip .107, knee .087, ankle .089) and the shoulder's for head and neck,
-    which COCO lacks. "AP-detail-OKS" and its kin, on that set alone, use what PASCAL in Detail's own program does: a
-    sigma of 0.5 for every keypoint, under which nearly any pose of the right person is right, and the box's area.
+    which COCO lacks. In a file's own set, keypoints that COCO does not have by that name have the mean of its sigmas.
+    "AP-detail-OKS" and its kin, on Detail's set alone, use what PASCAL in Detail's own program does: a sigma of 0.5 for
+    every keypoint, under which nearly any pose of the right person is right, and the box's area.
 
     "PCKh@0.2" and "PCK@0.2-torso" are shares of the annotated keypoints that lie within 0.2 units of where they should,
     on sets that name the keypoints of the unit, see `pck.definitions`. Each prediction, the best scored first, is
@@ -77,10 +79,10 @@ class KeypointEvaluator(CocoStyleEvaluator):
 
     Args:
         task: the task that is scored.
-        vocabulary: its keypoints are compared, of the things named "person"; other objects have no keypoints.
+        vocabulary: its keypoints are compared, of the things that have some.
 
     Raises:
-        UserError: the vocabulary has no keypoints or no person.
+        UserError: the vocabulary has no keypoints.
     """
 
     iou_type = "keypoints"
@@ -92,12 +94,13 @@ class KeypointEvaluator(CocoStyleEvaluator):
             raise UserError(f"the data set names no keypoints: evaluate it with MODEL.{task.switch} False")
         self.joints = vocabulary.joints
         self.sigmas = np.asarray(self.joints.sigmas, dtype=np.float64)
-        self.person_label: Any = person_label(vocabulary)
-        if self.person_label is None:
-            raise UserError(f"the data set has no thing named 'person': evaluate it with MODEL.{task.switch} False")
+        self.keypoint_labels, self.keypoint_names = vocabulary.keypoint_labels, vocabulary.keypoint_names
+        if self.keypoint_names != ("person",):
+            self.subject = "object with keypoints"
         self.pcks = definitions(self.joints)
         super().__init__(task, vocabulary)
-        self.class_names = ()  # there is one class, whose scores are those of the task
+        if len(self.keypoint_labels) < 2:
+            self.class_names = ()  # there is one class, whose scores are those of the task
         self.params.kpt_oks_sigmas = self.sigmas
 
     @property
@@ -109,19 +112,32 @@ class KeypointEvaluator(CocoStyleEvaluator):
         return f"COCO: AP over OKS .50:.05:.95, at most 20 people per image, sigmas {sigmas}{detail}{units}"
 
     def record(self, stored: list[dict], target: ImageAnnotations) -> KeypointRecord:
-        where = f"{self.task.key}: image {target.image_id}"
-        labels, scores = labels_and_scores(stored, where)
-        values = numbers(stored, "keypoints", (3 * len(self.joints),), where)
-        places = values.reshape(len(values), len(self.joints), 3)[:, :, :2]
+        predicted = self.predicted(stored, target)
         annotated = self.objects(target)
-        areas = _extents(places)
-        matches = match_objects(labels, scores, areas, annotated, _overlap(places, annotated, self.sigmas), self.params)
-        detail = None
+        matches, detail = self.match(*predicted, annotated), None
         if self._is_detail:
             by_box = replace(annotated, areas=annotated.boxes[:, 2] * annotated.boxes[:, 3])
-            overlap = _overlap(places, by_box, np.full(len(self.joints), DETAIL_SIGMA))
-            detail = match_objects(labels, scores, areas, by_box, overlap, self.params)
-        return KeypointRecord(matches, detail, self._count_keypoints(labels, scores, places, annotated))
+            detail = self.match(*predicted, by_box, DETAIL_SIGMA)
+        return KeypointRecord(matches, detail, self._count_keypoints(*predicted, annotated))
+
+    def predicted(self, stored: list[dict], target: ImageAnnotations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(labels int32 [N], scores float64 [N], keypoints float64 [N, J, 2]) of predicted rows."""
+        where = f"{self.task.key}: image {target.image_id}"
+        values = numbers(stored, "keypoints", (3 * len(self.joints),), where)
+        return *labels_and_scores(stored, where), values.reshape(len(values), len(self.joints), 3)[:, :, :2]
+
+    def match(
+        self,
+        labels: np.ndarray,
+        scores: np.ndarray,
+        places: np.ndarray,
+        annotated: Objects,
+        sigma: float | None = None,
+    ) -> ImageMatches:
+        """What `predicted` returned paired with persons, with one sigma for all keypoints or their own."""
+        sigmas = self.sigmas if sigma is None else np.full(len(self.joints), sigma)
+        overlap = _overlap(places, annotated, sigmas)
+        return match_objects(labels, scores, _extents(places), annotated, overlap, self.params)
 
     def matches(self, record: KeypointRecord) -> ImageMatches:
         return record.matches
@@ -133,28 +149,27 @@ class KeypointEvaluator(CocoStyleEvaluator):
         elif persons.has_field(FILE_ROWS):
             rows = persons.get_field(FILE_ROWS)
             keypoints, found = self._annotated(rows, target), objects_of_rows(rows, np.zeros(len(rows)))
-            counts = [row.get("num_keypoints", int((v > 0).sum())) for row, v in zip(rows, keypoints[:, :, 2])]
         else:
             keypoints = persons.get_field("keypoints").keypoints.cpu().double().numpy()
             found = objects_of_boxes(persons, persons.area().cpu().numpy())
-            counts = (keypoints[:, :, 2] > 0).sum(axis=1)
         if len(persons):
-            found = replace(found, ignored=found.crowd | (np.asarray(counts) == 0))
-        return replace(found, labels=np.full(len(persons), self.person_label, np.int32), values=keypoints)
+            found = replace(found, ignored=found.crowd | ~(keypoints[:, :, 2] > 0).any(axis=1))
+        return replace(found, labels=self._labels(persons), values=keypoints)
 
     def summarize(self, records: list[KeypointRecord]) -> Scores:
         scores = super().summarize(records)
         metrics, reasons = dict(scores.metrics), [scores.reason] if scores.reason else []
-        per_class = {}
+        own = self.keypoint_names
+        per_class = {name: {key: of[key] for key in of if key in own} for name, of in scores.per_class.items()}
         also = {}
         for pck, (correct, annotated) in zip(self.pcks, self._keypoint_counts(records)):
             also[pck.name] = float(correct.sum() / annotated.sum()) if annotated.sum() else np.nan
             shares = np.divide(correct, annotated, out=np.full(len(annotated), np.nan), where=annotated > 0)
             per_class[pck.name] = dict(zip(self.joints.names, shares.tolist()))
             if not annotated.sum():
-                reasons.append(f"no person has the keypoints {pck.words}")
+                reasons.append(f"no {self.subject.partition(' ')[0]} has the keypoints {pck.words}")
         if self._is_detail:
-            tables = accumulate([record.detail for record in records], self.params, [self.person_label])
+            tables = accumulate([record.detail for record in records], self.params, list(self.keypoint_labels))
             also |= {name: tables.average_precision(overlap) for name, overlap in _DETAIL_OKS.items()}
         # the table has room for a few metrics after the headline
         metrics = {"AP": metrics["AP"], **also, **metrics}
@@ -165,18 +180,26 @@ class KeypointEvaluator(CocoStyleEvaluator):
         return self.joints.name == "detail"
 
     def _annotated(self, rows, target):
-        """Keypoints of a file's rows: float64 [G, J, 3]."""
-        for row in rows:
-            if len(row["keypoints"]) != 3 * len(self.joints):
+        """Keypoints of a file's rows: float64 [G, J, 3], zeros where they are not annotated."""
+        none = [0] * (3 * len(self.joints))
+        lists = [row.get("keypoints") or none for row in rows]
+        for row, keypoints in zip(rows, lists):
+            if len(keypoints) != len(none):
                 raise UserError(
-                    f"{self.task.key}: image {target.image_id}: annotation {row.get('id')} has {len(row['keypoints'])} "
+                    f"{self.task.key}: image {target.image_id}: annotation {row.get('id')} has {len(keypoints)} "
                     f"numbers as 'keypoints', not x, y, v of each of {len(self.joints)} keypoints"
                 )
-        return np.array([row["keypoints"] for row in rows], np.float64).reshape(len(rows), -1, 3)
+        return np.array(lists, np.float64).reshape(len(rows), -1, 3)
+
+    def _labels(self, persons):
+        """int32 [G], labels of annotated objects: their own where several classes have keypoints."""
+        if len(self.keypoint_labels) == 1:
+            return np.full(len(persons), self.keypoint_labels[0], np.int32)
+        return persons.get_field("labels").cpu().numpy().astype(np.int32)
 
     def _count_keypoints(self, labels, scores, places, annotated):
         persons = np.flatnonzero(~annotated.ignored)
-        order = np.flatnonzero(labels == self.person_label)
+        order = np.flatnonzero(np.isin(labels, self.keypoint_labels))
         order = order[np.argsort(-scores[order], kind="stable")]
         compared = places[order], annotated.values[persons], annotated.boxes[persons], annotated.areas[persons]
         similarity = object_keypoint_similarity(*compared, self.sigmas)
@@ -188,12 +211,6 @@ class KeypointEvaluator(CocoStyleEvaluator):
     def _keypoint_counts(self, records):
         """int64 [P, 2, J], over all images."""
         return sum((record.keypoints for record in records), np.zeros((len(self.pcks), 2, len(self.joints)), np.int64))
-
-
-def person_label(vocabulary: Vocabulary) -> int | None:
-    """The label of the things that keypoints are compared of, or None where none is a person."""
-    names = vocabulary.thing_names
-    return names.index("person") + 1 if "person" in names else None
 
 
 def object_keypoint_similarity(

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from pycocotools.cocoeval import Params
 
 from maskrcnn_benchmark.evaluation.coco.rows import Objects
+from maskrcnn_benchmark.utils.compiled import compiled
 
 # Stands for "any number of detections" where COCO has a limit
 UNLIMITED = int(np.iinfo(np.int32).max)
@@ -25,6 +25,7 @@ class ImageMatches:
             count, or is itself out of range and found nothing.
         classes: int32 [C], classes of the image's objects, ascending.
         required: int32 [A, C], objects of each class that are to be found.
+        without_area: how many of the objects the file gives no area.
     """
 
     labels: np.ndarray
@@ -33,6 +34,7 @@ class ImageMatches:
     passed: np.ndarray
     classes: np.ndarray
     required: np.ndarray
+    without_area: int = 0
 
 
 def matching_params(kind: str, protocol: str = "coco") -> Params:
@@ -40,8 +42,8 @@ def matching_params(kind: str, protocol: str = "coco") -> Params:
 
     Args:
         kind: "bbox", "segm" or "keypoints".
-        protocol: "coco", or "detail" for those of PASCAL in Detail's bboxEval and instsegEval (one range of areas that
-            holds all, at most 1, 10, 100 or any number of detections per image and class).
+        protocol: "coco", or "detail" for one range of areas that holds all and at most 1, 10, 100 or any number of
+            detections per image and class.
     """
     params = Params(iouType=kind)
     if protocol == "detail":
@@ -86,10 +88,11 @@ def match_objects(
         params.iouThrs,
     )
     annotated = blocks[:, 3] > blocks[:, 2]
-    return ImageMatches(labels[order], scores[order], right, passed, classes[annotated], required[:, annotated])
+    found = right, passed, classes[annotated], required[:, annotated]
+    return ImageMatches(labels[order], scores[order], *found, ground_truth.without_area)
 
 
-@njit(cache=True)
+@compiled
 def box_overlaps(boxes: np.ndarray, true_boxes: np.ndarray, crowd: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes class by class; over the predicted box alone where the object is a crowd.
 
@@ -118,7 +121,7 @@ def box_overlaps(boxes: np.ndarray, true_boxes: np.ndarray, crowd: np.ndarray, b
     return overlaps
 
 
-@njit(cache=True)
+@compiled
 def num_overlaps(blocks: np.ndarray) -> int:
     """How many pairs the classes have together."""
     return ((blocks[:, 1] - blocks[:, 0]) * (blocks[:, 3] - blocks[:, 2])).sum()
@@ -143,7 +146,7 @@ def _blocks(labels, true_labels):
     return classes, blocks
 
 
-@njit(cache=True)
+@compiled
 def _match(overlaps, blocks, areas, true_areas, crowd, ignored, unnamed, ranges, thresholds):
     right = np.zeros((len(ranges), len(areas)), np.uint16)
     passed = np.zeros((len(ranges), len(areas)), np.uint16)
@@ -183,7 +186,7 @@ def _match(overlaps, blocks, areas, true_areas, crowd, ignored, unnamed, ranges,
     return right, passed, required
 
 
-@njit(cache=True)
+@compiled
 def _counting_first(order, ignored, areas, start, end, low, high):
     """Write a class's objects into `order`, those that count before the others; returns how many count."""
     wanted = 0

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from maskrcnn_benchmark.structures.vocabulary import JointSet
+from maskrcnn_benchmark.utils.compiled import compiled
 
 THRESHOLD = 0.2
 
@@ -44,7 +44,7 @@ def definitions(keypoints: JointSet) -> list[Pck]:
     return [Pck(*place) for place in places if None not in place]
 
 
-@njit(cache=True)
+@compiled
 def assign_persons(similarity: np.ndarray) -> np.ndarray:
     """Predictions to persons one to one: each, best scored first, gets the free person that it is most similar to.
 
@@ -66,7 +66,7 @@ def assign_persons(similarity: np.ndarray) -> np.ndarray:
     return owner
 
 
-@njit(cache=True)
+@compiled
 def count_keypoints(places: np.ndarray, owner: np.ndarray, persons: np.ndarray, start: int, end: int) -> np.ndarray:
     """Correct and annotated keypoints of an image's persons; a person without the unit of length is left out.
 

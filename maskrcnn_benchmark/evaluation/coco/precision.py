@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from pycocotools.cocoeval import COCOeval, Params
 
 from maskrcnn_benchmark.evaluation.coco.matching import ImageMatches
 from maskrcnn_benchmark.evaluation.scores import Curve, Line
+from maskrcnn_benchmark.utils.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,22 @@ def required_objects(images: Sequence[ImageMatches], labels: np.ndarray) -> np.n
     return totals
 
 
-def image_average_precision(matches: ImageMatches, params: Params) -> float:
+def image_average_precision(matches: ImageMatches, params: Params, confident: float) -> float:
     """AP of one image alone, mean over the classes of its objects.
 
+    Args:
+        matches: of the image.
+        params: pycocotools' parameters that they were made with.
+        confident: the least score of a prediction that says something is there.
+
     Returns:
-        float in 0..1; without objects 0 if something is predicted, nan if nothing is.
+        float in 0..1; without objects 0 if something is predicted with confidence, nan if nothing is.
     """
     labels = matches.classes[matches.required[0] > 0]
     if not len(labels):
         # bit 0 is the lowest overlap: what lies on a crowd or beside the range is no mistake
-        return 0.0 if (matches.passed[0] & 1 == 0).any() else np.nan
+        wrong = (matches.passed[0] & 1 == 0) & (matches.scores >= confident)
+        return 0.0 if wrong.any() else np.nan
     alone = Params(iouType=params.iouType)
     alone.areaRng, alone.areaRngLbl, alone.maxDets = params.areaRng[:1], params.areaRngLbl[:1], params.maxDets[-1:]
     first = ImageMatches(
@@ -145,7 +151,7 @@ def _ranks_in_images(classes, counts):
     return places - np.maximum.accumulate(np.where(first, places, 0))
 
 
-@njit(cache=True)
+@compiled
 def _fill(precision, recall, score_table, bounds, scores, ranks, right, passed, required, limits, recalls):
     """Write the tables class by class; predictions come class by class in order of their scores."""
     members = np.empty(len(scores), np.int64)
@@ -171,7 +177,7 @@ def _fill(precision, recall, score_table, bounds, scores, ranks, right, passed, 
                         score_table[t, r, k, a, m] = scores[members[d]] if d < count else 0
 
 
-@njit(cache=True)
+@compiled
 def _follow(members, right, passed, bit, required):
     """float64 [2, N]: recall after each prediction, and the best precision after it or after a later one."""
     reached = np.empty((2, len(members)))

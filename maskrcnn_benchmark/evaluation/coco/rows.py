@@ -26,6 +26,7 @@ class Objects:
         unnamed: bool [G], the file gives the object the id 0, which pycocotools takes for "no object": what finds it
             counts as wrong there, so also here.
         values: what is compared beside boxes, or None: list of G run lengths, or keypoints float64 [G, J, 3].
+        without_area: how many the file gives no area, so that theirs are those of their boxes.
     """
 
     labels: np.ndarray
@@ -35,6 +36,7 @@ class Objects:
     ignored: np.ndarray
     unnamed: np.ndarray
     values: object = None
+    without_area: int = 0
 
 
 def objects_of_rows(rows: Sequence[dict], labels: Sequence[int] | np.ndarray) -> Objects:
@@ -52,6 +54,7 @@ def objects_of_rows(rows: Sequence[dict], labels: Sequence[int] | np.ndarray) ->
         crowd,
         crowd,
         np.array([row.get("id") == 0 for row in rows], bool),
+        without_area=sum("area" not in row for row in rows),
     )
 
 

@@ -1,5 +1,6 @@
 """Average precision of boxes and instance masks as COCO defines it, equal to pycocotools' to the last bit."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,8 +36,11 @@ from maskrcnn_benchmark.evaluation.coco.rows import (
 )
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.structures.empty_masks import encloses_nothing
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 # Places of the metrics in COCOeval.stats
 _STATS = {
@@ -88,7 +92,7 @@ class CocoStyleEvaluator(Evaluator):
     @property
     def protocol(self) -> str:  # type: ignore[override]
         if self.detection_protocol == "detail":
-            return "PASCAL in Detail: AP over IoU .50:.05:.95, any number of detections, objects of any size"
+            return "COCO's pairing: AP over IoU .50:.05:.95, any number of detections, objects of any size"
         return f"COCO: AP over IoU .50:.05:.95, at most {self.params.maxDets[-1]} detections per image and class"
 
     def record(self, stored: list[dict], target: ImageAnnotations) -> Any:
@@ -131,24 +135,36 @@ class CocoStyleEvaluator(Evaluator):
 
     def summarize(self, records: list[Any]) -> Scores:
         tables = self.accumulate(records)
-        names = self.stats if self.detection_protocol == "coco" else ("AP", "AP50", "AP75", "AR", *_DETAIL_RECALLS)
         reason = self.missing(records)
+        metrics = self.metrics_of(tables)
         if np.isnan(tables.average_precision()):
-            return Scores(dict.fromkeys(names, np.nan), reason=reason)
-        if self.detection_protocol == "coco":
-            stats, text = tables.summary()
-            # pycocotools says -1 where there was nothing to score
-            metrics = {name: float(stats[k]) if stats[k] >= 0 else np.nan for name, k in self.stats.items()}
-        else:
-            metrics, text = _detail_metrics(tables), ""
+            return Scores(metrics, reason=reason)
+        text = tables.summary()[1] if self.detection_protocol == "coco" else ""
         per_class = {"AP": tables.of_classes(self.class_names), "AP50": tables.of_classes(self.class_names, 0.5)}
         title = f"{self.task.title.capitalize()}: precision over recall"
         curves = [tables.curve(f"{self.task.key}_precision_recall", title, self.measure)]
         return Scores(metrics, per_class if self.class_names else {}, curves, reason, text)
 
+    def metrics_of(self, tables: PrecisionTables) -> dict[str, float]:
+        """{name: value in 0..1, or nan where there was nothing to score}."""
+        if self.detection_protocol != "coco":
+            return _detail_metrics(tables)
+        stats = tables.summary()[0]
+        # pycocotools says -1 where there was nothing to score
+        return {name: float(stats[k]) if stats[k] >= 0 else np.nan for name, k in self.stats.items()}
+
     def missing(self, records: list[Any]) -> str:
-        """Why metrics are nan, in words; "" where none is."""
+        """Why metrics are nan, and which areas are not the file's, in words; "" where neither is."""
         images = [self.matches(record) for record in records]
+        without_area = sum(image.without_area for image in images) if self.detection_protocol == "coco" else 0
+        areas = (
+            f"{without_area} annotated objects have no area, which is taken from their boxes" if without_area else ""
+        )
+        if areas:
+            logger.warning("%s: %s; pycocotools asks for areas", self.task.key, areas)
+        return "; ".join(filter(None, (self._nothing_to_score(images), areas)))
+
+    def _nothing_to_score(self, images):
         labels = np.unique(np.concatenate([np.zeros(0, np.int32), *(image.classes for image in images)]))
         counts = required_objects(images, labels).sum(axis=1) if images else np.zeros(1, np.int64)
         if counts[0] == 0:
@@ -157,7 +173,8 @@ class CocoStyleEvaluator(Evaluator):
         return f"no annotated {self.subject} is {' or '.join(absent)}" if absent else ""
 
     def image_score(self, record: Any) -> float:
-        return image_average_precision(self.matches(record), self.params)
+        """As `image_average_precision` has it; confident is what a picture of the task shows."""
+        return image_average_precision(self.matches(record), self.params, self.task.threshold)
 
 
 class DetectionEvaluator(CocoStyleEvaluator):
@@ -179,6 +196,8 @@ class DetectionEvaluator(CocoStyleEvaluator):
         def overlap(predictions, objects, blocks):
             return box_overlaps(boxes[predictions], annotated.boxes[objects], annotated.crowd[objects], blocks)
 
+        if all("area" in row for row in stored):  # of masks, where a file has these in the boxes' place
+            return numbers(stored, "area", (), where), overlap
         return boxes[:, 2] * boxes[:, 3], overlap
 
 
@@ -191,16 +210,23 @@ class InstanceEvaluator(CocoStyleEvaluator):
     def is_annotated(self, target: ImageAnnotations) -> bool:
         if target.instances is None or not target.instances.has_field(FILE_ROWS):
             return super().is_annotated(target)
-        return all("segmentation" in row for row in target.instances.get_field(FILE_ROWS))
+        rows = target.instances.get_field(FILE_ROWS)
+        return not rows or any(has_mask(row, target.size) for row in rows)
 
     def objects(self, target: ImageAnnotations) -> Objects:
+        """The annotated objects; one without a mask is its box's region, as a crowd: nothing there counts or misses."""
         boxes = target.instances
         if boxes.has_field(FILE_ROWS):
             rows = boxes.get_field(FILE_ROWS)
-            codes = [run_lengths(row["segmentation"], target.size) for row in rows]
-            return replace(objects_of_rows(rows, boxes.get_field("labels")), values=codes)
-        codes = encode(bitmaps(boxes))  # type: ignore[arg-type]
-        return replace(objects_of_boxes(boxes, rle.area(codes)), values=codes)
+            drawn = np.array([has_mask(row, target.size) for row in rows], bool)
+            shapes = [row["segmentation"] if has else _outline(row["bbox"]) for row, has in zip(rows, drawn)]
+            codes = [run_lengths(shape, target.size) for shape in shapes]
+            found = objects_of_rows(rows, boxes.get_field("labels"))
+        else:
+            codes = encode(bitmaps(boxes))  # type: ignore[arg-type]
+            drawn = np.ones(len(boxes), bool)
+            found = objects_of_boxes(boxes, rle.area(codes))
+        return replace(found, values=codes, crowd=found.crowd | ~drawn, ignored=found.ignored | ~drawn)
 
     def compare(
         self, stored: list[dict], annotated: Objects, size: Sequence[int], where: str
@@ -218,6 +244,17 @@ class InstanceEvaluator(CocoStyleEvaluator):
             return overlaps
 
         return np.asarray(rle.area(codes), np.float64), overlap
+
+
+def has_mask(row: dict[str, Any], size: Sequence[int]) -> bool:
+    """Whether a row of a file has a mask that encloses something of its image of `size` (width, height)."""
+    return row.get("segmentation") is not None and not encloses_nothing(row["segmentation"], size)
+
+
+def _outline(box):
+    """A box x, y, width, height as the polygons of an object."""
+    x, y, width, height = box
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
 _DETAIL_RECALLS = {"AR@1": 1, "AR@10": 10, "AR@100": 100}

@@ -1,12 +1,13 @@
 """Minimum-cost pairing of two sets of points that change step by step: each change is mended, not solved anew."""
 
 import numpy as np
-from numba import njit
+
+from maskrcnn_benchmark.utils.compiled import compiled
 
 _FAR = np.iinfo(np.int64).max
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def assign_in_steps(present: np.ndarray, starts: np.ndarray, neighbours: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """The pairing of greatest total gain at every step.
 
@@ -68,7 +69,7 @@ def assign_in_steps(present: np.ndarray, starts: np.ndarray, neighbours: np.ndar
     return partners
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mend(root, graph, state, scratch):
     """Make the pairing the best one again where `root` violates it, being without a partner but of dual > 0.
 
@@ -135,7 +136,7 @@ def _mend(root, graph, state, scratch):
         q = before
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _push(heap_cost, heap_point, size, cost, point):
     """Put an entry into the binary heap; returns its new size."""
     i = size
@@ -149,7 +150,7 @@ def _push(heap_cost, heap_point, size, cost, point):
     return size + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pop(heap_cost, heap_point, size):
     """Take the cheapest entry off the binary heap; returns its new size."""
     size -= 1

@@ -2,9 +2,9 @@
 
 import cv2
 import numpy as np
-from numba import njit
 
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
+from maskrcnn_benchmark.utils.compiled import compiled
 
 # Radius of the smoothing under which an edge's direction is estimated, the factor by which a pixel may fall short of
 # its neighbours across the edge and still be a ridge, and the width of the faded image border in pixels: the values of
@@ -73,7 +73,7 @@ def _border_fade(length):
     return fade
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gradients(image):
     """First derivatives in y and in x: two float64 [H, W]."""
     in_y, in_x = np.empty_like(image), np.empty_like(image)
@@ -84,7 +84,7 @@ def _gradients(image):
     return in_y, in_x
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _keep_ridges(edges, in_y, in_x, ridges):
     """Write edges that are no weaker than their neighbours across the edge to `ridges`, float64 [H, W] of zeros."""
     for y in range(edges.shape[0]):
@@ -101,21 +101,21 @@ def _keep_ridges(edges, in_y, in_x, ridges):
                 ridges[y, x] = edges[y, x]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _in_y(image, y, x):
     """Derivative downwards: central differences, one-sided at the image's border."""
     above, below = max(y - 1, 0), min(y + 1, image.shape[0] - 1)
     return (image[below, x] - image[above, x]) / (below - above)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _in_x(image, y, x):
     """Derivative to the right, as `_in_y`."""
     left, right = max(x - 1, 0), min(x + 1, image.shape[1] - 1)
     return (image[y, right] - image[y, left]) / (right - left)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sample(image, y, x):
     """The map between pixels by bilinear interpolation, beyond its border as on it."""
     y, x = min(max(y, 0.0), image.shape[0] - 1.0), min(max(x, 0.0), image.shape[1] - 1.0)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
 from maskrcnn_benchmark.evaluation.edges.assignment import assign_in_steps
+from maskrcnn_benchmark.utils.compiled import compiled
 
 # Costs are whole numbers, in hundredths of a pixel, and a pixel that stays without a partner costs as much as this many
 # pairs at the greatest distance: both as in the Berkeley benchmark (Martin et al. 2004)
@@ -65,7 +65,7 @@ def _candidate_pairs(pixels, annotated, shape, max_distance):
     return _build_graph(place, number.reshape(-1), (y * width + x)[inside], (y**2 + x**2)[inside], len(annotated))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _build_graph(place, number, offsets, squares, num_annotated):
     degree = np.zeros(len(place), np.int64)
     for i in range(len(place)):

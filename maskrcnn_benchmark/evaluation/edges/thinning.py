@@ -1,7 +1,8 @@
 """Thinning of binary maps to lines one pixel wide, once or at every threshold of a soft map."""
 
 import numpy as np
-from numba import njit
+
+from maskrcnn_benchmark.utils.compiled import compiled
 
 
 def thin(mask: np.ndarray) -> np.ndarray:
@@ -65,7 +66,7 @@ def _deletion_tables():
 _DELETABLE = _deletion_tables()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _thin_levels(places, level, width, size, deletable, remains):
     """Fill `remains` bool [K, N] for pixels at `places` int64 [N] of a framed map of `size` pixels."""
     image = np.zeros(size, np.uint8)
@@ -94,7 +95,7 @@ def _thin_levels(places, level, width, size, deletable, remains):
             image[places[i]] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _thin(image, to_check, number, listed, sweep, width, deletable):
     """Thin a framed map in place; returns the number of the last sweep.
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 
 from maskrcnn_benchmark.evaluation.dense.confusion import (
     add_pairs,
@@ -28,6 +27,7 @@ from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.part_mask import PERSON6_LABELS
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.compiled import compiled
 from maskrcnn_benchmark.utils.errors import UserError
 
 # Detections below this score are not pasted: a map has room for one label per pixel, and low scores are mostly wrong
@@ -229,7 +229,7 @@ def _curve(of_people, of_parts):
     return Curve("part_ap", "Parts: AP over IoU thresholds", "IoU threshold", "average precision", lines)
 
 
-@njit(cache=True)
+@compiled
 def _overlay(canvas, layers):
     """Write the values of layers [N, P] that are not 0 onto a canvas [P], the later on top."""
     for layer in layers:

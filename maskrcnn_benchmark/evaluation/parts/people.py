@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from maskrcnn_benchmark.evaluation.average_precision import average_precision
 from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.utils.compiled import compiled
 from maskrcnn_benchmark.utils.errors import UserError
 
 # IoU thresholds of the "vol" means (Hariharan et al. 2014; Li et al. 2017), as numbers k / 10
@@ -216,7 +216,7 @@ def _correct_shares(owner, best, taken, part_overlaps, true_areas):
     return shares
 
 
-@njit(cache=True)
+@compiled
 def _count_shared(people, labels, starts, lengths, count, ground_truth, ignored, num_labels):
     """Pixels per label that N predicted people share with M annotated ones, place 0 standing for all labels together.
 
@@ -257,7 +257,7 @@ def _count_shared(people, labels, starts, lengths, count, ground_truth, ignored,
     return shared, areas, on_ignored
 
 
-@njit(cache=True)
+@compiled
 def _count_labels(ground_truth, num_labels):
     """Pixels of each label, int64 [M, L]; place 0 is the sum of the others, not background."""
     areas = np.zeros((len(ground_truth), num_labels), np.int64)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numba import njit
 from pycocotools import mask as rle
 
 from maskrcnn_benchmark.layers.mask_paste import integer_boxes
+from maskrcnn_benchmark.utils.compiled import compiled
 
 _FIRST_BUFFER = 4096
 
@@ -90,7 +90,7 @@ def paste_part_runs(parts: torch.Tensor, boxes: torch.Tensor, size: Sequence[int
     return PartRuns((width, height), *runs.T)
 
 
-@njit(cache=True)
+@compiled
 def _paste(maps, corners, width, height):
     """Runs int64 [R, 4] (box, label, start, end) of maps float32 [N, R, R, P + 1], columns first."""
     runs = np.empty((_FIRST_BUFFER, 4), np.int64)
@@ -126,7 +126,7 @@ def _paste(maps, corners, width, height):
     return runs[:used].copy()
 
 
-@njit(cache=True)
+@compiled
 def _channels_that_speak(cells):
     """Background and the channels that are more probable than it in some cell; no other can win between the cells."""
     side, channels = cells.shape[0], cells.shape[2]
@@ -140,7 +140,7 @@ def _channels_that_speak(cells):
     return np.flatnonzero(speaks)
 
 
-@njit(cache=True)
+@compiled
 def _source(pixel, first, last, side):
     """The cell before the place of a pixel of the line first..last, the next, and the place's share of the way."""
     scale = np.float32(side) / np.float32(max(last - first + 1, 1))
@@ -150,7 +150,7 @@ def _source(pixel, first, last, side):
     return low, min(low + 1, side - 1), place - np.float32(low)
 
 
-@njit(cache=True)
+@compiled
 def _blend_columns(cells, speaking, x, left, right, column, best):
     """Write the map's values at pixel column x into `column` [R, P + 1], and the best channel of each cell of it."""
     low, high, share = _source(x, left, right, cells.shape[0])
@@ -162,7 +162,7 @@ def _blend_columns(cells, speaking, x, left, right, column, best):
                 best[y] = c
 
 
-@njit(cache=True)
+@compiled
 def _label_at(column, speaking, best, y, top, bottom):
     """The most probable label at pixel row y: on a straight line, what leads at both ends leads all the way."""
     low, high, share = _source(y, top, bottom, len(column))
@@ -177,7 +177,7 @@ def _label_at(column, speaking, best, y, top, bottom):
     return label
 
 
-@njit(cache=True)
+@compiled
 def _paint(canvas, first, last, labels, starts, ends):
     for n in range(len(first)):
         for run in range(first[n], last[n]):

@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.structures.image_list import sizes_on
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.tensor_cache import TensorCache
+from maskrcnn_benchmark.utils.text import counted
 
 # Batches come in a few shapes; beyond this many the oldest are dropped, so that memory stays bounded.
 MAX_CACHED_GRIDS = 32
@@ -99,7 +100,9 @@ class AnchorGenerator(nn.Module):
             feature_maps: [N, C, H_l, W_l] for each level l.
         """
         if len(feature_maps) != len(self.strides):
-            raise ValueError(f"anchors have {len(self.strides)} strides, but {len(feature_maps)} feature maps came")
+            raise ValueError(
+                f"anchors have {len(self.strides)} strides, but {counted(len(feature_maps), 'feature map')} came"
+            )
         shapes = tuple(tuple(features.shape[-2:]) for features in feature_maps)
         key = (shapes, feature_maps[0].device)
         return self._grids.get(key, lambda: self._make_grid(*key))

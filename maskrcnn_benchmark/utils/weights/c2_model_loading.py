@@ -90,6 +90,11 @@ def recognise(names: Collection[str]) -> bool:
     return any(re.fullmatch(r"(conv1|.*_branch2a|conv_rpn.*|fc6)_w", name) for name in names)
 
 
+def is_left_out(name: str) -> bool:
+    """Whether `convert` leaves a name out: the classifier's, and fixed kernels."""
+    return not _our_name(name, ())
+
+
 def convert(blobs: StateDict, model: nn.Module, cfg: CfgNode, source: str) -> tuple[StateDict, dict[str, Any]]:
     """(our state dict, the options that the weights were trained with).
 

@@ -88,6 +88,11 @@ def recognise(names: Collection[str]) -> bool:
     )
 
 
+def is_left_out(name: str) -> bool:
+    """Whether `convert` leaves a name out: the classifier's, and constants."""
+    return _shorten(name).startswith(USELESS)
+
+
 def convert(weights: StateDict, model: nn.Module, cfg: CfgNode, source: str) -> tuple[StateDict, dict[str, Any]]:
     """(our state dict, the options that the weights were trained with).
 
@@ -100,7 +105,7 @@ def convert(weights: StateDict, model: nn.Module, cfg: CfgNode, source: str) -> 
     short = {_shorten(name): tensor for name, tensor in weights.items()}
     state_dict = {}
     for name, tensor in short.items():
-        if not name.startswith(USELESS):
+        if not is_left_out(name):
             state_dict[_our_name(name, short)] = tensor
     state_dict = fold_epsilon(state_dict, model)
     for name in [name for name in short if name.endswith(".norm.weight") and name.startswith(("stem.", "res"))]:

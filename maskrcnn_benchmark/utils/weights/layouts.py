@@ -58,10 +58,15 @@ def fold_epsilon(state_dict: StateDict, model: nn.Module, epsilon: float = EPSIL
     if not has_frozen_norm(model):
         return state_dict
     return {
-        name: tensor + epsilon if name.endswith("running_var") else tensor
+        name: _exact(tensor) + epsilon if name.endswith("running_var") else tensor
         for name, tensor in state_dict.items()
         if not name.endswith("num_batches_tracked")
     }
+
+
+def _exact(tensor):
+    """Half precision would lose an epsilon beside a variance."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def add_statistics(state_dict: StateDict, norm: str) -> None:

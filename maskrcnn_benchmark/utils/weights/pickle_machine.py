@@ -6,6 +6,8 @@ means is decided by a subclass.
 """
 
 import pickletools
+import re
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 from maskrcnn_benchmark.utils.text import printable
@@ -14,10 +16,24 @@ from maskrcnn_benchmark.utils.text import printable
 MAX_OPERATIONS = 2_000_000
 
 KEY_TYPES = (str, int, float, bytes, bool, type(None))
+_PLAIN = (*KEY_TYPES, list, tuple, dict)
+# What has no place in a checkpoint and is there to run something
+_CODE = re.compile(
+    r"(posix|nt|os|sys|subprocess|commands|shutil|socket|pty|runpy|code|ctypes|marshal|importlib|_?pickle|webbrowser)\..*"
+    r"|(builtins|__builtin__)\.(eval|exec|execfile|compile|open|__import__|getattr|apply|input)"
+)
 
 
 class PickleRefused(ValueError):
-    """The pickle asks for something that is not allowed; the message says for what."""
+    """The pickle asks for something that is not allowed; the message says for what.
+
+    Attributes:
+        remedy: "; ..." with what else can be done than to take another file, or "".
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class BoundedFile:
@@ -68,7 +84,12 @@ class PickleMachine:
 
     def find_name(self, module: str, name: str) -> Any:
         """What stands on the stack for the global `module.name`."""
-        raise PickleRefused(f"it asks for {printable(module, 100)}.{printable(name, 100)}")
+        is_inside = self.stack or self.marked
+        alone = f"{self._weights_key()} alone, a dictionary of tensors" if is_inside else "state_dict()"
+        remedy = f"; where it was made, save its {alone}"
+        if _CODE.fullmatch(f"{module}.{name}"):
+            remedy = "; opened elsewhere it would run that: delete it, and take weights from another source"
+        raise PickleRefused(f"it asks for {printable(module, 100)}.{printable(name, 100)}", remedy)
 
     def call(self, function: Any, arguments: tuple) -> Any:
         """The result of calling what `find_name` returned with a tuple of arguments."""
@@ -81,6 +102,17 @@ class PickleMachine:
     def persistent(self, identifier: Any) -> Any:
         """What a persistent identifier stands for."""
         raise PickleRefused("it refers to something outside of it")
+
+    def _weights_key(self):
+        """The quoted names of the dictionaries so far that hold the most tensors, "model" without one."""
+        counts = {}
+        for values in (*self.marked, self.stack):
+            for key, value in pairwise(values):
+                held = value.values() if isinstance(key, str) and isinstance(value, dict) else ()
+                counts[key if held else ""] = sum(type(each) not in _PLAIN for each in held)
+        most = max(counts.values(), default=0)
+        names = [key for key, count in counts.items() if count == most] if most else ["model"]
+        return " or ".join(f'"{printable(name, 60)}"' for name in names[:4])
 
     def _step(self, name, argument):
         if name in _CONSTANTS:

@@ -39,7 +39,9 @@ def load_arrays(path: str | os.PathLike, remedy: str = "") -> Any:
         with open(path, "rb") as file:
             return _ArrayMachine(size * BYTES_PER_BYTE).load(BoundedFile(file, size))
     except PickleRefused as error:
-        raise UserError(f"{path} was refused: {error}, but only arrays of numbers are taken{remedy}") from None
+        raise UserError(
+            f"{path} was refused: {error}, but only arrays of numbers are taken{error.remedy or remedy}"
+        ) from None
     except (ValueError, OSError) as error:
         reason = str(error).split("\n")[0][:200]
         raise UserError(f"{path} is damaged or no pickle ({reason}){remedy}") from None

@@ -24,6 +24,7 @@ UNPACKED_PER_BYTE = 4
 ZIP_START = b"PK\x03\x04"
 # A torch file that is no zip archive: magic number, protocol, system, content and names of storages, one pickle each
 LEGACY_PICKLES = 5
+LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:-1]
 
 # The names in a checkpoint of dense tensors, plain containers and the dtypes and storages of torch
 NAMES = re.compile(
@@ -46,15 +47,28 @@ STORAGE_BYTES = {
 }
 
 
-def load_tensors(path: str | os.PathLike, remedy: str = "") -> Any:
-    """The value in the torch file `path`, on the CPU. Raises `UserError`, ending in `remedy`, if it was refused."""
+def is_torch_file(head: bytes) -> bool:
+    """Whether a file with these first bytes, 14 or more, is one that torch has written."""
+    return head.startswith(ZIP_START) or head.startswith(LEGACY_MAGIC, 2)
+
+
+def load_tensors(path: str | os.PathLike, remedy: str = "", mapped: bool = False) -> Any:
+    """The value in the torch file `path`, on the CPU. Raises `UserError`, ending in a remedy, if it was refused.
+
+    With `mapped`, numbers of tensors are read where they are looked at: for values that are dropped soon after.
+    """
     try:
-        _inspect(Path(path))
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        can_map = _inspect(Path(path))
+        # torch maps by a path alone, and takes one for safetensors by its name
+        if mapped and can_map and Path(path).suffix != ".safetensors":
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        else:
+            with open(path, "rb") as file:
+                value = torch.load(file, map_location="cpu", weights_only=True)
         _check_tensors(value)
     except PickleRefused as error:
         raise UserError(
-            f"{path} was refused: {error}, but only dense tensors and plain values are taken{remedy}"
+            f"{path} was refused: {error}, but only dense tensors and plain values are taken{error.remedy or remedy}"
         ) from None
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -71,12 +85,13 @@ def _line(error):
 
 
 def _inspect(path):
+    """Refuse what is no file of tensors; returns whether its tensors can be mapped into memory."""
     with open(path, "rb") as file:
         is_zip = file.read(len(ZIP_START)) == ZIP_START
     if is_zip:
-        _inspect_zip(path)
-    else:
-        _inspect_legacy(path)
+        return _inspect_zip(path)
+    _inspect_legacy(path)
+    return False
 
 
 def _inspect_zip(path):
@@ -94,6 +109,7 @@ def _inspect_zip(path):
         storages = {name.removeprefix(folder): size for name, size in sizes.items() if name.startswith(folder)}
         copies = UNPACKED_PER_BYTE * path.stat().st_size
         _TensorMachine(lambda key: storages.get(key, 0), copies).run(io.BytesIO(archive.read(pickles[0])))
+        return all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
 
 
 def _inspect_legacy(path):
@@ -104,7 +120,7 @@ def _inspect_legacy(path):
         for _ in range(LEGACY_PICKLES):
             machine.run(rest)
     if machine.declared > UNPACKED_PER_BYTE * size:
-        raise PickleRefused("its storages are larger than the file")
+        raise ValueError("its storages are larger than the file")
 
 
 # Bytes of what a call may copy, for each character or element
@@ -166,9 +182,7 @@ class _TensorMachine(PickleMachine):
             raise ValueError("a reference to a storage is odd")
         declared = count * STORAGE_BYTES[kind]
         if declared > self.bytes_of(key):
-            raise PickleRefused(
-                f"it declares a storage of {declared} bytes, where {self.bytes_of(key)} lie in the file"
-            )
+            raise ValueError(f"it declares a storage of {declared} bytes, where {self.bytes_of(key)} lie in the file")
         if key not in self.seen:
             self.seen.add(key)
             self.declared += declared

@@ -72,6 +72,11 @@ def recognise(names: Collection[str]) -> bool:
     return backbone <= set(names) or any(name.startswith("backbone.fpn.inner_blocks.") for name in names)
 
 
+def is_left_out(name: str) -> bool:
+    """Whether `convert` leaves a name out: the classifier's."""
+    return name.startswith("fc.")
+
+
 def convert(
     weights: dict[str, torch.Tensor], model: nn.Module, cfg: CfgNode, source: str
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -106,7 +111,7 @@ def convert(
 
 def _our_name(name, first_level):
     """Our name, "" for the classifier, their own for a name that is unknown here."""
-    if name.startswith("fc."):
+    if is_left_out(name):
         return ""
     if found := PYRAMID.fullmatch(name):
         return f"fpn_{found[1]}{int(found[2]) + first_level}.{found[3]}"

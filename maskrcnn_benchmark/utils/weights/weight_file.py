@@ -3,8 +3,9 @@
 import logging
 import math
 import os
+import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
 from maskrcnn_benchmark.utils.schema import shown
-from maskrcnn_benchmark.utils.text import printable
+from maskrcnn_benchmark.utils.text import an, printable
 from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, torchvision_weights
+from maskrcnn_benchmark.utils.weights.file_kinds import HEAD, fault_of
 from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
-from maskrcnn_benchmark.utils.weights.torch_file import ZIP_START, load_tensors
+from maskrcnn_benchmark.utils.weights.safetensors_file import is_safetensors, load_safetensors
+from maskrcnn_benchmark.utils.weights.torch_file import is_torch_file, load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -27,25 +30,41 @@ LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
 WEIGHTS_KEYS = ("model", "blobs", "state_dict")
 
 
-def read_checkpoint(path: str | os.PathLike, remedy: str = "; take another copy of the file") -> dict[Any, Any]:
-    """The dictionary in a file: a pickle of arrays if it is called .pkl, a torch file otherwise; nothing in it is run.
+def read_checkpoint(
+    path: str | os.PathLike, remedy: str = "; take another copy of the file", mapped: bool = False
+) -> dict[Any, Any]:
+    """The dictionary in a file; nothing in it is run.
 
-    Raises `UserError`, ending in `remedy`, for a file that is missing, damaged or holds anything else.
+    It is read as a torch file, safetensors or a pickle of arrays, as its content tells, whatever its name is.
+    Raises `UserError`, ending in a remedy, for a file that is missing, damaged or holds anything else. `mapped` is for
+    a look at the file: see `load_tensors`.
     """
+    if os.path.isdir(path):
+        raise UserError(f"{path} is a folder, not weights; give a file in it")
     if not os.path.isfile(path):  # also of what no path can be
         raise UserError(f"no such checkpoint: {printable(str(path), 300)}{remedy}")
     path = Path(path)
-    value = load_arrays(path, remedy) if _is_array_pickle(path) else load_tensors(path, remedy)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    fault = fault_of(path, head)
+    if fault is not None:
+        raise UserError(f"{path} is {fault}")
+    if is_torch_file(head):
+        value = load_tensors(path, remedy, mapped)
+    elif is_safetensors(head, path.name):
+        value = load_safetensors(path, remedy)
+    elif head.startswith(pickle.PROTO) or path.suffix.lower() == ".pkl":
+        value = load_arrays(path, remedy)
+    else:
+        raise UserError(f"{path} is damaged or no file of weights (it begins as none of PyTorch's does){remedy}")
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds a {type(value).__name__}, not a dictionary of weights{remedy}")
+        raise UserError(
+            f"{path} holds {an(type(value).__name__)}, not a dictionary of weights; save its state_dict() instead"
+        )
     return value
-
-
-def _is_array_pickle(path):
-    if path.suffix != ".pkl":
-        return False
-    with open(path, "rb") as file:
-        return file.read(len(ZIP_START)) != ZIP_START
 
 
 def split_checkpoint(checkpoint: dict[Any, Any], path: object) -> tuple[dict[str, torch.Tensor], dict[Any, Any]]:
@@ -55,31 +74,43 @@ def split_checkpoint(checkpoint: dict[Any, Any], path: object) -> tuple[dict[str
     tensors.
     """
     rest = dict(checkpoint)
-    key = next((key for key in WEIGHTS_KEYS if isinstance(checkpoint.get(key), dict)), None)
+    key = weights_key(checkpoint)
     weights = rest.pop(key) if key else rest
-    if not key and isinstance(path, str | Path) and Path(path).suffix == ".pkl":
-        # classifiers of Detectron have lists of names beside their blobs
-        weights = {name: value for name, value in weights.items() if isinstance(value, np.ndarray)}
-    tensors = {name: _as_tensor(value) for name, value in weights.items()}
+    tensors = {name: as_tensor(value) for name, value in weights.items()}
     odd = next((name for name, value in tensors.items() if not isinstance(value, torch.Tensor)), None)
     if odd is not None or not all(isinstance(name, str) for name in tensors):
         raise UserError(f"{path}: the weights are not a dictionary of tensors (look at {shown(odd)})")
     return strip_prefix_if_present(tensors, "module."), rest if key else {}
 
 
-def _as_tensor(value):
+def weights_key(checkpoint: dict[Any, Any]) -> str | None:
+    """The entry under which a checkpoint holds its weights by custom; None for bare weights."""
+    return next((key for key in WEIGHTS_KEYS if isinstance(checkpoint.get(key), dict)), None)
+
+
+def as_tensor(value: Any) -> Any:
     """A tensor with numbers of its own, in this machine's byte order; what is no array stays as it is."""
     if not isinstance(value, np.ndarray | np.generic):
         return value
     return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
 
 
-def to_our_names(
-    weights: dict[str, torch.Tensor], model: nn.Module, cfg: ConfigNode, path: str | os.PathLike
-) -> dict[str, torch.Tensor] | None:
-    """Weights of another library as a state dict of `model`; None if they are of none, so that they are taken as ours.
+class Converted(NamedTuple):
+    """Weights as a state dict of one of our models.
 
-    Warns of every option of `cfg` that says something else than what the weights were trained with.
+    Attributes:
+        library: the module in `LIBRARIES` whose names they had; None if they are taken as ours.
+        state_dict: {our name: tensor}.
+        conventions: {option: value that the weights were trained with}.
+    """
+
+    library: Any
+    state_dict: dict[str, torch.Tensor]
+    conventions: dict[str, Any]
+
+
+def convert(weights: dict[str, torch.Tensor], model: nn.Module, cfg: ConfigNode, path: str | os.PathLike) -> Converted:
+    """Give the weights of any library our names.
 
     Args:
         weights: {name: tensor}.
@@ -89,18 +120,23 @@ def to_our_names(
     """
     library = next((library for library in LIBRARIES if library.recognise(weights)), None)
     if library is None:
-        return None
+        return Converted(None, weights, {})
     try:
-        state_dict, conventions = library.convert(weights, model, cfg, Path(path).name)
+        return Converted(library, *library.convert(weights, model, cfg, Path(path).name))
     except (RuntimeError, TypeError, ValueError, LookupError, ZeroDivisionError) as error:
         # the names are those of a known network, but a tensor has a shape that it has not there
         raise UserError(f"{path}: its tensors are not those of a network of {library.NAME} ({error})") from None
-    logger.info("%s: weights of %s", path, library.NAME)
-    for option, expected in conventions.items():
+
+
+def tell_conventions(converted: Converted, cfg: ConfigNode, path: str | os.PathLike) -> None:
+    """Say whose weights were taken, and warn of every option that says something else than they were trained with."""
+    if converted.library is None:
+        return
+    logger.info("%s: weights of %s", path, converted.library.NAME)
+    for option, expected in converted.conventions.items():
         value = _option(cfg, option)
         if not _agrees(value, expected):
             logger.warning("%s was trained with %s %s, but the config has %s", path, option, expected, value)
-    return state_dict
 
 
 def _option(cfg, name):

@@ -4,32 +4,9 @@ import re
 
 import pytest
 
-from maskrcnn_benchmark.data.coco.records import (
-    is_box,
-    is_size,
-    problem_of_keypoints,
-    problem_of_segmentation,
-    read_joints,
-)
-from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.data.coco.records import is_box, is_size, problem_of_segmentation
 
 HUGE = 10**400
-
-
-@pytest.mark.parametrize(
-    ("keypoints", "words"),
-    [
-        ([1, 2, 2017], "have the visibility 2017, which is not 0, 1 or 2"),
-        ([562738.0, 2, 2], "have the coordinate 562738.0, beyond any image"),
-        ([float("nan"), 2, 2], "have a coordinate that is not finite"),
-        ([HUGE, 2, 2], "have the coordinate a huge number, beyond any image"),
-        ([True, 2, 2], "are not all numbers"),
-        (["1", 2, 2], "are not all numbers"),
-    ],
-)
-def test_keypoints_that_cannot_be(keypoints, words):
-    assert problem_of_keypoints(keypoints, 3) == words
-    assert problem_of_keypoints([1, -2.5, 2], 3) is None
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), HUGE, True, "1", None, -1, 1e9])
@@ -50,10 +27,3 @@ def test_boxes_and_areas_that_cannot_be(number):
 )
 def test_run_length_codes_that_cannot_be(code, words):
     assert re.search(words, problem_of_segmentation(code))
-
-
-@pytest.mark.parametrize("skeleton", [[[1, float("inf")]], [[1, float("nan")]], [[1]], [1], 5])
-def test_a_skeleton_of_no_pairs_names_its_category(skeleton):
-    row = {"name": "hand", "keypoints": ["a", "b"], "skeleton": skeleton}
-    with pytest.raises(UserError, match="skeleton of category 'hand'"):
-        read_joints("a.json", [row], True)

@@ -143,7 +143,7 @@ def test_a_missing_list_names_those_that_are_there(root):
     with pytest.raises(UserError, match="lists no image"):
         PascalVOCDataset(root, "val")
     (root / "ImageSets" / "Main" / "val.txt").write_bytes("a b\nümlaut".encode("latin-1"))
-    with pytest.raises(UserError, match=r"Main/val\.txt is not UTF-8 text at byte 4; save it as UTF-8"):
+    with pytest.raises(UserError, match=r"Main/val\.txt is not UTF-8 \(byte 0xFC at offset 4\); save it as UTF-8"):
         PascalVOCDataset(root, "val")
 
 
@@ -151,10 +151,17 @@ def test_a_missing_list_names_those_that_are_there(root):
     ("old", "new", "message"),
     [
         ("<name>car</name>", "<name>caar</name>", "object 1 has the class 'caar'.*; did you mean car"),
-        ("<name>car</name>", "", "object 1 has the class ''"),
+        ("<name>car</name>", "", "object 1 has no <name>"),
         ("<xmax>25</xmax>", "<xmax>wide</xmax>", "object 1: its box .*'wide'"),
         ("<xmax>25</xmax>", "", "object 1: its box .*'xmax': None"),
-        ("<difficult>0</difficult>", "<difficult>no</difficult>", "object 1: its box .* or 'difficult' is no number"),
+        (
+            "<difficult>0</difficult>",
+            "<difficult>no</difficult>",
+            "has 'no' as 'difficult', which is neither 0 nor 1",
+        ),
+        ("<bndbox>", "<polygon>", "is not valid XML"),
+        ("bndbox>", "polygon>", "object 1 has no <bndbox>"),
+        ("annotation>", "annotations>", "is not a VOC annotation: its root is <annotations>"),
         ("<xmin>15</xmin>", "<xmin>22</xmin>", "object 1 has the box .*, of which nothing is in the image of 20x12"),
         ("<xmax>25</xmax>", "<xmax>10</xmax>", "object 1 has the box .*, of which nothing is in"),
         ("<xmax>25</xmax>", "<xmax>nan</xmax>", "object 1 has the box .*nan"),
@@ -164,10 +171,70 @@ def test_a_missing_list_names_those_that_are_there(root):
 )
 def test_bad_annotations_are_one_line_that_names_the_file(root, old, new, message):
     path = root / "Annotations" / "000002.xml"
-    path.write_text(path.read_text().replace(old, new, 1))
+    count = 2 if old.endswith(("bndbox>", "annotation>")) and old[0] != "<" else 1
+    path.write_text(path.read_text().replace(old, new, count))
     with pytest.raises(UserError, match=message) as error:
         PascalVOCDataset(root, "val").get_annotations(0)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("<filename>a</filename><objects><object/></objects>", "what it holds are no <object>s of its root"),
+        ("<size/><Object/>", "what it holds are no <object>s of its root"),
+        ("<image/>", "it holds <image>, but no <filename>, <size> or <object>"),
+    ],
+)
+def test_objects_of_another_format_are_not_an_image_without_objects(root, content, fault):
+    path = root / "Annotations" / "000002.xml"
+    path.write_text(f"<annotation>{content}</annotation>", encoding="utf-8")
+    with pytest.raises(UserError, match=f"000002.xml is not a VOC annotation: {fault}; export it as PASCAL VOC"):
+        PascalVOCDataset(root, "val").get_annotations(0)
+    path.write_text("<annotation><filename>a</filename></annotation>", encoding="utf-8")
+    assert len(PascalVOCDataset(root, "val").get_groundtruth(0)) == 0
+
+
+def test_a_list_is_read_whatever_wrote_it(root, caplog):
+    path = root / "ImageSets" / "Main" / "val.txt"
+    text = "000002  \r\n\r\n  2007_000001 -1\r\n"
+    joined = b"".join(f"{name}\n".encode("utf-8-sig") for name in ("000002", "2007_000001"))
+    for data in (joined, text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"), text.encode("utf-32")):
+        path.write_bytes(data)
+        assert PascalVOCDataset(root, "val").ids == ["000002", "2007_000001"]
+    assert caplog.messages == []
+
+
+def test_paths_in_a_list_stand_for_their_names_and_it_is_told(root, caplog):
+    write_image(root, "my shot 1", [])
+    (root / "Annotations" / "more").mkdir()
+    lines = ("C:\\VOC2007\\JPEGImages\\000002.JPG", "Annotations/more/7.xml", "my shot 1", "more\\8")
+    write_list(root, "val", *lines)
+    dataset = PascalVOCDataset(root, "val")
+    assert dataset.ids == ["000002", "more/7", "my shot 1", "more/8"]
+    assert caplog.messages == [
+        f"{root / 'ImageSets' / 'Main' / 'val.txt'}: 3 of its lines are not just a name, the first {lines[0]}, read as "
+        "000002; remove folders and suffixes"
+    ]
+    write_list(root, "val", "..\\secret")
+    with pytest.raises(UserError, match=r"val\.txt lists '\.\./secret', which is no name of a file in JPEGImages"):
+        PascalVOCDataset(root, "val")
+
+
+def test_images_may_be_of_other_formats_than_vocs(root):
+    Image.fromarray(np.full((12, 20), 30000, np.uint16)).save(root / "JPEGImages" / "000002.png")
+    dataset = PascalVOCDataset(root, "val")
+    assert dataset.get_img_info(0)["file_name"] == "000002.jpg"
+    (root / "JPEGImages" / "000002.jpg").unlink()
+    assert dataset.get_img_info(0)["file_name"] == "000002.png"
+    assert dataset[0][0].getpixel((0, 0)) == (117, 117, 117)
+
+
+def test_difficult_may_be_written_as_a_word(root):
+    path = root / "Annotations" / "000002.xml"
+    for word, expected in (("True", [True]), (" false ", [False]), ("", [False])):
+        path.write_text(f"<annotation>{object_xml('car', (15, 5, 25, 14), word)}</annotation>")
+        assert PascalVOCDataset(root, "val", True).get_groundtruth(0).get_field("difficult").tolist() == expected
 
 
 @pytest.mark.parametrize(

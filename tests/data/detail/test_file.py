@@ -107,7 +107,7 @@ def test_records_of_unlisted_images_are_reported(tiny, content, caplog):
     content["annos_boundary"][0]["image_id"] = 999
     with caplog.at_level(logging.WARNING):
         dataset = opened(tiny, content)
-    assert "image_id is not in 'images', 1 time, such as 1 entries of annos_boundary with image_id 999" in caplog.text
+    assert "image_id is not in 'images', 1 time, such as 1 entry of annos_boundary with image_id 999" in caplog.text
     assert "boundary" not in dataset.tasks_of(0)
 
 

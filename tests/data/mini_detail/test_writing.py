@@ -12,11 +12,12 @@ from pycocotools import mask as run_length
 
 from maskrcnn_benchmark.data.detail.dataset import DetailDataset
 from maskrcnn_benchmark.data.mini_detail import writing as mini_detail
+from maskrcnn_benchmark.data.mini_detail.__main__ import main
 from maskrcnn_benchmark.data.mini_detail.edges import boundary_map, occlusion_chains
 from maskrcnn_benchmark.data.mini_detail.figures import draw_person
 from maskrcnn_benchmark.data.mini_detail.objects import OBJECTS
 from maskrcnn_benchmark.data.mini_detail.scene import STUFF_DEPTHS, draw_scene
-from maskrcnn_benchmark.data.mini_detail.writing import CATEGORIES, PART_IDS, THING_PARTS, main, write_mini_detail
+from maskrcnn_benchmark.data.mini_detail.writing import CATEGORIES, PART_IDS, THING_PARTS, write_mini_detail
 from maskrcnn_benchmark.structures.keypoint import DETAIL_JOINTS
 from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError

@@ -43,7 +43,7 @@ def change(section, number, **values):
     [
         (
             change("annos_segmentation", 1, image_id=99),
-            ("image_id is not in 'images'", "1 entries of annos_segmentation with image_id 99", "left out", 99),
+            ("image_id is not in 'images'", "1 entry of annos_segmentation with image_id 99", "left out", 99),
         ),
         (
             lambda c: c["annos_boundary"][0].pop("image_id"),
@@ -101,7 +101,7 @@ def test_sections_that_occur_twice_are_read_both_and_told_of(tmp_path, content):
     ("text", "message"),
     [
         ("[]", "must hold an object with sections such as 'images', but begins with '\\['"),
-        ("", "begins with ''"),
+        ("", "is empty"),
         ('{"images": []}', r"has no section 'categories' \(it holds: images\)"),
         ('{"images": {}, "categories": []}', "section 'images' is not a list"),
         ('{"images": [], "categories": []} {', "goes on after its end at byte 33"),

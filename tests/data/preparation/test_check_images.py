@@ -6,6 +6,7 @@ from PIL import Image
 from sound_records import HEIGHT, ROW, TABLES, WIDTH, check, sound
 
 from maskrcnn_benchmark.data.detail.checks import check_image
+from maskrcnn_benchmark.data.preparation.check_kinds import IMAGE_BACKSLASH
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,15 @@ def test_image_file_is_looked_up_by_path_or_in_a_folder(jpeg):
         assert check_image(LARGE, {}, TABLES, path)[1] == []
 
 
+@pytest.mark.parametrize(("name", "times"), [("b\\a.jpg", 1), ("images\\b\\a.jpg", 1), ("images/b/a.jpg", 0)])
+def test_backslashes_and_the_folders_own_name_are_read_and_told(tmp_path, name, times):
+    folder = tmp_path / "images"
+    (folder / "b").mkdir(parents=True)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "b" / "a.jpg")
+    kept, problems = check_image({**ROW, "file_name": name}, sound(), TABLES, folder)
+    assert kept is not None and [p.what for p in problems].count(IMAGE_BACKSLASH.what) == times == len(problems)
+
+
 def test_image_without_a_readable_file_of_its_size_is_left_out(jpeg):
     def kinds(row, path=jpeg.parent):
         kept, problems = check_image(row, {}, TABLES, path)
@@ -83,3 +93,23 @@ def test_image_without_a_readable_file_of_its_size_is_left_out(jpeg):
     assert kinds(LARGE) == [("image file cannot be read", where)]
     jpeg.unlink()
     assert kinds(LARGE, jpeg) == kinds(LARGE) == [("image file is missing", where)]
+
+
+def test_turned_and_deep_image_files_are_kept_and_counted(tmp_path):
+    def problems(orientation, size, values=None):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture = Image.new("RGB", size) if values is None else Image.fromarray(np.full(size[::-1], 9, values))
+        picture.save(tmp_path / "a.jpg", "PNG", exif=exif)
+        kept, found = check_image(LARGE, {}, TABLES, tmp_path)
+        assert kept is not None
+        return [(p.what, p.action) for p in found]
+
+    wide, high = (LARGE["width"], LARGE["height"]), (LARGE["height"], LARGE["width"])
+    by_size = "image file has an EXIF orientation, read as the size of its entry says"
+    assert problems(6, high) == [(by_size, "kept: orientation 6, turned upright")]
+    assert problems(6, wide) == [(by_size, "kept: orientation 6, read as it is stored")]
+    untold = "image file has an EXIF orientation, of which the size of its entry does not tell"
+    assert problems(2, wide) == [(untold, "kept: orientation 2, INPUT.EXIF decides")]
+    deep = "image file has more than 8 bits per channel"
+    assert problems(1, wide, np.uint16) == [(deep, "kept: its values are scaled to 8 bits")]

@@ -64,11 +64,16 @@ def test_an_index_of_another_version_or_a_broken_one_is_made_again(tmp_path, con
 def test_an_index_without_a_look_at_the_images_is_not_enough_for_one_with(tmp_path, content):
     path = written(tmp_path, content)
     (tmp_path / "images").mkdir()
+    save_image(tmp_path / "images", content["images"][0])
     assert prepare(path)[1]
     assert prepare(path, images=tmp_path / "images")[1]
     assert not prepare(path, images=tmp_path / "images")[1] and not prepare(path)[1]
     with pytest.raises(UserError, match=r"no such folder of images: .*nowhere"):
         prepare(path, images=tmp_path / "nowhere")
+
+
+def save_image(folder, row):
+    Image.new("RGB", (row["width"], row["height"])).save(folder / row["file_name"])
 
 
 class Killed(BaseException):
@@ -78,10 +83,13 @@ class Killed(BaseException):
 def test_images_that_were_missing_are_looked_at_again(tmp_path, content):
     path, folder = written(tmp_path, content), tmp_path / "images"
     folder.mkdir()
+    with pytest.raises(UserError, match="no image of it can be used; 5 problems, the first: image file is missing"):
+        prepare(path, images=folder)
+    save_image(folder, content["images"][0])
     index, _ = prepare(path, images=folder)
-    assert list(DetailIndex(index).images) == [] and "image file is missing" in kinds_of(index)
+    assert list(DetailIndex(index).images) == [30] and "image file is missing" in kinds_of(index)
     for row in content["images"]:
-        Image.new("RGB", (row["width"], row["height"])).save(folder / row["file_name"])
+        save_image(folder, row)
     assert prepare(path, images=folder) == (index, True)
     assert list(DetailIndex(index).images) == [30, 10, 20] and of_file(problems_of(index)) == []
     (folder / "notes.txt").touch()

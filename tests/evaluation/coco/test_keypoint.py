@@ -189,3 +189,43 @@ def test_wrong_numbers_of_joints_are_named():
     target.people.add_field("coco_records", [{"id": 5, "bbox": [1, 1, 9, 9], "keypoints": [0.0] * 51}])
     with pytest.raises(UserError, match="annotation 5 has 51 numbers as 'keypoints', not x, y, v of each of 14 keyp"):
         score((prediction(person()), target))
+
+
+CORNERS = JointSet.from_names(("nw", "ne", "se", "sw"), name="coco style: crate")
+
+
+def boxes_with(labels, keypoints, size=SIZE):
+    boxes = BoxList(torch.tensor([BOX] * len(labels), dtype=torch.float32), size)
+    boxes.add_field("labels", torch.tensor(labels))
+    boxes.add_field("keypoints", Keypoints(torch.tensor(keypoints, dtype=torch.float32), size, joints=CORNERS))
+    return boxes
+
+
+def scores_of(things, annotated, predicted):
+    """Scores of an image: (labels, keypoints) of what is annotated and predicted, `things` have keypoints."""
+    vocabulary = Vocabulary(("barrel", "crate", "box"), joints=CORNERS, keypoint_things=things)
+    evaluator = KeypointEvaluator(KEYPOINT, vocabulary)
+    objects = boxes_with(*predicted)
+    objects.add_field("scores", torch.linspace(0.9, 0.5, len(objects)))
+    prediction = {"keypoint": KEYPOINT.encode(ImagePrediction(SIZE, instances=objects), vocabulary)}
+    evaluator.process([prediction], [ImageAnnotations(SIZE, people=boxes_with(*annotated), image_id=1)], [1])
+    evaluator.evaluate()
+    return evaluator.scores
+
+
+SQUARE = [[10, 10, 2], [100, 10, 2], [100, 100, 1], [10, 100, 2]]
+NOT_ANNOTATED = [[0, 0, 0]] * 4
+
+
+def test_keypoints_of_any_thing_are_scored_and_objects_without_are_passed_over():
+    scores = scores_of(("crate",), ([2, 2], [SQUARE, NOT_ANNOTATED]), ([2, 1], [SQUARE, SQUARE]))
+    assert scores.metrics["AP"] == pytest.approx(1)
+    nothing = scores_of(("crate",), ([2], [NOT_ANNOTATED]), ([2], [SQUARE]))
+    assert np.isnan(nothing.metrics["AP"]) and "object with keypoints" in nothing.reason
+
+
+def test_classes_that_share_keypoints_have_their_own_ap_and_its_mean():
+    far = [[x + 500, y, v] for x, y, v in SQUARE]
+    scores = scores_of(("crate", "box"), ([2, 3], [SQUARE, SQUARE]), ([2, 3], [SQUARE, far]))
+    assert scores.metrics["AP"] == pytest.approx(0.5)
+    assert scores.per_class["AP"] == pytest.approx({"crate": 1, "box": 0})

@@ -93,6 +93,27 @@ def test_size_of_an_object_is_its_masks_area_where_it_has_one():
     assert np.isnan(values["APl"])
 
 
+@pytest.mark.parametrize("empty", [[], None, [[1, 2, 3, 4]], [[900, 900, 950, 900, 950, 950]]])
+def test_an_object_without_a_mask_counts_for_boxes_only(empty):
+    def square(x, y, side):
+        return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+
+    rows = [
+        {"id": 1, "bbox": [10, 10, 40, 40], "area": 1600, "iscrowd": 0, "segmentation": square(10, 10, 40)},
+        {"id": 2, "bbox": [60, 20, 80, 80], "area": 6400, "iscrowd": 0, "segmentation": empty},
+    ]
+    target = annotations(BOXES, [1, 1], coco_records=rows)
+    mask = torch.ones(3, 1, 28, 28)
+    boxes = [BOXES[0], [61, 21, 138, 98], [150, 100, 190, 140]]  # the second lies where nobody drew a mask
+    found = prediction(boxes, [1] * 3, [0.5, 0.9, 0.1], mask=mask)
+    assert score(instance(), [found], [target])["AP"] == pytest.approx(1)
+    found = prediction(boxes[:1], [1], [0.5], mask=mask[:1])
+    assert score(instance(), [found], [target])["AR"] == pytest.approx(1)
+    assert score(detection(), [found], [target])["AP"] == pytest.approx(51 / 101)  # the second was missed
+    bare = annotations(BOXES[1:], [1], coco_records=rows[1:])
+    assert not instance().is_annotated(bare) and instance().is_annotated(target)
+
+
 def test_half_a_mask_is_found_at_half_the_overlap():
     masks = torch.zeros(1, 150, 200, dtype=torch.uint8)
     masks[0, 10:50, 10:50] = 1
@@ -167,12 +188,24 @@ def test_the_reason_names_the_sizes_that_do_not_occur():
     assert evaluator.scores.reason == "no annotated object is small or large"
 
 
+def test_objects_without_an_area_are_told(caplog):
+    target = annotations(BOXES, [1, 2])
+    rows = [{"id": 1, "bbox": [0, 0, 40, 40]}, {"id": 2, "bbox": [0, 0, 40, 40], "area": 90}]
+    target.instances.add_field("coco_records", rows)
+    for protocol, told in (("coco", True), ("detail", False)):
+        evaluator = detection(("dog", "cat"), protocol=protocol)
+        score(evaluator, [prediction(BOXES, [1, 2], [0.9, 0.8])], [target])
+        assert ("1 annotated objects have no area, which is taken from their boxes" in evaluator.scores.reason) == told
+    assert caplog.text.count("1 annotated objects have no area") == 1
+
+
 def test_scores_of_single_images():
     crowd = torch.tensor([True])
     cases = {
         "right": (prediction(BOXES, [1, 2], [0.9, 0.8]), annotations(BOXES, [1, 2]), 1),
         "one of two classes": (prediction(BOXES[:1], [1], [0.9]), annotations(BOXES, [1, 2]), 0.5),
         "too much": (prediction(BOXES[:1], [1], [0.9]), annotations([], []), 0),
+        "too much, but not confident": (prediction(BOXES[:1], [1], [0.4]), annotations([], []), np.nan),
         "nothing found": (prediction([], [], []), annotations(BOXES, [1, 2]), 0),
         "a crowd found": (prediction(BOXES[:1], [1], [0.9]), annotations(BOXES[:1], [1], iscrowd=crowd), np.nan),
         "nothing there": (prediction([], [], []), annotations([], []), np.nan),
@@ -185,7 +218,7 @@ def test_scores_of_single_images():
 
 def test_the_protocol_is_named():
     assert "at most 100 detections per image and class" in detection().protocol
-    assert detection(protocol="detail").protocol.startswith("PASCAL in Detail")
+    assert detection(protocol="detail").protocol.startswith("COCO's pairing")
     assert "any number of detections" in instance(protocol="detail").protocol
 
 

@@ -16,7 +16,7 @@ def warm(workplace):
 
 def image(case):
     """A damaged image, under its own name or another's, before a reader."""
-    from maskrcnn_benchmark.data.image_file import decoded_size, image_size, read_image, read_labels
+    from maskrcnn_benchmark.data.image_file import decoded_facts, image_size, read_image, read_labels
     from maskrcnn_benchmark.demo.uploads import read_upload
     from maskrcnn_benchmark.predict.sources import frames_of
 
@@ -30,8 +30,8 @@ def image(case):
         "read_image": lambda: read_image(path) and None,
         "read_labels": lambda: read_labels(path) is None or None,
         "image_size": lambda: image_size(path) and None,
-        "decoded_size": lambda: decoded_size(path) and None,
-        "predict": lambda: list(frames_of([path], lambda *words: skipped.append(words), rotate=True)) and None,
+        "decoded_facts": lambda: decoded_facts(path) and None,
+        "predict": lambda: list(frames_of([path], lambda *words: skipped.append(words))) and None,
         "upload": lambda: read_upload(path) and None,
     }
     which = case.random.choice(sorted(doors))

@@ -85,7 +85,7 @@ def test_copies_and_pickles():
 
 
 def test_number_of_maps_must_be_that_of_the_strides():
-    with pytest.raises(ValueError, match="2 strides, but 1 feature maps"):
+    with pytest.raises(ValueError, match="2 strides, but 1 feature map came"):
         AnchorGenerator((32, 64), (1.0,), (4, 8))(maps((1, 1)))
 
 

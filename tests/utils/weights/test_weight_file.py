@@ -11,12 +11,21 @@ from torch import nn
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint, to_our_names
+from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
+from maskrcnn_benchmark.utils.weights.weight_file import convert, read_checkpoint, split_checkpoint
 
 
-def test_the_content_tells_a_torch_file_that_is_called_pkl(tmp_path):
-    torch.save({"w": torch.ones(2)}, tmp_path / "a.pkl")
-    assert read_checkpoint(tmp_path / "a.pkl")["w"].equal(torch.ones(2))
+@pytest.mark.parametrize("name", ["a.pth", "a.pkl", "a.bin", "a.safetensors"])
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_the_content_tells_a_torch_file_whatever_its_name(tmp_path, name, is_zip):
+    torch.save({"w": torch.ones(2)}, tmp_path / name, _use_new_zipfile_serialization=is_zip)
+    assert read_checkpoint(tmp_path / name)["w"].equal(torch.ones(2))
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.PKL", "a.bin"])
+def test_the_content_tells_a_pickle_of_arrays_whatever_its_name(tmp_path, name):
+    (tmp_path / name).write_bytes(pickle.dumps({"w": np.ones(2)}))
+    assert read_checkpoint(tmp_path / name)["w"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("key", ["model", "state_dict"])
@@ -33,8 +42,9 @@ def test_arrays_of_another_byte_order_become_tensors():
 
 
 def test_lists_beside_the_blobs_of_a_classifier_are_left_out():
-    weights, _ = split_checkpoint({"conv1_w": np.ones(2, np.float32), "names": ["cat"]}, "R-50.pkl")
-    assert set(weights) == {"conv1_w"}
+    model = skeleton({"a.w": (2,)})
+    weights, _ = fitting_weights(model, cfg, {"w": np.ones(2, np.float32), "names": ["cat"]}, "R-50.pkl")
+    assert set(weights) == {"w"}
 
 
 def test_a_list_is_no_checkpoint(tmp_path):
@@ -55,7 +65,7 @@ def test_another_librarys_optimizer_and_iteration_are_left_behind(tmp_path):
 
 
 def test_our_own_names_are_no_other_librarys():
-    assert to_our_names(make_model(make_cfg(FPN)).state_dict(), nn.Module(), cfg, "a.pth") is None
+    assert convert(make_model(make_cfg(FPN)).state_dict(), nn.Module(), cfg, "a.pth").library is None
 
 
 @pytest.mark.parametrize(
@@ -69,4 +79,4 @@ def test_our_own_names_are_no_other_librarys():
 def test_known_names_with_odd_shapes_are_the_users_error(weights):
     tensors = {name: torch.ones(shape) for name, shape in weights.items()}
     with pytest.raises(UserError, match=r"odd\.pth: its tensors are not those of a network of"):
-        to_our_names(tensors, skeleton({}), make_cfg(), "odd.pth")
+        fitting_weights(skeleton({}), make_cfg(), tensors, "odd.pth")

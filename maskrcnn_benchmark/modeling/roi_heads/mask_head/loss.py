@@ -17,6 +17,8 @@ class MaskRCNNLossComputation:
     def select(self, proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]) -> list[BoxList]:
         """The regions to train on: positives of images whose instances have masks.
 
+        Where instances have the field "has_mask", bool [N], only the regions of those that have one.
+
         Args:
             proposals: one `BoxList` per image, as the box head sampled them (fields labels, matched_idxs).
             targets: one `ImageAnnotations` per image.
@@ -24,10 +26,7 @@ class MaskRCNNLossComputation:
         Returns:
             One `BoxList` per image.
         """
-        return [
-            positives_of(boxes) if target.instances is not None and target.instances.has_field("masks") else boxes[:0]
-            for boxes, target in zip(proposals, targets)
-        ]
+        return [_with_mask(boxes, target.instances) for boxes, target in zip(proposals, targets)]
 
     def __call__(
         self, mask_logits: torch.Tensor, proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]
@@ -50,3 +49,12 @@ class MaskRCNNLossComputation:
             mask_logits.shape[-1],
         )
         return F.binary_cross_entropy_with_logits(mask_logits.float(), ground_truth)
+
+
+def _with_mask(boxes: BoxList, instances: BoxList | None) -> BoxList:
+    if instances is None or not instances.has_field("masks"):
+        return boxes[:0]
+    positives = positives_of(boxes)
+    if not instances.has_field("has_mask"):
+        return positives
+    return positives[instances.get_field("has_mask")[positives.get_field("matched_idxs")]]

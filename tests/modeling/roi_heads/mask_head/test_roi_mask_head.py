@@ -117,3 +117,12 @@ def test_objects_without_masks_are_not_trained(make_target):
     boxes.add_field("matched_idxs", torch.tensor([0, 1]))
     bare = ImageAnnotations((64, 64), instances=target.instances.copy_with_fields(["labels"]))
     assert len(MaskRCNNLossComputation().select([boxes], [bare])[0]) == 0
+
+
+def test_an_object_without_a_mask_among_others_is_not_trained(make_target):
+    target = make_target()
+    target.instances.add_field("has_mask", torch.tensor([False, True]))
+    boxes = target.instances.copy_with_fields(["labels"])
+    boxes.add_field("matched_idxs", torch.tensor([0, 1]))
+    (chosen,) = MaskRCNNLossComputation().select([boxes], [target])
+    assert chosen.get_field("matched_idxs").tolist() == [1]
