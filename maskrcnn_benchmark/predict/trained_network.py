@@ -16,6 +16,7 @@ from maskrcnn_benchmark.config.paths_catalog import is_own_catalog
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.known_names import known_vocabulary
+from maskrcnn_benchmark.modeling.backbone import bind_backbone
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.taken_options import check_names, take_options
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
@@ -91,6 +92,7 @@ def load_network(
     checkpoint = read_checkpoint(file)
     cfg = config_of(file, checkpoint, config_file, options)
     cfg.MODEL.DEVICE = str(device)
+    bind_backbone(cfg)
     vocabulary = vocabulary_of(file, checkpoint, cfg)
     try:
         bind_vocabulary(cfg, vocabulary)

@@ -9,6 +9,8 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 from maskrcnn_benchmark.utils.web import is_address, without_secrets
 from maskrcnn_benchmark.utils.weights.download import cache_url
+from maskrcnn_benchmark.utils.weights.timm_weights import PREFIX as TIMM_PREFIX
+from maskrcnn_benchmark.utils.weights.timm_weights import timm_file
 
 __all__ = ["cache_url", "catalog_address", "local_file"]
 
@@ -20,13 +22,15 @@ def local_file(name: str, paths_catalog: str = "") -> str:
     """The path of the weights `name`, which are downloaded first if they are not here.
 
     Args:
-        name: a path, an http(s) address, catalog://NAME, or detectron2://PATH of that library's model zoo.
+        name: a path, an http(s) address, catalog://NAME, or detectron2://PATH of that library's model zoo, or timm://NAME.
         paths_catalog: see `catalog_address`.
     """
     if name.startswith(CATALOG_PREFIX):
         name = catalog_address(name, paths_catalog)
     if name.startswith(DETECTRON2_PREFIX):
         name = DETECTRON2 + name.removeprefix(DETECTRON2_PREFIX)
+    if name.startswith(TIMM_PREFIX):
+        return timm_file(name)
     if name.startswith("file://"):
         host, _, path = name.removeprefix("file://").partition("/")
         if host not in ("", "localhost"):
@@ -41,7 +45,7 @@ def is_fetched(name: str, paths_catalog: str = "") -> bool:
     """Whether the weights `name` come from the network, if they are not cached; raises as `catalog_address` does."""
     if name.startswith(CATALOG_PREFIX):
         name = catalog_address(name, paths_catalog)
-    return is_address(name) or name.startswith(DETECTRON2_PREFIX)
+    return is_address(name) or name.startswith((DETECTRON2_PREFIX, TIMM_PREFIX))
 
 
 def catalog_address(name: str, paths_catalog: str = "") -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.backbone.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
 from maskrcnn_benchmark.modeling.backbone.resnet import BlockStyle, ResNet, StageSpec, make_dcn, parse_module_name
@@ -124,6 +125,25 @@ def build_backbone(cfg: CfgNode) -> Any:
             name,
         )
     return backbone
+
+
+def bind_backbone(cfg: ConfigNode) -> None:
+    """Set the options of INPUT that the backbone's pretrained weights expect, in place, frozen or not, unless
+    the user gave one.
+
+    They are what the attribute `input_options` of its builder in `registry.BACKBONES`, a function of the config,
+    returns: {option: value} of INPUT.PIXEL_MEAN, INPUT.PIXEL_STD and INPUT.TO_BGR255.
+    """
+    builder: Any = registry.BACKBONES.get(cfg.MODEL.BACKBONE.CONV_BODY)
+    options = builder.input_options(cfg) if hasattr(builder, "input_options") else {}
+    if any(map(cfg.is_given, options)):
+        return
+    frozen = cfg.is_frozen()
+    cfg.defrost()
+    for option, value in options.items():
+        cfg.INPUT[option.removeprefix("INPUT.")] = value
+    if frozen:
+        cfg.freeze()
 
 
 def promised_strides(name: str) -> tuple[int, ...] | None:

@@ -4,8 +4,10 @@ Networks with maps of strides 4, 8, 16 and 32 get an FPN; plain vision transform
 ViTDet's simple feature pyramid. Parameters keep timm's names, after "backbone.body.model.".
 """
 
+import contextlib
 import inspect
 import math
+import sys
 from collections.abc import Collection, Sequence
 from types import ModuleType
 from typing import Any
@@ -37,9 +39,11 @@ class TimmBody(nn.Module):
         norm: whether the last norm is applied to the maps, as plain transformers expect it.
     """
 
+    model: Any
+
     def __init__(self, model: nn.Module, indices: Sequence[int], norm: bool = False) -> None:
         super().__init__()
-        self.model: Any = model
+        self.model = model
         self.indices = list(indices)
         self.norm = norm
         self.model.prune_intermediate_layers(self.indices, prune_norm=not norm, prune_head=True)
@@ -154,7 +158,7 @@ class TimmBackbone(Backbone):
         return levels
 
     def freeze(self, count: int) -> None:
-        """Keep the stem and the first `count` - 1 stages (blocks of a plain transformer) as they are; see `Backbone`."""
+        """Keep the stem and `count` - 1 stages (blocks of a plain transformer) as they are; see `Backbone`."""
         for layer, names in self._groups(coarse=True).items():
             if layer < count:
                 for name in names:
@@ -179,9 +183,32 @@ class TimmBackbone(Backbone):
 
     def without_decay(self) -> set[str]:
         """Names of the body's parameters that timm exempts from weight decay, such as position embeddings."""
-        listed = getattr(self.body.model, "no_weight_decay", set)()
+        listed: set[str] = getattr(self.body.model, "no_weight_decay", set)()
         own = {name for name, _ in self.body.model.named_parameters()}
         return {f"body.model.{name}" for name in listed if name in own}
+
+    def adapt(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Weights of timm, or of a file of others that timm can read, under this backbone's names.
+
+        Position embeddings of another number of places are resized. What the body has no place for is left out.
+        """
+        model = self.body.model
+        read = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+        if read is not None:
+            with contextlib.suppress(KeyError, AttributeError, RuntimeError, ValueError, TypeError, IndexError):
+                weights = read(dict(weights), model)  # which fails on files of other networks
+        own = model.state_dict()
+        adapted = {name: tensor for name, tensor in weights.items() if name in own}
+        places, wanted = adapted.get("pos_embed"), own.get("pos_embed")
+        if self.canvas is not None and places is not None and wanted is not None and places.shape != wanted.shape:
+            size = [side // BODY_STRIDES[0] for side in self.canvas]
+            adapted["pos_embed"] = _timm().layers.resample_abs_pos_embed(places, size, num_prefix_tokens=0)
+        return {f"body.model.{name}": tensor for name, tensor in adapted.items()}
+
+    def input_options(self) -> dict[str, Any]:
+        """{option of INPUT: value} that the pretrained weights of this network expect, by timm's table."""
+        known = self.body.model.pretrained_cfg
+        return _input_options(known["mean"], known["std"])
 
     def _groups(self, coarse):
         """{number of a layer, from the input: names of its parameters in the model}."""
@@ -259,12 +286,15 @@ def _create(cfg):
     return model, is_plain, indices, canvas
 
 
-def timm_normalization(cfg: CfgNode) -> tuple[Sequence[float], Sequence[float]]:
-    """(mean, standard deviation) of RGB in 0..1 that the pretrained weights of MODEL.BACKBONE.TIMM.NAME expect."""
-    known = _timm().get_pretrained_cfg(cfg.MODEL.BACKBONE.TIMM.NAME)
-    if known is None:
-        raise UserError(f"MODEL.BACKBONE.TIMM.NAME: timm has no {cfg.MODEL.BACKBONE.TIMM.NAME!r}")
-    return known.mean, known.std
+def _input_options(mean, std):
+    return {"INPUT.TO_BGR255": False, "INPUT.PIXEL_MEAN": list(mean), "INPUT.PIXEL_STD": list(std)}
+
+
+def _options_of_name(cfg):
+    """As `TimmBackbone.input_options`, before the network is built; {} for a name that is none."""
+    timm, name = _timm(), cfg.MODEL.BACKBONE.TIMM.NAME
+    known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    return {} if known is None else _input_options(known.mean, known.std)
 
 
 def _timm() -> ModuleType:
@@ -283,6 +313,7 @@ def _register(name: str, strides: Collection[int], is_retinanet: bool) -> None:
         return build_timm(cfg, is_retinanet)
 
     builder.strides = strides  # type: ignore[attr-defined]
+    builder.input_options = _options_of_name  # type: ignore[attr-defined]
     registry.BACKBONES.register(name, builder)
 
 

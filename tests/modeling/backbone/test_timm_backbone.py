@@ -2,13 +2,20 @@
 
 import functools
 
+import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors.torch import save_file
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.modeling.backbone import build_backbone
+from maskrcnn_benchmark.modeling.backbone import bind_backbone, build_backbone
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict
+from maskrcnn_benchmark.utils.model_zoo import local_file
+from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
+from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 
 timm = pytest.importorskip("timm")
 
@@ -169,3 +176,64 @@ def test_learning_rates_fall_towards_the_input_and_norms_have_no_decay():
 def test_names_that_do_not_do_are_refused(name, line):
     with pytest.raises(UserError, match=line):
         build(name)
+
+
+def test_weights_of_timm_and_of_files_that_timm_reads_fit(tmp_path):
+    whole = timm.create_model("convnext_atto", num_classes=10)
+    cfg = make_cfg("convnext_atto")
+    model = torch.nn.Module()
+    model.backbone = build_backbone(cfg)
+    save_file(whole.state_dict(), tmp_path / "model.safetensors")
+    weights, _ = fitting_weights(model, cfg, read_checkpoint(tmp_path / "model.safetensors"), "model.safetensors")
+    report = load_state_dict(model, weights)
+    assert not report.unused and {name.split(".")[1] for name in report.missing} == {"fpn"}
+    stem = model.backbone.body.model.stem[0].weight
+    assert torch.equal(stem, whole.stem[0].weight)
+    # as the authors of ConvNeXt publish it: other names, wrapped
+    published = {"downsample_layers.0.0.weight": 2 * stem.detach(), "head.weight": torch.ones(10, 320)}
+    torch.save({"model": published}, tmp_path / "a.pth")
+    weights, _ = fitting_weights(model, cfg, read_checkpoint(tmp_path / "a.pth"), "a.pth")
+    assert weights.keys() == {"backbone.body.model.stem.0.weight"}
+
+
+def test_position_embeddings_of_a_fixed_size_are_resized():
+    whole = timm.create_model("hiera_tiny_224")
+    backbone = build("hiera_tiny_224", "INPUT.MAX_SIZE_TRAIN", 160, "INPUT.MAX_SIZE_TEST", 130)
+    adapted = backbone.adapt(whole.state_dict())
+    assert adapted["body.model.pos_embed"].shape == (1, 40 * 40, 96)
+
+
+def test_a_whole_network_of_ours_is_not_taken_for_timms():
+    cfg = make_cfg("resnet18")
+    model = torch.nn.Module()
+    model.backbone = build_backbone(cfg)
+    weights, rest = fitting_weights(model, cfg, {"model": model.state_dict(), "iteration": 3}, "a.pth")
+    assert weights.keys() == model.state_dict().keys() and rest == {"iteration": 3}
+
+
+def test_input_is_normalised_as_the_weights_expect_unless_the_user_says_how():
+    cfg = make_cfg("tf_efficientnet_lite0")
+    bind_backbone(cfg)
+    assert (cfg.INPUT.TO_BGR255, cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD) == (False, [0.5] * 3, [0.5] * 3)
+    given = make_cfg("tf_efficientnet_lite0", "INPUT.PIXEL_MEAN", [0.1, 0.2, 0.3])
+    bind_backbone(given)
+    assert given.INPUT.PIXEL_MEAN == [0.1, 0.2, 0.3] and given.INPUT.TO_BGR255
+
+
+def test_weights_of_the_hub_are_fetched_by_name(monkeypatch, tmp_path):
+    asked = []
+
+    def download(repository, name):
+        asked.append((repository, name))
+        if name.endswith(".safetensors"):
+            raise EntryNotFoundError("no such file")
+        return str(tmp_path / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert local_file("timm://convnext_atto.d2_in1k") == str(tmp_path / "pytorch_model.bin")
+    assert asked[:2] == [("timm/convnext_atto.d2_in1k", f) for f in ("model.safetensors", "pytorch_model.bin")]
+    with pytest.raises(UserError, match=r"timm .* has no weights called convnext_tyni"):
+        local_file("timm://convnext_tyni")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *names: (_ for _ in ()).throw(OSError("offline")))
+    with pytest.raises(UserError, match=r"cannot download timm://convnext_atto .*offline.*MODEL\.WEIGHT"):
+        local_file("timm://convnext_atto")
