@@ -159,8 +159,19 @@ OPTIONS = [
         Option(
             "MODEL.BACKBONE.FREEZE_CONV_BODY_AT",
             2,
-            Integer(0, 5),
-            "Freeze the backbone's first stages: 0 none, 1 the stem, 2 the stem and layer1, ...",
+            Integer(0, 200),
+            "Freeze the backbone's first stages: 0 none, 1 the stem, 2 the stem and layer1, ..., 200 all of it",
+        ),
+        Option(
+            "MODEL.BACKBONE.TIMM.NAME", "", NAME_OR_NONE, "CONV_BODY timm-FPN: a network of timm, such as convnext_tiny"
+        ),
+        Option("MODEL.BACKBONE.TIMM.DROP_PATH", 0.0, Number(0, 1, below=True), "Share of residual paths left out"),
+        Option("MODEL.BACKBONE.TIMM.NORM_EVAL", True, FLAG, "Batch norms keep the statistics of the weights"),
+        Option(
+            "MODEL.BACKBONE.TIMM.GRAD_CHECKPOINTING",
+            False,
+            FLAG,
+            "Blocks are computed twice instead of kept: less memory, about a third more time",
         ),
         Option("MODEL.FPN.USE_GN", False, FLAG, "Group norm after the convolutions of the feature pyramid"),
         Option(
@@ -666,6 +677,24 @@ OPTIONS = [
         Option("SOLVER.MOMENTUM", 0.9, Number(0, 1, below=True), "Of SGD"),
         Option("SOLVER.WEIGHT_DECAY", 0.0005, Number(0, 10), "Weight decay of weights"),
         Option("SOLVER.WEIGHT_DECAY_BIAS", 0.0, Number(0, 10), "Weight decay of biases"),
+        Option(
+            "SOLVER.DECAY_NORMS",
+            True,
+            FLAG,
+            "Weight decay of norms, layer scales and position embeddings, as in the original",
+        ),
+        Option(
+            "SOLVER.BACKBONE_LR_FACTOR",
+            1.0,
+            Number(0, 1000, above=True),
+            "Factor of the learning rate for the backbone's body; the pyramid has the full rate",
+        ),
+        Option(
+            "SOLVER.LAYER_DECAY",
+            1.0,
+            Number(0, 1, above=True),
+            "Factor of the learning rate for each layer of the backbone's body towards its input",
+        ),
         Option(
             "SOLVER.SCHEDULE",
             "step",

@@ -36,6 +36,7 @@ from maskrcnn_benchmark.experiments.setup import (
     make_missing_mini_detail,
     start_run,
 )
+from maskrcnn_benchmark.modeling.backbone import bind_backbone
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.interactions import Interactions
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
@@ -92,6 +93,7 @@ def _train(cfg, skip_test, device):
     make_missing_mini_detail(cfg)
     vocabulary = load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)
+    bind_backbone(cfg)
     with begun.named() if begun is not None else contextlib.nullcontext():
         training = _build_training(cfg, vocabulary, device)
     arguments = training.arguments
@@ -212,6 +214,7 @@ def _test(cfg, checkpoint, vocabulary, device):
     make_missing_mini_detail(cfg)
     vocabulary = vocabulary or _vocabulary_of(file, cfg)
     bind_vocabulary(cfg, vocabulary)
+    bind_backbone(cfg)
     model = _build_model(cfg, vocabulary, device)
     checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR)
     arguments = checkpointer.load(checkpoint or cfg.MODEL.WEIGHT, use_latest=not checkpoint)

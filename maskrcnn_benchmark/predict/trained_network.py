@@ -17,6 +17,7 @@ from maskrcnn_benchmark.config.torchvision_networks import options_of_file
 from maskrcnn_benchmark.data.build import bind_vocabulary, load_vocabulary
 from maskrcnn_benchmark.data.build_dataset import check_files
 from maskrcnn_benchmark.data.known_names import known_vocabulary
+from maskrcnn_benchmark.modeling.backbone import bind_backbone
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.taken_options import check_names, take_options
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
@@ -93,6 +94,7 @@ def load_network(
     checkpoint = read_checkpoint(file)
     cfg = config_of(file, checkpoint, config_file, options)
     cfg.MODEL.DEVICE = str(device)
+    bind_backbone(cfg)
     vocabulary = vocabulary_of(file, checkpoint, cfg)
     try:
         bind_vocabulary(cfg, vocabulary)

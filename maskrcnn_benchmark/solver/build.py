@@ -1,5 +1,7 @@
 """Build the optimizer and the schedule that the SOLVER options ask for."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from yacs.config import CfgNode
@@ -16,7 +18,10 @@ def make_optimizer(cfg: CfgNode, model: nn.Module, loss_combiner: LossCombiner |
     """The optimizer over all parameters that are to be trained.
 
     A parameter whose name contains "bias" has BIAS_LR_FACTOR times the rate and the decay WEIGHT_DECAY_BIAS, as in the
-    original library; all others, the weights of normalisation layers included, have BASE_LR and WEIGHT_DECAY.
+    original library; all others have BASE_LR and WEIGHT_DECAY. With SOLVER.DECAY_NORMS False what has one dimension
+    (norms, layer scales) and what the backbone names (position embeddings) has no decay.
+    The layers of the backbone's body have SOLVER.BACKBONE_LR_FACTOR times the rate, and each layer towards the input
+    SOLVER.LAYER_DECAY times that of the next (Bao et al. 2022, BEiT); the heads and the pyramid have the full rate.
     A task's own layers have MULTITASK.LR_FACTORS.<TASK> times these rates; a factor of 0 freezes them, by
     `requires_grad`. Parameters with `requires_grad == False` are left out.
 
@@ -35,26 +40,23 @@ def make_optimizer(cfg: CfgNode, model: nn.Module, loss_combiner: LossCombiner |
     """
     check_options(cfg)
     solver = cfg.SOLVER
-    factors = _rate_factors(cfg, model)
+    factors = {**_rate_factors(cfg, model), **_backbone_factors(cfg, model)}
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
         raise UserError("no parameter of the model is trainable; lower MODEL.BACKBONE.FREEZE_CONV_BODY_AT")
     combining = loss_combiner.learned_parameters() if loss_combiner is not None else []
+    exempt = set() if solver.DECAY_NORMS else _without_decay(model)
     groups = []
     for factor in dict.fromkeys([1.0, *factors.values()]):
         alike = [(name, p) for name, p in named if factors.get(id(p), 1.0) == factor]
-        groups += [
-            {
-                "params": [p for name, p in alike if "bias" not in name],
-                "lr": solver.BASE_LR * factor,
-                "weight_decay": solver.WEIGHT_DECAY,
-            },
-            {
-                "params": [p for name, p in alike if "bias" in name],
-                "lr": solver.BASE_LR * solver.BIAS_LR_FACTOR * factor,
-                "weight_decay": solver.WEIGHT_DECAY_BIAS,
-            },
-        ]
+        weights = [p for name, p in alike if "bias" not in name]
+        biases = [p for name, p in alike if "bias" in name]
+        for members, rate, decay in (
+            ([p for p in weights if id(p) not in exempt], solver.BASE_LR, solver.WEIGHT_DECAY),
+            (biases, solver.BASE_LR * solver.BIAS_LR_FACTOR, solver.WEIGHT_DECAY_BIAS),
+            ([p for p in weights if id(p) in exempt], solver.BASE_LR, 0.0),
+        ):
+            groups.append({"params": members, "lr": rate * factor, "weight_decay": decay})
     groups.append({"params": combining, "lr": solver.BASE_LR, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     if solver.OPTIMIZER == "SGD":
@@ -96,6 +98,35 @@ def _rate_factors(cfg: CfgNode, model: nn.Module) -> dict[int, float]:
             if factor == 0:
                 parameter.requires_grad_(False)
     return found
+
+
+def _backbone_factors(cfg: CfgNode, model: nn.Module) -> dict[int, float]:
+    """{id of a parameter of the backbone's body: factor} where a SOLVER option asks for one."""
+    factor, decay = cfg.SOLVER.BACKBONE_LR_FACTOR, cfg.SOLVER.LAYER_DECAY
+    if factor == decay == 1:
+        return {}
+    backbone: Any = getattr(model, "backbone", None)
+    layers = backbone.layers() if hasattr(backbone, "layers") else {}
+    if not layers:
+        option = "BACKBONE_LR_FACTOR" if factor != 1 else "LAYER_DECAY"
+        raise UserError(
+            f"SOLVER.{option}: {cfg.MODEL.BACKBONE.CONV_BODY} does not say which layers it has; give its class a "
+            "method layers(), as modeling.backbone.Backbone has it, or set the option to 1.0"
+        )
+    count = 1 + max(layers.values())
+    return {
+        id(parameter): factor * decay ** (count - layers[name])
+        for name, parameter in backbone.named_parameters()
+        if name in layers
+    }
+
+
+def _without_decay(model: nn.Module) -> set[int]:
+    """Ids of parameters with one dimension, and of those that the backbone names."""
+    backbone: Any = getattr(model, "backbone", None)
+    named = backbone.without_decay() if hasattr(backbone, "without_decay") else set()
+    exempt = {id(parameter) for parameter in model.parameters() if parameter.ndim <= 1}
+    return exempt | {id(parameter) for name, parameter in backbone.named_parameters() if name in named}
 
 
 def make_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> WarmupCosineLR | WarmupMultiStepLR:

@@ -12,6 +12,8 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
 from maskrcnn_benchmark.utils.web import is_address, without_secrets
 from maskrcnn_benchmark.utils.weights.download import cache_url
+from maskrcnn_benchmark.utils.weights.timm_weights import PREFIX as TIMM_PREFIX
+from maskrcnn_benchmark.utils.weights.timm_weights import timm_file
 
 __all__ = ["cache_url", "catalog_address", "local_file", "torchvision_address"]
 
@@ -24,8 +26,8 @@ def local_file(name: str, paths_catalog: str = "") -> str:
     """The path of the weights `name`, which are downloaded first if they are not here.
 
     Args:
-        name: a path, an http(s) address, catalog://NAME, detectron2://PATH of that library's model zoo, or
-            torchvision://MODEL, see `torchvision_address`.
+        name: a path, an http(s) address, catalog://NAME, detectron2://PATH of that library's model zoo,
+            torchvision://MODEL, see `torchvision_address`, or timm://NAME, see `timm_file`.
         paths_catalog: see `catalog_address`.
     """
     if name.startswith(CATALOG_PREFIX):
@@ -34,6 +36,8 @@ def local_file(name: str, paths_catalog: str = "") -> str:
         name = DETECTRON2 + name.removeprefix(DETECTRON2_PREFIX)
     if name.startswith(TORCHVISION_PREFIX):
         name = torchvision_address(name)
+    if name.startswith(TIMM_PREFIX):
+        return timm_file(name)
     if name.startswith("file://"):
         host, _, path = name.removeprefix("file://").partition("/")
         if host not in ("", "localhost"):
@@ -48,7 +52,7 @@ def is_fetched(name: str, paths_catalog: str = "") -> bool:
     """Whether the weights `name` come from the network, if they are not cached; raises as `catalog_address` does."""
     if name.startswith(CATALOG_PREFIX):
         name = catalog_address(name, paths_catalog)
-    return is_address(name) or name.startswith((DETECTRON2_PREFIX, TORCHVISION_PREFIX))
+    return is_address(name) or name.startswith((DETECTRON2_PREFIX, TORCHVISION_PREFIX, TIMM_PREFIX))
 
 
 def torchvision_address(name: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.backbone.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
 from maskrcnn_benchmark.modeling.backbone.resnet import BlockStyle, ResNet, StageSpec, make_dcn, parse_module_name
@@ -52,6 +53,20 @@ class Backbone(nn.Module):
         for stage in self.stages()[:count]:
             stage.requires_grad_(False)
         self.train(self.training)
+
+    def layers(self) -> dict[str, int]:
+        """{name of a parameter: how many layers come before its own}, for SOLVER.LAYER_DECAY; those left out come last.
+
+        A stage counts as a layer.
+        """
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        return {
+            names[id(parameter)]: depth for depth, stage in enumerate(self.stages()) for parameter in stage.parameters()
+        }
+
+    def without_decay(self) -> set[str]:
+        """Names of parameters, beside norms and biases, that SOLVER.DECAY_NORMS False exempts from weight decay."""
+        return set()
 
     def train(self, mode: bool = True) -> "Backbone":
         """As `nn.Module.train`, but frozen stages stay in evaluation."""
@@ -110,6 +125,25 @@ def build_backbone(cfg: CfgNode) -> Any:
             name,
         )
     return backbone
+
+
+def bind_backbone(cfg: ConfigNode) -> None:
+    """Set the options of INPUT that the backbone's pretrained weights expect, in place, frozen or not, unless
+    the user gave one.
+
+    They are what the attribute `input_options` of its builder in `registry.BACKBONES`, a function of the config,
+    returns: {option: value} of INPUT.PIXEL_MEAN, INPUT.PIXEL_STD and INPUT.TO_BGR255.
+    """
+    builder: Any = registry.BACKBONES.get(cfg.MODEL.BACKBONE.CONV_BODY)
+    options = builder.input_options(cfg) if hasattr(builder, "input_options") else {}
+    if any(map(cfg.is_given, options)):
+        return
+    frozen = cfg.is_frozen()
+    cfg.defrost()
+    for option, value in options.items():
+        cfg.INPUT[option.removeprefix("INPUT.")] = value
+    if frozen:
+        cfg.freeze()
 
 
 def promised_strides(name: str) -> tuple[int, ...] | None:
@@ -179,7 +213,7 @@ def build_single_map(cfg: CfgNode, depth: int, stage: int) -> ResNetBackbone:
 def build_fpn(cfg: CfgNode, depth: int) -> ResNetBackbone:
     """ResNet-FPN with levels P2..P6."""
     channels, out_channels = res2_channels(cfg, depth), cfg.MODEL.RESNETS.BACKBONE_OUT_CHANNELS
-    fpn = FPN([channels * 2**i for i in range(4)], out_channels, _fpn_conv(cfg), LastLevelMaxPool())
+    fpn = FPN([channels * 2**i for i in range(4)], out_channels, fpn_conv(cfg), LastLevelMaxPool())
     return ResNetBackbone(build_resnet(cfg, depth, (1, 2, 3, 4)), out_channels, FPN_STRIDES, fpn)
 
 
@@ -190,13 +224,14 @@ def build_retinanet_fpn(cfg: CfgNode, depth: int) -> ResNetBackbone:
     fpn = FPN(
         [0, channels * 2, channels * 4, channels * 8],
         out_channels,
-        _fpn_conv(cfg),
+        fpn_conv(cfg),
         LastLevelP6P7(p6_channels, out_channels),
     )
     return ResNetBackbone(build_resnet(cfg, depth, (1, 2, 3, 4)), out_channels, RETINANET_STRIDES, fpn)
 
 
-def _fpn_conv(cfg):
+def fpn_conv(cfg: CfgNode) -> Callable[..., nn.Module]:
+    """The convolution of a feature pyramid, as MODEL.FPN describes it."""
     norm = norm_factory(cfg, cfg.MODEL.FPN)
     return conv_with_kaiming_uniform(norm is not None, cfg.MODEL.FPN.USE_RELU, norm or group_norm_factory(cfg))
 

@@ -16,7 +16,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import strip_prefix_if_present
 from maskrcnn_benchmark.utils.schema import shown
 from maskrcnn_benchmark.utils.text import an, printable
-from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, torchvision_weights
+from maskrcnn_benchmark.utils.weights import c2_model_loading, detectron2_weights, timm_weights, torchvision_weights
 from maskrcnn_benchmark.utils.weights.file_kinds import HEAD, fault_of
 from maskrcnn_benchmark.utils.weights.safe_pickle import load_arrays
 from maskrcnn_benchmark.utils.weights.safetensors_file import is_safetensors, load_safetensors
@@ -119,7 +119,9 @@ def convert(weights: dict[str, torch.Tensor], model: nn.Module, cfg: ConfigNode,
         cfg: its config.
         path: the file, for messages.
     """
-    library = next((library for library in LIBRARIES if library.recognise(weights)), None)
+    library: Any = next((library for library in LIBRARIES if library.recognise(weights)), None)
+    if timm_weights.takes(model, weights):
+        library = timm_weights
     if library is None:
         return Converted(None, weights, {})
     try:

@@ -1,0 +1,72 @@
+"""Recipes with backbones of timm: each is built, makes a step, and goes on from its checkpoint. Slow."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.modeling.backbone import bind_backbone
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
+from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.tasks.task import enabled_tasks
+from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+
+pytest.importorskip("timm")
+
+ROOT = Path(__file__).parents[2] / "configs"
+RECIPES = sorted(
+    path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.yaml") if "TIMM:" in path.read_text("utf-8")
+)
+SIZE = (96, 64)
+
+
+def annotations():
+    instances = BoxList(torch.tensor([[8.0, 8, 60, 50]]), SIZE)
+    instances.add_field("labels", torch.tensor([1]))
+    polygon = [[8.0, 8, 60, 8, 60, 50, 8, 50]]
+    instances.add_field("masks", SegmentationMask([polygon], SIZE, mode="poly"))
+    return ImageAnnotations(SIZE, instances)
+
+
+def training(name, folder):
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(str(ROOT / name))
+    cfg.merge_from_list(["OUTPUT_DIR", str(folder), "MODEL.DEVICE", "cpu", "DTYPE", "float32"])
+    bind_backbone(cfg)
+    torch.manual_seed(0)
+    model = build_detection_model(cfg)
+    optimizer = make_optimizer(cfg, model)
+    return (
+        cfg,
+        model,
+        optimizer,
+        DetectronCheckpointer(cfg, model, optimizer, make_lr_scheduler(cfg, optimizer), folder),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_built_stepped_and_resumed(name, tmp_path):
+    cfg, model, optimizer, checkpointer = training(name, tmp_path)
+    assert not cfg.INPUT.TO_BGR255
+    step = TrainingStep(model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), optimizer, "cpu")
+    image = torch.randint(0, 256, (3, SIZE[1], SIZE[0]), dtype=torch.uint8)
+    outcome = step(to_image_list([image], 32), [annotations()], lambda: ["a"])
+    assert outcome.total > 0
+    frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT > 0
+    assert all(p.requires_grad is not frozen for p in model.backbone.body.parameters())
+    checkpointer.save("model_0000001", iteration=1)
+    _, again, _, resumed = training(name, tmp_path)
+    assert resumed.load()["iteration"] == 1
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
+
+
+def test_there_are_recipes_for_detail_and_for_coco():
+    assert {name.split("/")[0] for name in RECIPES} == {"detail", "timm"}
