@@ -228,7 +228,7 @@ def stopped_on_one(rank, folder):
     """One rank is asked to stop; both do, after the same step, and resume."""
     import signal
 
-    cfg = make_cfg(f"{folder}/stopped")
+    cfg = make_cfg(f"{folder}/stopped", "SOLVER.EMA_DECAY", 0.5)
     calls = []
 
     def maybe():
@@ -239,12 +239,19 @@ def stopped_on_one(rank, folder):
     try:
         run_training(cfg, before_forward=maybe)
     except Interrupted as stop:
-        return str(stop), [v.clone() for v in run_training(cfg).state_dict().values()]
+        return str(stop), weights_and_average(cfg)
     return None
 
 
 def trained(rank, folder):
-    return list(run_training(make_cfg(f"{folder}/whole")).state_dict().values())
+    return weights_and_average(make_cfg(f"{folder}/whole", "SOLVER.EMA_DECAY", 0.5))
+
+
+def weights_and_average(cfg):
+    weights = run_training(cfg).state_dict()
+    averaged = torch.load(f"{cfg.OUTPUT_DIR}/model_final.pth", weights_only=True)["model_ema"]
+    assert averaged.keys() == weights.keys() and not averaged["semantic.weight"].equal(weights["semantic.weight"])
+    return [value.clone() for value in (*weights.values(), *averaged.values())]
 
 
 def shown(rank):
