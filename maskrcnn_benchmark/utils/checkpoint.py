@@ -34,9 +34,15 @@ from maskrcnn_benchmark.utils.resume_state import (
 from maskrcnn_benchmark.utils.schema import Unfit
 from maskrcnn_benchmark.utils.text import decode_text, is_text, printable
 from maskrcnn_benchmark.utils.web import without_secrets
-from maskrcnn_benchmark.utils.weights.fitting_weights import chosen_weights, fitting_weights
+from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
-from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint
+from maskrcnn_benchmark.utils.weights.weight_file import (
+    AVERAGE,
+    AVERAGED_STEPS,
+    chosen_weights,
+    read_checkpoint,
+    split_checkpoint,
+)
 
 POINTER = "last_checkpoint"
 # Bytes that a path has at most on the systems that we know, and some space around it
@@ -180,8 +186,8 @@ class Checkpointer:
             self.logger.info("No checkpoint found. Initializing model from scratch")
             return {}
         self.logger.info("Loading checkpoint from %s", without_secrets(str(f)))
-        weights, rest = self._load_file(f, resuming)
         takes_all = resuming or not only_weights
+        weights, rest = self._load_file(f, resuming, takes_all and self.optimizer is not None)
         if takes_all and self.optimizer is not None:
             self._check_entries(rest, f, resuming)
         self._load_model(weights, f, resuming)
@@ -247,8 +253,14 @@ class Checkpointer:
                 POINTER,
             )
 
-    def _load_file(self, f, resuming):
-        """({name: tensor} under our names, what else the file holds)."""
+    def _load_file(self, f, resuming, goes_on):
+        """({name: tensor} under our names, what else the file holds).
+
+        Args:
+            f: the file.
+            resuming: whether it is the latest of the folder.
+            goes_on: whether a training goes on from it, with the weights that its optimizer has moved.
+        """
         checkpoint = self._read(f)
         if "model" not in checkpoint:
             raise UserError(f"{f} holds no entry 'model', so it is not a checkpoint of this library")
@@ -334,16 +346,21 @@ class DetectronCheckpointer(Checkpointer):
         super().__init__(model, optimizer, scheduler, save_dir, save_to_disk, logger)
         self.cfg = cfg.clone()
 
-    def _load_file(self, f, resuming):
+    def _load_file(self, f, resuming, goes_on):
         path = local_file(str(f), self.cfg.PATHS_CATALOG)
         if path != str(f):
             self.logger.info("%s lies at %s", without_secrets(str(f)), path)
         checkpoint = self._read(path)
+        average = {}
+        if goes_on and AVERAGED_STEPS in checkpoint:
+            average = {name: checkpoint.pop(name) for name in (AVERAGE, AVERAGED_STEPS) if name in checkpoint}
+        else:
+            checkpoint = chosen_weights(checkpoint, self.cfg.TEST.EMA, path)
         if resuming:  # with the weights that it was written for, whatever else was saved beside them
-            if self.optimizer is None:  # nothing is trained on
-                checkpoint = chosen_weights(checkpoint, self.cfg.TEST.EMA, path)
-            return split_checkpoint(checkpoint, path)
-        return fitting_weights(self.model, self.cfg, checkpoint, path)
+            weights, rest = split_checkpoint(checkpoint, path)
+        else:
+            weights, rest = fitting_weights(self.model, self.cfg, checkpoint, path)
+        return weights, {**rest, **average}
 
     def _regrouped(self, state, weights, f):
         return with_settings_of(self.optimizer, super()._regrouped(state, weights, f))

@@ -289,6 +289,12 @@ def test_an_option_chooses_between_our_weights_and_their_average(model, tmp_path
         entries = DetectronCheckpointer(ours, model, owner, save_dir=str(tmp_path)).load()
         assert all(parameter.eq(value).all() for parameter in model.parameters())
         assert ("model_ema" in entries) == (owner is not None)
+    # as does one that goes on from a named file, and one that begins from its weights does not
+    path = str(tmp_path / "model_final.pth")
+    for begins, value in ((True, wanted), (False, 1.0)):
+        entries = DetectronCheckpointer(ours, model, optimizer).load(path, only_weights=begins)
+        assert all(parameter.eq(value).all() for parameter in model.parameters())
+        assert ("ema_updates" in entries) == (not begins)
     # in a file of another program the names decide
     weights, _ = fitting_weights(model, ours, {"model": sets["model"], "teacher": sets["ema"]}, "a.pth")
     assert all(tensor.eq(wanted).all() for tensor in weights.values())
