@@ -131,6 +131,24 @@ def _schedule(cfg: CfgNode) -> Iterator[str]:
         yield f"SOLVER.STEPS must be increasing iterations, not {tuple(steps)}; sort them"
 
 
+def _best(cfg: CfgNode) -> Iterator[str]:
+    """What decides on the best network is measured, and as often as is waited for it."""
+    from maskrcnn_benchmark.tasks.task import evaluated_tasks  # late: tasks are above this room
+
+    metric, patience = cfg.SOLVER.BEST.METRIC, cfg.SOLVER.BEST.PATIENCE
+    key, _, name = metric.partition("/")
+    keys = [task.key for task in evaluated_tasks(cfg)]
+    if metric not in ("", "gain") and (key not in keys or not name):
+        yield (
+            f'SOLVER.BEST.METRIC is {metric!r}; give "gain" or TASK/METRIC, such as "detection/AP", with one of the '
+            f"tasks that are on: {', '.join(keys)}"
+        )
+    if patience and not metric:
+        yield f"SOLVER.BEST.PATIENCE is {patience}, but nothing says what is better; set SOLVER.BEST.METRIC"
+    if patience and not cfg.SOLVER.TEST_PERIOD:
+        yield f"SOLVER.BEST.PATIENCE is {patience}, but there is no evaluation on the way; set SOLVER.TEST_PERIOD"
+
+
 def _of_tasks(cfg: CfgNode) -> Iterator[str]:
     """What the tasks that are on say of their own options."""
     from maskrcnn_benchmark.tasks.task import enabled_tasks  # late: tasks are above this room
@@ -148,5 +166,6 @@ RULES: tuple[Callable[[CfgNode], Iterator[str]], ...] = (
     _deformable,
     _input,
     _schedule,
+    _best,
     _of_tasks,
 )

@@ -672,6 +672,13 @@ OPTIONS = [
         "Training",
         Option("SOLVER.OPTIMIZER", "SGD", Choice("SGD", "AdamW"), '"SGD" or "AdamW"'),
         Option("SOLVER.MAX_ITER", 40000, ITERATIONS, "Optimizer steps"),
+        Option(
+            "SOLVER.MAX_EPOCHS",
+            0,
+            Number(0, 10**6),
+            "Times that each training image is seen. Above 0 it decides on MAX_ITER, and STEPS move in proportion: 12 "
+            "here, MAX_ITER 12 and STEPS (8, 11) are steps after 8 and 11 of 12 epochs",
+        ),
         Option("SOLVER.BASE_LR", 0.001, Number(0, 1000), "Learning rate of weights. Scale it with IMS_PER_BATCH"),
         Option("SOLVER.BIAS_LR_FACTOR", 2, Integer(0, 1000), "Factor of the learning rate for biases"),
         Option("SOLVER.MOMENTUM", 0.9, Number(0, 1, below=True), "Of SGD"),
@@ -717,6 +724,33 @@ OPTIONS = [
             0,
             ITERATIONS,
             "Evaluate on DATASETS.TEST every so many iterations; 0 only at the end",
+        ),
+        Option(
+            "SOLVER.KEEP_CHECKPOINTS",
+            0,
+            Integer(0, 10**6),
+            "Checkpoints of the way that are kept, the newest; 0 keeps all. model_final.pth and model_best.pth stay",
+        ),
+        Option(
+            "SOLVER.EMA_DECAY",
+            0.0,
+            Number(0, 1, below=True),
+            "Keep an exponential moving average of the weights with this decay, such as 0.999, which TEST.EMA is for; "
+            "0 keeps none (docs/training.md)",
+        ),
+        Option(
+            "SOLVER.BEST.METRIC",
+            "",
+            NAME_OR_NONE,
+            "Keep the best network of all evaluations as model_best.pth, by a metric on the first of DATASETS.TEST, "
+            '"TASK/METRIC" such as "detection/AP", or by "gain", the mean over tasks of what it gains over the trivial '
+            'predictor or over TEST.SINGLE_TASK_RESULTS; "" keeps none',
+        ),
+        Option(
+            "SOLVER.BEST.PATIENCE",
+            0,
+            Integer(0, 10**6),
+            "End the training after so many evaluations (TEST_PERIOD) in a row that are no better; 0 never does",
         ),
         Option("SOLVER.IMS_PER_BATCH", 16, IMAGES, "Images per optimizer step, over all processes"),
         Option(
@@ -772,6 +806,13 @@ OPTIONS = [
             "The tolerance, in standard deviations",
         ),
         Option("TEST.IMS_PER_BATCH", 8, IMAGES, "Images per batch, over all processes"),
+        Option(
+            "TEST.EMA",
+            True,
+            FLAG,
+            "Test, predict with, export and begin from the average of the weights (SOLVER.EMA_DECAY) where there is "
+            "one; False takes the weights of the last step",
+        ),
         Option(
             "TEST.DTYPE",
             "float32",

@@ -46,6 +46,11 @@ class StepOutcome:
     backbone_weights: dict[str, float] = field(default_factory=dict)
     gradient_statistics: GradientStatistics | None = None
 
+    @property
+    def is_skipped(self) -> bool:
+        """Whether no weight was moved, for the scaled gradient had overflowed float16: alike in all processes."""
+        return not math.isfinite(self.gradient_norm)
+
 
 class TrainingStep:
     """Runs a batch through a model and moves its weights.

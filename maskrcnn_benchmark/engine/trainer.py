@@ -1,5 +1,6 @@
 """The training loop."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.batches import Batches, StopWaiting
+from maskrcnn_benchmark.engine.best_result import BEST, describe, is_over, score_of, with_evaluation
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, broadcast_state
 from maskrcnn_benchmark.engine.determinism import deterministic_kernels
 from maskrcnn_benchmark.engine.interruption import StopRequest
@@ -23,17 +25,27 @@ from maskrcnn_benchmark.engine.random_state import (
     untouched_random_state,
 )
 from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.engine.weight_average import WeightAverage
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner, build_loss_combiner
 from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.checkpoint import Checkpointer
-from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, synchronize, told_of_lost_processes
+from maskrcnn_benchmark.utils.comm import (
+    all_gather,
+    get_rank,
+    get_world_size,
+    run_once,
+    synchronize,
+    told_of_lost_processes,
+)
 from maskrcnn_benchmark.utils.errors import Interrupted, LostProcess, UserError
 from maskrcnn_benchmark.utils.files import NotWritten
 from maskrcnn_benchmark.utils.resume_state import check_module_state
 from maskrcnn_benchmark.utils.schema import Unfit
 from maskrcnn_benchmark.utils.threads import keep_threads
+from maskrcnn_benchmark.utils.weights.weight_file import AVERAGE, AVERAGED_STEPS
 
 FINAL = "model_final"
+BEST_EVALUATION = "best_evaluation"  # the entry of a checkpoint, as `best_result.with_evaluation` returns it
 
 _PATIENCE = 10  # seconds that one process of several waits for its batch when it is asked to stop
 
@@ -83,6 +95,7 @@ class Training:
         device: where the model is.
         arguments: {"iteration": 0} or what `checkpointer.load` returned. All of it goes into the next checkpoints.
         loss_combiner: built from the config by default. Its learned parameters, if any, belong into `optimizer`.
+        average: the `WeightAverage` that SOLVER.EMA_DECAY asks for, where the checkpoint left it; None without.
     """
 
     cfg: CfgNode
@@ -93,12 +106,62 @@ class Training:
     device: torch.device | str
     arguments: dict[str, Any]
     loss_combiner: LossCombiner = None  # type: ignore[assignment]
+    average: WeightAverage | None = None
 
     def __post_init__(self) -> None:
         loss_combiner = (
             build_loss_combiner(self.cfg, enabled_tasks(self.cfg)) if self.loss_combiner is None else self.loss_combiner
         )
         self.loss_combiner = loss_combiner.to(self.device)
+        if self.average is None:
+            self.average = _weight_average(self.cfg, self.model, self.arguments, self.checkpointer)
+
+    def tested_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Within this block the network has the weights that are tested: the average, where TEST.EMA says so."""
+        is_used = self.average is not None and self.cfg.TEST.EMA
+        return self.average.applied() if is_used else contextlib.nullcontext()  # type: ignore[union-attr]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has come to SOLVER.MAX_ITER, or the evaluations have not become better for too long."""
+        return is_finished(self.cfg, self.arguments)
+
+    def take_results(self, results: Mapping[str, Any] | None, iteration: int) -> bool:
+        """Remember in `arguments` what an evaluation says of SOLVER.BEST.METRIC. All processes call it.
+
+        Args:
+            results: of the evaluation, in the main process.
+            iteration: that was evaluated.
+
+        Returns:
+            whether it is the best so far; False without that option.
+        """
+        metric = self.cfg.SOLVER.BEST.METRIC
+        if not metric:
+            return False
+        value: Any = all_gather(run_once(lambda: score_of(results or {}, metric)))[0]
+        before = self.arguments.get(BEST_EVALUATION)
+        best, is_best = with_evaluation(before, metric, value, iteration)
+        self.arguments[BEST_EVALUATION] = best
+        if is_best:
+            logger.info("the best so far: %s", describe(best))
+        else:
+            than = describe(best)
+            logger.info(
+                "%s %.1f at iteration %d%s", metric, 100 * value, iteration, f" is no better than {than}" * bool(than)
+            )
+        return is_best
+
+    def take_final_results(self, results: Mapping[str, Any] | None) -> None:
+        """`take_results` of the finished network; its checkpoint remembers it, and is the best one if it is."""
+        iteration = self.arguments["iteration"]
+        if not _is_unknown(self.arguments, self.cfg.SOLVER.BEST.METRIC, iteration):
+            return
+        is_best = self.take_results(results, iteration)
+        known = {BEST_EVALUATION: self.arguments[BEST_EVALUATION]}
+        self.checkpointer.amend(**known)
+        if is_best:
+            self.checkpointer.amend(BEST, **known)
 
     @told_of_lost_processes()
     def run(
@@ -117,14 +180,20 @@ class Training:
             evaluate: evaluates the model and returns results by task.
             evaluates_last: whether the finished network is evaluated here, too, if its turn comes then.
 
+        With SOLVER.BEST.METRIC the best of these evaluations is saved, and with PATIENCE the training ends before
+        MAX_ITER where they stay behind it. An evaluation that the checkpoint to go on from does not know of is made
+        first, so that a run that was stopped has the same best as one that was not.
+
         Raises:
             UserError: a loss or a gradient was not finite.
             LostProcess: another process has ended.
             Interrupted: SIGINT, SIGTERM or SIGHUP came; a checkpoint was saved. An evaluation is not waited for: the
-                checkpoint is that of the iteration before it, and the run that goes on does not repeat the evaluation.
+                checkpoint is that of the iteration before it, and the run that goes on does not repeat the evaluation
+                unless its result decides on something.
         """
         solver, arguments, device = self.cfg.SOLVER, self.arguments, self.device
-        start, end = arguments["iteration"], solver.MAX_ITER
+        start = arguments["iteration"]
+        end = start if self.is_finished else solver.MAX_ITER
         last_evaluation = end if evaluates_last else end - 1
         step = TrainingStep(
             self.model,
@@ -138,12 +207,21 @@ class Training:
         random_states = _restore(arguments, self.loss_combiner, step, self.checkpointer)
         _keep_threads(arguments.pop("threads", None), torch.device(device))
         broadcast_state(self.model, self.loss_combiner)
+        if self.average is not None:
+            with self.average.applied():
+                broadcast_state(self.model)
 
         def state(iteration):
             """What a checkpoint holds beside weights, optimizer and schedule; all processes take part."""
             average_batch_norm_statistics(self.model)
+            averaged = {}
+            if self.average is not None:
+                with self.average.applied():
+                    average_batch_norm_statistics(self.model)
+                averaged = {AVERAGE: self.average.state_dict(), AVERAGED_STEPS: self.average.updates}
             return {
                 **arguments,
+                **averaged,
                 "iteration": iteration,
                 "loss_combiner": self.loss_combiner.state_dict(),
                 "grad_scaler": step.scaler.state_dict(),
@@ -154,14 +232,18 @@ class Training:
         def save(iteration):
             self.checkpointer.save(FINAL if iteration == end else _checkpoint_name(iteration), **state(iteration))
             arguments["iteration"] = iteration
+            self.checkpointer.keep_newest(solver.KEEP_CHECKPOINTS, iteration)
 
         def evaluate_between(iteration, unsaved):
             """Evaluate; if that is cut short, `unsaved`, the `state` of an iteration without a checkpoint, is saved."""
             try:
-                with stop.raised():
+                with self.tested_weights(), stop.raised():
                     with untouched_random_state(device):
-                        progress.results(iteration, evaluate() or {})
+                        results = evaluate()
+                        progress.results(iteration, results or {})
                     synchronize()  # patiently: the next step's collectives have a time limit
+                if self.take_results(results, iteration):
+                    self.checkpointer.save_beside(BEST, **state(iteration))
             except (KeyboardInterrupt, LostProcess, NotWritten) as ending:
                 if unsaved is not None:
                     self.checkpointer.save_alone(_checkpoint_name(iteration), **unsaved)
@@ -171,6 +253,26 @@ class Training:
                 if isinstance(ending, LostProcess):
                     raise
                 raise Interrupted(_stopped(f"amid the evaluation after iteration {iteration} of {end}")) from None
+
+        def is_evaluated(iteration):
+            return bool(evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation)
+
+        def ends_early(iteration):
+            """Whether the evaluation after an iteration was the last; the network is saved as the final one then."""
+            if iteration == end or not self.is_finished:
+                return False
+            logger.info(
+                "the training ends after iteration %d of %d: its last %d evaluations were no better than %s",
+                *(
+                    iteration,
+                    end,
+                    arguments[BEST_EVALUATION]["since"],
+                    describe(arguments[BEST_EVALUATION]) or "nothing",
+                ),
+            )
+            self.checkpointer.save(FINAL, **state(iteration))
+            arguments["iteration"] = iteration
+            return True
 
         logger.info("Start training at iteration %d of %d", start, end)
         self.model.train()
@@ -183,6 +285,12 @@ class Training:
         ):
             # only now: starting the loader has drawn random numbers
             _start_random_numbers(random_states, solver.SEED, start, device)
+            if start and is_evaluated(start) and _is_unknown(arguments, solver.BEST.METRIC, start):
+                evaluate_between(start, None)
+                self.model.train()
+                progress.restart_clock()
+                if ends_early(start):
+                    return
             for iteration in range(start + 1, end + 1):
                 try:
                     images, targets, indices = next(batches)
@@ -196,6 +304,8 @@ class Training:
                     raise UserError(f"iteration {iteration}: {error}") from None
                 lr = self.optimizer.param_groups[0]["lr"]
                 self.scheduler.step()
+                if self.average is not None and not outcome.is_skipped:
+                    self.average.update()
                 progress.step(iteration, outcome, lr, len(targets))
 
                 saves = iteration == end or outcome.stop or (checkpoint_period and iteration % checkpoint_period == 0)
@@ -204,10 +314,49 @@ class Training:
                     saved = iteration
                 if outcome.stop:
                     raise Interrupted(_stopped(f"after iteration {iteration} of {end}"))
-                if evaluate and test_period and iteration % test_period == 0 and iteration <= last_evaluation:
+                if is_evaluated(iteration):
                     evaluate_between(iteration, None if saves else state(iteration))
                     self.model.train()
                     progress.restart_clock()
+                    if ends_early(iteration):
+                        return
+
+
+def is_finished(cfg: CfgNode, entries: Mapping[str, Any]) -> bool:
+    """Whether there is nothing left to train.
+
+    Args:
+        cfg: the config.
+        entries: what a checkpoint holds: its "iteration", and what it remembers of evaluations.
+    """
+    best, solver = entries.get(BEST_EVALUATION), cfg.SOLVER
+    return entries["iteration"] >= solver.MAX_ITER or is_over(best, solver.BEST.METRIC, solver.BEST.PATIENCE)
+
+
+def _is_unknown(arguments, metric, iteration):
+    """Whether an evaluation that decides on the best network was not finished before its checkpoint was written."""
+    best = arguments.get(BEST_EVALUATION)
+    return bool(metric) and (best is None or best["metric"] != metric or best["evaluated"] < iteration)
+
+
+def _weight_average(cfg, model, arguments, checkpointer):
+    """The `WeightAverage` of a config, by the entries of a checkpoint, which are taken out of `arguments`; or None."""
+    state, updates = arguments.pop(AVERAGE, None), arguments.pop(AVERAGED_STEPS, None)
+    decay, iteration = cfg.SOLVER.EMA_DECAY, arguments["iteration"]
+    is_known = state is not None and updates is not None
+    if not decay:
+        if is_known:
+            logger.info("SOLVER.EMA_DECAY is 0: the average of the weights that the checkpoint holds is given up")
+        return None
+    average = WeightAverage(model, decay)
+    if is_known:
+        try:
+            average.load_state_dict(state, updates)
+        except (Unfit, RuntimeError) as fault:
+            raise checkpointer.damaged(AVERAGE, " ".join(str(fault).split())) from None
+    elif iteration:
+        logger.info("the checkpoint holds no average of its weights: it begins from those of iteration %d", iteration)
+    return average
 
 
 def _checkpoint_name(iteration):

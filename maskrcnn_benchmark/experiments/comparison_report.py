@@ -24,6 +24,8 @@ def run_rows(comparison: Comparison) -> Rows:
         ("iteration", [_iteration(run) for run in runs]),
         ("training time", [_time(run.training_seconds) for run in runs]),
     ]
+    if any(run.best for run in runs):
+        rows.append(("best", [run.best or "-" for run in runs]))
     if len({run.commit for run in runs} - {None}) > 1:
         rows.append(("commit", [run.commit or "-" for run in runs]))
     if len({run.test_set for run in runs}) > 1:
@@ -199,7 +201,8 @@ def _iteration(run):
     goal = (run.options or {}).get("SOLVER.MAX_ITER")
     if run.iteration is None:
         return "-"
-    return f"{run.iteration}" if goal in (None, run.iteration) else f"{run.iteration} of {goal}"
+    early = ", ended early" if run.has_ended_early else ""
+    return f"{run.iteration}" if goal in (None, run.iteration) else f"{run.iteration} of {goal}{early}"
 
 
 def _time(seconds):

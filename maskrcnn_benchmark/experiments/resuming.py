@@ -10,6 +10,7 @@ from torch import nn
 
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.config.paths_catalog import is_own_catalog
+from maskrcnn_benchmark.engine.trainer import is_finished
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
@@ -25,6 +26,8 @@ BEGINNING = ("MODEL.WEIGHT",)
 # Of the machine that a run is on; and groups of options, with a dot at their end, that decide on tests alone
 MACHINE = ("OUTPUT_DIR", "PATHS_CATALOG", "DATASETS.DATA_DIR", "MODEL.DEVICE", "DATALOADER.NUM_WORKERS")
 TESTING = ("TEST.", "DATASETS.TEST")
+# By which it may be finished before SOLVER.MAX_ITER
+ENDING = ("SOLVER.BEST.",)
 # Options that are read with one value of another alone
 READ_WITH = {
     "SOLVER.MOMENTUM": ("SOLVER.OPTIMIZER", "SGD"),
@@ -32,6 +35,7 @@ READ_WITH = {
     "SOLVER.GAMMA": ("SOLVER.SCHEDULE", "step"),
 }
 _FACTORS = "MULTITASK.LR_FACTORS."
+_PATIENCE = " or SOLVER.BEST.PATIENCE"
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +69,13 @@ class Begun:
         file: the checkpoint.
         iteration: that it has come to.
         changes: the options of the config that differ from its own.
+        is_finished: whether, by the config's options, there is nothing left to train.
     """
 
     file: str
     iteration: int
     changes: tuple[Change, ...]
+    is_finished: bool = False
 
     def refuse(self, cfg: ConfigNode) -> None:
         """Raise `UserError` if it cannot go on with an option of the config; all that differ are told before.
@@ -95,10 +101,10 @@ class Begun:
         """Give the config of a finished training the options that it was trained with, and warn of those that differ.
 
         Args:
-            cfg: changed in place: all but the options of the machine and, unless `is_tested`, of tests.
+            cfg: changed in place: all but the options of the machine, of early ends and, unless `is_tested`, of tests.
             is_tested: whether its results are there already.
         """
-        idle = [change for change in self.changes if not change.key.startswith(MACHINE)]
+        idle = [change for change in self.changes if not change.key.startswith((*MACHINE, *ENDING))]
         idle = [change for change in idle if is_tested or not change.key.startswith(TESTING)]
         self._give_back(cfg, idle)
         goal = [change for change in idle if change.key == "SOLVER.MAX_ITER"]
@@ -108,9 +114,9 @@ class Begun:
         if idle:
             rows = [(str(change), "has no effect") for change in idle]
             logger.warning(
-                "%s is finished, so that these options have no effect; to train on with them raise SOLVER.MAX_ITER, to "
-                "train anew choose another OUTPUT_DIR, to test with others take tools/test_net.py:\n%s",
-                *(cfg.OUTPUT_DIR, _table(rows)),
+                "%s is finished, so that these options have no effect; to train on with them raise SOLVER.MAX_ITER%s, "
+                "to train anew choose another OUTPUT_DIR, to test with others take tools/test_net.py:\n%s",
+                *(cfg.OUTPUT_DIR, _PATIENCE if cfg.SOLVER.BEST.PATIENCE else "", _table(rows)),
             )
 
     def _give_back(self, cfg, changes):
@@ -143,7 +149,7 @@ def find_begun(cfg: ConfigNode) -> Begun | None:
     file, entries = checkpointer.get_checkpoint_file(), checkpointer.latest_entries()
     tree = parse_yaml(entries.get("config", ""), f"the config in {file}", "take another checkpoint")
     changes = tuple(_changes(cfg, tree)) if isinstance(tree, dict) else ()
-    return Begun(file, entries["iteration"], changes)
+    return Begun(file, entries["iteration"], changes, is_finished(cfg, entries))
 
 
 def _changes(cfg, tree):

@@ -18,14 +18,16 @@ from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
+from maskrcnn_benchmark.engine.best_result import BEST, check_metric, describe
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
 from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.rank_agreement import check_same, digest
 from maskrcnn_benchmark.engine.results import format_table, read_results, write_results
-from maskrcnn_benchmark.engine.trainer import Training, restore_loss_combiner
+from maskrcnn_benchmark.engine.trainer import BEST_EVALUATION, Training, is_finished, restore_loss_combiner
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, trivial_metrics
+from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.experiments.pictures import PAGE, draw_pictures
 from maskrcnn_benchmark.experiments.resuming import changed_options, find_begun
 from maskrcnn_benchmark.experiments.run_record import record_run
@@ -41,7 +43,7 @@ from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.interactions import Interactions
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.task_gradients import own_parameters
-from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.solver import fill_in_iterations, make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import TASKS, check_tasks, enabled_tasks, evaluated_tasks
 from maskrcnn_benchmark.utils.checkpoint import POINTER, DetectronCheckpointer
@@ -65,14 +67,15 @@ def train(cfg: CfgNode, skip_test: bool = False) -> nn.Module:
     """Train the network of a config, evaluate it and draw its predictions.
 
     A run goes on from OUTPUT_DIR's last checkpoint if there is one. A run that has reached
-    SOLVER.MAX_ITER is not trained again, and only what is missing of its results is made.
+    SOLVER.MAX_ITER, or that SOLVER.BEST.PATIENCE has ended, is not trained again, and only what is missing of its
+    results is made.
 
     Args:
         cfg: the config; seed and class counts are filled in.
         skip_test: leave evaluation and pictures out.
 
     Returns:
-        the trained model.
+        the trained model, with the weights of its last step.
     """
     is_begun = _has_pointer(cfg)
     check_training_inputs(cfg, is_begun, skip_test)
@@ -83,10 +86,13 @@ def train(cfg: CfgNode, skip_test: bool = False) -> nn.Module:
 
 
 def _train(cfg, skip_test, device):
+    if cfg.SOLVER.MAX_EPOCHS:
+        make_missing_mini_detail(cfg)
+        fill_in_iterations(cfg, len(build_datasets(cfg, is_train=True)[0]))
     begun = find_begun(cfg)
-    is_finished = begun is not None and begun.iteration >= cfg.SOLVER.MAX_ITER
+    is_done = begun is not None and begun.is_finished
     config, is_tested = Path(cfg.OUTPUT_DIR) / "config.yml", (Path(cfg.OUTPUT_DIR) / RESULTS).is_file()
-    if begun is not None and is_finished:
+    if begun is not None and is_done:
         begun.settle(cfg, is_tested)
     elif begun is not None:
         begun.refuse(cfg)
@@ -97,22 +103,28 @@ def _train(cfg, skip_test, device):
     with begun.named() if begun is not None else contextlib.nullcontext():
         training = _build_training(cfg, vocabulary, device)
     arguments = training.arguments
-    if begun is not None and not is_finished:
+    if begun is not None and not is_done:
         begun.tell()
-    if not (is_finished and is_tested and config.is_file()):
+    if not (is_done and is_tested and config.is_file()):
         save_config(cfg, config)
     test_loaders = []
     if cfg.DATASETS.TEST and not skip_test:
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
         check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders], evaluated_tasks(cfg))
         check_tasks([task for task in evaluated_tasks(cfg) if task.is_added], vocabulary)
-    changed = changed_options(None if is_finished else begun)
+    if cfg.SOLVER.BEST.METRIC:
+        check_metric(cfg.SOLVER.BEST.METRIC, evaluated_tasks(cfg), vocabulary, build_protocols(cfg))
+        if not test_loaders:
+            logger.warning("nothing is evaluated, so that SOLVER.BEST.METRIC finds no best network and PATIENCE no end")
+    changed = changed_options(None if is_done else begun)
     with record_run(cfg, arguments, device, changed) as record, ending_workers(*test_loaders):
-        if arguments["iteration"] >= cfg.SOLVER.MAX_ITER:
+        if training.is_finished:
+            is_early = arguments["iteration"] < cfg.SOLVER.MAX_ITER
             logger.info(
-                "this training is finished (%s): to go on, raise SOLVER.MAX_ITER; to start over, choose "
-                "another OUTPUT_DIR or remove %s",
+                "this training is finished (%s): to go on, raise %s; to start over, choose another OUTPUT_DIR or "
+                "remove %s",
                 counted(arguments["iteration"], "iteration"),
+                "SOLVER.BEST.PATIENCE, for it has ended early" if is_early else "SOLVER.MAX_ITER",
                 cfg.OUTPUT_DIR,
             )
             interactions = _interactions(arguments)
@@ -122,7 +134,7 @@ def _train(cfg, skip_test, device):
             interactions = training.loss_combiner.interactions.summary()
         average_batch_norm_statistics(training.model)
         if test_loaders:
-            _finish(cfg, training.model, test_loaders, device, interactions)
+            _finish(training, test_loaders, interactions)
         if interactions is not None and is_main_process():
             _show_interactions(interactions, Path(cfg.OUTPUT_DIR) / CONFLICTS)
     return training.model
@@ -138,7 +150,7 @@ def _build_training(cfg, vocabulary, device):
     scheduler = make_lr_scheduler(cfg, optimizer)
     checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)
     arguments = {"iteration": 0, **checkpointer.load(cfg.MODEL.WEIGHT, only_weights=True)}
-    if "loss_combiner" in arguments and arguments["iteration"] < cfg.SOLVER.MAX_ITER:
+    if "loss_combiner" in arguments and not is_finished(cfg, arguments):
         restore_loss_combiner(arguments["loss_combiner"], loss_combiner, checkpointer)  # before anything is written
     frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
     is_frozen = frozen and not all(parameter.requires_grad for parameter in model.backbone.parameters())
@@ -361,24 +373,33 @@ def _show_interactions(interactions, path):
     logger.info("Gradient conflicts: %s", path)
 
 
-def _finish(cfg, model, loaders, device, interactions):
+def _finish(training, loaders, interactions):
     """Make what is missing of the results and the pictures, and show both."""
+    cfg, model, device = training.cfg, training.model, training.device
     path, page = Path(cfg.OUTPUT_DIR) / RESULTS, Path(cfg.OUTPUT_DIR) / PAGE
     if not all_gather(path.is_file())[0]:
-        results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, interactions)
-        if is_main_process():
-            write_results(results[cfg.DATASETS.TEST[0]], path, interactions)
+        with training.tested_weights():
+            results = evaluate(cfg, model, loaders, device, cfg.TEST.NUM_EXAMPLES, interactions)
+        result = None if results is None else results[cfg.DATASETS.TEST[0]]
+        training.take_final_results(result)
+        if result is not None:
+            write_results(result, path, interactions)
     if not is_main_process():
         return
     drawn = [task for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture
     if drawn and cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
         network = InferenceNetwork.of_config(cfg, model, device)
-        draw_pictures(network, loaders[0].dataset, drawn, page, cfg.TEST.NUM_PICTURES, cfg.DATALOADER.SIZE_DIVISIBILITY)
+        size = cfg.DATALOADER.SIZE_DIVISIBILITY
+        with training.tested_weights():
+            draw_pictures(network, loaders[0].dataset, drawn, page, cfg.TEST.NUM_PICTURES, size)
     for name in cfg.DATASETS.TEST:
         file = path if name == cfg.DATASETS.TEST[0] else _result_folder(cfg, name) / RESULTS
         if file.is_file():
             logger.info("Results on %s:\n%s", name, format_table(read_results(file)))
     logger.info("Results: %s", path)
+    best = describe(training.arguments.get(BEST_EVALUATION))
+    if best:
+        logger.info("Best network, %s: %s", best, Path(cfg.OUTPUT_DIR) / f"{BEST}.pth")
     if page.is_file():
         logger.info("Pictures, ground truth beside prediction: %s", page)
     report = _result_folder(cfg, cfg.DATASETS.TEST[0]) / REPORT

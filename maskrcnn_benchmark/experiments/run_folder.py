@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maskrcnn_benchmark.engine.best_result import describe
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS
 from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trainer import FINAL
@@ -58,6 +59,18 @@ class RunFolder:
     def seed(self) -> int | None:
         """SOLVER.SEED as drawn, or None."""
         return (self.options or {}).get("SOLVER.SEED")
+
+    @property
+    def best(self) -> str:
+        """The best evaluation on the way, in words; "" where none was looked for."""
+        best = (self.record or {}).get("best") or {}
+        return describe({**best, "metric": printable(best["metric"], 100)}) if len(best) == 3 else ""
+
+    @property
+    def has_ended_early(self) -> bool:
+        """Whether it is finished although it had iterations left, by SOLVER.BEST.PATIENCE."""
+        done, goal = ((self.record or {}).get(key) for key in ("iteration", "max_iteration"))
+        return self.state == FINISHED and done is not None and goal is not None and done < goal
 
     @property
     def commit(self) -> str | None:

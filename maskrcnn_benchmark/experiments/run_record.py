@@ -17,6 +17,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark import __version__
 from maskrcnn_benchmark.engine.interruption import StopRequest
+from maskrcnn_benchmark.engine.trainer import BEST_EVALUATION, is_finished
 from maskrcnn_benchmark.utils.collect_env import collect_environment
 from maskrcnn_benchmark.utils.comm import get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
@@ -43,7 +44,8 @@ def record_run(
     The file is written when the block begins and again when it ends:
 
     - "state": running, finished, interrupted or failed; "error": the one line of a failed one, else None.
-    - "iteration", "max_iteration": of the last checkpoint, and asked for.
+    - "iteration", "max_iteration": of the last checkpoint, and asked for; a finished run with less has ended early.
+    - "best": {"metric", "value", "iteration"} of the best evaluation by SOLVER.BEST.METRIC, else None.
     - "seconds", "training_seconds": from beginning to end, and of the training alone, of all starts together but for
       those that were killed.
     - "starts": for each time that the run was started or resumed the above, and "command" as typed, "folder" that it
@@ -94,6 +96,7 @@ class RunRecord:
         self.device, self.changed = device, dict(changed or {})
         self.path = Path(cfg.OUTPUT_DIR) / RECORD
         self.seed, self.goal, self.arguments = cfg.SOLVER.SEED, cfg.SOLVER.MAX_ITER, arguments
+        self.was_finished = is_finished(cfg, arguments)
         self.before = _former(self.path, arguments["iteration"]) if is_main_process() else {}
         self.clock = time.monotonic()
         self.training_seconds: float | None = None
@@ -101,7 +104,7 @@ class RunRecord:
 
     def is_complete(self) -> bool:
         """Whether the file says that there is nothing left to do."""
-        return self.before.get("state") == FINISHED and self.arguments["iteration"] >= self.goal
+        return self.before.get("state") == FINISHED and self.was_finished
 
     def trained(self) -> None:
         """Take the time: what follows is evaluation."""
@@ -127,7 +130,7 @@ class RunRecord:
         self._write(RUNNING)
 
     def end(self, state: str, error: str | None = None) -> None:
-        if self.training_seconds is None and self.start["from_iteration"] < self.goal:
+        if self.training_seconds is None and not self.was_finished:
             self.trained()
         self.start["ended"] = _now()
         self._write(state, error)
@@ -139,6 +142,7 @@ class RunRecord:
             "error": error,
             "iteration": self.arguments["iteration"],
             "max_iteration": self.goal,
+            "best": _best(self.arguments),
             "seconds": seconds,
             "training_seconds": (self.training_seconds or 0.0) if self.start["ended"] else None,
         }
@@ -171,7 +175,11 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
 
 # What a record and its parts hold, as far as somebody reads it: all may be missing
 _NUMBER, _TEXT, _DICT = (int, float, type(None)), (str, type(None)), (dict, type(None))
-_STATE = {"state": _TEXT, "error": _TEXT, "iteration": _NUMBER, "seconds": _NUMBER, "training_seconds": _NUMBER}
+_STATE = {
+    **dict.fromkeys(("state", "error"), _TEXT),
+    **dict.fromkeys(("iteration", "max_iteration", "seconds", "training_seconds"), _NUMBER),
+    "best": _DICT,
+}
 _START = {
     **_STATE,
     "started": (str,),
@@ -182,6 +190,7 @@ _START = {
 _PARTS = {
     "git": {"commit": _TEXT, "diff_stat": (list,)},
     "environment": {"packages": _DICT, "gpus": (list, type(None))},
+    "best": {"metric": (str,), "value": (int, float), "iteration": (int,)},
     "process": {"id": (int,), "born": (int, type(None))},
 }
 
@@ -231,6 +240,14 @@ def _former(path, iteration):
     end = {"state": INTERRUPTED, "iteration": iteration}
     starts = [{**start, **end} if start.get("state") == RUNNING else start for start in record["starts"]]
     return {**record, "starts": starts}
+
+
+def _best(arguments):
+    """What is recorded of the best evaluation, or None."""
+    best = arguments.get(BEST_EVALUATION)
+    if best is None or best["value"] is None:
+        return None
+    return {name: best[name] for name in ("metric", "value", "iteration")}
 
 
 def _now():

@@ -1,5 +1,7 @@
 """Build the optimizer and the schedule that the SOLVER options ask for."""
 
+import logging
+import math
 from typing import Any
 
 import torch
@@ -12,6 +14,30 @@ from maskrcnn_benchmark.multitask.task_gradients import own_parameters
 from maskrcnn_benchmark.solver.lr_scheduler import WarmupCosineLR, WarmupMultiStepLR
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import AdamW
+
+logger = logging.getLogger(__name__)
+
+
+def fill_in_iterations(cfg: CfgNode, images: int) -> None:
+    """Write into a config how many iterations SOLVER.MAX_EPOCHS are; nothing where it is 0.
+
+    SOLVER.STEPS keep their places in proportion to SOLVER.MAX_ITER. Doing it twice changes nothing more.
+
+    Args:
+        cfg: the config, changed in place before loaders and schedules are made of it.
+        images: that an epoch has.
+    """
+    solver = cfg.SOLVER
+    if not solver.MAX_EPOCHS:
+        return
+    before, solver.MAX_ITER = solver.MAX_ITER, math.ceil(solver.MAX_EPOCHS * images / solver.IMS_PER_BATCH)
+    if before:
+        solver.STEPS = tuple(round(step * solver.MAX_ITER / before) for step in solver.STEPS)
+    steps = f", the rate falls after {', '.join(map(str, solver.STEPS))}" if solver.SCHEDULE == "step" else ""
+    logger.info(
+        "SOLVER.MAX_EPOCHS %g of %d images are %d iterations of %d images%s",
+        *(solver.MAX_EPOCHS, images, solver.MAX_ITER, solver.IMS_PER_BATCH, steps),
+    )
 
 
 def make_optimizer(cfg: CfgNode, model: nn.Module, loss_combiner: LossCombiner | None = None) -> torch.optim.Optimizer:

@@ -49,6 +49,7 @@ _SIZE = ("INPUT.MIN_SIZE_TRAIN N for training, INPUT.MIN_SIZE_TEST N for testing
 _OUTPUT = ("--output", "--out", "OUTPUT_DIR")
 _SCORE = ("--threshold", "MODEL.ROI_HEADS.SCORE_THRESH")
 _ITERATIONS = ("SOLVER.MAX_ITER",)
+_EPOCHS = ("SOLVER.MAX_EPOCHS",)
 _SOURCES = ("SOURCE", "--images")
 _DATA = ("--dataset", "--annotations", "DATASETS.TRAIN")
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
@@ -56,7 +57,10 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("weights", "weight", "w", "model", "checkpoint", "ckpt", "load-from", "pretrained"), _WEIGHTS),
     **dict.fromkeys(("batch-size", "batch", "bs", "b", "samples-per-gpu", "ims-per-batch"), _BATCH),
     **dict.fromkeys(("lr", "lr0", "learning-rate", "base-lr"), ("SOLVER.BASE_LR",)),
-    **dict.fromkeys(("epochs", "epoch", "max-epochs", "max-iter", "max-iters", "iterations", "iters"), _ITERATIONS),
+    **dict.fromkeys(("epochs", "epoch", "max-epochs", "num-epochs"), _EPOCHS),
+    **dict.fromkeys(("max-iter", "max-iters", "iterations", "iters"), _ITERATIONS),
+    "patience": ("SOLVER.BEST.PATIENCE",),
+    **dict.fromkeys(("ema", "ema-decay", "model-ema", "model-ema-decay"), ("SOLVER.EMA_DECAY",)),
     "momentum": ("SOLVER.MOMENTUM",),
     **dict.fromkeys(("weight-decay", "wd"), ("SOLVER.WEIGHT_DECAY",)),
     **dict.fromkeys(("optimizer", "optim", "opt"), ("SOLVER.OPTIMIZER",)),

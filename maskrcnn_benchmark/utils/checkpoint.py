@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,21 @@ from maskrcnn_benchmark.utils.text import decode_text, is_text, printable
 from maskrcnn_benchmark.utils.web import without_secrets
 from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.tensor_check import check_weights
-from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint, split_checkpoint
+from maskrcnn_benchmark.utils.weights.weight_file import (
+    AVERAGE,
+    AVERAGED_STEPS,
+    chosen_weights,
+    read_checkpoint,
+    split_checkpoint,
+)
 
 POINTER = "last_checkpoint"
 # Bytes that a path has at most on the systems that we know, and some space around it
 LONGEST_POINTER = 4096 + 64
 # Checkpoints that are read in search of a whole one, the newest first
 MOST_TRIED = 8
+# What is saved on the way
+_NUMBERED = re.compile(r"model_(\d{7,})\.pth")
 
 
 class Checkpointer:
@@ -86,24 +95,64 @@ class Checkpointer:
             return
         run_once(lambda: self._write(name, kwargs) if self.save_to_disk else None)
 
+    def save_beside(self, name: str, **kwargs: object) -> None:
+        """`save` of one that is not the latest: a training does not go on from it."""
+        if self.save_dir:
+            run_once(lambda: self._write(name, kwargs, is_latest=False) if self.save_to_disk else None)
+
+    def amend(self, name: str = "", **kwargs: object) -> None:
+        """Write the latest checkpoint again, with other values of some entries, or as `save_dir/name.pth` beside it.
+
+        All processes must call it; the main one writes.
+        """
+
+        def write():
+            file = self.get_checkpoint_file()
+            if self.save_to_disk and file:
+                path = Path(self.save_dir) / f"{name}.pth" if name else Path(file)
+                self._write_file(path, {**self._read(file), **kwargs})
+
+        run_once(write)
+
+    def keep_newest(self, count: int, iteration: int) -> None:
+        """Remove the main process's `model_ITERATION.pth` up to this iteration but for the newest `count`.
+
+        What `last_checkpoint` names stays, and so do all with a name instead of an iteration. 0 removes none.
+        """
+        if not (count and self.save_to_disk and is_main_process()):
+            return
+        found = {path: _NUMBERED.fullmatch(path.name) for path in Path(self.save_dir).glob("model_*.pth")}
+        numbers = {path: int(match[1]) for path, match in found.items() if match and int(match[1]) <= iteration}
+        latest = Path(self.get_checkpoint_file()).name
+        for path in sorted(numbers, key=lambda path: numbers[path])[:-count]:
+            if path.name != latest:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    self.logger.warning("cannot remove %s: %s", path, error.strerror)
+
     def save_alone(self, name: str, **kwargs: object) -> None:
         """`save` for where the other processes may not come: the main one writes, and nobody waits for it."""
         if self.save_to_disk and is_main_process():
             self._write(name, kwargs)
 
-    def _write(self, name, extra):
+    def _write(self, name, extra, is_latest=True):
         data = {"model": self.model.state_dict(), **extra}
         if self.optimizer is not None:
             data["optimizer"] = self.optimizer.state_dict()
         if self.scheduler is not None:
             data["scheduler"] = self.scheduler.state_dict()
-        mkdir(self.save_dir)
         path = Path(self.save_dir) / f"{name}.pth"
+        self._write_file(path, data, is_latest)
+
+    def _write_file(self, path, data, is_latest=False):
+        mkdir(self.save_dir)
         self.logger.info("Saving checkpoint to %s", path)
         try:
             with atomic_write(path) as file:
                 torch.save(data, file)
-            self.tag_last_checkpoint(str(path))
+            if is_latest:
+                self.tag_last_checkpoint(str(path))
         except NotWritten as error:
             raise NotWritten(f"{error}. {self._what_is_left()}") from None
 
@@ -138,8 +187,8 @@ class Checkpointer:
             self.logger.info("No checkpoint found. Initializing model from scratch")
             return {}
         self.logger.info("Loading checkpoint from %s", without_secrets(str(f)))
-        weights, rest = self._load_file(f, resuming)
         takes_all = resuming or not only_weights
+        weights, rest = self._load_file(f, resuming, takes_all and self.optimizer is not None)
         if takes_all and self.optimizer is not None:
             self._check_entries(rest, f, resuming)
         self._load_model(weights, f, resuming)
@@ -215,8 +264,14 @@ class Checkpointer:
                 *(Path(self.save_dir) / POINTER, f, beside),
             )
 
-    def _load_file(self, f, resuming):
-        """({name: tensor} under our names, what else the file holds)."""
+    def _load_file(self, f, resuming, goes_on):
+        """({name: tensor} under our names, what else the file holds).
+
+        Args:
+            f: the file.
+            resuming: whether it is the latest of the folder.
+            goes_on: whether a training goes on from it, with the weights that its optimizer has moved.
+        """
         checkpoint = self._read(f)
         if "model" not in checkpoint:
             raise UserError(f"{f} holds no entry 'model', so it is not a checkpoint of this library")
@@ -302,14 +357,21 @@ class DetectronCheckpointer(Checkpointer):
         super().__init__(model, optimizer, scheduler, save_dir, save_to_disk, logger)
         self.cfg = cfg.clone()
 
-    def _load_file(self, f, resuming):
+    def _load_file(self, f, resuming, goes_on):
         path = local_file(str(f), self.cfg.PATHS_CATALOG)
         if path != str(f):
             self.logger.info("%s lies at %s", without_secrets(str(f)), path)
         checkpoint = self._read(path)
+        average = {}
+        if goes_on and AVERAGED_STEPS in checkpoint:
+            average = {name: checkpoint.pop(name) for name in (AVERAGE, AVERAGED_STEPS) if name in checkpoint}
+        else:
+            checkpoint = chosen_weights(checkpoint, self.cfg.TEST.EMA, path)
         if resuming:  # with the weights that it was written for, whatever else was saved beside them
-            return split_checkpoint(checkpoint, path)
-        return fitting_weights(self.model, self.cfg, checkpoint, path)
+            weights, rest = split_checkpoint(checkpoint, path)
+        else:
+            weights, rest = fitting_weights(self.model, self.cfg, checkpoint, path)
+        return weights, {**rest, **average}
 
     def _regrouped(self, state, weights, f):
         return with_settings_of(self.optimizer, super()._regrouped(state, weights, f))

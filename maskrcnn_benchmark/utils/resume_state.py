@@ -126,6 +126,17 @@ ENTRIES: dict[str, Kind | Range] = {
     "grad_scaler": _Scaler(),
     "random_states": ListOf(RANDOM_STATE, 1, MOST_PROCESSES),
     "loss_combiner": Record(),
+    "model_ema": Record(),
+    "ema_updates": Integer(0, MOST_ITERATIONS),
+    "best_evaluation": Record(
+        {
+            "metric": Text(200),
+            "value": Maybe(Number()),
+            "iteration": Maybe(Integer(0, MOST_ITERATIONS)),
+            "evaluated": Integer(0, MOST_ITERATIONS),
+            "since": Integer(0, MOST_ITERATIONS),
+        }
+    ),
 }
 # Entries under these names would take another's place when a training saves them along
 RESERVED = ("self", "name", "model")

@@ -228,3 +228,28 @@ def test_a_plain_tree_of_a_program_of_ones_own_has_no_ranges_and_the_rules_of_al
     plain.INPUT.SCALE_JITTER = (2.0, 1.0)
     with pytest.raises(UserError, match="the smaller factor comes first"):
         check_options(plain)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("SOLVER.BEST.METRIC", "AP"), r'BEST\.METRIC is \'AP\'; give "gain" or TASK/METRIC.*that are on: detection'),
+        (("SOLVER.BEST.METRIC", "semantic/mIoU"), "that are on: detection"),
+        (
+            ("SOLVER.BEST.PATIENCE", 3, "SOLVER.TEST_PERIOD", 5),
+            r"nothing says what is better; set SOLVER\.BEST\.METRIC",
+        ),
+        (
+            ("SOLVER.BEST.PATIENCE", 3, "SOLVER.BEST.METRIC", "gain"),
+            r"no evaluation on the way; set SOLVER\.TEST_PERIOD",
+        ),
+    ],
+)
+def test_what_decides_on_the_best_network_goes_together(options, message):
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(["SOLVER.BEST.METRIC", "detection/AP", "SOLVER.TEST_PERIOD", 5, "SOLVER.BEST.PATIENCE", 2])
+    check_options(cfg)
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(options)
+    with pytest.raises(UserError, match=message):
+        check_options(cfg)

@@ -84,7 +84,7 @@ def test_a_base_is_one_path(config, tmp_path):
         (["my.yaml", "SOLVER.SEED", "1"], "give a file with --config-file FILE"),
         (["SOLVER.STEPS", "(1,", "2)"], "put quotes around a value that has spaces"),
         (["lr=0.1"], "unknown option lr; did you mean SOLVER.BASE_LR?"),
-        (["epochs", "12"], "unknown option epochs; did you mean SOLVER.MAX_ITER?"),
+        (["epochs", "12"], "unknown option epochs; did you mean SOLVER.MAX_EPOCHS?"),
         (
             ["SOLVER.MAX_ITER", "1.5"],
             "SOLVER.MAX_ITER takes an integer from 0 to 1,000,000,000, such as 40000, not 1.5",

@@ -98,6 +98,10 @@ def test_a_stop_on_one_rank_stops_both_and_resuming_is_exact(ranks):
         assert all(a.equal(b) for a, b in zip(weights, rank["trained"]))
 
 
+def test_the_main_process_judges_for_all(ranks):
+    assert [rank["judged"] for rank in ranks] == [(2, 1, 2, 1)] * 2
+
+
 def test_a_look_shows_the_mean_losses_of_the_ranks_that_have_them_once(ranks):
     (table,) = ranks[0]["shown"]
     assert [line.split() for line in table.splitlines()[1:]] == [

@@ -306,3 +306,130 @@ def test_a_damaged_way_to_balance_is_named_with_the_checkpoint(tmp_path):
         torch.save({**checkpoint, "loss_combiner": {**checkpoint["loss_combiner"], name: value}}, path)
         with pytest.raises(UserError, match=r"model_0000003\.pth: its entry loss_combiner is damaged: .*0000002\.pth"):
             run_training(cfg)
+
+
+AVERAGED = ("SOLVER.EMA_DECAY", 0.5)
+# one evaluation after every second iteration; the one after the second is the best
+JUDGED = ("SOLVER.TEST_PERIOD", 2, "SOLVER.MAX_ITER", 12, "SOLVER.BEST.METRIC", "semantic/mIoU")
+
+
+def scores(*values):
+    """An evaluation that finds these one after the other, "stop" among them standing for a signal."""
+    left = list(values)
+
+    def evaluate():
+        value = left.pop(0)
+        if value == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {"semantic": {"headline": "mIoU", "metrics": {"mIoU": value}, "trivial": {}}}
+
+    return evaluate
+
+
+def entries(folder, name="model_final"):
+    return torch.load(folder / f"{name}.pth", weights_only=True)
+
+
+@pytest.mark.parametrize("options", [(), ("SOLVER.ACCUMULATE_STEPS", 2), ("DTYPE", "bfloat16")], ids=str)
+def test_the_average_of_the_weights_resumes_bit_for_bit(tmp_path, options):
+    plain = run_training(make_cfg(tmp_path / "plain", *options))
+    whole = run_training(make_cfg(tmp_path / "whole", *AVERAGED, *options))
+    assert_same_weights(whole, plain)
+    cfg = make_cfg(tmp_path / "stopped", *AVERAGED, *options)
+    with pytest.raises(Interrupted):
+        run_training(cfg, before_forward=at_call(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    run_training(cfg)
+    expected, found = entries(tmp_path / "whole"), entries(tmp_path / "stopped")
+    assert_equal_trees(found["model_ema"], expected["model_ema"])
+    assert found["ema_updates"] == 6 and found["model_ema"].keys() == found["model"].keys()
+    assert not found["model_ema"]["semantic.weight"].equal(found["model"]["semantic.weight"])
+    assert "model_ema" not in entries(tmp_path / "plain")
+
+
+def test_the_average_begins_where_a_checkpoint_has_none_and_is_given_up_without_the_option(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    run_training(make_cfg(tmp_path, "SOLVER.MAX_ITER", 3))
+    run_training(make_cfg(tmp_path, *AVERAGED, "SOLVER.MAX_ITER", 4))
+    assert "it begins from those of iteration 3" in caplog.text
+    before, after = entries(tmp_path, "model_0000002"), entries(tmp_path)
+    assert "model_ema" not in before and after["ema_updates"] == 1
+    run_training(make_cfg(tmp_path))
+    assert "SOLVER.EMA_DECAY is 0: the average" in caplog.text and "model_ema" not in entries(tmp_path)
+
+
+def test_a_damaged_average_is_named_with_the_checkpoint(tmp_path):
+    cfg = make_cfg(tmp_path, *AVERAGED)
+    with pytest.raises(Interrupted):
+        run_training(cfg, before_forward=at_call(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    checkpoint = entries(tmp_path, "model_0000003")
+    for value in ({}, {**checkpoint["model_ema"], "semantic.bias": torch.tensor([torch.inf])}):
+        torch.save({**checkpoint, "model_ema": value}, tmp_path / "model_0000003.pth")
+        with pytest.raises(UserError, match=r"0003\.pth: its entry model_ema is damaged: .*0000002\.pth"):
+            run_training(cfg)
+
+
+@pytest.mark.parametrize("is_tested", [True, False])
+def test_evaluations_see_the_average_unless_told_otherwise(tmp_path, is_tested):
+    model, seen = TwoTasks(), []
+    cfg = make_cfg(tmp_path, *AVERAGED, "TEST.EMA", is_tested, "SOLVER.TEST_PERIOD", 2)
+
+    def evaluate():
+        seen.append(model.semantic.weight.detach().clone())
+
+    run_training(cfg, evaluate=evaluate, model=model)
+    saved = entries(tmp_path, "model_0000004")["model_ema" if is_tested else "model"]
+    assert seen[1].equal(saved["semantic.weight"])
+    assert model.semantic.weight.equal(entries(tmp_path)["model"]["semantic.weight"])
+
+
+def test_a_step_that_gradient_scaling_skips_is_not_averaged(tmp_path):
+    model = TwoTasks()
+
+    def overflow():
+        if not model.steps:
+            model.semantic.weight.register_hook(lambda gradient: gradient * torch.inf)
+        model.steps += 1
+
+    model.steps = 0
+    cfg = make_cfg(tmp_path, *AVERAGED, "DTYPE", "float16", "SOLVER.MAX_ITER", 2)
+    before = model.classes.weight.detach().clone()
+    run_training(cfg, before_forward=overflow, model=model)
+    assert entries(tmp_path)["ema_updates"] == 0
+    assert entries(tmp_path)["model_ema"]["classes.weight"].equal(before)
+
+
+def test_the_best_network_is_kept_and_a_stop_amid_an_evaluation_does_not_change_which(tmp_path):
+    whole, stopped = (make_cfg(tmp_path / name, *JUDGED, "SOLVER.CHECKPOINT_PERIOD", 4) for name in ("whole", "other"))
+    run_training(whole, evaluate=scores(0.1, 0.4, 0.3, 0.2, 0.35))
+    best = entries(tmp_path / "whole", "model_best")
+    known = {"metric": "semantic/mIoU", "value": 0.4, "iteration": 4, "evaluated": 4, "since": 0}
+    assert best["iteration"] == 4 and best["best_evaluation"] == known
+    assert entries(tmp_path / "whole")["best_evaluation"] == {**known, "evaluated": 10, "since": 3}
+    assert (tmp_path / "whole" / "last_checkpoint").read_text().endswith("model_final.pth")
+    with pytest.raises(Interrupted, match="amid the evaluation after iteration 4 "):
+        run_training(stopped, evaluate=scores(0.1, "stop"))
+    run_training(stopped, evaluate=scores(0.4, 0.3, 0.2, 0.35))
+    assert_equal_trees(entries(tmp_path / "other", "model_best"), best)
+    assert_equal_trees(entries(tmp_path / "other"), entries(tmp_path / "whole"))
+
+
+def test_evaluations_that_stay_behind_end_the_training_until_it_is_given_more_patience(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    cfg = make_cfg(tmp_path, *JUDGED, "SOLVER.BEST.PATIENCE", 2)
+    run_training(cfg, evaluate=scores(0.4, 0.3, 0.4))
+    assert "ends after iteration 6 of 12: its last 2 evaluations were no better than semantic/mIoU 40.0" in caplog.text
+    assert entries(tmp_path)["iteration"] == 6 and entries(tmp_path, "model_best")["iteration"] == 2
+    before = (tmp_path / "model_final.pth").read_bytes()
+    run_training(cfg, evaluate=scores())
+    assert (tmp_path / "model_final.pth").read_bytes() == before
+    run_training(make_cfg(tmp_path, *JUDGED, "SOLVER.BEST.PATIENCE", 3), evaluate=scores(0.5, 0.1))
+    assert entries(tmp_path)["iteration"] == 12 and entries(tmp_path, "model_best")["iteration"] == 8
+
+
+def test_the_newest_checkpoints_are_kept(tmp_path):
+    (tmp_path / "model_0000099.pth").write_bytes(b"of another training")
+    options = ("SOLVER.KEEP_CHECKPOINTS", 2, "SOLVER.CHECKPOINT_PERIOD", 1, "SOLVER.BEST.METRIC", "semantic/mIoU")
+    run_training(make_cfg(tmp_path, *options, "SOLVER.TEST_PERIOD", 1), evaluate=scores(0.4, 0.3, 0.2, 0.1, 0.1))
+    assert {path.name for path in tmp_path.glob("*.pth")} == {
+        *("model_0000004.pth", "model_0000005.pth", "model_0000099.pth", "model_best.pth", "model_final.pth"),
+    }

@@ -41,6 +41,7 @@ def main(rank, port, folder):
         "wrapped": wrapped(rank),
         "stopped": stopped_on_one(rank, folder),
         "trained": trained(rank, folder),
+        "judged": judged(rank, folder),
         "shown": shown(rank),
         "tested": tested(),
     }
@@ -228,7 +229,7 @@ def stopped_on_one(rank, folder):
     """One rank is asked to stop; both do, after the same step, and resume."""
     import signal
 
-    cfg = make_cfg(f"{folder}/stopped")
+    cfg = make_cfg(f"{folder}/stopped", "SOLVER.EMA_DECAY", 0.5)
     calls = []
 
     def maybe():
@@ -239,12 +240,34 @@ def stopped_on_one(rank, folder):
     try:
         run_training(cfg, before_forward=maybe)
     except Interrupted as stop:
-        return str(stop), [v.clone() for v in run_training(cfg).state_dict().values()]
+        return str(stop), weights_and_average(cfg)
     return None
 
 
 def trained(rank, folder):
-    return list(run_training(make_cfg(f"{folder}/whole")).state_dict().values())
+    return weights_and_average(make_cfg(f"{folder}/whole", "SOLVER.EMA_DECAY", 0.5))
+
+
+def judged(rank, folder):
+    """What both have done after two evaluations, of which only the main process knows the results."""
+    options = ("SOLVER.TEST_PERIOD", 1, "SOLVER.BEST.METRIC", "semantic/mIoU", "SOLVER.BEST.PATIENCE", 1)
+    values, counts = iter((0.4, 0.3)), []
+
+    def evaluate():
+        result = {"semantic": {"headline": "mIoU", "metrics": {"mIoU": next(values)}, "trivial": {}}}
+        return result if rank == 0 else None
+
+    cfg = make_cfg(f"{folder}/judged", *options, "SOLVER.EMA_DECAY", 0.5)
+    run_training(cfg, before_forward=lambda: counts.append(None), evaluate=evaluate)
+    best, final = (torch.load(f"{folder}/judged/model_{name}.pth", weights_only=True) for name in ("best", "final"))
+    return len(counts), best["iteration"], final["iteration"], final["best_evaluation"]["since"]
+
+
+def weights_and_average(cfg):
+    weights = run_training(cfg).state_dict()
+    averaged = torch.load(f"{cfg.OUTPUT_DIR}/model_final.pth", weights_only=True)["model_ema"]
+    assert averaged.keys() == weights.keys() and not averaged["semantic.weight"].equal(weights["semantic.weight"])
+    return [value.clone() for value in (*weights.values(), *averaged.values())]
 
 
 def shown(rank):

@@ -131,3 +131,19 @@ def test_what_does_not_fit_is_named_with_the_options_that_differ(begin):
 def test_a_damaged_config_is_the_users_error(begin):
     with pytest.raises(UserError, match=r"the config in \S+model_0000005\.pth is not valid yaml.*another checkpoint"):
         find_begun(begin(entries={"config": "a: [1"}))
+
+
+def test_a_training_that_has_ended_early_is_finished_and_keeps_the_patience_of_the_command(begin):
+    best = {"metric": "gain", "value": 0.5, "iteration": 1, "evaluated": 5, "since": 2}
+    judged = ("SOLVER.BEST.METRIC", "gain", "SOLVER.TEST_PERIOD", 1)
+    cfg = begin(*judged)
+    path = cfg.OUTPUT_DIR + "/model_0000005.pth"
+    torch.save({**torch.load(path, weights_only=True), "best_evaluation": best}, path)
+    for patience, is_finished in ((0, False), (3, False), (2, True), (1, True)):
+        cfg.SOLVER.BEST.PATIENCE = patience
+        assert find_begun(cfg).is_finished == is_finished
+    find_begun(cfg).settle(cfg, is_tested=True)
+    assert cfg.SOLVER.BEST.PATIENCE == 1 and cfg.SOLVER.MAX_ITER == 9
+    torch.save({**torch.load(path, weights_only=True), "best_evaluation": {**best, "since": -1}}, path)
+    with pytest.raises(UserError, match="its entry best_evaluation is damaged"):
+        find_begun(cfg)

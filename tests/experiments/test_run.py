@@ -292,3 +292,43 @@ def test_all_eight_tasks_killed_and_resumed_equal_uninterrupted_bit_for_bit(tmp_
     subprocess.run([*command, str(tmp_path / "killed")], check=True)
     whole, killed = _weights(tmp_path / "whole"), _weights(tmp_path / "killed")
     assert whole.keys() == killed.keys() and all(whole[name].equal(killed[name]) for name in whole)
+
+
+def test_a_run_in_epochs_ends_early_with_its_best_network_and_goes_on_with_more_patience(
+    data, tmp_path, monkeypatch, caplog
+):
+    def run(patience, *found):
+        scores = iter(found)
+        monkeypatch.setattr("maskrcnn_benchmark.engine.trainer.score_of", lambda results, metric: next(scores))
+        train(make_cfg(tmp_path, data, *options, "SOLVER.BEST.PATIENCE", patience))
+        return {name: torch.load(tmp_path / f"model_{name}.pth", weights_only=True) for name in ("best", "final")}
+
+    caplog.set_level("INFO")
+    options = ("SOLVER.MAX_EPOCHS", 2, "SOLVER.EMA_DECAY", 0.9, "SOLVER.BEST.METRIC", "gain", "TEST.NUM_PICTURES", 1)
+    first = run(1, 0.4, 0.3)
+    assert "SOLVER.MAX_EPOCHS 2 of 6 images are 6 iterations of 2 images" in caplog.text
+    assert {name: checkpoint["iteration"] for name, checkpoint in first.items()} == {"best": 2, "final": 4}
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["state"], record["iteration"], record["max_iteration"]) == ("finished", 4, 6)
+    assert record["best"] == {"metric": "gain", "value": 0.4, "iteration": 2}
+    text = format_text(compare_folders([tmp_path]))
+    assert "4 of 6, ended early" in text and "gain 40.0 at" in text
+    assert (tmp_path / "results.json").is_file() and (tmp_path / "pictures.html").is_file()
+    results = run_test(make_cfg(tmp_path, data))["mini_detail_val"]
+    assert "the average of the weights is taken" in caplog.text
+    written = read_results(tmp_path / "results.json")
+    assert all(results[key]["metrics"] == pytest.approx(written[key]["metrics"], nan_ok=True) for key in results)
+
+    caplog.clear()
+    run(1)  # the same command again
+    assert "this training is finished (4 iterations): to go on, raise SOLVER.BEST.PATIENCE" in caplog.text
+    second = run(2, 0.5)  # by the evaluation of the finished network
+    assert {name: checkpoint["iteration"] for name, checkpoint in second.items()} == {"best": 6, "final": 6}
+    assert second["final"]["best_evaluation"]["value"] == second["best"]["best_evaluation"]["value"] == 0.5
+    assert f"Best network, gain 50.0 at iteration 6: {tmp_path / 'model_best.pth'}" in caplog.text
+
+
+def test_a_metric_that_is_not_measured_is_told_before_the_training(data, tmp_path):
+    with pytest.raises(UserError, match=r"SOLVER\.BEST\.METRIC is 'semantic/mIOU', .*did you mean 'mIoU'"):
+        train(make_cfg(tmp_path, data, "SOLVER.BEST.METRIC", "semantic/mIOU"))
+    assert not list(tmp_path.glob("*.pth"))

@@ -161,3 +161,15 @@ def test_the_device_of_the_options_counts(small, monkeypatch):
         load_network(small.checkpoint, options=["MODEL.DEVICE", "cuda"])
     with pytest.raises(UserError, match=r"^--device is cuda, but"):
         load_network(small.checkpoint, options=["MODEL.DEVICE", "cpu"], device="cuda")
+
+
+def test_it_predicts_with_the_average_of_the_weights_unless_asked(small, tmp_path):
+    checkpoint = torch.load(small.checkpoint, weights_only=True)
+    averaged = {
+        name: 0.5 * tensor if tensor.is_floating_point() else tensor for name, tensor in checkpoint["model"].items()
+    }
+    path = tmp_path / "model_final.pth"
+    torch.save({**checkpoint, "model_ema": averaged, "ema_updates": 3}, path)
+    for options, wanted in ((), averaged), (["TEST.EMA", False], checkpoint["model"]):
+        found = load_network(path, options=options, device="cpu").model.state_dict()
+        assert all(found[name].equal(tensor) for name, tensor in wanted.items())

@@ -8,7 +8,7 @@ from torch import nn
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
 from maskrcnn_benchmark.multitask.weightings import UncertaintyWeighting
-from maskrcnn_benchmark.solver import WarmupMultiStepLR, make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.solver import WarmupMultiStepLR, fill_in_iterations, make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -269,3 +269,16 @@ def test_factors_that_mean_nothing_are_the_users_errors(cfg, options, message):
     cfg.MODEL.SEMANTIC_ON, cfg.MULTITASK.LR_FACTORS[options[0]] = True, options[1]
     with pytest.raises(UserError, match=message):
         make_optimizer(cfg, Heads())
+
+
+def test_epochs_become_iterations_and_steps_keep_their_places(cfg):
+    cfg.merge_from_list(["SOLVER.MAX_ITER", 12, "SOLVER.STEPS", (8, 11), "SOLVER.IMS_PER_BATCH", 8])
+    fill_in_iterations(cfg, 100)
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (12, (8, 11))
+    cfg.SOLVER.MAX_EPOCHS = 12
+    for _ in range(2):
+        fill_in_iterations(cfg, 101)
+        assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (152, (101, 139))
+    cfg.SOLVER.MAX_EPOCHS = 0.5
+    fill_in_iterations(cfg, 100)
+    assert cfg.SOLVER.MAX_ITER == 7

@@ -47,7 +47,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_for_a_shell(tmp_path):
         (train_net, ["--conf", "0.4"], "in place of --conf give MODEL.ROI_HEADS.SCORE_THRESH VALUE"),
         (train_net, ["--lr", "0.1"], "in place of --lr give SOLVER.BASE_LR VALUE"),
         (train_net, ["--batch-size=4"], "in place of --batch-size give SOLVER.IMS_PER_BATCH N for training"),
-        (train_net, ["--epochs", "3"], "in place of --epochs give SOLVER.MAX_ITER VALUE"),
+        (train_net, ["--epochs", "3"], "in place of --epochs give SOLVER.MAX_EPOCHS VALUE"),
         (train_net, ["--resume"], "the same command goes on from OUTPUT_DIR's last checkpoint"),
         (train_net, ["--num-gpus", "2"], "torchrun --nproc_per_node=N"),
         (train_net, ["--eval-only"], "give tools/test_net.py"),

@@ -311,3 +311,33 @@ def test_retinanet_of_other_classes_keeps_all_but_the_logits(tmp_path, caplog):
     zero = {name for name, tensor in model.state_dict().items() if not tensor.any()}
     assert zero == {"rpn.head.cls_logits.weight", "rpn.head.cls_logits.bias"}
     assert "rpn.head.cls_logits (weight, bias): 720 outputs of all anchors in the file, 180 here" in caplog.text
+
+
+def test_one_that_is_kept_beside_the_others_is_not_gone_on_from_and_entries_can_be_amended(tmp_path):
+    model = nn.Linear(2, 1)
+    checkpointer = Checkpointer(model, save_dir=str(tmp_path))
+    checkpointer.save("model_0000002", iteration=2, best=1)
+    checkpointer.save_beside("model_best", iteration=1)
+    assert (tmp_path / "last_checkpoint").read_text().endswith("model_0000002.pth")
+    checkpointer.amend(best=3)
+    checkpointer.amend("model_best", best=4)
+    found = [torch.load(tmp_path / f"{name}.pth", weights_only=True) for name in ("model_0000002", "model_best")]
+    assert [(each["iteration"], each["best"]) for each in found] == [(2, 3), (2, 4)]
+    assert all(each["model"]["weight"].equal(model.weight) for each in found)
+    assert (tmp_path / "last_checkpoint").read_text().endswith("model_0000002.pth")
+
+
+def test_checkpoints_by_number_are_removed_but_for_the_newest_and_the_last(tmp_path, caplog):
+    checkpointer = Checkpointer(nn.Linear(2, 1), save_dir=str(tmp_path))
+    kept = ["model_0000001.pth", "model_0000004.pth", "model_0000009.pth", "model_best.pth", "model_final.pth"]
+    others = ["model_0000001_copy.pth", "model_12.pth"]
+    for name in [*kept, *others, "model_0000002.pth", "model_0000003.pth"]:
+        (tmp_path / name).touch()
+    checkpointer.tag_last_checkpoint(str(tmp_path / "model_0000001.pth"))
+    checkpointer.keep_newest(0, 5)
+    assert (tmp_path / "model_0000002.pth").is_file()
+    checkpointer.keep_newest(1, 5)
+    assert {path.name for path in tmp_path.glob("*.pth")} == {*kept, *others}
+    (tmp_path / "model_0000003.pth").mkdir()  # what cannot be removed does not end the run
+    checkpointer.keep_newest(1, 5)
+    assert "cannot remove" in caplog.text

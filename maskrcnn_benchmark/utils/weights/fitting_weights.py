@@ -25,6 +25,7 @@ from maskrcnn_benchmark.utils.weights.torchvision_weights import named_children
 from maskrcnn_benchmark.utils.weights.weight_file import (
     Converted,
     as_tensor,
+    chosen_weights,
     convert,
     tell_conventions,
     weights_key,
@@ -78,6 +79,7 @@ class _Candidate:
     prefix: str
     converted: Converted
     report: MatchReport
+    wants_average: bool
 
     def __post_init__(self) -> None:
         # a name that several of the model's end with, such as "0.conv1.weight", says nothing
@@ -90,7 +92,8 @@ class _Candidate:
         # a deeper network, such as the teacher of a distillation, has all layers of this one and as many more
         excess = round(len(self.report.unused) / max(self.fitting, 1))
         place = ".".join((*self.entry.keys, self.prefix))
-        preference = bool(_AVERAGED.search(place)) - bool(_FOR_TRAINING_ONLY.search(place))
+        is_averaged = bool(_AVERAGED.search(place))
+        preference = (is_averaged if self.wants_average else -is_averaged) - bool(_FOR_TRAINING_ONLY.search(place))
         return self.fitting, self.named, -excess, preference
 
 
@@ -99,8 +102,9 @@ def fitting_weights(
 ) -> tuple[dict[str, torch.Tensor], dict[Any, Any]]:
     """The weights in a file that fit a model best, and what else the file says of a training of ours.
 
-    Of several that fit equally averaged weights (a teacher, EMA, SWA) are taken, else the first. What was taken, and
-    what was left, is logged.
+    A checkpoint of ours with the average of its weights beside them gives one of both, as TEST.EMA says. Of several in
+    another file that fit equally averaged weights (a teacher, EMA, SWA) are taken, or left where TEST.EMA is False, and
+    else the first. What was taken, and what was left, is logged.
 
     Args:
         model: the network that will take them; one on the device "meta" will do.
@@ -114,6 +118,7 @@ def fitting_weights(
     Raises:
         UserError: there is no dictionary of tensors, or a tensor of the model has a partner that is none.
     """
+    checkpoint = chosen_weights(checkpoint, cfg.TEST.EMA, path)
     own, key = model.state_dict(), weights_key(checkpoint)
     candidates: list[_Candidate] = []
     faults = []
@@ -193,7 +198,7 @@ def _candidates(entry, model, own, cfg, path) -> Iterator[_Candidate]:
         part = named_children(strip_prefix_if_present(_unwrapped(part, wrappers), "module."))
         converted = convert(part, model, cfg, path)
         report, _ = match_names(model, converted.state_dict)
-        candidate = _Candidate(entry, prefix, converted, report)
+        candidate = _Candidate(entry, prefix, converted, report, cfg.TEST.EMA)
         if prefix and candidate.named < max(least, _LEAST_SHARE_OF_PART * len(part)):
             continue
         yield candidate

@@ -30,6 +30,8 @@ OTHER_COPY = "; take another copy of the file"
 LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
 # Under which a file may hold its weights: ours and detectron2's, Detectron's, classifiers' and Lightning's
 WEIGHTS_KEYS = ("model", "blobs", "state_dict")
+# Under which our own checkpoints hold the average of their weights, and the steps that are in it
+AVERAGE, AVERAGED_STEPS = "model_ema", "ema_updates"
 
 
 def read_checkpoint(path: str | os.PathLike, remedy: str = OTHER_COPY, mapped: bool = False) -> dict[Any, Any]:
@@ -82,6 +84,34 @@ def split_checkpoint(checkpoint: dict[Any, Any], path: object) -> tuple[dict[str
     if odd is not None or not all(isinstance(name, str) for name in tensors):
         raise UserError(f"{path}: the weights are not a dictionary of tensors (look at {shown(odd)})")
     return strip_prefix_if_present(tensors, "module."), rest if key else {}
+
+
+def chosen_weights(checkpoint: dict[Any, Any], wants_average: bool, path: object) -> dict[Any, Any]:
+    """A checkpoint with one set of weights, under "model", of one that holds their average beside them.
+
+    That is told in the log. A file that no training of ours wrote stays as it is.
+
+    Args:
+        checkpoint: what `read_checkpoint` returns.
+        wants_average: take the average, in place of the weights of the last step.
+        path: the file, for messages.
+
+    Raises:
+        UserError: the average is wanted and damaged.
+    """
+    if AVERAGE not in checkpoint or AVERAGED_STEPS not in checkpoint or "model" not in checkpoint:
+        return checkpoint
+    rest = {name: value for name, value in checkpoint.items() if name not in (AVERAGE, AVERAGED_STEPS)}
+    if not wants_average:
+        logger.info("%s: the weights of the last step are taken, for TEST.EMA is False", path)
+        return rest
+    if not isinstance(checkpoint[AVERAGE], dict):
+        raise UserError(
+            f"{path}: its entry {AVERAGE} is damaged: it is no dictionary; TEST.EMA False takes the weights of the "
+            "last step"
+        )
+    logger.info("%s: the average of the weights is taken (TEST.EMA False takes those of the last step)", path)
+    return {**rest, "model": checkpoint[AVERAGE]}
 
 
 def weights_key(checkpoint: dict[Any, Any]) -> str | None:

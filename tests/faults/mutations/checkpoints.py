@@ -16,7 +16,7 @@ from faults.workplace import MINI, PERIOD
 RESUMED = 3 * PERIOD
 _ENTRIES = (
     *("iteration", "optimizer", "scheduler", "loss_combiner", "grad_scaler", "random_states", "threads", "vocabulary"),
-    *("seed", "config", "model"),
+    *("seed", "config", "model", "model_ema", "ema_updates", "best_evaluation"),
 )
 
 

@@ -281,3 +281,41 @@ def test_counts_of_batches_that_became_fractions_with_all_other_numbers_are_left
     halves = {name: tensor.to(torch.float16) for name, tensor in network.state_dict().items()}
     weights, _ = fitting_weights(network, cfg, {"model": halves}, "a.pth")
     assert weights.keys() == halves.keys() - {"1.num_batches_tracked"}
+
+
+@pytest.mark.parametrize("wants_average", [True, False])
+def test_an_option_chooses_between_our_weights_and_their_average(model, tmp_path, caplog, wants_average):
+    caplog.set_level("INFO")
+    ours, wanted = cfg.clone(), 2.0 if wants_average else 1.0
+    ours.TEST.EMA = wants_average
+    sets = {
+        key: {n: torch.full_like(t, v) for n, t in model.state_dict().items()} for key, v in (("model", 1), ("ema", 2))
+    }
+    checkpoint = {"model": sets["model"], "model_ema": sets["ema"], "ema_updates": 7, "iteration": 9, "vocabulary": {}}
+    weights, rest = fitting_weights(model, ours, checkpoint, "a.pth")
+    assert all(tensor.eq(wanted).all() for tensor in weights.values())
+    assert rest == {"iteration": 9, "vocabulary": {}}
+    assert [record.levelname for record in caplog.records] == ["INFO"] and "TEST.EMA" in caplog.text
+    # a test of the last checkpoint takes what a training that goes on from it does not
+    torch.save(checkpoint, tmp_path / "model_final.pth")
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "model_final.pth"))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    for owner, value in ((None, wanted), (optimizer, 1.0)):
+        entries = DetectronCheckpointer(ours, model, owner, save_dir=str(tmp_path)).load()
+        assert all(parameter.eq(value).all() for parameter in model.parameters())
+        assert ("model_ema" in entries) == (owner is not None)
+    # as does one that goes on from a named file, and one that begins from its weights does not
+    path = str(tmp_path / "model_final.pth")
+    for begins, value in ((True, wanted), (False, 1.0)):
+        entries = DetectronCheckpointer(ours, model, optimizer).load(path, only_weights=begins)
+        assert all(parameter.eq(value).all() for parameter in model.parameters())
+        assert ("ema_updates" in entries) == (not begins)
+    # in a file of another program the names decide
+    weights, _ = fitting_weights(model, ours, {"model": sets["model"], "teacher": sets["ema"]}, "a.pth")
+    assert all(tensor.eq(wanted).all() for tensor in weights.values())
+
+
+def test_a_damaged_average_of_ours_is_the_users_error(model):
+    checkpoint = {"model": model.state_dict(), "model_ema": 3, "ema_updates": 7}
+    with pytest.raises(UserError, match=r"its entry model_ema is damaged: it is no dictionary; TEST\.EMA False takes"):
+        fitting_weights(model, cfg, checkpoint, "a.pth")
