@@ -13,7 +13,6 @@ import os
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -193,6 +192,8 @@ def _deep_colours(image, name, file, remedy):
     if is_wrapped and (file is None or image.mode == "LA"):
         raise UserError(f"{name} is a JPEG 2000 of more than 8 bits per channel, which is not read; save it as PNG")
     if file is not None and (is_wrapped or brightest < 1 << 6):
+        import cv2  # late: hardly a picture needs it, and the demo's help none
+
         with decoding(name, remedy):
             data = _bytes_of(file)
             deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -148,9 +148,9 @@ def test_a_task_that_no_image_is_annotated_for_is_a_warning_with_its_data_sets(m
 
 def test_no_image_is_read_where_the_file_says_it_and_one_where_it_teaches(mixed_cfg, monkeypatch, caplog):
     mixed_cfg.DATASETS.TRAIN = ("coco_2017_train",)
-    mixed_cfg.MODEL.MASK_ON = False
+    mixed_cfg.MODEL.MASK_ON = mixed_cfg.MODEL.KEYPOINT_ON = False
     (dataset,) = build_datasets(mixed_cfg)
-    mixed_cfg.MODEL.MASK_ON = True
+    mixed_cfg.MODEL.MASK_ON = mixed_cfg.MODEL.KEYPOINT_ON = True
     read = []
     monkeypatch.setattr(type(dataset), "image", lambda self, index: read.append(index) or COCOImage(self, index))
     lacking = ["MASK", "KEYPOINT", "PART", "SEMANTIC", "BOUNDARY", "OCCLUSION", "CLASSIFICATION"]

@@ -251,4 +251,4 @@ def test_names_and_what_needs_them():
     assert needs_names == {"detection", "instance", "keypoint", "part", "semantic", "classification"}
     assert not weight.has_names(no_names) and weight.has_names(COCO)
     assert weight.names(COCO) == TASKS["instance"].names(COCO) == {"classes of objects": COCO.thing_names}
-    assert TASKS["keypoint"].names(DETAIL)["joints"] == DETAIL_JOINTS.names and TASKS["boundary"].names(DETAIL) == {}
+    assert TASKS["keypoint"].names(DETAIL)["keypoints"] == DETAIL_JOINTS.names and TASKS["boundary"].names(DETAIL) == {}

@@ -53,7 +53,7 @@ def test_a_run_learns_from_both_and_is_scored_on_the_data_set_whose_names_it_lea
     log = (tmp_path / "log.txt").read_text()
     coco, detail = (line for line in log.splitlines() if "% of those drawn" in line)
     assert "keypoints_coco_2017_train: 4 images, 50.0 % of those drawn" in coco
-    assert "annotated for detection, keypoint; knows 1 of 11 classes of objects, 12 of 14 joints" in coco
+    assert "annotated for detection, keypoint; knows 1 of 11 classes of objects, 12 of 14 keypoints" in coco
     assert "mini_detail_train: 6 images, 50.0 % of those drawn, annotated for detection, keypoint, semantic" in detail
     results = read_results(tmp_path / "results.json")
     assert set(results) == {"detection", "keypoint", "semantic", "classification"}
@@ -105,4 +105,4 @@ def test_real_photographs_of_both_train(real_data, tmp_path, monkeypatch):
     assert all(torch.isfinite(p).all() for p in model.parameters())
     log = (tmp_path / "log.txt").read_text()
     assert "annotated for detection, instance; knows 20 of 20 classes of objects, 0 of 14 joints" in log
-    assert "annotated for detection, instance, keypoint; knows 1 of 20 classes of objects, 12 of 14 joints" in log
+    assert "annotated for detection, instance, keypoint; knows 1 of 20 classes of objects, 12 of 14 keypoints" in log

@@ -6,7 +6,8 @@ import json
 import pytest
 from PIL import Image
 
-from maskrcnn_benchmark.experiments.open_dataset import add_dataset_arguments, open_dataset
+from maskrcnn_benchmark.experiments.dataset_arguments import add_dataset_arguments
+from maskrcnn_benchmark.experiments.open_dataset import open_dataset
 
 
 @pytest.mark.parametrize(("exif", "corner"), [((), 0), (("--exif", "apply"), 255), (("--exif", "ignore"), 0)])

@@ -122,6 +122,7 @@ class Depth:
     """A label of somebody else's task, which says nothing of its tensors."""
 
     size = (17, 11)
+    resize = transpose = crop = pad = None
 
     def __init__(self, metres):
         self.metres = metres

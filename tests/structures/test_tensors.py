@@ -14,6 +14,8 @@ from maskrcnn_benchmark.structures.tensors import TensorSlot, map_tensors
 class Mover:
     """A structure of somebody else, which can move but not tell its tensors."""
 
+    resize = transpose = crop = pad = None
+
     def __init__(self, values, device="cpu"):
         self.values, self.device = values, device
 

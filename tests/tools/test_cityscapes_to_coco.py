@@ -43,7 +43,7 @@ def root(tmp_path):
 @pytest.mark.parametrize("masks", ["polygons", "rle"])
 @pytest.mark.parametrize("groups", [False, True])
 def test_objects_come_back_in_every_pixel(tool, root, masks, groups):
-    assert tool.convert(root, "val", masks, groups).endswith(f"1 images, {2 + groups} objects")
+    assert tool.convert(root, "val", masks, groups).endswith(f"1 image, {2 + groups} objects")
     entry = DatasetCatalog.get("cityscapes_fine_instanceonly_seg_val_cocostyle", root.parent)
     exported = COCODataset(**entry["args"], remove_images_without_annotations=True, keep_crowd=groups)
     own = CityScapesDataset(

@@ -71,7 +71,7 @@ def test_an_added_task_has_an_option_of_its_own(monkeypatch, key):
     monkeypatch.setitem(TASKS, "depth", Depth())
     monkeypatch.setattr(Depth, "key", key)
     if key == "workers":
-        with pytest.raises(UserError, match=r"--workers is an option already; give that of ArrayMaps\('workers'"):
+        with pytest.raises(UserError, match=r"--workers is an option already; give that of 'workers' another name"):
             evaluate.parse_arguments([])
     else:
         arguments = evaluate.parse_arguments(["--depth", "maps", "--segm", "masks.json"])

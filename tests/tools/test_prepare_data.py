@@ -159,7 +159,7 @@ def test_what_is_there_stays_and_what_is_missing_comes(voc, detail):
 def test_an_image_of_another_size_stops_everything_and_stays(voc, detail):
     (detail / "images").mkdir()
     (detail / "images" / "2008_000002.jpg").write_bytes(b"other")
-    with pytest.raises(UserError, match=r"images has 1 images of another size than .*\(such as 2008_000002\.jpg\)"):
+    with pytest.raises(UserError, match=r"images has 1 image of another size than .*\(such as 2008_000002\.jpg\)"):
         place_images(voc, detail)
     assert contents(detail / "images") == {"2008_000002.jpg": b"other"}
 

@@ -120,7 +120,7 @@ def test_a_resumed_training_computes_with_the_threads_that_it_began_with(monkeyp
         fewer = threads.keep_threads(before + 2)
         assert f"goes on with {before}, for this process may use {before + 1} core" in fewer
         assert torch.get_num_threads() == before
-        assert threads.keep_threads(before + 1).startswith(f"computing with {before + 1} instead of {before} threads")
+        assert threads.keep_threads(before + 1).startswith(f"computing with {before + 1} instead of {before} thread")
         assert torch.get_num_threads() == before + 1 and "set by the program" in threads.describe_threads()
         monkeypatch.setenv("OMP_NUM_THREADS", str(before + 1))
         assert "another number of threads, 1, and" in threads.keep_threads(1) and torch.get_num_threads() == before + 1

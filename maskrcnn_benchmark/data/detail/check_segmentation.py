@@ -142,7 +142,7 @@ def _opened(record, where, masks, tables, findings):
     category = record.get("category_id")
     if not is_id(category) or category not in tables.categories:
         shape = other_type(category, tables.categories)
-        findings.add(kinds.CATEGORY, f"{where}{shape}", _joined(shown(category), loss))
+        findings.add(kinds.CATEGORY, where, _joined(f"{shown(category)}{shape}", loss))
         return None
     taken = masks.add(record, where, _MASK, loss)
     if taken is None:
