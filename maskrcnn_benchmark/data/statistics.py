@@ -217,7 +217,8 @@ def histogram_of_values(values: Sequence[float] | np.ndarray, bins: int = 30) ->
     low, high = values.min(), values.max()
     step = nice_step(low, max(high, low + 1e-6 * max(abs(low), 1)), bins)
     edges = step * np.arange(np.floor(low / step), np.floor(high / step) + 2)
-    return Histogram(edges, np.histogram(values, edges)[0])
+    # rounding may put the first edge above the lowest value
+    return Histogram(edges, np.histogram(values.clip(edges[0], edges[-1]), edges)[0])
 
 
 def nice_step(low: float, high: float, most: int, whole: bool = False) -> float:

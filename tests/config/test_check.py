@@ -121,7 +121,7 @@ def test_a_switch_takes_no_number(option):
         ("MODEL.RPN.NMS_THRESH", -1.0),
         ("MODEL.ROI_HEADS.POSITIVE_FRACTION", 2.0),
         ("SOLVER.ACCUMULATE_STEPS", 0),
-        ("MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 99),
+        ("MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 999),
         ("MODEL.BACKBONE.FREEZE_CONV_BODY_AT", -1),
         ("MULTITASK.LOSS_WEIGHTS.SEMANTIC", -4.0),
         ("MODEL.RPN.ANCHOR_SIZES", (0,)),

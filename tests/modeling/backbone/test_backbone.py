@@ -26,7 +26,7 @@ def thin(name, *pairs):
     )
 
 
-@pytest.mark.parametrize("name", sorted(registry.BACKBONES))
+@pytest.mark.parametrize("name", sorted(name for name in registry.BACKBONES if not name.startswith("timm-")))
 def test_default_config_builds_and_tells_its_channels(name):
     with torch.device("meta"):  # shapes without the arithmetic
         backbone = build_backbone(options("MODEL.BACKBONE.CONV_BODY", name))

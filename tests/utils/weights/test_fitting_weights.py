@@ -240,10 +240,13 @@ def test_a_file_without_tensors_is_named_as_such(model, checkpoint, entries):
 
 
 def test_a_network_that_is_not_taken_hides_no_other(model):
-    second_generation = {"backbone.fpn.inner_blocks.0.1.weight": torch.ones(2)}
-    assert taken(model, {"model": STUDENT, "ema": second_generation}) == "student"
-    with pytest.raises(UserError, match="second generation"):
-        fitting_weights(model, cfg, {"model": second_generation}, "a.pth")
+    odd = {
+        "backbone.fpn.inner_blocks.0.0.weight": torch.ones(2),
+        "roi_heads.box_predictor.bbox_pred.weight": torch.ones(()),
+    }
+    assert taken(model, {"model": STUDENT, "ema": odd}) == "student"
+    with pytest.raises(UserError, match="its tensors are not those of a network of torchvision"):
+        fitting_weights(model, cfg, {"model": odd}, "a.pth")
 
 
 def test_names_that_many_layers_have_are_no_network(model):
