@@ -382,6 +382,7 @@ def test_evaluations_see_the_average_unless_told_otherwise(tmp_path, is_tested):
     assert model.semantic.weight.equal(entries(tmp_path)["model"]["semantic.weight"])
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")  # a first step that is skipped
 def test_a_step_that_gradient_scaling_skips_is_not_averaged(tmp_path):
     model = TwoTasks()
 
