@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[1]
 )
 def test_tuples_need_no_quotes(words, expected, tmp_path):
     (tmp_path / ".base").touch()
-    command = ["make", "--no-print-directory", "-n", "-o", f"{tmp_path}/.base", "train", f"VENV={tmp_path}", f"ARGS={words}"]
+    command = ["make", "--no-print-directory", "-n", "-o", f"{tmp_path}/.base", "train"]
+    command += [f"VENV={tmp_path}", f"ARGS={words}"]
     line = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     # as the shell takes it apart: where a parenthesis of its own was left, it would refuse the line
     parsed = subprocess.run(["sh", "-n", "-c", line], capture_output=True, text=True, check=False)
