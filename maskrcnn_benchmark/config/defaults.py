@@ -163,7 +163,11 @@ OPTIONS = [
             "Freeze the backbone's first stages: 0 none, 1 the stem, 2 the stem and layer1, ..., 200 all of it",
         ),
         Option(
-            "MODEL.BACKBONE.TIMM.NAME", "", NAME_OR_NONE, "CONV_BODY timm-FPN: a network of timm, such as convnext_tiny"
+            "MODEL.BACKBONE.TIMM.NAME",
+            "",
+            # no address: timm would fetch what a checkpoint names
+            Text(100, empty=True, pattern=r"[A-Za-z0-9][\w.-]*", what="the name of a network of timm"),
+            "CONV_BODY timm-FPN: a network of timm, such as convnext_tiny",
         ),
         Option("MODEL.BACKBONE.TIMM.DROP_PATH", 0.0, Number(0, 1, below=True), "Share of residual paths left out"),
         Option("MODEL.BACKBONE.TIMM.NORM_EVAL", True, FLAG, "Batch norms keep the statistics of the weights"),

@@ -149,10 +149,12 @@ def _backbone_factors(cfg: CfgNode, model: nn.Module) -> dict[int, float]:
 
 def _without_decay(model: nn.Module) -> set[int]:
     """Ids of parameters with one dimension, and of those that the backbone names."""
-    backbone: Any = getattr(model, "backbone", None)
-    named = backbone.without_decay() if hasattr(backbone, "without_decay") else set()
     exempt = {id(parameter) for parameter in model.parameters() if parameter.ndim <= 1}
-    return exempt | {id(parameter) for name, parameter in backbone.named_parameters() if name in named}
+    backbone: Any = getattr(model, "backbone", None)
+    if hasattr(backbone, "without_decay"):
+        named = backbone.without_decay()
+        exempt |= {id(parameter) for name, parameter in backbone.named_parameters() if name in named}
+    return exempt
 
 
 def make_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> WarmupCosineLR | WarmupMultiStepLR:

@@ -24,7 +24,7 @@ MASK_RCNN = "Mask R-CNN"
 
 
 def variants_of(cfg):
-    """The configs to compare, all with the trunk and the image size of `cfg`.
+    """The configs to compare, all with the backbone and the image size of `cfg`.
 
     A single-task network has what its task needs as well: those of masks, keypoints and region parts detect, too.
 

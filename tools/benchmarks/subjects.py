@@ -68,7 +68,7 @@ def _add_evaluation_arguments(parser):
 
 def _add_multitask_arguments(parser):
     """Options of the subject `multitask`."""
-    parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="trunk, heads, image size")
+    parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="backbone, heads, size")
     parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint to start from (default: random)")
     parser.add_argument("--own-data", action="store_true", help="use DATASETS.TRAIN, not a new mini_detail")
     parser.add_argument("--batches", type=positive, default=4, help="different batches, taken in turn (default 4)")

@@ -201,8 +201,10 @@ class TimmBackbone(Backbone):
         adapted = {name: tensor for name, tensor in weights.items() if name in own}
         places, wanted = adapted.get("pos_embed"), own.get("pos_embed")
         if self.canvas is not None and places is not None and wanted is not None and places.shape != wanted.shape:
-            size = [side // BODY_STRIDES[0] for side in self.canvas]
-            adapted["pos_embed"] = _timm().layers.resample_abs_pos_embed(places, size, num_prefix_tokens=0)
+            is_plain = isinstance(self.fpn, SimpleFeaturePyramid)
+            size = [side // (PLAIN_STRIDE if is_plain else BODY_STRIDES[0]) for side in self.canvas]
+            prefix = getattr(model, "num_prefix_tokens", 0)
+            adapted["pos_embed"] = _timm().layers.resample_abs_pos_embed(places, size, num_prefix_tokens=prefix)
         return {f"body.model.{name}": tensor for name, tensor in adapted.items()}
 
     def input_options(self) -> dict[str, Any]:
@@ -236,7 +238,10 @@ def build_timm(cfg: CfgNode, is_retinanet: bool = False) -> TimmBackbone:
         finest = [0, *channels[1:]] if is_retinanet else channels
         pyramid = FPN(finest, out_channels, fpn_conv(cfg), last)
     if options.GRAD_CHECKPOINTING:
-        model.set_grad_checkpointing(True)
+        try:
+            model.set_grad_checkpointing(True)
+        except (AssertionError, AttributeError):
+            raise UserError(f"MODEL.BACKBONE.TIMM.GRAD_CHECKPOINTING: {options.NAME} of timm has none") from None
     body = TimmBody(model, indices, norm=is_plain)
     return TimmBackbone(body, pyramid, out_channels, strides, patch, options.NORM_EVAL, canvas)
 
@@ -275,7 +280,8 @@ def _create(cfg):
         given[flexible] = flexible == "dynamic_img_size"
     elif hasattr(probe, "pos_embed"):
         side = -(-max(cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TEST) // BODY_STRIDES[-1]) * BODY_STRIDES[-1]
-        canvas = given["img_size"] = (side, side)
+        canvas = (side, side)
+        given["img_size"] = side // PLAIN_STRIDE * reductions[0] if is_plain else side
     if options.DROP_PATH:
         given["drop_path_rate"] = options.DROP_PATH
     try:
@@ -303,7 +309,7 @@ def _timm() -> ModuleType:
         import timm
     except ImportError as error:
         raise UserError(
-            f'MODEL.BACKBONE.CONV_BODY "timm-..." needs timm ({error}); install it with: pip install "timm>=1.0"'
+            f'MODEL.BACKBONE.CONV_BODY "timm-..." needs timm ({error}); install it with: pip install "timm>=1.0.16"'
         ) from None
     return timm
 

@@ -54,7 +54,7 @@ def timm_file(name: str) -> str:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
     except ImportError as error:
-        raise UserError(f'{PREFIX}{name} needs timm ({error}); install it with: pip install "timm>=1.0"') from None
+        raise UserError(f'{PREFIX}{name} needs timm ({error}); install it with: pip install "timm>=1.0.16"') from None
     known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     if known is None or not known.hf_hub_id:
         raise UserError(

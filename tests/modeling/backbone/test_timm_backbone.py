@@ -171,6 +171,7 @@ def test_learning_rates_fall_towards_the_input_and_norms_have_no_decay():
         ("", "MODEL.BACKBONE.TIMM.NAME is empty"),
         ("convnext_tyni", "timm .* has no 'convnext_tyni'"),
         ("levit_128", "strides 16, 32, 64; a pyramid needs 4, 8, 16 and 32"),
+        ("hf-hub:someone/network", "MODEL.BACKBONE.TIMM.NAME .* the name of a network of timm"),
     ],
 )
 def test_names_that_do_not_do_are_refused(name, line):
@@ -237,3 +238,24 @@ def test_weights_of_the_hub_are_fetched_by_name(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *names: (_ for _ in ()).throw(OSError("offline")))
     with pytest.raises(UserError, match=r"cannot download timm://convnext_atto .*offline.*MODEL\.WEIGHT"):
         local_file("timm://convnext_atto")
+
+
+def test_norms_have_no_decay_in_a_network_without_a_backbone():
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(["SOLVER.DECAY_NORMS", False, "SOLVER.WEIGHT_DECAY", 0.1])
+    groups = make_optimizer(cfg, torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3))).param_groups
+    assert sorted((group["weight_decay"], len(group["params"])) for group in groups) == [(0.0, 1), (0.0, 2), (0.1, 1)]
+
+
+def test_checkpointing_that_a_network_does_not_have_is_refused():
+    with pytest.raises(UserError, match=r"GRAD_CHECKPOINTING: dla46_c of timm has none"):
+        build("dla46_c", "MODEL.BACKBONE.TIMM.GRAD_CHECKPOINTING", True)
+
+
+def test_a_plain_transformer_of_a_fixed_size_takes_any_image_and_its_own_weights():
+    sizes = ("INPUT.MAX_SIZE_TRAIN", 96, "INPUT.MAX_SIZE_TEST", 96)
+    backbone = build("cait_xxs24_224", *sizes)
+    with torch.no_grad():
+        assert [level.shape[-1] for level in backbone(torch.zeros(1, 3, 32, 70))] == [18, 9, 5, 3, 2]
+    adapted = backbone.adapt(timm.create_model("cait_xxs24_224").state_dict())
+    assert adapted["body.model.pos_embed"].shape == backbone.body.model.pos_embed.shape == (1, 36, 192)
