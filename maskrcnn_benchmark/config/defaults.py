@@ -601,6 +601,14 @@ OPTIONS = [
         Option("DATALOADER.SIZE_DIVISIBILITY", 0, Integer(0, 1024), "Batches are padded to a multiple of this"),
         Option("DATALOADER.ASPECT_RATIO_GROUPING", True, FLAG, "Batches hold only upright or only wide images"),
         Option(
+            "DATALOADER.REPEAT_THRESHOLD",
+            0.0,
+            FRACTION,
+            "Training images with a class that occurs in a smaller share of them than this are drawn more often "
+            "(repeat-factor sampling, Gupta et al. 2019), such as 0.001; 0 draws every image as often "
+            "(docs/training.md)",
+        ),
+        Option(
             "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
             True,
             FLAG,
@@ -688,8 +696,9 @@ OPTIONS = [
             "SOLVER.MAX_EPOCHS",
             0,
             Number(0, 10**6),
-            "Times that each training image is seen. Above 0 it decides on MAX_ITER, and STEPS move in proportion: 12 "
-            "here, MAX_ITER 12 and STEPS (8, 11) are steps after 8 and 11 of 12 epochs",
+            "Times that each training image is seen, with DATALOADER.REPEAT_THRESHOLD those of no rare class. Above 0 "
+            "it decides on MAX_ITER, and STEPS move in proportion: 12 here, MAX_ITER 12 and STEPS (8, 11) are steps "
+            "after 8 and 11 of 12 epochs",
         ),
         Option("SOLVER.BASE_LR", 0.001, Number(0, 1000), "Learning rate of weights. Scale it with IMS_PER_BATCH"),
         Option("SOLVER.BIAS_LR_FACTOR", 2, Integer(0, 1000), "Factor of the learning rate for biases"),

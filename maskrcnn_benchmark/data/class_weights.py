@@ -7,12 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.class_weights import is_uncounted, rule_of
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset
-from maskrcnn_benchmark.data.mixing import sampling_ratios
+from maskrcnn_benchmark.data.draws import class_amounts, expected_draws
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.comm import all_gather, run_once
 from maskrcnn_benchmark.utils.errors import UserError
@@ -110,23 +109,14 @@ def count_classes(
         if looked == most:
             break
         gone += 1
-        annotations = dataset.annotations_for(index, {task.key})
-        if task.is_annotated(annotations):
+        of_image = class_amounts(dataset, index, task)
+        if of_image is not None:
             looked += 1
-            of_image = draws[index] * task.class_amounts(annotations, dataset.vocabulary)
+            of_image = draws[index] * of_image
             amounts = amounts + of_image
             surroundings = surroundings + (of_image > 0) * of_image.sum()
     scale = len(dataset) / max(gone, 1)
     return Frequencies(amounts * scale, surroundings * scale), looked, gone
-
-
-def expected_draws(cfg: CfgNode, dataset: AnnotatedDataset) -> np.ndarray:
-    """How often each image of a training data set is drawn in an epoch, by DATASETS.RATIOS: float64 [N]."""
-    ratios = sampling_ratios(cfg)
-    if not ratios:
-        return np.ones(len(dataset))
-    sizes = [len(each) for each in dataset.datasets]  # type: ignore[attr-defined]
-    return np.repeat(np.array(ratios) / sum(ratios) * len(dataset) / sizes, sizes)
 
 
 def bind_class_weights(
@@ -145,7 +135,7 @@ def bind_class_weights(
     Raises:
         UserError: weights are of other classes than the vocabulary's, or no image has any of them.
     """
-    opened = None
+    tasks, opened = list(tasks), None
     for task in tasks:
         value = cfg.value_of(task.weights_option) if task.weights_option else ()
         names = task.class_names(vocabulary)
@@ -154,7 +144,7 @@ def bind_class_weights(
             continue
         if opened is None:
             opened = datasets()
-        weights: Any = all_gather(run_once(partial(_counted_weights, cfg, task, opened)))[0]
+        weights: Any = all_gather(run_once(partial(_counted_weights, cfg, task, tasks, opened)))[0]
         *groups, name = task.weights_option.split(".")
         frozen = cfg.is_frozen()
         cfg.defrost()
@@ -163,10 +153,11 @@ def bind_class_weights(
             cfg.freeze()
 
 
-def _counted_weights(cfg, task, dataset):
+def _counted_weights(cfg, task, tasks, dataset):
     """The weights of a task's classes as numbers that a yaml file shows well: list of float."""
     option = task.weights_option
-    found, looked, gone = count_classes(task, dataset, expected_draws(cfg, dataset), max(0, cfg.SOLVER.SEED))
+    draws = expected_draws(cfg, dataset, tasks)
+    found, looked, gone = count_classes(task, dataset, draws, max(0, cfg.SOLVER.SEED))
     if not found.amounts.any():
         raise UserError(
             f"{option} is {rule_of(cfg.value_of(option))!r}, but none of {counted(gone, 'image')} of "

@@ -289,6 +289,22 @@ class AnnotatedDataset(torch.utils.data.Dataset):
             return self.get_annotations(index)
         return self._read(index, [key for key in self._readers if key in tasks])
 
+    def object_labels(self, index: int) -> np.ndarray | None:
+        """Labels of an image's objects, crowds aside: int64 [N], or None where objects are not annotated or not wanted.
+
+        Counting classes asks for those of all images, so that a layout may know them without their boxes.
+        """
+        if self._readers is None:
+            objects = self.get_annotations(index).instances
+        else:
+            image = self.image(index)
+            objects = image.objects if self._region_tasks else None
+            objects = None if objects is None else image.kept(objects)
+        if objects is None:
+            return None
+        labels = objects.get_field("labels")
+        return (labels[~objects.get_field("iscrowd")] if objects.has_field("iscrowd") else labels).numpy()
+
     def _read(self, index: int, keys: Collection[str]) -> ImageAnnotations:
         image = self.image(index)
         objects = image.objects if self._region_tasks.intersection(keys) else None

@@ -146,14 +146,6 @@ class Detection(Task):
     def class_names(self, vocabulary: Vocabulary) -> Sequence[str]:
         return vocabulary.thing_names
 
-    def class_amounts(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> np.ndarray:
-        """Objects of each class, crowds aside: int64 [K]."""
-        objects = annotations.instances
-        labels = objects.get_field("labels").numpy()
-        if objects.has_field("iscrowd"):
-            labels = labels[~objects.get_field("iscrowd").numpy()]
-        return np.bincount(labels, minlength=len(vocabulary.thing_names) + 1)[1:]
-
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         objects, crowds = (_named_numbers(count[name], vocabulary.thing_names) for name in ("labels", "crowds"))
         return [("objects", objects or "none"), *([("crowds", crowds)] if crowds else [])]

@@ -211,8 +211,11 @@ class Task:
         return ()
 
     def class_amounts(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> np.ndarray:
-        """How much of each of `class_names` an image that is annotated has, in objects or pixels: a number [C]."""
-        return np.zeros(0)
+        """How much of each of `class_names` an image that is annotated has, such as pixels: [C].
+
+        A task per region is not asked: its classes are those of the objects.
+        """
+        return np.zeros(len(self.class_names(vocabulary)))
 
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         """What the page says below an image of its `count`: (name, text)."""

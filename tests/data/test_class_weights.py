@@ -11,7 +11,6 @@ from maskrcnn_benchmark.data.class_weights import (
     Frequencies,
     bind_class_weights,
     count_classes,
-    expected_draws,
     weights_by_rule,
 )
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
@@ -70,14 +69,6 @@ def test_maps_are_read_up_to_a_number_and_stand_for_all(tiny_cfg, monkeypatch):
     assert (looked, gone) == (1, 1) and found.amounts.sum() in (2 * 142, 2 * 135)
     again, _, _ = count_classes(TASKS["semantic"], dataset, np.ones(len(dataset)))
     assert again.amounts.tolist() == found.amounts.tolist()
-
-
-def test_ratios_decide_how_often_images_are_drawn(tiny_cfg):
-    tiny_cfg.DATASETS.TRAIN = ("tiny_train", "tiny_val")
-    tiny_cfg.DATASETS.RATIOS = (3.0, 1.0)
-    dataset = build_datasets(tiny_cfg)[0]
-    draws = expected_draws(tiny_cfg, dataset)
-    assert draws.sum() == pytest.approx(len(dataset)) and draws[:2].sum() == pytest.approx(0.75 * len(dataset))
 
 
 def test_rules_become_weights_in_the_config(tiny_cfg, caplog):

@@ -112,6 +112,10 @@ class ConcatDataset(TorchConcatDataset, AnnotatedDataset):
         number, inner = self.get_idxs(idx)
         return self.datasets[number].annotations_for(inner, tasks)
 
+    def object_labels(self, idx: int) -> np.ndarray | None:
+        number, inner = self.get_idxs(idx)
+        return self.datasets[number].object_labels(inner)
+
     def tasks_of(self, idx: int) -> set[str]:
         number, inner = self.get_idxs(idx)
         return self.datasets[number].tasks_of(inner)
