@@ -44,7 +44,7 @@ NAME_OR_NONE = Text(empty=True)
 NAMES = Sequence(NAME)
 PATH = Text(4096, what="a path")
 PATH_OR_NONE = Text(4096, empty=True, what="a path")
-NORM = Choice("", "GN", "BN", "FrozenBN")
+NORM = Choice("", "GN", "BN", "SyncBN", "FrozenBN")
 PRECISION = Choice("float32", "float16", "bfloat16")
 MEAN_AND_DEVIATION = ("mean", Number()), ("standard deviation", Number(0))
 
@@ -183,8 +183,8 @@ OPTIONS = [
             "MODEL.FPN.NORM",
             "",
             NORM,
-            'Norm after the convolutions of the feature pyramid: "GN", "BN", "FrozenBN" (batch norm whose statistics '
-            'and factors stay) or "" for what USE_GN says',
+            'Norm after the convolutions of the feature pyramid: "GN", "BN", "SyncBN" (batch norm over all processes), '
+            '"FrozenBN" (batch norm whose statistics and factors stay) or "" for what USE_GN says',
         ),
         Option("MODEL.FPN.USE_RELU", False, FLAG, "A ReLU after the convolutions of the feature pyramid"),
         Option(
@@ -207,10 +207,15 @@ OPTIONS = [
             "MODEL.RESNETS.TRANS_FUNC",
             "BottleneckWithFixedBatchNorm",
             NAME,
-            "BottleneckWith{FixedBatchNorm,GN,BatchNorm} or, for R-18 and R-34, "
-            "BasicBlockWith{FixedBatchNorm,GN,BatchNorm}",
+            "BottleneckWith{FixedBatchNorm,GN,BatchNorm,SyncBatchNorm} or, for R-18 and R-34, "
+            "BasicBlockWith{FixedBatchNorm,GN,BatchNorm,SyncBatchNorm}",
         ),
-        Option("MODEL.RESNETS.STEM_FUNC", "StemWithFixedBatchNorm", NAME, "StemWith{FixedBatchNorm,GN,BatchNorm}"),
+        Option(
+            "MODEL.RESNETS.STEM_FUNC",
+            "StemWithFixedBatchNorm",
+            NAME,
+            "StemWith{FixedBatchNorm,GN,BatchNorm,SyncBatchNorm}",
+        ),
         Option("MODEL.RESNETS.RES5_DILATION", 1, DILATION, "Dilation of the last stage"),
         Option(
             "MODEL.RESNETS.BACKBONE_OUT_CHANNELS",
@@ -377,8 +382,8 @@ OPTIONS = [
             "MODEL.ROI_BOX_HEAD.NORM",
             "",
             NORM,
-            'Of FPNXconv1fcFeatureExtractor: norm after its convolutions, "GN", "BN", "FrozenBN" or "" for what USE_GN '
-            "says",
+            'Of FPNXconv1fcFeatureExtractor: norm after its convolutions, "GN", "BN", "SyncBN", "FrozenBN" or "" for '
+            "what USE_GN says",
         ),
         Option(
             "MODEL.ROI_BOX_HEAD.DILATION", 1, DILATION, "Of FPNXconv1fcFeatureExtractor: dilation of its convolutions"
@@ -409,8 +414,8 @@ OPTIONS = [
         Option(
             "MODEL.DENSE_TRUNK.NORM",
             "GN",
-            Choice("GN", "BN", ""),
-            'Normalisation in the dense decoder and in the fine decoder: "GN", "BN" or "" for none',
+            Choice("GN", "BN", "SyncBN", ""),
+            'Normalisation in the dense decoder and in the fine decoder: "GN", "BN", "SyncBN" or "" for none',
         ),
         Option(
             "MODEL.DENSE_TRUNK.LOSS_STRIDE",

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.layers import has_any
 from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor, make_roi_box_post_processor
 from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import FastRCNNLossComputation, make_roi_box_loss_evaluator
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
@@ -65,12 +66,14 @@ class ROIBoxHead(nn.Module):
             return self.post_processor(self.predictor(x), proposals), {}
         proposals = self.loss_evaluator.subsample(proposals, targets)
         counts = [len(boxes) for boxes in proposals]
-        if not sum(counts):
+        if not has_any(sum(counts), self.feature_extractor):
             return proposals, {}
         x = self.feature_extractor(features, proposals)
         if self.keep_roi_features:
             for boxes, part in zip(proposals, x.split(counts)):
                 boxes.add_field(ROI_FEATURES, part)
+        if not sum(counts):
+            return proposals, {}
         known_labels = [target.known_labels for target in targets]
         class_logits, box_regression = self.predictor(x)
         loss_classifier, loss_box_reg = self.loss_evaluator(class_logits, box_regression, proposals, known_labels)
