@@ -126,7 +126,8 @@ def test_the_losses_of_stages_count_as_their_sum_with_the_weight_of_their_loss()
     outcome = combiner.finish()
     assert parameter.grad.tolist() == [8, 8, 2] and outcome.tasks["detection"].item() == 2 * (4 * 11 + 100)
     assert {name: loss.item() for name, loss in outcome.losses.items()} == {
-        "loss_box_reg_stage0": 1, "loss_box_reg_stage1": 10,
+        "loss_box_reg_stage0": 1,
+        "loss_box_reg_stage1": 10,
         "loss_classifier": 100,
     }
     combiner.begin()
