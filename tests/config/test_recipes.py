@@ -1,4 +1,4 @@
-"""Recipes of today, most from strong weights: each is built, makes a step, and goes on from its checkpoint. Slow."""
+"""Recipes of today's backbones, weights and heads: each is built, makes a step, and is resumed. Slow."""
 
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 pytest.importorskip("timm")
 
 ROOT = Path(__file__).parents[2] / "configs"
-PRETRAINED = ("TIMM:", 'WEIGHT: "torchvision://')
-FROM_SCRATCH = ("new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ.yaml",)
+OF_TODAY = ("TIMM:", 'WEIGHT: "torchvision://', "CASCADE:", "SyncBN")
+JITTER = "new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ.yaml"
 RECIPES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in ROOT.rglob("*.yaml")
-    if any(word in path.read_text("utf-8") for word in PRETRAINED)
+    if any(word in path.read_text("utf-8") for word in OF_TODAY)
 )
 SIZE = (96, 64)
 
@@ -58,10 +58,10 @@ def training(name, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*RECIPES, *FROM_SCRATCH])
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_built_stepped_and_resumed(name, tmp_path):
     cfg, model, optimizer, checkpointer = training(name, tmp_path)
-    assert (name in FROM_SCRATCH) == cfg.INPUT.TO_BGR255
+    assert ("/MSRA/" in cfg.MODEL.WEIGHT or name == JITTER) == cfg.INPUT.TO_BGR255
     step = TrainingStep(model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), optimizer, "cpu")
     image = torch.randint(0, 256, (3, SIZE[1], SIZE[0]), dtype=torch.uint8)
     outcome = step(to_image_list([image], 32), [annotations()], lambda: ["a"])
@@ -75,12 +75,16 @@ def test_a_recipe_is_built_stepped_and_resumed(name, tmp_path):
 
 
 def test_there_are_recipes_for_detail_and_for_coco():
-    assert {name.split("/")[0] for name in RECIPES} == {"detail", "timm"}
+    assert {name.rpartition("/")[0] for name in RECIPES} == {"", "detail", "timm", "new_baselines"}
+    assert {name for name in RECIPES if "cascade" in name} == {
+        "e2e_cascade_mask_rcnn_R_50_FPN_1x.yaml",
+        "detail/e2e_multitask_cascade_R_50_FPN_1x.yaml",
+    }
 
 
 def test_large_scale_jitter_has_norms_over_all_processes_everywhere_and_moves_its_steps_with_the_epochs():
     cfg = default_cfg.clone()
-    cfg.merge_from_file(str(ROOT / FROM_SCRATCH[0]))
+    cfg.merge_from_file(str(ROOT / JITTER))
     model = build_detection_model(cfg)
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm | FrozenBatchNorm2d)]
     # 53 of the body, 8 of the pyramid, 4 of each head; two convolutions before the anchors

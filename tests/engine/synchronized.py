@@ -31,6 +31,7 @@ def main(rank, port, folder):
     for portions in (1, 2):
         seen["semantic", portions] = trained(semantic_cfg("SyncBN"), rank, 2, portions)
     seen["detector"] = trained(detector_cfg(), rank, 2)
+    seen["cascade"] = trained(cascade_cfg(), rank, 2)
     seen["refused"] = refused()
     torch.save(seen, f"{folder}/rank{rank}.pth")
     dist.destroy_process_group()
@@ -116,6 +117,13 @@ def detector_cfg():
         *("MODEL.ROI_MASK_HEAD.SHARE_BOX_FEATURE_EXTRACTOR", False, "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION", 14),
         *("MODEL.ROI_MASK_HEAD.RESOLUTION", 28, "MODEL.SEMANTIC_HEAD.NUM_CLASSES", 3),
     )
+
+
+def cascade_cfg():
+    """The same with a cascade of box heads."""
+    cfg = detector_cfg()
+    cfg.merge_from_list(["MODEL.ROI_BOX_HEAD.CASCADE.ENABLED", True, "MODEL.CLS_AGNOSTIC_BBOX_REG", True])
+    return cfg
 
 
 def semantic_target(number):

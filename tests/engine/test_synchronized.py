@@ -3,7 +3,7 @@
 import pytest
 import synchronized
 import torch
-from synchronized import DIVISIONS, detector_cfg, normalized, semantic_cfg, trained
+from synchronized import DIVISIONS, cascade_cfg, detector_cfg, normalized, semantic_cfg, trained
 from torch import nn
 
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics
@@ -50,9 +50,10 @@ def test_a_network_trains_in_two_processes_as_in_one_also_where_one_knows_nothin
             torch.testing.assert_close(state[name], alone[name], atol=2e-5, rtol=1e-3, msg=name)
 
 
-def test_a_detector_waits_for_nobody_and_its_norms_hold_the_same_in_both_processes(ranks):
-    first, second = (rank["detector"] for rank in ranks)
-    started = build_detection_model(detector_cfg()).state_dict()
+@pytest.mark.parametrize("name", ["detector", "cascade"])
+def test_a_detector_waits_for_nobody_and_its_norms_hold_the_same_in_both_processes(ranks, name):
+    first, second = (rank[name] for rank in ranks)
+    started = build_detection_model(detector_cfg() if name == "detector" else cascade_cfg()).state_dict()
     for name, value in first.items():
         assert value.isfinite().all() and value.equal(second[name]), name
     moved = [name for name in first if name.endswith("running_mean") and not first[name].equal(started[name])]
