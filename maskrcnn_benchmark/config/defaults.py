@@ -10,6 +10,7 @@ for more than a machine has. Names that others may add to, such as those of head
 import os
 from collections.abc import Iterable
 
+from maskrcnn_benchmark.config.class_weights import class_weights_range
 from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.utils.ranges import Choice, Either, Flag, Integer, Number, Row, Sequence, Text
 
@@ -362,6 +363,13 @@ OPTIONS = [
             81,
             CLASSES_AND_BACKGROUND,
             "Classes and background. Taken from the data set unless a file or the command line sets it",
+        ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.CLASS_WEIGHTS",
+            (),
+            class_weights_range("inverse_sqrt", "effective_number"),
+            'Weights of the classes in the loss: (), "inverse_sqrt" or "effective_number" of how frequent objects are, '
+            "or by hand (docs/training.md)",
         ),
         Option("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Width of the fully connected layers"),
         Option("MODEL.ROI_BOX_HEAD.USE_GN", False, FLAG, "Group norm in the head"),

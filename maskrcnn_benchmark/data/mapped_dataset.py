@@ -1,7 +1,7 @@
 """A data set in the names of another, so that one network learns from both."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,9 @@ class MappedDataset(AnnotatedDataset):
     def get_annotations(self, idx: int) -> ImageAnnotations:
         """`ImageAnnotations` of an image in its own pixels, without opening the image."""
         return self.names(self.dataset.get_annotations(idx))
+
+    def annotations_for(self, idx: int, tasks: Collection[str]) -> ImageAnnotations:
+        return self.names(self.dataset.annotations_for(idx, tasks))
 
 
 def in_vocabulary(dataset: AnnotatedDataset, vocabulary: Vocabulary) -> AnnotatedDataset:

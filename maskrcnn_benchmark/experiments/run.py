@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.batches import ending_workers
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
+from maskrcnn_benchmark.data.class_weights import bind_class_weights
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
@@ -99,6 +100,7 @@ def _train(cfg, skip_test, device):
     make_missing_mini_detail(cfg)
     vocabulary = load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)
+    bind_class_weights(cfg, vocabulary, enabled_tasks(cfg), lambda: build_datasets(cfg, is_train=True)[0])
     bind_backbone(cfg)
     with begun.named() if begun is not None else contextlib.nullcontext():
         training = _build_training(cfg, vocabulary, device)

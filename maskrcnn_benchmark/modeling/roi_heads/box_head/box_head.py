@@ -84,12 +84,15 @@ class ROIBoxHead(nn.Module):
         return self.post_processor.candidates(self.predictor(self.feature_extractor(features, proposals)), proposals)
 
 
-def build_roi_box_head(cfg: CfgNode, in_channels: int) -> ROIBoxHead:
-    """The box head that a config describes, on feature maps of `in_channels`."""
+def build_roi_box_head(cfg: CfgNode, in_channels: int, class_weights: Sequence[float] | None = None) -> ROIBoxHead:
+    """The box head that a config describes, on feature maps of `in_channels`.
+
+    Weights of classes in its loss are given, background first, for the config knows classes by name.
+    """
     feature_extractor: Any = make_roi_box_feature_extractor(cfg, in_channels)
     return ROIBoxHead(
         feature_extractor,
         make_roi_box_predictor(cfg, feature_extractor.out_channels),
         make_roi_box_post_processor(cfg),
-        make_roi_box_loss_evaluator(cfg),
+        make_roi_box_loss_evaluator(cfg, class_weights),
     )
