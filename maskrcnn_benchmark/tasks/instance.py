@@ -137,6 +137,12 @@ class Instance(Task):
                 FLAG,
                 "Masks are read from the box head's features of the regions instead of features of their own",
             ),
+            Option(
+                "MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK",
+                False,
+                FLAG,
+                "One mask for all classes instead of one per class, as few images may want",
+            ),
             Option("MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS", False, FLAG, "Paste masks into the image inside the model"),
             Option(
                 "MODEL.ROI_MASK_HEAD.POSTPROCESS_MASKS_THRESHOLD",

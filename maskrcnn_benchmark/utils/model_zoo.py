@@ -1,6 +1,7 @@
 """Where the weights are that a config names: a path, an address or a name in the catalog."""
 
 import difflib
+import importlib.util
 from pathlib import Path
 from urllib.request import url2pathname
 
@@ -19,6 +20,7 @@ __all__ = ["cache_url", "catalog_address", "local_file", "torchvision_address"]
 
 DETECTRON2_PREFIX = "detectron2://"
 TORCHVISION_PREFIX = "torchvision://"
+PACKAGE_PREFIX = "package://"
 DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/"
 
 
@@ -27,7 +29,8 @@ def local_file(name: str, paths_catalog: str = "") -> str:
 
     Args:
         name: a path, an http(s) address, catalog://NAME, detectron2://PATH of that library's model zoo,
-            torchvision://MODEL, see `torchvision_address`, or timm://NAME, see `timm_file`.
+            torchvision://MODEL, see `torchvision_address`, timm://NAME, see `timm_file`, or package://NAME/PATH, see
+            `package_file`.
         paths_catalog: see `catalog_address`.
     """
     if name.startswith(CATALOG_PREFIX):
@@ -38,6 +41,8 @@ def local_file(name: str, paths_catalog: str = "") -> str:
         name = torchvision_address(name)
     if name.startswith(TIMM_PREFIX):
         return timm_file(name)
+    if name.startswith(PACKAGE_PREFIX):
+        return package_file(name)
     if name.startswith("file://"):
         host, _, path = name.removeprefix("file://").partition("/")
         if host not in ("", "localhost"):
@@ -53,6 +58,26 @@ def is_fetched(name: str, paths_catalog: str = "") -> bool:
     if name.startswith(CATALOG_PREFIX):
         name = catalog_address(name, paths_catalog)
     return is_address(name) or name.startswith((DETECTRON2_PREFIX, TORCHVISION_PREFIX, TIMM_PREFIX))
+
+
+def package_file(name: str) -> str:
+    """The path of package://NAME/PATH: a file that the installed package NAME carries. The package is not imported.
+
+    Raises `UserError` where the package or its file is not there.
+    """
+    package, _, path = name.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+    if not folders:
+        raise UserError(
+            f"MODEL.WEIGHT {name}: no package {package!r} is installed; install it with: "
+            f"pip install {package.replace('_', '-') or 'NAME'}"
+        )
+    inside = not Path(path).is_absolute() and ".." not in Path(path).parts
+    found = next((file for folder in folders if inside and (file := Path(folder) / path).is_file()), None)
+    if found is None:
+        raise UserError(f"MODEL.WEIGHT {name}: the package {package!r} has no file {path!r}; see {folders[0]}")
+    return str(found)
 
 
 def torchvision_address(name: str) -> str:

@@ -87,3 +87,17 @@ def test_a_users_catalog_without_models_leaves_ours(tmp_path):
     catalog.write_text("class DatasetCatalog:\n    pass\n")
     name = "catalog://ImageNetPretrained/MSRA/R-50"
     assert model_zoo.catalog_address(name, str(catalog)) == model_zoo.catalog_address(name, cfg.PATHS_CATALOG)
+
+
+def test_weights_that_a_package_carries(tmp_path, monkeypatch):
+    (tmp_path / "some_weights" / "models").mkdir(parents=True)
+    (tmp_path / "some_weights" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / "some_weights" / "models" / "a.pth").write_bytes(b"")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert model_zoo.local_file("package://some_weights/models/a.pth") == str(tmp_path / "some_weights/models/a.pth")
+    with pytest.raises(UserError, match=r"'some_weights' has no file 'models/b.pth'"):
+        model_zoo.local_file("package://some_weights/models/b.pth")
+    with pytest.raises(UserError, match=r"no package 'no_such_weights' is installed.*pip install no-such-weights"):
+        model_zoo.local_file("package://no_such_weights/a.pth")
+    with pytest.raises(UserError, match=r"no package 'os.path'"):
+        model_zoo.local_file("package://os.path/a.pth")

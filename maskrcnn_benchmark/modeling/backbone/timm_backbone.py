@@ -22,6 +22,7 @@ from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.backbone.backbone import FPN_STRIDES, RETINANET_STRIDES, Backbone, fpn_conv
 from maskrcnn_benchmark.modeling.backbone.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.weights.timm_weights import from_efficientnet_pytorch
 
 BODY_STRIDES = (4, 8, 16, 32)
 # Of the map that ViTDet's pyramid is made from, where the patches of a transformer have another side
@@ -193,6 +194,7 @@ class TimmBackbone(Backbone):
         Position embeddings of another number of places are resized. What the body has no place for is left out.
         """
         model = self.body.model
+        weights = from_efficientnet_pytorch(weights, model.state_dict())
         read = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
         if read is not None:
             with contextlib.suppress(KeyError, AttributeError, RuntimeError, ValueError, TypeError, IndexError):

@@ -16,7 +16,13 @@ from maskrcnn_benchmark.utils.web import reason_of
 NAME = "timm"
 PREFIX = "timm://"
 _FILES = ("model.safetensors", "pytorch_model.bin")
-_CLASSIFIER = re.compile(r"(head|head_dist|fc|classifier|conv_head|bn2|norm|fc_norm|attn_pool)\.")
+_CLASSIFIER = re.compile(r"(head|head_dist|fc|classifier|conv_head|bn2|norm|fc_norm|attn_pool|_conv_head|_bn1|_fc)\.")
+# The package efficientnet_pytorch and its kin -> timm: what lies outside the blocks, and inside one
+_OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_INSIDE = {"_depthwise_conv": "conv_dw", "_se_reduce": "se.conv_reduce", "_se_expand": "se.conv_expand"}
+_WIDENING = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3"}
+_PLAIN = {"_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(\w+)")
 
 
 def recognise(names: Collection[str]) -> bool:
@@ -41,6 +47,30 @@ def convert(
     backbone: Any = model.backbone
     adapted = {f"backbone.{name}": tensor for name, tensor in backbone.adapt(weights).items()}
     return adapted, backbone.input_options()
+
+
+def from_efficientnet_pytorch(weights: dict[str, torch.Tensor], own: Collection[str]) -> dict[str, torch.Tensor]:
+    """Weights with the names of efficientnet_pytorch (github.com/lukemelas/EfficientNet-PyTorch) under timm's names.
+
+    The former counts blocks through all stages, the latter within each. Weights of others are returned as they are.
+
+    Args:
+        own: names of timm's network, which say how many blocks its stages have.
+    """
+    if "_conv_stem.weight" not in weights:
+        return weights
+    blocks = list(dict.fromkeys(".".join(n.split(".")[1:3]) for n in own if n.startswith("blocks.")))  # STAGE.BLOCK
+    renamed = {}
+    for name, tensor in weights.items():
+        inside = _BLOCK.fullmatch(name)
+        if inside is None:
+            layer, _, rest = name.partition(".")
+            renamed[f"{_OUTSIDE.get(layer, layer)}.{rest}"] = tensor
+        elif int(inside[1]) < len(blocks):
+            widens = f"_blocks.{inside[1]}._expand_conv.weight" in weights
+            layers = {**_INSIDE, **(_WIDENING if widens else _PLAIN)}
+            renamed[f"blocks.{blocks[int(inside[1])]}.{layers.get(inside[2], inside[2])}.{inside[3]}"] = tensor
+    return renamed
 
 
 def timm_file(name: str) -> str:

@@ -15,6 +15,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.model_zoo import local_file
 from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
+from maskrcnn_benchmark.utils.weights.timm_weights import from_efficientnet_pytorch
 from maskrcnn_benchmark.utils.weights.weight_file import read_checkpoint
 
 timm = pytest.importorskip("timm")
@@ -259,3 +260,32 @@ def test_a_plain_transformer_of_a_fixed_size_takes_any_image_and_its_own_weights
         assert [level.shape[-1] for level in backbone(torch.zeros(1, 3, 32, 70))] == [18, 9, 5, 3, 2]
     adapted = backbone.adapt(timm.create_model("cait_xxs24_224").state_dict())
     assert adapted["body.model.pos_embed"].shape == backbone.body.model.pos_embed.shape == (1, 36, 192)
+
+
+def test_weights_named_as_efficientnet_pytorch_names_them_are_read():
+    model = timm.create_model("tf_efficientnet_lite0")
+    own = model.state_dict()
+    theirs = {}
+    flat, before = -1, None
+    for name, tensor in own.items():
+        words = name.split(".")
+        if words[0] == "blocks":
+            if words[1:3] != before:
+                flat, before = flat + 1, words[1:3]
+            widens = f"blocks.{words[1]}.{words[2]}.conv_pwl.weight" in own
+            layer = {
+                "conv_dw": "_depthwise_conv",
+                "conv_pwl": "_project_conv",
+                "conv_pw": "_expand_conv" if widens else "_project_conv",
+                "bn1": "_bn0" if widens else "_bn1",
+                "bn2": "_bn1" if widens else "_bn2",
+                "bn3": "_bn2",
+            }[words[3]]
+            words = ["_blocks", str(flat), layer, *words[4:]]
+        else:
+            outside = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+            words[0] = outside.get(words[0], "_fc")
+        theirs[".".join(words)] = tensor
+    read = from_efficientnet_pytorch(theirs, own)
+    assert read.keys() == own.keys()
+    assert all(read[name] is own[name] for name in own)

@@ -32,6 +32,7 @@ class ROIMaskHead(nn.Module):
         post_processor: `MaskPostProcessor`.
         loss_evaluator: `MaskRCNNLossComputation`.
         resolution: M.
+        is_class_agnostic: the predictor has one map for all classes, after the background's.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class ROIMaskHead(nn.Module):
         post_processor: MaskPostProcessor,
         loss_evaluator: MaskRCNNLossComputation,
         resolution: int,
+        is_class_agnostic: bool = False,
     ) -> None:
         super().__init__()
         self.feature_extractor = feature_extractor
@@ -48,6 +50,7 @@ class ROIMaskHead(nn.Module):
         self.post_processor = post_processor
         self.loss_evaluator = loss_evaluator
         self.resolution = resolution
+        self.is_class_agnostic = is_class_agnostic
 
     def forward(
         self,
@@ -87,6 +90,8 @@ class ROIMaskHead(nn.Module):
             x: region features [R, C, s, s].
             labels: int64 [R].
         """
+        if self.is_class_agnostic:
+            labels = torch.ones_like(labels)
         if hasattr(self.predictor, "of_labels"):
             return self.predictor.of_labels(x, labels)
         return of_labels(self.predictor(x), labels)
@@ -105,4 +110,5 @@ def build_roi_mask_head(cfg: CfgNode, in_channels: int) -> ROIMaskHead:
         make_roi_mask_post_processor(cfg),
         MaskRCNNLossComputation(),
         cfg.MODEL.ROI_MASK_HEAD.RESOLUTION,
+        cfg.MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK,
     )

@@ -9,6 +9,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.layers import Conv2d, ConvTranspose2d
 from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_predictors import AGNOSTIC_CLASSES
 from maskrcnn_benchmark.modeling.roi_heads.fill import msra_fill
 
 # Without a gradient to keep them for, the enlarged features of so many regions stay in the processor's cache
@@ -65,7 +66,7 @@ class MaskRCNNC4Predictor(MaskPredictor):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, in_channels: int) -> "MaskRCNNC4Predictor":
-        return cls(in_channels, cfg.MODEL.ROI_MASK_HEAD.CONV_LAYERS[-1], cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES)
+        return cls(in_channels, cfg.MODEL.ROI_MASK_HEAD.CONV_LAYERS[-1], _num_classes(cfg))
 
     def hidden(self, x: torch.Tensor) -> torch.Tensor:
         """[R, in_channels, s, s] -> [R, hidden_channels, 2 s, 2 s]."""
@@ -81,7 +82,11 @@ class MaskRCNNConv1x1Predictor(MaskPredictor):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, in_channels: int) -> "MaskRCNNConv1x1Predictor":
-        return cls(in_channels, cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES)
+        return cls(in_channels, _num_classes(cfg))
+
+
+def _num_classes(cfg):
+    return AGNOSTIC_CLASSES if cfg.MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK else cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES
 
 
 for predictor in (MaskRCNNC4Predictor, MaskRCNNConv1x1Predictor):

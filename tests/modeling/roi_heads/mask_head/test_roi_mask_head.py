@@ -11,6 +11,7 @@ from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import (
     MaskPostProcessorCOCOFormat,
 )
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.loss import MaskRCNNLossComputation
+from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import build_roi_mask_head
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.roi_mask_feature_extractors import make_roi_mask_feature_extractor
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.roi_mask_predictors import make_roi_mask_predictor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -126,3 +127,14 @@ def test_an_object_without_a_mask_among_others_is_not_trained(make_target):
     boxes.add_field("matched_idxs", torch.tensor([0, 1]))
     (chosen,) = MaskRCNNLossComputation().select([boxes], [target])
     assert chosen.get_field("matched_idxs").tolist() == [1]
+
+
+def test_one_mask_for_all_classes():
+    config = cfg.clone()
+    config.MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK = True
+    config.MODEL.ROI_MASK_HEAD.FEATURE_EXTRACTOR = "MaskRCNNFPNFeatureExtractor"
+    head = build_roi_mask_head(config, 8)
+    x = torch.rand(2, 256, 14, 14)
+    both = head.predictor(x)
+    assert both.shape[1] == 2
+    torch.testing.assert_close(head.own_logits(x, torch.tensor([17, 80])), both[:, 1])
