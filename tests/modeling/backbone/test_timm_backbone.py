@@ -138,12 +138,18 @@ def test_batch_norms_keep_their_statistics_unless_told_to_learn():
         assert torch.equal(before, backbone.body.model.bn1.running_mean) is keeps
 
 
-def test_gradient_checkpointing_changes_no_gradient():
+@pytest.mark.parametrize(
+    ("name", "frozen"), [("vit_tiny_patch16_224", 0), ("convnext_atto", 0), ("convnext_atto", 3), ("convnext_atto", 200)]
+)
+def test_gradient_checkpointing_changes_no_gradient(name, frozen):
     images, gradients = torch.randn(1, 3, 32, 32), []
     for again in (False, True):
-        backbone = build("vit_tiny_patch16_224", "MODEL.BACKBONE.TIMM.GRAD_CHECKPOINTING", again).train()
-        sum(level.sum() for level in backbone(images)).backward()
-        gradients.append(backbone.body.model.patch_embed.proj.weight.grad)
+        options = "MODEL.BACKBONE.TIMM.GRAD_CHECKPOINTING", again, "MODEL.BACKBONE.TIMM.DROP_PATH", 0.3
+        backbone = build(name, *options, "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", frozen).train()
+        torch.manual_seed(1)  # the paths that are left out are those of the first pass
+        sum(level.square().sum() for level in backbone(images)).backward()
+        gradients.append({key: p.grad for key, p in backbone.named_parameters() if p.grad is not None})
+    assert any(key.startswith("body.") for key in gradients[0]) == (frozen < 200)
     torch.testing.assert_close(*gradients)
 
 
