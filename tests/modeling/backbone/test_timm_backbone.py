@@ -139,7 +139,8 @@ def test_batch_norms_keep_their_statistics_unless_told_to_learn():
 
 
 @pytest.mark.parametrize(
-    ("name", "frozen"), [("vit_tiny_patch16_224", 0), ("convnext_atto", 0), ("convnext_atto", 3), ("convnext_atto", 200)]
+    ("name", "frozen"),
+    [("vit_tiny_patch16_224", 0), ("convnext_atto", 0), ("convnext_atto", 3), ("convnext_atto", 200)],
 )
 def test_gradient_checkpointing_changes_no_gradient(name, frozen):
     images, gradients = torch.randn(1, 3, 32, 32), []
