@@ -4,7 +4,10 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d
+from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d, SyncBatchNorm2d
+
+# The passes of norms that are an affine map in evaluation and nothing else
+_AFFINE = (FrozenBatchNorm2d.forward, nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward, SyncBatchNorm2d.forward)
 
 
 def fold_batch_norm(model: nn.Module) -> int:
@@ -55,7 +58,7 @@ def _foldable(conv, norm):
 
 def _rest_of(norm):
     """What a batch norm does beside its affine map: a module, or None for what is none that is known."""
-    if isinstance(norm, FrozenBatchNorm2d) or type(norm).forward is nn.BatchNorm2d.forward:
+    if type(norm).forward in _AFFINE:
         return nn.Identity()
     if isinstance(norm, nn.BatchNorm2d) and type(norm).__name__ == "BatchNormAct2d":  # timm's, which is an extra
         return norm.act
