@@ -28,11 +28,12 @@ parse_early(__name__, parse_arguments)
 
 import torch
 
-from benchmarks import balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
+from benchmarks import backbone, balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
 from benchmarks.timing import machine, write_json
 from maskrcnn_benchmark.utils.devices import resolve_device
 
 MEASURES = {
+    "backbone": backbone.measure,
     "balancing": balancing.measure,
     "coco": coco_dataset.measure,
     "dataset": dataset.measure,

@@ -171,7 +171,12 @@ OPTIONS = [
             Text(100, empty=True, pattern=r"[A-Za-z0-9][\w.-]*", what="the name of a network of timm"),
             "CONV_BODY timm-FPN: a network of timm, such as convnext_tiny",
         ),
-        Option("MODEL.BACKBONE.TIMM.DROP_PATH", 0.0, Number(0, 1, below=True), "Share of residual paths left out"),
+        Option(
+            "MODEL.BACKBONE.TIMM.DROP_PATH",
+            0.0,
+            Number(0, 1, below=True),
+            "Share of residual paths left out; 0 leaves timm's own, such as 0.1 of Swin",
+        ),
         Option("MODEL.BACKBONE.TIMM.NORM_EVAL", True, FLAG, "Batch norms keep the statistics of the weights"),
         Option(
             "MODEL.BACKBONE.TIMM.GRAD_CHECKPOINTING",

@@ -14,6 +14,7 @@ SPLITS = ("train", "val", "trainval")
 HOW_TO_MAKE = {
     "mini_detail": "python -m maskrcnn_benchmark.data.mini_detail",
     "detail": "make data DETAIL_JSON=FILE VOC=FILE",
+    "photo_detail": "python tools/coco_to_detail.py --coco DIR",
 }
 
 

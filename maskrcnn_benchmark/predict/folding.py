@@ -4,15 +4,19 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d
+from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d, SyncBatchNorm2d
+
+# The passes of norms that are an affine map in evaluation and nothing else
+_AFFINE = (FrozenBatchNorm2d.forward, nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward, SyncBatchNorm2d.forward)
 
 
 def fold_batch_norm(model: nn.Module) -> int:
     """Fold every frozen or trained batch norm that follows a convolution into it, in place; the numbers stay.
 
     In evaluation a batch norm is a constant affine map. Pairs are those of a `Sequential` and those called conv1 and
-    bn1, conv2 and bn2, ... within one module. The norm's place is taken by an `nn.Identity`, so names in the state dict
-    change: fold what will not be saved.
+    bn1, conv2 and bn2, ... within one module, in this order: a norm that was made before its convolution comes before
+    it. The norm's place is taken by an `nn.Identity`, or by the activation that a norm of timm has in itself, so names
+    in the state dict change: fold what will not be saved.
 
     Args:
         model: any module in evaluation mode.
@@ -25,9 +29,9 @@ def fold_batch_norm(model: nn.Module) -> int:
     folded = 0
     for module in list(model.modules()):
         for convolution, norm in _pairs(module):
-            conv = getattr(module, convolution)
-            setattr(module, convolution, _fold(conv, getattr(module, norm)))
-            setattr(module, norm, nn.Identity())
+            conv, after = getattr(module, convolution), getattr(module, norm)
+            setattr(module, convolution, _fold(conv, after))
+            setattr(module, norm, _rest_of(after))
             folded += 1
     return folded
 
@@ -35,20 +39,30 @@ def fold_batch_norm(model: nn.Module) -> int:
 def _pairs(module):
     """Names of the convolutions of a module and of the norms on them: list of pairs."""
     children = dict(module.named_children())
+    place = {name: number for number, name in enumerate(children)}
     if isinstance(module, nn.Sequential):
         candidates = list(zip(children, list(children)[1:]))
     else:
         candidates = [(name, f"bn{name[4:]}") for name in children if name.startswith("conv")]
-    return [pair for pair in candidates if pair[1] in children and _foldable(*(children[name] for name in pair))]
+    return [
+        (conv, norm)
+        for conv, norm in candidates
+        if place[conv] < place.get(norm, -1) and _foldable(children[conv], children[norm])
+    ]
 
 
 def _foldable(conv, norm):
     is_plain = type(conv).forward in (nn.Conv2d.forward, Conv2d.forward) and conv.padding_mode == "zeros"
-    return (
-        is_plain
-        and isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d | nn.SyncBatchNorm)
-        and norm.running_mean is not None
-    )
+    return is_plain and _rest_of(norm) is not None and norm.running_mean is not None
+
+
+def _rest_of(norm):
+    """What a batch norm does beside its affine map: a module, or None for what is none that is known."""
+    if type(norm).forward in _AFFINE:
+        return nn.Identity()
+    if isinstance(norm, nn.BatchNorm2d) and type(norm).__name__ == "BatchNormAct2d":  # timm's, which is an extra
+        return norm.act
+    return None
 
 
 @torch.no_grad()

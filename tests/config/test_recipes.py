@@ -9,7 +9,7 @@ from torch import nn
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.layers import FrozenBatchNorm2d, SyncBatchNorm2d
-from maskrcnn_benchmark.modeling.backbone import bind_backbone
+from maskrcnn_benchmark.modeling.backbone import bind_backbone, build_backbone
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import fill_in_iterations, make_lr_scheduler, make_optimizer
@@ -31,6 +31,12 @@ RECIPES = sorted(
     if any(word in path.read_text("utf-8") for word in OF_TODAY)
 )
 SIZE = (96, 64)
+# The step and the checkpoint of a network of 200 million parameters would take gigabytes; a small one of its family
+# goes through the same lines, and the large one is built without memory
+STAND_INS = {
+    "convnext_large.fb_in22k": "convnext_pico",
+    "swin_large_patch4_window12_384.ms_in22k": "swin_tiny_patch4_window7_224",
+}
 
 
 def annotations():
@@ -46,6 +52,7 @@ def training(name, folder):
     cfg.merge_from_file(str(ROOT / name))
     cfg.merge_from_list(["OUTPUT_DIR", str(folder), "MODEL.DEVICE", "cpu", "DTYPE", "float32"])
     bind_backbone(cfg)
+    cfg.MODEL.BACKBONE.TIMM.NAME = STAND_INS.get(cfg.MODEL.BACKBONE.TIMM.NAME, cfg.MODEL.BACKBONE.TIMM.NAME)
     torch.manual_seed(0)
     model = build_detection_model(cfg)
     optimizer = make_optimizer(cfg, model)
@@ -72,6 +79,22 @@ def test_a_recipe_is_built_stepped_and_resumed(name, tmp_path):
     _, again, _, resumed = training(name, tmp_path)
     assert resumed.load()["iteration"] == 1
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
+    for path in tmp_path.glob("*.pth"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if "large" in name])
+def test_a_large_backbone_has_its_layers_and_levels(name):
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(str(ROOT / name))
+    network = cfg.MODEL.BACKBONE.TIMM.NAME
+    assert network in STAND_INS and f"timm://{network}" == cfg.MODEL.WEIGHT
+    with torch.device("meta"):
+        backbone = build_backbone(cfg)
+    assert backbone.strides == (4, 8, 16, 32, 64) and backbone.out_channels == 256
+    assert sum(p.numel() for p in backbone.body.parameters()) > 190e6
+    depth = {"convnext": 36, "swin": 24}[network.split("_")[0]]
+    assert max(backbone.layers().values()) == depth  # the stem is layer 0
 
 
 def test_there_are_recipes_for_detail_and_for_coco():

@@ -52,6 +52,73 @@ def test_a_trunk_answers_the_same(block, norm):
     assert not any(isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d) for m in model.modules())
 
 
+class NormWithActivation(nn.BatchNorm2d):
+    """A norm that does more than its affine map, as timm's `BatchNormAct2d`."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = nn.SiLU()
+
+    def forward(self, values):
+        return self.act(super().forward(values))
+
+
+class BatchNormAct2d(NormWithActivation):
+    pass
+
+
+class ConvolutionBehindItsNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+        self.conv = nn.Conv2d(3, 3, 3)
+
+    def forward(self, values):
+        return self.conv(self.bn(values))
+
+
+def with_statistics(model):
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "folded"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 3), BatchNormAct2d(8)), 1),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), NormWithActivation(8)), 0),
+        (ConvolutionBehindItsNorm(), 0),
+    ],
+    ids=["timm's norm", "a norm of one's own", "a norm before its convolution"],
+)
+def test_what_else_a_norm_does_and_where_it_stands_is_kept(model, folded):
+    with_statistics(model)
+    images = torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        before = model(images)
+        assert fold_batch_norm(model) == folded
+        torch.testing.assert_close(model(images), before)
+
+
+@pytest.mark.parametrize("name", ["regnety_002", "mobilenetv4_conv_small"])
+def test_a_backbone_of_timm_answers_the_same(name):
+    pytest.importorskip("timm")
+    cfg = default_cfg.clone()
+    cfg.merge_from_list(["MODEL.BACKBONE.CONV_BODY", "timm-FPN", "MODEL.BACKBONE.TIMM.NAME", name])
+    cfg.merge_from_list(["MODEL.RESNETS.BACKBONE_OUT_CHANNELS", 16, "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 0])
+    torch.manual_seed(0)
+    model = with_statistics(build_backbone(cfg).double())
+    images = torch.rand(1, 3, 64, 96, dtype=torch.float64)
+    with torch.no_grad():
+        before = model(images)
+        fold_batch_norm(model)
+        for ours, theirs in zip(model(images), before):
+            torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
+
+
 def test_other_norms_and_lone_ones_stay():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.BatchNorm2d(8)).eval()
     assert fold_batch_norm(model) == 0 and isinstance(model[2], nn.BatchNorm2d)

@@ -409,3 +409,40 @@ def test_a_whole_measurement_of_opening_coco(benchmark, tmp_path, capsys, monkey
 def test_a_file_to_measure_that_is_not_there_is_refused(benchmark):
     with pytest.raises(UserError, match=r"a\.json is not there"):
         benchmark.coco_dataset.measure(benchmark.parse_arguments(["coco", "--annotations", "a.json"]))
+
+
+def test_ratios_of_the_backbone_count_a_small_part_beside_the_step_of_its_round(benchmark):
+    seconds = {"two tasks, trained": [10.0, 20.0, 10.0], "two tasks, frozen": [5.0, 12.0, 6.0]}
+    seconds |= {"eight tasks, trained": [20.0] * 3, "eight tasks, frozen": [16.0, 15.0, 14.0]}
+    seconds |= {"average of the weights": [0.1] * 3, "optimizer": [0.3] * 3, "optimizer, LAYER_DECAY": [0.5] * 3}
+    assert benchmark.backbone.ratios_of(seconds) == {
+        "frozen_step_ratio": pytest.approx(0.6),
+        "frozen_step_ratio_eight_tasks": pytest.approx(0.75),
+        "ema_overhead_ratio": pytest.approx(1.01),
+        "layer_decay_overhead_ratio": pytest.approx(1.02),
+    }
+
+
+def test_a_backbone_is_measured_at_a_tiny_size(benchmark, capsys):
+    pytest.importorskip("timm")
+    options = ["MODEL.BACKBONE.TIMM.NAME", "convnext_atto", "MODEL.RESNETS.BACKBONE_OUT_CHANNELS", "32"]
+    argv = ["backbone", "--config-file", MINI, "--size", "64", "--batch", "1", "--batches", "1", "--cpu-time"]
+    argv += ["--rounds", "1", "--warmup", "1", "MODEL.BACKBONE.CONV_BODY", "timm-FPN", *options]
+    result = benchmark.backbone.measure(benchmark.parse_arguments(argv))
+    keys = ("frozen_step_ratio", "frozen_step_ratio_eight_tasks", "ema_overhead_ratio", "layer_decay_overhead_ratio")
+    assert all(result[key] > 0 for key in keys) and result["backbone"] == "convnext_atto"
+    groups = result["optimizer_groups"]
+    assert groups["optimizer"] < 5 < 15 < groups["optimizer, LAYER_DECAY"]
+    assert "ema_overhead_ratio" in capsys.readouterr().out
+    args = benchmark.parse_arguments(["backbone", "--cpu-time", "--device", "cuda"])
+    with pytest.raises(UserError, match="--cpu-time says nothing of --device cuda"):
+        benchmark.backbone.measure(args)
+
+
+@pytest.mark.parametrize(("state", "modules_learn"), [("trained", True), ("frozen", False)])
+def test_the_variants_of_the_backbone_freeze_all_of_it_or_nothing(benchmark, state, modules_learn):
+    variants = benchmark.backbone.variants_of(cfg.clone())
+    two, eight = (variants[f"{tasks}, {state}"] for tasks in ("two tasks", "eight tasks"))
+    assert [task.key for task in enabled_tasks(two)] == ["semantic", "classification"]
+    assert [task.key for task in enabled_tasks(eight)] == list(TASKS)
+    assert {each.MODEL.BACKBONE.FREEZE_CONV_BODY_AT == 0 for each in (two, eight)} == {modules_learn}

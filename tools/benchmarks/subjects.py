@@ -16,6 +16,19 @@ class Subject:
     add_arguments: Callable
 
 
+def _add_backbone_arguments(parser):
+    """Options of the subject `backbone`."""
+    default = "configs/detail/e2e_multitask_convnext_tiny_FPN_1x.yaml"
+    parser.add_argument("--config-file", default=default, help="backbone, heads (default: %(default)s)")
+    parser.add_argument("--size", type=positive, default=512, help="longer side of the images (default %(default)s)")
+    parser.add_argument("--batch", type=positive, default=4, help="images of a training step (default %(default)s)")
+    parser.add_argument("--batches", type=positive, default=2, help="different batches, taken in turn (default 2)")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count what the processor works, not what passes: for a busy machine"
+    )
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="options after everything else: KEY VALUE ...")
+
+
 def _add_balancing_arguments(parser):
     """Options of the subject `balancing`."""
     parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="network, image size, batch")
@@ -87,6 +100,10 @@ def _add_predict_arguments(parser):
 
 
 SUBJECTS = {
+    "backbone": Subject(
+        "a backbone of timm, frozen beside trained, the average of weights, and rates layer by layer",
+        _add_backbone_arguments,
+    ),
     "balancing": Subject(
         "weightings and aggregations of eight tasks beside the plain sum of their losses",
         _add_balancing_arguments,

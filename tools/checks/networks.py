@@ -128,10 +128,17 @@ def build_model(cfg, vocabulary, batch) -> nn.Module:
 
 
 def tame(model: nn.Module) -> None:
-    """Make the frozen norms at the end of residual blocks small, so that activations do not grow with depth."""
+    """Give residual blocks a weight at which activations do not grow with depth and no block goes unseen.
+
+    It is that of the frozen norms at their ends, and the layer scale of a ConvNeXt, which begins near zero.
+    """
     for name, module in model.named_modules():
         if name.endswith("bn3") and isinstance(module, FrozenBatchNorm2d):
             module.weight.fill_(RESIDUAL_SCALE)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(".gamma"):
+                parameter.fill_(RESIDUAL_SCALE)
 
 
 def _outputs(layer, run):

@@ -90,9 +90,20 @@ class Outcome:
 
 def check(setting: Setting, findings: Findings) -> None:
     """Compare each variant with the CPU's float32."""
+    _compare_variants(setting, findings)
+
+
+def check_timm(setting: Setting, findings: Findings) -> None:
+    """As `check`, with a ConvNeXt of timm for the backbone."""
+    name = "convnext_atto" if setting.small else "convnext_tiny"
+    body = ("MODEL.BACKBONE.CONV_BODY", "timm-FPN", "MODEL.BACKBONE.TIMM.NAME", name)
+    _compare_variants(setting, findings, (*body, "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 0))
+
+
+def _compare_variants(setting, findings, more=()):
     file = MINI if setting.small else FULL
     sizes = () if setting.small else ("INPUT.MIN_SIZE_TRAIN", (320,), "INPUT.MAX_SIZE_TRAIN", 448)
-    options = ("SOLVER.IMS_PER_BATCH", 2, "DTYPE", "float32", *NOTHING_DRAWN, *sizes)
+    options = ("SOLVER.IMS_PER_BATCH", 2, "DTYPE", "float32", *NOTHING_DRAWN, *sizes, *more)
     cfg, vocabulary = read_config(setting, file, options, device="cpu")
     (batch,) = first_batches(cfg, 1)
     weights = build_model(cfg, vocabulary, batch).state_dict()

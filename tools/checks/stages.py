@@ -25,6 +25,14 @@ STAGES = (
         module="torchjd",
         extra="balancing",
     ),
+    Stage(
+        "timm",
+        "the same with a backbone of timm: weights and images on CPU and device, in each precision",
+        "checks.parity:check_timm",
+        40,
+        module="timm",
+        extra="timm",
+    ),
     Stage("collectives", "processes that train together", "checks.collectives:check", 45),
     Stage(
         "gradient_statistics",

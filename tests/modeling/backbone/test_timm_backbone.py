@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.modeling.backbone import bind_backbone, build_backbone
+from maskrcnn_benchmark.modeling.detector.detectors import compile_backbone
 from maskrcnn_benchmark.solver import make_optimizer
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
@@ -139,13 +140,38 @@ def test_batch_norms_keep_their_statistics_unless_told_to_learn():
         assert torch.equal(before, backbone.body.model.bn1.running_mean) is keeps
 
 
-def test_gradient_checkpointing_changes_no_gradient():
+@pytest.mark.parametrize(
+    ("name", "frozen"),
+    [("vit_tiny_patch16_224", 0), ("convnext_atto", 0), ("convnext_atto", 3), ("convnext_atto", 200)],
+)
+def test_gradient_checkpointing_changes_no_gradient(name, frozen):
     images, gradients = torch.randn(1, 3, 32, 32), []
     for again in (False, True):
-        backbone = build("vit_tiny_patch16_224", "MODEL.BACKBONE.TIMM.GRAD_CHECKPOINTING", again).train()
-        sum(level.sum() for level in backbone(images)).backward()
-        gradients.append(backbone.body.model.patch_embed.proj.weight.grad)
+        options = "MODEL.BACKBONE.TIMM.GRAD_CHECKPOINTING", again, "MODEL.BACKBONE.TIMM.DROP_PATH", 0.3
+        backbone = build(name, *options, "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", frozen).train()
+        torch.manual_seed(1)  # the paths that are left out are those of the first pass
+        sum(level.square().sum() for level in backbone(images)).backward()
+        gradients.append({key: p.grad for key, p in backbone.named_parameters() if p.grad is not None})
+    assert any(key.startswith("body.") for key in gradients[0]) == (frozen < 200)
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.slow  # a minute of tracing
+@pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_a_compiled_backbone_has_the_same_gradients_at_each_size(name):
+    found = []
+    for compiled in (False, True):
+        backbone = build(name)
+        if compiled:
+            torch._dynamo.reset()
+            compile_backbone(backbone, backend="aot_eager")
+        images = torch.Generator().manual_seed(0)
+        for size in ((64, 96), (96, 64)):
+            levels = backbone(torch.randn(1, 3, *size, generator=images))
+            sum(level.square().mean() for level in levels).backward()
+        found.append({key: p.grad for key, p in backbone.named_parameters() if p.grad is not None})
+    assert len(found[0]) > 30
+    torch.testing.assert_close(*found)
 
 
 def test_learning_rates_fall_towards_the_input_and_norms_have_no_decay():
