@@ -273,6 +273,22 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         self._fields = {key: known[key].label_field for key in self._readers}
         self._region_tasks = frozenset(key for key in self._readers if known[key].per == "region")
 
+    def read_masks(self) -> bool:
+        """From now on read masks of objects, whether or not a task wants them; returns whether an image has any.
+
+        A data set that makes its annotations itself is believed, as in `taught`.
+        """
+        if self._readers is None:
+            return not self.tasks or "instance" in self.tasks
+        task = _tasks_by_key()["instance"]
+        reader = self._readers.get("instance") or task.label_reader(self)
+        if reader is None:
+            return False
+        self._readers = {**self._readers, "instance": reader}
+        self._fields = {**self._fields, "instance": task.label_field}
+        self._region_tasks |= {"instance"}
+        return any(reader.has(self.image(index)) for index in range(len(self)))
+
     def get_annotations(self, index: int) -> ImageAnnotations:
         """`ImageAnnotations` of an image in its own pixels, without opening the image.
 
