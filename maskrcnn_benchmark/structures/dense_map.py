@@ -279,8 +279,8 @@ def _shrink(size, new_size, y, x):
 def _rotate_lines(maps: SparseMaps, angle: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Where the pixels of lines lie after a rotation.
 
-    Of neighbours side by side the rounded places are neighbours again. Diagonal ones can come apart by a pixel: their
-    middle is added, unless a third pixel joins them.
+    Of neighbours side by side the rounded places are neighbours again. Diagonal ones that no third pixel joins can come
+    apart by a pixel: then their middle is added.
 
     Returns:
         ends: int64 [2, P], the two of the maps' places that each pixel lies between; twice the same for one itself.
@@ -290,19 +290,20 @@ def _rotate_lines(maps: SparseMaps, angle: float) -> tuple[torch.Tensor, torch.T
     width, height = maps.size
     numbers = which.new_zeros((maps.layers, height, width))
     numbers[layer, y, x] = torch.arange(1, len(which) + 1, device=which.device)
-    single = torch.arange(len(which), device=which.device)
-    ends = [torch.stack((single, single))]
+    points = rotate_points(torch.stack((x, y), -1).double(), angle, maps.size, inclusive=True)
+    pixels = (points + 0.5).floor()
+    ends = [torch.arange(len(which), device=which.device).expand(2, -1)]
     right, left = slice(1, None), slice(None, -1)
     for here, there in ((left, right), (right, left)):
         first, second = numbers[:, :-1, here], numbers[:, 1:, there]
-        apart = (first > 0) & (second > 0) & (numbers[:, :-1, there] == 0) & (numbers[:, 1:, here] == 0)
-        ends.append(torch.stack((first[apart], second[apart])) - 1)
-    pairs = torch.cat(ends, dim=1)
-    points = torch.stack((x, y), -1).double()[pairs].mean(dim=0)
-    column, row = (rotate_points(points, angle, maps.size, inclusive=True) + 0.5).floor().long().unbind(-1)
+        diagonal = (first > 0) & (second > 0) & (numbers[:, :-1, there] == 0) & (numbers[:, 1:, here] == 0)
+        pairs = torch.stack((first[diagonal], second[diagonal])) - 1
+        ends.append(pairs[:, (pixels[pairs[0]] - pixels[pairs[1]]).abs().amax(dim=1) > 1])
+    between = torch.cat(ends, dim=1)
+    column, row = (points[between].mean(dim=0) + 0.5).floor().long().unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    places = (layer[pairs[0]] * height + row) * width + column
-    return which[pairs[:, inside]], places[inside]
+    places = (layer[between[0]] * height + row) * width + column
+    return which[between[:, inside]], places[inside]
 
 
 def _border(mask: torch.Tensor) -> torch.Tensor:

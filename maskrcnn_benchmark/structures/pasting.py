@@ -68,8 +68,11 @@ def fit_to_paste(objects: BoxList, below: BoxList | None) -> torch.Tensor:
     if below is None or not len(below):
         return fit
     boxes = below.convert("xyxy").bbox[below.get_field("masks").areas() == 0]
-    for x1, y1, x2, y2 in boxes.clamp(min=0).floor().int().tolist():
-        fit &= ~masks.instances.masks[:, y1 : y2 + 2, x1 : x2 + 2].flatten(1).any(dim=1)
+    if not len(boxes):
+        return fit
+    bitmaps = masks.instances.masks.bool()
+    for x1, y1, x2, y2 in torch.cat((boxes[:, :2].clamp(min=0).floor(), boxes[:, 2:].ceil() + 1), 1).int().tolist():
+        fit &= ~bitmaps[:, y1:y2, x1:x2].flatten(1).any(dim=1)
     return fit
 
 
