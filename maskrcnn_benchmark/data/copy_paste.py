@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import torch
 from torch.utils.data import Dataset
 
@@ -11,7 +12,7 @@ from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.pasting import PasteRules, fit_to_paste
+from maskrcnn_benchmark.structures.pasting import PasteRules, fit_to_paste, in_windows
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -98,16 +99,22 @@ def paste_some(
         labels = labels.crop((0, 0, *common))
     if size != common:
         labels = labels.pad(size)
-    fit = fit_to_paste(labels.instances, annotations.instances).nonzero().squeeze(1).tolist()
+    labels, below = (
+        each if each.instances is None else each.with_instances(in_windows(each.instances))
+        for each in (labels, annotations)
+    )
+    fit = fit_to_paste(labels.instances, below.instances).nonzero().squeeze(1).tolist()
     if not fit:
         return image, annotations
     chosen = sorted(random.sample(fit, random.randint(1, len(fit))))
     pasted = labels.only(torch.tensor(chosen), rules)
-    mask = pasted.instances.get_field("masks").convert("mask").instances.masks.amax(dim=0).bool()
-    image = image.clone()
-    within = mask[: common[1], : common[0]]
-    image[:, : common[1], : common[0]][:, within] = source[:, : common[1], : common[0]][:, within]
-    return image, annotations.paste(pasted, mask, rules)
+    mask = pasted.instances.get_field("masks").union()
+    # as [H, W, 3], as which the pixels lie in memory; OpenCV takes a fifth of the time that PyTorch does
+    result = image.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
+    window = slice(common[1]), slice(common[0])
+    above, within = source.permute(1, 2, 0)[window].contiguous(), mask[window].to(torch.uint8)
+    cv2.copyTo(above.numpy(), within.numpy(), result[window].numpy())
+    return result.permute(2, 0, 1), below.paste(pasted, mask, rules)
 
 
 def paste_rules(vocabulary: Vocabulary, tasks: "Iterable[Task]") -> PasteRules:

@@ -152,7 +152,7 @@ class BoxList(TensorHolder):
         covered._with_fields(self, lambda field: field.cover(mask), "cover")
         drawn = torch.zeros(len(self), dtype=torch.bool, device=boxes.bbox.device)
         if self.has_field("masks"):
-            before, after = self.get_field("masks").convert("mask").bounds(), covered.get_field("masks").bounds()
+            before, after = self.get_field("masks").in_windows().bounds(), covered.get_field("masks").bounds()
             drawn = before[:, 2] >= 0
             kept = (after == before) & (after[:, 2:] >= 0).all(dim=1, keepdim=True)
             covered.bbox[drawn] = torch.where(kept, boxes.bbox, after)[drawn]
@@ -258,7 +258,8 @@ def _uncovered(boxes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     for box in boxes:
         left, top = (int(side) for side in box[:2].clamp(min=0).floor())
         right, bottom = (int(side) + 1 for side in box[2:].ceil())
-        y, x = (~mask[top:bottom, left:right]).nonzero(as_tuple=True)
+        free = ~mask[top:bottom, left:right]
+        y, x = (free.any(dim=axis).nonzero() for axis in (1, 0))
         if not len(x):
             rows.append(box.new_tensor([0, 0, -1, -1]))
             continue

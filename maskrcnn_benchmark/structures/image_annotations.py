@@ -183,12 +183,17 @@ class ImageAnnotations(TensorHolder):
 
     def only(self, chosen: torch.Tensor, rules: PasteRules) -> "ImageAnnotations":
         """The annotations with the objects at `chosen`, int64 [M], alone, and with those persons that they are."""
-        few = self._transformed(self.size, lambda member: member)
+        few = self.with_instances(self.instances[chosen])
         if self.people is not None:
             links = persons_of(self.people, self.instances, rules.keypoint_labels)
             few.people = self.people[torch.isin(links, chosen)]
-        few.instances = self.instances[chosen]
         return few
+
+    def with_instances(self, instances: BoxList) -> "ImageAnnotations":
+        """The annotations with other instances; these stay as they are."""
+        changed = self._transformed(self.size, lambda member: member)
+        changed.instances = instances
+        return changed
 
     def paste(self, other: "ImageAnnotations", mask: torch.Tensor, rules: PasteRules) -> "ImageAnnotations":
         """The annotations of the image with objects of another on it.

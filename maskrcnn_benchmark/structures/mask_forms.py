@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.structures.mask_windows import MaskWindows, sample_bilinear
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows, enclosing_window, sample_bilinear
 from maskrcnn_benchmark.structures.resampling import region_grid
 from maskrcnn_benchmark.structures.rotation import rotate_maps, rotate_points
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, Index, LeafFunction, TensorHolder, check_flip, sent
@@ -60,8 +60,10 @@ class BinaryMaskList(TensorHolder):
         return self._windows.size
 
     def windows(self) -> MaskWindows:
-        """The bitmaps of the N objects in their order."""
-        return self._windows if self._index is None else self._windows.pick(self._index)
+        """The bitmaps of the N objects in their order, each in the window that holds it."""
+        windows = self._windows if self._index is None else self._windows.pick(self._index)
+        whole = (0, 0, *self.size)
+        return MaskWindows.cut_out(windows.frames()) if whole in windows.windows else windows
 
     def bounds(self) -> torch.Tensor:
         """float [N, 4], xyxy, last pixel included; 0, 0, -1, -1 for a bitmap without a pixel."""
@@ -209,6 +211,20 @@ class PolygonList(TensorHolder):
         masks = draw_polygons(self.points, self.lengths, (width, height))
         return BinaryMaskList(masks.to(self._place.device), (width, height))
 
+    def windows(self) -> MaskWindows:
+        """The bitmaps of the objects, each drawn in the window that holds it."""
+        size = width, height = max(round(self.size[0]), 1), max(round(self.size[1]), 1)
+        patches, windows = [torch.empty(0, dtype=torch.uint8)], []
+        for points, lengths in zip(self.points.split([sum(counts) for counts in self.lengths]), self.lengths):
+            low = points.amin(dim=0).floor().int().tolist() if len(points) else (0, 0)
+            high = points.amax(dim=0).ceil().int().tolist() if len(points) else (0, 0)
+            left, top = min(max(low[0], 0), width - 1), min(max(low[1], 0), height - 1)
+            right, bottom = min(max(high[0], left + 1), width), min(max(high[1], top + 1), height)
+            window = enclosing_window(left, top, right - left, bottom - top, size)
+            patches.append(draw_polygons(points - points.new_tensor(window[:2]), [lengths], window[2:]).reshape(-1))
+            windows.append(window)
+        return MaskWindows(torch.cat(patches).to(self._place.device), windows, size)
+
     def crop(self, box: Sequence[float]) -> "PolygonList":
         x1, y1, x2, y2 = clamp_window([_plain(side) for side in box], self.size)
         return self._with(self.points - self.points.new_tensor([x1, y1]), self.lengths, (x2 - x1, y2 - y1))
@@ -224,10 +240,14 @@ class PolygonList(TensorHolder):
 
     def _clipped(self) -> "PolygonList":
         """What of the polygons lies within the image."""
-        beyond = (self.points < 0) | (self.points > self.points.new_tensor(self.size))
+        beyond = ((self.points < 0) | (self.points > self.points.new_tensor(self.size))).any(dim=1)
         if not beyond.any():
             return self
-        clipped = [[clip_polygon(polygon.reshape(-1, 2), self.size) for polygon in each] for each in self.polygons]
+        where = iter(beyond.split([n for lengths in self.lengths for n in lengths]))
+        clipped = [
+            [clip_polygon(polygon.reshape(-1, 2), self.size) if next(where).any() else polygon for polygon in each]
+            for each in self.polygons
+        ]
         return PolygonList.from_lists(clipped, self.size).to(self._place.device)
 
     def transpose(self, method: int) -> "PolygonList":

@@ -92,6 +92,13 @@ class ObjectWindows(TensorHolder):
         counts = [int(patch.count_nonzero()) for patch in self.patches()]
         return torch.tensor(counts, dtype=torch.int64, device=self.device)
 
+    def paint(self, values: Sequence[int], background: int) -> torch.Tensor:
+        """A map uint8 [H, W] in which each object has its value, the later in front, and the rest another."""
+        painted = self.pixels.new_full(self.size[::-1], background)
+        for patch, (x, y, w, h), value in zip(self.patches(), self.windows, values):
+            painted[y : y + h, x : x + w][patch > 0] = value
+        return painted
+
     def cover(self: Kind, mask: torch.Tensor) -> Kind:
         """The maps with 0 where `mask`, bool [H, W], is True."""
         open_ = [~mask[y : y + h, x : x + w].reshape(-1) for x, y, w, h in self.windows]
@@ -154,6 +161,11 @@ class MaskWindows(ObjectWindows):
         if self._bits is None:
             return self._pixels[places]
         return (self._bits[places >> 3] >> (places & 7).to(torch.uint8)) & 1
+
+    def packed(self) -> "MaskWindows":
+        """The same bitmaps with eight pixels in a byte."""
+        bits = np.packbits(self.pixels.cpu().numpy(), bitorder="little")
+        return MaskWindows.of_bits(torch.from_numpy(bits).to(self.device), self.windows, self.size)
 
     def resize(self, size: Sequence[int]) -> "MaskWindows":
         """The bitmaps resized to (width, height), bilinear and cut at a half."""

@@ -14,6 +14,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou, cat_boxlist
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.part_mask import PartMask
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 
 # An object of which a smaller share is still seen is taken for wholly covered: nobody would recognise what is left
 LEAST_SEEN = 0.05
@@ -76,6 +77,13 @@ def fit_to_paste(objects: BoxList, below: BoxList | None) -> torch.Tensor:
     return fit
 
 
+def in_windows(objects: BoxList) -> BoxList:
+    """The same objects with their masks as `SegmentationMask.in_windows`, so that what follows need not make them so."""
+    same = objects[:]
+    same.add_field("masks", objects.get_field("masks").in_windows())
+    return same
+
+
 def persons_of(people: BoxList, instances: BoxList, labels: Sequence[int] | None = None) -> torch.Tensor:
     """Which object each person with keypoints is: int64 [P], -1 for none. Nothing but where they lie ties the two.
 
@@ -124,7 +132,7 @@ def join_objects(below: BoxList, above: BoxList, fields: frozenset[str]) -> BoxL
     names |= {name for name in _IMPLIED if below.has_field(name) or above.has_field(name)}
     if "parts" in fields and below.has_field("parts"):
         names.add("parts")
-    joined = []
+    parts = []
     for boxes in (below.convert("xyxy"), above.convert("xyxy")):
         given = boxes.copy_with_fields(sorted(names), skip_missing=True)
         for name in names - set(boxes.fields()):
@@ -133,9 +141,11 @@ def join_objects(below: BoxList, above: BoxList, fields: frozenset[str]) -> BoxL
                 given.add_field(name, PartMask.unannotated(len(boxes), boxes.size, part_set))
             else:
                 given.add_field(name, torch.full((len(boxes),), _IMPLIED[name]))
-        given.add_field("masks", given.get_field("masks").convert("mask"))
-        joined.append(given)
-    return cat_boxlist(joined)
+        given = in_windows(given)
+        parts.append(given)
+    joined = cat_boxlist(parts)
+    joined.add_field("masks", SegmentationMask.of_windows(joined.get_field("masks").instances.windows().packed()))
+    return joined
 
 
 def join_persons(below: BoxList, above: BoxList) -> BoxList:
@@ -148,13 +158,10 @@ def semantic_map_of(objects: BoxList, classes: torch.Tensor) -> SemanticMap:
 
     Where masks overlap, the smaller object's counts.
     """
-    width, height = objects.size
-    labels = torch.full((height, width), IGNORE_INDEX, dtype=torch.uint8)
-    masks = objects.get_field("masks").convert("mask")
-    bitmaps = masks.instances.masks.bool()
-    for place in masks.areas().argsort(descending=True, stable=True):
-        labels[bitmaps[place]] = classes[objects.get_field("labels")[place]]
-    return SemanticMap(labels)
+    windows = objects.get_field("masks").instances.windows()
+    order = windows.counts().argsort(descending=True, stable=True)
+    values = classes[objects.get_field("labels")[order]].tolist()
+    return SemanticMap(windows.pick(order).paint(values, IGNORE_INDEX))
 
 
 def paste_image_labels(

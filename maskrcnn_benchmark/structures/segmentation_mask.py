@@ -86,7 +86,7 @@ class SegmentationMask(TensorHolder):
 
     def cover(self, mask: torch.Tensor) -> "SegmentationMask":
         """What is seen of the objects where something else covers the image, as bitmaps; mask: bool [H, W]."""
-        return SegmentationMask(self.instances.to_bitmaps().cover(mask), self.size, "mask")
+        return SegmentationMask.of_windows(self.instances.windows().cover(mask))
 
     def bounds(self) -> torch.Tensor:
         """float [N, 4], xyxy, last pixel included: the box of each object's mask, 0, 0, -1, -1 where it is empty."""
@@ -94,7 +94,15 @@ class SegmentationMask(TensorHolder):
 
     def areas(self) -> torch.Tensor:
         """int64 [N]: pixels of each mask."""
-        return self.instances.to_bitmaps().windows().counts()
+        return self.instances.windows().counts()
+
+    def in_windows(self) -> "SegmentationMask":
+        """The masks as bitmaps, of which only the windows that hold them are kept."""
+        return SegmentationMask.of_windows(self.instances.windows())
+
+    def union(self) -> torch.Tensor:
+        """bool [H, W]: the pixels of any object."""
+        return self.instances.windows().paint([1] * len(self), 0).bool()
 
     def get_mask_tensor(self) -> torch.Tensor:
         """uint8 [N, H, W] of 0 and 1, or [H, W] if there is one object."""
