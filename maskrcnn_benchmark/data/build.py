@@ -185,12 +185,17 @@ def _training_loader(cfg, dataset, processes, rank, start_iter):
     groups = _aspect_ratio_groups(dataset) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
     batches = WholeBatchSampler(sampler, cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, start_iter, groups)
     batches = PartOfBatchSampler(SeededBatchSampler(batches, seed, start_iter=start_iter), processes, rank)
-    items = _with_copy_paste(cfg, dataset) if cfg.INPUT.COPY_PASTE else dataset
-    return _loader(cfg, SeededDataset(items), batches, BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY))
+    collator = BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY)
+    return _loader(cfg, training_items(cfg, dataset), batches, collator)
 
 
-def _with_copy_paste(cfg, dataset):
-    """A training data set with objects pasted on its items by INPUT.COPY_PASTE, which what is trained must bear."""
+def training_items(cfg: CfgNode, dataset: AnnotatedDataset) -> SeededDataset:
+    """What training gets of the data set of `build_datasets`: items by (index, seed), with INPUT.COPY_PASTE pasted on.
+
+    Raises `UserError` where nothing can be pasted, or no task that is trained would have a label then.
+    """
+    if not cfg.INPUT.COPY_PASTE:
+        return SeededDataset(dataset)
     tasks = _enabled_tasks(cfg)
     trained = [task for task in tasks if task.losses]
     if not any(task.can_be_pasted for task in trained):
@@ -203,7 +208,7 @@ def _with_copy_paste(cfg, dataset):
             f"INPUT.COPY_PASTE is {cfg.INPUT.COPY_PASTE:g}, but no image of {', '.join(cfg.DATASETS.TRAIN)} has masks "
             "to cut objects out by; set it to 0, or add a data set with masks to DATASETS.TRAIN"
         )
-    return CopyPasteDataset(dataset, cfg.INPUT.COPY_PASTE, tasks, sampling_ratios(cfg))
+    return SeededDataset(CopyPasteDataset(dataset, cfg.INPUT.COPY_PASTE, tasks, sampling_ratios(cfg)))
 
 
 def _training_sampler(cfg, dataset):

@@ -108,6 +108,8 @@ def paste_some(
         return image, annotations
     chosen = sorted(random.sample(fit, random.randint(1, len(fit))))
     pasted = labels.only(torch.tensor(chosen), rules)
+    if not len(pasted.instances):
+        return image, annotations
     mask = pasted.instances.get_field("masks").union()
     # as [H, W, 3], as which the pixels lie in memory; OpenCV takes a fifth of the time that PyTorch does
     result = image.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)

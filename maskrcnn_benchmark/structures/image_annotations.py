@@ -11,12 +11,13 @@ from maskrcnn_benchmark.structures.members import member_of
 from maskrcnn_benchmark.structures.pasting import (
     PasteRules,
     cover_objects,
+    follow_objects,
     join_objects,
     join_persons,
     paste_image_labels,
     persons_of,
+    pixels_in_front,
     semantic_map_of,
-    with_boxes_of,
 )
 from maskrcnn_benchmark.structures.tensors import TensorHolder
 from maskrcnn_benchmark.utils.errors import UserError
@@ -173,7 +174,8 @@ class ImageAnnotations(TensorHolder):
         rotated = self._transformed(self.size, lambda member: member.rotate(angle))
         if self.people is not None and self.instances is not None:
             links = persons_of(self.people, self.instances)
-            rotated.people = with_boxes_of(rotated.people, rotated.instances, links)
+            both = self.instances, rotated.instances
+            rotated.people = follow_objects((self.people, rotated.people), both, links)
         for key in ("detection", "keypoint"):
             if key in rotated.labels:
                 boxes = rotated.labels[key]
@@ -182,11 +184,20 @@ class ImageAnnotations(TensorHolder):
         return rotated
 
     def only(self, chosen: torch.Tensor, rules: PasteRules) -> "ImageAnnotations":
-        """The annotations with the objects at `chosen`, int64 [M], alone, and with those persons that they are."""
-        few = self.with_instances(self.instances[chosen])
+        """The annotations with the objects at `chosen`, int64 [M], alone, as they are cut out of the image.
+
+        They are without pixels that are rather those of another object, see `pasting.pixels_in_front`, and those of
+        which too little is left are missing. Of the persons those stay that are one of the objects.
+        """
+        front = pixels_in_front(self.instances, chosen)
+        covered, seen = cover_objects(self.instances, front)
+        chosen = chosen[seen[chosen]]
+        few = self.with_instances(covered[chosen])
         if self.people is not None:
             links = persons_of(self.people, self.instances, rules.keypoint_labels)
-            few.people = self.people[torch.isin(links, chosen)]
+            both = self.people, self.people.cover(front)
+            people = follow_objects(both, (self.instances, covered), links)
+            few.people = people[torch.isin(links, chosen)]
         return few
 
     def with_instances(self, instances: BoxList) -> "ImageAnnotations":
@@ -224,7 +235,7 @@ class ImageAnnotations(TensorHolder):
             people, kept = cover_objects(self.people, mask)
             if below is not None:
                 links = persons_of(self.people, self.instances, rules.keypoint_labels)
-                people = with_boxes_of(people, below, links)
+                people = follow_objects((self.people, people), (self.instances, below), links)
                 kept = torch.where(links >= 0, seen[links], kept) if len(seen) else kept
             labels["keypoint"] = join_persons(people[kept], other.people)
         if self.semantic is not None and "semantic" in rules.tasks:

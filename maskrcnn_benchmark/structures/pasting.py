@@ -78,7 +78,7 @@ def fit_to_paste(objects: BoxList, below: BoxList | None) -> torch.Tensor:
 
 
 def in_windows(objects: BoxList) -> BoxList:
-    """The same objects with their masks as `SegmentationMask.in_windows`, so that what follows need not make them so."""
+    """The same objects with their masks as `SegmentationMask.in_windows`, once for all that follows."""
     same = objects[:]
     same.add_field("masks", objects.get_field("masks").in_windows())
     return same
@@ -100,13 +100,25 @@ def persons_of(people: BoxList, instances: BoxList, labels: Sequence[int] | None
     return torch.where(mutual & (most >= SAME_OBJECT), place, -1)
 
 
-def with_boxes_of(people: BoxList, instances: BoxList, links: torch.Tensor) -> BoxList:
-    """Persons with the boxes of the objects that they are by `persons_of`; others keep theirs."""
-    boxes = people.convert("xyxy").bbox
-    bbox = torch.where((links >= 0)[:, None], instances.convert("xyxy").bbox[links], boxes) if len(instances) else boxes
-    moved = BoxList(bbox, people.size, "xyxy", people.is_continuous)
-    moved.extra_fields = dict(people.extra_fields)
-    return moved.convert(people.mode)
+def follow_objects(people: tuple[BoxList, BoxList], instances: tuple[BoxList, BoxList], links: torch.Tensor) -> BoxList:
+    """Persons after a change of the image, who follow the objects that they are by `persons_of`.
+
+    A person has the box of its object, if that has another now, and else the own one of before. Persons that are no
+    object are as given.
+
+    Args:
+        people, instances: before and after the change, as many.
+        links: of the persons to the objects before.
+    """
+    before, after = people
+    boxes = after.convert("xyxy").bbox
+    if len(instances[0]):
+        old, new = (each.convert("xyxy").bbox[links] for each in instances)
+        same = (old == new).all(dim=1, keepdim=True)
+        boxes = torch.where((links < 0)[:, None], boxes, torch.where(same, before.convert("xyxy").bbox, new))
+    moved = BoxList(boxes, after.size, "xyxy", after.is_continuous)
+    moved.extra_fields = dict(after.extra_fields)
+    return moved.convert(after.mode)
 
 
 def cover_objects(objects: BoxList, mask: torch.Tensor) -> tuple[BoxList, torch.Tensor]:
@@ -121,6 +133,19 @@ def cover_objects(objects: BoxList, mask: torch.Tensor) -> tuple[BoxList, torch.
         before, after = (boxes.get_field("masks").areas() for boxes in (objects, covered))
         seen &= after >= LEAST_SEEN * before
     return covered, seen
+
+
+def pixels_in_front(objects: BoxList, chosen: torch.Tensor) -> torch.Tensor:
+    """bool [H, W]: where an object that is not `chosen`, int64 [M], lies in front of those that are.
+
+    Masks of objects that hide one another overlap in some data sets, as those of a table and of what stands on it. Then
+    the smaller object is the one in front.
+    """
+    windows = objects.get_field("masks").instances.windows()
+    order = windows.counts().argsort(descending=True, stable=True)
+    others = torch.ones(len(objects), dtype=torch.uint8)
+    others[chosen] = 0
+    return windows.pick(order).paint(others[order].tolist(), 0).bool()
 
 
 def join_objects(below: BoxList, above: BoxList, fields: frozenset[str]) -> BoxList:

@@ -260,6 +260,32 @@ def test_flags_that_one_image_lacks_are_what_goes_without_saying():
     assert instances.get_field("iscrowd").tolist() == [False, False]
 
 
+def test_of_overlapping_masks_the_smaller_object_s_pixels_do_not_go_along_with_the_larger_one():
+    above = scene((PERSON, 2, 2, 21, 21), (DOG, 30, 2, 33, 5))
+    masks = torch.stack((rectangle(2, 2, 21, 21), rectangle(18, 0, 33, 5)))  # the dog hides the corner of the person
+    above.instances.add_field("masks", SegmentationMask(masks, SIZE, "mask"))
+    person = above.only(torch.tensor([0]), RULES)
+    assert torch.equal(masks_of(person)[0], rectangle(2, 2, 21, 21) - rectangle(18, 2, 21, 5))
+    assert person.people.get_field("keypoints").keypoints[0, :4, 2].tolist() == [1, 2, 1, 1]
+    assert not person.instances.get_field("parts").labels[0, 2:6, 18:].any()
+    assert torch.equal(masks_of(above.only(torch.tensor([1]), RULES))[0], masks[1])
+    assert torch.equal(masks_of(above.only(torch.tensor([0, 1]), RULES)), masks)
+    masks[1] = rectangle(2, 2, 21, 20)
+    above.instances.add_field("masks", SegmentationMask(masks, SIZE, "mask"))
+    assert len(above.only(torch.tensor([0]), RULES).instances) == 1  # a twentieth of it is left
+    masks[1, 21, 2] = 1
+    above.instances.add_field("masks", SegmentationMask(masks, SIZE, "mask"))
+    nobody = above.only(torch.tensor([0]), RULES)
+    assert len(nobody.instances) == len(nobody.people) == 0
+
+
+def test_a_person_whose_object_is_not_touched_keeps_a_box_of_its_own():
+    below = scene((PERSON, 2, 2, 11, 21))
+    below.people.bbox[0] = torch.tensor([3.0, 1, 12, 19])
+    assert pasted(below, scene((DOG, 12, 0, 15, 25))).people.bbox.tolist() == [[3, 1, 12, 19]]
+    assert pasted(below, scene((DOG, 11, 0, 15, 25))).people.bbox.tolist() == [[2, 2, 10, 21]]
+
+
 def test_crowds_objects_without_a_mask_and_those_that_touch_a_box_without_one_are_not_pasted():
     above = scene((DOG, 8, 2, 15, 25), (DOG, 20, 2, 25, 25), (DOG, 30, 2, 35, 25), (DOG, 0, 0, 1, 1)).instances
     assert fit_to_paste(above, None).tolist() == [True] * 4
