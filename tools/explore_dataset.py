@@ -158,6 +158,8 @@ def facts_of(arguments, cfg, dataset, counted):
     if len(counted) < len(dataset):
         number += f", evenly spread over {len(dataset):,}"
     facts = [("images counted", number)]
+    if arguments.augmented:
+        facts.append(("samples", "as training gets them, by the config's INPUT options"))
     file = getattr(dataset, "file", None)
     if file is not None:
         facts.append(("annotations", str(file.path)))

@@ -73,7 +73,7 @@ class CopyPasteDataset(Dataset):
         for _ in range(TRIES):
             source = self._drawn()
             # what a file says of an image spares opening it
-            if source != index and self.dataset.tasks_of(source) >= needed:
+            if source != index and self.dataset.labels_of(source) >= {*needed, "instance"}:
                 other_image, other, _ = self.dataset[source]
                 other = ImageAnnotations.of(other)
                 if _is_source(other, annotations, needed):

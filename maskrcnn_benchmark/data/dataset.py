@@ -326,6 +326,13 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         image = self.image(index)
         return {key for key, reader in self._readers.items() if key in self.tasks and reader.has(image)}
 
+    def labels_of(self, index: int) -> set[str]:
+        """Keys of the tasks whose labels `get_annotations` has of an image, wanted or read along; as `tasks_of`."""
+        if self._readers is None:
+            return self.tasks_of(index)
+        image = self.image(index)
+        return {key for key, reader in self._readers.items() if reader.has(image)}
+
     def leave_out_unannotated(self) -> int:
         """Drop the images from which none of the wanted tasks can learn. Returns how many.
 

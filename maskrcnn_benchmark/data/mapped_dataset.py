@@ -82,8 +82,8 @@ class MappedDataset(AnnotatedDataset):
         """As the data set says of those tasks that keep their names."""
         return self.dataset.taught(self.names.tasks().intersection(tasks))
 
-    def tasks_of(self, idx: int) -> set[str]:
-        return self.dataset.tasks_of(idx) & self.names.tasks()
+    def labels_of(self, idx: int) -> set[str]:
+        return self.dataset.labels_of(idx) & self.names.tasks()
 
     def read_masks(self) -> bool:
         return self.dataset.read_masks()

@@ -45,7 +45,8 @@ class ImageAnnotations(TensorHolder):
             background for certain. Background itself is always known.
         labels: {task key: label} of other tasks. A label is a tensor that says something of the image as a whole, which
             a transform does not change, or a structure for this size that can `resize`, `transpose`, `crop`, `pad` and
-            move `to` a device, such as `SemanticMap`. One that is None is left out.
+            move `to` a device, such as `SemanticMap`; to `rotate` and `paste` is asked of it only where that is done.
+            One that is None is left out.
 
     Attributes:
         labels: {task key: label}, also of the tasks that have an attribute of their own, which reads and sets it here:

@@ -89,7 +89,7 @@ class ObjectWindows(TensorHolder):
 
     def counts(self) -> torch.Tensor:
         """int64 [M]: pixels that are not 0."""
-        counts = [int(patch.count_nonzero()) for patch in self.patches()]
+        counts = [cv2.countNonZero(patch.cpu().numpy()) for patch in self.patches()]
         return torch.tensor(counts, dtype=torch.int64, device=self.device)
 
     def paint(self, values: Sequence[int], background: int) -> torch.Tensor:

@@ -135,6 +135,14 @@ def test_objects_without_masks_neither_go_nor_are_pasted_on():
     assert sources(ConcatDataset([Drawn(1), boxes]), 1) == {"none": 60}
 
 
+def test_images_that_cannot_give_anything_are_not_opened():
+    class Unopened(Drawn):
+        def __getitem__(self, index):
+            raise AssertionError("opened")
+
+    assert sources(ConcatDataset([Drawn(1), Unopened(2, masks=False)]), 0) == {"none": 60}
+
+
 def test_other_images_are_drawn_by_the_ratios_of_the_data_sets():
     both = ConcatDataset([Drawn(2), Drawn(2, colour=100)])
     assert {100, 101}.isdisjoint(sources(both, 0, ratios=(1.0, 0.0)))
@@ -209,8 +217,9 @@ def test_masks_are_read_for_it_though_no_task_is_trained_on_them(pasting_cfg):
 def test_masks_of_mapped_and_joined_data_sets_are_read(tiny):
     detail = DetailDataset(tiny / "annotations.json", tiny / "images", "train", tasks=("semantic",))
     mapped = MappedDataset(detail, Vocabulary(("dog", "person"), ("sky", "dog", "person")))
-    assert not detail[0][1].labels.keys() & {"detection"} and mapped.tasks_of(0) == {"semantic"}
+    assert not detail[0][1].labels.keys() & {"detection"} and mapped.labels_of(0) == {"semantic"}
     assert ConcatDataset([mapped, mapped]).read_masks()
+    assert mapped.labels_of(0) == {"semantic", "instance"} and mapped.tasks_of(0) >= {"semantic"}
     assert mapped[0][1].instances.has_field("masks") and detail[0][1].instances is None
 
 
