@@ -125,8 +125,13 @@ class BoxList(TensorHolder):
         """The boxes of the image rotated about its centre by degrees, counter-clockwise on the screen; its size stays.
 
         A box is that of the object's rotated mask or, without one, that around the box's rotated corners, as far as
-        the image reaches. All N boxes stay; one that leaves the image ends before it begins.
+        the image reaches. Those that leave the image are dropped.
         """
+        rotated = self.rotate_all(angle)
+        return rotated[rotated.are_there()]
+
+    def rotate_all(self, angle: float) -> "BoxList":
+        """As `rotate`, but all N boxes stay; one that leaves the image ends before it begins, see `are_there`."""
         masks = self.extra_fields.get("masks")
         x1, y1, x2, y2 = self._corners()
         x2, y2 = x2 + TO_REMOVE, y2 + TO_REMOVE
@@ -145,7 +150,8 @@ class BoxList(TensorHolder):
         """The boxes of what is seen of the objects where something else covers the image; mask: bool [H, W].
 
         Where a mask loses its outermost pixels, its box ends with those that are left; a box without a mask shrinks to
-        its pixels that are not covered. All N boxes stay; one of which nothing is seen ends before it begins.
+        its pixels that are not covered. All N boxes stay; one of which nothing is seen ends before it begins, see
+        `are_there`.
         """
         boxes = self.convert("xyxy")
         covered = boxes._like(boxes.bbox.clone(), self.size, "xyxy")
@@ -191,6 +197,11 @@ class BoxList(TensorHolder):
         if not remove_empty:
             return self
         return self[(corners[:, 3] > corners[:, 1]) & (corners[:, 2] > corners[:, 0])]
+
+    def are_there(self) -> torch.Tensor:
+        """bool [N]: whether each box ends where it begins or behind that."""
+        low, high = self.bbox.split(2, dim=-1)
+        return (high >= (low if self.mode == "xyxy" else TO_REMOVE)).all(dim=-1)
 
     def area(self) -> torch.Tensor:
         """float [N]: width times height, last pixel included."""

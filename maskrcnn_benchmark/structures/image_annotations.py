@@ -172,16 +172,18 @@ class ImageAnnotations(TensorHolder):
                     f"the label {key!r} is {an(type(label).__name__)} without 'rotate', so that images cannot be "
                     "rotated with it; give it one, or set INPUT.ROTATION 0"
                 )
-        rotated = self._transformed(self.size, lambda member: member.rotate(angle))
+
+        def rotate(member: Any) -> Any:
+            return member.rotate_all(angle) if isinstance(member, BoxList) else member.rotate(angle)
+
+        rotated = self._transformed(self.size, rotate)
         if self.people is not None and self.instances is not None:
             links = persons_of(self.people, self.instances)
             both = self.instances, rotated.instances
             rotated.people = follow_objects((self.people, rotated.people), both, links)
         for key in ("detection", "keypoint"):
             if key in rotated.labels:
-                boxes = rotated.labels[key]
-                corners = boxes.convert("xyxy").bbox
-                rotated.labels[key] = boxes[(corners[:, 2:] >= corners[:, :2]).all(dim=1)]
+                rotated.labels[key] = rotated.labels[key][rotated.labels[key].are_there()]
         return rotated
 
     def only(self, chosen: torch.Tensor, rules: PasteRules) -> "ImageAnnotations":

@@ -127,8 +127,7 @@ def cover_objects(objects: BoxList, mask: torch.Tensor) -> tuple[BoxList, torch.
     An object is seen if `LEAST_SEEN` of its pixels are and one without a mask if a pixel of its box is.
     """
     covered = objects.cover(mask)
-    corners = covered.convert("xyxy").bbox
-    seen = (corners[:, 2:] >= corners[:, :2]).all(dim=1)
+    seen = covered.are_there()
     if objects.has_field("masks"):
         before, after = (boxes.get_field("masks").areas() for boxes in (objects, covered))
         seen &= after >= LEAST_SEEN * before

@@ -129,6 +129,8 @@ def test_what_leaves_the_image_goes_and_what_comes_into_it_is_unlabelled():
         semantic = SemanticMap(torch.zeros(40, 60, dtype=torch.uint8))
         turned = ImageAnnotations((60, 40), instances=boxes, people=people, semantic=semantic).rotate(-40)
         assert turned.instances.get_field("labels").tolist() == [2] and len(turned.people) == 1
+        assert boxes.convert("xywh").rotate(-40).get_field("labels").tolist() == [2]
+        assert boxes.rotate(-40).get_field("labels").tolist() == [2] and len(boxes.rotate_all(-40)) == 2
         assert turned.people.get_field("keypoints").keypoints[0, 0, 2] == 1
         assert (turned.semantic.labels[0, :5] == IGNORE_INDEX).all() and turned.semantic.labels[20, 30] == 0
 
