@@ -508,6 +508,10 @@ class OriginalDataset(_Adapter):
             persons = self._boxes([row for row in rows if row["category_id"] in self._keypoints.categories], size)
         return ImageAnnotations(size, self._boxes(rows, size), persons, image_id=self.image_id(index))
 
+    def labels_of(self, index: int) -> set[str]:
+        """What its items may have, which alone tell."""
+        return {"detection", "instance", "keypoint"}
+
     def _boxes(self, rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> BoxList:
         corners = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
         boxes = BoxList(corners, size, mode="xywh").convert("xyxy")

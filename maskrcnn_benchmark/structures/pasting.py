@@ -165,8 +165,7 @@ def join_objects(below: BoxList, above: BoxList, fields: frozenset[str]) -> BoxL
                 given.add_field(name, PartMask.unannotated(len(boxes), boxes.size, part_set))
             else:
                 given.add_field(name, torch.full((len(boxes),), _IMPLIED[name]))
-        given = in_windows(given)
-        parts.append(given)
+        parts.append(in_windows(given))
     joined = cat_boxlist(parts)
     joined.add_field("masks", SegmentationMask.of_windows(joined.get_field("masks").instances.windows().packed()))
     return joined

@@ -8,7 +8,7 @@ import torch
 
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.copy_paste import CopyPasteDataset, paste_rules, paste_some
-from maskrcnn_benchmark.data.dataset import AnnotatedDataset
+from maskrcnn_benchmark.data.dataset import AnnotatedDataset, as_dataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset, DetailDataset, MappedDataset
 from maskrcnn_benchmark.data.samplers import SeededDataset
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -133,6 +133,26 @@ def test_objects_without_masks_neither_go_nor_are_pasted_on():
     boxes = Drawn(2, masks=False, colour=100)
     assert sources(ConcatDataset([Drawn(1), boxes]), 0) == {"none": 60}
     assert sources(ConcatDataset([Drawn(1), boxes]), 1) == {"none": 60}
+
+
+def test_the_original_s_data_sets_whose_items_have_boxes_with_masks_take_part():
+    class Original:
+        contiguous_category_id_to_json_id, id_to_img_map = {1: 1, 2: 2}, {0: 0, 1: 1}
+
+        class coco:
+            cats, anns, imgToAnns = {1: {"name": "dog"}, 2: {"name": "tv"}}, {}, {}
+
+        def __len__(self):
+            return 2
+
+        def get_img_info(self, index):
+            return Drawn(2).get_img_info(index)
+
+        def __getitem__(self, index):
+            image, annotations, _ = Drawn(2)[index]
+            return image, annotations.instances, index
+
+    assert set(sources(as_dataset(Original()), 0)) == {0, 1}
 
 
 def test_images_that_cannot_give_anything_are_not_opened():
