@@ -7,6 +7,7 @@ together show, is found here, before anything is made of the config.
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+import numpy as np
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.node import ConfigNode
@@ -95,6 +96,38 @@ def _shared_features(cfg: CfgNode) -> Iterator[str]:
             )
 
 
+def _cascade(cfg: CfgNode) -> Iterator[str]:
+    """Box heads in a row are as many as their thresholds and factors, and the first is the one that samples."""
+    cascade, heads = cfg.MODEL.ROI_BOX_HEAD.CASCADE, cfg.MODEL.ROI_HEADS
+    name = "MODEL.ROI_BOX_HEAD.CASCADE"
+    if not cascade.ENABLED or not cfg.MODEL.DETECTION_ON:
+        return
+    for switch in ("RETINANET_ON", "RPN_ONLY"):
+        if cfg.MODEL[switch]:
+            yield f"{name}.ENABLED is True, but MODEL.{switch} leaves no box head; turn one of them off"
+    if not cfg.MODEL.CLS_AGNOSTIC_BBOX_REG:
+        yield (
+            f"{name}.ENABLED is True, but MODEL.CLS_AGNOSTIC_BBOX_REG is False, so that a region would have a box for "
+            "each class; set it to True"
+        )
+    if len(cascade.IOUS) != len(cascade.BBOX_REG_WEIGHTS):
+        yield (
+            f"{name}.IOUS makes {counted(len(cascade.IOUS), 'head')}, {name}.BBOX_REG_WEIGHTS "
+            f"{len(cascade.BBOX_REG_WEIGHTS)}; give as many of both"
+        )
+    for option, first in (
+        ("FG_IOU_THRESHOLD", cascade.IOUS[0]),
+        ("BG_IOU_THRESHOLD", cascade.IOUS[0]),
+        ("BBOX_REG_WEIGHTS", cascade.BBOX_REG_WEIGHTS[0]),
+    ):
+        if not np.array_equal(heads[option], first):
+            group = "BBOX_REG_WEIGHTS" if option == "BBOX_REG_WEIGHTS" else "IOUS"
+            yield (
+                f"MODEL.ROI_HEADS.{option} is {heads[option]}, but {name}.{group} begins with {first}, and both are of "
+                "the first head; set one to the other"
+            )
+
+
 def _pyramid(cfg: CfgNode) -> Iterator[str]:
     """A pyramid adds levels of which each is twice as large as the next, which a dilated last stage is not."""
     body, dilation = cfg.MODEL.BACKBONE.CONV_BODY, cfg.MODEL.RESNETS.RES5_DILATION
@@ -162,6 +195,7 @@ RULES: tuple[Callable[[CfgNode], Iterator[str]], ...] = (
     _anchors,
     _pooling,
     _shared_features,
+    _cascade,
     _pyramid,
     _deformable,
     _input,

@@ -36,6 +36,7 @@ LAYERS = Integer(0, 64)
 WIDTHS = Sequence(CHANNELS, 1, 32)
 SIDE = Number(1, 2**14)
 ASPECT_RATIOS = Sequence(Number(0.01, 100), 1, 32)
+BOX_WEIGHTS = Sequence(Number(0, 1000, above=True), 4, 4)
 STRIDES = Sequence(Integer(1, 2**10), 1, 12)
 SCALES = Sequence(Number(0, 1, above=True), 1, 8)
 NAME = Text()
@@ -327,7 +328,7 @@ OPTIONS = [
         Option(
             "MODEL.ROI_HEADS.BBOX_REG_WEIGHTS",
             (10.0, 10.0, 5.0, 5.0),
-            Sequence(Number(0, 1000, above=True), 4, 4),
+            BOX_WEIGHTS,
             "Factors of the box codes: of the centre's x and y, of width and height",
         ),
         Option("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 512, BOXES, "Regions sampled per image"),
@@ -386,6 +387,25 @@ OPTIONS = [
             4,
             LAYERS,
             "Of FPNXconv1fcFeatureExtractor: number of its convolutions",
+        ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.CASCADE.ENABLED",
+            False,
+            FLAG,
+            "Box heads in a row, each of which gets the boxes that the one before has refined (Cascade R-CNN, Cai and "
+            "Vasconcelos 2018). Needs MODEL.CLS_AGNOSTIC_BBOX_REG",
+        ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.CASCADE.IOUS",
+            (0.5, 0.6, 0.7),
+            Sequence(FRACTION, 1, 5),
+            "Of each head: IoU from which a region is an object's, and below which it is background",
+        ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.CASCADE.BBOX_REG_WEIGHTS",
+            ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0)),
+            Sequence(BOX_WEIGHTS, 1, 5),
+            "Of each head: factors of its box codes",
         ),
     ),
     # -----------------------------------------------------------------------------------------------------------------

@@ -320,6 +320,8 @@ def _coerce(value: Any, current: Any, record: Option | None, place: str) -> Any:
     """A value in the type of an option; `UserError` where it cannot be, which begins with `place`."""
     wanted = type(current)
     if isinstance(value, list | tuple) and isinstance(current, list | tuple):
+        if current and all(isinstance(c, list | tuple) for c in current):  # rows, each like the first
+            return wanted(_coerce(v, current[0], record, place) if isinstance(v, list | tuple) else v for v in value)
         numbers = current and all(isinstance(c, float) for c in current)
         return wanted(float(v) if numbers and _is_float(v) else v for v in value)
     if wanted is float and _is_float(value):

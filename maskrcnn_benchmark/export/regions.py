@@ -112,10 +112,10 @@ def propose(rpn: Any, features: Maps, size: Sequence[int], nms: Suppression) -> 
 
 
 def detect(head: Any, features: Maps, proposals: torch.Tensor, size: Sequence[int], nms: Suppression) -> Detections:
-    """What `ROIBoxHead` detects in testing.
+    """What `ROIBoxHead` or `CascadeROIBoxHead` detects in testing.
 
     Args:
-        head: the `ROIBoxHead`.
+        head: either of them.
         features, size, nms: as of `propose`.
         proposals: float [R, 4].
 
@@ -123,8 +123,14 @@ def detect(head: Any, features: Maps, proposals: torch.Tensor, size: Sequence[in
         `Detections`, by label.
     """
     selector = head.post_processor
-    logits, codes = head.predictor(head.feature_extractor(features, with_spare(proposals)))
-    scores = logits.float().softmax(dim=1)[:-1]
+    probabilities = []
+    for stage in head.stages:
+        logits, codes = stage.predict(features, with_spare(proposals))
+        probabilities.append(logits.float().softmax(dim=1)[:-1])
+        if stage is not head.stages[-1]:
+            moved = stage.post_processor.box_coder.decode(codes.unflatten(1, (-1, 4))[:-1, 1], proposals)
+            proposals = clip(moved, size)
+    scores = torch.stack(probabilities).mean(dim=0)
     label, roi = torch.nonzero(scores.t()[1:] > selector.score_thresh).unbind(1)
     label = label + 1
     column = torch.ones_like(label) if selector.cls_agnostic_bbox_reg else label

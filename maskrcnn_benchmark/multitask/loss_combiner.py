@@ -3,7 +3,8 @@
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ from maskrcnn_benchmark.utils.schema import Record
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.tasks.task import Task
+
+
+_STAGE = re.compile(r"_stage\d+$")
 
 
 def _alone(complete: Iterable[nn.Parameter]) -> contextlib.AbstractContextManager:
@@ -52,6 +56,15 @@ class Combined:
     backbone_weights: dict[str, float] = field(default_factory=dict)
     total: torch.Tensor | float = 0.0
     gradients: GradientStatistics | None = None
+
+
+def declared_loss(name: str, declared: Container[str]) -> str:
+    """The loss, of those that tasks declare, that a head's loss is a part of: itself, or "loss_x" of "loss_x_stage2".
+
+    A head that is several in a row has a loss for each, which count as their sum; one that nobody declared stays.
+    """
+    whole_loss = _STAGE.sub("", name)
+    return whole_loss if name not in declared and whole_loss in declared else name
 
 
 class LossCombiner(nn.Module):
@@ -238,13 +251,14 @@ class LossCombiner(nn.Module):
         """{task key: scalar}, times the fixed weights, of the tasks that take part, in the tasks' order."""
         found: dict[str, torch.Tensor] = {}
         for name, loss in losses.items():
-            key = self._owners.get(name)
+            declared = declared_loss(name, self._owners)
+            key = self._owners.get(declared)
             if key is None:
                 raise KeyError(
                     f"the loss {name!r} is of no task that this combiner was built for ({', '.join(self.tasks)}); turn "
                     "its task on, or add it to the losses of its task"
                 )
-            weight = self.weights[key] * self.loss_weights.get(name, 1.0)
+            weight = self.weights[key] * self.loss_weights.get(declared, 1.0)
             loss = loss.float() if weight == 1.0 else loss.float() * weight
             found[key] = found[key] + loss if key in found else loss
         return {key: found[key] for key in self._step.active if key in found}
@@ -415,7 +429,7 @@ class _Step:
         """Add up what a micro-batch had: for the report over this rank's images, for learning over those of all."""
         combined = self.combined
         for name, loss in losses.items():
-            _add(combined.losses, name, loss.detach().float(), normalizer.of_rank[owners[name]])
+            _add(combined.losses, name, loss.detach().float(), normalizer.of_rank[owners[declared_loss(name, owners)]])
         minimised = {}
         for key, loss in task_losses.items():
             value = loss.detach()

@@ -174,14 +174,18 @@ def _pooled_bytes(cfg):
 
 
 def _pooling_samples(cfg):
-    """Points that are read in each channel for all regions of the greediest head."""
+    """Points that are read in each channel for all regions of the greediest head, in each stage of a cascade."""
     return max(
         (
-            count * (head.POOLER_RESOLUTION * max(1, head.POOLER_SAMPLING_RATIO)) ** 2
+            _stages(head) * count * (head.POOLER_RESOLUTION * max(1, head.POOLER_SAMPLING_RATIO)) ** 2
             for count, head, _ in _region_heads(cfg)
         ),
         default=0,
     )
+
+
+def _stages(head):
+    return len(head.CASCADE.IOUS) if "CASCADE" in head and head.CASCADE.ENABLED else 1
 
 
 def _region_map_bytes(cfg):

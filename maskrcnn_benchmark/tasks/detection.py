@@ -20,6 +20,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.modeling.roi_heads.box_head.box_head import ROIBoxHead, build_roi_box_head
+from maskrcnn_benchmark.modeling.roi_heads.box_head.cascade import CascadeROIBoxHead
 from maskrcnn_benchmark.modeling.rpn.retinanet.retinanet import RetinaNetModule
 from maskrcnn_benchmark.prediction_files.lists import Box, ListFile, ObjectFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -148,7 +149,7 @@ class Detection(Task):
         """As checkpoints have it."""
         return "box"
 
-    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> ROIBoxHead:
+    def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> nn.Module:
         """The second stage, whose regions and detections the heads of the other tasks per region get."""
         return build_roi_box_head(cfg, in_channels)
 
@@ -222,7 +223,7 @@ class Detection(Task):
         }
 
     def export_refusal(self, cfg: CfgNode, head: nn.Module) -> str | None:
-        return no_tensor_form(head, ROIBoxHead, RetinaNetModule)
+        return no_tensor_form(head, ROIBoxHead, CascadeROIBoxHead, RetinaNetModule)
 
     def export_prediction(self, prediction: ImagePrediction) -> dict[str, torch.Tensor]:
         objects = prediction.instances

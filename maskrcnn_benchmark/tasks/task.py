@@ -24,6 +24,7 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans, TrivialModel
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
+from maskrcnn_benchmark.multitask.loss_combiner import declared_loss
 from maskrcnn_benchmark.prediction_files.layout import PredictionFile, files_of
 from maskrcnn_benchmark.prediction_files.lists import ObjectFile
 from maskrcnn_benchmark.prediction_files.maps import ArrayMaps
@@ -55,7 +56,8 @@ class Task:
         switch: the option under MODEL that turns it on.
         comment: what that option says of the task.
         on_by_default: whether that option is True where nobody sets it.
-        losses: names of the losses that its head returns in training; a task without any is not trained.
+        losses: names of the losses that its head returns in training; a task without any is not trained. Of "loss_x" a
+            head may return parts: "loss_x_stage0", "loss_x_stage1", ...
         headline: the metric that stands for it in the table.
         higher_is_better: direction of that metric, needed to compare networks (Delta_m).
         parameter_prefixes: what the names of the parameters begin with that may be its own. A parameter that several
@@ -804,8 +806,8 @@ def derive_outputs(
 
 
 def task_of_loss(name: str) -> Task:
-    """The task that owns a loss. Raises `KeyError` for a loss that no task claims."""
+    """The task that owns a loss, or a part of one. Raises `KeyError` for a loss that no task claims."""
     for task in TASKS.values():
-        if name in task.losses:
+        if declared_loss(name, task.losses) in task.losses:
             return task
     raise KeyError(f"no task owns the loss {name!r}; add it to the losses of its task")

@@ -16,6 +16,10 @@ OPTIONS = default_cfg.records()
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
 
 
+CASCADE = "MODEL.ROI_BOX_HEAD.CASCADE"
+IN_A_ROW = [f"{CASCADE}.ENABLED", True, "MODEL.CLS_AGNOSTIC_BBOX_REG", True]
+
+
 def outside(range_):
     """Values of the right type, or nearly, that a range does not hold: list."""
     if isinstance(range_, Integer):
@@ -178,6 +182,25 @@ def test_nonsense_is_refused(key, value):
             ["MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR", "FPN2MLPFeatureExtractor", "MODEL.KEYPOINT_ON", True],
             r"ROI_KEYPOINT_HEAD\.SHARE_BOX_FEATURE_EXTRACTOR is True, but FPN2MLP.*; set it to False",
         ),
+        ([f"{CASCADE}.ENABLED", True], r"MODEL\.CLS_AGNOSTIC_BBOX_REG is False, .*; set it to True"),
+        (
+            [*IN_A_ROW, "MODEL.RETINANET_ON", True],
+            r"CASCADE\.ENABLED is True, but MODEL\.RETINANET_ON leaves no box head",
+        ),
+        ([*IN_A_ROW, "MODEL.RPN_ONLY", True], r"MODEL\.RPN_ONLY leaves no box head; turn one of them off"),
+        ([*IN_A_ROW, f"{CASCADE}.IOUS", (0.5, 0.6)], r"IOUS makes 2 heads, .*BBOX_REG_WEIGHTS 3; give as many of both"),
+        (
+            [*IN_A_ROW, f"{CASCADE}.IOUS", (0.4, 0.5, 0.6)],
+            r"ROI_HEADS\.FG_IOU_THRESHOLD is 0\.5, but .*CASCADE\.IOUS begins with 0\.4",
+        ),
+        (
+            [*IN_A_ROW, "MODEL.ROI_HEADS.BG_IOU_THRESHOLD", 0.3],
+            r"ROI_HEADS\.BG_IOU_THRESHOLD is 0\.3, but .*CASCADE\.IOUS begins with 0\.5",
+        ),
+        (
+            [*IN_A_ROW, "MODEL.ROI_HEADS.BBOX_REG_WEIGHTS", (1.0, 1.0, 1.0, 1.0)],
+            r"BBOX_REG_WEIGHTS is \(1\.0, .*CASCADE\.BBOX_REG_WEIGHTS begins with \(10\.0",
+        ),
         (["INPUT.SCALE_JITTER", (2.0, 0.5)], r"SCALE_JITTER is \(2\.0, 0\.5\), but the smaller factor comes first"),
         (["SOLVER.STEPS", (5, 3)], r"SOLVER\.STEPS must be increasing iterations, not \(5, 3\)"),
     ],
@@ -188,6 +211,12 @@ def test_options_that_contradict_one_another_are_named(options, message):
     with pytest.raises(UserError, match=f"^the config: .*{message}") as error:
         check_options(config)
     assert "\n" not in str(error.value)
+
+
+def test_a_cascade_is_no_matter_of_a_network_without_detection():
+    config = default_cfg.clone()
+    config.merge_from_list([f"{CASCADE}.ENABLED", True, "MODEL.DETECTION_ON", False, "MODEL.SEMANTIC_ON", True])
+    check_options(config)
 
 
 @pytest.mark.parametrize("switch", ["MODEL.RPN_ONLY", "MODEL.RETINANET_ON"])

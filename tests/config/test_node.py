@@ -29,6 +29,17 @@ def test_file_and_command_line_replace_defaults(config, tmp_path):
     assert config.SOLVER.STEPS == (3, 5)
 
 
+@pytest.mark.parametrize("rows", ["((1, 2, 3, 4),)", "[[1, 2, 3, 4]]"])
+def test_rows_of_numbers_become_those_of_the_default(config, tmp_path, rows):
+    (tmp_path / "a.yaml").write_text(f"MODEL:\n  ROI_BOX_HEAD:\n    CASCADE:\n      BBOX_REG_WEIGHTS: {rows}\n")
+    config.merge_from_file(tmp_path / "a.yaml")
+    again = cfg.clone()
+    again.merge_from_list(["MODEL.ROI_BOX_HEAD.CASCADE.BBOX_REG_WEIGHTS", rows])
+    for each in (config, again):
+        weights = each.MODEL.ROI_BOX_HEAD.CASCADE.BBOX_REG_WEIGHTS
+        assert weights == ((1.0, 2.0, 3.0, 4.0),) and isinstance(weights[0][0], float)
+
+
 def test_a_file_may_build_on_another(config, tmp_path):
     (tmp_path / "base.yaml").write_text("SOLVER:\n  MAX_ITER: 10\n  BASE_LR: 0.5\n")
     (tmp_path / "child.yaml").write_text('_BASE_: "base.yaml"\nSOLVER:\n  MAX_ITER: 20\n')

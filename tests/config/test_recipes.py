@@ -1,4 +1,4 @@
-"""Recipes with strong pretrained weights: each is built, makes a step, and goes on from its checkpoint. Slow."""
+"""Recipes of today's backbones, weights and heads: each is built, makes a step, and is resumed. Slow."""
 
 from pathlib import Path
 
@@ -21,11 +21,11 @@ from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 pytest.importorskip("timm")
 
 ROOT = Path(__file__).parents[2] / "configs"
-PRETRAINED = ("TIMM:", 'WEIGHT: "torchvision://')
+OF_TODAY = ("TIMM:", 'WEIGHT: "torchvision://', "CASCADE:")
 RECIPES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in ROOT.rglob("*.yaml")
-    if any(word in path.read_text("utf-8") for word in PRETRAINED)
+    if any(word in path.read_text("utf-8") for word in OF_TODAY)
 )
 SIZE = (96, 64)
 
@@ -58,7 +58,7 @@ def training(name, folder):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_built_stepped_and_resumed(name, tmp_path):
     cfg, model, optimizer, checkpointer = training(name, tmp_path)
-    assert not cfg.INPUT.TO_BGR255
+    assert ("/MSRA/" in cfg.MODEL.WEIGHT) == cfg.INPUT.TO_BGR255
     step = TrainingStep(model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), optimizer, "cpu")
     image = torch.randint(0, 256, (3, SIZE[1], SIZE[0]), dtype=torch.uint8)
     outcome = step(to_image_list([image], 32), [annotations()], lambda: ["a"])
@@ -72,4 +72,8 @@ def test_a_recipe_is_built_stepped_and_resumed(name, tmp_path):
 
 
 def test_there_are_recipes_for_detail_and_for_coco():
-    assert {name.split("/")[0] for name in RECIPES} == {"detail", "timm"}
+    assert {name.rpartition("/")[0] for name in RECIPES} == {"", "detail", "timm"}
+    assert {name for name in RECIPES if "cascade" in name} == {
+        "e2e_cascade_mask_rcnn_R_50_FPN_1x.yaml",
+        "detail/e2e_multitask_cascade_R_50_FPN_1x.yaml",
+    }

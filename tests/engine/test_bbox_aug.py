@@ -70,8 +70,12 @@ def test_the_views_are_the_originals(tmp_path):
     assert views_of(make_cfg(tmp_path, *options)) == [View(64, 128), View(64, 128, True), View(40, 200), View(90, 200)]
 
 
-def test_without_further_views_the_answers_are_the_models(tmp_path):
-    cfg = make_cfg(tmp_path, "MODEL.KEYPOINT_ON", True)
+CASCADE = ("MODEL.ROI_BOX_HEAD.CASCADE.ENABLED", True, "MODEL.CLS_AGNOSTIC_BBOX_REG", True)
+
+
+@pytest.mark.parametrize("options", [(), CASCADE], ids=["one box head", "cascade"])
+def test_without_further_views_the_answers_are_the_models(tmp_path, options):
+    cfg = make_cfg(tmp_path, "MODEL.KEYPOINT_ON", True, *options)
     model = network(cfg)
     pictures = [picture(), picture(80, 96, seed=1), picture(seed=2)]
     expected = plain_answers(cfg, model, pictures)

@@ -30,6 +30,11 @@ LARGEST = {
     "rpn.head.bbox_pred": 0.6,
     "box.predictor.cls_score": 4.0,
     "box.predictor.bbox_pred": 2.0,
+    **{
+        f"stages.{k}.predictor.{name}": value
+        for k in range(3)
+        for name, value in (("cls_score", 4.0), ("bbox_pred", 4.0))
+    },
 }
 
 

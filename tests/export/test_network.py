@@ -14,6 +14,7 @@ from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 
 LOW = ("MODEL.RETINANET.INFERENCE_TH", 0.008)
+CASCADE = ("MODEL.ROI_BOX_HEAD.CASCADE.ENABLED", True, "MODEL.CLS_AGNOSTIC_BBOX_REG", True)
 NETWORKS = {
     "faster": ("e2e_faster_rcnn_R_50_FPN_1x.yaml",),
     "mask": ("e2e_mask_rcnn_R_50_FPN_1x.yaml",),
@@ -23,6 +24,8 @@ NETWORKS = {
     "deformable": ("dcn/e2e_faster_rcnn_mdconv_R_50_FPN_1x.yaml",),
     "group norm": ("gn_baselines/e2e_faster_rcnn_R_50_FPN_Xconv1fc_1x_gn.yaml", "MODEL.GROUP_NORM.NUM_GROUPS", 4),
     "class-agnostic": ("e2e_faster_rcnn_R_50_FPN_1x.yaml", "MODEL.CLS_AGNOSTIC_BBOX_REG", True),
+    "cascade": ("e2e_mask_rcnn_R_50_FPN_1x.yaml", *CASCADE),
+    "cascade, C4": ("e2e_mask_rcnn_R_50_C4_1x.yaml", *CASCADE),
     "no suppression": ("e2e_faster_rcnn_R_50_FPN_1x.yaml", "MODEL.RPN.NMS_THRESH", 0.0, "MODEL.ROI_HEADS.NMS", 0.0),
     "all detections": ("e2e_faster_rcnn_R_50_FPN_1x.yaml", "MODEL.ROI_HEADS.DETECTIONS_PER_IMG", 0),
     "small ones left out": ("e2e_faster_rcnn_R_50_FPN_1x.yaml", "MODEL.RPN.MIN_SIZE", 24),

@@ -115,6 +115,26 @@ def test_fixed_weights_add_up_per_task_and_per_loss():
     }
 
 
+def test_the_losses_of_stages_count_as_their_sum_with_the_weight_of_their_loss():
+    node = cfg.clone()
+    node.merge_from_list(["MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_BOX_REG", 4.0, "MULTITASK.LOSS_WEIGHTS.DETECTION", 2.0])
+    combiner = build_loss_combiner(node, enabled_tasks(node))
+    parameter = torch.tensor([1.0, 10.0, 100.0], requires_grad=True)
+    losses = {"loss_box_reg_stage0": parameter[0], "loss_box_reg_stage1": parameter[1], "loss_classifier": parameter[2]}
+    combiner.begin()
+    combiner.backward(losses)
+    outcome = combiner.finish()
+    assert parameter.grad.tolist() == [8, 8, 2] and outcome.tasks["detection"].item() == 2 * (4 * 11 + 100)
+    assert {name: loss.item() for name, loss in outcome.losses.items()} == {
+        "loss_box_reg_stage0": 1,
+        "loss_box_reg_stage1": 10,
+        "loss_classifier": 100,
+    }
+    combiner.begin()
+    with pytest.raises(KeyError, match="'loss_stage_stage0' is of no task"):
+        combiner.backward({"loss_stage_stage0": parameter.sum()})
+
+
 def test_fixed_weights_give_autograds_own_gradients():
     network = ToyNetwork()
     weights = {"semantic": 0.5, "boundary": 3.0, "classification": 1.0}

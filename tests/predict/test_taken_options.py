@@ -126,6 +126,16 @@ def test_what_asks_for_too_much_or_makes_no_sense_is_refused(key, value):
         ),
         (
             {
+                "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": 32,  # 4.1 million in each stage
+                "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO": 2,
+                "MODEL.RESNETS.BACKBONE_OUT_CHANNELS": 16,
+                "MODEL.CLS_AGNOSTIC_BBOX_REG": True,
+                "MODEL.ROI_BOX_HEAD.CASCADE.ENABLED": True,
+            },
+            "million samples of pooling",
+        ),
+        (
+            {
                 "MODEL.MASK_ON": True,
                 "MODEL.ROI_MASK_HEAD.RESOLUTION": 256,
                 "MODEL.ROI_BOX_HEAD.NUM_CLASSES": 4000,

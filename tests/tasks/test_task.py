@@ -58,6 +58,7 @@ def test_the_order_of_tasks_does_not_depend_on_which_is_imported_first(first):
 def test_loss_finds_its_task():
     assert task_of_loss("loss_objectness").key == "detection"
     assert task_of_loss("loss_occlusion_direction").key == "occlusion"
+    assert task_of_loss("loss_box_reg_stage2").key == "detection"
     with pytest.raises(KeyError, match="loss_saliency"):
         task_of_loss("loss_saliency")
 

@@ -9,6 +9,7 @@ are continuous, ours inclusive (width = x2 - x1 + 1); its anchors are centred on
 rounded; its ROIAlign is shifted by half a pixel.
 """
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -80,6 +81,11 @@ def _heads():
 
 
 PLACES = {**_backbone(), **_heads()}
+# A layer of stage n of a cascade: "box_head.n.fc1", "box_predictor.n.cls_score"
+STAGE = re.compile(r"(box_head|box_predictor)\.(\d+)\.(.+)")
+PARTS = {"box_head": "feature_extractor", "box_predictor": "predictor"}
+# Layers with outputs for each class
+OF_CLASSES = re.compile(r"(?:.*\.predictor\.)?(cls_score|bbox_pred|mask_fcn_logits)\.(?:weight|bias)")
 # Constants, counted from the config here, and the classifier of ImageNet
 USELESS = ("pixel_mean", "pixel_std", "anchor_generator.", "stem.fc.", "linear.", "fc.")
 
@@ -129,11 +135,14 @@ def _shorten(name):
 def _our_name(name, short):
     """Our name for a shortened one, or that itself if it is unknown here."""
     layer, _, kind = name.rpartition(".")
-    of_norm = layer.endswith(".norm")
+    of_norm, lead = layer.endswith(".norm"), ""
+    has_norm = f"{layer}.norm.weight" in short
+    if stage := STAGE.fullmatch(layer):
+        layer, lead = f"{stage[1]}.{stage[3]}", f"stages.{stage[2]}.{PARTS[stage[1]]}."
     place = PLACES.get(layer.removesuffix(".norm"))
     if place is None or (of_norm and not place.norm):
         return name
-    return f"{place.name(of_norm, f'{layer}.norm.weight' in short)}.{kind}"
+    return f"{lead}{place.name(of_norm, has_norm)}.{kind}"
 
 
 def _has_statistics(model):
@@ -142,13 +151,13 @@ def _has_statistics(model):
 
 def _move_background(state_dict):
     """From the last row to the first; with zeros where detectron2 has no row for it."""
-    for kind in ("weight", "bias"):
-        if (name := f"cls_score.{kind}") in state_dict:
-            state_dict[name] = state_dict[name].roll(1, 0)
-        for name, rows in ((f"bbox_pred.{kind}", 4), (f"mask_fcn_logits.{kind}", 1)):
-            if name in state_dict:
-                background = torch.zeros_like(state_dict[name][:1]).repeat_interleave(rows, 0)
-                state_dict[name] = torch.cat([background, state_dict[name]])
+    for name, tensor in state_dict.items():
+        found = OF_CLASSES.fullmatch(name)
+        if found and found[1] == "cls_score":
+            state_dict[name] = tensor.roll(1, 0)
+        elif found:
+            background = torch.zeros_like(tensor[:1]).repeat_interleave(4 if found[1] == "bbox_pred" else 1, 0)
+            state_dict[name] = torch.cat([background, tensor])
 
 
 def _reorder_anchors(state_dict, is_retinanet, cfg):

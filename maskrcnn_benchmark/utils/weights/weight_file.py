@@ -30,6 +30,8 @@ OTHER_COPY = "; take another copy of the file"
 LIBRARIES = (c2_model_loading, torchvision_weights, detectron2_weights)
 # Under which a file may hold its weights: ours and detectron2's, Detectron's, classifiers' and Lightning's
 WEIGHTS_KEYS = ("model", "blobs", "state_dict")
+# Where our names of the box head begin
+BOX_HEAD = "roi_heads.box."
 # Under which our own checkpoints hold the average of their weights, and the steps that are in it
 AVERAGE, AVERAGED_STEPS = "model_ema", "ema_updates"
 
@@ -153,12 +155,23 @@ def convert(weights: dict[str, torch.Tensor], model: nn.Module, cfg: ConfigNode,
     if timm_weights.takes(model, weights):
         library = timm_weights
     if library is None:
-        return Converted(None, weights, {})
+        return Converted(None, _for_stages(weights, model), {})
     try:
         return Converted(library, *library.convert(weights, model, cfg, Path(path).name))
     except (RuntimeError, TypeError, ValueError, LookupError, ZeroDivisionError) as error:
         # the names are those of a known network, but a tensor has a shape that it has not there
         raise UserError(f"{path}: its tensors are not those of a network of {library.NAME} ({error})") from None
+
+
+def _for_stages(weights, model):
+    """Our weights with the box head's names without its place where it is one and the model's several in a row.
+
+    So each of them begins as that one, as with the weights of other libraries, whose names have no place.
+    """
+    is_cascade = any(name.startswith(f"{BOX_HEAD}stages.") for name in model.state_dict())
+    if not is_cascade or any(name.startswith(f"{BOX_HEAD}stages.") for name in weights):
+        return weights
+    return {name.removeprefix(BOX_HEAD): tensor for name, tensor in weights.items()}
 
 
 def tell_conventions(converted: Converted, cfg: ConfigNode, path: str | os.PathLike) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_models import (
     C4,
+    CASCADE,
     DEFORMABLE,
     FPN,
     GROUP_NORM,
@@ -21,6 +22,7 @@ from tiny_models import (
 )
 
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.weights import detectron2_weights
 
 HEADS = {
@@ -42,6 +44,8 @@ HEADS = {
 def their_name(name, trunk):
     """detectron2's name of one of our tensors."""
     module, _, kind = name.rpartition(".")
+    if found := re.fullmatch(r"roi_heads\.box\.stages\.(\d)\.(.+)", name):
+        return re.sub(r"(box_head|box_predictor)", rf"\1.{found[1]}", their_name(f"roi_heads.box.{found[2]}", trunk))
     if module in HEADS:
         return f"{HEADS[module]}.{kind}"
     if found := re.fullmatch(r"backbone\.body\.stem\.(conv1|bn1)", module):
@@ -78,6 +82,8 @@ FAMILIES = {
     "group norm": (FPN, MASK, GROUP_NORM),
     "two convolutions in the proposal head": (FPN, MASK, {"MODEL.RPN.RPN_HEAD": "StackedConvRPNHead"}),
     "deformable": (FPN, MASK, DEFORMABLE),
+    "cascade": (FPN, MASK, CASCADE),
+    "cascade with group norm": (FPN, MASK, GROUP_NORM, CASCADE),
 }
 
 
@@ -108,6 +114,22 @@ def test_every_tensor_of_the_family_gets_its_weights(family, tmp_path, caplog):
     assert wrong == []
     # the narrow deformable and group-norm models differ from MSRA's in the stride only
     assert "in the file but not in the model" not in caplog.text
+
+
+def test_a_plain_heads_weights_are_those_of_each_stage_and_a_cascades_are_of_no_plain_head(caplog):
+    names = ("feature_extractor.fc6.weight", "predictor.cls_score.weight", "predictor.bbox_pred.weight")
+    stages = {f"roi_heads.box.stages.{k}.{name}": (8, 3) for k in range(2) for name in names}
+    plain = {"box_head.fc1.weight": 8, "box_predictor.cls_score.weight": 8, "box_predictor.bbox_pred.weight": 320}
+    weights = {f"roi_heads.{name}": torch.rand(rows, 3) for name, rows in plain.items()}
+    model = skeleton(stages)
+    report = load_state_dict(model, detectron2_weights.convert(weights, model, make_cfg(), "")[0])
+    for stage in model.roi_heads.box.stages.children():
+        assert stage.feature_extractor.fc6.weight.equal(weights["roi_heads.box_head.fc1.weight"])
+        assert stage.predictor.cls_score.weight.equal(weights["roi_heads.box_predictor.cls_score.weight"].roll(1, 0))
+    assert len(report.mismatched) == 2 and "81 classes in the file, 2 here" in caplog.text
+    weights = {f"roi_heads.box_head.{k}.fc1.weight": torch.rand(8, 3) for k in range(3)}
+    state_dict, _ = detectron2_weights.convert(weights, model, make_cfg(), "")
+    assert load_state_dict(skeleton({"roi_heads.box.feature_extractor.fc6.weight": (8, 3)}), state_dict).matched == {}
 
 
 def test_anchors_of_several_sizes_are_reordered():

@@ -5,12 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from tiny_models import FPN, make_cfg, make_model, skeleton
+from tiny_models import CASCADE, FPN, make_cfg, make_model, skeleton
 from torch import nn
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.model_serialization import load_state_dict
 from maskrcnn_benchmark.utils.weights.fitting_weights import fitting_weights
 from maskrcnn_benchmark.utils.weights.weight_file import convert, read_checkpoint, split_checkpoint
 
@@ -66,6 +67,20 @@ def test_another_librarys_optimizer_and_iteration_are_left_behind(tmp_path):
 
 def test_our_own_names_are_no_other_librarys():
     assert convert(make_model(make_cfg(FPN)).state_dict(), nn.Module(), cfg, "a.pth").library is None
+
+
+def test_each_head_of_a_cascade_begins_with_our_weights_of_a_plain_one():
+    plain, cascade = (make_model(make_cfg(FPN, each)) for each in ({}, CASCADE))
+    weights, _ = fitting_weights(cascade, make_cfg(FPN, CASCADE), {"model": plain.state_dict()}, "a.pth")
+    report = load_state_dict(cascade, weights)
+    for stage in cascade.roi_heads.box.stages:
+        assert stage.feature_extractor.fc7.weight.equal(plain.roi_heads.box.feature_extractor.fc7.weight)
+        assert stage.predictor.cls_score.bias.equal(plain.roi_heads.box.predictor.cls_score.bias)
+    # one box for all classes is another last layer
+    assert {name.split(".")[-2] for name, *_ in report.mismatched} == {"bbox_pred"}
+    assert report.missing == report.unused == []
+    weights, _ = fitting_weights(cascade, make_cfg(FPN, CASCADE), {"model": cascade.state_dict()}, "a.pth")
+    assert list(weights) == list(cascade.state_dict())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.modeling.roi_heads.box_head.cascade import CascadeROIBoxHead
 from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor, make_roi_box_post_processor
 from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import FastRCNNLossComputation, make_roi_box_loss_evaluator
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
@@ -61,8 +62,7 @@ class ROIBoxHead(nn.Module):
             batch had its objects annotated.
         """
         if targets is None:
-            x = self.feature_extractor(features, proposals)
-            return self.post_processor(self.predictor(x), proposals), {}
+            return self.post_processor(self.predict(features, proposals), proposals), {}
         proposals = self.loss_evaluator.subsample(proposals, targets)
         counts = [len(boxes) for boxes in proposals]
         if not sum(counts):
@@ -81,15 +81,34 @@ class ROIBoxHead(nn.Module):
 
         One `BoxList` per image with fields scores and labels, of which `post_processor.select` makes detections.
         """
-        return self.post_processor.candidates(self.predictor(self.feature_extractor(features, proposals)), proposals)
+        return self.post_processor.candidates(self.predict(features, proposals), proposals)
+
+    def predict(
+        self, features: Sequence[torch.Tensor], regions: Sequence[BoxList]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class logits [R, num_classes] and box codes [R, 4 * num_bbox_reg_classes] of all regions."""
+        return self.predictor(self.feature_extractor(features, regions))
+
+    @property
+    def stages(self) -> Sequence["ROIBoxHead"]:
+        """The heads that regions go through, one after the other: this one alone. See `CascadeROIBoxHead`."""
+        return (self,)
 
 
-def build_roi_box_head(cfg: CfgNode, in_channels: int) -> ROIBoxHead:
+def build_roi_box_head(cfg: CfgNode, in_channels: int) -> ROIBoxHead | CascadeROIBoxHead:
     """The box head that a config describes, on feature maps of `in_channels`."""
+    if not cfg.MODEL.ROI_BOX_HEAD.CASCADE.ENABLED:
+        return _build_stage(cfg, in_channels)
+    return CascadeROIBoxHead(
+        [_build_stage(cfg, in_channels, stage) for stage in range(len(cfg.MODEL.ROI_BOX_HEAD.CASCADE.IOUS))]
+    )
+
+
+def _build_stage(cfg, in_channels, stage=None):
     feature_extractor: Any = make_roi_box_feature_extractor(cfg, in_channels)
     return ROIBoxHead(
         feature_extractor,
         make_roi_box_predictor(cfg, feature_extractor.out_channels),
-        make_roi_box_post_processor(cfg),
-        make_roi_box_loss_evaluator(cfg),
+        make_roi_box_post_processor(cfg, stage),
+        make_roi_box_loss_evaluator(cfg, stage),
     )

@@ -61,7 +61,12 @@ class PostProcessor(nn.Module):
     def candidates(self, x: tuple[torch.Tensor, torch.Tensor], boxes: Sequence[BoxList]) -> list[BoxList]:
         """As `forward`, but all boxes above the score threshold, duplicates included."""
         class_logits, box_regression = x
-        scores = F.softmax(class_logits.float(), dim=-1)
+        return self.above_threshold(F.softmax(class_logits.float(), dim=-1), box_regression, boxes)
+
+    def above_threshold(
+        self, scores: torch.Tensor, box_regression: torch.Tensor, boxes: Sequence[BoxList]
+    ) -> list[BoxList]:
+        """As `candidates`, of probabilities float [R, num_classes] in place of logits."""
         image = _image_of_each_box(boxes)
         # class-major, so that a stable sort by image leaves class after class with the proposals in order
         label, roi = torch.nonzero(scores.t()[1:] > self.score_thresh, as_tuple=True)
@@ -78,6 +83,31 @@ class PostProcessor(nn.Module):
         sizes = (proposals.size for proposals in boxes)
         parts = zip(found.split(counts), score.split(counts), label.split(counts), sizes)
         return [self._detections(*of_image) for of_image in parts]
+
+    def refined(
+        self, box_regression: torch.Tensor, boxes: Sequence[BoxList], without_empty: bool = False
+    ) -> list[BoxList]:
+        """Boxes as class-agnostic codes move them, clipped to the image: the regions of the next stage of a cascade.
+
+        Args:
+            box_regression: box codes [R, 8]. They get no gradient.
+            boxes: one `BoxList` per image, R boxes in all.
+            without_empty: leave out those without width or height. The device is waited for, for their numbers.
+
+        Returns:
+            One `BoxList` per image without fields, in the order of `boxes`.
+        """
+        image, counts = _image_of_each_box(boxes), [len(b) for b in boxes]
+        every = torch.arange(len(image), device=image.device)
+        found = self._decode(box_regression.detach(), boxes, every, every, image)
+        if without_empty:
+            has_area = (found[:, 2:] - found[:, :2] + TO_REMOVE > 0).all(dim=1)
+            kept = torch.nonzero(has_area).squeeze(1)
+            found, counts = found[kept], torch.bincount(image[kept], minlength=len(boxes)).tolist()
+        return [
+            BoxList(part, of_image.size, "xyxy", self.convention.is_continuous)
+            for part, of_image in zip(found.split(counts), boxes)
+        ]
 
     def select(self, candidates: Sequence[BoxList]) -> list[BoxList]:
         """The best candidates of each image without duplicates, in the order that they came in.
@@ -120,17 +150,18 @@ def _joined(boxlists: Sequence[BoxList], field: str) -> torch.Tensor:
 def _image_of_each_box(boxes: Sequence[BoxList]) -> torch.Tensor:
     device = boxes[0].bbox.device
     counts = torch.tensor([len(b) for b in boxes], device=device)
-    return torch.repeat_interleave(torch.arange(len(boxes), device=device), counts)
+    total = sum(len(b) for b in boxes)  # which the device would be asked for
+    return torch.repeat_interleave(torch.arange(len(boxes), device=device), counts, output_size=total)
 
 
-def make_roi_box_post_processor(cfg: CfgNode) -> PostProcessor:
-    """The post-processor that MODEL.ROI_HEADS and TEST describe."""
-    node = cfg.MODEL.ROI_HEADS
+def make_roi_box_post_processor(cfg: CfgNode, stage: int | None = None) -> PostProcessor:
+    """The post-processor that MODEL.ROI_HEADS and TEST describe; of a stage, from 0, of MODEL.ROI_BOX_HEAD.CASCADE."""
+    node, cascade = cfg.MODEL.ROI_HEADS, cfg.MODEL.ROI_BOX_HEAD.CASCADE
     return PostProcessor(
         node.SCORE_THRESH,
         node.NMS,
         node.DETECTIONS_PER_IMG,
-        BoxCoder(weights=node.BBOX_REG_WEIGHTS),
+        BoxCoder(weights=node.BBOX_REG_WEIGHTS if stage is None else cascade.BBOX_REG_WEIGHTS[stage]),
         cfg.MODEL.CLS_AGNOSTIC_BBOX_REG,
         box_convention(cfg),
     )

@@ -59,9 +59,7 @@ class FastRCNNLossComputation:
         for row, proposal, target in zip(candidates, proposals, targets):
             if target.instances is not None:
                 row[: len(proposal)] = True
-        objects, labels = _padded_objects(targets, boxes)
-        quality = box_iou(objects, boxes).masked_fill_((labels == 0)[:, :, None], -1)
-        matched = self.proposal_matcher(quality)
+        objects, labels, matched = self._match(boxes, targets)
         sample = self.fg_bg_sampler.choose(
             (matched >= 0) & candidates, (matched == Matcher.BELOW_LOW_THRESHOLD) & candidates
         )
@@ -69,10 +67,7 @@ class FastRCNNLossComputation:
         order = torch.argsort(sample.chosen.to(torch.uint8) + sample.positive, dim=1, descending=True, stable=True)
         index = sample.index.gather(1, order)
         matched = matched.gather(1, index)
-        best = matched.clamp(min=0)
-        labels = labels.gather(1, best).masked_fill_(matched < 0, 0)
-        corners = [part.gather(1, i[:, :, None].expand(-1, -1, 4)) for part, i in ((objects, best), (boxes, index))]
-        codes = self.box_coder.encode(*corners)
+        labels, codes = self._labels_and_codes(objects, labels, matched, _rows(boxes, index))
         counts = torch.stack((sample.chosen.sum(dim=1), sample.positive.sum(dim=1)), 1).tolist()
         sampled = []
         for i, (proposal, (count, num_positives)) in enumerate(zip(proposals, counts)):
@@ -82,6 +77,41 @@ class FastRCNNLossComputation:
             regions.add_field("matched_idxs", matched[i, :count])
             sampled.append(regions)
         return sampled
+
+    @torch.no_grad()
+    def relabel(self, regions: Sequence[BoxList], targets: Sequence[ImageAnnotations]) -> list[BoxList]:
+        """Match regions to the ground truth, all of them and in their order: a later stage of a cascade learns them.
+
+        Args:
+            regions: one `BoxList` per image, xyxy; none where objects are not annotated.
+            targets: one `ImageAnnotations` per image.
+
+        Returns:
+            One `BoxList` per image with the fields labels, regression_targets and matched_idxs of `subsample`. A region
+            between the matcher's thresholds is background.
+        """
+        boxes = pad_rows([region.bbox for region in regions])
+        objects, labels, matched = self._match(boxes, targets)
+        labels, codes = self._labels_and_codes(objects, labels, matched, boxes)
+        relabelled = []
+        for region, *rows in zip(regions, labels, codes, matched):
+            region = region.copy_with_fields([])
+            for field, row in zip(("labels", "regression_targets", "matched_idxs"), rows):
+                region.add_field(field, row[: len(region)])
+            relabelled.append(region)
+        return relabelled
+
+    def _match(self, boxes, targets):
+        """The objects of `_padded_objects`, and which of them each of the boxes [N, P, 4] is matched to."""
+        objects, labels = _padded_objects(targets, boxes)
+        quality = box_iou(objects, boxes).masked_fill_((labels == 0)[:, :, None], -1)
+        return objects, labels, self.proposal_matcher(quality)
+
+    def _labels_and_codes(self, objects, labels, matched, boxes):
+        """What boxes [N, P, 4] that are matched so are to be: labels int64 [N, P] and codes float [N, P, 4]."""
+        best = matched.clamp(min=0)
+        labels = labels.gather(1, best).masked_fill_(matched < 0, 0)
+        return labels, self.box_coder.encode(_rows(objects, best), boxes)
 
     def __call__(
         self,
@@ -123,6 +153,11 @@ class FastRCNNLossComputation:
         return F.cross_entropy(class_logits, labels), box_loss / labels.numel()
 
 
+def _rows(boxes, index):
+    """Of boxes [N, K, 4] those at int64 [N, P]: [N, P, 4]."""
+    return boxes.gather(1, index[:, :, None].expand(-1, -1, 4))
+
+
 def _padded_objects(targets: Sequence[ImageAnnotations], like: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The instances of all images: boxes float [N, G, 4] and labels int64 [N, G], G at least 1; 0 is no object.
 
@@ -149,12 +184,13 @@ def _known_by_region(known_labels, proposals, class_logits):
     return cat([row.expand(len(boxes), -1) for row, boxes in zip(rows, proposals)])
 
 
-def make_roi_box_loss_evaluator(cfg: CfgNode) -> FastRCNNLossComputation:
-    """The loss that MODEL.ROI_HEADS describes."""
-    node = cfg.MODEL.ROI_HEADS
+def make_roi_box_loss_evaluator(cfg: CfgNode, stage: int | None = None) -> FastRCNNLossComputation:
+    """The loss that MODEL.ROI_HEADS describes, or that of a stage, from 0, of MODEL.ROI_BOX_HEAD.CASCADE."""
+    node, cascade = cfg.MODEL.ROI_HEADS, cfg.MODEL.ROI_BOX_HEAD.CASCADE
+    thresholds = (node.FG_IOU_THRESHOLD, node.BG_IOU_THRESHOLD) if stage is None else (cascade.IOUS[stage],) * 2
     return FastRCNNLossComputation(
-        Matcher(node.FG_IOU_THRESHOLD, node.BG_IOU_THRESHOLD, allow_low_quality_matches=False),
+        Matcher(*thresholds, allow_low_quality_matches=False),
         BalancedPositiveNegativeSampler(node.BATCH_SIZE_PER_IMAGE, node.POSITIVE_FRACTION),
-        BoxCoder(weights=node.BBOX_REG_WEIGHTS),
+        BoxCoder(weights=node.BBOX_REG_WEIGHTS if stage is None else cascade.BBOX_REG_WEIGHTS[stage]),
         cfg.MODEL.CLS_AGNOSTIC_BBOX_REG,
     )
