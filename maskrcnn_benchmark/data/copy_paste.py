@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.pasting import PasteRules, fit_to_paste, in_windows
@@ -97,6 +98,7 @@ def paste_some(
     common = min(size[0], labels.size[0]), min(size[1], labels.size[1])
     if labels.size != common:
         labels = labels.crop((0, 0, *common))
+        labels = labels.with_instances(_ending_with_masks(labels.instances))
     if size != common:
         labels = labels.pad(size)
     labels, below = (
@@ -135,6 +137,15 @@ def paste_rules(vocabulary: Vocabulary, tasks: "Iterable[Task]") -> PasteRules:
 
 def _places(names, among, missing):
     return [missing if place is None else place for place in match_names(names, among, SAME_CLASS)]
+
+
+def _ending_with_masks(objects):
+    """Objects after a crop: those cut off to the right or below get the boxes of what is left of their masks."""
+    boxes, bounds = objects.convert("xyxy"), objects.get_field("masks").bounds()
+    cut = (boxes.bbox[:, 2:] >= boxes.bbox.new_tensor(objects.size) - TO_REMOVE).any(dim=1) & (bounds[:, 2] >= 0)
+    tight = boxes[:]
+    tight.bbox = torch.where(cut[:, None], bounds, boxes.bbox)
+    return tight
 
 
 def _is_source(other, annotations, needed):

@@ -92,6 +92,23 @@ def test_objects_are_pasted_where_they_lie_as_far_as_the_image_reaches(width, ot
     assert (image < 50).all()  # the item's own pixels are not written to
 
 
+def test_the_box_of_an_object_that_does_not_fit_ends_with_what_is_left_of_its_mask():
+    """A line from the lower left corner to the upper right one, of which the lower half is left."""
+    line = torch.eye(16, dtype=torch.uint8).flip(0)[:, :16].reshape(1, 16, 16)
+    instances = BoxList([[0, 0, 15, 15]], (16, 16))
+    instances.add_field("labels", torch.tensor([1]))
+    instances.add_field("masks", SegmentationMask(line, (16, 16), "mask"))
+    tall = ImageAnnotations((8, 16), Drawn(1, columns=0)[0][1].instances.pad((8, 16)))
+    result, pasted = paste_some(
+        torch.zeros(3, 16, 8, dtype=torch.uint8),
+        tall,
+        torch.full((3, 16, 16), 7, dtype=torch.uint8),
+        ImageAnnotations((16, 16), instances),
+        RULES,
+    )
+    assert pasted.instances.bbox.tolist() == [[0, 8, 7, 15]] and (result[0] == 7).sum() == 8
+
+
 def test_each_number_of_objects_is_as_likely():
     counts = Counter()
     for seed in range(300):
