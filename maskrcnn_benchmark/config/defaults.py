@@ -10,6 +10,7 @@ for more than a machine has. Names that others may add to, such as those of head
 import os
 from collections.abc import Iterable
 
+from maskrcnn_benchmark.config.class_weights import class_weights_range
 from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.utils.ranges import Choice, Either, Flag, Integer, Number, Row, Sequence, Text
 
@@ -44,7 +45,7 @@ NAME_OR_NONE = Text(empty=True)
 NAMES = Sequence(NAME)
 PATH = Text(4096, what="a path")
 PATH_OR_NONE = Text(4096, empty=True, what="a path")
-NORM = Choice("", "GN", "BN", "FrozenBN")
+NORM = Choice("", "GN", "BN", "SyncBN", "FrozenBN")
 PRECISION = Choice("float32", "float16", "bfloat16")
 MEAN_AND_DEVIATION = ("mean", Number()), ("standard deviation", Number(0))
 
@@ -183,8 +184,8 @@ OPTIONS = [
             "MODEL.FPN.NORM",
             "",
             NORM,
-            'Norm after the convolutions of the feature pyramid: "GN", "BN", "FrozenBN" (batch norm whose statistics '
-            'and factors stay) or "" for what USE_GN says',
+            'Norm after the convolutions of the feature pyramid: "GN", "BN", "SyncBN" (batch norm over all processes), '
+            '"FrozenBN" (batch norm whose statistics and factors stay) or "" for what USE_GN says',
         ),
         Option("MODEL.FPN.USE_RELU", False, FLAG, "A ReLU after the convolutions of the feature pyramid"),
         Option(
@@ -207,10 +208,15 @@ OPTIONS = [
             "MODEL.RESNETS.TRANS_FUNC",
             "BottleneckWithFixedBatchNorm",
             NAME,
-            "BottleneckWith{FixedBatchNorm,GN,BatchNorm} or, for R-18 and R-34, "
-            "BasicBlockWith{FixedBatchNorm,GN,BatchNorm}",
+            "BottleneckWith{FixedBatchNorm,GN,BatchNorm,SyncBatchNorm} or, for R-18 and R-34, "
+            "BasicBlockWith{FixedBatchNorm,GN,BatchNorm,SyncBatchNorm}",
         ),
-        Option("MODEL.RESNETS.STEM_FUNC", "StemWithFixedBatchNorm", NAME, "StemWith{FixedBatchNorm,GN,BatchNorm}"),
+        Option(
+            "MODEL.RESNETS.STEM_FUNC",
+            "StemWithFixedBatchNorm",
+            NAME,
+            "StemWith{FixedBatchNorm,GN,BatchNorm,SyncBatchNorm}",
+        ),
         Option("MODEL.RESNETS.RES5_DILATION", 1, DILATION, "Dilation of the last stage"),
         Option(
             "MODEL.RESNETS.BACKBONE_OUT_CHANNELS",
@@ -364,14 +370,21 @@ OPTIONS = [
             CLASSES_AND_BACKGROUND,
             "Classes and background. Taken from the data set unless a file or the command line sets it",
         ),
+        Option(
+            "MODEL.ROI_BOX_HEAD.CLASS_WEIGHTS",
+            (),
+            class_weights_range("inverse_sqrt", "effective_number"),
+            'Weights of the classes in the loss: (), "inverse_sqrt" or "effective_number" of how frequent objects are, '
+            "or by hand (docs/training.md)",
+        ),
         Option("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Width of the fully connected layers"),
         Option("MODEL.ROI_BOX_HEAD.USE_GN", False, FLAG, "Group norm in the head"),
         Option(
             "MODEL.ROI_BOX_HEAD.NORM",
             "",
             NORM,
-            'Of FPNXconv1fcFeatureExtractor: norm after its convolutions, "GN", "BN", "FrozenBN" or "" for what USE_GN '
-            "says",
+            'Of FPNXconv1fcFeatureExtractor: norm after its convolutions, "GN", "BN", "SyncBN", "FrozenBN" or "" for '
+            "what USE_GN says",
         ),
         Option(
             "MODEL.ROI_BOX_HEAD.DILATION", 1, DILATION, "Of FPNXconv1fcFeatureExtractor: dilation of its convolutions"
@@ -421,8 +434,8 @@ OPTIONS = [
         Option(
             "MODEL.DENSE_TRUNK.NORM",
             "GN",
-            Choice("GN", "BN", ""),
-            'Normalisation in the dense decoder and in the fine decoder: "GN", "BN" or "" for none',
+            Choice("GN", "BN", "SyncBN", ""),
+            'Normalisation in the dense decoder and in the fine decoder: "GN", "BN", "SyncBN" or "" for none',
         ),
         Option(
             "MODEL.DENSE_TRUNK.LOSS_STRIDE",
@@ -626,6 +639,14 @@ OPTIONS = [
         Option("DATALOADER.SIZE_DIVISIBILITY", 0, Integer(0, 1024), "Batches are padded to a multiple of this"),
         Option("DATALOADER.ASPECT_RATIO_GROUPING", True, FLAG, "Batches hold only upright or only wide images"),
         Option(
+            "DATALOADER.REPEAT_THRESHOLD",
+            0.0,
+            FRACTION,
+            "Training images with a class that occurs in a smaller share of them than this are drawn more often "
+            "(repeat-factor sampling, Gupta et al. 2019), such as 0.001; 0 draws every image as often "
+            "(docs/training.md)",
+        ),
+        Option(
             "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
             True,
             FLAG,
@@ -713,8 +734,9 @@ OPTIONS = [
             "SOLVER.MAX_EPOCHS",
             0,
             Number(0, 10**6),
-            "Times that each training image is seen. Above 0 it decides on MAX_ITER, and STEPS move in proportion: 12 "
-            "here, MAX_ITER 12 and STEPS (8, 11) are steps after 8 and 11 of 12 epochs",
+            "Times that each training image is seen, with DATALOADER.REPEAT_THRESHOLD those of no rare class. Above 0 "
+            "it decides on MAX_ITER, and STEPS move in proportion: 12 here, MAX_ITER 12 and STEPS (8, 11) are steps "
+            "after 8 and 11 of 12 epochs",
         ),
         Option("SOLVER.BASE_LR", 0.001, Number(0, 1000), "Learning rate of weights. Scale it with IMS_PER_BATCH"),
         Option("SOLVER.BIAS_LR_FACTOR", 2, Integer(0, 1000), "Factor of the learning rate for biases"),

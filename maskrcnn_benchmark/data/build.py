@@ -1,6 +1,7 @@
 """From a config to data sets, their vocabulary, and the loaders of batches."""
 
 import gc
+import logging
 import resource
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
 from maskrcnn_benchmark.data.copy_paste import CopyPasteDataset
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset
+from maskrcnn_benchmark.data.draws import repeat_factors, task_of_classes
 from maskrcnn_benchmark.data.handover import HandedOver
 from maskrcnn_benchmark.data.mixing import (
     in_learned_vocabulary,
@@ -36,6 +38,7 @@ from maskrcnn_benchmark.data.samplers import (
     GroupedBatchSampler,
     MixtureSampler,
     PartOfBatchSampler,
+    RepeatFactorSampler,
     SeededBatchSampler,
     SeededDataset,
     WholeBatchSampler,
@@ -49,6 +52,8 @@ from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.devices import names_cuda
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.workers import kill_workers_at_exit, leave_signals_to_parent, start_method
+
+logger = logging.getLogger(__name__)
 
 # Upright images in one group, wide ones in the other
 ASPECT_RATIO_BOUNDS = (1.0,)
@@ -212,15 +217,24 @@ def training_items(cfg: CfgNode, dataset: AnnotatedDataset) -> SeededDataset:
 
 
 def _training_sampler(cfg, dataset):
-    """Images by DATASETS.RATIOS or, without, as often as they occur; what is mixed is told in the log."""
-    ratios = sampling_ratios(cfg)
+    """Images by DATASETS.RATIOS and DATALOADER.REPEAT_THRESHOLD or, without, once; what is mixed is told in the log."""
+    ratios, factors = sampling_ratios(cfg), repeat_factors(cfg, dataset, _enabled_tasks(cfg))
     names = cfg.DATASETS.TRAIN
     if len(names) > 1:
         log_mixture(names, dataset.datasets, ratios, _enabled_tasks(cfg))
+    if factors is not None:
+        logger.info(
+            "DATALOADER.REPEAT_THRESHOLD %g by the classes of %s: %d of %d images are drawn more than once in an "
+            "epoch, up to %.3g times; an epoch has %.0f images",
+            *(cfg.DATALOADER.REPEAT_THRESHOLD, task_of_classes(cfg, dataset, _enabled_tasks(cfg)).title),
+            *(np.count_nonzero(factors > 1), len(factors), factors.max(), factors.sum()),
+        )
+    if not ratios and factors is not None:
+        return RepeatFactorSampler(factors, cfg.SOLVER.SEED)
     if not ratios:
         return DistributedSampler(dataset, 1, 0, shuffle=True, seed=cfg.SOLVER.SEED)
     sizes = [len(each) for each in dataset.datasets]
-    return MixtureSampler(sizes, ratios, 1, 0, seed=cfg.SOLVER.SEED)
+    return MixtureSampler(sizes, ratios, 1, 0, seed=cfg.SOLVER.SEED, factors=factors)
 
 
 def _test_loader(cfg, dataset, images_per_process, processes, rank):

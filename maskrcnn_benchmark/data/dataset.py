@@ -1,7 +1,7 @@
 """What the rest may ask of a data set, how its labels are read, and an adapter for data sets of other classes."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -294,10 +294,39 @@ class AnnotatedDataset(torch.utils.data.Dataset):
 
         Objects are there if a task per region is wanted. What is not annotated or not wanted is None.
         """
+        return self._read(index, self._readers)
+
+    def annotations_for(self, index: int, tasks: Collection[str]) -> ImageAnnotations:
+        """`get_annotations` of which only the labels of some tasks are needed, which spares reading the others.
+
+        A data set that makes its annotations itself reads all.
+        """
+        if self._readers is None:
+            return self.get_annotations(index)
+        return self._read(index, [key for key in self._readers if key in tasks])
+
+    def object_labels(self, index: int) -> np.ndarray | None:
+        """Labels of an image's objects, crowds aside: int64 [N], or None where objects are not annotated or not wanted.
+
+        Counting classes asks for those of all images, so that a layout may know them without their boxes.
+        """
+        if self._readers is None:
+            objects = self.get_annotations(index).instances
+        else:
+            image = self.image(index)
+            objects = image.objects if self._region_tasks else None
+            objects = None if objects is None else image.kept(objects)
+        if objects is None:
+            return None
+        labels = objects.get_field("labels")
+        return (labels[~objects.get_field("iscrowd")] if objects.has_field("iscrowd") else labels).numpy()
+
+    def _read(self, index: int, keys: Collection[str]) -> ImageAnnotations:
         image = self.image(index)
-        objects = image.objects if self._region_tasks else None
+        objects = image.objects if self._region_tasks.intersection(keys) else None
         labels = {}
-        for key, reader in self._readers.items():
+        for key in keys:
+            reader = self._readers[key]
             field = self._fields[key]
             if field is None:
                 labels[key] = reader.read(image)

@@ -1,7 +1,7 @@
 """A data set in the names of another, so that one network learns from both."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from PIL import Image
 
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset, as_dataset
 from maskrcnn_benchmark.data.datasets.concat_dataset import ConcatDataset
+from maskrcnn_benchmark.data.same_names import match_objects
 from maskrcnn_benchmark.data.vocabulary_map import VocabularyMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
@@ -45,6 +46,7 @@ class MappedDataset(AnnotatedDataset):
         self.vocabulary = vocabulary
         self.names = VocabularyMap(self.dataset.vocabulary, vocabulary, tasks)
         self.tasks = frozenset(self.dataset.tasks & self.names.tasks())
+        self._label_of = np.array(match_objects(self.dataset.vocabulary, vocabulary), np.int64)
 
     @property
     def ids(self) -> Any:  # type: ignore[override]
@@ -97,6 +99,16 @@ class MappedDataset(AnnotatedDataset):
     def get_annotations(self, idx: int) -> ImageAnnotations:
         """`ImageAnnotations` of an image in its own pixels, without opening the image."""
         return self.names(self.dataset.get_annotations(idx))
+
+    def annotations_for(self, idx: int, tasks: Collection[str]) -> ImageAnnotations:
+        return self.names(self.dataset.annotations_for(idx, tasks))
+
+    def object_labels(self, idx: int) -> np.ndarray | None:
+        labels = self.dataset.object_labels(idx) if self.names.known_labels[1:].any() else None
+        if labels is None:
+            return None
+        labels = self._label_of[labels]
+        return labels[labels > 0]
 
 
 def in_vocabulary(dataset: AnnotatedDataset, vocabulary: Vocabulary) -> AnnotatedDataset:

@@ -8,6 +8,7 @@ import contextlib
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -204,6 +205,50 @@ def has_synchronized_norms(model: nn.Module) -> bool:
     return any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
 
 
+class JointBackward:
+    """Has the backward pass go through every synchronised norm that the forward pass went through, in all processes.
+
+    Whether a loss reaches a norm depends on what a process's images are annotated for, and on where its regions lie;
+    one that it does not reach would keep the others waiting. So each micro-batch's losses are added a zero that is made
+    of all these norms' results, through which no gradient comes.
+
+    Args:
+        model: the network; it is watched from now on.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._results: list[torch.Tensor] = []
+        for module in model.modules():
+            if isinstance(module, nn.SyncBatchNorm):
+                module.register_forward_hook(self._note)
+
+    def begin(self) -> None:
+        """Before the forward pass of a micro-batch."""
+        self._results.clear()
+
+    def zero(self) -> torch.Tensor | None:
+        """After it: a zero to be added to the losses, once; None where no synchronised norm has to do with them."""
+        results = [result for result in self._results if result.requires_grad]
+        self._results.clear()
+        return _Zero.apply(*results) if results else None
+
+    def _note(self, module: nn.Module, inputs: object, result: torch.Tensor) -> None:
+        self._results.append(result)
+
+
+class _Zero(torch.autograd.Function):
+    """0, made of tensors to which it gives no gradient."""
+
+    @staticmethod
+    def forward(context: Any, *tensors: torch.Tensor) -> torch.Tensor:
+        context.count = len(tensors)
+        return torch.zeros((), device=tensors[0].device)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[None, ...]:  # type: ignore[override]
+        return (None,) * context.count
+
+
 def broadcast_state(*modules: nn.Module) -> None:
     """Give all ranks the parameters and buffers of rank 0."""
     if get_world_size() == 1:
@@ -219,11 +264,14 @@ def broadcast_state(*modules: nn.Module) -> None:
 def synchronize_batch_norm(model: nn.Module, device: torch.device | str) -> nn.Module:
     """Make the backbone's trainable batch norms take their statistics over all ranks, where PyTorch can: on CUDA.
 
-    Only the backbone is converted, since it runs on every rank in every step; a synchronised norm in a head that one
-    rank skips would hang the others.
+    Only the backbone is converted, since it runs on every rank in every step; those of other parts are as the config
+    has them ("BN" or "SyncBN").
     """
     if get_world_size() > 1 and torch.device(device).type == "cuda":
-        model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(model.backbone)
+        for parent in list(model.backbone.modules()):  # type: ignore[union-attr]
+            for name, norm in parent.named_children():
+                if isinstance(norm, nn.modules.batchnorm._BatchNorm) and not isinstance(norm, nn.SyncBatchNorm):
+                    setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(norm))
     return model
 
 

@@ -10,10 +10,12 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from maskrcnn_benchmark.engine.data_parallel import GradientAverage, has_synchronized_norms
+from maskrcnn_benchmark.engine.data_parallel import GradientAverage, JointBackward, has_synchronized_norms
 from maskrcnn_benchmark.engine.precision import autocast
+from maskrcnn_benchmark.layers import SyncBatchNorm2d
 from maskrcnn_benchmark.multitask.interactions import GradientStatistics
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
+from maskrcnn_benchmark.multitask.task_gradients import WANTED_BY
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.target_batch import TargetBatch
@@ -88,6 +90,13 @@ class TrainingStep:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         loss_combiner.attach(model)
         self.average = self._gradient_average(bucket_bytes) if get_world_size() > 1 else None
+        self.joint = JointBackward(model) if self.average is not None and has_synchronized_norms(model) else None
+        if self.joint is not None and loss_combiner.takes_apart and _norms_of_config(model):
+            raise UserError(
+                f"{WANTED_BY} run backward passes of single tasks, which processes with different labels do not have "
+                "alike, and norms over all processes (SyncBN) wait for one another in each; choose BN or GN, or leave "
+                "those options at their defaults"
+            )
 
     def __call__(
         self,
@@ -149,10 +158,19 @@ class TrainingStep:
             return
         self.average.begin()
         for (first, last), normalizer in zip(bounds[:-1], normalizers):
-            self.loss_combiner.backward(self._losses(images, targets, first, last), normalizer, self.scaler)
-        losses = self._losses(images, targets, *bounds[-1])
-        self.loss_combiner.backward(losses, normalizers[-1], self.scaler, self.average.last_pass)
+            losses, joint = self._joint_losses(images, targets, first, last)
+            self.loss_combiner.backward(losses, normalizer, self.scaler, joint=joint)
+        losses, joint = self._joint_losses(images, targets, *bounds[-1])
+        self.loss_combiner.backward(losses, normalizers[-1], self.scaler, self.average.last_pass, joint)
         self.average.send_rest(self.loss_combiner.settled())
+
+    def _joint_losses(self, images, targets, first, last):
+        """`_losses`, and the zero that makes the backward pass alike in all processes, or None."""
+        if self.joint is None:
+            return self._losses(images, targets, first, last), None
+        self.joint.begin()
+        losses = self._losses(images, targets, first, last)
+        return losses, self.joint.zero()
 
     def _losses(self, images, targets, first, last):
         """{loss name: scalar} of the images first..last-1; {} of no image."""
@@ -240,6 +258,10 @@ class TrainingStep:
             torch._foreach_mul_([p.grad for p in used if p.grad is not None], self.clip_norm / (norm + 1e-6))
         self.scaler.step(self.optimizer)
         self.scaler.update()
+
+
+def _norms_of_config(model):
+    return any(isinstance(module, SyncBatchNorm2d) for module in model.modules())
 
 
 @contextlib.contextmanager

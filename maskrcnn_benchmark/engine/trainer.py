@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.class_weights import is_uncounted
 from maskrcnn_benchmark.data.batches import Batches, StopWaiting
 from maskrcnn_benchmark.engine.best_result import BEST, describe, is_over, score_of, with_evaluation
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, broadcast_state
@@ -109,6 +110,12 @@ class Training:
     average: WeightAverage | None = None
 
     def __post_init__(self) -> None:
+        for task in enabled_tasks(self.cfg):
+            if task.weights_option and is_uncounted(self.cfg.value_of(task.weights_option)):
+                raise UserError(
+                    f"{task.weights_option} is a rule of which no weights were made; call "
+                    "data.class_weights.bind_class_weights before the network is built"
+                )
         loss_combiner = (
             build_loss_combiner(self.cfg, enabled_tasks(self.cfg)) if self.loss_combiner is None else self.loss_combiner
         )

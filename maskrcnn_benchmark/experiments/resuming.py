@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from maskrcnn_benchmark.config.class_weights import is_uncounted
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.config.paths_catalog import is_own_catalog
 from maskrcnn_benchmark.engine.trainer import is_finished
@@ -70,12 +71,15 @@ class Begun:
         iteration: that it has come to.
         changes: the options of the config that differ from its own.
         is_finished: whether, by the config's options, there is nothing left to train.
+        counted: options with weights of classes, of which the config has the rule alone and the checkpoint also the
+            weights that were made by it.
     """
 
     file: str
     iteration: int
     changes: tuple[Change, ...]
     is_finished: bool = False
+    counted: tuple[Change, ...] = ()
 
     def refuse(self, cfg: ConfigNode) -> None:
         """Raise `UserError` if it cannot go on with an option of the config; all that differ are told before.
@@ -89,7 +93,7 @@ class Begun:
                 f"{self.file}: a training that has begun cannot change {', '.join(fixed)}; go on with the checkpoint's "
                 f"value{'s' if len(fixed) > 1 else ''}, or choose another OUTPUT_DIR"
             )
-        self._give_back(cfg, [change for change in self.changes if change.key in BEGINNING])
+        self._give_back(cfg, [*self.counted, *(change for change in self.changes if change.key in BEGINNING)])
 
     def tell(self) -> None:
         """Warn of the options that differ, and say of each whether it takes effect."""
@@ -106,7 +110,7 @@ class Begun:
         """
         idle = [change for change in self.changes if not change.key.startswith((*MACHINE, *ENDING))]
         idle = [change for change in idle if is_tested or not change.key.startswith(TESTING)]
-        self._give_back(cfg, idle)
+        self._give_back(cfg, [*self.counted, *idle])
         goal = [change for change in idle if change.key == "SOLVER.MAX_ITER"]
         if goal and goal[0].before > self.iteration:
             cfg.SOLVER.MAX_ITER = self.iteration  # it was to train for longer, and ends here
@@ -148,8 +152,11 @@ def find_begun(cfg: ConfigNode) -> Begun | None:
         return None
     file, entries = checkpointer.get_checkpoint_file(), checkpointer.latest_entries()
     tree = parse_yaml(entries.get("config", ""), f"the config in {file}", "take another checkpoint")
-    changes = tuple(_changes(cfg, tree)) if isinstance(tree, dict) else ()
-    return Begun(file, entries["iteration"], changes, is_finished(cfg, entries))
+    changes = list(_changes(cfg, tree)) if isinstance(tree, dict) else []
+    weights = {task.weights_option for task in TASKS.values()}
+    counted = tuple(c for c in changes if c.key in weights and is_uncounted(c.now) and [c.now[0]] == c.before[:1])
+    others = tuple(change for change in changes if change not in counted)
+    return Begun(file, entries["iteration"], others, is_finished(cfg, entries), counted)
 
 
 def _changes(cfg, tree):

@@ -15,7 +15,9 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.batches import ending_workers
 from maskrcnn_benchmark.data.build import bind_vocabulary, build_datasets, load_vocabulary, make_data_loader
+from maskrcnn_benchmark.data.class_weights import bind_class_weights
 from maskrcnn_benchmark.data.datasets import COCODataset
+from maskrcnn_benchmark.data.draws import expected_draws
 from maskrcnn_benchmark.data.known_names import known_vocabulary
 from maskrcnn_benchmark.data.mixing import check_test_vocabularies
 from maskrcnn_benchmark.engine.best_result import BEST, check_metric, describe
@@ -88,7 +90,8 @@ def train(cfg: CfgNode, skip_test: bool = False) -> nn.Module:
 def _train(cfg, skip_test, device):
     if cfg.SOLVER.MAX_EPOCHS:
         make_missing_mini_detail(cfg)
-        fill_in_iterations(cfg, len(build_datasets(cfg, is_train=True)[0]))
+        draws = expected_draws(cfg, build_datasets(cfg, is_train=True)[0], enabled_tasks(cfg))
+        fill_in_iterations(cfg, round(draws.sum()))
     begun = find_begun(cfg)
     is_done = begun is not None and begun.is_finished
     config, is_tested = Path(cfg.OUTPUT_DIR) / "config.yml", (Path(cfg.OUTPUT_DIR) / RESULTS).is_file()
@@ -99,6 +102,7 @@ def _train(cfg, skip_test, device):
     make_missing_mini_detail(cfg)
     vocabulary = load_vocabulary(cfg)
     bind_vocabulary(cfg, vocabulary)
+    bind_class_weights(cfg, vocabulary, enabled_tasks(cfg), lambda: build_datasets(cfg, is_train=True)[0])
     bind_backbone(cfg)
     with begun.named() if begun is not None else contextlib.nullcontext():
         training = _build_training(cfg, vocabulary, device)

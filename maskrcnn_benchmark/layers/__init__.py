@@ -5,7 +5,7 @@ from torch.nn.functional import interpolate
 from torchvision.ops import RoIPool as ROIPool
 from torchvision.ops import roi_pool
 
-from maskrcnn_benchmark.layers.batch_norm import FrozenBatchNorm2d, conv_norm
+from maskrcnn_benchmark.layers.batch_norm import FrozenBatchNorm2d, SyncBatchNorm2d, conv_norm, has_any
 from maskrcnn_benchmark.layers.conv import Conv2d
 from maskrcnn_benchmark.layers.cross_entropy import mean_cross_entropy
 from maskrcnn_benchmark.layers.deform_conv import DFConv2d
@@ -30,5 +30,7 @@ __all__ = [
     "interpolate",
     "BatchNorm2d",
     "FrozenBatchNorm2d",
+    "SyncBatchNorm2d",
     "conv_norm",
+    "has_any",
 ]

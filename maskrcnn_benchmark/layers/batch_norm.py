@@ -1,13 +1,15 @@
-"""Batch norm with fixed statistics, for backbones that start from trained weights."""
+"""Batch norm with fixed statistics, for backbones that start from trained weights, and with those of all processes."""
 
 import math
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torchvision import ops
 
 from maskrcnn_benchmark.layers.conv import conv2d
+from maskrcnn_benchmark.utils.comm import get_world_size
 from maskrcnn_benchmark.utils.tensor_cache import is_traced, outliving
 
 
@@ -107,3 +109,67 @@ def _dtype_of_convolutions(x):
     device = x.device.type
     on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if on else x.dtype
+
+
+class SyncBatchNorm2d(nn.SyncBatchNorm):
+    """Batch norm whose statistics in training are those of the batches of all processes together.
+
+    On accelerators it is PyTorch's; on a processor, for which PyTorch has none, it computes the same in float64. In one
+    process, and in evaluation, it is `nn.BatchNorm2d`, whose names its parameters and buffers have.
+
+    All processes must call it equally often and in the same order, forward and backward, be it with an empty batch
+    (`has_any`); at least one batch must not be empty. `engine.step` sees to the backward passes.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] -> the same shape and dtype."""
+        if not self.training or get_world_size() == 1:
+            return nn.modules.batchnorm._BatchNorm.forward(self, x)
+        if x.device.type != "cpu":
+            return super().forward(x)
+        values, places = x.double(), [0, *range(2, x.ndim)]
+        sums = torch.stack([values.sum(places), values.square().sum(places)])
+        count = torch.tensor([x.numel() // x.shape[1]], dtype=torch.float64)
+        dist.all_reduce(count)
+        mean, square = _SumOverRanks.apply(sums) / count
+        variance = square - mean.square()
+        self._take_statistics(mean.detach(), variance.detach(), float(count))
+        shape = 1, -1, *[1] * (x.ndim - 2)
+        normal = (values - mean.view(shape)) * (variance.view(shape) + self.eps).rsqrt()
+        return (normal * self.weight.double().view(shape) + self.bias.double().view(shape)).to(x.dtype)
+
+    @torch.no_grad()
+    def _take_statistics(self, mean: torch.Tensor, variance: torch.Tensor, count: float) -> None:
+        """Move the running statistics, the variance without bias, as `nn.BatchNorm2d` does."""
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        unbiased = variance * (count / max(count - 1, 1))
+        for running, seen in ((self.running_mean, mean), (self.running_var, unbiased)):
+            running.lerp_(seen.to(running.dtype), self.momentum)  # type: ignore
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum over all processes; each one's gradient is that of the sum of all processes' losses."""
+
+    @staticmethod
+    def forward(context: Any, x: torch.Tensor) -> torch.Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+
+def has_any(number: int, module: nn.Module) -> bool:
+    """Whether a module is to be run in training on `number` regions: where there are some or, if its norms take the
+    statistics of all processes, where any process has some. All processes ask it then.
+    """
+    if get_world_size() == 1 or not any(isinstance(each, nn.SyncBatchNorm) for each in module.modules()):
+        return number > 0
+    device = next(module.parameters()).device
+    most = torch.tensor([number], device=device)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return bool(most.item())

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d
+from maskrcnn_benchmark.layers import Conv2d, FrozenBatchNorm2d, SyncBatchNorm2d
 from maskrcnn_benchmark.utils.errors import UserError
 
 MakeNorm = Callable[[int], nn.Module]  # of a number of channels
@@ -40,6 +40,7 @@ def norm_factory(cfg: CfgNode, node: CfgNode) -> MakeNorm | None:
     norms: dict[str, MakeNorm | None] = {
         "GN": group_norm_factory(cfg),
         "BN": nn.BatchNorm2d,
+        "SyncBN": SyncBatchNorm2d,
         "FrozenBN": FrozenBatchNorm2d,
         "": None,
     }

@@ -128,6 +128,11 @@ class LossCombiner(nn.Module):
         self._heads = [p for p in model.parameters() if id(p) not in backbone]
         self._own = own_parameters(model, self._task_objects)
 
+    @property
+    def takes_apart(self) -> bool:
+        """Whether some steps take the tasks' gradients one by one, once a model is attached."""
+        return self._tap is not None
+
     def normalizers_of(self, micro_batches: Sequence[Sequence]) -> list[LossNormalizer]:
         """The `LossNormalizer` of each micro-batch of a step, see `loss_normalizers.normalizers_of`."""
         return normalizers_of(micro_batches, self._task_objects)
@@ -167,6 +172,7 @@ class LossCombiner(nn.Module):
         normalizer: LossNormalizer | None = None,
         scaler: torch.amp.GradScaler | None = None,
         last_pass: Callable[[Iterable[nn.Parameter]], contextlib.AbstractContextManager] = _alone,
+        joint: torch.Tensor | None = None,
     ) -> None:
         """Bring the gradients of one micro-batch into the parameters' `grad`.
 
@@ -179,6 +185,8 @@ class LossCombiner(nn.Module):
             last_pass: function that gets an iterable of parameters and returns a context manager, as
                 `GradientAverage.last_pass`: entered around the backward pass that completes the gradients of all
                 parameters but those given, which are complete before. For the last micro-batch only.
+            joint: a zero with a graph that the backward pass of the losses goes through as well, or alone where there
+                is no loss; where gradients are taken by task it is left out.
         """
         step = self._step
         normalizer = whole(self.tasks) if normalizer is None else normalizer
@@ -192,7 +200,7 @@ class LossCombiner(nn.Module):
             scaled[key] = loss if isinstance(factor, float) and factor == 1.0 else loss * factor
         step.note(losses, task_losses, normalizer, factors, total, self._owners)
         if self._tap is None or not self._tap.is_open:
-            self._backward_of_sum(scaled, scaler, last_pass)
+            self._backward_of_sum(scaled, scaler, last_pass, joint)
             return
         if step.by_task or step.is_sampled:
             losses.clear()
@@ -313,8 +321,10 @@ class LossCombiner(nn.Module):
         values, known = message.tolist()
         return {key: value for key, value, k in zip(self.tasks, values, known) if k > 0}
 
-    def _backward_of_sum(self, scaled, scaler, last_pass):
+    def _backward_of_sum(self, scaled, scaler, last_pass, joint):
         """The plain sum, in one pass through the whole network."""
+        if joint is not None:
+            scaled = {**scaled, "": joint}
         absent = (p for key, own in self._own.items() if key not in scaled for p in own)
         with last_pass(itertools.chain(self.learned_parameters(), absent)):
             if scaled:

@@ -44,7 +44,11 @@ def _pairs(module):
 
 def _foldable(conv, norm):
     is_plain = type(conv).forward in (nn.Conv2d.forward, Conv2d.forward) and conv.padding_mode == "zeros"
-    return is_plain and isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d) and norm.running_mean is not None
+    return (
+        is_plain
+        and isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d | nn.SyncBatchNorm)
+        and norm.running_mean is not None
+    )
 
 
 @torch.no_grad()

@@ -116,6 +116,13 @@ class Classification(Task):
     def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
         return {"classes": [vocabulary.image_label_names[k] for k in np.flatnonzero(annotations.classes.numpy() > 0)]}
 
+    def class_names(self, vocabulary: Vocabulary) -> Sequence[str]:
+        return vocabulary.image_label_names
+
+    def class_amounts(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> np.ndarray:
+        """1 for each label that the image has: int64 [C]."""
+        return (annotations.classes.numpy() > 0).astype(np.int64)
+
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         return [("labels", ", ".join(count["classes"]) or "none")]
 

@@ -1,6 +1,6 @@
 """Detection: a box, a class and a score for every object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.class_weights import class_weight_problems, class_weights
 from maskrcnn_benchmark.config.options import ClassCount
 from maskrcnn_benchmark.data.dataset import ObjectReader
 from maskrcnn_benchmark.data.same_names import match_objects
@@ -30,7 +31,7 @@ from maskrcnn_benchmark.structures.objects import Objects, best_first
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
-from maskrcnn_benchmark.utils.ranges import Integer, Range
+from maskrcnn_benchmark.utils.ranges import Integer, Range, shown
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.charts import heat_map, ratio_tick
 from maskrcnn_benchmark.visualization.dataset_page import card, numbers_card, ratios_card
@@ -39,6 +40,7 @@ from maskrcnn_benchmark.visualization.objects import names_and_colours, paint_bo
 from maskrcnn_benchmark.visualization.palette import class_colours
 
 AREA_LIMITS = ((32, "medium"), (96, "large"))  # COCO's ranges of size: sides of squares of 32^2 and 96^2 pixels
+BACKGROUND = "background"  # in the weights of classes, label 0
 CENTRE_CELLS = (20, 30)  # rows and columns of the map of centres
 
 
@@ -63,6 +65,7 @@ class Detection(Task):
     per = "region"
     scored_with = ("instance",)  # an object is as large as its mask
     iou_type = "bbox"
+    weights_option = "MODEL.ROI_BOX_HEAD.CLASS_WEIGHTS"
 
     # Options ----------------------------------------------------------------------------------------------------------
 
@@ -74,6 +77,27 @@ class Detection(Task):
             ClassCount("MODEL.ROI_BOX_HEAD.NUM_CLASSES", count, what),
             ClassCount("MODEL.RETINANET.NUM_CLASSES", count, what, where="RETINANET_ON"),
         ]
+
+    def check(self, cfg: CfgNode) -> Iterator[str]:
+        value = cfg.MODEL.ROI_BOX_HEAD.CLASS_WEIGHTS
+        yield from class_weight_problems(self.weights_option, value)
+        other = next((name for name in ("RETINANET_ON", "RPN_ONLY") if cfg.MODEL[name]), None)
+        if value and other is not None:
+            yield (
+                f"{self.weights_option} is {shown(value)}, but with MODEL.{other} there is no box head that would read "
+                "it; leave it out"
+            )
+
+    def class_weights(self, cfg: CfgNode, vocabulary: Vocabulary | None) -> tuple[float, ...] | None:
+        """The weights of background, which is 1 unless a pair names it, and of all classes."""
+        value = cfg.MODEL.ROI_BOX_HEAD.CLASS_WEIGHTS
+        pairs = [each for each in value if isinstance(each, list | tuple)]
+        background = next((float(weight) for name, weight in pairs if name == BACKGROUND), None)
+        others = [each for each in value if not isinstance(each, list | tuple) or each[0] != BACKGROUND]
+        weights = class_weights(self.weights_option, others, None if vocabulary is None else vocabulary.thing_names)
+        if weights is None and background is not None:
+            weights = (1.0,) * (cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES - 1)
+        return None if weights is None else (1.0 if background is None else background, *weights)
 
     def region_options(self, cfg: CfgNode) -> CfgNode:
         return cfg.MODEL.ROI_BOX_HEAD
@@ -121,6 +145,9 @@ class Detection(Task):
             "centres": (boxes[:, :2] + boxes[:, 2:] / 2) / np.maximum(annotations.size, 1),
         }
 
+    def class_names(self, vocabulary: Vocabulary) -> Sequence[str]:
+        return vocabulary.thing_names
+
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         objects, crowds = (_named_numbers(count[name], vocabulary.thing_names) for name in ("labels", "crowds"))
         return [("objects", objects or "none"), *([("crowds", crowds)] if crowds else [])]
@@ -151,7 +178,7 @@ class Detection(Task):
 
     def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> nn.Module:
         """The second stage, whose regions and detections the heads of the other tasks per region get."""
-        return build_roi_box_head(cfg, in_channels)
+        return build_roi_box_head(cfg, in_channels, self.class_weights(cfg, vocabulary))
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

@@ -150,7 +150,7 @@ class Instance(Task):
                 "MODEL.ROI_MASK_HEAD.NORM",
                 "",
                 NORM,
-                'Norm after each convolution: "GN", "BN", "FrozenBN" or "" for what USE_GN says',
+                'Norm after each convolution: "GN", "BN", "SyncBN", "FrozenBN" or "" for what USE_GN says',
             ),
         )
 

@@ -1,6 +1,6 @@
 """Semantic segmentation: a class for every pixel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import interpolate, one_hot
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.class_weights import class_weight_problems, class_weights_range
 from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.data.cityscapes import CityScapesImage
@@ -122,6 +123,7 @@ class Semantic(Task):
     losses = ("loss_semantic",)
     headline = "mIoU"
     parameter_prefixes = ("fpn_heads.heads.semantic.",)
+    weights_option = "MODEL.SEMANTIC_HEAD.CLASS_WEIGHTS"
 
     # Options ----------------------------------------------------------------------------------------------------------
 
@@ -134,7 +136,17 @@ class Semantic(Task):
                 CLASSES,
                 "Classes; unlabelled pixels have no class and are ignored. Taken from the data set unless set",
             ),
+            Option(
+                self.weights_option,
+                (),
+                class_weights_range("inverse_sqrt", "median_frequency"),
+                'Weights of the classes in the loss: (), "inverse_sqrt" or "median_frequency" of how frequent their '
+                "pixels are, or by hand (docs/training.md)",
+            ),
         )
+
+    def check(self, cfg: CfgNode) -> Iterator[str]:
+        yield from class_weight_problems(self.weights_option, cfg.MODEL.SEMANTIC_HEAD.CLASS_WEIGHTS)
 
     def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
         return [ClassCount("MODEL.SEMANTIC_HEAD.NUM_CLASSES", len(vocabulary.semantic_names), "semantic classes")]
@@ -173,6 +185,13 @@ class Semantic(Task):
         pixels = np.append(pixels[: len(vocabulary.semantic_names)], pixels[IGNORE_INDEX])
         return {"classes": [vocabulary.semantic_names[k] for k in np.flatnonzero(pixels[:-1])], "pixels": pixels}
 
+    def class_names(self, vocabulary: Vocabulary) -> Sequence[str]:
+        return vocabulary.semantic_names
+
+    def class_amounts(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> np.ndarray:
+        """Pixels of each class: int64 [C]."""
+        return self.count(annotations, vocabulary)["pixels"][:-1]
+
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         pixels = count["pixels"][:-1]
         names = [vocabulary.semantic_names[k] for k in np.argsort(-pixels, kind="stable")][: len(count["classes"])]
@@ -188,7 +207,8 @@ class Semantic(Task):
     def build_head(self, cfg: CfgNode, in_channels: int, vocabulary: Vocabulary | None) -> PixelClassifier:
         """Logits per class and cell of the dense features."""
         stride, count = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE, cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES
-        return PixelClassifier(in_channels, count, "loss_semantic", _label_map, stride)
+        weights = self.class_weights(cfg, vocabulary)
+        return PixelClassifier(in_channels, count, "loss_semantic", _label_map, stride, weights)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config import add_options
+from maskrcnn_benchmark.config.class_weights import class_weights
 from maskrcnn_benchmark.config.defaults import task_options
 from maskrcnn_benchmark.config.options import ClassCount, Option
 from maskrcnn_benchmark.evaluation.coco.proposals import MOST_PROPOSALS, ProposalEvaluator
@@ -67,6 +68,8 @@ class Task:
         requires: keys of the tasks whose outputs this one's may be made from or attached to, see `requirements`.
         scored_with: keys of other tasks whose labels its metrics read as well, whether or not those are predicted.
         iou_type: what the original library calls it, "" for tasks that it does not have.
+        weights_option: the option with the weights of its classes in its loss, in the range that
+            `config.class_weights.class_weights_range` makes; "" without one. `class_names` are those classes.
     """
 
     key: str = ""
@@ -82,6 +85,7 @@ class Task:
     requires: tuple[str, ...] = ()
     scored_with: tuple[str, ...] = ()
     iou_type: str = ""
+    weights_option: str = ""
 
     # Options ----------------------------------------------------------------------------------------------------------
 
@@ -104,6 +108,17 @@ class Task:
     def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
         """The options with a number of classes that a vocabulary decides."""
         return []
+
+    def class_weights(self, cfg: CfgNode, vocabulary: Vocabulary | None) -> tuple[float, ...] | None:
+        """The weights of its classes that a config says, see `config.class_weights.class_weights`.
+
+        Args:
+            vocabulary: that of the training data; None where it is not known.
+        """
+        if not self.weights_option:
+            return None
+        names = None if vocabulary is None else self.class_names(vocabulary)
+        return class_weights(self.weights_option, cfg.value_of(self.weights_option), names)
 
     def region_options(self, cfg: CfgNode) -> CfgNode | None:
         """The group under MODEL of its head on regions, with those of `region_pooling`; None without such a head."""
@@ -197,6 +212,17 @@ class Task:
         if hasattr(label, "labels"):
             return {"share of labelled pixels": float((label.labels != IGNORE_INDEX).float().mean())}
         return {}
+
+    def class_names(self, vocabulary: Vocabulary) -> Sequence[str]:
+        """The classes whose frequencies decide on weights or on how often images are drawn; () without such classes."""
+        return ()
+
+    def class_amounts(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> np.ndarray:
+        """How much of each of `class_names` an image that is annotated has, such as pixels: [C].
+
+        A task per region is not asked: its classes are those of the objects.
+        """
+        return np.zeros(len(self.class_names(vocabulary)))
 
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
         """What the page says below an image of its `count`: (name, text)."""

@@ -15,6 +15,8 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 
 ROOT = Path(__file__).parents[2] / "configs"
+# None of the original's
+OURS = ("detail/", "bases/", "timm/", "new_baselines/", "e2e_cascade")
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.yaml"))
 
 # File, trunk, what it answers, classes with background, and: learning rate x images a step x iterations
@@ -181,8 +183,7 @@ def _option(config, key):
 
 def test_every_file_of_the_original_is_here_at_its_path():
     assert len(rows()) == 59
-    ours = ("detail/", "bases/", "timm/", "e2e_cascade")
-    assert [name for name in FILES if not name.startswith(ours)] == sorted(rows())
+    assert [name for name in FILES if not name.startswith(OURS)] == sorted(rows())
 
 
 @pytest.mark.parametrize("name", FILES)

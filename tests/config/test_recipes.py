@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.layers import FrozenBatchNorm2d, SyncBatchNorm2d
 from maskrcnn_benchmark.modeling.backbone import bind_backbone
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
-from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.solver import fill_in_iterations, make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import to_image_list
@@ -21,7 +23,8 @@ from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 pytest.importorskip("timm")
 
 ROOT = Path(__file__).parents[2] / "configs"
-OF_TODAY = ("TIMM:", 'WEIGHT: "torchvision://', "CASCADE:")
+OF_TODAY = ("TIMM:", 'WEIGHT: "torchvision://', "CASCADE:", "SyncBN")
+JITTER = "new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ.yaml"
 RECIPES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in ROOT.rglob("*.yaml")
@@ -58,7 +61,7 @@ def training(name, folder):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_built_stepped_and_resumed(name, tmp_path):
     cfg, model, optimizer, checkpointer = training(name, tmp_path)
-    assert ("/MSRA/" in cfg.MODEL.WEIGHT) == cfg.INPUT.TO_BGR255
+    assert ("/MSRA/" in cfg.MODEL.WEIGHT or name == JITTER) == cfg.INPUT.TO_BGR255
     step = TrainingStep(model.train(), build_loss_combiner(cfg, enabled_tasks(cfg)), optimizer, "cpu")
     image = torch.randint(0, 256, (3, SIZE[1], SIZE[0]), dtype=torch.uint8)
     outcome = step(to_image_list([image], 32), [annotations()], lambda: ["a"])
@@ -72,8 +75,21 @@ def test_a_recipe_is_built_stepped_and_resumed(name, tmp_path):
 
 
 def test_there_are_recipes_for_detail_and_for_coco():
-    assert {name.rpartition("/")[0] for name in RECIPES} == {"", "detail", "timm"}
+    assert {name.rpartition("/")[0] for name in RECIPES} == {"", "detail", "timm", "new_baselines"}
     assert {name for name in RECIPES if "cascade" in name} == {
         "e2e_cascade_mask_rcnn_R_50_FPN_1x.yaml",
         "detail/e2e_multitask_cascade_R_50_FPN_1x.yaml",
     }
+
+
+def test_large_scale_jitter_has_norms_over_all_processes_everywhere_and_moves_its_steps_with_the_epochs():
+    cfg = default_cfg.clone()
+    cfg.merge_from_file(str(ROOT / JITTER))
+    model = build_detection_model(cfg)
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm | FrozenBatchNorm2d)]
+    # 53 of the body, 8 of the pyramid, 4 of each head; two convolutions before the anchors
+    assert len(norms) == 53 + 8 + 4 + 4 and all(isinstance(norm, SyncBatchNorm2d) for norm in norms)
+    assert list(dict(model.rpn.head.conv.named_children())) == ["conv0", "conv1"]
+    cfg.merge_from_list(["SOLVER.MAX_EPOCHS", 400])
+    fill_in_iterations(cfg, 118000)
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (737500, (655556, 710184))

@@ -8,7 +8,10 @@ import threading
 import pytest
 import torch
 from fakes import Numbers, TwoTasks, make_cfg, run_training
+from torch import nn
 
+from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.engine.trainer import Training
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import NotWritten
 
@@ -434,3 +437,10 @@ def test_the_newest_checkpoints_are_kept(tmp_path):
     assert {path.name for path in tmp_path.glob("*.pth")} == {
         *("model_0000004.pth", "model_0000005.pth", "model_0000099.pth", "model_best.pth", "model_final.pth"),
     }
+
+
+def test_a_rule_for_weights_of_classes_of_which_none_were_made_is_refused():
+    cfg = default_cfg.clone()
+    cfg.MODEL.ROI_BOX_HEAD.CLASS_WEIGHTS = ("inverse_sqrt",)
+    with pytest.raises(UserError, match=r"ROI_BOX_HEAD.CLASS_WEIGHTS is a rule.*call data.class_weights.bind_class"):
+        Training(cfg, nn.Identity(), None, None, None, "cpu", {"iteration": 0})

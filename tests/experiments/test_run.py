@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.config import cfg as default_cfg
+from maskrcnn_benchmark.data import class_weights
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.engine.results import read_interactions, read_results
 from maskrcnn_benchmark.experiments.comparison import compare_folders
@@ -122,6 +123,26 @@ def test_the_saved_config_holds_the_class_counts_and_builds_the_same_run(finishe
     results = run_test(cfg)
     again = read_results(folder / "results.json")["semantic"]
     assert results["mini_detail_val"]["semantic"]["metrics"] == again["metrics"]
+
+
+def test_weights_that_were_counted_go_on_with_the_checkpoint_and_need_no_data(data, tmp_path, monkeypatch, caplog):
+    def weights_of(*options):
+        options = ("MODEL.SEMANTIC_HEAD.CLASS_WEIGHTS", "median_frequency", "SOLVER.TEST_PERIOD", 0, *options)
+        model = train(make_cfg(tmp_path, data, *options), skip_test=True)
+        return model.fpn_heads.heads["semantic"].class_weights.tolist()
+
+    begun = weights_of("SOLVER.MAX_ITER", 1)
+    assert len(begun) == 21 and len(set(begun)) > 5
+    stored = default_cfg.clone()
+    stored.merge_from_file(tmp_path / "config.yml")
+    assert stored.MODEL.SEMANTIC_HEAD.CLASS_WEIGHTS[0] == "median_frequency"
+    monkeypatch.setattr(class_weights, "count_classes", None)
+    caplog.clear()
+    with caplog.at_level("WARNING"):
+        assert weights_of("SOLVER.MAX_ITER", 2) == weights_of("SOLVER.MAX_ITER", 2) == begun  # goes on; is finished
+        assert "CLASS_WEIGHTS" not in caplog.text
+        weights_of("SOLVER.MAX_ITER", 3, "MODEL.SEMANTIC_HEAD.CLASS_WEIGHTS", (("sky", 2.0),))
+    assert "CLASS_WEIGHTS: ['median_frequency', ['aeroplane'" in caplog.text and "takes effect" in caplog.text
 
 
 def test_the_trivial_predictor_can_be_left_out(finished, data, tmp_path):

@@ -1,5 +1,7 @@
 """The mean over pixels is PyTorch's, also in the form that has one order of summation."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -31,3 +33,13 @@ def test_there_may_be_any_number_of_sides(shape):
     target = torch.randint(0, 5, shape, generator=generator)
     logits = torch.randn(shape[0], 5, *shape[1:], generator=generator, dtype=torch.float64)
     torch.testing.assert_close(mean_cross_entropy(logits, target), F.cross_entropy(logits, target))
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_weights_multiply_the_losses_and_not_the_number_of_pixels(deterministic):
+    logits = torch.zeros(1, 2, 4)  # every pixel loses log 2
+    target, weight = torch.tensor([[0, 1, 1, 255]]), torch.tensor([0.5, 3.0])
+    with deterministic_kernels(deterministic):
+        assert mean_cross_entropy(logits, target, 255, weight).item() == pytest.approx(math.log(2) * 6.5 / 3)
+        rare = torch.ones(1, 4, dtype=torch.int64)  # a weight counts also where there is no other class
+        assert mean_cross_entropy(logits, rare, 255, weight).item() == pytest.approx(3 * math.log(2))

@@ -4,12 +4,18 @@ import os
 
 import torch
 import torch.distributed as dist
+from torch import nn
 from toy_network import PARTIAL, WHOLE, ToyNetwork, annotations, images_of
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.engine.step import TrainingStep
+from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DenseFeatures
+from maskrcnn_benchmark.modeling.fpn_heads.semantic import PixelClassifier
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_optimizer
+from maskrcnn_benchmark.structures.dense_map import SemanticMap
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.tasks.task import enabled_tasks
 
 PARAMETERS = ("MULTITASK.GRADIENTS_AT", "parameters")
@@ -61,11 +67,43 @@ def train(options, rank=0, ranks=1, portions=1):
     return weights, [(look.norms, look.cosines) for look in looks if look is not None]
 
 
+class WeightedNetwork(nn.Module):
+    """Pixels of three classes that weigh differently."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = nn.Conv2d(3, 5, 4, stride=4)
+        self.head = PixelClassifier(5, 3, "loss_semantic", lambda target: target.semantic.labels, 2, (0.25, 4.0, 1.0))
+
+    def forward(self, images, targets):
+        features = self.backbone(images.tensors)
+        return self.head(DenseFeatures([], images.image_sizes, features), None, targets)[1]
+
+
+def train_weighted(rank=0, ranks=1, portions=1):
+    """The weights after some steps on four images, each of another mixture of classes: the last has one alone."""
+    config = cfg.clone()
+    config.MODEL.DETECTION_ON, config.MODEL.SEMANTIC_ON = False, True
+    network, combiner = WeightedNetwork(), build_loss_combiner(config, enabled_tasks(config))
+    step = TrainingStep(network, combiner, torch.optim.SGD(network.parameters(), 0.1), "cpu", accumulate=portions)
+    generator = torch.Generator().manual_seed(1)
+    tensors = torch.randn(4, 3, 8, 8, generator=generator)
+    labels = torch.randint(0, 3, (4, 8, 8), generator=generator).to(torch.uint8)
+    labels[3] = 1
+    own = slice(4 * rank // ranks, 4 * (rank + 1) // ranks)
+    targets = [ImageAnnotations((8, 8), semantic=SemanticMap(each)) for each in labels[own]]
+    for _ in range(3):
+        step(ImageList(tensors[own], [(8, 8)] * len(targets)), targets, lambda: ["an image"])
+    return {name: p.detach().clone() for name, p in network.named_parameters()}
+
+
 def main(rank, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     seen = {name: train(options, rank, 2) for name, options in METHODS.items()}
     seen["portions"] = train((), rank, 2, portions=3)
+    seen["weighted"] = train_weighted(rank, 2), ()
     torch.save(seen, f"{folder}/rank{rank}.pth")
     dist.destroy_process_group()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from balanced_processes import METHODS, main, train
+from balanced_processes import METHODS, main, train, train_weighted
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,14 @@ def test_portions_in_two_processes_equal_one_with_twice_the_batch(ranks):
     for weights, _ in (rank["portions"] for rank in ranks):
         for name in alone:
             torch.testing.assert_close(weights[name], alone[name], atol=1e-5, rtol=1e-4)
+
+
+def test_classes_that_weigh_differently_give_the_same_step_however_the_batch_is_divided(ranks):
+    alone = train_weighted()
+    divided = [train_weighted(portions=2), train_weighted(portions=4), *(rank["weighted"][0] for rank in ranks)]
+    for weights in divided:
+        for name in alone:
+            torch.testing.assert_close(weights[name], alone[name], atol=1e-6, rtol=1e-5)
 
 
 def test_the_processes_hold_the_same_weights_bit_for_bit(ranks):

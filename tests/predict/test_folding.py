@@ -24,7 +24,7 @@ def trunk(block, norm):
     torch.manual_seed(0)
     model = build_backbone(cfg).double().eval()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm | FrozenBatchNorm2d):
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.5, 2)
             module.weight.data.uniform_(0.5, 1.5)
@@ -32,11 +32,16 @@ def trunk(block, norm):
     return model
 
 
-@pytest.mark.parametrize("norm", ["FixedBatchNorm", "BatchNorm"])
-@pytest.mark.parametrize("block", ["Bottleneck", "BasicBlock"])
+@pytest.mark.parametrize(
+    ("block", "norm"),
+    [
+        *(("Bottleneck", "FixedBatchNorm"), ("Bottleneck", "BatchNorm"), ("BasicBlock", "FixedBatchNorm")),
+        *(("BasicBlock", "BatchNorm"), ("BasicBlock", "SyncBatchNorm")),
+    ],
+)
 def test_a_trunk_answers_the_same(block, norm):
     model = trunk(block, norm)
-    norms = sum(isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d) for module in model.modules())
+    norms = sum(isinstance(module, nn.modules.batchnorm._BatchNorm | FrozenBatchNorm2d) for module in model.modules())
     images = torch.rand(1, 3, 64, 96, dtype=torch.float64) * 100
     with torch.no_grad():
         before = model(images)

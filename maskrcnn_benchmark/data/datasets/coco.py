@@ -202,6 +202,14 @@ class COCODataset(AnnotatedDataset):
     def image_sizes(self) -> np.ndarray:
         return self.file.sizes_of(self.ids)
 
+    def object_labels(self, index: int) -> np.ndarray | None:
+        """As the records say, boxes without area included."""
+        if not self._region_tasks or not self.file.annotated:
+            return None
+        label_of = self.json_category_id_to_contiguous_id
+        records = self.file.records(self.ids[index])
+        return np.array([label_of[r["category_id"]] for r in records if not r.get("iscrowd", 0)], np.int64)
+
     def category_ids(self) -> dict[int, Any]:
         return dict(self.contiguous_category_id_to_json_id)
 

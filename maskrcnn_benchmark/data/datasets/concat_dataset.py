@@ -1,6 +1,6 @@
 """Several data sets as one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,14 @@ class ConcatDataset(TorchConcatDataset, AnnotatedDataset):
     def get_annotations(self, idx: int) -> ImageAnnotations:
         number, inner = self.get_idxs(idx)
         return self.datasets[number].get_annotations(inner)
+
+    def annotations_for(self, idx: int, tasks: Collection[str]) -> ImageAnnotations:
+        number, inner = self.get_idxs(idx)
+        return self.datasets[number].annotations_for(inner, tasks)
+
+    def object_labels(self, idx: int) -> np.ndarray | None:
+        number, inner = self.get_idxs(idx)
+        return self.datasets[number].object_labels(inner)
 
     def tasks_of(self, idx: int) -> set[str]:
         number, inner = self.get_idxs(idx)

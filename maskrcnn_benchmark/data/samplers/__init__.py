@@ -4,6 +4,7 @@ from maskrcnn_benchmark.data.samplers.distributed import DistributedSampler
 from maskrcnn_benchmark.data.samplers.grouped_batch_sampler import GroupedBatchSampler
 from maskrcnn_benchmark.data.samplers.iteration_based_batch_sampler import IterationBasedBatchSampler
 from maskrcnn_benchmark.data.samplers.mixture import MixtureSampler
+from maskrcnn_benchmark.data.samplers.repeat_factor import RepeatFactorSampler
 from maskrcnn_benchmark.data.samplers.seeding import SeededBatchSampler, SeededDataset
 from maskrcnn_benchmark.data.samplers.whole_batches import PartOfBatchSampler, WholeBatchSampler
 
@@ -13,6 +14,7 @@ __all__ = [
     "IterationBasedBatchSampler",
     "MixtureSampler",
     "PartOfBatchSampler",
+    "RepeatFactorSampler",
     "SeededBatchSampler",
     "SeededDataset",
     "WholeBatchSampler",

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.layers import BatchNorm2d, Conv2d, DFConv2d, FrozenBatchNorm2d, conv_norm
+from maskrcnn_benchmark.layers import BatchNorm2d, Conv2d, DFConv2d, FrozenBatchNorm2d, SyncBatchNorm2d, conv_norm
 from maskrcnn_benchmark.modeling.make_layers import MakeNorm, group_norm
 from maskrcnn_benchmark.utils.errors import UserError
 
 BLOCKS = ("Bottleneck", "BasicBlock")
-NORMS = ("FixedBatchNorm", "GN", "BatchNorm")
+NORMS = ("FixedBatchNorm", "GN", "BatchNorm", "SyncBatchNorm")
 MakeConv = Callable[..., nn.Module]
 
 
@@ -32,7 +32,7 @@ class BlockStyle:
 
     Attributes:
         kind: "Bottleneck" (1x1, 3x3, 1x1 convolutions) or "BasicBlock" (3x3, 3x3).
-        norm: "FixedBatchNorm", "GN" or "BatchNorm".
+        norm: one of `NORMS`; "SyncBatchNorm" has the statistics of all processes.
         num_groups, width_per_group: groups of a bottleneck's 3x3 convolution and channels of each in layer1.
         stride_in_1x1: a bottleneck's stride lies in its first 1x1 convolution rather than in its 3x3.
         group_norm: function channels -> module, for "GN".
@@ -47,12 +47,12 @@ class BlockStyle:
 
     def make_norm(self, channels: int) -> nn.Module:
         """The normalisation layer after a convolution with that many output channels."""
-        makers = {"FixedBatchNorm": FrozenBatchNorm2d, "GN": self.group_norm, "BatchNorm": BatchNorm2d}
-        return makers[self.norm](channels)
+        makers: tuple[MakeNorm, ...] = FrozenBatchNorm2d, self.group_norm, BatchNorm2d, SyncBatchNorm2d
+        return dict(zip(NORMS, makers))[self.norm](channels)
 
     def init(self, conv: nn.Conv2d) -> nn.Conv2d:
         """Fill a convolution's weights: for training from scratch with batch norm as He et al. 2015, else as Caffe2."""
-        if self.norm == "BatchNorm":
+        if self.norm in ("BatchNorm", "SyncBatchNorm"):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         else:
             nn.init.kaiming_uniform_(conv.weight, a=1)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.layers import SyncBatchNorm2d
 from maskrcnn_benchmark.structures.image_list import valid_mask
 
 DENSE_STRIDE = 4
@@ -43,7 +44,7 @@ class DenseFeatures:
 
 
 def conv_block(in_channels: int, out_channels: int, norm: str, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution, normalisation ("GN", "BN" or "") and ReLU; the spatial size is kept but for the stride."""
+    """Convolution, normalisation ("GN", "BN", "SyncBN" or "") and ReLU; the spatial size is kept but for the stride."""
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=not norm)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     if conv.bias is not None:
@@ -51,10 +52,10 @@ def conv_block(in_channels: int, out_channels: int, norm: str, kernel_size: int 
     layers: list[nn.Module] = [conv]
     if norm == "GN":
         layers.append(nn.GroupNorm(_num_groups(out_channels), out_channels))
-    elif norm == "BN":
-        layers.append(nn.BatchNorm2d(out_channels))
+    elif norm in ("BN", "SyncBN"):
+        layers.append((nn.BatchNorm2d if norm == "BN" else SyncBatchNorm2d)(out_channels))
     elif norm:
-        raise ValueError(f'norm must be "GN", "BN" or "", not {norm!r}')
+        raise ValueError(f'norm must be "GN", "BN", "SyncBN" or "", not {norm!r}')
     layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
 
@@ -76,7 +77,7 @@ class DenseDecoder(nn.Module):
     Args:
         in_channels: channels of the pyramid's levels.
         channels: channels of the result.
-        norm: "GN", "BN" or "".
+        norm: "GN", "BN", "SyncBN" or "".
     """
 
     def __init__(self, in_channels: int, channels: int = 128, norm: str = "GN") -> None:

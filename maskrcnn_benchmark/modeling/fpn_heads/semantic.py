@@ -24,10 +24,19 @@ class PixelClassifier(nn.Module):
         label_of: function from `ImageAnnotations` to a label map uint8 [H, W] with 255 for "ignore", or to None where
             the image was not annotated for this task.
         loss_stride: the loss compares every so many pixels along each side: 1, 2 or 4.
+        class_weights: the weight of each class's pixels in the loss; None: all are 1. No state dict holds them.
     """
 
+    class_weights: torch.Tensor | None
+
     def __init__(
-        self, in_channels: int, num_classes: int, loss_name: str, label_of: LabelFunction, loss_stride: int = 1
+        self,
+        in_channels: int,
+        num_classes: int,
+        loss_name: str,
+        label_of: LabelFunction,
+        loss_stride: int = 1,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if loss_stride not in (1, 2, DENSE_STRIDE):
@@ -35,6 +44,8 @@ class PixelClassifier(nn.Module):
         self.loss_stride = loss_stride
         self.loss_name = loss_name
         self.label_of = label_of
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.predict = nn.Conv2d(in_channels, num_classes, 1)
         init_small(self.predict)
 
@@ -46,7 +57,8 @@ class PixelClassifier(nn.Module):
         labels = [self.label_of(target) for target in targets]
         if all(label is None for label in labels):
             return None, {}
-        loss = pixel_cross_entropy(self.predict(features.dense), labels, DENSE_STRIDE, self.loss_stride)
+        logits = self.predict(features.dense)
+        loss = pixel_cross_entropy(logits, labels, DENSE_STRIDE, self.loss_stride, self.class_weights)
         return None, {} if loss is None else {self.loss_name: loss}
 
     def scores(self, features: DenseFeatures) -> torch.Tensor:
@@ -55,7 +67,11 @@ class PixelClassifier(nn.Module):
 
 
 def pixel_cross_entropy(
-    logits: torch.Tensor, labels: Sequence[torch.Tensor | None], stride: int, loss_stride: int = 1
+    logits: torch.Tensor,
+    labels: Sequence[torch.Tensor | None],
+    stride: int,
+    loss_stride: int = 1,
+    weight: torch.Tensor | None = None,
 ) -> torch.Tensor | None:
     """Mean cross-entropy over the labelled pixels of a batch.
 
@@ -63,6 +79,7 @@ def pixel_cross_entropy(
         logits: float [N, C, h, w], one cell per `stride` pixels.
         labels: N label maps uint8 [H_i, W_i], 255 where nothing is known, or None where that holds everywhere.
         loss_stride: logits are enlarged bilinearly to one cell per so many pixels and compared with every such pixel.
+        weight: float [C], of the pixels of each class, see `mean_cross_entropy`.
 
     Returns:
         Scalar, or None when no pixel of the batch is labelled.
@@ -74,4 +91,4 @@ def pixel_cross_entropy(
     if not (target != IGNORE_INDEX).any():
         return None
     logits = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
-    return mean_cross_entropy(logits, target.long(), IGNORE_INDEX)
+    return mean_cross_entropy(logits, target.long(), IGNORE_INDEX, weight)

@@ -53,6 +53,12 @@ def test_labels_are_contiguous_in_the_order_of_the_table_of_categories(tmp_path,
     assert dataset.vocabulary.thing_names == ("dog", "person") and dataset.vocabulary.joints is None
 
 
+def test_labels_of_objects_are_read_without_their_boxes_and_without_crowds(tmp_path, content):
+    dataset = opened(tmp_path, content, keep_crowd=True)
+    assert [dataset.object_labels(index).tolist() for index in range(3)] == [[1], [2], []]
+    assert opened(tmp_path, content, tasks=("semantic",)).object_labels(0) is None
+
+
 def test_boxes_are_inclusive_and_crowds_kept_only_on_request(tmp_path, content):
     instances = opened(tmp_path, content).get_annotations(0).instances
     assert instances.bbox.tolist() == [[1, 1, 4, 4]] and instances.get_field("labels").tolist() == [1]

@@ -21,7 +21,8 @@ from maskrcnn_benchmark.modeling.fpn_heads.semantic import pixel_cross_entropy
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import to_image_list, valid_mask
-from maskrcnn_benchmark.tasks.task import enabled_tasks
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 CHANNELS = 16
@@ -165,6 +166,24 @@ def test_cross_entropy_ignores_unlabelled_pixels_and_padding():
     assert pixel_cross_entropy(logits, [labels], 4) is None
     labels[0, 0] = 3
     assert pixel_cross_entropy(logits, [labels], 4).item() == pytest.approx(math.log(4))
+
+
+def test_the_weights_of_classes_come_from_the_config_by_name_and_stay_out_of_state_dicts():
+    config = cfg.clone()
+    config.merge_from_list(["MODEL.SEMANTIC_ON", True, "MODEL.SEMANTIC_HEAD.NUM_CLASSES", 3])
+    vocabulary = Vocabulary(semantic_names=("sky", "wall", "dog"))
+    plain = TASKS["semantic"].build_head(config, 8, vocabulary)
+    config.MODEL.SEMANTIC_HEAD.CLASS_WEIGHTS = (("dog", 4.0), ("sky", 0.5))
+    head = TASKS["semantic"].build_head(config, 8, vocabulary)
+    assert plain.class_weights is None and head.class_weights.tolist() == [0.5, 1.0, 4.0]
+    assert head.state_dict().keys() == plain.state_dict().keys()
+    torch.nn.init.zeros_(head.predict.weight)
+    labels = torch.full((8, 8), 2, dtype=torch.uint8)
+    labels[:, :4] = 0
+    target = ImageAnnotations((8, 8), semantic=SemanticMap(labels))
+    features = DenseFeatures([], [(8, 8)], torch.randn(1, 8, 2, 2))
+    loss = head(features, None, [target])[1]["loss_semantic"]
+    assert loss.item() == pytest.approx((4.0 + 0.5) / 2 * math.log(3), rel=1e-5)
 
 
 @pytest.mark.parametrize("loss_stride", [1, 2, 4])

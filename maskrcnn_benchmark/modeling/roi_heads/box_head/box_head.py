@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.layers import has_any
 from maskrcnn_benchmark.modeling.roi_heads.box_head.cascade import CascadeROIBoxHead
 from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor, make_roi_box_post_processor
 from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import FastRCNNLossComputation, make_roi_box_loss_evaluator
@@ -65,12 +66,14 @@ class ROIBoxHead(nn.Module):
             return self.post_processor(self.predict(features, proposals), proposals), {}
         proposals = self.loss_evaluator.subsample(proposals, targets)
         counts = [len(boxes) for boxes in proposals]
-        if not sum(counts):
+        if not has_any(sum(counts), self.feature_extractor):
             return proposals, {}
         x = self.feature_extractor(features, proposals)
         if self.keep_roi_features:
             for boxes, part in zip(proposals, x.split(counts)):
                 boxes.add_field(ROI_FEATURES, part)
+        if not sum(counts):
+            return proposals, {}
         known_labels = [target.known_labels for target in targets]
         class_logits, box_regression = self.predictor(x)
         loss_classifier, loss_box_reg = self.loss_evaluator(class_logits, box_regression, proposals, known_labels)
@@ -95,20 +98,25 @@ class ROIBoxHead(nn.Module):
         return (self,)
 
 
-def build_roi_box_head(cfg: CfgNode, in_channels: int) -> ROIBoxHead | CascadeROIBoxHead:
-    """The box head that a config describes, on feature maps of `in_channels`."""
+def build_roi_box_head(
+    cfg: CfgNode, in_channels: int, class_weights: Sequence[float] | None = None
+) -> ROIBoxHead | CascadeROIBoxHead:
+    """The box head that a config describes, on feature maps of `in_channels`.
+
+    Weights of classes in its loss, or in that of each stage, are given, background first, for the config knows classes
+    by name.
+    """
     if not cfg.MODEL.ROI_BOX_HEAD.CASCADE.ENABLED:
-        return _build_stage(cfg, in_channels)
-    return CascadeROIBoxHead(
-        [_build_stage(cfg, in_channels, stage) for stage in range(len(cfg.MODEL.ROI_BOX_HEAD.CASCADE.IOUS))]
-    )
+        return _build_stage(cfg, in_channels, class_weights)
+    stages = range(len(cfg.MODEL.ROI_BOX_HEAD.CASCADE.IOUS))
+    return CascadeROIBoxHead([_build_stage(cfg, in_channels, class_weights, stage) for stage in stages])
 
 
-def _build_stage(cfg, in_channels, stage=None):
+def _build_stage(cfg, in_channels, class_weights, stage=None):
     feature_extractor: Any = make_roi_box_feature_extractor(cfg, in_channels)
     return ROIBoxHead(
         feature_extractor,
         make_roi_box_predictor(cfg, feature_extractor.out_channels),
         make_roi_box_post_processor(cfg, stage),
-        make_roi_box_loss_evaluator(cfg, stage),
+        make_roi_box_loss_evaluator(cfg, stage, class_weights),
     )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.layers import has_any
 from maskrcnn_benchmark.layers.roi_align import MapsToPool
 from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor
 from maskrcnn_benchmark.modeling.roi_heads.regions import ROI_FEATURES
@@ -70,7 +71,7 @@ class CascadeROIBoxHead(nn.Module):
         if targets is None:
             return self.post_processor.select(self.candidates(features, proposals)), {}
         sampled = regions = self.stages[0].loss_evaluator.subsample(proposals, targets)
-        if self.keep_roi_features and any(map(len, sampled)):
+        if self.keep_roi_features and has_any(sum(map(len, sampled)), self.feature_extractor):
             # pooled once more, so that the gradient of the heads that read them is whole
             parts = self.feature_extractor(features, sampled).split([len(boxes) for boxes in sampled])
             for boxes, part in zip(sampled, parts):
@@ -81,11 +82,13 @@ class CascadeROIBoxHead(nn.Module):
         for number, stage in enumerate(self.stages):
             if number:
                 regions = stage.loss_evaluator.relabel(regions, targets)
-            if not any(map(len, regions)):
+            count = sum(map(len, regions))
+            if not has_any(count, stage.feature_extractor):
                 break
             logits, codes = stage.predict(features, regions)
-            found = stage.loss_evaluator(logits, codes, regions, known_labels)
-            losses[f"loss_classifier_stage{number}"], losses[f"loss_box_reg_stage{number}"] = found
+            if count:
+                found = stage.loss_evaluator(logits, codes, regions, known_labels)
+                losses[f"loss_classifier_stage{number}"], losses[f"loss_box_reg_stage{number}"] = found
             if stage is not self.stages[-1]:
                 regions = stage.post_processor.refined(codes, regions, without_empty=True)
         return sampled, losses

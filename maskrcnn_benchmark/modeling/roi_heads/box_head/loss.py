@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.layers import smooth_l1_loss
+from maskrcnn_benchmark.layers import mean_cross_entropy, smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
@@ -25,6 +25,7 @@ class FastRCNNLossComputation:
         fg_bg_sampler: `BalancedPositiveNegativeSampler`.
         box_coder: `BoxCoder` of the regression targets.
         cls_agnostic_bbox_reg: one refinement for all classes instead of one per class.
+        class_weights: the weight in the cross-entropy of regions with each label, background first; None: all are 1.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class FastRCNNLossComputation:
         fg_bg_sampler: BalancedPositiveNegativeSampler,
         box_coder: BoxCoder,
         cls_agnostic_bbox_reg: bool = False,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         self.proposal_matcher = proposal_matcher
         self.fg_bg_sampler = fg_bg_sampler
         self.box_coder = box_coder
         self.cls_agnostic_bbox_reg = cls_agnostic_bbox_reg
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
 
     @torch.no_grad()
     def subsample(self, proposals: Sequence[BoxList], targets: Sequence[ImageAnnotations]) -> list[SampledRegions]:
@@ -124,6 +127,7 @@ class FastRCNNLossComputation:
 
         Where a data set does not know a class, what looks like background may be one of its objects: there the softmax
         of background regions goes without the class. A region with an object is that object's and of no other class.
+        Weights multiply the loss of each region, and the mean stays one over regions: see `mean_cross_entropy`.
 
         Args:
             class_logits: float [R, num_classes].
@@ -133,7 +137,7 @@ class FastRCNNLossComputation:
                 () stands for all on every image.
 
         Returns:
-            (mean cross-entropy, smooth L1 of the positives' codes divided by R).
+            (mean cross-entropy, weighted by class, smooth L1 of the positives' codes divided by R).
         """
         labels = cat([boxes.get_field("labels") for boxes in proposals])
         codes = cat([boxes.get_field("regression_targets") for boxes in proposals])
@@ -150,7 +154,11 @@ class FastRCNNLossComputation:
         if any(known is not None for known in known_labels):
             unknown = ~_known_by_region(known_labels, proposals, class_logits)
             class_logits = class_logits.masked_fill(unknown & (labels == 0)[:, None], -torch.inf)
-        return F.cross_entropy(class_logits, labels), box_loss / labels.numel()
+        box_loss = box_loss / labels.numel()
+        if self.class_weights is None:
+            return F.cross_entropy(class_logits, labels), box_loss
+        self.class_weights = self.class_weights.to(class_logits.device)  # once, where the network has moved
+        return mean_cross_entropy(class_logits, labels, weight=self.class_weights), box_loss
 
 
 def _rows(boxes, index):
@@ -184,8 +192,13 @@ def _known_by_region(known_labels, proposals, class_logits):
     return cat([row.expand(len(boxes), -1) for row, boxes in zip(rows, proposals)])
 
 
-def make_roi_box_loss_evaluator(cfg: CfgNode, stage: int | None = None) -> FastRCNNLossComputation:
-    """The loss that MODEL.ROI_HEADS describes, or that of a stage, from 0, of MODEL.ROI_BOX_HEAD.CASCADE."""
+def make_roi_box_loss_evaluator(
+    cfg: CfgNode, stage: int | None = None, class_weights: Sequence[float] | None = None
+) -> FastRCNNLossComputation:
+    """The loss that MODEL.ROI_HEADS describes, or that of a stage, from 0, of MODEL.ROI_BOX_HEAD.CASCADE.
+
+    The weights of classes are those of labels, background first.
+    """
     node, cascade = cfg.MODEL.ROI_HEADS, cfg.MODEL.ROI_BOX_HEAD.CASCADE
     thresholds = (node.FG_IOU_THRESHOLD, node.BG_IOU_THRESHOLD) if stage is None else (cascade.IOUS[stage],) * 2
     return FastRCNNLossComputation(
@@ -193,4 +206,5 @@ def make_roi_box_loss_evaluator(cfg: CfgNode, stage: int | None = None) -> FastR
         BalancedPositiveNegativeSampler(node.BATCH_SIZE_PER_IMAGE, node.POSITIVE_FRACTION),
         BoxCoder(weights=node.BBOX_REG_WEIGHTS if stage is None else cascade.BBOX_REG_WEIGHTS[stage]),
         cfg.MODEL.CLS_AGNOSTIC_BBOX_REG,
+        class_weights,
     )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.layers import has_any
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.inference import KeypointPostProcessor
 from maskrcnn_benchmark.modeling.roi_heads.keypoint_head.loss import (
     KeypointRCNNLossComputation,
@@ -75,9 +76,13 @@ class ROIKeypointHead(nn.Module):
             heatmaps, up_scale = self._coarsest_maps(self.feature_extractor(features, persons))
             return self.post_processor(heatmaps, proposals, asked, up_scale), {}
         positives = self.loss_evaluator.select(proposals, targets, self.resolution)
-        if not any(len(boxes) for boxes in positives):
+        number = sum(map(len, positives))
+        if not has_any(number, self.feature_extractor):
             return proposals, {}
-        logits = self.predictor(region_features(self.feature_extractor, features, positives))
+        x = region_features(self.feature_extractor, features, positives)
+        if not number:
+            return proposals, {}
+        logits = self.predictor(x)
         check_resolution(logits, self.resolution, "MODEL.ROI_KEYPOINT_HEAD")
         return proposals, {"loss_kp": self.loss_evaluator(logits, positives)}
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.layers import has_any
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.inference import (
     MaskPostProcessor,
     make_roi_mask_post_processor,
@@ -69,9 +70,13 @@ class ROIMaskHead(nn.Module):
             logits = self.own_logits(self.feature_extractor(features, proposals), _labels(proposals))
             return self.post_processor.attach(logits, proposals), {}
         positives = self.loss_evaluator.select(proposals, targets)
-        if not any(len(boxes) for boxes in positives):
+        number = sum(map(len, positives))
+        if not has_any(number, self.feature_extractor):
             return proposals, {}
-        logits = self.own_logits(region_features(self.feature_extractor, features, positives), _labels(positives))
+        x = region_features(self.feature_extractor, features, positives)
+        if not number:
+            return proposals, {}
+        logits = self.own_logits(x, _labels(positives))
         check_resolution(logits, self.resolution, "MODEL.ROI_MASK_HEAD")
         return proposals, {"loss_mask": self.loss_evaluator(logits, positives, targets)}
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.layers import has_any
 from maskrcnn_benchmark.modeling.roi_heads.part_head.inference import PartPostProcessor
 from maskrcnn_benchmark.modeling.roi_heads.part_head.loss import PartRCNNLossComputation
 from maskrcnn_benchmark.modeling.roi_heads.part_head.roi_part_feature_extractors import make_roi_part_feature_extractor
@@ -65,9 +66,13 @@ class ROIPartHead(nn.Module):
             logits = self.predictor(self.feature_extractor(features, owners))
             return self.post_processor(logits, proposals, asked), {}
         chosen = self.loss_evaluator.select(proposals, targets)
-        if not any(len(boxes) for boxes in chosen):
+        number = sum(map(len, chosen))
+        if not has_any(number, self.feature_extractor):
             return proposals, {}
-        logits = self.predictor(self.feature_extractor(features, chosen))
+        x = self.feature_extractor(features, chosen)
+        if not number:
+            return proposals, {}
+        logits = self.predictor(x)
         return proposals, {"loss_part": self.loss_evaluator(logits, chosen, targets)}
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
@@ -11,15 +12,17 @@ from maskrcnn_benchmark.modeling.roi_heads.box_head.loss import FastRCNNLossComp
 from maskrcnn_benchmark.modeling.roi_heads.sampled_regions import positives_of
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.task import TASKS
 
 CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 
 
 @pytest.fixture
 def make_loss():
-    def make(low=0.5, agnostic=False, batch=100):
+    def make(low=0.5, agnostic=False, batch=100, weights=None):
         sampler = BalancedPositiveNegativeSampler(batch, 0.5)
-        return FastRCNNLossComputation(Matcher(0.5, low), sampler, CODER, agnostic)
+        return FastRCNNLossComputation(Matcher(0.5, low), sampler, CODER, agnostic, weights)
 
     return make
 
@@ -142,3 +145,31 @@ def test_images_of_a_batch_are_sampled_as_each_alone(make_loss, proposals, targe
             assert torch.equal(one.get_field(field), other.get_field(field))
         count = one.num_positives
         assert torch.equal(*(b.get_field("regression_targets")[:count] for b in (one, other)))
+
+
+def test_a_region_weighs_as_its_class_does(make_loss, proposals, target):
+    loss = make_loss(weights=(0.5, 1.0, 3.0, 1.0))
+    sampled = loss.subsample(proposals, [target])  # labels 2, 2, 0, 0
+    logits, codes = torch.randn(4, 4), torch.randn(4, 16)
+    each = F.cross_entropy(logits, sampled[0].get_field("labels"), reduction="none")
+    plain = make_loss()(logits, codes, sampled)
+    loss_classifier, loss_box_reg = loss(logits, codes, sampled)
+    torch.testing.assert_close(loss_classifier, (3 * each[:2].sum() + 0.5 * each[2:].sum()) / 4)
+    torch.testing.assert_close(loss_box_reg, plain[1])
+
+
+def test_the_weights_of_labels_come_from_the_config_and_background_weighs_one_unless_named():
+    config, things = cfg.clone(), Vocabulary(thing_names=("cat", "dog"))
+    config.MODEL.ROI_BOX_HEAD.NUM_CLASSES = 3
+    expected = {
+        (): None,
+        (2, 3.0): (1.0, 2.0, 3.0),
+        (("dog", 3),): (1.0, 1.0, 3.0),
+        (("dog", 3), ("background", 0.25)): (0.25, 1.0, 3.0),
+        (("background", 0.25),): (0.25, 1.0, 1.0),
+        ("inverse_sqrt",): None,
+        ("inverse_sqrt", ("cat", 0.5), ("dog", 2.0)): (1.0, 0.5, 2.0),
+    }
+    for value, weights in expected.items():
+        config.MODEL.ROI_BOX_HEAD.CLASS_WEIGHTS = value
+        assert TASKS["detection"].class_weights(config, things) == weights
