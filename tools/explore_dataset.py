@@ -2,6 +2,7 @@
 
 python tools/explore_dataset.py --config-file configs/detail/mini_R_18_FPN.yaml
 python tools/explore_dataset.py --annotations annotations.json --images images --output dataset.html
+python tools/explore_dataset.py --config-file configs/detail/mini_R_18_FPN.yaml --augmented INPUT.COPY_PASTE 0.5
 """
 
 import os
@@ -25,6 +26,9 @@ def parse_arguments(arguments=None):
         "--sample", type=natural, default=24, metavar="N", help="images to leaf through (default: %(default)s)"
     )
     parser.add_argument(
+        "--augmented", action="store_true", help="draw them as training gets them by the config's INPUT options"
+    )
+    parser.add_argument(
         "--limit", type=positive, metavar="N", help="images to count, evenly spread over the data set (default: all)"
     )
     parser.add_argument(
@@ -40,6 +44,8 @@ parse_early(__name__, parse_arguments)
 import numpy as np
 from tqdm import tqdm
 
+from maskrcnn_benchmark.data.build import build_datasets, training_items
+from maskrcnn_benchmark.data.mixing import taught_tasks
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image
 from maskrcnn_benchmark.experiments.open_dataset import (
     dataset_config,
@@ -61,6 +67,8 @@ def main():
     setup_logger("maskrcnn_benchmark", "", 0)
     tasks = list(TASKS.values())
     cfg = dataset_config(arguments, TASKS)
+    if arguments.augmented and cfg is None:
+        raise UserError("--augmented goes with --config-file, whose INPUT options say how images are augmented")
     dataset = open_dataset(arguments, cfg, tuple(TASKS), images=True)
     if not len(dataset):
         raise UserError(f"{dataset_name(arguments, cfg)} has no image")
@@ -71,8 +79,14 @@ def main():
     phases = phases_of(dataset)
     counts = each_image(partial(count, dataset, tasks), counted, arguments.workers, "count")
     counts = DatasetCounts(counts, dataset.vocabulary, tasks, [phases[index] for index in counted])
-    drawn = evenly_spread(counted, arguments.sample)
-    draw = partial(draw_one, dataset, tasks, phases=phases, budget=PICTURE_BYTES // max(len(drawn), 1))
+    if arguments.augmented:
+        items = augmented_items(cfg, dataset)
+        drawn = evenly_spread(range(len(items)), min(arguments.sample, len(counted)))
+        draw = partial(draw_augmented, items, tasks, phases=phases_of(items))
+    else:
+        drawn = evenly_spread(counted, arguments.sample)
+        draw = partial(draw_one, dataset, tasks, phases=phases)
+    draw = partial(draw, budget=PICTURE_BYTES // max(len(drawn), 1))
     samples = each_image(draw, drawn, min(arguments.workers, len(drawn)), "draw")
     title = f"Data set {Path(*Path(dataset_name(arguments, cfg)).parts[-2:])}"
     page = write_dataset_page(
@@ -96,6 +110,24 @@ def evenly_spread(indices, number):
 def count(dataset, tasks, index):
     """`ImageCounts` of one image."""
     return count_image(dataset.get_annotations(index), dataset.vocabulary, tasks)
+
+
+def augmented_items(cfg, dataset):
+    """What a training on the data set alone gets by a config, with all tasks that it can teach, by (index, seed)."""
+    cfg = cfg.clone()
+    taught = taught_tasks(dataset, TASKS.values())
+    for task in TASKS.values():
+        cfg.MODEL[task.switch] = task.key in taught
+    cfg.DATASETS.TRAIN, cfg.DATASETS.RATIOS, cfg.DATASETS.VOCABULARY = cfg.DATASETS.TEST, (), ""
+    return training_items(cfg, *build_datasets(cfg, is_train=True))
+
+
+def draw_augmented(items, tasks, index, phases, budget):
+    """`Sample` of one item of training; its place is its seed."""
+    image, annotations, _ = items[index, index]
+    name = str(items.get_img_info(index).get("file_name", index))
+    picture = image.permute(1, 2, 0).contiguous().numpy()
+    return draw_sample(picture, annotations, items.vocabulary, tasks, name, phases[index], budget)
 
 
 def draw_one(dataset, tasks, index, phases, budget):
@@ -126,6 +158,8 @@ def facts_of(arguments, cfg, dataset, counted):
     if len(counted) < len(dataset):
         number += f", evenly spread over {len(dataset):,}"
     facts = [("images counted", number)]
+    if arguments.augmented:
+        facts.append(("samples", "as training gets them, by the config's INPUT options"))
     file = getattr(dataset, "file", None)
     if file is not None:
         facts.append(("annotations", str(file.path)))

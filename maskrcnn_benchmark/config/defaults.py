@@ -579,6 +579,19 @@ OPTIONS = [
             "Large-scale jitter (Ghiasi et al. 2021): the image is scaled by a factor from this range, then cropped or "
             "padded to its size before scaling; (1.0, 1.0) is off",
         ),
+        Option(
+            "INPUT.ROTATION",
+            0.0,
+            Number(0, 45),
+            "Rotation about the centre: greatest angle in degrees to either side, 0 is off",
+        ),
+        Option(
+            "INPUT.COPY_PASTE",
+            0.0,
+            FRACTION,
+            "Copy-paste (Ghiasi et al. 2021): probability that an image gets objects of another image of "
+            "DATASETS.TRAIN, with all their labels; 0 is off",
+        ),
     ),
     # -----------------------------------------------------------------------------------------------------------------
     *section(

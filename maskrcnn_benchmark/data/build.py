@@ -20,6 +20,7 @@ from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.config.options import ClassCount
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.collate_batch import BatchCollator, BBoxAugCollator
+from maskrcnn_benchmark.data.copy_paste import CopyPasteDataset
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.datasets import ConcatDataset
 from maskrcnn_benchmark.data.draws import repeat_factors, task_of_classes
@@ -189,7 +190,30 @@ def _training_loader(cfg, dataset, processes, rank, start_iter):
     groups = _aspect_ratio_groups(dataset) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
     batches = WholeBatchSampler(sampler, cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, start_iter, groups)
     batches = PartOfBatchSampler(SeededBatchSampler(batches, seed, start_iter=start_iter), processes, rank)
-    return _loader(cfg, SeededDataset(dataset), batches, BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY))
+    collator = BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY)
+    return _loader(cfg, training_items(cfg, dataset), batches, collator)
+
+
+def training_items(cfg: CfgNode, dataset: AnnotatedDataset) -> SeededDataset:
+    """What training gets of the data set of `build_datasets`: items by (index, seed), with INPUT.COPY_PASTE pasted on.
+
+    Raises `UserError` where nothing can be pasted, or no task that is trained would have a label then.
+    """
+    if not cfg.INPUT.COPY_PASTE:
+        return SeededDataset(dataset)
+    tasks = _enabled_tasks(cfg)
+    trained = [task for task in tasks if task.losses]
+    if not any(task.can_be_pasted for task in trained):
+        raise UserError(
+            f"INPUT.COPY_PASTE is {cfg.INPUT.COPY_PASTE:g}, but images with pasted objects have no label of what is "
+            f"trained ({', '.join(task.key for task in trained)}); set it to 0"
+        )
+    if not dataset.read_masks():
+        raise UserError(
+            f"INPUT.COPY_PASTE is {cfg.INPUT.COPY_PASTE:g}, but no image of {', '.join(cfg.DATASETS.TRAIN)} has masks "
+            "to cut objects out by; set it to 0, or add a data set with masks to DATASETS.TRAIN"
+        )
+    return SeededDataset(CopyPasteDataset(dataset, cfg.INPUT.COPY_PASTE, tasks, sampling_ratios(cfg)))
 
 
 def _training_sampler(cfg, dataset):

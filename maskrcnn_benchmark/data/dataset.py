@@ -273,6 +273,22 @@ class AnnotatedDataset(torch.utils.data.Dataset):
         self._fields = {key: known[key].label_field for key in self._readers}
         self._region_tasks = frozenset(key for key in self._readers if known[key].per == "region")
 
+    def read_masks(self) -> bool:
+        """From now on read masks of objects, whether or not a task wants them; returns whether an image has any.
+
+        A data set that makes its annotations itself is believed, as in `taught`.
+        """
+        if self._readers is None:
+            return not self.tasks or "instance" in self.tasks
+        task = _tasks_by_key()["instance"]
+        reader = self._readers.get("instance") or task.label_reader(self)
+        if reader is None:
+            return False
+        self._readers = {**self._readers, "instance": reader}
+        self._fields = {**self._fields, "instance": task.label_field}
+        self._region_tasks |= {"instance"}
+        return any(reader.has(self.image(index)) for index in range(len(self)))
+
     def get_annotations(self, index: int) -> ImageAnnotations:
         """`ImageAnnotations` of an image in its own pixels, without opening the image.
 
@@ -338,6 +354,13 @@ class AnnotatedDataset(torch.utils.data.Dataset):
             return annotated_tasks(self.get_annotations(index))
         image = self.image(index)
         return {key for key, reader in self._readers.items() if key in self.tasks and reader.has(image)}
+
+    def labels_of(self, index: int) -> set[str]:
+        """Keys of the tasks whose labels `get_annotations` has of an image, wanted or read along; as `tasks_of`."""
+        if self._readers is None:
+            return self.tasks_of(index)
+        image = self.image(index)
+        return {key for key, reader in self._readers.items() if reader.has(image)}
 
     def leave_out_unannotated(self) -> int:
         """Drop the images from which none of the wanted tasks can learn. Returns how many.
@@ -513,6 +536,10 @@ class OriginalDataset(_Adapter):
         if self.vocabulary.joints is not None:
             persons = self._boxes([row for row in rows if row["category_id"] in self._keypoints.categories], size)
         return ImageAnnotations(size, self._boxes(rows, size), persons, image_id=self.image_id(index))
+
+    def labels_of(self, index: int) -> set[str]:
+        """What its items may have, which alone tell."""
+        return {"detection", "instance", "keypoint"}
 
     def _boxes(self, rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> BoxList:
         corners = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)

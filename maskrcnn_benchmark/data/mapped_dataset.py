@@ -84,6 +84,12 @@ class MappedDataset(AnnotatedDataset):
         """As the data set says of those tasks that keep their names."""
         return self.dataset.taught(self.names.tasks().intersection(tasks))
 
+    def labels_of(self, idx: int) -> set[str]:
+        return self.dataset.labels_of(idx) & self.names.tasks()
+
+    def read_masks(self) -> bool:
+        return self.dataset.read_masks()
+
     def image_sizes(self) -> np.ndarray:
         return self.dataset.image_sizes()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from maskrcnn_benchmark.structures.rotation import rotate_points
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, Index, TensorHolder, check_flip
 
 __all__ = ["FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "TO_REMOVE", "BoxList"]
@@ -120,6 +121,50 @@ class BoxList(TensorHolder):
         cropped = self._like(torch.stack((x1, y1, x2, y2), -1), (width, height), "xyxy")
         return cropped.convert(self.mode)._with_fields(self, lambda field: field.crop(box), "crop")
 
+    def rotate(self, angle: float) -> "BoxList":
+        """The boxes of the image rotated about its centre by degrees, counter-clockwise on the screen; its size stays.
+
+        A box is that of the object's rotated mask or, without one, that around the box's rotated corners, as far as
+        the image reaches. Those that leave the image are dropped.
+        """
+        rotated = self.rotate_all(angle)
+        return rotated[rotated.are_there()]
+
+    def rotate_all(self, angle: float) -> "BoxList":
+        """As `rotate`, but all N boxes stay; one that leaves the image ends before it begins, see `are_there`."""
+        masks = self.extra_fields.get("masks")
+        x1, y1, x2, y2 = self._corners()
+        x2, y2 = x2 + TO_REMOVE, y2 + TO_REMOVE
+        corners = torch.stack((x1, y1, x2, y1, x2, y2, x1, y2), -1).reshape(-1, 4, 2)
+        corners = rotate_points(corners, angle, self.size, inclusive=False)
+        last = corners.new_tensor(self.size)
+        low, high = corners.amin(dim=1).clamp(min=0), torch.minimum(corners.amax(dim=1), last)
+        rotated = self._like(torch.cat((low, high - TO_REMOVE), -1), self.size, "xyxy")
+        rotated._with_fields(self, lambda field: field.rotate(angle), "rotate")
+        if masks is not None:
+            drawn = (masks.bounds()[:, 2] >= 0)[:, None]
+            rotated.bbox = torch.where(drawn, rotated.get_field("masks").bounds(), rotated.bbox)
+        return rotated.convert(self.mode)
+
+    def cover(self, mask: torch.Tensor) -> "BoxList":
+        """The boxes of what is seen of the objects where something else covers the image; mask: bool [H, W].
+
+        Where a mask loses its outermost pixels, its box ends with those that are left; a box without a mask shrinks to
+        its pixels that are not covered. All N boxes stay; one of which nothing is seen ends before it begins, see
+        `are_there`.
+        """
+        boxes = self.convert("xyxy")
+        covered = boxes._like(boxes.bbox.clone(), self.size, "xyxy")
+        covered._with_fields(self, lambda field: field.cover(mask), "cover")
+        drawn = torch.zeros(len(self), dtype=torch.bool, device=boxes.bbox.device)
+        if self.has_field("masks"):
+            before, after = self.get_field("masks").in_windows().bounds(), covered.get_field("masks").bounds()
+            drawn = before[:, 2] >= 0
+            kept = (after == before) & (after[:, 2:] >= 0).all(dim=1, keepdim=True)
+            covered.bbox[drawn] = torch.where(kept, boxes.bbox, after)[drawn]
+        covered.bbox[~drawn] = _uncovered(boxes.bbox[~drawn], mask)
+        return covered.convert(self.mode)
+
     def pad(self, size: tuple[int, int]) -> "BoxList":
         """The boxes of the image enlarged to `size` (width, height) by pixels to the right and below."""
         return self._transformed(self.bbox, size, lambda field: field.pad(size), "pad")
@@ -152,6 +197,11 @@ class BoxList(TensorHolder):
         if not remove_empty:
             return self
         return self[(corners[:, 3] > corners[:, 1]) & (corners[:, 2] > corners[:, 0])]
+
+    def are_there(self) -> torch.Tensor:
+        """bool [N]: whether each box ends where it begins or behind that."""
+        low, high = self.bbox.split(2, dim=-1)
+        return (high >= (low if self.mode == "xyxy" else TO_REMOVE)).all(dim=-1)
 
     def area(self) -> torch.Tensor:
         """float [N]: width times height, last pixel included."""
@@ -211,6 +261,23 @@ class BoxList(TensorHolder):
 def _check_mode(mode: str) -> None:
     if mode not in ("xyxy", "xywh"):
         raise ValueError(f"the mode of boxes is 'xyxy' or 'xywh', not {mode!r}")
+
+
+def _uncovered(boxes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """xyxy boxes [N, 4], cut down to the pixels where `mask` is False; 0, 0, -1, -1 where there are none."""
+    rows = []
+    for box in boxes:
+        left, top = (int(side) for side in box[:2].clamp(min=0).floor())
+        right, bottom = (int(side) + 1 for side in box[2:].ceil())
+        free = ~mask[top:bottom, left:right]
+        y, x = (free.any(dim=axis).nonzero() for axis in (1, 0))
+        if not len(x):
+            rows.append(box.new_tensor([0, 0, -1, -1]))
+            continue
+        seen = box.new_tensor([left + x.min(), top + y.min(), left + x.max(), top + y.max()])
+        whole = box.new_tensor([left, top, min(right, mask.shape[1]) - 1, min(bottom, mask.shape[0]) - 1])
+        rows.append(torch.where(seen == whole, box, seen))
+    return torch.stack(rows) if rows else boxes
 
 
 def _pick(field, item):

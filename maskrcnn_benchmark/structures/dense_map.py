@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from maskrcnn_benchmark.structures.mask_forms import clamp_window
 from maskrcnn_benchmark.structures.resampling import NearestMaps, SparseMaps
+from maskrcnn_benchmark.structures.rotation import rotate_directions, rotate_maps, rotate_points
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder
 
 IGNORE_INDEX = 255
@@ -62,6 +65,17 @@ class SemanticMap(_Map):
     def pad(self, size: Sequence[int]) -> "SemanticMap":
         """The map enlarged to (width, height) to the right and below; what is new is ignored."""
         return self._of(self._maps.pad(size, IGNORE_INDEX))
+
+    def rotate(self, angle: float) -> "SemanticMap":
+        """The map of the image rotated about its centre by degrees, counter-clockwise on the screen; its size stays.
+
+        Each pixel takes the class under its centre; what comes from outside of the image is ignored.
+        """
+        return SemanticMap(rotate_maps(self.labels[None], angle, IGNORE_INDEX)[0])
+
+    def paste(self, other: "SemanticMap", mask: torch.Tensor) -> "SemanticMap":
+        """The map with another's classes where `mask`, bool [H, W], is True."""
+        return SemanticMap(torch.where(mask, other.labels, self.labels))
 
 
 class BoundaryMap(_Map):
@@ -125,6 +139,21 @@ class BoundaryMap(_Map):
         _, (annotator, y, x) = self._maps.settled()
         places = (annotator * size[1] + y) * size[0] + x
         return self._of(SparseMaps(places.int(), self._maps.layers, size))
+
+    def rotate(self, angle: float) -> "BoundaryMap":
+        """The map of the image rotated as in `SemanticMap.rotate`: lines are moved, not sampled, so that none tears."""
+        _, places = _rotate_lines(self._maps, angle)
+        return self._of(SparseMaps(torch.unique(places).int(), self._maps.layers, self.size))
+
+    def paste(self, other: "BoundaryMap", mask: torch.Tensor) -> "BoundaryMap":
+        """The map with another's boundaries where `mask`, bool [H, W], is True, and one along its border.
+
+        That is one pixel wide and lies within the mask, on the nearer side. Each annotator gets what one of the other
+        map drew, and the border.
+        """
+        own, others = self.annotators, other.annotators
+        others = others[torch.arange(len(own), device=own.device) % len(others)]
+        return BoundaryMap.of_annotators(torch.where(mask, others | _border(mask), own))
 
 
 class OcclusionMap(TensorHolder):
@@ -208,6 +237,26 @@ class OcclusionMap(TensorHolder):
         which, (_, y, x) = self._places.settled()
         return self.of_edges(y * size[0] + x, self._tangents[:, which], size)
 
+    def rotate(self, angle: float) -> "OcclusionMap":
+        """The map of the image rotated as in `SemanticMap.rotate`; edges as in `BoundaryMap.rotate`, directions turn.
+
+        Where several edges fall together, the direction is that of their sum, as in `resize`.
+        """
+        ends, places = _rotate_lines(self._places, angle)
+        tangents = F.normalize(rotate_directions(self._tangents[:, ends].sum(dim=1), angle), dim=0)
+        tangents, places = _join(tangents, places)
+        return self.of_edges(places, F.normalize(tangents, dim=0), self.size)
+
+    def paste(self, other: "OcclusionMap", mask: torch.Tensor) -> "OcclusionMap":
+        """The map with another's edges where `mask`, bool [H, W], is True, and along its border one of its own.
+
+        That is one pixel wide and has the mask in front; it lies within the mask, on the occluder's side.
+        """
+        border, around = _border(mask), _border_direction(mask)
+        edges = torch.where(mask, other.edges | border, self.edges)
+        direction = torch.where(mask, torch.where(border.bool(), around, other.direction), self.direction)
+        return OcclusionMap(edges, direction)
+
     @classmethod
     def _of(cls, places: SparseMaps, tangents: torch.Tensor) -> "OcclusionMap":
         made = cls.__new__(cls)
@@ -225,6 +274,57 @@ def _shrink(size, new_size, y, x):
     inner = [min(old, new) for old, new in zip(size, new_size)]
     x, y = ((2 * place + 1) * new // (2 * old) for place, old, new in zip((x, y), size, inner))
     return (inner[1], inner[0]), y, x
+
+
+def _rotate_lines(maps: SparseMaps, angle: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the pixels of lines lie after a rotation.
+
+    Of neighbours side by side the rounded places are neighbours again. Diagonal ones that no third pixel joins can come
+    apart by a pixel: then their middle is added.
+
+    Returns:
+        ends: int64 [2, P], the two of the maps' places that each pixel lies between; twice the same for one itself.
+        places: int64 [P], layer * height * width + row * width + column; the same may occur several times.
+    """
+    which, (layer, y, x) = maps.settled()
+    width, height = maps.size
+    numbers = which.new_zeros((maps.layers, height, width))
+    numbers[layer, y, x] = torch.arange(1, len(which) + 1, device=which.device)
+    points = rotate_points(torch.stack((x, y), -1).double(), angle, maps.size, inclusive=True)
+    pixels = (points + 0.5).floor()
+    ends = [torch.arange(len(which), device=which.device).expand(2, -1)]
+    right, left = slice(1, None), slice(None, -1)
+    for here, there in ((left, right), (right, left)):
+        first, second = numbers[:, :-1, here], numbers[:, 1:, there]
+        diagonal = (first > 0) & (second > 0) & (numbers[:, :-1, there] == 0) & (numbers[:, 1:, here] == 0)
+        pairs = torch.stack((first[diagonal], second[diagonal])) - 1
+        ends.append(pairs[:, (pixels[pairs[0]] - pixels[pairs[1]]).abs().amax(dim=1) > 1])
+    between = torch.cat(ends, dim=1)
+    column, row = (points[between].mean(dim=0) + 0.5).floor().long().unbind(-1)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    places = (layer[between[0]] * height + row) * width + column
+    return which[between[:, inside]], places[inside]
+
+
+def _border(mask: torch.Tensor) -> torch.Tensor:
+    """Pixels of a mask, bool [H, W], that have one outside of it to the left, right, above or below: uint8 [H, W].
+
+    The border of the image is none of the mask.
+    """
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    inner = cv2.erode(mask.cpu().numpy().astype(np.uint8), cross)
+    return mask.to(torch.uint8) - torch.from_numpy(inner).to(mask.device)
+
+
+def _border_direction(mask: torch.Tensor) -> torch.Tensor:
+    """float32 [2, H, W], (sin, cos) of the tangent that has the mask, bool [H, W], on its left, near its border.
+
+    The mask is smoothed as far as tangents of annotated chains are measured, some three pixels to either side.
+    """
+    smooth = cv2.GaussianBlur(mask.cpu().numpy().astype(np.float32), (0, 0), 1.5, borderType=cv2.BORDER_REPLICATE)
+    slopes = [cv2.Sobel(smooth, cv2.CV_32F, *axis, borderType=cv2.BORDER_REPLICATE) for axis in ((1, 0), (0, 1))]
+    right, down = (torch.from_numpy(slope).to(mask.device) for slope in slopes)
+    return F.normalize(torch.stack((right, -down)), dim=0)
 
 
 def _first_of_each(groups, count):

@@ -8,7 +8,19 @@ import torch
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.members import member_of
+from maskrcnn_benchmark.structures.pasting import (
+    PasteRules,
+    cover_objects,
+    follow_objects,
+    join_objects,
+    join_persons,
+    paste_image_labels,
+    persons_of,
+    pixels_in_front,
+    semantic_map_of,
+)
 from maskrcnn_benchmark.structures.tensors import TensorHolder
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.text import an
 
 _STRUCTURE = ("size", "resize", "transpose", "crop", "pad", "to")  # of a label
@@ -33,7 +45,8 @@ class ImageAnnotations(TensorHolder):
             background for certain. Background itself is always known.
         labels: {task key: label} of other tasks. A label is a tensor that says something of the image as a whole, which
             a transform does not change, or a structure for this size that can `resize`, `transpose`, `crop`, `pad` and
-            move `to` a device, such as `SemanticMap`. One that is None is left out.
+            move `to` a device, such as `SemanticMap`; to `rotate` and `paste` is asked of it only where that is done.
+            One that is None is left out.
 
     Attributes:
         labels: {task key: label}, also of the tasks that have an attribute of their own, which reads and sets it here:
@@ -142,8 +155,111 @@ class ImageAnnotations(TensorHolder):
             raise ValueError(f"an image of {self.size} (width, height) cannot be padded to {tuple(size)}")
         return self._transformed(size, lambda member: member.pad(size))
 
+    def rotate(self, angle: float) -> "ImageAnnotations":
+        """The annotations of the image rotated about its centre by degrees, counter-clockwise on the screen.
+
+        The size stays. Objects that leave the image are dropped, keypoints that do are no longer annotated, and what
+        comes into it from outside is as in `pad`. Image labels stay, as in `crop`.
+
+        Raises:
+            UserError: a label of an added task cannot `rotate`; the message names it.
+        """
+        if not angle:
+            return self
+        for key, label in self._structures():
+            if not hasattr(label, "rotate"):
+                raise UserError(
+                    f"the label {key!r} is {an(type(label).__name__)} without 'rotate', so that images cannot be "
+                    "rotated with it; give it one, or set INPUT.ROTATION 0"
+                )
+
+        def rotate(member: Any) -> Any:
+            return member.rotate_all(angle) if isinstance(member, BoxList) else member.rotate(angle)
+
+        rotated = self._transformed(self.size, rotate)
+        if self.people is not None and self.instances is not None:
+            links = persons_of(self.people, self.instances)
+            both = self.instances, rotated.instances
+            rotated.people = follow_objects((self.people, rotated.people), both, links)
+        for key in ("detection", "keypoint"):
+            if key in rotated.labels:
+                rotated.labels[key] = rotated.labels[key][rotated.labels[key].are_there()]
+        return rotated
+
+    def only(self, chosen: torch.Tensor, rules: PasteRules) -> "ImageAnnotations":
+        """The annotations with the objects at `chosen`, int64 [M], alone, as they are cut out of the image.
+
+        They are without pixels that are rather those of another object, see `pasting.pixels_in_front`, and those of
+        which too little is left are missing. Of the persons those stay that are one of the objects.
+        """
+        front = pixels_in_front(self.instances, chosen)
+        covered, seen = cover_objects(self.instances, front)
+        chosen = chosen[seen[chosen]]
+        few = self.with_instances(covered[chosen])
+        if self.people is not None:
+            links = persons_of(self.people, self.instances, rules.keypoint_labels)
+            both = self.people, self.people.cover(front)
+            people = follow_objects(both, (self.instances, covered), links)
+            few.people = people[torch.isin(links, chosen)]
+        return few
+
+    def with_instances(self, instances: BoxList) -> "ImageAnnotations":
+        """The annotations with other instances; these stay as they are."""
+        changed = self._transformed(self.size, lambda member: member)
+        changed.instances = instances
+        return changed
+
+    def paste(self, other: "ImageAnnotations", mask: torch.Tensor, rules: PasteRules) -> "ImageAnnotations":
+        """The annotations of the image with objects of another on it.
+
+        - Objects: those pasted are as they were. Below, masks lose the covered pixels, boxes follow what is left, parts
+          are covered; an object of which less than `pasting.LEAST_SEEN` is seen goes.
+        - Persons: those pasted are as they were. Below, covered keypoints are occluded, and persons go with their
+          object, whose box they follow.
+        - Semantic map: pasted pixels are of the object's class, or ignored where the map has no such class.
+        - Boundaries and occlusions: within the mask those of the other image, and along its border one that has the
+          pasted objects in front; elsewhere those of this image.
+        - Image labels: see `pasting.paste_image_labels`.
+        - What is not annotated here stays so. What is, the other image must be annotated for too, except for what
+          `PasteRules.needed` leaves out. Labels of tasks that are not among `rules.tasks` are left out.
+
+        Args:
+            other: of the same size, with the objects that are pasted and no others: see `only`.
+            mask: bool [H, W], the pixels of all these objects.
+            rules: names and tasks.
+        """
+        taken = rules.needed(key for key, label in self.labels.items() if hasattr(label, "paste"))
+        labels = {key: self.labels[key].paste(other.labels[key], mask) for key in self.labels if key in taken}
+        pasted, semantic, below = other.instances, None, None
+        if self.instances is not None:
+            below, seen = cover_objects(self.instances, mask)
+            labels["detection"] = join_objects(below[seen], pasted, rules.fields)
+        if self.people is not None and "keypoint" in rules.tasks:
+            people, kept = cover_objects(self.people, mask)
+            if below is not None:
+                links = persons_of(self.people, self.instances, rules.keypoint_labels)
+                people = follow_objects((self.people, people), (self.instances, below), links)
+                kept = torch.where(links >= 0, seen[links], kept) if len(seen) else kept
+            labels["keypoint"] = join_persons(people[kept], other.people)
+        if self.semantic is not None and "semantic" in rules.tasks:
+            over = self.semantic.paste(semantic_map_of(pasted, rules.semantic), mask)
+            labels["semantic"], semantic = over, (self.semantic, over)
+        if self.classes is not None and "classification" in rules.tasks:
+            present = labels.get("detection", pasted).get_field("labels")
+            labels["classification"] = paste_image_labels(self.classes, rules, semantic, present)
+        return ImageAnnotations(self.size, image_id=self.image_id, known_labels=self.known_labels, labels=labels)
+
     def __repr__(self) -> str:
         return f"ImageAnnotations(size={self.size}, image_id={self.image_id}, labels={sorted(self.labels)})"
+
+    def _structures(self):
+        """(key, label) of all but tensors, and (name, field) of those of objects and persons that transforms move."""
+        for key, label in self.labels.items():
+            if not isinstance(label, torch.Tensor):
+                yield key, label
+            if isinstance(label, BoxList):
+                fields = label.extra_fields.items()
+                yield from ((n, x) for n, x in fields if hasattr(x, "resize") and not isinstance(x, torch.Tensor))
 
     def _transformed(self, size, transform):
         labels = {key: x if isinstance(x, torch.Tensor) else transform(x) for key, x in self.labels.items()}

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from maskrcnn_benchmark.structures.rotation import rotate_points
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, Index, TensorHolder, check_flip
 from maskrcnn_benchmark.utils.ranges import Integer, Number
 from maskrcnn_benchmark.utils.schema import TEXT, Fixed, ListOf, Record, Unfit
@@ -267,6 +268,26 @@ class Keypoints(TensorHolder):
             for name, field in self.extra_fields.items()
         }
         return self._like(self._reflect(self.keypoints, method), self.size, fields)
+
+    def rotate(self, angle: float) -> "Keypoints":
+        """The keypoints of the image rotated about its centre by degrees, counter-clockwise on the screen.
+
+        One that leaves the image becomes 0, 0, 0, as in `crop`.
+        """
+        places = rotate_points(self.keypoints[..., :2], angle, self.size, inclusive=True)
+        rotated = self._like(torch.cat((places, self.keypoints[..., 2:]), -1), self.size, self.extra_fields)
+        return rotated.crop((0, 0, *self.size))
+
+    def cover(self, mask: torch.Tensor) -> "Keypoints":
+        """The keypoints where something else covers the image, mask bool [H, W]: those below are occluded."""
+        if self.joints is None:
+            raise ValueError("a covered keypoint is occluded: Keypoints(..., joints=...) says what code that is")
+        last = self.keypoints.new_tensor(self.size) - 1
+        x, y = torch.minimum(self.keypoints[..., :2].round().clamp(min=0), last).long().unbind(-1)
+        keypoints = self.keypoints.clone()
+        visibility = keypoints[..., 2]
+        visibility[mask[y, x] & (visibility != 0)] = self.joints.occluded_code
+        return self._like(keypoints, self.size, self.extra_fields)
 
     def __getitem__(self, item: Index) -> "Keypoints":
         """The objects at an index, slice, index tensor or boolean mask."""

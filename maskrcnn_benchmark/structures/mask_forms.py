@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.structures.mask_windows import MaskWindows, sample_bilinear
+from maskrcnn_benchmark.structures.mask_windows import MaskWindows, enclosing_window, sample_bilinear
 from maskrcnn_benchmark.structures.resampling import region_grid
+from maskrcnn_benchmark.structures.rotation import rotate_maps, rotate_points
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, Index, LeafFunction, TensorHolder, check_flip, sent
 
 Side = TypeVar("Side", int, float)
@@ -40,7 +41,7 @@ class BinaryMaskList(TensorHolder):
 
     @classmethod
     def cat(cls, parts: Sequence["BinaryMaskList"]) -> "BinaryMaskList":
-        return cls(torch.cat([part.masks for part in parts]), parts[0].size)
+        return cls.of_windows(MaskWindows.cat([part.windows() for part in parts]))
 
     @classmethod
     def of_windows(cls, windows: MaskWindows) -> "BinaryMaskList":
@@ -57,6 +58,17 @@ class BinaryMaskList(TensorHolder):
     def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self._windows.size
+
+    def windows(self) -> MaskWindows:
+        """The bitmaps of the N objects in their order, each in the window that holds it."""
+        windows = self._windows if self._index is None else self._windows.pick(self._index)
+        whole = (0, 0, *self.size)
+        return MaskWindows.cut_out(windows.frames()) if whole in windows.windows else windows
+
+    def bounds(self) -> torch.Tensor:
+        """float [N, 4], xyxy, last pixel included; 0, 0, -1, -1 for a bitmap without a pixel."""
+        bounds = self._windows.bounds()
+        return bounds if self._index is None else bounds[self._index]
 
     def to_bitmaps(self) -> "BinaryMaskList":
         return self
@@ -80,6 +92,14 @@ class BinaryMaskList(TensorHolder):
 
     def transpose(self, method: int) -> "BinaryMaskList":
         return self._of(self._windows.transpose(method), self._index)
+
+    def rotate(self, angle: float) -> "BinaryMaskList":
+        """Each pixel takes the one under its centre."""
+        frames = rotate_maps(self._windows.frames(), angle, 0)
+        return self._of(MaskWindows.cut_out(frames), self._index)
+
+    def cover(self, mask: torch.Tensor) -> "BinaryMaskList":
+        return self._of(self._windows.cover(mask), self._index)
 
     def crop_and_resize(self, boxes: torch.Tensor, resolution: int) -> torch.Tensor:
         return crop_and_resize_bitmaps([self], [torch.arange(len(self), device=boxes.device)], [boxes], resolution)
@@ -191,6 +211,20 @@ class PolygonList(TensorHolder):
         masks = draw_polygons(self.points, self.lengths, (width, height))
         return BinaryMaskList(masks.to(self._place.device), (width, height))
 
+    def windows(self) -> MaskWindows:
+        """The bitmaps of the objects, each drawn in the window that holds it."""
+        size = width, height = max(round(self.size[0]), 1), max(round(self.size[1]), 1)
+        patches, windows = [torch.empty(0, dtype=torch.uint8)], []
+        for points, lengths in zip(self.points.split([sum(counts) for counts in self.lengths]), self.lengths):
+            low = points.amin(dim=0).floor().int().tolist() if len(points) else (0, 0)
+            high = points.amax(dim=0).ceil().int().tolist() if len(points) else (0, 0)
+            left, top = min(max(low[0], 0), width - 1), min(max(low[1], 0), height - 1)
+            right, bottom = min(max(high[0], left + 1), width), min(max(high[1], top + 1), height)
+            window = enclosing_window(left, top, right - left, bottom - top, size)
+            patches.append(draw_polygons(points - points.new_tensor(window[:2]), [lengths], window[2:]).reshape(-1))
+            windows.append(window)
+        return MaskWindows(torch.cat(patches).to(self._place.device), windows, size)
+
     def crop(self, box: Sequence[float]) -> "PolygonList":
         x1, y1, x2, y2 = clamp_window([_plain(side) for side in box], self.size)
         return self._with(self.points - self.points.new_tensor([x1, y1]), self.lengths, (x2 - x1, y2 - y1))
@@ -200,18 +234,44 @@ class PolygonList(TensorHolder):
         return self._with(self.points * self.points.new_tensor(ratios), self.lengths, size)
 
     def pad(self, size: Sequence[float]) -> "PolygonList":
-        beyond = (self.points < 0) | (self.points > self.points.new_tensor(self.size))
-        if not beyond.any():
-            return self._with(self.points, self.lengths, size)
         # What a crop left beyond the old border must not become visible
-        clipped = [[clip_polygon(polygon.reshape(-1, 2), self.size) for polygon in each] for each in self.polygons]
-        return PolygonList.from_lists(clipped, size).to(self._place.device)
+        within = self._clipped()
+        return within._with(within.points, within.lengths, size)
+
+    def _clipped(self) -> "PolygonList":
+        """What of the polygons lies within the image."""
+        beyond = ((self.points < 0) | (self.points > self.points.new_tensor(self.size))).any(dim=1)
+        if not beyond.any():
+            return self
+        where = iter(beyond.split([n for lengths in self.lengths for n in lengths]))
+        clipped = [
+            [clip_polygon(polygon.reshape(-1, 2), self.size) if next(where).any() else polygon for polygon in each]
+            for each in self.polygons
+        ]
+        return PolygonList.from_lists(clipped, self.size).to(self._place.device)
 
     def transpose(self, method: int) -> "PolygonList":
         check_flip(method)
         x, y = self.points.unbind(-1)
         x, y = (self.size[0] - x, y) if method == FLIP_LEFT_RIGHT else (x, self.size[1] - y)
         return self._with(torch.stack((x, y), -1), self.lengths, self.size)
+
+    def rotate(self, angle: float) -> "PolygonList":
+        """What a crop left beyond the border does not come into sight."""
+        within = self._clipped()
+        return within._with(rotate_points(within.points, angle, self.size, inclusive=False), within.lengths, self.size)
+
+    def bounds(self) -> torch.Tensor:
+        """float [N, 4], xyxy, last pixel included, of what lies in the image; 0, 0, -1, -1 where nothing does."""
+        rows = []
+        for polygons in self._clipped().polygons:
+            if not polygons:
+                rows.append(self.points.new_tensor([0, 0, -1, -1]))
+                continue
+            points = torch.cat([polygon.reshape(-1, 2) for polygon in polygons])
+            low, high = points.amin(dim=0), points.amax(dim=0) - 1
+            rows.append(torch.cat((low, torch.maximum(low, high))))
+        return torch.cat([self.points.new_empty(0), *rows]).reshape(-1, 4).to(self._place.device)
 
     def crop_and_resize(self, boxes: torch.Tensor, resolution: int) -> torch.Tensor:
         return crop_and_resize_polygons([self], [torch.arange(len(self), device=boxes.device)], [boxes], resolution)

@@ -43,6 +43,21 @@ class ObjectWindows(TensorHolder):
         height, width = frames.shape[1:]
         return cls(frames.reshape(-1), [(0, 0, width, height)] * len(frames), (width, height))
 
+    @classmethod
+    def cut_out(cls: type[Kind], frames: torch.Tensor) -> Kind:
+        """From whole maps uint8 [M, H, W], of which only the windows are kept."""
+        height, width = frames.shape[1:]
+        whole, size = (0, 0, width, height), (width, height)
+        cut = [_tight(frame, whole, size) for frame in frames.cpu().numpy()]
+        pixels = np.concatenate([np.empty(0, np.uint8), *(patch.reshape(-1) for patch, _ in cut)])
+        return cls(torch.from_numpy(pixels).to(frames.device), [window for _, window in cut], size)
+
+    @classmethod
+    def cat(cls: type[Kind], parts: "Sequence[Kind]") -> Kind:
+        """Join the maps of one image."""
+        windows = [window for part in parts for window in part.windows]
+        return cls(torch.cat([part.pixels for part in parts]), windows, parts[0].size)
+
     @property
     def pixels(self) -> torch.Tensor:
         """uint8 [T], the windows one after the other, each row by row."""
@@ -62,6 +77,38 @@ class ObjectWindows(TensorHolder):
         """The windows as M tensors uint8 [h, w]."""
         parts = self.pixels.split([w * h for _, _, w, h in self.windows]) if self.windows else ()
         return [part.reshape(h, w) for part, (_, _, w, h) in zip(parts, self.windows)]
+
+    def bounds(self) -> torch.Tensor:
+        """float [M, 4], xyxy, last pixel included: the box around what is not 0; of a map of zeros 0, 0, -1, -1."""
+        found = [cv2.boundingRect(patch.cpu().numpy()) for patch in self.patches()]
+        rows = [
+            (x + left, y + top, x + left + w - 1, y + top + h - 1) if w else (0, 0, -1, -1)
+            for (left, top, w, h), (x, y, _, _) in zip(found, self.windows)
+        ]
+        return torch.tensor(rows, dtype=torch.float32, device=self.device).reshape(-1, 4)
+
+    def counts(self) -> torch.Tensor:
+        """int64 [M]: pixels that are not 0."""
+        counts = [cv2.countNonZero(patch.cpu().numpy()) for patch in self.patches()]
+        return torch.tensor(counts, dtype=torch.int64, device=self.device)
+
+    def paint(self, values: Sequence[int], background: int) -> torch.Tensor:
+        """A map uint8 [H, W] in which each object has its value, the later in front, and the rest another."""
+        painted = self.pixels.new_full(self.size[::-1], background)
+        for patch, (x, y, w, h), value in zip(self.patches(), self.windows, values):
+            painted[y : y + h, x : x + w][patch > 0] = value
+        return painted
+
+    def cover(self: Kind, mask: torch.Tensor) -> Kind:
+        """The maps with 0 where `mask`, bool [H, W], is True."""
+        open_ = [~mask[y : y + h, x : x + w].reshape(-1) for x, y, w, h in self.windows]
+        return type(self)(self.pixels * torch.cat(open_) if open_ else self.pixels, self.windows, self.size)
+
+    def pick(self: Kind, index: torch.Tensor) -> Kind:
+        """The maps at an index int64 [N]."""
+        patches, chosen = self.patches(), index.tolist()
+        pixels = torch.cat([self.pixels[:0], *(patches[k].reshape(-1) for k in chosen)])
+        return type(self)(pixels, [self.windows[k] for k in chosen], self.size)
 
     def at(self, places: torch.Tensor) -> torch.Tensor:
         """The numbers at places among the pixels, int64 of any shape: uint8 of the same."""
@@ -114,6 +161,11 @@ class MaskWindows(ObjectWindows):
         if self._bits is None:
             return self._pixels[places]
         return (self._bits[places >> 3] >> (places & 7).to(torch.uint8)) & 1
+
+    def packed(self) -> "MaskWindows":
+        """The same bitmaps with eight pixels in a byte."""
+        bits = np.packbits(self.pixels.cpu().numpy(), bitorder="little")
+        return MaskWindows.of_bits(torch.from_numpy(bits).to(self.device), self.windows, self.size)
 
     def resize(self, size: Sequence[int]) -> "MaskWindows":
         """The bitmaps resized to (width, height), bilinear and cut at a half."""

@@ -17,6 +17,7 @@ from maskrcnn_benchmark.structures.part_groups import (
     mirror_groups,
 )
 from maskrcnn_benchmark.structures.resampling import NearestWindows, region_grid
+from maskrcnn_benchmark.structures.rotation import rotate_maps
 from maskrcnn_benchmark.structures.tensors import Index, TensorHolder
 from maskrcnn_benchmark.utils.ranges import Choice, Integer
 from maskrcnn_benchmark.utils.schema import TEXT, ListOf, Record, Unfit
@@ -206,9 +207,8 @@ class PartMask(TensorHolder):
     @classmethod
     def cat(cls, parts: Sequence["PartMask"]) -> "PartMask":
         """Join the instances of one image."""
-        first = parts[0]
-        annotated = torch.cat([part.annotated for part in parts])
-        return cls(torch.cat([part.labels for part in parts]), annotated, first.size, first.part_set)
+        windows = ObjectWindows.cat([ObjectWindows.cut_out(part.labels) for part in parts])
+        return cls.of_windows(windows, torch.cat([part.annotated for part in parts]), parts[0].part_set)
 
     @property
     def labels(self) -> torch.Tensor:
@@ -235,6 +235,21 @@ class PartMask(TensorHolder):
         if flips != tuple(range(len(flips))):
             maps = maps.map(lambda labels: labels.new_tensor(flips)[labels.int()])
         return self._like(maps)
+
+    def rotate(self, angle: float) -> "PartMask":
+        """The maps of the rotated image, see `SegmentationMask.rotate`: each pixel takes the label at its centre."""
+        windows = ObjectWindows.cut_out(rotate_maps(self._maps.tensor, angle, 0))
+        return self._like(NearestWindows(windows))
+
+    def cover(self, mask: torch.Tensor) -> "PartMask":
+        """The maps with background where something else covers the image; mask: bool [H, W]."""
+        return self._like(NearestWindows(ObjectWindows.cut_out(self._maps.tensor * ~mask)))
+
+    @classmethod
+    def unannotated(cls, count: int, size: Sequence[int], part_set: PartSet) -> "PartMask":
+        """The parts of objects of which nobody annotated any."""
+        windows = ObjectWindows(torch.zeros(count, dtype=torch.uint8), [(0, 0, 1, 1)] * count, (size[0], size[1]))
+        return cls.of_windows(windows, torch.zeros(count, dtype=torch.bool), part_set)
 
     def crop_and_resize(self, boxes: torch.Tensor, size: int) -> torch.Tensor:
         """The labels of each instance within its box, as training targets of a part head, all instances at once.

@@ -77,6 +77,33 @@ class SegmentationMask(TensorHolder):
         """The masks of the mirrored image. Twice gives back the masks bit for bit."""
         return self._wrap(self.instances.transpose(method))
 
+    def rotate(self, angle: float) -> "SegmentationMask":
+        """The masks of the image rotated about its centre by degrees, counter-clockwise on the screen; the size stays.
+
+        Corners of polygons move, pixels of bitmaps take the nearest one.
+        """
+        return self._wrap(self.instances.rotate(angle))
+
+    def cover(self, mask: torch.Tensor) -> "SegmentationMask":
+        """What is seen of the objects where something else covers the image, as bitmaps; mask: bool [H, W]."""
+        return SegmentationMask.of_windows(self.instances.windows().cover(mask))
+
+    def bounds(self) -> torch.Tensor:
+        """float [N, 4], xyxy, last pixel included: the box of each object's mask, 0, 0, -1, -1 where it is empty."""
+        return self.instances.bounds()
+
+    def areas(self) -> torch.Tensor:
+        """int64 [N]: pixels of each mask."""
+        return self.instances.windows().counts()
+
+    def in_windows(self) -> "SegmentationMask":
+        """The masks as bitmaps, of which only the windows that hold them are kept."""
+        return SegmentationMask.of_windows(self.instances.windows())
+
+    def union(self) -> torch.Tensor:
+        """bool [H, W]: the pixels of any object."""
+        return self.instances.windows().paint([1] * len(self), 0).bool()
+
     def get_mask_tensor(self) -> torch.Tensor:
         """uint8 [N, H, W] of 0 and 1, or [H, W] if there is one object."""
         masks = self.instances.to_bitmaps().masks

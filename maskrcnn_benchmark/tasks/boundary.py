@@ -113,6 +113,7 @@ class Boundary(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailBoundaryReader}
+    can_be_pasted = True
 
     def cards(self, counts: DatasetCounts) -> list[str]:
         pixels = np.array(counts.each(self.key, "edge pixels"))

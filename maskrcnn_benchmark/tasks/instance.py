@@ -171,6 +171,7 @@ class Instance(Task):
 
     label_field = "masks"
     label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), MaskReader)
+    can_be_pasted = True
 
     def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
         """Of objects that have a mask and are no crowd, the bytes of the mask's compressed run-length code, and the

@@ -249,6 +249,7 @@ class Keypoint(Task):
 
     label_field = None  # objects with keypoints are a `BoxList` of their own
     label_readers = {"detail": DetailKeypointReader, "coco": COCOKeypointReader}
+    can_be_pasted = True
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return bool(vocabulary.joints)

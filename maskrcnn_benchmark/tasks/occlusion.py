@@ -174,6 +174,7 @@ class Occlusion(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailOcclusionReader}
+    can_be_pasted = True
 
     def cards(self, counts: DatasetCounts) -> list[str]:
         pixels = np.array(counts.each(self.key, "edge pixels"))

@@ -240,6 +240,7 @@ class Part(Task):
 
     label_field = "parts"
     label_readers = {"detail": DetailPartReader}
+    can_be_pasted = True
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         return super().is_annotated(annotations) and bool(annotations.instances.get_field("parts").annotated.any())

@@ -164,6 +164,7 @@ class Semantic(Task):
         "voc": VOCSemanticReader,
         "cityscapes": CityScapesSemanticReader,
     }
+    can_be_pasted = True
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return bool(vocabulary.semantic_names)

@@ -149,6 +149,11 @@ class Task:
         """What its label is called among the fields of the objects; None: it has an entry of its own in `labels`."""
         return self.key if self.per == "region" else None
 
+    # Whether the label stays true when objects of another image are pasted on the image (INPUT.COPY_PASTE): one per
+    # image by `paste(other, mask)` of its structure, a field of the objects by its `cover(mask)` and `cat`, or as it is
+    # if it is a tensor. Otherwise such an image is not annotated for the task. See `ImageAnnotations.paste`
+    can_be_pasted: bool = False
+
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         """Whether an image is annotated for this task."""
         if self.label_field is None:

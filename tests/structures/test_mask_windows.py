@@ -94,3 +94,24 @@ def test_a_small_object_takes_little_room_in_a_large_image():
     windows = MaskWindows.of_frames(masks).resize((1066, 800))
     assert windows.pixels.numel() < 3 * 50 * 80
     assert int(windows.frames().sum()) == int(windows.pixels.sum())
+
+
+@given(st.data())
+def test_what_is_cut_out_joined_picked_and_covered_has_the_pixels_of_whole_bitmaps(data):
+    height, width = (data.draw(st.integers(1, 24)) for _ in range(2))
+    masks = data.draw(masks_of(height, width))
+    cover = data.draw(arrays(np.bool_, (height, width)))
+    windows = MaskWindows.cut_out(torch.from_numpy(masks))
+    assert np.array_equal(windows.frames(), masks) and np.array_equal(windows.packed().frames(), masks)
+    assert np.array_equal(MaskWindows.cat([windows, windows.packed()]).frames(), np.concatenate((masks, masks)))
+    order = data.draw(st.lists(st.integers(0, max(len(masks) - 1, 0)), max_size=5 if len(masks) else 0))
+    assert np.array_equal(windows.pick(torch.tensor(order, dtype=torch.int64)).frames(), masks[order])
+    assert np.array_equal(windows.cover(torch.from_numpy(cover)).frames(), masks * ~cover)
+    assert windows.counts().tolist() == masks.sum((1, 2)).tolist()
+    for mask, bounds in zip(masks, windows.bounds().tolist()):
+        y, x = mask.nonzero()
+        assert bounds == ([x.min(), y.min(), x.max(), y.max()] if len(x) else [0, 0, -1, -1])
+    painted = np.full((height, width), 9)
+    for value, mask in enumerate(masks):
+        painted[mask > 0] = value
+    assert np.array_equal(windows.paint(range(len(masks)), 9), painted)

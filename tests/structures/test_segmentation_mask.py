@@ -310,3 +310,19 @@ def test_targets_of_polygons_are_scaled_in_single_precision_and_drawn():
         scaled = [((polygon.view(-1, 2) - start) * ratio).double().view(-1).tolist() for polygon in polygons]
         expected.append(coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(scaled, 28, 28))))
     assert torch.equal(masks.crop_and_resize(boxes, 28), torch.tensor(np.array(expected)).float())
+
+
+@given(st.lists(st.lists(st.floats(-12, 32, width=32), min_size=6, max_size=10).filter(lambda p: len(p) % 2 == 0)))
+def test_polygons_drawn_in_windows_have_the_pixels_of_those_drawn_in_the_image(polygons):
+    masks = SegmentationMask([[polygon] for polygon in polygons], (20, 16))
+    bitmaps = masks.convert("mask").instances.masks
+    assert torch.equal(masks.in_windows().instances.masks, bitmaps)
+    assert masks.areas().tolist() == bitmaps.sum((1, 2)).tolist()
+    assert torch.equal(masks.union(), bitmaps.any(dim=0) if len(bitmaps) else torch.zeros(16, 20, dtype=torch.bool))
+
+
+def test_the_box_of_a_mask_includes_its_last_pixel_and_ends_before_it_begins_where_it_is_empty():
+    square, outside = SQUARE[0], [[-9, -9, -4, -9, -4, -4]]
+    masks = SegmentationMask([square, [], outside, [[-3, 2, 4, 2, 4, 9.5]]], (10, 8))
+    assert masks.bounds().tolist() == [[2, 1, 4, 3], [0, 0, -1, -1], [0, 0, -1, -1], [0, 2, 3, 7]]
+    assert masks.convert("mask").bounds().tolist()[:3] == masks.bounds().tolist()[:3]

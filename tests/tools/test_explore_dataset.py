@@ -63,6 +63,17 @@ def test_a_configs_data_set(mini, tmp_path, monkeypatch):
     assert images_by_phase(text) == ["4", "100.0%", "4"] and "Data set mini_detail_val" in text
 
 
+def test_samples_as_training_gets_them(mini, tmp_path, monkeypatch):
+    config = ROOT / "configs" / "detail" / "mini_R_18_FPN.yaml"
+    options = ("DATASETS.DATA_DIR", mini.parent, "INPUT.COPY_PASTE", 1.0, "INPUT.MIN_SIZE_TRAIN", "(64,)")
+    arguments = ("--config-file", config, "--augmented", "--sample", 3, "--workers", 0, *options)
+    text = run(monkeypatch, tmp_path, *arguments)
+    samples = samples_of(text)
+    assert [sample["phase"] for sample in samples] == ["val"] * 3 and "as training gets them" in text
+    assert all(64 in sample["size"] for sample in samples)
+    assert samples_of(run(monkeypatch, tmp_path, *arguments)) == samples  # the same every time
+
+
 def test_a_file_in_cocos_layout(tmp_path, monkeypatch):
     rows = [
         {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 1, 4, 9], "area": 36, "iscrowd": 0},
@@ -88,6 +99,7 @@ def test_a_file_in_cocos_layout(tmp_path, monkeypatch):
         ((), "either --config-file FILE or --annotations FILE"),
         (("--annotations", "a.json", "--dataset", "b"), "--dataset and KEY VALUE go with --config-file"),
         (("--annotations", "nowhere.json"), "nowhere.json"),
+        (("--annotations", "a.json", "--augmented"), "--augmented goes with --config-file"),
     ],
 )
 def test_what_a_user_gets_wrong_is_named(tmp_path, monkeypatch, arguments, message):

@@ -120,5 +120,13 @@ class ConcatDataset(TorchConcatDataset, AnnotatedDataset):
         number, inner = self.get_idxs(idx)
         return self.datasets[number].tasks_of(inner)
 
+    def labels_of(self, idx: int) -> set[str]:
+        number, inner = self.get_idxs(idx)
+        return self.datasets[number].labels_of(inner)
+
+    def read_masks(self) -> bool:
+        found = [dataset.read_masks() for dataset in self.datasets]  # of all of them, whatever the first says
+        return any(found)
+
     def image_sizes(self) -> np.ndarray:
         return np.concatenate([dataset.image_sizes() for dataset in self.datasets])

@@ -8,6 +8,7 @@ from maskrcnn_benchmark.data.transforms.transforms import (
     Compose,
     Normalize,
     RandomHorizontalFlip,
+    RandomRotation,
     RandomVerticalFlip,
     Resize,
     ScaleJitter,
@@ -16,9 +17,9 @@ from maskrcnn_benchmark.data.transforms.transforms import (
 
 
 def build_transforms(cfg: CfgNode, is_train: bool = True) -> Compose:
-    """`Compose` for training (jitter, resize, flips) or testing (resize only), ending in a normalised float tensor.
+    """`Compose` for training (jitter, rotation, resize, flips) or testing (resize only), as in the original.
 
-    As in the original. The loaders use `build_byte_transforms`.
+    It ends in a normalised float tensor. The loaders use `build_byte_transforms`.
     """
     options = cfg.INPUT
     normalize = Normalize(options.PIXEL_MEAN, options.PIXEL_STD, options.TO_BGR255)
@@ -45,7 +46,9 @@ def _training_transforms(options):
         RandomHorizontalFlip(options.HORIZONTAL_FLIP_PROB_TRAIN),
         RandomVerticalFlip(options.VERTICAL_FLIP_PROB_TRAIN),
     ]
-    return colours, [resize, *flips]
+    # before the image is enlarged, where it costs least
+    rotation = [RandomRotation(options.ROTATION, _mean_colour(options))] if options.ROTATION else []
+    return colours, [*rotation, resize, *flips]
 
 
 def _testing_transforms(options):

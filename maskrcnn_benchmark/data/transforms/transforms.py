@@ -1,7 +1,7 @@
 """Transforms, each called as `image, annotations = transform(image, annotations)`.
 
 Images are PIL RGB images until `ToTensor` or `AsBytes`; what changes their shape takes both these and uint8 tensors
-[3, H, W]. Annotations are whatever has `resize`, `transpose`, `crop` and `pad`, or
+[3, H, W]. Annotations are whatever has `resize`, `transpose`, `crop`, `pad` and `rotate`, or
 None where only the image is wanted. All chance comes from Python's `random` module, so that seeding it makes an item
 repeatable.
 """
@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -17,6 +18,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import functional as F
 
 from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
+from maskrcnn_benchmark.structures.rotation import rotate_array
 
 AnyImage = Image.Image | torch.Tensor  # RGB
 
@@ -135,6 +137,30 @@ class RandomVerticalFlip(RandomHorizontalFlip):
     method = FLIP_TOP_BOTTOM
 
 
+class RandomRotation:
+    """Rotate about the centre of the image by an angle drawn from [-degrees, degrees]; the size stays.
+
+    The image is sampled bilinearly, see the structures' `rotate` for their labels.
+
+    Args:
+        degrees: greatest angle.
+        fill: (r, g, b) in 0..255 of the pixels that come from outside of the image.
+    """
+
+    def __init__(self, degrees: float, fill: Sequence[int] = (0, 0, 0)) -> None:
+        self.degrees = degrees
+        self.fill = tuple(fill)
+
+    def __call__(self, image: AnyImage, annotations: Any = None) -> tuple[AnyImage, Any]:
+        angle = random.uniform(-self.degrees, self.degrees)
+        if not angle:
+            return image, annotations
+        return _rotate(image, angle, self.fill), annotations.rotate(angle) if annotations is not None else None
+
+    def __repr__(self) -> str:
+        return f"RandomRotation({self.degrees:g})"
+
+
 class ColorJitter:
     """Change brightness, contrast, saturation and hue, in random order.
 
@@ -236,6 +262,13 @@ def _transpose(image, method):
     if isinstance(image, torch.Tensor):
         return image.flip(-1 if method == FLIP_LEFT_RIGHT else -2)
     return image.transpose(Image.Transpose(method))
+
+
+def _rotate(image, angle, fill):
+    if isinstance(image, torch.Tensor):
+        pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+        return torch.from_numpy(rotate_array(pixels, angle, fill, cv2.INTER_LINEAR)).permute(2, 0, 1)
+    return Image.fromarray(rotate_array(np.asarray(image), angle, fill, cv2.INTER_LINEAR))
 
 
 def _crop(image, box):

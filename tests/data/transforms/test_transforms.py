@@ -14,6 +14,7 @@ from maskrcnn_benchmark.data.transforms import (
     Compose,
     Normalize,
     RandomHorizontalFlip,
+    RandomRotation,
     RandomVerticalFlip,
     Resize,
     ScaleJitter,
@@ -135,6 +136,23 @@ def test_scale_jitter_range_is_used_whole(sample):
         image, _ = ScaleJitter(120, 400, (0.5, 1.5), fill=(255, 0, 255))(sample[0])
         whites.append((np.asarray(image)[119, 199] == [255, 0, 255]).all())
     assert 10 < sum(whites) < 40
+
+
+def test_a_rotation_turns_image_and_annotations_by_one_angle_and_fills_with_a_colour(sample):
+    random.seed(1)
+    image, annotations = RandomRotation(40, fill=(9, 8, 7))(*sample)
+    angle = random.Random(1).uniform(-40, 40)
+    assert image.size == annotations.size == (20, 12) and np.asarray(image)[0, 0].tolist() == [9, 8, 7]
+    assert torch.equal(annotations.semantic.labels, sample[1].rotate(angle).semantic.labels)
+    random.seed(1)
+    tensor, _ = RandomRotation(40, fill=(9, 8, 7))(AsBytes()(sample[0])[0])
+    assert torch.equal(tensor, AsBytes()(image)[0])
+    assert tensor.permute(1, 2, 0).is_contiguous()
+
+
+def test_a_rotation_of_no_degrees_changes_nothing(sample):
+    image, annotations = RandomRotation(0)(*sample)
+    assert image is sample[0] and annotations is sample[1]
 
 
 def test_colour_jitter_changes_colours_only_and_is_off_at_zero(sample):
