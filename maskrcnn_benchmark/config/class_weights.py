@@ -5,6 +5,7 @@ that makes weights of how frequent the classes are. Counting the training data (
 that came of a rule behind it, so that whoever reads the option later needs no data.
 """
 
+import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -75,7 +76,9 @@ def class_weights(key: str, value: Sequence[Any], names: Sequence[str] | None) -
         raise UserError(f"{key} names classes, but the network is built without a vocabulary; give it one")
     unknown = next((name for name, _ in pairs if name not in names), None)
     if unknown is not None:
+        near = difflib.get_close_matches(unknown, names, 1)
+        remedy = f"did you mean {near[0]!r}?" if near else "correct it"
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise UserError(f"{key} names {unknown!r}, which is none of the classes ({shown}); correct it")
+        raise UserError(f"{key} names {unknown!r}, which is none of the classes ({shown}); {remedy}")
     weights = {name: float(weight) for name, weight in pairs}
     return tuple(weights.get(name, 1.0) for name in names)

@@ -4,6 +4,7 @@ import ast
 import copy
 import difflib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -306,9 +307,29 @@ def _names(value: str) -> Any:
     """Names without quotes: "a,b", "[a, b]" and "(a, b)" are two; a single word stays as it is."""
     bare = value[1:-1] if value[:1] + value[-1:] in ("()", "[]") else value
     names = [name.strip().strip("'\"") for name in bare.split(",")]
-    if (bare == value and len(names) == 1) or any(set(name) & set("()[]{}") for name in names):
+    if (bare == value and len(names) == 1) or any(set(name) & set("{}") for name in names):
         return value
+    if any(set(name) & set("()[]") for name in names):  # pairs, as in "[[dog, 3], [sky, 0.5]]"
+        try:
+            nested = ast.literal_eval(re.sub(_WORD, _quoted, value))
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return value
+        return nested if isinstance(nested, list | tuple) else value
     return [name for name in names if name]
+
+
+# Of a row of rows: what is in quotes, or lies between brackets and commas
+_WORD = re.compile(r"""'[^']*'|"[^"]*"|[^\[\](),'"]+""")
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """A word as Python writes it; numbers, what is in quotes, and space stay."""
+    word = found[0].strip()
+    try:
+        ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        return repr(word) if word else ""
+    return word
 
 
 def _is_float(value: Any) -> bool:

@@ -63,11 +63,21 @@ def is_fetched(name: str, paths_catalog: str = "") -> bool:
 def package_file(name: str) -> str:
     """The path of package://NAME/PATH: a file that the installed package NAME carries. The package is not imported.
 
-    Raises `UserError` where the package or its file is not there.
+    NAME is what Python imports; hyphens, as pip has them, are underscores. Raises `UserError` where the package or its
+    file is not there.
     """
     package, _, path = name.removeprefix(PACKAGE_PREFIX).partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    package = package.replace("-", "_")
+    try:
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    except ValueError:  # of __main__
+        spec = None
     folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+    if spec is not None and not folders:
+        raise UserError(
+            f"MODEL.WEIGHT {name}: {package!r} is a single file, not a package that carries others; give the path of "
+            "the weights"
+        )
     if not folders:
         raise UserError(
             f"MODEL.WEIGHT {name}: no package {package!r} is installed; install it with: "

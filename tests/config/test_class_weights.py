@@ -27,6 +27,21 @@ def test_a_rule_is_typed_as_a_word(cfg, typed):
     assert class_weights(KEY, value, NAMES) is None
 
 
+@pytest.mark.parametrize(
+    "typed", ["[[dog, 3], [night sky, .5]]", "((dog,3),('night sky',0.5))", "[['dog', 3], (\"night sky\", 5e-1)]"]
+)
+def test_pairs_are_typed_with_and_without_quotes(cfg, typed):
+    cfg.merge_from_list([KEY, typed])
+    assert class_weights(KEY, cfg.MODEL.SEMANTIC_HEAD.CLASS_WEIGHTS, ("dog", "wall", "night sky")) == (3.0, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("typed", ["[[dog, nan]]", "[[dog, -1]]", "[[dog, 3]", "[dog, 3]]", "{dog: 3}", "[[[dog], 3]]"])
+def test_what_is_no_pair_is_refused(cfg, typed):
+    with pytest.raises(UserError, match=KEY):
+        cfg.merge_from_list([KEY, typed])
+        check_options(cfg)
+
+
 @pytest.mark.parametrize("typed", ["none", "()", ""])
 def test_nothing_weighs_all_classes_alike(cfg, typed):
     cfg.merge_from_list([KEY, typed])
@@ -68,6 +83,7 @@ def test_without_names_the_order_is_believed_but_no_name():
     [
         ((1.0, 2.0), r"CLASS_WEIGHTS has 2 weights, but there are 3 classes; give each one, or pairs"),
         ((("cow", 2.0),), r"names 'cow', which is none of the classes \(sky, wall, dog\); correct it"),
+        ((("dgo", 2.0),), r"names 'dgo', .*; did you mean 'dog'\?"),
         (("inverse_sqrt", ("cow", 2.0)), r"has weights that inverse_sqrt made for other classes; leave all but"),
     ],
 )

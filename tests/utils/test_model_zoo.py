@@ -101,3 +101,10 @@ def test_weights_that_a_package_carries(tmp_path, monkeypatch):
         model_zoo.local_file("package://no_such_weights/a.pth")
     with pytest.raises(UserError, match=r"no package 'os.path'"):
         model_zoo.local_file("package://os.path/a.pth")
+    # pip's spelling of the name, modules that are no packages, and Python's own program
+    assert model_zoo.local_file("package://some-weights/models/a.pth") == str(tmp_path / "some_weights/models/a.pth")
+    with pytest.raises(UserError, match=r"'os' is a single file"):
+        model_zoo.local_file("package://os/a.pth")
+    for name in ("__main__", ""):
+        with pytest.raises(UserError, match=f"package://{name}/a.pth: .*package"):
+            model_zoo.local_file(f"package://{name}/a.pth")
