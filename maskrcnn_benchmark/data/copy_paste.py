@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
-from torch.utils.data import Dataset
 
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
+from maskrcnn_benchmark.data.samplers.seeding import WrappedDataset
 from maskrcnn_benchmark.structures.bounding_box import TO_REMOVE
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TRIES = 20
 
 
-class CopyPasteDataset(Dataset):
+class CopyPasteDataset(WrappedDataset):
     """Items of a data set, onto some of which objects of another of its images are pasted.
 
     Simple Copy-Paste (Ghiasi et al., CVPR 2021): both images have been through transforms of their own, and a random
@@ -46,7 +46,7 @@ class CopyPasteDataset(Dataset):
     def __init__(
         self, dataset: AnnotatedDataset, probability: float, tasks: "Iterable[Task]", ratios: Sequence[float] = ()
     ) -> None:
-        self.dataset = dataset
+        super().__init__(dataset)
         self.probability = probability
         self.rules = paste_rules(dataset.vocabulary, tasks)
         self._sizes = [len(each) for each in getattr(dataset, "datasets", ())] if ratios else [len(dataset)]
@@ -57,14 +57,6 @@ class CopyPasteDataset(Dataset):
         if random.random() < self.probability:
             image, annotations = self._with_objects(image, annotations, index)
         return image, annotations, index
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "dataset":  # not set yet, while unpickling
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
 
     def _with_objects(self, image, annotations, index):
         annotations = ImageAnnotations.of(annotations)
@@ -131,6 +123,7 @@ def paste_rules(vocabulary: Vocabulary, tasks: "Iterable[Task]") -> PasteRules:
         torch.tensor(_places(labels, vocabulary.semantic_names, -1), dtype=torch.int64),
         vocabulary.keypoint_labels,
         frozenset(task.key for task in fit if task.label_field is None),
+        frozenset(task.key for task in fit if task.is_pasted_by_class),
         frozenset(task.label_field for task in fit if task.label_field is not None),
     )
 

@@ -22,8 +22,6 @@ LEAST_SEEN = 0.05
 SAME_OBJECT = 0.5
 # Fields of objects that an image may lack, and what they are then
 _IMPLIED = {"iscrowd": False, "has_mask": True}
-# What is known of any object, or can be missing of a single one
-_ALWAYS_KNOWN = frozenset(("detection", "semantic", "classification"))
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class PasteRules:
         keypoint_labels: labels of the objects that may have keypoints.
         tasks: keys of the tasks whose label of an image stays true when objects are pasted on it; other labels are
             left out of such an image.
+        by_class: keys of those of them whose label of an object follows from its class and its mask.
         fields: those of objects that stay true likewise.
     """
 
@@ -45,6 +44,7 @@ class PasteRules:
     semantic_of_image_labels: torch.Tensor
     keypoint_labels: tuple[int, ...]
     tasks: frozenset[str]
+    by_class: frozenset[str]
     fields: frozenset[str]
 
     def needed(self, keys: Iterable[str]) -> set[str]:
@@ -53,7 +53,7 @@ class PasteRules:
         Nobody knows the boundaries, occlusions and keypoints of an object on whose image they are not annotated. Its
         class, by which it has a place in the semantic map and among the image labels, is always known.
         """
-        return {key for key in keys if key in self.tasks and key not in _ALWAYS_KNOWN}
+        return {key for key in keys if key in self.tasks - self.by_class}
 
 
 def fit_to_paste(objects: BoxList, below: BoxList | None) -> torch.Tensor:

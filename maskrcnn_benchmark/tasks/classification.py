@@ -100,7 +100,7 @@ class Classification(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_readers = {"detail": DetailClassificationReader}
-    can_be_pasted = True
+    can_be_pasted = is_pasted_by_class = True
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return bool(vocabulary.image_label_names)

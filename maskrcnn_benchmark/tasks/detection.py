@@ -113,7 +113,7 @@ class Detection(Task):
 
     label_field = None  # the label is the objects themselves
     label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes"), ObjectReader)
-    can_be_pasted = True
+    can_be_pasted = is_pasted_by_class = True
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return bool(vocabulary.thing_names)

@@ -164,7 +164,7 @@ class Semantic(Task):
         "voc": VOCSemanticReader,
         "cityscapes": CityScapesSemanticReader,
     }
-    can_be_pasted = True
+    can_be_pasted = is_pasted_by_class = True
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return bool(vocabulary.semantic_names)

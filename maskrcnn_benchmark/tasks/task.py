@@ -153,6 +153,9 @@ class Task:
     # image by `paste(other, mask)` of its structure, a field of the objects by its `cover(mask)` and `cat`, or as it is
     # if it is a tensor. Otherwise such an image is not annotated for the task. See `ImageAnnotations.paste`
     can_be_pasted: bool = False
+    # Whether the label of a pasted object follows from its class and its mask: else only objects of images that are
+    # annotated for the task can be pasted on an image that is
+    is_pasted_by_class: bool = False
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
         """Whether an image is annotated for this task."""

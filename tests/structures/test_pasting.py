@@ -27,6 +27,7 @@ RULES = PasteRules(
     semantic_of_image_labels=torch.tensor([2, 0, 1]),
     keypoint_labels=(PERSON,),
     tasks=frozenset(("detection", "keypoint", "semantic", "boundary", "occlusion", "classification")),
+    by_class=frozenset(("detection", "semantic", "classification")),
     fields=frozenset(("masks", "parts")),
 )
 

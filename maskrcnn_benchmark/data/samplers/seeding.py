@@ -33,11 +33,23 @@ class SeededBatchSampler(BatchSampler):
         return len(self.batch_sampler)
 
 
-class SeededDataset(Dataset):
-    """A data set indexed by (index, seed): `random` is seeded for the item and restored afterwards."""
+class WrappedDataset(Dataset):
+    """A data set that changes how another's items are had, and is that one in all else."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dataset":  # not set yet, while unpickling
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+class SeededDataset(WrappedDataset):
+    """A data set indexed by (index, seed): `random` is seeded for the item and restored afterwards."""
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
         index, seed = key
@@ -47,14 +59,6 @@ class SeededDataset(Dataset):
             return self.dataset[index]
         finally:
             random.setstate(state)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "dataset":  # not set yet, while unpickling
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
 
 
 def item_seed(seed: int, rank: int, iteration: int, slot: int) -> int:
