@@ -14,9 +14,11 @@ from maskrcnn_benchmark.utils.imports import import_file
 
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))  # what several folders of tests import
 
-# No deadline: the first example of a test pays for what torch loads late, and a busy machine for its neighbours
-settings.register_profile("default for this project", deadline=None, max_examples=40)
-settings.load_profile("default for this project")
+# No deadline: the first example of a test pays for what torch loads late, and a busy machine for its neighbours. The
+# same examples in every run, so that a change is judged by itself; `--hypothesis-profile=search` draws new ones.
+settings.register_profile("repeatable", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=400, derandomize=False)
+settings.load_profile("repeatable")
 
 
 def pytest_configure(config):

@@ -109,12 +109,13 @@ class KeypointLists:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take a record into account, whatever its keypoints are."""
-        keypoints = record.get("keypoints")
-        if keypoints and isinstance(keypoints, list):
-            count, category = len(keypoints), record.get("category_id")
-            if isinstance(keypoints[0], list):
-                count = sum(len(each) for each in keypoints if isinstance(each, list))
-            self.lengths[category][count] += 1
+        keypoints, category = record.get("keypoints"), record.get("category_id")
+        if not isinstance(keypoints, list):
+            return
+        if keypoints and isinstance(keypoints[0], list):
+            keypoints = [number for each in keypoints if isinstance(each, list) for number in each]
+        if keypoints:
+            self.lengths[category][len(keypoints)] += 1
             if any(keypoints):
                 self.filled[category] += 1
 

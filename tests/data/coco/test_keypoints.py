@@ -58,6 +58,14 @@ def objects(file, image_id=1):
     return [file.keypoints.of(record) for record in file.records(image_id)]
 
 
+@pytest.mark.parametrize("keypoints", [[], [[]], [[], []], [[0, 0, 0]] * 4, [0] * 12])
+def test_lists_that_label_nothing_are_no_keypoints_of_theirs(read, content, keypoints):
+    del content["categories"][0]["keypoints"]
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = keypoints
+    assert not read(content).keypoints.are_labelled
+
+
 def found(file):
     return {what: (action, first) for what, action, _, first in file.problems()}
 
