@@ -102,6 +102,12 @@ def region_pooling(head: str, sampling_ratio: int = 0) -> list[Option]:
     ]
 
 
+def norm_option(head: str) -> Option:
+    """NORM of a head of convolutions, such as "ROI_PART_HEAD"."""
+    says = 'Norm after each convolution: "GN", "BN", "SyncBN", "FrozenBN" or "" for none'
+    return Option(f"MODEL.{head}.NORM", "", NORM, says)
+
+
 OPTIONS = [
     # -----------------------------------------------------------------------------------------------------------------
     *section(

@@ -35,7 +35,7 @@ def norm_factory(cfg: CfgNode, node: CfgNode) -> MakeNorm | None:
 
     Args:
         cfg: has MODEL.GROUP_NORM.
-        node: the part's options: NORM or, where that is "", the original's USE_GN.
+        node: the part's options: NORM or, where that is "", the original's USE_GN if the part has it.
     """
     norms: dict[str, MakeNorm | None] = {
         "GN": group_norm_factory(cfg),
@@ -44,7 +44,7 @@ def norm_factory(cfg: CfgNode, node: CfgNode) -> MakeNorm | None:
         "FrozenBN": FrozenBatchNorm2d,
         "": None,
     }
-    return norms[node.NORM or ("GN" if node.USE_GN else "")]
+    return norms[node.NORM or ("GN" if node.get("USE_GN") else "")]
 
 
 def init_small(layer: Any) -> None:

@@ -10,7 +10,16 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.defaults import CHANNELS, CLASSES, FLAG, NAME, REGION_HEADS, WIDTHS, region_pooling
+from maskrcnn_benchmark.config.defaults import (
+    CHANNELS,
+    CLASSES,
+    FLAG,
+    NAME,
+    REGION_HEADS,
+    WIDTHS,
+    norm_option,
+    region_pooling,
+)
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.data.coco.keypoints import number_labelled
 from maskrcnn_benchmark.data.dataset import LabelReader
@@ -216,6 +225,7 @@ class Keypoint(Task):
             region_pooling("ROI_KEYPOINT_HEAD"),
             Option("MODEL.ROI_KEYPOINT_HEAD.MLP_HEAD_DIM", 1024, CHANNELS, "Not read; kept for the original's files"),
             Option("MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS", (512,) * 8, WIDTHS, "Channels of each convolution"),
+            norm_option("ROI_KEYPOINT_HEAD"),
             Option("MODEL.ROI_KEYPOINT_HEAD.RESOLUTION", 14, Integer(1, 512), "Side of the predicted heat map"),
             Option("MODEL.ROI_KEYPOINT_HEAD.NUM_CLASSES", 17, CLASSES, "Keypoints. Taken from the data set unless set"),
             Option(

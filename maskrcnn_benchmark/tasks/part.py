@@ -12,7 +12,14 @@ from pycocotools import mask as coco_mask
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.defaults import CLASSES_AND_BACKGROUND, NAME, REGION_HEADS, WIDTHS, region_pooling
+from maskrcnn_benchmark.config.defaults import (
+    CLASSES_AND_BACKGROUND,
+    NAME,
+    REGION_HEADS,
+    WIDTHS,
+    norm_option,
+    region_pooling,
+)
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
@@ -195,6 +202,7 @@ class Part(Task):
             ),
             region_pooling("ROI_PART_HEAD", sampling_ratio=2),
             Option("MODEL.ROI_PART_HEAD.CONV_LAYERS", (256, 256, 256, 256), WIDTHS, "Channels of each convolution"),
+            norm_option("ROI_PART_HEAD"),
             Option(
                 "MODEL.ROI_PART_HEAD.RESOLUTION",
                 56,

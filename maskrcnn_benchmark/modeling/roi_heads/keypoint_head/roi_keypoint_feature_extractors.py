@@ -4,7 +4,6 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
-from maskrcnn_benchmark.modeling.poolers import make_pooler
 from maskrcnn_benchmark.modeling.roi_heads.conv_stack import ConvStackFeatureExtractor
 
 
@@ -12,10 +11,7 @@ class KeypointRCNNFeatureExtractor(ConvStackFeatureExtractor):
     """Eight 3x3 convolutions on each pooled region (Mask R-CNN, He et al. 2017, section 5)."""
 
     layer_name = "conv_fcn"
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode, in_channels: int) -> "KeypointRCNNFeatureExtractor":
-        return cls(in_channels, make_pooler(cfg, "ROI_KEYPOINT_HEAD"), cfg.MODEL.ROI_KEYPOINT_HEAD.CONV_LAYERS)
+    section = "ROI_KEYPOINT_HEAD"
 
 
 registry.ROI_KEYPOINT_FEATURE_EXTRACTORS.register(

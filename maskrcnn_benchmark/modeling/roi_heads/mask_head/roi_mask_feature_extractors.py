@@ -4,7 +4,6 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
-from maskrcnn_benchmark.modeling.make_layers import group_norm_factory, norm_factory
 from maskrcnn_benchmark.modeling.poolers import make_pooler
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import ResNet50Conv5ROIFeatureExtractor
 from maskrcnn_benchmark.modeling.roi_heads.conv5 import build_conv5_head
@@ -15,14 +14,7 @@ class MaskRCNNFPNFeatureExtractor(ConvStackFeatureExtractor):
     """Four 3x3 convolutions on each pooled region (Mask R-CNN, He et al. 2017)."""
 
     layer_name = "mask_fcn"
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode, in_channels: int) -> "MaskRCNNFPNFeatureExtractor":
-        node = cfg.MODEL.ROI_MASK_HEAD
-        pooler = make_pooler(cfg, "ROI_MASK_HEAD")
-        norm = norm_factory(cfg, node)
-        make_norm = norm or group_norm_factory(cfg)
-        return cls(in_channels, pooler, node.CONV_LAYERS, node.DILATION, norm is not None, make_norm)
+    section = "ROI_MASK_HEAD"
 
 
 def _conv5_from_config(cfg: CfgNode, in_channels: int) -> ResNet50Conv5ROIFeatureExtractor:

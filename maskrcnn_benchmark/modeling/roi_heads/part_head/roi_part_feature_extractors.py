@@ -4,7 +4,6 @@ from torch import nn
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.modeling import registry
-from maskrcnn_benchmark.modeling.poolers import make_pooler
 from maskrcnn_benchmark.modeling.roi_heads.conv_stack import ConvStackFeatureExtractor
 
 
@@ -12,10 +11,7 @@ class PartRCNNFeatureExtractor(ConvStackFeatureExtractor):
     """3x3 convolutions on each pooled region (the plain baseline of Parsing R-CNN, Yang et al. 2019)."""
 
     layer_name = "part_fcn"
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode, in_channels: int) -> "PartRCNNFeatureExtractor":
-        return cls(in_channels, make_pooler(cfg, "ROI_PART_HEAD"), cfg.MODEL.ROI_PART_HEAD.CONV_LAYERS)
+    section = "ROI_PART_HEAD"
 
 
 registry.ROI_PART_FEATURE_EXTRACTORS.register("PartRCNNFeatureExtractor", PartRCNNFeatureExtractor.from_config)
