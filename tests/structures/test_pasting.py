@@ -259,7 +259,7 @@ def test_a_structure_that_its_task_says_can_be_pasted_and_cannot_is_the_users_er
         annotations.labels["depth"] = PartMask(torch.zeros(1, HEIGHT, WIDTH), torch.ones(1), SIZE, PARTS)
     pasted(below, above)
     rules = dataclasses.replace(RULES, tasks=RULES.tasks | {"depth"})
-    with pytest.raises(UserError, match="the label 'depth' is a PartMask without 'paste', .* can_be_pasted False"):
+    with pytest.raises(UserError, match=r"the label 'depth' is a PartMask without 'paste', .* can_be_pasted False"):
         pasted(below, above, rules=rules)
 
 
