@@ -87,7 +87,7 @@ from maskrcnn_benchmark.data.detail.coco_classes import (
     STUFF_NAMES,
     unknown_names,
 )
-from maskrcnn_benchmark.data.image_file import check_image_size, read_image, read_labels
+from maskrcnn_benchmark.data.image_file import check_image_size, decoded_facts, read_image, read_labels
 from maskrcnn_benchmark.data.json_file import read_json
 from maskrcnn_benchmark.data.same_names import SAME_JOINT, match_names
 from maskrcnn_benchmark.evaluation.coco.rows import run_lengths
@@ -394,7 +394,8 @@ def find_stuff(coco, source, photos):
         }
         source = next((name for name, is_there in there.items() if is_there), None)
     if source is None:
-        names = " or ".join(f"{kind}_{{{','.join(sorted(folders))}}}.json" for kind in ("panoptic", "stuff"))
+        among = min(folders) if len(folders) == 1 else f"{{{','.join(sorted(folders))}}}"
+        names = " or ".join(f"{kind}_{among}.json" for kind in ("panoptic", "stuff"))
         raise UserError(
             f"the stuff of {counted(len(photos), 'photograph')} is wanted, but {coco.annotations} has no {names}, and "
             f"{coco.root} no stuffthingmaps; unpack one of the three, or pass --stuff none"
@@ -565,6 +566,7 @@ def place_photos(photos, sources, folder, copy):
         )
     for photo, path in zip(photos, paths.values()):
         check_image_size(path, photo.size)
+        decoded_facts(path)  # a download that was broken off
     mkdir(folder)
     for name, path in paths.items():
         target = folder / name

@@ -743,7 +743,7 @@ OPTIONS = [
         Option("SOLVER.MAX_ITER", 40000, ITERATIONS, "Optimizer steps"),
         Option(
             "SOLVER.MAX_EPOCHS",
-            0,
+            0.0,
             Number(0, 10**6),
             "Times that each training image is seen, with DATALOADER.REPEAT_THRESHOLD those of no rare class. Above 0 "
             "it decides on MAX_ITER, and STEPS move in proportion: 12 here, MAX_ITER 12 and STEPS (8, 11) are steps "

@@ -221,15 +221,19 @@ class ImageAnnotations(TensorHolder):
           pasted objects in front; elsewhere those of this image.
         - Image labels: see `pasting.paste_image_labels`.
         - What is not annotated here stays so. What is, the other image must be annotated for too, except for what
-          `PasteRules.needed` leaves out. Labels of tasks that are not among `rules.tasks` are left out.
+          `PasteRules.needed` leaves out. Labels of tasks that are not among `rules.tasks` are left out; of added ones
+          that are, tensors stay as they are.
 
         Args:
             other: of the same size, with the objects that are pasted and no others: see `only`.
             mask: bool [H, W], the pixels of all these objects.
             rules: names and tasks.
+
+        Raises:
+            UserError: the label of a task that is among `rules.tasks` cannot `paste`; the message names it.
         """
-        taken = rules.needed(key for key, label in self.labels.items() if hasattr(label, "paste"))
-        labels = {key: self.labels[key].paste(other.labels[key], mask) for key in self.labels if key in taken}
+        taken = rules.needed(self.labels) - {"keypoint"}
+        labels = {key: _pasted(key, self.labels[key], other.labels[key], mask) for key in self.labels if key in taken}
         pasted, semantic, below = other.instances, None, None
         if self.instances is not None:
             below, seen = cover_objects(self.instances, mask)
@@ -264,6 +268,17 @@ class ImageAnnotations(TensorHolder):
     def _transformed(self, size, transform):
         labels = {key: x if isinstance(x, torch.Tensor) else transform(x) for key, x in self.labels.items()}
         return ImageAnnotations(size, image_id=self.image_id, known_labels=self.known_labels, labels=labels)
+
+
+def _pasted(key: str, label: Any, other: Any, mask: torch.Tensor) -> Any:
+    if isinstance(label, torch.Tensor):
+        return label
+    if not hasattr(label, "paste"):
+        raise UserError(
+            f"the label {key!r} is {an(type(label).__name__)} without 'paste', though its task says that it can be "
+            "pasted; give it one, or set can_be_pasted False or INPUT.COPY_PASTE 0"
+        )
+    return label.paste(other, mask)
 
 
 def _crop_boxes(boxes: BoxList, window: Sequence[int]) -> BoxList:

@@ -150,8 +150,8 @@ class Task:
         return self.key if self.per == "region" else None
 
     # Whether the label stays true when objects of another image are pasted on the image (INPUT.COPY_PASTE): one per
-    # image by `paste(other, mask)` of its structure, a field of the objects by its `cover(mask)` and `cat`, or as it is
-    # if it is a tensor. Otherwise such an image is not annotated for the task. See `ImageAnnotations.paste`
+    # image by `paste(other, mask)` of its structure, a field of the objects by its `cover(mask)` and `cat`; tensors
+    # stay as they are. Otherwise such an image is not annotated for the task. See `ImageAnnotations.paste`
     can_be_pasted: bool = False
     # Whether the label of a pasted object follows from its class and its mask: else only objects of images that are
     # annotated for the task can be pasted on an image that is

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import os
 from pathlib import Path
 from urllib.request import url2pathname
 
@@ -81,10 +82,11 @@ def package_file(name: str) -> str:
     if not folders:
         raise UserError(
             f"MODEL.WEIGHT {name}: no package {package!r} is installed; install it with: "
-            f"pip install {package.replace('_', '-') or 'NAME'}"
+            f"pip install {package.replace('_', '-') if package.isidentifier() else 'NAME'}"
         )
     inside = not Path(path).is_absolute() and ".." not in Path(path).parts
-    found = next((file for folder in folders if inside and (file := Path(folder) / path).is_file()), None)
+    files = [Path(folder) / path for folder in folders] if inside else []
+    found = next(filter(os.path.isfile, files), None)  # also of what no path can be
     if found is None:
         raise UserError(f"MODEL.WEIGHT {name}: the package {package!r} has no file {path!r}; see {folders[0]}")
     return str(found)

@@ -275,10 +275,10 @@ def test_epochs_become_iterations_and_steps_keep_their_places(cfg):
     cfg.merge_from_list(["SOLVER.MAX_ITER", 12, "SOLVER.STEPS", (8, 11), "SOLVER.IMS_PER_BATCH", 8])
     fill_in_iterations(cfg, 100)
     assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (12, (8, 11))
-    cfg.SOLVER.MAX_EPOCHS = 12
+    cfg.merge_from_list(["SOLVER.MAX_EPOCHS", 12])
     for _ in range(2):
         fill_in_iterations(cfg, 101)
         assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (152, (101, 139))
-    cfg.SOLVER.MAX_EPOCHS = 0.5
+    cfg.merge_from_list(["SOLVER.MAX_EPOCHS", "0.5"])
     fill_in_iterations(cfg, 100)
     assert cfg.SOLVER.MAX_ITER == 7

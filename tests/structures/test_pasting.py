@@ -15,6 +15,7 @@ from maskrcnn_benchmark.structures.keypoint import DetailKeypoints, PersonKeypoi
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.pasting import LEAST_SEEN, PasteRules, fit_to_paste, persons_of
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
+from maskrcnn_benchmark.utils.errors import UserError
 
 SIZE = WIDTH, HEIGHT = 40, 30
 PARTS = PartSet.from_names("person", {"person": ["head", "torso"]})
@@ -244,12 +245,22 @@ def test_labels_of_tasks_that_do_not_say_how_they_are_pasted_are_left_out():
         annotations.instances.add_field("age", torch.ones(len(annotations.instances)))
     result = pasted(below, above)
     assert {"saliency", "place"}.isdisjoint(result.labels) and not result.instances.has_field("age")
-    rules = dataclasses.replace(RULES, tasks=RULES.tasks | {"saliency"}, fields=RULES.fields | {"age"})
+    rules = dataclasses.replace(RULES, tasks=RULES.tasks | {"saliency", "place"}, fields=RULES.fields | {"age"})
     result = pasted(below, above, rules=rules)
-    assert result.instances.get_field("age").tolist() == [1, 1]
+    assert result.instances.get_field("age").tolist() == [1, 1] and torch.equal(result.labels["place"], torch.ones(4))
     mask = rectangle(8, 2, 15, 25).bool()
     assert torch.equal(result.labels["saliency"].labels[mask], above.semantic.labels[mask])
     assert torch.equal(result.labels["saliency"].labels[~mask], below.semantic.labels[~mask])
+
+
+def test_a_structure_that_its_task_says_can_be_pasted_and_cannot_is_the_users_error():
+    below, above = scene((PERSON, 2, 2, 11, 21)), scene((DOG, 8, 2, 15, 25))
+    for annotations in (below, above):
+        annotations.labels["depth"] = PartMask(torch.zeros(1, HEIGHT, WIDTH), torch.ones(1), SIZE, PARTS)
+    pasted(below, above)
+    rules = dataclasses.replace(RULES, tasks=RULES.tasks | {"depth"})
+    with pytest.raises(UserError, match=r"the label 'depth' is a PartMask without 'paste', .* can_be_pasted False"):
+        pasted(below, above, rules=rules)
 
 
 def test_flags_that_one_image_lacks_are_what_goes_without_saying():

@@ -235,7 +235,13 @@ def test_what_is_missing_is_one_line_with_its_number(convert, tmp_path):
         convert(bare, "--without-keypoints")
     with pytest.raises(UserError, match=r"2 of 4 image ids are not in .*instances_train2017.json and .*, such as 11"):
         convert(bare, train=[7, 11, 12])
-    (bare / "val2017" / "000000000009.jpg").unlink()
+    with pytest.raises(UserError, match=r"annotations has no panoptic_val2017.json or stuff_val2017.json, and"):
+        convert(bare, "--without-keypoints", train=[], val=[9])
+    photo = bare / "val2017" / "000000000009.jpg"
+    photo.write_bytes(photo.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"000000000009.jpg .*truncated"):
+        convert(bare, "--without-keypoints", "--stuff", "none")
+    photo.unlink()
     with pytest.raises(UserError, match=r"1 of 2 photographs are not there, such as .*000000000009.jpg"):
         convert(bare, "--without-keypoints", "--stuff", "none")
     with pytest.raises(UserError, match=r"has no instances_train2017.json or instances_val2017.json; unpack"):

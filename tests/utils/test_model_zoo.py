@@ -97,6 +97,10 @@ def test_weights_that_a_package_carries(tmp_path, monkeypatch):
     assert model_zoo.local_file("package://some_weights/models/a.pth") == str(tmp_path / "some_weights/models/a.pth")
     with pytest.raises(UserError, match=r"'some_weights' has no file 'models/b.pth'"):
         model_zoo.local_file("package://some_weights/models/b.pth")
+    with pytest.raises(UserError, match=r"'some_weights' has no file 'a{5000}'"):
+        model_zoo.local_file(f"package://some_weights/{'a' * 5000}")
+    with pytest.raises(UserError, match=r"no package '\.\.' is installed; install it with: pip install NAME"):
+        model_zoo.local_file("package://../a.pth")
     with pytest.raises(UserError, match=r"no package 'no_such_weights' is installed.*pip install no-such-weights"):
         model_zoo.local_file("package://no_such_weights/a.pth")
     with pytest.raises(UserError, match=r"no package 'os.path'"):

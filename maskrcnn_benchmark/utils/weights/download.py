@@ -109,7 +109,7 @@ def _fetch(url, path, progress):
         cached = f"the cached file {fault}, and " if fault else ""
         raise UserError(
             f"{cached}cannot download {without_secrets(url)} ({reason_of(error)}); put the file at {path} by hand, "
-            'or start from random weights with MODEL.WEIGHT ""'
+            'or train from random weights with MODEL.WEIGHT ""'
         ) from None
 
 
