@@ -189,8 +189,8 @@ def test_boundary_intersection_ends_where_its_scalar_is_lowest():
     module = weighting("pbi", "ab", "PBI.WARMUP", 1)
     module.learn({"a": 1.0, "b": 4.0}, {})  # the nadir
     module.learn({"a": 9.0, "b": 9.0}, {})  # is complete, and stays
-    problem = Quadratics(module, x=(0.5, 0.5), lr=0.0005, scales={"a": 1.0, "b": 16.0})
-    problem.steps(3000, "ab")
+    problem = Quadratics(module, x=(0.5, 0.5), lr=0.001, scales={"a": 1.0, "b": 16.0})
+    problem.steps(400, "ab")
 
     def scalar(x):
         losses = np.array([((x - (1, 0)) ** 2).sum() / 1, 16 * ((x - (0, 2)) ** 2).sum() / 4])
@@ -199,7 +199,7 @@ def test_boundary_intersection_ends_where_its_scalar_is_lowest():
 
     best = scipy.optimize.minimize(scalar, (0.5, 0.5), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}).x
     assert best.tolist() == pytest.approx([1 / 3, 4 / 3], abs=1e-3)  # on the line between the optima, equally far off
-    assert problem.x.tolist() == pytest.approx(best.tolist(), abs=0.02)
+    assert problem.x.tolist() == pytest.approx(best.tolist(), abs=0.03)
 
 
 def test_boundary_intersection_never_raises_a_loss_that_is_ahead():
