@@ -417,7 +417,7 @@ class LossCombiner(nn.Module):
         step.parameter_rows = []
 
     def _products_of_means(self, rows, other):
-        """What `Aggregation.forward_halves` is given of two halves, for all tasks, in the scale of the losses: [K, K]."""
+        """The products that `Aggregation.forward_halves` is given, for all tasks and times the squared loss scale."""
         counts = torch.tensor([[counted.get(key, 0.0) for key in self.tasks] for counted in self._step.counted])
         counts = counts.double().to(message_device())
         average_over_ranks([counts])
