@@ -672,17 +672,17 @@ OPTIONS = [
             "fixed",
             NAME,
             'How the tasks\' losses become one number: "fixed" (the weights below), or on top of them a weighting that '
-            'follows the training: "uncertainty", "dwa", "random", "geometric_mean", "imtl_l", "famo", "gradnorm", '
-            '"stch", or one of your own (docs/multitask.md)',
+            'follows the training: "uncertainty", "dwa", "random", "geometric_mean", "log", "imtl_l", "famo", '
+            '"gradnorm", "stch", "pbi", or one of your own (docs/multitask.md)',
         ),
         Option(
             "MULTITASK.AGGREGATION",
             "",
             NAME_OR_NONE,
             'How the shared backbone joins the tasks\' gradients: "" (their sum), "pcgrad", "gradvac", "cagrad", '
-            '"mgda", "imtl_g", "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", or '
-            "one of "
-            "your own",
+            '"mgda", "imtl_g", "aligned_mtl", "nash_mtl", "upgrad", "dualproj", "fairgrad", "graddrop", "config", '
+            '"cr_mogm", with GRADIENTS_AT "parameters" also "moco", "modo", "sdmgrad", "db_mtl", "excess_mtl", or one '
+            "of your own",
         ),
         Option(
             "MULTITASK.GRADIENTS_AT",
@@ -734,6 +734,60 @@ OPTIONS = [
             2.0,
             Number(0, 1000, above=True),
             "FairGrad: 1 is proportional fairness (Nash-MTL), larger is nearer to max-min",
+        ),
+        Option(
+            "MULTITASK.PBI.THETA",
+            5.0,
+            Number(0, 1e6),
+            "Penalty boundary intersection: what losses that lie beside the line of equal losses cost",
+        ),
+        Option(
+            "MULTITASK.PBI.WARMUP",
+            100,
+            ITERATIONS,
+            "Penalty boundary intersection: iterations that a task's nadir is averaged over; 0 compares the losses "
+            "times their fixed weights as they are",
+        ),
+        Option(
+            "MULTITASK.CR_MOGM.OF",
+            "mgda",
+            NAME,
+            "CR-MOGM: the aggregation whose weights are averaged over the iterations",
+        ),
+        Option(
+            "MULTITASK.CR_MOGM.ALPHA",
+            0.9,
+            Number(0, 1, below=True),
+            "CR-MOGM: share of the weights before in the running mean",
+        ),
+        Option("MULTITASK.MODO.GAMMA", 0.1, STRENGTH, "MoDo: step of its weights; up to 1 it goes downhill"),
+        Option("MULTITASK.MODO.RHO", 0.1, Number(0, 1000), "MoDo: pull towards equal weights"),
+        Option("MULTITASK.SDMGRAD.LAMBDA", 0.3, Number(0, 1e6), "SDMGrad: pull towards the mean gradient"),
+        Option("MULTITASK.SDMGRAD.LR", 0.5, STRENGTH, "SDMGrad: step of its weights; up to 1 it goes downhill"),
+        Option("MULTITASK.SDMGRAD.ITERATIONS", 20, Integer(1, 10**4), "SDMGrad: steps of its weights for each batch"),
+        Option(
+            "MULTITASK.MOCO.BETA",
+            0.5,
+            Number(0, 1, above=True),
+            "MoCo: share of the newest gradient in the running one, at first",
+        ),
+        Option("MULTITASK.MOCO.GAMMA", 0.1, STRENGTH, "MoCo: step of its weights at first; up to 1 it goes downhill"),
+        Option(
+            "MULTITASK.MOCO.DECAY",
+            0.5,
+            Number(0, 1),
+            "MoCo: BETA and GAMMA are divided by the number of the iteration to this power",
+        ),
+        Option("MULTITASK.MOCO.RHO", 0.0, Number(0, 1000), "MoCo: pull towards equal weights"),
+        Option(
+            "MULTITASK.DB_MTL.BETA", 0.9, Number(0, 1, below=True), "DB-MTL: share of the running gradient that is kept"
+        ),
+        Option("MULTITASK.EXCESS_MTL.STEP_SIZE", 0.01, STRENGTH, "ExcessMTL: step of its weights' logarithms"),
+        Option(
+            "MULTITASK.EXCESS_MTL.WARMUP",
+            100,
+            PERIOD,
+            "ExcessMTL: iterations that a task's first excess risk is averaged over",
         ),
     ),
     # -----------------------------------------------------------------------------------------------------------------

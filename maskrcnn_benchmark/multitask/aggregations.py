@@ -20,53 +20,16 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 import torch
-from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.multitask import learning_aggregations  # registers its methods
+from maskrcnn_benchmark.multitask.aggregation import AGGREGATIONS, Aggregation
 from maskrcnn_benchmark.utils.errors import UserError
-from maskrcnn_benchmark.utils.registry import Registry
 
-AGGREGATIONS = Registry("aggregation", "MULTITASK.AGGREGATION")
+__all__ = ["AGGREGATIONS", "Aggregation", "learning_aggregations"]
 
 FLOOR = 1e-8  # of the eigenvalues of cosines; in float32 inner products they may be just below 0 where gradients oppose
 RESOLUTION = 1e-6  # and those below this are rounding, not a direction
-
-
-class Aggregation(nn.Module):
-    """A way to join the tasks' gradients. Subclass it, write `forward`, register it, and name it in the config.
-
-    Args:
-        tasks: list of the task keys that can occur.
-
-    Attributes:
-        draws: `forward` uses torch's random numbers. They are then seeded alike in all processes.
-        elementwise: `forward` takes the gradients themselves instead of their Gramian.
-    """
-
-    draws = False
-    elementwise = False
-
-    def __init__(self, tasks: Sequence[str]) -> None:
-        super().__init__()
-        self.tasks = list(tasks)
-
-    @classmethod
-    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Aggregation":
-        """The method with the options of `cfg.MULTITASK`."""
-        return cls(tasks)
-
-    def forward(self, gramian: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
-        """Weights of the gradients.
-
-        Args:
-            gramian: float64 [m, m] on the CPU, the inner products of the gradients of the m tasks that this step has;
-                none of them is zero. With `elementwise`: float [m, n], gradients, one row per task, in any pieces.
-            keys: the tasks' keys, list of m.
-
-        Returns:
-            float64 [m]. With `elementwise`: float [n], the joint gradient.
-        """
-        raise NotImplementedError
 
 
 def _torchjd(name: str, part: str = "aggregation", **options: Any) -> Any:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,6 +101,11 @@ class LossCombiner(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if aggregation is not None and level not in aggregation.levels:
+            raise UserError(
+                f"MULTITASK.AGGREGATION: {type(aggregation).__name__} compares gradients of different images, which "
+                "only those of the backbone's parameters allow; set MULTITASK.GRADIENTS_AT parameters"
+            )
         self.weights = {task.key: weight for task, weight in weights.items()}
         self.tasks = list(self.weights)
         self._task_objects = tuple(weights)
@@ -124,6 +130,8 @@ class LossCombiner(nn.Module):
         """Prepare for the gradients of a model's backbone, if any option needs them apart; before the first step."""
         if self.aggregation is not None or self.frozen or self.log_period or self.weighting.learns_from == "gradients":
             self._tap = GradientTap(model)
+        if self.aggregation is not None:
+            self.aggregation.attach(self._tap.parameters)
         backbone = {id(p) for p in self.backbone_parameters()}
         self._heads = [p for p in model.parameters() if id(p) not in backbone]
         self._own = own_parameters(model, self._task_objects)
@@ -164,7 +172,9 @@ class LossCombiner(nn.Module):
         if self._tap is not None:
             self._tap.is_open = by_task or is_sampled or bool(self.frozen)
             if at_parameters:
-                self._step.parameter_rows = GradientRows(self._tap.parameters)
+                parts = 2 if self.aggregation is not None and self.aggregation.halves else 1
+                self._step.parameter_rows = [GradientRows(self._tap.parameters) for _ in range(parts)]
+                self._step.counted = [{} for _ in range(parts)]
 
     def backward(
         self,
@@ -203,6 +213,7 @@ class LossCombiner(nn.Module):
             self._backward_of_sum(scaled, scaler, last_pass, joint)
             return
         if step.by_task or step.is_sampled:
+            step.count(task_losses, normalizer)
             losses.clear()
             task_losses.clear()
             self._backward_by_task(scaled, scaler, last_pass)
@@ -350,6 +361,9 @@ class LossCombiner(nn.Module):
             key = next(iter(scaled))
             self._backward_to_tap(_scaled(scaled.pop(key), scaler), retain_graph=bool(scaled))
             self._take_row(key, rows, retain_graph=bool(scaled) or step.at_features)
+        # micro-batches go to the halves in turn
+        step.parameter_rows.reverse()
+        step.counted.reverse()
         if step.at_features:
             gramian = self._joint_gramian(rows, _scale_of(scaler))
             step.gramian = gramian if step.gramian is None else step.gramian + gramian
@@ -369,7 +383,7 @@ class LossCombiner(nn.Module):
         if key in self.frozen:
             return
         if step.at_parameters:
-            step.parameter_rows.add(key, self._tap.parameter_gradients(gradients, retain_graph))
+            step.parameter_rows[0].add(key, self._tap.parameter_gradients(gradients, retain_graph))
         if step.at_features:
             rows.add(key, gradients)
 
@@ -385,18 +399,35 @@ class LossCombiner(nn.Module):
         return gramian.cpu() / (scale**2 * get_world_size())
 
     def _finish_at_parameters(self, scale):
-        step, rows = self._step, self._step.parameter_rows
-        rows.average_over_ranks(self.tasks, self._tap.parameters)
+        step = self._step
+        for rows in step.parameter_rows:
+            rows.average_over_ranks(self.tasks, self._tap.parameters)
+        rows, *halves = step.parameter_rows
+        products = None
+        for other in halves:
+            products = self._products_of_means(rows, other) / scale**2
+            rows.merge(other)
         gramian = rows.gramian(self.tasks) / scale**2
         if step.is_sampled:
             step.combined.gradients = GradientStatistics.of_gramian(gramian, self.tasks)
         if not step.at_features:
             step.gramian = gramian
-            for parameter, gradient in zip(self._tap.parameters, self._join(rows, gramian)):
+            for parameter, gradient in zip(self._tap.parameters, self._join(rows, gramian, products, scale)):
                 parameter.grad = gradient
-        step.parameter_rows = None
+        step.parameter_rows = []
 
-    def _join(self, rows, gramian):
+    def _products_of_means(self, rows, other):
+        """The products that `Aggregation.forward_halves` is given, for all tasks and times the squared loss scale."""
+        counts = torch.tensor([[counted.get(key, 0.0) for key in self.tasks] for counted in self._step.counted])
+        counts = counts.double().to(message_device())
+        average_over_ranks([counts])
+        first, second = counts.cpu()  # of a task's whole batch: its gradient over that is the one of a mean loss
+        products = rows.gramian(self.tasks, other) / torch.outer(first, second)
+        products[(first == 0) | (second == 0), :] = math.nan
+        products[:, (first == 0) | (second == 0)] = math.nan
+        return (products + products.T) / 2
+
+    def _join(self, rows, gramian, products=None, scale=1.0):
         """The joint gradient of the tasks' rows, as `GradientRows.weighted_sum` returns it."""
         step = self._step
         # a gradient of zero cannot conflict, but some methods would give it all the weight
@@ -410,8 +441,14 @@ class LossCombiner(nn.Module):
         with _seeded(self.aggregation.draws, self._place.device, *numbers), torch.no_grad():
             if self.aggregation.elementwise:
                 return rows.elementwise(lambda matrix: self.aggregation(matrix, keys), keys)
+            if self.aggregation.follows and self.aggregation.follow(rows, keys, scale):
+                gramian = rows.gramian(self.tasks) / scale**2
             index = [self.tasks.index(key) for key in keys]
-            weights = self.aggregation(gramian[index][:, index], keys)
+            gramian = gramian[index][:, index]
+            if products is None:
+                weights = self.aggregation(gramian, keys)
+            else:
+                weights = self.aggregation.forward_halves(gramian, products[index][:, index], keys)
         if get_world_size() > 1:
             weights = weights.to(message_device())
             torch.distributed.broadcast(weights, 0)  # solvers of different machines agree to a few digits only
@@ -429,11 +466,17 @@ class _Step:
     at_features: bool
     at_parameters: bool
     learns: bool
-    parameter_rows: GradientRows | None = None
+    parameter_rows: list[GradientRows] = field(default_factory=list)  # of the whole batch, or of its halves
+    counted: list[dict[str, float]] = field(default_factory=list)  # what of a task's batch they are of, by its key
     gramian: torch.Tensor | None = None
     joined: int = 0
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
     combined: Combined = field(default_factory=Combined)
+
+    def count(self, task_losses, normalizer):
+        """Note what of the step's losses the gradients of a micro-batch are of."""
+        for key in task_losses if self.counted else ():
+            self.counted[0][key] = self.counted[0].get(key, 0.0) + normalizer.of_step[key]
 
     def note(self, losses, task_losses, normalizer, factors, total, owners):
         """Add up what a micro-batch had: for the report over this rank's images, for learning over those of all."""
@@ -495,12 +538,19 @@ def build_loss_combiner(cfg: CfgNode, tasks: Iterable["Task"]) -> LossCombiner:
     unknown = [key for key in node.FREEZE_TRUNK if key not in known]
     if unknown:
         raise UserError(f"MULTITASK.FREEZE_TRUNK names {unknown[0]!r}; there are the tasks {', '.join(known)}")
+    aggregation = AGGREGATIONS[node.AGGREGATION].from_config(node, keys) if node.AGGREGATION else None
+    images = cfg.SOLVER.IMS_PER_BATCH // get_world_size()
+    if aggregation is not None and aggregation.halves and min(images, cfg.SOLVER.ACCUMULATE_STEPS) < 2:
+        raise UserError(
+            f"MULTITASK.AGGREGATION {node.AGGREGATION} compares the gradients of two halves of a batch; set "
+            "SOLVER.ACCUMULATE_STEPS 2, with at least two images for each process in SOLVER.IMS_PER_BATCH"
+        )
     seed = max(0, cfg.SOLVER.SEED)
     start, stop = ({key: option[key.upper()] for key in keys} for option in (node.START, node.STOP))
     return LossCombiner(
         {task: node.LOSS_WEIGHTS[task.key.upper()] for task in tasks},
         WEIGHTINGS[node.WEIGHTING].from_config(node, keys),
-        AGGREGATIONS[node.AGGREGATION].from_config(node, keys) if node.AGGREGATION else None,
+        aggregation,
         node.GRADIENTS_AT,
         {name.lower(): weight for name, weight in node.SINGLE_LOSS_WEIGHTS.items()},
         TaskSchedule(keys, start, stop, node.TASKS_PER_STEP),

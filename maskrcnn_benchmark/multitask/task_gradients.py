@@ -162,26 +162,50 @@ class GradientRows:
         """Let go of the gradients."""
         self.rows = {}
 
-    def gramian(self, tasks: Sequence[str]) -> torch.Tensor:
-        """Inner products: float64 [K, K] on the CPU, for the tasks in this order, 0 for one without a gradient."""
-        sums: dict[tuple[int, ...], torch.Tensor] = {}  # by the tasks that have a gradient of a tensor
+    def gramian(self, tasks: Sequence[str], other: "GradientRows | None" = None) -> torch.Tensor:
+        """Inner products: float64 [K, K] on the CPU, for the tasks in this order, 0 for one without a gradient.
+
+        With `other`, gradients with respect to the same tensors, those of each task here with each task there.
+        """
+        other = self if other is None else other
+        sums: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor] = {}  # by who has a gradient of a tensor
         for index in range(len(self.shapes)):
-            known = tuple(i for i, key in enumerate(tasks) if key in self.rows and self.rows[key][index] is not None)
-            if not known:
+            known, there = self._known(tasks, index), other._known(tasks, index)
+            if not (known and there):
                 continue
-            for pieces in zip(*(self.rows[tasks[i]][index].split(CHUNK) for i in known)):
+            rows = zip(*(self.rows[tasks[i]][index].split(CHUNK) for i in known))
+            columns = zip(*(other.rows[tasks[i]][index].split(CHUNK) for i in there))
+            for pieces, facing in zip(rows, columns):
                 chunk = torch.stack(pieces).float()
+                against = chunk if other is self else torch.stack(facing).float()
                 with float32_precision(False):  # whatever the step computes in: an angle takes every digit
-                    product = (chunk @ chunk.T).double()
-                sums[known] = sums[known].add_(product) if known in sums else product
+                    product = (chunk @ against.T).double()
+                place = known, there
+                sums[place] = sums[place].add_(product) if place in sums else product
         total = torch.zeros(len(tasks), len(tasks), dtype=torch.float64)
         if not sums:
             return total
         found = torch.cat([each.reshape(-1) for each in sums.values()]).cpu()  # in one transfer
-        for known, part in zip(sums, found.split([len(known) ** 2 for known in sums])):
-            place = torch.tensor(known)
-            total[place[:, None], place] += part.view(len(known), len(known))
+        for (known, there), part in zip(sums, found.split([len(a) * len(b) for a, b in sums])):
+            total[torch.tensor(known)[:, None], torch.tensor(there)] += part.view(len(known), len(there))
         return total
+
+    def merge(self, other: "GradientRows") -> None:
+        """Add the gradients of `other`, with respect to the same tensors, and leave it empty."""
+        for key in list(other.rows):
+            theirs = other.rows.pop(key)
+            own = self.rows.get(key, [None] * len(theirs))
+            self.rows[key] = [b if a is None else a if b is None else a + b for a, b in zip(own, theirs)]
+
+    def change(self, key: str, function: Callable[[int, torch.Tensor], torch.Tensor]) -> None:
+        """Replace a task's gradients by `function(index of the tensor, gradient in that tensor's shape)`."""
+        for index, flat in enumerate(self.rows[key]):
+            if flat is not None:
+                self.rows[key][index] = self._flat(function(index, self._shaped(flat, index)), self.last[index])
+
+    def _known(self, tasks: Sequence[str], index: int) -> tuple[int, ...]:
+        """The places of the tasks that have a gradient of a tensor."""
+        return tuple(i for i, key in enumerate(tasks) if key in self.rows and self.rows[key][index] is not None)
 
     def weighted_sum(self, weights: Mapping[str, float]) -> list[torch.Tensor | None]:
         """sum of weights[key] * gradient[key], weights being floats: list of tensors or None, in their own shapes."""
@@ -226,3 +250,30 @@ class GradientRows:
             return flat.view(shape)
         n, c, h, w = shape
         return flat.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+class KeptRows(nn.Module):
+    """For each task a tensor beside every parameter of the backbone that lasts from step to step, and in checkpoints.
+
+    They begin as zeros, in float32 where the parameters are: as much memory, and as large a part of a checkpoint, as a
+    backbone for each task.
+
+    Args:
+        tasks: list of task keys.
+    """
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        super().__init__()
+        self.tasks = list(tasks)
+
+    def attach(self, parameters: Sequence[torch.Tensor]) -> None:
+        """Make the tensors, before a state is loaded. Those that are there for the same parameters stay."""
+        for key in self.tasks:
+            for index, parameter in enumerate(parameters):
+                kept = getattr(self, f"{key}_{index}", None)
+                if kept is None or kept.shape != parameter.shape or kept.device != parameter.device:
+                    self.register_buffer(f"{key}_{index}", torch.zeros_like(parameter, requires_grad=False))
+
+    def of(self, key: str, index: int) -> torch.Tensor:
+        """A task's tensor beside a parameter."""
+        return getattr(self, f"{key}_{index}")

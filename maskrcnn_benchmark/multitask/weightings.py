@@ -141,8 +141,46 @@ class GeometricMean(Weighting):
         return torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log().mean().exp()
 
 
+@WEIGHTINGS.register("log")
+class LogarithmWeighting(Weighting):
+    """The sum of log L: a step lowers every loss by its proportion, whatever its unit (and its fixed weight).
+
+    The loss half of DB-MTL (Lin et al. 2023, "Dual-balancing for multi-task learning"), whose other half is the
+    aggregation "db_mtl".
+    """
+
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log().sum()
+
+
+class _BesideNadir(Weighting):
+    """Methods that compare losses with their nadir, the mean over the first `warmup` steps that had them."""
+
+    learns_from = "losses"
+    nadir: torch.Tensor
+    seen: torch.Tensor
+
+    def __init__(self, tasks: Sequence[str], warmup: int) -> None:
+        super().__init__(tasks)
+        self.warmup = warmup
+        self.register_buffer("nadir", torch.zeros(len(self.tasks)))
+        self.register_buffer("seen", torch.zeros(len(self.tasks)))
+
+    def _nadir_of(self, keys: Iterable[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(nadirs [m], whether all are complete: a tensor, so that nothing waits for the device)."""
+        index = [self.tasks.index(key) for key in keys]
+        seen, nadir = (torch.stack([buffer[i] for i in index]) for buffer in (self.seen, self.nadir))
+        return nadir.clamp_min(SMALLEST_LOSS), (seen >= self.warmup).all()
+
+    def learn(self, losses: Mapping[str, float], told: Mapping[str, float]) -> None:
+        values, has = self._by_task(losses)
+        fresh = has * (self.seen < self.warmup)
+        self.seen += fresh
+        self.nadir += fresh * (values - self.nadir) / self.seen.clamp_min(1)
+
+
 @WEIGHTINGS.register("stch")
-class SmoothTchebycheff(Weighting):
+class SmoothTchebycheff(_BesideNadir):
     """Smooth Tchebycheff scalarisation (Lin et al. 2024): K mu log(sum of exp(l_i / mu)), a smooth maximum.
 
     l_i is log(L_i / n_i) against a nadir n, the mean of the loss over the first `warmup` steps that had it; until all
@@ -153,36 +191,61 @@ class SmoothTchebycheff(Weighting):
         warmup: steps.
     """
 
-    learns_from = "losses"
-    nadir: torch.Tensor
-    seen: torch.Tensor
-
     def __init__(self, tasks: Sequence[str], mu: float = 1.0, warmup: int = 100) -> None:
-        super().__init__(tasks)
+        super().__init__(tasks, warmup)
         if mu <= 0 or warmup < 1:
             raise UserError(f"MULTITASK.STCH: MU {mu} must be above 0 and WARMUP {warmup} at least 1")
-        self.mu, self.warmup = mu, warmup
-        self.register_buffer("nadir", torch.zeros(len(self.tasks)))
-        self.register_buffer("seen", torch.zeros(len(self.tasks)))
+        self.mu = mu
 
     @classmethod
     def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Weighting":
         return cls(tasks, node.STCH.MU, node.STCH.WARMUP)
 
     def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        index = [self.tasks.index(key) for key in losses]
-        seen, nadir = (torch.stack([buffer[i] for i in index]) for buffer in (self.seen, self.nadir))
+        nadir, is_known = self._nadir_of(losses)
         logs = torch.stack(list(losses.values())).clamp_min(SMALLEST_LOSS).log()
-        relative = logs - nadir.clamp_min(SMALLEST_LOSS).log()
-        smooth = len(index) * self.mu * torch.logsumexp(relative / self.mu, 0)
-        # chosen on the device, without waiting for it
-        return torch.where((seen < self.warmup).any(), logs.sum(), smooth)
+        smooth = len(losses) * self.mu * torch.logsumexp((logs - nadir.log()) / self.mu, 0)
+        return torch.where(is_known, smooth, logs.sum())
 
-    def learn(self, losses: Mapping[str, float], told: Mapping[str, float]) -> None:
-        values, has = self._by_task(losses)
-        fresh = has * (self.seen < self.warmup)
-        self.seen += fresh
-        self.nadir += fresh * (values - self.nadir) / self.seen.clamp_min(1)
+
+@WEIGHTINGS.register("pbi")
+class PenaltyBoundaryIntersection(_BesideNadir):
+    """Penalty-based boundary intersection (Zhang and Li 2007, "MOEA/D"): sqrt(K) (d1 + theta d2).
+
+    d1 is how far the losses r_i = L_i / n_i lie along the line on which all are equal, d2 how far beside it, seen from
+    the ideal point 0. n is a nadir, the mean of the loss over the first `warmup` steps that had it; until all tasks of
+    a step have one, the scalar is the sum of log L. With a warmup of 0 n is 1, and the line is where the losses times
+    their fixed weights are equal: these are the preference then. K is the number of tasks in the step.
+
+    The derivative by a loss that is far below the others is negative (never with theta below 1 / sqrt(K - 1)), and
+    going down it would raise that loss, also where no other gains from that. It counts as 0 here: the loss waits.
+
+    Args:
+        theta: the penalty (5 in the paper). 0 gives the sum of r.
+        warmup: steps.
+    """
+
+    def __init__(self, tasks: Sequence[str], theta: float = 5.0, warmup: int = 100) -> None:
+        super().__init__(tasks, warmup)
+        if theta < 0 or warmup < 0:
+            raise UserError(f"MULTITASK.PBI: THETA {theta} and WARMUP {warmup} must not be negative")
+        self.theta = theta
+
+    @classmethod
+    def from_config(cls, node: CfgNode, tasks: Sequence[str]) -> "Weighting":
+        return cls(tasks, node.PBI.THETA, node.PBI.WARMUP)
+
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        nadir, is_known = self._nadir_of(losses)
+        values = torch.stack(list(losses.values()))
+        relative = values / nadir if self.warmup else values
+        beside = (relative - relative.mean()).detach()
+        distance = (beside.square().sum() + 1e-12).sqrt()  # as in torchjd: on the line the slope is 0, not 0 / 0
+        penalty = self.theta * math.sqrt(len(losses))
+        slopes = (1 + penalty * beside / distance).clamp_min(0)
+        scalar = relative.detach().sum() + penalty * distance
+        weighed = slopes @ relative
+        return torch.where(is_known, scalar + weighed - weighed.detach(), values.clamp_min(SMALLEST_LOSS).log().sum())
 
 
 @WEIGHTINGS.register("dwa")

@@ -35,10 +35,17 @@ METHODS = {
     "mgda at parameters": ("MULTITASK.AGGREGATION", "mgda", *PARAMETERS),
     "graddrop at parameters": ("MULTITASK.AGGREGATION", "graddrop", *PARAMETERS),
     "famo and aligned_mtl": ("MULTITASK.WEIGHTING", "famo", "MULTITASK.AGGREGATION", "aligned_mtl"),
+    "log and db_mtl": ("MULTITASK.WEIGHTING", "log", "MULTITASK.AGGREGATION", "db_mtl", *PARAMETERS),
+    "pbi and cr_mogm": ("MULTITASK.WEIGHTING", "pbi", "MULTITASK.PBI.WARMUP", 2, "MULTITASK.AGGREGATION", "cr_mogm"),
+    "moco": ("MULTITASK.AGGREGATION", "moco", *PARAMETERS),
+    "excess_mtl": ("MULTITASK.AGGREGATION", "excess_mtl", "MULTITASK.EXCESS_MTL.WARMUP", 1, *PARAMETERS),
     "gradnorm at parameters": ("MULTITASK.WEIGHTING", "gradnorm", *PARAMETERS),
     "looks": ("MULTITASK.LOG_PERIOD", 2),
     "frozen": ("MULTITASK.FREEZE_TRUNK", ("boundary",)),
     "sampled tasks": ("MULTITASK.TASKS_PER_STEP", 2),
+}
+HALVES = {
+    name: ("MULTITASK.AGGREGATION", name, *PARAMETERS, "SOLVER.ACCUMULATE_STEPS", 2) for name in ("modo", "sdmgrad")
 }
 STEPS = 4
 
@@ -103,6 +110,7 @@ def main(rank, port, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     seen = {name: train(options, rank, 2) for name, options in METHODS.items()}
+    seen |= {name: train(options, rank, 2, portions=2) for name, options in HALVES.items()}
     seen["portions"] = train((), rank, 2, portions=3)
     seen["weighted"] = train_weighted(rank, 2), ()
     torch.save(seen, f"{folder}/rank{rank}.pth")

@@ -19,6 +19,7 @@ from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
 LEVELS = ("features", "parameters")
+AT_PARAMETERS = ("MULTITASK.GRADIENTS_AT", "parameters")
 
 
 class Chosen(Aggregation):
@@ -193,11 +194,13 @@ def test_the_gramian_at_features_is_that_of_the_gradients_there():
     torch.testing.assert_close(aggregation.asked[0][0], rows @ rows.T, rtol=1e-4, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", sorted(AGGREGATIONS))
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("name", "level"), [(name, level) for name in sorted(AGGREGATIONS) for level in AGGREGATIONS[name].levels]
+)
 def test_every_aggregation_leaves_the_heads_alone_and_moves_the_trunk(name, level):
-    network = ToyNetwork()
-    step(combiner_of("MULTITASK.AGGREGATION", name, "MULTITASK.GRADIENTS_AT", level), network, PARTIAL)
+    network, options = ToyNetwork(), ("SOLVER.ACCUMULATE_STEPS", 2, "MULTITASK.GRADIENTS_AT", level)
+    portions = 2 if AGGREGATIONS[name].halves else 1
+    step(combiner_of("MULTITASK.AGGREGATION", name, *options), network, PARTIAL, portions)
     own, wanted = gradients(network), plain(values=PARTIAL)
     heads = [n for n in own if not n.startswith("backbone")]
     assert_same_gradients({n: own[n] for n in heads}, {n: wanted[n] for n in heads})
@@ -289,7 +292,7 @@ def test_where_all_tasks_are_frozen_the_trunk_has_no_gradient():
 
 @pytest.mark.parametrize("portions", [2, 3, 7])
 @pytest.mark.parametrize("values", [WHOLE, PARTIAL])
-@pytest.mark.parametrize("options", [(), ("MULTITASK.AGGREGATION", "upgrad", "MULTITASK.GRADIENTS_AT", "parameters")])
+@pytest.mark.parametrize("options", [(), *(("MULTITASK.AGGREGATION", n, *AT_PARAMETERS) for n in ("upgrad", "moco"))])
 def test_portions_add_up_to_the_undivided_batch(portions, values, options):
     whole, divided = ToyNetwork(), ToyNetwork()
     one = step(combiner_of(*options), whole, values)
@@ -300,14 +303,23 @@ def test_portions_add_up_to_the_undivided_batch(portions, values, options):
     torch.testing.assert_close(torch.as_tensor(other.total), torch.as_tensor(one.total))
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("method", ["upgrad", "nash_mtl"])
+@pytest.mark.parametrize(
+    ("method", "level"),
+    [
+        *((method, level) for method in ("upgrad", "nash_mtl") for level in LEVELS),
+        *((method, "parameters") for method in ("modo", "moco", "db_mtl", "excess_mtl")),
+    ],
+)
 def test_a_scaled_loss_gives_scaled_gradients_and_the_same_choice(level, method):
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     network, scaled = ToyNetwork(), ToyNetwork()
     options = ("MULTITASK.AGGREGATION", method, "MULTITASK.GRADIENTS_AT", level, "MULTITASK.WEIGHTING", "imtl_l")
-    combiners = combiner_of(*options), combiner_of(*options)
-    one, other = step(combiners[0], network), step(combiners[1], scaled, scaler=scaler)
+    learning = ("SOLVER.ACCUMULATE_STEPS", 2, "MULTITASK.EXCESS_MTL.WARMUP", 1, "MULTITASK.EXCESS_MTL.STEP_SIZE", 1.0)
+    combiners = combiner_of(*options, *learning), combiner_of(*options, *learning)
+    portions = 2 if AGGREGATIONS[method].halves else 1
+    for _ in range(2):
+        one = step(combiners[0], network, portions=portions)
+        other = step(combiners[1], scaled, portions=portions, scaler=scaler)
     assert other.backbone_weights == pytest.approx(one.backbone_weights, rel=1e-3)
     for parameter in scaled.parameters():
         if parameter.grad is not None:

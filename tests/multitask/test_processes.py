@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from balanced_processes import METHODS, main, train, train_weighted
+from balanced_processes import HALVES, METHODS, main, train, train_weighted
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,15 @@ def test_portions_in_two_processes_equal_one_with_twice_the_batch(ranks):
             torch.testing.assert_close(weights[name], alone[name], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("method", HALVES)
+def test_halves_of_a_batch_are_those_of_all_processes(ranks, method):
+    # every other image, here as there
+    alone, _ = train(HALVES[method], portions=4)
+    for weights, _ in (rank[method] for rank in ranks):
+        for name in alone:
+            torch.testing.assert_close(weights[name], alone[name], atol=1e-5, rtol=1e-4, msg=f"{method}: {name}")
+
+
 def test_classes_that_weigh_differently_give_the_same_step_however_the_batch_is_divided(ranks):
     alone = train_weighted()
     divided = [train_weighted(portions=2), train_weighted(portions=4), *(rank["weighted"][0] for rank in ranks)]
@@ -42,6 +51,6 @@ def test_classes_that_weigh_differently_give_the_same_step_however_the_batch_is_
 
 
 def test_the_processes_hold_the_same_weights_bit_for_bit(ranks):
-    for method in METHODS:
+    for method in (*METHODS, *HALVES):
         (first, _), (second, _) = (rank[method] for rank in ranks)
         assert all(first[name].equal(second[name]) for name in first), method

@@ -3,15 +3,17 @@
 import io
 import math
 
+import numpy as np
 import pytest
+import scipy.optimize
 import torch
 
 from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.utils.errors import UserError
 
-NAMES = ("fixed", "uncertainty", "dwa", "random", "geometric_mean", "imtl_l", "famo", "gradnorm", "stch")
-SHORT = ["DWA.PERIOD", 3, "STCH.WARMUP", 2]  # methods that average over many steps, over few
+NAMES = ("fixed", "uncertainty", "dwa", "random", "geometric_mean", "imtl_l", "famo", "gradnorm", "stch", "log", "pbi")
+SHORT = ["DWA.PERIOD", 3, "STCH.WARMUP", 2, "PBI.WARMUP", 2]  # methods that average over many steps, over few
 
 
 def weighting(name, tasks, *options):
@@ -83,7 +85,7 @@ def state_of(module, key):
     return found
 
 
-def test_all_nine_are_registered():
+def test_all_eleven_are_registered():
     assert set(WEIGHTINGS) >= set(NAMES)
 
 
@@ -100,6 +102,8 @@ BY_HAND = {
     "famo": (RATE * 0.5 * math.log(12), RATE * 0.5, RATE * 0.5 / 12),
     "gradnorm": (13, 1, 1),
     "stch": (math.log(12), 1, 1 / 12),
+    "log": (math.log(12), 1, 1 / 12),
+    "pbi": (math.log(12), 1, 1 / 12),
 }
 
 
@@ -173,6 +177,47 @@ def test_smooth_tchebycheff_weighs_by_the_softmax_of_relative_logarithms():
     total, weights = weights_of(module, a=4, b=5)
     assert total == pytest.approx(2 * 0.5 * math.log(sum(powers)), rel=1e-6)
     assert weights == pytest.approx({"a": 2 * powers[0] / sum(powers) / 4, "b": 2 * powers[1] / sum(powers) / 5})
+
+
+def test_the_logarithm_brings_every_loss_down_by_its_proportion():
+    total, weights = weights_of(weighting("log", "abc"), a=4.0, b=0.5, c=1.0)
+    assert total == pytest.approx(math.log(2)) and weights == pytest.approx({"a": 0.25, "b": 2, "c": 1})
+    assert weights_of(weighting("log", "abc"), a=4.0, b=5e4)[1]["b"] == pytest.approx(2e-5)
+
+
+def test_boundary_intersection_ends_where_its_scalar_is_lowest():
+    module = weighting("pbi", "ab", "PBI.WARMUP", 1)
+    module.learn({"a": 1.0, "b": 4.0}, {})  # the nadir
+    module.learn({"a": 9.0, "b": 9.0}, {})  # is complete, and stays
+    problem = Quadratics(module, x=(0.5, 0.5), lr=0.001, scales={"a": 1.0, "b": 16.0})
+    problem.steps(400, "ab")
+
+    def scalar(x):
+        losses = np.array([((x - (1, 0)) ** 2).sum() / 1, 16 * ((x - (0, 2)) ** 2).sum() / 4])
+        along = losses @ np.full(2, math.sqrt(0.5))
+        return along + 5 * np.linalg.norm(losses - along * math.sqrt(0.5))
+
+    best = scipy.optimize.minimize(scalar, (0.5, 0.5), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}).x
+    assert best.tolist() == pytest.approx([1 / 3, 4 / 3], abs=1e-3)  # on the line between the optima, equally far off
+    assert problem.x.tolist() == pytest.approx(best.tolist(), abs=0.03)
+
+
+def test_boundary_intersection_never_raises_a_loss_that_is_ahead():
+    module = weighting("pbi", "ab", "PBI.WARMUP", 0)
+    total, weights = weights_of(module, a=1.0, b=3.0)
+    assert total == pytest.approx(4 + 5 * math.sqrt(2) * math.sqrt(2))  # sqrt(2) (d1 + 5 d2)
+    assert weights == {"a": 0.0, "b": pytest.approx(1 + 5)}
+    mild = weights_of(weighting("pbi", "ab", "PBI.WARMUP", 0, "PBI.THETA", 0.5), a=1.0, b=3.0)[1]
+    assert mild == pytest.approx({"a": 0.5, "b": 1.5})
+    assert weights_of(module, a=2.0, b=2.0)[1] == {"a": 1.0, "b": 1.0}  # on the line
+
+
+def test_boundary_intersection_without_penalty_is_the_sum_of_relative_losses():
+    module = weighting("pbi", "ab", "PBI.THETA", 0.0)
+    for a, b in ((1.0, 8.0), (3.0, 12.0)):  # nadir 2 and 10
+        module.learn({"a": a, "b": b}, {})
+    total, weights = weights_of(module, a=4, b=5)
+    assert total == pytest.approx(2.5) and weights == pytest.approx({"a": 0.5, "b": 0.1})
 
 
 def test_famo_moves_its_weights_to_the_task_whose_logarithm_fell_less():
@@ -308,6 +353,19 @@ def test_smooth_tchebycheff_is_torchjds_on_relative_logarithms(scalarization):
     compare_with("stch", OnLogarithms(1.0, weights=torch.ones(3)), prepare=prepare)
 
 
+def test_boundary_intersection_is_torchjds_where_no_derivative_is_negative(scalarization):
+    class OfUnitSum(scalarization.PBI):
+        def forward(self, values):
+            return math.sqrt(3) * super().forward(values / torch.tensor([2.0, 5.0, 0.5]))
+
+    def prepare(module):
+        module.theta = 0.5
+        for _ in range(2):
+            module.learn({"a": 2.0, "b": 5.0, "c": 0.5}, {})
+
+    compare_with("pbi", OfUnitSum(0.5, torch.ones(3)), prepare=prepare)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_task_that_a_step_lacks_keeps_its_state_and_gets_no_weight(name):
     problem = Quadratics(weighting(name, "abc"))
@@ -315,11 +373,13 @@ def test_a_task_that_a_step_lacks_keeps_its_state_and_gets_no_weight(name):
     before = state_of(problem.module, "c")
     problem.steps(3, "ab")
     assert state_of(problem.module, "c") == before
-    assert name in ("fixed", "random", "geometric_mean") or before
+    assert name in ("fixed", "random", "geometric_mean", "log") or before
     assert list(weights_of(problem.module, b=2.0)[1]) == ["b"]
 
 
-@pytest.mark.parametrize("name", ["fixed", "uncertainty", "dwa", "geometric_mean", "imtl_l", "famo", "stch"])
+@pytest.mark.parametrize(
+    "name", ["fixed", "uncertainty", "dwa", "geometric_mean", "imtl_l", "famo", "stch", "log", "pbi"]
+)
 def test_a_task_that_never_comes_leaves_the_others_as_if_they_were_alone(name):
     alone, beside = Quadratics(weighting(name, "ab")), Quadratics(weighting(name, "abc"))
     for keys in ("ab", "ab", "a", "b", "ab", "b", "ab"):
@@ -384,6 +444,8 @@ def test_a_loss_of_zero_gives_finite_weights(name):
     [
         ("stch", "STCH.MU", 0.0),
         ("stch", "STCH.WARMUP", 0),
+        ("pbi", "PBI.THETA", -1.0),
+        ("pbi", "PBI.WARMUP", -1),
         ("dwa", "DWA.PERIOD", 0),
         ("dwa", "DWA.TEMPERATURE", 0.0),
         ("famo", "FAMO.LR", -1.0),

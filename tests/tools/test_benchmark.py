@@ -132,7 +132,8 @@ def test_ratios_of_balancing_are_medians_over_the_rounds(benchmark):
 def test_all_methods_are_timed_if_asked_for(benchmark):
     few, all_methods = (benchmark.balancing.variants_of(cfg.clone(), wanted) for wanted in (False, True))
     assert list(few) == ["fixed weights", "upgrad at features", "upgrad at parameters"]
-    assert {"famo", "uncertainty", "mgda at features", "config at features"} < set(all_methods)
+    assert {"famo", "uncertainty", "mgda at features", "config at features", "moco at parameters"} < set(all_methods)
+    assert all_methods["modo at parameters"].SOLVER.ACCUMULATE_STEPS == 2
     assert len(all_methods) == len(WEIGHTINGS) + len(AGGREGATIONS) + 1  # "fixed" and "upgrad" are among the three
     chosen = [(v.MULTITASK.WEIGHTING, v.MULTITASK.AGGREGATION, v.MULTITASK.GRADIENTS_AT) for v in few.values()]
     assert chosen == [("fixed", "", "features"), ("fixed", "upgrad", "features"), ("fixed", "upgrad", "parameters")]

@@ -306,7 +306,7 @@ def combiner(weighting):
     return LossCombiner(of_tasks(keys), WEIGHTINGS[weighting].from_config(default_cfg.MULTITASK, keys))
 
 
-@pytest.mark.parametrize("weighting", ["fixed", "uncertainty", "dwa", "stch", "famo", "gradnorm"])
+@pytest.mark.parametrize("weighting", ["fixed", "uncertainty", "dwa", "stch", "famo", "gradnorm", "pbi"])
 def test_the_state_of_every_weighting_is_taken_and_a_damaged_one_is_not(weighting):
     mine = combiner(weighting)
     state = mine.state_dict()

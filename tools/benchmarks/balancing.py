@@ -72,7 +72,10 @@ def plain_sum(losses, weights):
 
 
 def variants_of(cfg, all_methods=False):
-    """{name: config} of what is timed beside the plain sum."""
+    """{name: config} of what is timed beside the plain sum.
+
+    Aggregations that compare halves of a batch run it in two micro-batches, which is a part of what they cost.
+    """
 
     def variant(**options):
         changed = cfg.clone()
@@ -87,7 +90,11 @@ def variants_of(cfg, all_methods=False):
     }
     if all_methods:
         variants |= {name: variant(WEIGHTING=name) for name in WEIGHTINGS if name != "fixed"}
-        variants |= {f"{name} at features": variant(AGGREGATION=name) for name in AGGREGATIONS}
+        for name, method in AGGREGATIONS.items():
+            level = method.levels[0]
+            variants[f"{name} at {level}"] = variant(AGGREGATION=name, GRADIENTS_AT=level)
+            if method.halves:
+                variants[f"{name} at {level}"].SOLVER.ACCUMULATE_STEPS = 2
     return variants
 
 

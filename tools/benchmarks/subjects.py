@@ -32,7 +32,11 @@ def _add_backbone_arguments(parser):
 def _add_balancing_arguments(parser):
     """Options of the subject `balancing`."""
     parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="network, image size, batch")
-    parser.add_argument("--all-methods", action="store_true", help="every weighting, and every aggregation at features")
+    parser.add_argument(
+        "--all-methods",
+        action="store_true",
+        help="every weighting, and every aggregation at features, or at parameters where it needs them",
+    )
     parser.add_argument("--own-data", action="store_true", help="use DATASETS.TRAIN, not a new mini_detail")
     parser.add_argument("--batches", type=positive, default=4, help="different batches, taken in turn (default 4)")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="options after everything else: KEY VALUE ...")

@@ -1,4 +1,4 @@
-"""Stages: every weighting, and every aggregation of gradients, at both levels, for two steps of a tiny network."""
+"""Stages: every weighting, and every aggregation of gradients at its levels, for two steps of a tiny network."""
 
 import math
 import time
@@ -22,9 +22,12 @@ def _check(setting, findings, option, methods):
     cfg, vocabulary = read_config(setting, MINI, TINY)
     batches = first_batches(cfg, STEPS)
     for method in methods:
-        for level in cfg.record_of("MULTITASK.GRADIENTS_AT").range.values:
+        levels = cfg.record_of("MULTITASK.GRADIENTS_AT").range.values
+        for level in levels if option == "WEIGHTING" else AGGREGATIONS[method].levels:
             changed = cfg.clone()
             changed.merge_from_list([f"MULTITASK.{option}", method, "MULTITASK.GRADIENTS_AT", level])
+            if option == "AGGREGATION" and AGGREGATIONS[method].halves:
+                changed.SOLVER.ACCUMULATE_STEPS = 2
             with findings.attempt(method, f"at {level}"):
                 start = time.perf_counter()
                 fault = try_method(changed, vocabulary, batches)

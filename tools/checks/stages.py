@@ -13,7 +13,7 @@ STAGES = (
     Stage("weightings", "every weighting, gradients taken at both levels", "checks.balancing:check_weightings", 20),
     Stage(
         "aggregations",
-        "every aggregation of the base install, at both levels",
+        "every aggregation of the base install, at its levels",
         "checks.balancing:check_aggregations",
         25,
     ),
