@@ -162,7 +162,7 @@ class MultiScaleDistillation(TaskExchange):
             blocks: Any = self.blocks[level]
             own = {k: blocks[k](torch.cat([x, enlarge(coarser[k], x)], 1) if coarser else x) for k in self.readers}
             if level > 0:
-                inside = features.inside(*x.shape[-2:], DENSE_STRIDE * 2**level)
+                inside = features.inside(x.shape[-2], x.shape[-1], DENSE_STRIDE * 2**level)
                 coarser = self.propagate[level - 1](own, inside)
             for k, message in self.messages[level](own).items():
                 refined = own[k] + message

@@ -1,4 +1,4 @@
-"""Steps of a tiny network with a task exchange, in one process or in each of two; a rank's file says what came of it."""
+"""Steps of a tiny network with a task exchange, in one process or in each of two; a rank leaves what came of it."""
 
 import os
 

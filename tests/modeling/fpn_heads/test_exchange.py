@@ -1,6 +1,9 @@
 """Task exchanges: their formulas beside plain computations, who gets which gradient, and what the heads read."""
 
 import math
+import re
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from maskrcnn_benchmark.modeling.fpn_heads.exchange import (
     cell_means,
     cell_reading,
 )
-from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import build_fpn_heads
+from maskrcnn_benchmark.modeling.fpn_heads.fpn_heads import CombinedFPNHeads, build_fpn_heads
 from maskrcnn_benchmark.multitask.task_gradients import own_parameters
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, OcclusionMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -29,6 +32,7 @@ from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, task_of_loss
 from maskrcnn_benchmark.utils.errors import UserError
 
+DOCS = Path(__file__).parents[3] / "docs" / "exchange.md"
 EXCHANGES = ("distillation", "attention")
 SIZES = [(64, 96), (50, 70)]  # height, width
 READERS = ("semantic", "part_map", "fine")
@@ -130,10 +134,20 @@ def test_an_unknown_exchange_is_named():
         make_heads("attention", "MODEL.TASK_EXCHANGE.HEADS", 3)
 
 
-def test_an_exchange_of_ones_own(monkeypatch):
-    class Mean(TaskExchange):
-        """Everybody reads the mean level."""
+def test_an_exchange_of_ones_own_as_it_stands_in_the_docs(monkeypatch):
+    (script,) = re.findall(r"^```python\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    monkeypatch.setattr(TASK_EXCHANGES, "register", lambda name: partial(monkeypatch.setitem, TASK_EXCHANGES, name))
+    exec(compile(script, DOCS.name, "exec"), {"__name__": "own_exchange"})
+    heads, (pyramid, images) = make_heads("mean"), batch()
+    features = heads.features(pyramid, images.tensors, images.image_sizes)
+    mean = sum(heads.exchange.own[k](features.dense) for k in READERS) / 3
+    torch.testing.assert_close(features.read_by(heads.heads["part_map"]).dense, features.dense + mean)
+    losses = heads(pyramid, images, [annotations(size, "semantic") for size in SIZES])[1]
+    assert list(losses) == ["loss_semantic", "loss_semantic_initial0"]
 
+
+def test_an_exchange_without_initial_maps_has_no_initial_predictions(monkeypatch):
+    class Scaled(TaskExchange):
         @classmethod
         def from_config(cls, node, readers, in_channels, channels, norm):
             return cls(readers)
@@ -141,12 +155,17 @@ def test_an_exchange_of_ones_own(monkeypatch):
         def forward(self, features):
             return Exchanged({k: features.dense * (2 + i) for i, k in enumerate(self.readers)}, {})
 
-    monkeypatch.setitem(TASK_EXCHANGES, "mean", Mean)
-    heads, (pyramid, images) = make_heads("mean").eval(), batch()
-    features = heads.features(pyramid, images.tensors, images.image_sizes)
-    assert torch.equal(features.read_by(heads.heads["part_map"]).dense, 3 * features.dense)
+    monkeypatch.setitem(TASK_EXCHANGES, "scaled", Scaled)
+    heads, (pyramid, images) = make_heads("scaled"), batch()
     losses = heads(pyramid, images, [annotations(size, "semantic") for size in SIZES])[1]
-    assert list(losses) == ["loss_semantic"]
+    assert list(losses) == ["loss_semantic"] and heads.state_dict().keys() == make_heads("none").state_dict().keys()
+
+
+def test_names_that_an_exchange_needs_are_free():
+    heads = make_heads("none")
+    heads.heads["semantic"].initial = nn.Identity()
+    with pytest.raises(ValueError, match=r"the head 'semantic' \(PixelClassifier\) has an `initial` of its own"):
+        CombinedFPNHeads(heads.heads, initial={"semantic": [nn.Identity()]})
 
 
 # Losses and gradients -------------------------------------------------------------------------------------------------
