@@ -183,6 +183,10 @@ def build_fpn_heads(
     exchange = build_exchange(cfg, list(dict.fromkeys(readers.values())), in_channels)
     if exchange is None:
         return CombinedFPNHeads(heads, dense_decoder, edge_decoder, keys)
+    if FINE in built and built[FINE][0].reads(cfg) == "dense":
+        raise ValueError(
+            f"a head is called {FINE!r}, as the edge decoder is for an exchange; give it another `head_name`"
+        )
     weight = cfg.MODEL.TASK_EXCHANGE.INITIAL_LOSS_WEIGHT
     initial = _initial_heads(cfg, tasks, exchange, readers, vocabulary) if weight else {}
     return CombinedFPNHeads(heads, dense_decoder, edge_decoder, keys, exchange, readers, initial, weight)
@@ -191,10 +195,6 @@ def build_fpn_heads(
 def _readers(cfg, built):
     """{name of a head: its reader of the dense features}: itself, or the edge decoder on which it is."""
     reads = {name: task.reads(cfg) for name, (task, _) in built.items()}
-    if reads.get(FINE) == "dense":
-        raise ValueError(
-            f"a head is called {FINE!r}, as the edge decoder is for an exchange; give it another `head_name`"
-        )
     return {name: FINE if reads[name] == "fine" else name for name in built if reads[name] in ("dense", "fine")}
 
 
