@@ -36,8 +36,8 @@ def parse_arguments(arguments=None):
         nargs="*",
         default=["fixed"],
         metavar="NAME",
-        help="for several tasks: values of MULTITASK.WEIGHTING and MULTITASK.AGGREGATION (docs/multitask.md), such as "
-        "uncertainty or pcgrad, or two of them joined by + (default: fixed)",
+        help="for several tasks: values of MULTITASK.WEIGHTING, MULTITASK.AGGREGATION and MODEL.TASK_EXCHANGE.NAME "
+        "(docs/multitask.md), such as uncertainty, pcgrad or attention, or one of each joined by + (default: fixed)",
     )
     parser.add_argument(
         "--variant",
@@ -87,6 +87,7 @@ parse_early(__name__, parse_arguments)
 from maskrcnn_benchmark.experiments.ablation import plan_ablation, run_ablation, summarize_runs
 from maskrcnn_benchmark.experiments.ablation_plan import make_variant, resolve_method
 from maskrcnn_benchmark.experiments.planned_runs import describe_runs, make_places, read_config
+from maskrcnn_benchmark.modeling.fpn_heads.exchange import TASK_EXCHANGES
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.utils.env import setup_environment
@@ -95,7 +96,7 @@ from maskrcnn_benchmark.utils.env import setup_environment
 def main():
     setup_environment()
     arguments, options = parse_arguments()
-    methods = [resolve_method(name, WEIGHTINGS, AGGREGATIONS) for name in arguments.methods]
+    methods = [resolve_method(name, WEIGHTINGS, AGGREGATIONS, TASK_EXCHANGES) for name in arguments.methods]
     methods += [make_variant(name, shlex.split(text)) for name, text in arguments.variant]
     place = arguments.config_file, arguments.output
     runs = plan_ablation(*place, arguments.tasks, methods, arguments.seeds, options)

@@ -28,7 +28,7 @@ parse_early(__name__, parse_arguments)
 
 import torch
 
-from benchmarks import backbone, balancing, coco_dataset, dataset, detector, evaluation, multitask, predict
+from benchmarks import backbone, balancing, coco_dataset, dataset, detector, evaluation, exchange, multitask, predict
 from benchmarks.timing import machine, write_json
 from maskrcnn_benchmark.utils.devices import resolve_device
 
@@ -39,6 +39,7 @@ MEASURES = {
     "dataset": dataset.measure,
     "detector": detector.measure,
     "evaluation": evaluation.measure,
+    "exchange": exchange.measure,
     "multitask": multitask.measure,
     "predict": predict.measure,
 }

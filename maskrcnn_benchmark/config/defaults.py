@@ -470,6 +470,29 @@ OPTIONS = [
             "Channels of the fine decoder's stem on the image (STRIDE 4 has none)",
         ),
         Option("MODEL.EDGE_DECODER.CHANNELS", 32, CHANNELS, "Channels of the fine decoder"),
+        Option(
+            "MODEL.TASK_EXCHANGE.NAME",
+            "none",
+            NAME,
+            'How the heads on dense features and the fine decoder read one another\'s features: "none", '
+            '"distillation" (as MTI-Net, Vandenhende et al. 2020), "attention" (as InvPT, Ye and Xu 2022), or one of '
+            "your own (docs/multitask.md)",
+        ),
+        Option("MODEL.TASK_EXCHANGE.CHANNELS", 64, CHANNELS, "Task exchange: channels of the features of each reader"),
+        Option(
+            "MODEL.TASK_EXCHANGE.INITIAL_LOSS_WEIGHT",
+            1.0,
+            FACTOR,
+            "Task exchange: weight of the losses of the predictions made before it; 0 makes none",
+        ),
+        Option(
+            "MODEL.TASK_EXCHANGE.GRID",
+            16,
+            CELLS,
+            '"attention": cells of the image along each side; every cell of every reader is a token',
+        ),
+        Option("MODEL.TASK_EXCHANGE.LAYERS", 2, Integer(1, 64), '"attention": how many layers'),
+        Option("MODEL.TASK_EXCHANGE.HEADS", 4, GROUPS, '"attention": its heads, of which CHANNELS is a multiple'),
     ),
     # -----------------------------------------------------------------------------------------------------------------
     *section(

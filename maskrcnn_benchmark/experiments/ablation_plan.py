@@ -25,7 +25,7 @@ QUIET = ("TEST.NUM_PICTURES", "0", "TEST.NUM_EXAMPLES", "0", "TEST.TRIVIAL", "Fa
 
 # Options that differ from run to run, and the flag that decides about them
 _OF_A_RUN = {"OUTPUT_DIR": "--output", "SOLVER.SEED": "--seeds"}
-_OF_A_METHOD = {"MULTITASK.WEIGHTING": "--methods", "MULTITASK.AGGREGATION": "--methods"}
+_OF_A_METHOD = dict.fromkeys(("MODEL.TASK_EXCHANGE.NAME", "MULTITASK.WEIGHTING", "MULTITASK.AGGREGATION"), "--methods")
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,13 @@ class Method:
     options: tuple[str, ...]
 
 
-# One task alone is the plain sum of its losses, whatever the others are combined with
-ALONE = Method("alone", ("MULTITASK.WEIGHTING", "fixed", "MULTITASK.AGGREGATION", ""))
+def _method_options(exchange="none", weighting="fixed", aggregation=""):
+    names = exchange, weighting, aggregation
+    return tuple(word for pair in zip(_OF_A_METHOD, names) for word in pair)
+
+
+# One task alone is the plain sum of its losses and exchanges nothing, whatever the others are combined with
+ALONE = Method("alone", _method_options())
 
 
 @dataclass(frozen=True)
@@ -127,25 +132,30 @@ def _subset(keys, tasks, cfg):
     return Subset(name, keys, tuple(key for key in TASKS if key in needed))
 
 
-def resolve_method(name: str, weightings: Collection[str], aggregations: Collection[str]) -> Method:
-    """The `Method` of a name: a weighting, an aggregation, or one of each joined by "+"; what is not named is plain.
+def resolve_method(
+    name: str, weightings: Collection[str], aggregations: Collection[str], exchanges: Collection[str] = ()
+) -> Method:
+    """The `Method` of a name: a weighting, an aggregation or a task exchange, or one of each joined by "+".
+
+    What is not named is plain.
 
     Args:
-        name: such as "uncertainty", "pcgrad" or "uncertainty+pcgrad".
+        name: such as "uncertainty", "pcgrad", "attention" or "uncertainty+pcgrad".
         weightings: names that MULTITASK.WEIGHTING takes.
         aggregations: names that MULTITASK.AGGREGATION takes.
+        exchanges: names that MODEL.TASK_EXCHANGE.NAME takes beside "none".
     """
-    found: dict[str, list[str]] = {"weighting": [], "aggregation": []}
+    known = {"exchange": exchanges, "weighting": weightings, "aggregation": aggregations}
+    found: dict[str, str] = {}
     for part in name.split("+"):
-        if part not in weightings and part not in aggregations:
-            near = difflib.get_close_matches(part, [*weightings, *aggregations], 1, 0.0)[0]
+        kind = next((kind for kind, names in known.items() if part in names), None)
+        if kind is None:
+            near = difflib.get_close_matches(part, [each for names in known.values() for each in names], 1, 0.0)[0]
             raise UserError(f"--methods {name}: there is no method {part!r}; did you mean {near!r}?")
-        found["weighting" if part in weightings else "aggregation"].append(part)
-    for kind, names in found.items():
-        if len(names) > 1:
-            raise UserError(f"--methods {name}: give one {kind}, not {' and '.join(names)}")
-    weighting, aggregation = (names[0] if names else plain for names, plain in zip(found.values(), ("fixed", "")))
-    return Method(name, ("MULTITASK.WEIGHTING", weighting, "MULTITASK.AGGREGATION", aggregation))
+        if kind in found:
+            raise UserError(f"--methods {name}: give one {kind}, not {found[kind]} and {part}")
+        found[kind] = part
+    return Method(name, _method_options(**found))
 
 
 def make_variant(name: str, options: Sequence[str]) -> Method:

@@ -63,7 +63,7 @@ class ExportableNetwork(nn.Module):
         for place, task, head, is_regional in self.heads:
             if not is_regional:
                 strides = {name: output.stride for name, output in task.exported_outputs(head).items()}
-                made = task.export_tensors(head, features, None)
+                made = task.export_tensors(head, features.read_by(head), None)
                 outputs.update((name, _to_pixels(tensor, strides[name], size)) for name, tensor in made.items())
             elif place not in _DETECTORS:
                 read = pyramid

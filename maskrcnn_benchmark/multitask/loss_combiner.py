@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from maskrcnn_benchmark.tasks.task import Task
 
 
-_STAGE = re.compile(r"_stage\d+$")
+_PART = re.compile(r"_(stage|initial)\d+$")
 
 
 def _alone(complete: Iterable[nn.Parameter]) -> contextlib.AbstractContextManager:
@@ -62,9 +62,10 @@ class Combined:
 def declared_loss(name: str, declared: Container[str]) -> str:
     """The loss, of those that tasks declare, that a head's loss is a part of: itself, or "loss_x" of "loss_x_stage2".
 
-    A head that is several in a row has a loss for each, which count as their sum; one that nobody declared stays.
+    A head that is several in a row has a loss for each, and one behind a task exchange "loss_x_initial0", ... of its
+    initial predictions; they count as their sum. A loss that nobody declared stays.
     """
-    whole_loss = _STAGE.sub("", name)
+    whole_loss = _PART.sub("", name)
     return whole_loss if name not in declared and whole_loss in declared else name
 
 

@@ -79,6 +79,9 @@ BOUNDS: dict[str, Range] = {
     "MODEL.RPN.FPN_POST_NMS_TOP_N_TEST": _REGIONS,
     "MODEL.RETINANET.PRE_NMS_TOP_N": _REGIONS,
     "MODEL.ROI_HEADS.DETECTIONS_PER_IMG": _DETECTIONS,
+    "MODEL.TASK_EXCHANGE.GRID": Integer(1, 24),
+    "MODEL.TASK_EXCHANGE.LAYERS": Integer(1, 12),
+    "MODEL.TASK_EXCHANGE.HEADS": Integer(1, 16),
 }
 # Of options of any head, by the last part of their names
 BOUNDS_OF_HEADS = {"POOLER_SAMPLING_RATIO": Integer(0, 8), "RESOLUTION": Integer(1, 256)}
@@ -125,9 +128,13 @@ def _feature_bytes(cfg):
     channels = model.RESNETS.STEM_OUT_CHANNELS / 4 + 3 * model.RESNETS.RES2_OUT_CHANNELS / 16
     strides = promised_strides(model.BACKBONE.CONV_BODY) or (4,)
     channels += model.RESNETS.BACKBONE_OUT_CHANNELS / strides[0] ** 2
-    read = set().union(*(task.dense_features(cfg) for task in enabled_tasks(cfg)))
+    reads = [task.dense_features(cfg) for task in enabled_tasks(cfg)]
+    read = set().union(*reads)
     if read & {"dense", "fine"}:
         channels += 2 * model.DENSE_TRUNK.CHANNELS / 16
+    if model.TASK_EXCHANGE.NAME != "none":  # of each reader its own features, a message and what it reads at last
+        readers = sum(bool(each & {"dense", "fine"}) for each in reads)
+        channels += readers * (4 * model.TASK_EXCHANGE.CHANNELS + model.DENSE_TRUNK.CHANNELS) / 16
     if "fine" in read:
         edges = model.EDGE_DECODER
         channels += (edges.CHANNELS + edges.STEM_CHANNELS) / edges.STRIDE**2
@@ -205,7 +212,10 @@ _POOLERS = (
 # 0.03 of masks and 0.4 million samples
 DEMANDS = (
     Demand(
-        "feature maps", (*_SIZES, "MODEL.RESNETS", "MODEL.DENSE_TRUNK", "MODEL.EDGE_DECODER"), _feature_bytes, 2.0**31
+        "feature maps",
+        (*_SIZES, "MODEL.RESNETS", "MODEL.DENSE_TRUNK", "MODEL.EDGE_DECODER", "MODEL.TASK_EXCHANGE"),
+        _feature_bytes,
+        2.0**31,
     ),
     Demand("class maps", (*_SIZES, "NUM_CLASSES of its heads"), _class_map_bytes, 2.0**30),
     Demand("anchors", (*_SIZES, "MODEL.RPN", "MODEL.RETINANET"), _anchor_bytes, 2.0**30),

@@ -58,7 +58,7 @@ class Task:
         comment: what that option says of the task.
         on_by_default: whether that option is True where nobody sets it.
         losses: names of the losses that its head returns in training; a task without any is not trained. Of "loss_x" a
-            head may return parts: "loss_x_stage0", "loss_x_stage1", ...
+            head may return parts: "loss_x_stage0", "loss_x_stage1", ...; a task exchange adds "loss_x_initial0", ...
         headline: the metric that stands for it in the table.
         higher_is_better: direction of that metric, needed to compare networks (Delta_m).
         parameter_prefixes: what the names of the parameters begin with that may be its own. A parameter that several

@@ -19,9 +19,9 @@ from maskrcnn_benchmark.utils.errors import UserError
 
 DETAIL = Path(__file__).parents[2] / "configs" / "detail"
 MINI = DETAIL / "mini_R_18_FPN.yaml"
-WEIGHTINGS, AGGREGATIONS = ("fixed", "uncertainty"), ("pcgrad", "config")
-FIXED = resolve_method("fixed", WEIGHTINGS, AGGREGATIONS)
-PCGRAD = resolve_method("pcgrad", WEIGHTINGS, AGGREGATIONS)
+KNOWN = ("fixed", "uncertainty"), ("pcgrad", "config"), ("attention", "distillation")
+FIXED = resolve_method("fixed", *KNOWN)
+PCGRAD = resolve_method("pcgrad", *KNOWN)
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +106,10 @@ def test_methods_are_for_several_tasks_and_seeds_are_the_outer_loop(cfg):
 
 
 def test_a_single_task_is_plain_whatever_the_config_combines_with(cfg):
-    weighted = read_config(MINI, ["MULTITASK.WEIGHTING", "uncertainty"])
+    weighted = read_config(MINI, ["MULTITASK.WEIGHTING", "uncertainty", "MODEL.TASK_EXCHANGE.NAME", "attention"])
     (run,) = plan(weighted, ["semantic"])
-    assert run.options[-6:] == ("MULTITASK.WEIGHTING", "fixed", "MULTITASK.AGGREGATION", "", "SOLVER.SEED", "0")
+    made = ("MODEL.TASK_EXCHANGE.NAME", "none", "MULTITASK.WEIGHTING", "fixed", "MULTITASK.AGGREGATION", "")
+    assert run.options[-8:] == (*made, "SOLVER.SEED", "0")
 
 
 def test_the_users_options_win_over_what_is_left_out_for_speed(cfg):
@@ -119,18 +120,19 @@ def test_the_users_options_win_over_what_is_left_out_for_speed(cfg):
 
 
 @pytest.mark.parametrize(
-    ("name", "weighting", "aggregation"),
+    ("name", "weighting", "aggregation", "exchange"),
     [
-        ("fixed", "fixed", ""),
-        ("uncertainty", "uncertainty", ""),
-        ("config", "fixed", "config"),
-        ("uncertainty+pcgrad", "uncertainty", "pcgrad"),
-        ("pcgrad+uncertainty", "uncertainty", "pcgrad"),
+        ("fixed", "fixed", "", "none"),
+        ("uncertainty", "uncertainty", "", "none"),
+        ("config", "fixed", "config", "none"),
+        ("attention", "fixed", "", "attention"),
+        ("uncertainty+pcgrad", "uncertainty", "pcgrad", "none"),
+        ("pcgrad+distillation+uncertainty", "uncertainty", "pcgrad", "distillation"),
     ],
 )
-def test_a_method_names_a_weighting_an_aggregation_or_both(name, weighting, aggregation):
+def test_a_method_names_a_weighting_an_aggregation_an_exchange_or_several(name, weighting, aggregation, exchange):
     options = ("MULTITASK.WEIGHTING", weighting, "MULTITASK.AGGREGATION", aggregation)
-    assert resolve_method(name, WEIGHTINGS, AGGREGATIONS) == Method(name, options)
+    assert resolve_method(name, *KNOWN) == Method(name, ("MODEL.TASK_EXCHANGE.NAME", exchange, *options))
 
 
 @pytest.mark.parametrize(
@@ -142,13 +144,15 @@ def test_a_method_names_a_weighting_an_aggregation_or_both(name, weighting, aggr
             lambda cfg: expand_subsets(["part+semantic"], read_config(DETAIL / "mini_semantic_R_18_FPN.yaml")),
             "MODEL.PART_ON is False in the config",
         ),
-        (lambda cfg: resolve_method("pcgrd", WEIGHTINGS, AGGREGATIONS), "did you mean 'pcgrad'?"),
-        (lambda cfg: resolve_method("pcgrad+config", WEIGHTINGS, AGGREGATIONS), "give one aggregation"),
+        (lambda cfg: resolve_method("pcgrd", *KNOWN), "did you mean 'pcgrad'?"),
+        (lambda cfg: resolve_method("atention", *KNOWN), "did you mean 'attention'?"),
+        (lambda cfg: resolve_method("pcgrad+config", *KNOWN), "give one aggregation, not pcgrad and config"),
         (lambda cfg: make_variant("a/b", ["DTYPE", "float32"]), "the name becomes a folder"),
         (lambda cfg: make_variant("a", ["DTYPE"]), "give its options in quotes"),
         (lambda cfg: make_variant("a", ["SOLVER.SEED", "1"]), "SOLVER.SEED differs from run to run: give --seeds"),
         (lambda cfg: check_options(["OUTPUT_DIR", "x"]), "OUTPUT_DIR differs from run to run: give --output"),
         (lambda cfg: check_options(["MULTITASK.WEIGHTING", "famo"]), "give --methods"),
+        (lambda cfg: check_options(["MODEL.TASK_EXCHANGE.NAME", "attention"]), "give --methods"),
         (
             lambda cfg: plan(cfg, ["all"], [FIXED, make_variant("fixed", ["DTYPE", "float16"])]),
             "two methods are called",

@@ -11,6 +11,7 @@ from maskrcnn_benchmark.export.parity import Parity
 from maskrcnn_benchmark.export.program_file import read_program, write_program
 from maskrcnn_benchmark.export.reference import Reference
 from maskrcnn_benchmark.export.signature import signature_of
+from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.utils.errors import UserError
@@ -121,6 +122,27 @@ def test_an_onnx_file_that_is_none_is_named(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"model\.onnx is no ONNX file"):
         read_onnx(tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["distillation", "attention"])
+def test_files_of_a_network_with_a_task_exchange(small, scenes, tmp_path, name):
+    """In images of other sizes than the one that was traced."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from maskrcnn_benchmark.export.onnx_file import read_onnx, write_onnx
+
+    cfg = small.cfg.clone()
+    off = [word for key in ("DETECTION", "MASK", "KEYPOINT", "PART") for word in (f"MODEL.{key}_ON", False)]
+    options = ("MODEL.TASK_EXCHANGE.NAME", name, "MODEL.TASK_EXCHANGE.CHANNELS", 8, "MODEL.TASK_EXCHANGE.GRID", 3)
+    cfg.merge_from_list([*off, *options])
+    torch.manual_seed(0)
+    network = TrainedNetwork(build_detection_model(cfg, small.vocabulary).eval(), cfg, small.vocabulary, "random")
+    tasks = ["semantic", "boundary", "occlusion", "classification"]
+    write_program(network, tasks, tmp_path / "model.pt2")
+    assert faults(network, read_program(tmp_path / "model.pt2"), scenes) == []
+    write_onnx(network, tasks, tmp_path / "model.onnx")
+    assert faults(network, read_onnx(tmp_path / "model.onnx"), scenes) == []
 
 
 @pytest.mark.slow

@@ -91,9 +91,16 @@ def test_parts_of_the_whole_image(small, scenes):
     assert parity.faults == [] and list(parity.tasks["part"].largest) == ["part_map"]
 
 
-def small_with_part_map(small):
+@pytest.mark.parametrize("name", ["distillation", "attention"])
+def test_what_heads_read_behind_a_task_exchange(small, scenes, name):
+    options = ("MODEL.TASK_EXCHANGE.NAME", name, "MODEL.TASK_EXCHANGE.CHANNELS", 8, "MODEL.TASK_EXCHANGE.GRID", 3)
+    parity = differences(small_with_part_map(small, *options), scenes[1:3], apart_nms)
+    assert parity.faults == [] and {"part", "semantic", "boundary", "occlusion"} <= parity.tasks.keys()
+
+
+def small_with_part_map(small, *options):
     cfg = small.cfg.clone()
-    cfg.merge_from_list(["MODEL.PART_HEAD", "fpn"])
+    cfg.merge_from_list(["MODEL.PART_HEAD", "fpn", *options])
     torch.manual_seed(0)
     model = build_detection_model(cfg, small.vocabulary).eval()
     return TrainedNetwork(model, cfg, small.vocabulary, "random")

@@ -88,6 +88,7 @@ def test_nothing_is_told_of_what_is_the_same_here(caplog):
         ("MODEL.ROI_HEADS.DETECTIONS_PER_IMG", 10**6),
         ("MODEL.RPN.PRE_NMS_TOP_N_TEST", 10**6),
         ("MODEL.SEMANTIC_HEAD.NUM_CLASSES", 16_000),
+        ("MODEL.TASK_EXCHANGE.GRID", 64),
         ("INPUT.PIXEL_STD", [0, 0, 0]),
         ("INPUT.PIXEL_STD", [1.0]),
         ("INPUT.PIXEL_MEAN", [float("nan")] * 3),
@@ -115,6 +116,15 @@ def test_what_asks_for_too_much_or_makes_no_sense_is_refused(key, value):
     [
         ({"INPUT.MIN_SIZE_TEST": 4096, "INPUT.MAX_SIZE_TEST": 4096}, "GiB of feature maps"),
         ({"MODEL.RESNETS.STEM_OUT_CHANNELS": 8192}, "GiB of feature maps"),
+        (
+            {
+                "MODEL.SEMANTIC_ON": True,
+                "MODEL.BOUNDARY_ON": True,
+                "MODEL.TASK_EXCHANGE.NAME": "attention",
+                "MODEL.TASK_EXCHANGE.CHANNELS": 2048,
+            },
+            "GiB of feature maps",
+        ),
         ({"MODEL.RPN.POST_NMS_TOP_N_TEST": 20_000}, "GiB of pooled features"),
         (
             {

@@ -242,6 +242,16 @@ def test_the_whole_evaluation_is_measured_on_made_up_answers(benchmark, tmp_path
     assert found["all_metrics_minutes_5105"] > 0
 
 
+def test_exchanges_are_measured_beside_none_with_the_heads_per_image_alone(benchmark):
+    options = ["SOLVER.IMS_PER_BATCH", "2", "MODEL.TASK_EXCHANGE.CHANNELS", "8", "INPUT.MIN_SIZE_TRAIN", "(64,)"]
+    args = benchmark.parse_arguments(["exchange", "--rounds", "1", "--warmup", "1", "--batches", "1", *options])
+    result = benchmark.exchange.measure(args)
+    assert list(result["sizes"]) == ["none", "distillation", "attention"]
+    assert result["ratios"]["none, train"] == result["ratios"]["none, infer"] == 1.0
+    none, *others = result["sizes"].values()
+    assert all(other[key] > none[key] > 0 for other in others for key in none)
+
+
 def test_the_command_line_has_a_subject_its_options_and_config_options(benchmark):
     args = benchmark.parse_arguments(["multitask", "--json", "a.json", "--rounds", "3", "SOLVER.BASE_LR", "0.1"])
     assert (args.subject, args.json, args.rounds, args.device) == ("multitask", "a.json", 3, "cpu")

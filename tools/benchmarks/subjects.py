@@ -83,6 +83,16 @@ def _add_evaluation_arguments(parser):
     parser.set_defaults(rounds=1, warmup=1)
 
 
+def _add_exchange_arguments(parser):
+    """Options of the subject `exchange`."""
+    parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="network, image size, batch")
+    parser.add_argument("--batches", type=positive, default=2, help="different batches, taken in turn (default 2)")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count what the processor works, not what passes: for a busy machine"
+    )
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="options after everything else: KEY VALUE ...")
+
+
 def _add_multitask_arguments(parser):
     """Options of the subject `multitask`."""
     parser.add_argument("--config-file", default="configs/detail/mini_R_18_FPN.yaml", help="backbone, heads, size")
@@ -125,6 +135,7 @@ SUBJECTS = {
         "the evaluation of all tasks: beside pycocotools, per image, and for all of PASCAL in Detail's val",
         _add_evaluation_arguments,
     ),
+    "exchange": Subject("task exchanges of heads per image beside none", _add_exchange_arguments),
     "multitask": Subject(
         "the eight-task network beside Mask R-CNN and eight single-task networks", _add_multitask_arguments
     ),

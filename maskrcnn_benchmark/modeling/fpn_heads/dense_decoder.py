@@ -1,7 +1,7 @@
 """The dense decoder and its features: what every head with one output per image reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -24,6 +24,8 @@ class DenseFeatures:
         dense: float [N, CHANNELS, H/4, W/4], or None when no head reads it.
         fine: the edge decoder's output, float [N, EDGE_CHANNELS, H/s, W/s], or None when no head reads it.
         subpixels: {`EdgePredictor`: its output on `fine`}, of those that were computed together.
+        refined: {head: what it reads in place of `dense`}, of the heads that a task exchange has made something for.
+        initial: {head: maps float [N, C', h, w] for its initial predictions}, of those that have such.
     """
 
     pyramid: list[torch.Tensor]
@@ -31,6 +33,8 @@ class DenseFeatures:
     dense: torch.Tensor | None = None
     fine: torch.Tensor | None = None
     subpixels: dict[nn.Module, torch.Tensor] = field(default_factory=dict)
+    refined: dict[nn.Module, torch.Tensor] = field(default_factory=dict)
+    initial: dict[nn.Module, list[torch.Tensor]] = field(default_factory=dict)
     _inside: dict[tuple, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def inside(self, height: int, width: int, stride: int) -> torch.Tensor:
@@ -41,6 +45,10 @@ class DenseFeatures:
         if key not in self._inside:
             self._inside[key] = valid_mask(self.image_sizes, *key, self.pyramid[0].device)
         return self._inside[key]
+
+    def read_by(self, head: nn.Module) -> "DenseFeatures":
+        """The features as a head reads them: with its own `dense` where a task exchange has made one."""
+        return replace(self, dense=self.refined[head]) if head in self.refined else self
 
 
 def conv_block(in_channels: int, out_channels: int, norm: str, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
@@ -96,18 +104,18 @@ class DenseDecoder(nn.Module):
         if not coarser:
             return finest
         # What enlarges a sum enlarges each of its terms: the last enlargement is made once, not once a level
-        return finest + _enlarge(sum(coarser[1:], coarser[0]), pyramid[0])
+        return finest + enlarge(sum(coarser[1:], coarser[0]), pyramid[0])
 
     def _to_second_level(self, stages, x, pyramid):
         """A level after all its stages and, but for the last, their enlargements: in the size of the second level."""
         for index, stage in enumerate(stages):
             if index > 0:
-                x = _enlarge(x, pyramid[len(stages) - index])
+                x = enlarge(x, pyramid[len(stages) - index])
             x = stage(x)
         return x
 
 
-def _enlarge(x, finer):
+def enlarge(x: torch.Tensor, finer: torch.Tensor) -> torch.Tensor:
     """Bilinearly to the size of a finer map, which need not be exactly twice as large."""
     return F.interpolate(x, size=finer.shape[-2:], mode="bilinear", align_corners=False)
 
