@@ -771,6 +771,11 @@ def _name_of_class(task: Task) -> tuple[str, str]:
     return type(task).__module__, type(task).__qualname__
 
 
+def tasks_of_layout(layout: str) -> dict[str, Task]:
+    """{key: task} of those whose labels a layout of data sets has in its own files: "detail" has eight."""
+    return {key: task for key, task in TASKS.items() if layout in task.label_readers}
+
+
 def enabled_tasks(cfg: CfgNode) -> list[Task]:
     """The tasks that a config turns on, in the registry's order."""
     return [task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)]

@@ -118,10 +118,10 @@ def test_a_retinanet_is_detections_own():
     assert len(own_parameters(model, TASKS.values())["detection"]) == len(heads) > 0
 
 
-def height(**attributes):
+def shade(**attributes):
     """A task of an own class with these attributes."""
-    given = {"key": "height", "title": "height", "switch": "HEIGHT_ON", "losses": ("loss_height",), **attributes}
-    return type("Height", (Task,), {**given, "headline": "RMSE"})()
+    given = {"key": "shade", "title": "shade", "switch": "SHADE_ON", "losses": ("loss_shade",), **attributes}
+    return type("Shade", (Task,), {**given, "headline": "RMSE"})()
 
 
 @pytest.fixture
@@ -137,13 +137,13 @@ def options_of(*options):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"key": "Height"}, "'Height' has a key that is no name in lower case"),
+        ({"key": "Shade"}, "'Shade' has a key that is no name in lower case"),
         ({"key": "for"}, "'for' has a key that is no name"),
         ({"key": "scores"}, "'scores' has the key of something else that predictions or annotations hold"),
         ({"key": "size"}, "'size' has the key of something else"),
-        ({"switch": "height on"}, "has the switch 'height on'"),
-        ({"losses": "loss_height"}, "has losses 'loss_height'; give a tuple of names"),
-        ({"losses": ("loss height",)}, "has the loss 'loss height'"),
+        ({"switch": "shade on"}, "has the switch 'shade on'"),
+        ({"losses": "loss_shade"}, "has losses 'loss_shade'; give a tuple of names"),
+        ({"losses": ("loss shade",)}, "has the loss 'loss shade'"),
         ({"requires": "detection"}, "has requires 'detection'; give a tuple of names"),
         ({"per": "regions"}, "is per 'regions'; give 'image', 'region' or 'derived'"),
         ({"per": "derived"}, "is derived and has losses"),
@@ -152,45 +152,48 @@ def options_of(*options):
         ({"switch": "MASK_ON"}, "'MASK_ON' in common with instance segmentation"),
         ({"losses": ("loss_kp",)}, "'loss_kp' in common with human keypoints"),
         ({"switch": "RETINANET_ON"}, "RETINANET_ON is there already"),
-        ({"requires": ("flow",)}, "'height' requires 'flow', which is no task"),
-        (options_of(Option("MODEL.HEIGHT_HEAD.WEIGHT", -1.0, Number(0, 1), "Weight")), "default of .*HEIGHT_HEAD.WEIGHT"),
+        ({"requires": ("flow",)}, "'shade' requires 'flow', which is no task"),
+        (
+            options_of(Option("MODEL.SHADE_HEAD.WEIGHT", -1.0, Number(0, 1), "Weight")),
+            "default of .*SHADE_HEAD.WEIGHT",
+        ),
         (options_of(Option("MODEL.RPN.MIN_SIZE", 1, Integer(0, 9), "Another")), "RPN.MIN_SIZE is there already"),
     ],
 )
 def test_a_task_that_meets_another_is_refused_and_changes_nothing(attributes, message):
     options = cfg.keys_of_options()
     with pytest.raises(ValueError, match=message):
-        register_task(height(**attributes))
+        register_task(shade(**attributes))
     assert len(TASKS) == 11 and cfg.keys_of_options() == options
 
 
 def test_a_task_is_registered_with_its_options_once(added):
     before = set(cfg.keys_of_options())
-    option = Option("MODEL.HEIGHT_HEAD.CHANNELS", 8, Integer(1, 64), "Channels of the head")
-    first = register_task(height(losses=("loss_height", "loss_height_edge"), **options_of(option)))
-    assert register_task(height()) is first and list(TASKS)[11:] == ["height"]
-    assert cfg.MODEL.HEIGHT_ON is False and cfg.MODEL.HEIGHT_HEAD.CHANNELS == 8
+    option = Option("MODEL.SHADE_HEAD.CHANNELS", 8, Integer(1, 64), "Channels of the head")
+    first = register_task(shade(losses=("loss_shade", "loss_shade_edge"), **options_of(option)))
+    assert register_task(shade()) is first and list(TASKS)[11:] == ["shade"]
+    assert cfg.MODEL.SHADE_ON is False and cfg.MODEL.SHADE_HEAD.CHANNELS == 8
     assert set(cfg.keys_of_options()) - before == {
-        "MODEL.HEIGHT_ON",
-        "MODEL.HEIGHT_HEAD.CHANNELS",
-        *(f"MULTITASK.{group}.HEIGHT" for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")),
-        *(f"MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_{name}" for name in ("HEIGHT", "HEIGHT_EDGE")),
+        "MODEL.SHADE_ON",
+        "MODEL.SHADE_HEAD.CHANNELS",
+        *(f"MULTITASK.{group}.SHADE" for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")),
+        *(f"MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_{name}" for name in ("SHADE", "SHADE_EDGE")),
     }
     for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS"):
-        assert cfg.MULTITASK[group].HEIGHT == cfg.MULTITASK[group].SEMANTIC
-    other = type("Other", (Task,), {"key": "height", "title": "another", "switch": "FAR_ON", "headline": "RMSE"})()
-    with pytest.raises(ValueError, match="'height' in common with height"):
+        assert cfg.MULTITASK[group].SHADE == cfg.MULTITASK[group].SEMANTIC
+    other = type("Other", (Task,), {"key": "shade", "title": "another", "switch": "FAR_ON", "headline": "RMSE"})()
+    with pytest.raises(ValueError, match="'shade' in common with shade"):
         register_task(other)
 
 
 def test_a_task_without_losses_has_its_switch_alone(added):
     before = set(cfg.keys_of_options())
-    register_task(height(per="derived", losses=(), requires=("semantic", "boundary")))
-    assert set(cfg.keys_of_options()) - before == {"MODEL.HEIGHT_ON"}
+    register_task(shade(per="derived", losses=(), requires=("semantic", "boundary")))
+    assert set(cfg.keys_of_options()) - before == {"MODEL.SHADE_ON"}
     config = cfg.clone()
-    config.merge_from_list(["MODEL.HEIGHT_ON", True, "MODEL.SEMANTIC_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
+    config.merge_from_list(["MODEL.SHADE_ON", True, "MODEL.SEMANTIC_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
     assert build_loss_combiner(config, enabled_tasks(config)).tasks == ["detection", "semantic"]
-    message = r"MODEL\.BOUNDARY_ON is False, but needed for MODEL\.HEIGHT_ON; turn it on, or turn those off"
+    message = r"MODEL\.BOUNDARY_ON is False, but needed for MODEL\.SHADE_ON; turn it on, or turn those off"
     with pytest.raises(UserError, match=message):
         build_detection_model(config)
 
@@ -198,32 +201,32 @@ def test_a_task_without_losses_has_its_switch_alone(added):
 def test_a_frozen_config_takes_no_task(added):
     cfg.freeze()
     with pytest.raises(ValueError, match="the config is frozen"):
-        register_task(height())
-    assert "height" not in TASKS
+        register_task(shade())
+    assert "shade" not in TASKS
 
 
 def test_the_options_of_an_added_task_are_checked_where_it_is_on(added):
     def check(self, cfg):
         if cfg.MODEL.SEMANTIC_ON:
-            yield "MODEL.HEIGHT_ON and MODEL.SEMANTIC_ON contradict; turn one off"
+            yield "MODEL.SHADE_ON and MODEL.SEMANTIC_ON contradict; turn one off"
 
-    register_task(height(check=check))
+    register_task(shade(check=check))
     config = cfg.clone()
     config.MODEL.SEMANTIC_ON = True
     check_options(config)
-    config.MODEL.HEIGHT_ON = True
-    with pytest.raises(UserError, match=r"^the config: MODEL\.HEIGHT_ON and MODEL\.SEMANTIC_ON contradict"):
+    config.MODEL.SHADE_ON = True
+    with pytest.raises(UserError, match=r"^the config: MODEL\.SHADE_ON and MODEL\.SEMANTIC_ON contradict"):
         check_options(config)
 
 
 def test_what_a_task_needs_is_closed_under_what_that_needs(added):
-    register_task(height(per="derived", losses=(), requires=("part", "semantic")))
-    assert with_requirements(["height", "boundary"]) == {"height", "part", "detection", "semantic", "boundary"}
+    register_task(shade(per="derived", losses=(), requires=("part", "semantic")))
+    assert with_requirements(["shade", "boundary"]) == {"shade", "part", "detection", "semantic", "boundary"}
     config = cfg.clone()
     assert with_requirements(["part"], config) == {"part", "detection"}
     config.MODEL.PART_HEAD = "fpn"
     assert with_requirements(["part"], config) == {"part"}
-    assert with_requirements(["height"], config) == {"height", "part", "semantic"}
+    assert with_requirements(["shade"], config) == {"shade", "part", "semantic"}
 
 
 def test_an_object_is_as_large_as_its_mask_whether_or_not_masks_are_predicted():
@@ -233,26 +236,26 @@ def test_an_object_is_as_large_as_its_mask_whether_or_not_masks_are_predicted():
 
 def test_what_a_training_would_find_at_its_end_is_found_before(added):
     vocabulary = Vocabulary()
-    with pytest.raises(UserError, match=r"'height' cannot be scored: .* give Height build_evaluator"):
-        check_tasks([height()], vocabulary)
+    with pytest.raises(UserError, match=r"'shade' cannot be scored: .* give Shade build_evaluator"):
+        check_tasks([shade()], vocabulary)
     scored = {"build_evaluator": lambda self, vocabulary, protocols: None}
-    odd = height(**scored, files=lambda self: (ArrayMaps("height", dtype="float64"),))
-    with pytest.raises(UserError, match=r"'height' cannot be scored: .*uint8, uint16 or float32"):
+    odd = shade(**scored, files=lambda self: (ArrayMaps("shade", dtype="float64"),))
+    with pytest.raises(UserError, match=r"'shade' cannot be scored: .*uint8, uint16 or float32"):
         check_tasks([odd], vocabulary)
-    with pytest.raises(UserError, match="'height' is a file of two tasks"):
-        check_tasks([height(**scored), height(**scored, key="far", files=lambda self: (ArrayMaps("height"),))], vocabulary)
-    check_tasks([height(**scored)], vocabulary)
+    with pytest.raises(UserError, match="'shade' is a file of two tasks"):
+        check_tasks([shade(**scored), shade(**scored, key="far", files=lambda self: (ArrayMaps("shade"),))], vocabulary)
+    check_tasks([shade(**scored)], vocabulary)
 
 
 def test_losses_without_a_head_and_prefixes_without_a_parameter_are_refused(added):
-    register_task(height())
-    register_task(height(key="far", switch="FAR_ON", losses=("loss_far",), parameter_prefixes=("fpn_heads.heads.fur.",)))
+    register_task(shade())
+    register_task(shade(key="far", switch="FAR_ON", losses=("loss_far",), parameter_prefixes=("fpn_heads.heads.fur.",)))
     config = cfg.clone()
-    config.merge_from_list(["MODEL.HEIGHT_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
-    with pytest.raises(ValueError, match=r"'height' has losses, but no head to train: define Height\.build_head"):
+    config.merge_from_list(["MODEL.SHADE_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
+    with pytest.raises(ValueError, match=r"'shade' has losses, but no head to train: define Shade\.build_head"):
         build_detection_model(config)
     type(TASKS["far"]).build_head = lambda self, cfg, channels, vocabulary: torch.nn.Conv2d(channels, 1, 1)
-    config.merge_from_list(["MODEL.HEIGHT_ON", False, "MODEL.FAR_ON", True])
+    config.merge_from_list(["MODEL.SHADE_ON", False, "MODEL.FAR_ON", True])
     with pytest.raises(UserError, match=r"'far' has the parameter_prefixes \('fpn_heads.heads.fur.',\)"):
         build_detection_model(config)
 

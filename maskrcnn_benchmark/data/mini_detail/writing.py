@@ -251,7 +251,9 @@ def _write_set(folder, num_train, num_val, seed, with_maps):
     for kind in MAPS if with_maps else ():
         (folder / kind).mkdir()
     jobs = [("train", n, 1) for n in range(num_train)] + [("val", n, 1 + num_train) for n in range(num_val)]
-    drawn = [_draw_image(images, seed, with_maps, *job) for job in tqdm(jobs, desc="mini_detail", unit="image", disable=None)]
+    drawn = [
+        _draw_image(images, seed, with_maps, *job) for job in tqdm(jobs, desc="mini_detail", unit="image", disable=None)
+    ]
 
     def section(name):
         return [entry for image in drawn for entry in image[name]]
