@@ -356,8 +356,10 @@ class NormalMap(TensorHolder):
 def decode_normals(codes: torch.Tensor) -> torch.Tensor:
     """Unit vectors float32 [3, ...] of uint8 [3, ...], v with n = 2 v / 255 - 1; zeros for what has no direction."""
     vectors = codes.float().mul_(2 / 255).sub_(1)
-    length = torch.linalg.vector_norm(vectors, dim=0)
-    return vectors.mul_((length >= SHORTEST_NORMAL) / length.clamp(min=SHORTEST_NORMAL))
+    x, y, z = vectors
+    # a norm over the first dimension is several times slower than this on a CPU
+    length = torch.addcmul(torch.addcmul(x * x, y, y), z, z).sqrt_()
+    return vectors.mul_((length >= SHORTEST_NORMAL) / length.clamp_(min=SHORTEST_NORMAL))
 
 
 class DepthMap(TensorHolder):

@@ -65,7 +65,7 @@ def read_depth(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def in_metres(stored: np.ndarray) -> np.ndarray:
     """float32 metres of what `read_depth` returned."""
-    return stored * np.float32(MILLIMETRE) if stored.dtype == _UINT16 else stored
+    return stored / np.float32(1000) if stored.dtype == _UINT16 else stored
 
 
 class DepthMaps(MapFile):
@@ -167,7 +167,10 @@ class Depth(Task):
     def paint(
         self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, strength: float = 1.0
     ) -> None:
-        """Depth by a perceptual colour map, near to far, with a scale in metres; unknown pixels keep the image."""
+        """Depth by a perceptual colour map, near to far, with a scale in metres; unknown pixels keep the image.
+
+        Colours go with the logarithm, so that near things are told apart where others are far.
+        """
         content = self.content(known)
         if isinstance(known, ImagePrediction):
             depth = content.resize(known.size).scores[0].float().cpu().numpy()
@@ -176,8 +179,9 @@ class Depth(Task):
         depth = _enlarged(depth, canvas.size)
         is_known = depth > 0
         if is_known.any():
-            low, high = np.percentile(depth[is_known], _SHOWN)
-            paint_heat(canvas, depth, is_known, strength, (float(low), float(high)), " m")
+            distance = np.log(np.maximum(depth, MILLIMETRE))
+            low, high = np.percentile(distance[is_known], _SHOWN)
+            paint_heat(canvas, distance, is_known, strength, (float(low), float(high)), _in_words)
 
     def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> None:
         self.paint(canvas, known, vocabulary, thresholds[self], FILL)
@@ -192,6 +196,10 @@ class Depth(Task):
     def exported_outputs(self, head: nn.Module) -> dict[str, ExportedOutput]:
         meaning = "metres, of the image at the size that the network is given: scaled back by s, divide by s"
         return {self.key: ExportedOutput("float32 [1, height, width]", meaning, stride=DENSE_STRIDE)}
+
+
+def _in_words(logarithm: float) -> str:
+    return f"{np.exp(logarithm):.3g} m"
 
 
 def _enlarged(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset, AnnotatedImage, MapFileReader
-from maskrcnn_benchmark.evaluation.dense.normals import COMPONENTS, NormalsEvaluator
+from maskrcnn_benchmark.evaluation.dense.normals import NormalsEvaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
@@ -18,7 +18,7 @@ from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.modeling.fpn_heads.pixel_values import PixelValues, unit_vector_loss, unit_vectors
 from maskrcnn_benchmark.prediction_files.map_file import encode_map, read_floats, read_picture
 from maskrcnn_benchmark.prediction_files.maps import MapFile, check_array
-from maskrcnn_benchmark.structures.dense_map import NO_NORMAL, SHORTEST_NORMAL, NormalMap
+from maskrcnn_benchmark.structures.dense_map import NO_NORMAL, SHORTEST_NORMAL, NormalMap, decode_normals
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
@@ -77,8 +77,10 @@ class NormalMaps(MapFile):
 
     def hold(self, output: Any) -> np.ndarray:
         """uint8 [3, H, W]."""
-        vectors = F.normalize(output.scores.float(), dim=0)
-        return ((vectors + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+        vectors = output.scores.float()
+        x, y, z = vectors
+        length = torch.addcmul(torch.addcmul(x * x, y, y), z, z).sqrt_().clamp_(min=torch.finfo(torch.float32).tiny)
+        return vectors.div(length).add_(1).mul_(127.5).round_().to(torch.uint8).cpu().numpy()
 
     def check(self, array: Any, size: tuple[int, int] | None) -> None:
         check_array(array, size, np.dtype(np.uint8), 3)
@@ -91,8 +93,8 @@ class NormalMaps(MapFile):
 
     def decode(self, held: np.ndarray, size: tuple[int, int], vocabulary: Vocabulary) -> ScoreMap:
         """Unit vectors."""
-        vectors = COMPONENTS[held] if held.dtype == np.uint8 else held
-        return ScoreMap(F.normalize(torch.from_numpy(vectors.astype(np.float32)), dim=0), size)
+        vectors = torch.from_numpy(held)
+        return ScoreMap(decode_normals(vectors) if held.dtype == np.uint8 else F.normalize(vectors, dim=0), size)
 
 
 class Normals(Task):

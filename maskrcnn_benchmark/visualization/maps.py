@@ -1,6 +1,6 @@
 """Paint for values as they are, whatever they mean: maps of one or several channels, vectors, values of objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -74,7 +74,7 @@ def paint_heat(
     known: np.ndarray,
     strength: float = 0.7,
     span: tuple[float, float] | None = None,
-    unit: str = "",
+    text: Callable[[float], str] = "{:.3g}".format,
     colour_map: int = cv2.COLORMAP_VIRIDIS,
 ) -> None:
     """Paint values by a colour map, with a scale of them; pixels without a value stay as they are.
@@ -85,7 +85,7 @@ def paint_heat(
         known: bool [h, w], where there is a value.
         strength: share of the colours, 0..1.
         span: the values of the first and the last colour, beyond which there are no others; by default their range.
-        unit: what follows a number of the scale, such as " m".
+        text: how a value is written on the scale.
         colour_map: one of OpenCV's.
     """
     if span is None:
@@ -95,7 +95,7 @@ def paint_heat(
     shades = np.rint(255 * ((np.where(known, values, low) - low) / spread).clip(0, 1)).astype(np.uint8)
     mix(canvas, heat(shades, colour_map), known, strength)
     colours = heat(np.rint(255 * levels[None]).astype(np.uint8), colour_map)[0].tolist()
-    canvas.legend([(f"{low + level * spread:.3g}{unit}", colour) for level, colour in zip(levels, colours)])
+    canvas.legend([(text(low + level * spread), colour) for level, colour in zip(levels, colours)])
 
 
 def heat(shades: np.ndarray, colour_map: int = cv2.COLORMAP_VIRIDIS) -> np.ndarray:

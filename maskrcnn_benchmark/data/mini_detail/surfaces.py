@@ -78,7 +78,7 @@ def surfaces_of(scene: Scene) -> Surfaces:
         seen = scene.regions == region
         if not seen.any():
             continue
-        left, top, right, bottom = figure.box()
+        left, _, right, bottom = figure.box()
         if figure.flies:
             distance = focal * FLYING.get(figure.category, 1.0) / max(right - left, 1)
         elif bottom <= scene.horizon:  # it hangs on the wall

@@ -38,7 +38,7 @@ class DepthEvaluator(Evaluator):
         known = depth > 0
         truth, predicted = depth[known].astype(np.float64), stored[known].astype(np.float64)
         if stored.dtype == np.uint16:
-            predicted *= MILLIMETRE
+            predicted /= 1000
         np.maximum(predicted, MILLIMETRE, out=predicted)
         difference = predicted - truth
         ratio = predicted / truth

@@ -34,10 +34,10 @@ class NormalsEvaluator(Evaluator):
             target: with the label.
         """
         normals = target.labels[self.task.key].normals.cpu().numpy()
-        labelled = (normals != 0).any(axis=0)
-        predicted = stored[:, labelled]
-        vectors = COMPONENTS[predicted] if predicted.dtype == np.uint8 else predicted.astype(np.float64)
-        angles = angles_between(vectors, normals[:, labelled].astype(np.float64))
+        places = np.flatnonzero(normals.any(axis=0))
+        predicted = stored.reshape(3, -1).take(places, axis=1)
+        vectors = COMPONENTS.take(predicted) if predicted.dtype == np.uint8 else predicted.astype(np.float64)
+        angles = angles_between(vectors, normals.reshape(3, -1).take(places, axis=1).astype(np.float64))
         within = [np.count_nonzero(angles < angle) for angle in WITHIN]
         bins = np.bincount(np.minimum((angles / BIN).astype(np.int32), _BINS - 1))
         return np.array([len(angles), angles.sum(), *within]), bins.astype(np.uint32)
@@ -60,12 +60,16 @@ class NormalsEvaluator(Evaluator):
 
 def angles_between(vectors: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Degrees between vectors float64 [3, P] of any length and unit vectors [3, P]; 90 where a vector has none."""
-    length = np.sqrt(np.einsum("cp,cp->p", vectors, vectors))
+    length = np.sqrt(_square(vectors))
     vectors = vectors / np.maximum(length, np.finfo(np.float64).tiny)
-    apart, along = vectors - normals, vectors + normals
-    apart = np.einsum("cp,cp->p", apart, apart)
-    along = np.einsum("cp,cp->p", along, along)
-    return np.rad2deg(2 * np.arctan2(np.sqrt(apart), np.sqrt(along)))
+    angles = np.arctan2(np.sqrt(_square(vectors - normals)), np.sqrt(_square(vectors + normals)))
+    angles *= 360 / np.pi
+    return angles
+
+
+def _square(vectors):
+    x, y, z = vectors
+    return x * x + y * y + z * z
 
 
 def median_of(histogram: np.ndarray) -> float:
