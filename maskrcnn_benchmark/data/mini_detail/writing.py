@@ -16,7 +16,6 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.mini_detail.edges import boundary_map, occlusion_chains
 from maskrcnn_benchmark.data.mini_detail.scene import Scene, draw_scene
 from maskrcnn_benchmark.data.mini_detail.surfaces import lit, surfaces_of
-from maskrcnn_benchmark.prediction_files.map_file import encode_map
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, workshop, writing
 from maskrcnn_benchmark.utils.small_json import read_small_json
@@ -201,7 +200,8 @@ def _draw_image(folder, seed, with_maps, split, index, first_number):
         surfaces = surfaces_of(scene)
         picture = lit(picture, surfaces.normals, np.random.default_rng([seed, ("train", "val").index(split), index, 1]))
         for kind, values in surfaces.files().items():
-            _write(folder.parent / kind / f"2008_{number:06d}.png", encode_map(values))
+            _, encoded = cv2.imencode(".png", values[..., ::-1] if values.ndim == 3 else values)
+            _write(folder.parent / kind / f"2008_{number:06d}.png", encoded.tobytes())
     _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     _write(folder / name, encoded.tobytes())
     height, width = scene.regions.shape
