@@ -452,7 +452,7 @@ OPTIONS = [
             "MODEL.DENSE_TRUNK.LOSS_STRIDE",
             2,
             Choice(1, 2, 4),
-            "Pixel classes are compared with the labels at every so many pixels: 1, 2 or 4. Predictions are at full "
+            "Predictions per pixel are compared with the labels at every so many pixels: 1, 2 or 4. They are at full "
             "resolution all the same; 2 takes a quarter of the memory, which the number of classes makes large",
         ),
         Option(

@@ -13,6 +13,7 @@ DEFAULT_DATA_DIR = "datasets"
 SPLITS = ("train", "val", "trainval")
 HOW_TO_MAKE = {
     "mini_detail": "python -m maskrcnn_benchmark.data.mini_detail",
+    "mini_maps": "python -m maskrcnn_benchmark.data.mini_detail --maps --out datasets/mini_maps",
     "detail": "make data DETAIL_JSON=FILE VOC=FILE",
     "photo_detail": "python tools/coco_to_detail.py --coco DIR",
 }

@@ -19,6 +19,7 @@ from maskrcnn_benchmark.data.datasets import (
     PascalVOCDataset,
 )
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
+from maskrcnn_benchmark.data.mini_detail import EMBEDDED
 from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.structures.part_mask import PART_SET_ALIASES, PART_SETS
 from maskrcnn_benchmark.utils.errors import UserError
@@ -83,10 +84,11 @@ def check_files(cfg: CfgNode, names: Iterable[str]) -> None:
     The embedded data set may be missing: it is drawn when a run needs it. What is no entry of a catalog is left to
     `build_dataset`, which says more about it.
     """
-    drawn = Path(cfg.DATASETS.DATA_DIR) / "mini_detail"
+    data_dir = Path(cfg.DATASETS.DATA_DIR)
+    undrawn = tuple(f"{each}_" for each in EMBEDDED if not (data_dir / each).exists())
     pending, seen = list(names), set[str]()
     for name in pending:  # and those that it is made of
-        if name in seen or (name.startswith("mini_detail_") and not drawn.exists()):
+        if name in seen or name.startswith(undrawn):
             continue
         seen.add(name)
         entry = _look_up(cfg, name, images=True)

@@ -27,6 +27,16 @@ FILE_ROWS = "coco_records"
 HAS_MASK = "has_mask"
 
 
+# Of the files of maps, in the order in which they are looked for
+MAP_SUFFIXES = (".png", ".npy")
+
+
+def file_of(folder: Path, name: str) -> Path | None:
+    """The map of an image in a folder, by the image's name without suffix; None where there is none."""
+    paths = (folder / f"{name}{suffix}" for suffix in MAP_SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
 class AnnotatedImage:
     """One image of a data set as its file describes it: what several tasks read of it is parsed once.
 
@@ -69,6 +79,17 @@ class AnnotatedImage:
     def image_id(self) -> Any:
         """What the data set calls it."""
         return self.dataset.image_id(self.index)
+
+    def map_file(self, kind: str) -> Path | None:
+        """The file of its map of a kind ("saliency", "normals", "depth"), or None; by default no layout has any.
+
+        Tasks read the file themselves. `file_of` looks one up in a folder.
+        """
+        return None
+
+    def valid_normals(self) -> np.ndarray | None:
+        """Where the normals of its file hold: bool [H, W]; None: everywhere."""
+        return None
 
     def kept(self, boxes: BoxList) -> BoxList:
         """Those of an image's objects or persons that the data set was opened for, clipped to the image."""
@@ -116,6 +137,30 @@ class LabelReader:
     def teaches(self, image: Any) -> bool:
         """Whether the task can learn from the image; an annotation without any object teaches some tasks nothing."""
         return self.has(image)
+
+
+class MapFileReader(LabelReader):
+    """A map of a file of its own, which `AnnotatedImage.map_file` finds. A subclass names the kind and decodes it."""
+
+    kind = ""
+
+    @classmethod
+    def of(cls, dataset: "AnnotatedDataset") -> "MapFileReader | None":
+        """The reader of a data set that is being opened; None where no image of it has such a file."""
+        has_files = dataset.image_class.map_file is not AnnotatedImage.map_file
+        images = map(dataset.image, range(len(dataset) if has_files else 0))
+        return cls(dataset) if any(image.map_file(cls.kind) is not None for image in images) else None
+
+    def has(self, image: AnnotatedImage) -> bool:
+        return image.map_file(self.kind) is not None
+
+    def read(self, image: AnnotatedImage) -> Any:
+        path = image.map_file(self.kind)
+        return None if path is None else self.decode(path, image)
+
+    def decode(self, path: Path, image: AnnotatedImage) -> Any:
+        """The label in a file; None where it says nothing of the image. Raises `UserError` for one that is wrong."""
+        raise NotImplementedError
 
 
 class ObjectReader(LabelReader):

@@ -9,7 +9,7 @@ from maskrcnn_benchmark.engine.delta_m import DELTA_M
 from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task
+from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task, metric_text
 from maskrcnn_benchmark.utils.errors import UserError
 
 MEAN_GAIN = "gain"
@@ -130,4 +130,4 @@ def describe(best: Mapping[str, Any] | None) -> str:
     """ "detection/AP 35.6 at iteration 1500", or "" where there is none."""
     if best is None or best["value"] is None:
         return ""
-    return f"{best['metric']} {100 * best['value']:.1f} at iteration {best['iteration']}"
+    return f"{best['metric']} {metric_text(best['metric'], best['value'])} at iteration {best['iteration']}"

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
-from maskrcnn_benchmark.tasks.task import TASKS, Task
+from maskrcnn_benchmark.tasks.task import TASKS, Task, metric_text
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, write_report
@@ -99,7 +99,7 @@ class EvaluationReport:
                     title_of(key),
                     result["protocol"],
                     result["reason"],
-                    result["metrics"],
+                    {name: metric_text(f"{key}/{name}", value) for name, value in result["metrics"].items()},
                     result["per_class"],
                     [] if evaluator is None else evaluator.scores.curves,
                     *([show(drawn[key], index, score) for index, score in end] for end in ends),

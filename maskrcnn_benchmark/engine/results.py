@@ -14,7 +14,7 @@ from typing import Any
 from maskrcnn_benchmark.engine.delta_m import DELTA_M, GAIN, SINGLE_TASK
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
-from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task
+from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task, metric_text
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.small_json import read_small_json
@@ -93,7 +93,7 @@ def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def table_rows(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """The table of results, all numbers in percent: list of rows of text, the head first.
+    """The table of results, in percent but for metrics with a unit: list of rows of text, the head first.
 
     Columns: task, headline metric, score, trivial score, score of the single-task network, relative gain over it, other
     metrics. Columns that hold nothing are left out.
@@ -105,11 +105,11 @@ def table_rows(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]
             (
                 title_of(key),
                 headline,
-                _percent(metrics[headline]),
-                _percent(result["trivial"].get(headline, math.nan)),
-                _percent(result.get(SINGLE_TASK, math.nan)),
+                metric_text(f"{key}/{headline}", metrics[headline]),
+                metric_text(f"{key}/{headline}", result["trivial"].get(headline, math.nan)),
+                metric_text(f"{key}/{headline}", result.get(SINGLE_TASK, math.nan)),
                 _percent(result.get(GAIN, math.nan), sign="+"),
-                "  ".join(f"{name} {_percent(metrics[name])}" for name in _others(result)),
+                "  ".join(f"{name} {metric_text(f'{key}/{name}', metrics[name])}" for name in _others(result)),
             )
         )
     measured = {

@@ -28,7 +28,7 @@ from maskrcnn_benchmark.engine.random_state import (
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.engine.weight_average import WeightAverage
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner, build_loss_combiner
-from maskrcnn_benchmark.tasks.task import enabled_tasks
+from maskrcnn_benchmark.tasks.task import enabled_tasks, metric_text
 from maskrcnn_benchmark.utils.checkpoint import Checkpointer
 from maskrcnn_benchmark.utils.comm import (
     all_gather,
@@ -154,9 +154,8 @@ class Training:
             logger.info("the best so far: %s", describe(best))
         else:
             than = describe(best)
-            logger.info(
-                "%s %.1f at iteration %d%s", metric, 100 * value, iteration, f" is no better than {than}" * bool(than)
-            )
+            words = f" is no better than {than}" * bool(than)
+            logger.info("%s %s at iteration %d%s", metric, metric_text(metric, value), iteration, words)
         return is_best
 
     def take_final_results(self, results: Mapping[str, Any] | None) -> None:

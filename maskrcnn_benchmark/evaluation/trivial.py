@@ -108,6 +108,16 @@ def relative_frequency(sums: torch.Tensor, count: int) -> torch.Tensor:
     return torch.cat([sums[:1] / sums[0].max().clamp(min=np.finfo(np.float32).tiny), sums[1:]])
 
 
+def mean_where_known(sums: torch.Tensor, count: int) -> torch.Tensor:
+    """For `MeanMap`: the mean of the first of two planes where the second, which is 0 or 1, says that it is known.
+
+    A cell that is known nowhere has the mean of all.
+    """
+    values, known = sums
+    everywhere = values.sum() / known.sum().clamp(min=1)
+    return torch.where(known > 0, values / known.clamp(min=np.finfo(np.float32).tiny), everywhere)[None]
+
+
 class TrivialPredictor:
     """Predicts the same for every image of a size, from means of the training annotations.
 

@@ -26,7 +26,7 @@ from maskrcnn_benchmark.experiments.planned_runs import (
 )
 from maskrcnn_benchmark.experiments.seed_statistics import Network
 from maskrcnn_benchmark.experiments.setup import check_training_inputs, make_missing_mini_detail
-from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, metric_text
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.text import counted
@@ -211,4 +211,5 @@ def _matrices(ablation):
 
 
 def _headlines(run):
-    return ", ".join(f"{task} {TASKS[task].headline} {100 * value:.1f}" for task, value in scores_of(run).items())
+    paths = {f"{task}/{TASKS[task].headline}": value for task, value in scores_of(run).items()}
+    return ", ".join(f"{path.replace('/', ' ')} {metric_text(path, value)}" for path, value in paths.items())

@@ -13,7 +13,7 @@ from maskrcnn_benchmark.experiments.seed_statistics import (
     single_task_means,
     spread,
 )
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, metric_text
 
 NOT_FINISHED = "not finished"
 
@@ -53,7 +53,7 @@ def table_rows(ablation: Ablation) -> list[list[str]]:
     head = ["tasks", "method", "seeds", *(f"{task} {TASKS[task].headline}" for task in ablation.tasks)]
     rows = [[*head, "delta_m", "spread"] if compared else head]
     for network in ablation.rows():
-        cells = [_score(network.score(task)) if task in network.tasks else "" for task in ablation.tasks]
+        cells = [_score(network.score(task), task=task) if task in network.tasks else "" for task in ablation.tasks]
         # the single-task networks of fewer seeds than asked for still have their means
         seeds = str(len(network.scores))
         row = [network.subset, network.method, seeds, *cells]
@@ -80,7 +80,7 @@ def notes(ablation: Ablation) -> list[str]:
     lines = []
     if ablation.base:
         where = "given" if ablation.baseline is not None else "means over seeds of those above"
-        scores = ", ".join(f"{task} {_percent(value)}" for task, value in ablation.base.items())
+        scores = ", ".join(f"{task} {_percent(value, task=task)}" for task, value in ablation.base.items())
         lines.append(f"Delta_m is against single-task networks ({where}): {scores}.")
     elif ablation.networks and not ablation.single_task:
         lines.append("No Delta_m: add `single` to --tasks, or name single-task results with --baseline.")
@@ -149,14 +149,14 @@ def _spread_dict(value):
     return {"mean": value.mean, "deviation": value.deviation}
 
 
-def _score(value, sign="-"):
-    """ "60.8 ± 0.4", or "60.8" from one seed."""
-    deviation = "" if math.isnan(value.deviation) else f" ± {_percent(value.deviation)}"
-    return _percent(value.mean, sign) + deviation
+def _score(value, sign="-", task=None):
+    """ "60.8 ± 0.4", or "60.8" from one seed; of a task's headline in its unit."""
+    deviation = "" if math.isnan(value.deviation) else f" ± {_percent(value.deviation, task=task)}"
+    return _percent(value.mean, sign, task) + deviation
 
 
-def _percent(value, sign="-"):
-    return "-" if math.isnan(value) else f"{round(100 * value, 1) + 0.0:{sign}.1f}"  # 0 has no sign
+def _percent(value, sign="-", task=None):
+    return metric_text("" if task is None else f"{task}/{TASKS[task].headline}", value, sign)
 
 
 def _aligned(rows, names=1):

@@ -11,7 +11,6 @@ from maskrcnn_benchmark.experiments.comparison_report import (
     explanations,
     metric_rows,
     option_rows,
-    percent,
     run_rows,
     score_rows,
     seed_sections,
@@ -20,7 +19,7 @@ from maskrcnn_benchmark.experiments.comparison_report import (
 )
 from maskrcnn_benchmark.experiments.learning_curves import RATE, TASK, TEST, TOTAL, smoothed
 from maskrcnn_benchmark.experiments.run_folder import RunFolder
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, metric_scale, metric_text
 from maskrcnn_benchmark.visualization.comparison_page import Cell, RunEntry, Table, write_comparison_page
 from maskrcnn_benchmark.visualization.learning_curves import Series, draw_learning_curves
 
@@ -148,7 +147,7 @@ def _score_cells(comparison):
         choose = max if key not in TASKS or TASKS[key].higher_is_better else min
         best = choose(measured) if len(measured) > 1 else math.nan
         cells = [
-            Cell(percent(value), gains.get(key, math.nan), value == best)
+            Cell(metric_text(f"{key}/{comparison.headline(key)}", value), gains.get(key, math.nan), value == best)
             for value, gains in zip(values, comparison.gains)
         ]
         rows.append((name, cells))
@@ -175,20 +174,28 @@ def _diagrams(comparison, width):
     for key in comparison.tasks or [key for key in TASKS if any(name.startswith(f"{TEST}{key}/") for name in found)]:
         series, metric = _tests(comparison, key)
         if series:
-            diagrams.append(_diagram(comparison, f"{task_title(key)}: tests", f"{metric} [%]", series, True))
+            diagrams.append(
+                _diagram(
+                    comparison,
+                    f"{task_title(key)}: tests",
+                    f"{metric} [{metric_scale(f'{key}/{metric}')[1]}]",
+                    series,
+                    True,
+                )
+            )
     return diagrams
 
 
 def _tests(comparison, key):
-    """(list of `Series` of the tests on the way and the final one in percent, metric); none without the former."""
+    """(list of `Series` of the tests on the way and the final one as shown, metric); none without the former."""
     metric = comparison.headline(key) if key in comparison.tasks else TASKS[key].headline
-    name = f"{TEST}{key}/{metric}"
+    name, (factor, _) = f"{TEST}{key}/{metric}", metric_scale(f"{key}/{metric}")
     series = []
     for place, run in enumerate(comparison.runs):
         curve = run.curves.get(name)
-        points = {} if curve is None else dict(zip(curve.steps.tolist(), (100 * curve.values).tolist()))
+        points = {} if curve is None else dict(zip(curve.steps.tolist(), (factor * curve.values).tolist()))
         if key in run.results and run.iteration is not None:
-            points[run.iteration] = 100 * run.results[key]["metrics"].get(metric, math.nan)
+            points[run.iteration] = factor * run.results[key]["metrics"].get(metric, math.nan)
         points = {step: value for step, value in points.items() if not math.isnan(value)}
         if points:
             series.append(Series(place, list(points), list(points.values())))

@@ -7,7 +7,7 @@ from typing import Any
 from maskrcnn_benchmark.engine.results import title_of
 from maskrcnn_benchmark.experiments.comparison import Comparison, option_text
 from maskrcnn_benchmark.experiments.planned_runs import duration
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import TASKS, metric_text
 
 # Letters of the widest cells of the terminal's table: what is longer goes on in the next line of its cell
 WIDEST_NAME, WIDEST_CELL = 40, 20
@@ -45,7 +45,7 @@ def score_rows(comparison: Comparison) -> Rows:
         cells = []
         for scores, gains in zip(comparison.scores, comparison.gains):
             gain = f" ({percent(gains[key], '+')})" if key in gains else ""
-            cells.append(percent(scores.get(key, math.nan)) + gain)
+            cells.append(metric_text(_path(comparison, key), scores.get(key, math.nan)) + gain)
         rows.append((_line_title(comparison, key), cells))
     if any(comparison.gains):
         rows.append((f"Delta_m to {comparison.labels[0]}", [percent(value, "+") for value in comparison.delta_m]))
@@ -58,7 +58,10 @@ def seed_sections(comparison: Comparison) -> tuple[Rows, Rows]:
     differing = [key for key in comparison.options if len({repr(values.get(key)) for values in options}) > 1]
     tasks = [key for key in comparison.tasks if any(key in group.tasks for group in groups)]
     scores = [
-        (_line_title(comparison, key), [_spread(g.score(key)) if key in g.tasks else "-" for g in groups])
+        (
+            _line_title(comparison, key),
+            [_spread(g.score(key), path=_path(comparison, key)) if key in g.tasks else "-" for g in groups],
+        )
         for key in tasks
     ]
     if comparison.base:
@@ -68,9 +71,9 @@ def seed_sections(comparison: Comparison) -> tuple[Rows, Rows]:
 
 def metric_rows(comparison: Comparison, key: str) -> Rows:
     """Every metric of a line of the results in percent: rows of text, (metric, cell of each run)."""
-    names = dict.fromkeys(name for run in comparison.runs for name in run.results.get(key, {}).get("metrics", {}))
+    names = dict.fromkeys(name for run in comparison.runs for name in _metrics(run, key))
     return [
-        (name, [percent(run.results.get(key, {}).get("metrics", {}).get(name, math.nan)) for run in comparison.runs])
+        (name, [metric_text(f"{key}/{name}", _metrics(run, key).get(name, math.nan)) for run in comparison.runs])
         for name in names
     ]
 
@@ -146,13 +149,21 @@ def task_title(key: str) -> str:
     return title_of(key) if key in TASKS or key == "box_proposal" else key
 
 
+def _metrics(run, key):
+    return run.results.get(key, {}).get("metrics", {})
+
+
+def _path(comparison, key):
+    return f"{key}/{comparison.headline(key)}"
+
+
 def _line_title(comparison, key):
     return f"{task_title(key)} {comparison.headline(key)}"
 
 
 def percent(value: float, sign: str = "-") -> str:
     """A share as text: "34.1", with a sign "+1.2"; "-" for nan."""
-    return "-" if math.isnan(value) else f"{round(100 * value, 1) + 0.0:{sign}.1f}"  # 0 has no sign
+    return metric_text("", value, sign)
 
 
 def _columns(labels, sections, width):
@@ -209,9 +220,10 @@ def _time(seconds):
     return "-" if seconds is None else duration(seconds)
 
 
-def _spread(value, sign="-"):
+def _spread(value, sign="-", path=""):
     """ "60.8 ± 0.4", or "60.8" from one run."""
-    return percent(value.mean, sign) + ("" if math.isnan(value.deviation) else f" ± {percent(value.deviation)}")
+    deviation = "" if math.isnan(value.deviation) else f" ± {metric_text(path, value.deviation)}"
+    return metric_text(path, value.mean, sign) + deviation
 
 
 def _spread_dict(value):

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.config.node import ConfigNode
 from maskrcnn_benchmark.data.build_dataset import check_files
+from maskrcnn_benchmark.data.mini_detail import EMBEDDED
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.engine.delta_m import read_single_task
 from maskrcnn_benchmark.engine.determinism import fix_cublas_workspace
@@ -149,8 +151,10 @@ def drawn_seed(cfg: CfgNode) -> int:
 
 
 def make_missing_mini_detail(cfg: CfgNode) -> None:
-    """Generate the embedded data set if the config names it and it is not there."""
+    """Generate the embedded data set, or the one with maps, if the config names it and it is not there."""
     names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, cfg.DATASETS.VOCABULARY]
-    folder = Path(cfg.DATASETS.DATA_DIR) / "mini_detail"
-    if any(name.startswith("mini_detail_") for name in names):
-        run_once(lambda: None if folder.exists() else write_mini_detail(folder), on_each_machine=True)
+    for name, options in EMBEDDED.items():
+        folder = Path(cfg.DATASETS.DATA_DIR) / name
+        if any(each.startswith(f"{name}_") for each in names):
+            make = partial(write_mini_detail, folder, **options)
+            run_once(lambda folder=folder, make=make: None if folder.exists() else make(), on_each_machine=True)

@@ -21,7 +21,7 @@ from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trainer import FINAL
 from maskrcnn_benchmark.experiments.comparison import SEED, compare_folders
 from maskrcnn_benchmark.experiments.comparison_files import PAGE, SCORES, write_comparison
-from maskrcnn_benchmark.experiments.comparison_report import format_text, percent
+from maskrcnn_benchmark.experiments.comparison_report import format_text
 from maskrcnn_benchmark.experiments.planned_runs import (
     Launcher,
     Purpose,
@@ -34,6 +34,7 @@ from maskrcnn_benchmark.experiments.planned_runs import (
 )
 from maskrcnn_benchmark.experiments.run_folder import CONFIG
 from maskrcnn_benchmark.experiments.setup import check_training_inputs, make_missing_mini_detail
+from maskrcnn_benchmark.tasks.task import metric_text
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.text import counted
 
@@ -245,8 +246,8 @@ def _compare(runs, base):
 def _tell(run, seconds):
     path, words = run.folder / RESULTS, "trained"
     if path.is_file():
-        results = read_results(path).items()
-        words = ", ".join(f"{key} {r['headline']} {percent(r['metrics'][r['headline']])}" for key, r in results)
+        found = {key: (r["headline"], r["metrics"][r["headline"]]) for key, r in read_results(path).items()}
+        words = ", ".join(f"{key} {name} {metric_text(f'{key}/{name}', v)}" for key, (name, v) in found.items())
     tqdm.write(f"{run.name}: {words} ({duration(seconds)})")
 
 

@@ -4,6 +4,7 @@ import io
 import math
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,34 +62,67 @@ def read_array(path: str | os.PathLike, shape: tuple[int, ...], dtype: np.dtype)
     Raises `UserError` for anything but an array of that shape and dtype, in either order of axes and of bytes.
     """
     path = Path(path)
+    there, is_fortran, stored, place = _array_head(path)
+    if there != shape or stored.newbyteorder("=") != dtype:
+        raise UserError(f"{path} holds {stored} {list(there)}, but its map is {dtype} {list(shape)}; write it anew")
+    return _array_data(path, shape, is_fortran, stored, place).astype(dtype, copy=False)
+
+
+def read_floats(path: str | os.PathLike, shapes: Sequence[tuple[int, ...]], what: str) -> np.ndarray:
+    """The finite numbers of a .npy file as float32, of one of some shapes.
+
+    Args:
+        path: of an array of float16, float32 or float64.
+        shapes: those that it may have, the first of which is ours.
+        what: what it holds, for an error: "depth is in metres".
+
+    Raises `UserError` for anything else.
+    """
+    path = Path(path)
+    shape, is_fortran, stored, place = _array_head(path)
+    if shape not in shapes or stored.kind != "f":
+        raise UserError(f"{path} holds {stored} {list(shape)}, but {what}, as float32 {list(shapes[0])}; write it anew")
+    values = _array_data(path, shape, is_fortran, stored, place).astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise UserError(f"{path} holds nan or infinity; write 0 where nothing is known")
+    return values
+
+
+def _array_head(path):
+    """(shape, whether axes are in Fortran's order, dtype, place of the first byte of data) of a .npy file."""
     with decoding(path, _REMEDY), open(path, "rb") as file:
         major, _ = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-        there, is_fortran, stored = read(file, max_header_size=_LONGEST_HEADER)
+        shape, is_fortran, stored = read(file, max_header_size=_LONGEST_HEADER)
         place, length = file.tell(), file.seek(0, os.SEEK_END)
-    if there != shape or stored.newbyteorder("=") != dtype:
-        raise UserError(f"{path} holds {stored} {list(there)}, but its map is {dtype} {list(shape)}; write it anew")
-    if length - place != math.prod(shape) * dtype.itemsize:
+    if not stored.hasobject and length - place != math.prod(shape) * stored.itemsize:
         raise UserError(f"{path} has {length - place} bytes of data, not those of its head; {_REMEDY}")
+    return shape, is_fortran, stored, place
+
+
+def _array_data(path, shape, is_fortran, stored, place):
+    """The data of a .npy file, whose head was read."""
     with decoding(path, _REMEDY), open(path, "rb") as file:
         file.seek(place)
         values = np.fromfile(file, stored, math.prod(shape))
-    values = values.astype(dtype, copy=False)
     return values.reshape(shape[::-1]).T.copy() if is_fortran else values.reshape(shape)
 
 
-def read_strength(path: str | os.PathLike, size: tuple[int, int]) -> np.ndarray:
-    """The strengths of an edge map: uint8 [H, W].
+def read_strength(
+    path: str | os.PathLike, size: tuple[int, int], what: str = "an edge map is grey, from 0 (no edge)"
+) -> np.ndarray:
+    """The strengths of an edge map, or of whatever else is more or less there: uint8 [H, W].
 
     Args:
         path: a grey PNG of 1 to 16 bits; 16 bits are rounded to 8.
         size: (width, height) that it must have.
+        what: what it is and what 0 means, for an error.
 
     Raises `UserError` for anything else.
     """
     values, depth, colour = _read(path, size)
     if colour == _PALETTE:
-        raise UserError(f"{path} has a palette; an edge map is grey, from 0 (no edge) to 255 or 65535 (a sure one)")
+        raise UserError(f"{path} has a palette; {what} to 255 or 65535 (a sure one)")
     if depth == 16:
         return np.rint(values / 257).astype(np.uint8)
     return values.astype(np.uint8) * np.uint8(255) if depth == 1 else values

@@ -39,13 +39,15 @@ class MapFile(PredictionFile):
         beside: {suffix: `MapFile`}: what lies in the folder of the same name with that suffix.
 
     Attributes:
-        suffix: of the files.
+        suffix: of the files that are written.
+        suffixes: of those that are read, the first that is there; by default that one alone.
         named: the field of `classes.json` that names the numbers, "" for none, and what helps where it names others.
     """
 
     metavar = "DIR"
     has_size = True
     suffix = ".png"
+    suffixes: tuple[str, ...] = ()
     named, remedy = "", ""
 
     def __init__(self, key: str, name: str = "", *, beside: Mapping[str, "MapFile"] | None = None, **more: Any) -> None:
@@ -53,6 +55,11 @@ class MapFile(PredictionFile):
         self.beside = dict(beside or {})
         for file in self.beside.values():
             self.encodings.update(file.encodings)
+
+    def path_of(self, folder: Path, name: str) -> Path:
+        """The file of an image in a folder, by its name without suffix."""
+        paths = [folder / f"{name}{suffix}" for suffix in self.suffixes or (self.suffix,)]
+        return next((path for path in paths[:-1] if path.is_file()), paths[-1])
 
     def folders(self, folder: Path) -> list[tuple["MapFile", Path]]:
         """The folder of these maps and those beside it, each with what it holds."""
@@ -72,7 +79,7 @@ class MapFile(PredictionFile):
 
     def check(self, array: Any, size: tuple[int, int] | None) -> None:
         """Raise `ValueError` for an array that its file cannot hold; a size (width, height) of None is not known."""
-        _check_array(array, size, np.dtype(np.uint8), 1)
+        check_array(array, size, np.dtype(np.uint8), 1)
 
     def encode(self, array: np.ndarray) -> bytes:
         """The content of the file of a map that was checked."""
@@ -217,7 +224,7 @@ class ArrayMaps(MapFile):
         return values[0] if self.channels == 1 and values.ndim == 3 and len(values) == 1 else values
 
     def check(self, array: Any, size: tuple[int, int] | None) -> None:
-        _check_array(array, size, self.dtype, self.channels)
+        check_array(array, size, self.dtype, self.channels)
         problem = self._problem(array)
         if problem:
             raise ValueError(problem)
@@ -263,7 +270,8 @@ def _shape(size, channels):
     return (size[1], size[0]) if channels == 1 else (channels, size[1], size[0])
 
 
-def _check_array(array, size, dtype, channels):
+def check_array(array: Any, size: tuple[int, int] | None, dtype: np.dtype, channels: int) -> None:
+    """Raise `ValueError` for what is no array [H, W], or [C, H, W] of several channels, of a dtype and size (W, H)."""
     shape = _shape(("W", "H") if size is None else size, channels)
     wanted = f"{dtype} [{', '.join(map(str, shape))}]"
     is_array = isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(shape)

@@ -118,8 +118,7 @@ class PredictionReader:
     def _map(self, file, folder, index, size):
         vocabulary = self._dataset.vocabulary
         maps = [
-            each.read(path / f"{self._names[index]}{each.suffix}", size, vocabulary)
-            for each, path in file.folders(folder)
+            each.read(each.path_of(path, self._names[index]), size, vocabulary) for each, path in file.folders(folder)
         ]
         return tuple(maps) if file.beside else maps[0]
 
@@ -149,8 +148,9 @@ class PredictionReader:
     def _check_folder(self, file, folder, key):
         if not folder.is_dir():
             raise UserError(f"no such folder of maps: {folder}")
-        suffix = file.suffix
-        there = {path.name.removesuffix(suffix) for path in folder.iterdir() if path.name.endswith(suffix)}
+        suffixes = file.suffixes or (file.suffix,)
+        suffix = suffixes[0]
+        there = {path.name.removesuffix(path.suffix) for path in folder.iterdir() if path.suffix in suffixes}
         lacking = [index for index, name in enumerate(self._names) if name not in there]
         kind = "PNG" if suffix == ".png" else f"{suffix} file"
         self._refuse(lacking, [f"{self._names[i]}{suffix}" for i in lacking], key, f"{folder} has no {kind}")
@@ -170,7 +170,7 @@ class PredictionReader:
                     if key in self._dataset.tasks_of(index):
                         info = self._dataset.get_img_info(index)
                         size = int(info["width"]), int(info["height"])
-                        yield file.read(folder / f"{name}{file.suffix}", size, self._dataset.vocabulary)
+                        yield file.read(file.path_of(folder, name), size, self._dataset.vocabulary)
 
         problem = file.doubt(maps())
         if problem:

@@ -1,5 +1,6 @@
-"""Whole-image maps of what was annotated: semantic labels, boundaries, and occlusion edges with their direction."""
+"""Whole-image maps of what was annotated: semantic labels, boundaries, occlusion edges, surface normals and depth."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,11 @@ from maskrcnn_benchmark.structures.rotation import rotate_directions, rotate_map
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, TensorHolder
 
 IGNORE_INDEX = 255
+# A vector that is shorter says no direction; one of the grey pixels of a file is as long as 0.007 (see `NormalMap`)
+SHORTEST_NORMAL = 0.1
+# The code of a component that is 0, nearly: what stands for "not labelled" in all three
+NO_NORMAL = 127
+_UPRIGHT = (1.0, 0.0, 0.0, 1.0)
 
 Kind = TypeVar("Kind", bound="_Map")
 
@@ -262,6 +268,159 @@ class OcclusionMap(TensorHolder):
         made = cls.__new__(cls)
         made._places, made._tangents = places, tangents
         return made
+
+
+class NormalMap(TensorHolder):
+    """Directions of surfaces: a unit vector (x, y, z) per pixel as the files have them, x to the right and y down.
+
+    A mirror changes the sign of x (upside down: of y), and a rotation turns (x, y); both are kept as a matrix and
+    applied when the vectors are read. A scaled or squashed image keeps its normals, as in the field's code.
+
+    Args:
+        normals: float32 [3, H, W]: unit vectors, zeros where the pixel is not labelled.
+    """
+
+    def __init__(self, normals: torch.Tensor) -> None:
+        if normals.ndim != 3 or len(normals) != 3 or normals.dtype != torch.float32:
+            kind = f"{str(normals.dtype).removeprefix('torch.')} {list(normals.shape)}"
+            raise ValueError(f"normals are float32 [3, H, W], not {kind}")
+        self._maps = NearestMaps(normals)
+        self._turn: tuple[float, ...] = _UPRIGHT  # rows of the matrix that (x, y) of the maps are multiplied by
+
+    @classmethod
+    def of_codes(cls, codes: torch.Tensor) -> "NormalMap":
+        """From vectors in 8 bits, uint8 [3, H, W] of v with n = 2 v / 255 - 1, which are a quarter of the memory.
+
+        They are made unit vectors when they are read; one shorter than `SHORTEST_NORMAL`, as grey pixels have it, is
+        not labelled.
+        """
+        return cls._of(NearestMaps(codes), _UPRIGHT)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self._maps.size
+
+    @property
+    def normals(self) -> torch.Tensor:
+        """float32 [3, H, W]: unit vectors, zeros where the pixel is not labelled."""
+        vectors = self._maps.tensor
+        if vectors.dtype == torch.uint8:
+            vectors = decode_normals(vectors)
+        if self._turn == _UPRIGHT:
+            return vectors
+        a, b, c, d = self._turn
+        x, y, z = vectors
+        return torch.stack((a * x + b * y if b else a * x, c * x + d * y if c else d * y, z))
+
+    def resize(self, size: Sequence[int]) -> "NormalMap":
+        """The map of the image resized to (width, height): each pixel takes the vector at its centre."""
+        return self._of(self._maps.resize(size), self._turn)
+
+    def transpose(self, method: int) -> "NormalMap":
+        """The map of the mirrored image: x, or upside down y, changes its sign."""
+        a, b, c, d = self._turn
+        turn = (-a, -b, c, d) if method == FLIP_LEFT_RIGHT else (a, b, -c, -d)
+        return self._of(self._maps.transpose(method), turn)
+
+    def crop(self, box: Sequence[float]) -> "NormalMap":
+        """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
+        return self._of(_crop(self._maps, box), self._turn)
+
+    def pad(self, size: Sequence[int]) -> "NormalMap":
+        """The map enlarged to (width, height) to the right and below, not labelled there."""
+        return self._of(self._maps.pad(size, self._nothing), self._turn)
+
+    def rotate(self, angle: float) -> "NormalMap":
+        """The map of the image rotated as in `SemanticMap.rotate`; what comes from outside is not labelled."""
+        rotated = rotate_maps(self._maps.tensor, angle, self._nothing)
+        a, b, c, d = self._turn
+        down, right = rotate_directions(torch.tensor([[c, d], [a, b]], dtype=torch.float64), angle).tolist()
+        return self._of(NearestMaps(rotated), (*right, *down))
+
+    def paste(self, other: "NormalMap", mask: torch.Tensor) -> "NormalMap":
+        """The map with another's vectors where `mask`, bool [H, W], is True."""
+        return NormalMap(torch.where(mask, other.normals, self.normals))
+
+    @property
+    def _nothing(self) -> int:
+        return NO_NORMAL if self._maps.dtype == torch.uint8 else 0
+
+    @classmethod
+    def _of(cls, maps: NearestMaps, turn: Sequence[float]) -> "NormalMap":
+        made = cls.__new__(cls)
+        made._maps, made._turn = maps, tuple(turn)
+        return made
+
+
+def decode_normals(codes: torch.Tensor) -> torch.Tensor:
+    """Unit vectors float32 [3, ...] of uint8 [3, ...], v with n = 2 v / 255 - 1; zeros for what has no direction."""
+    vectors = codes.float().mul_(2 / 255).sub_(1)
+    x, y, z = vectors
+    # a norm over the first dimension is several times slower than this on a CPU
+    length = torch.addcmul(torch.addcmul(x * x, y, y), z, z).sqrt_()
+    return vectors.mul_((length >= SHORTEST_NORMAL) / length.clamp_(min=SHORTEST_NORMAL))
+
+
+class DepthMap(TensorHolder):
+    """How far away is what a pixel shows.
+
+    Scaling an image by s looks as if all of it came nearer, so that its depth is divided by s: by the geometric mean of
+    the two factors where it is squashed. The factor is applied when the depth is read.
+
+    Args:
+        depth: float32 [H, W] in metres, 0 where it is not known.
+    """
+
+    def __init__(self, depth: torch.Tensor) -> None:
+        if depth.ndim != 2 or depth.dtype != torch.float32:
+            kind = f"{str(depth.dtype).removeprefix('torch.')} {list(depth.shape)}"
+            raise ValueError(f"depth is float32 [H, W] in metres, not {kind}")
+        self._maps, self._factor = NearestMaps(depth), 1.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self._maps.size
+
+    @property
+    def depth(self) -> torch.Tensor:
+        """float32 [H, W] in metres, 0 where it is not known."""
+        return self._maps.tensor if self._factor == 1 else self._maps.tensor * self._factor
+
+    def resize(self, size: Sequence[int]) -> "DepthMap":
+        """The map of the image resized to (width, height): each pixel takes the depth at its centre, over the scale."""
+        return self._of(self._maps.resize(size), self._factor / scale_of(self.size, size))
+
+    def transpose(self, method: int) -> "DepthMap":
+        return self._of(self._maps.transpose(method), self._factor)
+
+    def crop(self, box: Sequence[float]) -> "DepthMap":
+        """The map within the window (x1, y1, x2, y2), x2 and y2 excluded, clamped to the image."""
+        return self._of(_crop(self._maps, box), self._factor)
+
+    def pad(self, size: Sequence[int]) -> "DepthMap":
+        """The map enlarged to (width, height) to the right and below, where depth is not known."""
+        return self._of(self._maps.pad(size, 0), self._factor)
+
+    def rotate(self, angle: float) -> "DepthMap":
+        """The map of the image rotated as in `SemanticMap.rotate`; what comes from outside is not known."""
+        return self._of(NearestMaps(rotate_maps(self._maps.tensor[None], angle, 0)[0]), self._factor)
+
+    def paste(self, other: "DepthMap", mask: torch.Tensor) -> "DepthMap":
+        """The map with another's depth where `mask`, bool [H, W], is True."""
+        return DepthMap(torch.where(mask, other.depth, self.depth))
+
+    @classmethod
+    def _of(cls, maps: NearestMaps, factor: float) -> "DepthMap":
+        made = cls.__new__(cls)
+        made._maps, made._factor = maps, factor
+        return made
+
+
+def scale_of(size: Sequence[float], new_size: Sequence[float]) -> float:
+    """By what an image of (width, height) is scaled in a resize: the geometric mean of the factors of its sides."""
+    return math.sqrt(new_size[0] / size[0] * (new_size[1] / size[1]))
 
 
 def _check_map(labels: torch.Tensor, what: str) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from maskrcnn_benchmark.layers.largest_channel import Places, interpolate_at, largest_channel
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.dense_map import scale_of
 from maskrcnn_benchmark.structures.members import member_of
 from maskrcnn_benchmark.utils.text import an
 
@@ -54,7 +55,19 @@ class ScoreMap:
         return _ResizedScores(cells, [side / self.stride for side in self.size], size)
 
     def to(self, device: torch.device | str) -> "ScoreMap":
-        return ScoreMap(self.scores.to(device), self.size, self.stride)
+        return type(self)(self.scores.to(device), self.size, self.stride)
+
+
+class DepthScores(ScoreMap):
+    """A `ScoreMap` of one channel in metres: a resize by s divides by s, as in `dense_map.DepthMap`.
+
+    A network says how far away things would be if the image had been taken at the size that it is given.
+    """
+
+    def resize(self, size: Sequence[int]) -> "DepthScores":
+        """The depth for the image resized to (width, height), one cell per pixel, without the padding: bilinear."""
+        scores, scale = super().resize(size).scores, scale_of(self.size, size)
+        return DepthScores(scores if scale == 1 else scores / scale, size)
 
 
 class _ResizedScores(ScoreMap):

@@ -81,6 +81,11 @@ class NearestMaps(TensorHolder):
         return self._axes[0].length, self._axes[1].length
 
     @property
+    def dtype(self) -> torch.dtype:
+        """That of the values."""
+        return self._source.dtype
+
+    @property
     def tensor(self) -> torch.Tensor:
         """The maps themselves, [..., H, W]."""
         for dim, axis in zip((-1, -2), self._axes):  # columns first, see `resize_nearest`

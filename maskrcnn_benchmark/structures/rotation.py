@@ -49,7 +49,7 @@ def rotate_array(pixels: np.ndarray, angle: float, fill: Any, flags: int = cv2.I
 
 
 def rotate_maps(maps: torch.Tensor, angle: float, fill: int) -> torch.Tensor:
-    """Maps uint8 [N, H, W], rotated by `rotate_array` to the nearest pixel, on the device where they are."""
+    """Maps uint8 or float32 [N, H, W], rotated by `rotate_array` to the nearest pixel, on the device where they are."""
     rotated = [rotate_array(each, angle, fill) for each in maps.cpu().numpy()]
     return torch.from_numpy(np.stack(rotated)).to(maps.device) if rotated else maps
 

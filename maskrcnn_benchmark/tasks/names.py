@@ -28,6 +28,9 @@ OWN_FILES = (
     FileOption("semantic", "--semantic", "DIR", "a PNG per image: 1 + class, see classes.json"),
     FileOption("boundary", "--boundary", "DIR", "a grey PNG per image: strength"),
     FileOption("occlusion", "--occlusion", "DIR", "a grey PNG per image: strength; directions in DIR_direction"),
+    FileOption("saliency", "--saliency", "DIR", "a grey PNG per image: saliency"),
+    FileOption("normals", "--normals", "DIR", "an RGB PNG per image: 255 (n + 1) / 2"),
+    FileOption("depth", "--depth", "DIR", "a PNG of 16 bits per image: depth in millimetres"),
 )
 
 

@@ -10,3 +10,6 @@ from maskrcnn_benchmark.tasks import semantic
 from maskrcnn_benchmark.tasks import boundary
 from maskrcnn_benchmark.tasks import occlusion
 from maskrcnn_benchmark.tasks import classification
+from maskrcnn_benchmark.tasks import saliency
+from maskrcnn_benchmark.tasks import normals
+from maskrcnn_benchmark.tasks import depth

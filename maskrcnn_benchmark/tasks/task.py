@@ -7,6 +7,7 @@ this one are handed task objects and know none of them by name.
 
 import importlib
 import keyword
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,6 +62,8 @@ class Task:
             head may return parts: "loss_x_stage0", "loss_x_stage1", ...; a task exchange adds "loss_x_initial0", ...
         headline: the metric that stands for it in the table.
         higher_is_better: direction of that metric, needed to compare networks (Delta_m).
+        units: {metric: its unit, such as " m"} of those that are no shares. Tables show these as they are, with three
+            digits, and all others in percent; see `metric_text`.
         parameter_prefixes: what the names of the parameters begin with that may be its own. A parameter that several
             tasks share belongs to none, whatever its name.
         per: "image": a label and an output per image; "region": a field of every object, in labels and outputs alike;
@@ -80,6 +83,7 @@ class Task:
     losses: tuple[str, ...] = ()
     headline: str = ""
     higher_is_better: bool = True
+    units: Mapping[str, str] = {}
     parameter_prefixes: tuple[str, ...] = ()
     per: Literal["image", "region", "derived"] = "image"
     requires: tuple[str, ...] = ()
@@ -767,6 +771,11 @@ def _name_of_class(task: Task) -> tuple[str, str]:
     return type(task).__module__, type(task).__qualname__
 
 
+def tasks_of_layout(layout: str) -> dict[str, Task]:
+    """{key: task} of those whose labels a layout of data sets has in its own files: "detail" has eight."""
+    return {key: task for key, task in TASKS.items() if layout in task.label_readers}
+
+
 def enabled_tasks(cfg: CfgNode) -> list[Task]:
     """The tasks that a config turns on, in the registry's order."""
     return [task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)]
@@ -832,6 +841,30 @@ def derive_outputs(
             if output is not None:
                 made.outputs[key] = output
     return made
+
+
+def metric_text(path: str, value: float, sign: str = "-") -> str:
+    """A metric as tables show it: "34.1" in percent, or "0.51 m" where its task has a unit for it; "-" for nan.
+
+    Args:
+        path: "TASK/METRIC"; of a task that is not known, in percent.
+        value: as an evaluator says it.
+        sign: that of Python's format language.
+    """
+    key, _, metric = path.partition("/")
+    unit = TASKS[key].units.get(metric) if key in TASKS else None
+    if math.isnan(value):
+        return "-"
+    if unit is not None:
+        return f"{value:{sign}.3g}{unit}"
+    return f"{round(100 * value, 1) + 0.0:{sign}.1f}"  # 0 has no sign
+
+
+def metric_scale(path: str) -> tuple[float, str]:
+    """(what a metric is multiplied by to be shown, its unit) of "TASK/METRIC": (100, "%") without a unit of its own."""
+    key, _, metric = path.partition("/")
+    units = TASKS[key].units if key in TASKS else {}
+    return (1.0, units[metric].strip()) if metric in units else (100.0, "%")
 
 
 def task_of_loss(name: str) -> Task:

@@ -1,6 +1,6 @@
 """Paint for values as they are, whatever they mean: maps of one or several channels, vectors, values of objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -65,7 +65,48 @@ def paint_map(canvas: Canvas, content: Any, threshold: float, names: Sequence[st
         canvas.pixels = np.round(canvas.pixels * (DARKEST + (1 - DARKEST) * light[:, :, None])).astype(np.uint8)
         canvas.outline(known & (planes[0] >= threshold), OUTLINE)
     else:
-        _paint_heat(canvas, planes[0], known, strength)
+        paint_heat(canvas, planes[0], known, strength)
+
+
+def paint_heat(
+    canvas: Canvas,
+    values: np.ndarray,
+    known: np.ndarray,
+    strength: float = 0.7,
+    span: tuple[float, float] | None = None,
+    text: Callable[[float], str] = "{:.3g}".format,
+    colour_map: int = cv2.COLORMAP_VIRIDIS,
+) -> None:
+    """Paint values by a colour map, with a scale of them; pixels without a value stay as they are.
+
+    Args:
+        canvas: painted in place.
+        values: float [h, w].
+        known: bool [h, w], where there is a value.
+        strength: share of the colours, 0..1.
+        span: the values of the first and the last colour, beyond which there are no others; by default their range.
+        text: how a value is written on the scale.
+        colour_map: one of OpenCV's.
+    """
+    if span is None:
+        span = (float(values[known].min()), float(values[known].max())) if known.any() else (0.0, 1.0)
+    low, spread = span[0], max(span[1] - span[0], 1e-12)
+    levels = np.linspace(1, 0, SCALE_STEPS)
+    shades = np.rint(255 * ((np.where(known, values, low) - low) / spread).clip(0, 1)).astype(np.uint8)
+    mix(canvas, heat(shades, colour_map), known, strength)
+    colours = heat(np.rint(255 * levels[None]).astype(np.uint8), colour_map)[0].tolist()
+    canvas.legend([(text(low + level * spread), colour) for level, colour in zip(levels, colours)])
+
+
+def heat(shades: np.ndarray, colour_map: int = cv2.COLORMAP_VIRIDIS) -> np.ndarray:
+    """uint8 [h, w, 3] RGB of uint8 [h, w]."""
+    return cv2.cvtColor(cv2.applyColorMap(shades, colour_map), cv2.COLOR_BGR2RGB)
+
+
+def mix(canvas: Canvas, colour: np.ndarray, where: np.ndarray, strength: float) -> None:
+    """Mix colours uint8 [h, w, 3] into the pixels of a bool mask [h, w]."""
+    mixed = cv2.addWeighted(canvas.pixels, 1 - strength, colour, strength, 0)
+    canvas.pixels = cv2.copyTo(mixed, where.view(np.uint8), canvas.pixels)
 
 
 def text_of(value: Any, names: Sequence[str] = ()) -> str:
@@ -158,21 +199,6 @@ def _planes(content: Any, size: tuple[int, int]) -> np.ndarray:
     return planes.numpy()
 
 
-def _paint_heat(canvas: Canvas, values: np.ndarray, known: np.ndarray, strength: float) -> None:
-    low, high = float(values[known].min()), float(values[known].max())
-    spread = max(high - low, 1e-12)
-    levels = np.linspace(1, 0, SCALE_STEPS)
-    shades = np.rint(255 * (np.where(known, values, low) - low) / spread).astype(np.uint8)
-    _mix(canvas, _heat(shades), known, strength)
-    colours = _heat(np.rint(255 * levels[None]).astype(np.uint8))[0].tolist()
-    canvas.legend([(f"{low + level * spread:.3g}", colour) for level, colour in zip(levels, colours)])
-
-
-def _heat(shades: np.ndarray) -> np.ndarray:
-    """uint8 [h, w, 3] RGB of uint8 [h, w]."""
-    return cv2.cvtColor(cv2.applyColorMap(shades, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
-
-
 def _paint_channels(
     canvas: Canvas, planes: np.ndarray, known: np.ndarray, names: Sequence[str], strength: float
 ) -> None:
@@ -189,13 +215,7 @@ def _paint_channels(
         largest = sorted(np.argsort(-shares.mean(axis=(1, 2)), kind="stable")[:ENTRIES_SHOWN].tolist())
         canvas.legend([(words[k], colours[k]) for k in largest], words)
     mixed = np.einsum("chw,ck->hwk", shares, np.array(colours, np.float32), optimize=True)
-    _mix(canvas, np.rint(mixed).astype(np.uint8), known, strength)
-
-
-def _mix(canvas: Canvas, colour: np.ndarray, where: np.ndarray, strength: float) -> None:
-    """Mix colours uint8 [h, w, 3] into the pixels of a bool mask [h, w]."""
-    mixed = cv2.addWeighted(canvas.pixels, 1 - strength, colour, strength, 0)
-    canvas.pixels = cv2.copyTo(mixed, where.view(np.uint8), canvas.pixels)
+    mix(canvas, np.rint(mixed).astype(np.uint8), known, strength)
 
 
 def _name_row(name: str, left: int, width: int, height: int) -> np.ndarray:

@@ -43,7 +43,7 @@ class TaskReport:
         title: its name on the page.
         protocol: the definitions in use.
         reason: why metrics are missing, or "".
-        metrics: {name: value in 0..1 or nan}.
+        metrics: {name: value as text}.
         per_class: {metric: {class: value}}.
         curves: list of `evaluation.scores.Curve`.
         worst, best: lists of `Example`, the worst and the best first.
@@ -128,7 +128,9 @@ def _interactions(interactions: Mapping[str, Any], tasks: Mapping[str, DrawnTask
 def _task(task: TaskReport) -> str:
     lines = [f'<section id="{task.key}"><h2>{html.escape(task.title)}</h2>']
     lines += [f"<p>{html.escape(text)}</p>" for text in (task.protocol, task.reason) if text]
-    metrics = "  ".join(f"<span>{html.escape(name)} <b>{_percent(v)}</b></span>" for name, v in task.metrics.items())
+    metrics = "  ".join(
+        f"<span>{html.escape(name)} <b>{html.escape(text)}</b></span>" for name, text in task.metrics.items()
+    )
     lines.append(f'<div class="metrics">{metrics}</div>')
     if task.curves:
         pictures = "".join(f"<div>{embedded(draw_curve(c), 'png', c.title)}</div>" for c in task.curves)

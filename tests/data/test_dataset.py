@@ -22,8 +22,10 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, Task, annotated_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, Task, annotated_tasks, tasks_of_layout
 from maskrcnn_benchmark.utils.errors import UserError
+
+EIGHT = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 LAYOUTS = ("detail", "coco", "voc", "cityscapes")
 LABELLED = {"2", "000002", "aachen_000002_000019"}  # as the data sets below call an image
@@ -161,7 +163,7 @@ def test_a_label_per_region_goes_with_its_object(tmp_path):
 
 def test_a_label_per_region_in_detail_knows_its_records(tiny):
     dataset = opened(tiny)
-    assert dataset.tasks == set(TASKS) - {"scene"}
+    assert dataset.tasks == {*EIGHT, "depth", "side"}
     objects = dataset.get_annotations(1).instances
     assert objects.get_field("side")[:, 1].tolist() == [4, 5]
     assert dataset.get_annotations(2).instances is None and "side" not in dataset.tasks_of(2)

@@ -20,7 +20,9 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, Task
+from maskrcnn_benchmark.tasks.task import Task, tasks_of_layout
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 PHASES = ["train", "train", "train", "val", "val"]
 

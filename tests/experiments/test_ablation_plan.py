@@ -14,8 +14,10 @@ from maskrcnn_benchmark.experiments.ablation_plan import (
     resolve_method,
 )
 from maskrcnn_benchmark.experiments.planned_runs import read_config
-from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
+from maskrcnn_benchmark.tasks.task import enabled_tasks, tasks_of_layout
 from maskrcnn_benchmark.utils.errors import UserError
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 DETAIL = Path(__file__).parents[2] / "configs" / "detail"
 MINI = DETAIL / "mini_R_18_FPN.yaml"

@@ -148,11 +148,11 @@ def test_tasks_that_not_all_seeds_have_are_left_out_of_delta_m(tmp_path):
 
 
 def test_a_task_that_the_table_does_not_know_is_shown_alone(tmp_path):
-    a = make_run(tmp_path / "a", {"semantic": 0.5, "saliency": 0.5})
-    b = make_run(tmp_path / "b", {"semantic": 0.5, "saliency": 0.6})
+    a = make_run(tmp_path / "a", {"semantic": 0.5, "focus": 0.5})
+    b = make_run(tmp_path / "b", {"semantic": 0.5, "focus": 0.6})
     comparison = compare(a, b)
-    assert comparison.left_out[1] == {"saliency": "not in the table of tasks"}
-    assert ["saliency", "score", "50.0", "60.0"] in [line.split() for line in format_text(comparison).splitlines()]
+    assert comparison.left_out[1] == {"focus": "not in the table of tasks"}
+    assert ["focus", "score", "50.0", "60.0"] in [line.split() for line in format_text(comparison).splitlines()]
 
 
 def test_runs_of_other_code_are_told_apart(tmp_path):

@@ -42,7 +42,7 @@ class Foreign(nn.Module):
     [
         ("roi_heads", "mask", r"no tensor form of the head Foreign, only of ROIMaskHead"),
         ("heads", "boundary", r"the head of the task 'boundary' \(Foreign\) has no method `scores`"),
-        ("heads", "saliency", r"no task has the head fpn_heads\.heads\.saliency \(Foreign\)"),
+        ("heads", "focus", r"no task has the head fpn_heads\.heads\.focus \(Foreign\)"),
     ],
 )
 def test_modules_of_ones_own_are_named(make_network, small, monkeypatch, place, name, reason):

@@ -73,11 +73,12 @@ class ExampleRun:
         folder: an empty one.
         key: of the example's task.
         others: keys of the tasks that are on beside it.
+        maps: whether the drawn images have maps of saliency, normals and depth.
     """
 
-    def __init__(self, folder: Path, key: str, others: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, key: str, others: tuple[str, ...] = (), maps: bool = False) -> None:
         self.folder, self.key, self.others = folder, key, others
-        write_mini_detail(folder / "mini_detail", num_train=6, num_val=3, seed=1)
+        write_mini_detail(folder / "mini_detail", num_train=6, num_val=3, seed=1, maps=maps)
         (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
         self.output = folder / "run"
         self.model = train(self.cfg(self.output))

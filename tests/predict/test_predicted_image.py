@@ -18,8 +18,10 @@ from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
-from maskrcnn_benchmark.tasks.task import RESERVED_KEYS, TASKS
+from maskrcnn_benchmark.tasks.task import RESERVED_KEYS, tasks_of_layout
 from maskrcnn_benchmark.utils.errors import UserError
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 EVERYTHING = dict.fromkeys(("detection", "instance", "keypoint", "part"), 0.0)
 

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, OcclusionMap, SemanticMap
+from maskrcnn_benchmark.structures.dense_map import (
+    IGNORE_INDEX,
+    NO_NORMAL,
+    BoundaryMap,
+    DepthMap,
+    NormalMap,
+    OcclusionMap,
+    SemanticMap,
+)
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
 
 SIDES = st.integers(1, 40)
@@ -192,3 +200,123 @@ def test_maps_of_another_type_or_shape_are_refused():
         OcclusionMap(torch.zeros(2, 2, dtype=torch.uint8), torch.zeros(2, 2, 3))
     with pytest.raises(ValueError, match="flip"):
         SemanticMap(torch.zeros(2, 2, dtype=torch.uint8)).transpose(5)
+
+
+VECTORS = arrays(np.uint8, st.tuples(st.just(3), st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 255))
+METRES = arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from([0, 0.5, 2, 7]))
+ANGLES = st.sampled_from([-90.0, -17.0, 30.0, 90.0, 180.0])
+
+
+def decoded(codes):
+    """Unit vectors by definition, float64 [3, H, W], zeros for those that are too short."""
+    vectors = 2 * codes.astype(np.float64) / 255 - 1
+    length = np.sqrt((vectors**2).sum(axis=0))
+    return np.where(length >= 0.1, vectors / np.maximum(length, 0.1), 0)
+
+
+@given(VECTORS)
+def test_normals_of_a_file_are_unit_vectors_or_nothing(codes):
+    normals = NormalMap.of_codes(torch.from_numpy(codes)).normals.numpy()
+    assert normals.dtype == np.float32 and np.abs(normals - decoded(codes)).max() < 1e-6
+
+
+def test_grey_pixels_are_not_labelled():
+    codes = torch.tensor([127, 128, 255]).expand(3, 1, 3).to(torch.uint8)
+    normals = NormalMap.of_codes(codes).normals
+    assert normals[:, 0, :2].eq(0).all() and normals[:, 0, 2].tolist() == pytest.approx([3**-0.5] * 3)
+
+
+@given(VECTORS, METHODS)
+def test_a_mirror_turns_normals_and_twice_it_is_nothing(same_bits, codes, method):
+    one = NormalMap.of_codes(torch.from_numpy(codes))
+    mirrored = one.transpose(method).normals
+    axis, dim = (0, -1) if method == FLIP_LEFT_RIGHT else (1, -2)
+    expected = one.normals.flip(dim)
+    expected[axis] = -expected[axis]
+    assert torch.equal(mirrored, expected)
+    assert torch.equal(one.transpose(method).transpose(method).normals, one.normals)
+    floats = NormalMap(one.normals)  # the same by either way in
+    assert torch.equal(floats.transpose(method).normals, mirrored)
+
+
+@given(VECTORS, ANGLES)
+def test_a_rotation_turns_normals_as_it_turns_the_image(codes, angle):
+    constant = np.broadcast_to(codes[:, :1, :1], (3, 9, 9)).copy()
+    rotated = NormalMap.of_codes(torch.from_numpy(constant)).rotate(angle).normals[:, 4, 4].numpy()
+    x, y, z = decoded(constant)[:, 0, 0]
+    sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
+    # counter-clockwise on a screen whose y points down
+    assert rotated == pytest.approx([cosine * x + sine * y, cosine * y - sine * x, z], abs=1e-6)
+
+
+def test_a_quarter_turn_takes_what_faces_right_to_the_top_and_mirrors_follow():
+    normals = torch.zeros(3, 3, 3)
+    normals[0] = 1
+    turned = NormalMap(normals).rotate(90)
+    assert turned.normals[:, 1, 1].tolist() == pytest.approx([0, -1, 0], abs=1e-6)
+    assert turned.transpose(FLIP_TOP_BOTTOM).normals[:, 1, 1].tolist() == pytest.approx([0, 1, 0], abs=1e-6)
+    back = NormalMap(normals).transpose(FLIP_LEFT_RIGHT).rotate(90).normals[:, 1, 1]
+    assert back.tolist() == pytest.approx([0, 1, 0], abs=1e-6)
+
+
+@given(VECTORS, SIDES, SIDES)
+def test_normals_are_resized_at_pixel_centres_cropped_and_padded_with_nothing(codes, width, height):
+    one = NormalMap.of_codes(torch.from_numpy(codes))
+    semantic = SemanticMap(torch.arange(codes[0].size, dtype=torch.uint8).view(codes.shape[1:]))
+    places = semantic.resize((width, height)).labels.long()
+    assert torch.equal(one.resize((width, height)).normals, one.normals.flatten(1)[:, places])
+    padded = one.pad((codes.shape[2] + 2, codes.shape[1] + 1)).normals
+    assert padded[:, -1].eq(0).all() and padded[:, :, -2:].eq(0).all()
+    assert torch.equal(padded[:, :-1, :-2], one.normals)
+    assert torch.equal(one.crop((0, 0, 1, 1)).normals, one.normals[:, :1, :1])
+    same = NormalMap.of_codes(torch.from_numpy(codes[:, :1, :1])).resize((width, height)).normals
+    assert same.flatten(1).unique(dim=1).shape[1] == 1 and same.shape == (3, height, width)
+
+
+def test_normals_are_pasted_within_a_mask():
+    one, other = torch.zeros(3, 2, 2), torch.zeros(3, 2, 2)
+    one[0], other[2] = 1, 1
+    mask = torch.tensor([[True, False], [False, False]])
+    pasted = NormalMap(one).transpose(FLIP_LEFT_RIGHT).paste(NormalMap(other), mask).normals
+    assert pasted[:, 0, 0].tolist() == [0, 0, 1] and pasted[:, 1, 1].tolist() == [-1, 0, 0]
+
+
+@given(METRES, SIDES, SIDES)
+def test_depth_is_divided_by_the_scale(depth, width, height):
+    one = DepthMap(torch.from_numpy(depth))
+    resized = one.resize((width, height))
+    scale = math.sqrt(width * height / depth.size)
+    places = SemanticMap(torch.arange(depth.size, dtype=torch.uint8).view(depth.shape)).resize((width, height)).labels
+    assert resized.depth.numpy() == pytest.approx(depth.reshape(-1)[places.long().numpy()] / scale, rel=1e-5)
+    assert resized.resize(one.size).size == one.size
+    double = one.resize((2 * depth.shape[1], 2 * depth.shape[0]))
+    assert torch.equal(double.depth[::2, ::2], one.depth / 2)
+    assert torch.equal(double.resize(one.size).depth, one.depth)
+
+
+@given(METRES, METHODS)
+def test_depth_survives_mirrors_and_is_unknown_where_nothing_was(same_bits, depth, method):
+    one = DepthMap(torch.from_numpy(depth))
+    assert same_bits(one.transpose(method).transpose(method).depth, one.depth)
+    padded = one.pad((depth.shape[1] + 1, depth.shape[0] + 1)).depth
+    assert padded[-1].eq(0).all() and padded[:, -1].eq(0).all() and torch.equal(padded[:-1, :-1], one.depth)
+
+
+def test_depth_is_rotated_and_pasted():
+    depth = torch.full((5, 9), 3.0)
+    turned = DepthMap(depth).rotate(45).depth
+    assert turned[2, 4] == 3 and turned[0, 0] == 0 and set(turned.unique().tolist()) == {0, 3}
+    mask = torch.zeros(5, 9, dtype=torch.bool)
+    mask[0, 0] = True
+    pasted = DepthMap(depth).paste(DepthMap(depth).resize((18, 10)).resize((9, 5)), mask)
+    assert pasted.depth.eq(3).all()
+    near = DepthMap(depth).paste(DepthMap(torch.ones(5, 9)), mask).depth
+    assert near[0, 0] == 1 and near[0, 1] == 3
+
+
+def test_normals_and_depth_of_another_kind_are_refused():
+    with pytest.raises(ValueError, match=r"normals are float32 \[3, H, W\], not float64 \[3, 2, 2\]"):
+        NormalMap(torch.zeros(3, 2, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"depth is float32 \[H, W\] in metres, not float32 \[1, 2, 2\]"):
+        DepthMap(torch.zeros(1, 2, 2))
+    assert NormalMap.of_codes(torch.full((3, 1, 1), NO_NORMAL, dtype=torch.uint8)).to("cpu").normals.eq(0).all()

@@ -10,7 +10,9 @@ from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import PersonKeypoints
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
-from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
+from maskrcnn_benchmark.tasks.task import annotated_tasks, tasks_of_layout
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 # Coordinates of which a mirror rounds none
 FRACTIONS = st.integers(-(2**20), 2**20).map(lambda number: number / 1024)

@@ -12,9 +12,11 @@ from maskrcnn_benchmark.structures.keypoint import JointSet, Keypoints
 from maskrcnn_benchmark.structures.objects import ObjectsWithValues
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.keypoint import LEFT_SIDE, MIDDLE, RIGHT_SIDE
-from maskrcnn_benchmark.tasks.task import TASKS, Task
+from maskrcnn_benchmark.tasks.task import Task, tasks_of_layout
 from maskrcnn_benchmark.visualization.canvas import Canvas, message_panel
 from maskrcnn_benchmark.visualization.palette import class_colours, direction_colours, part_colours
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=str)

@@ -65,4 +65,7 @@ def test_each_head_per_image_says_which_features_it_reads():
         "boundary": {"fine"},
         "occlusion": {"fine"},
         "classification": {"pyramid"},
+        "saliency": {"dense"},
+        "normals": {"dense"},
+        "depth": {"dense"},
     }

@@ -13,6 +13,7 @@ from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.tasks.task import TASKS
 
 ROOT = Path(__file__).parents[2]
+EIGHT = [task for task in TASKS.values() if task.key not in ("saliency", "normals", "depth")]
 # Trains, evaluates, draws and exports the network of a config, in the folder of the package without a task
 SCRIPT = """
 import sys
@@ -23,7 +24,7 @@ from maskrcnn_benchmark.export.export import export_network
 from maskrcnn_benchmark.tasks import TASKS
 
 missing, yaml, data, folder, picture = sys.argv[1:]
-assert missing not in TASKS and len(TASKS) == 7, list(TASKS)
+assert missing not in TASKS and len(TASKS) == 10, list(TASKS)
 cfg = cfg.clone()
 cfg.merge_from_file(yaml)
 cfg.merge_from_list(["OUTPUT_DIR", folder, "DATASETS.DATA_DIR", data])
@@ -91,7 +92,7 @@ def test_seven_tasks_do_without_the_eighth(missing, files, data, tmp_path):
     command = [sys.executable, "-c", text, missing, str(yaml), str(data), str(output), str(picture)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    titles = [task.title for task in TASKS.values() if task.key != missing]
+    titles = [task.title for task in EIGHT if task.key != missing]
     table = done.stderr + done.stdout
     assert all(title in table for title in titles) and TASKS[missing].title not in table
     for name in ("pictures.html", "grid.png", "overlay.png", "predictions/classes.json", "model.pt2"):

@@ -32,7 +32,7 @@ from maskrcnn_benchmark.utils.ranges import Integer, Number
 MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 
 
-def test_eight_tasks_with_their_own_losses():
+def test_eleven_tasks_with_their_own_losses():
     assert list(TASKS) == [
         "detection",
         "instance",
@@ -42,6 +42,9 @@ def test_eight_tasks_with_their_own_losses():
         "boundary",
         "occlusion",
         "classification",
+        "saliency",
+        "normals",
+        "depth",
     ]
     losses = [loss for task in TASKS.values() for loss in task.losses]
     assert len(losses) == len(set(losses))
@@ -59,8 +62,8 @@ def test_loss_finds_its_task():
     assert task_of_loss("loss_objectness").key == "detection"
     assert task_of_loss("loss_occlusion_direction").key == "occlusion"
     assert task_of_loss("loss_box_reg_stage2").key == "detection"
-    with pytest.raises(KeyError, match="loss_saliency"):
-        task_of_loss("loss_saliency")
+    with pytest.raises(KeyError, match="loss_focus"):
+        task_of_loss("loss_focus")
 
 
 def test_switches_choose_the_tasks():
@@ -115,10 +118,10 @@ def test_a_retinanet_is_detections_own():
     assert len(own_parameters(model, TASKS.values())["detection"]) == len(heads) > 0
 
 
-def depth(**attributes):
+def shade(**attributes):
     """A task of an own class with these attributes."""
-    given = {"key": "depth", "title": "depth", "switch": "DEPTH_ON", "losses": ("loss_depth",), **attributes}
-    return type("Depth", (Task,), {**given, "headline": "RMSE"})()
+    given = {"key": "shade", "title": "shade", "switch": "SHADE_ON", "losses": ("loss_shade",), **attributes}
+    return type("Shade", (Task,), {**given, "headline": "RMSE"})()
 
 
 @pytest.fixture
@@ -134,13 +137,13 @@ def options_of(*options):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"key": "Depth"}, "'Depth' has a key that is no name in lower case"),
+        ({"key": "Shade"}, "'Shade' has a key that is no name in lower case"),
         ({"key": "for"}, "'for' has a key that is no name"),
         ({"key": "scores"}, "'scores' has the key of something else that predictions or annotations hold"),
         ({"key": "size"}, "'size' has the key of something else"),
-        ({"switch": "depth on"}, "has the switch 'depth on'"),
-        ({"losses": "loss_depth"}, "has losses 'loss_depth'; give a tuple of names"),
-        ({"losses": ("loss depth",)}, "has the loss 'loss depth'"),
+        ({"switch": "shade on"}, "has the switch 'shade on'"),
+        ({"losses": "loss_shade"}, "has losses 'loss_shade'; give a tuple of names"),
+        ({"losses": ("loss shade",)}, "has the loss 'loss shade'"),
         ({"requires": "detection"}, "has requires 'detection'; give a tuple of names"),
         ({"per": "regions"}, "is per 'regions'; give 'image', 'region' or 'derived'"),
         ({"per": "derived"}, "is derived and has losses"),
@@ -149,45 +152,48 @@ def options_of(*options):
         ({"switch": "MASK_ON"}, "'MASK_ON' in common with instance segmentation"),
         ({"losses": ("loss_kp",)}, "'loss_kp' in common with human keypoints"),
         ({"switch": "RETINANET_ON"}, "RETINANET_ON is there already"),
-        ({"requires": ("flow",)}, "'depth' requires 'flow', which is no task"),
-        (options_of(Option("MODEL.DEPTH_HEAD.WEIGHT", -1.0, Number(0, 1), "Weight")), "default of .*DEPTH_HEAD.WEIGHT"),
+        ({"requires": ("flow",)}, "'shade' requires 'flow', which is no task"),
+        (
+            options_of(Option("MODEL.SHADE_HEAD.WEIGHT", -1.0, Number(0, 1), "Weight")),
+            "default of .*SHADE_HEAD.WEIGHT",
+        ),
         (options_of(Option("MODEL.RPN.MIN_SIZE", 1, Integer(0, 9), "Another")), "RPN.MIN_SIZE is there already"),
     ],
 )
 def test_a_task_that_meets_another_is_refused_and_changes_nothing(attributes, message):
     options = cfg.keys_of_options()
     with pytest.raises(ValueError, match=message):
-        register_task(depth(**attributes))
-    assert len(TASKS) == 8 and cfg.keys_of_options() == options
+        register_task(shade(**attributes))
+    assert len(TASKS) == 11 and cfg.keys_of_options() == options
 
 
 def test_a_task_is_registered_with_its_options_once(added):
     before = set(cfg.keys_of_options())
-    option = Option("MODEL.DEPTH_HEAD.CHANNELS", 8, Integer(1, 64), "Channels of the head")
-    first = register_task(depth(losses=("loss_depth", "loss_depth_edge"), **options_of(option)))
-    assert register_task(depth()) is first and list(TASKS)[8:] == ["depth"]
-    assert cfg.MODEL.DEPTH_ON is False and cfg.MODEL.DEPTH_HEAD.CHANNELS == 8
+    option = Option("MODEL.SHADE_HEAD.CHANNELS", 8, Integer(1, 64), "Channels of the head")
+    first = register_task(shade(losses=("loss_shade", "loss_shade_edge"), **options_of(option)))
+    assert register_task(shade()) is first and list(TASKS)[11:] == ["shade"]
+    assert cfg.MODEL.SHADE_ON is False and cfg.MODEL.SHADE_HEAD.CHANNELS == 8
     assert set(cfg.keys_of_options()) - before == {
-        "MODEL.DEPTH_ON",
-        "MODEL.DEPTH_HEAD.CHANNELS",
-        *(f"MULTITASK.{group}.DEPTH" for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")),
-        *(f"MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_{name}" for name in ("DEPTH", "DEPTH_EDGE")),
+        "MODEL.SHADE_ON",
+        "MODEL.SHADE_HEAD.CHANNELS",
+        *(f"MULTITASK.{group}.SHADE" for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS")),
+        *(f"MULTITASK.SINGLE_LOSS_WEIGHTS.LOSS_{name}" for name in ("SHADE", "SHADE_EDGE")),
     }
     for group in ("LOSS_WEIGHTS", "START", "STOP", "LR_FACTORS"):
-        assert cfg.MULTITASK[group].DEPTH == cfg.MULTITASK[group].SEMANTIC
-    other = type("Other", (Task,), {"key": "depth", "title": "another", "switch": "FAR_ON", "headline": "RMSE"})()
-    with pytest.raises(ValueError, match="'depth' in common with depth"):
+        assert cfg.MULTITASK[group].SHADE == cfg.MULTITASK[group].SEMANTIC
+    other = type("Other", (Task,), {"key": "shade", "title": "another", "switch": "FAR_ON", "headline": "RMSE"})()
+    with pytest.raises(ValueError, match="'shade' in common with shade"):
         register_task(other)
 
 
 def test_a_task_without_losses_has_its_switch_alone(added):
     before = set(cfg.keys_of_options())
-    register_task(depth(per="derived", losses=(), requires=("semantic", "boundary")))
-    assert set(cfg.keys_of_options()) - before == {"MODEL.DEPTH_ON"}
+    register_task(shade(per="derived", losses=(), requires=("semantic", "boundary")))
+    assert set(cfg.keys_of_options()) - before == {"MODEL.SHADE_ON"}
     config = cfg.clone()
-    config.merge_from_list(["MODEL.DEPTH_ON", True, "MODEL.SEMANTIC_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
+    config.merge_from_list(["MODEL.SHADE_ON", True, "MODEL.SEMANTIC_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
     assert build_loss_combiner(config, enabled_tasks(config)).tasks == ["detection", "semantic"]
-    message = r"MODEL\.BOUNDARY_ON is False, but needed for MODEL\.DEPTH_ON; turn it on, or turn those off"
+    message = r"MODEL\.BOUNDARY_ON is False, but needed for MODEL\.SHADE_ON; turn it on, or turn those off"
     with pytest.raises(UserError, match=message):
         build_detection_model(config)
 
@@ -195,32 +201,32 @@ def test_a_task_without_losses_has_its_switch_alone(added):
 def test_a_frozen_config_takes_no_task(added):
     cfg.freeze()
     with pytest.raises(ValueError, match="the config is frozen"):
-        register_task(depth())
-    assert "depth" not in TASKS
+        register_task(shade())
+    assert "shade" not in TASKS
 
 
 def test_the_options_of_an_added_task_are_checked_where_it_is_on(added):
     def check(self, cfg):
         if cfg.MODEL.SEMANTIC_ON:
-            yield "MODEL.DEPTH_ON and MODEL.SEMANTIC_ON contradict; turn one off"
+            yield "MODEL.SHADE_ON and MODEL.SEMANTIC_ON contradict; turn one off"
 
-    register_task(depth(check=check))
+    register_task(shade(check=check))
     config = cfg.clone()
     config.MODEL.SEMANTIC_ON = True
     check_options(config)
-    config.MODEL.DEPTH_ON = True
-    with pytest.raises(UserError, match=r"^the config: MODEL\.DEPTH_ON and MODEL\.SEMANTIC_ON contradict"):
+    config.MODEL.SHADE_ON = True
+    with pytest.raises(UserError, match=r"^the config: MODEL\.SHADE_ON and MODEL\.SEMANTIC_ON contradict"):
         check_options(config)
 
 
 def test_what_a_task_needs_is_closed_under_what_that_needs(added):
-    register_task(depth(per="derived", losses=(), requires=("part", "semantic")))
-    assert with_requirements(["depth", "boundary"]) == {"depth", "part", "detection", "semantic", "boundary"}
+    register_task(shade(per="derived", losses=(), requires=("part", "semantic")))
+    assert with_requirements(["shade", "boundary"]) == {"shade", "part", "detection", "semantic", "boundary"}
     config = cfg.clone()
     assert with_requirements(["part"], config) == {"part", "detection"}
     config.MODEL.PART_HEAD = "fpn"
     assert with_requirements(["part"], config) == {"part"}
-    assert with_requirements(["depth"], config) == {"depth", "part", "semantic"}
+    assert with_requirements(["shade"], config) == {"shade", "part", "semantic"}
 
 
 def test_an_object_is_as_large_as_its_mask_whether_or_not_masks_are_predicted():
@@ -230,26 +236,26 @@ def test_an_object_is_as_large_as_its_mask_whether_or_not_masks_are_predicted():
 
 def test_what_a_training_would_find_at_its_end_is_found_before(added):
     vocabulary = Vocabulary()
-    with pytest.raises(UserError, match=r"'depth' cannot be scored: .* give Depth build_evaluator"):
-        check_tasks([depth()], vocabulary)
+    with pytest.raises(UserError, match=r"'shade' cannot be scored: .* give Shade build_evaluator"):
+        check_tasks([shade()], vocabulary)
     scored = {"build_evaluator": lambda self, vocabulary, protocols: None}
-    odd = depth(**scored, files=lambda self: (ArrayMaps("depth", dtype="float64"),))
-    with pytest.raises(UserError, match=r"'depth' cannot be scored: .*uint8, uint16 or float32"):
+    odd = shade(**scored, files=lambda self: (ArrayMaps("shade", dtype="float64"),))
+    with pytest.raises(UserError, match=r"'shade' cannot be scored: .*uint8, uint16 or float32"):
         check_tasks([odd], vocabulary)
-    with pytest.raises(UserError, match="'depth' is a file of two tasks"):
-        check_tasks([depth(**scored), depth(**scored, key="far", files=lambda self: (ArrayMaps("depth"),))], vocabulary)
-    check_tasks([depth(**scored)], vocabulary)
+    with pytest.raises(UserError, match="'shade' is a file of two tasks"):
+        check_tasks([shade(**scored), shade(**scored, key="far", files=lambda self: (ArrayMaps("shade"),))], vocabulary)
+    check_tasks([shade(**scored)], vocabulary)
 
 
 def test_losses_without_a_head_and_prefixes_without_a_parameter_are_refused(added):
-    register_task(depth())
-    register_task(depth(key="far", switch="FAR_ON", losses=("loss_far",), parameter_prefixes=("fpn_heads.heads.fur.",)))
+    register_task(shade())
+    register_task(shade(key="far", switch="FAR_ON", losses=("loss_far",), parameter_prefixes=("fpn_heads.heads.fur.",)))
     config = cfg.clone()
-    config.merge_from_list(["MODEL.DEPTH_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
-    with pytest.raises(ValueError, match=r"'depth' has losses, but no head to train: define Depth\.build_head"):
+    config.merge_from_list(["MODEL.SHADE_ON", True, "MODEL.BACKBONE.CONV_BODY", "R-18-FPN"])
+    with pytest.raises(ValueError, match=r"'shade' has losses, but no head to train: define Shade\.build_head"):
         build_detection_model(config)
     type(TASKS["far"]).build_head = lambda self, cfg, channels, vocabulary: torch.nn.Conv2d(channels, 1, 1)
-    config.merge_from_list(["MODEL.DEPTH_ON", False, "MODEL.FAR_ON", True])
+    config.merge_from_list(["MODEL.SHADE_ON", False, "MODEL.FAR_ON", True])
     with pytest.raises(UserError, match=r"'far' has the parameter_prefixes \('fpn_heads.heads.fur.',\)"):
         build_detection_model(config)
 

@@ -17,8 +17,10 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.data.datasets import COCODataset
 from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
-from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
+from maskrcnn_benchmark.tasks.task import enabled_tasks, tasks_of_layout
 from maskrcnn_benchmark.utils.errors import UserError
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 

@@ -13,10 +13,12 @@ from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol, Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
-from maskrcnn_benchmark.tasks.task import TASKS, Task
+from maskrcnn_benchmark.tasks.task import TASKS, Task, tasks_of_layout
 from maskrcnn_benchmark.utils.cli import run_tool
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.imports import import_file
+
+EIGHT = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 ROOT = Path(__file__).parents[2]
 evaluate = import_file("evaluate", ROOT / "tools" / "evaluate.py")
@@ -32,11 +34,11 @@ def place(tmp_path_factory):
     (root / "images").rmdir()
     (folder / "mini.yaml").write_text(f"DATASETS:\n  DATA_DIR: {folder / 'data'}\n  TEST: ('mini_val',)\n")
     dataset = DetailDataset(root / "annotations.json", None, "val")
-    predictor = TrivialPredictor(TASKS.values(), dataset.vocabulary).fit(map(dataset.get_annotations, range(4)))
-    with PredictionWriter(folder / "predictions", dataset, TASKS.values()) as writer:
+    predictor = TrivialPredictor(EIGHT.values(), dataset.vocabulary).fit(map(dataset.get_annotations, range(4)))
+    with PredictionWriter(folder / "predictions", dataset, EIGHT.values()) as writer:
         for index in range(4):
             prediction = predictor.predict(dataset.get_annotations(index).size)
-            stored = {key: task.encode(prediction, dataset.vocabulary) for key, task in TASKS.items()}
+            stored = {key: task.encode(prediction, dataset.vocabulary) for key, task in EIGHT.items()}
             writer.write(index, stored)
         writer.finish()
     return folder
@@ -60,22 +62,22 @@ def call(place, monkeypatch, capsys, tmp_path):
     return run
 
 
-class Depth(Task):
+class Height(Task):
     """An added task that says nothing of its files."""
 
-    key = "depth"
+    key = "height"
 
 
-@pytest.mark.parametrize("key", ["depth", "workers"])
+@pytest.mark.parametrize("key", ["height", "workers"])
 def test_an_added_task_has_an_option_of_its_own(monkeypatch, key):
-    monkeypatch.setitem(TASKS, "depth", Depth())
-    monkeypatch.setattr(Depth, "key", key)
+    monkeypatch.setitem(TASKS, "height", Height())
+    monkeypatch.setattr(Height, "key", key)
     if key == "workers":
         with pytest.raises(UserError, match=r"--workers is an option already; give that of 'workers' another name"):
             evaluate.parse_arguments([])
     else:
-        arguments = evaluate.parse_arguments(["--depth", "maps", "--segm", "masks.json"])
-        assert evaluate.find_sources(arguments) == {"depth": Path("maps"), "instance": Path("masks.json")}
+        arguments = evaluate.parse_arguments(["--height", "maps", "--segm", "masks.json"])
+        assert evaluate.find_sources(arguments) == {"height": Path("maps"), "instance": Path("masks.json")}
 
 
 EDGES = ("--edge-thresholds", "5", "--workers", "0")
@@ -85,7 +87,7 @@ FILE = ("--annotations", "@data/mini/annotations.json")
 
 def test_a_folder_is_scored_by_config_and_by_file_alike_and_without_images(call):
     code, screen, _, by_config = call(*ALL, "--config-file", "@mini.yaml")
-    assert code == 0 and list(by_config) == list(TASKS) and "image classification" in screen
+    assert code == 0 and list(by_config) == list(EIGHT) and "image classification" in screen
     code, _, _, by_file = call(*ALL, *FILE)
     assert code == 0 and by_file == by_config
     assert 0 < by_file["semantic"]["metrics"]["mIoU"] < 1

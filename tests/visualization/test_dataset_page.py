@@ -15,10 +15,12 @@ from PIL import Image
 from maskrcnn_benchmark.data.statistics import DatasetCounts, count_image, histogram_of_numbers, histogram_of_ratios
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.tasks.task import TASKS, Task
+from maskrcnn_benchmark.tasks.task import Task, tasks_of_layout
 from maskrcnn_benchmark.visualization.charts import bubble_chart, heat_map, histogram_chart, short_number
 from maskrcnn_benchmark.visualization.dataset_browser import draw_sample
 from maskrcnn_benchmark.visualization.dataset_page import write_dataset_page
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import tasks_of_layout
 from maskrcnn_benchmark.visualization.page import montage, picture_page
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 
 @pytest.fixture

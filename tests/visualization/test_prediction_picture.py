@@ -10,10 +10,12 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 from maskrcnn_benchmark.tasks.boundary import TRACED
 from maskrcnn_benchmark.tasks.keypoint import RIGHT_SIDE
-from maskrcnn_benchmark.tasks.task import TASKS, Task
+from maskrcnn_benchmark.tasks.task import Task, tasks_of_layout
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.palette import class_colours
 from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 THRESHOLDS = {key: task.threshold for key, task in TASKS.items()}
 

@@ -11,8 +11,10 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build import bind_vocabulary
 from maskrcnn_benchmark.engine.weight_average import WeightAverage
 from maskrcnn_benchmark.solver import make_optimizer
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import tasks_of_layout
 from maskrcnn_benchmark.utils.errors import UserError
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 TWO, EIGHT = "two tasks", "eight tasks"
 TASKS_OF = {TWO: ("semantic", "classification"), EIGHT: tuple(TASKS)}

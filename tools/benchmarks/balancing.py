@@ -15,9 +15,11 @@ from maskrcnn_benchmark.multitask.aggregations import AGGREGATIONS
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.multitask.weightings import WEIGHTINGS
 from maskrcnn_benchmark.solver import make_optimizer
-from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, task_of_loss
+from maskrcnn_benchmark.tasks.task import enabled_tasks, task_of_loss, tasks_of_layout
 from maskrcnn_benchmark.utils.devices import resolve_device
 from maskrcnn_benchmark.utils.errors import UserError
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 PLAIN, FIXED = "plain sum", "fixed weights"
 FEATURES, PARAMETERS = "upgrad at features", "upgrad at parameters"

@@ -28,7 +28,9 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.keypoint import COCO_JOINTS
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import tasks_of_layout
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 VAL_IMAGES = 5105  # of PASCAL-Context, whose split PASCAL in Detail's val is compared on
 CLASSES = 80

@@ -15,9 +15,11 @@ from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.multitask.loss_combiner import build_loss_combiner
 from maskrcnn_benchmark.solver import make_optimizer
-from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, with_requirements
+from maskrcnn_benchmark.tasks.task import enabled_tasks, tasks_of_layout, with_requirements
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.devices import resolve_device
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 EIGHT_TASKS = "eight tasks"
 MASK_RCNN = "Mask R-CNN"

@@ -1,4 +1,4 @@
-"""PASCAL in Detail: one image with the annotations of up to eight tasks, from the data set's own JSON layout."""
+"""PASCAL in Detail: one image with the annotations of any number of tasks, from the data set's own JSON layout."""
 
 import os
 from collections import Counter
@@ -84,6 +84,7 @@ class DetailDataset(AnnotatedDataset):
         self.rows_with_parts = self.file.images.with_pairs(
             [self.part_labels.get(pair, 0) > 0 for pair in self.file.category_parts]
         )
+        self._map_folders: dict[str, Path | None] = {}
         self.open_readers(tasks)
 
     def get_img_info(self, index: int) -> dict[str, Any]:
@@ -108,6 +109,16 @@ class DetailDataset(AnnotatedDataset):
 
     def part_ids(self) -> dict[Any, str]:
         return dict(self.file.parts)
+
+    def map_folder(self, kind: str) -> Path | None:
+        """The folder of maps of a kind ("saliency", "normals", "depth"), None where there is none.
+
+        It has that name and lies beside the folder of the images, or beside the annotations where only these are read.
+        """
+        if kind not in self._map_folders:
+            folder = Path(self.file.path if self.root is None else self.root).absolute().parent / kind
+            self._map_folders[kind] = folder if folder.is_dir() else None
+        return self._map_folders[kind]
 
     def _ids_of_split(self, split: str) -> list[Any]:
         phases: Counter = Counter()

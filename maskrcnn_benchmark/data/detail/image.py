@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.data.dataset import AnnotatedImage
+from maskrcnn_benchmark.data.dataset import AnnotatedImage, file_of
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows, ObjectWindows
@@ -48,6 +49,11 @@ class DetailImage(AnnotatedImage):
     def has_parts(self) -> bool:
         """Whether one of its objects has a part of the part set."""
         return bool(self.dataset.rows_with_parts[self.dataset.file.images.row_of(self.image_id)])
+
+    def map_file(self, kind: str) -> Path | None:
+        """KIND/NAME.png or .npy, in a folder beside that of the images."""
+        folder = self.dataset.map_folder(kind)
+        return None if folder is None else file_of(folder, Path(self.info["file_name"]).stem)
 
     def section(self, name: str) -> list[dict[str, Any]]:
         """Its records in a section of the file."""

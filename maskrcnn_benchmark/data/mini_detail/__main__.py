@@ -18,6 +18,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Namespace:
     )
     parser.add_argument("--val", type=images, default=100, metavar="N", help="validation images (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, help="same seed, same bytes (default: %(default)s)")
+    parser.add_argument(
+        "--maps",
+        action="store_true",
+        help="also the true saliency, surface normals and depth, in pictures that are lit (data set mini_maps: --out "
+        "datasets/mini_maps)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -30,7 +36,7 @@ from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the data set as the arguments of a command line say."""
     options = parse_arguments(arguments)
-    root = write_mini_detail(options.out, options.train, options.val, options.seed)
+    root = write_mini_detail(options.out, options.train, options.val, options.seed, options.maps)
     print(f"{root}: {options.train} training and {options.val} validation images")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from maskrcnn_benchmark.data.mini_detail.figures import (
     JOINT_PARTS,
     OVERSAMPLING,
+    Figure,
     draw_person,
     paint_figure,
 )
@@ -70,6 +71,9 @@ class Scene:
         categories: R category names.
         instances: the objects, far to near.
         unlabelled: bool [H, W], stuff that the annotators left out.
+        outdoors: whether it is under the sky.
+        horizon: row where the ground ends: at the horizon, or at the foot of the wall.
+        standing: (figure in pixels, its silhouette bool [H, W], hidden parts included) of the last of the regions.
     """
 
     picture: np.ndarray
@@ -78,6 +82,9 @@ class Scene:
     categories: list[str]
     instances: list[Instance]
     unlabelled: np.ndarray
+    outdoors: bool
+    horizon: float
+    standing: list[tuple[Figure, np.ndarray]]
 
 
 class _Backdrop:
@@ -391,5 +398,13 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     categories = backdrop.names + [figure.category for figure, _ in placed]
     unlabelled = _leave_unlabelled(rng, regions, figures_from)
     return Scene(
-        _develop(rng, backdrop.canvas), regions, np.array(depths, np.float32), categories, instances, unlabelled
+        _develop(rng, backdrop.canvas),
+        regions,
+        np.array(depths, np.float32),
+        categories,
+        instances,
+        unlabelled,
+        outdoors,
+        horizon,
+        [(figure, layer[step] > 0) for (figure, _), layer in zip(placed, layers)],
     )

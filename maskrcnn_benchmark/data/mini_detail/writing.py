@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.data.mini_detail.edges import boundary_map, occlusion_chains
 from maskrcnn_benchmark.data.mini_detail.scene import Scene, draw_scene
+from maskrcnn_benchmark.data.mini_detail.surfaces import lit, surfaces_of
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir, open_output, workshop, writing
 from maskrcnn_benchmark.utils.small_json import read_small_json
@@ -22,6 +23,7 @@ from maskrcnn_benchmark.utils.small_json import read_small_json
 GENERATOR_VERSION = 3  # raise it with every change to what is drawn or written: old folders are then made anew
 JPEG_QUALITY = 92
 PERSON = "person"
+MAPS = ("saliency", "normals", "depth")  # folders beside that of the images, see `surfaces.Surfaces.files`
 
 # Real ids, names and supercategories of PASCAL in Detail: (id, name, supercategory, onlysemantic).
 CATEGORIES = (
@@ -186,14 +188,21 @@ def occlusion_annotation(scene: Scene, image_id: int, rng: np.random.Generator) 
     return {"image_id": image_id, "ne": len(labels), "imsize": [height, width], "edges": edges}
 
 
-def _draw_image(folder, seed, split, index, first_number):
+def _draw_image(folder, seed, with_maps, split, index, first_number):
     """Draws one image into the folder and returns its entries by section of the JSON."""
     rng = np.random.default_rng([seed, ("train", "val").index(split), index])
     scene = draw_scene(rng)
     number = first_number + index
     image_id = 2008 * 10**6 + number
     name = f"2008_{number:06d}.jpg"
-    _, encoded = cv2.imencode(".jpg", scene.picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    picture = scene.picture
+    if with_maps:
+        surfaces = surfaces_of(scene)
+        picture = lit(picture, surfaces.normals, np.random.default_rng([seed, ("train", "val").index(split), index, 1]))
+        for kind, values in surfaces.files().items():
+            _, encoded = cv2.imencode(".png", values[..., ::-1] if values.ndim == 3 else values)
+            _write(folder.parent / kind / f"2008_{number:06d}.png", encoded.tobytes())
+    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     _write(folder / name, encoded.tobytes())
     height, width = scene.regions.shape
     occlusion = occlusion_annotation(scene, image_id, rng)
@@ -235,12 +244,16 @@ def header() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_set(folder, num_train, num_val, seed):
-    """Writes images and annotations.json into an empty folder."""
+def _write_set(folder, num_train, num_val, seed, with_maps):
+    """Writes images, maps if they are asked for, and annotations.json into an empty folder."""
     images = folder / "images"
     images.mkdir()
+    for kind in MAPS if with_maps else ():
+        (folder / kind).mkdir()
     jobs = [("train", n, 1) for n in range(num_train)] + [("val", n, 1 + num_train) for n in range(num_val)]
-    drawn = [_draw_image(images, seed, *job) for job in tqdm(jobs, desc="mini_detail", unit="image", disable=None)]
+    drawn = [
+        _draw_image(images, seed, with_maps, *job) for job in tqdm(jobs, desc="mini_detail", unit="image", disable=None)
+    ]
 
     def section(name):
         return [entry for image in drawn for entry in image[name]]
@@ -273,7 +286,9 @@ def _is_complete(root, recipe):
         made_by = read_small_json(note)
     except UserError:
         return False
-    return made_by == recipe and len(os.listdir(root / "images")) == recipe["num_train"] + recipe["num_val"]
+    folders = [root / name for name in ("images", *(MAPS if recipe.get("maps") else ()))]
+    number = recipe["num_train"] + recipe["num_val"]
+    return made_by == recipe and all(folder.is_dir() and len(os.listdir(folder)) == number for folder in folders)
 
 
 def _put_in_place(finished, root, recipe):
@@ -289,7 +304,9 @@ def _put_in_place(finished, root, recipe):
             raise
 
 
-def write_mini_detail(root: str | os.PathLike, num_train: int = 2000, num_val: int = 100, seed: int = 0) -> Path:
+def write_mini_detail(
+    root: str | os.PathLike, num_train: int = 2000, num_val: int = 100, seed: int = 0, maps: bool = False
+) -> Path:
     """Makes the mini_detail data set: root/annotations.json and root/images/*.jpg.
 
     The same arguments give the same bytes. The set is made in a temporary folder beside root and moved there when it is
@@ -299,6 +316,9 @@ def write_mini_detail(root: str | os.PathLike, num_train: int = 2000, num_val: i
         root: the folder to make; an older mini_detail in it is replaced.
         num_train, num_val: images of phase "train" and "val".
         seed: a number from 0.
+        maps: also write the true saliency, normals and depth of every scene, see `surfaces`, into the folders
+            root/saliency, root/normals and root/depth. The pictures are then lit, so that these can be learnt from
+            them; everything else is as without.
 
     Returns:
         Path of root.
@@ -311,6 +331,8 @@ def write_mini_detail(root: str | os.PathLike, num_train: int = 2000, num_val: i
         if number < 0:
             raise UserError(f"{name} is {number}: mini_detail needs a number from 0")
     recipe = {"generator_version": GENERATOR_VERSION, "num_train": num_train, "num_val": num_val, "seed": seed}
+    if maps:
+        recipe["maps"] = True
     if _is_complete(root, recipe):
         return root
     if root.exists() and not (root / "generator.json").is_file() and (not root.is_dir() or any(root.iterdir())):
@@ -318,7 +340,7 @@ def write_mini_detail(root: str | os.PathLike, num_train: int = 2000, num_val: i
     mkdir(root.parent)
     with workshop(root) as finished, writing(root):
         finished.mkdir()
-        _write_set(finished, num_train, num_val, seed)
+        _write_set(finished, num_train, num_val, seed, maps)
         _write(finished / "generator.json", json.dumps(recipe).encode())
         _put_in_place(finished, root, recipe)
     return root

@@ -1,1 +1,1 @@
-"""A class for every pixel."""
+"""A class, or numbers, for every pixel."""

@@ -10,7 +10,9 @@ from detail_sets import damaged, opened
 from PIL import Image
 
 from maskrcnn_benchmark.data.detail.categories import OFFICIAL_ORDER, in_official_order
-from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
+from maskrcnn_benchmark.tasks.task import annotated_tasks, tasks_of_layout
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 DOG, PERSON, SKY, WALL, ZEBRA = range(5)
 

@@ -9,8 +9,10 @@ import torch
 from detail_sets import damaged, opened
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
-from maskrcnn_benchmark.tasks.task import TASKS, annotated_tasks
+from maskrcnn_benchmark.tasks.task import annotated_tasks, tasks_of_layout
 from maskrcnn_benchmark.utils.errors import UserError
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 
 def cut_off(folder, content):

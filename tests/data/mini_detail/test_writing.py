@@ -361,7 +361,9 @@ def test_the_loader_reads_back_what_was_drawn(root, content):
             assert len(annotations.instances) == sum(not entry["iscrowd"] for entry in entries)
         else:
             assert annotations.instances is None and annotations.semantic is None
-    assert {task for n in range(NUM_TRAIN) for task in annotated_tasks(dataset.get_annotations(n))} == set(TASKS)
+    assert {task for n in range(NUM_TRAIN) for task in annotated_tasks(dataset.get_annotations(n))} == {
+        key for key in TASKS if key not in ("saliency", "normals", "depth")
+    }
 
 
 def _draw_and_be_killed(root):

@@ -16,8 +16,10 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.keypoint import DetailKeypoints
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
-from maskrcnn_benchmark.tasks.task import TASKS, task_of_loss
+from maskrcnn_benchmark.tasks.task import task_of_loss, tasks_of_layout
 from maskrcnn_benchmark.utils.errors import UserError
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 SIZE = (96, 64)  # width, height
 PARTS = PartSet.from_names("person6", {"person": ["head", "torso", "lhand", "rhand"]})

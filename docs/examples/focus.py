@@ -1,7 +1,7 @@
-"""Saliency as a ninth task, in one file outside the package; docs/adding_a_task.md goes through it piece by piece.
+"""Focus as a ninth task, in one file outside the package; docs/adding_a_task.md goes through it piece by piece.
 
-TORCH_DETECTRON_ENV_MODULE=docs/examples/saliency.py python tools/train_net.py \
-    --config-file configs/detail/mini_R_18_FPN.yaml MODEL.SALIENCY_ON True
+TORCH_DETECTRON_ENV_MODULE=docs/examples/focus.py python tools/train_net.py \
+    --config-file configs/detail/mini_R_18_FPN.yaml MODEL.FOCUS_ON True
 """
 
 from pathlib import Path
@@ -22,18 +22,18 @@ from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 from maskrcnn_benchmark.tasks.task import Task, register_task
 
-KEY = "saliency"
+KEY = "focus"
 
 
-class Saliency(Task):
-    """What stands out in an image."""
+class Focus(Task):
+    """What of an image is in focus."""
 
     key = KEY
-    title = "saliency"
-    switch = "SALIENCY_ON"
-    losses = ("loss_saliency",)
+    title = "focus"
+    switch = "FOCUS_ON"
+    losses = ("loss_focus",)
     headline = "maxF"
-    parameter_prefixes = ("fpn_heads.heads.saliency.",)
+    parameter_prefixes = ("fpn_heads.heads.focus.",)
 
     def label_reader(self, dataset):
         """PNGs in a folder beside that of the images; the embedded data set, without any, has its largest objects."""
@@ -44,10 +44,10 @@ class Saliency(Task):
         return None
 
     def build_head(self, cfg, in_channels, vocabulary):
-        return SaliencyHead(in_channels)
+        return FocusHead(in_channels)
 
     def build_evaluator(self, vocabulary, protocols):
-        return SaliencyEvaluator(self, vocabulary)
+        return FocusEvaluator(self, vocabulary)
 
     def trivial(self, vocabulary):
         """The mean label at each place."""
@@ -55,16 +55,16 @@ class Saliency(Task):
 
     def files(self):
         """What is scored and written, uint8 [H, W]: a folder of grey PNGs of 8 bits."""
-        return (ArrayMaps(KEY, encodings={KEY: "PNG of 8 bits: saliency times 255"}),)
+        return (ArrayMaps(KEY, encodings={KEY: "PNG of 8 bits: probability of focus times 255"}),)
 
 
 def maps_folder(dataset):
-    return Path(dataset.root).parent / "saliency"
+    return Path(dataset.root).parent / "focus"
 
 
-# Labels: a `SemanticMap` with 1 where the image is salient and 0 elsewhere
+# Labels: a `SemanticMap` with 1 where the image is in focus and 0 elsewhere
 class PngReader(LabelReader):
-    """The map saliency/NAME.png of an image, grey and of its size, salient from 128 on."""
+    """The map focus/NAME.png of an image, grey and of its size, in focus from 128 on."""
 
     def read(self, image):
         if not self.has(image):
@@ -96,7 +96,7 @@ class LargestObjectReader(LabelReader):
         return image.has_masks
 
 
-class SaliencyHead(nn.Module):
+class FocusHead(nn.Module):
     """A 1x1 convolution on the dense features, trained by cross-entropy over the labelled pixels.
 
     Args:
@@ -110,7 +110,7 @@ class SaliencyHead(nn.Module):
         nn.init.zeros_(self.predict.bias)
 
     def forward(self, features, proposals=None, targets=None):
-        """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, h, w] per image, {}) or (None, {loss_saliency})."""
+        """`DenseFeatures` -> (one `ScoreMap` of probabilities [1, h, w] per image, {}) or (None, {loss_focus})."""
         if targets is None:
             maps = zip(self.scores(features), features.image_sizes)
             return [ScoreMap(scores, (width, height), DENSE_STRIDE) for scores, (height, width) in maps], {}
@@ -123,26 +123,26 @@ class SaliencyHead(nn.Module):
         truth = stack_padded(list(labels.values()), height, width, IGNORE_INDEX)
         known = (truth != IGNORE_INDEX).float()
         loss = F.binary_cross_entropy_with_logits(logits, (truth == 1).float(), known, reduction="sum")
-        return None, {"loss_saliency": loss / known.sum().clamp(min=1)}
+        return None, {"loss_focus": loss / known.sum().clamp(min=1)}
 
     def scores(self, features):
         """`DenseFeatures` -> probabilities float [N, 1, H/4, W/4] of the padded batch; what an export runs."""
         return self.predict(features.dense).float().sigmoid()
 
 
-class SaliencyEvaluator(Evaluator):
+class FocusEvaluator(Evaluator):
     """maxF and MAE, and the mean IoU that multi-task papers give beside them.
 
-    Pixels at least as strong as each threshold 0..255 are compared with the salient ones. maxF is the greatest
+    Pixels at least as strong as each threshold 0..255 are compared with those in focus. maxF is the greatest
     F = 1.3 P R / (0.3 P + R) of precision and recall averaged over images (Achanta et al. 2009); mIoU the greatest IoU
     averaged over images (Maninis et al. 2019); MAE the mean difference of strength and label per image, averaged
-    (Perazzi et al. 2012; less is better). An image on which nothing is salient has no recall and counts in MAE alone.
+    (Perazzi et al. 2012; less is better). An image without focus has no recall and counts in MAE alone.
     """
 
     protocol = "maxF with beta^2 = 0.3 and mIoU of means over images at 256 thresholds, MAE (Achanta et al. 2009)"
 
     def record(self, stored, target):
-        """int64 [2, 256]: other and salient pixels of an image, counted by the strength that they are given."""
+        """int64 [2, 256]: other pixels and those in focus of an image, counted by the strength that they are given."""
         ground_truth = target.labels[KEY].labels.cpu().numpy()
         return np.stack([np.bincount(stored[ground_truth == value], minlength=256) for value in (0, 1)])
 
@@ -151,13 +151,13 @@ class SaliencyEvaluator(Evaluator):
         curves = [compare(record) for record in records if record[1].any()]
         metrics = {"maxF": np.nan, "MAE": float(np.mean(errors)) if errors else np.nan, "mIoU": np.nan}
         if not curves:
-            return Scores(metrics, reason="no image has a salient pixel")
+            return Scores(metrics, reason="no image has a pixel in focus")
         precision, recall, iou = np.mean(curves, axis=0)
         f = f_measure(precision, recall)
         best = f.argmax()
         metrics.update(maxF=float(f[best]), mIoU=float(iou.max()))
         line = Line(f"maxF {f[best]:.3f}", recall, precision, (recall[best], precision[best]))
-        return Scores(metrics, curves=[Curve("saliency", "Saliency", "recall", "precision", [line])])
+        return Scores(metrics, curves=[Curve("focus", "Focus", "recall", "precision", [line])])
 
     def image_score(self, record):
         """maxF of one image."""
@@ -165,10 +165,10 @@ class SaliencyEvaluator(Evaluator):
 
 
 def compare(record):
-    """Precision, recall and IoU at each threshold, float [3, 256], of a record with salient pixels."""
+    """Precision, recall and IoU at each threshold, float [3, 256], of a record with pixels in focus."""
     wrong, right = record[:, ::-1].cumsum(axis=1)[:, ::-1]
-    salient = record[1].sum()
-    return np.stack([right / np.maximum(wrong + right, 1), right / salient, right / (wrong + salient)])
+    focused = record[1].sum()
+    return np.stack([right / np.maximum(wrong + right, 1), right / focused, right / (wrong + focused)])
 
 
 def f_measure(precision, recall, beta_squared=0.3):
@@ -187,4 +187,4 @@ def mean_label(label):
 
 def setup_environment():
     """Add the task; the tools call this, and a script does after it has imported the file."""
-    register_task(Saliency())
+    register_task(Focus())
