@@ -16,6 +16,8 @@ from maskrcnn_benchmark.data.datasets import (
     COCODataset,
     ConcatDataset,
     DetailDataset,
+    NYUDMTLDataset,
+    PascalContextMTLDataset,
     PascalVOCDataset,
 )
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
@@ -74,6 +76,8 @@ _PATHS = {
     "PascalVOCDataset": ("data_dir",),
     "CityScapesDataset": ("img_dir", "ann_dir"),
     "DetailDataset": ("ann_file", "root"),
+    "PascalContextMTLDataset": ("data_dir",),
+    "NYUDMTLDataset": ("data_dir",),
 }
 
 
@@ -200,6 +204,16 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
     return dataset
 
 
+def _build_mtl(kind: type[AnnotatedDataset]) -> Callable[..., AnnotatedDataset]:
+    def build(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
+        dataset = _make(cfg, kind, **args, **options)
+        if is_train:
+            _tell_left_out(name, dataset, dataset.leave_out_unannotated())
+        return dataset
+
+    return build
+
+
 def _build_concat(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     """Several data sets of the catalog under one name: args is {"datasets": their names}."""
     names = args.get("datasets")
@@ -224,4 +238,6 @@ BUILDERS = {
     "CityScapesDataset": _build_cityscapes,
     "DetailDataset": _build_detail,
     "ConcatDataset": _build_concat,
+    "PascalContextMTLDataset": _build_mtl(PascalContextMTLDataset),
+    "NYUDMTLDataset": _build_mtl(NYUDMTLDataset),
 }

@@ -70,6 +70,17 @@ class AnnotatedImage:
         """What the data set calls it."""
         return self.dataset.image_id(self.index)
 
+    def map_file(self, kind: str) -> Path | None:
+        """The file of the image's map of a kind that lies beside its images: "saliency", "normals" or "depth".
+
+        None: the data set has none for it.
+        """
+        return None
+
+    def valid_normals(self) -> np.ndarray | None:
+        """Where the normals of that file hold, bool [H, W]; None: everywhere."""
+        return None
+
     def kept(self, boxes: BoxList) -> BoxList:
         """Those of an image's objects or persons that the data set was opened for, clipped to the image."""
         return boxes.clip_to_image(remove_empty=False)
@@ -166,7 +177,8 @@ class AnnotatedDataset(torch.utils.data.Dataset):
     `get_annotations` and, unless its images are the files `root`/"file_name", `open_image`.
 
     Attributes:
-        layout: that of its files: "detail", "coco", "voc" or "cityscapes"; "" for a user's own.
+        layout: that of its files: "detail", "coco", "voc", "cityscapes", "pascal_context_mtl" or "nyud_mtl"; "" for
+            a user's own.
         ids: what the data set calls its images, in order.
         vocabulary: `Vocabulary`, what the numbers of its annotations mean.
         tasks: keys of the tasks that it is annotated for, among those wanted.

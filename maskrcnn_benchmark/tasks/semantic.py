@@ -20,6 +20,8 @@ from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
 from maskrcnn_benchmark.data.datasets.voc import VOCImage
 from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.data.image_file import read_labels
+from maskrcnn_benchmark.data.nyud_mtl import NYUDMTLImage
+from maskrcnn_benchmark.data.pascal_context_mtl import PascalContextMTLImage
 from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.dense.confusion import (
@@ -99,6 +101,29 @@ class CityScapesSemanticReader(LabelReader):
         return image.label_path.is_file()
 
 
+class PascalContextMTLSemanticReader(LabelReader):
+    """VOC 2012's 21 classes where VOC labelled the image, else those derived from PASCAL-Context; 255 is ignored."""
+
+    def read(self, image: PascalContextMTLImage) -> SemanticMap | None:
+        path = image.semantic_path
+        if path is None:
+            return None
+        return SemanticMap(torch.from_numpy(image.read_classes(path, len(image.dataset.CLASSES) + 1, "VOC")))
+
+    def has(self, image: PascalContextMTLImage) -> bool:
+        return image.semantic_path is not None
+
+
+class NYUDMTLSemanticReader(LabelReader):
+    """NYUD-v2's 40 classes; what is not labelled is ignored."""
+
+    def read(self, image: NYUDMTLImage) -> SemanticMap | None:
+        return image.semantic
+
+    def has(self, image: NYUDMTLImage) -> bool:
+        return image.semantic_path is not None
+
+
 # Cells across the image, per side, of the trivial model
 _TRIVIAL_GRID = 16
 
@@ -163,6 +188,8 @@ class Semantic(Task):
         "detail": DetailSemanticReader,
         "voc": VOCSemanticReader,
         "cityscapes": CityScapesSemanticReader,
+        "pascal_context_mtl": PascalContextMTLSemanticReader,
+        "nyud_mtl": NYUDMTLSemanticReader,
     }
     can_be_pasted = is_pasted_by_class = True
 
