@@ -173,16 +173,8 @@ class MTLDataset(AnnotatedDataset):
         states = [state for state in self.completeness() if wanted is None or state.task in wanted]
         for state in states:
             if state.missing:
-                logger.warning(
-                    "%s (%s): %s: %s; %s carry no such label",
-                    *(
-                        self.data_dir,
-                        self.split,
-                        state.task,
-                        state.missing,
-                        counted(state.total - state.found, "image"),
-                    ),
-                )
+                words = "%s (%s): %s: %s; images without this label: %d"
+                logger.warning(words, self.data_dir, self.split, state.task, state.missing, state.total - state.found)
 
     def _read_list(self, split: str) -> list[str]:
         path = self.data_dir / self.LISTS / f"{split}.txt"

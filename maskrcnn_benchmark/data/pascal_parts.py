@@ -56,7 +56,8 @@ def _object(path: str | os.PathLike, entry: Any) -> dict[str, Any]:
     label = int(entry["class_ind"].item())
     if not 1 <= label <= _CLASSES:
         raise UserError(f"{path}: an object has the class {label}, but PASCAL-Part's are 1 to {_CLASSES}")
-    parts, mask = [], _encode(entry["mask"])
+    parts: list[list[Any]] = []
+    mask = _encode(entry["mask"])
     if label == PERSON_LABEL and entry["parts"].dtype.names:  # an object without parts has an empty array of numbers
         for part in entry["parts"].reshape(-1):
             name = str(part["part_name"].item())
