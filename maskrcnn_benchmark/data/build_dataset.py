@@ -197,7 +197,8 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
         logger.warning(words, args["ann_file"], name)
         args = {key: value for key, value in args.items() if key in ("ann_file", "root")}
         return _build_coco(cfg, name, args, options, is_train)
-    sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
+    chosen = cfg.DATASETS
+    sets = {"parts": chosen.PARTS, "classes": chosen.CLASSES, "protocol": chosen.PROTOCOL}
     dataset = _make(cfg, DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())

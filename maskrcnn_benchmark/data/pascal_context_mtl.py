@@ -11,11 +11,11 @@ from maskrcnn_benchmark.data.json_file import read_json
 from maskrcnn_benchmark.data.mat_file import read_mat
 from maskrcnn_benchmark.data.mtl_files import IMAGES, SPLITS, Folder, MTLDataset, MTLImage
 from maskrcnn_benchmark.data.pascal_context_labels import MOST_CLASSES, NORMALS_CLASSES
-from maskrcnn_benchmark.data.pascal_parts import Objects, PartFiles, parts_on_top
+from maskrcnn_benchmark.data.pascal_parts import Objects, PartFiles
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows, ObjectWindows
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
-from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.structures.run_length import RunLengths, parts_on_top
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError

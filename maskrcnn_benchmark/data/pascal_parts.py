@@ -15,9 +15,7 @@ from pycocotools import mask as coco_mask
 from maskrcnn_benchmark.data.detail.categories import OFFICIAL_ORDER
 from maskrcnn_benchmark.data.mat_file import read_mat, read_mat_bytes
 from maskrcnn_benchmark.data.preparation.index_file import SUFFIX, cached_index_path_of
-from maskrcnn_benchmark.structures.mask_windows import Window
 from maskrcnn_benchmark.structures.part_groups import PERSON, PERSON6
-from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.text import printable
 
@@ -80,30 +78,6 @@ def has_part_pixels(objects: Objects) -> bool:
     """Whether any of an image's objects has a part with a pixel."""
     codes = [code for record in objects for _, code in record["parts"]]
     return any(coco_mask.area(code) for code in codes)
-
-
-def parts_on_top(
-    runs: RunLengths, owners: Sequence[int], labels: Sequence[int], count: int
-) -> tuple[np.ndarray, list[Window]]:
-    """Part labels of objects where every pixel has one owner: of parts that overlap, the later one holds.
-
-    Args:
-        runs: the masks of the parts, in the order in which they are painted.
-        owners, labels: for each part, the object that it belongs to and its label.
-        count: number of objects.
-
-    Returns:
-        pixels and windows, as `mask_windows.ObjectWindows` takes them.
-    """
-    order = np.arange(len(runs))
-    pixels, windows = runs.windows(order, owners, labels, count)
-    top = np.zeros((1, *runs.size), np.int32)
-    runs.paint(top, order, np.zeros(len(runs)), np.asarray(owners) + 1)
-    end = 0
-    for owner, (x, y, width, height) in enumerate(windows, 1):
-        begin, end = end, end + width * height
-        pixels[begin:end][(owner != top[0, x : x + width, y : y + height].T).reshape(-1)] = 0
-    return pixels, windows
 
 
 class PartIndex:

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.data.transforms import build_transforms
-from maskrcnn_benchmark.data.transforms.transforms import Resize
+from maskrcnn_benchmark.data.transforms import build_transforms, testing_resize
 from maskrcnn_benchmark.export.signature import heads_of
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
@@ -21,12 +20,12 @@ class Reference:
 
     def __init__(self, network: TrainedNetwork) -> None:
         self.network = network
-        self.resize = Resize(network.cfg.INPUT.MIN_SIZE_TEST, network.cfg.INPUT.MAX_SIZE_TEST)
+        self.resize = testing_resize(network.cfg.INPUT)
         self.transforms = build_transforms(network.cfg, is_train=False)
 
     def input_of(self, image: Image.Image) -> np.ndarray:
         """PIL RGB image -> uint8 [3, H, W] of the size in which the network sees it: what an exported one takes."""
-        resized, _ = self.resize(image)
+        resized = image if self.resize is None else self.resize(image)[0]
         return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
     def __call__(self, image: Image.Image) -> dict[str, np.ndarray]:

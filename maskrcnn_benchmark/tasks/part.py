@@ -332,7 +332,7 @@ class Part(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return PartEvaluator(self, vocabulary)
+        return PartEvaluator(self, vocabulary, protocols.class_mean)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
         """The most frequent boxes with what lies in them."""

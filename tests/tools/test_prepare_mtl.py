@@ -78,11 +78,11 @@ def test_an_archive_is_unpacked_wherever_its_folder_lies_and_nothing_else_is_tak
 
 
 def test_other_archives_and_folders_are_refused(pascal, datasets, tmp_path):
-    with pytest.raises(UserError, match="NYUD: .* holds no gt_sets/train.txt with a folder images"):
+    with pytest.raises(UserError, match=r"NYUD: .* holds no gt_sets/train\.txt with a folder images"):
         place_mtl(pascal, "nyud_mtl", datasets)
-    with pytest.raises(UserError, match="NYUD: .* holds no gt_sets/train.txt with images; is it another archive"):
+    with pytest.raises(UserError, match=r"NYUD: .* holds no gt_sets/train\.txt with images; is it another archive"):
         place_mtl(pack(pascal, "PASCAL_MT"), "nyud_mtl", datasets)
-    with pytest.raises(UserError, match="PASCAL_MT: there is no .*nothing.tgz"):
+    with pytest.raises(UserError, match=r"PASCAL_MT: there is no .*nothing\.tgz"):
         place_mtl(tmp_path / "nothing.tgz", "pascal_context_mtl", datasets)
     assert not list(datasets.iterdir())
 

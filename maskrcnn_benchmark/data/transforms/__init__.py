@@ -1,16 +1,20 @@
 """Transforms of an image together with its annotations."""
 
-from maskrcnn_benchmark.data.transforms.build import build_byte_transforms, build_transforms
+from maskrcnn_benchmark.data.transforms.build import build_byte_transforms, build_transforms, testing_resize
 from maskrcnn_benchmark.data.transforms.transforms import (
     AsBytes,
     ColorJitter,
     Compose,
     Normalize,
+    PhotometricDistortion,
+    RandomCrop,
     RandomHorizontalFlip,
     RandomRotation,
     RandomVerticalFlip,
     Resize,
     ScaleJitter,
+    Squash,
+    SquashJitter,
     ToTensor,
 )
 
@@ -19,12 +23,17 @@ __all__ = [
     "ColorJitter",
     "Compose",
     "Normalize",
+    "PhotometricDistortion",
+    "RandomCrop",
     "RandomHorizontalFlip",
     "RandomRotation",
     "RandomVerticalFlip",
     "Resize",
     "ScaleJitter",
+    "Squash",
+    "SquashJitter",
     "ToTensor",
     "build_byte_transforms",
     "build_transforms",
+    "testing_resize",
 ]
