@@ -805,9 +805,10 @@ OPTIONS = [
         Option(
             "SOLVER.SCHEDULE",
             "step",
-            Choice("step", "cosine"),
-            '"step" (times GAMMA at each of STEPS) or "cosine" (down to 0 at MAX_ITER)',
+            Choice("step", "cosine", "poly"),
+            '"step" (times GAMMA at each of STEPS), "cosine" or "poly" (down to 0 at MAX_ITER)',
         ),
+        Option("SOLVER.POLY_POWER", 0.9, Number(0, 10, above=True), 'SCHEDULE "poly": power of what is left to do'),
         Option("SOLVER.GAMMA", 0.1, Number(0, 10), "Factor of the steps"),
         Option("SOLVER.STEPS", (30000,), Sequence(ITERATIONS, 0, 1000), "Iterations of the steps"),
         Option("SOLVER.WARMUP_FACTOR", 1.0 / 3, FRACTION, "The rate begins with this factor"),

@@ -15,6 +15,7 @@ from maskrcnn_benchmark.data.datasets import PascalContextMTLDataset
 from maskrcnn_benchmark.data.detail.categories import CATEGORY_IDS
 from maskrcnn_benchmark.data.pascal_context_labels import NORMALS_CLASSES
 from maskrcnn_benchmark.evaluation.edges.thinning import thin
+from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.tasks.part import PART, part_labels
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -141,7 +142,7 @@ def test_later_parts_overwrite_earlier_ones_over_all_persons_in_file_order(root)
     assert (part_labels(annotations).numpy() == dense).all()
     layers = annotations.instances.get_field("parts").labels
     assert ((layers > 0).sum(0) <= 1).all()  # every pixel has one owner
-    scored = PART.build_evaluator(open_set(root).vocabulary, None)._true_map(annotations.instances)
+    scored = PART.build_evaluator(open_set(root).vocabulary, Protocols())._true_map(annotations.instances)
     assert (scored == dense).all()
 
 
