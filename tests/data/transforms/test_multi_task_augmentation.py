@@ -1,4 +1,4 @@
-"""The augmentation of multi-task papers: squashing, crops of native pixels, photometric distortion; all off by default."""
+"""The augmentation of multi-task papers: squashing, crops of native pixels, photometric distortion; off by default."""
 
 import random
 
