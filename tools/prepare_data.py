@@ -151,7 +151,7 @@ def check_mtl(name, arguments):
     items = []
     if name == PascalContextMTLDataset.layout:
         folder = Path(arguments.data_dir) / name / PascalContextMTLDataset.FOLDERS[PARTS].name
-        names = [n for s in ("train", "val") for n in PascalContextMTLDataset(folder.parent, s, tasks=()).ids]
+        names = PascalContextMTLDataset(folder.parent, "trainval", tasks=()).ids
         if folder.is_dir():
             index = index_parts(folder, names, arguments.workers, progress=True)
             items.append(Item(f"index of parts: {index}, {index.stat().st_size / 1e6:.1f} MB"))

@@ -118,7 +118,7 @@ class MTLDataset(AnnotatedDataset):
         self.split = split
         self.transforms = transforms
         self.root: Path = self.data_dir / self.FOLDERS[IMAGES].name
-        self.ids = [name for part in SPLITS[split] for name in self._read_list(part)]
+        self.ids = list(dict.fromkeys(name for part in SPLITS[split] for name in self._read_list(part)))
         self._suffixes = {kind: self._find_files(folder) for kind, folder in self.FOLDERS.items()}
         self._sizes: dict[str, tuple[int, int]] = {}
         absent = [name for name in self.ids if name not in self._suffixes[IMAGES]]
