@@ -6,8 +6,9 @@ import pytest
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.check import check_options
-from maskrcnn_benchmark.tasks.task import enabled_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 
+pytestmark = pytest.mark.skipif("saliency" not in TASKS, reason="without the tasks saliency, normals and depth")
 ROOT = Path(__file__).parents[2] / "configs"
 FILES = sorted(
     path.relative_to(ROOT).as_posix() for name in ("pascal_context", "nyud") for path in (ROOT / name).iterdir()
