@@ -135,8 +135,7 @@ class DetailImage(AnnotatedImage):
             lambda k: f"{name_of(self.records[parts[k][0]], 'segmentation')}, part {parts[k][1]['part_id']}",
         )
         if self.dataset.protocol:
-            owners, labels = zip(*((i, label) for i, _, label in parts))
-            painted = parts_on_top(runs, owners, labels, len(self.records))
+            painted = parts_on_top(runs, [i for i, _, _ in parts], [label for _, _, label in parts], len(self.records))
             everyone = torch.ones(len(self.records), dtype=torch.bool)
             return self._part_mask(painted, everyone)
         # the large first: an eye stays visible on a head whichever comes first in the file

@@ -269,7 +269,7 @@ class PhotometricDistortion:
     BRIGHTNESS, FACTORS, HUE = 32 / 255, (0.5, 1.5), 18 / 360
 
     def __call__(self, image: Image.Image, annotations: Any = None) -> tuple[Image.Image, Any]:
-        pixels = np.asarray(image, np.float32) / 255
+        pixels: Any = np.asarray(image, np.float32) / 255
         if random.randrange(2):
             pixels = pixels + np.float32(random.uniform(-self.BRIGHTNESS, self.BRIGHTNESS))
         contrast = random.uniform(*self.FACTORS) if random.randrange(2) else None
