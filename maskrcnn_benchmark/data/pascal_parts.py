@@ -21,6 +21,7 @@ from maskrcnn_benchmark.utils.text import printable
 
 PERSON_LABEL = OFFICIAL_ORDER.index(PERSON) + 1
 _CLASSES = 20
+_LARGEST_ENTRY = 64 << 20  # bytes of an image's run lengths
 _GROUP_OF = {part: label for label, parts in enumerate(PERSON6.values(), 1) for part in parts}
 
 Objects = list[dict[str, Any]]
@@ -75,9 +76,9 @@ def _encode(mask: np.ndarray) -> dict[str, Any]:
 
 
 def has_part_pixels(objects: Objects) -> bool:
-    """Whether any of an image's objects has a part with a pixel."""
-    codes = [code for record in objects for _, code in record["parts"]]
-    return any(coco_mask.area(code) for code in codes)
+    """Whether any of an image's objects with a pixel has a part with a pixel."""
+    persons = [record for record in objects if record["parts"] and coco_mask.area(record["mask"])]
+    return any(coco_mask.area(code) for record in persons for _, code in record["parts"])
 
 
 class PartIndex:
@@ -114,7 +115,10 @@ class PartIndex:
         rows = self._ask("SELECT bytes, crc, content FROM objects WHERE name = ?", name)
         if not rows or rows[0][:2] != (len(data), zlib.crc32(data)):
             return None
-        return json.loads(zlib.decompress(rows[0][2]))
+        try:
+            return json.loads(zlib.decompressobj().decompress(rows[0][2], _LARGEST_ENTRY))
+        except (ValueError, TypeError, zlib.error) as error:
+            raise self._damaged(error) from None
 
     @staticmethod
     def row(name: str, data: bytes, objects: Objects) -> tuple[str, int, int, int, bytes]:
@@ -129,7 +133,10 @@ class PartIndex:
             with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
                 return connection.execute(question, values).fetchall()
         except sqlite3.Error as error:
-            raise UserError(f"{self.path} cannot be read ({error}); remove it, `make data` makes it again") from None
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(f"{self.path} cannot be read ({error}); remove it, `make data` makes it again")
 
 
 class PartFiles:

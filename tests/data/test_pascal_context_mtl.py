@@ -168,6 +168,14 @@ def test_a_person_whose_only_part_has_no_pixel_is_not_annotated(root):
     assert "part" not in open_set(root).tasks_of(0)
 
 
+def test_a_label_map_of_no_classes_is_one_line(root):
+    path = root / "pascal-context" / "trainval" / "2008_000002.mat"
+    for value in (460, -1, np.nan):
+        savemat(path, {"LabelMap": np.full(SIZE[::-1], value, np.float64)})
+        with pytest.raises(UserError, match=r"2008_000002\.mat holds a class beyond PASCAL-Context's 459"):
+            open_set(root).get_annotations(0)
+
+
 def test_objects_without_a_pixel_are_left_out(root):
     objects = [(CAR, np.zeros(SIZE[::-1], bool), []), (CAR, rectangle(1, 2, 3, 4), [])]
     write_anno(root / "human_parts" / "2008_000002.mat", objects)
