@@ -71,14 +71,14 @@ class AnnotatedImage:
         return self.dataset.image_id(self.index)
 
     def map_file(self, kind: str) -> Path | None:
-        """The file of the image's map of a kind that lies beside its images: "saliency", "normals" or "depth".
+        """The file of its map of a kind ("saliency", "normals", "depth"), or None; by default no layout has any.
 
-        None: the data set has none for it.
+        Tasks read the file themselves. `file_of` looks one up in a folder.
         """
         return None
 
     def valid_normals(self) -> np.ndarray | None:
-        """Where the normals of that file hold, bool [H, W]; None: everywhere."""
+        """Where the normals of its file hold: bool [H, W]; None: everywhere."""
         return None
 
     def kept(self, boxes: BoxList) -> BoxList:
