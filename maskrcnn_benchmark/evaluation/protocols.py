@@ -77,4 +77,4 @@ def build_protocols(cfg: CfgNode) -> Protocols:
     check_options(cfg)
     test = cfg.TEST
     edges = EdgeProtocol(test.EDGE_THRESHOLDS, test.EDGE_MAX_DISTANCE, test.EDGE_NMS, test.EDGE_CONVENTIONS)
-    return Protocols(edges, test.DETECTION_PROTOCOL, test.CLASS_MEAN)
+    return Protocols(edges, test.DETECTION_PROTOCOL, class_mean=test.CLASS_MEAN)

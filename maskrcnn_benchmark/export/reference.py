@@ -25,7 +25,7 @@ class Reference:
 
     def input_of(self, image: Image.Image) -> np.ndarray:
         """PIL RGB image -> uint8 [3, H, W] of the size in which the network sees it: what an exported one takes."""
-        resized = image if self.resize is None else self.resize(image)[0]
+        resized, _ = self.resize(image)
         return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
     def __call__(self, image: Image.Image) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from maskrcnn_benchmark.data.transforms.transforms import (
     AsBytes,
     ColorJitter,
     Compose,
+    NativeSize,
     Normalize,
     PhotometricDistortion,
     RandomCrop,
@@ -65,13 +66,13 @@ def _training_transforms(options):
 
 
 def _testing_transforms(options):
-    return [] if (resize := testing_resize(options)) is None else [resize]
+    return [testing_resize(options)]
 
 
-def testing_resize(options: CfgNode) -> Resize | None:
-    """How a network sees an image in testing, by the group INPUT: `Resize` or `Squash`; None: in its own pixels."""
+def testing_resize(options: CfgNode) -> Resize:
+    """In which size a network sees an image in testing, by the group INPUT."""
     if options.CROP:
-        return None
+        return NativeSize()
     return Squash(options.SQUASH[::-1]) if options.SQUASH else Resize(options.MIN_SIZE_TEST, options.MAX_SIZE_TEST)
 
 

@@ -114,6 +114,29 @@ class ScaleJitter(Resize):
         return f"ScaleJitter(min_size={self.min_size}, max_size={self.max_size}, scale_range={self.scale_range})"
 
 
+class NativeSize(Resize):
+    """Leave images in their own pixels, or scale them by one factor.
+
+    Args:
+        factor: that of width and height.
+    """
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__(1)
+        self.factor = factor
+
+    def get_size(self, image_size: Sequence[int]) -> tuple[int, int]:
+        width, height = image_size
+        return max(1, round(width * self.factor)), max(1, round(height * self.factor))
+
+    def scaled(self, factor: float) -> "NativeSize":
+        """One to sizes that are `factor` times as large."""
+        return NativeSize(self.factor * factor)
+
+    def __repr__(self) -> str:
+        return f"NativeSize({self.factor:g})"
+
+
 class Squash(Resize):
     """Scale to one size whatever the shape of the image, so that circles become ellipses.
 
@@ -127,6 +150,10 @@ class Squash(Resize):
 
     def get_size(self, image_size: Sequence[int]) -> tuple[int, int]:
         return self.size
+
+    def scaled(self, factor: float) -> "Squash":
+        """One to a size that is `factor` times as large."""
+        return Squash([max(1, round(factor * side)) for side in self.size])
 
     def __repr__(self) -> str:
         return f"Squash({self.size})"

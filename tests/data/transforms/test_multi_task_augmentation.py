@@ -10,6 +10,7 @@ from PIL import Image
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.transforms import (
+    NativeSize,
     PhotometricDistortion,
     RandomCrop,
     Squash,
@@ -45,6 +46,8 @@ def test_squash_has_one_size_in_training_and_testing():
         assert image.shape == (3, 32, 48) and annotations.size == (48, 32)
         assert annotations.semantic.labels[0].tolist() == [0] * 16 + [1] * 16 + [2] * 16
     assert Squash((48, 32)).get_size((500, 375)) == (48, 32)
+    assert Squash((48, 32)).scaled(1.5).get_size((500, 375)) == (72, 48)
+    assert NativeSize().get_size((500, 375)) == (500, 375) and NativeSize().scaled(0.5).get_size((10, 7)) == (5, 4)
 
 
 def test_squash_with_jitter_crops_or_pads_back_to_the_size():
