@@ -958,6 +958,13 @@ OPTIONS = [
             "PASCAL in Detail's own programs (docs/evaluation.md)",
         ),
         Option(
+            "TEST.CLASS_MEAN",
+            "annotated",
+            Choice("annotated", "all"),
+            'Mean IoU of semantic classes and parts: over the classes that are annotated anywhere ("annotated"), or '
+            'over all, of which those that never occur count as 0 ("all", as papers on PASCAL-Context and NYUD-v2 do)',
+        ),
+        Option(
             "TEST.EDGE_THRESHOLDS",
             99,
             Integer(1, 999),
@@ -977,13 +984,6 @@ OPTIONS = [
             Choice("bsds", "seism"),
             '"bsds" (Berkeley: the best F is interpolated between thresholds) or "seism" (the best F of the thresholds '
             "themselves)",
-        ),
-        Option(
-            "TEST.CLASS_MEAN",
-            "annotated",
-            Choice("annotated", "all"),
-            'Mean IoU of semantic classes and parts: over the classes that are annotated anywhere ("annotated"), or '
-            'over all, of which those that never occur count as 0 ("all", as papers on PASCAL-Context and NYUD-v2 do)',
         ),
         Option(
             "TEST.SINGLE_TASK_RESULTS",

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from maskrcnn_benchmark.data.transforms import build_transforms, testing_resize
+from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.data.transforms.build import testing_resize
 from maskrcnn_benchmark.export.signature import heads_of
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
