@@ -135,7 +135,7 @@ def test_a_schedule_goes_on_where_its_state_was_saved(cfg):
 
 def test_wrong_schedules_are_the_users_errors(cfg):
     optimizer = make_optimizer(cfg, small_model())
-    for key, value in (("SCHEDULE", "poly"), ("WARMUP_METHOD", "slow"), ("STEPS", (5, 3))):
+    for key, value in (("SCHEDULE", "exponential"), ("WARMUP_METHOD", "slow"), ("STEPS", (5, 3))):
         broken = cfg.clone()
         broken.SOLVER[key] = value
         with pytest.raises(UserError, match=f"SOLVER.{key}"):
