@@ -2,7 +2,8 @@
 # make test     install and run the tests
 # make fault-test  kills, full disks, dead workers, damaged and hostile files, by chance
 # make demo     the web demo of a trained network, on this machine's own address
-# make data     put PASCAL in Detail in place: DETAIL_JSON=its annotation file VOC=the archive of VOC2010
+# make data     put PASCAL in Detail in place: DETAIL_JSON=its annotation file VOC=the archive of VOC2010;
+#               or PASCAL_MT=, NYUD= the archives of multi-task papers
 # make help     the rest
 
 PYTHON ?= python3
@@ -36,6 +37,9 @@ endif
 # make data: the annotation file (.json, .zip, .tar.gz, .json.gz) and VOCtrainval_03-May-2010.tar, or its folder
 DETAIL_JSON ?=
 VOC ?=
+# The archives of multi-task papers, or the folders that they were unpacked to (docs/pascal_context.md)
+PASCAL_MT ?=
+NYUD ?=
 
 # make demo: the checkpoint to show
 MODEL ?= output/mini_R_18_FPN/model_final.pth
@@ -62,7 +66,8 @@ docs: $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(WORDS) && echo "the site: site/index.html"
 
 data: $(VENV)/.base
-	@$(BIN)/python tools/prepare_data.py $(if $(DETAIL_JSON),--annotations "$(DETAIL_JSON)") $(if $(VOC),--voc "$(VOC)") $(WORDS)
+	@$(BIN)/python tools/prepare_data.py $(if $(DETAIL_JSON),--annotations "$(DETAIL_JSON)") $(if $(VOC),--voc "$(VOC)") \
+	  $(if $(PASCAL_MT),--pascal-mt "$(PASCAL_MT)") $(if $(NYUD),--nyud "$(NYUD)") $(WORDS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -100,6 +105,7 @@ help:
 	@echo 'make train TORCH_INDEX=ADDRESS      PyTorch from that index at the first installation, such as its build for CPUs'
 	@echo 'make train VENV_ARGS=--system-site-packages    with the PyTorch that the machine has'
 	@echo 'make data DETAIL_JSON=FILE VOC=FILE  put PASCAL in Detail in place, prepare it, check it; without files only check'
+	@echo 'make data PASCAL_MT=FILE NYUD=FILE  put PASCAL-Context and NYUD-v2 of multi-task papers in place, and check them'
 	@echo 'make demo MODEL=FILE                the web demo of a checkpoint (default: $(MODEL))'
 	@echo 'make docs                           the documentation as a site, in site/'
 	@echo 'make fault-test ARGS="--seed 7"       kills, full disks, dead workers, damaged files, with seeds; at most 20 minutes'

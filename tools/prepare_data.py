@@ -1,6 +1,7 @@
-"""Put PASCAL in Detail in place, prepare it and check that nothing is missing.
+"""Put PASCAL in Detail or the archives of multi-task papers in place, prepare and check them.
 
 python tools/prepare_data.py --annotations trainval_merged.json --voc VOCtrainval_03-May-2010.tar
+python tools/prepare_data.py --pascal-mt PASCAL_MT.tgz --nyud NYUDv2.tar.gz
 
 What is given is unpacked or linked to where the catalog looks (datasets/README.md); what is there already is kept. Give
 nothing to check what is there. A file in COCO's layout is recognised, and prepared as such. The exit code is 1 as long
@@ -54,6 +55,8 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--voc", metavar="PATH", help="VOCtrainval_03-May-2010.tar, or a folder that it was unpacked to"
     )
+    parser.add_argument("--pascal-mt", metavar="PATH", help="PASCAL_MT.tgz or PASCALContext.tar.gz, or its folder")
+    parser.add_argument("--nyud", metavar="PATH", help="NYUDv2.tar.gz or NYUD_MT.tgz, or its folder")
     parser.add_argument(
         "--data-dir", default=record_of("DATASETS.DATA_DIR").default, metavar="DIR", help="(default: %(default)s)"
     )
@@ -73,9 +76,12 @@ parse_early(__name__, parse_arguments)
 
 from maskrcnn_benchmark.data.coco.content import CocoContent
 from maskrcnn_benchmark.data.detail.content import DetailContent
+from maskrcnn_benchmark.data.pascal_context_mtl import PARTS, PascalContextMTLDataset
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.check_kinds import FILE_MISSING
+from maskrcnn_benchmark.data.preparation.mtl_placing import image_counts, label_counts, place_mtl
 from maskrcnn_benchmark.data.preparation.other_files import layout_of
+from maskrcnn_benchmark.data.preparation.part_index import index_parts
 from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
 from maskrcnn_benchmark.data.preparation.summary import nothing_to_learn, summarize
 from maskrcnn_benchmark.utils.files import mkdir
@@ -140,8 +146,49 @@ def check_coco(folder, index):
     return [*items, Item(f"index: {index}, {Path(index).stat().st_size / 1e6:.1f} MB")]
 
 
+def check_mtl(name, arguments):
+    """Prepare and check the archive of a multi-task paper that is in place; list of `Item`."""
+    items = []
+    if name == PascalContextMTLDataset.layout:
+        folder = Path(arguments.data_dir) / name / PascalContextMTLDataset.FOLDERS[PARTS].name
+        names = PascalContextMTLDataset(folder.parent, "trainval", tasks=()).ids
+        if folder.is_dir():
+            index = index_parts(folder, names, arguments.workers, progress=True)
+            items.append(Item(f"index of parts: {index}, {index.stat().st_size / 1e6:.1f} MB"))
+    for split, number, published in image_counts(name, arguments.data_dir):
+        remedy = None if number == published else "it is not the published list; take it from the archive again"
+        items.append(Item(f"{name}_{split}: {number} of {published} images", remedy))
+    counts = label_counts(name, arguments.data_dir)
+    for split, states in counts.items():
+        for state in states:
+            found = f"{name}_{split}, {state.task}: {state.found} of {state.total} labels"
+            items.append(Item(found, state.missing or None, needed=False))
+    states = [state for states in counts.values() for state in states]
+    broken = {state.task for state in states if state.missing}
+    complete = [task for task in dict.fromkeys(state.task for state in states) if task not in broken]
+    number = len(complete) + len(broken)
+    return [*items, Item(f"{name}: complete are {len(complete)} of {number} tasks: {', '.join(complete) or 'none'}")]
+
+
 def main(arguments=None):
     arguments = parse_arguments(arguments)
+    given = {"pascal_context_mtl": arguments.pascal_mt, "nyud_mtl": arguments.nyud}
+    items = []
+    for name, source in given.items():
+        if source:
+            mkdir(arguments.data_dir)
+            print(place_mtl(source, name, arguments.data_dir, arguments.copy), flush=True)
+        nothing_given = not any((arguments.annotations, arguments.voc, *given.values()))
+        if source or (nothing_given and (Path(arguments.data_dir) / name).is_dir()):
+            items += check_mtl(name, arguments)
+    if arguments.annotations or arguments.voc or not items:
+        items += prepare_detail(arguments)
+    print(*items, sep="\n")
+    return int(any(item.needed and item.remedy for item in items))
+
+
+def prepare_detail(arguments):
+    """Put PASCAL in Detail in place as far as it is given, and check it; list of `Item`."""
     folder = Path(arguments.data_dir) / arguments.name
     mkdir(folder)
     if arguments.voc:
@@ -161,8 +208,7 @@ def main(arguments=None):
     items = check_coco(folder, index) if is_coco else check(folder, index, arguments.expect)
     if is_coco and index is not None:
         print(summarize(index), flush=True)
-    print(*items, sep="\n")
-    return int(any(item.needed and item.remedy for item in items))
+    return items
 
 
 if __name__ == "__main__":

@@ -151,10 +151,16 @@ def _deformable(cfg: CfgNode) -> Iterator[str]:
 
 
 def _input(cfg: CfgNode) -> Iterator[str]:
-    """The range of the jitter is a range."""
-    low, high = cfg.INPUT.SCALE_JITTER
-    if low > high:
-        yield f"INPUT.SCALE_JITTER is {cfg.INPUT.SCALE_JITTER}, but the smaller factor comes first; exchange them"
+    """Ranges of factors are ranges, and images are scaled in one way."""
+    for name in ("SCALE_JITTER", "CROP_SCALES"):
+        low, high = cfg.INPUT[name]
+        if low > high:
+            yield f"INPUT.{name} is {cfg.INPUT[name]}, but the smaller factor comes first; exchange them"
+    if cfg.INPUT.CROP and (cfg.INPUT.SQUASH or tuple(cfg.INPUT.SCALE_JITTER) != (1.0, 1.0)):
+        yield "INPUT.CROP scales by CROP_SCALES alone; set INPUT.SQUASH to () and INPUT.SCALE_JITTER to (1.0, 1.0)"
+    if cfg.TEST.BBOX_AUG.ENABLED and (cfg.INPUT.CROP or cfg.INPUT.SQUASH):
+        name = "CROP" if cfg.INPUT.CROP else "SQUASH"
+        yield f"TEST.BBOX_AUG scales by INPUT.MIN_SIZE_TEST, but INPUT.{name} does not; turn one of them off"
 
 
 def _schedule(cfg: CfgNode) -> Iterator[str]:

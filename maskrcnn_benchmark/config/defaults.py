@@ -609,6 +609,34 @@ OPTIONS = [
             "padded to its size before scaling; (1.0, 1.0) is off",
         ),
         Option(
+            "INPUT.SQUASH",
+            (),
+            Either(Sequence(PIXELS, 0, 0), Sequence(PIXELS, 2, 2)),
+            "Images are scaled to this (height, width), whatever their shape, in training and testing; () scales by "
+            "MIN_SIZE_TRAIN and MIN_SIZE_TEST",
+        ),
+        Option(
+            "INPUT.CROP",
+            (),
+            Either(Sequence(PIXELS, 0, 0), Sequence(PIXELS, 2, 2)),
+            "Training: images keep their own pixels, are scaled by a factor of CROP_SCALES, and cut to (height, width) "
+            "where they are larger; testing: they keep their own pixels. () is off",
+        ),
+        Option("INPUT.CROP_SCALES", (1.0, 1.0), Sequence(Number(0.01, 4), 2, 2), "CROP: smallest and largest factor"),
+        Option(
+            "INPUT.CROP_MAX_SHARE",
+            1.0,
+            FRACTION,
+            "CROP: a window of which one semantic class covers a greater share is drawn again, nine times at most",
+        ),
+        Option(
+            "INPUT.PHOTOMETRIC",
+            False,
+            FLAG,
+            "Photometric distortion (Liu et al. 2016): brightness, contrast, saturation and hue, each of half the "
+            "images",
+        ),
+        Option(
             "INPUT.ROTATION",
             0.0,
             Number(0, 45),
@@ -662,6 +690,14 @@ OPTIONS = [
             'Part labels of PASCAL in Detail: "person6" (the six of PASCAL-Person-Part), "person24" (every named part '
             'of people; also called "person"), "superparts" (whole heads, arms, legs, ... of every class) or "all" '
             "(every named part of it)",
+        ),
+        Option(
+            "DATASETS.PROTOCOL",
+            "",
+            Choice("", "astmt"),
+            'How labels of PASCAL in Detail are read: "" as the file has them, or "astmt", as papers on PASCAL-Context '
+            "with five tasks do: 21 semantic classes with the background, and one map of six parts "
+            "(docs/pascal_context.md)",
         ),
         Option(
             "DATALOADER.NUM_WORKERS",
@@ -852,9 +888,10 @@ OPTIONS = [
         Option(
             "SOLVER.SCHEDULE",
             "step",
-            Choice("step", "cosine"),
-            '"step" (times GAMMA at each of STEPS) or "cosine" (down to 0 at MAX_ITER)',
+            Choice("step", "cosine", "poly"),
+            '"step" (times GAMMA at each of STEPS), "cosine" or "poly" (down to 0 at MAX_ITER)',
         ),
+        Option("SOLVER.POLY_POWER", 0.9, Number(0, 10, above=True), 'SCHEDULE "poly": power of what is left to do'),
         Option("SOLVER.GAMMA", 0.1, Number(0, 10), "Factor of the steps"),
         Option("SOLVER.STEPS", (30000,), Sequence(ITERATIONS, 0, 1000), "Iterations of the steps"),
         Option("SOLVER.WARMUP_FACTOR", 1.0 / 3, FRACTION, "The rate begins with this factor"),
@@ -1002,6 +1039,13 @@ OPTIONS = [
             'How boxes and masks are scored: "coco", "detail" (COCO\'s pairing without ranges of size, any number of '
             'detections per image) or "detail-toolkit": these, keypoints, image labels and proposals by the rules of '
             "PASCAL in Detail's own programs (docs/evaluation.md)",
+        ),
+        Option(
+            "TEST.CLASS_MEAN",
+            "annotated",
+            Choice("annotated", "all"),
+            'Mean IoU of semantic classes and parts: over the classes that are annotated anywhere ("annotated"), or '
+            'over all, of which those that never occur count as 0 ("all", as papers on PASCAL-Context and NYUD-v2 do)',
         ),
         Option(
             "TEST.EDGE_THRESHOLDS",

@@ -16,6 +16,8 @@ HOW_TO_MAKE = {
     "mini_maps": "python -m maskrcnn_benchmark.data.mini_detail --maps --out datasets/mini_maps",
     "detail": "make data DETAIL_JSON=FILE VOC=FILE",
     "photo_detail": "python tools/coco_to_detail.py --coco DIR",
+    "pascal_context_mtl": "make data PASCAL_MT=FILE",
+    "nyud_mtl": "make data NYUD=FILE",
 }
 
 
@@ -70,6 +72,22 @@ def _cityscapes():
     return entries
 
 
+# Layout of an archive of multi-task papers -> its factory, its folder of lists of images, and that of images
+_MTL = {
+    "pascal_context_mtl": ("PascalContextMTLDataset", "ImageSets/Context", "JPEGImages"),
+    "nyud_mtl": ("NYUDMTLDataset", "gt_sets", "images"),
+}
+
+
+def _mtl() -> dict[str, dict[str, Any]]:
+    """The multi-task archives' names, each of which is also its folder's."""
+    return {
+        f"{layout}_{split}": {"data_dir": layout, "split": split, "layout": layout}
+        for layout in _MTL
+        for split in SPLITS
+    }
+
+
 class DatasetCatalog:
     """The data sets that `DATASETS.TRAIN` and `DATASETS.TEST` can name.
 
@@ -81,11 +99,12 @@ class DatasetCatalog:
         DATA_DIR: folder that the paths of `DATASETS` are relative to, where the config's DATASETS.DATA_DIR names none.
         DATASETS: {name: entry}; more can be put in. An entry's keys tell its kind: img_dir and ann_file of a COCO JSON
             file; data_dir and split of PASCAL VOC; img_dir, ann_dir and split (with mode and mini) of Cityscapes;
+            data_dir, split and layout ("pascal_context_mtl", "nyud_mtl") of an archive of multi-task papers;
             datasets, the names of several that are to be one.
     """
 
     DATA_DIR = DEFAULT_DATA_DIR
-    DATASETS = {**_coco(), **_voc(), **_cityscapes()}
+    DATASETS = {**_coco(), **_voc(), **_cityscapes(), **_mtl()}
 
     @staticmethod
     def get(name: str, data_dir: str | os.PathLike | None = None, images: bool = True) -> dict[str, Any]:
@@ -139,6 +158,14 @@ def _read_entry(name, entry, data_dir):
     if {"img_dir", "ann_file"} <= keys:
         root, ann_file = data_dir / entry["img_dir"], data_dir / entry["ann_file"]
         return "COCODataset", {"root": str(root), "ann_file": str(ann_file)}, (ann_file, root)
+    if {"data_dir", "split", "layout"} <= keys and entry["layout"] in _MTL:
+        factory, lists, images = _MTL[entry["layout"]]
+        folder, parts = (
+            data_dir / entry["data_dir"],
+            ("train", "val") if entry["split"] == "trainval" else (entry["split"],),
+        )
+        args = {"data_dir": str(folder), "split": entry["split"]}
+        return factory, args, (*(folder / lists / f"{part}.txt" for part in parts), folder / images)
     if {"data_dir", "split"} <= keys:
         folder = data_dir / entry["data_dir"]
         needed = folder / "ImageSets" / "Main" / f"{entry['split']}.txt", folder / "JPEGImages"
@@ -150,8 +177,9 @@ def _read_entry(name, entry, data_dir):
     if "datasets" in keys:
         return "ConcatDataset", {"datasets": list(entry["datasets"])}, ()
     raise UserError(
-        f"DatasetCatalog.DATASETS[{name!r}] is {entry!r}; give img_dir and ann_file (COCO), data_dir and split (VOC), "
-        "img_dir, ann_dir and split (Cityscapes), or datasets (several as one)"
+        f"DatasetCatalog.DATASETS[{name!r}] is {entry!r}; give img_dir and ann_file (COCO), data_dir and split (VOC; "
+        f"with layout, one of {', '.join(_MTL)}, an archive of multi-task papers), img_dir, ann_dir and split "
+        "(Cityscapes), or datasets (several as one)"
     )
 
 

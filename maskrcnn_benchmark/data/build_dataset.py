@@ -16,6 +16,8 @@ from maskrcnn_benchmark.data.datasets import (
     COCODataset,
     ConcatDataset,
     DetailDataset,
+    NYUDMTLDataset,
+    PascalContextMTLDataset,
     PascalVOCDataset,
 )
 from maskrcnn_benchmark.data.detail.class_sets import CLASS_SETS
@@ -75,6 +77,8 @@ _PATHS = {
     "PascalVOCDataset": ("data_dir",),
     "CityScapesDataset": ("img_dir", "ann_dir"),
     "DetailDataset": ("ann_file", "root"),
+    "PascalContextMTLDataset": ("data_dir",),
+    "NYUDMTLDataset": ("data_dir",),
 }
 
 
@@ -195,11 +199,22 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
         logger.warning(words, args["ann_file"], name)
         args = {key: value for key, value in args.items() if key in ("ann_file", "root")}
         return _build_coco(cfg, name, args, options, is_train)
-    sets = {"parts": cfg.DATASETS.PARTS, "classes": cfg.DATASETS.CLASSES}
+    chosen = cfg.DATASETS
+    sets = {"parts": chosen.PARTS, "classes": chosen.CLASSES, "protocol": chosen.PROTOCOL}
     dataset = _make(cfg, DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
     if is_train:
         _tell_left_out(name, dataset, dataset.leave_out_unannotated())
     return dataset
+
+
+def _build_mtl(kind: type[AnnotatedDataset]) -> Callable[..., AnnotatedDataset]:
+    def build(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
+        dataset = _make(cfg, kind, **args, **options)
+        if is_train:
+            _tell_left_out(name, dataset, dataset.leave_out_unannotated())
+        return dataset
+
+    return build
 
 
 def _build_concat(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
@@ -226,4 +241,6 @@ BUILDERS = {
     "CityScapesDataset": _build_cityscapes,
     "DetailDataset": _build_detail,
     "ConcatDataset": _build_concat,
+    "PascalContextMTLDataset": _build_mtl(PascalContextMTLDataset),
+    "NYUDMTLDataset": _build_mtl(NYUDMTLDataset),
 }

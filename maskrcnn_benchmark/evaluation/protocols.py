@@ -9,6 +9,8 @@ from maskrcnn_benchmark.config.check import check_options
 BSDS, SEISM = "bsds", "seism"
 EDGE_CONVENTIONS = (BSDS, SEISM)
 DETAIL_TOOLKIT = "detail-toolkit"
+ANNOTATED, ALL = "annotated", "all"
+CLASS_MEANS = (ANNOTATED, ALL)
 DETECTION_PROTOCOLS = ("coco", "detail", DETAIL_TOOLKIT)
 
 
@@ -51,6 +53,8 @@ class Protocols:
 
     Attributes:
         edges: the `EdgeProtocol`.
+        class_mean: the mean IoU of semantic classes and parts is over those that are "annotated" anywhere, or over
+            "all", of which those that never occur count as 0 (Maninis et al., CVPR 2019, and who compare with them).
         detection: for boxes and masks "coco" (at most 100 detections per image, ranges of size) or "detail" (the same
             pairing without ranges of size, any number of detections); or "detail-toolkit", the rules of PASCAL in
             Detail's own programs for boxes, masks, keypoints, image labels and proposals.
@@ -58,8 +62,11 @@ class Protocols:
 
     edges: EdgeProtocol = field(default_factory=EdgeProtocol)
     detection: str = "coco"
+    class_mean: str = ANNOTATED
 
     def __post_init__(self) -> None:
+        if self.class_mean not in CLASS_MEANS:
+            raise ValueError(f"means are over {' or '.join(CLASS_MEANS)} classes, not {self.class_mean!r}")
         if self.detection not in DETECTION_PROTOCOLS:
             known = " and ".join(DETECTION_PROTOCOLS)
             raise ValueError(f"detection protocols are {known}, not {self.detection!r}")
@@ -70,4 +77,4 @@ def build_protocols(cfg: CfgNode) -> Protocols:
     check_options(cfg)
     test = cfg.TEST
     edges = EdgeProtocol(test.EDGE_THRESHOLDS, test.EDGE_MAX_DISTANCE, test.EDGE_NMS, test.EDGE_CONVENTIONS)
-    return Protocols(edges, test.DETECTION_PROTOCOL)
+    return Protocols(edges, test.DETECTION_PROTOCOL, class_mean=test.CLASS_MEAN)

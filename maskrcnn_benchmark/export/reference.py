@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from maskrcnn_benchmark.data.transforms import build_transforms
-from maskrcnn_benchmark.data.transforms.transforms import Resize
+from maskrcnn_benchmark.data.transforms.build import testing_resize
 from maskrcnn_benchmark.export.signature import heads_of
 from maskrcnn_benchmark.predict.trained_network import TrainedNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
@@ -21,7 +21,7 @@ class Reference:
 
     def __init__(self, network: TrainedNetwork) -> None:
         self.network = network
-        self.resize = Resize(network.cfg.INPUT.MIN_SIZE_TEST, network.cfg.INPUT.MAX_SIZE_TEST)
+        self.resize = testing_resize(network.cfg.INPUT)
         self.transforms = build_transforms(network.cfg, is_train=False)
 
     def input_of(self, image: Image.Image) -> np.ndarray:

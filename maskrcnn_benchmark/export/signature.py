@@ -84,7 +84,7 @@ def metadata(network: TrainedNetwork, tasks: Sequence[str]) -> dict[str, str]:
         "colours": "RGB, 0..255; the file itself normalises them and pads the image",
         "min_size": options.MIN_SIZE_TEST,
         "max_size": options.MAX_SIZE_TEST,
-        "resize": "bilinear with antialiasing: the shorter side to min_size, unless the longer would exceed max_size",
+        "resize": _resize_words(options),
     }
     outputs = {
         name: {"task": task.key, "shape": output.shape, "meaning": output.meaning}
@@ -105,3 +105,11 @@ def _config_text(cfg: CfgNode) -> str:
     tree = parse_yaml(cfg.dump(), "the config")
     drop_options(tree, _LEFT_OUT)
     return yaml.safe_dump(tree)
+
+
+def _resize_words(options):
+    if options.CROP:
+        return "none: the image's own pixels"
+    if options.SQUASH:
+        return f"bilinear with antialiasing, to height {options.SQUASH[0]} and width {options.SQUASH[1]}"
+    return "bilinear with antialiasing: the shorter side to min_size, unless the longer would exceed max_size"

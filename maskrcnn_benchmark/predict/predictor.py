@@ -176,10 +176,15 @@ class Predictor:
         options = self.network.cfg.INPUT
         scale = min(options.MIN_SIZE_TEST / min(size), options.MAX_SIZE_TEST / max(size))
         pixels = math.prod(size) * scale**2
+        reason = f"INPUT.MIN_SIZE_TEST {options.MIN_SIZE_TEST}, MAX_SIZE_TEST {options.MAX_SIZE_TEST}); lower them"
+        if options.SQUASH:
+            pixels, reason = math.prod(options.SQUASH), f"INPUT.SQUASH {options.SQUASH}); lower it"
+        if options.CROP:
+            pixels, reason = math.prod(size), "INPUT.CROP keeps its own pixels); make it smaller"
         if pixels > MOST_PIXELS:
             raise UserError(
                 f"an image of {size[0]}x{size[1]} would be shown to the network with {pixels / 1e6:.0f} million pixels "
-                f"(INPUT.MIN_SIZE_TEST {options.MIN_SIZE_TEST}, MAX_SIZE_TEST {options.MAX_SIZE_TEST}); lower them"
+                f"({reason}"
             )
 
     def __repr__(self) -> str:

@@ -26,6 +26,8 @@ TAKEN = (
     "MODEL.",
     "INPUT.MIN_SIZE_TEST",
     "INPUT.MAX_SIZE_TEST",
+    "INPUT.SQUASH",
+    "INPUT.CROP",
     "INPUT.PIXEL_MEAN",
     "INPUT.PIXEL_STD",
     "INPUT.TO_BGR255",
@@ -36,12 +38,14 @@ TAKEN = (
     "DATASETS.VOCABULARY",
     "DATASETS.CLASSES",
     "DATASETS.PARTS",
+    "DATASETS.PROTOCOL",
     "TEST.EMA",
     "TEST.DTYPE",
     "TEST.TF32",
     "TEST.DETECTIONS_PER_IMG",
     "TEST.BBOX_AUG.",
     "TEST.DETECTION_PROTOCOL",
+    "TEST.CLASS_MEAN",
     "TEST.EDGE_THRESHOLDS",
     "TEST.EDGE_MAX_DISTANCE",
     "TEST.EDGE_NMS",
@@ -66,7 +70,9 @@ _MOST = 2**16
 BOUNDS: dict[str, Range] = {
     "INPUT.MIN_SIZE_TEST": _SIDE,
     "INPUT.MAX_SIZE_TEST": _SIDE,
-    "DATALOADER.SIZE_DIVISIBILITY": Integer(0, 256),
+    "DATALOADER.SIZE_DIVISIBILITY": Integer(0, 512),
+    "INPUT.SQUASH": Sequence(_SIDE, 0, 2),
+    "INPUT.CROP": Sequence(_SIDE, 0, 2),
     "DATASETS.TRAIN": _DATA_SETS,
     "DATASETS.TEST": _DATA_SETS,
     "DATASETS.VOCABULARY": _DATA_SET_OR_NONE,
@@ -116,6 +122,8 @@ class Demand:
 def _pixels(cfg):
     """Pixels of the largest image that the network may see."""
     sizes = [(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)]
+    if cfg.INPUT.SQUASH:
+        sizes = [tuple(cfg.INPUT.SQUASH)]
     if cfg.TEST.BBOX_AUG.ENABLED:
         sizes += [(scale, cfg.TEST.BBOX_AUG.MAX_SIZE) for scale in cfg.TEST.BBOX_AUG.SCALES]
     step = max(1, cfg.DATALOADER.SIZE_DIVISIBILITY)

@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner
 from maskrcnn_benchmark.multitask.task_gradients import own_parameters
-from maskrcnn_benchmark.solver.lr_scheduler import WarmupCosineLR, WarmupMultiStepLR
+from maskrcnn_benchmark.solver.lr_scheduler import WarmupCosineLR, WarmupMultiStepLR, WarmupPolyLR
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import AdamW
 
@@ -157,7 +157,9 @@ def _without_decay(model: nn.Module) -> set[int]:
     return exempt
 
 
-def make_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> WarmupCosineLR | WarmupMultiStepLR:
+def make_lr_scheduler(
+    cfg: CfgNode, optimizer: torch.optim.Optimizer
+) -> WarmupCosineLR | WarmupMultiStepLR | WarmupPolyLR:
     """The schedule over `optimizer`, to be stepped once after every optimizer step.
 
     Raises `UserError` where an option is out of range.
@@ -171,4 +173,6 @@ def make_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> WarmupC
     }
     if solver.SCHEDULE == "cosine":
         return WarmupCosineLR(optimizer, max(1, solver.MAX_ITER), **warmup)
+    if solver.SCHEDULE == "poly":
+        return WarmupPolyLR(optimizer, max(1, solver.MAX_ITER), solver.POLY_POWER, **warmup)
     return WarmupMultiStepLR(optimizer, solver.STEPS, solver.GAMMA, **warmup)

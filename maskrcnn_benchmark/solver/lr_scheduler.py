@@ -103,3 +103,27 @@ class WarmupCosineLR(_WarmupLR):
     def decay(self, iteration: int) -> float:
         """The cosine's factor, from 1 to 0."""
         return 0.5 * (1 + math.cos(math.pi * min(iteration, self.max_iters) / self.max_iters))
+
+
+class WarmupPolyLR(_WarmupLR):
+    """Warm-up, under (1 - iteration / max_iters) to the power of `power` (Chen et al., DeepLab, 2018)."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_iters: int,
+        power: float = 0.9,
+        warmup_factor: float = 1.0 / 3,
+        warmup_iters: int = 500,
+        warmup_method: str = "linear",
+        last_epoch: int = -1,
+    ) -> None:
+        if max_iters <= 0:
+            raise ValueError(f"max_iters must be positive, not {max_iters}")
+        self.max_iters = max_iters
+        self.power = power
+        super().__init__(optimizer, warmup_factor, warmup_iters, warmup_method, last_epoch)
+
+    def decay(self, iteration: int) -> float:
+        """The power's factor, from 1 to 0."""
+        return (1 - min(iteration, self.max_iters) / self.max_iters) ** self.power

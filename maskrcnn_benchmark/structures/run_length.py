@@ -177,6 +177,30 @@ class RunLengths:
         return boxes
 
 
+def parts_on_top(
+    runs: RunLengths, owners: Sequence[int], labels: Sequence[int], count: int
+) -> tuple[np.ndarray, list[Window]]:
+    """Part labels of objects where every pixel has one owner: of parts that overlap, the later one holds.
+
+    Args:
+        runs: the masks of the parts, in the order in which they are painted.
+        owners, labels: for each part, the object that it belongs to and its label.
+        count: number of objects.
+
+    Returns:
+        pixels and windows, as `mask_windows.ObjectWindows` takes them.
+    """
+    order = np.arange(len(runs))
+    pixels, windows = runs.windows(order, owners, labels, count)
+    top = np.zeros((1, *runs.size), np.int32)
+    runs.paint(top, order, np.zeros(len(runs)), np.asarray(owners) + 1)
+    end = 0
+    for owner, (x, y, width, height) in enumerate(windows, 1):
+        begin, end = end, end + width * height
+        pixels[begin:end][(owner != top[0, x : x + width, y : y + height].T).reshape(-1)] = 0
+    return pixels, windows
+
+
 def _spread(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """All numbers of runs, int64 [sum of lengths]."""
     before = np.cumsum(lengths) - lengths

@@ -14,6 +14,8 @@ from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.data.detail.index import COUNTS
+from maskrcnn_benchmark.data.nyud_mtl import EDGE, NYUDMTLImage
+from maskrcnn_benchmark.data.pascal_context_mtl import LABEL_MAP, PascalContextMTLImage
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.edges.curves import METRICS, best_f, summarize_curves
 from maskrcnn_benchmark.evaluation.edges.maps import edge_levels
@@ -74,6 +76,29 @@ class DetailBoundaryReader(LabelReader):
         return image.counts["boundaries"] > 0
 
 
+class PascalContextMTLBoundaryReader(LabelReader):
+    """Where PASCAL-Context's class of 459 changes: where the Laplacian is not 0, thinned to lines of one pixel."""
+
+    def read(self, image: PascalContextMTLImage) -> BoundaryMap | None:
+        if not self.has(image):
+            return None
+        changes = cv2.Laplacian(image.label_map, cv2.CV_32F) != 0
+        return BoundaryMap.of_edges(torch.from_numpy(np.flatnonzero(thin(changes))), image.size)
+
+    def has(self, image: PascalContextMTLImage) -> bool:
+        return image.file(LABEL_MAP) is not None
+
+
+class NYUDMTLBoundaryReader(LabelReader):
+    """The edges that lie beside NYUD-v2's images."""
+
+    def read(self, image: NYUDMTLImage) -> BoundaryMap | None:
+        return image.boundary
+
+    def has(self, image: NYUDMTLImage) -> bool:
+        return image.file(EDGE) is not None
+
+
 def _size(mask: Any, name: str) -> tuple[int, int]:
     """(width, height) of a mask."""
     if not isinstance(mask, dict) or len(mask.get("size", ())) != 2:
@@ -112,7 +137,11 @@ class Boundary(Task):
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
-    label_readers = {"detail": DetailBoundaryReader}
+    label_readers = {
+        "detail": DetailBoundaryReader,
+        "pascal_context_mtl": PascalContextMTLBoundaryReader,
+        "nyud_mtl": NYUDMTLBoundaryReader,
+    }
     can_be_pasted = True
 
     def cards(self, counts: DatasetCounts) -> list[str]:

@@ -23,6 +23,7 @@ from maskrcnn_benchmark.config.defaults import (
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
+from maskrcnn_benchmark.data.pascal_context_mtl import PascalContextMTLImage
 from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
@@ -75,6 +76,16 @@ class DetailPartReader(LabelReader):
         return image.parts
 
     def has(self, image: DetailImage) -> bool:
+        return image.has_parts
+
+
+class PascalContextMTLPartReader(LabelReader):
+    """PASCAL-Part's parts of persons; an image on which no person has one is not annotated, as in the protocol."""
+
+    def read(self, image: PascalContextMTLImage) -> PartMask | None:
+        return image.part_masks
+
+    def has(self, image: PascalContextMTLImage) -> bool:
         return image.has_parts
 
 
@@ -247,7 +258,7 @@ class Part(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_field = "parts"
-    label_readers = {"detail": DetailPartReader}
+    label_readers = {"detail": DetailPartReader, "pascal_context_mtl": PascalContextMTLPartReader}
     can_be_pasted = True
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:
@@ -329,7 +340,7 @@ class Part(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return PartEvaluator(self, vocabulary)
+        return PartEvaluator(self, vocabulary, protocols.class_mean)
 
     def trivial(self, vocabulary: Vocabulary) -> ObjectMeans:
         """The most frequent boxes with what lies in them."""

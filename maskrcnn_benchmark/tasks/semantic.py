@@ -16,10 +16,12 @@ from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.data.cityscapes import CityScapesImage
 from maskrcnn_benchmark.data.cityscapes_labels import SEMANTIC as CITYSCAPES_CLASSES
-from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
+from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.datasets.voc import VOCImage
 from maskrcnn_benchmark.data.detail.image import DetailImage
 from maskrcnn_benchmark.data.image_file import read_labels
+from maskrcnn_benchmark.data.nyud_mtl import NYUDMTLImage
+from maskrcnn_benchmark.data.pascal_context_mtl import PascalContextMTLImage
 from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.dense.confusion import (
@@ -28,10 +30,10 @@ from maskrcnn_benchmark.evaluation.dense.confusion import (
     count_pairs,
     intersection_over_union,
     mean_iou,
-    mean_or_nan,
+    mean_over_classes,
 )
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.evaluation.protocols import ANNOTATED, Protocols
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
@@ -55,18 +57,23 @@ from maskrcnn_benchmark.visualization.palette import class_colours
 
 
 class DetailSemanticReader(LabelReader):
-    """All regions of PASCAL in Detail, painted in file order."""
+    """All regions of PASCAL in Detail, painted in file order.
 
-    def __init__(self, dataset: AnnotatedDataset) -> None:
+    What is no class is ignored, but background under DATASETS.PROTOCOL: so is there what nobody labelled, since that is
+    one of PASCAL-Context's rarer classes.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._rest = 0 if dataset.protocol else IGNORE_INDEX
         self._values = {name: value for value, name in enumerate(dataset.vocabulary.semantic_names)}
 
     def read(self, image: DetailImage) -> SemanticMap | None:
         if not image.regions:
             return None
         width, height = image.size
-        canvas = np.full((1, width, height), IGNORE_INDEX, np.uint8)
+        canvas = np.full((1, width, height), self._rest, np.uint8)
         # a region of no class is painted too: it may hide one that came before
-        values = [self._values.get(name, IGNORE_INDEX) for name in image.names]
+        values = [self._values.get(name, self._rest) for name in image.names]
         image.runs.paint(canvas, range(len(values)), np.zeros(len(values)), values)
         return SemanticMap(torch.from_numpy(row_major(canvas)[0]))
 
@@ -97,6 +104,29 @@ class CityScapesSemanticReader(LabelReader):
 
     def has(self, image: CityScapesImage) -> bool:
         return image.label_path.is_file()
+
+
+class PascalContextMTLSemanticReader(LabelReader):
+    """VOC 2012's 21 classes where VOC labelled the image, else those derived from PASCAL-Context; 255 is ignored."""
+
+    def read(self, image: PascalContextMTLImage) -> SemanticMap | None:
+        path = image.semantic_path
+        if path is None:
+            return None
+        return SemanticMap(torch.from_numpy(image.read_classes(path, len(image.dataset.CLASSES) + 1, "VOC")))
+
+    def has(self, image: PascalContextMTLImage) -> bool:
+        return image.semantic_path is not None
+
+
+class NYUDMTLSemanticReader(LabelReader):
+    """NYUD-v2's 40 classes; what is not labelled is ignored."""
+
+    def read(self, image: NYUDMTLImage) -> SemanticMap | None:
+        return image.semantic
+
+    def has(self, image: NYUDMTLImage) -> bool:
+        return image.semantic_path is not None
 
 
 # Cells across the image, per side, of the trivial model
@@ -163,6 +193,8 @@ class Semantic(Task):
         "detail": DetailSemanticReader,
         "voc": VOCSemanticReader,
         "cityscapes": CityScapesSemanticReader,
+        "pascal_context_mtl": PascalContextMTLSemanticReader,
+        "nyud_mtl": NYUDMTLSemanticReader,
     }
     can_be_pasted = is_pasted_by_class = True
 
@@ -213,7 +245,7 @@ class Semantic(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return SemanticEvaluator(self, vocabulary)
+        return SemanticEvaluator(self, vocabulary, protocols.class_mean)
 
     def trivial(self, vocabulary: Vocabulary) -> MeanMap:
         """The majority class at each place."""
@@ -281,19 +313,24 @@ def _rename_pixels(value_of: torch.Tensor, label: SemanticMap) -> SemanticMap:
 class SemanticEvaluator(Evaluator):
     """mIoU, pixel accuracy, mean class accuracy and frequency-weighted IoU (Long et al. 2015) over all images at once.
 
-    Unlabelled pixels do not count, and means are over the classes that occur in the annotations.
+    Unlabelled pixels do not count, and means are over the classes that occur in the annotations or, with the class mean
+    "all", over all classes, of which those that never occur count as 0.
 
     Args:
         task: the task that is scored.
         vocabulary: names each value of the semantic map.
+        class_mean: one of `protocols.CLASS_MEANS`.
     """
 
-    def __init__(self, task: Task, vocabulary: Vocabulary) -> None:
+    def __init__(self, task: Task, vocabulary: Vocabulary, class_mean: str = ANNOTATED) -> None:
+        self.class_mean = class_mean
         self.class_names = tuple(vocabulary.semantic_names)
         self.num_classes = len(self.class_names)
+        whole = "all classes, those that never occur as 0"
+        means = "the classes that are annotated anywhere" if class_mean == ANNOTATED else whole
         self.protocol = (
             f"IoU and accuracy of {self.num_classes} classes from one confusion matrix of all images' labelled pixels, "
-            f"means over the classes that are annotated anywhere (Long et al. 2015)"
+            f"means over {means} (Long et al. 2015)"
         )
         super().__init__(task, vocabulary)
 
@@ -307,9 +344,9 @@ class SemanticEvaluator(Evaluator):
         pixels = confusion.sum()
         iou, accuracy = intersection_over_union(confusion), class_accuracy(confusion)
         metrics = {
-            "mIoU": mean_or_nan(iou),
+            "mIoU": mean_over_classes(iou, self.class_mean),
             "pixel-accuracy": float(np.trace(confusion) / pixels) if pixels else np.nan,
-            "mean-accuracy": mean_or_nan(accuracy),
+            "mean-accuracy": mean_over_classes(accuracy, self.class_mean),
             "fwIoU": float(np.nansum(iou * confusion.sum(axis=1)) / pixels) if pixels else np.nan,
         }
         per_class = {

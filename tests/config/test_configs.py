@@ -18,7 +18,7 @@ TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 ROOT = Path(__file__).parents[2] / "configs"
 # None of the original's
-OURS = ("detail/", "bases/", "timm/", "new_baselines/", "e2e_cascade")
+OURS = ("detail/", "pascal_context/", "nyud/", "bases/", "timm/", "new_baselines/", "e2e_cascade")
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.yaml"))
 
 # File, trunk, what it answers, classes with background, and: learning rate x images a step x iterations

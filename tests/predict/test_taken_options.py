@@ -81,7 +81,7 @@ def test_nothing_is_told_of_what_is_the_same_here(caplog):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("DATALOADER.SIZE_DIVISIBILITY", 512),
+        ("DATALOADER.SIZE_DIVISIBILITY", 1024),
         ("DATALOADER.SIZE_DIVISIBILITY", 60000),
         ("MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO", 16),
         ("MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO", 100000),

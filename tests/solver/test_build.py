@@ -111,6 +111,13 @@ def test_cosine_falls_to_zero_at_the_last_iteration(cfg):
     assert values[2] == pytest.approx(0.05 * (1 + 0.5**0.5)) and values[8] == pytest.approx(0.0, abs=1e-12)
 
 
+def test_poly_is_a_power_of_what_is_left(cfg):
+    cfg.merge_from_list(["SOLVER.SCHEDULE", "poly", "SOLVER.MAX_ITER", 8, "SOLVER.WARMUP_ITERS", 0])
+    optimizer = make_optimizer(cfg, small_model())
+    values = rates(make_lr_scheduler(cfg, optimizer), optimizer, 10)
+    assert values == pytest.approx([0.1 * (1 - min(k, 8) / 8) ** 0.9 for k in range(10)])
+
+
 def test_a_schedule_goes_on_where_its_state_was_saved(cfg):
     cfg.merge_from_list(["SOLVER.STEPS", (6, 8)])
     optimizer = make_optimizer(cfg, small_model())
@@ -128,7 +135,7 @@ def test_a_schedule_goes_on_where_its_state_was_saved(cfg):
 
 def test_wrong_schedules_are_the_users_errors(cfg):
     optimizer = make_optimizer(cfg, small_model())
-    for key, value in (("SCHEDULE", "poly"), ("WARMUP_METHOD", "slow"), ("STEPS", (5, 3))):
+    for key, value in (("SCHEDULE", "exponential"), ("WARMUP_METHOD", "slow"), ("STEPS", (5, 3))):
         broken = cfg.clone()
         broken.SOLVER[key] = value
         with pytest.raises(UserError, match=f"SOLVER.{key}"):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mtl_sets import draw_scene, write_nyud, write_pascal
 
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.utils.errors import UserError
@@ -119,3 +120,14 @@ def test_that_the_page_cannot_be_written_is_said_before_anything_is_counted(mini
     (tmp_path / "new" / "page.html").mkdir(parents=True)
     with pytest.raises(UserError, match=r"cannot write .*page\.html: Is a directory"):
         run(monkeypatch, tmp_path, "--annotations", mini / "annotations.json", "--workers", 0)
+
+
+def test_multi_task_archives_of_a_config(tmp_path, monkeypatch):
+    scenes = {"0001": draw_scene(), "0002": draw_scene(with_person=False)}
+    write_pascal(tmp_path / "pascal_context_mtl", scenes)
+    write_nyud(tmp_path / "nyud_mtl", scenes)
+    config = ("--config-file", ROOT / "configs" / "detail" / "mini_semantic_R_18_FPN.yaml", "--sample", 2)
+    for name, label in (("pascal_context_mtl_train", "tvmonitor"), ("nyud_mtl_val", "otherfurniture")):
+        text = run(monkeypatch, tmp_path, *config, "--dataset", name, "--workers", 0, "DATASETS.DATA_DIR", tmp_path)
+        assert images_by_phase(text)[0] == "2" and label in text
+        assert len(samples_of(text)) == 2

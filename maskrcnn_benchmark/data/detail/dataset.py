@@ -19,6 +19,8 @@ from maskrcnn_benchmark.structures.part_mask import PartSet
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
+PROTOCOLS = ("", "astmt")
+BACKGROUND = "background"
 SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val")}
 
 
@@ -54,6 +56,7 @@ class DetailDataset(AnnotatedDataset):
         tasks: Iterable[str] | None = None,
         keep_crowd: bool = True,
         classes: str = "all",
+        protocol: str = "",
     ) -> None:
         """Open a data set.
 
@@ -66,17 +69,28 @@ class DetailDataset(AnnotatedDataset):
             tasks: keys of `tasks.TASKS` whose annotations are wanted; the others stay None. None wants all.
             keep_crowd: keep `iscrowd` records of categories with instances; training leaves them out.
             classes: the set of classes, one of `class_sets.CLASS_SETS`.
+            protocol: one of `PROTOCOLS`: "astmt" has 21 semantic classes, the background among them, which is whatever
+                is none of the 20; and of "person6" one owner for each pixel, every object being annotated where any
+                has a part. It needs `classes` "all" or "voc20", and `parts` "person6".
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
         self.root = None if root is None else Path(root)
         if self.root is not None and not self.root.is_dir():
             raise UserError(f"no such folder of images: {self.root}")
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"protocols are {', '.join(map(repr, PROTOCOLS))}, not {protocol!r}")
+        if protocol and (classes not in ("all", "voc20") or parts != "person6"):
+            raise UserError(
+                f"DATASETS.PROTOCOL {protocol!r} is about VOC's 20 classes and six parts, but DATASETS.CLASSES is "
+                f"{classes!r} and DATASETS.PARTS {parts!r}; leave both as they are by default"
+            )
+        self.protocol = protocol
         self.transforms = transforms
         self.keep_crowd = keep_crowd
         self.file = open_detail_file(ann_file)
         self.ids = self._ids_of_split(split)
-        self.vocabulary = self._read_vocabulary(parts, classes)
+        self.vocabulary = self._read_vocabulary(parts, "voc20" if protocol else classes)
         self.thing_labels = {name: i + 1 for i, name in enumerate(self.vocabulary.thing_names)}
         ids = self.class_ids()
         self.contiguous_category_id_to_json_id = {label: ids[name] for name, label in self.thing_labels.items()}
@@ -146,7 +160,7 @@ class DetailDataset(AnnotatedDataset):
         superparts = {part: self.file.superparts[key] for key, part in self.file.parts.items()}
         return Vocabulary(
             thing_names=thing_names,
-            semantic_names=semantic_names,
+            semantic_names=(BACKGROUND, *semantic_names) if self.protocol else semantic_names,
             image_label_names=semantic_names,
             parts=PartSet.from_names(parts, parts_of_things, superparts),
             joints=DETAIL_JOINTS,

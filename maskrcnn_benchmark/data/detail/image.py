@@ -13,7 +13,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.file_regions import FileRegions
 from maskrcnn_benchmark.structures.mask_windows import MaskWindows, ObjectWindows
 from maskrcnn_benchmark.structures.part_mask import PartMask
-from maskrcnn_benchmark.structures.run_length import RunLengths
+from maskrcnn_benchmark.structures.run_length import RunLengths, parts_on_top
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -140,14 +140,21 @@ class DetailImage(AnnotatedImage):
             self.size,
             lambda k: f"{name_of(self.records[parts[k][0]], 'segmentation')}, part {parts[k][1]['part_id']}",
         )
+        if self.dataset.protocol:
+            painted = parts_on_top(runs, [i for i, _, _ in parts], [label for _, _, label in parts], len(self.records))
+            everyone = torch.ones(len(self.records), dtype=torch.bool)
+            return self._part_mask(painted, everyone)
         # the large first: an eye stays visible on a head whichever comes first in the file
         order = np.argsort(-runs.areas, kind="stable")
         owners, labels = np.array([i for i, _, _ in parts]), np.array([label for _, _, label in parts])
-        pixels, windows = runs.windows(order, owners[order], labels[order], len(self.records))
         annotated = torch.zeros(len(self.records), dtype=torch.bool)
         annotated[owners] = True
+        return self._part_mask(runs.windows(order, owners[order], labels[order], len(self.records)), annotated)
+
+    def _part_mask(self, painted, annotated):
+        pixels, windows = painted
         maps = ObjectWindows(torch.from_numpy(pixels), windows, self.size)
-        return PartMask.of_windows(maps, annotated, self.dataset.vocabulary.parts)  # type: ignore[arg-type]
+        return PartMask.of_windows(maps, annotated, self.dataset.vocabulary.parts)
 
     @cached_property
     def _extents(self) -> list[tuple[int, Sequence[float]]]:

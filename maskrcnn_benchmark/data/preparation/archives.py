@@ -67,6 +67,8 @@ def list_files(path: str | os.PathLike, limits: Limits) -> dict[str, int]:
     files, total = {}, 0
     _check_directory(path, limits)
     for count, entry in enumerate(_entries(path), 1):
+        if entry.name == "." and not entry.is_file and not entry.danger:
+            continue  # the folder that was packed
         danger = entry.danger or _danger_of_name(entry.name)
         if danger:
             raise UserError(f"{path}: its entry {entry.name[:80]!r} {danger}; {_NOTHING}")

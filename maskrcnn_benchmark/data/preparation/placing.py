@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from maskrcnn_benchmark.data.preparation.archives import Limits, copy_files, is_archive, list_files
@@ -42,7 +43,7 @@ def place_images(voc: str | os.PathLike, folder: str | os.PathLike, copy: bool =
     source = _jpeg_folder(voc) if voc.is_dir() else None
     if source is not None:
         if not target.exists() and not copy:
-            return _link(source, target)
+            return link(source, target)
         if target.exists() and source.samefile(target):
             return f"{target}: is {source} already"
         files = {path.name: path for path in source.iterdir() if path.suffix.lower() in _JPEG}
@@ -59,7 +60,7 @@ def place_images(voc: str | os.PathLike, folder: str | os.PathLike, copy: bool =
     missing = sorted(sizes.keys() - present.keys())
     if missing:
         # what a link leads to may lie on another disk
-        with _workshop(target.resolve(), sum(sizes[name] for name in missing)) as fresh:
+        with room_for(target.resolve(), sum(sizes[name] for name in missing)) as fresh:
             fresh.mkdir()
             if source is None:
                 copy_files(voc, {files[name]: fresh / name for name in missing}, {files[n]: sizes[n] for n in missing})
@@ -101,8 +102,8 @@ def place_annotations(source: str | os.PathLike, folder: str | os.PathLike, copy
             )
         return f"{target}: was there"
     if not packed and not copy:
-        return _link(source, target)
-    with _workshop(target, sizes[name]) as fresh:
+        return link(source, target)
+    with room_for(target, sizes[name]) as fresh:
         if packed:
             copy_files(source, {name: fresh}, sizes)
         else:
@@ -154,7 +155,8 @@ def _json_in_archive(archive, names):
     return (known or found)[0]
 
 
-def _link(source, target):
+def link(source: Path, target: Path) -> str:
+    """Make a symbolic link to a file or a folder; returns one line that says so."""
     try:
         target.unlink(missing_ok=True)  # a link to what is gone
         target.symlink_to(source.resolve(), target_is_directory=source.is_dir())
@@ -164,8 +166,10 @@ def _link(source, target):
 
 
 @contextlib.contextmanager
-def _workshop(target, size):
-    """A path to make something at that is then renamed to `target`; it is gone afterwards, whatever happens."""
+def room_for(target: Path, size: int) -> Iterator[Path]:
+    """A path to make something of `size` bytes at that is then renamed to `target`; it is gone afterwards, whatever
+    happens. Raises `UserError` where the disk has no room for it.
+    """
     free = shutil.disk_usage(target.parent).free
     if free < size:
         raise UserError(f"{target.parent} has {free / 2**30:.1f} GiB free, but {size / 2**30:.1f} GiB are needed")

@@ -6,12 +6,17 @@ from maskrcnn_benchmark.data.transforms.transforms import (
     AsBytes,
     ColorJitter,
     Compose,
+    NativeSize,
     Normalize,
+    PhotometricDistortion,
+    RandomCrop,
     RandomHorizontalFlip,
     RandomRotation,
     RandomVerticalFlip,
     Resize,
     ScaleJitter,
+    Squash,
+    SquashJitter,
     ToTensor,
 )
 
@@ -38,10 +43,19 @@ def build_byte_transforms(cfg: CfgNode, is_train: bool = True) -> Compose:
 
 def _training_transforms(options):
     """(what changes colours, what changes shapes), in this order."""
-    resize = Resize(options.MIN_SIZE_TRAIN, options.MAX_SIZE_TRAIN)
-    if tuple(options.SCALE_JITTER) != (1.0, 1.0):
-        resize = ScaleJitter(resize.min_size, resize.max_size, options.SCALE_JITTER, _mean_colour(options))
+    jitter = tuple(options.SCALE_JITTER)
+    if options.CROP:
+        resize = RandomCrop(options.CROP[::-1], options.CROP_SCALES, options.CROP_MAX_SHARE)
+    elif options.SQUASH:
+        size = options.SQUASH[::-1]
+        resize = Squash(size) if jitter == (1.0, 1.0) else SquashJitter(size, jitter, _mean_colour(options))
+    else:
+        resize = Resize(options.MIN_SIZE_TRAIN, options.MAX_SIZE_TRAIN)
+        if jitter != (1.0, 1.0):
+            resize = ScaleJitter(resize.min_size, resize.max_size, jitter, _mean_colour(options))
     colours = [ColorJitter(options.BRIGHTNESS, options.CONTRAST, options.SATURATION, options.HUE)]
+    if options.PHOTOMETRIC:
+        colours.append(PhotometricDistortion())
     flips = [
         RandomHorizontalFlip(options.HORIZONTAL_FLIP_PROB_TRAIN),
         RandomVerticalFlip(options.VERTICAL_FLIP_PROB_TRAIN),
@@ -52,7 +66,14 @@ def _training_transforms(options):
 
 
 def _testing_transforms(options):
-    return [Resize(options.MIN_SIZE_TEST, options.MAX_SIZE_TEST)]
+    return [testing_resize(options)]
+
+
+def testing_resize(options: CfgNode) -> Resize:
+    """In which size a network sees an image in testing, by the group INPUT."""
+    if options.CROP:
+        return NativeSize()
+    return Squash(options.SQUASH[::-1]) if options.SQUASH else Resize(options.MIN_SIZE_TEST, options.MAX_SIZE_TEST)
 
 
 def _mean_colour(options):

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import functional as F
 
 from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM
+from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.rotation import rotate_array
 
 AnyImage = Image.Image | torch.Tensor  # RGB
@@ -113,6 +114,105 @@ class ScaleJitter(Resize):
         return f"ScaleJitter(min_size={self.min_size}, max_size={self.max_size}, scale_range={self.scale_range})"
 
 
+class NativeSize(Resize):
+    """Leave images in their own pixels, or scale them by one factor.
+
+    Args:
+        factor: that of width and height.
+    """
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__(1)
+        self.factor = factor
+
+    def get_size(self, image_size: Sequence[int]) -> tuple[int, int]:
+        width, height = image_size
+        return max(1, round(width * self.factor)), max(1, round(height * self.factor))
+
+    def scaled(self, factor: float) -> "NativeSize":
+        """One to sizes that are `factor` times as large."""
+        return NativeSize(self.factor * factor)
+
+    def __repr__(self) -> str:
+        return f"NativeSize({self.factor:g})"
+
+
+class Squash(Resize):
+    """Scale to one size whatever the shape of the image, so that circles become ellipses.
+
+    Args:
+        size: (width, height) in pixels.
+    """
+
+    def __init__(self, size: Sequence[int]) -> None:
+        super().__init__(min(size), max(size))
+        self.size = size[0], size[1]
+
+    def get_size(self, image_size: Sequence[int]) -> tuple[int, int]:
+        return self.size
+
+    def scaled(self, factor: float) -> "Squash":
+        """One to a size that is `factor` times as large."""
+        return Squash([max(1, round(factor * side)) for side in self.size])
+
+    def __repr__(self) -> str:
+        return f"Squash({self.size})"
+
+
+class SquashJitter(ScaleJitter):
+    """`ScaleJitter` about the size of `Squash`."""
+
+    def __init__(self, size: Sequence[int], scale_range: Sequence[float], fill: Sequence[int] = (0, 0, 0)) -> None:
+        super().__init__(min(size), max(size), scale_range, fill)
+        self.size = size[0], size[1]
+
+    def get_size(self, image_size: Sequence[int]) -> tuple[int, int]:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"SquashJitter({self.size}, scale_range={self.scale_range})"
+
+
+class RandomCrop:
+    """Scale an image by a random factor, then cut out a window wherever it is larger than that; nothing is padded.
+
+    A window of which one semantic class covers more than `max_share` of the labelled pixels is drawn again, at most
+    nine times; the last one stays.
+
+    Args:
+        size: (width, height) of the window.
+        scale_range: (smallest, largest) factor; drawn uniformly.
+        max_share: 1 takes the first window.
+    """
+
+    TRIES = 10
+
+    def __init__(self, size: Sequence[int], scale_range: Sequence[float] = (1.0, 1.0), max_share: float = 1.0) -> None:
+        self.size = size[0], size[1]
+        self.scale_range = tuple(scale_range)
+        self.max_share = max_share
+
+    def __call__(self, image: AnyImage, annotations: Any = None) -> tuple[AnyImage, Any]:
+        width, height = size_of(image)
+        factor = random.uniform(*self.scale_range)
+        scaled = max(1, round(width * factor)), max(1, round(height * factor))
+        image, annotations = resize_both(image, annotations, scaled)
+        wide, high = (min(side, limit) for side, limit in zip(scaled, self.size))
+        if (wide, high) == scaled:
+            return image, annotations
+        semantic = getattr(annotations, "semantic", None)
+        labels = None if semantic is None or self.max_share >= 1 else semantic.labels.numpy()
+        for _ in range(self.TRIES):
+            left, top = random.randint(0, scaled[0] - wide), random.randint(0, scaled[1] - high)
+            if labels is None or _largest_share(labels[top : top + high, left : left + wide]) <= self.max_share:
+                break
+        box = left, top, left + wide, top + high
+        return _crop(image, box), annotations.crop(box) if annotations is not None else None
+
+    def __repr__(self) -> str:
+        return f"RandomCrop({self.size}, scale_range={self.scale_range}, max_share={self.max_share:g})"
+
+
 class RandomHorizontalFlip:
     """Mirror left and right with probability `prob`."""
 
@@ -186,6 +286,38 @@ class ColorJitter:
         return f"ColorJitter({changes})"
 
 
+class PhotometricDistortion:
+    """Change brightness, contrast, saturation and hue, each with probability 1/2 (Liu et al., SSD, ECCV 2016).
+
+    Brightness moves by at most 32 of 255, contrast and saturation change by a factor in 0.5..1.5, the hue turns by at
+    most 18 degrees. Contrast comes before saturation and hue, or after them, as often.
+    """
+
+    BRIGHTNESS, FACTORS, HUE = 32 / 255, (0.5, 1.5), 18 / 360
+
+    def __call__(self, image: Image.Image, annotations: Any = None) -> tuple[Image.Image, Any]:
+        pixels: Any = np.asarray(image, np.float32) / 255
+        if random.randrange(2):
+            pixels = pixels + np.float32(random.uniform(-self.BRIGHTNESS, self.BRIGHTNESS))
+        contrast = random.uniform(*self.FACTORS) if random.randrange(2) else None
+        comes_first = bool(random.randrange(2))
+        if contrast is not None and comes_first:
+            pixels = pixels * np.float32(contrast)
+        saturation = random.uniform(*self.FACTORS) if random.randrange(2) else 1.0
+        turn = random.uniform(-self.HUE, self.HUE) if random.randrange(2) else 0.0
+        if saturation != 1 or turn:
+            hsv = cv2.cvtColor(pixels.clip(0, 1), cv2.COLOR_RGB2HSV)  # hue in degrees, the others in 0..1
+            hsv[..., 0] = (hsv[..., 0] + np.float32(360 * turn)) % 360
+            hsv[..., 1] = (hsv[..., 1] * np.float32(saturation)).clip(0, 1)
+            pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+        if contrast is not None and not comes_first:
+            pixels = pixels * np.float32(contrast)
+        return Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)), annotations
+
+    def __repr__(self) -> str:
+        return "PhotometricDistortion()"
+
+
 class AsBytes:
     """PIL RGB image -> uint8 [3, H, W] tensor, the channels of a pixel side by side in memory as PIL hands them out."""
 
@@ -248,6 +380,12 @@ def resize_both(image: AnyImage, annotations: Any, size: Sequence[int]) -> tuple
 def size_of(image: AnyImage) -> tuple[int, int]:
     """(width, height) of a PIL image or of a tensor [3, H, W]."""
     return (image.shape[-1], image.shape[-2]) if isinstance(image, torch.Tensor) else image.size
+
+
+def _largest_share(labels):
+    """The share of the most frequent class among the labelled pixels of a map uint8 [H, W]; 0 without any."""
+    counts = np.bincount(labels.reshape(-1), minlength=IGNORE_INDEX + 1)[:IGNORE_INDEX]
+    return counts.max() / max(counts.sum(), 1)
 
 
 def _resize(image, size):

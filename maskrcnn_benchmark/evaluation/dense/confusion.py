@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from maskrcnn_benchmark.evaluation.protocols import ALL
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -70,6 +71,19 @@ def class_accuracy(confusion: np.ndarray) -> np.ndarray:
 def mean_iou(confusion: np.ndarray) -> float:
     """Mean IoU over the classes that occur in the ground truth; nan where none does."""
     return mean_or_nan(intersection_over_union(confusion))
+
+
+def mean_over_classes(values: np.ndarray, class_mean: str) -> float:
+    """Mean of one number per class, nan for a class that never occurs.
+
+    Args:
+        values: float [C].
+        class_mean: one of `protocols.CLASS_MEANS`: "annotated" leaves classes that never occur out, "all" counts them
+            as 0. Where none occurs the mean is nan in either case.
+    """
+    if class_mean == ALL and not np.isnan(values).all():
+        values = np.nan_to_num(values)
+    return mean_or_nan(values)
 
 
 def mean_or_nan(values: np.ndarray) -> float:

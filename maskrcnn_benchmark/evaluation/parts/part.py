@@ -12,6 +12,7 @@ from maskrcnn_benchmark.evaluation.dense.confusion import (
     intersection_over_union,
     mean_iou,
     mean_or_nan,
+    mean_over_classes,
 )
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.parts.people import (
@@ -22,6 +23,7 @@ from maskrcnn_benchmark.evaluation.parts.people import (
     rank_people,
     read_people,
 )
+from maskrcnn_benchmark.evaluation.protocols import ANNOTATED
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -81,15 +83,19 @@ class PartEvaluator(Evaluator):
 
     Where no label belongs to a body, all this is over all labels, and "people" are all things that own parts.
 
+    With the class mean "all" the two mIoU are over all labels, of which those that never occur count as 0.
+
     Args:
         task: the task that is scored.
         vocabulary: names the parts and the things.
+        class_mean: one of `protocols.CLASS_MEANS`.
 
     Raises:
         UserError: the vocabulary has no parts.
     """
 
-    def __init__(self, task: Any, vocabulary: Vocabulary) -> None:
+    def __init__(self, task: Any, vocabulary: Vocabulary, class_mean: str = ANNOTATED) -> None:
+        self.class_mean = class_mean
         part_set, thing_names = vocabulary.parts, vocabulary.thing_names
         if part_set is None:
             raise UserError(f"the data set names no parts: evaluate it with MODEL.{task.switch} False")
@@ -106,6 +112,8 @@ class PartEvaluator(Evaluator):
     @property
     def protocol(self) -> str:  # type: ignore[override]
         what = f"the {len(self.group_names) - 1} parts of PASCAL-Person-Part" if self.has_body else "all parts"
+        if self.class_mean != ANNOTATED:
+            what += " (mIoU with those that never occur as 0)"
         return (
             f"mIoU, AP^p, PCP and AP^r over {what}; VOC area AP, vol = mean over IoU .1:.1:.9, duplicates are wrong; "
             f"detections enter the map from score {SCORE_THRESHOLD:g}, the ranking from {INSTANCE_THRESHOLD:g}"
@@ -135,8 +143,8 @@ class PartEvaluator(Evaluator):
         of_people, of_parts = precision[:, PERSON], precision[:, PERSON + 1 :]
         mean_of_parts = np.array([mean_or_nan(row) for row in of_parts])
         metrics = {
-            "mIoU": mean_iou(grouped),
-            "mIoU-named": mean_iou(named),
+            "mIoU": mean_over_classes(intersection_over_union(grouped), self.class_mean),
+            "mIoU-named": mean_over_classes(intersection_over_union(named), self.class_mean),
             "APp50": float(of_people[_PLACE[50]]),
             "APp-vol": float(of_people.mean()),
             "PCP50": mean_or_nan(np.concatenate([np.zeros(0), *(record.shares for record in people)])),
