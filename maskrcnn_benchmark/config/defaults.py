@@ -942,11 +942,25 @@ OPTIONS = [
             "themselves)",
         ),
         Option(
+            "TEST.BOUNDARY_PROTOCOL",
+            "",
+            Choice("", "seism", "mti_net", "sak"),
+            'Boundaries by the rules of a published program, "seism", "mti_net" or "sak" (docs/evaluation.md), with '
+            'TEST.EDGE_MAX_DISTANCE; "" by TEST.EDGE_*',
+        ),
+        Option(
             "TEST.SINGLE_TASK_RESULTS",
             "",
             PATH_OR_NONE,
             'JSON file with the headline metrics of single-task networks, to state Delta_m against them; "" for none '
             "(docs/evaluation.md)",
+        ),
+        Option(
+            "TEST.IMAGE_LIST",
+            "",
+            PATH_OR_NONE,
+            "Text file that names images, one a line, on which all scores are stated as well, such as seism's "
+            'test_new.txt; "" for none',
         ),
         Option(
             "TEST.TRIVIAL",

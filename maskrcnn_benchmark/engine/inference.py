@@ -19,6 +19,7 @@ from maskrcnn_benchmark.data.batches import Batches
 from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.engine.bbox_aug import BoxAugmentation, build_bbox_aug
 from maskrcnn_benchmark.engine.evaluation_report import EvaluationReport
+from maskrcnn_benchmark.engine.image_subset import read_image_subset
 from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.engine.results import check_expected_results, tasks_by_iou_type
 from maskrcnn_benchmark.engine.scoring import ScoringPool
@@ -154,6 +155,7 @@ class Evaluation:
             set's images; 0 writes no report.
         interactions: of the tasks in training, as `Interactions.summary` returns them, for `results.json` and the
             report; None where they are not known.
+        image_list: file with the names of images on which scores are stated as well; "" for none.
     """
 
     tasks: Sequence[Task]
@@ -164,6 +166,7 @@ class Evaluation:
     sigma_tolerance: float = 4
     num_examples: int = 0
     interactions: dict[str, Any] | None = None
+    image_list: str = ""
 
     @classmethod
     def of_config(cls, cfg: CfgNode, num_examples: int = 0, interactions: dict[str, Any] | None = None) -> "Evaluation":
@@ -177,6 +180,7 @@ class Evaluation:
             cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
             num_examples,
             interactions,
+            cfg.TEST.IMAGE_LIST,
         )
 
     def run(
@@ -202,6 +206,7 @@ class Evaluation:
             the results, as `engine.results.gather_results` says, in the main process; None in the others.
         """
         dataset = as_dataset(data_loader.dataset)
+        subset = read_image_subset(self.image_list, dataset) if self.image_list else None
         logger.info("Start evaluation on %s (%s)", name, counted(len(dataset), "image"))
         start = time.perf_counter()
         evaluators = build_evaluators(self.tasks, dataset.vocabulary, self.protocols)
@@ -227,11 +232,12 @@ class Evaluation:
         level = logging.INFO if dataset.layout == "coco" else logging.DEBUG
         for kind, text in summaries(evaluators).items():
             logger.log(level, "%s on %s, by pycocotools:\n%s", kind, name, text)
-        report = EvaluationReport(evaluators, dataset, trivial, self.single_task, self.interactions)
+        report = EvaluationReport(evaluators, dataset, trivial, self.single_task, self.interactions, subset)
         if folder:
             report.write(folder)
         if folder and self.num_examples:
             facts = [("data set", name), ("images", str(len(dataset))), ("predictions", str(folder))]
+            facts += [] if subset is None else [("image list", str(subset))]
             path = report.write_page(folder, f"Evaluation on {name}", facts, self.num_examples)
             logger.info("Report with the worst and the best images: %s", path)
         check_expected_results(report.results, name, self.expected_results, self.sigma_tolerance)

@@ -46,6 +46,7 @@ TAKEN = (
     "TEST.EDGE_MAX_DISTANCE",
     "TEST.EDGE_NMS",
     "TEST.EDGE_CONVENTIONS",
+    "TEST.BOUNDARY_PROTOCOL",
 )
 # Of those, what is of the machine: a path or an address, a device, a compiler that is run
 NOT_TAKEN = ("MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
+from maskrcnn_benchmark.evaluation.protocols import BOUNDARY_PROTOCOLS, EdgeProtocol
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -160,3 +160,32 @@ def test_the_protocol_names_what_the_figures_depend_on():
     line = BoundaryEvaluator(BOUNDARY, Vocabulary(), EdgeProtocol(33, 0.011, False, "seism")).protocol
     for word in ("seism", "33", "0.011", "no non-maximum suppression", "annotated boundaries thinned"):
         assert word in line
+
+
+SEISM_OPTIONS = EdgeProtocol(conventions="seism")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "f"),
+    [(BOUNDARY_PROTOCOLS["seism"], 2 / 3), (BOUNDARY_PROTOCOLS["mti_net"], 1), (SEISM_OPTIONS, 1)],
+    ids=str,
+)
+def test_whether_an_edge_lies_at_a_threshold_or_above_it_decides(protocol, f):
+    # the right line is as strong as the threshold 0.2, the wrong one is a step of 8 bits weaker
+    strength = lines(40) * (51 / 255) + lines(120) * (50 / 255)
+    assert score(strength, lines(40), protocol)["ODS-F"] == pytest.approx(f, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "f"),
+    [(BOUNDARY_PROTOCOLS["seism"], 1), (BOUNDARY_PROTOCOLS["mti_net"], 0), (SEISM_OPTIONS, 0)],
+    ids=str,
+)
+def test_the_thresholds_beyond_the_99_find_what_is_faintest(protocol, f):
+    assert score(lines(40) / 255, lines(40), protocol)["ODS-F"] == f
+
+
+def test_a_named_protocol_has_a_note_and_its_name_in_the_protocol():
+    evaluator = evaluate([(lines(40), lines(40))], BOUNDARY_PROTOCOLS["seism"])
+    assert evaluator.scores.protocol.startswith("protocol seism: 101 thresholds 0.001 to 0.999, an edge above each")
+    assert "test_new" in evaluator.scores.note and evaluate([], EdgeProtocol()).scores.note == ""

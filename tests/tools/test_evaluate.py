@@ -131,6 +131,33 @@ def test_other_networks_are_shown_beside(call, tmp_path):
     assert " 62.5 " in screen and "delta_m" in screen
 
 
+def test_a_list_of_images_is_scored_beside_the_whole(call, place, tmp_path, caplog):
+    names = sorted(path.stem for path in (place / "predictions/semantic").iterdir())
+    (tmp_path / "few.txt").write_text("\n".join([*names[:2], "elsewhere"]))
+    words = ("--tasks", "semantic,boundary", "--image-list", str(tmp_path / "few.txt"))
+    code, screen, _, results = call(*ALL, *FILE, *words)
+    assert code == 0 and "on few: the 2 images of the list" in screen
+    assert "1 name is of no image of the data set (such as elsewhere)" in caplog.text
+    _, _, _, whole = call(*ALL, *FILE, "--tasks", "semantic,boundary")
+    assert all(results[key]["metrics"] == whole[key]["metrics"] for key in whole)
+    annotations = json.loads((place / "data/mini/annotations.json").read_text())
+    (tmp_path / "few.json").write_text(
+        json.dumps({**annotations, "images": [i for i in annotations["images"] if i["file_name"][:-4] in names[:2]]})
+    )
+    _, _, _, alone = call(*ALL, "--annotations", str(tmp_path / "few.json"), "--tasks", "semantic,boundary")
+    assert all(
+        results[key]["listed"] == {"name": "few", "images": 2, "metrics": alone[key]["metrics"]} for key in alone
+    )
+
+
+def test_boundaries_by_a_named_protocol(call):
+    words = ("--tasks", "boundary", "--boundary-protocol", "mti_net", "--edge-max-distance", "0.011")
+    code, screen, _, results = call("--predictions", "@predictions", *FILE, "--workers", "0", *words)
+    assert code == 0 and results["boundary"]["protocol"].startswith("protocol mti_net: 99 thresholds 0.01 to 0.99")
+    assert "tolerance 0.011" in results["boundary"]["protocol"]
+    assert screen.splitlines()[3] == f"boundary detection: {results['boundary']['note']}"
+
+
 def test_masks_are_not_scored_where_nobody_annotated_any(call, tmp_path):
     toy_coco.write_coco(tmp_path / "data")
     annotations = tmp_path / "data/coco/annotations/instances_val2017.json"
