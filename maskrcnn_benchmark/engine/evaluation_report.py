@@ -35,6 +35,7 @@ class EvaluationReport:
         single_task: file with the results of single-task networks, see `delta_m.read_single_task`; "" for none.
         interactions: of the tasks in training, as `Interactions.summary` returns them, or None.
         subset: the images on which scores are stated as well, or None.
+        delta_m_metrics: a key of `delta_m.METRICS`.
 
     Attributes:
         results: as `results.gather_results` says, with Delta_m where there is a file to compare with, and under
@@ -49,13 +50,16 @@ class EvaluationReport:
         single_task: str | os.PathLike = "",
         interactions: dict[str, Any] | None = None,
         subset: ImageSubset | None = None,
+        delta_m_metrics: str = "headline",
     ) -> None:
         self.evaluators, self.dataset, self.interactions = evaluators, dataset, interactions
         results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
         for key, result in results.items() if subset is not None else ():
             metrics = dict(evaluators[key].scores_of(subset.indices).metrics)
             result[LISTED] = {"name": subset.name, "images": len(subset.indices), "metrics": metrics}
-        self.results = add_delta_m(results, read_single_task(single_task)) if single_task else results
+        if single_task:
+            results = add_delta_m(results, read_single_task(single_task, delta_m_metrics), delta_m_metrics)
+        self.results = results
 
     def write(self, folder: str | os.PathLike) -> None:
         """Write `results.json`, `per_class.csv`, `curves/NAME.png` and pycocotools' own summary into a folder."""

@@ -320,7 +320,7 @@ def evaluate(
         predictions are also written to OUTPUT_DIR/inference/NAME.
     """
     evaluation = Evaluation.of_config(cfg, num_examples, interactions)
-    network = InferenceNetwork.of_config(cfg, model, device)
+    network = InferenceNetwork.of_config(cfg, model, device, loaders[0].dataset.vocabulary)
     results: dict[str, Any] = {}
     for name, loader in zip(cfg.DATASETS.TEST, loaders):
         folder = _result_folder(cfg, name)
@@ -395,7 +395,7 @@ def _finish(training, loaders, interactions):
         return
     drawn = [task for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture
     if drawn and cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
-        network = InferenceNetwork.of_config(cfg, model, device)
+        network = InferenceNetwork.of_config(cfg, model, device, loaders[0].dataset.vocabulary)
         size = cfg.DATALOADER.SIZE_DIVISIBILITY
         with training.tested_weights():
             draw_pictures(network, loaders[0].dataset, drawn, page, cfg.TEST.NUM_PICTURES, size)
