@@ -24,6 +24,14 @@ def parse_arguments(arguments=None):
     given.add_argument(
         "--tasks", metavar="A,B", help="of " + ", ".join(task_keys()) + "; by default all that are there"
     )
+    given.add_argument(
+        "--first-class",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="number of the first class in semantic maps: 1 as this library writes them, 0 as most others "
+        "(default: %(default)s)",
+    )
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(truth, split="val", images_help="which scores do not need")
     how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
@@ -47,6 +55,12 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument(
         "--single-task", metavar="FILE", default="", help="results of single-task networks, to state Delta_m"
+    )
+    parser.add_argument(
+        "--delta-m-metrics",
+        choices=record_of("TEST.DELTA_M_METRICS").range.values,
+        default="headline",
+        help="over which (default: %(default)s)",
     )
     parser.add_argument(
         "--image-list", metavar="FILE", default="", help="names of images, one a line, to state scores on as well"
@@ -96,7 +110,7 @@ def main():
     arguments = parse_arguments()
     setup_logger("maskrcnn_benchmark", "", 0)
     if arguments.single_task:
-        read_single_task(arguments.single_task)  # before minutes are spent
+        read_single_task(arguments.single_task, arguments.delta_m_metrics)  # before minutes are spent
     sources = find_sources(arguments)
     tasks = chosen_tasks(arguments, sources)
     cfg = dataset_config(arguments, tasks)
@@ -107,13 +121,14 @@ def main():
     subset = read_image_subset(image_list, dataset) if image_list else None
     evaluation = Evaluation([TASKS[key] for key in tasks], protocols, arguments.workers)
     is_toolkit = protocols.detection == DETAIL_TOOLKIT
-    predictions = PredictionReader(dataset, sources, evaluation.tasks, all_classes=is_toolkit)
+    predictions = PredictionReader(dataset, sources, evaluation.tasks, is_toolkit, arguments.first_class)
     evaluators = score_files(evaluation, dataset, predictions)
     trivial = {}
     if arguments.predictions and cfg is not None:  # a test of the same data set has measured it already
         path = Path(arguments.predictions) / TRIVIAL
         trivial = kept_metrics(path, cfg.DATASETS.TEST[0], len(dataset), protocols)
-    report = EvaluationReport(evaluators, dataset, trivial, arguments.single_task, subset=subset)
+    how = {"subset": subset, "delta_m_metrics": arguments.delta_m_metrics}
+    report = EvaluationReport(evaluators, dataset, trivial, arguments.single_task, **how)
     print(format_table(report.results))  # first: it needs no folder that can be written to
     report.write(arguments.output)
     title = f"Evaluation on {dataset_name(arguments, cfg)}"

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.prediction_files.layout import (
     read_classes,
 )
 from maskrcnn_benchmark.prediction_files.lists import ListFile, PredictionList
+from maskrcnn_benchmark.prediction_files.maps import LabelMaps
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class PredictionReader:
             "_direction".
         tasks: the tasks (`tasks.task.Task`) that are wanted.
         all_classes: whether lists may hold classes without instances, which only PASCAL in Detail's toolkit scores.
+        first_class: number of the first class in maps of classes: 1 as `PredictionWriter` has it, or 0.
 
     Attributes:
         tasks: their keys.
@@ -71,15 +73,28 @@ class PredictionReader:
         UserError: a source is missing or holds what is no prediction on the data set.
     """
 
-    def __init__(self, dataset: Any, sources: Mapping[str, Any], tasks: Iterable, all_classes: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        sources: Mapping[str, Any],
+        tasks: Iterable,
+        all_classes: bool = False,
+        first_class: int = 1,
+    ) -> None:
         self._tasks = {task.key: task for task in tasks}
         self.tasks = list(self._tasks)
         self._check_tasks(dataset, sources)
         files = [file for file in files_of(self._tasks.values()) if file.key in sources]
+        files = [file.counted_from(first_class) if isinstance(file, LabelMaps) else file for file in files]
         self._maps = {file.key: (file, Path(sources[file.key])) for file in files if not isinstance(file, ListFile)}
         for file, folder in self._maps.values():
             if file.named:
                 _check_classes(dataset, file, folder)
+            if isinstance(file, LabelMaps) and file.named and not first_class and (folder.parent / CLASSES).is_file():
+                raise UserError(
+                    f"{folder.parent / CLASSES} counts classes from 1, --first-class from {first_class}; leave that "
+                    "out, or remove the file if it is of other maps"
+                )
         self._dataset = dataset
         self._names = image_names(dataset)
         names = FileNames(dataset)

@@ -55,5 +55,5 @@ def test_a_list_without_an_image_of_the_data_set_is_refused(tmp_path, text, mess
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match="cannot read .*gone.txt: No such file"):
+    with pytest.raises(UserError, match=r"cannot read .*gone\.txt: No such file"):
         read_image_subset(tmp_path / "gone.txt", Images())

@@ -5,8 +5,10 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy_coco
+from PIL import Image
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
@@ -148,6 +150,25 @@ def test_a_list_of_images_is_scored_beside_the_whole(call, place, tmp_path, capl
     assert all(
         results[key]["listed"] == {"name": "few", "images": 2, "metrics": alone[key]["metrics"]} for key in alone
     )
+
+
+def test_maps_of_another_code_base_are_scored(call, place, tmp_path):
+    """Class numbers from 0 in a grey PNG, and a boundary's strength in 0..255, called as the image."""
+    for folder, change in (("seg", lambda values: values - 1), ("edges", lambda values: values)):
+        (tmp_path / folder).mkdir()
+        ours = place / "predictions" / {"seg": "semantic", "edges": "boundary"}[folder]
+        for path in ours.iterdir():
+            values = change(np.asarray(Image.open(path)))
+            Image.fromarray(values.astype(np.uint8)).save(tmp_path / folder / path.name)
+    words = ("--semantic", str(tmp_path / "seg"), "--boundary", str(tmp_path / "edges"), *FILE, *EDGES)
+    code, _, errors, results = call(*words)
+    assert code == 2 and results is None
+    assert "holds the value 0, but each pixel needs a class: 1 to " in errors and "--first-class says" in errors
+    code, _, _, results = call(*words, "--first-class", "0")
+    _, _, _, whole = call(*ALL, *FILE, "--tasks", "semantic,boundary")
+    assert code == 0 and results == whole
+    code, _, errors, _ = call(*ALL, *FILE, "--tasks", "semantic", "--first-class", "0")
+    assert code == 2 and "classes.json counts classes from 1, --first-class from 0; leave that out" in errors
 
 
 def test_boundaries_by_a_named_protocol(call):
