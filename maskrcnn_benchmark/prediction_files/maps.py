@@ -142,9 +142,9 @@ class LabelMaps(MapFile):
         self.shift = np.uint8(shift)
 
     def counted_from(self, first: int) -> "LabelMaps":
-        """The same maps with another number for the first class, where classes are counted from a number at all."""
+        """The same maps with another number for the first class."""
         made = copy.copy(self)
-        made.shift = np.uint8(first) if self.shift else self.shift
+        made.shift = np.uint8(first)
         return made
 
     def numbers(self, vocabulary: Vocabulary) -> tuple[int, int, str]:

@@ -85,16 +85,11 @@ class PredictionReader:
         self.tasks = list(self._tasks)
         self._check_tasks(dataset, sources)
         files = [file for file in files_of(self._tasks.values()) if file.key in sources]
-        files = [file.counted_from(first_class) if isinstance(file, LabelMaps) else file for file in files]
+        files = [_counted_from(first_class, file, Path(sources[file.key])) for file in files]
         self._maps = {file.key: (file, Path(sources[file.key])) for file in files if not isinstance(file, ListFile)}
         for file, folder in self._maps.values():
             if file.named:
                 _check_classes(dataset, file, folder)
-            if isinstance(file, LabelMaps) and file.named and not first_class and (folder.parent / CLASSES).is_file():
-                raise UserError(
-                    f"{folder.parent / CLASSES} counts classes from 1, --first-class from {first_class}; leave that "
-                    "out, or remove the file if it is of other maps"
-                )
         self._dataset = dataset
         self._names = image_names(dataset)
         names = FileNames(dataset)
@@ -205,6 +200,24 @@ def _is_in(sources, task):
     files = task.files()
     needed = all(file.key in sources for file in files if not file.is_optional)
     return needed and any(file.key in sources for file in files)
+
+
+def _counted_from(first_class, file, folder):
+    """Maps of classes with the number that the first class has in the folder; any other file as it is."""
+    if not isinstance(file, LabelMaps) or not file.shift:
+        return file
+    classes = folder.parent / CLASSES
+    if not classes.is_file():
+        logger.info(
+            "%s: no %s beside it says what its numbers mean: classes are taken to count from %d (--first-class)",
+            *(folder, CLASSES, first_class),
+        )
+    elif first_class != file.shift:
+        raise UserError(
+            f"{classes} counts classes from {file.shift}, --first-class from {first_class}; leave that out, or remove "
+            "the file if it is of other maps"
+        )
+    return file.counted_from(first_class)
 
 
 def _check_classes(dataset, file, folder):

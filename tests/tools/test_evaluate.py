@@ -152,7 +152,7 @@ def test_a_list_of_images_is_scored_beside_the_whole(call, place, tmp_path, capl
     )
 
 
-def test_maps_of_another_code_base_are_scored(call, place, tmp_path):
+def test_maps_of_another_code_base_are_scored(call, place, tmp_path, caplog):
     """Class numbers from 0 in a grey PNG, and a boundary's strength in 0..255, called as the image."""
     for folder, change in (("seg", lambda values: values - 1), ("edges", lambda values: values)):
         (tmp_path / folder).mkdir()
@@ -161,12 +161,16 @@ def test_maps_of_another_code_base_are_scored(call, place, tmp_path):
             values = change(np.asarray(Image.open(path)))
             Image.fromarray(values.astype(np.uint8)).save(tmp_path / folder / path.name)
     words = ("--semantic", str(tmp_path / "seg"), "--boundary", str(tmp_path / "edges"), *FILE, *EDGES)
-    code, _, errors, results = call(*words)
-    assert code == 2 and results is None
-    assert "holds the value 0, but each pixel needs a class: 1 to " in errors and "--first-class says" in errors
     code, _, _, results = call(*words, "--first-class", "0")
     _, _, _, whole = call(*ALL, *FILE, "--tasks", "semantic,boundary")
     assert code == 0 and results == whole
+    (tmp_path / "out" / "results.json").unlink()
+    first = min((tmp_path / "seg").iterdir())
+    Image.fromarray(np.asarray(Image.open(first)) * 0).save(first)
+    code, _, errors, results = call(*words)
+    assert code == 2 and results is None
+    assert "holds the value 0, but each pixel needs a class: 1 to " in errors and "--first-class says" in errors
+    assert "no classes.json beside it says what its numbers mean: classes are taken to count from 1" in caplog.text
     code, _, errors, _ = call(*ALL, *FILE, "--tasks", "semantic", "--first-class", "0")
     assert code == 2 and "classes.json counts classes from 1, --first-class from 0; leave that out" in errors
 
