@@ -960,7 +960,7 @@ OPTIONS = [
             "",
             Choice("", "seism", "mti_net", "sak"),
             'Boundaries by the rules of a published program, "seism", "mti_net" or "sak" (docs/evaluation.md), with '
-            'TEST.EDGE_MAX_DISTANCE; "" by TEST.EDGE_*',
+            'TEST.EDGE_MAX_DISTANCE; "" by the three other options of edges',
         ),
         Option(
             "TEST.SINGLE_TASK_RESULTS",

@@ -91,7 +91,8 @@ class DenseAugmentation:
         predictions = [ImagePrediction.of(prediction) for prediction in self.plain(images, device)]
         if self.views == [PLAIN]:
             return predictions
-        keys = list(self.model.fpn_heads.keys.values())  # type: ignore[union-attr]
+        heads: Any = self.model.fpn_heads
+        keys = list(heads.keys.values())
         means = [{key: _Mean(key, self.vocabulary) for key in keys} for _ in images]
         for view in self.views:
             outputs = self._outputs(images, view, device) if view != PLAIN else [each.outputs for each in predictions]
@@ -175,9 +176,11 @@ def build_test_augmentation(
         batch = to_image_list([transform(image)[0] for image in images], size_divisible)
         return model(batch.to(device))
 
-    keys = model.fpn_heads.keys.values()
+    heads: Any = model.fpn_heads
     left = "" if model.rpn is None else "; boxes and what is predicted of them are of the plain view"
-    logger.info("Averaged over %s of each image: %s%s", counted(len(views), "view"), ", ".join(keys), left)
+    logger.info(
+        "Averaged over %s of each image: %s%s", counted(len(views), "view"), ", ".join(heads.keys.values()), left
+    )
     return DenseAugmentation(
         model, boxes or plain, views, lambda view: build_view_transforms(cfg, *view), size_divisible, vocabulary
     )

@@ -54,9 +54,10 @@ class EvaluationReport:
     ) -> None:
         self.evaluators, self.dataset, self.interactions = evaluators, dataset, interactions
         results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
-        for key, result in results.items() if subset is not None else ():
-            metrics = dict(evaluators[key].scores_of(subset.indices).metrics)
-            result[LISTED] = {"name": subset.name, "images": len(subset.indices), "metrics": metrics}
+        if subset is not None:
+            for key, result in results.items():
+                metrics = dict(evaluators[key].scores_of(subset.indices).metrics)
+                result[LISTED] = {"name": subset.name, "images": len(subset.indices), "metrics": metrics}
         if single_task:
             results = add_delta_m(results, read_single_task(single_task, delta_m_metrics), delta_m_metrics)
         self.results = results
