@@ -201,11 +201,10 @@ def make_table(
         for run in strangers:
             reasons = dict.fromkeys(lacking[name][run.name] for name in shown or known)
             table.notes.append(f"{run.name} is comparable with no published row: {'; '.join(reasons)}")
-    hidden = sum(kind == benchmark and of in others for kind, of, _ in rows)
+    hidden = [of for kind, of, _ in rows if kind == benchmark and of in others]
     if hidden and not everything:
-        table.notes.append(
-            f"{hidden} published rows were measured by other protocols ({', '.join(others)}) and are left out"
-        )
+        names = ", ".join(dict.fromkeys(hidden))
+        table.notes.append(f"{len(hidden)} published rows were measured by other protocols ({names}) and are left out")
     if single_task:
         table.notes.append(
             "Delta_m: mean relative gain over single-task runs in percent, above 0 is better, by the metrics of the "
