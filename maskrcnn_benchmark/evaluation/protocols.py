@@ -103,7 +103,7 @@ BOUNDARY_PROTOCOLS: Mapping[str, NamedEdgeProtocol] = {
         NamedEdgeProtocol(
             101,
             name="seism",
-            note="as seism's read_one_cont_png with the thresholds of HED.txt: ASTMT, ATRC (all of val); InvPT, "
+            note="as seism's read_one_cont_png with the thresholds of HED.txt: ASTMT (all of val); InvPT, "
             "TaskPrompter, MLoRE, MTMamba (the list test_new)",
             strict=True,
             ends=(0.001, 0.999),
