@@ -112,7 +112,7 @@ class InferenceNetwork:
         return cls(model, device, cfg.TEST.DTYPE, cfg.TEST.TF32, augmentation)
 
     def __call__(self, images: ImageList | Sequence) -> list[ImagePrediction]:
-        """A prediction per image, in the pixels of the network's input, on its device.
+        """A prediction per image, in the pixels of the network's input or, averaged over views, of the image.
 
         Args:
             images: `ImageList`; with an augmentation list of PIL RGB images.
