@@ -24,6 +24,14 @@ def parse_arguments(arguments=None):
     given.add_argument(
         "--tasks", metavar="A,B", help="of " + ", ".join(task_keys()) + "; by default all that are there"
     )
+    given.add_argument(
+        "--first-class",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="number of the first class in semantic maps: 1 as this library writes them, 0 as most others "
+        "(default: %(default)s)",
+    )
     truth = parser.add_argument_group("annotations, of a config's data set or of a file")
     add_dataset_arguments(truth, split="val", images_help="which scores do not need")
     how = parser.add_argument_group("definitions; by default the config's, or those of published figures")
@@ -36,12 +44,26 @@ def parse_arguments(arguments=None):
         help="tolerance, as a share of the diagonal",
     )
     how.add_argument("--no-edge-nms", action="store_true", help="take soft edge maps without thinning them to ridges")
+    how.add_argument(
+        "--boundary-protocol",
+        choices=record_of("TEST.BOUNDARY_PROTOCOL").range.values,
+        help="boundaries by the rules of a published program (docs/evaluation.md), whatever the other options say",
+    )
     how.add_argument("--detection-protocol", choices=record_of("TEST.DETECTION_PROTOCOL").range.values)
     parser.add_argument(
         "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
     )
     parser.add_argument(
         "--single-task", metavar="FILE", default="", help="results of single-task networks, to state Delta_m"
+    )
+    parser.add_argument(
+        "--delta-m-metrics",
+        choices=record_of("TEST.DELTA_M_METRICS").range.values,
+        default="headline",
+        help="over which (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--image-list", metavar="FILE", default="", help="names of images, one a line, to state scores on as well"
     )
     parser.add_argument(
         "--examples",
@@ -65,11 +87,12 @@ parse_early(__name__, parse_arguments)
 
 from maskrcnn_benchmark.engine.delta_m import read_single_task
 from maskrcnn_benchmark.engine.evaluation_report import RESULTS, EvaluationReport
+from maskrcnn_benchmark.engine.image_subset import read_image_subset
 from maskrcnn_benchmark.engine.inference import Evaluation
 from maskrcnn_benchmark.engine.results import format_table
 from maskrcnn_benchmark.engine.score_files import score_files
 from maskrcnn_benchmark.engine.trivial_baseline import TRIVIAL, kept_metrics
-from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols, build_protocols
+from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols, boundary_protocol, build_protocols
 from maskrcnn_benchmark.experiments.open_dataset import (
     dataset_config,
     dataset_name,
@@ -87,26 +110,30 @@ def main():
     arguments = parse_arguments()
     setup_logger("maskrcnn_benchmark", "", 0)
     if arguments.single_task:
-        read_single_task(arguments.single_task)  # before minutes are spent
+        read_single_task(arguments.single_task, arguments.delta_m_metrics)  # before minutes are spent
     sources = find_sources(arguments)
     tasks = chosen_tasks(arguments, sources)
     cfg = dataset_config(arguments, tasks)
     protocols = choose_protocols(arguments, cfg)
     dataset = open_dataset(arguments, cfg, tasks)
     check_annotated(arguments, dataset, tasks, protocols)
+    image_list = arguments.image_list or (cfg.TEST.IMAGE_LIST if cfg is not None else "")
+    subset = read_image_subset(image_list, dataset) if image_list else None
     evaluation = Evaluation([TASKS[key] for key in tasks], protocols, arguments.workers)
     is_toolkit = protocols.detection == DETAIL_TOOLKIT
-    predictions = PredictionReader(dataset, sources, evaluation.tasks, all_classes=is_toolkit)
+    predictions = PredictionReader(dataset, sources, evaluation.tasks, is_toolkit, arguments.first_class)
     evaluators = score_files(evaluation, dataset, predictions)
     trivial = {}
     if arguments.predictions and cfg is not None:  # a test of the same data set has measured it already
         path = Path(arguments.predictions) / TRIVIAL
         trivial = kept_metrics(path, cfg.DATASETS.TEST[0], len(dataset), protocols)
-    report = EvaluationReport(evaluators, dataset, trivial, arguments.single_task)
+    how = {"subset": subset, "delta_m_metrics": arguments.delta_m_metrics}
+    report = EvaluationReport(evaluators, dataset, trivial, arguments.single_task, **how)
     print(format_table(report.results))  # first: it needs no folder that can be written to
     report.write(arguments.output)
     title = f"Evaluation on {dataset_name(arguments, cfg)}"
     facts = [("images", str(len(dataset))), *((key, str(path)) for key, path in sources.items())]
+    facts += [] if subset is None else [("image list", str(subset))]
     page = report.write_page(arguments.output, title, facts, arguments.examples, predictions)
     print(f"results: {Path(arguments.output) / RESULTS}\nreport: {page}")
 
@@ -159,7 +186,11 @@ def choose_protocols(arguments, cfg):
         "suppress_non_maxima": False if arguments.no_edge_nms else None,
     }
     edges = {name: value for name, value in edges.items() if value is not None}
-    return Protocols(dataclasses.replace(protocols.edges, **edges), arguments.detection_protocol or protocols.detection)
+    chosen = dataclasses.replace(protocols.edges, **edges)
+    of_config = "" if protocols.boundary is None else protocols.boundary.name
+    name = of_config if arguments.boundary_protocol is None else arguments.boundary_protocol
+    detection = arguments.detection_protocol or protocols.detection
+    return Protocols(chosen, detection, boundary_protocol(name, chosen))
 
 
 if __name__ == "__main__":

@@ -188,6 +188,20 @@ def _best(cfg: CfgNode) -> Iterator[str]:
         yield f"SOLVER.BEST.PATIENCE is {patience}, but there is no evaluation on the way; set SOLVER.TEST_PERIOD"
 
 
+def _boundary_protocol(cfg: CfgNode) -> Iterator[str]:
+    """A protocol that is named decides itself on what others decide by options."""
+    name = cfg.TEST.get("BOUNDARY_PROTOCOL")
+    records = cfg.records() if isinstance(cfg, ConfigNode) and name else ()
+    for option in records:
+        if option.key in ("TEST.EDGE_THRESHOLDS", "TEST.EDGE_NMS", "TEST.EDGE_CONVENTIONS"):
+            value = cfg.value_of(option.key)
+            if value != option.default and not cfg.MODEL.OCCLUSION_ON:
+                yield (
+                    f"{option.key} is {value}, but TEST.BOUNDARY_PROTOCOL {name!r} decides on that itself; leave one "
+                    "of them out"
+                )
+
+
 def _of_tasks(cfg: CfgNode) -> Iterator[str]:
     """What the tasks that are on say of their own options."""
     from maskrcnn_benchmark.tasks.task import enabled_tasks  # late: tasks are above this room
@@ -207,5 +221,6 @@ RULES: tuple[Callable[[CfgNode], Iterator[str]], ...] = (
     _input,
     _schedule,
     _best,
+    _boundary_protocol,
     _of_tasks,
 )

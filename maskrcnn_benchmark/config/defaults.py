@@ -1033,6 +1033,20 @@ OPTIONS = [
             "TEST.BBOX_AUG.SCALE_H_FLIP", False, FLAG, "Test-time augmentation: the views at further scales mirrored"
         ),
         Option(
+            "TEST.DENSE_AUG.ENABLED",
+            False,
+            FLAG,
+            "Test-time augmentation per pixel: the outputs of heads per image averaged over several views of it",
+        ),
+        Option(
+            "TEST.DENSE_AUG.SCALES",
+            (1.0,),
+            Sequence(Number(0.1, 8), 1, 16),
+            "Test-time augmentation per pixel: the views' sizes, as factors of INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST; "
+            "published tables take (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)",
+        ),
+        Option("TEST.DENSE_AUG.H_FLIP", True, FLAG, "Test-time augmentation per pixel: every view mirrored as well"),
+        Option(
             "TEST.DETECTION_PROTOCOL",
             "coco",
             Choice("coco", "detail", "detail-toolkit"),
@@ -1069,11 +1083,32 @@ OPTIONS = [
             "themselves)",
         ),
         Option(
+            "TEST.BOUNDARY_PROTOCOL",
+            "",
+            Choice("", "seism", "mti_net", "sak"),
+            'Boundaries by the rules of a published program, "seism", "mti_net" or "sak" (docs/evaluation.md), with '
+            'TEST.EDGE_MAX_DISTANCE; "" by the three other options of edges',
+        ),
+        Option(
             "TEST.SINGLE_TASK_RESULTS",
             "",
             PATH_OR_NONE,
             'JSON file with the headline metrics of single-task networks, to state Delta_m against them; "" for none '
             "(docs/evaluation.md)",
+        ),
+        Option(
+            "TEST.DELTA_M_METRICS",
+            "headline",
+            Choice("headline", "mti_net", "atrc"),
+            'Which metrics Delta_m is taken over: "headline", or saliency by max-mIoU as "mti_net" has it, by maxF as '
+            '"atrc"',
+        ),
+        Option(
+            "TEST.IMAGE_LIST",
+            "",
+            PATH_OR_NONE,
+            "Text file that names images, one a line, on which all scores are stated as well, such as seism's "
+            'test_new.txt; "" for none',
         ),
         Option(
             "TEST.TRIVIAL",

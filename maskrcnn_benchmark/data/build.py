@@ -164,7 +164,12 @@ def _bind(cfg: ConfigNode, switch: str, number: ClassCount) -> None:
 def _transforms(cfg: CfgNode, is_train: bool) -> Callable | None:
     if is_train:
         return build_byte_transforms(cfg, is_train=True)
-    return None if cfg.TEST.BBOX_AUG.ENABLED else ImageOnly(build_byte_transforms(cfg, is_train=False))
+    return None if _is_augmented(cfg) else ImageOnly(build_byte_transforms(cfg, is_train=False))
+
+
+def _is_augmented(cfg: CfgNode) -> bool:
+    """Whether tests see images as they were stored, of which test-time augmentation makes its views."""
+    return cfg.TEST.BBOX_AUG.ENABLED or cfg.TEST.DENSE_AUG.ENABLED
 
 
 class ImageOnly:
@@ -240,7 +245,7 @@ def _training_sampler(cfg, dataset):
 def _test_loader(cfg, dataset, images_per_process, processes, rank):
     sampler = DistributedSampler(dataset, processes, rank, shuffle=False, pad=False)
     batches = _batch_sampler(cfg, dataset, sampler, images_per_process)
-    if cfg.TEST.BBOX_AUG.ENABLED:
+    if _is_augmented(cfg):
         collator = BBoxAugCollator()
     else:
         collator = BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY, HostTargets)

@@ -24,11 +24,21 @@ class Comparison:
 
 DELTA_M = Comparison("all", "all tasks", "delta_m")
 
+# Which metric stands for a task in Delta_m where it is not the headline, and whose tables have it so: the field has two
+# for saliency. All have the direction of the headline
+METRICS: Mapping[str, Mapping[str, str]] = {
+    "headline": {},
+    "mti_net": {"saliency": "max-mIoU"},
+    "atrc": {"saliency": "maxF"},
+}
+
 # What a task's results hold of the comparison
 SINGLE_TASK, GAIN = "single_task", "gain"
 
 
-def add_delta_m(results: dict[str, dict[str, Any]], single_task: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+def add_delta_m(
+    results: dict[str, dict[str, Any]], single_task: Mapping[str, float], metrics: str = "headline"
+) -> dict[str, dict[str, Any]]:
     """Hold results against those of single-task networks with the same backbone.
 
     Delta_m is the mean over tasks of (M - B) / B, M being the headline metric of the multi-task and B that of the
@@ -37,7 +47,8 @@ def add_delta_m(results: dict[str, dict[str, Any]], single_task: Mapping[str, fl
 
     Args:
         results: what `results.gather_results` returned; it is not changed.
-        single_task: {task key: B in 0..1}, such as `read_single_task` returns.
+        single_task: {task key: B}, such as `read_single_task` returns for the same metrics.
+        metrics: a key of `METRICS`.
 
     Returns:
         the results with "single_task" (B) and "gain" (the task's term) where both networks have a score, and a line
@@ -48,7 +59,8 @@ def add_delta_m(results: dict[str, dict[str, Any]], single_task: Mapping[str, fl
         if key not in TASKS:
             compared[key] = result
             continue
-        ours, base = result["metrics"][result["headline"]], single_task.get(key, math.nan)
+        ours = result["metrics"].get(METRICS[metrics].get(key, result["headline"]), math.nan)
+        base = single_task.get(key, math.nan)
         if math.isnan(ours) or math.isnan(base):
             left_out.append(key)
             compared[key] = result
@@ -61,6 +73,8 @@ def add_delta_m(results: dict[str, dict[str, Any]], single_task: Mapping[str, fl
         gains.append(gain)
         compared[key] = {**result, SINGLE_TASK: base, GAIN: gain}
     what = f"mean relative gain over single-task networks, {len(gains)} tasks, above 0 is better"
+    named = ", ".join(f"{key} by {name}" for key, name in METRICS[metrics].items() if key in results)
+    what += f" ({named})" if named else ""
     reason = f"Delta_m is without {', '.join(left_out)}: not measured in both" if left_out else ""
     compared[DELTA_M.key] = {
         "headline": DELTA_M.headline,
@@ -78,19 +92,23 @@ def relative_gain(key: str, value: float, base: float) -> float:
 
     Args:
         key: of the task.
-        value, base: headline metrics in 0..1 of the network and of the single-task one; base is not 0.
+        value, base: metrics of the network and of the single-task one; base is not 0.
     """
     return (value - base) / base * (1 if TASKS[key].higher_is_better else -1)
 
 
-def read_single_task(path: str | os.PathLike) -> dict[str, float]:
-    """The headline metrics of single-task networks from a JSON file: {task key: value in 0..1, or nan}.
+def read_single_task(path: str | os.PathLike, metrics: str = "headline") -> dict[str, float]:
+    """The metrics of single-task networks from a JSON file: {task key: value, or nan}.
 
-    The file is a results.json, or an object that has for each task its value in 0..1, or the path of the results.json
-    of its network (from the file's folder).
+    The file is a results.json, or an object that has for each task its value, or the path of the results.json of its
+    network (from the file's folder). Values are in 0..1, but where less is better, as of an angle or a distance.
+
+    Args:
+        path: of the file.
+        metrics: a key of `METRICS`.
 
     Raises:
-        UserError: the file is missing, is of no such form, names an unknown task, or has a value outside of 0..1.
+        UserError: the file is missing, is of no such form, names an unknown task, or has a value out of range.
     """
     path = Path(path)
     content = _load(path)
@@ -105,9 +123,9 @@ def read_single_task(path: str | os.PathLike) -> dict[str, float]:
             other = _load(source)
             if key not in other:
                 raise UserError(f"{path}: {source} has no results of {key!r}; it has {', '.join(other)}")
-            values[key] = _headline(other[key], key, source)
+            values[key] = _metric(other[key], key, source, metrics)
         else:
-            values[key] = _headline(entry, key, path)
+            values[key] = _metric(entry, key, path, metrics)
     return values
 
 
@@ -121,14 +139,16 @@ def _load(path):
     return content
 
 
-def _headline(entry, key, path):
+def _metric(entry, key, path, metrics):
+    name = METRICS[metrics].get(key, TASKS[key].headline)
     if isinstance(entry, dict):
-        metrics = entry.get("metrics", entry)
-        if not isinstance(metrics, dict) or TASKS[key].headline not in metrics:
-            raise UserError(f"{path}: {key} has no {TASKS[key].headline!r}, the metric that stands for the task")
-        entry = metrics[TASKS[key].headline]
+        measured = entry.get("metrics", entry)
+        if not isinstance(measured, dict) or name not in measured:
+            raise UserError(f"{path}: {key} has no {name!r}, the metric that stands for the task")
+        entry = measured[name]
     if entry is None:
         return math.nan
-    if isinstance(entry, bool) or not isinstance(entry, (int, float)) or not 0 <= entry <= 1:
+    most = 1 if TASKS[key].higher_is_better else math.inf
+    if isinstance(entry, bool) or not isinstance(entry, (int, float)) or not 0 <= entry <= most:
         raise UserError(f"{path}: {key} is {entry!r}; give a value in 0..1 (68.3 % is 0.683), as results.json has it")
     return float(entry)

@@ -10,6 +10,7 @@ import numpy as np
 
 from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.engine.delta_m import add_delta_m, read_single_task
+from maskrcnn_benchmark.engine.image_subset import LISTED, ImageSubset
 from maskrcnn_benchmark.engine.results import gather_results, table_rows, title_of, write_class_table, write_results
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
@@ -33,9 +34,12 @@ class EvaluationReport:
         trivial: {task key: {metric: value}} of the trivial predictor.
         single_task: file with the results of single-task networks, see `delta_m.read_single_task`; "" for none.
         interactions: of the tasks in training, as `Interactions.summary` returns them, or None.
+        subset: the images on which scores are stated as well, or None.
+        delta_m_metrics: a key of `delta_m.METRICS`.
 
     Attributes:
-        results: as `results.gather_results` says, with Delta_m where there is a file to compare with.
+        results: as `results.gather_results` says, with Delta_m where there is a file to compare with, and under
+            "listed" the metrics on a subset: {"name": of the list, "images": number, "metrics": {...}}.
     """
 
     def __init__(
@@ -45,10 +49,18 @@ class EvaluationReport:
         trivial: Mapping[str, Mapping[str, float]] | None = None,
         single_task: str | os.PathLike = "",
         interactions: dict[str, Any] | None = None,
+        subset: ImageSubset | None = None,
+        delta_m_metrics: str = "headline",
     ) -> None:
         self.evaluators, self.dataset, self.interactions = evaluators, dataset, interactions
         results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
-        self.results = add_delta_m(results, read_single_task(single_task)) if single_task else results
+        if subset is not None:
+            for key, result in results.items():
+                metrics = dict(evaluators[key].scores_of(subset.indices).metrics)
+                result[LISTED] = {"name": subset.name, "images": len(subset.indices), "metrics": metrics}
+        if single_task:
+            results = add_delta_m(results, read_single_task(single_task, delta_m_metrics), delta_m_metrics)
+        self.results = results
 
     def write(self, folder: str | os.PathLike) -> None:
         """Write `results.json`, `per_class.csv`, `curves/NAME.png` and pycocotools' own summary into a folder."""

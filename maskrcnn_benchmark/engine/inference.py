@@ -17,8 +17,10 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.config import cfg as global_cfg
 from maskrcnn_benchmark.data.batches import Batches
 from maskrcnn_benchmark.data.dataset import as_dataset
-from maskrcnn_benchmark.engine.bbox_aug import BoxAugmentation, build_bbox_aug
+from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
+from maskrcnn_benchmark.engine.dense_aug import Augmentation, build_test_augmentation
 from maskrcnn_benchmark.engine.evaluation_report import EvaluationReport
+from maskrcnn_benchmark.engine.image_subset import read_image_subset
 from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.engine.results import check_expected_results, tasks_by_iou_type
 from maskrcnn_benchmark.engine.scoring import ScoringPool
@@ -28,6 +30,7 @@ from maskrcnn_benchmark.evaluation.protocols import Protocols, build_protocols
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, derive_outputs, evaluated_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
@@ -94,20 +97,22 @@ class InferenceNetwork:
         device: torch.device | str = "cuda",
         dtype: str = "float32",
         tf32: bool = False,
-        augmentation: BoxAugmentation | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         # `DistributedDataParallel` would wait in each batch for processes that have one batch less
         self.model = model.module if isinstance(model, DistributedDataParallel) else model
         self.device, self.dtype, self.tf32, self.augmentation = device, dtype, tf32, augmentation
 
     @classmethod
-    def of_config(cls, cfg: CfgNode, model: nn.Module, device: torch.device | str) -> "InferenceNetwork":
-        """As the options under TEST say."""
-        augmentation = build_bbox_aug(cfg, model) if cfg.TEST.BBOX_AUG.ENABLED else None
+    def of_config(
+        cls, cfg: CfgNode, model: nn.Module, device: torch.device | str, vocabulary: Vocabulary | None = None
+    ) -> "InferenceNetwork":
+        """As the options under TEST say; `vocabulary` has the network's names, which TEST.DENSE_AUG may ask for."""
+        augmentation = build_test_augmentation(cfg, model, vocabulary)
         return cls(model, device, cfg.TEST.DTYPE, cfg.TEST.TF32, augmentation)
 
     def __call__(self, images: ImageList | Sequence) -> list[ImagePrediction]:
-        """A prediction per image, in the pixels of the network's input, on its device.
+        """A prediction per image, in the pixels of the network's input or, averaged over views, of the image.
 
         Args:
             images: `ImageList`; with an augmentation list of PIL RGB images.
@@ -119,8 +124,9 @@ class InferenceNetwork:
                 outputs = self.model(images.to(self.device, non_blocking=True))
             else:
                 raise UserError(
-                    "the loader yields images as they were stored, which TEST.BBOX_AUG.ENABLED is for; call inference "
-                    "with bbox_aug=True, or make the loader with TEST.BBOX_AUG.ENABLED False"
+                    "the loader yields images as they were stored, which TEST.BBOX_AUG.ENABLED and "
+                    "TEST.DENSE_AUG.ENABLED are for; call inference with bbox_aug=True, or make the loader with both "
+                    "False"
                 )
         return [ImagePrediction.of(output) for output in outputs]
 
@@ -154,6 +160,8 @@ class Evaluation:
             set's images; 0 writes no report.
         interactions: of the tasks in training, as `Interactions.summary` returns them, for `results.json` and the
             report; None where they are not known.
+        image_list: file with the names of images on which scores are stated as well; "" for none.
+        delta_m_metrics: a key of `engine.delta_m.METRICS`.
     """
 
     tasks: Sequence[Task]
@@ -164,6 +172,8 @@ class Evaluation:
     sigma_tolerance: float = 4
     num_examples: int = 0
     interactions: dict[str, Any] | None = None
+    image_list: str = ""
+    delta_m_metrics: str = "headline"
 
     @classmethod
     def of_config(cls, cfg: CfgNode, num_examples: int = 0, interactions: dict[str, Any] | None = None) -> "Evaluation":
@@ -177,6 +187,8 @@ class Evaluation:
             cfg.TEST.EXPECTED_RESULTS_SIGMA_TOL,
             num_examples,
             interactions,
+            cfg.TEST.IMAGE_LIST,
+            cfg.TEST.DELTA_M_METRICS,
         )
 
     def run(
@@ -202,6 +214,7 @@ class Evaluation:
             the results, as `engine.results.gather_results` says, in the main process; None in the others.
         """
         dataset = as_dataset(data_loader.dataset)
+        subset = read_image_subset(self.image_list, dataset) if self.image_list else None
         logger.info("Start evaluation on %s (%s)", name, counted(len(dataset), "image"))
         start = time.perf_counter()
         evaluators = build_evaluators(self.tasks, dataset.vocabulary, self.protocols)
@@ -227,11 +240,14 @@ class Evaluation:
         level = logging.INFO if dataset.layout == "coco" else logging.DEBUG
         for kind, text in summaries(evaluators).items():
             logger.log(level, "%s on %s, by pycocotools:\n%s", kind, name, text)
-        report = EvaluationReport(evaluators, dataset, trivial, self.single_task, self.interactions)
+        report = EvaluationReport(
+            evaluators, dataset, trivial, self.single_task, self.interactions, subset, self.delta_m_metrics
+        )
         if folder:
             report.write(folder)
         if folder and self.num_examples:
             facts = [("data set", name), ("images", str(len(dataset))), ("predictions", str(folder))]
+            facts += [] if subset is None else [("image list", str(subset))]
             path = report.write_page(folder, f"Evaluation on {name}", facts, self.num_examples)
             logger.info("Report with the worst and the best images: %s", path)
         check_expected_results(report.results, name, self.expected_results, self.sigma_tolerance)

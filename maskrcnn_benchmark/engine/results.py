@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn_benchmark.engine.delta_m import DELTA_M, GAIN, SINGLE_TASK
+from maskrcnn_benchmark.engine.image_subset import LISTED
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task, metric_text
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.small_json import read_small_json
+from maskrcnn_benchmark.utils.text import counted
 
 _logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def gather_results(
     Returns:
         {task key: {"headline": metric name, "metrics": {...}, "trivial": {...}, "protocol": text, "reason": why metrics
         are nan, "per_class": {metric: {class: value}}}} in the order of the table of tasks, after proposals
-        ("box_proposal").
+        ("box_proposal"); with "note", whose figures are measured alike, where an evaluator has one.
 
     Raises:
         ValueError: a task's evaluator does not measure its headline.
@@ -67,6 +69,7 @@ def gather_results(
             "protocol": scores[key].protocol,
             "reason": scores[key].reason,
             "per_class": scores[key].per_class,
+            **({"note": scores[key].note} if scores[key].note else {}),
         }
         for key, task in _lines().items()
         if key in scores
@@ -80,7 +83,10 @@ def title_of(key: str) -> str:
 
 
 def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The results as text, a line per task: the columns of `table_rows`, and below it why any of them is missing."""
+    """The results as text, a line per task: the columns of `table_rows`.
+
+    Below it why any of them is missing, how many images a list has, and which published figures are measured alike.
+    """
     rows = table_rows(results)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
@@ -89,16 +95,21 @@ def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
         shown = [result["metrics"][name] for name in (result["headline"], *_others(result))]
         if result.get("reason") and any(math.isnan(value) for value in shown):
             lines.append(f"{title_of(key)}: {result['reason']}")
+    lists = dict.fromkeys((r[LISTED]["name"], r[LISTED]["images"]) for r in results.values() if LISTED in r)
+    lines += [f"on {name}: the {counted(images, 'image')} of the list" for name, images in lists]
+    lines += [f"{title_of(key)}: {result['note']}" for key, result in results.items() if result.get("note")]
     return "\n".join(lines)
 
 
 def table_rows(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The table of results, in percent but for metrics with a unit: list of rows of text, the head first.
 
-    Columns: task, headline metric, score, trivial score, score of the single-task network, relative gain over it, other
-    metrics. Columns that hold nothing are left out.
+    Columns: task, headline metric, score, score on the images of a list, trivial score, score of the single-task
+    network, relative gain over it, other metrics. Columns that hold nothing are left out.
     """
-    rows = [("task", "metric", "score", "trivial", "single", "gain", "also")]
+    names = {result[LISTED]["name"]: None for result in results.values() if LISTED in result}
+    listed = f"on {', '.join(names)}"
+    rows = [("task", "metric", "score", listed, "trivial", "single", "gain", "also")]
     for key, result in results.items():
         headline, metrics = result["headline"], result["metrics"]
         rows.append(
@@ -106,6 +117,7 @@ def table_rows(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]
                 title_of(key),
                 headline,
                 metric_text(f"{key}/{headline}", metrics[headline]),
+                metric_text(f"{key}/{headline}", _on_list(result, headline)),
                 metric_text(f"{key}/{headline}", result["trivial"].get(headline, math.nan)),
                 metric_text(f"{key}/{headline}", result.get(SINGLE_TASK, math.nan)),
                 _percent(result.get(GAIN, math.nan), sign="+"),
@@ -113,11 +125,17 @@ def table_rows(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]
             )
         )
     measured = {
-        3: any(result["trivial"] for result in results.values()),
-        4: any(SINGLE_TASK in result for result in results.values()),
-        5: any(GAIN in result for result in results.values()),
+        3: bool(names),
+        4: any(result["trivial"] for result in results.values()),
+        5: any(SINGLE_TASK in result for result in results.values()),
+        6: any(GAIN in result for result in results.values()),
     }
     return [tuple(cell for column, cell in enumerate(row) if measured.get(column, True)) for row in rows]
+
+
+def _on_list(result, name):
+    """A metric on the images of a list, nan where there is no list."""
+    return result[LISTED]["metrics"].get(name, math.nan) if LISTED in result else math.nan
 
 
 def _others(result):
@@ -190,11 +208,19 @@ def _problem_of(result):
         return "has odd metrics of the trivial predictor"
     if not isinstance(per_class, dict) or not all(map(_are_metrics, per_class.values())):
         return "has odd metrics of classes"
-    if not all(isinstance(result.get(name, ""), str) for name in ("protocol", "reason")):
-        return "has a protocol or reason that is no text"
+    if not all(isinstance(result.get(name, ""), str) for name in ("protocol", "reason", "note")):
+        return "has a protocol, reason or note that is no text"
+    if LISTED in result and not _is_of_list(result[LISTED]):
+        return "has odd metrics on the images of a list"
     if not all(_is_metric(result.get(name, 0)) for name in (SINGLE_TASK, GAIN)):
         return "has an odd comparison with single tasks"
     return None
+
+
+def _is_of_list(listed):
+    if not isinstance(listed, dict) or not _are_metrics(listed.get("metrics")):
+        return False
+    return isinstance(listed.get("name"), str) and type(listed.get("images")) is int
 
 
 def _problem_of_interactions(found):

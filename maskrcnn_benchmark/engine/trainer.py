@@ -454,7 +454,8 @@ def _evaluation_on(cfg, model, data_loader, device):
     from maskrcnn_benchmark.engine.results import format_table
 
     def evaluate():
-        network = InferenceNetwork.of_config(cfg, model, device)
+        vocabulary = getattr(data_loader.dataset, "vocabulary", None)
+        network = InferenceNetwork.of_config(cfg, model, device, vocabulary)
         results = Evaluation.of_config(cfg).run(network, data_loader, "[Validation]")
         if results is not None:
             logger.info("Results so far:\n%s", format_table(results))

@@ -51,7 +51,7 @@ def trivial_metrics(
     """
     tasks = [task for task in evaluation.tasks if task.trivial(test_set.vocabulary) is not None]
     keys = [task.key for task in tasks]
-    key = {**key, "tasks": keys, "protocols": repr(evaluation.protocols), "images": len(test_set)}
+    key = {**key, "tasks": keys, "protocols": evaluation.protocols.identity, "images": len(test_set)}
     known = all_gather(_read(path, key) if is_main_process() else None)[0]
     if known is not None:
         return known
@@ -85,7 +85,7 @@ def kept_metrics(path: str | os.PathLike, test: str, images: int, protocols: Pro
     Returns:
         {task key: {metric: value in 0..1 or nan}}, {} where nothing fits.
     """
-    expected = {"test": test, "images": images, "protocols": repr(protocols)}
+    expected = {"test": test, "images": images, "protocols": protocols.identity}
     content = _load(path)
     if content is None or any(content["key"].get(name) != value for name, value in expected.items()):
         return {}

@@ -25,10 +25,11 @@ class Evaluator:
     Attributes:
         task, vocabulary: as given.
         protocol: one line that names the definitions in use, for the report.
+        note: one line on which published figures are measured alike, printed under the table; "" for none.
         scores: the `Scores` of the last `evaluate`, which has more to say than its metrics; None before it.
     """
 
-    protocol = ""
+    protocol = note = ""
 
     def __init__(self, task: Any, vocabulary: Vocabulary) -> None:
         self.task = task
@@ -82,8 +83,20 @@ class Evaluator:
 
     def evaluate(self) -> dict[str, float]:
         """Metrics over the images seen: {name: float in 0..1, or nan where nothing could be scored}."""
-        self.scores = replace(self.summarize(list(self.records().values())), protocol=self.protocol)
+        self.scores = self._summary(list(self.records().values()))
         return self.scores.metrics
+
+    def scores_of(self, keys: Iterable[Hashable]) -> Scores:
+        """The `Scores` of some of the images seen alone; `scores` stays as it is.
+
+        Args:
+            keys: of these images; one without a record, which is not annotated, counts for nothing.
+        """
+        chosen = set(keys)
+        return self._summary([record for key, record in self.records().items() if key in chosen])
+
+    def _summary(self, records: list[Any]) -> Scores:
+        return replace(self.summarize(records), protocol=self.protocol, note=self.note)
 
     def image_scores(self) -> dict[Hashable, float]:
         """{key of an image: score in 0..1, or nan where there is nothing to score}, to find the best and the worst."""

@@ -49,6 +49,7 @@ class Scores:
         reason: why metrics are nan, in words; "" where none is.
         text: lines in another tool's own form, such as pycocotools' summary; "" where there are none.
         protocol: one line that names the definitions in use.
+        note: one line on which published figures are measured alike; "" for none.
     """
 
     metrics: dict
@@ -57,3 +58,4 @@ class Scores:
     reason: str = ""
     text: str = ""
     protocol: str = ""
+    note: str = ""

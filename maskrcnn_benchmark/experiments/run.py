@@ -23,6 +23,7 @@ from maskrcnn_benchmark.data.mixing import check_test_vocabularies
 from maskrcnn_benchmark.engine.best_result import BEST, check_metric, describe
 from maskrcnn_benchmark.engine.data_parallel import average_batch_norm_statistics, synchronize_batch_norm
 from maskrcnn_benchmark.engine.evaluation_report import REPORT, RESULTS
+from maskrcnn_benchmark.engine.image_subset import read_image_subset
 from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork
 from maskrcnn_benchmark.engine.random_state import seed_everything
 from maskrcnn_benchmark.engine.rank_agreement import check_same, digest
@@ -116,6 +117,8 @@ def _train(cfg, skip_test, device):
         test_loaders = make_data_loader(cfg, is_train=False, is_distributed=get_world_size() > 1)
         check_test_vocabularies(cfg, vocabulary, [each.dataset for each in test_loaders], evaluated_tasks(cfg))
         check_tasks([task for task in evaluated_tasks(cfg) if task.is_added], vocabulary)
+        for loader in test_loaders if cfg.TEST.IMAGE_LIST else ():
+            read_image_subset(cfg.TEST.IMAGE_LIST, loader.dataset)  # fails before hours are spent
     if cfg.SOLVER.BEST.METRIC:
         check_metric(cfg.SOLVER.BEST.METRIC, evaluated_tasks(cfg), vocabulary, build_protocols(cfg))
         if not test_loaders:
@@ -317,7 +320,7 @@ def evaluate(
         predictions are also written to OUTPUT_DIR/inference/NAME.
     """
     evaluation = Evaluation.of_config(cfg, num_examples, interactions)
-    network = InferenceNetwork.of_config(cfg, model, device)
+    network = InferenceNetwork.of_config(cfg, model, device, loaders[0].dataset.vocabulary)
     results: dict[str, Any] = {}
     for name, loader in zip(cfg.DATASETS.TEST, loaders):
         folder = _result_folder(cfg, name)
@@ -392,7 +395,7 @@ def _finish(training, loaders, interactions):
         return
     drawn = [task for task in evaluated_tasks(cfg) if task.key in TASKS]  # a thousand proposals are no picture
     if drawn and cfg.TEST.NUM_PICTURES > 0 and not page.is_file():
-        network = InferenceNetwork.of_config(cfg, model, device)
+        network = InferenceNetwork.of_config(cfg, model, device, loaders[0].dataset.vocabulary)
         size = cfg.DATALOADER.SIZE_DIVISIBILITY
         with training.tested_weights():
             draw_pictures(network, loaders[0].dataset, drawn, page, cfg.TEST.NUM_PICTURES, size)

@@ -91,7 +91,7 @@ def check_inputs(cfg: CfgNode, weights: str | os.PathLike, names: Iterable[str],
     if weights and not is_fetched(str(weights), cfg.PATHS_CATALOG):
         read_checkpoint(local_file(str(weights), cfg.PATHS_CATALOG), "; correct the path", mapped=True)
     if is_tested and cfg.TEST.SINGLE_TASK_RESULTS:
-        read_single_task(cfg.TEST.SINGLE_TASK_RESULTS)
+        read_single_task(cfg.TEST.SINGLE_TASK_RESULTS, cfg.TEST.DELTA_M_METRICS)
     check_files(cfg, dict.fromkeys(name for name in names if name))
 
 

@@ -33,8 +33,9 @@ def check_exportable(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def _options(cfg: CfgNode) -> Iterator[str]:
-    if cfg.TEST.BBOX_AUG.ENABLED:
-        yield "TEST.BBOX_AUG.ENABLED runs the network many times for an image; set it to False"
+    for group in ("BBOX_AUG", "DENSE_AUG"):
+        if cfg.TEST[group].ENABLED:
+            yield f"TEST.{group}.ENABLED runs the network many times for an image; set it to False"
     if cfg.MODEL.RPN_ONLY and not cfg.MODEL.RETINANET_ON:
         yield "MODEL.RPN_ONLY has no output of any task"
     if cfg.MODEL.BOX_CONVENTION != "original":

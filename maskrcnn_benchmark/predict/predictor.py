@@ -12,7 +12,7 @@ import torch
 
 from maskrcnn_benchmark.config.check import check_options
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
-from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
+from maskrcnn_benchmark.engine.dense_aug import build_test_augmentation
 from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.predict.folding import fold_batch_norm
 from maskrcnn_benchmark.predict.predicted_image import PredictedImage, merge_thresholds
@@ -87,7 +87,7 @@ class Predictor:
         self._device = torch.device(cfg.MODEL.DEVICE)
         fold_batch_norm(self._model)
         self._transforms = build_byte_transforms(cfg, is_train=False)
-        self._augmentation = build_bbox_aug(cfg, self._model) if cfg.TEST.BBOX_AUG.ENABLED else None
+        self._augmentation = build_test_augmentation(cfg, self._model, self.vocabulary)
 
     def __call__(
         self, source: Any, batch_size: int = 1, **how: Any

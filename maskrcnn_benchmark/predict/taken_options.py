@@ -44,12 +44,14 @@ TAKEN = (
     "TEST.TF32",
     "TEST.DETECTIONS_PER_IMG",
     "TEST.BBOX_AUG.",
+    "TEST.DENSE_AUG.",
     "TEST.DETECTION_PROTOCOL",
     "TEST.CLASS_MEAN",
     "TEST.EDGE_THRESHOLDS",
     "TEST.EDGE_MAX_DISTANCE",
     "TEST.EDGE_NMS",
     "TEST.EDGE_CONVENTIONS",
+    "TEST.BOUNDARY_PROTOCOL",
 )
 # Of those, what is of the machine: a path or an address, a device, a compiler that is run
 NOT_TAKEN = ("MODEL.WEIGHT", "MODEL.DEVICE", "MODEL.COMPILE")
@@ -126,6 +128,9 @@ def _pixels(cfg):
         sizes = [tuple(cfg.INPUT.SQUASH)]
     if cfg.TEST.BBOX_AUG.ENABLED:
         sizes += [(scale, cfg.TEST.BBOX_AUG.MAX_SIZE) for scale in cfg.TEST.BBOX_AUG.SCALES]
+    if cfg.TEST.DENSE_AUG.ENABLED:
+        short, long = sizes[0]
+        sizes += [(round(scale * short), round(scale * long)) for scale in cfg.TEST.DENSE_AUG.SCALES]
     step = max(1, cfg.DATALOADER.SIZE_DIVISIBILITY)
     return max((min(short, long) + step) * (long + step) for short, long in sizes)
 
@@ -209,7 +214,10 @@ def _region_map_bytes(cfg):
     return max((4 * planes * side**2 for planes, side in heads), default=0)
 
 
-_SIZES = ("INPUT.MIN_SIZE_TEST", "INPUT.MAX_SIZE_TEST", "DATALOADER.SIZE_DIVISIBILITY", "TEST.BBOX_AUG")
+_SIZES = (
+    *("INPUT.MIN_SIZE_TEST", "INPUT.MAX_SIZE_TEST", "DATALOADER.SIZE_DIVISIBILITY"),
+    *("TEST.BBOX_AUG", "TEST.DENSE_AUG"),
+)
 _POOLERS = (
     "MODEL.RPN.POST_NMS_TOP_N_TEST",
     "MODEL.RPN.FPN_POST_NMS_TOP_N_TEST",

@@ -1,5 +1,6 @@
 """Maps of predictions, one picture or array per image: how each kind is written, checked and read back without loss."""
 
+import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,12 @@ class LabelMaps(MapFile):
         super().__init__(key, name, **more)
         self.count = count
         self.shift = np.uint8(shift)
+
+    def counted_from(self, first: int) -> "LabelMaps":
+        """The same maps with another number for the first class."""
+        made = copy.copy(self)
+        made.shift = np.uint8(first)
+        return made
 
     def numbers(self, vocabulary: Vocabulary) -> tuple[int, int, str]:
         """The least and the greatest number of a file, and what the numbers mean, for an error."""

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.prediction_files.layout import (
     read_classes,
 )
 from maskrcnn_benchmark.prediction_files.lists import ListFile, PredictionList
+from maskrcnn_benchmark.prediction_files.maps import LabelMaps
 from maskrcnn_benchmark.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class PredictionReader:
             "_direction".
         tasks: the tasks (`tasks.task.Task`) that are wanted.
         all_classes: whether lists may hold classes without instances, which only PASCAL in Detail's toolkit scores.
+        first_class: number of the first class in maps of classes: 1 as `PredictionWriter` has it, or 0.
 
     Attributes:
         tasks: their keys.
@@ -71,11 +73,19 @@ class PredictionReader:
         UserError: a source is missing or holds what is no prediction on the data set.
     """
 
-    def __init__(self, dataset: Any, sources: Mapping[str, Any], tasks: Iterable, all_classes: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        sources: Mapping[str, Any],
+        tasks: Iterable,
+        all_classes: bool = False,
+        first_class: int = 1,
+    ) -> None:
         self._tasks = {task.key: task for task in tasks}
         self.tasks = list(self._tasks)
         self._check_tasks(dataset, sources)
         files = [file for file in files_of(self._tasks.values()) if file.key in sources]
+        files = [_counted_from(first_class, file, Path(sources[file.key])) for file in files]
         self._maps = {file.key: (file, Path(sources[file.key])) for file in files if not isinstance(file, ListFile)}
         for file, folder in self._maps.values():
             if file.named:
@@ -190,6 +200,24 @@ def _is_in(sources, task):
     files = task.files()
     needed = all(file.key in sources for file in files if not file.is_optional)
     return needed and any(file.key in sources for file in files)
+
+
+def _counted_from(first_class, file, folder):
+    """Maps of classes with the number that the first class has in the folder; any other file as it is."""
+    if not isinstance(file, LabelMaps) or not file.shift:
+        return file
+    classes = folder.parent / CLASSES
+    if not classes.is_file():
+        logger.info(
+            "%s: no %s beside it says what its numbers mean: classes are taken to count from %d (--first-class)",
+            *(folder, CLASSES, first_class),
+        )
+    elif first_class != file.shift:
+        raise UserError(
+            f"{classes} counts classes from {file.shift}, --first-class from {first_class}; leave that out, or remove "
+            "the file if it is of other maps"
+        )
+    return file.counted_from(first_class)
 
 
 def _check_classes(dataset, file, folder):

@@ -143,6 +143,11 @@ def label_probability(logits: ScoreMap) -> torch.Tensor:
     return (scores.amax(dim=0) - scores.logsumexp(dim=0)).exp()
 
 
+def logits_of(probabilities: torch.Tensor) -> torch.Tensor:
+    """Logits [C, ...] whose softmax over the first axis these probabilities are."""
+    return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+
+
 class ImagePrediction:
     """What a network says about one image: the outputs of all its tasks.
 

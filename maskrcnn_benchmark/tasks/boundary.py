@@ -162,7 +162,7 @@ class Boundary(Task):
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
-        return BoundaryEvaluator(self, vocabulary, protocols.edges)
+        return BoundaryEvaluator(self, vocabulary, protocols.boundary or protocols.edges)
 
     def trivial(self, vocabulary: Vocabulary) -> MeanMap:
         """How often an edge passes each place, relative to the most frequented one."""
@@ -225,7 +225,7 @@ class BoundaryEvaluator(Evaluator):
 
     def __init__(self, task: Task, vocabulary: Vocabulary, protocol: EdgeProtocol | None = None) -> None:
         self.edge_protocol = protocol or EdgeProtocol()
-        self.protocol = f"{self.edge_protocol}, annotated boundaries thinned"
+        self.protocol, self.note = f"{self.edge_protocol}, annotated boundaries thinned", self.edge_protocol.note
         super().__init__(task, vocabulary)
 
     def record(self, stored: np.ndarray, target: ImageAnnotations) -> np.ndarray:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import IMAGE_HEADS
@@ -190,6 +191,21 @@ class Occlusion(Task):
         """An edge probability and a direction per pixel."""
         stride, node = cfg.MODEL.EDGE_DECODER.STRIDE, cfg.MODEL.OCCLUSION_HEAD
         return OcclusionHead(in_channels, stride, self.label_of, node.ATTENTION_BETA, node.ATTENTION_GAMMA)
+
+    # Test-time augmentation -------------------------------------------------------------------------------------------
+
+    def mirror_back(self, output: torch.Tensor, vocabulary: Vocabulary | None) -> torch.Tensor:
+        """In a mirror theta becomes -theta, see `OcclusionMap.transpose`."""
+        probability, sine, cosine = output.flip(-1)
+        return torch.stack((probability, -sine, cosine))
+
+    def to_mean(self, output: torch.Tensor) -> torch.Tensor:
+        """The probability, and the direction as long as it: a view counts as much as it believes in the edge."""
+        return torch.cat((output[:1], output[1:] * output[:1]))
+
+    def of_mean(self, mean: torch.Tensor) -> torch.Tensor:
+        """The mean direction on the circle, of length one; none where directions cancel."""
+        return torch.cat((mean[:1], F.normalize(mean[1:], dim=0)))
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

@@ -51,13 +51,14 @@ from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, logits_of
 from maskrcnn_benchmark.structures.objects import best_first
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
 from maskrcnn_benchmark.visualization.canvas import ENTRIES_SHOWN, Canvas, enlarge_labels
 from maskrcnn_benchmark.visualization.dataset_tables import EMPTY, escaped, parts_table
@@ -336,6 +337,23 @@ class Part(Task):
             return build_roi_part_head(cfg, in_channels, owners_of_parts(vocabulary))
         stride, count = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE, cfg.MODEL.ROI_PART_HEAD.NUM_CLASSES
         return PixelClassifier(in_channels, count, "loss_part", part_labels, stride)
+
+    # Test-time augmentation -------------------------------------------------------------------------------------------
+
+    def mirror_back(self, output: torch.Tensor, vocabulary: Vocabulary | None) -> torch.Tensor:
+        """Parts of the left and the right side change places, too."""
+        if vocabulary is None:
+            raise UserError(
+                "TEST.DENSE_AUG.H_FLIP mirrors parts, whose left and right names are not known here; set it to False"
+            )
+        return output.flip(-1)[list(vocabulary.parts.flip_indices)]
+
+    def to_mean(self, output: torch.Tensor) -> torch.Tensor:
+        """Probabilities."""
+        return output.softmax(dim=0)
+
+    def of_mean(self, mean: torch.Tensor) -> torch.Tensor:
+        return logits_of(mean)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ from maskrcnn_benchmark.prediction_files.layout import CLASSES as NAMES_FILE
 from maskrcnn_benchmark.prediction_files.maps import LabelMaps, MapFile
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap, label_probability
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap, label_probability, logits_of
 from maskrcnn_benchmark.structures.run_length import row_major
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
@@ -139,8 +139,10 @@ class ClassMaps(LabelMaps):
     named = "semantic"
 
     def numbers(self, vocabulary: Vocabulary) -> tuple[int, int, str]:
-        count = len(vocabulary.semantic_names)
-        return 1, count, f"each pixel needs a class: 1 to {count}, 1 + the class's place in {NAMES_FILE}"
+        first = int(self.shift)
+        last = first + len(vocabulary.semantic_names) - 1
+        meaning = f"each pixel needs a class: {first} to {last}, {first} + the class's place in {NAMES_FILE}"
+        return first, last, f"{meaning} (--first-class says what maps of others count from)"
 
 
 class Semantic(Task):
@@ -241,6 +243,15 @@ class Semantic(Task):
         stride, count = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE, cfg.MODEL.SEMANTIC_HEAD.NUM_CLASSES
         weights = self.class_weights(cfg, vocabulary)
         return PixelClassifier(in_channels, count, "loss_semantic", _label_map, stride, weights)
+
+    # Test-time augmentation -------------------------------------------------------------------------------------------
+
+    def to_mean(self, output: torch.Tensor) -> torch.Tensor:
+        """Probabilities."""
+        return output.softmax(dim=0)
+
+    def of_mean(self, mean: torch.Tensor) -> torch.Tensor:
+        return logits_of(mean)
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 

@@ -309,6 +309,25 @@ class Task:
         """
         raise NotImplementedError(f"{type(self).__name__} is a derived task and must define derive")
 
+    # Test-time augmentation -------------------------------------------------------------------------------------------
+
+    def mirror_back(self, output: torch.Tensor, vocabulary: Vocabulary | None) -> torch.Tensor:
+        """What a head per image said of the mirrored image, as it would say it of the image itself.
+
+        Args:
+            output: float [C, H, W], one cell per pixel, or what is said of the image as a whole.
+            vocabulary: that of the network; None where it is not known.
+        """
+        return output.flip(-1) if output.ndim == 3 else output
+
+    def to_mean(self, output: torch.Tensor) -> torch.Tensor:
+        """What is averaged over views of an image: probabilities of an output that has logits, else the output."""
+        return output
+
+    def of_mean(self, mean: torch.Tensor) -> torch.Tensor:
+        """The way back from the mean of `to_mean` to an output, to be scored and drawn as any other."""
+        return mean
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:

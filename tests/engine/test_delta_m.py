@@ -5,9 +5,10 @@ import math
 
 import pytest
 
-from maskrcnn_benchmark.engine.delta_m import add_delta_m, read_single_task
+from maskrcnn_benchmark.engine.delta_m import METRICS, add_delta_m, read_single_task
 from maskrcnn_benchmark.engine.results import format_table, gather_results, read_results, write_results
 from maskrcnn_benchmark.evaluation.scores import Scores
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 
@@ -92,3 +93,26 @@ def test_what_is_wrong_with_a_file_is_said(content, message, tmp_path):
 def test_a_gain_over_nothing_is_refused(results):
     with pytest.raises(UserError, match="the single-task result of part is 0"):
         add_delta_m(results, {"part": 0.0})
+
+
+def test_a_named_choice_of_metrics_stands_for_tasks_in_place_of_headlines(results, tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, "mti_net", {"semantic": "fwIoU"})
+    (tmp_path / "single.json").write_text(json.dumps({"semantic": {"mIoU": 0.6, "fwIoU": 0.56}, "part": 0.551}))
+    base = read_single_task(tmp_path / "single.json", "mti_net")
+    assert base == {"semantic": 0.56, "part": 0.551}
+    compared = add_delta_m(results, base, "mti_net")
+    assert compared["all"]["metrics"]["delta_m"] == pytest.approx((0.7 / 0.56 - 1) / 2, abs=1e-9)
+    assert compared["all"]["protocol"].endswith("above 0 is better (semantic by fwIoU)")
+    assert add_delta_m(results, base)["semantic"]["gain"] == pytest.approx(0.632 / 0.56 - 1)
+
+
+def test_saliency_is_measured_as_each_family_of_tables_does():
+    assert METRICS["mti_net"]["saliency"] == "max-mIoU" and METRICS["atrc"]["saliency"] == "maxF"
+
+
+def test_errors_in_degrees_are_read_as_they_are_and_less_is_better(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(TASKS["boundary"], "higher_is_better", False)
+    results["boundary"]["metrics"]["ODS-F"] = 12.0
+    (tmp_path / "single.json").write_text(json.dumps({"boundary": 16.0}))
+    compared = add_delta_m(results, read_single_task(tmp_path / "single.json"))
+    assert compared["all"]["metrics"]["delta_m"] == pytest.approx(0.25, abs=1e-9)

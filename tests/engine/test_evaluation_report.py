@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 
 from maskrcnn_benchmark.engine.evaluation_report import EvaluationReport
+from maskrcnn_benchmark.engine.image_subset import ImageSubset
+from maskrcnn_benchmark.engine.results import format_table, read_results
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.scores import Curve, Line, Scores
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
@@ -106,3 +108,21 @@ def test_images_that_are_not_there_leave_their_place_white(evaluators, tmp_path)
     images.root = None
     page = EvaluationReport(evaluators, images).write_page(tmp_path, "R", [], 1, Answers())
     assert page.read_text().count('src="data:image/jpeg') == 4 and not images.opened
+
+
+def test_scores_on_a_list_stand_beside_those_on_all_images(evaluators, tmp_path):
+    report = EvaluationReport(evaluators, Images(), subset=ImageSubset("test_new", (1, 3), 5))
+    whole = EvaluationReport(evaluators, Images()).results["boundary"]
+    # images 1 and 3 are predicted at 204 and 153 of 255
+    listed = {
+        "name": "test_new",
+        "images": 2,
+        "metrics": {"ODS-F": pytest.approx(0.7), "AP": pytest.approx(np.nan, nan_ok=True)},
+    }
+    assert report.results["boundary"] == {**whole, "listed": listed, "metrics": report.results["boundary"]["metrics"]}
+    assert report.results["boundary"]["metrics"]["ODS-F"] == whole["metrics"]["ODS-F"] == pytest.approx(0.4)
+    report.write(tmp_path)
+    read = read_results(tmp_path / "results.json")
+    head, _, line, images = format_table(read).splitlines()
+    assert re.split(r"  +", head) == ["task", "metric", "score", "on test_new", "also"]
+    assert line.split()[2:5] == ["ODS-F", "40.0", "70.0"] and images == "on test_new: the 2 images of the list"

@@ -4,8 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from maskrcnn_benchmark.evaluation.protocols import EdgeProtocol
+from maskrcnn_benchmark.evaluation.edges.thinning import thin
+from maskrcnn_benchmark.evaluation.protocols import BOUNDARY_PROTOCOLS, EdgeProtocol
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -160,3 +163,62 @@ def test_the_protocol_names_what_the_figures_depend_on():
     line = BoundaryEvaluator(BOUNDARY, Vocabulary(), EdgeProtocol(33, 0.011, False, "seism")).protocol
     for word in ("seism", "33", "0.011", "no non-maximum suppression", "annotated boundaries thinned"):
         assert word in line
+
+
+SEISM_OPTIONS = EdgeProtocol(conventions="seism")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "f"),
+    [(BOUNDARY_PROTOCOLS["seism"], 2 / 3), (BOUNDARY_PROTOCOLS["mti_net"], 1), (SEISM_OPTIONS, 1)],
+    ids=str,
+)
+def test_whether_an_edge_lies_at_a_threshold_or_above_it_decides(protocol, f):
+    # the right line is as strong as the threshold 0.2, the wrong one is a step of 8 bits weaker
+    strength = lines(40) * (51 / 255) + lines(120) * (50 / 255)
+    assert score(strength, lines(40), protocol)["ODS-F"] == pytest.approx(f, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "f"),
+    [(BOUNDARY_PROTOCOLS["seism"], 1), (BOUNDARY_PROTOCOLS["mti_net"], 0), (SEISM_OPTIONS, 0)],
+    ids=str,
+)
+def test_the_thresholds_beyond_the_99_find_what_is_faintest(protocol, f):
+    assert score(lines(40) / 255, lines(40), protocol)["ODS-F"] == f
+
+
+def test_a_named_protocol_has_a_note_and_its_name_in_the_protocol():
+    evaluator = evaluate([(lines(40), lines(40))], BOUNDARY_PROTOCOLS["seism"])
+    assert evaluator.scores.protocol.startswith("protocol seism: 101 thresholds 0.001 to 0.999, an edge above each")
+    assert "test_new" in evaluator.scores.note and evaluate([], EdgeProtocol()).scores.note == ""
+
+
+def by_definition(maps, truths, mask_of, thresholds, tolerance):
+    """The best F of the thresholds themselves, from counts of maximum matchings added over images."""
+    best = 0.0
+    for threshold in thresholds:
+        found = annotated = predicted = 0
+        for strength, truth in zip(maps, truths):
+            ours, theirs = np.argwhere(thin(mask_of(strength, threshold))), np.argwhere(thin(truth > 0))
+            near = np.hypot(*(ours[:, None] - theirs).transpose(2, 0, 1)) <= tolerance * np.hypot(*truth.shape)
+            found += (maximum_bipartite_matching(csr_matrix(near)) >= 0).sum()
+            annotated, predicted = annotated + len(theirs), predicted + len(ours)
+        recall, precision = found / annotated, found / predicted if predicted else 1.0
+        best = max(best, 2 * recall * precision / (recall + precision) if recall + precision else 0.0)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_f_is_that_of_the_definition_on_random_maps(seed):
+    rng = np.random.default_rng(seed)
+    truths = [(rng.random((128, 160)) > 0.995).astype(np.uint8) for _ in range(2)]
+    blurred = [
+        cv2.GaussianBlur(truth.astype(np.float64), (0, 0), 2) + 0.02 * rng.random((128, 160)) for truth in truths
+    ]
+    maps = [np.rint(255 * each / each.max()) / 255 for each in blurred]
+    protocol = BOUNDARY_PROTOCOLS["mti_net"]
+    cases = [(torch.from_numpy(each), torch.from_numpy(truth)) for each, truth in zip(maps, truths)]
+    expected = by_definition(maps, truths, np.greater_equal, [k / 100 for k in range(5, 100)], 0.0075)
+    assert 0.1 < expected < 0.99
+    assert evaluate(cases, protocol).scores.metrics["ODS-F"] == pytest.approx(expected, abs=1e-9)

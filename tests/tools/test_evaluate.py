@@ -5,8 +5,10 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy_coco
+from PIL import Image
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
@@ -131,6 +133,56 @@ def test_other_networks_are_shown_beside(call, tmp_path):
     score = results["semantic"]["metrics"]["mIoU"]
     assert code == 0 and results["all"]["metrics"]["delta_m"] == pytest.approx((score - 0.625) / 0.625)
     assert " 62.5 " in screen and "delta_m" in screen
+
+
+def test_a_list_of_images_is_scored_beside_the_whole(call, place, tmp_path, caplog):
+    names = sorted(path.stem for path in (place / "predictions/semantic").iterdir())
+    (tmp_path / "few.txt").write_text("\n".join([*names[:2], "elsewhere"]))
+    words = ("--tasks", "semantic,boundary", "--image-list", str(tmp_path / "few.txt"))
+    code, screen, _, results = call(*ALL, *FILE, *words)
+    assert code == 0 and "on few: the 2 images of the list" in screen
+    assert "1 name is of no image of the data set (such as elsewhere)" in caplog.text
+    _, _, _, whole = call(*ALL, *FILE, "--tasks", "semantic,boundary")
+    assert all(results[key]["metrics"] == whole[key]["metrics"] for key in whole)
+    annotations = json.loads((place / "data/mini/annotations.json").read_text())
+    (tmp_path / "few.json").write_text(
+        json.dumps({**annotations, "images": [i for i in annotations["images"] if i["file_name"][:-4] in names[:2]]})
+    )
+    _, _, _, alone = call(*ALL, "--annotations", str(tmp_path / "few.json"), "--tasks", "semantic,boundary")
+    assert all(
+        results[key]["listed"] == {"name": "few", "images": 2, "metrics": alone[key]["metrics"]} for key in alone
+    )
+
+
+def test_maps_of_another_code_base_are_scored(call, place, tmp_path, caplog):
+    """Class numbers from 0 in a grey PNG, and a boundary's strength in 0..255, called as the image."""
+    for folder, change in (("seg", lambda values: values - 1), ("edges", lambda values: values)):
+        (tmp_path / folder).mkdir()
+        ours = place / "predictions" / {"seg": "semantic", "edges": "boundary"}[folder]
+        for path in ours.iterdir():
+            values = change(np.asarray(Image.open(path)))
+            Image.fromarray(values.astype(np.uint8)).save(tmp_path / folder / path.name)
+    words = ("--semantic", str(tmp_path / "seg"), "--boundary", str(tmp_path / "edges"), *FILE, *EDGES)
+    code, _, _, results = call(*words, "--first-class", "0")
+    _, _, _, whole = call(*ALL, *FILE, "--tasks", "semantic,boundary")
+    assert code == 0 and results == whole
+    (tmp_path / "out" / "results.json").unlink()
+    first = min((tmp_path / "seg").iterdir())
+    Image.fromarray(np.asarray(Image.open(first)) * 0).save(first)
+    code, _, errors, results = call(*words)
+    assert code == 2 and results is None
+    assert "holds the value 0, but each pixel needs a class: 1 to " in errors and "--first-class says" in errors
+    assert "no classes.json beside it says what its numbers mean: classes are taken to count from 1" in caplog.text
+    code, _, errors, _ = call(*ALL, *FILE, "--tasks", "semantic", "--first-class", "0")
+    assert code == 2 and "classes.json counts classes from 1, --first-class from 0; leave that out" in errors
+
+
+def test_boundaries_by_a_named_protocol(call):
+    words = ("--tasks", "boundary", "--boundary-protocol", "mti_net", "--edge-max-distance", "0.011")
+    code, screen, _, results = call("--predictions", "@predictions", *FILE, "--workers", "0", *words)
+    assert code == 0 and results["boundary"]["protocol"].startswith("protocol mti_net: 99 thresholds 0.01 to 0.99")
+    assert "tolerance 0.011" in results["boundary"]["protocol"]
+    assert screen.splitlines()[3] == f"boundary detection: {results['boundary']['note']}"
 
 
 def test_masks_are_not_scored_where_nobody_annotated_any(call, tmp_path):

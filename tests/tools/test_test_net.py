@@ -111,6 +111,20 @@ def test_nothing_to_test_is_said(monkeypatch, capsys):
     assert caught.value.code == 2 and capsys.readouterr().err.startswith("error: name what to test: --ckpt FILE, or")
 
 
+def test_scores_on_a_list_of_images_stand_beside_those_on_all(call, trained, place, tmp_path):
+    images = json.loads((place / "data/coco/annotations/instances_val2017.json").read_text())["images"]
+    (tmp_path / "few.txt").write_text("\n".join(image["file_name"] for image in images[:2]))
+    weights = ("--ckpt", str(trained / "model_final.pth"))
+    screen = call(test_net, tmp_path / "out", *weights, "TEST.IMAGE_LIST", str(tmp_path / "few.txt"))
+    assert "on few: the 2 images of the list" in screen
+    written = read_results(tmp_path / "out" / "inference" / "coco_2017_val" / "results.json")
+    for task, result in read_results(trained / "results.json").items():
+        assert written[task]["metrics"] == pytest.approx(result["metrics"], abs=1e-6, nan_ok=True)
+        assert written[task]["listed"]["images"] == 2 and set(written[task]["listed"]["metrics"]) == set(
+            result["metrics"]
+        )
+
+
 def test_test_time_augmentation_of_boxes_with_masks(call, trained, tmp_path):
     weights = ("--ckpt", str(trained / "model_final.pth"), "TEST.BBOX_AUG.ENABLED", "True")
     call(test_net, tmp_path / "same", *weights)

@@ -1,6 +1,6 @@
 """Transforms of an image together with its annotations."""
 
-from maskrcnn_benchmark.data.transforms.build import build_byte_transforms, build_transforms
+from maskrcnn_benchmark.data.transforms.build import build_byte_transforms, build_transforms, build_view_transforms
 from maskrcnn_benchmark.data.transforms.transforms import (
     AsBytes,
     ColorJitter,
@@ -37,4 +37,5 @@ __all__ = [
     "ToTensor",
     "build_byte_transforms",
     "build_transforms",
+    "build_view_transforms",
 ]

@@ -41,6 +41,12 @@ def build_byte_transforms(cfg: CfgNode, is_train: bool = True) -> Compose:
     return Compose([*colours, AsBytes(), *shapes])
 
 
+def build_view_transforms(cfg: CfgNode, scale: float = 1.0, mirrored: bool = False) -> Compose:
+    """As `build_byte_transforms` for testing, but of the image at `scale` times the size, and mirrored if asked for."""
+    shapes = [transform.scaled(scale) for transform in _testing_transforms(cfg.INPUT)]
+    return Compose([AsBytes(), *shapes, *([RandomHorizontalFlip(1.0)] if mirrored else [])])
+
+
 def _training_transforms(options):
     """(what changes colours, what changes shapes), in this order."""
     jitter = tuple(options.SCALE_JITTER)

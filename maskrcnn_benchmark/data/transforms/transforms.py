@@ -64,6 +64,11 @@ class Resize:
         target, scaled = (target, int(target * long / short)) if target else (1, self.max_size)
         return (target, scaled) if width < height else (scaled, target)
 
+    def scaled(self, factor: float) -> "Resize":
+        """One to sizes that are `factor` times as large."""
+        sizes = [max(1, round(factor * size)) for size in self.min_size]
+        return Resize(sizes, None if self.max_size is None else max(1, round(factor * self.max_size)))
+
     def __call__(self, image: AnyImage, annotations: Any = None) -> tuple[AnyImage, Any]:
         return resize_both(image, annotations, self.get_size(size_of(image)))
 

@@ -1,5 +1,7 @@
 """From a soft edge map to ridges (non-maximum suppression across the edge) and to the thresholds a pixel reaches."""
 
+from typing import Literal
+
 import cv2
 import numpy as np
 
@@ -8,21 +10,17 @@ from maskrcnn_benchmark.utils.compiled import compiled
 
 # Radius of the smoothing under which an edge's direction is estimated, the factor by which a pixel may fall short of
 # its neighbours across the edge and still be a ridge, and the width of the faded image border in pixels: the values of
-# the structured-edges evaluation that the field uses (Dollar and Zitnick 2015)
+# the structured-edges evaluation that the field uses (Dollar and Zitnick 2015), under every protocol
 _SMOOTHING_RADIUS = 4
 _TOLERANCE = 1.01
 _BORDER = 5
 
 
-def edge_thresholds(count: int) -> np.ndarray:
-    """The thresholds of the curves: k / (count + 1) for k = 1..count, float64 [count]."""
-    return np.arange(1, count + 1) / (count + 1)
-
-
 def edge_levels(strength: np.ndarray, protocol: EdgeProtocol) -> np.ndarray:
     """How many of a protocol's ascending thresholds each pixel of an edge map reaches, after reduction to ridges.
 
-    A map with a single positive strength, a yes/no map, has no ridges to look for: it stays as it is.
+    A map with a single positive strength, a yes/no map, has no ridges to look for: it stays as it is. The published
+    programs that a protocol is named after make no such exception.
 
     Args:
         strength: float [H, W] in 0..1.
@@ -32,15 +30,17 @@ def edge_levels(strength: np.ndarray, protocol: EdgeProtocol) -> np.ndarray:
         int64 [H, W] in 0..K.
     """
     positive = strength[strength > 0]
-    if protocol.suppress_non_maxima and len(positive) and positive.min() < positive.max():
-        strength = suppress_non_maxima(strength)
-    return np.searchsorted(edge_thresholds(protocol.thresholds), strength.reshape(-1), side="right").reshape(
-        strength.shape
-    )
+    is_soft = len(positive) and (positive.min() < positive.max() or protocol.name)
+    if protocol.suppress_non_maxima and is_soft:
+        strength = suppress_non_maxima(strength, protocol.smoothing, protocol.reach)
+    if protocol.in_bytes:
+        strength = np.floor(255 * strength + 0.5) / 255
+    side: Literal["left", "right"] = "left" if protocol.strict else "right"
+    return np.searchsorted(protocol.values(), strength.reshape(-1), side=side).reshape(strength.shape)
 
 
-def suppress_non_maxima(edges: np.ndarray) -> np.ndarray:
-    """Keep an edge map's ridges: pixels at least as strong as both interpolated neighbours one pixel across the edge.
+def suppress_non_maxima(edges: np.ndarray, smoothing: int = 0, reach: int = 1) -> np.ndarray:
+    """Keep an edge map's ridges: pixels at least as strong as the interpolated neighbours across the edge.
 
     The direction across the edge comes from second derivatives of the map under a triangle filter. The outermost five
     pixels fade to zero, where derivatives are not to be trusted (Dollar and Zitnick 2015). A mixed derivative of
@@ -48,6 +48,8 @@ def suppress_non_maxima(edges: np.ndarray) -> np.ndarray:
 
     Args:
         edges: float [H, W], strength in 0..1.
+        smoothing: radius of a triangle filter that the map passes through first; 0 for none.
+        reach: neighbours are those at 1 to so many pixels, to either side.
 
     Returns:
         float64 [H, W]: the strength at ridges, 0 elsewhere.
@@ -56,14 +58,19 @@ def suppress_non_maxima(edges: np.ndarray) -> np.ndarray:
     height, width = edges.shape
     if min(height, width) < 2:
         raise ValueError(f"non-maximum suppression needs a map of at least 2 x 2 pixels, got {height} x {width}")
-    ramp = np.arange(1, _SMOOTHING_RADIUS + 2, dtype=np.float64)
+    if smoothing:
+        edges = _triangle_filter(edges, smoothing)
+    in_y, in_x = _gradients(_triangle_filter(edges, _SMOOTHING_RADIUS))
+    ridges = np.zeros_like(edges)
+    _keep_ridges(edges, in_y, in_x, reach, ridges)
+    return ridges * np.outer(_border_fade(height), _border_fade(width))
+
+
+def _triangle_filter(image, radius):
+    ramp = np.arange(1, radius + 2, dtype=np.float64)
     kernel = np.concatenate([ramp, ramp[-2::-1]])
     kernel /= kernel.sum()
-    smooth = cv2.sepFilter2D(edges, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_REFLECT)
-    ridges = np.zeros_like(edges)
-    in_y, in_x = _gradients(smooth)
-    _keep_ridges(edges, in_y, in_x, ridges)
-    return ridges * np.outer(_border_fade(height), _border_fade(width))
+    return cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_REFLECT)
 
 
 def _border_fade(length):
@@ -85,7 +92,7 @@ def _gradients(image):
 
 
 @compiled
-def _keep_ridges(edges, in_y, in_x, ridges):
+def _keep_ridges(edges, in_y, in_x, reach, ridges):
     """Write edges that are no weaker than their neighbours across the edge to `ridges`, float64 [H, W] of zeros."""
     for y in range(edges.shape[0]):
         for x in range(edges.shape[1]):
@@ -96,8 +103,12 @@ def _keep_ridges(edges, in_y, in_x, ridges):
             slope = _in_y(in_y, y, x) * sign / (_in_x(in_x, y, x) + 1e-5)
             step_x = 1 / np.sqrt(1 + slope * slope)
             step_y = slope * step_x
-            enough = edges[y, x] * _TOLERANCE
-            if enough >= _sample(edges, y - step_y, x - step_x) and enough >= _sample(edges, y + step_y, x + step_x):
+            enough, is_ridge, far = edges[y, x] * _TOLERANCE, True, 1
+            while is_ridge and far <= reach:
+                up, left = far * step_y, far * step_x
+                is_ridge = enough >= _sample(edges, y - up, x - left) and enough >= _sample(edges, y + up, x + left)
+                far += 1
+            if is_ridge:
                 ridges[y, x] = edges[y, x]
 
 
