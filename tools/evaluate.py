@@ -50,6 +50,11 @@ def parse_arguments(arguments=None):
         help="boundaries by the rules of a published program (docs/evaluation.md), whatever the other options say",
     )
     how.add_argument("--detection-protocol", choices=record_of("TEST.DETECTION_PROTOCOL").range.values)
+    how.add_argument(
+        "--class-mean",
+        choices=record_of("TEST.CLASS_MEAN").range.values,
+        help="mean IoU over the classes that are annotated anywhere, or over all",
+    )
     parser.add_argument(
         "--workers", type=workers, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
     )
@@ -189,8 +194,12 @@ def choose_protocols(arguments, cfg):
     chosen = dataclasses.replace(protocols.edges, **edges)
     of_config = "" if protocols.boundary is None else protocols.boundary.name
     name = of_config if arguments.boundary_protocol is None else arguments.boundary_protocol
-    detection = arguments.detection_protocol or protocols.detection
-    return Protocols(chosen, detection, boundary_protocol(name, chosen))
+    return Protocols(
+        chosen,
+        arguments.detection_protocol or protocols.detection,
+        arguments.class_mean or protocols.class_mean,
+        boundary_protocol(name, chosen),
+    )
 
 
 if __name__ == "__main__":

@@ -121,8 +121,9 @@ def test_definitions_of_the_command_line_go_before_the_configs(place):
     chosen = evaluate.choose_protocols(arguments, evaluate.dataset_config(arguments, ["boundary"]))
     assert chosen == Protocols(EdgeProtocol(9, 0.0075, False, "seism"), "detail")
     options = ["--edge-conventions", "seism", "--edge-max-distance", "0.011", "--detection-protocol", "detail"]
+    options += ["--class-mean", "all"]
     chosen = evaluate.choose_protocols(evaluate.parse_arguments([*FILE, *options]), None)
-    assert chosen == Protocols(EdgeProtocol(99, 0.011, True, "seism"), "detail")
+    assert chosen == Protocols(EdgeProtocol(99, 0.011, True, "seism"), "detail", "all")
 
 
 def test_other_networks_are_shown_beside(call, tmp_path):
