@@ -244,6 +244,7 @@ def test_the_whole_evaluation_is_measured_on_made_up_answers(benchmark, tmp_path
     assert found["all_metrics_minutes_5105"] > 0
 
 
+@pytest.mark.slow
 def test_exchanges_are_measured_beside_none_with_the_heads_per_image_alone(benchmark):
     options = ["SOLVER.IMS_PER_BATCH", "2", "MODEL.TASK_EXCHANGE.CHANNELS", "8", "INPUT.MIN_SIZE_TRAIN", "(64,)"]
     args = benchmark.parse_arguments(["exchange", "--rounds", "1", "--warmup", "1", "--batches", "1", *options])
