@@ -156,5 +156,9 @@ def make_missing_mini_detail(cfg: CfgNode) -> None:
     for name, options in EMBEDDED.items():
         folder = Path(cfg.DATASETS.DATA_DIR) / name
         if any(each.startswith(f"{name}_") for each in names):
-            make = partial(write_mini_detail, folder, **options)
-            run_once(lambda folder=folder, make=make: None if folder.exists() else make(), on_each_machine=True)
+            run_once(partial(_draw_missing, folder, options), on_each_machine=True)
+
+
+def _draw_missing(folder: Path, options: dict[str, bool]) -> None:
+    if not folder.exists():
+        write_mini_detail(folder, **options)

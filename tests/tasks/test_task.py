@@ -77,6 +77,8 @@ def names_by_task(*options):
     """({task key: names of its own parameters}, names of those that are nobody's) of the mini network."""
     config = cfg.clone()
     config.merge_from_file(MINI)
+    for switch in ("SALIENCY_ON", "NORMALS_ON", "DEPTH_ON"):
+        config.MODEL[switch] = True
     config.merge_from_list(list(options))
     model = build_detection_model(config)
     names = {id(p): name for name, p in model.named_parameters()}

@@ -219,7 +219,7 @@ def test_a_coco_file_without_images(call, tmp_path):
         (("--predictions", "@predictions"), "name the annotations: either --config-file FILE or --annotations FILE"),
         ((*ALL, *FILE, "--config-file", "@mini.yaml"), "name the annotations: either"),
         ((*ALL, *FILE, "--dataset", "mini_val"), "--dataset and KEY VALUE go with --config-file"),
-        ((*ALL, *FILE, "--tasks", "depth"), "--tasks: 'depth' is unknown; there are detection"),
+        ((*ALL, *FILE, "--tasks", "focus"), "--tasks: 'focus' is unknown; there are detection"),
         (
             (*ALL, *FILE, "--edge-thresholds", "0"),
             "argument --edge-thresholds: '0' is not an integer from 1 to 999; --help says more",

@@ -25,7 +25,7 @@ def random_maps(number=4):
     rng = np.random.default_rng(3)
     labels = [rng.choice([0, 1, IGNORE_INDEX], (13, 17), p=[0.6, 0.3, 0.1]).astype(np.uint8) for _ in range(number)]
     strengths = [rng.integers(0, 256, (13, 17)).astype(np.uint8) for _ in range(number)]
-    strengths[1] |= 100 * (labels[1] == 1)
+    strengths[1] |= 100 * (labels[1] == 1).astype(np.uint8)
     return labels, strengths
 
 
