@@ -122,7 +122,9 @@ def write_pascal(root, train, val=None, voc12=()):
     for folder in (*folders.split(), "normals_distill", "sal_distill"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for split, scenes in splits.items():
-        (root / "ImageSets" / "Context" / f"{split}.txt").write_text("".join(f"{name}\n" for name in scenes))
+        (root / "ImageSets" / "Context" / f"{split}.txt").write_text(
+            "".join(f"{name}\n" for name in scenes), encoding="utf-8"
+        )
         for name, scene in scenes.items():
             Image.fromarray(scene.image).save(root / "JPEGImages" / f"{name}.jpg", quality=95)
             label_map = {"LabelMap": scene.label_map}
@@ -145,7 +147,7 @@ def write_class_lists(root, split, scenes):
     folder = root / "ImageSets" / "Parts"
     folder.mkdir(exist_ok=True)
     lists = {name: [label for label, _, _ in scene.objects] for name, scene in scenes.items()}
-    (folder / f"{split}.txt").write_text(json.dumps(lists))
+    (folder / f"{split}.txt").write_text(json.dumps(lists), encoding="utf-8")
 
 
 def edges_of(scene):
@@ -162,7 +164,7 @@ def write_nyud(root, train, val=None, layout="NYUDv2"):
     for folder in ("images", "segmentation", "depth", "normals", "edge", "gt_sets"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for split, scenes in splits.items():
-        (root / "gt_sets" / f"{split}.txt").write_text("".join(f"{name}\n" for name in scenes))
+        (root / "gt_sets" / f"{split}.txt").write_text("".join(f"{name}\n" for name in scenes), encoding="utf-8")
         for name, scene in scenes.items():
             Image.fromarray(scene.rooms).save(root / "segmentation" / f"{name}.png")
             np.save(root / "depth" / f"{name}.npy", scene.depth)
