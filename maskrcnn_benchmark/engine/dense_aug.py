@@ -120,14 +120,14 @@ class _Mean:
         self.task, self.vocabulary = TASKS[key], vocabulary
         self.sum: Any = None
         self.count = 0
-        self.size: tuple[int, int] | None = None
+        self.map: ScoreMap | None = None  # of the last view
 
     def add(self, output: Any, mirrored: bool, full: tuple[int, int], plain: tuple[int, int]) -> None:
         """Add a view's output, for an image of a size `full` that the network sees in the size `plain`."""
         if isinstance(output, ScoreMap):
             channels = len(output.scores)
-            self.size = full if channels * full[0] * full[1] <= MOST_SCORES else plain
-            output = output.resize(self.size).scores
+            self.map = output.resize(full if channels * full[0] * full[1] <= MOST_SCORES else plain)
+            output = self.map.scores
         elif not isinstance(output, torch.Tensor):
             raise UserError(
                 f"TEST.DENSE_AUG.ENABLED: the output of the task {self.task.key!r} is "
@@ -140,7 +140,7 @@ class _Mean:
 
     def output(self) -> Any:
         mean = self.task.of_mean(self.sum / self.count)
-        return mean if self.size is None else ScoreMap(mean, self.size)
+        return mean if self.map is None else self.map.with_scores(mean)
 
 
 def build_test_augmentation(

@@ -54,6 +54,10 @@ class ScoreMap:
             return ScoreMap(cells, size)
         return _ResizedScores(cells, [side / self.stride for side in self.size], size)
 
+    def with_scores(self, scores: torch.Tensor) -> "ScoreMap":
+        """Other scores [C, height, width] of the same image and meaning, one cell per pixel."""
+        return ScoreMap(scores, self.size)
+
     def to(self, device: torch.device | str) -> "ScoreMap":
         return type(self)(self.scores.to(device), self.size, self.stride)
 
@@ -68,6 +72,9 @@ class DepthScores(ScoreMap):
         """The depth for the image resized to (width, height), one cell per pixel, without the padding: bilinear."""
         scores, scale = super().resize(size).scores, scale_of(self.size, size)
         return DepthScores(scores if scale == 1 else scores / scale, size)
+
+    def with_scores(self, scores: torch.Tensor) -> "DepthScores":
+        return DepthScores(scores, self.size)
 
 
 class _ResizedScores(ScoreMap):

@@ -141,6 +141,17 @@ class Normals(Task):
         label = self.label_of(annotations)
         return None if label is None else label.normals
 
+    # Test-time augmentation -------------------------------------------------------------------------------------------
+
+    def mirror_back(self, output: torch.Tensor, vocabulary: Vocabulary | None) -> torch.Tensor:
+        """The mirrored vectors, their x negated."""
+        x, y, z = output.flip(-1)
+        return torch.stack((-x, y, z))
+
+    def of_mean(self, mean: torch.Tensor) -> torch.Tensor:
+        """The mean direction."""
+        return F.normalize(mean, dim=0)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:

@@ -10,20 +10,21 @@ from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.engine.dense_aug import DenseView, build_test_augmentation, dense_views
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN
-from maskrcnn_benchmark.structures.dense_map import OcclusionMap
+from maskrcnn_benchmark.structures.dense_map import NormalMap, OcclusionMap
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import label_probability
 from maskrcnn_benchmark.structures.tensors import FLIP_LEFT_RIGHT
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
-DENSE = ("semantic", "boundary", "occlusion", "classification", "part")
+DENSE = ("semantic", "boundary", "occlusion", "classification", "part", "saliency", "normals", "depth")
 
 
 @pytest.fixture(scope="module")
 def small(save_small_network, tmp_path_factory):
     """A network of all tasks, parts per image and with names of the left and the right side."""
     options = ("MODEL.PART_HEAD", "fpn", "DATASETS.PARTS", "person24", "MODEL.ROI_HEADS.DETECTIONS_PER_IMG", 3)
+    options += ("MODEL.SALIENCY_ON", True, "MODEL.NORMALS_ON", True, "MODEL.DEPTH_ON", True)
     return save_small_network(tmp_path_factory.mktemp("small"), *options)
 
 
@@ -84,6 +85,7 @@ def test_outputs_are_means_of_probabilities_at_the_images_size(small):
             of_view = {key: x.flip(-1) if x.ndim == 3 else x for key, x in of_view.items()}
             of_view["part"] = of_view["part"][flips]
             of_view["occlusion"] = of_view["occlusion"] * torch.tensor([1.0, -1, 1])[:, None, None]
+            of_view["normals"] = of_view["normals"] * torch.tensor([-1.0, 1, 1])[:, None, None]
         for key in ("semantic", "part"):
             of_view[key] = of_view[key].softmax(dim=0)
         of_view["occlusion"][1:] *= of_view["occlusion"][:1]
@@ -94,14 +96,28 @@ def test_outputs_are_means_of_probabilities_at_the_images_size(small):
     for key in ("semantic", "part"):
         torch.testing.assert_close(ours[key].softmax(dim=0), means[key])
         assert ours[key].argmax(dim=0).equal(means[key].argmax(dim=0))
-    for key in ("boundary", "classification"):
+    for key in ("boundary", "classification", "saliency", "depth"):
         torch.testing.assert_close(ours[key], means[key])
     torch.testing.assert_close(ours["occlusion"][:1], means["occlusion"][:1])
     torch.testing.assert_close(ours["occlusion"][1:], F.normalize(means["occlusion"][1:], dim=0))
+    torch.testing.assert_close(ours["normals"], F.normalize(means["normals"], dim=0))
     probability = label_probability(prediction.resize(picture.size).semantic)
     torch.testing.assert_close(probability, means["semantic"].amax(dim=0))
     for key in DENSE:  # scored and drawn as any other
         TASKS[key].encode(prediction, small.vocabulary)
+
+
+def test_the_mean_of_depth_is_scaled_as_depth_is(small):
+    (prediction,) = augmented(small, pictures(small, 1), "TEST.DENSE_AUG.SCALES", (0.5, 1.0))
+    half = prediction.resize([side // 2 for side in prediction.size])
+    near, far = (float(each.outputs["depth"].scores.mean()) for each in (prediction, half))
+    assert far == pytest.approx(2 * near, rel=0.1)
+
+
+def test_what_normals_mirror_back_is_what_their_labels_do():
+    label = NormalMap(F.normalize(torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(0)), dim=0))
+    mirrored = label.transpose(FLIP_LEFT_RIGHT).normals
+    torch.testing.assert_close(TASKS["normals"].mirror_back(mirrored, None), label.normals)
 
 
 def test_boxes_are_those_of_the_plain_view_or_of_the_views_of_box_augmentation(small):
