@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
+from mtl_sets import draw_scene, write_nyud, write_pascal
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.config.check import check_options
+from maskrcnn_benchmark.experiments.run import train
 from maskrcnn_benchmark.tasks.task import enabled_tasks
 
 ROOT = Path(__file__).parents[2] / "configs"
@@ -50,3 +53,33 @@ def test_mti_net_squashes_and_invpt_crops_and_pads():
     rooms = load("nyud/invpt_R_50_FPN.yaml")
     assert rooms.INPUT.CROP == (448, 576)
     assert [-(-side // rooms.DATALOADER.SIZE_DIVISIBILITY) * 64 for side in (425, 560)] == [448, 576]
+
+
+# Small ones of the same families, which go through the same lines
+STAND_INS = {
+    "swin_large_patch4_window12_384.ms_in22k": "swin_tiny_patch4_window7_224",
+    "vit_large_patch16_dinov3.lvd1689m": "vit_small_patch16_dinov3",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in FILES if "detail" not in name])  # which is invpt on another set
+def test_a_preset_is_stepped_and_resumed_at_small_size(name, tmp_path):
+    scenes = {f"{k}": draw_scene((80, 60), shift=k) for k in range(4)}
+    write_pascal(tmp_path / "pascal_context_mtl", scenes)
+    write_nyud(tmp_path / "nyud_mtl", scenes)
+    cfg = load(name)
+    if cfg.MODEL.BACKBONE.TIMM.NAME:
+        pytest.importorskip("timm")
+        cfg.MODEL.BACKBONE.TIMM.NAME = STAND_INS[cfg.MODEL.BACKBONE.TIMM.NAME]
+    cfg.merge_from_list(["DATASETS.DATA_DIR", str(tmp_path), "OUTPUT_DIR", str(tmp_path / "run")])
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.WEIGHT", "", "DTYPE", "float32", "DATALOADER.NUM_WORKERS", 0])
+    cfg.merge_from_list(["INPUT.CROP" if cfg.INPUT.CROP else "INPUT.SQUASH", (64, 64)])
+    cfg.merge_from_list(["DATALOADER.SIZE_DIVISIBILITY", 64, "SOLVER.IMS_PER_BATCH", 2, "SOLVER.SEED", 1])
+    cfg.merge_from_list(["SOLVER.MAX_ITER", 1])
+    first = {key: value.clone() for key, value in train(cfg, skip_test=True).state_dict().items()}
+    cfg.SOLVER.MAX_ITER = 2
+    second = train(cfg, skip_test=True).state_dict()
+    assert first.keys() == second.keys() and any(not torch.equal(first[key], second[key]) for key in first)
+    assert all(value.isfinite().all() for value in second.values())
+    assert (tmp_path / "run" / "model_final.pth").is_file()
