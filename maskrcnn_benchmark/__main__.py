@@ -20,6 +20,7 @@ COMMANDS = {
     "prepare": "prepare_data",
     "explore": "explore_dataset",
     "compare": "compare_runs",
+    "table": "benchmark_table",
     "export": "export_model",
     "demo": "demo",
     "ablate": "ablate_tasks",
