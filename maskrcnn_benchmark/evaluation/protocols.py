@@ -148,7 +148,7 @@ class Protocols:
 
     edges: EdgeProtocol = field(default_factory=EdgeProtocol)
     detection: str = "coco"
-    class_mean: str = ANNOTATED
+    class_mean: str = field(default=ANNOTATED, repr=False)
     boundary: NamedEdgeProtocol | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -161,7 +161,8 @@ class Protocols:
     @property
     def identity(self) -> str:
         """Equal for protocols that score alike: what kept scores are compared by."""
-        return repr(self) if self.boundary is None else f"{self!r}, {self.boundary!r}"
+        boundary = "" if self.boundary is None else f", {self.boundary!r}"
+        return f"{self!r}{boundary}{'' if self.class_mean == ANNOTATED else f', {self.class_mean}'}"
 
 
 def build_protocols(cfg: CfgNode) -> Protocols:

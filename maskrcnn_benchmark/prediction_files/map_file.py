@@ -94,14 +94,14 @@ def _array_head(path):
         major, _ = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
         shape, is_fortran, stored = read(file, max_header_size=_LONGEST_HEADER)
-        place, length = file.tell(), file.seek(0, os.SEEK_END)
-    if not stored.hasobject and length - place != math.prod(shape) * stored.itemsize:
-        raise UserError(f"{path} has {length - place} bytes of data, not those of its head; {_REMEDY}")
-    return shape, is_fortran, stored, place
+        return shape, is_fortran, stored, file.tell()
 
 
 def _array_data(path, shape, is_fortran, stored, place):
     """The data of a .npy file, whose head was read."""
+    length = os.path.getsize(path) - place
+    if length != math.prod(shape) * stored.itemsize:
+        raise UserError(f"{path} has {length} bytes of data, not those of its head; {_REMEDY}")
     with decoding(path, _REMEDY), open(path, "rb") as file:
         file.seek(place)
         values = np.fromfile(file, stored, math.prod(shape))

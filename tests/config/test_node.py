@@ -83,7 +83,7 @@ def test_a_base_is_one_path(config, tmp_path):
     ("options", "message"),
     [
         (["MODEL.MASK_N", True], "did you mean MODEL.MASK_ON?"),
-        (["MODEL.SALIENCY_ON", True], "TORCH_DETECTRON_ENV_MODULE names the file that adds it"),
+        (["MODEL.FLOW_ON", True], "TORCH_DETECTRON_ENV_MODULE names the file that adds it"),
         (["MODEL.MAS", True], "unknown option MODEL.MAS; options that begin so: MODEL.MASK_ON"),
         (["SOLVER.BASE_LR", "fast"], "SOLVER.BASE_LR takes a number from 0 to 1,000, such as 0.001, not "),
         (["SOLVER.BASE_LR", 10**400], "SOLVER.BASE_LR takes a number from 0 to 1,000, such as 0.001, not "),

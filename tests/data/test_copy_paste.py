@@ -75,7 +75,9 @@ def sources(dataset, index, tries=60, **options):
 def test_rules_are_by_name():
     assert RULES.semantic.tolist() == [255, 2, 1] and RULES.image_labels.tolist() == [-1, 0, -1]
     assert RULES.semantic_of_image_labels.tolist() == [2, 0]
-    assert RULES.tasks == {"detection", "keypoint", "semantic", "boundary", "occlusion", "classification"}
+    assert RULES.tasks == {
+        *("detection", "keypoint", "semantic", "boundary", "occlusion", "classification", "normals", "depth")
+    }
     assert RULES.fields == {"masks", "parts"}
 
 

@@ -84,7 +84,7 @@ def test_a_task_of_which_nothing_is_known_is_not_annotated():
     mapping = mapping_of(source, DETAIL)
     mapped = mapping(annotations)
     assert annotated_tasks(mapped) == {"boundary"} and mapped.known_labels is None
-    assert mapping.tasks() == {"boundary", "occlusion"}
+    assert mapping.tasks() == {"boundary", "occlusion", "saliency", "normals", "depth"}
 
 
 def test_what_was_not_annotated_stays_so():

@@ -65,7 +65,7 @@ def test_the_identity_of_todays_protocols_is_what_kept_scores_have_and_names_the
     plain = "Protocols(edges=EdgeProtocol(thresholds=99, max_distance=0.0075, suppress_non_maxima=True, "
     assert Protocols().identity == f"{plain}conventions='bsds'), detection='coco')"
     named = [Protocols(boundary=protocol).identity for protocol in BOUNDARY_PROTOCOLS.values()]
-    assert len({*named, Protocols().identity}) == 4
+    assert len({*named, Protocols().identity, Protocols(class_mean="all").identity}) == 5
 
 
 def test_an_option_that_the_named_protocol_decides_is_refused():

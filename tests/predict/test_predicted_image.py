@@ -19,6 +19,7 @@ from maskrcnn_benchmark.predict.predictor import Predictor
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.tasks.task import RESERVED_KEYS, tasks_of_layout
+from maskrcnn_benchmark.tasks.task import TASKS as ALL_TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
@@ -51,10 +52,10 @@ def test_views_have_the_shapes_that_are_documented(small, predicted):
     assert predicted.occlusion.shape == (3, height, width)
     assert predicted.classification.shape == (len(small.vocabulary.image_label_names),)
     assert predicted["semantic"] is predicted.semantic
-    with pytest.raises(KeyError, match="there is no task 'depth'"):
-        predicted["depth"]
-    with pytest.raises(AttributeError, match="a predicted image has no 'depth'; its tasks are detection, instance"):
-        predicted.depth  # noqa: B018
+    with pytest.raises(KeyError, match="there is no task 'flow'"):
+        predicted["flow"]
+    with pytest.raises(AttributeError, match="a predicted image has no 'flow'; its tasks are detection, instance"):
+        predicted.flow  # noqa: B018
 
 
 def test_an_output_that_cannot_be_resized_is_named_by_its_own_error(predicted):
@@ -164,12 +165,12 @@ def test_thresholds_choose_without_the_network(predicted, small, monkeypatch):
     assert fewer.instance is predicted.instance  # what depends on other thresholds is not made anew
     strict = predicted.with_thresholds({"semantic": 1.0})
     assert (strict.semantic == 255).all() and (predicted.semantic < 255).all()
-    assert predicted.thresholds == {key: task.threshold for key, task in TASKS.items()} | EVERYTHING
+    assert predicted.thresholds == {key: task.threshold for key, task in ALL_TASKS.items()} | EVERYTHING
 
 
 @pytest.mark.parametrize(
     ("thresholds", "message"),
-    [({"depth": 0.5}, "is for a task of detection.*not for 'depth'"), ({"part": 1.5}, "from 0 to 1, not 1.5")],
+    [({"flow": 0.5}, "is for a task of detection.*not for 'flow'"), ({"part": 1.5}, "from 0 to 1, not 1.5")],
 )
 def test_thresholds_that_make_no_sense(predicted, thresholds, message):
     with pytest.raises(UserError, match=message):
@@ -184,8 +185,8 @@ def test_pictures(predicted):
     assert two.height < grid.height / 2
     none = predicted.draw("detection", thresholds={"detection": 1.0})
     assert np.any(np.asarray(none) != np.asarray(predicted.draw("detection")))
-    with pytest.raises(UserError, match="task 'depth' is not predicted; there are detection"):
-        predicted.draw("depth")
+    with pytest.raises(UserError, match="task 'flow' is not predicted; there are detection"):
+        predicted.draw("flow")
 
 
 def test_no_added_task_can_hide_a_member(predicted):

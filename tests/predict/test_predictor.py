@@ -78,7 +78,7 @@ def test_chosen_tasks_alone_are_run(small):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tasks": ["depth"]}, "tasks must be of detection.*not depth"),
+        ({"tasks": ["flow"]}, "tasks must be of detection.*not flow"),
         ({"tasks": []}, "not none"),
         ({"tasks": ["part"], "options": ["MODEL.PART_ON", False]}, "does not predict part, but detection"),
         ({"thresholds": {"part": -1}}, "from 0 to 1"),

@@ -6,7 +6,9 @@ import torch
 from pycocotools import mask as coco_mask
 
 from maskrcnn_benchmark.prediction_files.as_prediction import LabelMap, to_prediction
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import tasks_of_layout
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 SIZE = 160, 128  # of the scene
 

@@ -14,8 +14,10 @@ from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_pr
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.tasks.occlusion import OcclusionPrediction
 from maskrcnn_benchmark.tasks.part import PartPrediction
-from maskrcnn_benchmark.tasks.task import TASKS
+from maskrcnn_benchmark.tasks.task import tasks_of_layout
 from maskrcnn_benchmark.utils.errors import UserError
+
+TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
 
 HEIGHT, WIDTH = 4, 6
 SIZE = WIDTH, HEIGHT

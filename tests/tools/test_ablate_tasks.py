@@ -58,7 +58,7 @@ def test_a_dry_run_lists_the_runs_and_touches_nothing(call, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--tasks", "depth"], "--tasks depth: there is no task 'depth'"),
+        (["--tasks", "flow"], "--tasks flow: there is no task 'flow'"),
         (["--methods", "pcgrd"], "--methods pcgrd: there is no method 'pcgrd'"),
         (["--jobs", "0"], "argument --jobs: '0' is not an integer from 1 to 512"),
         (["--gpus", "0", "MODEL.DEVICE", "cpu"], "--gpus: MODEL.DEVICE is cpu"),

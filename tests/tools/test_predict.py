@@ -146,7 +146,7 @@ def test_options_of_the_config_follow_the_sources(run, shots, tmp_path):
         (["x.png", "--show", "none"], "--show none leaves nothing to write"),
         (["x.png", "--show", "all"], "invalid choice: 'all'"),
         (["x.png", "--threshold", "part=much"], "a threshold is TASK=NUMBER, such as detection=0.7"),
-        (["x.png", "--threshold", "depth=0.1"], "not for 'depth'"),
+        (["x.png", "--threshold", "flow=0.1"], "not for 'flow'"),
         (["x.png", "--batch-size", "0"], "argument --batch-size: '0' is not an integer from 1 to"),
         (["x.png", "--scale", "-1"], "argument --scale: '-1' is not a number above 0 and at most 100"),
         (["webcam:0", "x.png"], "webcam:0 never ends; name no other source beside it"),

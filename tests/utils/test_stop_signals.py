@@ -153,6 +153,7 @@ SIGNALLED_AT_IMPORT = """
 REQUIRED = {
     "ablate_tasks": "--config-file a.yaml --output out",
     "benchmark": "detector",
+    "benchmark_table": "a",
     "compare_runs": "a",
     "convert_weights": "--config-file a.yaml a.pth b.pth",
     "detail_to_coco": "--annotations a.json --out out",

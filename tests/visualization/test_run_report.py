@@ -24,7 +24,7 @@ def task(image):
         "semantic segmentation",
         "mean over <classes>",
         "no image is labelled",
-        {"mIoU": 0.551, "fwIoU": math.nan},
+        {"mIoU": "55.1", "fwIoU": "-"},
         {"IoU": {"person": 0.75, "sky": math.nan}},
         [Curve("pr", "A curve", "recall", "precision", [Line("all", [0, 1], [1, 0.5])])],
         worst=example,
@@ -56,6 +56,6 @@ def test_gradient_conflicts_have_a_section(task, vocabulary, tmp_path):
 
 
 def test_a_task_without_pictures_or_classes_is_still_reported(vocabulary, tmp_path):
-    task = TaskReport("semantic", "semantic segmentation", "", "", {"mIoU": 0.5})
+    task = TaskReport("semantic", "semantic segmentation", "", "", {"mIoU": "50.0"})
     text = write_report(tmp_path / "report.html", "Report", [], ROWS, [task], vocabulary, TASKS).read_text()
     assert "<b>50.0</b>" in text and "data:image" not in text and "<details>" not in text

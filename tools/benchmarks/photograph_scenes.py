@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from benchmarks.detail_tables import CLASS_PARTS, STUFF
-from maskrcnn_benchmark.data.mini_detail.scene import Scene, draw_scene
+from maskrcnn_benchmark.data.mini_detail.scene import draw_scene
 
 SIZE = (500, 375)  # of most images of VOC 2010, in pixels
 LEAST_SEEN_PIXELS = 60
@@ -112,13 +112,12 @@ def _roughen(rng, scene):
     instances = [
         replace(each, part_map=warp(each.part_map), joints=_move(each.joints, shift)) for each in scene.instances
     ]
-    return Scene(
-        warp(scene.picture, cv2.INTER_LINEAR),
-        warp(scene.regions),
-        scene.depths,
-        scene.categories,
-        instances,
-        warp(scene.unlabelled.view(np.uint8)) > 0,
+    return replace(
+        scene,
+        picture=warp(scene.picture, cv2.INTER_LINEAR),
+        regions=warp(scene.regions),
+        instances=instances,
+        unlabelled=warp(scene.unlabelled.view(np.uint8)) > 0,
     )
 
 
