@@ -4,6 +4,7 @@ import gc
 import json
 import statistics
 import time
+from itertools import cycle, islice
 from pathlib import Path
 
 import cv2
@@ -185,14 +186,14 @@ def batch_sizes(folder):
 
 
 def _typical_images(dataset, count):
-    """Indices of images with about `INSTANCES` objects, among them some with parts, and joints."""
+    """Indices of images with about `INSTANCES` objects, some with parts, and joints; of few, several times each."""
     found = []
     for index in range(min(len(dataset), SEARCHED)):
         annotations = dataset.get_annotations(index)
         objects, people = annotations.instances, annotations.people
         if objects is not None and objects.has_field("parts") and people is not None and len(people):
             found.append((abs(len(objects) - INSTANCES), index))
-    return [index for _, index in sorted(found)[:count]] or list(range(min(len(dataset), count)))
+    return list(islice(cycle([index for _, index in sorted(found)] or range(len(dataset))), count))
 
 
 def _time_sample(dataset, index, transforms, collate):
