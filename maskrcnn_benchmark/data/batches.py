@@ -60,12 +60,18 @@ class Batches:
         self._taken: queue.Queue[tuple[Any, Any]] = queue.Queue()
 
     def __enter__(self) -> "Batches":
-        with told_of_limits(REMEDY):
-            _try_locks(self.loader)
-            self._iterator = iter(self.loader)
+        kill_workers_at_exit()
+        try:
+            with told_of_limits(REMEDY):
+                _try_locks(self.loader)
+                self._iterator = iter(self.loader)
+        except RuntimeError as error:  # the first batches are asked for already, and a worker may have ended since
+            told = _loss_in_words(error)
+            if told is None:
+                raise
+            raise told from None
         self._processes = _workers_of(self._iterator)
         if self._processes:
-            kill_workers_at_exit()
             arguments = self._iterator, self._wanted, self._taken
             threading.Thread(target=_take, args=arguments, name="batches", daemon=True).start()
         return self

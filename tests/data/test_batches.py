@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from multiprocessing.connection import wait
 
 import pytest
 import torch
@@ -116,6 +117,26 @@ def test_a_killed_worker_is_one_line_with_the_remedy(end_of, where):
     code, said = end_of(lambda: go_through(make_loader(dataset), with_each))
     assert code == 2 and len(said.splitlines()) == 1
     assert "SIGKILL" in said and "lower DATALOADER.NUM_WORKERS" in said
+
+
+class WaitsForADeath:
+    """Batches, of which the second is told once a worker has ended: a loader asks for several when it starts."""
+
+    def __len__(self):
+        return 6
+
+    def __iter__(self):
+        yield [0, 1]
+        wait([worker.sentinel for worker in multiprocessing.active_children()])
+        yield from ([first, first + 1] for first in range(2, 12, 2))
+
+
+def test_a_worker_that_is_killed_before_the_loader_has_begun_is_one_line_too(end_of):
+    dataset = Images(lambda index: os.kill(os.getpid(), signal.SIGKILL))
+    loader = DataLoader(dataset, batch_sampler=WaitsForADeath(), num_workers=2, collate_fn=HandedOver(BatchCollator()))
+    code, said = end_of(lambda: go_through(loader))
+    assert code == 2 and len(said.splitlines()) == 1
+    assert "lower DATALOADER.NUM_WORKERS" in said
 
 
 def test_what_a_killed_worker_had_sent_is_lost_with_it():
