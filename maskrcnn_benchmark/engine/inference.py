@@ -162,6 +162,7 @@ class Evaluation:
             report; None where they are not known.
         image_list: file with the names of images on which scores are stated as well; "" for none.
         delta_m_metrics: a key of `engine.delta_m.METRICS`.
+        cfg: the options of derived tasks; None for their defaults.
     """
 
     tasks: Sequence[Task]
@@ -174,6 +175,7 @@ class Evaluation:
     interactions: dict[str, Any] | None = None
     image_list: str = ""
     delta_m_metrics: str = "headline"
+    cfg: CfgNode | None = None
 
     @classmethod
     def of_config(cls, cfg: CfgNode, num_examples: int = 0, interactions: dict[str, Any] | None = None) -> "Evaluation":
@@ -189,6 +191,7 @@ class Evaluation:
             interactions,
             cfg.TEST.IMAGE_LIST,
             cfg.TEST.DELTA_M_METRICS,
+            cfg,
         )
 
     def run(
@@ -258,7 +261,7 @@ class Evaluation:
         info = dataset.get_img_info(index)
         # what is made from outputs, such as those of derived tasks, is made after this
         prediction = prediction.resize((info["width"], info["height"]))
-        prediction = derive_outputs(prediction, self.tasks, dataset.vocabulary)
+        prediction = derive_outputs(prediction, self.tasks, dataset.vocabulary, self.cfg)
         return {task.key: task.encode(prediction, dataset.vocabulary) for task in self.tasks}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.engine.inference import InferenceNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
@@ -23,6 +24,7 @@ def draw_pictures(
     path: str | os.PathLike,
     count: int,
     size_divisible: int = 0,
+    cfg: CfgNode | None = None,
 ) -> Path:
     """Draw `count` images, evenly spread over a data set.
 
@@ -33,6 +35,7 @@ def draw_pictures(
         path: HTML file to write.
         count: number of images; all of them if the data set has fewer.
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
+        cfg: the options of derived tasks; None for their defaults.
 
     Returns:
         path of the page.
@@ -48,7 +51,7 @@ def draw_pictures(
         seen = [picture] if network.augmentation else to_image_list([dataset[index][0]], size_divisible)
         (prediction,) = network(seen)
         name = as_stored.get_img_info(index)["file_name"]
-        prediction = derive_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary)
+        prediction = derive_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary, cfg)
         return np.asarray(picture), annotations, prediction.to("cpu"), name
 
     return Path(picture_page(map(sample, indices), dataset.vocabulary, tasks, path))

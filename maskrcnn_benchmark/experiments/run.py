@@ -398,7 +398,7 @@ def _finish(training, loaders, interactions):
         network = InferenceNetwork.of_config(cfg, model, device, loaders[0].dataset.vocabulary)
         size = cfg.DATALOADER.SIZE_DIVISIBILITY
         with training.tested_weights():
-            draw_pictures(network, loaders[0].dataset, drawn, page, cfg.TEST.NUM_PICTURES, size)
+            draw_pictures(network, loaders[0].dataset, drawn, page, cfg.TEST.NUM_PICTURES, size, cfg)
     for name in cfg.DATASETS.TEST:
         file = path if name == cfg.DATASETS.TEST[0] else _result_folder(cfg, name) / RESULTS
         if file.is_file():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
 from maskrcnn_benchmark.predict.video import Clip
@@ -64,8 +65,12 @@ class PredictedImage:
         thresholds: Mapping[str, float] | None = None,
         seconds: float | None = None,
         clip: Clip | None = None,
+        cfg: CfgNode | None = None,
     ) -> None:
-        """`prediction`: on the CPU, boxes in pixels of the image, maps as coarse as the heads left them."""
+        """`prediction`: on the CPU, boxes in pixels of the image, maps as coarse as the heads left them.
+
+        `cfg`: the options of derived tasks; None for their defaults.
+        """
         self.image = image
         self.name = name
         self.path = path
@@ -75,6 +80,7 @@ class PredictedImage:
         self.seconds = seconds
         self.clip = clip
         self._coarse = prediction
+        self._cfg = cfg
         self._views: dict[str, Any] = {}
 
     @property
@@ -89,7 +95,7 @@ class PredictedImage:
         Boxes are in pixels of the image, maps have one cell per pixel, each computed lazily.
         """
         tasks = [TASKS[key] for key in self.tasks]
-        return derive_outputs(self._coarse.resize(self.size), tasks, self.vocabulary)
+        return derive_outputs(self._coarse.resize(self.size), tasks, self.vocabulary, self._cfg)
 
     @property
     def nbytes(self) -> int:
@@ -186,7 +192,7 @@ class PredictedImage:
             return image_entry(self, self.stored, self.size)
         width, height = (max(1, round(side * shrink)) for side in self.size)
         tasks = [TASKS[key] for key in self.tasks]
-        small = derive_outputs(self._coarse.resize((width, height)), tasks, self.vocabulary)
+        small = derive_outputs(self._coarse.resize((width, height)), tasks, self.vocabulary, self._cfg)
         stored = {
             task.key: task.encode(small if all(f.has_size for f in task.files()) else self.prediction, self.vocabulary)
             for task in tasks

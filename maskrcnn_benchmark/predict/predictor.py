@@ -142,6 +142,7 @@ class Predictor:
                 self.thresholds,
                 frame.seconds,
                 frame.clip,
+                self.network.cfg,
             )
             for frame, prediction in zip(frames, predictions)
         ]

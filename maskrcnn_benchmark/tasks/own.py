@@ -13,3 +13,4 @@ from maskrcnn_benchmark.tasks import classification
 from maskrcnn_benchmark.tasks import saliency
 from maskrcnn_benchmark.tasks import normals
 from maskrcnn_benchmark.tasks import depth
+from maskrcnn_benchmark.tasks import panoptic

@@ -309,6 +309,14 @@ class Task:
         """
         raise NotImplementedError(f"{type(self).__name__} is a derived task and must define derive")
 
+    def deriver(self, cfg: CfgNode | None) -> Callable[[Mapping[str, Any], Vocabulary | None], Any]:
+        """`derive` as the options of a config say; of a task without options `derive` itself.
+
+        Args:
+            cfg: that of the network; None for the options' defaults.
+        """
+        return self.derive
+
     # Test-time augmentation -------------------------------------------------------------------------------------------
 
     def mirror_back(self, output: torch.Tensor, vocabulary: Vocabulary | None) -> torch.Tensor:
@@ -839,12 +847,15 @@ def annotated_tasks(annotations: ImageAnnotations) -> set[str]:
 
 
 def derive_outputs(
-    prediction: ImagePrediction, tasks: Iterable[Task], vocabulary: Vocabulary | None
+    prediction: ImagePrediction,
+    tasks: Iterable[Task],
+    vocabulary: Vocabulary | None,
+    cfg: CfgNode | None = None,
 ) -> ImagePrediction:
     """A prediction with the outputs of the derived tasks among `tasks`, where it has those that they are made from.
 
     It is called on what a network predicts once that has been resized to the image. Derived tasks may be made from one
-    another.
+    another, as `Task.deriver` of the config `cfg` says.
     """
     derived = {task.key: task for task in tasks if task.per == "derived" and task.key not in prediction.outputs}
     if not derived:
@@ -856,7 +867,7 @@ def derive_outputs(
 
     for _ in range(len(derived)):
         for key in [key for key, task in derived.items() if all(is_there(other) for other in task.requires)]:
-            output = derived.pop(key).derive(made.outputs, vocabulary)
+            output = derived.pop(key).deriver(cfg)(made.outputs, vocabulary)
             if output is not None:
                 made.outputs[key] = output
     return made
