@@ -686,10 +686,10 @@ OPTIONS = [
         Option(
             "DATASETS.PARTS",
             "person6",
-            Choice("person6", "person24", "person", "superparts", "all"),
+            Choice("person6", "person24", "person", "superparts", "ppp57", "all"),
             'Part labels of PASCAL in Detail: "person6" (the six of PASCAL-Person-Part), "person24" (every named part '
-            'of people; also called "person"), "superparts" (whole heads, arms, legs, ... of every class) or "all" '
-            "(every named part of it)",
+            'of people; also called "person"), "superparts" (whole heads, arms, legs, ... of every class), "ppp57" '
+            '(those of PASCAL Panoptic Parts) or "all" (every named part of it)',
         ),
         Option(
             "DATASETS.PROTOCOL",

@@ -69,16 +69,32 @@ def paste_parts(parts: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor, 
     order = order[has_parts[order]].flip(0)  # the best last, on top
     corners = integer_boxes(boxes[order], 1).tolist()
     # Box by box, of which few have parts: each has its own size and few labels, and stays in the processor's cache
-    for part, (x1, y1, x2, y2) in zip(parts[order].detach().float(), corners):
-        window = pasted[max(y1, 0) : max(y2 + 1, 0), max(x1, 0) : max(x2 + 1, 0)]
-        if not window.numel():
-            continue
-        rows = _places(y1, y2, window.shape[0], part)
-        columns = _places(x1, x2, window.shape[1], part)
-        # columns before rows, as in `evaluation.parts.runs`
-        label = largest_channel(part.transpose(1, 2), columns, rows).t()
-        torch.where(label > 0, label, window, out=window)
+    for part, box in zip(parts[order].detach().float(), corners):
+        left, top, right, bottom = (max(side, 0) for side in (box[0], box[1], box[2] + 1, box[3] + 1))
+        window = pasted[top:bottom, left:right]
+        if window.numel():
+            label = part_labels_at(part, box, (left, top, window.shape[1], window.shape[0]))
+            torch.where(label > 0, label, window, out=window)
     return pasted
+
+
+def part_labels_at(part: torch.Tensor, box: Sequence[int], window: Sequence[int]) -> torch.Tensor:
+    """The largest channel of a small map that is resized bilinearly to a box, at the pixels of a window of the image.
+
+    Beyond the box the pixel that is nearest in it goes on.
+
+    Args:
+        part: float [C, R, R].
+        box: (x1, y1, x2, y2) in pixels, the last included.
+        window: (x, y, width, height) in pixels, none of them negative.
+
+    Returns:
+        uint8 [height, width].
+    """
+    part = part.detach().float()
+    rows, columns = (_places(box[axis], box[axis + 2], window[axis], window[axis + 2], part) for axis in (1, 0))
+    # columns before rows, as in `evaluation.parts.runs`
+    return largest_channel(part.transpose(1, 2), columns, rows).t()
 
 
 def integer_boxes(boxes: torch.Tensor, scale: float) -> torch.Tensor:
@@ -142,9 +158,9 @@ def _source(pixel, first, last, side):
     return ((pixel - first + 0.5) * (side / (last - first + 1).clamp(min=1)) - 0.5).clamp(0, side - 1)
 
 
-def _places(first, last, count, part):
-    """`Places` of the `count` visible pixels of a line that spans the pixels first..last and all cells of a map."""
-    pixels = torch.arange(max(first, 0), max(first, 0) + count, device=part.device)
+def _places(first, last, start, count, part):
+    """`Places` of `count` pixels from `start` of a line whose pixels first..last span all cells of a map."""
+    pixels = torch.arange(start, start + count, device=part.device)
     first, last = torch.tensor([first, last], device=part.device)
     return Places.of(_source(pixels, first, last, part.shape[-1]), part.shape[-1])
 

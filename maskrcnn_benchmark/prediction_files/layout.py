@@ -47,6 +47,10 @@ class PredictionFile:
         self.encodings = dict(encodings or {})
         self.is_optional = is_optional
 
+    def describe(self, vocabulary: Any) -> dict[str, Any]:
+        """What `classes.json` says of a data set's names for this file alone: {field: plain values}."""
+        return {}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r}, {self.name!r})"
 
@@ -174,6 +178,8 @@ def describe(dataset: Any, tasks: Iterable) -> dict[str, Any]:
     # maps of numbers that are named here come in the order of the names, before other maps
     places = {name: place for place, name in enumerate(content)}
     files = sorted(files_of(tasks), key=lambda file: (file.metavar == "DIR", places.get(file.key, len(places))))
+    for file in files:
+        content.update(file.describe(vocabulary))
     return {**content, "encodings": {name: text for file in files for name, text in file.encodings.items()}}
 
 

@@ -226,7 +226,8 @@ def _check_classes(dataset, file, folder):
     if not path.is_file():
         return
     theirs = [entry.get("name") for entry in read_classes(path, file.named, folder)]
-    ours = [entry["name"] for entry in describe(dataset, ())[file.named]]
+    named = {**describe(dataset, ()), **file.describe(dataset.vocabulary)}[file.named]
+    ours = [entry["name"] for entry in named]
     if theirs != ours:
         same = [*(one == other for one, other in zip(theirs, ours)), False]
         raise UserError(

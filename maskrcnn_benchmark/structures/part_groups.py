@@ -44,6 +44,95 @@ PERSON6_LABELS = tuple(dict.fromkeys(group for _, group, _ in PERSON_TABLE))
 PERSON6 = {label: tuple(part for part, group, _ in PERSON_TABLE if group == label) for label in PERSON6_LABELS}
 PERSON_SUPERPART = {part: superpart for part, _, superpart in PERSON_TABLE}
 
+# What stands among the parts of a label for the pixels of an object that are of none of its parts
+UNLABELLED = "(unlabelled)"
+
+
+def _legs(*kinds: str) -> tuple[str, ...]:
+    return tuple(f"{side}{end}{kind}" for kind in kinds for end in "fb" for side in "lr")
+
+
+_EYES_EARS = ("leye", "reye", "lear", "rear")
+_HORNED = ("head", *_EYES_EARS, "muzzle", "lhorn", "rhorn")
+_VEHICLE = ("frontside", "leftside", "rightside", "backside", "roofside", "leftmirror", "rightmirror", "door")
+_PLATES = ("fliplate", "bliplate")
+# PASCAL in Detail calls both hooves ("ho") and paws ("pa") "hopa"
+_PAWED, _HOOFED = _legs("leg", "pa", "hopa"), _legs("uleg", "lleg")
+_COACHES = tuple(f"{car}{side}" for car in "hc" for side in ("frontside", "leftside", "rightside", "leftrightside"))
+
+# The 57 parts of 20 things by which part-aware panoptic segmentation is scored on PASCAL Panoptic Parts, in their
+# order: the evaluation "59_57" of de Geus et al., Part-aware Panoptic Segmentation, CVPR 2021 (panoptic-parts 2.0rc6).
+# PASCAL in Detail has further names: "hopa", "leftrightside" of trains, and "framescreen", taken for the screen
+PPP57_TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "aeroplane": {
+        "body": ("body",),
+        "engine": ("engine",),
+        "wing": ("lwing", "rwing"),
+        "stern": ("stern", "tail"),
+        "wheel": ("wheel",),
+    },
+    "bicycle": {
+        "wheel": ("fwheel", "bwheel", "chainwheel"),
+        "body": (UNLABELLED, "saddle", "handlebar", "headlight"),
+    },
+    "bird": {
+        "head": ("head", "leye", "reye", "beak"),
+        "wing": ("lwing", "rwing"),
+        "leg": ("lleg", "lfoot", "rleg", "rfoot"),
+        "torso": ("torso", "neck", "tail"),
+    },
+    "boat": {"boat": (UNLABELLED,)},
+    "bottle": {"cap": ("cap",), "body": ("body",)},
+    "bus": {"window": ("window",), "wheel": ("wheel",), "body": (*_VEHICLE, *_PLATES, "headlight")},
+    "car": {
+        "window": ("window",),
+        "wheel": ("wheel",),
+        "light": ("headlight",),
+        "license_plate": _PLATES,
+        "body": _VEHICLE,
+    },
+    "cat": {
+        "head": ("head", *_EYES_EARS, "nose"),
+        "lower_leg": _PAWED,
+        "tail": ("tail",),
+        "torso": ("torso", "neck"),
+    },
+    "chair": {"chair": (UNLABELLED,)},
+    "cow": {"head": _HORNED, "tail": ("tail",), "lower_leg": _HOOFED, "torso": ("torso", "neck")},
+    "diningtable": {"table": (UNLABELLED,)},
+    "dog": {
+        "head": ("head", *_EYES_EARS, "nose", "muzzle"),
+        "lower_leg": _PAWED,
+        "tail": ("tail",),
+        "torso": ("torso", "neck"),
+    },
+    "horse": {
+        "head": ("head", *_EYES_EARS, "muzzle"),
+        "tail": ("tail",),
+        "leg": (*_HOOFED, *_legs("ho", "hopa")),
+        "torso": ("torso", "neck"),
+    },
+    "motorbike": {"wheel": ("fwheel", "bwheel"), "body": (UNLABELLED, "handlebar", "saddle", "headlight")},
+    PERSON: {
+        "head": PERSON6["head"],
+        "torso": PERSON6["torso"],
+        "lower_arm": PERSON6["lower_arms"],
+        "upper_arm": PERSON6["upper_arms"],
+        "lower_leg": PERSON6["lower_legs"],
+        "upper_leg": PERSON6["upper_legs"],
+    },
+    "pottedplant": {"pot": ("pot",), "plant": ("plant",)},
+    "sheep": {"head": _HORNED, "leg": _HOOFED, "torso": ("torso", "neck", "tail")},
+    "sofa": {"sofa": (UNLABELLED,)},
+    "train": {
+        "train": (
+            *("head", "headlight", "coach", *_COACHES),
+            *("hbackside", "cbackside", "hroofside", "croofside"),
+        )
+    },
+    "tvmonitor": {"screen": ("screen", "framescreen"), "frame": ("frame",)},
+}
+
 
 def mirror_partners(names: Iterable[str]) -> dict[str, str]:
     """{name: the one that takes its place in a mirrored image, itself if none does}.

@@ -13,6 +13,8 @@ from maskrcnn_benchmark.structures.part_groups import (
     PERSON,
     PERSON6,
     PERSON6_LABELS,
+    PPP57_TABLE,
+    UNLABELLED,
     group_by_superpart,
     mirror_groups,
 )
@@ -22,7 +24,7 @@ from maskrcnn_benchmark.structures.tensors import Index, TensorHolder
 from maskrcnn_benchmark.utils.ranges import Choice, Integer
 from maskrcnn_benchmark.utils.schema import TEXT, ListOf, Record, Unfit
 
-PART_SETS = ("person6", "person24", "superparts", "all")
+PART_SETS = ("person6", "person24", "superparts", "ppp57", "all")
 # Other names that are accepted for a set: what older configs and checkpoints call it
 PART_SET_ALIASES = {"person": "person24"}
 # "silh" is the whole silhouette of an object without parts
@@ -50,11 +52,13 @@ class PartSet:
 
     Attributes:
         name: "person6" (the six groups of persons' parts), "person24" (named parts of persons), "superparts" (those of
-            everything) or "all" (named parts of everything); see `part_groups`.
-        labels: P names; label k is `labels[k - 1]`. A part's name, or "thing/part" in "superparts" and "all".
+            everything), "ppp57" (those of PASCAL Panoptic Parts) or "all" (named parts of everything); see
+            `part_groups`.
+        labels: P names; label k is `labels[k - 1]`. A part's name, or "thing/part" in sets of several things.
         flip_indices: for each of the labels 0..P the one that takes its place in a mirrored image.
         owners: for each of the P labels, the things that have it.
-        members: for each of the P labels, the names of the parts that it stands for.
+        members: for each of the P labels, the names of the parts that it stands for; `part_groups.UNLABELLED` among
+            them stands for what is of no part.
     """
 
     name: str
@@ -84,6 +88,8 @@ class PartSet:
             count = len(PERSON6)
             flips = tuple(range(count + 1))
             return cls(set_name, PERSON6_LABELS, flips, ((PERSON,),) * count, tuple(PERSON6.values()))
+        if set_name == "ppp57":
+            return cls._of_ppp57()
         members: dict[tuple[str, str], list[str]] = {}  # {(thing, group): names}
         mirrors: dict[tuple[str, str], tuple[str, str]] = {}  # {(thing, group): (thing, its mirror image)}
         for thing, parts in parts_of_things.items():
@@ -107,9 +113,28 @@ class PartSet:
             tuple(tuple(members[pair]) for pair in pairs),
         )
 
+    @classmethod
+    def _of_ppp57(cls) -> "PartSet":
+        rows = [(thing, name, parts) for thing, groups in PPP57_TABLE.items() for name, parts in groups.items()]
+        return cls(
+            "ppp57",
+            tuple(f"{thing}/{name}" for thing, name, _ in rows),
+            tuple(range(len(rows) + 1)),
+            tuple((thing,) for thing, *_ in rows),
+            tuple(parts for *_, parts in rows),
+        )
+
     def __len__(self) -> int:
         """P, without background."""
         return len(self.labels)
+
+    def rest_of(self, thing: str) -> int:
+        """The label of a thing's pixels that are of no part, 0 without one. An object of it has parts in any case."""
+        return self.label_of(thing, UNLABELLED)
+
+    def labels_of(self, thing: str) -> tuple[int, ...]:
+        """The labels of a thing's parts, ascending."""
+        return tuple(label for label, things in enumerate(self.owners, 1) if thing in things)
 
     def label_of(self, thing: str, part: str) -> int:
         """The label 1..P of a thing's part, or 0 if this set does not have it."""
@@ -215,6 +240,12 @@ class PartMask(TensorHolder):
         """uint8 [N, H, W]."""
         maps = self._maps.tensor
         return maps if self._index is None else maps[self._index]
+
+    def windows(self) -> ObjectWindows:
+        """The maps of the N instances in their order, each in the window that holds it."""
+        if not self._maps.is_plain:
+            return ObjectWindows.cut_out(self.labels)
+        return self._maps.windows if self._index is None else self._maps.windows.pick(self._index)
 
     def resize(self, size: Sequence[int], *args: Any, **kwargs: Any) -> "PartMask":
         """The maps of the image resized to (width, height): each pixel takes the label at its centre."""

@@ -153,6 +153,11 @@ class NearestWindows(TensorHolder):
         return NearestWindows(self._windows.map(function), self._axes)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the maps are neither resized, mirrored nor cut."""
+        return all(axis.is_plain for axis in self._axes)
+
+    @property
     def windows(self) -> ObjectWindows:
         """The `mask_windows.ObjectWindows` of the source."""
         return self._windows

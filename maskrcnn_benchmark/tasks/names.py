@@ -31,6 +31,12 @@ OWN_FILES = (
     FileOption("saliency", "--saliency", "DIR", "a grey PNG per image: saliency"),
     FileOption("normals", "--normals", "DIR", "an RGB PNG per image: 255 (n + 1) / 2"),
     FileOption("depth", "--depth", "DIR", "a PNG of 16 bits per image: depth in millimetres"),
+    FileOption(
+        "part_panoptic",
+        "--part-panoptic",
+        "DIR",
+        "a TIFF per image as of PASCAL Panoptic Parts: class, object and part, see classes.json",
+    ),
 )
 
 

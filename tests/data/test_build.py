@@ -208,7 +208,7 @@ def test_unknown_data_set_and_part_set_are_one_clear_line(tiny_cfg):
     with pytest.raises(UserError, match=r"DATASETS\.TRAIN is empty"):
         make_data_loader(tiny_cfg)
     tiny_cfg.DATASETS.TRAIN, tiny_cfg.DATASETS.PARTS = ("tiny_train",), "person7"
-    names = "person6, person24, person, superparts, all"
+    names = "person6, person24, person, superparts, ppp57, all"
     with pytest.raises(UserError, match=rf"DATASETS\.PARTS is 'person7', but must be one of {names}"):
         make_data_loader(tiny_cfg)
     tiny_cfg.DATASETS.PARTS, tiny_cfg.DATASETS.CLASSES = "superparts", "voc21"

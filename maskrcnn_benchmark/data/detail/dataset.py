@@ -40,7 +40,8 @@ class DetailDataset(AnnotatedDataset):
         keep_crowd: as given.
         thing_labels: {name of a thing: its label}.
         part_labels: {(category_id, part_id): label in the part set, 0 if it has none}.
-        rows_with_parts: bool [rows of `file.images`], whether an image has a part with a label.
+        rest_labels: {category_id: label in the part set of what is of no part}, of those that have one.
+        rows_with_parts: bool [rows of `file.images`], whether an image has a part, or an object, with such a label.
     """
 
     layout = "detail"
@@ -98,6 +99,10 @@ class DetailDataset(AnnotatedDataset):
         self.rows_with_parts = self.file.images.with_pairs(
             [self.part_labels.get(pair, 0) > 0 for pair in self.file.category_parts]
         )
+        rests = {ids[name]: self.vocabulary.parts.rest_of(name) for name in self.thing_labels}
+        self.rest_labels = {key: label for key, label in rests.items() if label}
+        if self.rest_labels:
+            self.rows_with_parts |= self.file.images_with(self.rest_labels)
         self._map_folders: dict[str, Path | None] = {}
         self.open_readers(tasks)
 

@@ -47,7 +47,7 @@ class DetailImage(AnnotatedImage):
 
     @property
     def has_parts(self) -> bool:
-        """Whether one of its objects has a part of the part set."""
+        """Whether one of its objects has a label of the part set."""
         return bool(self.dataset.rows_with_parts[self.dataset.file.images.row_of(self.image_id)])
 
     def map_file(self, kind: str) -> Path | None:
@@ -128,7 +128,10 @@ class DetailImage(AnnotatedImage):
 
     @cached_property
     def parts(self) -> PartMask | None:
-        """Part labels of the objects, None if none of them has any."""
+        """Part labels of the objects, None if none of them has any.
+
+        Where the part set has a label for what is of no part, it lies below the parts of the object.
+        """
         parts = [
             (i, part, label) for i, record in enumerate(self.records) for part, label in self._labelled_parts(record)
         ]
@@ -138,14 +141,17 @@ class DetailImage(AnnotatedImage):
         runs = RunLengths(
             [part.get("segmentation") for _, part, _ in parts],
             self.size,
-            lambda k: f"{name_of(self.records[parts[k][0]], 'segmentation')}, part {parts[k][1]['part_id']}",
+            lambda k: (
+                name_of(self.records[parts[k][0]], "segmentation")
+                + (f", part {parts[k][1]['part_id']}" if "part_id" in parts[k][1] else "")
+            ),
         )
         if self.dataset.protocol:
             painted = parts_on_top(runs, [i for i, _, _ in parts], [label for _, _, label in parts], len(self.records))
             everyone = torch.ones(len(self.records), dtype=torch.bool)
             return self._part_mask(painted, everyone)
         # the large first: an eye stays visible on a head whichever comes first in the file
-        order = np.argsort(-runs.areas, kind="stable")
+        order = np.lexsort((-runs.areas, ["part_id" in part for _, part, _ in parts]))
         owners, labels = np.array([i for i, _, _ in parts]), np.array([label for _, _, label in parts])
         annotated = torch.zeros(len(self.records), dtype=torch.bool)
         annotated[owners] = True
@@ -181,8 +187,13 @@ class DetailImage(AnnotatedImage):
         return RunLengths(encodings, self.size, lambda i: file.name_of(regions[i], "segmentation"))
 
     def _labelled_parts(self, record: dict[str, Any]) -> list[tuple[dict[str, Any], int]]:
-        """The parts of a record that have a label in the part set: list of (part record, label)."""
+        """What of a record has a label in the part set: list of (part record, label).
+
+        For what is of no part, it is the record itself.
+        """
         file, labelled = self.dataset.file, []
+        if record["category_id"] in self.dataset.rest_labels:
+            labelled.append((record, self.dataset.rest_labels[record["category_id"]]))
         for part in record.get("parts") or ():
             part_id = file.field({**part, "image_id": record["image_id"]}, "part_id", "part")
             if part_id not in file.parts and part_id != 255:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,16 @@ class DetailIndex:
         They are dictionaries as in the file, but chains of occlusion records are int32 arrays.
         """
         return _READERS[section](self._connection, image_id)
+
+    def images_with(self, categories: Collection[Any]) -> np.ndarray:
+        """Which images have a region of one of some categories: bool [N], by the row of `images`."""
+        found = np.zeros(len(self.images), bool)
+        for image_id, category_id in self._connection.query(
+            "SELECT DISTINCT image_id, category_id FROM segmentation", types=(_ID, _ID)
+        ):
+            if category_id in categories:
+                found[self.images.row_of(image_id)] = True
+        return found
 
     def problems(self) -> list[tuple[str, str, int, str]]:
         """What was wrong with the file when it was prepared, by kind: list of (what, what was done, number, first)."""

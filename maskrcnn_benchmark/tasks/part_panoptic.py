@@ -1,0 +1,217 @@
+"""Part-aware panoptic segmentation: segments that do not overlap, and within each the parts of its object."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from yacs.config import CfgNode
+
+from maskrcnn_benchmark.config.defaults import FLAG
+from maskrcnn_benchmark.config.options import Option, section
+from maskrcnn_benchmark.data.dataset import DerivedReader
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.panoptic.part_quality import PartPanopticEvaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.layers.part_panoptic_merge import merge_object_parts, merge_part_map
+from maskrcnn_benchmark.prediction_files.part_panoptic_maps import PartPanopticMaps, PartPanopticPrediction
+from maskrcnn_benchmark.structures.computed import Computed
+from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.part_panoptic_map import NO_PART, UNKNOWN, PartClasses, PartPanopticMap
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, TESTING
+from maskrcnn_benchmark.tasks.task import TASKS, Task, Thresholds, register_task
+from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
+from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
+from maskrcnn_benchmark.visualization.palette import class_colours, part_colours
+
+if TYPE_CHECKING:
+    from maskrcnn_benchmark.data.dataset import AnnotatedDataset
+
+_PALE, _LIGHT = 0.35, 0.5  # strength of the colours of segments, and how much white is in them
+_PARTS = 0.75  # strength of the colours of parts
+
+
+class PartPanopticReader(DerivedReader):
+    """Which images have segments: one without any annotated part is scored, too, as in PASCAL Panoptic Parts.
+
+    Args:
+        segments: the reader of panoptic segmentation.
+    """
+
+    def __init__(self, segments: DerivedReader) -> None:
+        super().__init__(segments.readers)
+        self.needs = (*segments.needs, "part")
+
+
+class PartPanoptic(Task):
+    """Segments of things and stuff with the parts of things, merged from panoptic segmentation and parts."""
+
+    key = "part_panoptic"
+    title = "part-aware panoptic segmentation"
+    switch = "PART_PANOPTIC_ON"
+    comment = "Task: part-aware panoptic segmentation, made of panoptic segmentation and parts, without parameters"
+    headline = "PartPQ"
+    per = "derived"
+    requires = ("panoptic", "part")
+
+    def options(self) -> list[Option]:
+        return section(
+            TESTING,
+            Option(
+                "TEST.PART_PANOPTIC.FILL",
+                False,
+                FLAG,
+                "Part-aware panoptic: a pixel of a segment that the part head gives to background or to a part of "
+                "another class takes the best part of its own class, in place of none",
+            ),
+        )
+
+    # Labels -----------------------------------------------------------------------------------------------------------
+
+    def is_annotated(self, annotations: ImageAnnotations) -> bool:
+        """Whether it has objects with masks and a semantic map; objects without parts are crowds to its metrics."""
+        return PANOPTIC.is_annotated(annotations)
+
+    def label_reader(self, dataset: "AnnotatedDataset") -> DerivedReader | None:
+        segments: Any = PANOPTIC.label_reader(dataset)
+        has_parts = TASKS["part"].label_reader(dataset) is not None
+        return PartPanopticReader(segments) if has_parts and segments is not None else None
+
+    def has_names(self, vocabulary: Vocabulary) -> bool:
+        return PANOPTIC.has_names(vocabulary) and bool(vocabulary.parts)
+
+    def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        return {**PANOPTIC.names(vocabulary), "parts": vocabulary.parts and vocabulary.parts.labels}
+
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        scene = PartPanopticMap.of_annotations(annotations, PartClasses.of(vocabulary))
+        return {"segments with parts": len(np.unique(scene.segments.ids[scene.parts != NO_PART]))}
+
+    # Network ----------------------------------------------------------------------------------------------------------
+
+    def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> "Computed[PartPanopticMap] | None":
+        return self.deriver(None)(outputs, vocabulary)
+
+    def deriver(self, cfg: CfgNode | None) -> Callable[[Mapping[str, Any], Vocabulary | None], Any]:
+        """The `Computed` `PartPanopticMap`; None where the names of the classes are not known."""
+        return partial(_derive, False if cfg is None else cfg.TEST.PART_PANOPTIC.FILL)
+
+    # Evaluation -------------------------------------------------------------------------------------------------------
+
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return PartPanopticEvaluator(self, vocabulary)
+
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    def encode(self, prediction: ImagePrediction, vocabulary: Vocabulary) -> PartPanopticPrediction:
+        return PartPanopticPrediction.of(self.output(prediction).value, vocabulary)
+
+    def files(self) -> tuple[PartPanopticMaps, ...]:
+        text = "a TIFF per image as of PASCAL Panoptic Parts: class, object and part, see classes.json"
+        encoding = (
+            "TIFF of 32 bits as of PASCAL Panoptic Parts: sid, sid * 1000 + iid or (sid * 1000 + iid) * 100 + pid, with "
+            "sid and pid of 'part_panoptic' and iid the object; 0 none"
+        )
+        return (PartPanopticMaps(self.key, option="--part-panoptic", text=text, encodings={self.key: encoding}),)
+
+    # Pictures ---------------------------------------------------------------------------------------------------------
+
+    layer = 21
+    backdrop = {"fade": 0.25, "grey": True}
+    nothing = ("no segment", "no segment found")
+
+    def content(self, known: Known) -> Any:
+        """The `Computed` `PartPanopticMap` of a prediction; of annotations a function of the classes that makes it."""
+        if isinstance(known, ImagePrediction):
+            return known.outputs.get(self.key)
+        return partial(PartPanopticMap.of_annotations, known) if self.is_annotated(known) else None
+
+    def can_draw(self, known: Known, vocabulary: Vocabulary) -> bool:
+        return vocabulary.parts is not None and self.content(known) is not None
+
+    def paint(
+        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, strength: float = _PARTS
+    ) -> int:
+        """Segments in their class's colour made pale, parts in their own, with a line around each of both.
+
+        Things are named, and so is stuff that is large enough. Returns how many segments there are.
+        """
+        content, classes = self.content(known), PartClasses.of(vocabulary)
+        scene = (content.value if isinstance(known, ImagePrediction) else content(classes)).resize(known.size)
+        segments = scene.segments
+        ids = enlarge_labels(segments.ids.astype(np.uint16), canvas.size)
+        parts = enlarge_labels(np.where(scene.parts == UNKNOWN, NO_PART, scene.parts), canvas.size)
+        colours, own = class_colours(vocabulary), part_colours(vocabulary)
+        names = [classes.names[kind] for kind in segments.classes.tolist()]
+        for kind in np.unique(segments.classes).tolist():
+            mask = np.append(False, segments.classes == kind)[ids]
+            canvas.tint(mask, _lightened(colours[classes.names[kind]]), _PALE + (strength - _PARTS) / 2)
+        present = [k for k in np.unique(parts).tolist() if k != NO_PART]
+        canvas.tint_labels(parts, {k: own[k] for k in present}, strength)
+        canvas.separate(parts)
+        for number, (name, kind) in enumerate(zip(names, segments.classes.tolist()), 1):
+            mask = ids == number
+            if classes.classes.is_thing[kind]:
+                canvas.outline(mask, colours[name])
+            spot = _innermost(mask, canvas.text_size)
+            if spot is not None:
+                canvas.label_centred(name, spot, colours[name])
+        labels = [label.replace("_", " ") for label in vocabulary.parts.labels]  # type: ignore[union-attr]
+        canvas.legend([(labels[k - 1], own[k]) for k in present], labels if canvas.steady else ())
+        return len(segments)
+
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
+        return self.paint(canvas, known, vocabulary, thresholds[self], _PARTS - 0.2)
+
+    def legend(self, vocabulary: Vocabulary) -> Legend:
+        if vocabulary.parts is None:
+            return []
+        parts = list(zip(vocabulary.parts.labels, part_colours(vocabulary)[1:].tolist()))
+        return [("classes", list(class_colours(vocabulary).items())), ("parts", parts)]
+
+    def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> PartPanopticMap | None:
+        """The `PartPanopticMap`."""
+        content = self.content(prediction)
+        return None if content is None else content.value
+
+    def has_threshold(self, cfg: CfgNode) -> bool:
+        return False
+
+
+def _derive(
+    fill: bool, outputs: Mapping[str, Any], vocabulary: Vocabulary | None
+) -> "Computed[PartPanopticMap] | None":
+    panoptic, objects, part_map = outputs["panoptic"], outputs["detection"], outputs.get("part")
+    if vocabulary is None or (part_map is None and not objects.has_field("parts")):
+        return None
+
+    def merged() -> PartPanopticMap:
+        segments, classes = panoptic.value, PartClasses.of(vocabulary)
+        if part_map is None:
+            return merge_object_parts(segments, objects.get_field("parts"), objects.region_corners(), classes, fill)
+        resized = part_map.resize(objects.size)
+        return merge_part_map(segments, resized.scores if fill else resized.labels, classes, fill)
+
+    return Computed(merged, objects.size)
+
+
+def _lightened(colour: tuple[int, int, int]) -> tuple[int, ...]:
+    return tuple(round(255 - (255 - side) * (1 - _LIGHT)) for side in colour)
+
+
+def _innermost(mask: np.ndarray, text_size: int) -> tuple[int, int] | None:
+    """The point (x, y) of a bool mask farthest from its border; None where that is nearer than half a line of text."""
+    window = window_of(mask)
+    inside = np.pad(mask[window].astype(np.uint8), 1)
+    if inside.size == 0:
+        return None
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    spot = int(x) - 1 + window[1].start, int(y) - 1 + window[0].start
+    return spot if depth[y, x] > text_size / 2 else None
+
+
+PART_PANOPTIC = register_task(PartPanoptic())
