@@ -9,8 +9,12 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import FRACTION
 from maskrcnn_benchmark.config.options import Option, section
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.panoptic.quality import PanopticEvaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
 from maskrcnn_benchmark.layers.panoptic_merge import MergeRules, merge_panoptic
+from maskrcnn_benchmark.prediction_files.segments import SegmentFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.computed import Computed
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -79,6 +83,18 @@ class Panoptic(Task):
     def deriver(self, cfg: CfgNode | None) -> Callable[[Mapping[str, Any], Vocabulary | None], Any]:
         """The `Computed` `PanopticMap`; None where the names of the classes are not known."""
         return partial(_derive, _DEFAULTS if cfg is None else merge_rules(cfg))
+
+    # Evaluation -------------------------------------------------------------------------------------------------------
+
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return PanopticEvaluator(self, vocabulary)
+
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[SegmentFile, ...]:
+        text = "segments in COCO's panoptic format, the JSON file or the folder of its PNGs"
+        encoding = "COCO's panoptic format: PNG of the segments' ids, R + 256 G + 256^2 B, see panoptic.json"
+        return (SegmentFile(self.key, text=text, encodings={self.key: encoding}),)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
