@@ -94,9 +94,7 @@ class PredictionReader:
         self._names = image_names(dataset)
         names = FileNames(dataset)
         self._lists = {
-            file.key: file.open(sources[file.key], names, all_classes)
-            for file in files
-            if isinstance(file, ListFile)
+            file.key: file.open(sources[file.key], names, all_classes) for file in files if isinstance(file, ListFile)
         }
         self._check_complete()
 

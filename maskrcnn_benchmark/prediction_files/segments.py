@@ -209,7 +209,9 @@ def _file_at(path: Path) -> Path:
         return path
     beside, within = path.parent / f"{path.name}.json", sorted(path.glob("*.json"))
     if not beside.is_file() and len(within) != 1:
-        raise UserError(f"{path} has no segments_info: neither {beside} is there nor one JSON file in it; name the file")
+        raise UserError(
+            f"{path} has no segments_info: neither {beside} is there nor one JSON file in it; name the file"
+        )
     return beside if beside.is_file() else within[0]
 
 

@@ -33,7 +33,7 @@ def overlaps(annotated: PanopticMap, predicted: PanopticMap) -> np.ndarray:
 
 
 def match_segments(annotated: PanopticMap, predicted: PanopticMap) -> SegmentMatches:
-    """The matches by the rules of Kirillov et al., Panoptic Segmentation, CVPR 2019, section 4, as panopticapi has them.
+    """Matches by the rules of Kirillov et al. (Panoptic Segmentation, CVPR 2019, section 4), as panopticapi has them.
 
     Two segments of the same class match where they share more than half of their union. Pixels of the prediction that
     are void in the annotations are no part of the union. Crowds match nothing and are not missed. A predicted segment

@@ -85,7 +85,11 @@ class PanopticEvaluator(Evaluator):
 
     def summarize(self, records: list[Record]) -> Scores:
         values = qualities(add_counts(records, len(self.classes)))
-        groups = {"": np.ones(len(self.classes), bool), "-things": self.classes.is_thing, "-stuff": ~self.classes.is_thing}
+        groups = {
+            "": np.ones(len(self.classes), bool),
+            "-things": self.classes.is_thing,
+            "-stuff": ~self.classes.is_thing,
+        }
         metrics = {
             f"{name}{ending}": mean_or_nan(of_classes[group])
             for ending, group in groups.items()
