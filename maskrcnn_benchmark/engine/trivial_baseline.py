@@ -17,6 +17,7 @@ from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import TrivialPredictor
+from maskrcnn_benchmark.tasks.task import derive_outputs
 from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -47,22 +48,28 @@ def trivial_metrics(
 
     Returns:
         {task key: {metric: value in 0..1 or nan}}, without the tasks that it does not predict: those that no training
-        image is annotated for, and those that have no trivial model.
+        image is annotated for, and those that have no trivial model. Derived tasks without one are made from what it
+        predicts of others, by the options of `evaluation`.
     """
-    tasks = [task for task in evaluation.tasks if task.trivial(test_set.vocabulary) is not None]
-    keys = [task.key for task in tasks]
+    own = [task for task in evaluation.tasks if task.trivial(test_set.vocabulary) is not None]
+    derived = [task for task in evaluation.tasks if task.per == "derived" and task not in own]
+    keys = [task.key for task in evaluation.tasks if task in own or task in derived]
     key = {**key, "tasks": keys, "protocols": evaluation.protocols.identity, "images": len(test_set)}
+    if derived and evaluation.cfg is not None:
+        names = [option.key for task in derived for option in task.options()]
+        key = {**key, "options": {name: evaluation.cfg.value_of(name) for name in names}}
     known = all_gather(_read(path, key) if is_main_process() else None)[0]
     if known is not None:
         return known
     train_set = make_train_set()
     logger.info("Measuring the trivial predictor")
     fitting = tqdm(_images_to_fit(train_set), desc="trivial predictor: fit", disable=_bar())
-    predictor = TrivialPredictor(tasks, test_set.vocabulary).fit(part.get_annotations(i) for part, i in fitting)
-    predicted = [task for task in tasks if task.key in predictor.tasks]
+    predictor = TrivialPredictor(own, test_set.vocabulary).fit(part.get_annotations(i) for part, i in fitting)
+    predicted = _predicted(evaluation.tasks, predictor.tasks)
     evaluators = build_evaluators(predicted, test_set.vocabulary, evaluation.protocols)
     share = range(get_rank(), len(test_set), get_world_size())
-    with ScoringPool(evaluators, test_set, evaluation.workers, partial(_predict, predictor, test_set)) as pool:
+    predict = partial(_predict, predictor, predicted, test_set, evaluation.cfg)
+    with ScoringPool(evaluators, test_set, evaluation.workers, predict) as pool:
         for index in tqdm(share, desc="trivial predictor: test", disable=_bar()):
             pool.submit(index)
     metrics: Any = None
@@ -99,9 +106,18 @@ def _images_to_fit(train_set):
     return [(part, i) for part, stride in zip(parts, strides) for i in range(0, len(part), stride)]
 
 
-def _predict(predictor, dataset, index, tasks):
+def _predicted(tasks, keys):
+    """Those of some tasks that are predicted, by their keys, or derived from what is, in their order."""
+    found = set(keys)
+    for _ in tasks:  # derived tasks may be made from one another
+        found |= {task.key for task in tasks if task.per == "derived" and found.issuperset(task.requires)}
+    return [task for task in tasks if task.key in found]
+
+
+def _predict(predictor, predicted, dataset, cfg, index, tasks):
     info = dataset.get_img_info(index)
-    return predictor.predict((info["width"], info["height"]))
+    prediction = predictor.predict((info["width"], info["height"]))
+    return derive_outputs(prediction, predicted, dataset.vocabulary, cfg)
 
 
 def _read(path, key):

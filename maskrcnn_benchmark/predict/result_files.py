@@ -63,6 +63,7 @@ class ResultWriter(PredictionWriter):
         images = PredictedImages(vocabulary)
         super().__init__(folder, images, [TASKS[key] for key in tasks], names=images.ids)
         self._encodings: dict[str, str] = {}
+        self._known_images: list[dict[str, Any]] = []
         self._known = self._read_lists()
 
     def add(self, result: "PredictedImage") -> None:
@@ -82,6 +83,9 @@ class ResultWriter(PredictionWriter):
 
     def _lists(self):
         return [file for file in files_of(TASKS.values()) if isinstance(file, ListFile)]
+
+    def _images(self):
+        return list({image["id"]: image for image in (*self._known_images, *super()._images())}.values())
 
     def _describe(self):
         legend = super()._describe()
@@ -104,7 +108,10 @@ class ResultWriter(PredictionWriter):
             path = self.folder / file.name
             if path.is_file():
                 rows = _load(path)
-                rows = rows["pred"] if isinstance(rows, dict) and "pred" in rows else rows
+                if isinstance(rows, dict) and file.section in rows:
+                    images = rows.get("images")
+                    self._known_images += [i for i in images if _is_image(i)] if isinstance(images, list) else []
+                    rows = rows[file.section]
                 if not isinstance(rows, list) or not all(map(_is_row, rows)):
                     raise UserError(f"{path} is no list of predictions; choose another folder, or remove it")
                 known.append((file, rows))
@@ -119,7 +126,7 @@ def image_entry(result: "PredictedImage", stored: Mapping[str, Any], size: tuple
         stored: {task key: stored form}, with masks and maps of `size`, (width, height).
     """
     images, tasks = PredictedImages(result.vocabulary, [result.name], [result.size]), [TASKS[k] for k in result.tasks]
-    held = contents(tasks, stored, result.name, FileNames(images), size)
+    held = contents(tasks, stored, result.name, FileNames(images), size, result.name)
     width, height = result.size
     return {
         "image_id": result.name,
@@ -138,6 +145,10 @@ def image_entry(result: "PredictedImage", stored: Mapping[str, Any], size: tuple
 
 def _is_row(row):
     return isinstance(row, dict) and type(row.get("image_id")) in (int, str)
+
+
+def _is_image(row):
+    return isinstance(row, dict) and type(row.get("id")) in (int, str)
 
 
 def _load(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """How predictions lie in a folder: what a file of them is, and what files call images, categories and classes."""
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -29,6 +30,14 @@ class PredictionFile:
 
     metavar = ""
     has_size = False
+
+    def folders(self, folder: Path) -> list[tuple[Any, Path]]:
+        """The folders of maps of this file, which is at `folder`, each with the `maps.MapFile` that it holds."""
+        return []
+
+    def layers(self, held: Any) -> list[tuple[Any, str, Any]]:
+        """What is held of an image in maps, as (file, name of its folder, array)."""
+        return []
 
     def __init__(
         self,
@@ -104,6 +113,16 @@ class FileNames:
         ids, things = self._dataset.class_ids(), self.vocabulary.thing_names
         others = [name for name in self.vocabulary.semantic_names if name not in things]
         return {ids[name]: label for label, name in enumerate(others, len(things) + 1) if name in ids}
+
+    @cached_property
+    def class_ids(self) -> dict[str, int | str]:
+        """{name of a thing or of a semantic class: category id}; those without one have the next free numbers."""
+        ids = dict(self._dataset.class_ids())
+        numbers = itertools.count(1 + max((key for key in ids.values() if isinstance(key, int)), default=0))
+        for name in (*self.vocabulary.thing_names, *self.vocabulary.semantic_names):
+            if name not in ids:
+                ids[name] = next(numbers)
+        return ids
 
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:

@@ -38,7 +38,7 @@ class PredictionList:
         self.labels = {**names.labels_beside(path), **(names.labels_of_others if all_classes else {})}
         self._kind = kind
         self._indices, self._seen = names.indices, set[int]()
-        self.file = RowFile(path, self._check)
+        self.file = RowFile(path, self._check, kind.section)
 
     def read(self, index: int) -> Any:
         """What the list holds of the image at an index."""
@@ -105,10 +105,12 @@ class ListFile(PredictionFile):
 
     Attributes:
         is_one_per_image: whether every image that is annotated for the task has exactly one row.
+        section: what the list is called in a file that is an object.
     """
 
     metavar = "FILE"
     is_one_per_image = False
+    section = "pred"
 
     def __init__(
         self, key: str, name: str = "", *, is_wrapped: bool = False, wrapped_too: str = "", **more: Any
@@ -116,6 +118,19 @@ class ListFile(PredictionFile):
         super().__init__(key, name or f"{key}.json", **more)
         self.is_wrapped = is_wrapped
         self.wrapped_too = wrapped_too
+
+    def open(self, path: str | os.PathLike, names: FileNames, all_classes: bool = False) -> PredictionList:
+        """The list of a file, see `PredictionList`."""
+        return PredictionList(self, path, names, all_classes)
+
+    def around(self, names: FileNames, images: Sequence[Mapping]) -> tuple[str, str]:
+        """What stands before and after the rows of a file.
+
+        Args:
+            names: what files call the classes of the data set.
+            images: {"id", "file_name", "width", "height"} of each image that has a row, as far as they are known.
+        """
+        return ('{"pred": [', "]}") if self.is_wrapped else ("[", "]")
 
     def hold(self, output: Any) -> Any:
         """A network's output as it is held; `decode` is the way back."""

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.prediction_files.layout import (
     image_names,
     read_classes,
 )
-from maskrcnn_benchmark.prediction_files.lists import ListFile, PredictionList
+from maskrcnn_benchmark.prediction_files.lists import ListFile
 from maskrcnn_benchmark.prediction_files.maps import LabelMaps
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -94,9 +94,7 @@ class PredictionReader:
         self._names = image_names(dataset)
         names = FileNames(dataset)
         self._lists = {
-            file.key: PredictionList(file, sources[file.key], names, all_classes)
-            for file in files
-            if isinstance(file, ListFile)
+            file.key: file.open(sources[file.key], names, all_classes) for file in files if isinstance(file, ListFile)
         }
         self._check_complete()
 

@@ -20,18 +20,19 @@ class RowFile:
     little memory, and processes that read images side by side share it.
 
     Args:
-        path: a JSON file that holds a list, or an object with the list under "pred" (PASCAL in Detail's way).
+        path: a JSON file that holds a list, or an object with the list in a section.
         check: function of an entry (dict) to the index of its image. It raises `ValueError` with the words that follow
             "entry 7" in an error.
+        section: that of the list, "pred" in PASCAL in Detail's way.
 
     Raises:
         UserError: the file is missing or no such list, or `check` refuses an entry.
     """
 
-    def __init__(self, path: str | os.PathLike, check: Callable[[dict], int]) -> None:
+    def __init__(self, path: str | os.PathLike, check: Callable[[dict], int], section: str = "pred") -> None:
         self.path = Path(path)
         images, starts, lengths = array("i"), array("q"), array("i")
-        for number, (start, length, entry) in enumerate(_entries(self.path)):
+        for number, (start, length, entry) in enumerate(_entries(self.path, section)):
             images.append(self._image_of(number, entry, check))
             starts.append(start)
             lengths.append(length)
@@ -85,7 +86,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _entries(path: Path) -> Iterator[tuple[int, int, Any]]:
+def _entries(path: Path, section: str) -> Iterator[tuple[int, int, Any]]:
     """Yield (place of the first byte, number of bytes, value) of each entry of a list, keeping only one in memory."""
     if not path.is_file():
         raise UserError(f"no such file: {path}")
@@ -93,10 +94,10 @@ def _entries(path: Path) -> Iterator[tuple[int, int, Any]]:
         stream = JsonStream(path, file)
         opening = stream.character()
         if opening == "{":
-            _skip_to_list(stream)
+            _skip_to_list(stream, section)
         elif opening != "[":
             raise UserError(
-                f'{path} must hold a JSON list of predictions, or {{"pred": [...]}}, but begins with {opening!r}'
+                f'{path} must hold a JSON list of predictions, or {{"{section}": [...]}}, but begins with {opening!r}'
             )
         number = 0
         for entry in stream.elements(lambda number: f"entry {number}"):
@@ -107,12 +108,14 @@ def _entries(path: Path) -> Iterator[tuple[int, int, Any]]:
             raise UserError(f"{path} goes on after its list of {number} predictions; it is damaged, write it again")
 
 
-def _skip_to_list(stream: JsonStream) -> None:
-    """Go to the list under "pred" in an object; what stands before it is passed over."""
+def _skip_to_list(stream: JsonStream, section: str) -> None:
+    """Go to the list in a section of an object; what stands before it is passed over."""
     keys = []
     for key in stream.members("the file"):
         keys.append(key)
-        if key == "pred":
+        if key == section:
             return
-        stream.value(f"{key!r}")
-    raise UserError(f'{stream.path} must hold a JSON list of predictions, or {{"pred": [...]}}; it holds {shown(keys)}')
+        stream.skip(f"{key!r}")
+    raise UserError(
+        f'{stream.path} must hold a JSON list of predictions, or {{"{section}": [...]}}; it holds {shown(keys)}'
+    )

@@ -22,7 +22,6 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir, open_output, temporary_file, writing
 
 _PRED = ('{"pred": [', "]}")
-_PLAIN = ("[", "]")
 
 
 class PredictionWriter:
@@ -50,9 +49,8 @@ class PredictionWriter:
         self._stack = contextlib.ExitStack()
         mkdir(self.folder)
         for file in files_of(self.tasks):
-            if not isinstance(file, ListFile):
-                for _, folder in file.folders(self.folder / file.name):
-                    mkdir(folder)
+            for _, folder in file.folders(self.folder / file.name):
+                mkdir(folder)
 
     def __enter__(self) -> "PredictionWriter":
         return self
@@ -71,11 +69,12 @@ class PredictionWriter:
             UserError: for a prediction that its file cannot hold without loss.
         """
         image = self.dataset.image_id(index)
-        for file, lists, maps in contents(self.tasks, stored, image, self._file_names, _size_of(self.dataset, index)):
+        size, name = _size_of(self.dataset, index), self._names[index]
+        for file, lists, maps in contents(self.tasks, stored, image, self._file_names, size, name):
             if isinstance(file, ListFile):
                 self._add(file, index, lists, image)
             for each, folder, array in maps:
-                write_map(self.folder / folder / f"{self._names[index]}{each.suffix}", each.encode(array))
+                write_map(self.folder / folder / f"{name}{each.suffix}", each.encode(array))
 
     def finish(self) -> None:
         """Join the lists of all processes. Every process has to call it, even one without any image."""
@@ -108,18 +107,29 @@ class PredictionWriter:
                 raise UserError(f"{lost[0]} is not there; all processes of a run must share one output folder")
             if not paths:
                 continue
-            _join_rows(paths, self.folder / file.name, _PRED if file.is_wrapped else _PLAIN)
+            _join_rows(paths, self.folder / file.name, file.around(self._file_names, self._images()))
             if file.wrapped_too and self.dataset.layout == "detail":
                 _join_rows(paths, self.folder / file.wrapped_too, _PRED)
         with atomic_write(self.folder / CLASSES) as file:
             file.write(json.dumps(self._describe(), indent=1).encode())
+
+    def _images(self):
+        """What files say of the images: {"id", "file_name", "width", "height"} of each, as far as that is known."""
+        infos = map(self.dataset.get_img_info, range(len(self.dataset)))
+        known = ({key: info[key] for key in ("file_name", "width", "height") if key in info} for info in infos)
+        return [{"id": self.dataset.image_id(index), **info} for index, info in enumerate(known)]
 
     def _describe(self):
         return describe(self.dataset, self.tasks)
 
 
 def contents(
-    tasks: Iterable, stored: Mapping[str, Any], image: int | str, names: FileNames, size: tuple[int, int] | None
+    tasks: Iterable,
+    stored: Mapping[str, Any],
+    image: int | str,
+    names: FileNames,
+    size: tuple[int, int] | None,
+    name: str = "",
 ) -> list[tuple[PredictionFile, list[dict], list[tuple]]]:
     """What the files of tasks hold of an image: (file, rows of a list, (file, folder, array) of maps) of each.
 
@@ -129,6 +139,7 @@ def contents(
         image: what files call the image.
         names: what they call its classes.
         size: (width, height) of the image, None where that is not known.
+        name: what its maps are called, without suffix; rows that maps belong to say it as their "file_name".
 
     Raises:
         UserError: for a prediction that its file cannot hold without loss.
@@ -138,12 +149,12 @@ def contents(
         held = task.to_files(stored[task.key]) if task.key in stored and task.files() else {}
         for file in (file for file in task.files() if held.get(file.key) is not None):
             try:
-                if isinstance(file, ListFile):
-                    found.append((file, file.rows(image, held[file.key], names), []))
-                    continue
-                found.append((file, [], file.layers(held[file.key])))
-                for each, _, array in found[-1][2]:
+                rows = file.rows(image, held[file.key], names) if isinstance(file, ListFile) else []
+                maps = file.layers(held[file.key])
+                for each, _, array in maps:
                     each.check(array, size)
+                    rows = [{**row, "file_name": f"{name}{each.suffix}"} for row in rows]
+                found.append((file, rows, maps))
             except ValueError as error:
                 raise UserError(f"{task.key}: the prediction on image {image!r} {error}") from None
     return found

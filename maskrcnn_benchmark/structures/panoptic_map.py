@@ -81,7 +81,8 @@ class PanopticMap:
         """What objects with masks and a semantic map say together.
 
         A pixel belongs to the last object whose mask has it and whose class the semantic map has there, too, or where
-        that says nothing. A class of things without such an object is a crowd. So is what the file calls one.
+        that says nothing. A class of things without such an object is a crowd. So is what the file calls one, as far
+        as no object lies on it; the crowds of a class are one segment.
 
         Args:
             annotations: with `instances`, whose masks are annotated, and `semantic`.
@@ -94,9 +95,11 @@ class PanopticMap:
         rows: list[tuple[int, int, float, bool]] = []
         windows = objects.get_field("masks").instances.windows()
         of_crowd: dict[int, int] = {}  # {class: id}
-        for k, (patch, (x, y, width, height)) in enumerate(zip(windows.patches(), windows.windows)):
+        patches = windows.patches()
+        for k in sorted(range(len(labels)), key=lambda k: not crowds[k]):  # objects lie on crowds
+            x, y, width, height = windows.windows[k]
             window = slice(y, y + height), slice(x, x + width)
-            mask, under, label = patch.cpu().numpy() > 0, semantic[window], int(labels[k])
+            mask, under, label = patches[k].cpu().numpy() > 0, semantic[window], int(labels[k])
             if label < classes.num_semantic:
                 mask &= (under == label) | (under == IGNORE_INDEX)
             if crowds[k] and label in of_crowd:

@@ -24,6 +24,12 @@ OWN_FILES = (
     FileOption(
         "classification", "--classification", "FILE", 'image labels: {"pred": [{"image_id", "category_score"}]}'
     ),
+    FileOption(
+        "panoptic",
+        "--panoptic",
+        "FILE_OR_DIR",
+        "segments in COCO's panoptic format, the JSON file or the folder of its PNGs",
+    ),
     FileOption("part", "--part", "DIR", "a PNG per image: part label, 0 none"),
     FileOption("semantic", "--semantic", "DIR", "a PNG per image: 1 + class, see classes.json"),
     FileOption("boundary", "--boundary", "DIR", "a grey PNG per image: strength"),

@@ -1,27 +1,72 @@
 """Panoptic segmentation: the objects and the semantic map of an image as segments that do not overlap."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
+from scipy.ndimage import find_objects
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import FRACTION
 from maskrcnn_benchmark.config.options import Option, section
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
+from maskrcnn_benchmark.evaluation.panoptic.quality import PanopticEvaluator
+from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.layers.mask_paste import paste_masks
 from maskrcnn_benchmark.layers.panoptic_merge import MergeRules, merge_panoptic
+from maskrcnn_benchmark.prediction_files.segments import SegmentFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.computed import Computed
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT, PanopticClasses, PanopticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import Task, register_task
-from maskrcnn_benchmark.visualization.drawn_task import Known
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.visualization.canvas import Canvas
+from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
+from maskrcnn_benchmark.visualization.maps import FILL
+from maskrcnn_benchmark.visualization.palette import class_colours
+from maskrcnn_benchmark.visualization.segments import paint_segments, segment_colours
 
 TESTING = "Testing"
 _DEFAULTS = MergeRules()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment of an image.
+
+    Attributes:
+        id: of its pixels in `Segments.ids`.
+        name: of its class.
+        is_thing: whether it is one object.
+        score: of the object; 1 for stuff.
+        area: its pixels.
+        box: x1, y1, x2, y2 in pixels, the last included.
+        object: its place among the objects of the image, best first; None of stuff.
+    """
+
+    id: int
+    name: str
+    is_thing: bool
+    score: float
+    area: int
+    box: tuple[int, int, int, int]
+    object: int | None
+
+
+@dataclass(frozen=True)
+class Segments:
+    """What a user gets of an image: `segments` that do not overlap, and `ids` int32 [H, W], 0 where there is none."""
+
+    ids: torch.Tensor
+    segments: list[Segment]
+
+    def __len__(self) -> int:
+        return len(self.segments)
 
 
 class Panoptic(Task):
@@ -80,13 +125,77 @@ class Panoptic(Task):
         """The `Computed` `PanopticMap`; None where the names of the classes are not known."""
         return partial(_derive, _DEFAULTS if cfg is None else merge_rules(cfg))
 
+    # Evaluation -------------------------------------------------------------------------------------------------------
+
+    def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
+        return PanopticEvaluator(self, vocabulary)
+
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    def files(self) -> tuple[SegmentFile, ...]:
+        text = "segments in COCO's panoptic format, the JSON file or the folder of its PNGs"
+        encoding = "COCO's panoptic format: PNG of the segments' ids, R + 256 G + 256^2 B, see panoptic.json"
+        return (SegmentFile(self.key, text=text, encodings={self.key: encoding}),)
+
     # Pictures ---------------------------------------------------------------------------------------------------------
+
+    layer = 12
+    backdrop = {"fade": 0.3, "grey": True}
+    nothing = ("no segment in this image", "no segment above score {threshold:g}")
 
     def content(self, known: Known) -> Any:
         """The `Computed` `PanopticMap` of a prediction; of annotations a function of their classes that makes it."""
         if isinstance(known, ImagePrediction):
             return known.outputs.get(self.key)
         return partial(PanopticMap.of_annotations, known) if self.is_annotated(known) else None
+
+    def paint(
+        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, strength: float = 0.72
+    ) -> int:
+        """Segments in the colours of their classes, one shade for each object, with their names; void keeps the image.
+
+        So do predicted objects that do not reach the threshold.
+        """
+        classes, content = PanopticClasses.of(vocabulary), self.content(known)
+        segments = _reaching(content.value, threshold) if isinstance(known, ImagePrediction) else content(classes)
+        words = [classes.names[kind] for kind in segments.classes]
+        paint_segments(canvas, segments, segment_colours(segments, classes, class_colours(vocabulary)), words, strength)
+        return len(segments)
+
+    def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
+        return self.paint(canvas, known, vocabulary, thresholds[self], FILL)
+
+    def legend(self, vocabulary: Vocabulary) -> Legend:
+        return [("classes", list(class_colours(vocabulary).items()))]
+
+    def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> Segments | None:
+        """The segments, of things those that reach the threshold."""
+        content = self.content(prediction)
+        if content is None:
+            return None
+        scores = prediction.outputs["detection"].get_field("scores")
+        places = {row: place for place, row in enumerate(scores.argsort(descending=True, stable=True).tolist())}
+        found, classes = _reaching(content.value.without_empty(), threshold), PanopticClasses.of(vocabulary)
+        windows = find_objects(found.ids, len(found))
+        rows = zip(found.classes.tolist(), found.scores.tolist(), found.areas.tolist(), found.objects.tolist(), windows)
+        segments = [
+            Segment(
+                number,
+                classes.names[kind],
+                bool(classes.is_thing[kind]),
+                score,
+                area,
+                (x.start, y.start, x.stop - 1, y.stop - 1),
+                places.get(row),
+            )
+            for number, (kind, score, area, row, (y, x)) in enumerate(rows, 1)
+        ]
+        return Segments(torch.from_numpy(found.ids), segments)
+
+
+def _reaching(segments: PanopticMap, threshold: float) -> PanopticMap:
+    reach = segments.scores >= threshold
+    return segments if reach.all() else segments.take(reach)
 
 
 def merge_rules(cfg: CfgNode) -> MergeRules:

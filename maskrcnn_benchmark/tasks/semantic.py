@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -49,11 +48,12 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.ranges import Integer, Range
-from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
+from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels
 from maskrcnn_benchmark.visualization.dataset_page import shares_card
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.maps import FILL
 from maskrcnn_benchmark.visualization.palette import class_colours
+from maskrcnn_benchmark.visualization.segments import region_middles
 
 
 class DetailSemanticReader(LabelReader):
@@ -297,7 +297,7 @@ class Semantic(Task):
         named = {k: vocabulary.semantic_names[k] for k in present}
         canvas.tint_labels(labels, {k: colours[name] for k, name in named.items()}, strength)
         for k, name in named.items():
-            for spot in _region_middles(labels == k, canvas.text_size):
+            for spot in region_middles(labels == k, canvas.text_size):
                 canvas.label_centred(name, spot, colours[name])
 
     def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> None:
@@ -394,27 +394,6 @@ def _confident_labels(scores: Any, threshold: float) -> torch.Tensor:
     if threshold > 0 and isinstance(scores, ScoreMap):
         labels = torch.where(label_probability(scores) >= threshold, labels, IGNORE_INDEX)
     return labels
-
-
-def _region_middles(mask: np.ndarray, text_size: int) -> list[tuple[int, int]]:
-    """The innermost point (x, y) of each region of a class that has room for a name, and of its largest in any case."""
-    window = window_of(mask)
-    inside = mask[window].astype(np.uint8)
-    few = inside.size < 1 << 18  # then there are less than 2^16 regions, which 16 bits number in half the time
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(inside, ltype=cv2.CV_16U if few else cv2.CV_32S)
-    if count == 1:
-        return []
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    depth = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    roomy = {int(i) for i in np.argsort(-areas)[:3] if areas[i] > 60 * text_size**2} | {int(areas.argmax())}
-    spots = []
-    for i in sorted(roomy):
-        left, top, width, height = stats[i + 1, :4]
-        part = slice(top, top + height), slice(left, left + width)
-        region = np.where(regions[part] == i + 1, depth[part], 0)
-        y, x = np.unravel_index(region.argmax(), region.shape)
-        spots.append((x + left + window[1].start, y + top + window[0].start))
-    return spots
 
 
 SEMANTIC = register_task(Semantic())

@@ -1,0 +1,1 @@
+"""Segments of things and stuff that do not overlap."""
