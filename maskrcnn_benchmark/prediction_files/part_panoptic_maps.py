@@ -61,7 +61,8 @@ class PartPanopticMaps(MapFile):
 
     def describe(self, vocabulary: Vocabulary) -> dict[str, Any]:
         """The numbers of classes and of parts within them."""
-        codes, rows = PartCodes.of(vocabulary), []
+        codes = PartCodes.of(vocabulary)
+        rows: list[dict[str, Any]] = []
         if codes.problem:
             return {self.named: rows}
         for kind, (name, sid) in enumerate(zip(codes.classes.names, codes.sids.tolist())):

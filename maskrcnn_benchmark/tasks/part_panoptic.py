@@ -1,11 +1,12 @@
 """Part-aware panoptic segmentation: segments that do not overlap, and within each the parts of its object."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
+import torch
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import FLAG
@@ -19,19 +20,34 @@ from maskrcnn_benchmark.prediction_files.part_panoptic_maps import PartPanopticM
 from maskrcnn_benchmark.structures.computed import Computed
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.panoptic_map import VOID
 from maskrcnn_benchmark.structures.part_panoptic_map import NO_PART, UNKNOWN, PartClasses, PartPanopticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, TESTING
+from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, TESTING, Segments
 from maskrcnn_benchmark.tasks.task import TASKS, Task, Thresholds, register_task
-from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
+from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, enlarge_mask
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
+from maskrcnn_benchmark.visualization.maps import FILL
 from maskrcnn_benchmark.visualization.palette import class_colours, part_colours
+from maskrcnn_benchmark.visualization.segments import paint_segments, segment_colours
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.data.dataset import AnnotatedDataset
 
-_PALE, _LIGHT = 0.35, 0.5  # strength of the colours of segments, and how much white is in them
-_PARTS = 0.75  # strength of the colours of parts
+_PALE, _WHITE = 0.6, 0.5  # strength of the colours of segments beside those of parts, and the white in them
+
+
+@dataclass(frozen=True)
+class SegmentsWithParts(Segments):
+    """What a user gets of an image: `Segments`, and the parts within them.
+
+    Attributes:
+        parts: uint8 [H, W], label 1..P of the part; 255 of an unknown one, 0 where a segment has none.
+        part_areas: {name of a part: its pixels} of each segment.
+    """
+
+    parts: torch.Tensor
+    part_areas: list[dict[str, int]]
 
 
 class PartPanopticReader(DerivedReader):
@@ -112,8 +128,8 @@ class PartPanoptic(Task):
     def files(self) -> tuple[PartPanopticMaps, ...]:
         text = "a TIFF per image as of PASCAL Panoptic Parts: class, object and part, see classes.json"
         encoding = (
-            "TIFF of 32 bits as of PASCAL Panoptic Parts: sid, sid * 1000 + iid or (sid * 1000 + iid) * 100 + pid, with "
-            "sid and pid of 'part_panoptic' and iid the object; 0 none"
+            "TIFF of 32 bits as of PASCAL Panoptic Parts: sid, sid * 1000 + iid or (sid * 1000 + iid) * 100 + pid, by "
+            "'part_panoptic', iid the object; 0 none"
         )
         return (PartPanopticMaps(self.key, option="--part-panoptic", text=text, encodings={self.key: encoding}),)
 
@@ -133,38 +149,31 @@ class PartPanoptic(Task):
         return vocabulary.parts is not None and self.content(known) is not None
 
     def paint(
-        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, strength: float = _PARTS
+        self, canvas: Canvas, known: Known, vocabulary: Vocabulary, threshold: float, strength: float = 0.75
     ) -> int:
-        """Segments in their class's colour made pale, parts in their own, with a line around each of both.
+        """Segments in pale colours of their classes, parts in their own, with lines around both and a legend.
 
-        Things are named, and so is stuff that is large enough. Returns how many segments there are.
+        Pixels whose part is not known have the colour of their segment. Returns how many segments there are.
         """
         content, classes = self.content(known), PartClasses.of(vocabulary)
-        scene = (content.value if isinstance(known, ImagePrediction) else content(classes)).resize(known.size)
+        scene = content.value if isinstance(known, ImagePrediction) else content(classes)
         segments = scene.segments
-        ids = enlarge_labels(segments.ids.astype(np.uint16), canvas.size)
-        parts = enlarge_labels(np.where(scene.parts == UNKNOWN, NO_PART, scene.parts), canvas.size)
-        colours, own = class_colours(vocabulary), part_colours(vocabulary)
+        colours = segment_colours(segments, classes.classes, class_colours(vocabulary))
         names = [classes.names[kind] for kind in segments.classes.tolist()]
-        for kind in np.unique(segments.classes).tolist():
-            mask = np.append(False, segments.classes == kind)[ids]
-            canvas.tint(mask, _lightened(colours[classes.names[kind]]), _PALE + (strength - _PARTS) / 2)
+        paint_segments(canvas, segments, [_lightened(colour) for colour in colours], names, strength * _PALE)
+        parts = enlarge_labels(np.where(scene.parts == UNKNOWN, NO_PART, scene.parts), canvas.size)
+        own = part_colours(vocabulary)
         present = [k for k in np.unique(parts).tolist() if k != NO_PART]
         canvas.tint_labels(parts, {k: own[k] for k in present}, strength)
         canvas.separate(parts)
-        for number, (name, kind) in enumerate(zip(names, segments.classes.tolist()), 1):
-            mask = ids == number
-            if classes.classes.is_thing[kind]:
-                canvas.outline(mask, colours[name])
-            spot = _innermost(mask, canvas.text_size)
-            if spot is not None:
-                canvas.label_centred(name, spot, colours[name])
+        for number in np.flatnonzero(classes.classes.is_thing[segments.classes]).tolist():
+            canvas.outline(enlarge_mask(segments.ids == number + 1, canvas.size), colours[number])
         labels = [label.replace("_", " ") for label in vocabulary.parts.labels]  # type: ignore[union-attr]
         canvas.legend([(labels[k - 1], own[k]) for k in present], labels if canvas.steady else ())
         return len(segments)
 
     def overlay(self, canvas: Canvas, known: Known, vocabulary: Vocabulary, thresholds: Thresholds) -> int:
-        return self.paint(canvas, known, vocabulary, thresholds[self], _PARTS - 0.2)
+        return self.paint(canvas, known, vocabulary, thresholds[self], FILL)
 
     def legend(self, vocabulary: Vocabulary) -> Legend:
         if vocabulary.parts is None:
@@ -172,10 +181,20 @@ class PartPanoptic(Task):
         parts = list(zip(vocabulary.parts.labels, part_colours(vocabulary)[1:].tolist()))
         return [("classes", list(class_colours(vocabulary).items())), ("parts", parts)]
 
-    def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> PartPanopticMap | None:
-        """The `PartPanopticMap`."""
-        content = self.content(prediction)
-        return None if content is None else content.value
+    def view(self, prediction: ImagePrediction, vocabulary: Vocabulary, threshold: float) -> SegmentsWithParts | None:
+        """The segments, of things those that reach the threshold, and their parts."""
+        content, found = self.content(prediction), PANOPTIC.view(prediction, vocabulary, threshold)
+        if content is None or found is None:
+            return None
+        ids = found.ids.numpy()
+        parts = np.where(ids == VOID, np.uint8(NO_PART), content.value.parts)
+        pixels = np.bincount(ids.ravel() * np.int64(256) + parts.ravel(), minlength=256 * (len(found) + 1))
+        names = [label.rsplit("/", 1)[-1] for label in vocabulary.parts.labels]  # type: ignore[union-attr]
+        areas = [
+            {name: int(area) for name, area in zip(names, row) if area}
+            for row in pixels.reshape(-1, 256)[1:, 1 : len(names) + 1]
+        ]
+        return SegmentsWithParts(found.ids, found.segments, torch.from_numpy(parts), areas)
 
     def has_threshold(self, cfg: CfgNode) -> bool:
         return False
@@ -198,20 +217,9 @@ def _derive(
     return Computed(merged, objects.size)
 
 
-def _lightened(colour: tuple[int, int, int]) -> tuple[int, ...]:
-    return tuple(round(255 - (255 - side) * (1 - _LIGHT)) for side in colour)
-
-
-def _innermost(mask: np.ndarray, text_size: int) -> tuple[int, int] | None:
-    """The point (x, y) of a bool mask farthest from its border; None where that is nearer than half a line of text."""
-    window = window_of(mask)
-    inside = np.pad(mask[window].astype(np.uint8), 1)
-    if inside.size == 0:
-        return None
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    spot = int(x) - 1 + window[1].start, int(y) - 1 + window[0].start
-    return spot if depth[y, x] > text_size / 2 else None
+def _lightened(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = (round(255 - (255 - side) * (1 - _WHITE)) for side in colour)
+    return red, green, blue
 
 
 PART_PANOPTIC = register_task(PartPanoptic())

@@ -151,7 +151,7 @@ class DetailImage(AnnotatedImage):
             everyone = torch.ones(len(self.records), dtype=torch.bool)
             return self._part_mask(painted, everyone)
         # the large first: an eye stays visible on a head whichever comes first in the file
-        order = np.lexsort((-runs.areas, ["part_id" in part for _, part, _ in parts]))
+        order = np.lexsort((-runs.areas, np.array(["part_id" in part for _, part, _ in parts])))
         owners, labels = np.array([i for i, _, _ in parts]), np.array([label for _, _, label in parts])
         annotated = torch.zeros(len(self.records), dtype=torch.bool)
         annotated[owners] = True
