@@ -7,6 +7,7 @@ import torch
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.engine.inference import Evaluation
 from maskrcnn_benchmark.engine.trivial_baseline import trivial_metrics
+from maskrcnn_benchmark.layers.panoptic_merge import MergeRules
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -14,6 +15,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, Scor
 from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.panoptic import merge_rules
 from maskrcnn_benchmark.tasks.task import TASKS, check_tasks, derive_outputs, enabled_tasks
 from maskrcnn_benchmark.visualization.segments import shade_of
 
@@ -78,8 +80,8 @@ def test_the_configs_rules_hold():
     cfg.TEST.PANOPTIC.SCORE_THRESH, cfg.TEST.PANOPTIC.STUFF_SHARE = 0.3, 0.3
     # beside the objects sky and grass have less than 3 of 10 pixels each
     assert derived(cfg).outputs["panoptic"].value.objects.tolist() == [1, 0, 2]
-    cfg.TEST.PANOPTIC.OVERLAP_THRESH = 0.0  # the enlarged masks of the cat and the dog meet
-    assert derived(cfg).outputs["panoptic"].value.objects.tolist() == [1, 2]
+    cfg.TEST.PANOPTIC.OVERLAP_THRESH = 0.25
+    assert merge_rules(cfg) == MergeRules(0.3, 0.25, 0.3)
 
 
 def test_masks_that_the_network_pasted_itself_are_taken_as_they_are():
@@ -124,7 +126,7 @@ def test_a_users_view_is_of_those_that_reach_the_threshold():
     assert cat.box == (columns.min(), rows.min(), columns.max(), rows.max()) and cat.area == len(rows)
     assert cat.score == pytest.approx(0.9)
     better = PANOPTIC.view(derived(), VOCABULARY, 0.8)
-    assert [each.name for each in better.segments] == ["cat", "sky", "grass"] and not better.ids[:, :10].any()
+    assert [each.name for each in better.segments] == ["cat", "sky", "grass"] and not better.ids[1:19, 1:9].any()
     assert PANOPTIC.view(prediction(), VOCABULARY, 0.5) is None
 
 
