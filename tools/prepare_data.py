@@ -75,6 +75,7 @@ def parse_arguments(arguments=None):
 parse_early(__name__, parse_arguments)
 
 from maskrcnn_benchmark.data.coco.content import CocoContent
+from maskrcnn_benchmark.data.datasets import COCODataset, COCOPanopticDataset
 from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.pascal_context_mtl import PARTS, PascalContextMTLDataset
 from maskrcnn_benchmark.data.preparation.build_index import prepare
@@ -146,6 +147,22 @@ def check_coco(folder, index):
     return [*items, Item(f"index: {index}, {Path(index).stat().st_size / 1e6:.1f} MB")]
 
 
+def check_coco_panoptic(folder):
+    """As `check`, of a file in COCO's panoptic layout, which needs no index: opening it checks it."""
+    annotations, images = folder / ANNOTATIONS, folder / IMAGES
+    items = [Item(f"annotations: {annotations}, in COCO's panoptic layout")]
+    if not images.is_dir():
+        return [*items, Item(f"images: no {images}", "put the images that the file names there, or a link to them")]
+    dataset = COCOPanopticDataset(annotations, images, tasks=())
+    number = len(dataset.file.pictures)
+    remedy = None if number else "take a file with annotations"
+    items.append(Item(f"segments: of {number} images in {dataset.file.folder}", remedy))
+    present = {path.name for path in images.iterdir()}
+    absent = [row["file_name"] for row in dataset.file.images.values() if row["file_name"] not in present]
+    remedy = f"{absent[0]} and {len(absent) - 1} more are not in {images}; put them there" if absent else None
+    return [*items, Item(f"images: {len(dataset) - len(absent)} of {len(dataset)}", remedy)]
+
+
 def check_mtl(name, arguments):
     """Prepare and check the archive of a multi-task paper that is in place; list of `Item`."""
     items = []
@@ -196,7 +213,10 @@ def prepare_detail(arguments):
     if arguments.annotations:
         print(place_annotations(arguments.annotations, folder, arguments.copy), flush=True)
     index = None
-    is_coco = layout_of(folder / ANNOTATIONS) == "coco"
+    layout = layout_of(folder / ANNOTATIONS)
+    is_coco = layout == COCODataset.layout
+    if layout == COCOPanopticDataset.layout:
+        return check_coco_panoptic(folder)
     if (folder / ANNOTATIONS).is_file() and (folder / IMAGES).is_dir():
         index, _ = prepare(
             folder / ANNOTATIONS,

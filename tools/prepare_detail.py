@@ -37,15 +37,22 @@ from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.index_file import index_path_of
 from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.data.preparation.summary import nothing_to_learn, summarize
+from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import mkdir
 from maskrcnn_benchmark.utils.logger import setup_logger
 
 LAYOUTS = {"detail": DetailContent, "coco": CocoContent}
+PANOPTIC = "coco_panoptic"
 
 
 def main(arguments=None):
     arguments = parse_arguments(arguments)
     setup_logger("maskrcnn_benchmark", "", 0)
+    layout = arguments.layout or layout_of(arguments.annotations) or "detail"
+    if layout == PANOPTIC:
+        raise UserError(
+            f"{arguments.annotations} is in COCO's panoptic layout, which is read without an index; open it as it is"
+        )
     if arguments.out:
         mkdir(arguments.out)
     index, made = prepare(
@@ -56,7 +63,7 @@ def main(arguments=None):
         arguments.workers,
         progress=True,
         problems_csv=arguments.problems and Path(arguments.problems),
-        content=LAYOUTS[arguments.layout or layout_of(arguments.annotations) or "detail"],
+        content=LAYOUTS[layout],
     )
     print(summarize(index))
     print(f"{'prepared' if made else 'is prepared already'}: {index}")

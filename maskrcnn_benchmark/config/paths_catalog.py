@@ -40,6 +40,18 @@ def _coco() -> dict[str, dict[str, Any]]:
     }
 
 
+def _coco_panoptic() -> dict[str, dict[str, Any]]:
+    """COCO's names of panoptic annotations, as detectron2 has them."""
+    return {
+        f"coco_2017_{split}_panoptic": {
+            "img_dir": f"coco/{split}2017",
+            "ann_file": f"coco/annotations/panoptic_{split}2017.json",
+            "panoptic_dir": f"coco/annotations/panoptic_{split}2017",
+        }
+        for split in ("train", "val")
+    }
+
+
 def _voc() -> dict[str, dict[str, Any]]:
     """PASCAL VOC's names, in its own layout and as COCO's JSON."""
     entries = {}
@@ -98,13 +110,13 @@ class DatasetCatalog:
     Attributes:
         DATA_DIR: folder that the paths of `DATASETS` are relative to, where the config's DATASETS.DATA_DIR names none.
         DATASETS: {name: entry}; more can be put in. An entry's keys tell its kind: img_dir and ann_file of a COCO JSON
-            file; data_dir and split of PASCAL VOC; img_dir, ann_dir and split (with mode and mini) of Cityscapes;
-            data_dir, split and layout ("pascal_context_mtl", "nyud_mtl") of an archive of multi-task papers;
-            datasets, the names of several that are to be one.
+            file, with panoptic_dir of COCO panoptic; data_dir and split of PASCAL VOC; img_dir, ann_dir and split (with
+            mode and mini) of Cityscapes; data_dir, split and layout ("pascal_context_mtl", "nyud_mtl") of an archive of
+            multi-task papers; datasets, the names of several that are to be one.
     """
 
     DATA_DIR = DEFAULT_DATA_DIR
-    DATASETS = {**_coco(), **_voc(), **_cityscapes(), **_mtl()}
+    DATASETS = {**_coco(), **_coco_panoptic(), **_voc(), **_cityscapes(), **_mtl()}
 
     @staticmethod
     def get(name: str, data_dir: str | os.PathLike | None = None, images: bool = True) -> dict[str, Any]:
@@ -152,9 +164,16 @@ class DatasetCatalog:
         return sorted(present + [f"{folder}_{split}" for folder in folders for split in SPLITS])
 
 
+# Argument of COCOPanopticDataset -> key of an entry
+_PANOPTIC = {"ann_file": "ann_file", "panoptic_dir": "panoptic_dir", "root": "img_dir"}
+
+
 def _read_entry(name, entry, data_dir):
     """(factory, its arguments, paths that have to exist) of an entry of the catalog."""
     keys = set(entry) if isinstance(entry, dict) else set()
+    if {"img_dir", "ann_file", "panoptic_dir"} <= keys:
+        paths = {key: data_dir / entry[name] for key, name in _PANOPTIC.items()}
+        return "COCOPanopticDataset", {key: str(path) for key, path in paths.items()}, tuple(paths.values())
     if {"img_dir", "ann_file"} <= keys:
         root, ann_file = data_dir / entry["img_dir"], data_dir / entry["ann_file"]
         return "COCODataset", {"root": str(root), "ann_file": str(ann_file)}, (ann_file, root)
@@ -177,9 +196,9 @@ def _read_entry(name, entry, data_dir):
     if "datasets" in keys:
         return "ConcatDataset", {"datasets": list(entry["datasets"])}, ()
     raise UserError(
-        f"DatasetCatalog.DATASETS[{name!r}] is {entry!r}; give img_dir and ann_file (COCO), data_dir and split (VOC; "
-        f"with layout, one of {', '.join(_MTL)}, an archive of multi-task papers), img_dir, ann_dir and split "
-        "(Cityscapes), or datasets (several as one)"
+        f"DatasetCatalog.DATASETS[{name!r}] is {entry!r}; give img_dir and ann_file (COCO; with panoptic_dir, "
+        f"COCO panoptic), data_dir and split (VOC; with layout, one of {', '.join(_MTL)}, an archive of multi-task "
+        "papers), img_dir, ann_dir and split (Cityscapes), or datasets (several as one)"
     )
 
 

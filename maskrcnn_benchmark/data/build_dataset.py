@@ -14,6 +14,7 @@ from maskrcnn_benchmark.data.dataset import AnnotatedDataset, as_dataset
 from maskrcnn_benchmark.data.datasets import (
     CityScapesDataset,
     COCODataset,
+    COCOPanopticDataset,
     ConcatDataset,
     DetailDataset,
     NYUDMTLDataset,
@@ -74,6 +75,7 @@ def build_dataset(
 # The arguments of our own factories that are files and folders; what others take, they know best
 _PATHS = {
     "COCODataset": ("ann_file", "root"),
+    "COCOPanopticDataset": ("ann_file", "panoptic_dir", "root"),
     "PascalVOCDataset": ("data_dir",),
     "CityScapesDataset": ("img_dir", "ann_dir"),
     "DetailDataset": ("ann_file", "root"),
@@ -167,6 +169,15 @@ def _build_coco(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bo
     return dataset
 
 
+def _build_coco_panoptic(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
+    dataset = _make(cfg, COCOPanopticDataset, **{"keep_crowd": not is_train, **args, **options})
+    if is_train:
+        only_objects = dataset.tasks <= {"detection", "instance"}
+        leave_out = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and only_objects
+        _tell_left_out(name, dataset, dataset.leave_out_empty() if leave_out else dataset.leave_out_unannotated())
+    return dataset
+
+
 def _build_voc(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     dataset = _make(cfg, PascalVOCDataset, **{"use_difficult": not is_train, **args, **options})
     if is_train:
@@ -186,6 +197,10 @@ def _build_cityscapes(cfg: CfgNode, name: str, args: dict, options: dict, is_tra
     return dataset
 
 
+# How a data set of the layouts of COCO is built where one of PASCAL in Detail is expected
+_OF_COCO = {"coco": _build_coco, "coco_panoptic": _build_coco_panoptic}
+
+
 def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: bool) -> AnnotatedDataset:
     for option, sets in (("PARTS", (*PART_SETS, *PART_SET_ALIASES)), ("CLASSES", CLASS_SETS)):
         if cfg.DATASETS[option] not in sets:
@@ -194,11 +209,12 @@ def _build_detail(cfg: CfgNode, name: str, args: dict, options: dict, is_train: 
         from maskrcnn_benchmark.tasks.task import scored_labels  # late: tasks are above this room
 
         options = {**options, "tasks": scored_labels(options["tasks"])}
-    if "ann_file" in args and layout_of(args["ann_file"]) == "coco":
+    layout = layout_of(args["ann_file"]) if "ann_file" in args else None
+    if layout in _OF_COCO:
         words = "%s is in COCO's layout, which has no splits: %s is all of it, images of training and of testing alike"
         logger.warning(words, args["ann_file"], name)
         args = {key: value for key, value in args.items() if key in ("ann_file", "root")}
-        return _build_coco(cfg, name, args, options, is_train)
+        return _OF_COCO[layout](cfg, name, args, options, is_train)
     chosen = cfg.DATASETS
     sets = {"parts": chosen.PARTS, "classes": chosen.CLASSES, "protocol": chosen.PROTOCOL}
     dataset = _make(cfg, DetailDataset, **{**sets, "keep_crowd": not is_train, **args, **options})
@@ -237,6 +253,7 @@ def _tell_left_out(name: str, dataset: AnnotatedDataset, number: int) -> None:
 # What a catalog can name: (config, name, arguments of the entry, options of every data set, is_train) -> data set
 BUILDERS = {
     "COCODataset": _build_coco,
+    "COCOPanopticDataset": _build_coco_panoptic,
     "PascalVOCDataset": _build_voc,
     "CityScapesDataset": _build_cityscapes,
     "DetailDataset": _build_detail,

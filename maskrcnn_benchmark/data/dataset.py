@@ -211,8 +211,8 @@ class AnnotatedDataset(torch.utils.data.Dataset):
     `get_annotations` and, unless its images are the files `root`/"file_name", `open_image`.
 
     Attributes:
-        layout: that of its files: "detail", "coco", "voc", "cityscapes", "pascal_context_mtl" or "nyud_mtl"; "" for
-            a user's own.
+        layout: that of its files: "detail", "coco", "coco_panoptic", "voc", "cityscapes", "pascal_context_mtl" or
+            "nyud_mtl"; "" for a user's own.
         ids: what the data set calls its images, in order.
         vocabulary: `Vocabulary`, what the numbers of its annotations mean.
         tasks: keys of the tasks that it is annotated for, among those wanted.

@@ -127,6 +127,23 @@ def read_labels(path: str | os.PathLike, size: Sequence[int] | None = None) -> n
     return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
 
 
+def read_colours(path: str | os.PathLike, size: Sequence[int]) -> np.ndarray:
+    """The colours of a picture that stand for numbers, as COCO panoptic stores them: uint8 [H, W, 3].
+
+    Args and errors are those of `read_image`; an image of anything but RGB of 8 bits is an error as well.
+    """
+    with _opened(path) as image:
+        orientation_of(image)  # numbers stay as they are stored
+        _check_size(path, image.size, size)
+        if image.mode != "RGB":
+            raise UserError(
+                f"{path} has the mode {image.mode}, but its numbers are colours of 8 bits without a palette; take the "
+                "original PNG"
+            )
+        with decoding(path):
+            return np.array(image)
+
+
 def image_size(path: str | os.PathLike, exif: str = "auto") -> tuple[int, int]:
     """(width, height) of what `read_image` gives of `path`, from its first bytes. Errors are those of `read_image`."""
     with _opened(path) as image:

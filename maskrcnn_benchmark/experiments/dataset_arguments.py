@@ -21,7 +21,9 @@ def add_dataset_arguments(group: argparse._ActionsContainer, split: str, images_
     group.add_argument("--dataset", metavar="NAME", help="a name of the catalog; by default the first of DATASETS.TEST")
     group.add_argument("--annotations", metavar="FILE", help="a JSON file, in a config's place")
     group.add_argument("--images", metavar="DIR", help=f"its images, {images_help}")
-    group.add_argument("--layout", choices=("detail", "coco"), help="its layout (default: it is recognised)")
+    group.add_argument(
+        "--layout", choices=("detail", "coco", "coco_panoptic"), help="its layout (default: it is recognised)"
+    )
     group.add_argument("--split", choices=SPLITS, default=split, help="of Detail's layout (default: %(default)s)")
     keys = ("DATASETS.PARTS", "DATASETS.CLASSES", "INPUT.EXIF")
     ranges: list[Any] = [record_of(key).range for key in keys]

@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset
-from maskrcnn_benchmark.data.datasets import COCODataset, DetailDataset
+from maskrcnn_benchmark.data.datasets import COCODataset, COCOPanopticDataset, DetailDataset
 from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
 from maskrcnn_benchmark.tasks.task import TASKS, scored_labels
@@ -62,12 +62,14 @@ def open_dataset(
         make_missing_mini_detail(cfg)
         return build_dataset(cfg, cfg.DATASETS.TEST[0], transforms=None, is_train=False, images=images)
     tasks = scored_labels(tasks)
-    if arguments.layout == "coco" or (arguments.layout is None and layout_of(arguments.annotations) == "coco"):
-        if arguments.parts or arguments.classes:
-            raise UserError("--parts and --classes are for PASCAL in Detail's layout, not for --layout coco")
-        dataset: AnnotatedDataset = COCODataset(
-            arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True
-        )
+    layout = arguments.layout or layout_of(arguments.annotations)
+    if layout in ("coco", "coco_panoptic") and (arguments.parts or arguments.classes):
+        raise UserError(f"--parts and --classes are for PASCAL in Detail's layout, not for --layout {layout}")
+    dataset: AnnotatedDataset
+    if layout == "coco":
+        dataset = COCODataset(arguments.annotations, arguments.images, False, tasks=tasks, keep_crowd=True)
+    elif layout == "coco_panoptic":
+        dataset = COCOPanopticDataset(arguments.annotations, arguments.images, tasks=tasks, keep_crowd=True)
     else:
         sets: dict[str, Any] = {"parts": arguments.parts or "person6", "classes": arguments.classes or "all"}
         dataset = DetailDataset(arguments.annotations, arguments.images, arguments.split, tasks=tasks, **sets)

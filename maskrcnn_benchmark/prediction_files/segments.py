@@ -27,13 +27,20 @@ from maskrcnn_benchmark.prediction_files.map_file import encode_map, read_pictur
 from maskrcnn_benchmark.prediction_files.maps import MapFile, check_array
 from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.computed import Computed
-from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT, VOID, PanopticClasses, PanopticMap
+from maskrcnn_benchmark.structures.panoptic_map import (
+    MOST_IDS,
+    NO_OBJECT,
+    PanopticClasses,
+    PanopticMap,
+    colours_of_ids,
+    ids_of_colours,
+    numbered,
+)
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.json_stream import JsonStream
 
 ANNOTATIONS, CATEGORIES = "annotations", "categories"
-MOST_IDS = 1 << 24  # of three bytes, with that of void
 
 
 class IdMaps(MapFile):
@@ -43,11 +50,10 @@ class IdMaps(MapFile):
         check_array(array, size, np.dtype(np.int32), 1)
 
     def encode(self, array: np.ndarray) -> bytes:
-        return encode_map(np.ascontiguousarray(array.astype("<i4").view(np.uint8).reshape(*array.shape, 4)[..., :3]))
+        return encode_map(colours_of_ids(array))
 
     def read(self, path: Path, size: tuple[int, int], vocabulary: Vocabulary) -> np.ndarray:
-        red, green, blue = read_picture(path, size, np.dtype(np.uint8), 3, "panoptic maps").astype(np.int32)
-        return red | green << 8 | blue << 16
+        return ids_of_colours(read_picture(path, size, np.dtype(np.uint8), 3, "panoptic maps").transpose(1, 2, 0))
 
 
 class SegmentFile(ListFile):
@@ -174,17 +180,14 @@ class SegmentList(PredictionList):
         """The segments of an entry that was checked, of an image of (width, height)."""
         path, segments = self.folder / row["file_name"], row["segments_info"]
         ids = self._maps.read(path, size, self.names.vocabulary)
-        table = np.zeros(MOST_IDS, np.int32)  # the system gives memory only for the few that are touched
-        table[[segment["id"] for segment in segments]] = np.arange(1, len(segments) + 1)
-        numbered = table[ids]
-        unlisted = (numbered == VOID) & (ids != VOID)
-        if unlisted.any():
+        places, unlisted = numbered(ids, [segment["id"] for segment in segments])
+        if unlisted is not None:
             raise UserError(
-                f"{path} has pixels of the segment {ids[unlisted][0]}, which segments_info of entry {number} in "
+                f"{path} has pixels of the segment {unlisted}, which segments_info of entry {number} in "
                 f"{self.file.path} does not list; add it, or make them 0"
             )
         rows = [(self._class(each), NO_OBJECT, float(each.get("score", 1)), False) for each in segments]
-        found = PanopticMap.of_rows(numbered, rows)
+        found = PanopticMap.of_rows(places, rows)
         if not found.areas.all():
             lost = segments[int(np.argmin(found.areas))]["id"]
             raise self.file.error(number, f"lists the segment {lost}, which has no pixel in {path}; remove it")

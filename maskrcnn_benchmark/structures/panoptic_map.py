@@ -13,6 +13,35 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 
 VOID = 0  # the id of pixels that belong to no segment
 NO_OBJECT = -1  # of segments of stuff
+MOST_IDS = 1 << 24  # of a picture of ids, with that of void
+
+
+def ids_of_colours(colours: np.ndarray) -> np.ndarray:
+    """COCO's ids of segments R + 256 G + 256^2 B, int32 [H, W], of uint8 [H, W, 3]."""
+    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
+    return red | green << 8 | blue << 16
+
+
+def colours_of_ids(ids: np.ndarray) -> np.ndarray:
+    """What `ids_of_colours` was given."""
+    return np.ascontiguousarray(ids.astype("<i4").view(np.uint8).reshape(*ids.shape, 4)[..., :3])
+
+
+def numbered(ids: np.ndarray, listed: Sequence[int]) -> tuple[np.ndarray, int | None]:
+    """Ids as places in a list of them.
+
+    Args:
+        ids: int32 [H, W] of less than `MOST_IDS`.
+        listed: all that are to occur but `VOID`.
+
+    Returns:
+        (k + 1 of the pixels of listed[k] and 0 of void, int32 [H, W]; an id that is not listed, None without one).
+    """
+    table = np.zeros(MOST_IDS, np.int32)  # the system gives memory only for the few that are touched
+    table[np.asarray(listed, np.int64)] = np.arange(1, len(listed) + 1)
+    places = table[ids]
+    unlisted = ids[(places == VOID) & (ids != VOID)]
+    return places, int(unlisted[0]) if len(unlisted) else None
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,9 @@ class Detection(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_field = None  # the label is the objects themselves
-    label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes", "pascal_context_mtl"), ObjectReader)
+    label_readers = dict.fromkeys(
+        ("detail", "coco", "coco_panoptic", "voc", "cityscapes", "pascal_context_mtl"), ObjectReader
+    )
     can_be_pasted = is_pasted_by_class = True
 
     def has_names(self, vocabulary: Vocabulary) -> bool:

@@ -170,7 +170,9 @@ class Instance(Task):
     # Labels -----------------------------------------------------------------------------------------------------------
 
     label_field = "masks"
-    label_readers = dict.fromkeys(("detail", "coco", "voc", "cityscapes", "pascal_context_mtl"), MaskReader)
+    label_readers = dict.fromkeys(
+        ("detail", "coco", "coco_panoptic", "voc", "cityscapes", "pascal_context_mtl"), MaskReader
+    )
     can_be_pasted = True
 
     def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:

@@ -158,7 +158,8 @@ class Panoptic(Task):
         """
         classes, content = PanopticClasses.of(vocabulary), self.content(known)
         segments = _reaching(content.value, threshold) if isinstance(known, ImagePrediction) else content(classes)
-        words = [classes.names[kind] for kind in segments.classes]
+        rows = zip(segments.classes, segments.is_crowd)
+        words = [f"{classes.names[kind]} (crowd)" if is_crowd else classes.names[kind] for kind, is_crowd in rows]
         paint_segments(canvas, segments, segment_colours(segments, classes, class_colours(vocabulary)), words, strength)
         return len(segments)
 

@@ -15,6 +15,7 @@ from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.data.cityscapes import CityScapesImage
 from maskrcnn_benchmark.data.cityscapes_labels import SEMANTIC as CITYSCAPES_CLASSES
+from maskrcnn_benchmark.data.coco_panoptic import COCOPanopticImage
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.datasets.voc import VOCImage
 from maskrcnn_benchmark.data.detail.image import DetailImage
@@ -78,6 +79,16 @@ class DetailSemanticReader(LabelReader):
         return SemanticMap(torch.from_numpy(row_major(canvas)[0]))
 
     def has(self, image: DetailImage) -> bool:
+        return image.has_objects
+
+
+class COCOPanopticSemanticReader(LabelReader):
+    """All categories of COCO panoptic, things included; what belongs to no segment is ignored."""
+
+    def read(self, image: COCOPanopticImage) -> SemanticMap | None:
+        return SemanticMap(torch.from_numpy(image.semantic)) if image.has_objects else None
+
+    def has(self, image: COCOPanopticImage) -> bool:
         return image.has_objects
 
 
@@ -193,6 +204,7 @@ class Semantic(Task):
 
     label_readers = {
         "detail": DetailSemanticReader,
+        "coco_panoptic": COCOPanopticSemanticReader,
         "voc": VOCSemanticReader,
         "cityscapes": CityScapesSemanticReader,
         "pascal_context_mtl": PascalContextMTLSemanticReader,

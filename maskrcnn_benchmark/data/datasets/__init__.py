@@ -1,6 +1,7 @@
 """The data sets, each an indexable of (image, `ImageAnnotations`, index)."""
 
 from maskrcnn_benchmark.data.cityscapes import CityScapesDataset
+from maskrcnn_benchmark.data.coco_panoptic import COCOPanopticDataset
 from maskrcnn_benchmark.data.datasets.coco import COCODataset
 from maskrcnn_benchmark.data.datasets.concat_dataset import ConcatDataset
 from maskrcnn_benchmark.data.datasets.voc import PascalVOCDataset
@@ -11,6 +12,7 @@ from maskrcnn_benchmark.data.pascal_context_mtl import PascalContextMTLDataset
 
 __all__ = [
     "COCODataset",
+    "COCOPanopticDataset",
     "CityScapesDataset",
     "ConcatDataset",
     "DetailDataset",

@@ -17,7 +17,12 @@ _CONVERT = "convert it to COCO's layout first"
 # Beginning of the file, keys that occur in it, what it is, and the remedy. The first that fits counts
 _KINDS = (
     ("{", {"annos_segmentation"}, "in PASCAL in Detail's layout", "name it with --layout detail or as DetailDataset"),
-    ("{", {"segments_info"}, "COCO panoptic without its PNG folder; its segments lie in the PNG files", _INSTANCES),
+    (
+        "{",
+        {"segments_info"},
+        "in COCO's panoptic layout",
+        "name it with --layout coco_panoptic or as COCOPanopticDataset",
+    ),
     ("{", {"images", "caption", "no bbox"}, "COCO's captions, which have no boxes", _INSTANCES),
     ("{", {"shapes", "imagePath"}, "a file of labelme, of one image", _CONVERT),
     ("{", {"_via_img_metadata"}, "a project of VIA, the VGG Image Annotator", _CONVERT),
@@ -44,39 +49,47 @@ _KINDS = (
     ("{", {"gtboxes", "ID"}, "CrowdHuman's odgt, a JSON object on each line", _CONVERT),
     ("[", {"image_id", "category_id"}, "a bare list of annotations", "put it beside 'images' and 'categories'"),
 )
+_OWN = {"detail": "annos_segmentation", "coco_panoptic": "segments_info"}  # layout -> what tells it in the table
 _KEYS = sorted(set().union(*(keys for _, keys, _, _ in _KINDS)) - {"no bbox"} | {"bbox"})
 _TELLING = re.compile(rb'"(%b)"\s*:' % "|".join(_KEYS).encode())
 _LAYOUT = re.compile(rb'"(annos_[a-z]+|annotations)"\s*:')
+_PANOPTIC = re.compile(rb'"segments_info"\s*:')
 
 
 def layout_of(path: str | os.PathLike) -> str | None:
-    """The layout of an annotation file by its sections: "detail", "coco", or None where neither can be told.
+    """The layout of an annotation file by its sections: "detail", "coco", "coco_panoptic", or None for none of these.
 
-    A list of images without annotations is COCO's if its images are not called "image_id".
+    A list of images without annotations is COCO's if its images are not called "image_id". The first annotations tell
+    whether they are panoptic.
     """
     keys = set[bytes]()
-    for _, chunk in _chunks(path):
+    chunks = _chunks(path)
+    for _, chunk in chunks:
         found = _LAYOUT.search(chunk)
+        if found and found[1] != b"annotations":
+            return "detail"
         if found:
-            return "coco" if found[1] == b"annotations" else "detail"
+            beginning = chunk[found.end() :] + next(chunks, ("", b""))[1]
+            return "coco_panoptic" if _PANOPTIC.search(beginning) else "coco"
         keys |= {key for key in (b'"images"', b'"file_name"', b'"image_id"') if key in chunk}
     return "coco" if keys == {b'"images"', b'"file_name"'} else None
 
 
 def refuse_other_file(path: str | os.PathLike, layout: str) -> None:
-    """Raise `UserError` that says what a file is if it is of a known kind, but not in the layout "coco" or "detail"."""
+    """Raise `UserError` that says what a file is if it is of a known kind, but not in a layout of `layout_of`."""
     start, keys = "", set[str]()
     for first, chunk in _chunks(path):
         start = start or first
         keys |= {key.decode() for key in _TELLING.findall(chunk)}
     keys |= {"no bbox"} - {f"no {key}" for key in keys}
     for opening, telling, words, remedy in _KINDS:
-        if start == opening and telling <= keys and not (layout == "detail" and "annos_segmentation" in telling):
+        if start == opening and telling <= keys and _OWN.get(layout) not in telling:
             raise UserError(f"{path} is {words}; {remedy}")
     if _has_lines(path):
         raise UserError(f"{path} is JSON Lines, an object on each line, not one JSON object; {_CONVERT}")
-    if layout == "detail" and layout_of(path) == "coco":
-        raise UserError(f"{path} is in COCO's layout, not PASCAL in Detail's; name it with --layout coco")
+    if layout in _OWN and layout_of(path) == "coco":
+        words = "PASCAL in Detail's" if layout == "detail" else "the panoptic one"
+        raise UserError(f"{path} is in COCO's layout, not {words}; name it with --layout coco")
 
 
 def _has_lines(path: str | os.PathLike) -> bool:

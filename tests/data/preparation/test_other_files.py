@@ -19,7 +19,7 @@ BOX = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}
 SEGMENTS = {"image_id": 1, "file_name": "a.png", "segments_info": []}
 
 OTHERS = {
-    "COCO panoptic without its PNG folder": {**COCO, "annotations": [SEGMENTS]},
+    "in COCO's panoptic layout": {**COCO, "annotations": [SEGMENTS]},
     "COCO's captions": {"images": IMAGES, "annotations": [{"id": 1, "image_id": 1, "caption": "a crate"}]},
     "a list of COCO's results": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.5}],
     "a bare list of annotations": [BOX],
@@ -118,5 +118,7 @@ def test_coco_taken_for_detail_is_named_and_recognised(tmp_path):
     assert layout_of(path) == "coco"
     path.write_text(json.dumps({**COCO, "images": [{"image_id": 1, "file_name": "a.png"}]}))
     assert layout_of(path) is None
+    path.write_text(json.dumps({**COCO, "annotations": [SEGMENTS]}))
+    assert layout_of(path) == "coco_panoptic"
     path.write_text(json.dumps({**COCO, "annos_segmentation": []}))
     assert layout_of(path) == "detail" and layout_of(tmp_path / "none.json") is None
