@@ -14,6 +14,7 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.panoptic_map import VOID
 from maskrcnn_benchmark.structures.part_panoptic_map import NO_PART, UNKNOWN, PartClasses, PartPanopticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.compiled import compiled
 
 _LABELS = 256  # of parts, which are bytes
 
@@ -46,39 +47,50 @@ def part_ious(
     with_parts = np.flatnonzero(classes.has_parts[segments.classes[matches.annotated]])
     if not len(with_parts):
         return values
-    there, of_segment, of_label = _pieces(annotated)
-    found, in_segment, as_label = _pieces(predicted)
-    pixels = np.bincount(there * np.int64(len(in_segment)) + found, minlength=len(of_segment) * len(in_segment))
-    pixels = pixels.reshape(len(of_segment), len(in_segment))
-    crowd_class = np.append(-1, np.where(segments.is_crowd, segments.classes, -1))  # of each id
+    pixels, (own_id, own_label), (other_id, other_label) = _shared_pixels(annotated, predicted)
+    of_crowd = np.append(-1, np.where(segments.is_crowd, segments.classes, -1))[own_id]  # of what class it is one
     for pair in with_parts.tolist():
         g, p = matches.annotated[pair], matches.predicted[pair]
-        own = of_segment == g + 1
-        counts = (
-            (of_segment != VOID) & (crowd_class[of_segment] != segments.classes[g]) & (~own | (of_label != NO_PART))
-        )
-        labels = np.where(own, of_label, NO_PART)[counts]
-        values[pair] = _mean_iou(pixels[counts], labels, np.where(in_segment == p + 1, as_label, NO_PART))
+        own = own_id == g + 1
+        counts = (own_id != VOID) & (of_crowd != segments.classes[g]) & ~(own & (own_label == NO_PART))
+        labels, others = np.where(own, own_label, NO_PART), np.where(other_id == p + 1, other_label, NO_PART)
+        values[pair] = _mean_iou(labels[counts], others[counts], pixels[counts])
     return values
 
 
-def _pieces(scene: PartPanopticMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(int64 [H * W], the piece of each pixel; id of the segment and label of the part of each piece, int64 [K])."""
-    keys = scene.segments.ids.ravel() * np.int32(_LABELS) + scene.parts.ravel()
-    present = np.flatnonzero(np.bincount(keys))
-    numbers = np.zeros(present[-1] + 1, np.int64)
-    numbers[present] = np.arange(len(present))
-    return numbers[keys], *np.divmod(present, _LABELS)
+def _shared_pixels(*scenes: PartPanopticMap) -> tuple[np.ndarray, ...]:
+    """int64 [K], the pixels of each combination of what two maps have, and of each map its ids and labels [2, K]."""
+    keys = [scene.segments.ids.ravel() * np.int32(_LABELS) + scene.parts.ravel() for scene in scenes]
+    starts = _starts_of_runs(*keys)  # far fewer than pixels
+    combined = keys[0][starts].astype(np.int64) << 32 | keys[1][starts]
+    found, places = np.unique(combined, return_inverse=True)
+    lengths = np.diff(np.append(starts, len(keys[0])))
+    pixels = np.bincount(places, lengths, len(found)).astype(np.int64)
+    return pixels, *(np.stack(np.divmod(part, _LABELS)) for part in (found >> 32, found & 0xFFFFFFFF))
 
 
-def _mean_iou(pixels: np.ndarray, annotated: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean IoU over the labels that occur, but for `UNKNOWN`, of int64 [A, B] pixels with A and B pieces' labels."""
-    same = annotated[:, None] == predicted
-    both = np.bincount(np.broadcast_to(predicted, same.shape)[same], pixels[same], _LABELS)
-    own, theirs = (np.bincount(of, pixels.sum(axis=k), _LABELS) for of, k in ((annotated, 1), (predicted, 0)))
-    occurs = np.flatnonzero(own + theirs)
+@compiled
+def _starts_of_runs(one, other):
+    """The places where either of two arrays [N] has another number than before, the first included: int64 [R]."""
+    starts = np.empty(len(one), np.int64)
+    number = 0
+    for k in range(len(one)):
+        if k == 0 or one[k] != one[k - 1] or other[k] != other[k - 1]:
+            starts[number] = k
+            number += 1
+    return starts[:number].copy()
+
+
+def _mean_iou(annotated: np.ndarray, predicted: np.ndarray, pixels: np.ndarray) -> float:
+    """Mean IoU over the labels that occur, but for `UNKNOWN`; labels and numbers of pixels int64 [K]."""
+    same = annotated == predicted
+    both, own, other = (
+        np.bincount(labels, weights, _LABELS)
+        for labels, weights in ((predicted[same], pixels[same]), (annotated, pixels), (predicted, pixels))
+    )
+    occurs = np.flatnonzero(own + other)
     occurs = occurs[occurs != UNKNOWN]
-    return float(np.mean(both[occurs] / (own + theirs - both)[occurs]))
+    return float(np.mean(both[occurs] / (own + other - both)[occurs]))
 
 
 class PartPanopticEvaluator(Evaluator):
@@ -122,8 +134,8 @@ class PartPanopticEvaluator(Evaluator):
         groups: dict[str, Any] = {"": slice(None), "-Pt": self.classes.has_parts, "-NoPt": ~self.classes.has_parts}
         metrics = {
             f"Part{name}{ending}": mean_or_nan(of_classes[group])
-            for ending, group in groups.items()
             for name, of_classes in values.items()
+            for ending, group in groups.items()
         }
         per_class = {
             f"Part{name}": dict(zip(self.classes.names, of_classes.tolist())) for name, of_classes in values.items()
