@@ -24,6 +24,12 @@ OWN_FILES = (
     FileOption(
         "classification", "--classification", "FILE", 'image labels: {"pred": [{"image_id", "category_score"}]}'
     ),
+    FileOption(
+        "occlusion_order",
+        "--occlusion-order",
+        "FILE",
+        'objects with masks, and which are in front of which: [{"image_id", "objects", "order"}]',
+    ),
     FileOption("part", "--part", "DIR", "a PNG per image: part label, 0 none"),
     FileOption("semantic", "--semantic", "DIR", "a PNG per image: 1 + class, see classes.json"),
     FileOption("boundary", "--boundary", "DIR", "a grey PNG per image: strength"),
