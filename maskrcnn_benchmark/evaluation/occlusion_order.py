@@ -23,21 +23,19 @@ class OrderCounts(NamedTuple):
     """What is counted of an image, or of several.
 
     Attributes:
-        pairs, right: pairs of annotated objects, and those whose order is predicted: none, one way, or both ways.
-        found, found_right: those of them of which both objects were found.
-        occluded, occluded_right, occluded_found: pairs of which one hides part of the other, and those of them whose
-            order is right, and of which both objects were found.
+        pairs, found, right: pairs of annotated objects, those of which both objects were found, and those of these
+            whose order is predicted as annotated: none, one in front, or both.
+        occluded, occluded_found, occluded_right: the same of pairs that have an order.
         smaller, lower, lowest, score: occluded pairs that each of `TRIVIAL_RULES` gets right.
         claimed, true, hits: ordered pairs (i in front of j) that are predicted, annotated, and both.
     """
 
     pairs: int
-    right: int
     found: int
-    found_right: int
+    right: int
     occluded: int
-    occluded_right: int
     occluded_found: int
+    occluded_right: int
     smaller: int
     lower: int
     lowest: int
@@ -79,20 +77,21 @@ class OcclusionOrderEvaluator(Evaluator):
         """The counts of an image."""
         annotated = OcclusionOrder.of_annotations(target)
         of_annotated = matched_rows(stored["objects"], annotated)
-        return count_order(annotated.in_front, *_of_found(stored, of_annotated), of_annotated)
+        predicted, rules = _of_found(stored, of_annotated)
+        return count_order(annotated.in_front, predicted, rules, of_annotated)
 
     def summarize(self, records: list[OrderCounts]) -> Scores:
         several = [record for record in records if record.pairs]
-        total = OrderCounts(*np.sum(several, axis=0).tolist()) if several else OrderCounts(*[0] * 14)
-        means = np.mean([record.precision_recall_f1() for record in several], axis=0) if several else [math.nan] * 3
+        total = OrderCounts(*np.sum(several or [[0] * len(OrderCounts._fields)], axis=0).tolist())
+        means = np.mean([record.precision_recall_f1() for record in several] or [[math.nan] * 3], axis=0)
         metrics = {
             "occluded-accuracy": _share(total.occluded_right, total.occluded),
             "occluded-accuracy-found": _share(total.occluded_right, total.occluded_found),
-            "accuracy": _share(total.right, total.pairs),
-            "accuracy-found": _share(total.found_right, total.found),
-            **dict(zip(("precision", "recall", "F1"), map(float, means))),
-            "occluded-found": _share(total.occluded_found, total.occluded),
             **{f"occluded-accuracy-{name}": _share(getattr(total, name), total.occluded) for name in TRIVIAL_RULES},
+            "occluded-found": _share(total.occluded_found, total.occluded),
+            "accuracy": _share(total.right, total.pairs),
+            "accuracy-found": _share(total.right, total.found),
+            **dict(zip(("precision", "recall", "F1"), means.tolist())),
         }
         reason = ""
         if not total.occluded:
@@ -146,17 +145,16 @@ def count_order(
 
     is_right = right(claimed)
     return OrderCounts(
-        len(i),
-        count(is_right),
-        count(known),
-        count(is_right),
-        count(occluded),
-        count(is_right & occluded),
-        count(known & occluded),
-        *(count(right(rules[name]) & occluded) for name in TRIVIAL_RULES),
-        count(claimed),
-        count(annotated),
-        count(claimed & annotated),
+        pairs=len(i),
+        found=count(known),
+        right=count(is_right),
+        occluded=count(occluded),
+        occluded_found=count(known & occluded),
+        occluded_right=count(is_right & occluded),
+        **{name: count(right(rules[name]) & occluded) for name in TRIVIAL_RULES},
+        claimed=count(claimed),
+        true=count(annotated),
+        hits=count(claimed & annotated),
     )
 
 

@@ -26,8 +26,8 @@ from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 class OrderFile(ListFile):
     """Orders of occlusion, an entry an image: {"image_id", "objects", "order"}.
 
-    "objects" is a list of {"category_id", "score", "segmentation"}, "order" one of [i, j, votes]: of the objects, counted
-    from 0, i is in front of j.
+    "objects" is a list of {"category_id", "score", "segmentation"}, "order" one of [i, j, votes]: of the objects,
+    counted from 0, i is in front of j.
 
     Stored and held is the entry without the image, with labels for category ids and the counts of run lengths as bytes.
     """

@@ -11,6 +11,8 @@ from maskrcnn_benchmark.utils.compiled import compiled
 
 # Places on either side of an edge pixel at which objects are looked for: enough of them along any reach
 _MOST_STEPS = 8
+# Of more edge pixels only every so manieth has a vote, which counts for all of them
+_MOST_PIXELS = 20000
 
 
 @dataclass(frozen=True)
@@ -140,17 +142,14 @@ def occlusion_votes(
     chosen = np.flatnonzero((strengths >= rules.strength) & (length > 0))
     if count < 2 or not len(chosen):
         return votes
+    every = -(-len(chosen) // _MOST_PIXELS)
+    chosen = chosen[::every]
     reach = max(1, round(rules.reach * float(np.hypot(height, width))))
     steps = np.rint(np.linspace(0, reach - 1, min(reach, _MOST_STEPS)))
     sin, cos = directions[:, chosen].astype(np.float64) / length[chosen]
     y, x = np.divmod(places[chosen], width)
-    _vote(
-        np.ascontiguousarray(masks).view(np.uint8),
-        masks.any(axis=0),
-        np.stack((x, y, sin, -cos, strengths[chosen]), axis=1),
-        steps,
-        votes,
-    )
+    edges = np.stack((x, y, sin, -cos, every * strengths[chosen]), axis=1)
+    _vote(*_owners(np.ascontiguousarray(masks).view(np.uint8)), width, edges, steps, votes)
     return votes
 
 
@@ -161,34 +160,54 @@ def in_front(votes: np.ndarray, shape: Sequence[int], rules: OrderRules) -> np.n
 
 
 @compiled
-def _vote(masks, covered, edges, steps, votes):
-    """Add to `votes` float64 [n, n] what edges float64 [E, 5] (x, y, left in x and y, strength) say of masks uint8."""
+def _owners(masks):
+    """Whose each pixel is, of masks uint8 [n, H, W]: those of pixel p are owners[starts[p] : starts[p + 1]]."""
     count, height, width = masks.shape
-    sides = np.zeros((2, count))
-    at = np.zeros((2, len(steps), 2), np.int64)
-    found = np.zeros(2, np.int64)
+    flat = masks.reshape(count, height * width)
+    starts = np.zeros(height * width + 1, np.int32)
+    for i in range(count):
+        for p in range(height * width):
+            starts[p + 1] += flat[i, p]
+    for p in range(height * width):
+        starts[p + 1] += starts[p]
+    free = starts[:-1].copy()
+    owners = np.empty(starts[-1], np.int32)
+    for i in range(count):
+        for p in range(height * width):
+            if flat[i, p]:
+                owners[free[p]] = i
+                free[p] += 1
+    return starts, owners
+
+
+@compiled
+def _vote(starts, owners, width, edges, steps, votes):
+    """Add to `votes` float64 [n, n] what edges float64 [E, 5] (x, y, left in x and y, strength) say of `_owners`."""
+    height = (len(starts) - 1) // width
+    sides = np.zeros((len(votes), 2))
+    near = np.empty(len(votes), np.int64)  # the objects on either side
     for e in range(len(edges)):
         x, y, left_x, left_y, strength = edges[e]
-        found[:] = 0
+        number = 0
         for side in range(2):
             for step in steps:
                 far = step if side == 0 else -step - 1
                 column, row = int(np.floor(x + far * left_x + 0.5)), int(np.floor(y + far * left_y + 0.5))
-                if 0 <= column < width and 0 <= row < height and covered[row, column]:
-                    at[side, found[side], 0], at[side, found[side], 1] = row, column
-                    found[side] += 1
-        if found[0] == 0 or found[1] == 0:
-            continue
-        sides[:] = 0
-        for side in range(2):
-            for k in range(found[side]):
-                for i in range(count):
-                    sides[side, i] += masks[i, at[side, k, 0], at[side, k, 1]]
-        unit = strength / len(steps) ** 2
-        for i in range(count):
-            if sides[0, i] == 0:
-                continue
-            for j in range(count):
-                vote = sides[0, i] * sides[1, j] - sides[1, i] * sides[0, j]
+                if 0 <= column < width and 0 <= row < height:
+                    p = row * width + column
+                    for k in range(starts[p], starts[p + 1]):
+                        i = owners[k]
+                        if sides[i, 0] == 0 and sides[i, 1] == 0:
+                            near[number] = i
+                            number += 1
+                        sides[i, side] += 1
+            if number == 0:
+                break
+        for a in range(number if number > 1 else 0):
+            for b in range(number):
+                i, j = near[a], near[b]
+                vote = sides[i, 0] * sides[j, 1] - sides[i, 1] * sides[j, 0]
                 if vote > 0:
-                    votes[i, j] += vote * unit
+                    votes[i, j] += vote * strength / len(steps) ** 2
+        for a in range(number):
+            sides[near[a]] = 0

@@ -7,7 +7,7 @@ import numpy as np
 
 from maskrcnn_benchmark.structures.occlusion_order import OcclusionOrder
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_mask
-from maskrcnn_benchmark.visualization.objects import mask_middle
+from maskrcnn_benchmark.visualization.objects import mask_spots
 from maskrcnn_benchmark.visualization.palette import INK, PAPER
 
 _STRONG = 0.1  # votes, as a share of the image's diagonal, from which an arrow is as thick as any
@@ -20,14 +20,14 @@ def paint_order(
     colours: Sequence[tuple[int, int, int]],
     strength: float,
 ) -> int:
-    """Paint masks with their outlines, and at the contact of each pair an arrow from what is in front to what is behind.
+    """Paint masks with their outlines, and where two meet an arrow from the one in front to the one behind.
 
-    The more votes the thicker; objects in front of each other have an arrow with two heads.
+    The more votes the thicker it is; objects in front of each other have an arrow with two heads.
 
     Args:
         canvas: painted in place.
         order: of the canvas's image.
-        words: a name for each of the n objects, in its middle; () names none.
+        words: a name for each of the n objects, on its top; () names none.
         colours: of each object.
         strength: of the tint of masks, 0..1.
 
@@ -40,7 +40,7 @@ def paint_order(
         canvas.outline(masks[i], colours[i])
     for word, mask, colour in zip(words, masks, colours):
         if mask.any():
-            canvas.label_centred(word, mask_middle(mask), colour)
+            canvas.label(word, mask_spots(mask, canvas), colour)
     diagonal = float(np.hypot(*order.size))
     for i, j in np.argwhere(order.in_front).tolist():
         both = bool(order.in_front[j, i])
