@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from maskrcnn_benchmark.evaluation.coco.rows import encode
 from maskrcnn_benchmark.prediction_files.layout import FileNames
 from maskrcnn_benchmark.prediction_files.lists import (
     ListFile,
@@ -37,7 +36,7 @@ class OrderFile(ListFile):
 
     def hold(self, output: Computed[OcclusionOrder]) -> dict[str, Any]:
         order = output.value
-        columns = order.labels.tolist(), order.scores.tolist(), encode(order.masks)
+        columns = order.labels.tolist(), order.scores.tolist(), _codes(order.masks)
         objects = [{"category_id": label, "score": score, "segmentation": code} for label, score, code in zip(*columns)]
         pairs = np.argwhere(order.in_front).tolist()
         return {"objects": objects, "order": [[i, j, float(order.votes[i, j])] for i, j in pairs]}
@@ -95,6 +94,10 @@ class OrderFile(ListFile):
     def decode(self, held: Any, size: tuple[int, int], vocabulary: Vocabulary) -> Computed[OcclusionOrder]:
         """The order of the entry's own objects; votes that did not suffice are not in it."""
         return Computed(lambda: _order_of(held, size), size)
+
+
+def _codes(masks):
+    return coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), np.uint8)) if len(masks) else []
 
 
 def _is_pair(pair, count):

@@ -11,7 +11,7 @@ from maskrcnn_benchmark.utils.compiled import compiled
 
 # Places on either side of an edge pixel at which objects are looked for: enough of them along any reach
 _MOST_STEPS = 8
-# Of more edge pixels only every so manieth has a vote, which counts for all of them
+# Of more edge pixels so many, evenly spread, vote for all
 _MOST_PIXELS = 20000
 
 
@@ -142,13 +142,14 @@ def occlusion_votes(
     chosen = np.flatnonzero((strengths >= rules.strength) & (length > 0))
     if count < 2 or not len(chosen):
         return votes
-    every = -(-len(chosen) // _MOST_PIXELS)
-    chosen = chosen[::every]
+    weight = max(1.0, len(chosen) / _MOST_PIXELS)
+    if weight > 1:
+        chosen = chosen[(np.arange(_MOST_PIXELS) * weight).astype(np.int64)]
     reach = max(1, round(rules.reach * float(np.hypot(height, width))))
     steps = np.rint(np.linspace(0, reach - 1, min(reach, _MOST_STEPS)))
     sin, cos = directions[:, chosen].astype(np.float64) / length[chosen]
     y, x = np.divmod(places[chosen], width)
-    edges = np.stack((x, y, sin, -cos, every * strengths[chosen]), axis=1)
+    edges = np.stack((x, y, sin, -cos, weight * strengths[chosen]), axis=1)
     _vote(*_owners(np.ascontiguousarray(masks).view(np.uint8)), width, edges, steps, votes)
     return votes
 
