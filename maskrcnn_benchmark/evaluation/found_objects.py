@@ -30,10 +30,27 @@ def found_objects(
     iou = box_iou(corners, objects.convert("xyxy").bbox.cpu())
     labels = torch.tensor([row["category_id"] for row in rows])
     iou[labels[:, None] != objects.get_field("labels").cpu()[None]] = 0
-    pairs = []
-    for k in sorted(range(len(rows)), key=lambda k: -rows[k]["score"]):
+    chosen = pair_best_first(iou, [row["score"] for row in rows], least_iou)
+    return [(rows[row], index) for row, index in chosen]
+
+
+def pair_best_first(iou: torch.Tensor, scores: Sequence[float], least_iou: float = 0.5) -> list[tuple[int, int]]:
+    """Pairs of detections and annotated objects, as `found_objects` has them.
+
+    Args:
+        iou: float [N, G], 0 for those of other classes; it is changed.
+        scores: N, of the detections.
+        least_iou: of a pair.
+
+    Returns:
+        List of (detection, object), in the order of the scores.
+    """
+    pairs: list[tuple[int, int]] = []
+    if not iou.numel():
+        return pairs
+    for k in sorted(range(len(scores)), key=lambda k: -scores[k]):
         overlap, index = iou[k].max(dim=0)
         if overlap >= least_iou:
-            pairs.append((rows[k], int(index)))
+            pairs.append((k, int(index)))
             iou[:, index] = -1
     return pairs

@@ -15,3 +15,4 @@ from maskrcnn_benchmark.tasks import normals
 from maskrcnn_benchmark.tasks import depth
 from maskrcnn_benchmark.tasks import panoptic
 from maskrcnn_benchmark.tasks import part_panoptic
+from maskrcnn_benchmark.tasks import occlusion_order
