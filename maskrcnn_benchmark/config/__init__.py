@@ -17,10 +17,16 @@ def add_options(options: Iterable[Option]) -> None:
     Raises:
         ValueError: the config is frozen, another option has the name of one, or a default is out of its range.
     """
-    options = list(options)
-    for node in (_global.clone(), _global):  # what fails does so on the copy
+    added: list[Option] = []
+    try:
         for option in options:
-            node.add(option)
+            if _global.record_of(option.key) != option:
+                _global.add(option)
+                added.append(option)
+    except ValueError:
+        for option in reversed(added):
+            _global.remove(option)
+        raise
 
 
 add_options(OPTIONS)

@@ -3,6 +3,7 @@
 import ast
 import copy
 import difflib
+import itertools
 import os
 import re
 import sys
@@ -90,6 +91,16 @@ class ConfigNode(CfgNode):
             raise ValueError(f"{option.key} is there already; choose another name")
         node[name] = copy.deepcopy(option.default)
         self.__dict__[ConfigNode.RECORDS][option.key] = option
+
+    def remove(self, option: Option) -> None:
+        """Take an option away that `add` has added, and the groups that are empty without it."""
+        *groups, name = option.key.split(".")
+        nodes = list(itertools.accumulate(groups, lambda node, group: node[group], initial=self))
+        del nodes[-1][name]
+        for node, group in reversed(list(zip(nodes, groups))):
+            if not node[group]:
+                del node[group]
+        del self.__dict__[ConfigNode.RECORDS][option.key]
 
     def record_of(self, key: str) -> Option | None:
         """The record of an option; None where it was added without one."""

@@ -120,7 +120,7 @@ def table_rows(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]
                 metric_text(f"{key}/{headline}", _on_list(result, headline)),
                 metric_text(f"{key}/{headline}", result["trivial"].get(headline, math.nan)),
                 metric_text(f"{key}/{headline}", result.get(SINGLE_TASK, math.nan)),
-                _percent(result.get(GAIN, math.nan), sign="+"),
+                metric_text(GAIN, result.get(GAIN, math.nan), sign="+"),
                 "  ".join(f"{name} {metric_text(f'{key}/{name}', metrics[name])}" for name in _others(result)),
             )
         )
@@ -148,10 +148,6 @@ def _aligned(row, widths):
     last = len(row) - 1
     for place, (cell, width) in enumerate(zip(row, widths)):
         yield cell if place == last else f"{cell:<{width}}" if place < 2 else f"{cell:>{width}}"
-
-
-def _percent(value, sign="-"):
-    return "-" if math.isnan(value) else f"{100 * value:{sign}.1f}"
 
 
 def write_results(

@@ -7,12 +7,14 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.utils.registry import Registry
+from maskrcnn_benchmark.config.defaults import BALANCING
+from maskrcnn_benchmark.config.method_registry import MethodRegistry
+from maskrcnn_benchmark.config.options import Option
 
 if TYPE_CHECKING:
     from maskrcnn_benchmark.multitask.task_gradients import GradientRows
 
-AGGREGATIONS = Registry("aggregation", "MULTITASK.AGGREGATION")
+AGGREGATIONS = MethodRegistry("aggregation", "MULTITASK.AGGREGATION", BALANCING)
 
 
 class Aggregation(nn.Module):
@@ -30,6 +32,7 @@ class Aggregation(nn.Module):
             gradients of two halves of the batch, which have no image in common. Needs two micro-batches
             (SOLVER.ACCUMULATE_STEPS) and the parameters.
         follows: `follow` is called before `forward`. At the parameters only.
+        options: the records of its options, such as "MULTITASK.CAGRAD.C", which `from_config` reads.
     """
 
     draws = False
@@ -37,6 +40,7 @@ class Aggregation(nn.Module):
     levels: Sequence[str] = ("features", "parameters")
     halves = False
     follows = False
+    options: Sequence[Option] = ()
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()

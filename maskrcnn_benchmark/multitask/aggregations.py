@@ -22,9 +22,12 @@ import scipy.optimize
 import torch
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.defaults import FRACTION
+from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.multitask import learning_aggregations  # registers its methods
 from maskrcnn_benchmark.multitask.aggregation import AGGREGATIONS, Aggregation
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Number
 
 __all__ = ["AGGREGATIONS", "Aggregation", "learning_aggregations"]
 
@@ -96,6 +99,15 @@ class CAGrad(TorchJDAggregation):
     Args:
         c: radius of the ball around the mean gradient, in norms of that gradient.
     """
+
+    options = (
+        Option(
+            "MULTITASK.CAGRAD.C",
+            0.5,
+            Number(0, 1000),
+            "CAGrad: radius of its ball around the mean gradient, in norms of that gradient",
+        ),
+    )
 
     def __init__(self, tasks: Sequence[str], c: float = 0.5) -> None:
         if c < 0:
@@ -231,6 +243,10 @@ class GradVac(Aggregation):
         beta: share of the newest cosine in the running mean.
     """
 
+    options = (
+        Option("MULTITASK.GRADVAC.BETA", 0.5, FRACTION, "GradVac: share of the newest cosine in the running mean"),
+    )
+
     draws = True
     target: torch.Tensor
 
@@ -325,6 +341,15 @@ class NashMTL(AlphaFair):
 @AGGREGATIONS.register("fairgrad")
 class FairGrad(AlphaFair):
     """FairGrad (Ban and Ji 2024): G w = w^(-1/alpha), alpha = 2 in the paper's experiments."""
+
+    options = (
+        Option(
+            "MULTITASK.FAIRGRAD.ALPHA",
+            2.0,
+            Number(0, 1000, above=True),
+            "FairGrad: 1 is proportional fairness (Nash-MTL), larger is nearer to max-min",
+        ),
+    )
 
     def __init__(self, tasks: Sequence[str], alpha: float = 2.0) -> None:
         super().__init__(tasks, alpha)

@@ -14,9 +14,12 @@ from collections.abc import Callable, Sequence
 import torch
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.defaults import NAME, PERIOD, STRENGTH
+from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.multitask.aggregation import AGGREGATIONS, Aggregation
 from maskrcnn_benchmark.multitask.task_gradients import GradientRows, KeptRows
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.ranges import Integer, Number
 
 
 def project_onto_simplex(values: torch.Tensor) -> torch.Tensor:
@@ -38,6 +41,21 @@ class CRMOGM(Aggregation):
         of: name of the method, one that chooses weights from the inner products of this step's gradients.
         alpha: share of the weights before (0.9, as is usual for running means).
     """
+
+    options = (
+        Option(
+            "MULTITASK.CR_MOGM.OF",
+            "mgda",
+            NAME,
+            "CR-MOGM: the aggregation whose weights are averaged over the iterations",
+        ),
+        Option(
+            "MULTITASK.CR_MOGM.ALPHA",
+            0.9,
+            Number(0, 1, below=True),
+            "CR-MOGM: share of the weights before in the running mean",
+        ),
+    )
 
     mean: torch.Tensor
     seen: torch.Tensor
@@ -124,6 +142,11 @@ class MoDo(OnSimplex):
         rho: pull towards equal weights (0.1 in LibMTL).
     """
 
+    options = (
+        Option("MULTITASK.MODO.GAMMA", 0.1, STRENGTH, "MoDo: step of its weights; up to 1 it goes downhill"),
+        Option("MULTITASK.MODO.RHO", 0.1, Number(0, 1000), "MoDo: pull towards equal weights"),
+    )
+
     levels = ("parameters",)
     halves = True
 
@@ -160,6 +183,12 @@ class SDMGrad(OnSimplex):
             long to converge.)
         iterations: steps for each batch (20 in the authors' code).
     """
+
+    options = (
+        Option("MULTITASK.SDMGRAD.LAMBDA", 0.3, Number(0, 1e6), "SDMGrad: pull towards the mean gradient"),
+        Option("MULTITASK.SDMGRAD.LR", 0.5, STRENGTH, "SDMGrad: step of its weights; up to 1 it goes downhill"),
+        Option("MULTITASK.SDMGRAD.ITERATIONS", 20, Integer(1, 10**4), "SDMGrad: steps of its weights for each batch"),
+    )
 
     levels = ("parameters",)
     halves = True
@@ -201,6 +230,23 @@ class MoCo(OnSimplex):
     Args:
         beta, gamma, decay, rho: 0.5, 0.1, 0.5 and 0 in the authors' code.
     """
+
+    options = (
+        Option(
+            "MULTITASK.MOCO.BETA",
+            0.5,
+            Number(0, 1, above=True),
+            "MoCo: share of the newest gradient in the running one, at first",
+        ),
+        Option("MULTITASK.MOCO.GAMMA", 0.1, STRENGTH, "MoCo: step of its weights at first; up to 1 it goes downhill"),
+        Option(
+            "MULTITASK.MOCO.DECAY",
+            0.5,
+            Number(0, 1),
+            "MoCo: BETA and GAMMA are divided by the number of the iteration to this power",
+        ),
+        Option("MULTITASK.MOCO.RHO", 0.0, Number(0, 1000), "MoCo: pull towards equal weights"),
+    )
 
     levels = ("parameters",)
     follows = True
@@ -263,6 +309,12 @@ class DBMTL(Aggregation):
         beta: of the average (0.9 in LibMTL; the paper chooses it by data set).
     """
 
+    options = (
+        Option(
+            "MULTITASK.DB_MTL.BETA", 0.9, Number(0, 1, below=True), "DB-MTL: share of the running gradient that is kept"
+        ),
+    )
+
     levels = ("parameters",)
     follows = True
 
@@ -307,6 +359,16 @@ class ExcessMTL(Aggregation):
         step_size: of the weights' logarithms (0.01 in LibMTL).
         warmup: steps (the paper: three epochs; the authors' code: 1).
     """
+
+    options = (
+        Option("MULTITASK.EXCESS_MTL.STEP_SIZE", 0.01, STRENGTH, "ExcessMTL: step of its weights' logarithms"),
+        Option(
+            "MULTITASK.EXCESS_MTL.WARMUP",
+            100,
+            PERIOD,
+            "ExcessMTL: iterations that a task's first excess risk is averaged over",
+        ),
+    )
 
     levels = ("parameters",)
     follows = True

@@ -13,12 +13,15 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.config.defaults import BALANCING, ITERATIONS, PERIOD
+from maskrcnn_benchmark.config.method_registry import MethodRegistry
+from maskrcnn_benchmark.config.options import Option
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.optimizers import Adam
-from maskrcnn_benchmark.utils.registry import Registry
+from maskrcnn_benchmark.utils.ranges import Number
 from maskrcnn_benchmark.utils.resume_state import check_optimizer_state
 
-WEIGHTINGS = Registry("weighting", "MULTITASK.WEIGHTING")
+WEIGHTINGS = MethodRegistry("weighting", "MULTITASK.WEIGHTING", BALANCING)
 
 SMALLEST_LOSS = 1e-8  # what a loss of 0 counts as where its logarithm or its inverse is taken
 
@@ -40,11 +43,13 @@ class Weighting(nn.Module):
         learns_from: what `learn` is told after a step: "" nothing (it is not called), "losses", "gradients" (the norm
             of each task's gradient where MULTITASK.GRADIENTS_AT says, which costs as much as an aggregation), or
             "later" (the losses of the same images after the step, which costs a second forward pass).
+        options: the records of its options, such as "MULTITASK.DWA.PERIOD", which `from_config` reads.
     """
 
     reads_losses = True
     draws = False
     learns_from = ""
+    options: Sequence[Option] = ()
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
@@ -191,6 +196,13 @@ class SmoothTchebycheff(_BesideNadir):
         warmup: steps.
     """
 
+    options = (
+        Option("MULTITASK.STCH.MU", 1.0, Number(1e-6, 1e6), "Smooth Tchebycheff: smoothness"),
+        Option(
+            "MULTITASK.STCH.WARMUP", 100, PERIOD, "Smooth Tchebycheff: iterations that a task's nadir is averaged over"
+        ),
+    )
+
     def __init__(self, tasks: Sequence[str], mu: float = 1.0, warmup: int = 100) -> None:
         super().__init__(tasks, warmup)
         if mu <= 0 or warmup < 1:
@@ -224,6 +236,22 @@ class PenaltyBoundaryIntersection(_BesideNadir):
         theta: the penalty (5 in the paper). 0 gives the sum of r.
         warmup: steps.
     """
+
+    options = (
+        Option(
+            "MULTITASK.PBI.THETA",
+            5.0,
+            Number(0, 1e6),
+            "Penalty boundary intersection: what losses that lie beside the line of equal losses cost",
+        ),
+        Option(
+            "MULTITASK.PBI.WARMUP",
+            100,
+            ITERATIONS,
+            "Penalty boundary intersection: iterations that a task's nadir is averaged over; 0 compares the losses "
+            "times their fixed weights as they are",
+        ),
+    )
 
     def __init__(self, tasks: Sequence[str], theta: float = 5.0, warmup: int = 100) -> None:
         super().__init__(tasks, warmup)
@@ -259,6 +287,11 @@ class DynamicWeightAverage(Weighting):
         period: steps that the means are taken over (the paper's epoch).
         temperature: T.
     """
+
+    options = (
+        Option("MULTITASK.DWA.PERIOD", 100, PERIOD, "Dynamic weight average: iterations that losses are averaged over"),
+        Option("MULTITASK.DWA.TEMPERATURE", 2.0, Number(1e-3, 1e6), "Dynamic weight average: temperature"),
+    )
 
     reads_losses = False
     learns_from = "losses"
@@ -348,6 +381,11 @@ class FAMO(_OwnLogits):
         lr, weight_decay: of w (0.025 and 0.001 in the paper).
     """
 
+    options = (
+        Option("MULTITASK.FAMO.LR", 0.025, Number(0, 1000), "FAMO: rate of its own weights"),
+        Option("MULTITASK.FAMO.WEIGHT_DECAY", 0.001, Number(0, 1000), "FAMO: decay of its own weights"),
+    )
+
     learns_from = "later"
 
     def __init__(self, tasks: Sequence[str], lr: float = 0.025, weight_decay: float = 0.001) -> None:
@@ -387,6 +425,11 @@ class GradNorm(_OwnLogits):
         alpha: strength of the pull towards equal training rates (1.5 in the paper).
         lr: of s (0.025 in the paper).
     """
+
+    options = (
+        Option("MULTITASK.GRADNORM.ALPHA", 1.5, Number(0, 1000), "GradNorm: pull towards equal training rates"),
+        Option("MULTITASK.GRADNORM.LR", 0.025, Number(0, 1000), "GradNorm: rate of its own weights"),
+    )
 
     reads_losses = False
     learns_from = "gradients"
