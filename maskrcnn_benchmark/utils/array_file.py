@@ -26,6 +26,11 @@ def read_array(path: str | os.PathLike, shape: tuple[int, ...], dtype: np.dtype)
     return _array_data(path, shape, is_fortran, stored, place).astype(dtype, copy=False)
 
 
+def read_shape(path: str | os.PathLike) -> tuple[int, ...]:
+    """The shape of the array of a .npy file, of which the head alone is read. Raises `UserError` for anything else."""
+    return _array_head(Path(path))[0]
+
+
 def read_floats(path: str | os.PathLike, shapes: Sequence[tuple[int, ...]], what: str, kinds: str = "f") -> np.ndarray:
     """The finite numbers of a .npy file as float32, of one of some shapes.
 

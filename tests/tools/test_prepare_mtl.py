@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mtl_sets import PERSON, draw_scene, write_anno, write_nyud, write_pascal
+from PIL import Image
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build_dataset import build_dataset
@@ -100,6 +101,22 @@ def test_the_tool_says_what_is_complete_and_indexes_the_parts(pascal, datasets, 
     assert (datasets / "pascal_context_mtl" / "human_parts.index.sqlite").is_file()
     assert prepare_data.main(["--data-dir", str(datasets)]) == 0  # alone it says it again
     assert "complete are 4 of 5 tasks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("layout", ["NYUDv2", "NYUD_MT"])
+def test_maps_of_another_size_are_found_before_a_training_reads_them(datasets, tmp_path, capsys, monkeypatch, layout):
+    few_images(monkeypatch)
+    mixed = write_nyud(tmp_path / "NYUD_MT", SCENES, layout=layout)
+    for path in (mixed / "images").iterdir():
+        Image.open(path).resize((56, 42)).save(path)
+    write_nyud(tmp_path / "larger", {"2008_000003": draw_scene((56, 42))}, layout=layout)
+    for folder in ("depth", "edge", "segmentation"):
+        (path,) = (tmp_path / "larger" / folder).iterdir()
+        path.rename(mixed / folder / path.name)
+    assert prepare_data.main(["--nyud", str(mixed), "--data-dir", str(datasets)]) == 1
+    said = capsys.readouterr().out
+    for folder, number in (("depth", "1 map"), ("edge", "1 map"), ("segmentation", "1 map"), ("normals", "2 maps")):
+        assert f"missing  nyud_mtl, {folder}: {number} of another size than the image, such as 2008_000002" in said
 
 
 def test_lists_of_another_length_than_published_fail(datasets, tmp_path, capsys):
