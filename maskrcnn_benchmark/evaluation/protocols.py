@@ -112,8 +112,8 @@ BOUNDARY_PROTOCOLS: Mapping[str, NamedEdgeProtocol] = {
         ),
         NamedEdgeProtocol(
             name="mti_net",
-            note="as MTI-Net's read_one_png: the map itself, without non-maximum suppression (of PASCAL-Context the list "
-            "test_new)",
+            note="as MTI-Net's read_one_png: the map itself, without non-maximum suppression (of PASCAL-Context "
+            "the list test_new)",
             suppress_non_maxima=False,
         ),
         NamedEdgeProtocol(
