@@ -166,7 +166,7 @@ class MTLDataset(AnnotatedDataset):
                 if suffix == ".npy":
                     fits = shape in ((stored := read_shape(path))[:2], stored[-2:])
                 else:
-                    fits = suffix == ".mat" or image_size(path, False)[::-1] == shape
+                    fits = suffix == ".mat" or image_size(path)[::-1] == shape
                 if not fits:
                     found.setdefault(self.FOLDERS[kind].name, []).append(name)
         return found
