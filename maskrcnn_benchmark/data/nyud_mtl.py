@@ -11,6 +11,7 @@ from maskrcnn_benchmark.data.pascal_context_labels import NYUD_CLASSES
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, SemanticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.array_file import read_floats
+from maskrcnn_benchmark.utils.errors import UserError
 
 SEMANTIC, EDGE = "semantic", "edge"
 
@@ -42,7 +43,10 @@ class NYUDMTLImage(MTLImage):
         if path is None:
             return None
         if path.suffix == ".png":
-            edges = read_labels(path, self.size) > 127
+            strength = read_labels(path, self.size)
+            if strength.max() == 1:
+                raise UserError(f"{path} holds only 0 and 1; edges are 255, multiply it by 255")
+            edges = strength > 127
         else:
             edges = read_floats(path, [self.size[::-1]], "edges are 0 and 1", kinds="fuib") > 0.5
         return BoundaryMap.of_edges(torch.from_numpy(np.flatnonzero(edges)), self.size)

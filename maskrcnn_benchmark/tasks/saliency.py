@@ -42,7 +42,10 @@ class SaliencyReader(MapFileReader):
     kind = "saliency"
 
     def decode(self, path: Path, image: AnnotatedImage) -> SemanticMap:
-        return SemanticMap(torch.from_numpy((read_saliency(path, image.size) >= _SALIENT).astype(np.uint8)))
+        saliency = read_saliency(path, image.size)
+        if saliency.max() == 1:  # of 255: never of a map that is salient anywhere
+            raise UserError(f"{path} holds only 0 and 1; saliency is 0 to 255, multiply it by 255")
+        return SemanticMap(torch.from_numpy((saliency >= _SALIENT).astype(np.uint8)))
 
 
 def read_saliency(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -32,6 +32,13 @@ def test_edges_are_those_of_the_file(root):
     assert edges.any() and (edges == edges_of(SCENES["0001"])).all()
 
 
+def test_edges_of_0_and_1_in_a_png_are_refused(tmp_path):
+    root = write_nyud(tmp_path / "NYUDv2", SCENES, layout="NYUDv2")
+    Image.fromarray(edges_of(SCENES["0001"]).astype(np.uint8)).save(root / "edge" / "0001.png")
+    with pytest.raises(UserError, match=r"0001\.png holds only 0 and 1; edges are 255"):
+        NYUDMTLDataset(root, "val").get_annotations(0)
+
+
 def test_normals_and_depth_are_named_for_the_tasks_that_read_them(root):
     image = NYUDMTLDataset(root, "train").image(0)
     suffix = "png" if root.name == "NYUDv2" else "npy"
