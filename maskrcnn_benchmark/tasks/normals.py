@@ -44,7 +44,9 @@ class NormalsReader(MapFileReader):
             return None
         stored = read_normals(path, image.size)
         if stored.dtype == np.uint8:
-            return NormalMap.of_codes(torch.from_numpy(stored if valid is None else np.where(valid, stored, _GREY)))
+            if valid is not None:
+                np.copyto(stored, _GREY, where=~valid)
+            return NormalMap.of_codes(torch.from_numpy(stored))
         vectors = torch.from_numpy(stored if valid is None else stored * valid)
         return NormalMap(F.normalize(vectors, dim=0) * (torch.linalg.vector_norm(vectors, dim=0) >= SHORTEST_NORMAL))
 
