@@ -211,7 +211,7 @@ class Task:
         """
         if self.label_field is not None:
             return {"objects": len(annotations.instances)}
-        label = annotations.labels[self.key]
+        label: Any = annotations.labels.get(self.key)  # a derived task has none
         if isinstance(label, torch.Tensor):
             return {"mean" if label.numel() > 1 else "value": float(label.float().mean())}
         if hasattr(label, "edges"):
