@@ -25,6 +25,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT, PanopticClasses, PanopticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.maps import FILL
@@ -123,13 +124,9 @@ class Panoptic(Task):
         return {"segments": len(found), "crowds": int(found.is_crowd.sum()), "share of void pixels": void}
 
     def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
-        crowds = f", {count['crowds']} of them crowds" if count["crowds"] else ""
-        return [
-            (
-                "panoptic",
-                f"{count['segments']} segments{crowds}; {count['share of void pixels']:.0%} of the pixels void",
-            )
-        ]
+        segments, crowds = counted(count["segments"], "segment"), counted(count["crowds"], "crowd")
+        crowds = f" ({crowds})" if count["crowds"] else ""
+        return [("panoptic", f"{segments}{crowds}; {count['share of void pixels']:.0%} of the pixels void")]
 
     # Network ----------------------------------------------------------------------------------------------------------
 
