@@ -186,7 +186,8 @@ class Panoptic(Task):
         content = self.content(prediction)
         if content is None:
             return None
-        scores = prediction.outputs["detection"].get_field("scores")
+        objects = prediction.instances  # there are none in files of segments alone
+        scores = torch.zeros(0) if objects is None else objects.get_field("scores")
         places = {row: place for place, row in enumerate(scores.argsort(descending=True, stable=True).tolist())}
         found, classes = _reaching(content.value.without_empty(), threshold), PanopticClasses.of(vocabulary)
         windows = find_objects(found.ids, len(found))

@@ -133,6 +133,9 @@ def test_a_users_view_is_of_those_that_reach_the_threshold():
     assert cat.score == pytest.approx(0.9)
     better = PANOPTIC.view(derived(), VOCABULARY, 0.8)
     assert [each.name for each in better.segments] == ["cat", "sky", "grass"] and not better.ids[1:19, 1:9].any()
+    stored = PANOPTIC.encode(derived(), VOCABULARY)
+    alone = ImagePrediction(SIZE, outputs={"panoptic": PANOPTIC.decode(stored, SIZE, VOCABULARY)})
+    assert [each.object for each in PANOPTIC.view(alone, VOCABULARY, 0.5).segments] == [None] * 4
     assert PANOPTIC.view(prediction(), VOCABULARY, 0.5) is None
 
 
