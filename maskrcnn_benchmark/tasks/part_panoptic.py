@@ -92,9 +92,12 @@ class PartPanoptic(Task):
         return PANOPTIC.is_annotated(annotations)
 
     def label_reader(self, dataset: "AnnotatedDataset") -> DerivedReader | None:
-        segments: Any = PANOPTIC.label_reader(dataset)
-        has_parts = TASKS["part"].label_reader(dataset) is not None
-        return PartPanopticReader(segments) if has_parts and segments is not None else None
+        """Of a data set in which some object has parts."""
+        segments, parts = PANOPTIC.label_reader(dataset), TASKS["part"].label_reader(dataset)
+        if not isinstance(segments, DerivedReader) or parts is None:
+            return None
+        has_parts = any(parts.has(dataset.image(index)) for index in range(len(dataset)))
+        return PartPanopticReader(segments) if has_parts else None
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return PANOPTIC.has_names(vocabulary) and bool(vocabulary.parts)
