@@ -1,4 +1,4 @@
-"""Ground truth as labels of PASCAL Panoptic Parts, and such labels as a data set of PASCAL in Defew's layout."""
+"""Ground truth as labels of PASCAL Panoptic Parts, and such labels as a data set of PASCAL in Detail's layout."""
 
 import importlib.util
 import json
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskrcnn_benchmark.data.defew.categories import OFFICIAL_ORDER
-from maskrcnn_benchmark.data.defew.dataset import DefewDataset
-from maskrcnn_benchmark.data.mini_defew.writing import write_mini_defew
+from maskrcnn_benchmark.data.detail.categories import OFFICIAL_ORDER
+from maskrcnn_benchmark.data.detail.dataset import DetailDataset
+from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
 from maskrcnn_benchmark.prediction_files.part_panoptic_maps import encode_codes, read_scene
 from maskrcnn_benchmark.structures.part_codes import PartCodes
 from maskrcnn_benchmark.structures.part_mask import PartSet
@@ -35,11 +35,11 @@ def run(name, monkeypatch, *arguments):
 
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory):
-    return write_mini_defew(tmp_path_factory.mktemp("data") / "mini_defew", 4, 4, seed=5)
+    return write_mini_detail(tmp_path_factory.mktemp("data") / "mini_detail", 4, 4, seed=5)
 
 
 def opened(folder, split, **sets):
-    return DefewDataset(folder / "annotations.json", None, split, tasks=["part_panoptic"], **sets)
+    return DetailDataset(folder / "annotations.json", None, split, tasks=["part_panoptic"], **sets)
 
 
 def scenes(dataset):
@@ -69,7 +69,7 @@ def assert_same(one, other, names, other_names):
 
 @pytest.mark.parametrize("parts", ["ppp57", "person6", "all"])
 def test_written_ground_truth_reads_back_to_the_same_segments_and_parts(mini, tmp_path, monkeypatch, parts):
-    run("defew_to_ppp", monkeypatch, "--annotations", mini / "annotations.json", "--out", tmp_path, "--parts", parts)
+    run("detail_to_ppp", monkeypatch, "--annotations", mini / "annotations.json", "--out", tmp_path, "--parts", parts)
     dataset = opened(mini, "val", parts=parts)
     codes, found = PartCodes.of(dataset.vocabulary), scenes(dataset)
     assert len(found) == len(list((tmp_path / "part_panoptic").iterdir())) > 0
@@ -85,11 +85,11 @@ def test_published_labels_become_a_data_set(mini, tmp_path, monkeypatch, capsys)
     """Written in the published numbers of parts, and made a data set again: the same segments and parts."""
     for split, folder in (("train", "training"), ("val", "validation")):
         arguments = ["--annotations", mini / "annotations.json", "--split", split, "--numbers", "published"]
-        run("defew_to_ppp", monkeypatch, *arguments, "--out", tmp_path / split)
+        run("detail_to_ppp", monkeypatch, *arguments, "--out", tmp_path / split)
         (tmp_path / "labels").mkdir(exist_ok=True)
         (tmp_path / split / "part_panoptic").rename(tmp_path / "labels" / folder)
     run(
-        "ppp_to_defew",
+        "ppp_to_detail",
         monkeypatch,
         "--labels",
         tmp_path / "labels",
@@ -117,10 +117,10 @@ def test_published_labels_are_read_by_the_names_of_their_parts(tmp_path, monkeyp
     codes[0], codes[1], codes[2], codes[3, :3], codes[3, 3:] = 1500110, 1500199, 15, 74, 22
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "2008_000008.tif").write_bytes(encode_codes(codes))
-    run("ppp_to_defew", monkeypatch, "--labels", tmp_path, "--out", tmp_path / "ppp")
+    run("ppp_to_detail", monkeypatch, "--labels", tmp_path, "--out", tmp_path / "ppp")
     said = capsys.readouterr().out
     assert "1 image, 3 regions" in said and "1 regions of other classes" in said and "1 parts of numbers" in said
-    dataset = DefewDataset(tmp_path / "ppp" / "annotations.json", None, "train", parts="person24")
+    dataset = DetailDataset(tmp_path / "ppp" / "annotations.json", None, "train", parts="person24")
     assert dataset.ids == [2008000008] and dataset.tasks_of(0) >= {"detection", "instance", "part", "semantic"}
     assert "keypoint" not in dataset.tasks_of(0)
     objects = dataset.get_annotations(0).instances
@@ -133,13 +133,13 @@ def test_published_labels_are_read_by_the_names_of_their_parts(tmp_path, monkeyp
 
 def test_what_cannot_be_converted_is_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"has no training/\*\.tif and no validation/\*\.tif"):
-        run("ppp_to_defew", monkeypatch, "--labels", tmp_path, "--out", tmp_path / "ppp")
+        run("ppp_to_detail", monkeypatch, "--labels", tmp_path, "--out", tmp_path / "ppp")
     (tmp_path / "validation").mkdir()
     (tmp_path / "validation" / "a.tif").write_bytes(encode_codes(np.full((2, 2), 500, np.int32)))
     with pytest.raises(UserError, match=r"a\.tif holds the number 500, which is no label"):
-        run("ppp_to_defew", monkeypatch, "--labels", tmp_path, "--out", tmp_path / "ppp")
+        run("ppp_to_detail", monkeypatch, "--labels", tmp_path, "--out", tmp_path / "ppp")
     few = PartSet.from_names("all", {"dog": ["head", "lfhopa"]})
-    chosen_codes = tool("defew_to_ppp").chosen_codes
+    chosen_codes = tool("detail_to_ppp").chosen_codes
     with pytest.raises(UserError, match="published has none for the part 'dog/lfhopa' of dog; choose --parts ppp57"):
         chosen_codes(Vocabulary(("dog",), ("dog",), parts=few), "published")
     with pytest.raises(UserError, match="published has none for the class 'unicorn'; choose --classes context59"):
