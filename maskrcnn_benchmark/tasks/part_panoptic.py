@@ -212,10 +212,14 @@ def _derive(
 
     def merged() -> PartPanopticMap:
         segments, classes = panoptic.value, PartClasses.of(vocabulary)
+        labels = [classes.labels[kind] for kind in segments.classes.tolist()]
         if part_map is None:
-            return merge_object_parts(segments, objects.get_field("parts"), objects.region_corners(), classes, fill)
-        resized = part_map.resize(objects.size)
-        return merge_part_map(segments, resized.scores if fill else resized.labels, classes, fill)
+            maps, boxes = objects.get_field("parts"), objects.region_corners()
+            parts = merge_object_parts(segments.ids, segments.objects, labels, maps, boxes, fill)
+        else:
+            resized = part_map.resize(objects.size)
+            parts = merge_part_map(segments.ids, labels, resized.scores if fill else resized.labels, fill)
+        return PartPanopticMap(segments, parts)
 
     return Computed(merged, objects.size)
 

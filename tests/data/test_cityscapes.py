@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from maskrcnn_benchmark.data.datasets import CityScapesDataset
+from maskrcnn_benchmark.structures.panoptic_map import PanopticClasses, PanopticMap
 from maskrcnn_benchmark.tasks.task import annotated_tasks
 from maskrcnn_benchmark.utils.errors import UserError
 
@@ -164,3 +165,27 @@ def test_deleted_polygons_and_numbers_out_of_range_are_passed_over(root):
     (path,) = (root / "gtFine/train/bochum").glob("*instanceIds.png")
     Image.fromarray(np.full((16, 32), 65535, np.uint16)).save(path)
     assert len(opened(root).get_annotations(1).instances) == 0
+
+
+def test_segments_are_objects_stuff_and_groups_as_crowds(root):
+    dataset = opened(root, keep_crowd=True)
+    classes = PanopticClasses.of(dataset.vocabulary)
+    found = PanopticMap.of_annotations(dataset.get_annotations(0), classes)
+    named = [classes.names[kind] for kind in found.classes]
+    areas = sorted(zip(named, found.is_crowd.tolist(), found.areas.tolist()))
+    assert areas == [
+        ("bicycle", False, 5 * 6),
+        ("car", False, 8 * 9),
+        ("car", False, 11 * 9 - 3 * 7),
+        ("caravan", False, 4 * 5),  # which the semantic map ignores
+        ("motorcycle", False, 5),
+        ("person", True, 6 * 5),
+        ("road", False, 32 * 16 - 299),
+        ("sky", False, 32 * 2),
+    ]
+    assert classes.is_thing[found.classes].tolist() == [name not in ("sky", "road") for name in named]
+    learnt = opened(root, evaluated_only=True)
+    classes = PanopticClasses.of(learnt.vocabulary)
+    found = PanopticMap.of_annotations(learnt.get_annotations(0), classes)
+    crowds = {classes.names[kind] for kind in found.classes[found.is_crowd]}
+    assert crowds == {"person", "motorcycle"} and "caravan" not in classes.names

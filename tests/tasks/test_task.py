@@ -32,8 +32,9 @@ from maskrcnn_benchmark.utils.ranges import Integer, Number
 MINI = Path(__file__).parents[2] / "configs" / "detail" / "mini_R_18_FPN.yaml"
 
 
-def test_eleven_tasks_with_their_own_losses():
-    assert list(TASKS) == [
+def test_eleven_tasks_with_their_own_losses_and_derived_ones_after_them():
+    assert [task.per for task in list(TASKS.values())[11:]] == ["derived"] * len(list(TASKS)[11:])
+    assert list(TASKS)[:11] == [
         "detection",
         "instance",
         "keypoint",
@@ -88,7 +89,7 @@ def names_by_task(*options):
 
 def test_every_layer_behind_the_shared_ones_is_of_one_task():
     own, shared = names_by_task()
-    assert all(own.values())
+    assert all(bool(found) == bool(TASKS[key].losses) for key, found in own.items())
     assert {name.split(".")[0] for name in own["detection"]} == {"rpn", "roi_heads"}
     assert {".".join(name.split(".")[:2]) for name in own["part"]} == {"roi_heads.part"}
     assert {".".join(name.split(".")[:3]) for name in own["classification"]} == {"fpn_heads.heads.classes"}
@@ -163,17 +164,17 @@ def options_of(*options):
     ],
 )
 def test_a_task_that_meets_another_is_refused_and_changes_nothing(attributes, message):
-    options = cfg.keys_of_options()
+    tasks, options = list(TASKS), cfg.keys_of_options()
     with pytest.raises(ValueError, match=message):
         register_task(shade(**attributes))
-    assert len(TASKS) == 11 and cfg.keys_of_options() == options
+    assert list(TASKS) == tasks and cfg.keys_of_options() == options
 
 
 def test_a_task_is_registered_with_its_options_once(added):
-    before = set(cfg.keys_of_options())
+    before, tasks = set(cfg.keys_of_options()), list(TASKS)
     option = Option("MODEL.SHADE_HEAD.CHANNELS", 8, Integer(1, 64), "Channels of the head")
     first = register_task(shade(losses=("loss_shade", "loss_shade_edge"), **options_of(option)))
-    assert register_task(shade()) is first and list(TASKS)[11:] == ["shade"]
+    assert register_task(shade()) is first and list(TASKS) == [*tasks, "shade"]
     assert cfg.MODEL.SHADE_ON is False and cfg.MODEL.SHADE_HEAD.CHANNELS == 8
     assert set(cfg.keys_of_options()) - before == {
         "MODEL.SHADE_ON",
