@@ -14,7 +14,7 @@ Window = tuple[int, int, int, int]
 
 def merge_object_parts(
     ids: np.ndarray,
-    objects: np.ndarray,
+    objects: Sequence[int] | np.ndarray,
     labels: Sequence[Sequence[int]],
     parts: torch.Tensor,
     boxes: torch.Tensor,
@@ -27,7 +27,7 @@ def merge_object_parts(
 
     Args:
         ids: int32 [H, W], k of the k-th of S segments, counted from 1; 0 is void.
-        objects: int64 [S], the row of the object of each segment, negative without one.
+        objects: S numbers, the row of the object of each segment, negative without one.
         labels: of each segment the labels of the parts of its class, ascending; none of a class without parts.
         parts: float [N, P + 1, R, R], probabilities of the part labels in the box of each object; 0 is background.
         boxes: float [N, 4], xyxy, inclusive pixels of the image.
