@@ -41,6 +41,12 @@ def paint_order(
     for word, mask, colour in zip(words, masks, colours):
         if mask.any():
             canvas.label(word, mask_spots(mask, canvas), colour)
+    paint_arrows(canvas, order)
+    return len(order)
+
+
+def paint_arrows(canvas: Canvas, order: OcclusionOrder) -> None:
+    """Where two objects meet, an arrow from the one in front to the one behind, as `paint_order` says."""
     diagonal = float(np.hypot(*order.size))
     for i, j in np.argwhere(order.in_front).tolist():
         both = bool(order.in_front[j, i])
@@ -52,7 +58,6 @@ def paint_order(
         votes = max(order.votes[i, j], order.votes[j, i] if both else 0.0)
         weight = 0.4 + 0.6 * min(1.0, votes / (_STRONG * diagonal))
         _arrow(canvas, canvas.place(contact[0]), contact[1], weight, both)
-    return len(order)
 
 
 def contact_of(front: np.ndarray, behind: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -95,6 +100,7 @@ def _arrow(canvas, middle, way, weight, both):
     canvas.polygon(points, PAPER)
     canvas.polyline(points, PAPER, max(1, canvas.line), closed=True)
     canvas.polygon(points, INK)
+    canvas.keep_free((*points.min(axis=0), *points.max(axis=0)))
 
 
 def _shape(half, shaft, head, both):
