@@ -1,6 +1,6 @@
 """What several tasks say of an image as one: segments with their parts, and which are in front of which."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from maskrcnn_benchmark.tasks.occlusion_order import OCCLUSION_ORDER
 from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, reaching
 from maskrcnn_benchmark.tasks.part_panoptic import PART_PANOPTIC
 from maskrcnn_benchmark.tasks.semantic import SEMANTIC
-from maskrcnn_benchmark.tasks.task import Task, derive_outputs
+from maskrcnn_benchmark.tasks.task import Task, derive_outputs, with_requirements
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
@@ -158,6 +158,11 @@ def _predicted(
 def with_derived(prediction: ImagePrediction, vocabulary: Vocabulary, cfg: CfgNode | None) -> ImagePrediction:
     """A prediction with the outputs that a scene is made of, as far as there are those that they are made from."""
     return prediction if lacking(prediction) else derive_outputs(prediction, DERIVED, vocabulary, cfg)
+
+
+def makes_scene(keys: Iterable[str]) -> bool:
+    """Whether what tasks of these keys predict, with those that they are made from, is enough for a scene."""
+    return with_requirements(keys) >= {task.key for task in NEEDED}
 
 
 def refusal(missing: Sequence[Task]) -> str:

@@ -10,7 +10,9 @@ from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_mask
 from maskrcnn_benchmark.visualization.objects import mask_spots
 from maskrcnn_benchmark.visualization.palette import INK, PAPER
 
-_STRONG = 0.1  # votes, as a share of the image's diagonal, from which an arrow is as thick as any
+# Shares of the image's diagonal
+_NEAR = 0.1  # how far around the place where two objects meet their middles decide on the way of an arrow
+_STRONG = 0.1  # votes from which an arrow is as thick as any
 
 
 def paint_order(
@@ -52,7 +54,7 @@ def paint_arrows(canvas: Canvas, order: OcclusionOrder) -> None:
         both = bool(order.in_front[j, i])
         if both and i > j:
             continue
-        contact = contact_of(order.masks[i], order.masks[j], 0.04 * diagonal)
+        contact = contact_of(order.masks[i], order.masks[j], _NEAR * diagonal)
         if contact is None:
             continue
         votes = max(order.votes[i, j], order.votes[j, i] if both else 0.0)
