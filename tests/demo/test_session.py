@@ -67,6 +67,7 @@ def test_only_the_tasks_that_are_on_are_drawn(demo, shown):
 
 def test_each_layout_is_drawn_and_another_is_refused(demo, shown):
     switches, thresholds = [True] * 4, [0.5] * 4
+    assert demo.layouts == ("grid", "overlay")  # without masks there is no scene
     sizes = {layout: shown.picture(demo.view(switches, thresholds, layout)).size for layout in demo.layouts}
     assert len(set(sizes.values())) == len(demo.layouts)
     for layout in demo.layouts[1:]:
