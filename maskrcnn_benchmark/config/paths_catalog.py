@@ -196,8 +196,8 @@ def _read_entry(name, entry, data_dir):
     if "datasets" in keys:
         return "ConcatDataset", {"datasets": list(entry["datasets"])}, ()
     raise UserError(
-        f"DatasetCatalog.DATASETS[{name!r}] is {entry!r}; give img_dir and ann_file (COCO; with panoptic_dir, "
-        f"COCO panoptic), data_dir and split (VOC; with layout, one of {', '.join(_MTL)}, an archive of multi-task "
+        f"DatasetCatalog.DATASETS[{name!r}] is {entry!r}; give img_dir and ann_file (COCO), with panoptic_dir "
+        f"(COCO panoptic), data_dir and split (VOC; with layout, one of {', '.join(_MTL)}, an archive of multi-task "
         "papers), img_dir, ann_dir and split (Cityscapes), or datasets (several as one)"
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT, VOID, PanopticClasses, PanopticMap
+_VOID, _NO_OBJECT = 0, -1  # as `structures.panoptic_map` has them
 
 
 @dataclass(frozen=True)
@@ -26,43 +26,47 @@ class MergeRules:
 
 def merge_panoptic(
     masks: np.ndarray,
-    labels: np.ndarray,
+    classes: np.ndarray,
     scores: np.ndarray,
     semantic: np.ndarray,
-    classes: PanopticClasses,
+    is_stuff: np.ndarray,
     rules: MergeRules,
-) -> PanopticMap:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The objects by falling score, each where nothing lies yet, then stuff where no object is.
 
     A pixel where the semantic map says a thing, and no object lies, is void.
 
     Args:
         masks: bool or uint8 [N, H, W], pixels of each object.
-        labels: int64 [N], labels 1..K of the objects.
+        classes: int64 [N], the class of each object.
         scores: float [N].
-        semantic: uint8 [H, W], a value of the semantic map; one that no class has says nothing.
-        classes: what labels and values mean.
+        semantic: uint8 [H, W], classes; one beyond `is_stuff` says nothing.
+        is_stuff: bool [C], of which of the first C classes the semantic map makes segments.
         rules: thresholds.
+
+    Returns:
+        (ids int32 [H, W], 0 of void and k of segment k - 1; the class of each of the S segments, int64 [S]; the object
+        that it is of, int64 [S], -1 of stuff).
     """
-    ids = np.full(semantic.shape, VOID, np.int32)
-    rows: list[tuple[int, int, float, bool]] = []
+    ids = np.full(semantic.shape, _VOID, np.int32)
+    found: list[tuple[int, int]] = []  # (class, object) of each segment
     for k in np.argsort(-scores, kind="stable").tolist():
         if scores[k] < rules.score:
             break
         x, y, width, height = cv2.boundingRect(masks[k].view(np.uint8))
         window = slice(y, y + height), slice(x, x + width)
         mask = masks[k][window] > 0
-        free = mask & (ids[window] == VOID)
+        free = mask & (ids[window] == _VOID)
         area, left = np.count_nonzero(mask), np.count_nonzero(free)
         if left == 0 or area - left > rules.overlap * area:
             continue
-        rows.append((int(classes.of_label[labels[k]]), k, float(scores[k]), False))
-        ids[window][free] = len(rows)
-    pixels = np.bincount(semantic.ravel()[ids.ravel() == VOID], minlength=256)
+        found.append((int(classes[k]), k))
+        ids[window][free] = len(found)
+    pixels = np.bincount(semantic.ravel()[ids.ravel() == _VOID], minlength=256)[: len(is_stuff)]
     table = np.zeros(256, np.int32)
     least = max(1.0, rules.stuff_share * semantic.size)
-    for value in np.flatnonzero(pixels[: classes.num_semantic] >= least).tolist():
-        if not classes.is_thing[value]:
-            rows.append((value, NO_OBJECT, 1.0, False))
-            table[value] = len(rows)
-    return PanopticMap.of_rows(np.where(ids == VOID, table[semantic], ids), rows)
+    for value in np.flatnonzero(is_stuff & (pixels >= least)).tolist():
+        found.append((value, _NO_OBJECT))
+        table[value] = len(found)
+    segments = np.array(found, np.int64).reshape(-1, 2)
+    return np.where(ids == _VOID, table[semantic], ids), segments[:, 0], segments[:, 1]

@@ -25,6 +25,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT, PanopticClasses, PanopticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.maps import FILL
@@ -116,6 +117,17 @@ class Panoptic(Task):
     def names(self, vocabulary: Vocabulary) -> dict[str, Any]:
         return {"semantic classes": vocabulary.semantic_names, "classes of objects": vocabulary.thing_names}
 
+    def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
+        """The segments, the crowds among them, and the share of the pixels that are void."""
+        found = PanopticMap.of_annotations(annotations, PanopticClasses.of(vocabulary))
+        void = 1 - float(found.areas.sum()) / found.ids.size
+        return {"segments": len(found), "crowds": int(found.is_crowd.sum()), "share of void pixels": void}
+
+    def facts(self, count: dict[str, Any], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        segments, crowds = counted(count["segments"], "segment"), counted(count["crowds"], "crowd")
+        crowds = f" ({crowds})" if count["crowds"] else ""
+        return [("panoptic", f"{segments}{crowds}; {count['share of void pixels']:.0%} of the pixels void")]
+
     # Network ----------------------------------------------------------------------------------------------------------
 
     def derive(self, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> "Computed[PanopticMap] | None":
@@ -174,7 +186,8 @@ class Panoptic(Task):
         content = self.content(prediction)
         if content is None:
             return None
-        scores = prediction.outputs["detection"].get_field("scores")
+        objects = prediction.instances  # there are none in files of segments alone
+        scores = torch.zeros(0) if objects is None else objects.get_field("scores")
         places = {row: place for place, row in enumerate(scores.argsort(descending=True, stable=True).tolist())}
         found = reaching(content.value.without_empty(), threshold)
         return Segments(torch.from_numpy(found.ids), segments_of(found, PanopticClasses.of(vocabulary), places))
@@ -235,12 +248,13 @@ def _merge(rules: MergeRules, objects: BoxList, semantic: Any, classes: Panoptic
         masks = masks[:, 0] > 0.5  # the network pasted them itself (POSTPROCESS_MASKS)
     else:
         masks = paste_masks(masks, few.region_corners(), objects.size)
-    labels = few.get_field("labels").cpu().numpy()
-    merged = merge_panoptic(
-        masks.cpu().numpy(), labels, scores[chosen], semantic.resize(objects.size).labels.cpu().numpy(), classes, rules
-    )
-    rows = np.append(chosen, NO_OBJECT)  # the last is of segments without an object
-    return PanopticMap(merged.ids, merged.classes, rows[merged.objects], merged.scores, merged.is_crowd)
+    kinds = classes.of_label[few.get_field("labels").cpu().numpy()]
+    labels = semantic.resize(objects.size).labels.cpu().numpy()
+    is_stuff = ~classes.is_thing[: classes.num_semantic]
+    ids, kinds, rows = merge_panoptic(masks.cpu().numpy(), kinds, scores[chosen], labels, is_stuff, rules)
+    # the last of these are of segments without an object
+    places, reached = np.append(chosen, NO_OBJECT), np.append(scores[chosen], 1.0)
+    return PanopticMap(ids, kinds, places[rows], reached[rows], np.zeros(len(rows), bool))
 
 
 PANOPTIC = register_task(Panoptic())

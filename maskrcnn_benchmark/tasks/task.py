@@ -198,8 +198,11 @@ class Task:
         Returns:
             function from a label, which it leaves as it is, to one in the target's names, or None where none of its
             names is left. A task whose label is a field of the objects gets their `BoxList`, with the labels of the
-            source, and returns one with the field in the target's names. Unless a task says otherwise its labels stay.
+            source, and returns one with the field in the target's names. Unless a task says otherwise its labels stay,
+            of a derived task where those of the tasks that it requires do.
         """
+        if self.per == "derived" and any(TASKS[key].rename(source, target) is None for key in self.requires):
+            return None
         return _same
 
     def count(self, annotations: ImageAnnotations, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -211,7 +214,7 @@ class Task:
         """
         if self.label_field is not None:
             return {"objects": len(annotations.instances)}
-        label = annotations.labels[self.key]
+        label: Any = annotations.labels.get(self.key)  # a derived task has none
         if isinstance(label, torch.Tensor):
             return {"mean" if label.numel() > 1 else "value": float(label.float().mean())}
         if hasattr(label, "edges"):

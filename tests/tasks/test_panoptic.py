@@ -112,6 +112,12 @@ def test_annotations_need_masks_and_a_semantic_map():
     assert not PANOPTIC.is_annotated(ImageAnnotations(SIZE, annotations().instances))
 
 
+def test_segments_are_counted_for_the_page_of_a_data_set():
+    found = PANOPTIC.count(annotations(), VOCABULARY)
+    # the right half of the cats' pixels has an object of its own, and all sky and grass are segments
+    assert found == {"segments": 5, "crowds": 0, "share of void pixels": 0.0}
+
+
 def test_a_users_view_is_of_those_that_reach_the_threshold():
     found = PANOPTIC.view(derived(), VOCABULARY, 0.5)
     assert found.ids.dtype == torch.int32 and tuple(found.ids.shape) == (20, 40) and len(found) == 4
@@ -127,6 +133,9 @@ def test_a_users_view_is_of_those_that_reach_the_threshold():
     assert cat.score == pytest.approx(0.9)
     better = PANOPTIC.view(derived(), VOCABULARY, 0.8)
     assert [each.name for each in better.segments] == ["cat", "sky", "grass"] and not better.ids[1:19, 1:9].any()
+    stored = PANOPTIC.encode(derived(), VOCABULARY)
+    alone = ImagePrediction(SIZE, outputs={"panoptic": PANOPTIC.decode(stored, SIZE, VOCABULARY)})
+    assert [each.object for each in PANOPTIC.view(alone, VOCABULARY, 0.5).segments] == [None] * 4
     assert PANOPTIC.view(prediction(), VOCABULARY, 0.5) is None
 
 

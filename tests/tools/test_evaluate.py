@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_coco
+import toy_panoptic
 from PIL import Image
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
@@ -105,6 +106,14 @@ def test_single_files_in_the_folders_place(call):
     code, _, _, results = call(*single, *FILE, *EDGES)
     assert code == 0
     assert results == {t: whole[t] for t in ("detection", "keypoint", "boundary", "occlusion", "classification")}
+
+
+@pytest.mark.parametrize("source", ["panoptic.json", "panoptic"])
+def test_panoptic_annotations_are_recognised_and_score_themselves(call, tmp_path, source):
+    path = toy_panoptic.save(tmp_path, toy_panoptic.content())
+    code, screen, _, found = call("--annotations", str(path), "--panoptic", str(tmp_path / source), "--workers", "0")
+    assert code == 0 and list(found) == ["panoptic"] and "panoptic segmentation" in screen
+    assert found["panoptic"]["metrics"]["PQ"] == 1 and found["panoptic"]["headline"] == "PQ"
 
 
 def test_chosen_tasks_alone_are_scored(call):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import toy_panoptic
 from mtl_sets import draw_scene, write_nyud, write_pascal
 
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
@@ -90,6 +91,14 @@ def test_a_file_in_cocos_layout(tmp_path, monkeypatch):
     assert images_by_phase(text) == ["2", "100.0%"]
     assert "&lt;cat&gt;" in text and "<cat>" not in text.replace('"<cat>"', "")
     assert dict(samples_of(text)[0]["facts"])["objects"] == "2 <cat>"
+
+
+def test_a_file_in_cocos_panoptic_layout(tmp_path, monkeypatch):
+    path = toy_panoptic.save(tmp_path, toy_panoptic.content())
+    text = run(monkeypatch, tmp_path, "--annotations", path, "--workers", 0)
+    facts = [dict(sample["facts"]) for sample in samples_of(text)]
+    assert facts[1]["panoptic"] == "4 segments (1 crowd); 6% of the pixels void"
+    assert facts[0]["panoptic"] == "1 segment; 0% of the pixels void" and "panoptic" not in facts[2]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import toy_panoptic
 from PIL import Image
 
 from maskrcnn_benchmark.data.preparation import archives, placing
@@ -404,12 +405,33 @@ def test_a_section_that_some_tasks_do_without_is_no_failure(tool, tmp_path, deta
     assert tool.main([*options, "--data-dir", str(detail.parent)]) == 0
 
 
-def test_a_file_in_cocos_layout_is_prepared_as_such(tmp_path, capsys):
+@pytest.fixture
+def alone():
+    """The tool itself, without the doubles of others."""
     spec = importlib.util.spec_from_file_location("prepare_data_alone", TOOL)
     tool = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "prepare_data_alone", tool)
         spec.loader.exec_module(tool)
+    return tool
+
+
+def test_a_file_in_cocos_panoptic_layout_is_checked_without_an_index(alone, tmp_path, capsys):
+    root = tmp_path / "scenes"
+    root.mkdir()
+    toy_panoptic.save(root, toy_panoptic.content()).rename(root / "annotations.json")
+    (root / "panoptic").rename(root / "annotations")
+    options = ["--data-dir", str(tmp_path), "--name", "scenes", "--workers", "0"]
+    assert alone.main(options) == 1
+    out = capsys.readouterr().out
+    assert "ok       segments: of 2 images" in out and "images: 0 of 3: 12.jpg and 2 more are not in" in out
+    for key in (7, 12, 30):
+        Image.new("RGB", (6, 3)).save(root / "images" / f"{key}.jpg")
+    assert alone.main(options) == 0 and "ok       images: 3 of 3" in capsys.readouterr().out
+
+
+def test_a_file_in_cocos_layout_is_prepared_as_such(alone, tmp_path, capsys):
+    tool = alone
     images = [{"id": i, "file_name": f"{i}.png", "width": 8, "height": 8} for i in (1, 2)]
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4], "segmentation": [], "iscrowd": "0"}
     content = {"images": images, "categories": [{"id": 1, "name": "crate"}], "annotations": [box]}

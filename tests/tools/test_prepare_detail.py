@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import toy_panoptic
 
 from maskrcnn_benchmark.data.datasets import DetailDataset
 from maskrcnn_benchmark.data.mini_detail.writing import write_mini_detail
@@ -160,6 +161,12 @@ def test_cocos_layout_is_recognised_and_nothing_usable_is_no_success(run, tmp_pa
     (tmp_path / "a.json").write_text(json.dumps({**COCO, **change}))
     found, out, err = run("--annotations", tmp_path / "a.json", "--workers", 0)
     assert found == code and words in out + err and (code != 2 or err.count("\n") == 1)
+
+
+def test_cocos_panoptic_layout_needs_no_index(run, tmp_path):
+    path = toy_panoptic.save(tmp_path, toy_panoptic.content())
+    code, _, err = run("--annotations", path)
+    assert code == 2 and "is in COCO's panoptic layout, which is read without an index" in err
 
 
 def test_a_file_in_details_layout_without_records_is_no_success(run, data):
