@@ -117,17 +117,17 @@ def read_scene(path: Path, size: tuple[int, int], codes: PartCodes, annotated: b
 
     Raises `UserError` for anything else.
     """
-    numbers = _of_channels(path, size) if path.suffix == ".png" else _read_tiff(path, size)
+    numbers = _of_channels(path, size) if path.suffix == ".png" else read_codes(path, size)
     try:
         return codes.decode(numbers, annotated)
     except ValueError as error:
         raise UserError(f"{path} {error}") from None
 
 
-def _read_tiff(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """int32 [H, W]."""
+def read_codes(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The numbers of a TIFF: int32 [H, W]; of a size (width, height), where that is known. Raises `UserError`."""
     with opened_picture(path, path, ("TIFF",), _REMEDY) as image:
-        if image.size != tuple(size):
+        if size is not None and image.size != tuple(size):
             there, wanted = (f"{width}x{height}" for width, height in (image.size, size))
             raise UserError(f"{path} is {there} pixels, but its image is {wanted}; resize the map")
         if image.mode not in _WHOLE:

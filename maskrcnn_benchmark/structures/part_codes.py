@@ -210,8 +210,8 @@ class PartCodes:
         Raises:
             ValueError: a number is no such label, or one of a class or part that is not there; the words follow a file.
         """
-        found, places = _distinct(codes)
-        sids, iids, pids = _digits(found)
+        found, places = distinct_codes(codes)
+        sids, iids, pids = split_codes(found)
         of_sid = np.full(MOST_CLASSES + 1, -1)
         of_sid[self.sids[::-1]] = np.arange(len(self.sids))[::-1]
         of_sid[0] = -1
@@ -248,7 +248,7 @@ def _sids(classes: PartClasses) -> np.ndarray:
     return np.arange(1, len(classes) + 1)
 
 
-def _distinct(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct_codes(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(the numbers that occur, ascending; for each pixel the place of its own: int64 of the shape of the codes)."""
     flat = codes.ravel()
     starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))  # runs of pixels are far fewer than pixels
@@ -257,7 +257,7 @@ def _distinct(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found.astype(np.int64), np.repeat(places, lengths).reshape(codes.shape)
 
 
-def _digits(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def split_codes(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """sid, iid and pid of labels int64 [K]; -1 where a label has no iid or no pid."""
     sound = (codes >= 0) & (codes < 100) | (codes >= 1000) & (codes < 10_000_000)
     if not sound.all():

@@ -93,9 +93,12 @@ class PartPanoptic(Task):
         return PANOPTIC.is_annotated(annotations)
 
     def label_reader(self, dataset: "AnnotatedDataset") -> DerivedReader | None:
-        segments: Any = PANOPTIC.label_reader(dataset)
-        has_parts = TASKS["part"].label_reader(dataset) is not None
-        return PartPanopticReader(segments) if has_parts and segments is not None else None
+        """Of a data set in which some object has parts."""
+        segments, parts = PANOPTIC.label_reader(dataset), TASKS["part"].label_reader(dataset)
+        if not isinstance(segments, DerivedReader) or parts is None:
+            return None
+        has_parts = any(parts.has(dataset.image(index)) for index in range(len(dataset)))
+        return PartPanopticReader(segments) if has_parts else None
 
     def has_names(self, vocabulary: Vocabulary) -> bool:
         return PANOPTIC.has_names(vocabulary) and bool(vocabulary.parts)
@@ -220,10 +223,14 @@ def _derive(
 
     def merged() -> PartPanopticMap:
         segments, classes = panoptic.value, PartClasses.of(vocabulary)
+        labels = [classes.labels[kind] for kind in segments.classes.tolist()]
         if part_map is None:
-            return merge_object_parts(segments, objects.get_field("parts"), objects.region_corners(), classes, fill)
-        resized = part_map.resize(objects.size)
-        return merge_part_map(segments, resized.scores if fill else resized.labels, classes, fill)
+            maps, boxes = objects.get_field("parts"), objects.region_corners()
+            parts = merge_object_parts(segments.ids, segments.objects, labels, maps, boxes, fill)
+        else:
+            resized = part_map.resize(objects.size)
+            parts = merge_part_map(segments.ids, labels, resized.scores if fill else resized.labels, fill)
+        return PartPanopticMap(segments, parts)
 
     return Computed(merged, objects.size)
 

@@ -4,20 +4,11 @@ import numpy as np
 import torch
 
 from maskrcnn_benchmark.layers.mask_paste import paste_parts
-from maskrcnn_benchmark.layers.part_panoptic_merge import merge_object_parts, merge_part_map
-from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT, PanopticClasses, PanopticMap
-from maskrcnn_benchmark.structures.part_panoptic_map import NO_PART, UNKNOWN, PartClasses
+from maskrcnn_benchmark.layers.part_panoptic_merge import NO_PART, UNKNOWN, merge_object_parts, merge_part_map
 
-# Persons have the parts 1 and 2, dogs 3 and 4, sky none
-CLASSES = PartClasses(
-    PanopticClasses(("person", "dog", "sky"), np.array([True, True, False]), 3, np.array([-1, 0, 1])),
-    ((1, 2), (3, 4), ()),
-)
-PERSON, DOG, SKY = range(3)
-
-
-def segments(ids, *rows):
-    return PanopticMap.of_rows(np.array(ids, np.int32), [(kind, k, 1.0, False) for kind, k in rows])
+# Labels of the parts of persons, dogs and the sky
+PERSON, DOG, SKY = (1, 2), (3, 4), ()
+NO_OBJECT = -1
 
 
 def one_hot(labels, size=6):
@@ -32,60 +23,55 @@ IDS[:, :6], IDS[:, 6:] = 1, 2
 
 
 def test_each_object_has_its_own_parts_whatever_lies_above():
-    found = segments(IDS, (PERSON, 0), (PERSON, 1))
     boxes = torch.tensor([[0.0, 0, 5, 5], [0, 0, 11, 5]])
     parts = torch.stack([one_hot((1, 2)), one_hot((2, 1))])
-    merged = merge_object_parts(found, parts, boxes, CLASSES)
-    assert (merged.parts[:, :3] == 1).all() and (merged.parts[:, 3:6] == 2).all()
+    merged = merge_object_parts(IDS, [0, 1], [PERSON, PERSON], parts, boxes)
+    assert (merged[:, :3] == 1).all() and (merged[:, 3:6] == 2).all()
     # the second object's box begins under the first: of its map, the right half is seen
-    assert (merged.parts[:, 6:] == 1).all() and merged.segments is found
+    assert (merged[:, 6:] == 1).all()
+    turned = merge_object_parts(IDS, [1, 0], [PERSON, PERSON], parts.flip(0), boxes.flip(0))
+    assert (turned == merged).all()
 
 
 def test_what_is_no_part_of_the_class_is_unknown():
-    found = segments(IDS, (PERSON, 0), (SKY, NO_OBJECT))
     boxes = torch.tensor([[0.0, 0, 5, 5]])
-    merged = merge_object_parts(found, one_hot((1, 3))[None], boxes, CLASSES)
-    assert (merged.parts[:, :3] == 1).all() and (merged.parts[:, 3:6] == UNKNOWN).all()
-    assert (merged.parts[:, 6:] == NO_PART).all()
-    background = merge_object_parts(found, one_hot((0, 2))[None], boxes, CLASSES)
-    assert (background.parts[:, :3] == UNKNOWN).all() and (background.parts[:, 3:6] == 2).all()
+    merged = merge_object_parts(IDS, [0, NO_OBJECT], [PERSON, SKY], one_hot((1, 3))[None], boxes)
+    assert (merged[:, :3] == 1).all() and (merged[:, 3:6] == UNKNOWN).all() and (merged[:, 6:] == NO_PART).all()
+    background = merge_object_parts(IDS, [0, NO_OBJECT], [PERSON, SKY], one_hot((0, 2))[None], boxes)
+    assert (background[:, :3] == UNKNOWN).all() and (background[:, 3:6] == 2).all()
 
 
 def test_beyond_the_box_of_its_object_a_part_is_unknown_unless_filled():
-    found = segments(IDS, (DOG, 0), (DOG, 1))
     boxes = torch.tensor([[0.0, 0, 3, 3], [6, 0, 11, 5]])
     parts = torch.stack([one_hot((3, 4)), one_hot((0, 0))])
     parts[1, 4] = 0.25
-    merged = merge_object_parts(found, parts, boxes, CLASSES)
-    assert (merged.parts[:4, :2] == 3).all() and (merged.parts[:4, 2:4] == 4).all()
-    assert (merged.parts[4:, :6] == UNKNOWN).all() and (merged.parts[:, 4:] == UNKNOWN).all()
-    filled = merge_object_parts(found, parts, boxes, CLASSES, fill=True)
-    assert (filled.parts[:, :2] == 3).all() and (filled.parts[:, 2:] == 4).all()
+    merged = merge_object_parts(IDS, [0, 1], [DOG, DOG], parts, boxes)
+    assert (merged[:4, :2] == 3).all() and (merged[:4, 2:4] == 4).all()
+    assert (merged[4:, :6] == UNKNOWN).all() and (merged[:, 4:] == UNKNOWN).all()
+    filled = merge_object_parts(IDS, [0, 1], [DOG, DOG], parts, boxes, fill=True)
+    assert (filled[:, :2] == 3).all() and (filled[:, 2:] == 4).all()
 
 
 def test_one_object_has_what_is_pasted_of_it():
     torch.manual_seed(0)
     parts, boxes = torch.rand(1, 5, 14, 14).softmax(dim=1), torch.tensor([[3.2, 4.7, 40.1, 30.9]])
-    everywhere = segments(np.ones((40, 50), np.int32), (PERSON, 0))
     pasted = paste_parts(parts, boxes, torch.ones(1), (50, 40)).numpy()
     expected = np.where((pasted == 1) | (pasted == 2), pasted, UNKNOWN)
-    assert (merge_object_parts(everywhere, parts, boxes, CLASSES).parts == expected).all()
+    assert (merge_object_parts(np.ones((40, 50), np.int32), [0], [PERSON], parts, boxes) == expected).all()
 
 
 def test_a_part_map_of_the_image_counts_within_segments():
-    found = segments(IDS, (PERSON, 0), (DOG, 1))
     labels = torch.tensor([[1, 1, 2, 2, 3, 0, 3, 4, 4, 4, 1, 0]] * 6, dtype=torch.uint8)
-    merged = merge_part_map(found, labels, CLASSES)
-    assert merged.parts[0].tolist() == [1, 1, 2, 2, UNKNOWN, UNKNOWN, 3, 4, 4, 4, UNKNOWN, UNKNOWN]
+    merged = merge_part_map(IDS, [PERSON, DOG], labels)
+    assert merged[0].tolist() == [1, 1, 2, 2, UNKNOWN, UNKNOWN, 3, 4, 4, 4, UNKNOWN, UNKNOWN]
     scores = torch.nn.functional.one_hot(labels.long(), 5).permute(2, 0, 1).float()
     scores[2] += 0.5
     scores[4] += 0.25
-    filled = merge_part_map(found, scores, CLASSES, fill=True)
-    assert filled.parts[0].tolist() == [1, 1, 2, 2, 2, 2, 3, 4, 4, 4, 4, 4]
+    filled = merge_part_map(IDS, [PERSON, DOG], scores, fill=True)
+    assert filled[0].tolist() == [1, 1, 2, 2, 2, 2, 3, 4, 4, 4, 4, 4]
 
 
-def test_a_thing_without_an_object_has_unknown_parts():
-    merged = merge_object_parts(
-        segments(IDS, (PERSON, NO_OBJECT), (SKY, NO_OBJECT)), torch.zeros(0, 5, 6, 6), torch.zeros(0, 4), CLASSES
-    )
-    assert (merged.parts[:, :6] == UNKNOWN).all() and not merged.parts[:, 6:].any()
+def test_a_thing_without_an_object_has_unknown_parts_and_one_without_pixels_none():
+    nothing = torch.zeros(0, 5, 6, 6), torch.zeros(0, 4)
+    merged = merge_object_parts(IDS, [NO_OBJECT] * 3, [PERSON, SKY, DOG], *nothing)
+    assert (merged[:, :6] == UNKNOWN).all() and not merged[:, 6:].any()

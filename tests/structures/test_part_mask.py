@@ -49,7 +49,7 @@ def test_partners_are_found_by_name_within_a_thing():
         assert flipped_name(parts, alone) == alone
 
 
-@pytest.mark.parametrize("name", ["person", "person6", "all"])
+@pytest.mark.parametrize("name", ["person", "person6", "ppp57", "all"])
 def test_mirroring_labels_twice_changes_none_and_background_stays(name):
     flips = PartSet.from_names(name, THINGS).flip_indices
     assert flips[0] == 0 and [flips[k] for k in flips] == list(range(len(flips)))
@@ -58,6 +58,26 @@ def test_mirroring_labels_twice_changes_none_and_background_stays(name):
 def test_the_order_in_which_parts_occur_does_not_matter():
     shuffled = {thing: random.Random(1).sample(parts, len(parts)) for thing, parts in reversed(THINGS.items())}
     assert PartSet.from_names("all", shuffled) == PartSet.from_names("all", THINGS)
+
+
+def test_the_57_parts_of_pascal_panoptic_parts():
+    """In the order of the published evaluation, and with every name that PASCAL in Detail has for a thing's parts."""
+    parts = PartSet.from_names("ppp57", THINGS)
+    assert len(parts) == 57 and parts == PartSet.from_names("ppp57", {})
+    places = {0: "aeroplane/body", 5: "bicycle/wheel", 20: "car/license_plate", 31: "diningtable/table"}
+    assert {k: parts.labels[k] for k in places} == places and parts.labels[-1] == "tvmonitor/frame"
+    assert len({thing for things in parts.owners for thing in things}) == 20
+    assert [len(parts.labels_of(thing)) for thing in ("aeroplane", "boat", "person", "train", "sky")] == [5, 1, 6, 1, 0]
+    assert {parts.label_of("person", part) for part in THINGS["person"]} == {0, *parts.labels_of("person")}
+    rests = {thing: parts.rest_of(thing) for things in parts.owners for thing in things}
+    assert {thing for thing, rest in rests.items() if rest} == {
+        *("bicycle", "boat", "chair", "diningtable", "motorbike", "sofa")
+    }
+    assert parts.labels[parts.rest_of("motorbike") - 1] == "motorbike/body"
+    assert parts.labels[parts.label_of("horse", "lfhopa") - 1] == "horse/leg"
+    assert parts.labels[parts.label_of("dog", "rbhopa") - 1] == "dog/lower_leg"
+    assert parts.to_person6()[parts.label_of("person", "lhand")] == 4 and parts.to_person6()[1] == 0
+    assert PartSet.from_dict(json.loads(json.dumps(parts.to_dict()))) == parts
 
 
 def test_six_groups_cover_every_part_of_a_person():
@@ -227,3 +247,13 @@ def test_a_boolean_mask_picks_as_its_indices_do():
     picked = parts[torch.tensor([True, False, True])]
     assert torch.equal(picked.labels, parts.labels[[0, 2]]) and picked.annotated.tolist() == [True, True]
     assert len(parts[torch.tensor([False] * 3)]) == 0
+
+
+def test_windows_hold_the_maps_in_the_order_of_the_instances():
+    labels = torch.zeros(3, 6, 8, dtype=torch.uint8)
+    labels[0, 1:3, 2:5], labels[1, 4, 7], labels[2, :, 0] = 1, 2, 3
+    parts = PartMask(labels, [True] * 3, (8, 6), PartSet.from_names("person6", {}))
+    assert torch.equal(parts.windows().frames(), labels)
+    assert torch.equal(parts[torch.tensor([2, 0])].windows().frames(), labels[[2, 0]])
+    assert torch.equal(parts.transpose(FLIP_LEFT_RIGHT).windows().frames(), labels.flip(-1))
+    assert torch.equal(parts[1:].resize((16, 12)).windows().frames(), parts[1:].resize((16, 12)).labels)

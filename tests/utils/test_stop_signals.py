@@ -157,8 +157,10 @@ REQUIRED = {
     "compare_runs": "a",
     "convert_weights": "--config-file a.yaml a.pth b.pth",
     "detail_to_coco": "--annotations a.json --out out",
+    "detail_to_ppp": "--annotations a.json --out out",
     "export_model": "a.pth --output out",
     "make_full_size": "--out out",
+    "ppp_to_detail": "--labels a --out out",
     "predict": "a.pth a.jpg",
     "prepare_detail": "--annotations a.json",
 }

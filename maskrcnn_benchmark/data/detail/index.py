@@ -85,7 +85,7 @@ class DetailIndex:
         for image_id, category_id in self._connection.query(
             "SELECT DISTINCT image_id, category_id FROM segmentation", types=(_ID, _ID)
         ):
-            if category_id in categories:
+            if category_id in categories and image_id in self.images:
                 found[self.images.row_of(image_id)] = True
         return found
 
