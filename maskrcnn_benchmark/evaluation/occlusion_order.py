@@ -82,8 +82,8 @@ class OcclusionOrderEvaluator(Evaluator):
 
     def summarize(self, records: list[OrderCounts]) -> Scores:
         several = [record for record in records if record.pairs]
-        total = OrderCounts(*np.sum(several or [[0] * len(OrderCounts._fields)], axis=0).tolist())
-        means = np.mean([record.precision_recall_f1() for record in several] or [[math.nan] * 3], axis=0)
+        total = OrderCounts(*map(sum, zip(OrderCounts(*[0] * len(OrderCounts._fields)), *several)))
+        each = [record.precision_recall_f1() for record in several] or [(math.nan,) * 3]
         metrics = {
             "occluded-accuracy": _share(total.occluded_right, total.occluded),
             "occluded-accuracy-found": _share(total.occluded_right, total.occluded_found),
@@ -91,7 +91,7 @@ class OcclusionOrderEvaluator(Evaluator):
             "occluded-found": _share(total.occluded_found, total.occluded),
             "accuracy": _share(total.right, total.pairs),
             "accuracy-found": _share(total.right, total.found),
-            **dict(zip(("precision", "recall", "F1"), means.tolist())),
+            **dict(zip(("precision", "recall", "F1"), np.mean(each, axis=0).tolist())),
         }
         reason = ""
         if not total.occluded:

@@ -150,7 +150,8 @@ def occlusion_votes(
     sin, cos = directions[:, chosen].astype(np.float64) / length[chosen]
     y, x = np.divmod(places[chosen], width)
     edges = np.stack((x, y, sin, -cos, weight * strengths[chosen]), axis=1)
-    _vote(*_owners(np.ascontiguousarray(masks).view(np.uint8)), width, edges, steps, votes)
+    starts, owners = _owners(np.ascontiguousarray(masks).view(np.uint8))
+    _vote(starts, owners, width, edges, steps, votes)
     return votes
 
 

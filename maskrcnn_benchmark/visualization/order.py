@@ -24,7 +24,8 @@ def paint_order(
 ) -> int:
     """Paint masks with their outlines, and where two meet an arrow from the one in front to the one behind.
 
-    The more votes the thicker it is; objects in front of each other have an arrow with two heads.
+    The more votes the thicker it is; objects in front of each other have an arrow with two heads. Two masks that are
+    one object found twice have none.
 
     Args:
         canvas: painted in place.
@@ -52,7 +53,7 @@ def paint_arrows(canvas: Canvas, order: OcclusionOrder) -> None:
     diagonal = float(np.hypot(*order.size))
     for i, j in np.argwhere(order.in_front).tolist():
         both = bool(order.in_front[j, i])
-        if both and i > j:
+        if (both and i > j) or _are_one(order.masks[i], order.masks[j]):
             continue
         contact = contact_of(order.masks[i], order.masks[j], _NEAR * diagonal)
         if contact is None:
@@ -75,7 +76,8 @@ def contact_of(front: np.ndarray, behind: np.ndarray, radius: float) -> tuple[np
     """
     if not front.any() or not behind.any():
         return None
-    distance = sum(cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3) for mask in (front, behind))
+    first, second = (cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3) for mask in (front, behind))
+    distance = first + second
     points = np.argwhere(distance <= distance.min() + 1.5)
     point = points[np.argmin(((points - points.mean(axis=0)) ** 2).sum(axis=1))][::-1].astype(np.float64)
     means = []
@@ -86,6 +88,11 @@ def contact_of(front: np.ndarray, behind: np.ndarray, radius: float) -> tuple[np
     way = means[1] - means[0]
     length = np.hypot(*way)
     return point, way / length if length > 1e-6 else np.array([1.0, 0.0])
+
+
+def _are_one(mask, other):
+    """Whether two masks share more than half of the smaller one."""
+    return 2 * np.count_nonzero(mask & other) > min(np.count_nonzero(mask), np.count_nonzero(other))
 
 
 def arrow_sample(size: int) -> np.ndarray:
