@@ -13,6 +13,7 @@ from maskrcnn_benchmark.engine.inference import InferenceNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.tasks.scene import ScenePicture, makes_scene
 from maskrcnn_benchmark.tasks.task import Task, derive_outputs
+from maskrcnn_benchmark.visualization.drawn_task import DrawnTask
 from maskrcnn_benchmark.visualization.page import picture_page
 
 PAGE = "pictures.html"
@@ -55,5 +56,7 @@ def draw_pictures(
         prediction = derive_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary, cfg)
         return np.asarray(picture), annotations, prediction.to("cpu"), name
 
-    columns = [*tasks, *([ScenePicture(cfg)] if makes_scene(task.key for task in tasks) else [])]
+    columns: list[DrawnTask] = list(tasks)
+    if makes_scene(task.key for task in tasks):
+        columns.append(ScenePicture(cfg))
     return Path(picture_page(map(sample, indices), dataset.vocabulary, columns, path))

@@ -65,7 +65,8 @@ class SceneSegment(Segment):
         if name not in (self.parts or ()):
             raise KeyError(f"{self} has no part {name!r}")
         labels = [k for k, label in enumerate(self.scene.part_names, 1) if label == name]
-        return self.mask & torch.isin(self.scene.parts, torch.tensor(labels, dtype=torch.uint8))
+        parts: Any = self.scene.parts
+        return self.mask & torch.isin(parts, torch.tensor(labels, dtype=torch.uint8))
 
     def __repr__(self) -> str:
         words = [self.scene.name_of(self.id)]
@@ -132,8 +133,8 @@ class Scene(Sequence[SceneSegment]):
                 **vars(segment),
                 is_crowd=crowd,
                 parts=None if row in unparted else own,
-                in_front_of=front and front[segment.id],
-                behind=behind and behind[segment.id],
+                in_front_of=None if front is None else front[segment.id],
+                behind=None if behind is None else behind[segment.id],
                 joints=None if joints is None else joints.get(row, {}),
                 share_hidden=hidden.get(row),
                 scene=self,
@@ -233,7 +234,9 @@ class Scene(Sequence[SceneSegment]):
         shrink = 1.0 if largest is None else min(1.0, largest / max(self.size))
         width, height = size = max(1, round(self.size[0] * shrink)), max(1, round(self.size[1] * shrink))
         ids = self._maps.segments.resize(size).ids
-        parts = None if self.parts is None else _resized(self._maps.parts, size)
+        parts = self._maps.parts
+        if parts is not None:
+            parts = cv2.resize(parts, size, interpolation=cv2.INTER_NEAREST_EXACT)
         return {
             "width": self.size[0],
             "height": self.size[1],
@@ -274,8 +277,8 @@ class Scene(Sequence[SceneSegment]):
             front[ids[i]][ids[j]] = behind[ids[j]][ids[i]] = strength
         return front, behind
 
-    def _entry(self, segment: SceneSegment, ids: np.ndarray, parts: np.ndarray | None, masks: bool) -> dict[str, Any]:
-        """A segment for `to_dict`, with masks of maps [H, W]."""
+    def _entry(self, segment: SceneSegment, ids: np.ndarray, parts: Any, masks: bool) -> dict[str, Any]:
+        """A segment for `to_dict`, with masks of maps [H, W]; `parts` is None where there are none."""
         x1, y1, x2, y2 = segment.box
         here = ids == segment.id
 
@@ -332,10 +335,6 @@ def _share(mask: np.ndarray, ids: np.ndarray, number: int) -> float:
     """Of a mask, the share of pixels that belong to other segments; both [h, w]."""
     under = ids[mask]
     return float(np.count_nonzero((under != number) & (under != VOID)) / max(1, len(under)))
-
-
-def _resized(parts: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(parts, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _code(mask: np.ndarray) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def paint_scene(
         order: of objects that are all segments; None where it is not known.
     """
     paint_segments(canvas, segments, colours, words, STUFF)
-    things = [(enlarge_mask(segments.ids == k + 1, canvas.size), colours[k]) for k in np.flatnonzero(is_thing)]
+    things = [(enlarge_mask(segments.ids == k + 1, canvas.size), colours[k]) for k in np.flatnonzero(is_thing).tolist()]
     for mask, colour in things:
         canvas.tint(mask, colour, THINGS)
     if parts is not None and parts.any():
