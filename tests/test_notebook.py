@@ -20,7 +20,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
     nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     table = outputs[-1]["text"]
     assert "detection" in table and "ODS-F" in table
 
@@ -31,7 +31,7 @@ def test_the_notebook_is_stored_with_its_outputs_and_imports_what_there_is():
     cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell["outputs"]]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     assert {output.get("name", "stdout") for output in outputs} == {"stdout"}  # no warning, no error
     assert {output["output_type"] for output in outputs} == {"execute_result", "stream"}
     assert not re.search(r"/(home|root|tmp|Users)/", text)

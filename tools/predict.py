@@ -6,7 +6,8 @@ python tools/predict.py model_final.pth shots/ --tasks semantic,boundary --show 
 python tools/predict.py model_final.pth webcam:0
 
 An overlay shows masks, names with scores and keypoints on the photograph, or what --tasks names; a grid has a panel for
-every task. What cannot be read is named and passed over, and the exit status is 1 then.
+every task; a scene is one picture of all segments, with their parts and arrows from what is in front to what is behind.
+What cannot be read is named and passed over, and the exit status is 1 then.
 """
 
 import re
@@ -20,7 +21,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Number
 from maskrcnn_benchmark.utils.text import counted
 
-LAYOUTS = ("overlay", "grid", "panels", "none")
+LAYOUTS = ("overlay", "grid", "panels", "scene", "none")
 OPTION_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 
@@ -161,7 +162,7 @@ def build_writers(arguments, predictor, tasks):
                 )
             writers.append(PictureFiles(arguments.output, arguments.show, tasks, arguments.scale))
     if arguments.json:
-        writers.append(JsonFiles(arguments.output))
+        writers.append(JsonFiles(arguments.output, scene=arguments.show == "scene"))
     if arguments.save_answers:
         writers.append(PredictionFolder(arguments.save_answers, predictor.vocabulary, predictor.tasks))
     return writers

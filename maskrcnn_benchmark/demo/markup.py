@@ -132,6 +132,8 @@ def downloads(token: str, version: int) -> str:
 def describe(shown: Shown, view: View) -> dict[str, str]:
     """{title of a picture: what it shows, in words} for those who cannot see it."""
     words = {}
+    if view.layout == "scene":
+        words["scene"] = "; ".join(map(str, shown.predicted.scene))
     objects, labels = shown.objects(view), shown.labels(view)
     if objects is not None:
         words["detection"] = words["overlay"] = _listed(objects)

@@ -7,7 +7,7 @@ import gradio as gr
 
 from maskrcnn_benchmark.demo import markup
 from maskrcnn_benchmark.demo.inbox import Inbox
-from maskrcnn_benchmark.demo.session import LAYOUTS, Demo
+from maskrcnn_benchmark.demo.session import Demo
 from maskrcnn_benchmark.demo.style import SAMPLES_SCRIPT, upload_script
 from maskrcnn_benchmark.demo.uploads import read_upload
 from maskrcnn_benchmark.tasks.task import TASKS
@@ -69,7 +69,8 @@ class Page:
             gr.HTML("<h2>Tasks and thresholds</h2>", apply_default_css=False)
             for task in self.demo.tasks:
                 self._build_task(TASKS[task])
-        self.layout = gr.Radio(LAYOUTS, value=LAYOUTS[0], label="Layout", visible=len(LAYOUTS) > 1, elem_id="layout")
+        layouts = self.demo.layouts
+        self.layout = gr.Radio(layouts, value=layouts[0], label="Layout", visible=len(layouts) > 1, elem_id="layout")
 
     def _build_task(self, task):
         threshold = self.demo.predictor.thresholds[task.key]

@@ -16,6 +16,7 @@ from PIL import Image
 from maskrcnn_benchmark.demo.uploads import MOST_BYTES, MOST_PIXELS, read_upload
 from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.sources import Frame
+from maskrcnn_benchmark.tasks.scene import makes_scene
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 MOST_KEPT_BYTES = 1 << 30  # of all users' images with their predictions
 PANELS_KEPT = 32  # drawings of one image
-LAYOUTS = ("grid", "overlay")  # a picture per task, or all on the photograph
+LAYOUTS = ("grid", "overlay", "scene")  # a picture per task, all on the photograph, or one of all segments
 FORGOTTEN = "this image is no longer kept; pick or upload it again"
 
 
@@ -171,6 +172,7 @@ class Demo:
 
     Attributes:
         tasks: keys of the tasks that the network predicts.
+        layouts: those of `LAYOUTS` for which it predicts enough.
         kept: the `Kept` images.
         passes: how often the network was run.
         seconds: what the last time took, None before.
@@ -189,6 +191,7 @@ class Demo:
         self.most_pixels = most_pixels
         self.most_bytes = most_bytes
         self.tasks = predictor.tasks
+        self.layouts = tuple(layout for layout in LAYOUTS if layout != "scene" or makes_scene(self.tasks))
         self.kept = Kept(most_kept_bytes)
         self.passes = 0
         self.seconds: float | None = None

@@ -11,7 +11,9 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.engine.inference import InferenceNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.tasks.scene import ScenePicture, makes_scene
 from maskrcnn_benchmark.tasks.task import Task, derive_outputs
+from maskrcnn_benchmark.visualization.drawn_task import DrawnTask
 from maskrcnn_benchmark.visualization.page import picture_page
 
 PAGE = "pictures.html"
@@ -31,7 +33,7 @@ def draw_pictures(
     Args:
         network: what predicts.
         dataset: with the transforms that the network is tested with, and the attributes `transforms` and `vocabulary`.
-        tasks: the tasks to draw; each is a column.
+        tasks: the tasks to draw; each is a column. One of scenes follows if they are enough for it.
         path: HTML file to write.
         count: number of images; all of them if the data set has fewer.
         size_divisible: as DATALOADER.SIZE_DIVISIBILITY.
@@ -54,4 +56,7 @@ def draw_pictures(
         prediction = derive_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary, cfg)
         return np.asarray(picture), annotations, prediction.to("cpu"), name
 
-    return Path(picture_page(map(sample, indices), dataset.vocabulary, tasks, path))
+    columns: list[DrawnTask] = list(tasks)
+    if makes_scene(task.key for task in tasks):
+        columns.append(ScenePicture(cfg))
+    return Path(picture_page(map(sample, indices), dataset.vocabulary, columns, path))

@@ -94,7 +94,7 @@ class PictureFiles:
 
     Args:
         folder: where to.
-        layout: "overlay" or "grid", one picture of all tasks, or "panels", one picture of each.
+        layout: "overlay", "grid" or "scene", one picture of all tasks, or "panels", one picture of each.
         tasks, scale: as `PredictedImage.draw` takes them.
     """
 
@@ -142,16 +142,17 @@ class PictureFiles:
 
 
 class JsonFiles:
-    """Writes `PredictedImage.to_json` into one file per image of a folder."""
+    """Writes `PredictedImage.to_json` into one file per image of a folder; `scene` is its argument."""
 
-    def __init__(self, folder: str | os.PathLike) -> None:
+    def __init__(self, folder: str | os.PathLike, scene: bool = False) -> None:
         self.folder = Path(folder)
+        self._scene = scene
         mkdir(self.folder)
 
     def add(self, predicted: PredictedImage) -> None:
         """Write a `PredictedImage`."""
         with atomic_write(self.folder / f"{predicted.name}.json", durable=False) as file:
-            file.write(predicted.to_json().encode())
+            file.write(predicted.to_json(scene=self._scene).encode())
 
     def finish(self) -> None:
         """Nothing is left to do."""
@@ -197,7 +198,7 @@ class Window:
 def draw(
     predicted: PredictedImage, layout: str, tasks: Iterable[str] | None = None, scale: float | None = None
 ) -> dict[str, Image.Image]:
-    """{ending of a file's name: PIL picture} of a `PredictedImage` in a layout: overlay, grid, panels or none."""
+    """{ending of a file's name: PIL picture} of a `PredictedImage` in a layout: overlay, grid, scene or panels."""
     if layout == "panels":
         return {f"_{task}": predicted.draw(task, scale=scale) for task in tasks or predicted.tasks}
     return {"": predicted.draw(tasks, layout=layout, scale=scale)}

@@ -12,16 +12,19 @@ from PIL import Image
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
+from maskrcnn_benchmark.predict.scene import LARGEST_IN_JSON, Scene
 from maskrcnn_benchmark.predict.video import Clip
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.panoptic import PANOPTIC
+from maskrcnn_benchmark.tasks.scene import with_derived
 from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.canvas import canvas_scale
 from maskrcnn_benchmark.visualization.prediction_picture import draw_grid, draw_overlay, overlay_scale
 
-LARGEST_IN_JSON = 2048  # pixels of a side; more than networks are shown
+LAYOUTS = ("overlay", "grid", "scene")
 
 
 class PredictedImage:
@@ -38,6 +41,7 @@ class PredictedImage:
         occlusion       float [3, H, W]: probability of an occlusion edge, sin and cos of its direction, which has the
                         side in front on its left (x to the right, y down)
         classification  float [L]: probability of each image label
+        scene           `scene.Scene`: all of these as one list of segments
         an added task   the scores of its map, float [C, H, W], its vector, or of one per region `ObjectsWithValues`
 
     Thresholds decide which objects there are and what pictures show; files hold everything, for evaluation needs the
@@ -82,6 +86,7 @@ class PredictedImage:
         self._coarse = prediction
         self._cfg = cfg
         self._views: dict[str, Any] = {}
+        self._scenes: dict[float, Scene] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -112,6 +117,8 @@ class PredictedImage:
         changed.thresholds = merge_thresholds(thresholds, self.thresholds)
         kept = (key for key in self._views if changed.thresholds[key] == self.thresholds[key])
         changed._views = {key: self._views[key] for key in kept}
+        least = changed.thresholds[PANOPTIC.key]
+        changed._scenes = {least: self._scenes[least]} if least in self._scenes else {}
         return changed
 
     def __getitem__(self, task: str) -> Any:
@@ -130,6 +137,26 @@ class PredictedImage:
             return self[name]
         raise AttributeError(f"a predicted image has no {name!r}; its tasks are {', '.join(TASKS)}")
 
+    @property
+    def scene(self) -> Scene:
+        """All that is predicted as one: the segments of the image with parts, joints, and what they are in front of.
+
+        It has the objects that reach the threshold of panoptic segmentation. It is made of masks and of the semantic
+        map; of what else the network does not predict, the segments say None.
+
+        Raises:
+            UserError: the network predicts no masks or no semantic map.
+        """
+        threshold = self.thresholds[PANOPTIC.key]
+        if threshold not in self._scenes:
+            self._scenes[threshold] = Scene.of(self._whole, self.vocabulary, threshold)
+        return self._scenes[threshold]
+
+    @cached_property
+    def _whole(self) -> ImagePrediction:
+        """The prediction with the outputs of all derived tasks of a scene, whether or not these are on."""
+        return with_derived(self.prediction, self.vocabulary, self._cfg)
+
     def draw(
         self,
         tasks: str | Iterable[str] | None = None,
@@ -144,7 +171,8 @@ class PredictedImage:
                 keypoints or, where the network predicts none of these, all.
             thresholds: {task key: threshold} for this picture alone.
             layout: "overlay" paints on the photograph; "grid" draws a panel per task below its title, the photograph
-                first; None is the grid for several tasks and for a single key its panel alone.
+                first; "scene" is one picture of all segments with parts and order, whatever `tasks` says; None is the
+                grid for several tasks and for a single key its panel alone.
             scale: pixels of the picture, or of a panel, per pixel of the image. By default panels are 480 to 1000
                 pixels wide so that their text can be read, and an overlay has the image's own size, but enlarged where
                 the image is narrower than 480 pixels. A legend stands in a strip below that.
@@ -152,11 +180,13 @@ class PredictedImage:
         Returns:
             PIL RGB image.
         """
-        if layout not in (None, "grid", "overlay"):
-            raise UserError(f"a layout is 'grid' or 'overlay', not {layout!r}")
+        if layout not in (None, *LAYOUTS):
+            raise UserError(f"a layout is one of {', '.join(map(repr, LAYOUTS))}, not {layout!r}")
         if scale is not None and not 0 < scale <= 100:
             raise UserError(f"the scale must be above 0 and at most 100, not {scale}")
         values = self.thresholds if thresholds is None else merge_thresholds(thresholds, self.thresholds)
+        if layout == "scene":
+            return self.with_thresholds(values).scene.draw(self.image, scale)
         if layout == "overlay":
             if tasks is None:
                 tasks = [key for key in self.tasks if TASKS[key].on_photograph] or self.tasks
@@ -176,7 +206,7 @@ class PredictedImage:
         """{task key: stored form of its prediction}: what is written to files and what evaluators score."""
         return {key: TASKS[key].encode(self.prediction, self.vocabulary) for key in self.tasks}
 
-    def to_dict(self, largest: int | None = LARGEST_IN_JSON) -> dict[str, Any]:
+    def to_dict(self, largest: int | None = LARGEST_IN_JSON, scene: bool = False) -> dict[str, Any]:
         """The prediction as one dictionary of plain values.
 
         `answers` holds the rows that `save` would write into its lists, in COCO's result formats, `maps` its PNG files
@@ -186,7 +216,13 @@ class PredictedImage:
             largest: where a side of the image is longer, in pixels, masks and maps are those of the image shrunk to it,
                 and "map_width" and "map_height" say so; None for those of the image itself, as in `save`. Boxes and
                 keypoints are in pixels of the image in any case.
+            scene: add `scene`, `Scene.to_dict`.
         """
+        entry = self._entry(largest)
+        return {**entry, "scene": self.scene.to_dict(largest)} if scene else entry
+
+    def _entry(self, largest: int | None) -> dict[str, Any]:
+        """`to_dict` without the scene."""
         shrink = 1.0 if largest is None else min(1.0, largest / max(self.size))
         if shrink == 1:
             return image_entry(self, self.stored, self.size)
@@ -199,9 +235,9 @@ class PredictedImage:
         }
         return image_entry(self, stored, (width, height))
 
-    def to_json(self, largest: int | None = LARGEST_IN_JSON) -> str:
+    def to_json(self, largest: int | None = LARGEST_IN_JSON, scene: bool = False) -> str:
         """`to_dict` as JSON text."""
-        return json.dumps(self.to_dict(largest))
+        return json.dumps(self.to_dict(largest, scene))
 
     def save(self, folder: str | Path) -> None:
         """Write the prediction into a folder in the formats that `tools/evaluate.py --predictions` reads.

@@ -169,7 +169,7 @@ class Panoptic(Task):
         So do predicted objects that do not reach the threshold.
         """
         classes, content = PanopticClasses.of(vocabulary), self.content(known)
-        segments = _reaching(content.value, threshold) if isinstance(known, ImagePrediction) else content(classes)
+        segments = reaching(content.value, threshold) if isinstance(known, ImagePrediction) else content(classes)
         rows = zip(segments.classes, segments.is_crowd)
         words = [f"{classes.names[kind]} (crowd)" if is_crowd else classes.names[kind] for kind, is_crowd in rows]
         paint_segments(canvas, segments, segment_colours(segments, classes, class_colours(vocabulary)), words, strength)
@@ -189,25 +189,36 @@ class Panoptic(Task):
         objects = prediction.instances  # there are none in files of segments alone
         scores = torch.zeros(0) if objects is None else objects.get_field("scores")
         places = {row: place for place, row in enumerate(scores.argsort(descending=True, stable=True).tolist())}
-        found, classes = _reaching(content.value.without_empty(), threshold), PanopticClasses.of(vocabulary)
-        windows = find_objects(found.ids, len(found))
-        rows = zip(found.classes.tolist(), found.scores.tolist(), found.areas.tolist(), found.objects.tolist(), windows)
-        segments = [
-            Segment(
-                number,
-                classes.names[kind],
-                bool(classes.is_thing[kind]),
-                score,
-                area,
-                (x.start, y.start, x.stop - 1, y.stop - 1),
-                places.get(row),
-            )
-            for number, (kind, score, area, row, (y, x)) in enumerate(rows, 1)
-        ]
-        return Segments(torch.from_numpy(found.ids), segments)
+        found = reaching(content.value.without_empty(), threshold)
+        return Segments(torch.from_numpy(found.ids), segments_of(found, PanopticClasses.of(vocabulary), places))
 
 
-def _reaching(segments: PanopticMap, threshold: float) -> PanopticMap:
+def segments_of(found: PanopticMap, classes: PanopticClasses, places: Mapping[int, int]) -> list[Segment]:
+    """What there is to say of each segment of a map, none of which is empty.
+
+    Args:
+        found: the segments.
+        classes: what they are of.
+        places: {row of an object: its place among the objects of the image}.
+    """
+    windows = find_objects(found.ids, len(found))
+    rows = zip(found.classes.tolist(), found.scores.tolist(), found.areas.tolist(), found.objects.tolist(), windows)
+    return [
+        Segment(
+            number,
+            classes.names[kind],
+            bool(classes.is_thing[kind]),
+            score,
+            area,
+            (x.start, y.start, x.stop - 1, y.stop - 1),
+            places.get(row),
+        )
+        for number, (kind, score, area, row, (y, x)) in enumerate(rows, 1)
+    ]
+
+
+def reaching(segments: PanopticMap, threshold: float) -> PanopticMap:
+    """Those of the segments whose score reaches a threshold; stuff always does."""
     reach = segments.scores >= threshold
     return segments if reach.all() else segments.take(reach)
 

@@ -21,6 +21,7 @@ from maskrcnn_benchmark.structures.computed import Computed
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.panoptic_map import VOID
+from maskrcnn_benchmark.structures.part_mask import PartSet
 from maskrcnn_benchmark.structures.part_panoptic_map import NO_PART, UNKNOWN, PartClasses, PartPanopticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, TESTING, Segments
@@ -191,16 +192,26 @@ class PartPanoptic(Task):
             return None
         ids = found.ids.numpy()
         parts = np.where(ids == VOID, np.uint8(NO_PART), content.value.parts)
-        pixels = np.bincount(ids.ravel() * np.int64(256) + parts.ravel(), minlength=256 * (len(found) + 1))
-        names = [label.rsplit("/", 1)[-1] for label in vocabulary.parts.labels]  # type: ignore[union-attr]
-        areas = [
-            {name: int(area) for name, area in zip(names, row) if area}
-            for row in pixels.reshape(-1, 256)[1:, 1 : len(names) + 1]
-        ]
+        areas = part_areas(ids, parts, len(found), vocabulary.parts)
         return SegmentsWithParts(found.ids, found.segments, torch.from_numpy(parts), areas)
 
     def has_threshold(self, cfg: CfgNode) -> bool:
         return False
+
+
+def part_areas(ids: np.ndarray, parts: np.ndarray, count: int, part_set: PartSet) -> list[dict[str, int]]:
+    """{name of a part: its pixels} of each segment 1..count, in the order of labels; ids and parts [H, W]."""
+    pixels = np.bincount(ids.ravel() * np.int64(256) + parts.ravel(), minlength=256 * (count + 1))
+    names = part_names(part_set)
+    return [
+        {name: int(area) for name, area in zip(names, row) if area}
+        for row in pixels.reshape(-1, 256)[1:, 1 : len(names) + 1]
+    ]
+
+
+def part_names(part_set: PartSet) -> list[str]:
+    """What the labels 1..P are called where the thing that has the part is known: "horse/head" is a head."""
+    return [label.rsplit("/", 1)[-1] for label in part_set.labels]
 
 
 def _derive(

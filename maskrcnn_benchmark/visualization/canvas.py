@@ -85,6 +85,7 @@ class Canvas:
         self.steady = steady
         self._texts: list[Any] = []
         self._legends: list[Any] = []
+        self._kept_free: list[tuple[float, float, float, float]] = []
 
     @property
     def size(self) -> tuple[int, int]:
@@ -170,6 +171,11 @@ class Canvas:
 
         self._texts.append((text, spots, colour))
 
+    def keep_free(self, box: Sequence[float]) -> None:
+        """Ask that no tag covers a box (left, top, right, bottom), if it has another spot."""
+        left, top, right, bottom = box
+        self._kept_free.append((left, top, right, bottom))
+
     def legend(self, entries: Sequence[tuple[str, Any]], names: Iterable[str] = ()) -> None:
         """Ask for samples with their names in a strip below the picture, apart from other legends.
 
@@ -192,7 +198,7 @@ class Canvas:
         It begins with the canvas. The strip of the legends makes it higher, and wider than a canvas on which a name
         would have no room.
         """
-        taken: list[Any] = []
+        taken: list[Any] = [*self._kept_free]
         crowd = max(SMALLEST_SHARE, math.sqrt(CROWD / max(CROWD, len(self._texts))))
         size = max(SMALLEST_TEXT, round(self.text_size * crowd))
         writing = []
@@ -209,7 +215,7 @@ class Canvas:
                     (left + size * 0.3, (top + bottom) / 2), text, fill=ink_on(colour), font=_font(size), anchor="lm"
                 )
         strips = [self._legend_strip(*legend) for legend in self._legends]
-        self._texts, self._legends = [], []
+        self._texts, self._legends, self._kept_free = [], [], []
         return stacked([self.pixels, *strips]) if strips else self.pixels
 
     def _legend_strip(self, entries, names):

@@ -10,7 +10,9 @@ from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_mask
 from maskrcnn_benchmark.visualization.objects import mask_spots
 from maskrcnn_benchmark.visualization.palette import INK, PAPER
 
-_STRONG = 0.1  # votes, as a share of the image's diagonal, from which an arrow is as thick as any
+# Shares of the image's diagonal
+_NEAR = 0.1  # how far around the place where two objects meet their middles decide on the way of an arrow
+_STRONG = 0.1  # votes from which an arrow is as thick as any
 
 
 def paint_order(
@@ -42,18 +44,23 @@ def paint_order(
     for word, mask, colour in zip(words, masks, colours):
         if mask.any():
             canvas.label(word, mask_spots(mask, canvas), colour)
+    paint_arrows(canvas, order)
+    return len(order)
+
+
+def paint_arrows(canvas: Canvas, order: OcclusionOrder) -> None:
+    """Where two objects meet, an arrow from the one in front to the one behind, as `paint_order` says."""
     diagonal = float(np.hypot(*order.size))
     for i, j in np.argwhere(order.in_front).tolist():
         both = bool(order.in_front[j, i])
         if (both and i > j) or _are_one(order.masks[i], order.masks[j]):
             continue
-        contact = contact_of(order.masks[i], order.masks[j], 0.04 * diagonal)
+        contact = contact_of(order.masks[i], order.masks[j], _NEAR * diagonal)
         if contact is None:
             continue
         votes = max(order.votes[i, j], order.votes[j, i] if both else 0.0)
         weight = 0.4 + 0.6 * min(1.0, votes / (_STRONG * diagonal))
         _arrow(canvas, canvas.place(contact[0]), contact[1], weight, both)
-    return len(order)
 
 
 def contact_of(front: np.ndarray, behind: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -102,6 +109,7 @@ def _arrow(canvas, middle, way, weight, both):
     canvas.polygon(points, PAPER)
     canvas.polyline(points, PAPER, max(1, canvas.line), closed=True)
     canvas.polygon(points, INK)
+    canvas.keep_free((*points.min(axis=0), *points.max(axis=0)))
 
 
 def _shape(half, shaft, head, both):

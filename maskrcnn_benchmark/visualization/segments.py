@@ -8,6 +8,7 @@ import numpy as np
 
 from maskrcnn_benchmark.structures.panoptic_map import PanopticClasses, PanopticMap
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, window_of
+from maskrcnn_benchmark.visualization.objects import mask_spots
 
 # Hue is turned by, saturation and value are multiplied with, for one object of a class after the other
 _SHADES = (
@@ -20,6 +21,7 @@ _SHADES = (
     (0, 0.8, 0.55),
 )
 _MOST_SMOOTH = 64  # segments up to which borders are smooth; each takes a pass over the canvas
+_SMALL = 12  # squares of a line's height below which a name covers a segment
 
 Colour = tuple[int, int, int]
 
@@ -48,7 +50,9 @@ def segment_colours(segments: PanopticMap, classes: PanopticClasses, of_class: d
 def paint_segments(
     canvas: Canvas, segments: PanopticMap, colours: Sequence[Colour], words: Sequence[str], strength: float
 ) -> None:
-    """Tint each segment, draw lines where they meet, and ask for a name in the middle of each; void keeps the image.
+    """Tint each segment, draw lines where they meet, and ask for names in their middles; void keeps the image.
+
+    A segment that its name would cover has it on its top.
 
     Args:
         canvas: painted in place.
@@ -65,7 +69,11 @@ def paint_segments(
     canvas.pixels = cv2.copyTo(mixed, (ids > 0).view(np.uint8), canvas.pixels)
     canvas.separate(ids)
     for number, (word, colour) in enumerate(zip(words, colours), 1):
-        for spot in region_middles(ids == number, canvas.text_size):
+        mask = ids == number
+        if 0 < np.count_nonzero(mask) < _SMALL * canvas.text_size**2:
+            canvas.label(word, mask_spots(mask, canvas), colour)
+            continue
+        for spot in region_middles(mask, canvas.text_size):
             canvas.label_centred(word, spot, colour)
 
 

@@ -76,6 +76,7 @@ def test_a_folder_with_a_damaged_file(run, shots, tmp_path):
         (["--show", "grid", "--tasks", "semantic"], ["a.jpg"], (2 * 490 + 10, 360 + 36 + 20)),
         (["--show", "panels", "--tasks", "part,semantic"], ["a_part.jpg", "a_semantic.jpg"], (480, 360 + 42)),
         (["--scale", "1"], ["a.jpg"], (80, 60)),
+        (["--show", "scene", "--scale", "10"], ["a.jpg"], (800, 600 + 62)),  # an arrow's meaning below
         (["--show", "none", "--json"], ["a.json"], None),
     ],
 )
@@ -94,6 +95,14 @@ def test_pictures_are_those_of_the_results(run, checkpoint, shots, tmp_path):
     for task in result.tasks:
         result.draw(task).save(tmp_path / "expected.jpg", quality=output.JPEG_QUALITY)
         assert (tmp_path / f"a_{task}.jpg").read_bytes() == (tmp_path / "expected.jpg").read_bytes(), task
+
+
+def test_a_scene_is_in_the_json_as_well(run, shots, tmp_path):
+    assert run(shots / "a.png", "--output", tmp_path, "--show", "scene", "--json")[0] == 0
+    tree = json.loads((tmp_path / "a.json").read_text())["scene"]
+    assert (tree["width"], tree["height"]) == (80, 60) and all(row["area"] > 0 for row in tree["segments"])
+    status, _, errors = run(shots / "a.png", "--output", tmp_path, "--show", "scene", "--tasks", "detection")
+    assert status == 2 and "(MODEL.MASK_ON) and semantic segmentation (MODEL.SEMANTIC_ON); turn" in errors
 
 
 def test_answers_to_score(run, shots, tmp_path):
