@@ -808,8 +808,15 @@ def tasks_of_layout(layout: str) -> dict[str, Task]:
 
 
 def enabled_tasks(cfg: CfgNode) -> list[Task]:
-    """The tasks that a config turns on, in the registry's order."""
-    return [task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)]
+    """The tasks that a config turns on, in the registry's order.
+
+    A derived task is on only where all that it is made of is: a config that turns one of these off need not say so of
+    the tasks behind it.
+    """
+    on = {task.key: task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)}
+    while lacking := [key for key, task in on.items() if task.per == "derived" and not on.keys() >= {*task.requires}]:
+        on = {key: task for key, task in on.items() if key not in lacking}
+    return list(on.values())
 
 
 def with_requirements(keys: Iterable[str], cfg: CfgNode | None = None) -> set[str]:
