@@ -80,12 +80,13 @@ from maskrcnn_benchmark.data.detail.content import DetailContent
 from maskrcnn_benchmark.data.pascal_context_mtl import PARTS, PascalContextMTLDataset
 from maskrcnn_benchmark.data.preparation.build_index import prepare
 from maskrcnn_benchmark.data.preparation.check_kinds import FILE_MISSING
-from maskrcnn_benchmark.data.preparation.mtl_placing import image_counts, label_counts, place_mtl
+from maskrcnn_benchmark.data.preparation.mtl_placing import image_counts, label_counts, misfit_maps, place_mtl
 from maskrcnn_benchmark.data.preparation.other_files import layout_of
 from maskrcnn_benchmark.data.preparation.part_index import index_parts
 from maskrcnn_benchmark.data.preparation.placing import ANNOTATIONS, IMAGES, place_annotations, place_images
 from maskrcnn_benchmark.data.preparation.summary import nothing_to_learn, summarize
 from maskrcnn_benchmark.utils.files import mkdir
+from maskrcnn_benchmark.utils.text import counted
 
 
 def check(folder, index, expected_images):
@@ -180,6 +181,11 @@ def check_mtl(name, arguments):
         for state in states:
             found = f"{name}_{split}, {state.task}: {state.found} of {state.total} labels"
             items.append(Item(found, state.missing or None, needed=False))
+    for folder, images in misfit_maps(name, arguments.data_dir).items():
+        found = f"{name}, {folder}: {counted(len(images), 'map')} of another size than the image, such as {images[0]}"
+        items.append(
+            Item(found, "take both from the same archive, or remove these maps: the images then lack the label")
+        )
     states = [state for states in counts.values() for state in states]
     broken = {state.task for state in states if state.missing}
     complete = [task for task in dict.fromkeys(state.task for state in states) if task not in broken]

@@ -966,7 +966,7 @@ OPTIONS = [
             (1.0,),
             Sequence(Number(0.1, 8), 1, 16),
             "Test-time augmentation per pixel: the views' sizes, as factors of INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST; "
-            "published tables take (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)",
+            "usual in semantic segmentation are (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)",
         ),
         Option("TEST.DENSE_AUG.H_FLIP", True, FLAG, "Test-time augmentation per pixel: every view mirrored as well"),
         Option(

@@ -10,6 +10,7 @@ from typing import Any
 from scipy.io import loadmat
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import read_at_most
 from maskrcnn_benchmark.utils.text import printable
 
 # Larger than any file of labels: the annotation of a crowd with all its masks takes some hundred MB when unpacked
@@ -63,14 +64,7 @@ def read_mat(path: str | os.PathLike, variable: str, data: bytes | None = None) 
 
 def read_mat_bytes(path: Path) -> bytes:
     """The bytes of a file. Raises `UserError` for one that cannot be read or has more than `MOST_BYTES`."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > MOST_BYTES:
-        raise UserError(f"{path} has more than {MOST_BYTES >> 20} MiB, more than any file of labels; unpack it again")
-    return data
+    return read_at_most(path, MOST_BYTES, "file of labels", "unpack it again")
 
 
 def _unpacked(data: bytes, order: str) -> bytes:

@@ -14,6 +14,7 @@ from maskrcnn_benchmark.data.image_file import image_size, read_labels
 from maskrcnn_benchmark.data.preparation.check_images import is_safe_name
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.array_file import read_shape
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.text import counted, printable
 from maskrcnn_benchmark.utils.text_file import read_text_file
@@ -154,6 +155,21 @@ class MTLDataset(AnnotatedDataset):
     def completeness(self) -> list[Completeness]:
         """How complete each task of the archive is, over the images of the split."""
         return [self._completeness(task, ways) for task, ways in self.NEEDS.items()]
+
+    def misfits(self) -> dict[str, list[str]]:
+        """{folder: images of which it holds a map of another size}; of .mat files, reading them tells."""
+        found: dict[str, list[str]] = {}
+        for kind, files in self._suffixes.items():
+            for name, suffix in files.items() if kind != IMAGES else ():
+                path = self.data_dir / self.FOLDERS[kind].name / (name + suffix)
+                shape = self.size_of(name)[::-1]
+                if suffix == ".npy":
+                    fits = shape in ((stored := read_shape(path))[:2], stored[-2:])
+                else:
+                    fits = suffix == ".mat" or image_size(path)[::-1] == shape
+                if not fits:
+                    found.setdefault(self.FOLDERS[kind].name, []).append(name)
+        return found
 
     def _completeness(self, task: str, ways: Sequence[tuple[str, ...]]) -> Completeness:
         has = self._suffixes

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from maskrcnn_benchmark.data.array_file import read_array
 from maskrcnn_benchmark.data.image_file import read_labels
 from maskrcnn_benchmark.data.mtl_files import IMAGES, Folder, MTLDataset, MTLImage
 from maskrcnn_benchmark.data.pascal_context_labels import NYUD_CLASSES
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, BoundaryMap, SemanticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.array_file import read_floats
 from maskrcnn_benchmark.utils.errors import UserError
 
 SEMANTIC, EDGE = "semantic", "edge"
@@ -43,11 +43,12 @@ class NYUDMTLImage(MTLImage):
         if path is None:
             return None
         if path.suffix == ".png":
-            edges = read_labels(path, self.size) > 127
+            strength = read_labels(path, self.size)
+            if strength.max() == 1:
+                raise UserError(f"{path} holds only 0 and 1; edges are 255, multiply it by 255")
+            edges = strength > 127
         else:
-            edges = read_array(path, self.size) > 0.5
-            if edges.ndim != 2:
-                raise UserError(f"{path} has {edges.ndim} dimensions, but edges are [height, width]; unpack it again")
+            edges = read_floats(path, [self.size[::-1]], "edges are 0 and 1", kinds="fuib") > 0.5
         return BoundaryMap.of_edges(torch.from_numpy(np.flatnonzero(edges)), self.size)
 
 

@@ -21,6 +21,7 @@ from maskrcnn_benchmark.structures.run_length import RunLengths, parts_on_top
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.once import OncePerRun
 
 # An image's attributes may be anything that can be read: layouts compute them lazily
 # mypy: disable-error-code="override"
@@ -28,6 +29,7 @@ from maskrcnn_benchmark.utils.errors import UserError
 VOC12, CONTEXT, LABEL_MAP, PARTS = "voc12", "context", "label map", "parts"
 
 logger = logging.getLogger(__name__)
+_TOLD = OncePerRun("no index")
 _HAS_NORMALS = np.zeros(MOST_CLASSES + 1, bool)
 _HAS_NORMALS[list(NORMALS_CLASSES)] = True
 
@@ -184,7 +186,8 @@ class PascalContextMTLDataset(MTLDataset):
 
     def _tell_missing(self, tasks: Iterable[str] | None) -> None:
         super()._tell_missing(tasks)
-        if self.parts.index is None and self._suffixes[PARTS] and self.tasks & {"part", "instance", "detection"}:
+        reads_parts = self._suffixes[PARTS] and self.tasks & {"part", "instance", "detection"}
+        if self.parts.index is None and reads_parts and _TOLD.is_first("no index"):
             logger.info(
                 "%s: objects and parts are read from .mat files, some 15 ms for each person; `make data PASCAL_MT=%s` "
                 "makes an index of them that takes a tenth",

@@ -106,14 +106,15 @@ class PartIndex:
         """Where the index of a folder lies."""
         return folder.with_name(folder.name + SUFFIX)
 
-    def names_with_parts(self) -> dict[str, bool]:
-        """{name of a file without its suffix: whether it has a pixel of a part} of all entries."""
-        return {name: bool(flag) for name, flag in self._ask("SELECT name, has_parts FROM objects")}
+    def entries(self) -> dict[str, tuple[int, int, bool]]:
+        """{name of a file without its suffix: (number and CRC-32 of its bytes, whether it has a pixel of a part)}."""
+        rows = self._ask("SELECT name, bytes, crc, has_parts FROM objects")
+        return {name: (size, crc, bool(flag)) for name, size, crc, flag in rows}
 
     def find(self, name: str, data: bytes) -> Objects | None:
         """The objects of a file with these bytes; None where the index is not of it."""
         rows = self._ask("SELECT bytes, crc, content FROM objects WHERE name = ?", name)
-        if not rows or rows[0][:2] != (len(data), zlib.crc32(data)):
+        if not rows or rows[0][:2] != self.mark_of(data):
             return None
         try:
             return json.loads(zlib.decompressobj().decompress(rows[0][2], _LARGEST_ENTRY))
@@ -124,7 +125,12 @@ class PartIndex:
     def row(name: str, data: bytes, objects: Objects) -> tuple[str, int, int, int, bytes]:
         """The row of a file."""
         content = zlib.compress(json.dumps(objects, separators=(",", ":")).encode())
-        return name, len(data), zlib.crc32(data), int(has_part_pixels(objects)), content
+        return name, *PartIndex.mark_of(data), int(has_part_pixels(objects)), content
+
+    @staticmethod
+    def mark_of(data: bytes) -> tuple[int, int]:
+        """(number, CRC-32) of a file's bytes."""
+        return len(data), zlib.crc32(data)
 
     def _ask(self, question: str, *values: Any) -> list[tuple]:
         # opened for each question, so that forks and pickles need no care
@@ -150,8 +156,8 @@ class PartFiles:
     def __init__(self, folder: Path, known: Mapping[str, Sequence[int]]) -> None:
         self.folder = folder
         self.index = PartIndex.of_folder(folder)
-        self._flags = {} if self.index is None else self.index.names_with_parts()
-        self._flags.update({name: False for name, labels in known.items() if PERSON_LABEL not in labels})
+        self._entries = {} if self.index is None else self.index.entries()
+        self._flags = {name: False for name, labels in known.items() if PERSON_LABEL not in labels}
 
     def objects(self, name: str) -> Objects:
         """The objects of an image."""
@@ -163,5 +169,7 @@ class PartFiles:
     def has_parts(self, name: str) -> bool:
         """Whether a person on an image has a part with a pixel; the answer is kept."""
         if name not in self._flags:
-            self._flags[name] = has_part_pixels(self.objects(name))
+            size, _, flag = self._entries.get(name, (None, None, False))
+            is_current = size == os.path.getsize(self.folder / f"{name}.mat")
+            self._flags[name] = flag if is_current else has_part_pixels(self.objects(name))
         return self._flags[name]

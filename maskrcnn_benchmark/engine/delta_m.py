@@ -1,5 +1,6 @@
 """Delta_m: what training tasks together gains or loses against networks of one task each."""
 
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
 from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.small_json import read_small_json
+from maskrcnn_benchmark.utils.text import printable
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,9 @@ def relative_gain(key: str, value: float, base: float) -> float:
     return (value - base) / base * (1 if TASKS[key].higher_is_better else -1)
 
 
-def read_single_task(path: str | os.PathLike, metrics: str = "headline") -> dict[str, float]:
+def read_single_task(
+    path: str | os.PathLike, metrics: str = "headline", protocols: Mapping[str, str] | None = None
+) -> dict[str, float]:
     """The metrics of single-task networks from a JSON file: {task key: value, or nan}.
 
     The file is a results.json, or an object that has for each task its value, or the path of the results.json of its
@@ -106,6 +112,8 @@ def read_single_task(path: str | os.PathLike, metrics: str = "headline") -> dict
     Args:
         path: of the file.
         metrics: a key of `METRICS`.
+        protocols: {task key: the protocol by which the other network was scored}; a warning tells of results that name
+            another one.
 
     Raises:
         UserError: the file is missing, is of no such form, names an unknown task, or has a value out of range.
@@ -123,9 +131,15 @@ def read_single_task(path: str | os.PathLike, metrics: str = "headline") -> dict
             other = _load(source)
             if key not in other:
                 raise UserError(f"{path}: {source} has no results of {key!r}; it has {', '.join(other)}")
-            values[key] = _metric(other[key], key, source, metrics)
+            entry = other[key]
         else:
-            values[key] = _metric(entry, key, path, metrics)
+            source = path
+        values[key] = _metric(entry, key, source, metrics)
+        theirs = entry.get("protocol") if isinstance(entry, dict) else None
+        ours = (protocols or {}).get(key, theirs)
+        if theirs and theirs != ours:
+            words = "Delta_m compares %s of two protocols: in %s it was scored by '%s', here by '%s'; score both alike"
+            logger.warning(words, key, source, printable(str(theirs), 300), ours)
     return values
 
 

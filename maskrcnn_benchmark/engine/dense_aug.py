@@ -5,7 +5,7 @@ Each task says itself how its output is mirrored back and what of it may be aver
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.data.transforms import build_byte_transforms, build_view_transforms
 from maskrcnn_benchmark.engine.bbox_aug import BoxAugmentation, build_bbox_aug
+from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
@@ -77,6 +78,12 @@ class DenseAugmentation:
         self.transforms = {view: transforms(view) for view in self.views}
         self.size_divisible = size_divisible
         self.vocabulary = vocabulary
+
+    def name_views(self, evaluators: Mapping[str, Evaluator]) -> None:
+        """Say in the protocol of each task whose outputs are averaged that they are; {task key: its evaluator}."""
+        heads: Any = self.model.fpn_heads
+        for key in evaluators.keys() & set(heads.keys.values()) if self.views != [PLAIN] else ():
+            evaluators[key].protocol += f"; outputs averaged over {counted(len(self.views), 'view')} of each image"
 
     def __call__(self, images: Sequence[Image.Image], device: torch.device | str) -> list[ImagePrediction]:
         """Predict for images.

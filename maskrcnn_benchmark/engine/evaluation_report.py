@@ -59,7 +59,9 @@ class EvaluationReport:
                 metrics = dict(evaluators[key].scores_of(subset.indices).metrics)
                 result[LISTED] = {"name": subset.name, "images": len(subset.indices), "metrics": metrics}
         if single_task:
-            results = add_delta_m(results, read_single_task(single_task, delta_m_metrics), delta_m_metrics)
+            protocols = {key: result["protocol"] for key, result in results.items()}
+            base = read_single_task(single_task, delta_m_metrics, protocols)
+            results = add_delta_m(results, base, delta_m_metrics)
         self.results = results
 
     def write(self, folder: str | os.PathLike) -> None:

@@ -18,7 +18,7 @@ from maskrcnn_benchmark.config import cfg as global_cfg
 from maskrcnn_benchmark.data.batches import Batches
 from maskrcnn_benchmark.data.dataset import as_dataset
 from maskrcnn_benchmark.engine.bbox_aug import build_bbox_aug
-from maskrcnn_benchmark.engine.dense_aug import Augmentation, build_test_augmentation
+from maskrcnn_benchmark.engine.dense_aug import Augmentation, DenseAugmentation, build_test_augmentation
 from maskrcnn_benchmark.engine.evaluation_report import EvaluationReport
 from maskrcnn_benchmark.engine.image_subset import read_image_subset
 from maskrcnn_benchmark.engine.precision import inference_precision
@@ -221,6 +221,8 @@ class Evaluation:
         logger.info("Start evaluation on %s (%s)", name, counted(len(dataset), "image"))
         start = time.perf_counter()
         evaluators = build_evaluators(self.tasks, dataset.vocabulary, self.protocols)
+        if isinstance(network.augmentation, DenseAugmentation):
+            network.augmentation.name_views(evaluators)
         with (
             _writer(folder, dataset, self.tasks) as writer,
             ScoringPool(evaluators, dataset, self.workers) as pool,

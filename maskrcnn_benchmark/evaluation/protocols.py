@@ -106,13 +106,14 @@ BOUNDARY_PROTOCOLS: Mapping[str, NamedEdgeProtocol] = {
             101,
             name="seism",
             note="as seism's read_one_cont_png with the thresholds of HED.txt: ASTMT (all of val); InvPT, "
-            "TaskPrompter, MLoRE, MTMamba (the list test_new)",
+            "TaskPrompter, MLoRE, MTMamba (of PASCAL-Context the list test_new)",
             strict=True,
             ends=(0.001, 0.999),
         ),
         NamedEdgeProtocol(
             name="mti_net",
-            note="as MTI-Net's read_one_png: the map itself, without non-maximum suppression (the list test_new)",
+            note="as MTI-Net's read_one_png: the map itself, without non-maximum suppression (of PASCAL-Context "
+            "the list test_new)",
             suppress_non_maxima=False,
         ),
         NamedEdgeProtocol(

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -51,6 +52,9 @@ DELTA_M = Column("Delta_m", "%")
 _UNITS = {"RMSE": "RMSE m", "mean-error": "mErr °", "ODS-F": "odsF"}
 # Words in which a result's protocol states the tolerance; PASCAL's and NYUD's
 _TOLERANCE = "tolerance {:g} of the diagonal"
+# Likewise of means over classes, and of test-time augmentation
+_ALL_CLASSES = "those that never occur as 0"
+_VIEWS = re.compile(r"averaged over (\d+) views")
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ def read_benchmark_run(words: str, data_set: str = "") -> Run:
     """The `Run` that a word of a command line names.
 
     Args:
-        words: path of an OUTPUT_DIR, of a folder with a results.json or of such a file; or NAME=PATH.
+        words: path of an OUTPUT_DIR, of a folder with a results.json or of such a file; or NAME=PATH. Of an OUTPUT_DIR
+            what its last test on a benchmark's data set has left, which may be younger than the training's results.
         data_set: that results are of whose folder does not tell.
 
     Raises:
@@ -136,7 +141,9 @@ def read_benchmark_run(words: str, data_set: str = "") -> Run:
     name, path = "", words
     if "=" in words and not Path(words).exists():
         name, _, path = words.partition("=")
-    file = Path(path) / RESULTS if Path(path).is_dir() else Path(path)
+    tested_last = (Path(path) / "inference" / benchmark.data_set / RESULTS for benchmark in BENCHMARKS.values())
+    own = Path(path) / RESULTS if Path(path).is_dir() else Path(path)
+    file = next((file for file in tested_last if file.is_file()), own)
     if not file.is_file():
         raise UserError(f"{file}: there is no such file; name a run's OUTPUT_DIR after its test, or a {RESULTS}")
     folder = file.parent
@@ -210,6 +217,12 @@ def make_table(
             "Delta_m: mean relative gain over single-task runs in percent, above 0 is better, by the metrics of the "
             "block; in brackets over how many tasks, where not all"
         )
+        for run in runs:
+            for task in [task for task in BENCHMARKS[benchmark].tasks if task in base and task in run.results]:
+                why = _differs(run, base[task], task)
+                table.notes += (
+                    [f"Delta_m of {run.name} is without {task}: {base[task].name} was scored {why}"] if why else []
+                )
     return table
 
 
@@ -228,11 +241,13 @@ def _block(benchmark, name, protocol, runs, base):
     for run in runs:
         values = _values(run, about.tasks, protocol["saliency"], count)
         row = {task: COLUMNS[task].scale * value for task, value in values.items()}
-        gains = _gains(values, base, about.tasks, protocol["saliency"], count)
+        gains = _gains(run, values, base, protocol["saliency"], count)
         if gains:
             row["delta_m"] = 100 * sum(gains) / len(gains)
             row["delta_m_tasks"] = len(gains)
-        block.rows.append(Row(run.name, run.backbone, row, "this run"))
+        views = _VIEWS.search(" ".join(str(result.get("protocol", "")) for result in run.results.values()))
+        method = f"{run.name} ({views[1]} views)" if views else run.name
+        block.rows.append(Row(method, run.backbone, row, "this run"))
     return block
 
 
@@ -249,14 +264,23 @@ def _values(run, tasks, saliency, count):
     return values
 
 
-def _gains(values, base, tasks, saliency, count):
-    """The relative gains over the single-task runs, of the tasks that both have."""
+def _gains(run, values, base, saliency, count):
+    """The relative gains over the single-task runs, of the tasks that both have and that were measured alike."""
     gains = []
     for task, value in values.items():
-        single = _values(base[task], (task,), saliency, count).get(task) if task in base else None
+        is_alike = task in base and not _differs(run, base[task], task)
+        single = _values(base[task], (task,), saliency, count).get(task) if is_alike else None
         if single:
             gains.append((value - single) / single * (1 if COLUMNS[task].higher_is_better else -1))
     return gains
+
+
+def _differs(run, single, task):
+    """In what the measurement of a task differs between a run and a single-task one, in words; "" for nothing."""
+    if run.data_set != single.data_set:
+        return f"on {single.data_set or 'an unknown data set'}, not on {run.data_set or 'an unknown data set'}"
+    texts = [each.results[task].get("protocol", "") for each in (single, run)]
+    return "" if texts[0] == texts[1] else f"by '{texts[0]}', not by '{texts[1]}'"
 
 
 def _lacks(run, benchmark, protocol):
@@ -264,6 +288,9 @@ def _lacks(run, benchmark, protocol):
     about = BENCHMARKS[benchmark]
     if run.data_set != about.data_set:
         return f"tested on {run.data_set or 'an unknown data set'}, not on {about.data_set}"
+    for task in ("semantic", "part"):
+        if task in run.results and _ALL_CLASSES not in run.results[task].get("protocol", ""):
+            return f"means over the classes of {task} that occur, not over all (TEST.CLASS_MEAN)"
     result = run.results.get("boundary")
     if result is None:
         return "" if any(task in run.results for task in about.tasks) else "none of the benchmark's tasks"

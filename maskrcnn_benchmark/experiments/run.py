@@ -158,6 +158,7 @@ def _build_training(cfg, vocabulary, device):
     checkpointer = DetectronCheckpointer(cfg, model, optimizer, scheduler, cfg.OUTPUT_DIR)
     arguments = {"iteration": 0, **checkpointer.load(cfg.MODEL.WEIGHT, only_weights=True)}
     if "loss_combiner" in arguments and not is_finished(cfg, arguments):
+        loss_combiner.attach(model)
         restore_loss_combiner(arguments["loss_combiner"], loss_combiner, checkpointer)  # before anything is written
     frozen = cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT
     is_frozen = frozen and not all(parameter.requires_grad for parameter in model.backbone.parameters())

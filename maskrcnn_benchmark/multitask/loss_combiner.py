@@ -128,8 +128,14 @@ class LossCombiner(nn.Module):
         self._step: Any = None
 
     def attach(self, model: nn.Module) -> None:
-        """Prepare for the gradients of a model's backbone, if any option needs them apart; before the first step."""
-        if self.aggregation is not None or self.frozen or self.log_period or self.weighting.learns_from == "gradients":
+        """Prepare for the gradients of a model's backbone, if any option needs them apart.
+
+        Before the first step, and before a state is loaded, which may hold tensors beside the backbone's parameters. To
+        attach the same model once more changes nothing.
+        """
+        is_new = self._tap is None or self._tap.backbone is not model.backbone
+        learns = self.weighting.learns_from == "gradients"
+        if is_new and (self.aggregation is not None or self.frozen or self.log_period or learns):
             self._tap = GradientTap(model)
         if self.aggregation is not None:
             self.aggregation.attach(self._tap.parameters)

@@ -67,6 +67,7 @@ class GradientTap:
                 f"{WANTED_BY} need a backbone that learns, but all of its parameters are frozen; lower "
                 "MODEL.BACKBONE.FREEZE_CONV_BODY_AT or leave those options at their defaults"
             )
+        self.backbone = backbone
         self.is_open = False
         self.features: list[torch.Tensor] = []
         self.copies: list[torch.Tensor] = []

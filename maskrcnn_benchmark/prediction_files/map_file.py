@@ -1,10 +1,8 @@
 """Maps as PNG and .npy files: written fast, and read from anybody with every number checked."""
 
 import io
-import math
 import os
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,6 @@ _WANTED = {
     (_GREY,): "one number per pixel, as a grey PNG",
     (_RGB,): "three numbers per pixel, as an RGB PNG without transparency",
 }
-_LONGEST_HEADER = 10_000  # of a .npy file; its dictionary is read by Python's parser
 # Level 1 of zlib: on label maps a third larger than the best, at a fraction of the time
 _COMPRESSION = 1
 _REMEDY = "it is cut off or damaged, write it again"
@@ -54,58 +51,6 @@ def encode_array(values: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(values), allow_pickle=False)
     return buffer.getvalue()
-
-
-def read_array(path: str | os.PathLike, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """The array of a .npy file; shape, dtype and the file's size are compared before its data are read.
-
-    Raises `UserError` for anything but an array of that shape and dtype, in either order of axes and of bytes.
-    """
-    path = Path(path)
-    there, is_fortran, stored, place = _array_head(path)
-    if there != shape or stored.newbyteorder("=") != dtype:
-        raise UserError(f"{path} holds {stored} {list(there)}, but its map is {dtype} {list(shape)}; write it anew")
-    return _array_data(path, shape, is_fortran, stored, place).astype(dtype, copy=False)
-
-
-def read_floats(path: str | os.PathLike, shapes: Sequence[tuple[int, ...]], what: str) -> np.ndarray:
-    """The finite numbers of a .npy file as float32, of one of some shapes.
-
-    Args:
-        path: of an array of float16, float32 or float64.
-        shapes: those that it may have, the first of which is ours.
-        what: what it holds, for an error: "depth is in metres".
-
-    Raises `UserError` for anything else.
-    """
-    path = Path(path)
-    shape, is_fortran, stored, place = _array_head(path)
-    if shape not in shapes or stored.kind != "f":
-        raise UserError(f"{path} holds {stored} {list(shape)}, but {what}, as float32 {list(shapes[0])}; write it anew")
-    values = _array_data(path, shape, is_fortran, stored, place).astype(np.float32, copy=False)
-    if not np.isfinite(values).all():
-        raise UserError(f"{path} holds nan or infinity; write 0 where nothing is known")
-    return values
-
-
-def _array_head(path):
-    """(shape, whether axes are in Fortran's order, dtype, place of the first byte of data) of a .npy file."""
-    with decoding(path, _REMEDY), open(path, "rb") as file:
-        major, _ = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-        shape, is_fortran, stored = read(file, max_header_size=_LONGEST_HEADER)
-        return shape, is_fortran, stored, file.tell()
-
-
-def _array_data(path, shape, is_fortran, stored, place):
-    """The data of a .npy file, whose head was read."""
-    length = os.path.getsize(path) - place
-    if length != math.prod(shape) * stored.itemsize:
-        raise UserError(f"{path} has {length} bytes of data, not those of its head; {_REMEDY}")
-    with decoding(path, _REMEDY), open(path, "rb") as file:
-        file.seek(place)
-        values = np.fromfile(file, stored, math.prod(shape))
-    return values.reshape(shape[::-1]).T.copy() if is_fortran else values.reshape(shape)
 
 
 def read_strength(

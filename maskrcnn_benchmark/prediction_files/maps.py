@@ -15,7 +15,6 @@ from maskrcnn_benchmark.prediction_files.lists import kind_of
 from maskrcnn_benchmark.prediction_files.map_file import (
     encode_array,
     encode_map,
-    read_array,
     read_labels,
     read_picture,
     read_strength,
@@ -23,6 +22,7 @@ from maskrcnn_benchmark.prediction_files.map_file import (
 )
 from maskrcnn_benchmark.structures.image_prediction import ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.utils.array_file import read_array
 from maskrcnn_benchmark.utils.errors import UserError
 
 _PALETTE = voc_palette()

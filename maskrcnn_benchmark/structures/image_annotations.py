@@ -222,7 +222,7 @@ class ImageAnnotations(TensorHolder):
         - Image labels: see `pasting.paste_image_labels`.
         - What is not annotated here stays so. What is, the other image must be annotated for too, except for what
           `PasteRules.needed` leaves out. Labels of tasks that are not among `rules.tasks` are left out; of added ones
-          that are, tensors stay as they are.
+          that are, tensors stay as they are; those by class are given the pasted objects for the other label.
 
         Args:
             other: of the same size, with the objects that are pasted and no others: see `only`.
@@ -235,6 +235,8 @@ class ImageAnnotations(TensorHolder):
         taken = rules.needed(self.labels) - {"keypoint"}
         labels = {key: _pasted(key, self.labels[key], other.labels[key], mask) for key in self.labels if key in taken}
         pasted, semantic, below = other.instances, None, None
+        by_class = (rules.by_class & self.labels.keys()) - {"detection", "semantic", "classification"}
+        labels |= {key: _pasted(key, self.labels[key], pasted, mask) for key in by_class}
         if self.instances is not None:
             below, seen = cover_objects(self.instances, mask)
             labels["detection"] = join_objects(below[seen], pasted, rules.fields)

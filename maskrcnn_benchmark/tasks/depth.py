@@ -16,7 +16,7 @@ from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import MeanMap, mean_where_known
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.modeling.fpn_heads.pixel_values import PixelValues, metre_loss
-from maskrcnn_benchmark.prediction_files.map_file import encode_map, read_floats, read_picture
+from maskrcnn_benchmark.prediction_files.map_file import encode_map, read_picture
 from maskrcnn_benchmark.prediction_files.maps import MapFile, check_array
 from maskrcnn_benchmark.structures.dense_map import DepthMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -24,6 +24,7 @@ from maskrcnn_benchmark.structures.image_prediction import DepthScores, ImagePre
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.array_file import read_floats
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known

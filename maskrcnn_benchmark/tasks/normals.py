@@ -16,7 +16,7 @@ from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import MeanMap
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.modeling.fpn_heads.pixel_values import PixelValues, unit_vector_loss, unit_vectors
-from maskrcnn_benchmark.prediction_files.map_file import encode_map, read_floats, read_picture
+from maskrcnn_benchmark.prediction_files.map_file import encode_map, read_picture
 from maskrcnn_benchmark.prediction_files.maps import MapFile, check_array
 from maskrcnn_benchmark.structures.dense_map import NO_NORMAL, SHORTEST_NORMAL, NormalMap, decode_normals
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -24,6 +24,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, Scor
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.array_file import read_floats
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known
 from maskrcnn_benchmark.visualization.maps import FILL, mix
@@ -43,7 +44,9 @@ class NormalsReader(MapFileReader):
             return None
         stored = read_normals(path, image.size)
         if stored.dtype == np.uint8:
-            return NormalMap.of_codes(torch.from_numpy(stored if valid is None else np.where(valid, stored, _GREY)))
+            if valid is not None:
+                np.copyto(stored, _GREY, where=~valid)
+            return NormalMap.of_codes(torch.from_numpy(stored))
         vectors = torch.from_numpy(stored if valid is None else stored * valid)
         return NormalMap(F.normalize(vectors, dim=0) * (torch.linalg.vector_norm(vectors, dim=0) >= SHORTEST_NORMAL))
 

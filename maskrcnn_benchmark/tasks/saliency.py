@@ -18,7 +18,7 @@ from maskrcnn_benchmark.evaluation.trivial import MeanMap, mean_where_known
 from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.modeling.fpn_heads.pixel_values import PixelValues, balanced_cross_entropy
 from maskrcnn_benchmark.prediction_files.encodings import encode_strength
-from maskrcnn_benchmark.prediction_files.map_file import read_floats, read_strength
+from maskrcnn_benchmark.prediction_files.map_file import read_strength
 from maskrcnn_benchmark.prediction_files.maps import StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX, SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -26,6 +26,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
 from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.utils.array_file import read_floats
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known
@@ -41,7 +42,10 @@ class SaliencyReader(MapFileReader):
     kind = "saliency"
 
     def decode(self, path: Path, image: AnnotatedImage) -> SemanticMap:
-        return SemanticMap(torch.from_numpy((read_saliency(path, image.size) >= _SALIENT).astype(np.uint8)))
+        saliency = read_saliency(path, image.size)
+        if saliency.max() == 1:  # of 255: never of a map that is salient anywhere
+            raise UserError(f"{path} holds only 0 and 1; saliency is 0 to 255, multiply it by 255")
+        return SemanticMap(torch.from_numpy((saliency >= _SALIENT).astype(np.uint8)))
 
 
 def read_saliency(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -158,7 +158,8 @@ class Task:
     # stay as they are. Otherwise such an image is not annotated for the task. See `ImageAnnotations.paste`
     can_be_pasted: bool = False
     # Whether the label of a pasted object follows from its class and its mask: else only objects of images that are
-    # annotated for the task can be pasted on an image that is
+    # annotated for the task can be pasted on an image that is. The structure of an added task's label per image gets
+    # the objects, a `BoxList` with "labels" and "masks", in place of the other image's label: `paste(objects, mask)`
     is_pasted_by_class: bool = False
 
     def is_annotated(self, annotations: ImageAnnotations) -> bool:

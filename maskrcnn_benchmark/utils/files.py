@@ -76,6 +76,24 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         raise not_written(path, error) from None
 
 
+def read_at_most(path: str | os.PathLike, most: int, kind: str, remedy: str) -> bytes:
+    """The bytes of a file. Raises `UserError` for one that cannot be read or has more than `most`.
+
+    Args:
+        path: the file.
+        most: in whole MiB.
+        kind: of file, and remedy: what to do, in the words of the error.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    if len(data) > most:
+        raise UserError(f"{path} has more than {most >> 20} MiB, more than any {kind}; {remedy}")
+    return data
+
+
 def mkdir(path: str | os.PathLike) -> None:
     """Make a folder with its parents; one that is there already is fine."""
     try:

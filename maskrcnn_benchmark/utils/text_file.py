@@ -3,6 +3,7 @@
 import os
 
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.files import read_at_most
 from maskrcnn_benchmark.utils.text import decode_text, not_unicode
 
 MOST_BYTES = 256 << 20
@@ -13,13 +14,7 @@ def read_text_file(path: str | os.PathLike) -> str:
 
     Raises `UserError` for a file that cannot be read, is larger than any list, or is in another encoding.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > MOST_BYTES:
-        raise UserError(f"{path} has more than {MOST_BYTES >> 20} MiB, more than any file of its kind; make it smaller")
+    data = read_at_most(path, MOST_BYTES, "file of its kind", "make it smaller")
     try:
         text = decode_text(data)
     except UnicodeDecodeError as error:

@@ -32,6 +32,13 @@ def test_edges_are_those_of_the_file(root):
     assert edges.any() and (edges == edges_of(SCENES["0001"])).all()
 
 
+def test_edges_of_0_and_1_in_a_png_are_refused(tmp_path):
+    root = write_nyud(tmp_path / "NYUDv2", SCENES, layout="NYUDv2")
+    Image.fromarray(edges_of(SCENES["0001"]).astype(np.uint8)).save(root / "edge" / "0001.png")
+    with pytest.raises(UserError, match=r"0001\.png holds only 0 and 1; edges are 255"):
+        NYUDMTLDataset(root, "val").get_annotations(0)
+
+
 def test_normals_and_depth_are_named_for_the_tasks_that_read_them(root):
     image = NYUDMTLDataset(root, "train").image(0)
     suffix = "png" if root.name == "NYUDv2" else "npy"
@@ -49,9 +56,20 @@ def test_tasks_are_those_that_the_archive_has(root):
 def test_two_resolutions_that_are_mixed_are_one_line(root):
     image = root / "images" / ("0001.png" if root.name == "NYUDv2" else "0001.jpg")
     Image.new("RGB", (64, 48)).save(image)
-    for task, words in (("semantic", r"0001\.png is 40x30"), ("boundary", r"0001\.\w+ is 40x30")):
-        with pytest.raises(UserError, match=f"{words} pixels, but its .*64x48; take image and annotations"):
+    of_arrays = r"0001\.npy holds float32 \[30, 40\], but edges are 0 and 1, as float32 \[48, 64\]; .*the same release"
+    of_pictures = r"0001\.png is 40x30 pixels, but its .*64x48; take image and annotations"
+    edges = of_pictures if root.name == "NYUDv2" else of_arrays
+    for task, words in (("semantic", of_pictures), ("boundary", edges)):
+        with pytest.raises(UserError, match=words):
             NYUDMTLDataset(root, "train", tasks=[task]).get_annotations(0)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16, ">f8"])
+def test_edges_of_arrays_have_any_type_of_numbers(tmp_path, dtype):
+    root = write_nyud(tmp_path, SCENES, layout="NYUD_MT")
+    edges = edges_of(SCENES["0001"])
+    np.save(root / "edge" / "0001.npy", np.asfortranarray(edges.astype(dtype)))
+    assert (NYUDMTLDataset(root, "val").get_annotations(0).boundary.edges.numpy() == edges).all()
 
 
 def test_a_value_beyond_40_is_refused(root):
@@ -79,5 +97,7 @@ def test_arrays_that_are_damaged_or_of_objects_are_one_line(tmp_path):
     objects = path.read_bytes()
     for content in (b"", whole[:50], whole[:-100], whole.replace(b"(30, 40)", b"(9930, 40)"[:8]), objects):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"0001\.npy (cannot be read|holds no map|is 40x)"):
+        with pytest.raises(
+            UserError, match=r"0001\.npy (cannot be decoded|has \d+ bytes of data|holds (object|float32 \[9930))"
+        ):
             dataset.get_annotations(0)

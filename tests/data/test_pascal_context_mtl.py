@@ -11,6 +11,7 @@ from mtl_sets import CAR, PERSON, draw_scene, write_anno, write_class_lists, wri
 from PIL import Image
 from scipy.io import savemat
 
+from maskrcnn_benchmark.data import pascal_context_mtl
 from maskrcnn_benchmark.data.datasets import PascalContextMTLDataset
 from maskrcnn_benchmark.data.detail.categories import CATEGORY_IDS
 from maskrcnn_benchmark.data.pascal_context_labels import NORMALS_CLASSES
@@ -18,6 +19,7 @@ from maskrcnn_benchmark.evaluation.edges.thinning import thin
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.tasks.part import PART, part_labels
 from maskrcnn_benchmark.utils.errors import UserError
+from maskrcnn_benchmark.utils.once import OncePerRun
 
 SIZE = (40, 30)
 SCENES = {"2008_000002": draw_scene(), "2008_000003": draw_scene(with_person=False), "2008_000007": draw_scene(shift=2)}
@@ -228,6 +230,14 @@ def test_only_what_is_wanted_is_told(root, caplog):
     with caplog.at_level(logging.WARNING):
         open_set(root, tasks=["semantic"])
     assert not caplog.records
+
+
+def test_what_an_index_would_gain_is_told_once(root, caplog, monkeypatch):
+    monkeypatch.setattr(pascal_context_mtl, "_TOLD", OncePerRun("no index"))
+    with caplog.at_level(logging.INFO):
+        for split in ("train", "val"):
+            open_set(root, split)
+    assert caplog.text.count("make data") == 1
 
 
 def test_missing_images_and_lists_are_one_line(root):

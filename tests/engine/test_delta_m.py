@@ -116,3 +116,15 @@ def test_errors_in_degrees_are_read_as_they_are_and_less_is_better(results, tmp_
     (tmp_path / "single.json").write_text(json.dumps({"boundary": 16.0}))
     compared = add_delta_m(results, read_single_task(tmp_path / "single.json"))
     assert compared["all"]["metrics"]["delta_m"] == pytest.approx(0.25, abs=1e-9)
+
+
+def test_results_of_another_protocol_are_told(tmp_path, caplog):
+    entry = {"headline": "ODS-F", "metrics": {"ODS-F": 0.7}, "protocol": "protocol seism: 101 thresholds"}
+    (tmp_path / "results.json").write_text(json.dumps({"boundary": entry, "part": 0.6}))
+    (tmp_path / "single.json").write_text(json.dumps({"boundary": "results.json"}))
+    for name in ("results.json", "single.json"):
+        for ours, told in (("protocol sak: 99 thresholds", 1), (entry["protocol"], 0)):
+            caplog.clear()
+            protocols = {"boundary": ours, "part": "mIoU"}
+            assert read_single_task(tmp_path / name, protocols=protocols)["boundary"] == 0.7
+            assert caplog.text.count("Delta_m compares boundary of two protocols") == told

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
 from maskrcnn_benchmark.engine.dense_aug import DenseView, build_test_augmentation, dense_views
+from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.modeling.detector.generalized_rcnn import GeneralizedRCNN
 from maskrcnn_benchmark.structures.dense_map import NormalMap, OcclusionMap
 from maskrcnn_benchmark.structures.image_list import to_image_list
@@ -69,6 +70,18 @@ def test_with_the_plain_view_alone_the_predictions_are_the_networks(small):
         assert prediction.size == expected.size and prediction.instances.bbox.equal(expected.instances.bbox)
         ours, theirs = maps(prediction, picture.size), maps(expected, picture.size)
         assert set(ours) == set(DENSE) and all(ours[key].equal(theirs[key]) for key in DENSE)
+
+
+def test_protocols_of_averaged_tasks_say_so(small):
+    cfg = small.cfg.clone()
+    cfg.merge_from_list(["TEST.DENSE_AUG.ENABLED", True])
+    for flip, words in ((True, "; outputs averaged over 2 views of each image"), (False, "")):
+        cfg.TEST.DENSE_AUG.H_FLIP = flip
+        tasks = [TASKS[key] for key in ("normals", "detection")]
+        normals, detection = (plain_ones := build_evaluators(tasks, small.vocabulary)).values()
+        before = normals.protocol, detection.protocol
+        build_test_augmentation(cfg, small.model, small.vocabulary).name_views(plain_ones)
+        assert (normals.protocol, detection.protocol) == (before[0] + words, before[1])
 
 
 def test_outputs_are_means_of_probabilities_at_the_images_size(small):

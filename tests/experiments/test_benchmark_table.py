@@ -22,9 +22,10 @@ from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.yaml_file import read_yaml
 
 VAL = "pascal_context_mtl_val"
+ALL_CLASSES = "means over all classes, those that never occur as 0"
 
 
-def entry(metrics, protocol="", listed=None):
+def entry(metrics, protocol=ALL_CLASSES, listed=None):
     headline = next(iter(metrics))
     listed = {} if listed is None else {"listed": listed}
     return {"headline": headline, "metrics": metrics, "trivial": {}, "protocol": protocol, "per_class": {}, **listed}
@@ -120,6 +121,42 @@ def test_delta_m_is_the_mean_gain_over_single_tasks_by_the_metrics_of_the_block(
     assert cells(table, "ASTMT")[7] == "-0.04"
     fewer = make_table([Run("ours", results(), VAL)], "pascal_context", ["invpt"], single[:1])
     assert cells(fewer, "ours")[7] == "+25.00 (1)"
+
+
+def test_means_over_fewer_classes_are_another_protocol():
+    for task in ("semantic", "part"):
+        few = {**results(), task: entry({"mIoU": 0.9}, "means over the classes that occur")}
+        table = make_table([Run("few", few, VAL)], "pascal_context")
+        assert [row.method for block in table.blocks for row in block.rows] == ["few"]
+        assert f"means over the classes of {task} that occur, not over all (TEST.CLASS_MEAN)" in table.notes[0]
+
+
+def test_delta_m_leaves_out_single_tasks_that_were_scored_otherwise():
+    values = results(semantic=0.64)
+    values["boundary"] = results(BOUNDARY_PROTOCOLS["mti_net"])["boundary"]
+    single = [Run(f"{key} alone", {key: value}, "other" if key == "part" else VAL) for key, value in values.items()]
+    table = make_table([Run("ours", results(), VAL)], "pascal_context", ["atrc"], single)
+    assert cells(table, "ours")[7] == "+8.33 (3)"  # semantic gains a quarter, saliency and normals nothing
+    notes = "\n".join(table.notes)
+    assert "Delta_m of ours is without part: part alone was scored on other, not on" in notes
+    assert "Delta_m of ours is without boundary: boundary alone was scored by 'protocol mti_net" in notes
+
+
+def test_outputs_averaged_over_views_are_named():
+    averaged = results()
+    averaged["normals"] = entry({"mean-error": 13.0}, "angles; outputs averaged over 12 views of each image")
+    table = make_table([Run("ours", averaged, VAL), Run("plain", results(), VAL)], "pascal_context", ["atrc"])
+    assert [row.method for row in table.blocks[0].rows] == ["ours (12 views)", "plain", "ATRC"]
+
+
+def test_the_last_test_of_a_run_goes_before_the_results_of_its_training(tmp_path):
+    write_run(tmp_path / "joint")
+    place = tmp_path / "joint" / "inference" / VAL
+    place.mkdir(parents=True)
+    (place / "results.json").write_text(json.dumps(results(on_list=7)))
+    assert read_benchmark_run(str(tmp_path / "joint")).results["boundary"]["listed"]["images"] == 7
+    of_training = str(tmp_path / "joint" / "results.json")
+    assert read_benchmark_run(of_training).results["boundary"]["listed"]["images"] == 2498
 
 
 def test_nyud_has_its_own_columns_and_one_set_of_images():

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -313,6 +314,17 @@ def test_all_eight_tasks_killed_and_resumed_equal_uninterrupted_bit_for_bit(tmp_
     subprocess.run([*command, str(tmp_path / "killed")], check=True)
     whole, killed = _weights(tmp_path / "whole"), _weights(tmp_path / "killed")
     assert whole.keys() == killed.keys() and all(whole[name].equal(killed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("method", ["moco", "db_mtl", "excess_mtl"])
+def test_methods_that_keep_rows_of_gradients_go_on_from_a_checkpoint_bit_for_bit(data, tmp_path, method):
+    options = ("MULTITASK.AGGREGATION", method, "MULTITASK.GRADIENTS_AT", "parameters", "MULTITASK.LOG_PERIOD", 0)
+    whole = train(make_cfg(tmp_path / "whole", data, *options), skip_test=True).state_dict()
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    (tmp_path / "stopped" / "model_final.pth").unlink()
+    (tmp_path / "stopped" / "last_checkpoint").write_text(str(tmp_path / "stopped" / "model_0000002.pth"))
+    resumed = train(make_cfg(tmp_path / "stopped", data, *options), skip_test=True).state_dict()
+    assert all(torch.equal(whole[name], value) for name, value in resumed.items())
 
 
 def test_a_run_in_epochs_ends_early_with_its_best_network_and_goes_on_with_more_patience(

@@ -253,6 +253,26 @@ def test_labels_of_tasks_that_do_not_say_how_they_are_pasted_are_left_out():
     assert torch.equal(result.labels["saliency"].labels[~mask], below.semantic.labels[~mask])
 
 
+def test_the_label_of_an_added_task_by_class_is_given_the_pasted_objects():
+    class Dogs:
+        """How many pixels of an image are of dogs."""
+
+        size = SIZE
+        resize = transpose = crop = pad = to = lambda self, *arguments: self
+
+        def __init__(self, pixels):
+            self.pixels = pixels
+
+        def paste(self, objects, mask):
+            dogs = objects.get_field("labels") == DOG
+            return Dogs(self.pixels + int(objects.get_field("masks").get_mask_tensor()[dogs].sum()))
+
+    below, above = scene((PERSON, 2, 2, 11, 21)), scene((DOG, 8, 2, 15, 25), (PERSON, 20, 2, 29, 9))
+    below.labels["dogs"] = Dogs(5)  # which `above` lacks
+    rules = dataclasses.replace(RULES, tasks=RULES.tasks | {"dogs"}, by_class=RULES.by_class | {"dogs"})
+    assert pasted(below, above, rules=rules).labels["dogs"].pixels == 5 + 8 * 24
+
+
 def test_a_structure_that_its_task_says_can_be_pasted_and_cannot_is_the_users_error():
     below, above = scene((PERSON, 2, 2, 11, 21)), scene((DOG, 8, 2, 15, 25))
     for annotations in (below, above):

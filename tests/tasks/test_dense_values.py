@@ -86,6 +86,10 @@ def test_labels_are_decoded_as_the_field_writes_them(tmp_path):
     save(tmp_path, "normals", codes)
     found = labels(tmp_path)
     assert found["saliency"].labels[0].tolist() == [0, 0, 1, 1, 0]
+    save(tmp_path, "saliency", grey // 200)
+    with pytest.raises(UserError, match="holds only 0 and 1; saliency is 0 to 255"):
+        labels(tmp_path)
+    save(tmp_path, "saliency", grey)
     normals = found["normals"].normals
     assert normals[:, 0, 0].tolist() == pytest.approx([1, 0.004, 0.004], abs=1e-3)
     assert normals[:, 0, 1].tolist() == pytest.approx([-(3**-0.5)] * 3) and normals[:, 1:].eq(0).all()

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from mtl_sets import PERSON, draw_scene, write_anno, write_nyud, write_pascal
+from PIL import Image
 
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.datasets import PascalContextMTLDataset
+from maskrcnn_benchmark.data.pascal_parts import PartIndex
 from maskrcnn_benchmark.data.preparation import mtl_placing
 from maskrcnn_benchmark.data.preparation.mtl_placing import place_mtl
 from maskrcnn_benchmark.data.preparation.part_index import index_parts
@@ -101,6 +103,22 @@ def test_the_tool_says_what_is_complete_and_indexes_the_parts(pascal, datasets, 
     assert "complete are 4 of 5 tasks" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("layout", ["NYUDv2", "NYUD_MT"])
+def test_maps_of_another_size_are_found_before_a_training_reads_them(datasets, tmp_path, capsys, monkeypatch, layout):
+    few_images(monkeypatch)
+    mixed = write_nyud(tmp_path / "NYUD_MT", SCENES, layout=layout)
+    for path in (mixed / "images").iterdir():
+        Image.open(path).resize((56, 42)).save(path)
+    write_nyud(tmp_path / "larger", {"2008_000003": draw_scene((56, 42))}, layout=layout)
+    for folder in ("depth", "edge", "segmentation"):
+        (path,) = (tmp_path / "larger" / folder).iterdir()
+        path.rename(mixed / folder / path.name)
+    assert prepare_data.main(["--nyud", str(mixed), "--data-dir", str(datasets)]) == 1
+    said = capsys.readouterr().out
+    for folder, number in (("depth", "1 map"), ("edge", "1 map"), ("segmentation", "1 map"), ("normals", "2 maps")):
+        assert f"missing  nyud_mtl, {folder}: {number} of another size than the image, such as 2008_000002" in said
+
+
 def test_lists_of_another_length_than_published_fail(datasets, tmp_path, capsys):
     root = write_nyud(tmp_path / "NYUD_MT", SCENES, layout="NYUD_MT")
     assert prepare_data.main(["--nyud", str(root), "--data-dir", str(datasets)]) == 1
@@ -147,6 +165,23 @@ def test_a_file_that_changed_since_is_read_itself(pascal):
     objects = PascalContextMTLDataset(pascal, "train").get_annotations(0).instances
     assert objects.bbox.tolist() == [[4, 3, 8, 5]]
     assert objects.get_field("parts").labels.unique().tolist() == [0, 6]
+
+
+@pytest.mark.parametrize("before, after", [("head", None), (None, "head")])
+def test_whether_a_changed_file_has_parts_is_read_from_it_and_the_index_is_made_again(pascal, before, after):
+    mask = np.zeros((30, 40), bool)
+    mask[3:6, 4:9] = True
+    path = pascal / "human_parts" / "2008_000002.mat"
+    for name in (before, after):
+        write_anno(path, [(PERSON, mask, [(name, mask)] if name else [])])
+        if name == before:
+            index_parts(path.parent, SCENES)
+    assert ("part" in PascalContextMTLDataset(pascal, "train").tasks_of(0)) == (after is not None)
+    index = PartIndex(index_parts(path.parent, SCENES))
+    assert index.find("2008_000002", path.read_bytes()) is not None
+    assert index.entries()["2008_000002"][2] == (after is not None)
+    written = index.path.stat().st_mtime_ns
+    assert index_parts(path.parent, SCENES).stat().st_mtime_ns == written  # it is current: left as it is
 
 
 def test_a_damaged_index_is_one_line(pascal):

@@ -10,7 +10,9 @@ from maskrcnn_benchmark.utils.errors import UserError
 CLASS_SETS: dict[str, Any] = {"all": None, "voc20": OFFICIAL_ORDER[:20], "context59": OFFICIAL_ORDER}
 
 
-def choose_classes(name: str, categories: Iterable[dict], path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def choose_classes(
+    name: str, categories: Iterable[dict], path: Path, remedy: str = "take class set 'all', which any file has"
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes of a data set in the official order, and which of them are things.
 
     "voc20" are the 20 that have instances: of things, of image labels and of the semantic map; "context59" is the
@@ -26,6 +28,7 @@ def choose_classes(name: str, categories: Iterable[dict], path: Path) -> tuple[t
         name: a key of `CLASS_SETS`.
         categories: rows of the file, {"name": str, "onlysemantic": bool}.
         path: the file, for errors.
+        remedy: what to do with a file that lacks categories of the set.
 
     Returns:
         (names of all classes, names of the things among them), tuples.
@@ -40,7 +43,6 @@ def choose_classes(name: str, categories: Iterable[dict], path: Path) -> tuple[t
     things = {row["name"] for row in categories if not row["onlysemantic"]}
     wanted = CLASS_SETS[name]
     if wanted is not None:
-        remedy = "take class set 'all', which any file has"
         missing = [each for each in wanted if each not in names]
         if missing:
             raise UserError(

@@ -155,7 +155,8 @@ class DetailDataset(AnnotatedDataset):
 
     def _read_vocabulary(self, parts: str, classes: str) -> Vocabulary:
         categories = self.file.categories.values()
-        semantic_names, thing_names = choose_classes(classes, categories, self.file.path)
+        words = (f"DATASETS.PROTOCOL {self.protocol} needs them; set it to ''",) if self.protocol else ()
+        semantic_names, thing_names = choose_classes(classes, categories, self.file.path, *words)
         if len(semantic_names) > IGNORE_INDEX:
             raise UserError(
                 f"{self.file.path} has {len(semantic_names)} categories; a map holds {IGNORE_INDEX} at most"

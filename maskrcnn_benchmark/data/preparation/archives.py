@@ -4,6 +4,7 @@ import bz2
 import contextlib
 import errno
 import gzip
+import logging
 import lzma
 import os
 import stat
@@ -19,6 +20,9 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import open_output
+from maskrcnn_benchmark.utils.text import counted
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 _END = object()
@@ -46,6 +50,7 @@ class _Entry:
     size: int | None  # None where only reading tells
     danger: str | None  # why nothing of this archive is taken
     open: Callable
+    is_link: bool = False
 
 
 def is_archive(path: str | os.PathLike) -> bool:
@@ -54,7 +59,7 @@ def is_archive(path: str | os.PathLike) -> bool:
 
 
 def list_files(path: str | os.PathLike, limits: Limits) -> dict[str, int]:
-    """{name: size in bytes} of the plain files in an archive.
+    """{name: size in bytes} of the plain files in an archive; how many links are left out is told.
 
     Args:
         path: a tar archive, a zip archive, or a gzip file, which holds one file, called as the gzip file without ".gz".
@@ -64,7 +69,9 @@ def list_files(path: str | os.PathLike, limits: Limits) -> dict[str, int]:
         UserError: for an archive that cannot be read, that is larger than `limits`, or in which anything at all could
             write outside of a folder: absolute names, "..", links that lead out, devices, names that occur twice.
     """
-    files, total = {}, 0
+    files: dict[str, int] = {}
+    links: list[str] = []
+    total = 0
     _check_directory(path, limits)
     for count, entry in enumerate(_entries(path), 1):
         if entry.name == "." and not entry.is_file and not entry.danger:
@@ -76,6 +83,8 @@ def list_files(path: str | os.PathLike, limits: Limits) -> dict[str, int]:
             raise UserError(f"{path}: its entry {entry.name[:80]!r} occurs twice; {_NOTHING}")
         if count > limits.entries:
             raise UserError(f"{path} holds more than {limits.entries} entries; it is not the expected archive")
+        if entry.is_link:
+            links.append(entry.name)
         if entry.is_file:
             size = _measure(path, entry, limits.size) if entry.size is None else entry.size
             files[entry.name] = size
@@ -84,6 +93,11 @@ def list_files(path: str | os.PathLike, limits: Limits) -> dict[str, int]:
             raise UserError(
                 f"{path} would unpack to more than {limits.size / 2**30:.3g} GiB; it is not the expected archive"
             )
+    if links:
+        logger.warning(
+            "%s: %s, such as %s, left out: nothing follows links of an archive; unpack it yourself and name the folder",
+            *(path, counted(len(links), "link"), links[0][:80]),
+        )
     return files
 
 
@@ -183,7 +197,9 @@ def _tar_entries(path):
     with opened:
         for member in _steps(path, iter(archive)):
             size = member.size if member.isfile() else 0
-            yield _Entry(member.name, member.isfile(), size, _danger_in_tar(member), partial(_open, archive, member))
+            is_link = member.issym() or member.islnk()
+            unpack = partial(_open, archive, member)
+            yield _Entry(member.name, member.isfile(), size, _danger_in_tar(member), unpack, is_link)
 
 
 def _open(archive, member):

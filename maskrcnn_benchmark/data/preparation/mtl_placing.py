@@ -100,6 +100,11 @@ def label_counts(name: str, data_dir: str | os.PathLike) -> dict[str, list[Compl
     return {split: archive.dataset(Path(data_dir) / name, split, tasks=()).completeness() for split in archive.images}
 
 
+def misfit_maps(name: str, data_dir: str | os.PathLike) -> dict[str, list[str]]:
+    """{folder: images of which it holds a map of another size} of an archive that is in place."""
+    return ARCHIVES[name].dataset(Path(data_dir) / name, "trainval", tasks=()).misfits()
+
+
 def _marks(archive: Archive) -> tuple[str, str]:
     """Two paths that the folder of an archive has."""
     return f"{archive.dataset.LISTS}/train.txt", archive.dataset.FOLDERS[IMAGES].name

@@ -25,7 +25,7 @@ def index_parts(folder: str | os.PathLike, names: Iterable[str], workers: int = 
         progress: show a bar.
 
     Returns:
-        the path of the index, which is left as it is where it has an entry for every file.
+        the path of the index, which is left as it is where it has an entry for every file as it is now.
 
     Raises:
         UserError: a file cannot be read; the message names it.
@@ -33,8 +33,12 @@ def index_parts(folder: str | os.PathLike, names: Iterable[str], workers: int = 
     folder = Path(folder)
     names = [name for name in names if (folder / f"{name}.mat").is_file()]
     known = PartIndex.of_folder(folder)
-    if known is not None and set(names) <= known.names_with_parts().keys():
-        return known.path
+    if known is not None:
+        entries = known.entries()
+        if all(
+            entries.get(name, ())[:2] == PartIndex.mark_of(read_mat_bytes(folder / f"{name}.mat")) for name in names
+        ):
+            return known.path
     path = PartIndex.place_beside(folder) if is_writable(folder.parent) else cached_index_path_of(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=len(names), desc="indexing parts", unit="file", disable=not progress or None)

@@ -301,23 +301,27 @@ class PhotometricDistortion:
     BRIGHTNESS, FACTORS, HUE = 32 / 255, (0.5, 1.5), 18 / 360
 
     def __call__(self, image: Image.Image, annotations: Any = None) -> tuple[Image.Image, Any]:
-        pixels: Any = np.asarray(image, np.float32) / 255
+        pixels: Any = np.array(image, np.float32)
+        pixels /= 255
         if random.randrange(2):
-            pixels = pixels + np.float32(random.uniform(-self.BRIGHTNESS, self.BRIGHTNESS))
+            pixels += np.float32(random.uniform(-self.BRIGHTNESS, self.BRIGHTNESS))
         contrast = random.uniform(*self.FACTORS) if random.randrange(2) else None
         comes_first = bool(random.randrange(2))
         if contrast is not None and comes_first:
-            pixels = pixels * np.float32(contrast)
+            pixels *= np.float32(contrast)
         saturation = random.uniform(*self.FACTORS) if random.randrange(2) else 1.0
         turn = random.uniform(-self.HUE, self.HUE) if random.randrange(2) else 0.0
         if saturation != 1 or turn:
-            hsv = cv2.cvtColor(pixels.clip(0, 1), cv2.COLOR_RGB2HSV)  # hue in degrees, the others in 0..1
-            hsv[..., 0] = (hsv[..., 0] + np.float32(360 * turn)) % 360
-            hsv[..., 1] = (hsv[..., 1] * np.float32(saturation)).clip(0, 1)
-            pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+            hue, strength, value = cv2.split(cv2.cvtColor(pixels.clip(0, 1, out=pixels), cv2.COLOR_RGB2HSV))
+            hue += np.float32(360 * turn)  # in degrees, the others in 0..1
+            hue += np.float32(360) * (hue < 0) - np.float32(360) * (hue >= 360)
+            strength *= np.float32(saturation)
+            pixels = cv2.cvtColor(cv2.merge((hue, strength.clip(0, 1, out=strength), value)), cv2.COLOR_HSV2RGB)
         if contrast is not None and not comes_first:
-            pixels = pixels * np.float32(contrast)
-        return Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)), annotations
+            pixels *= np.float32(contrast)
+        pixels.clip(0, 1, out=pixels)
+        pixels *= 255
+        return Image.fromarray(np.rint(pixels, out=pixels).astype(np.uint8)), annotations
 
     def __repr__(self) -> str:
         return "PhotometricDistortion()"

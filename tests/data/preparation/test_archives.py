@@ -105,3 +105,15 @@ def test_a_full_disk_is_not_said_to_be_the_archives_fault(tmp_path):
     sizes = list_files(path, LIMITS)
     with pytest.raises(NotWritten, match=r"^cannot write .*nowhere/file: No such file or directory"):
         copy_files(path, {"d/1.txt": tmp_path / "nowhere" / "file"}, sizes)
+
+
+def test_links_within_an_archive_are_told_and_left_out(tmp_path, caplog):
+    path = tmp_path / "linked.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, target in (("a.png", None), ("b.png", "a.png"), ("c.png", "a.png")):
+            member = tarfile.TarInfo(name)
+            if target:
+                member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(member)
+    assert list_files(path, Limits(10, 100)) == {"a.png": 0}
+    assert "2 links, such as b.png, left out" in caplog.text
