@@ -82,8 +82,8 @@ class Shown:
         return self._under(view).draw(view.tasks, layout=view.layout)
 
     def json(self) -> str:
-        """The whole prediction as text, whatever the thresholds are, as `PredictedImage.to_json`."""
-        return self.predicted.to_json()
+        """The whole prediction as text, whatever the thresholds are (`PredictedImage.to_json`); the scene if shown."""
+        return self.predicted.to_json(scene=self.view is not None and self.view.layout == "scene")
 
     def objects(self, view: View) -> list[tuple[str, float, list[float]]] | None:
         """Detected objects, best first: list of (class, score, [x1, y1, x2, y2]); None without a detector."""

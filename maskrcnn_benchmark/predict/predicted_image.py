@@ -86,7 +86,7 @@ class PredictedImage:
         self._coarse = prediction
         self._cfg = cfg
         self._views: dict[str, Any] = {}
-        self._scenes: dict[float, Scene] = {}
+        self._scenes: dict[float, Scene] = {}  # the last one, by its threshold
 
     @property
     def size(self) -> tuple[int, int]:
@@ -117,8 +117,7 @@ class PredictedImage:
         changed.thresholds = merge_thresholds(thresholds, self.thresholds)
         kept = (key for key in self._views if changed.thresholds[key] == self.thresholds[key])
         changed._views = {key: self._views[key] for key in kept}
-        least = changed.thresholds[PANOPTIC.key]
-        changed._scenes = {least: self._scenes[least]} if least in self._scenes else {}
+        changed._scenes = dict(self._scenes)
         return changed
 
     def __getitem__(self, task: str) -> Any:
@@ -147,9 +146,11 @@ class PredictedImage:
         Raises:
             UserError: the network predicts no masks or no semantic map.
         """
-        threshold = self.thresholds[PANOPTIC.key]
+        return self._scene_at(self.thresholds[PANOPTIC.key])
+
+    def _scene_at(self, threshold: float) -> Scene:
         if threshold not in self._scenes:
-            self._scenes[threshold] = Scene.of(self._whole, self.vocabulary, threshold)
+            self._scenes = {threshold: Scene.of(self._whole, self.vocabulary, threshold)}
         return self._scenes[threshold]
 
     @cached_property
@@ -186,7 +187,7 @@ class PredictedImage:
             raise UserError(f"the scale must be above 0 and at most 100, not {scale}")
         values = self.thresholds if thresholds is None else merge_thresholds(thresholds, self.thresholds)
         if layout == "scene":
-            return self.with_thresholds(values).scene.draw(self.image, scale)
+            return self._scene_at(values[PANOPTIC.key]).draw(self.image, scale)
         if layout == "overlay":
             if tasks is None:
                 tasks = [key for key in self.tasks if TASKS[key].on_photograph] or self.tasks

@@ -18,7 +18,6 @@ from maskrcnn_benchmark.structures.panoptic_map import VOID
 from maskrcnn_benchmark.structures.pasting import persons_of
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.instance import INSTANCE
-from maskrcnn_benchmark.tasks.keypoint import KEYPOINT
 from maskrcnn_benchmark.tasks.panoptic import Segment, segments_of
 from maskrcnn_benchmark.tasks.part_panoptic import part_areas, part_names
 from maskrcnn_benchmark.tasks.scene import BACKDROP, SceneMaps
@@ -164,7 +163,7 @@ class Scene(Sequence[SceneSegment]):
         order = objects.get_field("scores").argsort(descending=True, stable=True)
         places = {row: place for place, row in enumerate(order.tolist())}
         joints: dict[int, Joints | None] | None = None
-        if vocabulary.joints is not None and KEYPOINT.content(prediction) is not None:
+        if vocabulary.joints is not None and objects.has_field("keypoints"):
             labels, names = objects.get_field("labels").tolist(), vocabulary.joints.names
             found = objects.get_field("keypoints").keypoints.tolist()
             joints = {

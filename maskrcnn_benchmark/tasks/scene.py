@@ -17,7 +17,7 @@ from maskrcnn_benchmark.tasks.occlusion_order import OCCLUSION_ORDER
 from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, reaching
 from maskrcnn_benchmark.tasks.part_panoptic import PART_PANOPTIC
 from maskrcnn_benchmark.tasks.semantic import SEMANTIC
-from maskrcnn_benchmark.tasks.task import Task, derive_outputs, with_requirements
+from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs, with_requirements
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
@@ -157,7 +157,10 @@ def _predicted(
 
 def with_derived(prediction: ImagePrediction, vocabulary: Vocabulary, cfg: CfgNode | None) -> ImagePrediction:
     """A prediction with the outputs that a scene is made of, as far as there are those that they are made from."""
-    return prediction if lacking(prediction) else derive_outputs(prediction, DERIVED, vocabulary, cfg)
+    if lacking(prediction):
+        return prediction
+    derived = [task for task in DERIVED if all(key in TASKS for key in task.requires)]
+    return derive_outputs(prediction, derived, vocabulary, cfg)
 
 
 def makes_scene(keys: Iterable[str]) -> bool:

@@ -7,11 +7,16 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from maskrcnn_benchmark.demo import markup
-from maskrcnn_benchmark.demo.session import Demo, Kept
+from maskrcnn_benchmark.demo.session import Demo, Kept, Shown, View
+from maskrcnn_benchmark.predict.predicted_image import PredictedImage
 from maskrcnn_benchmark.predict.predictor import Predictor
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.utils.errors import UserError
 
 TASKS = ("detection", "semantic", "boundary", "classification")
@@ -75,6 +80,21 @@ def test_each_layout_is_drawn_and_another_is_refused(demo, shown):
         assert list(data) == [layout] and Image.open(io.BytesIO(data[layout])).size == sizes[layout]
     with pytest.raises(UserError, match="no layout mosaic"):
         demo.view(switches, thresholds, "mosaic")
+
+
+def test_a_scene_is_one_picture_its_words_and_in_the_json():
+    size = width, height = 40, 20
+    cat = BoxList(torch.tensor([[0.0, 0, 19, 19]]), size)
+    for name, value in (("labels", torch.tensor([1])), ("scores", torch.tensor([0.9]))):
+        cat.add_field(name, value)
+    cat.add_field("mask", torch.ones(1, 1, height, width) * (torch.arange(width) < 20))
+    prediction = ImagePrediction(size, cat, semantic=ScoreMap(torch.ones(1, height, width), size))
+    keys, vocabulary = ("detection", "instance", "semantic"), Vocabulary(("cat",), ("grass",))
+    shown = Shown(PredictedImage(np.zeros((height, width, 3), np.uint8), prediction, vocabulary, keys), 0.1)
+    shown.view = View((), {}, "scene")
+    assert list(shown.panels(shown.view)) == ["scene"]
+    assert markup.describe(shown, shown.view)["scene"] == "cat 0.90; grass"
+    assert [row["name"] for row in json.loads(shown.json())["scene"]["segments"]] == ["cat", "grass"]
 
 
 def test_a_panel_is_a_picture_of_the_drawing(demo, shown):

@@ -38,5 +38,5 @@ def save(root, content):
     for name, ids in (("12", IDS), ("7", np.ones_like(IDS))):
         rgb = np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)
         Image.fromarray(rgb).save(root / "panoptic" / f"{name}.png")
-    (root / "panoptic.json").write_text(json.dumps(content))
+    (root / "panoptic.json").write_text(json.dumps(content), encoding="utf-8")
     return root / "panoptic.json"

@@ -76,7 +76,7 @@ def test_a_folder_with_a_damaged_file(run, shots, tmp_path):
         (["--show", "grid", "--tasks", "semantic"], ["a.jpg"], (2 * 490 + 10, 360 + 36 + 20)),
         (["--show", "panels", "--tasks", "part,semantic"], ["a_part.jpg", "a_semantic.jpg"], (480, 360 + 42)),
         (["--scale", "1"], ["a.jpg"], (80, 60)),
-        (["--show", "scene", "--scale", "10"], ["a.jpg"], (800, 600 + 62)),  # an arrow's meaning below
+        (["--show", "scene", "--scale", "10"], ["a.jpg"], (800, 600 + 60)),  # an arrow's meaning below
         (["--show", "none", "--json"], ["a.json"], None),
     ],
 )
