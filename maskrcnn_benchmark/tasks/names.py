@@ -29,6 +29,8 @@ OWN_FILES = (
         "--panoptic",
         "FILE_OR_DIR",
         "segments in COCO's panoptic format, the JSON file or the folder of its PNGs",
+    ),
+    FileOption(
         "occlusion_order",
         "--occlusion-order",
         "FILE",
