@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.engine.inference import InferenceNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
-from maskrcnn_benchmark.tasks.task import Task, derive_outputs
+from maskrcnn_benchmark.tasks.task import Task, complete_outputs
 from maskrcnn_benchmark.visualization.page import picture_page
 
 PAGE = "pictures.html"
@@ -51,7 +51,7 @@ def draw_pictures(
         seen = [picture] if network.augmentation else to_image_list([dataset[index][0]], size_divisible)
         (prediction,) = network(seen)
         name = as_stored.get_img_info(index)["file_name"]
-        prediction = derive_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary, cfg)
+        prediction = complete_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary, cfg)
         return np.asarray(picture), annotations, prediction.to("cpu"), name
 
     return Path(picture_page(map(sample, indices), dataset.vocabulary, tasks, path))
