@@ -41,15 +41,15 @@ class Figure:
 
 FIGURES = (
     Figure("parts outside objects", "share", "of the pixels with a part, those that are not in the part's own object"),
-    Figure("objects off semantic map", "share", "of the objects' pixels, those where the semantic map has another class"),
+    Figure("objects off semantic map", "share", "of the objects' pixels, those where the semantic map differs"),
     Figure("objects without semantic pixel", "per image", "objects on none of whose pixels the semantic map agrees"),
     Figure("objects without segment", "per image", "objects of which the panoptic map keeps no pixel"),
     Figure("labels without segment", "per image", "image labels of whose class there is no segment"),
     Figure("segments without label", "per image", "classes with a segment that are not among the image labels"),
-    Figure("keypoints outside objects", "share", "of the keypoints not known to be occluded, those off their object's mask"),
-    Figure("boundary on segment borders", "strength", "mean strength of boundaries on pixels beside a segment's border"),
+    Figure("keypoints outside objects", "share", "of the keypoints not known to be hidden, those off the mask"),
+    Figure("boundary on segment borders", "strength", "mean strength of boundaries beside a border of a segment"),
     Figure("boundary elsewhere", "strength", "mean strength of boundaries on all other pixels"),
-    Figure("occlusion cycles", "per image", "groups of objects in front of each other in a circle, without mutual pairs"),
+    Figure("occlusion cycles", "per image", "groups of objects in front of each other in a circle; mutual pairs aside"),
 )  # fmt: skip
 
 

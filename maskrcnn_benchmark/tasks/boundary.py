@@ -144,7 +144,7 @@ class Boundary(Task):
                 "TEST.JOINT.BOUNDARY",
                 0.0,
                 FRACTION,
-                "Boundaries: away from the borders of panoptic segments they lose this share of their strength; 0: none",
+                "Boundaries: away from borders of panoptic segments they lose this share of their strength; 0: none",
             ),
         )
 
