@@ -21,7 +21,11 @@ VOCABULARY = Vocabulary(
     semantic_names=("sky", "person", "cat"),
     image_label_names=("cat", "kite", "person", "sky"),
     parts=PartSet(
-        "all", ("person/head", "cat/head", "cat/tail"), (0, 1, 2, 3), (("person",), ("cat",), ("cat",)), (("head",),) * 3
+        "all",
+        ("person/head", "cat/head", "cat/tail"),
+        (0, 1, 2, 3),
+        (("person",), ("cat",), ("cat",)),
+        (("head",),) * 3,
     ),
 )
 KEYS = ("part", "boundary", "classification", "panoptic")
