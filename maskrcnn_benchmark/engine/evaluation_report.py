@@ -14,10 +14,10 @@ from maskrcnn_benchmark.engine.delta_m import add_delta_m, read_single_task
 from maskrcnn_benchmark.engine.image_subset import LISTED, ImageSubset
 from maskrcnn_benchmark.engine.results import gather_results, table_rows, title_of, write_class_table, write_results
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
-from maskrcnn_benchmark.evaluation.consistency import consistency_rows
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
+from maskrcnn_benchmark.tasks.consistency import consistency_rows
 from maskrcnn_benchmark.tasks.task import TASKS, Task, metric_text
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve

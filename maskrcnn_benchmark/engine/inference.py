@@ -25,7 +25,6 @@ from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.engine.results import check_expected_results, tasks_by_iou_type
 from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.coco.summaries import summaries
-from maskrcnn_benchmark.evaluation.consistency import CONSISTENCY, consistency_evaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator, build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import Protocols, build_protocols
 from maskrcnn_benchmark.layers.panoptic_merge import MergeRules
@@ -33,6 +32,7 @@ from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.consistency import CONSISTENCY, consistency_evaluator
 from maskrcnn_benchmark.tasks.task import Task, complete_outputs, evaluated_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError

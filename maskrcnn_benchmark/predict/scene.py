@@ -179,26 +179,16 @@ class Scene(Sequence[SceneSegment]):
             UserError: there are no masks or no semantic map.
         """
         maps = SceneMaps.of(annotations, vocabulary)
-        objects, people = annotations.instances, annotations.people
+        objects: Any = annotations.instances
         windows = objects.get_field("masks").instances.windows()
         patches, hidden = windows.patches(), {}
         for row, number in maps.numbers.items():
             x, y, width, height = windows.windows[row]
             inside = patches[row].cpu().numpy() > 0
             hidden[row] = _share(inside, maps.segments.ids[y : y + height, x : x + width], number)
-        joints: dict[int, Joints | None] | None = None
-        if vocabulary.joints is not None and people is not None:
-            owners, names = persons_of(people, objects, vocabulary.keypoint_labels).tolist(), vocabulary.joints.names
-            labels = objects.get_field("labels").tolist()
-            joints = {row: None for row in maps.numbers if labels[row] in vocabulary.keypoint_labels}
-            found = people.get_field("keypoints").keypoints.tolist()
-            joints.update({row: _named(names, record) for row, record in zip(owners, found) if row >= 0})
-        unparted = []
-        if objects.has_field("parts"):
-            annotated = objects.get_field("parts").annotated.tolist()
-            has_parts = maps.classes.has_parts[maps.segments.classes].tolist()
-            unparted = [row for row, number in maps.numbers.items() if has_parts[number - 1] and not annotated[row]]
-        return cls(maps, vocabulary, {row: row for row in maps.numbers}, joints, hidden, unparted)
+        places = {row: row for row in maps.numbers}
+        joints = _annotated_joints(maps, annotations, vocabulary)
+        return cls(maps, vocabulary, places, joints, hidden, _unparted(maps, objects))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -313,6 +303,30 @@ class Scene(Sequence[SceneSegment]):
 def _named(names: Sequence[str], record: Sequence[Sequence[float]]) -> Joints:
     """{name: (x, y, code)} of the keypoints [K, 3] that there are."""
     return {name: (x, y, int(code)) for name, (x, y, code) in zip(names, record) if code > 0}
+
+
+def _annotated_joints(
+    maps: SceneMaps, annotations: ImageAnnotations, vocabulary: Vocabulary
+) -> dict[int, Joints | None] | None:
+    """{row of an object that has joints: these, None where nobody annotated them}; None without any annotated."""
+    objects, people = annotations.instances, annotations.people
+    if vocabulary.joints is None or people is None:
+        return None
+    owners, names = persons_of(people, objects, vocabulary.keypoint_labels).tolist(), vocabulary.joints.names
+    labels = objects.get_field("labels").tolist()
+    joints: dict[int, Joints | None] = {row: None for row in maps.numbers if labels[row] in vocabulary.keypoint_labels}
+    found = people.get_field("keypoints").keypoints.tolist()
+    joints.update({row: _named(names, record) for row, record in zip(owners, found) if row >= 0})
+    return joints
+
+
+def _unparted(maps: SceneMaps, objects: Any) -> list[int]:
+    """Rows of annotated objects of classes with parts whose parts nobody annotated."""
+    if not objects.has_field("parts"):
+        return []
+    annotated = objects.get_field("parts").annotated.tolist()
+    has_parts = maps.classes.has_parts[maps.segments.classes].tolist()
+    return [row for row, number in maps.numbers.items() if has_parts[number - 1] and not annotated[row]]
 
 
 def _hidden(

@@ -7,15 +7,6 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.config import cfg as default_cfg
-from maskrcnn_benchmark.evaluation.consistency import (
-    CONSISTENCY,
-    FIGURES,
-    ConsistencyEvaluator,
-    consistency,
-    consistency_evaluator,
-    consistency_rows,
-    count_cycles,
-)
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.computed import Computed
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap, SemanticMap
@@ -26,6 +17,15 @@ from maskrcnn_benchmark.structures.occlusion_order import OcclusionOrder
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.consistency import (
+    CONSISTENCY,
+    FIGURES,
+    ConsistencyEvaluator,
+    consistency,
+    consistency_evaluator,
+    consistency_rows,
+    count_cycles,
+)
 from maskrcnn_benchmark.tasks.task import TASKS, complete_outputs, derive_outputs
 
 SIZE = 8, 4
