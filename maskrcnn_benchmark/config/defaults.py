@@ -54,6 +54,7 @@ NETWORK = "Model: which tasks, which backbone"
 REGION_HEADS = "Heads with one prediction per region"
 IMAGE_HEADS = "Heads with one prediction per image"
 BALANCING = "Loss balancing"
+TESTING = "Testing"
 
 
 def task_options(key: str, switch: str, comment: str, losses: Iterable[str], default: bool = False) -> list[Option]:
@@ -890,7 +891,7 @@ OPTIONS = [
     ),
     # -----------------------------------------------------------------------------------------------------------------
     *section(
-        "Testing",
+        TESTING,
         Option(
             "TEST.EXPECTED_RESULTS",
             [],

@@ -1,5 +1,6 @@
 """What an evaluation leaves behind for people: the table of classes, the curves, and the report with its pictures."""
 
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from maskrcnn_benchmark.engine.delta_m import add_delta_m, read_single_task
 from maskrcnn_benchmark.engine.image_subset import LISTED, ImageSubset
 from maskrcnn_benchmark.engine.results import gather_results, table_rows, title_of, write_class_table, write_results
 from maskrcnn_benchmark.evaluation.coco.summaries import write_summary
+from maskrcnn_benchmark.evaluation.consistency import consistency_rows
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
@@ -22,6 +24,7 @@ from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, write_report
 
 RESULTS, CLASS_TABLE, REPORT, CURVES = "results.json", "per_class.csv", "report.html", "curves"
+CONSISTENCY_FILE = "consistency.json"
 
 
 class EvaluationReport:
@@ -36,6 +39,7 @@ class EvaluationReport:
         interactions: of the tasks in training, as `Interactions.summary` returns them, or None.
         subset: the images on which scores are stated as well, or None.
         delta_m_metrics: a key of `delta_m.METRICS`.
+        consistency: contradictions between tasks, as `ConsistencyEvaluator.to_dict` says, or None.
 
     Attributes:
         results: as `results.gather_results` says, with Delta_m where there is a file to compare with, and under
@@ -51,7 +55,9 @@ class EvaluationReport:
         interactions: dict[str, Any] | None = None,
         subset: ImageSubset | None = None,
         delta_m_metrics: str = "headline",
+        consistency: dict[str, Any] | None = None,
     ) -> None:
+        self.consistency = consistency
         self.evaluators, self.dataset, self.interactions = evaluators, dataset, interactions
         results = gather_results({key: evaluator.scores for key, evaluator in evaluators.items()}, trivial or {})
         if subset is not None:
@@ -65,7 +71,10 @@ class EvaluationReport:
         self.results = results
 
     def write(self, folder: str | os.PathLike) -> None:
-        """Write `results.json`, `per_class.csv`, `curves/NAME.png` and pycocotools' own summary into a folder."""
+        """Write `results.json`, `per_class.csv`, `curves/NAME.png` and pycocotools' own summary into a folder.
+
+        And `consistency.json` where that is known.
+        """
         folder = Path(folder)
         mkdir(folder / CURVES)
         write_summary(self.evaluators, folder)
@@ -75,6 +84,9 @@ class EvaluationReport:
                     file.write(draw_curve(curve))
         write_class_table(self.results, folder / CLASS_TABLE)
         write_results(self.results, folder / RESULTS, self.interactions)
+        if self.consistency is not None:
+            with atomic_write(folder / CONSISTENCY_FILE) as file:
+                file.write(json.dumps(self.consistency, indent=2).encode())
 
     def write_page(
         self,
@@ -121,7 +133,9 @@ class EvaluationReport:
             )
         rows = table_rows(self.results)
         path = Path(folder) / REPORT
-        return write_report(path, title, facts, rows, tasks, self.dataset.vocabulary, TASKS, self.interactions)
+        contradictions = () if self.consistency is None else consistency_rows(self.consistency)
+        vocabulary = self.dataset.vocabulary
+        return write_report(path, title, facts, rows, tasks, vocabulary, TASKS, self.interactions, contradictions)
 
 
 def _extremes(scores: Mapping[Any, float], count: int) -> tuple[list[tuple[Any, float]], list[tuple[Any, float]]]:

@@ -25,13 +25,15 @@ from maskrcnn_benchmark.engine.precision import inference_precision
 from maskrcnn_benchmark.engine.results import check_expected_results, tasks_by_iou_type
 from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.coco.summaries import summaries
+from maskrcnn_benchmark.evaluation.consistency import CONSISTENCY, consistency_evaluator
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator, build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import Protocols, build_protocols
+from maskrcnn_benchmark.layers.panoptic_merge import MergeRules
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import Task, derive_outputs, evaluated_tasks
+from maskrcnn_benchmark.tasks.task import Task, complete_outputs, evaluated_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.text import counted
@@ -223,15 +225,19 @@ class Evaluation:
         evaluators = build_evaluators(self.tasks, dataset.vocabulary, self.protocols)
         if isinstance(network.augmentation, DenseAugmentation):
             network.augmentation.name_views(evaluators)
+        least = MergeRules().score if self.cfg is None else self.cfg.TEST.PANOPTIC.SCORE_THRESH
+        consistency = consistency_evaluator(evaluators, dataset.vocabulary, least)
+        asked = evaluators if consistency is None else {**evaluators, CONSISTENCY: consistency}
         with (
             _writer(folder, dataset, self.tasks) as writer,
-            ScoringPool(evaluators, dataset, self.workers) as pool,
+            ScoringPool(asked, dataset, self.workers) as pool,
             Batches(data_loader) as batches,
         ):
             for predictions, indices in predict(network, batches):
                 for prediction, index in zip(predictions, indices):
                     # Evaluators see what is written, so that a score from memory and one from the files are the same
-                    stored = self._stored(prediction, dataset, index)
+                    prediction = self._completed(prediction, dataset, index)
+                    stored = {key: each.task.encode(prediction, dataset.vocabulary) for key, each in asked.items()}
                     if writer is not None:
                         writer.write(index, stored)
                     # by index: data sets that were joined may use the same image id
@@ -240,13 +246,20 @@ class Evaluation:
                 writer.finish()
         seconds = time.perf_counter() - start
         logger.info("Evaluated in %.1f s (%.3f s per image)", seconds, seconds / max(1, len(dataset)))
-        if not merge_and_evaluate(evaluators):
+        if not merge_and_evaluate(asked):
             return None
         level = logging.INFO if dataset.layout == "coco" else logging.DEBUG
         for kind, text in summaries(evaluators).items():
             logger.log(level, "%s on %s, by pycocotools:\n%s", kind, name, text)
         report = EvaluationReport(
-            evaluators, dataset, trivial, self.single_task, self.interactions, subset, self.delta_m_metrics
+            evaluators,
+            dataset,
+            trivial,
+            self.single_task,
+            self.interactions,
+            subset,
+            self.delta_m_metrics,
+            None if consistency is None else consistency.to_dict(),
         )
         if folder:
             report.write(folder)
@@ -258,13 +271,12 @@ class Evaluation:
         check_expected_results(report.results, name, self.expected_results, self.sigma_tolerance)
         return report.results
 
-    def _stored(self, prediction: ImagePrediction, dataset: Any, index: int) -> dict[str, Any]:
-        """{task key: what `Task.encode` makes of a prediction in the pixels of its image}."""
+    def _completed(self, prediction: ImagePrediction, dataset: Any, index: int) -> ImagePrediction:
+        """A prediction in the pixels of its image, with all that is made from its outputs."""
         info = dataset.get_img_info(index)
         # what is made from outputs, such as those of derived tasks, is made after this
         prediction = prediction.resize((info["width"], info["height"]))
-        prediction = derive_outputs(prediction, self.tasks, dataset.vocabulary, self.cfg)
-        return {task.key: task.encode(prediction, dataset.vocabulary) for task in self.tasks}
+        return complete_outputs(prediction, self.tasks, dataset.vocabulary, self.cfg)
 
 
 def merge_and_evaluate(evaluators: Mapping[str, Evaluator]) -> bool:

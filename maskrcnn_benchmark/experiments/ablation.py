@@ -74,7 +74,7 @@ def check_runs(runs: Iterable[Run], config_file: str | os.PathLike) -> None:
     """Raise `UserError` if a run's options are not valid, or its folder has a training of other options."""
     for run in runs:
         cfg = read_config(config_file, run.options)
-        trained = {task.key for task in enabled_tasks(cfg)}
+        trained = {task.key for task in enabled_tasks(cfg) if task.losses}
         if trained != set(run.subset.trained):
             wrong = ", ".join(sorted(trained ^ set(run.subset.trained)))
             raise UserError(f"{run.name}: its options turn {wrong} on or off; leave the choice of tasks to --tasks")

@@ -98,12 +98,12 @@ def expand_subsets(words: Iterable[str], cfg: CfgNode) -> list[Subset]:
 
     Args:
         words: "single", "pairs", "all", "subsets" (every one), or keys of tasks joined by "+".
-        cfg: the config; its enabled tasks are those to choose from.
+        cfg: the config; its enabled tasks that are trained are those to choose from.
 
     Returns:
         list of `Subset`.
     """
-    tasks = [task.key for task in enabled_tasks(cfg)]
+    tasks = [task.key for task in enabled_tasks(cfg) if task.losses]
     sizes = {"single": [1], "pairs": [2], ALL: [len(tasks)], "subsets": range(1, len(tasks) + 1)}
     chosen = []
     for word in words:
@@ -194,7 +194,7 @@ def make_plan(
     for name in names:
         if names.count(name) > 1 or name == ALONE.name:
             raise UserError(f"two methods are called {name!r}; give the variant another name")
-    on = [task.key for task in enabled_tasks(cfg)]
+    on = [task.key for task in enabled_tasks(cfg) if task.losses]
     plan = []
     for seed, subset in itertools.product(dict.fromkeys(seeds), subsets):
         off = [word for key in on if key not in subset.trained for word in (f"MODEL.{TASKS[key].switch}", "False")]

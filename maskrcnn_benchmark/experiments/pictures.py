@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 from maskrcnn_benchmark.engine.inference import InferenceNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.tasks.scene import ScenePicture, makes_scene
-from maskrcnn_benchmark.tasks.task import Task, derive_outputs
+from maskrcnn_benchmark.tasks.task import Task, complete_outputs
 from maskrcnn_benchmark.visualization.drawn_task import DrawnTask
 from maskrcnn_benchmark.visualization.page import picture_page
 
@@ -53,7 +53,7 @@ def draw_pictures(
         seen = [picture] if network.augmentation else to_image_list([dataset[index][0]], size_divisible)
         (prediction,) = network(seen)
         name = as_stored.get_img_info(index)["file_name"]
-        prediction = derive_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary, cfg)
+        prediction = complete_outputs(prediction.resize(picture.size), tasks, dataset.vocabulary, cfg)
         return np.asarray(picture), annotations, prediction.to("cpu"), name
 
     columns: list[DrawnTask] = list(tasks)

@@ -18,7 +18,7 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.panoptic import PANOPTIC
 from maskrcnn_benchmark.tasks.scene import with_derived
-from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs
+from maskrcnn_benchmark.tasks.task import TASKS, Task, complete_outputs
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.canvas import canvas_scale
@@ -100,7 +100,7 @@ class PredictedImage:
         Boxes are in pixels of the image, maps have one cell per pixel, each computed lazily.
         """
         tasks = [TASKS[key] for key in self.tasks]
-        return derive_outputs(self._coarse.resize(self.size), tasks, self.vocabulary, self._cfg)
+        return complete_outputs(self._coarse.resize(self.size), tasks, self.vocabulary, self._cfg)
 
     @property
     def nbytes(self) -> int:
@@ -229,7 +229,7 @@ class PredictedImage:
             return image_entry(self, self.stored, self.size)
         width, height = (max(1, round(side * shrink)) for side in self.size)
         tasks = [TASKS[key] for key in self.tasks]
-        small = derive_outputs(self._coarse.resize((width, height)), tasks, self.vocabulary, self._cfg)
+        small = complete_outputs(self._coarse.resize((width, height)), tasks, self.vocabulary, self._cfg)
         stored = {
             task.key: task.encode(small if all(f.has_size for f in task.files()) else self.prediction, self.vocabulary)
             for task in tasks
@@ -265,7 +265,7 @@ class PredictedImage:
 
     def _at_scale(self, scale: float) -> ImagePrediction:
         """The `ImagePrediction` to draw at a scale: maps that are made already where they fit, else the coarse ones."""
-        if scale == 1:
+        if scale == 1 or any(TASKS[key].refiner(self._cfg) is not None for key in self.tasks):
             return self.prediction
         derived = [key for key in self.tasks if TASKS[key].per == "derived" and key in self.prediction.outputs]
         if not derived:

@@ -159,6 +159,21 @@ class PanopticMap:
         """(width, height)."""
         return self.ids.shape[1], self.ids.shape[0]
 
+    def borders(self) -> np.ndarray:
+        """bool [H, W]: pixels on either side of a border, beside one of another segment or of none."""
+        borders = np.zeros(self.ids.shape, bool)
+        for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
+            differ = self.ids[here] != self.ids[there]
+            borders[here] |= differ
+            borders[there] |= differ
+        return borders
+
+    def supports(self, names: Sequence[str], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+        """Which of N names are those of a segment here, and which of them can be one's at all: bool [N] each."""
+        classes = PanopticClasses.of(vocabulary).names
+        here = {classes[k] for k in self.classes[self.areas > 0].tolist()}
+        return np.array([name in here for name in names], bool), np.array([name in classes for name in names], bool)
+
     def without_empty(self) -> "PanopticMap":
         """Those of its segments that have a pixel, in their order."""
         return self if self.areas.all() else self.take(self.areas > 0)

@@ -1,6 +1,8 @@
 """Boundary detection: is there a boundary at this pixel?"""
 
 import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import cv2
@@ -9,7 +11,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.defaults import IMAGE_HEADS, INSIDE_FRACTION
+from maskrcnn_benchmark.config.defaults import FRACTION, IMAGE_HEADS, INSIDE_FRACTION, TESTING
 from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.data.dataset import LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
@@ -32,11 +34,11 @@ from maskrcnn_benchmark.prediction_files.encodings import decode_strength
 from maskrcnn_benchmark.prediction_files.maps import MapFile, StrengthMaps
 from maskrcnn_benchmark.structures.dense_map import BoundaryMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.run_length import RunLengths
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
-from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.tasks.task import SCENE, Task, Thresholds, register_task, scene_problem
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.dataset_page import numbers_card
@@ -107,6 +109,9 @@ def _size(mask: Any, name: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+# Of the image's diagonal: borders of masks, which are made in 28 x 28 cells, lie so far from boundaries. Chosen on
+# training images of mini_detail (docs/joint.md)
+_BORDER_REACH = 0.0125
 TRACED = (0, 236, 255)  # boundaries on a photograph
 
 
@@ -133,7 +138,20 @@ class Boundary(Task):
                 "Weight of edge pixels in the cross-entropy, 1 - it for the others (0.95: the field's value on "
                 "PASCAL-Context)",
             ),
+        ) + section(
+            TESTING,
+            Option(
+                "TEST.JOINT.BOUNDARY",
+                0.0,
+                FRACTION,
+                "Boundaries: away from borders of panoptic segments they lose this share of their strength; 0: none",
+            ),
         )
+
+    def check(self, cfg: CfgNode) -> Iterator[str]:
+        """Segments to go by."""
+        if cfg.TEST.JOINT.BOUNDARY:
+            yield from scene_problem("TEST.JOINT.BOUNDARY", cfg)
 
     # Labels -----------------------------------------------------------------------------------------------------------
 
@@ -158,6 +176,13 @@ class Boundary(Task):
         """One edge probability per pixel."""
         stride, weight = cfg.MODEL.EDGE_DECODER.STRIDE, cfg.MODEL.BOUNDARY_HEAD.POSITIVE_WEIGHT
         return BoundaryHead(in_channels, stride, self.label_of, weight)
+
+    def refiner(
+        self, cfg: CfgNode | None
+    ) -> Callable[[Mapping[str, Any], Vocabulary | None], Mapping[str, Any]] | None:
+        """Weaker away from the borders of segments, by TEST.JOINT.BOUNDARY."""
+        share = 0.0 if cfg is None else cfg.TEST.JOINT.BOUNDARY
+        return partial(_weaken_elsewhere, share) if share else None
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
@@ -257,6 +282,27 @@ class BoundaryEvaluator(Evaluator):
 
     def image_score(self, record: np.ndarray) -> float:
         return best_f(record, self.edge_protocol.conventions)
+
+
+def _weaken_elsewhere(share: float, outputs: Mapping[str, Any], vocabulary: Vocabulary | None) -> dict[str, ScoreMap]:
+    """Strength s at a distance d from the nearest border of a segment becomes s (1 - share (1 - exp(-d^2 / 2 r^2))).
+
+    r is `_BORDER_REACH` of the image's diagonal. Nothing becomes stronger: a border that only the segments have may be
+    where two masks end beside each other.
+    """
+    boundary, scene = outputs[BOUNDARY.key], outputs[SCENE]
+
+    def weakened() -> torch.Tensor:
+        away = (~scene.value.borders()).view(np.uint8)
+        scores = boundary.resize(scene.size).scores
+        if away.all():
+            return scores * (1 - share)
+        distance = cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        reach = _BORDER_REACH * float(np.hypot(*scene.size))
+        near = np.exp(-np.square(distance) / (2 * reach**2))
+        return scores * torch.from_numpy(1 - share * (1 - near)).to(scores)
+
+    return {BOUNDARY.key: ScoreMap.computed(weakened, scene.size)}
 
 
 def _edges(label: BoundaryMap) -> torch.Tensor:

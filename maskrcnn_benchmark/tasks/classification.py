@@ -1,6 +1,7 @@
 """Image classification: which classes does the image show?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.defaults import CLASSES, IMAGE_HEADS
+from maskrcnn_benchmark.config.defaults import CLASSES, FRACTION, IMAGE_HEADS, TESTING
 from maskrcnn_benchmark.config.options import ClassCount, Option, section
 from maskrcnn_benchmark.data.dataset import AnnotatedDataset, LabelReader
 from maskrcnn_benchmark.data.detail.image import DetailImage
@@ -30,7 +31,7 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput
-from maskrcnn_benchmark.tasks.task import Task, register_task
+from maskrcnn_benchmark.tasks.task import SCENE, Task, register_task, scene_problem
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Integer, Range
 from maskrcnn_benchmark.visualization.dataset_page import numbers_card
@@ -85,7 +86,21 @@ class Classification(Task):
             Option(
                 "MODEL.CLASSIFICATION_HEAD.NUM_CLASSES", 59, CLASSES, "Image labels. Taken from the data set unless set"
             ),
+        ) + section(
+            TESTING,
+            Option(
+                "TEST.JOINT.CLASSIFICATION",
+                1.0,
+                FRACTION,
+                "Image labels: those of classes without a panoptic segment in the image are multiplied by it; 1 leaves "
+                "them as predicted",
+            ),
         )
+
+    def check(self, cfg: CfgNode) -> Iterator[str]:
+        """Segments to go by."""
+        if cfg.TEST.JOINT.CLASSIFICATION != 1:
+            yield from scene_problem("TEST.JOINT.CLASSIFICATION", cfg)
 
     def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
         count = len(vocabulary.image_label_names)
@@ -144,6 +159,13 @@ class Classification(Task):
         """A probability per image label."""
         return ClassificationHead(in_channels, cfg.MODEL.CLASSIFICATION_HEAD.NUM_CLASSES, self.label_of)
 
+    def refiner(
+        self, cfg: CfgNode | None
+    ) -> Callable[[Mapping[str, Any], Vocabulary | None], Mapping[str, Any]] | None:
+        """Less probable without a segment, by TEST.JOINT.CLASSIFICATION."""
+        factor = 1.0 if cfg is None else cfg.TEST.JOINT.CLASSIFICATION
+        return None if factor == 1 else partial(_weigh_by_segments, factor)
+
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def build_evaluator(self, vocabulary: Vocabulary, protocols: Protocols) -> Evaluator:
@@ -185,6 +207,18 @@ class Classification(Task):
 
     def export_tensors(self, head: Any, features: DenseFeatures, regions: Detections | None) -> dict[str, torch.Tensor]:
         return {"classes": head.scores(features)[0]}
+
+
+def _weigh_by_segments(
+    factor: float, outputs: Mapping[str, Any], vocabulary: Vocabulary | None
+) -> dict[str, torch.Tensor]:
+    """Probabilities times `factor` of the labels that segments could have and none has; others stay."""
+    probabilities = outputs[CLASSIFICATION.key]
+    if vocabulary is None:
+        return {}
+    here, possible = outputs[SCENE].value.supports(vocabulary.image_label_names, vocabulary)
+    without = torch.from_numpy(possible & ~here).to(probabilities.device)
+    return {CLASSIFICATION.key: torch.where(without, probabilities * factor, probabilities)}
 
 
 class ClassificationEvaluator(Evaluator):

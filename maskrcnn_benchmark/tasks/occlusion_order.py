@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.defaults import FRACTION
+from maskrcnn_benchmark.config.defaults import FRACTION, TESTING
 from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.occlusion_order import OcclusionOrderEvaluator
@@ -29,7 +29,6 @@ from maskrcnn_benchmark.visualization.drawn_task import Known, Legend
 from maskrcnn_benchmark.visualization.order import arrow_sample, paint_order
 from maskrcnn_benchmark.visualization.palette import class_colours
 
-TESTING = "Testing"
 _LEAST_SCORE = 0.3
 _DEFAULTS = OrderRules(strength=0.3, reach=0.05, length=0.01, share=0.5)
 

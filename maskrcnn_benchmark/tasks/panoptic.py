@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import find_objects
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.defaults import FRACTION
+from maskrcnn_benchmark.config.defaults import FRACTION, TESTING
 from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.panoptic.quality import PanopticEvaluator
@@ -32,7 +32,6 @@ from maskrcnn_benchmark.visualization.maps import FILL
 from maskrcnn_benchmark.visualization.palette import class_colours
 from maskrcnn_benchmark.visualization.segments import paint_segments, segment_colours
 
-TESTING = "Testing"
 _DEFAULTS = MergeRules()
 
 

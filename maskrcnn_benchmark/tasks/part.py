@@ -1,7 +1,7 @@
 """Part segmentation: a part label for every pixel of the objects that have parts."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,8 +14,10 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.config.defaults import (
     CLASSES_AND_BACKGROUND,
+    FLAG,
     NAME,
     REGION_HEADS,
+    TESTING,
     WIDTHS,
     norm_option,
     region_pooling,
@@ -28,7 +30,7 @@ from maskrcnn_benchmark.data.same_names import SAME_CLASS, match_names
 from maskrcnn_benchmark.data.statistics import DatasetCounts
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.parts.part import INSTANCE_THRESHOLD, SCORE_THRESHOLD, PartEvaluator, owns_parts
-from maskrcnn_benchmark.evaluation.parts.runs import paste_part_runs
+from maskrcnn_benchmark.evaluation.parts.runs import PartRuns, paste_part_runs
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
 from maskrcnn_benchmark.layers.mask_paste import paste_parts
@@ -51,13 +53,15 @@ from maskrcnn_benchmark.prediction_files.row_file import shown
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
-from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, logits_of
+from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap, logits_of
 from maskrcnn_benchmark.structures.objects import best_first
+from maskrcnn_benchmark.structures.panoptic_map import PanopticClasses, PanopticMap
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
+from maskrcnn_benchmark.structures.segment_limits import SegmentLimits
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
-from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
+from maskrcnn_benchmark.tasks.task import SCENE, Task, Thresholds, register_task, scene_problem
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
 from maskrcnn_benchmark.visualization.canvas import ENTRIES_SHOWN, Canvas, enlarge_labels
@@ -240,7 +244,21 @@ class Part(Task):
                 Choice("roi", "fpn"),
                 'Parts are predicted per region ("roi") or once for the whole image on the dense features ("fpn")',
             ),
+        ) + section(
+            TESTING,
+            Option(
+                "TEST.JOINT.PARTS",
+                False,
+                FLAG,
+                "Parts: those of an object end with its panoptic segment, and objects that panoptic segmentation left "
+                "out have none",
+            ),
         )
+
+    def check(self, cfg: CfgNode) -> Iterator[str]:
+        """Segments to go by."""
+        if cfg.TEST.JOINT.PARTS:
+            yield from scene_problem("TEST.JOINT.PARTS", cfg)
 
     def class_counts(self, vocabulary: Vocabulary) -> list[ClassCount]:
         parts = len(vocabulary.parts.labels) if vocabulary.parts else 0
@@ -338,6 +356,14 @@ class Part(Task):
         stride, count = cfg.MODEL.DENSE_TRUNK.LOSS_STRIDE, cfg.MODEL.ROI_PART_HEAD.NUM_CLASSES
         return PixelClassifier(in_channels, count, "loss_part", part_labels, stride)
 
+    def refiner(
+        self, cfg: CfgNode | None
+    ) -> Callable[[Mapping[str, Any], Vocabulary | None], Mapping[str, Any]] | None:
+        """Limited to segments by TEST.JOINT.PARTS."""
+        if cfg is None or not cfg.TEST.JOINT.PARTS:
+            return None
+        return partial(_limit_to_segments, cfg.TEST.PANOPTIC.SCORE_THRESH)
+
     # Test-time augmentation -------------------------------------------------------------------------------------------
 
     def mirror_back(self, output: torch.Tensor, vocabulary: Vocabulary | None) -> torch.Tensor:
@@ -376,7 +402,7 @@ class Part(Task):
         chosen = instances[(scores >= INSTANCE_THRESHOLD) & has_parts]
         if len(chosen) == 0:
             return PartPrediction(np.zeros(prediction.size[::-1], np.uint8), [])
-        runs = paste_part_runs(chosen.get_field("parts"), chosen.region_corners(), prediction.size)
+        runs = part_runs(chosen, chosen.region_corners(), prediction.size)
         scores, labels = chosen.get_field("scores").tolist(), chosen.get_field("labels").tolist()
         rows: dict[int, dict[str, Any]] = {}
         for box, part, code in runs.encode():
@@ -463,8 +489,7 @@ class Part(Task):
         if self.content(prediction) is None:
             return None
         objects = best_first(prediction.instances, threshold)
-        boxes, scores = objects.region_corners(), objects.get_field("scores")
-        return paste_parts(objects.get_field("parts"), boxes, scores, prediction.size)
+        return _paste(objects, objects.region_corners(), prediction.size)
 
     def has_threshold(self, cfg: CfgNode) -> bool:
         return cfg.MODEL.PART_HEAD != "fpn"
@@ -591,8 +616,56 @@ def _part_labels(content: Any, known: Known, canvas: Canvas, threshold: float) -
     if known.part_map is not None:
         return known.part_map.resize(canvas.size).labels.cpu().numpy()
     objects = shown_objects(known.instances, threshold)
-    parts, scores = objects.get_field("parts").float().cpu(), objects.get_field("scores").cpu()
-    return paste_parts(parts, canvas_regions(objects, canvas), scores, canvas.size).numpy()
+    return _paste(objects.to("cpu"), canvas_regions(objects, canvas), canvas.size).numpy()
+
+
+def part_runs(objects: BoxList, boxes: torch.Tensor, size: Sequence[int]) -> PartRuns:
+    """The parts of each predicted object, as far as its segment goes where TEST.JOINT.PARTS limits them.
+
+    Args:
+        objects: with "parts".
+        boxes: float [N, 4], xyxy, where their maps lie in an image of `size` (width, height).
+    """
+    runs = paste_part_runs(objects.get_field("parts"), boxes, size)
+    return runs.within(objects.get_field("part_limits").resize(size)) if objects.has_field("part_limits") else runs
+
+
+def _paste(objects: BoxList, boxes: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """uint8 [H, W]: part labels of predicted objects, the best on top, in an image of `size`; boxes as `part_runs`."""
+    scores = objects.get_field("scores")
+    if not objects.has_field("part_limits"):
+        return paste_parts(objects.get_field("parts").float(), boxes, scores, size)
+    order = scores.argsort(stable=True, descending=True).flip(0)
+    return torch.from_numpy(part_runs(objects, boxes, size).label_map(order.cpu().numpy()))
+
+
+def _limit_to_segments(
+    least_score: float, outputs: Mapping[str, Any], vocabulary: Vocabulary | None
+) -> dict[str, BoxList | ScoreMap]:
+    """Objects with a field "part_limits", or a part map that is background where the segment is of another class."""
+    scene, part_map, objects = outputs[SCENE], outputs.get(PART.key), outputs.get("detection")
+    if part_map is not None and vocabulary is not None:
+        return {PART.key: ScoreMap.computed(lambda: _limited_scores(part_map, scene.value, vocabulary), scene.size)}
+    if objects is None or not objects.has_field("parts"):
+        return {}
+    limited = objects.copy_with_fields(objects.fields())
+    limits = SegmentLimits.of(scene.value, objects.get_field("scores") >= least_score)
+    limited.add_field("part_limits", limits)
+    return {"detection": limited}
+
+
+def _limited_scores(part_map: ScoreMap, segments: PanopticMap, vocabulary: Vocabulary) -> torch.Tensor:
+    """Logits [P + 1, H, W]; of background alone where the best is a part of another class than the segment's."""
+    scores, names = part_map.resize(segments.size).scores, PanopticClasses.of(vocabulary).names
+    owners = [(), *vocabulary.parts.owners]
+    owned = np.zeros((len(segments) + 1, len(owners)), bool)
+    owned[:, 0] = True
+    for row, kind in zip(owned[1:], segments.classes.tolist()):
+        row[1:] = [names[kind] in things for things in owners[1:]]
+    refused = torch.from_numpy(~owned[segments.ids, scores.argmax(dim=0).cpu().numpy()]).to(scores.device)
+    limited = scores.clone()
+    limited[1:].masked_fill_(refused, -torch.inf)
+    return limited
 
 
 PART = register_task(Part())

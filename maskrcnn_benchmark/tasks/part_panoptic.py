@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.config.defaults import FLAG
+from maskrcnn_benchmark.config.defaults import FLAG, TESTING
 from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.data.dataset import DerivedReader
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
@@ -24,7 +24,7 @@ from maskrcnn_benchmark.structures.panoptic_map import VOID
 from maskrcnn_benchmark.structures.part_mask import PartSet
 from maskrcnn_benchmark.structures.part_panoptic_map import NO_PART, UNKNOWN, PartClasses, PartPanopticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, TESTING, Segments
+from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, Segments
 from maskrcnn_benchmark.tasks.task import TASKS, Task, Thresholds, register_task
 from maskrcnn_benchmark.visualization.canvas import Canvas, enlarge_labels, enlarge_mask
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend

@@ -321,6 +321,20 @@ class Task:
         """
         return self.derive
 
+    def refiner(
+        self, cfg: CfgNode | None
+    ) -> Callable[[Mapping[str, Any], Vocabulary | None], Mapping[str, Any]] | None:
+        """How its prediction gives way to the segments of the image, as options under TEST.JOINT say.
+
+        Args:
+            cfg: that of the network; None for the options' defaults.
+
+        Returns:
+            function from {task key: output}, as `derive` gets them but with `SCENE` among them, and the vocabulary to
+            {key: output} of those that it changes, as new objects; None where nothing is to change.
+        """
+        return None
+
     # Test-time augmentation -------------------------------------------------------------------------------------------
 
     def mirror_back(self, output: torch.Tensor, vocabulary: Vocabulary | None) -> torch.Tensor:
@@ -738,8 +752,11 @@ def register_task(task: Task) -> Task:
     return task
 
 
+# The derived task whose segments are the scene that predictions of others may give way to
+SCENE = "panoptic"
+
 # Names of fields of boxes, of members of annotations, predictions and a `PredictedImage`, and of lines in the results
-_FIELDS = "labels scores objectness logits bbox mask masks keypoints keypoint_cells parts iscrowd difficult"
+_FIELDS = "labels scores objectness logits bbox mask masks keypoints keypoint_cells parts part_limits iscrowd difficult"
 _MEMBERS = (
     "size image image_id tasks name path seconds clip vocabulary thresholds with_thresholds nbytes draw save stored "
     "to_dict to_json scene prediction outputs known_labels roi_features matched_idxs regression_targets"
@@ -808,8 +825,15 @@ def tasks_of_layout(layout: str) -> dict[str, Task]:
 
 
 def enabled_tasks(cfg: CfgNode) -> list[Task]:
-    """The tasks that a config turns on, in the registry's order."""
-    return [task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)]
+    """The tasks that a config turns on, in the registry's order.
+
+    A derived task is on only where all that it is made of is: a config that turns one of these off need not say so of
+    the tasks behind it.
+    """
+    on = {task.key: task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)}
+    while lacking := [key for key, task in on.items() if task.per == "derived" and not on.keys() >= {*task.requires}]:
+        on = {key: task for key, task in on.items() if key not in lacking}
+    return list(on.values())
 
 
 def with_requirements(keys: Iterable[str], cfg: CfgNode | None = None) -> set[str]:
@@ -875,6 +899,35 @@ def derive_outputs(
             if output is not None:
                 made.outputs[key] = output
     return made
+
+
+def complete_outputs(
+    prediction: ImagePrediction,
+    tasks: Iterable[Task],
+    vocabulary: Vocabulary | None,
+    cfg: CfgNode | None = None,
+) -> ImagePrediction:
+    """What a network predicts, resized to the image, as it is scored, written and shown.
+
+    With the outputs of derived tasks (`derive_outputs`), which are made from what the network said, and then with
+    whatever the options under TEST.JOINT let give way to the segments (`Task.refiner`), in the order of `tasks`.
+    """
+    tasks = list(tasks)
+    made = derive_outputs(prediction, tasks, vocabulary, cfg)
+    if made is prediction or SCENE not in made.outputs:  # nothing to go by, or it has been completed before
+        return made
+    for refine in [task.refiner(cfg) for task in tasks]:
+        if refine is not None:
+            made.outputs.update(refine(made.outputs, vocabulary))
+    return made
+
+
+def scene_problem(option: str, cfg: CfgNode) -> Iterator[str]:
+    """For `Task.check`: an option under TEST.JOINT that is set asks for segments, which nobody makes."""
+    switch = TASKS[SCENE].switch
+    if not getattr(cfg.MODEL, switch):
+        value = cfg.value_of(option)
+        yield f"{option} is {value}, but there are no segments to go by; set MODEL.{switch} True, or leave it out"
 
 
 def metric_text(path: str, value: float, sign: str = "-") -> str:

@@ -69,6 +69,7 @@ def write_report(
     vocabulary: Vocabulary,
     tasks: Mapping[str, DrawnTask],
     interactions: Mapping[str, Any] | None = None,
+    contradictions: Sequence[Sequence[str]] = (),
 ) -> Path:
     """Write the report: one HTML file that needs no other.
 
@@ -81,6 +82,7 @@ def write_report(
         vocabulary: `Vocabulary` that names the labels.
         tasks: {task key: task} of those that examples or `interactions` are of, such as the registry.
         interactions: of the tasks in training, as `Interactions.summary` returns them, or None.
+        contradictions: between the tasks, a table as text, the head first; () where they are not known.
 
     Returns:
         `Path` of the file.
@@ -90,6 +92,8 @@ def write_report(
     parts = [f"<style>{STYLE}</style>", _facts(facts), _results(rows, reports)]
     if interactions is not None:
         parts.append(_interactions(interactions, tasks))
+    if contradictions:
+        parts.append(_contradictions(contradictions))
     if drawn:
         parts.append(f"<details><summary>colours</summary>{legend(vocabulary, drawn)}</details>")
     parts += [_task(report) for report in reports]
@@ -113,6 +117,19 @@ def _results(rows: Sequence[Sequence[str]], reports: Sequence[TaskReport]) -> st
         cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
         body += f"<tr><td>{link}</td>{cells}</tr>\n"
     return f'<section><div class="wide"><table class="figures"><tr>{head}</tr>\n{body}</table></div></section>'
+
+
+def _contradictions(rows: Sequence[Sequence[str]]) -> str:
+    """The table of what the tasks say against each other."""
+    head, *body = (
+        "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
+        for tag, row in zip(("th", *["td"] * len(rows)), rows)
+    )
+    table = f'<div class="wide"><table class="figures">{head}\n{"".join(body)}</table></div>'
+    return (
+        '<section id="consistency"><h2>Consistency</h2><p>Contradictions between the tasks of one image, means over '
+        f"images. Annotations have some as well.</p>{table}</section>"
+    )
 
 
 def _interactions(interactions: Mapping[str, Any], tasks: Mapping[str, DrawnTask]) -> str:

@@ -126,3 +126,15 @@ def test_scores_on_a_list_stand_beside_those_on_all_images(evaluators, tmp_path)
     head, _, line, images = format_table(read).splitlines()
     assert re.split(r"  +", head) == ["task", "metric", "score", "on test_new", "also"]
     assert line.split()[2:5] == ["ODS-F", "40.0", "70.0"] and images == "on test_new: the 2 images of the list"
+
+
+def test_contradictions_have_a_file_and_a_table(evaluators, tmp_path):
+    row = {"name": "cats < dogs", "unit": "share", "definition": "of all", "prediction": 0.125, "ground_truth": None}
+    told = {"images": 5, "figures": [row]}
+    report = EvaluationReport(evaluators, Images(), consistency=told)
+    report.write(tmp_path)
+    assert json.loads((tmp_path / "consistency.json").read_text()) == told
+    text = report.write_page(tmp_path, "A report", [], 0, Answers()).read_text()
+    assert "<td>cats &lt; dogs</td><td>12.5 %</td><td>-</td><td>of all</td>" in text
+    plain = EvaluationReport(evaluators, Images()).write_page(tmp_path, "A report", [], 0, Answers()).read_text()
+    assert "Consistency" not in plain

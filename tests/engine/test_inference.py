@@ -1,5 +1,6 @@
 """The inference loop and the trivial predictor's figures, on one task whose figures can be told by hand."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -11,11 +12,15 @@ from maskrcnn_benchmark.engine.inference import Evaluation, InferenceNetwork, in
 from maskrcnn_benchmark.engine.results import read_results
 from maskrcnn_benchmark.engine.trivial_baseline import kept_metrics, trivial_metrics
 from maskrcnn_benchmark.evaluation.protocols import Protocols
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.dense_map import SemanticMap
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
+from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.classification import CLASSIFICATION
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 LABELS_ALONE = Evaluation([CLASSIFICATION])
@@ -150,3 +155,64 @@ def test_a_figure_that_could_not_be_computed_survives_the_file(tmp_path):
         for _ in range(2)
     ]
     assert all(math.isnan(figure) for figure in figures)
+
+
+class Scenes(torch.utils.data.Dataset):
+    """Two images of 4x2 pixels: a cat on the left half in the sky; on the second nothing is annotated."""
+
+    vocabulary = Vocabulary(image_label_names=("cat", "sky"), thing_names=("cat",), semantic_names=("sky", "cat"))
+
+    def __len__(self):
+        return 2
+
+    def get_img_info(self, index):
+        return {"width": 4, "height": 2, "image_id": index}
+
+    def get_annotations(self, index):
+        if index:
+            return ImageAnnotations((4, 2), image_id=index)
+        cats = BoxList([[0.0, 0, 1, 1]], (4, 2))
+        cats.add_field("labels", torch.ones(1, dtype=torch.int64))
+        left = (torch.arange(4) < 2).to(torch.uint8).repeat(2, 1)
+        cats.add_field("masks", SegmentationMask(left[None], (4, 2), mode="mask"))
+        labels = torch.tensor([1.0, 0])  # nobody mentions the sky
+        return ImageAnnotations((4, 2), cats, semantic=SemanticMap(left), classes=labels, image_id=index)
+
+    def __getitem__(self, index):
+        return torch.full((3, 2, 4), float(index)), self.get_annotations(index), index
+
+
+class CatsWithoutMap(torch.nn.Module):
+    """Finds the cat, but takes everything for sky."""
+
+    def forward(self, images):
+        found = []
+        for _ in images.image_sizes:
+            cats = BoxList([[0.0, 0, 1, 1]], (4, 2))
+            cats.add_field("labels", torch.ones(1, dtype=torch.int64))
+            cats.add_field("scores", torch.tensor([0.9]))
+            cats.add_field("mask", (torch.arange(4) < 2).float().repeat(2, 1)[None, None])
+            semantic = torch.stack([torch.ones(2, 4), torch.zeros(2, 4)])
+            found.append(ImagePrediction((4, 2), cats, ScoreMap(semantic, (4, 2)), classes=torch.tensor([0.9, 0.8])))
+        return found
+
+
+def test_contradictions_of_both_sides_are_written_where_there_are_segments(tmp_path):
+    def collate(batch):
+        images, annotations, indices = zip(*batch)
+        return to_image_list(images), list(annotations), list(indices)
+
+    scenes = torch.utils.data.DataLoader(Scenes(), batch_size=2, collate_fn=collate)
+    network = InferenceNetwork(CatsWithoutMap(), "cpu")
+    Evaluation([TASKS["classification"]]).run(network, scenes, "scenes", tmp_path / "without", {})
+    assert not (tmp_path / "without" / "consistency.json").exists()
+    evaluation = Evaluation([TASKS["classification"], TASKS["panoptic"]])
+    results = evaluation.run(network, scenes, "scenes", tmp_path / "with", {})
+    assert list(results) == ["classification", "panoptic"]
+    told = json.loads((tmp_path / "with" / "consistency.json").read_text())
+    means = {row["name"]: (row["prediction"], row["ground_truth"]) for row in told["figures"]}
+    assert told["images"] == 2
+    assert means["objects off semantic map"] == (1.0, 0.0)
+    assert means["objects without semantic pixel"] == (1.0, 0.0)
+    assert means["segments without label"] == (0.0, 1.0)
+    assert means["occlusion cycles"] == (None, None)

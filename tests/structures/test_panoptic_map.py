@@ -129,3 +129,19 @@ def test_ids_are_colours_by_cocos_formula():
 def test_ids_are_numbered_as_they_are_listed(listed, places, unlisted):
     found, strange = numbered(np.array([[0, 4, 9]], np.int32), listed)
     assert found.tolist() == places and strange == unlisted
+
+
+def test_borders_have_a_pixel_on_either_side():
+    ids = np.array([[1, 1, 2], [1, 1, 1], [0, 1, 1]], np.int32)
+    segments = PanopticMap.of_rows(ids, [(SKY, NO_OBJECT, 1.0, False), (DOG, 0, 0.9, False)])
+    assert segments.borders().tolist() == [[False, True, True], [True, False, True], [True, True, False]]
+    whole = PanopticMap.of_rows(np.zeros((2, 2), np.int32), [])
+    assert not whole.borders().any()
+
+
+def test_names_are_supported_by_segments_with_a_pixel():
+    segments = PanopticMap.of_rows(
+        np.array([[1, 1]], np.int32), [(KITE, 0, 1.0, False), (GRASS, NO_OBJECT, 1.0, False)]
+    )
+    here, possible = segments.supports(("grass", "kite", "boat"), VOCABULARY)
+    assert here.tolist() == [False, True, False] and possible.tolist() == [True, True, False]

@@ -8,6 +8,7 @@ import torch
 from pycocotools import mask as rle
 
 from maskrcnn_benchmark.layers.mask_paste import integer_boxes
+from maskrcnn_benchmark.structures.segment_limits import SegmentLimits
 from maskrcnn_benchmark.utils.compiled import compiled
 
 _FIRST_BUFFER = 4096
@@ -45,6 +46,24 @@ class PartRuns:
         last = np.searchsorted(self.boxes, order, side="right")
         _paint(canvas, first, last, self.labels, self.starts, self.ends)
         return np.ascontiguousarray(canvas.reshape(width, height).T)
+
+    def pixels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(detection, part label, pixel) of all pixels in runs, in their order: int64 [P] each."""
+        lengths = self.ends - self.starts
+        first = np.repeat(self.starts - np.append(0, np.cumsum(lengths)[:-1]), lengths)
+        return np.repeat(self.boxes, lengths), np.repeat(self.labels, lengths), first + np.arange(len(first))
+
+    def within(self, limits: SegmentLimits | None) -> "PartRuns":
+        """Without the pixels where `limits` of the detections says that they are not; themselves without limits."""
+        if limits is None or not len(self.boxes):
+            return self
+        boxes, labels, pixels = self.pixels()
+        inside = limits.are_inside(boxes, pixels)
+        boxes, labels, pixels = boxes[inside], labels[inside], pixels[inside]
+        apart = [np.diff(values, prepend=-2) != step for values, step in ((boxes, 0), (labels, 0), (pixels, 1))]
+        first = np.flatnonzero(np.any(apart, axis=0))
+        last = np.append(first[1:], len(pixels))[: len(first)] - 1
+        return PartRuns(self.size, boxes[first], labels[first], pixels[first], pixels[last] + 1)
 
     def encode(self) -> list[tuple[int, int, dict]]:
         """Run-length codes: list of (detection, part label, {"size": [h, w], "counts": bytes}), in ascending order."""

@@ -7,6 +7,8 @@ from pycocotools import mask as rle
 
 from maskrcnn_benchmark.evaluation.parts.runs import paste_part_runs
 from maskrcnn_benchmark.layers.mask_paste import paste_parts
+from maskrcnn_benchmark.structures.panoptic_map import PanopticMap
+from maskrcnn_benchmark.structures.segment_limits import SegmentLimits
 
 SIZE = (60, 45)
 
@@ -66,3 +68,34 @@ def test_background_and_boxes_outside_of_the_image_give_nothing():
 def test_as_many_maps_as_boxes_are_needed():
     with pytest.raises(ValueError, match="3 part maps for 2 boxes"):
         paste_part_runs(torch.zeros(3, 2, 7, 7), torch.zeros(2, 4), SIZE)
+
+
+def test_the_pixels_of_runs_are_those_of_their_maps():
+    parts, boxes = random_parts(6, 4, seed=3)
+    found = np.zeros((6, 60, 45), np.uint8)
+    owners, labels, pixels = paste_part_runs(parts, boxes, SIZE).pixels()
+    found.reshape(6, -1)[owners, pixels] = labels
+    assert (found.transpose(0, 2, 1) == each_alone(parts, boxes)).all()
+
+
+def test_within_limits_each_detection_ends_with_its_segment():
+    parts, boxes = random_parts(6, 4, seed=4)
+    ids = np.random.default_rng(0).integers(0, 4, (9, 12)).repeat(5, 0).repeat(5, 1).astype(np.int32)
+    segments = PanopticMap.of_rows(ids, [(0, row, 1.0, False) for row in (4, 0, 2)])
+    limits = SegmentLimits.of(segments, torch.tensor([True, True, True, True, True, False]))
+    runs = paste_part_runs(parts, boxes, SIZE)
+    within = runs.within(limits)
+    expected = []
+    for k, labels in enumerate(each_alone(parts, boxes)):
+        number = {4: 1, 0: 2, 2: 3}.get(k, -1)
+        expected.append(labels if k == 5 else np.where(ids == number, labels, 0))
+    assert [within.label_map(np.array([k])).tolist() for k in range(6)] == [labels.tolist() for labels in expected]
+    assert [(box, label, rle.decode(code).sum()) for box, label, code in within.encode()] == [
+        (box, label, (labels == label).sum())
+        for box, labels in enumerate(expected)
+        for label in range(1, 4)
+        if (labels == label).any()
+    ]
+    assert runs.within(None) is runs
+    none = runs.within(limits[torch.full((6,), 1)])
+    assert len(none.boxes) == 0 and none.encode() == []
