@@ -64,14 +64,16 @@ def on_page_content(content, page, config, files):
 def task_table(task):
     """HTML table of a task's row: its switch, losses, headline metric, and its weight in the recipes."""
     name = task.key.upper()
+    weighted = f"<code>MULTITASK.LOSS_WEIGHTS.{name}</code>: "
     weights = {"default": default_cfg, **{title: _recipe(file) for title, file in RECIPES.items()}}
-    shown = ", ".join(f"{title} {node.MULTITASK.LOSS_WEIGHTS[name]:g}" for title, node in weights.items())
+    if task.losses:
+        weighted += ", ".join(f"{title} {node.MULTITASK.LOSS_WEIGHTS[name]:g}" for title, node in weights.items())
     alone = ", ".join(f"<code>configs/detail/{file.name}</code>" for file in _alone(task))
     rows = {
         "key": f"<code>{task.key}</code>",
         "switch": f"<code>MODEL.{task.switch}</code>",
-        "losses": ", ".join(f"<code>{loss}</code>" for loss in task.losses),
-        "weight": f"<code>MULTITASK.LOSS_WEIGHTS.{name}</code>: {shown}",
+        "losses": ", ".join(f"<code>{loss}</code>" for loss in task.losses) or "none: it is derived",
+        "weight": weighted if task.losses else "",
         "headline metric": task.headline,
         "alone": alone,
     }

@@ -63,6 +63,7 @@ class ResultWriter(PredictionWriter):
         images = PredictedImages(vocabulary)
         super().__init__(folder, images, [TASKS[key] for key in tasks], names=images.ids)
         self._encodings: dict[str, str] = {}
+        self._legend: dict[str, Any] = {}
         self._known_images: list[dict[str, Any]] = []
         self._known = self._read_lists()
 
@@ -89,7 +90,7 @@ class ResultWriter(PredictionWriter):
 
     def _describe(self):
         legend = super()._describe()
-        return {**legend, "encodings": {**self._encodings, **legend["encodings"]}}
+        return {**self._legend, **legend, "encodings": {**self._encodings, **legend["encodings"]}}
 
     def _read_lists(self):
         """(file, rows that the folder holds) of each list."""
@@ -98,11 +99,14 @@ class ResultWriter(PredictionWriter):
             return []
         remedy = "choose another folder, or remove it"
         theirs = read_small_json(classes, remedy)
-        ours = json.loads(json.dumps(describe(self.dataset, ())))
+        named = [task for task in TASKS.values() if task.has_names(self.dataset.vocabulary)]
+        least, ours = (json.loads(json.dumps(describe(self.dataset, tasks))) for tasks in ((), named))
         encodings = theirs.get("encodings") if isinstance(theirs, dict) else None
-        if not isinstance(encodings, dict) or {**theirs, "encodings": {}} != ours:
+        legend = {} if encodings is None else {name: value for name, value in theirs.items() if name != "encodings"}
+        is_whole = least.keys() - {"encodings"} <= legend.keys()  # and may describe files of further tasks
+        if not isinstance(encodings, dict) or not is_whole or any(ours.get(k) != v for k, v in legend.items()):
             raise UserError(f"{self.folder} holds predictions that are numbered in another way; choose another folder")
-        self._encodings = encodings
+        self._encodings, self._legend = encodings, legend
         known = []
         for file in self._lists():
             path = self.folder / file.name

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 360  # seconds, of a machine that does other things as well
 FEWER = (
     *("MODEL.MASK_ON", False, "MODEL.KEYPOINT_ON", False, "MODEL.PART_ON", False, "MODEL.OCCLUSION_ON", False),
+    *("MODEL.PANOPTIC_ON", False, "MODEL.PART_PANOPTIC_ON", False, "MODEL.OCCLUSION_ORDER_ON", False),
     *("INPUT.MIN_SIZE_TEST", 64),
 )
 

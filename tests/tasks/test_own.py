@@ -42,7 +42,7 @@ def yaml_without(missing, folder):
     """The mini config, with tiny layers, that does not speak of a task."""
     text = (ROOT / "configs" / "detail" / "mini_R_18_FPN.yaml").read_text()
     name = missing.upper()
-    text = re.sub(rf"^ *{name}(_ON)?:.*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(rf"^ *{name}(_ORDER)?(_ON)?:.*\n", "", text, flags=re.MULTILINE)
     text = re.sub(rf"^  ROI_{name}_HEAD:\n(    .*\n)+", "", text, flags=re.MULTILINE)
     assert name not in text
     path = folder / "seven.yaml"

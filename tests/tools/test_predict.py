@@ -72,7 +72,7 @@ def test_a_folder_with_a_damaged_file(run, shots, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected", "size"),
     [
-        (["--show", "grid"], ["a.jpg"], (3 * 490 + 10, 3 * (360 + 36 + 10) + 10 + 126)),  # legends below
+        (["--show", "grid"], ["a.jpg"], (3 * 490 + 10, 4 * (360 + 42 + 36 + 10) + 10)),  # legends below
         (["--show", "grid", "--tasks", "semantic"], ["a.jpg"], (2 * 490 + 10, 360 + 36 + 20)),
         (["--show", "panels", "--tasks", "part,semantic"], ["a_part.jpg", "a_semantic.jpg"], (480, 360 + 42)),
         (["--scale", "1"], ["a.jpg"], (80, 60)),
@@ -108,8 +108,9 @@ def test_a_scene_is_in_the_json_as_well(run, shots, tmp_path):
 def test_answers_to_score(run, shots, tmp_path):
     folder = tmp_path / "answers"
     run(shots / "a.png", "--save-answers", folder, "--show", "none")
-    status, screen, _ = run(shots / "b.png", "--save-answers", folder, "--show", "none")
-    assert status == 0 and screen.endswith(f"in {folder}")
+    status, screen, errors = run(shots / "b.png", "--save-answers", folder, "--show", "none")
+    assert status == 0, errors
+    assert screen.endswith(f"in {folder}")
     assert {row["image_id"] for row in json.loads((folder / "bbox.json").read_text())} == {"a", "b"}
     assert {"detection", "semantic", "occlusion"} <= set(find_predictions(folder, TASKS.values()))
 
@@ -142,9 +143,9 @@ def test_a_picture_never_takes_the_place_of_its_photograph(run, shots, tmp_path)
 def test_options_of_the_config_follow_the_sources(run, shots, tmp_path):
     status, _, errors = run(shots / "a.png", "MODEL.MASK_ONN", "False")
     assert status == 2 and "MODEL.MASK_ONN" in errors and "MODEL.MASK_ON?" in errors
-    options = ["MODEL.MASK_ON", "False", "--json", "--show", "none", "--output", tmp_path / "o"]
+    options = ["MODEL.KEYPOINT_ON", "False", "--json", "--show", "none", "--output", tmp_path / "o"]
     assert run(shots / "a.png", *options)[0] == 0
-    assert "instance" not in json.loads((tmp_path / "o" / "a.json").read_text())["answers"]
+    assert "keypoint" not in json.loads((tmp_path / "o" / "a.json").read_text())["answers"]
 
 
 @pytest.mark.parametrize(
