@@ -23,7 +23,7 @@ ROOMS = "|".join(path.name for path in (ROOT / "maskrcnn_benchmark").iterdir() i
 FILES = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
 MODULE = re.compile(rf"(?<![\w/.])(?:maskrcnn_benchmark/)?((?:{ROOMS})/[\w/]+\.py)\b")
 # The page about a ninth task speaks of the options that its example adds
-ADDED = re.compile(r"FOCUS")
+ADDED = re.compile(r"FOCUS|RELATIVE")
 
 
 def name_of(page):
