@@ -11,11 +11,13 @@ import numpy as np
 from PIL import Image
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.layers.panoptic_merge import MergeRules
 from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
 from maskrcnn_benchmark.predict.scene import LARGEST_IN_JSON, Scene
 from maskrcnn_benchmark.predict.video import Clip
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.consistency import consistency
 from maskrcnn_benchmark.tasks.panoptic import PANOPTIC
 from maskrcnn_benchmark.tasks.scene import with_derived
 from maskrcnn_benchmark.tasks.task import TASKS, Task, complete_outputs
@@ -152,6 +154,16 @@ class PredictedImage:
         if threshold not in self._scenes:
             self._scenes = {threshold: Scene.of(self._whole, self.vocabulary, threshold)}
         return self._scenes[threshold]
+
+    @property
+    def consistency(self) -> dict[str, float | None]:
+        """Where the tasks contradict each other: {name: value} of `tasks.consistency.FIGURES`.
+
+        None where a task is not predicted or there is nothing to take a share of; thresholds are those of an
+        evaluation.
+        """
+        least = MergeRules().score if self._cfg is None else self._cfg.TEST.PANOPTIC.SCORE_THRESH
+        return consistency(self._whole, self.vocabulary, least)
 
     @cached_property
     def _whole(self) -> ImagePrediction:

@@ -759,7 +759,7 @@ SCENE = "panoptic"
 _FIELDS = "labels scores objectness logits bbox mask masks keypoints keypoint_cells parts part_limits iscrowd difficult"
 _MEMBERS = (
     "size image image_id tasks name path seconds clip vocabulary thresholds with_thresholds nbytes draw save stored "
-    "to_dict to_json scene prediction outputs known_labels roi_features matched_idxs regression_targets"
+    "to_dict to_json scene consistency prediction outputs known_labels roi_features matched_idxs regression_targets"
 )
 _LINES = "box_proposal delta_m interactions"
 RESERVED_KEYS = frozenset(

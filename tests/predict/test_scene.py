@@ -225,6 +225,9 @@ def test_a_predicted_image_has_it_though_the_derived_tasks_are_off():
     predicted = PredictedImage(IMAGE, prediction(), VOCABULARY, KEYS)
     assert [str(s).split()[0] for s in predicted.scene] == ["person", "horse", "grass"]
     assert predicted.scene is predicted.scene and predicted.panoptic is None
+    told = predicted.consistency
+    assert (told["objects without segment"], told["occlusion cycles"]) == (0, 0)
+    assert told["boundary elsewhere"] is told["labels without segment"] is None  # not predicted
     few = predicted.with_thresholds({"panoptic": 0.85}).scene
     assert [s.name for s in few] == ["person", "grass"] and few[0].in_front_of == {}
     assert not few.parts[:, 20:].any()
