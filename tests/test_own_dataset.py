@@ -48,7 +48,8 @@ def test_its_annotations_agree_with_one_another():
             extent = columns.min(), rows.min(), columns.max(), rows.max()
             assert (left, top, right, bottom) == tuple(float(side) for side in extent)
             assert (annotations.semantic.labels[mask] == label).all()
-        assert annotated_tasks(dataset[index][1]) == {"detection", "instance", "semantic"}
+        derived = {"panoptic", "part_panoptic"}
+        assert annotated_tasks(dataset[index][1]) == {"detection", "instance", "semantic", *derived}
 
 
 def test_names_of_the_package_are_known_as_before(tmp_path):

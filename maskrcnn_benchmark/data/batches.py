@@ -61,20 +61,23 @@ class Batches:
 
     def __enter__(self) -> "Batches":
         kill_workers_at_exit()
+        others = set(multiprocessing.active_children())
         try:
             with told_of_limits(REMEDY):
                 _try_locks(self.loader)
                 self._iterator = iter(self.loader)
+            self._processes = _workers_of(self._iterator)
+            if self._processes:
+                arguments = self._iterator, self._wanted, self._taken
+                threading.Thread(target=_take, args=arguments, name="batches", daemon=True).start()
+            return self
         except RuntimeError as error:  # the first batches are asked for already, and a worker may have ended since
             told = _loss_in_words(error)
             if told is None:
                 raise
+            with _deaf_to_ends_of_children():  # another that ends would raise the next error, anywhere
+                end_processes([child for child in multiprocessing.active_children() if child not in others])
             raise told from None
-        self._processes = _workers_of(self._iterator)
-        if self._processes:
-            arguments = self._iterator, self._wanted, self._taken
-            threading.Thread(target=_take, args=arguments, name="batches", daemon=True).start()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._wanted.put(False)

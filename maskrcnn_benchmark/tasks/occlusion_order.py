@@ -61,6 +61,7 @@ class OcclusionOrderTask(Task):
     comment = "Task: which objects are in front of which, made of masks and occlusion edges, without parameters"
     headline = "occluded-accuracy"
     per = "derived"
+    follows = True
     requires = ("detection", "instance", "occlusion")
 
     def options(self) -> list[Option]:

@@ -78,6 +78,7 @@ class Panoptic(Task):
     comment = "Task: panoptic segmentation, made of masks and the semantic map, without parameters"
     headline = "PQ"
     per = "derived"
+    follows = True
     requires = ("detection", "instance", "semantic")
 
     def options(self) -> list[Option]:

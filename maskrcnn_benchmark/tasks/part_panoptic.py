@@ -72,6 +72,7 @@ class PartPanoptic(Task):
     comment = "Task: part-aware panoptic segmentation, made of panoptic segmentation and parts, without parameters"
     headline = "PartPQ"
     per = "derived"
+    follows = True
     requires = ("panoptic", "part")
 
     def options(self) -> list[Option]:

@@ -69,6 +69,7 @@ class Task:
         per: "image": a label and an output per image; "region": a field of every object, in labels and outputs alike;
             "derived": an output that is made from those of other tasks, without parameters or losses.
         requires: keys of the tasks whose outputs this one's may be made from or attached to, see `requirements`.
+        follows: whether it is off where a task that it requires is; else such a config is an error.
         scored_with: keys of other tasks whose labels its metrics read as well, whether or not those are predicted.
         iou_type: what the original library calls it, "" for tasks that it does not have.
         weights_option: the option with the weights of its classes in its loss, in the range that
@@ -87,6 +88,7 @@ class Task:
     parameter_prefixes: tuple[str, ...] = ()
     per: Literal["image", "region", "derived"] = "image"
     requires: tuple[str, ...] = ()
+    follows: bool = False
     scored_with: tuple[str, ...] = ()
     iou_type: str = ""
     weights_option: str = ""
@@ -827,11 +829,11 @@ def tasks_of_layout(layout: str) -> dict[str, Task]:
 def enabled_tasks(cfg: CfgNode) -> list[Task]:
     """The tasks that a config turns on, in the registry's order.
 
-    A derived task is on only where all that it is made of is: a config that turns one of these off need not say so of
-    the tasks behind it.
+    One that `follows` is on only where all that it is made of is: a config that turns one of these off need not say so
+    of the tasks behind it.
     """
     on = {task.key: task for task in TASKS.values() if getattr(cfg.MODEL, task.switch)}
-    while lacking := [key for key, task in on.items() if task.per == "derived" and not on.keys() >= {*task.requires}]:
+    while lacking := [key for key, task in on.items() if task.follows and not on.keys() >= {*task.requires}]:
         on = {key: task for key, task in on.items() if key not in lacking}
     return list(on.values())
 

@@ -272,7 +272,7 @@ def test_a_catalog_written_for_the_original_is_asked_as_the_original_did(origina
         ("absent", r"catalog\.py: unknown data set 'absent'"),
         (
             "other",
-            r"catalog\.py: data set 'other' has the unknown factory 'OtherDataset'; there are COCODataset, Pascal",
+            r"catalog\.py: data set 'other' has the unknown factory 'OtherDataset'; there are COCODataset, COCOPano",
         ),
         ("strange", r"catalog\.py: data set 'strange': COCODataset .*'colour'"),
         ("nothing", r"catalog\.py: DatasetCatalog\.get\('nothing'\) must return"),

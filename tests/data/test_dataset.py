@@ -163,7 +163,7 @@ def test_a_label_per_region_goes_with_its_object(tmp_path):
 
 def test_a_label_per_region_in_detail_knows_its_records(tiny):
     dataset = opened(tiny)
-    assert dataset.tasks == {*EIGHT, "depth", "side"}
+    assert dataset.tasks == {*EIGHT, "panoptic", "part_panoptic", "occlusion_order", "depth", "side"}
     objects = dataset.get_annotations(1).instances
     assert objects.get_field("side")[:, 1].tolist() == [4, 5]
     assert dataset.get_annotations(2).instances is None and "side" not in dataset.tasks_of(2)

@@ -25,6 +25,7 @@ def own_methods(monkeypatch):
     for registry, entries in zip((WEIGHTINGS, AGGREGATIONS), before):
         registry.clear()
         registry.update(entries)
+    cfg.remove(cfg.record_of("MULTITASK.RELATIVE.RATE"))
 
 
 class Network(torch.nn.Module):

@@ -12,7 +12,8 @@ from maskrcnn_benchmark.structures.keypoint import PersonKeypoints
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.tasks.task import annotated_tasks, tasks_of_layout
 
-TASKS = tasks_of_layout("detail")  # the eight of PASCAL in Detail
+DERIVED = {"panoptic", "part_panoptic", "occlusion_order"}
+TASKS = {*tasks_of_layout("detail"), *DERIVED}  # the eight of PASCAL in Detail, and those made of them
 
 # Coordinates of which a mirror rounds none
 FRACTIONS = st.integers(-(2**20), 2**20).map(lambda number: number / 1024)

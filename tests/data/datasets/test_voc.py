@@ -99,7 +99,8 @@ def test_semantic_map_has_the_background_and_ignores_the_void(root):
 
 def test_an_image_that_is_not_segmented_is_not_annotated_with_masks(root):
     dataset = PascalVOCDataset(root, "train")
-    assert annotated_tasks(dataset.get_annotations(0)) == {"detection", "instance", "semantic"}
+    derived = {"panoptic", "part_panoptic"}
+    assert annotated_tasks(dataset.get_annotations(0)) == {"detection", "instance", "semantic", *derived}
     annotations = dataset.get_annotations(1)
     assert annotated_tasks(annotations) == {"detection"} and annotations.semantic is None
     assert annotations.instances.bbox.tolist() == [[14, 4, 19, 11]]  # what sticks out of the image is cut off

@@ -122,7 +122,7 @@ def test_a_file_that_changed_is_read_again_and_splits_share_one(tiny, content):
 
 def test_annotations_alone_need_no_images(tiny):
     dataset = DetailDataset(tiny / "annotations.json", None, "train")
-    assert annotated_tasks(dataset.get_annotations(0)) == set(TASKS)
+    assert annotated_tasks(dataset.get_annotations(0)) >= set(TASKS)
     with pytest.raises(UserError, match=r"annotations.json was opened without a folder of images"):
         dataset[0]
 
