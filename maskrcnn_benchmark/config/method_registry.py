@@ -8,7 +8,7 @@ from maskrcnn_benchmark.utils.registry import Registry
 
 
 class MethodRegistry(Registry):
-    """A `Registry` of classes; the `options` of each, records, are added to the global config as it is registered.
+    """A `Registry` of classes, whose `options`, if any, join the global config as they are registered.
 
     Args:
         kind, option: as `Registry` takes them.
@@ -22,5 +22,5 @@ class MethodRegistry(Registry):
     def register(self, name: str, module: Any = None) -> Any:
         """As `Registry.register`. A `ValueError`, too, where another option has the name of one of the method's."""
         if module is not None and name not in self:
-            add_options(section(self.title, *module.options))
+            add_options(section(self.title, *getattr(module, "options", ())))
         return super().register(name, module)

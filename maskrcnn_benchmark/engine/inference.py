@@ -27,7 +27,6 @@ from maskrcnn_benchmark.engine.scoring import ScoringPool
 from maskrcnn_benchmark.evaluation.coco.summaries import summaries
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator, build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import Protocols, build_protocols
-from maskrcnn_benchmark.layers.panoptic_merge import MergeRules
 from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
@@ -225,8 +224,7 @@ class Evaluation:
         evaluators = build_evaluators(self.tasks, dataset.vocabulary, self.protocols)
         if isinstance(network.augmentation, DenseAugmentation):
             network.augmentation.name_views(evaluators)
-        least = MergeRules().score if self.cfg is None else self.cfg.TEST.PANOPTIC.SCORE_THRESH
-        consistency = consistency_evaluator(evaluators, dataset.vocabulary, least)
+        consistency = consistency_evaluator(evaluators, dataset.vocabulary, self.cfg)
         asked = evaluators if consistency is None else {**evaluators, CONSISTENCY: consistency}
         with (
             _writer(folder, dataset, self.tasks) as writer,

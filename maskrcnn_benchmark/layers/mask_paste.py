@@ -39,6 +39,22 @@ def paste_masks(
     return pasted
 
 
+def masks_in_image(masks: torch.Tensor, boxes: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Predicted masks as pixels of the image, whether or not the network has pasted them (POSTPROCESS_MASKS).
+
+    Args:
+        masks: [N, 1, height, width] as large as the image, above a half where the object is; or what `paste_masks`
+            takes.
+        boxes, size: as `paste_masks` takes them.
+
+    Returns:
+        bool [N, height, width].
+    """
+    if tuple(masks.shape[-2:]) == (size[1], size[0]):
+        return masks[:, 0] > 0.5
+    return paste_masks(masks, boxes, size)
+
+
 def paste_soft_masks(masks: torch.Tensor, boxes: torch.Tensor, size: Sequence[int], padding: int = 1) -> torch.Tensor:
     """As `paste_masks`, but the probabilities themselves, as uint8 [N, height, width] in 0..255."""
     width, height = size

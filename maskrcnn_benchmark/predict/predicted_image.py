@@ -11,14 +11,13 @@ import numpy as np
 from PIL import Image
 from yacs.config import CfgNode
 
-from maskrcnn_benchmark.layers.panoptic_merge import MergeRules
 from maskrcnn_benchmark.predict.result_files import ResultWriter, image_entry
 from maskrcnn_benchmark.predict.scene import LARGEST_IN_JSON, Scene
 from maskrcnn_benchmark.predict.video import Clip
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.consistency import consistency
-from maskrcnn_benchmark.tasks.panoptic import PANOPTIC
+from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, merge_rules
 from maskrcnn_benchmark.tasks.scene import with_derived
 from maskrcnn_benchmark.tasks.task import TASKS, Task, complete_outputs
 from maskrcnn_benchmark.utils.errors import UserError
@@ -162,8 +161,7 @@ class PredictedImage:
         None where a task is not predicted or there is nothing to take a share of; thresholds are those of an
         evaluation.
         """
-        least = MergeRules().score if self._cfg is None else self._cfg.TEST.PANOPTIC.SCORE_THRESH
-        return consistency(self._whole, self.vocabulary, least)
+        return consistency(self._whole, self.vocabulary, merge_rules(self._cfg).score)
 
     @cached_property
     def _whole(self) -> ImagePrediction:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+from yacs.config import CfgNode
 
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
-from maskrcnn_benchmark.evaluation.parts.runs import paste_part_runs
 from maskrcnn_benchmark.evaluation.scores import Scores
-from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.layers.mask_paste import masks_in_image
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
@@ -25,9 +25,11 @@ from maskrcnn_benchmark.structures.occlusion_order import OcclusionOrder
 from maskrcnn_benchmark.structures.panoptic_map import PanopticClasses, PanopticMap
 from maskrcnn_benchmark.structures.pasting import persons_of
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.occlusion_order import OCCLUSION_ORDER
+from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, merge_rules
+from maskrcnn_benchmark.tasks.part import part_runs
 
 CONSISTENCY = "consistency"
-PANOPTIC = "panoptic"  # key of the derived task without which there are no segments to compare with
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,10 @@ class _Facts:
 def _predicted(prediction: ImagePrediction, vocabulary: Vocabulary, score_threshold: float) -> _Facts:
     outputs, size = prediction.outputs, prediction.size
     found: dict[str, Any] = {}
-    if PANOPTIC in outputs:
-        found["segments"] = outputs[PANOPTIC].value
-    if "occlusion_order" in outputs:
-        found["in_front"] = outputs["occlusion_order"].value.in_front
+    if PANOPTIC.key in outputs:
+        found["segments"] = outputs[PANOPTIC.key].value
+    if OCCLUSION_ORDER.key in outputs:
+        found["in_front"] = outputs[OCCLUSION_ORDER.key].value.in_front
     if prediction.semantic is not None:
         found["semantic"] = prediction.semantic.resize(size).labels.cpu().numpy()
     if prediction.classes is not None:
@@ -145,17 +147,14 @@ def _predicted(prediction: ImagePrediction, vocabulary: Vocabulary, score_thresh
         return _Facts(**found)
     rows = (objects.get_field("scores") >= score_threshold).nonzero()[:, 0]
     few = objects[rows]
-    masks = few.get_field("mask")
-    is_pasted = tuple(masks.shape[-2:]) == size[::-1]
-    pasted = (masks[:, 0] > 0.5 if is_pasted else paste_masks(masks, few.region_corners(), size)).cpu().numpy()
+    pasted = masks_in_image(few.get_field("mask"), few.region_corners(), size).cpu().numpy()
     labels = few.get_field("labels").cpu().numpy()
     found.update(rows=rows.cpu().numpy(), labels=labels, masks=pasted)
     if prediction.part_map is not None:
         part_map = prediction.part_map.resize(size).labels.cpu().numpy()
         found["parts_outside"] = _off_their_class(part_map, pasted, labels, vocabulary)
     elif few.has_field("parts"):
-        runs = paste_part_runs(few.get_field("parts"), few.region_corners(), size)
-        owners, _, pixels = runs.within(few.get_field("part_limits") if few.has_field("part_limits") else None).pixels()
+        owners, _, pixels = part_runs(few, few.region_corners(), size).pixels()
         columns, lines = np.divmod(pixels, size[1])
         found["parts_outside"] = ~pasted[owners, lines, columns]
     if few.has_field("keypoints"):
@@ -340,10 +339,16 @@ class ConsistencyEvaluator(Evaluator):
 
 
 def consistency_evaluator(
-    keys: Iterable[Hashable], vocabulary: Vocabulary, score_threshold: float
+    keys: Iterable[Hashable], vocabulary: Vocabulary, cfg: CfgNode | None
 ) -> ConsistencyEvaluator | None:
-    """The evaluator where `PANOPTIC` is among the keys of the tasks that are predicted, else None: no cost."""
-    return ConsistencyEvaluator(vocabulary, score_threshold) if PANOPTIC in set(keys) else None
+    """The evaluator where panoptic segmentation is among the keys of predicted tasks, else None: no cost.
+
+    Args:
+        keys: of the tasks that are predicted.
+        vocabulary: the data set's names.
+        cfg: the options of derived tasks; None for their defaults.
+    """
+    return ConsistencyEvaluator(vocabulary, merge_rules(cfg).score) if PANOPTIC.key in set(keys) else None
 
 
 def consistency_rows(told: Mapping[str, Any]) -> list[Sequence[str]]:

@@ -30,7 +30,7 @@ from maskrcnn_benchmark.evaluation.detail_toolkit import ToolkitInstanceEvaluato
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.protocols import DETAIL_TOOLKIT, Protocols
 from maskrcnn_benchmark.evaluation.trivial import ObjectMeans
-from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.layers.mask_paste import masks_in_image
 from maskrcnn_benchmark.modeling.roi_heads.mask_head.mask_head import ROIMaskHead, build_roi_mask_head
 from maskrcnn_benchmark.modeling.roi_heads.regions import Detections
 from maskrcnn_benchmark.prediction_files.as_prediction import bitmaps, decode_objects
@@ -234,11 +234,7 @@ class Instance(Task):
         instances = self.output(prediction, "detection")
         if len(instances) == 0:
             return []
-        masks, (width, height) = instances.get_field("mask"), instances.size
-        if tuple(masks.shape[-2:]) == (height, width):
-            pasted = masks[:, 0] > 0.5  # the network has pasted them itself (POSTPROCESS_MASKS)
-        else:
-            pasted = paste_masks(masks, instances.region_corners(), instances.size, threshold=0.5, padding=1)
+        pasted = masks_in_image(instances.get_field("mask"), instances.region_corners(), instances.size)
         return predicted_rows(instances, "segmentation", encode(pasted.cpu().numpy()))
 
     def files(self) -> tuple[ListFile, ...]:
@@ -295,11 +291,7 @@ class Instance(Task):
         if self.content(prediction) is None:
             return None
         objects = best_first(prediction.instances, threshold)
-        masks = objects.get_field("mask")
-        if tuple(masks.shape[-2:]) == prediction.size[::-1]:
-            masks = masks[:, 0] > 0.5  # the network pasted them itself (POSTPROCESS_MASKS)
-        else:
-            masks = paste_masks(masks, objects.region_corners(), prediction.size)
+        masks = masks_in_image(objects.get_field("mask"), objects.region_corners(), prediction.size)
         return Masks.of(objects, vocabulary, masks=masks)
 
     # Export -----------------------------------------------------------------------------------------------------------

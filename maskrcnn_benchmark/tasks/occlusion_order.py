@@ -14,7 +14,7 @@ from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.occlusion_order import OcclusionOrderEvaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
-from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.layers.mask_paste import masks_in_image
 from maskrcnn_benchmark.prediction_files.order_file import OrderFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.computed import Computed
@@ -211,11 +211,7 @@ def _order(least_score: float, rules: OrderRules, objects: BoxList, occlusion: A
     scores = objects.get_field("scores").cpu().numpy().astype(np.float64)
     rows = np.flatnonzero(scores >= least_score)
     few = objects[rows.tolist()]
-    masks = few.get_field("mask")
-    if tuple(masks.shape[-2:]) == objects.size[::-1]:
-        masks = masks[:, 0] > 0.5  # the network pasted them itself (POSTPROCESS_MASKS)
-    else:
-        masks = paste_masks(masks, few.region_corners(), objects.size)
+    masks = masks_in_image(few.get_field("mask"), few.region_corners(), objects.size)
     bitmaps = masks.cpu().numpy()
     strength, *direction = occlusion.resize(objects.size).scores.float().cpu().numpy()
     places = np.flatnonzero(strength >= rules.strength)

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.config.options import Option, section
 from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.evaluation.panoptic.quality import PanopticEvaluator
 from maskrcnn_benchmark.evaluation.protocols import Protocols
-from maskrcnn_benchmark.layers.mask_paste import paste_masks
+from maskrcnn_benchmark.layers.mask_paste import masks_in_image
 from maskrcnn_benchmark.layers.panoptic_merge import MergeRules, merge_panoptic
 from maskrcnn_benchmark.prediction_files.segments import SegmentFile
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -135,7 +135,7 @@ class Panoptic(Task):
 
     def deriver(self, cfg: CfgNode | None) -> Callable[[Mapping[str, Any], Vocabulary | None], Any]:
         """The `Computed` `PanopticMap`; None where the names of the classes are not known."""
-        return partial(_derive, _DEFAULTS if cfg is None else merge_rules(cfg))
+        return partial(_derive, merge_rules(cfg))
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
@@ -223,8 +223,10 @@ def reaching(segments: PanopticMap, threshold: float) -> PanopticMap:
     return segments if reach.all() else segments.take(reach)
 
 
-def merge_rules(cfg: CfgNode) -> MergeRules:
-    """The rules that the options under TEST.PANOPTIC say."""
+def merge_rules(cfg: CfgNode | None) -> MergeRules:
+    """The rules that the options under TEST.PANOPTIC say; None for their defaults."""
+    if cfg is None:
+        return _DEFAULTS
     node = cfg.TEST.PANOPTIC
     return MergeRules(node.SCORE_THRESH, node.OVERLAP_THRESH, node.STUFF_SHARE)
 
@@ -243,11 +245,7 @@ def _merge(rules: MergeRules, objects: BoxList, semantic: Any, classes: Panoptic
     scores = objects.get_field("scores").cpu().numpy().astype(np.float64)
     chosen = np.flatnonzero(scores >= rules.score)  # the others need no masks of the image's size
     few = objects[chosen.tolist()]
-    masks = few.get_field("mask")
-    if tuple(masks.shape[-2:]) == objects.size[::-1]:
-        masks = masks[:, 0] > 0.5  # the network pasted them itself (POSTPROCESS_MASKS)
-    else:
-        masks = paste_masks(masks, few.region_corners(), objects.size)
+    masks = masks_in_image(few.get_field("mask"), few.region_corners(), objects.size)
     kinds = classes.of_label[few.get_field("labels").cpu().numpy()]
     labels = semantic.resize(objects.size).labels.cpu().numpy()
     is_stuff = ~classes.is_thing[: classes.num_semantic]

@@ -926,10 +926,11 @@ def complete_outputs(
 
 def scene_problem(option: str, cfg: CfgNode) -> Iterator[str]:
     """For `Task.check`: an option under TEST.JOINT that is set asks for segments, which nobody makes."""
-    switch = TASKS[SCENE].switch
-    if not getattr(cfg.MODEL, switch):
+    scene = TASKS[SCENE]
+    if scene not in enabled_tasks(cfg):
+        wanted = ", ".join(f"MODEL.{task.switch}" for task in (scene, *(TASKS[key] for key in scene.requires)))
         value = cfg.value_of(option)
-        yield f"{option} is {value}, but there are no segments to go by; set MODEL.{switch} True, or leave it out"
+        yield f"{option} is {value}, but there are no segments to go by; set {wanted} True, or leave it out"
 
 
 def metric_text(path: str, value: float, sign: str = "-") -> str:

@@ -209,8 +209,10 @@ def test_means_are_over_images_that_have_a_value():
 
 
 def test_nothing_is_measured_without_segments():
-    assert consistency_evaluator(["detection", "semantic"], VOCABULARY, 0.5) is None
-    evaluator = consistency_evaluator(["detection", "panoptic"], VOCABULARY, 0.7)
+    assert consistency_evaluator(["detection", "semantic"], VOCABULARY, None) is None
+    cfg = default_cfg.clone()
+    cfg.TEST.PANOPTIC.SCORE_THRESH = 0.7
+    evaluator = consistency_evaluator(["detection", "panoptic"], VOCABULARY, cfg)
     assert evaluator.task.key == CONSISTENCY
     # of the objects from 0.7 none is without a segment
     made = derive_outputs(prediction(), [TASKS["panoptic"]], VOCABULARY)

@@ -157,7 +157,11 @@ def test_there_must_be_segments(name, value):
     cfg = config(**{name: value})
     check_options(cfg)
     cfg.MODEL.PANOPTIC_ON = False
-    with pytest.raises(UserError, match=f"TEST.JOINT.{name} is {value}, .*MODEL.PANOPTIC_ON True"):
+    message = f"TEST.JOINT.{name} is {value}, .*set MODEL.PANOPTIC_ON, MODEL.DETECTION_ON, MODEL.MASK_ON, .* True"
+    with pytest.raises(UserError, match=message):
+        check_options(cfg)
+    cfg.MODEL.PANOPTIC_ON, cfg.MODEL.SEMANTIC_ON = True, False  # without a semantic map nobody makes them either
+    with pytest.raises(UserError, match=message):
         check_options(cfg)
 
 

@@ -201,6 +201,19 @@ def test_a_task_without_losses_has_its_switch_alone(added):
         build_detection_model(config)
 
 
+def test_a_task_that_follows_is_off_where_one_that_it_requires_is(added):
+    register_task(shade(per="derived", losses=(), requires=("semantic", "part_panoptic"), follows=True))
+    config = cfg.clone()
+    derived = ["PANOPTIC_ON", "PART_PANOPTIC_ON", "SHADE_ON"]
+    for switch in ("MASK_ON", "SEMANTIC_ON", "PART_ON", *derived):
+        config.MODEL[switch] = True
+    assert [task.switch for task in enabled_tasks(config) if task.per == "derived"] == derived
+    config.MODEL.PART_ON = False
+    assert [task.switch for task in enabled_tasks(config) if task.per == "derived"] == derived[:1]
+    config.MODEL.MASK_ON = False
+    assert [task.key for task in enabled_tasks(config)] == ["detection", "semantic"]
+
+
 def test_a_frozen_config_takes_no_task(added):
     cfg.freeze()
     with pytest.raises(ValueError, match="the config is frozen"):

@@ -53,9 +53,9 @@ class PartRuns:
         first = np.repeat(self.starts - np.append(0, np.cumsum(lengths)[:-1]), lengths)
         return np.repeat(self.boxes, lengths), np.repeat(self.labels, lengths), first + np.arange(len(first))
 
-    def within(self, limits: SegmentLimits | None) -> "PartRuns":
-        """Without the pixels where `limits` of the detections says that they are not; themselves without limits."""
-        if limits is None or not len(self.boxes):
+    def within(self, limits: SegmentLimits) -> "PartRuns":
+        """Without the pixels where `limits` of the detections says that they are not."""
+        if not len(self.boxes):
             return self
         boxes, labels, pixels = self.pixels()
         inside = limits.are_inside(boxes, pixels)

@@ -96,6 +96,5 @@ def test_within_limits_each_detection_ends_with_its_segment():
         for label in range(1, 4)
         if (labels == label).any()
     ]
-    assert runs.within(None) is runs
     none = runs.within(limits[torch.full((6,), 1)])
     assert len(none.boxes) == 0 and none.encode() == []
