@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.config import cfg as default_cfg
 from maskrcnn_benchmark.data.build_dataset import build_dataset
 from maskrcnn_benchmark.data.transforms import build_byte_transforms
-from maskrcnn_benchmark.engine.results import metric_text
 from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import build_protocols
 from maskrcnn_benchmark.experiments.setup import make_missing_mini_detail
@@ -24,6 +23,7 @@ from maskrcnn_benchmark.modeling.fpn_heads.dense_decoder import DENSE_STRIDE
 from maskrcnn_benchmark.structures.dense_map import IGNORE_INDEX
 from maskrcnn_benchmark.structures.image_prediction import DepthScores, ImagePrediction, ScoreMap
 from maskrcnn_benchmark.tasks import TASKS
+from maskrcnn_benchmark.tasks.metric_text import metric_text
 from maskrcnn_benchmark.utils.arguments import OptionWords, positive
 from maskrcnn_benchmark.utils.cli import run_tool
 

@@ -9,7 +9,8 @@ from maskrcnn_benchmark.engine.delta_m import DELTA_M
 from maskrcnn_benchmark.evaluation.evaluator import build_evaluators
 from maskrcnn_benchmark.evaluation.protocols import Protocols
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task, metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_text
+from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task
 from maskrcnn_benchmark.utils.errors import UserError
 
 MEAN_GAIN = "gain"

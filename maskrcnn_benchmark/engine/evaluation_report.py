@@ -18,7 +18,8 @@ from maskrcnn_benchmark.evaluation.evaluator import Evaluator
 from maskrcnn_benchmark.prediction_files.as_prediction import to_prediction
 from maskrcnn_benchmark.prediction_files.reader import PredictionReader, find_predictions
 from maskrcnn_benchmark.tasks.consistency import consistency_rows
-from maskrcnn_benchmark.tasks.task import TASKS, Task, metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_text
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.visualization.curves import draw_curve
 from maskrcnn_benchmark.visualization.run_report import Example, TaskReport, write_report

@@ -31,8 +31,9 @@ from maskrcnn_benchmark.prediction_files.writer import PredictionWriter
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.completion import complete_outputs
 from maskrcnn_benchmark.tasks.consistency import CONSISTENCY, consistency_evaluator
-from maskrcnn_benchmark.tasks.task import Task, complete_outputs, evaluated_tasks
+from maskrcnn_benchmark.tasks.task import Task, evaluated_tasks
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.text import counted

@@ -15,7 +15,8 @@ from maskrcnn_benchmark.engine.delta_m import DELTA_M, GAIN, SINGLE_TASK
 from maskrcnn_benchmark.engine.image_subset import LISTED
 from maskrcnn_benchmark.evaluation.scores import Scores
 from maskrcnn_benchmark.multitask.interactions import INTERACTIONS
-from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task, metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_text
+from maskrcnn_benchmark.tasks.task import PROPOSALS, TASKS, Task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.files import atomic_write, mkdir
 from maskrcnn_benchmark.utils.small_json import read_small_json

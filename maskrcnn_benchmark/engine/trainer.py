@@ -28,7 +28,8 @@ from maskrcnn_benchmark.engine.random_state import (
 from maskrcnn_benchmark.engine.step import TrainingStep
 from maskrcnn_benchmark.engine.weight_average import WeightAverage
 from maskrcnn_benchmark.multitask.loss_combiner import LossCombiner, build_loss_combiner
-from maskrcnn_benchmark.tasks.task import enabled_tasks, metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_text
+from maskrcnn_benchmark.tasks.task import enabled_tasks
 from maskrcnn_benchmark.utils.checkpoint import Checkpointer
 from maskrcnn_benchmark.utils.comm import (
     all_gather,

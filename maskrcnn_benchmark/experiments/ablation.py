@@ -26,7 +26,8 @@ from maskrcnn_benchmark.experiments.planned_runs import (
 )
 from maskrcnn_benchmark.experiments.seed_statistics import Network
 from maskrcnn_benchmark.experiments.setup import check_training_inputs, make_missing_mini_detail
-from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks, metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_text
+from maskrcnn_benchmark.tasks.task import TASKS, enabled_tasks
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.text import counted

@@ -13,7 +13,8 @@ from maskrcnn_benchmark.experiments.seed_statistics import (
     single_task_means,
     spread,
 )
-from maskrcnn_benchmark.tasks.task import TASKS, metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_text
+from maskrcnn_benchmark.tasks.task import TASKS
 
 NOT_FINISHED = "not finished"
 

@@ -19,7 +19,8 @@ from maskrcnn_benchmark.experiments.comparison_report import (
 )
 from maskrcnn_benchmark.experiments.learning_curves import RATE, TASK, TEST, TOTAL, smoothed
 from maskrcnn_benchmark.experiments.run_folder import RunFolder
-from maskrcnn_benchmark.tasks.task import TASKS, metric_scale, metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_scale, metric_text
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.comparison_page import Cell, RunEntry, Table, write_comparison_page
 from maskrcnn_benchmark.visualization.learning_curves import Series, draw_learning_curves
 

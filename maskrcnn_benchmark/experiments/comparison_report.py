@@ -7,7 +7,8 @@ from typing import Any
 from maskrcnn_benchmark.engine.results import title_of
 from maskrcnn_benchmark.experiments.comparison import Comparison, option_text
 from maskrcnn_benchmark.experiments.planned_runs import duration
-from maskrcnn_benchmark.tasks.task import TASKS, metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_text
+from maskrcnn_benchmark.tasks.task import TASKS
 
 # Letters of the widest cells of the terminal's table: what is longer goes on in the next line of its cell
 WIDEST_NAME, WIDEST_CELL = 40, 20

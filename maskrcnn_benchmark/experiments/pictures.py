@@ -11,8 +11,9 @@ from yacs.config import CfgNode
 
 from maskrcnn_benchmark.engine.inference import InferenceNetwork
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.tasks.completion import complete_outputs
 from maskrcnn_benchmark.tasks.scene import ScenePicture, makes_scene
-from maskrcnn_benchmark.tasks.task import Task, complete_outputs
+from maskrcnn_benchmark.tasks.task import Task
 from maskrcnn_benchmark.visualization.drawn_task import DrawnTask
 from maskrcnn_benchmark.visualization.page import picture_page
 

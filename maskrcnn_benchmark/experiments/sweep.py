@@ -34,7 +34,7 @@ from maskrcnn_benchmark.experiments.planned_runs import (
 )
 from maskrcnn_benchmark.experiments.run_folder import CONFIG
 from maskrcnn_benchmark.experiments.setup import check_training_inputs, make_missing_mini_detail
-from maskrcnn_benchmark.tasks.task import metric_text
+from maskrcnn_benchmark.tasks.metric_text import metric_text
 from maskrcnn_benchmark.utils.errors import Interrupted, UserError, line_of
 from maskrcnn_benchmark.utils.text import counted
 

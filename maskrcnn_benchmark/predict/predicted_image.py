@@ -16,10 +16,11 @@ from maskrcnn_benchmark.predict.scene import LARGEST_IN_JSON, Scene
 from maskrcnn_benchmark.predict.video import Clip
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.completion import complete_outputs
 from maskrcnn_benchmark.tasks.consistency import consistency
 from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, merge_rules
 from maskrcnn_benchmark.tasks.scene import with_derived
-from maskrcnn_benchmark.tasks.task import TASKS, Task, complete_outputs
+from maskrcnn_benchmark.tasks.task import TASKS, Task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.text import counted
 from maskrcnn_benchmark.visualization.canvas import canvas_scale

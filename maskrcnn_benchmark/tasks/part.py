@@ -60,8 +60,9 @@ from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.run_length import RunLengths, row_major
 from maskrcnn_benchmark.structures.segment_limits import SegmentLimits
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.completion import SCENE, scene_problem
 from maskrcnn_benchmark.tasks.exported_output import ExportedOutput, no_tensor_form
-from maskrcnn_benchmark.tasks.task import SCENE, Task, Thresholds, register_task, scene_problem
+from maskrcnn_benchmark.tasks.task import Task, Thresholds, register_task
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.utils.ranges import Choice, Integer, Range
 from maskrcnn_benchmark.visualization.canvas import ENTRIES_SHOWN, Canvas, enlarge_labels

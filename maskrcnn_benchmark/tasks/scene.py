@@ -12,12 +12,13 @@ from maskrcnn_benchmark.structures.occlusion_order import OcclusionOrder
 from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT, VOID, PanopticMap
 from maskrcnn_benchmark.structures.part_panoptic_map import NO_PART, UNKNOWN, PartClasses, PartPanopticMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.completion import derive_outputs
 from maskrcnn_benchmark.tasks.instance import INSTANCE
 from maskrcnn_benchmark.tasks.occlusion_order import OCCLUSION_ORDER
 from maskrcnn_benchmark.tasks.panoptic import PANOPTIC, reaching
 from maskrcnn_benchmark.tasks.part_panoptic import PART_PANOPTIC
 from maskrcnn_benchmark.tasks.semantic import SEMANTIC
-from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs, with_requirements
+from maskrcnn_benchmark.tasks.task import TASKS, Task, with_requirements
 from maskrcnn_benchmark.utils.errors import UserError
 from maskrcnn_benchmark.visualization.canvas import Canvas
 from maskrcnn_benchmark.visualization.drawn_task import Known, Legend

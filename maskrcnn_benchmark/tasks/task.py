@@ -7,7 +7,6 @@ this one are handed task objects and know none of them by name.
 
 import importlib
 import keyword
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,7 +62,7 @@ class Task:
         headline: the metric that stands for it in the table.
         higher_is_better: direction of that metric, needed to compare networks (Delta_m).
         units: {metric: its unit, such as " m"} of those that are no shares. Tables show these as they are, with three
-            digits, and all others in percent; see `metric_text`.
+            digits, and all others in percent; see `metric_text.metric_text`.
         parameter_prefixes: what the names of the parameters begin with that may be its own. A parameter that several
             tasks share belongs to none, whatever its name.
         per: "image": a label and an output per image; "region": a field of every object, in labels and outputs alike;
@@ -332,8 +331,8 @@ class Task:
             cfg: that of the network; None for the options' defaults.
 
         Returns:
-            function from {task key: output}, as `derive` gets them but with `SCENE` among them, and the vocabulary to
-            {key: output} of those that it changes, as new objects; None where nothing is to change.
+            function from {task key: output}, as `derive` gets them but with that of `completion.SCENE`, and the
+            vocabulary to {key: output} of those that it changes, as new objects; None where nothing is to change.
         """
         return None
 
@@ -754,9 +753,6 @@ def register_task(task: Task) -> Task:
     return task
 
 
-# The derived task whose segments are the scene that predictions of others may give way to
-SCENE = "panoptic"
-
 # Names of fields of boxes, of members of annotations, predictions and a `PredictedImage`, and of lines in the results
 _FIELDS = "labels scores objectness logits bbox mask masks keypoints keypoint_cells parts part_limits iscrowd difficult"
 _MEMBERS = (
@@ -874,87 +870,6 @@ def evaluated_tasks(cfg: CfgNode) -> list[Task]:
 def annotated_tasks(annotations: ImageAnnotations) -> set[str]:
     """Keys of the tasks that are annotated on an image."""
     return {task.key for task in TASKS.values() if task.is_annotated(annotations)}
-
-
-def derive_outputs(
-    prediction: ImagePrediction,
-    tasks: Iterable[Task],
-    vocabulary: Vocabulary | None,
-    cfg: CfgNode | None = None,
-) -> ImagePrediction:
-    """A prediction with the outputs of the derived tasks among `tasks`, where it has those that they are made from.
-
-    It is called on what a network predicts once that has been resized to the image. Derived tasks may be made from one
-    another, as `Task.deriver` of the config `cfg` says.
-    """
-    derived = {task.key: task for task in tasks if task.per == "derived" and task.key not in prediction.outputs}
-    if not derived:
-        return prediction
-    made = ImagePrediction(prediction.size, image_id=prediction.image_id, outputs=prediction.outputs)
-
-    def is_there(key: str) -> bool:
-        return ("detection" if TASKS[key].per == "region" and key not in made.outputs else key) in made.outputs
-
-    for _ in range(len(derived)):
-        for key in [key for key, task in derived.items() if all(is_there(other) for other in task.requires)]:
-            output = derived.pop(key).deriver(cfg)(made.outputs, vocabulary)
-            if output is not None:
-                made.outputs[key] = output
-    return made
-
-
-def complete_outputs(
-    prediction: ImagePrediction,
-    tasks: Iterable[Task],
-    vocabulary: Vocabulary | None,
-    cfg: CfgNode | None = None,
-) -> ImagePrediction:
-    """What a network predicts, resized to the image, as it is scored, written and shown.
-
-    With the outputs of derived tasks (`derive_outputs`), which are made from what the network said, and then with
-    whatever the options under TEST.JOINT let give way to the segments (`Task.refiner`), in the order of `tasks`.
-    """
-    tasks = list(tasks)
-    made = derive_outputs(prediction, tasks, vocabulary, cfg)
-    if made is prediction or SCENE not in made.outputs:  # nothing to go by, or it has been completed before
-        return made
-    for refine in [task.refiner(cfg) for task in tasks]:
-        if refine is not None:
-            made.outputs.update(refine(made.outputs, vocabulary))
-    return made
-
-
-def scene_problem(option: str, cfg: CfgNode) -> Iterator[str]:
-    """For `Task.check`: an option under TEST.JOINT that is set asks for segments, which nobody makes."""
-    scene = TASKS[SCENE]
-    if scene not in enabled_tasks(cfg):
-        wanted = ", ".join(f"MODEL.{task.switch}" for task in (scene, *(TASKS[key] for key in scene.requires)))
-        value = cfg.value_of(option)
-        yield f"{option} is {value}, but there are no segments to go by; set {wanted} True, or leave it out"
-
-
-def metric_text(path: str, value: float, sign: str = "-") -> str:
-    """A metric as tables show it: "34.1" in percent, or "0.51 m" where its task has a unit for it; "-" for nan.
-
-    Args:
-        path: "TASK/METRIC"; of a task that is not known, in percent.
-        value: as an evaluator says it.
-        sign: that of Python's format language.
-    """
-    key, _, metric = path.partition("/")
-    unit = TASKS[key].units.get(metric) if key in TASKS else None
-    if math.isnan(value):
-        return "-"
-    if unit is not None:
-        return f"{value:{sign}.3g}{unit}"
-    return f"{round(100 * value, 1) + 0.0:{sign}.1f}"  # 0 has no sign
-
-
-def metric_scale(path: str) -> tuple[float, str]:
-    """(what a metric is multiplied by to be shown, its unit) of "TASK/METRIC": (100, "%") without a unit of its own."""
-    key, _, metric = path.partition("/")
-    units = TASKS[key].units if key in TASKS else {}
-    return (1.0, units[metric].strip()) if metric in units else (100.0, "%")
 
 
 def task_of_loss(name: str) -> Task:

@@ -17,6 +17,7 @@ from maskrcnn_benchmark.structures.occlusion_order import OcclusionOrder
 from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.completion import complete_outputs, derive_outputs
 from maskrcnn_benchmark.tasks.consistency import (
     CONSISTENCY,
     FIGURES,
@@ -26,7 +27,7 @@ from maskrcnn_benchmark.tasks.consistency import (
     consistency_rows,
     count_cycles,
 )
-from maskrcnn_benchmark.tasks.task import TASKS, complete_outputs, derive_outputs
+from maskrcnn_benchmark.tasks.task import TASKS
 
 SIZE = 8, 4
 PERSON, CAT = 1, 2  # labels

@@ -20,9 +20,10 @@ from maskrcnn_benchmark.structures.image_annotations import ImageAnnotations
 from maskrcnn_benchmark.structures.image_prediction import DepthScores, ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
 from maskrcnn_benchmark.tasks.depth import read_depth
+from maskrcnn_benchmark.tasks.metric_text import metric_scale, metric_text
 from maskrcnn_benchmark.tasks.normals import read_normals
 from maskrcnn_benchmark.tasks.saliency import read_saliency
-from maskrcnn_benchmark.tasks.task import TASKS, metric_scale, metric_text
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 KEYS = ("saliency", "normals", "depth")

@@ -8,7 +8,8 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
-from maskrcnn_benchmark.tasks.task import TASKS, Task, derive_outputs, enabled_tasks
+from maskrcnn_benchmark.tasks.completion import derive_outputs
+from maskrcnn_benchmark.tasks.task import TASKS, Task, enabled_tasks
 
 
 class Surprise(Task):

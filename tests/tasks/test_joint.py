@@ -11,7 +11,8 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.part_mask import PartSet
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, complete_outputs, derive_outputs
+from maskrcnn_benchmark.tasks.completion import complete_outputs, derive_outputs
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.utils.errors import UserError
 
 SIZE = 40, 30  # a diagonal of 50 pixels

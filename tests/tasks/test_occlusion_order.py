@@ -8,7 +8,8 @@ from maskrcnn_benchmark.config import cfg
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, ScoreMap
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, derive_outputs
+from maskrcnn_benchmark.tasks.completion import derive_outputs
+from maskrcnn_benchmark.tasks.task import TASKS
 from maskrcnn_benchmark.visualization.order import contact_of
 
 TASK = TASKS["occlusion_order"]

@@ -15,8 +15,9 @@ from maskrcnn_benchmark.structures.image_prediction import ImagePrediction, Scor
 from maskrcnn_benchmark.structures.panoptic_map import NO_OBJECT
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
+from maskrcnn_benchmark.tasks.completion import derive_outputs
 from maskrcnn_benchmark.tasks.panoptic import merge_rules
-from maskrcnn_benchmark.tasks.task import TASKS, check_tasks, derive_outputs, enabled_tasks
+from maskrcnn_benchmark.tasks.task import TASKS, check_tasks, enabled_tasks
 from maskrcnn_benchmark.visualization.segments import shade_of
 
 PANOPTIC = TASKS["panoptic"]

@@ -18,7 +18,8 @@ from maskrcnn_benchmark.structures.part_mask import PartMask, PartSet
 from maskrcnn_benchmark.structures.part_panoptic_map import UNKNOWN
 from maskrcnn_benchmark.structures.segmentation_mask import SegmentationMask
 from maskrcnn_benchmark.structures.vocabulary import Vocabulary
-from maskrcnn_benchmark.tasks.task import TASKS, check_tasks, derive_outputs, enabled_tasks
+from maskrcnn_benchmark.tasks.completion import derive_outputs
+from maskrcnn_benchmark.tasks.task import TASKS, check_tasks, enabled_tasks
 
 PART_PANOPTIC = TASKS["part_panoptic"]
 DERIVED = [TASKS["panoptic"], PART_PANOPTIC]
